@@ -1,0 +1,152 @@
+//! Models in safetensors files, with the names and layout of `torch.nn.Sequential`: `0.weight` `[out, in]`, `0.bias`,
+//! `2.weight`, …; the odd numbers are the activations.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::weights::{LayerWeights, Weights};
+use crate::{Activation, Error, Network};
+
+/// The metadata key under which the hidden activation is written.
+const ACTIVATION: &str = "activation";
+
+/// A network with its weights, as a file has them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// The layers.
+    pub network: Network,
+    /// Their weights.
+    pub weights: Weights,
+}
+
+impl Model {
+    /// Reads a model. A file that PyTorch wrote says nothing of activations: its hidden layers are taken as ReLU.
+    /// Trajectory files, whose tensors are named `init.0.weight` and so on, give their initial weights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] or [`Error::Format`], naming the tensor and the shape that would be right.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let file = parse(path, &bytes)?;
+        let prefix =
+            if file.tensor("0.weight").is_err() && file.tensor("init.0.weight").is_ok() { "init." } else { "" };
+
+        let mut layers: Vec<LayerWeights> = Vec::new();
+        while let Ok(weight) = file.tensor(&format!("{prefix}{}.weight", 2 * layers.len())) {
+            let number = 2 * layers.len();
+            let name = format!("{prefix}{number}.weight");
+            let &[outputs, inputs] = weight.shape() else {
+                return Err(Error::format(
+                    path,
+                    format!("{name} has the shape {:?}: it must be [out, in]", weight.shape()),
+                ));
+            };
+            if let Some(before) = layers.last()
+                && before.outputs != inputs
+            {
+                return Err(Error::format(
+                    path,
+                    format!("{name} takes {inputs} inputs, and the layer before it has {} outputs", before.outputs),
+                ));
+            }
+            let bias_name = format!("{prefix}{number}.bias");
+            let bias = file
+                .tensor(&bias_name)
+                .map_err(|_| Error::format(path, format!("it has {name} and no {bias_name}")))?;
+            if bias.shape() != [outputs] {
+                return Err(Error::format(
+                    path,
+                    format!("{bias_name} has the shape {:?}: it must be [{outputs}]", bias.shape()),
+                ));
+            }
+            let (weight, bias) = (f32_values(path, &name, &weight)?, f32_values(path, &bias_name, &bias)?);
+            if let Some(value) = weight.iter().chain(&bias).find(|value| !value.is_finite()) {
+                return Err(Error::format(path, format!("layer {number} holds {value}: every weight must be finite")));
+            }
+            layers.push(LayerWeights { inputs, outputs, weight, bias });
+        }
+
+        let (Some(first), Some(last)) = (layers.first(), layers.last()) else {
+            return Err(Error::format(
+                path,
+                "it has no tensor 0.weight: a model's layers are named 0.weight, 0.bias, 2.weight, …",
+            ));
+        };
+        let hidden: Vec<usize> = layers[..layers.len() - 1].iter().map(|layer| layer.outputs).collect();
+        let activation = activation(path, &bytes)?;
+        let network = Network::classifier(first.inputs, &hidden, activation, last.outputs);
+        network.check().map_err(|error| Error::format(path, error.to_string()))?;
+        Ok(Model { network, weights: Weights { layers } })
+    }
+
+    /// Writes the model: to a file beside it first, synced and then renamed, so that a file of this name is always a
+    /// whole one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; what was at the path before is still there then.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        let mut tensors: Vec<(String, TensorView<'_>)> = Vec::new();
+        for (position, layer) in self.weights.layers.iter().enumerate() {
+            for (part, shape, values) in [
+                ("weight", vec![layer.outputs, layer.inputs], &layer.weight),
+                ("bias", vec![layer.outputs], &layer.bias),
+            ] {
+                let view = TensorView::new(Dtype::F32, shape, bytemuck::cast_slice(values))
+                    .map_err(|error| Error::format(path, error.to_string()))?;
+                tensors.push((format!("{}.{part}", 2 * position), view));
+            }
+        }
+        let activation = self.network.layers().first().map_or(Activation::Identity, |layer| layer.activation);
+        let metadata = HashMap::from([
+            ("format".to_string(), "pt".to_string()),
+            ("wgrad".to_string(), env!("CARGO_PKG_VERSION").to_string()),
+            (ACTIVATION.to_string(), activation.to_string()),
+        ]);
+        let bytes =
+            safetensors::serialize(tensors, Some(metadata)).map_err(|error| Error::format(path, error.to_string()))?;
+        write_whole(path, &bytes)
+    }
+}
+
+/// Writes a file whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".wgrad-");
+    // A model is no secret: the permissions of any new file, where temporary ones are private.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(directory).map_err(Error::io(path))?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(path))?;
+    file.persist(path).map(drop).map_err(|error| Error::Io { path: path.into(), source: error.error })
+}
+
+/// A safetensors file's tensors.
+pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, Error> {
+    SafeTensors::deserialize(bytes)
+        .map_err(|error| Error::format(path, format!("it is not a whole safetensors file: {error}")))
+}
+
+/// A tensor's values, which must be f32.
+pub(crate) fn f32_values(path: &Path, name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>, Error> {
+    match tensor.dtype() {
+        Dtype::F32 => Ok(bytemuck::pod_collect_to_vec(tensor.data())),
+        other => Err(Error::format(path, format!("{name} is {other:?}: it must be F32"))),
+    }
+}
+
+fn activation(path: &Path, bytes: &[u8]) -> Result<Activation, Error> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| Error::format(path, error.to_string()))?;
+    let word = metadata.metadata().as_ref().and_then(|entries| entries.get(ACTIVATION));
+    word.map_or(Ok(Activation::Relu), |word| {
+        word.parse().map_err(|error: Error| Error::format(path, error.to_string()))
+    })
+}

@@ -1,0 +1,61 @@
+//! Sets in safetensors files.
+
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors};
+
+use super::Dataset;
+use crate::Error;
+use crate::checkpoint::{f32_values, parse};
+
+/// `x` `[N, D]` f32 and `y` `[N]` i64 (i32, u8 and u32 as well).
+pub(super) fn read(path: &Path) -> Result<Dataset, Error> {
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let file = parse(path, &bytes)?;
+    let x = tensor(path, &file, "x")?;
+    let &[rows, width] = x.shape() else {
+        return Err(Error::format(path, format!("x has the shape {:?}: it must be [rows, features]", x.shape())));
+    };
+    let features = f32_values(path, "x", &x)?;
+    let labels = labels(path, &tensor(path, &file, "y")?)?;
+    if labels.len() != rows {
+        return Err(Error::format(path, format!("x has {rows} rows and y has {}: they must agree", labels.len())));
+    }
+    Dataset::from_f32(features, width, labels).map_err(|error| Error::format(path, error.to_string()))
+}
+
+fn tensor<'a>(path: &Path, file: &SafeTensors<'a>, name: &str) -> Result<safetensors::tensor::TensorView<'a>, Error> {
+    file.tensor(name).map_err(|_| {
+        let mut names: Vec<&str> = file.names();
+        names.sort_unstable();
+        Error::format(
+            path,
+            format!("it has no tensor {name}: a set has x [rows, features] f32 and y [rows] i64; this has {names:?}"),
+        )
+    })
+}
+
+fn labels(path: &Path, y: &safetensors::tensor::TensorView<'_>) -> Result<Vec<u32>, Error> {
+    if y.shape().len() != 1 {
+        return Err(Error::format(path, format!("y has the shape {:?}: it must be [rows]", y.shape())));
+    }
+    let (size, signed) = match y.dtype() {
+        Dtype::I64 => (8, true),
+        Dtype::I32 => (4, true),
+        Dtype::U32 => (4, false),
+        Dtype::U8 => (1, false),
+        other => return Err(Error::format(path, format!("y is {other:?}: it must be I64, I32, U32 or U8"))),
+    };
+    y.data()
+        .chunks_exact(size)
+        .enumerate()
+        .map(|(row, bytes)| {
+            let mut word = [if signed && bytes[size - 1] >= 0x80 { 0xff } else { 0 }; 8];
+            word[..size].copy_from_slice(bytes);
+            let value = i64::from_le_bytes(word);
+            u32::try_from(value).ok().filter(|&label| label < 1 << 24).ok_or_else(|| {
+                Error::format(path, format!("y of row {row} is {value}: a class index is from 0 to 16777215"))
+            })
+        })
+        .collect()
+}

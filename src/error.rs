@@ -1,0 +1,84 @@
+use std::path::PathBuf;
+
+/// Everything that can go wrong, saying what, where, and what would be right.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No adapter at all, or none that fits what was asked for.
+    #[error("{reason}\n{}", INSTALL_HINT)]
+    NoAdapter {
+        /// What was looked for and what there is.
+        reason: String,
+    },
+    /// The device was lost, ran out of memory, or refused an operation.
+    #[error("the device failed: {0}")]
+    Device(String),
+    /// A shader could not be linked or compiled.
+    #[error("kernel {kernel}: {reason}")]
+    Kernel {
+        /// Its name.
+        kernel: String,
+        /// The linker's or compiler's words.
+        reason: String,
+    },
+    /// An option has a value that cannot be used.
+    #[error("{0}")]
+    Option(String),
+    /// A data set cannot be used.
+    #[error("{0}")]
+    Data(String),
+    /// A file's content is not what its format says.
+    #[error("{}: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// The loss became infinite or not a number.
+    #[error("the loss is not finite in step {step} (epoch {epoch}); a smaller learning rate often helps")]
+    NonFinite {
+        /// The first such step, counted from 1.
+        step: u64,
+        /// Its epoch, counted from 1.
+        epoch: u64,
+    },
+}
+
+/// How to get a software adapter where there is no GPU.
+const INSTALL_HINT: &str = "\
+wgrad needs a graphics driver: Vulkan, Metal or DX12. Without a GPU, a software Vulkan driver does:
+  Debian, Ubuntu:  apt-get install mesa-vulkan-drivers
+  Fedora:          dnf install mesa-vulkan-drivers
+  Arch:            pacman -S vulkan-swrast";
+
+impl Error {
+    /// An [`Error::Io`] for a path, for `map_err`.
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Io { path, source }
+    }
+
+    /// An [`Error::Format`] for a path.
+    pub(crate) fn format(path: impl Into<PathBuf>, reason: impl Into<String>) -> Error {
+        Error::Format { path: path.into(), reason: reason.into() }
+    }
+
+    /// The program's exit code: 3 when no adapter serves, 1 when the device failed or training broke down, 2 for bad
+    /// usage or bad input.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::NoAdapter { .. } => 3,
+            Error::Device(_) | Error::Kernel { .. } | Error::NonFinite { .. } => 1,
+            Error::Option(_) | Error::Data(_) | Error::Format { .. } | Error::Io { .. } => 2,
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Which adapter to use, and what there is to choose from.
+
+use std::str::FromStr;
+
+use crate::Error;
+use crate::kernel::tile::Family;
+
+/// Which adapter to train on.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum AdapterChoice {
+    /// The best there is: a discrete GPU, an integrated one, then a software adapter.
+    #[default]
+    Auto,
+    /// A software adapter.
+    Cpu,
+    /// The first whose name or driver contains these words, in any case.
+    Named(String),
+}
+
+impl FromStr for AdapterChoice {
+    type Err = Error;
+
+    /// `auto`, `cpu`, or part of a name.
+    fn from_str(words: &str) -> Result<Self, Error> {
+        match words {
+            "" => Err(Error::Option("the adapter's name is empty: use auto, cpu or part of a name".into())),
+            "auto" => Ok(AdapterChoice::Auto),
+            "cpu" => Ok(AdapterChoice::Cpu),
+            name => Ok(AdapterChoice::Named(name.to_lowercase())),
+        }
+    }
+}
+
+/// What there is to know of an adapter before using it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdapterSummary {
+    /// The adapter's name.
+    pub name: String,
+    /// Vulkan, Metal, Dx12 or Gl.
+    pub backend: String,
+    /// The driver's name and version.
+    pub driver: String,
+    /// "discrete GPU", "integrated GPU", "virtual GPU", "software" or "other".
+    pub kind: &'static str,
+    /// The largest buffer that a kernel can bind, in bytes.
+    pub max_binding_bytes: u64,
+    /// The largest buffer, in bytes.
+    pub max_buffer_bytes: u64,
+    /// Shared memory of a workgroup, in bytes.
+    pub max_workgroup_bytes: u32,
+    /// Workgroups in one dimension of a dispatch.
+    pub max_workgroups: u32,
+    /// Fewest and most invocations in a subgroup.
+    pub subgroup_sizes: (u32, u32),
+    /// Of the optional features that matter here, those it has.
+    pub features: Vec<&'static str>,
+    /// Whether this one would be used.
+    pub chosen: bool,
+}
+
+/// The optional features that matter, by name.
+const FEATURES: &[(&str, wgpu::Features)] = &[
+    ("subgroups", wgpu::Features::SUBGROUP),
+    ("f16", wgpu::Features::SHADER_F16),
+    ("timestamps", wgpu::Features::TIMESTAMP_QUERY),
+    ("immediates", wgpu::Features::IMMEDIATES),
+];
+
+impl AdapterSummary {
+    pub(super) fn of(adapter: &wgpu::Adapter, chosen: bool) -> Self {
+        let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+        AdapterSummary {
+            name: info.name.clone(),
+            backend: info.backend.to_string(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+            kind: kind(info.device_type),
+            max_binding_bytes: limits.max_storage_buffer_binding_size,
+            max_buffer_bytes: limits.max_buffer_size,
+            max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            max_workgroups: limits.max_compute_workgroups_per_dimension,
+            subgroup_sizes: (info.subgroup_min_size, info.subgroup_max_size),
+            features: FEATURES.iter().filter(|(_, flag)| features.contains(*flag)).map(|&(name, _)| name).collect(),
+            chosen,
+        }
+    }
+
+    /// Which tiles suit it.
+    pub fn family(&self) -> Family {
+        if self.kind == "software" { Family::Software } else { Family::Hardware }
+    }
+}
+
+/// The optional features that the adapter has of those that matter.
+pub(super) fn wanted_features(adapter: &wgpu::Adapter) -> wgpu::Features {
+    FEATURES.iter().fold(wgpu::Features::empty(), |all, &(_, flag)| all | flag) & adapter.features()
+}
+
+fn kind(device_type: wgpu::DeviceType) -> &'static str {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+        wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+        wgpu::DeviceType::VirtualGpu => "virtual GPU",
+        wgpu::DeviceType::Cpu => "software",
+        wgpu::DeviceType::Other => "other",
+    }
+}
+
+/// Every adapter of this machine, best first; the one that the choice would use is marked.
+pub fn adapters(choice: &AdapterChoice) -> Vec<AdapterSummary> {
+    let found = pollster::block_on(all(wgpu::Backends::all()));
+    let chosen = chosen(&found, choice);
+    found.iter().enumerate().map(|(at, adapter)| AdapterSummary::of(adapter, chosen == Some(at))).collect()
+}
+
+/// The adapter of the choice.
+pub(super) async fn pick(choice: &AdapterChoice) -> Result<wgpu::Adapter, Error> {
+    // OpenGL where there is nothing else: asking for it makes some systems' libraries write to stderr.
+    let mut found = all(wgpu::Backends::PRIMARY).await;
+    if chosen(&found, choice).is_none() {
+        found = all(wgpu::Backends::all()).await;
+    }
+    match chosen(&found, choice) {
+        Some(at) => Ok(found.swap_remove(at)),
+        None => {
+            let names: Vec<String> = found.iter().map(|adapter| adapter.get_info().name).collect();
+            let there_is = match names.as_slice() {
+                [] => "none was found".to_string(),
+                names => format!("there is: {}", names.join(", ")),
+            };
+            let asked = match choice {
+                AdapterChoice::Auto => "no adapter can train".to_string(),
+                AdapterChoice::Cpu => "no software adapter".to_string(),
+                AdapterChoice::Named(name) => format!("no adapter's name or driver contains \"{name}\""),
+            };
+            Err(Error::NoAdapter { reason: format!("{asked}; {there_is}") })
+        }
+    }
+}
+
+/// Every adapter that runs compute shaders, best first: by kind, then by backend.
+async fn all(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+    let mut found = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
+    found.retain(|adapter| {
+        adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+            && adapter.limits().max_storage_buffers_per_shader_stage >= 8
+    });
+    found.sort_by_key(|adapter| {
+        let info = adapter.get_info();
+        let kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        };
+        // OpenGL last: its drivers' compute shaders are the least looked after.
+        (kind, info.backend == wgpu::Backend::Gl)
+    });
+    found
+}
+
+fn chosen(found: &[wgpu::Adapter], choice: &AdapterChoice) -> Option<usize> {
+    found.iter().position(|adapter| {
+        let info = adapter.get_info();
+        match choice {
+            AdapterChoice::Auto => true,
+            AdapterChoice::Cpu => info.device_type == wgpu::DeviceType::Cpu,
+            AdapterChoice::Named(name) => {
+                format!("{} {} {}", info.name, info.driver, info.driver_info).to_lowercase().contains(name)
+            }
+        }
+    })
+}

@@ -1,0 +1,158 @@
+//! An open device, with every way that it can fail turned into an error.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::program::Pipeline;
+use super::{AdapterChoice, AdapterSummary, adapter};
+use crate::Error;
+
+/// A buffer in device memory.
+pub(crate) type Buffer = wgpu::Buffer;
+/// Work handed to the device, to be waited for.
+pub(crate) type Submission = wgpu::SubmissionIndex;
+
+/// An open device. One can serve many trainers, one after another or side by side.
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
+    adapter: AdapterSummary,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gpu").field("adapter", &self.adapter).finish_non_exhaustive()
+    }
+}
+
+impl Gpu {
+    /// Opens the adapter of the choice, with its own limits and the optional features that matter.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoAdapter`] where there is none; [`Error::Device`] where its driver refuses.
+    pub fn open(choice: &AdapterChoice) -> Result<Arc<Gpu>, Error> {
+        pollster::block_on(Gpu::open_async(choice))
+    }
+
+    /// [`open`](Self::open) for programs that must not block.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_async(choice: &AdapterChoice) -> Result<Arc<Gpu>, Error> {
+        let adapter = adapter::pick(choice).await?;
+        let summary = AdapterSummary::of(&adapter, true);
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("wgrad"),
+                required_features: adapter::wanted_features(&adapter),
+                required_limits: adapter.limits(),
+                ..Default::default()
+            })
+            .await
+            .map_err(|error| Error::Device(format!("{} cannot be opened: {error}", summary.name)))?;
+        tracing::debug!(adapter = summary.name, driver = summary.driver, "opened");
+
+        // wgpu's own handlers abort the process; ours keep the first failure for `check`.
+        let failure = Arc::new(Mutex::new(None));
+        let keep = |failure: &Arc<Mutex<Option<String>>>| {
+            let failure = Arc::clone(failure);
+            move |message: String| {
+                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
+            }
+        };
+        let on_error = keep(&failure);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| on_error(error.to_string())));
+        let on_loss = keep(&failure);
+        device.set_device_lost_callback(move |reason, message| on_loss(format!("lost ({reason:?}): {message}")));
+
+        Ok(Arc::new(Gpu { device, queue, pipelines: Mutex::default(), adapter: summary, failure }))
+    }
+
+    /// The adapter behind the device.
+    pub fn adapter(&self) -> &AdapterSummary {
+        &self.adapter
+    }
+
+    /// That nothing has failed so far. After a loss the device goes on accepting work and does none of it, so this is
+    /// asked before any result is believed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] with the first failure.
+    pub fn check(&self) -> Result<(), Error> {
+        match &*self.failure.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(message) => Err(Error::Device(message.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Loses the device on purpose, so that a program can try how it takes it. Whatever is asked of it next fails.
+    pub fn lose(&self) {
+        self.device.destroy();
+    }
+
+    /// A buffer of zeros.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] where it is larger than the device can bind, with the number that would fit;
+    /// [`Error::Device`] where memory has run out.
+    pub(crate) fn zeros(&self, name: &str, bytes: u64) -> Result<Buffer, Error> {
+        let most = self.adapter.max_binding_bytes.min(self.adapter.max_buffer_bytes);
+        if bytes > most {
+            return Err(Error::Option(format!(
+                "{name} needs {bytes} bytes in one buffer, and {} can bind at most {most}",
+                self.adapter.name
+            )));
+        }
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(name),
+            size: bytes.max(16).next_multiple_of(4),
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        match pollster::block_on(memory.pop()) {
+            Some(error) => Err(Error::Device(format!("{name} ({bytes} bytes) cannot be allocated: {error}"))),
+            None => Ok(buffer),
+        }
+    }
+
+    /// A buffer with content.
+    ///
+    /// # Errors
+    ///
+    /// As [`zeros`](Self::zeros).
+    pub(crate) fn upload<T: bytemuck::NoUninit>(&self, name: &str, content: &[T]) -> Result<Buffer, Error> {
+        let buffer = self.zeros(name, size_of_val(content) as u64)?;
+        self.write(&buffer, content);
+        Ok(buffer)
+    }
+
+    /// Replaces the beginning of a buffer, before whatever is submitted next. `content` has whole words.
+    pub(crate) fn write<T: bytemuck::NoUninit>(&self, buffer: &Buffer, content: &[T]) {
+        self.queue.write_buffer(buffer, 0, bytemuck::cast_slice(content));
+    }
+
+    /// Records commands and hands them to the device, which runs them in order.
+    pub(crate) fn submit(&self, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> Submission {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        record(&mut encoder);
+        self.queue.submit([encoder.finish()])
+    }
+
+    /// Waits until the device has finished a submission, so that the host stays only so far ahead.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] where the device failed meanwhile.
+    pub(crate) fn wait_for(&self, submission: Submission) -> Result<(), Error> {
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+        self.device.poll(wait).map_err(|error| Error::Device(error.to_string()))?;
+        self.check()
+    }
+}

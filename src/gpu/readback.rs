@@ -1,0 +1,101 @@
+//! Reads from device memory: a staging buffer, filled by the device and mapped when it is done.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
+
+use super::{Buffer, Gpu};
+use crate::Error;
+
+/// A read on its way. Nothing waits for it until [`wait`](Self::wait) is called.
+pub(crate) struct Readback {
+    staging: Buffer,
+    mapped: Option<OneshotReceiver<Result<(), wgpu::BufferAsyncError>>>,
+}
+
+impl Readback {
+    /// Room for `bytes`.
+    pub(crate) fn new(gpu: &Gpu, bytes: u64) -> Self {
+        let staging = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size: bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Readback { staging, mapped: None }
+    }
+
+    /// Records the copy of a buffer's beginning.
+    pub(crate) fn copy(&self, encoder: &mut wgpu::CommandEncoder, from: &Buffer) {
+        encoder.copy_buffer_to_buffer(from, 0, &self.staging, 0, self.staging.size());
+    }
+
+    /// Asks for the copy, once its recording has been submitted.
+    pub(crate) fn request(&mut self) {
+        let (sender, receiver) = oneshot_channel();
+        self.staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            // The receiver may be gone: nobody wants the answer then.
+            let _ = sender.send(result);
+        });
+        self.mapped = Some(receiver);
+    }
+
+    /// The content, if it has arrived. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] where the device failed meanwhile.
+    pub(crate) fn arrived<T: bytemuck::Pod>(&mut self, gpu: &Gpu) -> Result<Option<Vec<T>>, Error> {
+        gpu.device.poll(wgpu::PollType::Poll).map_err(|error| Error::Device(error.to_string()))?;
+        gpu.check()?;
+        let Some(receiver) = &self.mapped else { return Ok(None) };
+        // The channel has no other way to ask without waiting.
+        match pin!(receiver.receive()).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => self.content(result.unwrap_or(Err(wgpu::BufferAsyncError))).map(Some),
+            Poll::Pending => Ok(None),
+        }
+    }
+
+    /// The content, waiting for the device: a blocking read where polling blocks, an awaited one in a browser.
+    ///
+    /// # Errors
+    ///
+    /// As [`arrived`](Self::arrived).
+    pub(crate) async fn wait<T: bytemuck::Pod>(&mut self, gpu: &Gpu) -> Result<Vec<T>, Error> {
+        if self.mapped.is_none() {
+            self.request();
+        }
+        gpu.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| Error::Device(error.to_string()))?;
+        gpu.check()?;
+        let result = match &self.mapped {
+            Some(receiver) => receiver.receive().await,
+            None => None,
+        };
+        self.content(result.unwrap_or(Err(wgpu::BufferAsyncError)))
+    }
+
+    fn content<T: bytemuck::Pod>(&mut self, result: Result<(), wgpu::BufferAsyncError>) -> Result<Vec<T>, Error> {
+        self.mapped = None;
+        let failed = |reason: String| Error::Device(format!("a read failed: {reason}"));
+        result.map_err(|error| failed(error.to_string()))?;
+        let view = self.staging.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
+        let content = bytemuck::pod_collect_to_vec(&view);
+        drop(view);
+        self.staging.unmap();
+        Ok(content)
+    }
+}
+
+impl Gpu {
+    /// The first `count` values of a buffer, waiting for the device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] where the device failed.
+    pub(crate) fn read<T: bytemuck::Pod>(&self, buffer: &Buffer, count: usize) -> Result<Vec<T>, Error> {
+        let mut readback = Readback::new(self, (count * size_of::<T>()) as u64);
+        self.submit(|encoder| readback.copy(encoder, buffer));
+        pollster::block_on(readback.wait(self))
+    }
+}

@@ -1,0 +1,43 @@
+//! Dense layer, backward to its input: `dx = (dy·Wᵀ) ⊙ activate′(x)`.
+
+use super::tile::{Blocks, Product, Tile};
+use super::{Access, Constants, Cost, Dense, Input, Launch, Slot};
+use crate::Activation;
+
+/// Blocks of the product: rows of the minibatch × inputs, over the units.
+pub fn blocks(dense: Dense) -> Blocks {
+    Blocks { m: dense.batch_blocks(), n: dense.inputs.div_ceil(4), k: dense.out_quads() }
+}
+
+/// Reads the layer's gradient, weights and input; writes the gradient of the layer below. `below` is the activation
+/// that made the input.
+pub fn launch(dense: Dense, below: Activation, tile: Tile) -> Launch {
+    let in_quads = dense.inputs.div_ceil(4);
+    Product {
+        kernel: "dense_backward",
+        mounts: vec![("activation", below.module())],
+        constants: Constants::new()
+            .u32("BATCH", dense.batch)
+            .u32("IN", dense.inputs)
+            .u32("IN_QUADS", in_quads)
+            .u32("X_QUADS", dense.x_quads())
+            .u32("OUT_QUADS", dense.out_quads()),
+        other_constants: vec![],
+        flags: vec![],
+        bindings: vec![
+            (Slot::Input, Access::Read),
+            (Slot::Weights, Access::Read),
+            (Slot::Gradient, Access::Read),
+            (Slot::InputGradient, Access::Write),
+        ],
+        blocks: blocks(dense),
+        cost: Cost {
+            flops: dense.flops(),
+            bytes: dense.output_bytes()
+                + dense.weights_bytes()
+                + dense.input_bytes(Input::Activations)
+                + 16 * u64::from(dense.batch) * u64::from(in_quads),
+        },
+    }
+    .launch(tile)
+}

@@ -1,0 +1,46 @@
+//! Dense layer, weight gradient and optimizer step in one pass: `dW = xᵀ·dy`, then `W ← updated(W, dW)`.
+
+use super::tile::{Blocks, Product, Tile};
+use super::{Access, Constants, Cost, Dense, Input, Launch, Slot};
+use crate::Optimizer;
+
+/// Blocks of the product: inputs and bias × units, over the rows of the minibatch.
+pub fn blocks(dense: Dense) -> Blocks {
+    Blocks { m: dense.x_quads(), n: dense.out_quads(), k: dense.batch_blocks() }
+}
+
+/// Reads the layer's input and gradient, updates its weights and the optimizer's slots. The last launch of a step also
+/// closes it.
+pub fn launch(dense: Dense, input: Input, optimizer: &Optimizer, tile: Tile, closes_step: bool) -> Launch {
+    let mut bindings = vec![
+        (Slot::Input, Access::Read),
+        (Slot::Weights, Access::Write),
+        (Slot::State, Access::Write),
+        (Slot::Gradient, Access::Read),
+    ];
+    if input != Input::Activations {
+        bindings.push((Slot::Visited, Access::Read));
+    }
+    if optimizer.slots() > 0 {
+        bindings.push((Slot::OptimizerSlots, Access::Write));
+    }
+    Product {
+        kernel: "dense_update",
+        mounts: vec![("input", input.module()), ("optimizer", optimizer.module())],
+        constants: Constants::new()
+            .u32("BATCH", dense.batch)
+            .u32("X_QUADS", dense.x_quads())
+            .u32("OUT_QUADS", dense.out_quads()),
+        other_constants: vec![("optimizer_constants", optimizer.constants().text())],
+        flags: if closes_step { vec!["closes_step"] } else { vec![] },
+        bindings,
+        blocks: blocks(dense),
+        cost: Cost {
+            flops: dense.flops(),
+            bytes: dense.input_bytes(input)
+                + dense.output_bytes()
+                + 2 * (1 + u64::from(optimizer.slots())) * dense.weights_bytes(),
+        },
+    }
+    .launch(tile)
+}

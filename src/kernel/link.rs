@@ -1,0 +1,71 @@
+//! From shader modules to one WGSL text: mounts, constants and `@if` flags resolved by the WESL linker.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use wesl::{CompileOptions, EscapeMangler, Feature, Features, ModulePath, VirtualResolver, syntax::PathOrigin};
+
+use super::Launch;
+use crate::Error;
+
+/// Every shader module by its path in `shaders/`. A new one is one line here.
+const MODULES: &[(&str, &str)] = &[
+    ("activation/identity", include_str!("../../shaders/activation/identity.wesl")),
+    ("activation/relu", include_str!("../../shaders/activation/relu.wesl")),
+    ("close_step", include_str!("../../shaders/close_step.wesl")),
+    ("dense_backward", include_str!("../../shaders/dense_backward.wesl")),
+    ("dense_forward", include_str!("../../shaders/dense_forward.wesl")),
+    ("dense_update", include_str!("../../shaders/dense_update.wesl")),
+    ("head", include_str!("../../shaders/head.wesl")),
+    ("input/activations", include_str!("../../shaders/input/activations.wesl")),
+    ("input/set_f32", include_str!("../../shaders/input/set_f32.wesl")),
+    ("input/set_u8", include_str!("../../shaders/input/set_u8.wesl")),
+    ("loss/softmax_cross_entropy", include_str!("../../shaders/loss/softmax_cross_entropy.wesl")),
+    ("optimizer/adam", include_str!("../../shaders/optimizer/adam.wesl")),
+    ("optimizer/sgd", include_str!("../../shaders/optimizer/sgd.wesl")),
+    ("order", include_str!("../../shaders/order.wesl")),
+    ("softmax_cross_entropy_wide", include_str!("../../shaders/softmax_cross_entropy_wide.wesl")),
+    ("stats", include_str!("../../shaders/stats.wesl")),
+    ("step", include_str!("../../shaders/step.wesl")),
+    ("tile/naive", include_str!("../../shaders/tile/naive.wesl")),
+    ("tile/register", include_str!("../../shaders/tile/register.wesl")),
+    ("tile/workgroup", include_str!("../../shaders/tile/workgroup.wesl")),
+];
+
+/// The WGSL of a launch, with its entry point named `main`.
+///
+/// # Errors
+///
+/// [`Error::Kernel`] with the linker's words when the modules do not fit together: a mistake in this crate, or in a
+/// module that a user wrote.
+pub fn link(launch: &Launch) -> Result<String, Error> {
+    let mut resolver = VirtualResolver::new();
+    for (path, source) in MODULES {
+        resolver.add_module(module_path(path), Cow::Borrowed(*source));
+    }
+    for (name, path) in &launch.mounts {
+        let (_, source) = MODULES.iter().find(|(known, _)| known == path).ok_or_else(|| Error::Kernel {
+            kernel: launch.kernel.into(),
+            reason: format!("there is no module {path}"),
+        })?;
+        resolver.add_module(module_path(name), Cow::Borrowed(*source));
+    }
+    for (name, text) in &launch.constants {
+        resolver.add_module(module_path(name), Cow::Borrowed(text.as_str()));
+    }
+
+    let flags: HashMap<String, Feature> = launch.flags.iter().map(|flag| (flag.to_string(), Feature::Enable)).collect();
+    // naga validates what comes out, and knows builtins that the linker's own validation does not.
+    let options = CompileOptions {
+        validate: false,
+        features: Features { default: Feature::Disable, flags },
+        ..CompileOptions::default()
+    };
+    wesl::compile(&module_path(launch.root), &resolver, &EscapeMangler, &options)
+        .map(|linked| linked.to_string())
+        .map_err(|error| Error::Kernel { kernel: launch.kernel.into(), reason: error.to_string() })
+}
+
+fn module_path(path: &str) -> ModulePath {
+    ModulePath::new(PathOrigin::Absolute, path.split('/').map(str::to_string).collect())
+}

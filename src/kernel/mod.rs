@@ -1,0 +1,214 @@
+//! The kernels: one file here and one shader of the same name in `shaders/`.
+//!
+//! A kernel's function takes the sizes and choices it is compiled for and gives a [`Launch`]: the modules to link, the
+//! constants, the bindings in order, the workgroups and the cost. Nothing here knows a device.
+
+pub mod close_step;
+pub mod dense_backward;
+pub mod dense_forward;
+pub mod dense_update;
+pub mod head;
+pub mod link;
+pub mod softmax_cross_entropy_wide;
+pub mod tile;
+
+use std::fmt;
+
+/// What a kernel binds, by role. A role has the same binding number in every shader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum Slot {
+    /// A layer's input: the set, or the activations below.
+    Input = 0,
+    /// Class indices of the whole set.
+    Labels = 1,
+    /// The set's row for each place in the minibatch.
+    Visited = 2,
+    /// A layer's weights, with the bias as their last row.
+    Weights = 3,
+    /// The optimizer's values beside each weight.
+    OptimizerSlots = 4,
+    /// The step state.
+    State = 5,
+    /// A layer's output.
+    Output = 6,
+    /// Gradient of the loss by a layer's output, before its activation.
+    Gradient = 7,
+    /// The same for the layer below.
+    InputGradient = 8,
+    /// Running sums of loss and correct predictions.
+    Stats = 9,
+}
+
+/// Whether a kernel changes what it binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`
+    Read,
+    /// `var<storage, read_write>`
+    Write,
+}
+
+/// Work and traffic of one launch, counted from the method, not measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Floating-point operations; a multiply-add is two.
+    pub flops: u64,
+    /// The fewest bytes of storage that have to be read or written once.
+    pub bytes: u64,
+}
+
+/// One kernel made for given sizes: all that a device needs to run it, and what it costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    /// The kernel's name: its file here and in `shaders/`.
+    pub kernel: &'static str,
+    /// The variant, for people: the tile of a product, empty where there is one way only.
+    pub variant: String,
+    /// The module that holds the entry point `main`.
+    pub root: &'static str,
+    /// Fixed module names and the module of `shaders/` mounted there.
+    pub mounts: Vec<(&'static str, &'static str)>,
+    /// Module `constants`, and `optimizer_constants`, by module name.
+    pub constants: Vec<(&'static str, String)>,
+    /// Flags for `@if(...)` that are on.
+    pub flags: Vec<&'static str>,
+    /// What is bound, and whether it is written.
+    pub bindings: Vec<(Slot, Access)>,
+    /// Workgroups of the whole launch.
+    pub workgroups: u32,
+    /// What it takes.
+    pub cost: Cost,
+}
+
+impl Launch {
+    /// The workgroups as a grid whose sides stay under `limit` (65,535 in WebGPU). The kernels number workgroups row by
+    /// row and those past the last do nothing.
+    pub fn grid(&self, limit: u32) -> [u32; 2] {
+        let rows = self.workgroups.div_ceil(limit).max(1);
+        [self.workgroups.div_ceil(rows), rows]
+    }
+}
+
+/// Where a layer's input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Rows of a set of u8 features.
+    SetU8,
+    /// Rows of a set of f32 features.
+    SetF32,
+    /// What the layer below wrote.
+    Activations,
+}
+
+impl Input {
+    fn module(self) -> &'static str {
+        match self {
+            Input::SetU8 => "input/set_u8",
+            Input::SetF32 => "input/set_f32",
+            Input::Activations => "input/activations",
+        }
+    }
+
+    /// Bytes of four features in device memory.
+    pub fn quad_bytes(self) -> u64 {
+        if self == Input::SetU8 { 4 } else { 16 }
+    }
+
+    /// The bindings of a kernel that computes which row it visits.
+    fn visiting(self) -> Vec<(Slot, Access)> {
+        match self {
+            Input::Activations => vec![(Slot::Input, Access::Read)],
+            _ => vec![(Slot::Input, Access::Read), (Slot::State, Access::Write)],
+        }
+    }
+}
+
+/// The sizes of one dense layer in one minibatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dense {
+    /// Rows of a minibatch.
+    pub batch: u32,
+    /// Features that come in.
+    pub inputs: u32,
+    /// Units that go out.
+    pub outputs: u32,
+}
+
+impl Dense {
+    /// Quads (groups of four) in a row of the input: its features and the 1 that the bias is multiplied by.
+    pub fn x_quads(self) -> u32 {
+        quads_with_one(self.inputs)
+    }
+
+    /// Quads in a row of the weights.
+    pub fn out_quads(self) -> u32 {
+        self.outputs.div_ceil(4)
+    }
+
+    /// Quads in a row of the output as the next layer reads it.
+    pub fn y_quads(self) -> u32 {
+        quads_with_one(self.outputs)
+    }
+
+    /// Groups of four rows in a minibatch.
+    pub fn batch_blocks(self) -> u32 {
+        self.batch.div_ceil(4)
+    }
+
+    /// Shape of the weights in device memory: `[inputs and bias, outputs]`, both rounded up to multiples of four.
+    pub fn weights_shape(self) -> [u32; 2] {
+        [4 * self.x_quads(), 4 * self.out_quads()]
+    }
+
+    /// Multiply-adds of one product of this layer, as floating-point operations.
+    fn flops(self) -> u64 {
+        2 * u64::from(self.batch) * u64::from(self.inputs + 1) * u64::from(self.outputs)
+    }
+
+    fn weights_bytes(self) -> u64 {
+        let [rows, columns] = self.weights_shape();
+        4 * u64::from(rows) * u64::from(columns)
+    }
+
+    fn input_bytes(self, input: Input) -> u64 {
+        u64::from(self.batch) * u64::from(self.x_quads()) * input.quad_bytes()
+    }
+
+    fn output_bytes(self) -> u64 {
+        16 * u64::from(self.batch) * u64::from(self.out_quads())
+    }
+}
+
+/// Quads in a row of `features` values followed by a 1.
+pub fn quads_with_one(features: u32) -> u32 {
+    features / 4 + 1
+}
+
+/// The text of a module of `const`s.
+pub(crate) struct Constants(String);
+
+impl Constants {
+    pub(crate) fn new() -> Self {
+        Constants(String::new())
+    }
+
+    pub(crate) fn u32(mut self, name: &str, value: u32) -> Self {
+        self.line(name, format_args!("{value}u"));
+        self
+    }
+
+    /// The nearest f32, written so that it is read back to the bit.
+    pub(crate) fn f32(mut self, name: &str, value: f64) -> Self {
+        self.line(name, format_args!("{:e}f", value as f32));
+        self
+    }
+
+    fn line(&mut self, name: &str, value: fmt::Arguments<'_>) {
+        self.0.push_str(&format!("const {name} = {value};\n"));
+    }
+
+    pub(crate) fn text(self) -> String {
+        self.0
+    }
+}

@@ -1,0 +1,127 @@
+//! How a matrix product is cut up for the device: the shader in `shaders/tile/` and its sizes.
+//!
+//! Every product here is C = A·B over blocks of 4 × 4; a *product* (dense_forward, dense_backward, dense_update) says
+//! where blocks come from and go to, a *tile* who computes which. Any product runs under any tile.
+
+use std::fmt;
+
+use super::{Access, Constants, Cost, Launch, Slot};
+
+/// Blocks of 4 × 4 in a product's rows, columns and reduction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocks {
+    /// Of the output's rows.
+    pub m: u32,
+    /// Of the output's columns.
+    pub n: u32,
+    /// Of the sum.
+    pub k: u32,
+}
+
+/// One way to cut a product up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tile {
+    /// One block an invocation, written plainly: the reference that the others are checked against.
+    Naive,
+    /// `m × n` blocks an invocation in registers, no barrier.
+    Register {
+        /// Blocks down.
+        m: u32,
+        /// Blocks across.
+        n: u32,
+    },
+    /// A workgroup of `side × side` invocations, one block each, fed through shared memory.
+    Workgroup {
+        /// Invocations and blocks along each side; even.
+        side: u32,
+    },
+}
+
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Tile::Naive => write!(f, "naive"),
+            Tile::Register { m, n } => write!(f, "register {}×{}", 4 * m, 4 * n),
+            Tile::Workgroup { side } => write!(f, "workgroup {0}×{0}", 4 * side),
+        }
+    }
+}
+
+/// The kind of adapter that tiles are chosen for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// A CPU that interprets a subgroup as one SIMD vector (lavapipe, SwiftShader, WARP).
+    Software,
+    /// A GPU with shared memory and thousands of invocations in flight.
+    Hardware,
+    /// No adapter in particular: the plain reference kernels.
+    Reference,
+}
+
+impl Family {
+    /// The tile for a product.
+    ///
+    /// Software: the largest register tile that still leaves every core a few subgroups of 8. Hardware: 64 × 64 where
+    /// the product fills it, else 32 × 32.
+    pub fn tile(self, blocks: Blocks) -> Tile {
+        match self {
+            Family::Reference => Tile::Naive,
+            Family::Software => {
+                let invocations = |&(m, n): &(u32, u32)| blocks.m.div_ceil(m) * blocks.n.div_ceil(n);
+                let (m, n) =
+                    [(4, 2), (2, 2), (2, 1)].into_iter().find(|tile| invocations(tile) >= 64).unwrap_or((1, 1));
+                Tile::Register { m, n }
+            }
+            Family::Hardware => Tile::Workgroup { side: if blocks.m >= 16 && blocks.n >= 16 { 16 } else { 8 } },
+        }
+    }
+
+    /// Invocations in a workgroup of the kernels that give each row one.
+    pub fn row_workgroup(self) -> u32 {
+        if self == Family::Hardware { 32 } else { 8 }
+    }
+}
+
+/// A product to be launched under a tile.
+pub(super) struct Product {
+    pub kernel: &'static str,
+    pub mounts: Vec<(&'static str, &'static str)>,
+    pub constants: Constants,
+    pub other_constants: Vec<(&'static str, String)>,
+    pub flags: Vec<&'static str>,
+    pub bindings: Vec<(Slot, Access)>,
+    pub blocks: Blocks,
+    pub cost: Cost,
+}
+
+impl Product {
+    pub(super) fn launch(self, tile: Tile) -> Launch {
+        let Blocks { m, n, .. } = self.blocks;
+        let (root, constants, workgroups) = match tile {
+            Tile::Naive => ("tile/naive", self.constants.u32("WORKGROUP", 8), (m * n).div_ceil(8)),
+            Tile::Register { m: tile_m, n: tile_n } => (
+                "tile/register",
+                self.constants.u32("WORKGROUP", 8).u32("TILE_M", tile_m).u32("TILE_N", tile_n),
+                (m.div_ceil(tile_m) * n.div_ceil(tile_n)).div_ceil(8),
+            ),
+            Tile::Workgroup { side } => {
+                ("tile/workgroup", self.constants.u32("SIDE", side), m.div_ceil(side) * n.div_ceil(side))
+            }
+        };
+        let mut mounts = self.mounts;
+        mounts.push(("product", self.kernel));
+        let mut modules = self.other_constants;
+        modules.push(("constants", constants.text()));
+        Launch {
+            kernel: self.kernel,
+            variant: tile.to_string(),
+            root,
+            mounts,
+            constants: modules,
+            flags: self.flags,
+            bindings: self.bindings,
+            workgroups,
+            cost: self.cost,
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Trains neural networks on any GPU that wgpu reaches, with the whole training loop on the device.
+#![warn(missing_docs)]
+
+mod checkpoint;
+mod data;
+mod error;
+pub mod gpu;
+pub mod kernel;
+mod loss;
+mod named;
+mod network;
+mod optimizer;
+pub mod plan;
+mod trainer;
+mod weights;
+
+pub use checkpoint::Model;
+pub use data::Dataset;
+pub use error::Error;
+pub use gpu::{AdapterChoice, Gpu};
+pub use loss::Loss;
+pub use network::{Activation, Layer, Network};
+pub use optimizer::{Optimizer, Rule};
+pub use trainer::{Epoch, Evaluation, Event, History, Progress, TrainOptions, TrainStats, Trainer};
+pub use weights::{Initializer, LayerWeights, Weights};

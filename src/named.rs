@@ -1,0 +1,40 @@
+//! Choices that have a word of their own in options and configuration files.
+
+use crate::Error;
+
+/// A choice among a few, each with its word.
+pub(crate) trait Named: Sized + Copy + 'static {
+    /// What is chosen, for messages: "an activation".
+    const WHAT: &'static str;
+    /// Every word and what it means.
+    const WORDS: &'static [(&'static str, Self)];
+
+    /// The choice a word stands for.
+    fn from_word(word: &str) -> Result<Self, Error> {
+        Self::WORDS.iter().find(|(known, _)| *known == word).map(|&(_, choice)| choice).ok_or_else(|| {
+            let words: Vec<&str> = Self::WORDS.iter().map(|&(known, _)| known).collect();
+            Error::Option(format!("\"{word}\" is not {}: use one of {}", Self::WHAT, words.join(", ")))
+        })
+    }
+}
+
+/// `FromStr` and `Display` by the words of [`Named`].
+macro_rules! by_word {
+    ($type:ty) => {
+        impl std::str::FromStr for $type {
+            type Err = $crate::Error;
+
+            fn from_str(word: &str) -> Result<Self, Self::Err> {
+                <Self as $crate::named::Named>::from_word(word)
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let words = <Self as $crate::named::Named>::WORDS;
+                f.write_str(words.iter().find(|(_, choice)| choice == self).map_or("?", |&(word, _)| word))
+            }
+        }
+    };
+}
+pub(crate) use by_word;

@@ -1,0 +1,164 @@
+//! The network a user describes: dense layers and their activations.
+
+use crate::kernel::Dense;
+use crate::named::{Named, by_word};
+use crate::{Error, Weights};
+
+/// What a layer applies to each of its units, element by element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Activation {
+    /// `y = z`
+    Identity,
+    /// `y = max(z, 0)`
+    Relu,
+}
+
+impl Named for Activation {
+    const WHAT: &'static str = "an activation";
+    const WORDS: &'static [(&'static str, Self)] = &[("identity", Activation::Identity), ("relu", Activation::Relu)];
+}
+by_word!(Activation);
+
+impl Activation {
+    /// The shader module with its `activate` and `derivative`.
+    pub(crate) fn module(self) -> &'static str {
+        match self {
+            Activation::Identity => "activation/identity",
+            Activation::Relu => "activation/relu",
+        }
+    }
+}
+
+/// One dense layer: `activate(x·W + b)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Layer {
+    /// Units that go out.
+    pub outputs: usize,
+    /// What is applied to them.
+    pub activation: Activation,
+}
+
+/// A feed-forward network: so many input features, then dense layers. The last layer's outputs are logits.
+///
+/// ```
+/// use wgrad::{Activation, Network};
+///
+/// let network = Network::new(784).dense(256, Activation::Relu).dense(10, Activation::Identity);
+/// assert_eq!(network.parameters(), 784 * 256 + 256 + 256 * 10 + 10);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Network {
+    inputs: usize,
+    layers: Vec<Layer>,
+}
+
+/// The widest layer: indices on the device are 32 bits wide.
+const WIDEST: usize = 1 << 24;
+
+impl Network {
+    /// A network for rows of `inputs` features, with no layers yet.
+    pub fn new(inputs: usize) -> Self {
+        Network { inputs, layers: Vec::new() }
+    }
+
+    /// Adds a dense layer of `outputs` units.
+    #[must_use]
+    pub fn dense(mut self, outputs: usize, activation: Activation) -> Self {
+        self.layers.push(Layer { outputs, activation });
+        self
+    }
+
+    /// Hidden layers of the given widths, all with one activation, and `outputs` logits.
+    pub fn classifier(inputs: usize, hidden: &[usize], activation: Activation, outputs: usize) -> Self {
+        let network = hidden.iter().fold(Network::new(inputs), |network, &width| network.dense(width, activation));
+        network.dense(outputs, Activation::Identity)
+    }
+
+    /// Features of a row.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// The layers, first to last.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Logits of a row: the last layer's units.
+    pub fn outputs(&self) -> usize {
+        self.layers.last().map_or(self.inputs, |layer| layer.outputs)
+    }
+
+    /// The number of weights and biases.
+    pub fn parameters(&self) -> usize {
+        self.widths().map(|(inputs, outputs)| (inputs + 1) * outputs).sum()
+    }
+
+    /// Features in and units out of every layer.
+    pub fn widths(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.layers
+            .iter()
+            .scan(self.inputs, |inputs, layer| Some((std::mem::replace(inputs, layer.outputs), layer.outputs)))
+    }
+
+    /// The layers' sizes for minibatches of `batch` rows, once [`check`](Self::check) has passed.
+    pub(crate) fn dense_layers(&self, batch: u32) -> Vec<Dense> {
+        self.widths().map(|(inputs, outputs)| Dense { batch, inputs: inputs as u32, outputs: outputs as u32 }).collect()
+    }
+
+    /// That the network can be trained.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for no layers, a width of 0 or over 16,777,216, or a last layer with an activation.
+    pub fn check(&self) -> Result<(), Error> {
+        let option = |reason: String| Err(Error::Option(reason));
+        for (position, width) in
+            std::iter::once(self.inputs).chain(self.layers.iter().map(|layer| layer.outputs)).enumerate()
+        {
+            let place = if position == 0 { "the input".to_string() } else { format!("layer {position}") };
+            if width == 0 {
+                return option(format!("{place} has a width of 0: every layer needs at least one unit"));
+            }
+            if width > WIDEST {
+                return option(format!("{place} has a width of {width}: the widest layer is {WIDEST}"));
+            }
+        }
+        match self.layers.last() {
+            None => option("the network has no layers: add at least one with Network::dense".into()),
+            Some(last) if last.activation != Activation::Identity => option(format!(
+                "the last layer's activation is {}: it must be identity, as the loss takes logits",
+                last.activation
+            )),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// That the weights are this network's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] naming the first layer that differs and both shapes.
+    pub fn check_weights(&self, weights: &Weights) -> Result<(), Error> {
+        if weights.layers.len() != self.layers.len() {
+            return Err(Error::Data(format!(
+                "the weights have {} layers, the network has {}",
+                weights.layers.len(),
+                self.layers.len()
+            )));
+        }
+        for (position, ((inputs, outputs), layer)) in self.widths().zip(&weights.layers).enumerate() {
+            if (layer.inputs, layer.outputs) != (inputs, outputs) {
+                return Err(Error::Data(format!(
+                    "layer {} (tensor {}.weight) has the shape [{}, {}], the network's is [{outputs}, {inputs}]",
+                    position + 1,
+                    2 * position,
+                    layer.outputs,
+                    layer.inputs,
+                )));
+            }
+        }
+        Ok(())
+    }
+}

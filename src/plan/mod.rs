@@ -1,0 +1,261 @@
+//! From a description to buffers and a list of dispatches: pure data, made with no device.
+//!
+//! Every choice is made here: what is fused into what, which tile cuts which product, how much memory it takes.
+//! A plan prints itself as a table.
+
+mod table;
+
+use crate::kernel::tile::Family;
+use crate::kernel::{
+    Access, Cost, Dense, Input, Launch, Slot, close_step, dense_backward, dense_forward, dense_update, head,
+    softmax_cross_entropy_wide,
+};
+use crate::{Activation, Error, Loss, Network, Optimizer};
+
+/// The element type of a set on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// Four features a word, scaled to [0, 1] as they are read.
+    U8,
+    /// Four bytes a feature.
+    F32,
+}
+
+/// What a buffer holds. The number tells the layers apart, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// The set's features.
+    Set,
+    /// The set's class indices.
+    Labels,
+    /// The step state.
+    State,
+    /// Running sums of loss and correct predictions.
+    Stats,
+    /// The set's row for each place in the minibatch.
+    Visited,
+    /// A layer's weights and bias.
+    Weights(usize),
+    /// The optimizer's values beside a layer's weights.
+    OptimizerSlots(usize),
+    /// A layer's output.
+    Activations(usize),
+    /// Gradient of the loss by a layer's output, before its activation.
+    Gradient(usize),
+}
+
+/// A device buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// What it holds.
+    pub role: Role,
+    /// Its shape in elements, padding included.
+    pub shape: Vec<u64>,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// One launch and what it binds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dispatch {
+    /// The kernel with its sizes.
+    pub launch: Launch,
+    /// One role for each of the launch's bindings, in their order.
+    pub roles: Vec<Role>,
+}
+
+/// What one step does on the device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Rows of a minibatch.
+    pub batch: u32,
+    /// Every buffer that the dispatches bind, in order of role.
+    pub buffers: Vec<Buffer>,
+    /// The dispatches of one step, in order.
+    pub dispatches: Vec<Dispatch>,
+}
+
+/// What a plan is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The network, which has passed its check.
+    pub network: &'a Network,
+    /// The loss.
+    pub loss: Loss,
+    /// The optimizer; none for a plan that only evaluates.
+    pub optimizer: Option<&'a Optimizer>,
+    /// Rows of a minibatch.
+    pub batch: u32,
+    /// The set's element type.
+    pub element: Element,
+    /// Rows of the set.
+    pub rows: u64,
+    /// The kind of adapter that tiles are chosen for.
+    pub family: Family,
+}
+
+/// Bytes of the step state, and of one entry of the running sums.
+pub(crate) const STATE_BYTES: u64 = 48;
+pub(crate) const STATS_BYTES: u64 = 16;
+
+impl Plan {
+    /// The plan for one step.
+    ///
+    /// Training with few outputs: a forward dispatch for each hidden layer; one for the logits, the loss and its
+    /// gradient; a backward dispatch for each hidden layer; an update for each layer. That is 3L − 1 for L layers: the
+    /// bias, the activation and its mask, the gather, the bias gradient and the optimizer are parts of these. Many
+    /// outputs take the logits and the loss apart: 3L. Evaluating: the forward half and the counter.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] where a buffer would be larger than 32-bit indices reach.
+    pub fn new(request: Request<'_>) -> Result<Plan, Error> {
+        let dense = request.network.dense_layers(request.batch);
+        let mut dispatches = forward(request, &dense);
+        match request.optimizer {
+            Some(optimizer) => {
+                dispatches.extend(backward(request, &dense));
+                dispatches.extend(updates(request, &dense, optimizer));
+            }
+            None => dispatches.push(Dispatch::new(close_step::launch(), |_| Role::State)),
+        }
+
+        let mut roles: Vec<Role> = dispatches.iter().flat_map(|dispatch| dispatch.roles.iter().copied()).collect();
+        roles.sort();
+        roles.dedup();
+        let buffers = roles.into_iter().map(|role| buffer(role, request, &dense)).collect::<Result<_, _>>()?;
+        Ok(Plan { batch: request.batch, buffers, dispatches })
+    }
+
+    /// Work and traffic of a step.
+    pub fn cost(&self) -> Cost {
+        self.dispatches.iter().fold(Cost::default(), |sum, dispatch| Cost {
+            flops: sum.flops + dispatch.launch.cost.flops,
+            bytes: sum.bytes + dispatch.launch.cost.bytes,
+        })
+    }
+
+    /// Device memory that the plan takes, the set included.
+    pub fn bytes(&self) -> u64 {
+        self.buffers.iter().map(|buffer| buffer.bytes).sum()
+    }
+}
+
+impl Dispatch {
+    fn new(launch: Launch, role: impl Fn(Slot) -> Role) -> Self {
+        let roles = launch.bindings.iter().map(|&(slot, _)| role(slot)).collect();
+        Dispatch { launch, roles }
+    }
+
+    /// A dispatch of one layer's kernel.
+    fn of_layer(launch: Launch, layer: usize) -> Self {
+        Dispatch::new(launch, |slot| match slot {
+            Slot::Input if layer == 0 => Role::Set,
+            Slot::Input => Role::Activations(layer - 1),
+            Slot::Labels => Role::Labels,
+            Slot::Visited => Role::Visited,
+            Slot::Weights => Role::Weights(layer),
+            Slot::OptimizerSlots => Role::OptimizerSlots(layer),
+            Slot::State => Role::State,
+            Slot::Output => Role::Activations(layer),
+            Slot::Gradient => Role::Gradient(layer),
+            // Only dense_backward binds it, and the first layer has none.
+            Slot::InputGradient => Role::Gradient(layer.saturating_sub(1)),
+            Slot::Stats => Role::Stats,
+        })
+    }
+
+    /// The roles that the dispatch writes, and those it reads.
+    pub fn touches(&self, access: Access) -> impl Iterator<Item = Role> {
+        self.launch.bindings.iter().zip(&self.roles).filter(move |((_, a), _)| *a == access).map(|(_, &role)| role)
+    }
+}
+
+impl Request<'_> {
+    fn input(&self, layer: usize) -> Input {
+        match (layer, self.element) {
+            (0, Element::U8) => Input::SetU8,
+            (0, Element::F32) => Input::SetF32,
+            _ => Input::Activations,
+        }
+    }
+
+    fn activation(&self, layer: usize) -> Activation {
+        self.network.layers()[layer].activation
+    }
+}
+
+/// Every layer's output, and the loss. Few outputs: the last layer is part of the loss kernel.
+fn forward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
+    let last = dense.len() - 1;
+    let few = dense[last].outputs <= head::MOST_OUTPUTS;
+    let plain_layers = if few { last } else { last + 1 };
+    let mut dispatches: Vec<Dispatch> = (0..plain_layers)
+        .map(|layer| {
+            let tile = request.family.tile(dense_forward::blocks(dense[layer]));
+            let launch = dense_forward::launch(dense[layer], request.input(layer), request.activation(layer), tile);
+            Dispatch::of_layer(launch, layer)
+        })
+        .collect();
+    let loss = if few {
+        let workgroup = request.family.row_workgroup();
+        head::launch(dense[last], request.input(last), request.loss, request.optimizer, workgroup)
+    } else {
+        softmax_cross_entropy_wide::launch(dense[last], request.optimizer)
+    };
+    dispatches.push(Dispatch::of_layer(loss, last));
+    dispatches
+}
+
+/// The gradient of every hidden layer, last to first. All of them come before the first update changes a weight.
+fn backward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
+    (1..dense.len())
+        .rev()
+        .map(|layer| {
+            let tile = request.family.tile(dense_backward::blocks(dense[layer]));
+            Dispatch::of_layer(dense_backward::launch(dense[layer], request.activation(layer - 1), tile), layer)
+        })
+        .collect()
+}
+
+/// The weight gradients with the optimizer, last layer to first; the first layer's closes the step.
+fn updates(request: Request<'_>, dense: &[Dense], optimizer: &Optimizer) -> Vec<Dispatch> {
+    (0..dense.len())
+        .rev()
+        .map(|layer| {
+            let tile = request.family.tile(dense_update::blocks(dense[layer]));
+            let launch = dense_update::launch(dense[layer], request.input(layer), optimizer, tile, layer == 0);
+            Dispatch::of_layer(launch, layer)
+        })
+        .collect()
+}
+
+fn buffer(role: Role, request: Request<'_>, dense: &[Dense]) -> Result<Buffer, Error> {
+    let batch = u64::from(request.batch).next_multiple_of(4);
+    let (shape, element_bytes) = match role {
+        Role::Set => {
+            let features = 4 * u64::from(dense[0].x_quads());
+            (vec![request.rows, features], if request.element == Element::U8 { 1 } else { 4 })
+        }
+        Role::Labels => (vec![request.rows], 4),
+        Role::State => (vec![1], STATE_BYTES),
+        Role::Stats => (vec![u64::from(request.batch)], STATS_BYTES),
+        Role::Visited => (vec![u64::from(request.batch)], 4),
+        Role::Weights(layer) => (dense[layer].weights_shape().map(u64::from).to_vec(), 4),
+        Role::OptimizerSlots(layer) => {
+            let slots = u64::from(request.optimizer.map_or(0, Optimizer::slots));
+            let [rows, columns] = dense[layer].weights_shape().map(u64::from);
+            (vec![rows, columns / 4, slots, 4], 4)
+        }
+        Role::Activations(layer) => (vec![batch, 4 * u64::from(dense[layer].y_quads())], 4),
+        Role::Gradient(layer) => (vec![batch, 4 * u64::from(dense[layer].out_quads())], 4),
+    };
+    let elements = shape.iter().try_fold(1u64, |product, &side| product.checked_mul(side));
+    match elements.filter(|&elements| elements <= u64::from(u32::MAX)) {
+        Some(elements) => Ok(Buffer { role, shape, bytes: elements * element_bytes }),
+        None => Err(Error::Option(format!(
+            "{role} would have the shape {shape:?}, more elements than 32-bit indices reach: make the batch or the \
+             layer smaller"
+        ))),
+    }
+}

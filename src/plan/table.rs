@@ -1,0 +1,54 @@
+//! A plan as a table for people.
+
+use std::fmt;
+
+use super::{Plan, Role};
+use crate::kernel::Cost;
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Role::Set => write!(f, "set"),
+            Role::Labels => write!(f, "labels"),
+            Role::State => write!(f, "state"),
+            Role::Stats => write!(f, "stats"),
+            Role::Visited => write!(f, "visited"),
+            Role::Weights(layer) => write!(f, "weights.{layer}"),
+            Role::OptimizerSlots(layer) => write!(f, "slots.{layer}"),
+            Role::Activations(layer) => write!(f, "activations.{layer}"),
+            Role::Gradient(layer) => write!(f, "gradient.{layer}"),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    /// Two tables: the dispatches of a step with their work, and the buffers with their memory.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<28}{:<18}{:>10}{:>10}{:>10}  {}",
+            "dispatch", "tile", "groups", "MFLOP", "KiB", "reads → writes"
+        )?;
+        for dispatch in &self.dispatches {
+            let launch = &dispatch.launch;
+            row(f, launch.kernel, &launch.variant, &launch.workgroups.to_string(), launch.cost)?;
+            let list = |access| {
+                let roles: Vec<String> = dispatch.touches(access).map(|role| role.to_string()).collect();
+                roles.join(" ")
+            };
+            writeln!(f, "  {} → {}", list(crate::kernel::Access::Read), list(crate::kernel::Access::Write))?;
+        }
+        row(f, "a step", "", &format!("{} calls", self.dispatches.len()), self.cost())?;
+        writeln!(f, "\n\n{:<28}{:<24}{:>14}", "buffer", "shape", "KiB")?;
+        for buffer in &self.buffers {
+            let shape = format!("{:?}", buffer.shape);
+            writeln!(f, "{:<28}{shape:<24}{:>14.1}", buffer.role.to_string(), buffer.bytes as f64 / 1024.0)?;
+        }
+        writeln!(f, "{:<28}{:<24}{:>14.1}", "in all", "", self.bytes() as f64 / 1024.0)
+    }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, tile: &str, groups: &str, cost: Cost) -> fmt::Result {
+    let (mflop, kib) = (cost.flops as f64 / 1e6, cost.bytes as f64 / 1024.0);
+    write!(f, "{name:<28}{tile:<18}{groups:>10}{mflop:>10.2}{kib:>10.1}")
+}

@@ -1,0 +1,88 @@
+//! What a run tells: while it goes, after every epoch, and at its end.
+
+/// What the host had to do so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrainStats {
+    /// Training steps.
+    pub steps: u64,
+    /// Kernel launches, those of validation included.
+    pub dispatches: u64,
+    /// Command buffers handed to the device.
+    pub submissions: u64,
+    /// Reads that the host waited for.
+    pub blocking_reads: u64,
+}
+
+impl TrainStats {
+    /// What came on top of an earlier count.
+    #[must_use]
+    pub fn since(self, earlier: TrainStats) -> TrainStats {
+        TrainStats {
+            steps: self.steps - earlier.steps,
+            dispatches: self.dispatches - earlier.dispatches,
+            submissions: self.submissions - earlier.submissions,
+            blocking_reads: self.blocking_reads - earlier.blocking_reads,
+        }
+    }
+}
+
+/// Loss and accuracy over some rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The mean loss of a row.
+    pub loss: f64,
+    /// The share of rows whose largest logit is the label's.
+    pub accuracy: f64,
+    /// How many rows.
+    pub rows: u64,
+}
+
+/// One epoch, or the part of one that a run ended in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Epoch {
+    /// Counted from 1 since the weights were new.
+    pub epoch: u64,
+    /// Over the rows trained on, each at the moment it was visited.
+    pub training: Evaluation,
+    /// Over the validation set, after the epoch's last step.
+    pub validation: Option<Evaluation>,
+    /// Wall-clock time, validation included.
+    pub seconds: f64,
+    /// Rows trained on a second, validation excluded.
+    pub samples_per_second: f64,
+    /// What the host had to do in this epoch.
+    pub stats: TrainStats,
+}
+
+/// How far an epoch is, as far as the host knows without waiting.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Counted from 1 since the weights were new.
+    pub epoch: u64,
+    /// Steps of this epoch whose sums have arrived.
+    pub step: u64,
+    /// Steps of the whole epoch.
+    pub steps: u64,
+    /// Loss and accuracy over them.
+    pub so_far: Evaluation,
+    /// Rows trained on a second in this epoch.
+    pub samples_per_second: f64,
+}
+
+/// Something to tell while training goes on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event {
+    /// Every tenth of a second at most.
+    Progress(Progress),
+    /// After every epoch.
+    Epoch(Epoch),
+}
+
+/// A finished run.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct History {
+    /// Its epochs, in order.
+    pub epochs: Vec<Epoch>,
+    /// What the host had to do in the whole run.
+    pub stats: TrainStats,
+}

@@ -1,0 +1,424 @@
+//! Fit, evaluate, predict.
+
+mod history;
+mod runner;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use history::{Epoch, Evaluation, Event, History, Progress, TrainStats};
+use runner::{Buffers, Runner, State, upload};
+
+use crate::checkpoint::Model;
+use crate::gpu::{AdapterChoice, Checks, Gpu};
+use crate::kernel::tile::Family;
+use crate::plan::{Plan, Request, Role};
+use crate::weights::LayerWeights;
+use crate::{Dataset, Error, Initializer, Loss, Network, Optimizer, Weights};
+
+/// Everything about a run besides the network and the data. The default is the program's own: softmax cross-entropy,
+/// Adam as Keras sets it, Glorot uniform weights, 10 epochs of minibatches of 32.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainOptions {
+    /// What is minimized.
+    pub loss: Loss,
+    /// How weights follow their gradients.
+    pub optimizer: Optimizer,
+    /// How weights begin.
+    pub initializer: Initializer,
+    /// Rows of a minibatch. The last one of an epoch has the rows that remain.
+    pub batch_size: usize,
+    /// Passes over the set in one `fit`.
+    pub epochs: u64,
+    /// Steps in one `fit`, in place of `epochs`; it may end inside an epoch, and the next goes on from there.
+    pub steps: Option<u64>,
+    /// Whether every epoch visits the rows in a new order.
+    pub shuffle: bool,
+    /// Decides the initial weights and the order: the same seed gives the same bits on the same adapter and driver.
+    pub seed: u64,
+    /// Steps handed to the device at once; sized by their measured time where it is `None`. Changes no result.
+    pub steps_per_submission: Option<u64>,
+    /// Whether the kernels check every index at run time.
+    pub checks: Checks,
+    /// The family of kernels; by the adapter where it is `None`.
+    pub family: Option<Family>,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        TrainOptions {
+            loss: Loss::default(),
+            optimizer: Optimizer::keras_adam(),
+            initializer: Initializer::default(),
+            batch_size: 32,
+            epochs: 10,
+            steps: None,
+            shuffle: true,
+            seed: 0,
+            steps_per_submission: None,
+            checks: Checks::default(),
+            family: None,
+        }
+    }
+}
+
+/// The most rows of a minibatch when nothing is trained: enough to make launches cheap, few enough for small adapters.
+const EVALUATION_BATCH: usize = 512;
+
+/// A network in device memory, with its optimizer and step counter.
+#[derive(Debug)]
+pub struct Trainer {
+    gpu: Arc<Gpu>,
+    network: Network,
+    options: TrainOptions,
+    /// Weights and optimizer slots of every layer, and the step state.
+    model: Buffers,
+    steps_done: u64,
+    stats: TrainStats,
+}
+
+impl Trainer {
+    /// A trainer on the best adapter of this machine, with initial weights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoAdapter`], [`Error::Option`] for a network or option that cannot be used, [`Error::Device`].
+    pub fn new(network: Network, options: TrainOptions) -> Result<Self, Error> {
+        check(&network, &options)?;
+        Trainer::on(Gpu::open(&AdapterChoice::Auto)?, network, options)
+    }
+
+    /// A trainer on a device that is already open.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn on(gpu: Arc<Gpu>, network: Network, options: TrainOptions) -> Result<Self, Error> {
+        check(&network, &options)?;
+        let model = Buffers::from([(Role::State, gpu.zeros("the step state", crate::plan::STATE_BYTES)?)]);
+        let weights = options.initializer.weights(&network, options.seed);
+        let mut trainer = Trainer { gpu, network, options, model, steps_done: 0, stats: TrainStats::default() };
+        trainer.set_weights(&weights)?;
+        Ok(trainer)
+    }
+
+    /// Replaces the weights and begins anew: the optimizer's values at 0, no steps done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] where the shapes are not the network's; [`Error::Device`].
+    pub fn set_weights(&mut self, weights: &Weights) -> Result<(), Error> {
+        self.network.check_weights(weights)?;
+        let mut model = Buffers::from([(Role::State, self.gpu.zeros("the step state", crate::plan::STATE_BYTES)?)]);
+        for (layer, weights) in weights.layers.iter().enumerate() {
+            let (name, content) = (format!("the weights of layer {}", layer + 1), weights.to_device());
+            model.insert(Role::Weights(layer), self.gpu.upload(&name, &content)?);
+            let slot_bytes = u64::from(self.options.optimizer.slots()) * size_of_val(content.as_slice()) as u64;
+            if slot_bytes > 0 {
+                let name = format!("the optimizer's values for layer {}", layer + 1);
+                model.insert(Role::OptimizerSlots(layer), self.gpu.zeros(&name, slot_bytes)?);
+            }
+        }
+        self.model = model;
+        self.steps_done = 0;
+        Ok(())
+    }
+
+    /// The weights as they are now, read from the device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`].
+    pub fn weights(&self) -> Result<Weights, Error> {
+        let layers = self
+            .network
+            .widths()
+            .enumerate()
+            .map(|(layer, (inputs, outputs))| {
+                let buffer = &self.model[&Role::Weights(layer)];
+                let values: Vec<f32> = self.gpu.read(buffer, buffer.size() as usize / 4)?;
+                Ok(LayerWeights::from_device(inputs, outputs, &values))
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(Weights { layers })
+    }
+
+    /// Writes the weights to a safetensors file that `torch.nn.Sequential.load_state_dict` takes, whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], [`Error::Device`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        Model { network: self.network.clone(), weights: self.weights()? }.write(path)
+    }
+
+    /// The device it runs on.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    /// What is trained.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What the host had to do since the trainer was made.
+    pub fn stats(&self) -> TrainStats {
+        self.stats
+    }
+
+    /// The plan of a training step on this set: what [`fit`](Self::fit) would run.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] or [`Error::Option`] where the set, the network and the batch size do not fit together.
+    pub fn plan(&self, train: &Dataset) -> Result<Plan, Error> {
+        self.check_batch(train)?;
+        self.request(train, self.options.batch_size, Some(&self.options.optimizer)).and_then(Plan::new)
+    }
+
+    /// Trains, and evaluates on `validation` after every epoch. A second `fit` goes on where the first ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] or [`Error::Option`] where a set, the network and the batch size do not fit together, before
+    /// anything is trained; [`Error::NonFinite`] when the loss breaks down; [`Error::Device`].
+    pub fn fit(&mut self, train: &Dataset, validation: Option<&Dataset>) -> Result<History, Error> {
+        self.fit_with(train, validation, &mut |_| {})
+    }
+
+    /// [`fit`](Self::fit), telling how it goes.
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](Self::fit).
+    pub fn fit_with(
+        &mut self,
+        train: &Dataset,
+        validation: Option<&Dataset>,
+        told: &mut dyn FnMut(Event),
+    ) -> Result<History, Error> {
+        pollster::block_on(self.fit_async(train, validation, told))
+    }
+
+    /// [`fit_with`](Self::fit_with) for programs that must not block.
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](Self::fit).
+    pub async fn fit_async(
+        &mut self,
+        train: &Dataset,
+        validation: Option<&Dataset>,
+        told: &mut dyn FnMut(Event),
+    ) -> Result<History, Error> {
+        let plan = self.plan(train)?;
+        let mut validating = validation.map(|set| self.evaluator(set)).transpose()?;
+        let set = upload(&self.gpu, train, quads(&self.network))?;
+        let gpu = Arc::clone(&self.gpu);
+        let mut training =
+            Runner::new(&gpu, &plan, &[&self.model, &set], self.options.checks, self.options.steps_per_submission)?;
+        let mut state = State::new(self.steps_done, train.rows(), plan.batch);
+        state.seed = [self.options.seed as u32, (self.options.seed >> 32) as u32];
+        state.shuffle = u32::from(self.options.shuffle);
+        state.learning_rate = self.options.optimizer.lr as f32;
+        gpu.write(&self.model[&Role::State], &[state]);
+
+        let per_epoch = u64::from(state.steps_per_epoch);
+        let rows_before = |step: u64| (step * self.options.batch_size as u64).min(train.rows() as u64);
+        let last_step = match self.options.steps {
+            Some(steps) => self.steps_done + steps,
+            None => (self.steps_done / per_epoch + self.options.epochs) * per_epoch,
+        };
+        if last_step > u64::from(u32::MAX) {
+            return Err(Error::Option(format!(
+                "{last_step} steps are more than the step counter reaches, {}",
+                u32::MAX
+            )));
+        }
+
+        let (begun, mut history) = (self.stats, History::default());
+        while self.steps_done < last_step {
+            let (epoch, first) = (self.steps_done / per_epoch, self.steps_done % per_epoch);
+            let steps = (per_epoch - first).min(last_step - self.steps_done);
+            let (started, before) = (Instant::now(), self.stats);
+            let rows_of = |steps: u64| rows_before(first + steps) - rows_before(first);
+            let finite = |sums: &runner::Sums| match sums.bad_step {
+                Some(step) => Err(Error::NonFinite { step, epoch: (step - 1) / per_epoch + 1 }),
+                None => Ok(()),
+            };
+
+            training.run(&gpu, steps, &mut self.stats, |step, sums| {
+                finite(&sums)?;
+                told(Event::Progress(Progress {
+                    epoch: epoch + 1,
+                    step: first + step,
+                    steps: per_epoch,
+                    so_far: sums.over(rows_of(step)),
+                    samples_per_second: rows_of(step) as f64 / started.elapsed().as_secs_f64(),
+                }));
+                Ok(())
+            })?;
+            let trained_for = started.elapsed().as_secs_f64();
+            self.steps_done += steps;
+            self.stats.steps += steps;
+            training.request_sums(&gpu, &mut self.stats);
+            if let Some(validating) = &mut validating {
+                validating.run(&gpu, &mut self.stats)?;
+            }
+
+            // The epoch's one blocking read: by the time the first sums are here, so are the second.
+            self.stats.blocking_reads += 1;
+            let sums = training.sums(&gpu).await?;
+            finite(&sums)?;
+            let validation = match &mut validating {
+                Some(validating) => Some(validating.evaluation(&gpu).await?),
+                None => None,
+            };
+            let record = Epoch {
+                epoch: epoch + 1,
+                training: sums.over(rows_of(steps)),
+                validation,
+                seconds: started.elapsed().as_secs_f64(),
+                samples_per_second: rows_of(steps) as f64 / trained_for,
+                stats: self.stats.since(before),
+            };
+            history.epochs.push(record);
+            told(Event::Epoch(record));
+        }
+        history.stats = self.stats.since(begun);
+        Ok(history)
+    }
+
+    /// Mean loss and accuracy over a set.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] where the set does not fit the network; [`Error::Device`].
+    pub fn evaluate(&mut self, set: &Dataset) -> Result<Evaluation, Error> {
+        let mut evaluator = self.evaluator(set)?;
+        evaluator.run(&self.gpu, &mut self.stats)?;
+        self.stats.blocking_reads += 1;
+        pollster::block_on(evaluator.evaluation(&self.gpu))
+    }
+
+    /// The probability of every class for every row: `[rows, outputs]`, row-major; the softmax of the logits.
+    ///
+    /// # Errors
+    ///
+    /// As [`evaluate`](Self::evaluate).
+    pub fn predict(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
+        let mut evaluator = self.evaluator(set)?;
+        let outputs = self.network.outputs();
+        let last = self.network.layers().len() - 1;
+        let mut probabilities = Vec::with_capacity(set.rows() * outputs);
+        evaluator.begin(&self.gpu);
+        for _ in 0..evaluator.steps() {
+            evaluator.runner.run(&self.gpu, 1, &mut self.stats, |_, _| Ok(()))?;
+            self.stats.blocking_reads += 1;
+            let logits = &evaluator.runner.buffers[&Role::Activations(last)];
+            let logits: Vec<f32> = self.gpu.read(logits, logits.size() as usize / 4)?;
+            let stride = 4 * crate::kernel::quads_with_one(outputs as u32) as usize;
+            let wanted = (set.rows() - probabilities.len() / outputs).min(evaluator.runner.batch() as usize);
+            for row in logits.chunks_exact(stride).take(wanted) {
+                probabilities.extend(softmax(&row[..outputs]));
+            }
+        }
+        Ok(probabilities)
+    }
+
+    fn evaluator(&self, set: &Dataset) -> Result<Evaluator, Error> {
+        let batch = set.rows().min(EVALUATION_BATCH);
+        let plan = self.request(set, batch, None).and_then(Plan::new)?;
+        let rows = upload(&self.gpu, set, quads(&self.network))?;
+        // A state of its own: training goes on where it was.
+        let state = Buffers::from([(Role::State, self.gpu.zeros("the step state", crate::plan::STATE_BYTES)?)]);
+        let runner = Runner::new(&self.gpu, &plan, &[&state, &self.model, &rows], self.options.checks, None)?;
+        Ok(Evaluator { runner, rows: set.rows() })
+    }
+
+    fn request<'a>(
+        &'a self,
+        set: &Dataset,
+        batch: usize,
+        optimizer: Option<&'a Optimizer>,
+    ) -> Result<Request<'a>, Error> {
+        set.check_for(&self.network)?;
+        Ok(Request {
+            network: &self.network,
+            loss: self.options.loss,
+            optimizer,
+            batch: batch as u32,
+            element: set.element(),
+            rows: set.rows() as u64,
+            family: self.options.family.unwrap_or_else(|| self.gpu.adapter().family()),
+        })
+    }
+
+    fn check_batch(&self, train: &Dataset) -> Result<(), Error> {
+        if self.options.batch_size > train.rows() {
+            return Err(Error::Option(format!(
+                "the batch size is {} and the set has {} rows: it must be from 1 to that",
+                self.options.batch_size,
+                train.rows()
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// A set ready to be evaluated on, again and again.
+struct Evaluator {
+    runner: Runner,
+    rows: usize,
+}
+
+impl Evaluator {
+    fn steps(&self) -> u64 {
+        self.rows.div_ceil(self.runner.batch() as usize) as u64
+    }
+
+    /// Back to the first row.
+    fn begin(&self, gpu: &Gpu) {
+        gpu.write(&self.runner.buffers[&Role::State], &[State::new(0, self.rows, self.runner.batch())]);
+    }
+
+    /// One pass over the rows; its sums are on their way then.
+    fn run(&mut self, gpu: &Gpu, stats: &mut TrainStats) -> Result<(), Error> {
+        self.begin(gpu);
+        self.runner.run(gpu, self.steps(), stats, |_, _| Ok(()))?;
+        self.runner.request_sums(gpu, stats);
+        Ok(())
+    }
+
+    async fn evaluation(&mut self, gpu: &Gpu) -> Result<Evaluation, Error> {
+        Ok(self.runner.sums(gpu).await?.over(self.rows as u64))
+    }
+}
+
+/// That the options can be used, whatever the set.
+fn check(network: &Network, options: &TrainOptions) -> Result<(), Error> {
+    network.check()?;
+    options.optimizer.check()?;
+    if options.batch_size == 0 {
+        return Err(Error::Option("the batch size is 0: it must be at least 1".into()));
+    }
+    if options.steps_per_submission == Some(0) {
+        return Err(Error::Option("steps per submission are 0: they must be at least 1".into()));
+    }
+    Ok(())
+}
+
+/// Groups of four in a row of the network's input.
+fn quads(network: &Network) -> usize {
+    crate::kernel::quads_with_one(network.inputs() as u32) as usize
+}
+
+/// In f64, with the largest logit subtracted first.
+fn softmax(logits: &[f32]) -> impl Iterator<Item = f32> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponential = move |&logit: &f32| f64::from(logit - largest).exp();
+    let sum: f64 = logits.iter().map(exponential).sum();
+    logits.iter().map(move |logit| (exponential(logit) / sum) as f32)
+}

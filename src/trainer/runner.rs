@@ -1,0 +1,234 @@
+//! Runs a program's steps in chunks: each a submission of some 75 ms, encoded while the one before it runs.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bytemuck::{Pod, Zeroable};
+
+use super::history::{Evaluation, TrainStats};
+use crate::gpu::{Buffer, Checks, Gpu, Program, Readback, Submission};
+use crate::plan::{Plan, Role};
+use crate::{Dataset, Error};
+
+/// Long enough to hide the host, short enough for GPU watchdogs and a live progress line.
+const CHUNK: Duration = Duration::from_millis(75);
+/// Steps of the first chunk, before any was timed, and of the longest.
+const FIRST_CHUNK: u64 = 4;
+const LONGEST_CHUNK: u64 = 4096;
+/// Chunks that may wait on the device behind the one that runs.
+const CHUNKS_AHEAD: usize = 2;
+/// Between two asynchronous reads of the running sums.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The step state as the shaders declare it (`step.wesl`), without the optimizer's scalars at its end: those belong to
+/// the device.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub(super) struct State {
+    pub step: u32,
+    pub rows: u32,
+    pub steps_per_epoch: u32,
+    pub order_bits: u32,
+    pub seed: [u32; 2],
+    pub shuffle: u32,
+    pub learning_rate: f32,
+}
+
+impl State {
+    /// The state before `step` for a set of so many rows in minibatches of `batch`.
+    pub fn new(step: u64, rows: usize, batch: u32) -> Self {
+        let rows = rows as u32;
+        State {
+            step: step as u32,
+            rows,
+            steps_per_epoch: rows.div_ceil(batch),
+            order_bits: u32::BITS - (rows - 1).leading_zeros(),
+            seed: [0; 2],
+            shuffle: 0,
+            learning_rate: 0.0,
+        }
+    }
+}
+
+/// One entry of the running sums (`stats.wesl`).
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct RowStats {
+    loss: f32,
+    compensation: f32,
+    correct: u32,
+    bad_step: u32,
+}
+
+/// Buffers by what they hold.
+pub(super) type Buffers = HashMap<Role, Buffer>;
+
+/// A set in device memory.
+pub(super) fn upload(gpu: &Gpu, set: &Dataset, quads: usize) -> Result<Buffers, Error> {
+    Ok(HashMap::from([
+        (Role::Set, gpu.upload("the set's features", &set.device_rows(quads))?),
+        (Role::Labels, gpu.upload("the set's labels", set.labels())?),
+    ]))
+}
+
+/// A compiled plan with its own buffers, ready to run.
+pub(super) struct Runner {
+    program: Program,
+    pub buffers: Buffers,
+    batch: u32,
+    /// Steps of a chunk: set by the caller, or learned.
+    chunk: u64,
+    fixed: bool,
+    sums: Readback,
+}
+
+impl Runner {
+    /// Compiles the plan over the shared buffers given, and allocates those that are missing.
+    pub fn new(gpu: &Gpu, plan: &Plan, shared: &[&Buffers], checks: Checks, chunk: Option<u64>) -> Result<Self, Error> {
+        let mut buffers = Buffers::new();
+        for wanted in &plan.buffers {
+            let known = shared.iter().find_map(|shared| shared.get(&wanted.role));
+            let buffer = match (known, wanted.role) {
+                (Some(buffer), _) => buffer.clone(),
+                (None, Role::Activations(_)) => ones_after_units(gpu, &wanted.role.to_string(), &wanted.shape)?,
+                (None, role) => gpu.zeros(&role.to_string(), wanted.bytes)?,
+            };
+            buffers.insert(wanted.role, buffer);
+        }
+        let bindings: Vec<_> = plan
+            .dispatches
+            .iter()
+            .map(|dispatch| (&dispatch.launch, dispatch.roles.iter().map(|role| &buffers[role]).collect()))
+            .collect();
+        let program = Program::new(gpu, &bindings, checks)?;
+        let sums = Readback::new(gpu, buffers[&Role::Stats].size());
+        Ok(Runner {
+            program,
+            buffers,
+            batch: plan.batch,
+            chunk: chunk.unwrap_or(FIRST_CHUNK),
+            fixed: chunk.is_some(),
+            sums,
+        })
+    }
+
+    /// Runs steps of one pass over the set, after clearing the running sums. `told` hears how many steps' sums have
+    /// arrived, and the sums; asynchronously, so that nothing waits for it. All work has been done at the end, the sums
+    /// not yet read.
+    pub fn run(
+        &mut self,
+        gpu: &Gpu,
+        steps: u64,
+        stats: &mut TrainStats,
+        mut told: impl FnMut(u64, Sums) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut ahead: std::collections::VecDeque<(Submission, u64)> = Default::default();
+        let mut finished_at = Instant::now();
+        let mut asked: Option<u64> = None;
+        let mut asked_at = Instant::now();
+        let mut done = 0;
+        while done < steps {
+            let chunk = self.chunk.min(steps - done);
+            let ask = asked.is_none() && asked_at.elapsed() >= PROGRESS_INTERVAL;
+            let sums = &self.buffers[&Role::Stats];
+            let submission = gpu.submit(|encoder| {
+                if done == 0 {
+                    encoder.clear_buffer(sums, 0, None);
+                }
+                self.program.record(encoder, chunk);
+                if ask {
+                    self.sums.copy(encoder, sums);
+                }
+            });
+            done += chunk;
+            stats.submissions += 1;
+            stats.dispatches += chunk * self.program.dispatches() as u64;
+            ahead.push_back((submission, chunk));
+            if ask {
+                self.sums.request();
+                (asked, asked_at) = (Some(done), Instant::now());
+            }
+            while ahead.len() > CHUNKS_AHEAD || (done == steps && !ahead.is_empty()) {
+                if let Some((oldest, steps)) = ahead.pop_front() {
+                    gpu.wait_for(oldest)?;
+                    self.learn(finished_at.elapsed(), steps);
+                    finished_at = Instant::now();
+                }
+            }
+            if let Some(step) = asked
+                && let Some(sums) = self.sums.arrived::<RowStats>(gpu)?
+            {
+                asked = None;
+                told(step, Sums::of(&sums))?;
+            }
+        }
+        // An answer still on its way would be older than the sums that are read next.
+        if asked.is_some() {
+            self.sums = Readback::new(gpu, self.buffers[&Role::Stats].size());
+        }
+        Ok(())
+    }
+
+    /// Asks for the sums of the pass that was run.
+    pub fn request_sums(&mut self, gpu: &Gpu, stats: &mut TrainStats) {
+        gpu.submit(|encoder| self.sums.copy(encoder, &self.buffers[&Role::Stats]));
+        stats.submissions += 1;
+        self.sums.request();
+    }
+
+    /// The sums that were asked for, waiting where they have not arrived.
+    pub async fn sums(&mut self, gpu: &Gpu) -> Result<Sums, Error> {
+        Ok(Sums::of(&self.sums.wait::<RowStats>(gpu).await?))
+    }
+
+    /// Sizes the next chunk by the time that one took; twice as long at most, as the first ones also warm up.
+    fn learn(&mut self, took: Duration, steps: u64) {
+        if !self.fixed {
+            let fitting = CHUNK.as_secs_f64() * steps as f64 / took.as_secs_f64().max(1e-6);
+            self.chunk = (fitting as u64).clamp(1, (2 * self.chunk).min(LONGEST_CHUNK));
+        }
+    }
+
+    /// Rows of a minibatch.
+    pub fn batch(&self) -> u32 {
+        self.batch
+    }
+}
+
+/// The running sums over all places of the minibatch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
+    loss: f64,
+    correct: u64,
+    /// The first step, counted from 1, with a loss that is not finite.
+    pub bad_step: Option<u64>,
+}
+
+impl Sums {
+    fn of(entries: &[RowStats]) -> Self {
+        entries.iter().fold(Sums::default(), |sums, entry| Sums {
+            loss: sums.loss + f64::from(entry.loss) - f64::from(entry.compensation),
+            correct: sums.correct + u64::from(entry.correct),
+            bad_step: [sums.bad_step, Some(u64::from(entry.bad_step)).filter(|&step| step > 0)]
+                .into_iter()
+                .flatten()
+                .min(),
+        })
+    }
+
+    /// Their means over so many rows.
+    pub fn over(self, rows: u64) -> Evaluation {
+        Evaluation { loss: self.loss / rows as f64, accuracy: self.correct as f64 / rows as f64, rows }
+    }
+}
+
+/// Zero activations with the 1 after each row's last unit, which the kernels keep but never write where the units fill
+/// whole quads.
+fn ones_after_units(gpu: &Gpu, name: &str, shape: &[u64]) -> Result<Buffer, Error> {
+    let stride = shape[1] as usize;
+    let mut values = vec![0.0f32; shape[0] as usize * stride];
+    for row in values.chunks_exact_mut(stride) {
+        row[stride - 4] = 1.0;
+    }
+    gpu.upload(name, &values)
+}
