@@ -2,6 +2,9 @@
 #![warn(missing_docs)]
 
 mod checkpoint;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 mod data;
 mod error;
 pub mod gpu;

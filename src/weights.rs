@@ -127,10 +127,14 @@ struct Counter {
 impl Counter {
     /// U[0, 1) in 53 bits; `draw` tells apart several values for one place.
     fn uniform(&self, place: usize, draw: u64) -> f64 {
-        let key = mix(mix(self.seed) ^ self.stream);
-        let bits = mix(key.wrapping_add(2 * place as u64 + draw));
+        let bits = hash(mix(self.seed) ^ self.stream, 2 * place as u64 + draw);
         (bits >> 11) as f64 / (1u64 << 53) as f64
     }
+}
+
+/// The value of a seed at a place.
+pub(crate) fn hash(seed: u64, place: u64) -> u64 {
+    mix(mix(seed).wrapping_add(place))
 }
 
 fn mix(value: u64) -> u64 {

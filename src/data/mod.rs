@@ -101,6 +101,15 @@ impl Dataset {
         tensors::read(path.as_ref())
     }
 
+    /// The `x` of such a file alone, to predict on: every label is 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_idx_dir`](Self::from_idx_dir).
+    pub fn inputs_from_safetensors(path: impl AsRef<Path>) -> Result<Self, Error> {
+        tensors::read_inputs(path.as_ref())
+    }
+
     /// MNIST as it is inside the program: 60,000 rows to train on and 10,000 to test.
     ///
     /// # Errors
@@ -138,6 +147,9 @@ impl Dataset {
     /// [`Error::Data`] for no rows, or a row that the set does not have.
     pub fn select(&self, rows: impl IntoIterator<Item = usize>) -> Result<Self, Error> {
         let rows: Vec<usize> = rows.into_iter().collect();
+        if rows.is_empty() {
+            return Err(Error::Data("no rows were selected: at least one is needed".into()));
+        }
         if let Some(row) = rows.iter().find(|&&row| row >= self.rows()) {
             return Err(Error::Data(format!("row {row} is not in the set, whose last is {}", self.rows() - 1)));
         }
@@ -149,12 +161,33 @@ impl Dataset {
         Ok(Dataset { classes: self.classes, ..Dataset::new(features, self.width, labels)? })
     }
 
-    /// That the network takes these rows and has an output for every label.
+    /// Two parts: the rows to train on, and a fraction of them, chosen by the seed, to validate on.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] naming the numbers that differ, and the first row whose label is out of range.
-    pub fn check_for(&self, network: &Network) -> Result<(), Error> {
+    /// [`Error::Option`] where a part would have no rows.
+    pub fn split(&self, fraction: f64, seed: u64) -> Result<(Self, Self), Error> {
+        let held_out = (self.rows() as f64 * fraction).round();
+        if !(held_out >= 1.0 && held_out < self.rows() as f64) {
+            return Err(Error::Option(format!(
+                "a fraction of {fraction} of {} rows: it must leave at least one row on both sides",
+                self.rows()
+            )));
+        }
+        let mut rows: Vec<usize> = (0..self.rows()).collect();
+        rows.sort_by_key(|&row| crate::weights::hash(seed, row as u64));
+        let (validation, train) = rows.split_at_mut(held_out as usize);
+        train.sort_unstable();
+        validation.sort_unstable();
+        Ok((self.select(train.iter().copied())?, self.select(validation.iter().copied())?))
+    }
+
+    /// That the network takes rows of this width.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] naming both numbers.
+    pub fn check_width(&self, network: &Network) -> Result<(), Error> {
         if self.width != network.inputs() {
             return Err(Error::Data(format!(
                 "the rows have {} features, the network takes {}",
@@ -162,6 +195,16 @@ impl Dataset {
                 network.inputs()
             )));
         }
+        Ok(())
+    }
+
+    /// That the network takes these rows and has an output for every label.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] naming the numbers that differ, and the first row whose label is out of range.
+    pub fn check_for(&self, network: &Network) -> Result<(), Error> {
+        self.check_width(network)?;
         match self.labels.iter().position(|&label| label as usize >= network.outputs()) {
             Some(row) => Err(Error::Data(format!(
                 "the label of row {row} is {}: with {} outputs, labels go from 0 to {}",

@@ -12,16 +12,27 @@ use crate::checkpoint::{f32_values, parse};
 pub(super) fn read(path: &Path) -> Result<Dataset, Error> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let file = parse(path, &bytes)?;
-    let x = tensor(path, &file, "x")?;
-    let &[rows, width] = x.shape() else {
-        return Err(Error::format(path, format!("x has the shape {:?}: it must be [rows, features]", x.shape())));
-    };
-    let features = f32_values(path, "x", &x)?;
+    let (features, [rows, width]) = features(path, &file)?;
     let labels = labels(path, &tensor(path, &file, "y")?)?;
     if labels.len() != rows {
         return Err(Error::format(path, format!("x has {rows} rows and y has {}: they must agree", labels.len())));
     }
     Dataset::from_f32(features, width, labels).map_err(|error| Error::format(path, error.to_string()))
+}
+
+/// `x` alone, with labels of 0.
+pub(super) fn read_inputs(path: &Path) -> Result<Dataset, Error> {
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let (features, [rows, width]) = features(path, &parse(path, &bytes)?)?;
+    Dataset::from_f32(features, width, vec![0; rows]).map_err(|error| Error::format(path, error.to_string()))
+}
+
+fn features(path: &Path, file: &SafeTensors<'_>) -> Result<(Vec<f32>, [usize; 2]), Error> {
+    let x = tensor(path, file, "x")?;
+    let &[rows, width] = x.shape() else {
+        return Err(Error::format(path, format!("x has the shape {:?}: it must be [rows, features]", x.shape())));
+    };
+    Ok((f32_values(path, "x", &x)?, [rows, width]))
 }
 
 fn tensor<'a>(path: &Path, file: &SafeTensors<'a>, name: &str) -> Result<safetensors::tensor::TensorView<'a>, Error> {

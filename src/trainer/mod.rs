@@ -174,7 +174,7 @@ impl Trainer {
     ///
     /// [`Error::Data`] or [`Error::Option`] where the set, the network and the batch size do not fit together.
     pub fn plan(&self, train: &Dataset) -> Result<Plan, Error> {
-        self.check_batch(train)?;
+        check_batch(train, self.options.batch_size)?;
         self.request(train, self.options.batch_size, Some(&self.options.optimizer)).and_then(Plan::new)
     }
 
@@ -355,17 +355,6 @@ impl Trainer {
             family: self.options.family.unwrap_or_else(|| self.gpu.adapter().family()),
         })
     }
-
-    fn check_batch(&self, train: &Dataset) -> Result<(), Error> {
-        if self.options.batch_size > train.rows() {
-            return Err(Error::Option(format!(
-                "the batch size is {} and the set has {} rows: it must be from 1 to that",
-                self.options.batch_size,
-                train.rows()
-            )));
-        }
-        Ok(())
-    }
 }
 
 /// A set ready to be evaluated on, again and again.
@@ -397,8 +386,19 @@ impl Evaluator {
     }
 }
 
+/// That every minibatch but the last of an epoch is full.
+pub(crate) fn check_batch(train: &Dataset, batch_size: usize) -> Result<(), Error> {
+    if batch_size > train.rows() {
+        return Err(Error::Option(format!(
+            "the batch size is {batch_size} and the set has {} rows: it must be from 1 to that",
+            train.rows()
+        )));
+    }
+    Ok(())
+}
+
 /// That the options can be used, whatever the set.
-fn check(network: &Network, options: &TrainOptions) -> Result<(), Error> {
+pub(crate) fn check(network: &Network, options: &TrainOptions) -> Result<(), Error> {
     network.check()?;
     options.optimizer.check()?;
     if options.batch_size == 0 {

@@ -1,0 +1,42 @@
+//! `wgrad adapters`.
+
+use serde_json::json;
+
+use super::options::Adapters;
+use super::output::{Output, grouped};
+use crate::gpu::adapters;
+use crate::{Error, Gpu};
+
+pub(super) fn run(options: &Adapters) -> Result<(), Error> {
+    let output = Output { json: options.common.json };
+    let choice = options.common.adapter.clone().unwrap_or_default();
+    let found = adapters(&choice);
+    for adapter in &found {
+        output.event(json!({
+            "event": "adapter", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
+            "kind": adapter.kind, "max_binding_bytes": adapter.max_binding_bytes,
+            "max_buffer_bytes": adapter.max_buffer_bytes, "max_workgroup_bytes": adapter.max_workgroup_bytes,
+            "max_workgroups": adapter.max_workgroups, "subgroup_sizes": adapter.subgroup_sizes,
+            "features": adapter.features, "chosen": adapter.chosen,
+        }))?;
+        let mark = if adapter.chosen { "→" } else { " " };
+        let (least, most) = adapter.subgroup_sizes;
+        let mib = |bytes: u64| grouped(bytes >> 20);
+        output.text(format_args!("{mark} {} ({}, {})", adapter.name, adapter.kind, adapter.backend))?;
+        output.text(format_args!("    driver     {}", adapter.driver))?;
+        output.text(format_args!(
+            "    limits     binding {} MiB, buffer {} MiB, shared memory {} KiB, {} workgroups a dimension",
+            mib(adapter.max_binding_bytes),
+            mib(adapter.max_buffer_bytes),
+            adapter.max_workgroup_bytes >> 10,
+            grouped(adapter.max_workgroups.into()),
+        ))?;
+        output.text(format_args!("    subgroups  {least} to {most} lanes"))?;
+        output.text(format_args!("    features   {}", adapter.features.join(", ")))?;
+    }
+    if found.iter().any(|adapter| adapter.chosen) {
+        return output.text("\n→ the one that would be used; --adapter takes auto, cpu, or part of a name");
+    }
+    // Nothing serves: the reason and the package to install are the error that opening it gives.
+    Gpu::open(&choice).map(drop)
+}

@@ -1,0 +1,172 @@
+//! run.toml, and how it and the flags become one run.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::options::Train;
+use crate::{Activation, AdapterChoice, Error, Initializer, Optimizer, Rule, TrainOptions};
+
+/// Everything a run is, from flags, file and defaults.
+pub(super) struct Run {
+    pub data: String,
+    pub validation: Option<String>,
+    pub hidden: Vec<usize>,
+    pub activation: Activation,
+    pub outputs: Option<usize>,
+    pub options: TrainOptions,
+    pub init: Option<PathBuf>,
+    pub save: PathBuf,
+    pub adapter: AdapterChoice,
+}
+
+/// The file, as it is written.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    data: Data,
+    model: Model,
+    loss: Loss,
+    optimizer: OptimizerTable,
+    train: TrainTable,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Data {
+    train: Option<String>,
+    validation: Option<Validation>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "validation must be a path or a fraction")]
+enum Validation {
+    Path(String),
+    Fraction(f64),
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Model {
+    hidden: Option<Vec<usize>>,
+    activation: Option<String>,
+    outputs: Option<usize>,
+    initializer: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Loss {
+    kind: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct OptimizerTable {
+    kind: Option<String>,
+    lr: Option<f64>,
+    beta1: Option<f64>,
+    beta2: Option<f64>,
+    eps: Option<f64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct TrainTable {
+    epochs: Option<u64>,
+    steps: Option<u64>,
+    batch_size: Option<usize>,
+    shuffle: Option<bool>,
+    seed: Option<u64>,
+    init: Option<PathBuf>,
+    save: Option<PathBuf>,
+    adapter: Option<String>,
+}
+
+impl Run {
+    /// The run that the flags, their file and the defaults describe.
+    pub fn new(flags: &Train) -> Result<Run, Error> {
+        let file = flags.config.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
+        let word = |word: Option<String>| word.as_deref().map(str::parse).transpose();
+        let defaults = TrainOptions::default();
+        Ok(Run {
+            data: flags.data.clone().or(file.data.train).unwrap_or_else(|| "mnist".into()),
+            validation: flags.validation.clone().or(file.data.validation.map(|validation| match validation {
+                Validation::Path(path) => path,
+                Validation::Fraction(fraction) => fraction.to_string(),
+            })),
+            hidden: match &flags.hidden {
+                Some(widths) => hidden(widths)?,
+                None => file.model.hidden.unwrap_or_else(|| vec![256]),
+            },
+            activation: flags.activation.or(word(file.model.activation)?).unwrap_or(Activation::Relu),
+            outputs: file.model.outputs,
+            options: TrainOptions {
+                loss: flags.loss.or(file.loss.kind.as_deref().map(str::parse).transpose()?).unwrap_or(defaults.loss),
+                optimizer: file.optimizer.with(flags)?,
+                initializer: match (flags.initializer, file.model.initializer) {
+                    (Some(initializer), _) => initializer,
+                    (None, Some(word)) => word.parse()?,
+                    (None, None) => Initializer::default(),
+                },
+                batch_size: flags.batch_size.or(file.train.batch_size).unwrap_or(defaults.batch_size),
+                epochs: flags.epochs.or(file.train.epochs).unwrap_or(defaults.epochs),
+                steps: flags.steps.or(file.train.steps),
+                shuffle: !flags.no_shuffle && file.train.shuffle.unwrap_or(true),
+                seed: flags.seed.or(file.train.seed).unwrap_or(0),
+                ..defaults
+            },
+            init: flags.init.clone().or(file.train.init),
+            save: flags.save.clone().or(file.train.save).unwrap_or_else(|| "model.safetensors".into()),
+            adapter: match (&flags.common.adapter, file.train.adapter) {
+                (Some(choice), _) => choice.clone(),
+                (None, Some(words)) => words.parse()?,
+                (None, None) => AdapterChoice::Auto,
+            },
+        })
+    }
+}
+
+impl File {
+    fn read(path: &Path) -> Result<File, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        toml::from_str(&text).map_err(|error| Error::format(path, error.to_string()))
+    }
+}
+
+impl OptimizerTable {
+    /// The optimizer that the table and the flags describe. Where neither names one, it is Adam as Keras sets it.
+    fn with(&self, flags: &Train) -> Result<Optimizer, Error> {
+        let mut optimizer = match flags.optimizer.as_deref().or(self.kind.as_deref()) {
+            Some(name) => Optimizer::from_name(name)?,
+            None => TrainOptions::default().optimizer,
+        };
+        optimizer.lr = flags.lr.or(self.lr).unwrap_or(optimizer.lr);
+        match &mut optimizer.rule {
+            Rule::Adam { beta1, beta2, eps } => {
+                *beta1 = self.beta1.unwrap_or(*beta1);
+                *beta2 = self.beta2.unwrap_or(*beta2);
+                *eps = self.eps.unwrap_or(*eps);
+            }
+            Rule::Sgd => {
+                let given = [("beta1", self.beta1), ("beta2", self.beta2), ("eps", self.eps)];
+                if let Some((name, _)) = given.into_iter().find(|(_, value)| value.is_some()) {
+                    return Err(Error::Option(format!("optimizer sgd has no {name}: it takes lr")));
+                }
+            }
+        }
+        Ok(optimizer)
+    }
+}
+
+fn hidden(widths: &str) -> Result<Vec<usize>, Error> {
+    if widths == "none" {
+        return Ok(Vec::new());
+    }
+    let width = |word: &str| {
+        word.trim().parse().map_err(|_| {
+            Error::Option(format!("--hidden {widths}: \"{word}\" is not a width; write numbers as 256,128, or none"))
+        })
+    };
+    widths.split(',').map(width).collect()
+}

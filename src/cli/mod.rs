@@ -1,0 +1,49 @@
+//! The program: options, output, and one file a command.
+
+mod adapters;
+mod config;
+mod evaluate;
+mod explain;
+mod options;
+mod output;
+mod predict;
+mod source;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::Error;
+use options::{Cli, Command};
+use output::Output;
+
+/// Runs the program on its command line and says how it ended: 0 for success, 1 when the device failed or training
+/// broke down, 2 for bad usage or bad input, 3 when no adapter serves.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let level = if cli.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+
+    let outcome = match &cli.command {
+        None => train::run(&cli.train),
+        Some(Command::Train(options)) => train::run(options),
+        Some(Command::Evaluate(options)) => evaluate::run(options),
+        Some(Command::Predict(options)) => predict::run(options),
+        Some(Command::Explain(options)) => explain::run(options),
+        Some(Command::Adapters(options)) => adapters::run(options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has gone (`wgrad … | head`): nothing to complain about.
+        Err(Error::Io { source, path })
+            if path.as_os_str() == Output::NAME && source.kind() == std::io::ErrorKind::BrokenPipe =>
+        {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{Activation, AdapterChoice, Initializer, Loss};
+
+/// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
+///
+/// With no command and no options: trains 784-256-10 on the MNIST inside this program.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub train: Train,
+    /// Tell on stderr what is being done
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Train a network
+    Train(Train),
+    /// Loss and accuracy of a model on a set
+    Evaluate(Evaluate),
+    /// Class probabilities of a model for rows of a set
+    Predict(Predict),
+    /// What a training step would do: its dispatches and its memory
+    Explain(Train),
+    /// Every adapter of this machine
+    Adapters(Adapters),
+}
+
+#[derive(Args, Default)]
+pub(super) struct Train {
+    /// A file with any of these options, and more; a flag wins over it
+    #[arg(long, value_name = "RUN.toml")]
+    pub config: Option<PathBuf>,
+    /// mnist, a directory of MNIST-style IDX files, or a safetensors file with x and y [default: mnist]
+    #[arg(long, value_name = "mnist|DIR|FILE")]
+    pub data: Option<String>,
+    /// Validate on this set, or on a fraction (as 0.1) of the training rows [default: the set's own test rows]
+    #[arg(long, value_name = "DIR|FILE|FRACTION")]
+    pub validation: Option<String>,
+    /// Widths of the hidden layers, or none [default: 256]
+    #[arg(long, value_name = "256[,128…]")]
+    pub hidden: Option<String>,
+    /// Activation of the hidden layers: relu, identity [default: relu]
+    #[arg(long)]
+    pub activation: Option<Activation>,
+    /// softmax-cross-entropy [default]
+    #[arg(long)]
+    pub loss: Option<Loss>,
+    /// adam, sgd, with PyTorch's defaults [default: adam as Keras sets it]
+    #[arg(long)]
+    pub optimizer: Option<String>,
+    /// Learning rate [default: 0.001]
+    #[arg(long, allow_hyphen_values = true)]
+    pub lr: Option<f64>,
+    /// Passes over the set [default: 10]
+    #[arg(long)]
+    pub epochs: Option<u64>,
+    /// Stop after so many steps, whatever the epochs
+    #[arg(long)]
+    pub steps: Option<u64>,
+    /// Rows of a minibatch [default: 32]
+    #[arg(long)]
+    pub batch_size: Option<usize>,
+    /// Decides initial weights and order [default: 0]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Visit the rows in the set's own order
+    #[arg(long)]
+    pub no_shuffle: bool,
+    /// glorot-uniform, he-uniform, he-normal, torch [default: glorot-uniform]
+    #[arg(long)]
+    pub initializer: Option<Initializer>,
+    /// Begin with the weights of this safetensors file
+    #[arg(long, value_name = "FILE")]
+    pub init: Option<PathBuf>,
+    /// Where the model goes [default: model.safetensors]
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub(super) struct Evaluate {
+    /// A safetensors file with 0.weight, 0.bias, 2.weight, …
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// mnist, a directory of IDX files (its test rows are taken, where it has any), or a safetensors file
+    #[arg(long, value_name = "mnist|DIR|FILE", default_value = "mnist")]
+    pub data: String,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub(super) struct Predict {
+    /// A safetensors file with 0.weight, 0.bias, 2.weight, …
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// mnist, a directory of IDX files (its test rows are taken, where it has any), or a safetensors file with x
+    #[arg(long, value_name = "mnist|DIR|FILE", default_value = "mnist")]
+    pub input: String,
+    /// One row of the input, as 7, or several, as 7-9 [default: 0 for mnist and directories, all for a file]
+    #[arg(long, value_name = "N[-M]")]
+    pub rows: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub(super) struct Adapters {
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Default)]
+pub(super) struct Common {
+    /// auto, cpu for a software adapter, or part of an adapter's name [default: auto]
+    #[arg(long, value_name = "auto|cpu|NAME")]
+    pub adapter: Option<AdapterChoice>,
+    /// One JSON object a line on stdout, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+}

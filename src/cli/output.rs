@@ -1,0 +1,40 @@
+//! Lines to stdout: for people, or one JSON object each.
+
+use std::io::Write;
+
+use serde_json::Value;
+
+use crate::Error;
+
+/// Where a command's results go.
+pub(super) struct Output {
+    pub json: bool,
+}
+
+impl Output {
+    /// The path that write errors carry.
+    pub const NAME: &str = "stdout";
+
+    /// A line for people; nothing under `--json`.
+    pub fn text(&self, line: impl std::fmt::Display) -> Result<(), Error> {
+        if self.json { Ok(()) } else { Self::line(line) }
+    }
+
+    /// A line for programs; nothing without `--json`.
+    pub fn event(&self, event: Value) -> Result<(), Error> {
+        if self.json { Self::line(event) } else { Ok(()) }
+    }
+
+    fn line(line: impl std::fmt::Display) -> Result<(), Error> {
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(Error::io(Self::NAME))
+    }
+}
+
+/// A number with commas between its thousands.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();
+    groups.join(",")
+}

@@ -1,0 +1,62 @@
+//! `wgrad predict`.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::options::Predict;
+use super::output::Output;
+use super::source;
+use crate::{Dataset, Error, Gpu, Model, TrainOptions, Trainer};
+
+pub(super) fn run(options: &Predict) -> Result<(), Error> {
+    let output = Output { json: options.common.json };
+    let model = Model::read(&options.model)?;
+    let path = Path::new(&options.input);
+    let is_file = options.input != "mnist" && path.is_file();
+    let set = if is_file { Dataset::inputs_from_safetensors(path)? } else { source::testing(&options.input)? };
+    let rows = match &options.rows {
+        Some(words) => parse_rows(words)?,
+        None if is_file => 0..=set.rows() - 1,
+        None => 0..=0,
+    };
+    if *rows.end() >= set.rows() {
+        return Err(Error::Option(format!(
+            "--rows {}-{}: the input has {} rows, and the last is {}",
+            rows.start(),
+            rows.end(),
+            set.rows(),
+            set.rows() - 1
+        )));
+    }
+    let chosen = set.select(rows.clone())?;
+    chosen.check_width(&model.network)?;
+
+    let gpu = Gpu::open(&options.common.adapter.clone().unwrap_or_default())?;
+    let outputs = model.network.outputs();
+    let mut trainer = Trainer::on(gpu, model.network, TrainOptions::default())?;
+    trainer.set_weights(&model.weights)?;
+    let probabilities = trainer.predict(&chosen)?;
+    for (row, probabilities) in rows.zip(probabilities.chunks_exact(outputs)) {
+        let class = (0..outputs).fold(0, |best, c| if probabilities[c] > probabilities[best] { c } else { best });
+        output.event(json!({ "event": "prediction", "row": row, "class": class, "probabilities": probabilities }))?;
+        output.text(format_args!("row {row}: class {class}"))?;
+        for (class, probability) in probabilities.iter().enumerate() {
+            let bar = "█".repeat((30.0 * probability).round() as usize);
+            output.text(format_args!("  {class:>4}  {probability:.6}  {bar}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// `7`, or `7-9`.
+fn parse_rows(words: &str) -> Result<RangeInclusive<usize>, Error> {
+    let (first, last) = words.split_once('-').unwrap_or((words, words));
+    match (first.trim().parse(), last.trim().parse()) {
+        (Ok(first), Ok(last)) if first <= last => Ok(first..=last),
+        _ => {
+            Err(Error::Option(format!("--rows {words}: write one row, as 7, or the first and last of several, as 7-9")))
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `wgrad train`.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::config::Run;
+use super::options::Train;
+use super::output::{Output, grouped};
+use super::source;
+use crate::{Epoch, Error, Event, Gpu, Model, Network, Trainer};
+
+pub(super) fn run(flags: &Train) -> Result<(), Error> {
+    let output = Output { json: flags.common.json };
+    let run = Run::new(flags)?;
+    check_folder(&run.save)?;
+    let (train, validation) = source::with_validation(&run.data, run.validation.as_deref(), run.options.seed)?;
+    let network = network(&run, &train, validation.as_ref());
+    let init = run.init.as_ref().map(Model::read).transpose()?;
+    if let (Some(model), Some(path)) = (&init, &run.init) {
+        network.check_weights(&model.weights).map_err(|error| Error::format(path, error.to_string()))?;
+    }
+
+    crate::trainer::check(&network, &run.options)?;
+    let gpu = Gpu::open(&run.adapter)?;
+    let mut trainer = Trainer::on(gpu, network, run.options.clone())?;
+    if let Some(model) = init {
+        trainer.set_weights(&model.weights)?;
+    }
+    let dispatches = trainer.plan(&train)?.dispatches.len();
+    let adapter = trainer.gpu().adapter();
+    let parameters = trainer.network().parameters();
+    output.event(json!({
+        "event": "start", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
+        "kind": adapter.kind, "dispatches_per_step": dispatches, "parameters": parameters,
+        "rows": train.rows(), "batch_size": run.options.batch_size, "seed": run.options.seed,
+    }))?;
+    output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
+    output.text(format_args!(
+        "{}: {} parameters, {} rows, batches of {}, {dispatches} dispatches a step",
+        shape(trainer.network()),
+        grouped(parameters as u64),
+        grouped(train.rows() as u64),
+        run.options.batch_size,
+    ))?;
+
+    let started = Instant::now();
+    let mut screen = Screen::new(&output, run.options.epochs);
+    let mut written = Ok(());
+    let history = trainer.fit_with(&train, validation.as_ref(), &mut |event| {
+        if written.is_ok() {
+            written = screen.show(event);
+        }
+    });
+    screen.clear();
+    let history = history?;
+    written?;
+
+    trainer.save(&run.save)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let last = history.epochs.last();
+    output.event(json!({
+        "event": "end", "loss": last.map(|epoch| epoch.training.loss),
+        "val_loss": last.and_then(|epoch| epoch.validation).map(|validation| validation.loss),
+        "val_accuracy": last.and_then(|epoch| epoch.validation).map(|validation| validation.accuracy),
+        "seconds": seconds, "model": run.save,
+    }))?;
+    let reached = match last.and_then(|epoch| epoch.validation.map(|validation| (epoch, validation))) {
+        Some((_, validation)) => {
+            format!("validation accuracy {:.2} % on {} rows", 100.0 * validation.accuracy, grouped(validation.rows))
+        }
+        None => last.map_or_else(|| "no step done".into(), |epoch| format!("loss {:.4}", epoch.training.loss)),
+    };
+    output.text(format_args!("\n{reached}, in {seconds:.1} s. The model is in {}", run.save.display()))?;
+    if run.data == "mnist" {
+        output.text(format_args!("See it read a digit:  wgrad predict --model {} --rows 0", run.save.display()))?;
+    }
+    Ok(())
+}
+
+/// The network for a run, its outputs inferred from the labels where the run does not say.
+pub(super) fn network(run: &Run, train: &crate::Dataset, validation: Option<&crate::Dataset>) -> Network {
+    let classes = train.classes().max(validation.map_or(0, crate::Dataset::classes));
+    Network::classifier(train.width(), &run.hidden, run.activation, run.outputs.unwrap_or(classes))
+}
+
+/// That a model can be written there, before hours are spent on it.
+fn check_folder(save: &Path) -> Result<(), Error> {
+    let folder = save.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if save.is_dir() || save.file_name().is_none() {
+        return Err(Error::Option(format!("--save {}: that is a folder, and a file is needed", save.display())));
+    }
+    if !folder.is_dir() {
+        return Err(Error::Option(format!("--save {}: there is no folder {}", save.display(), folder.display())));
+    }
+    Ok(())
+}
+
+/// "784-256-10"
+fn shape(network: &Network) -> String {
+    let widths: Vec<String> = std::iter::once(network.inputs())
+        .chain(network.layers().iter().map(|layer| layer.outputs))
+        .map(|width| width.to_string())
+        .collect();
+    widths.join("-")
+}
+
+/// What a person sees while training goes on: a line that moves where stdout is a terminal, and one line an epoch.
+struct Screen<'a> {
+    output: &'a Output,
+    epochs: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl<'a> Screen<'a> {
+    fn new(output: &'a Output, epochs: u64) -> Self {
+        let bar = (!output.json && std::io::stdout().is_terminal()).then(|| {
+            // The template is a constant of ours; were it wrong, a plain bar would do.
+            let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(0).with_style(style)
+        });
+        Screen { output, epochs, bar }
+    }
+
+    fn show(&mut self, event: Event) -> Result<(), Error> {
+        match event {
+            Event::Progress(progress) => {
+                if let Some(bar) = &self.bar {
+                    if bar.position() > progress.step || bar.length() != Some(progress.steps) {
+                        bar.reset();
+                        bar.set_length(progress.steps);
+                    }
+                    bar.set_prefix(format!("epoch {}/{}", progress.epoch, self.epochs));
+                    bar.set_message(format!(
+                        "loss {:.4}  accuracy {:.2} %  {} rows/s",
+                        progress.so_far.loss,
+                        100.0 * progress.so_far.accuracy,
+                        grouped(progress.samples_per_second as u64),
+                    ));
+                    bar.set_position(progress.step);
+                }
+                Ok(())
+            }
+            Event::Epoch(epoch) => {
+                self.clear();
+                self.output.event(json!({
+                    "event": "epoch", "epoch": epoch.epoch,
+                    "loss": epoch.training.loss, "accuracy": epoch.training.accuracy,
+                    "val_loss": epoch.validation.map(|validation| validation.loss),
+                    "val_accuracy": epoch.validation.map(|validation| validation.accuracy),
+                    "seconds": epoch.seconds, "samples_per_second": epoch.samples_per_second,
+                    "submissions": epoch.stats.submissions, "blocking_reads": epoch.stats.blocking_reads,
+                }))?;
+                self.output.text(line(&epoch, self.epochs))
+            }
+        }
+    }
+
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn line(epoch: &Epoch, epochs: u64) -> String {
+    let validation = epoch.validation.map_or(String::new(), |validation| {
+        format!("   validation loss {:.4}  accuracy {:.2} %", validation.loss, 100.0 * validation.accuracy)
+    });
+    format!(
+        "epoch {:>2}/{epochs}   loss {:.4}  accuracy {:.2} %{validation}   {:.1} s  {} rows/s",
+        epoch.epoch,
+        epoch.training.loss,
+        100.0 * epoch.training.accuracy,
+        epoch.seconds,
+        grouped(epoch.samples_per_second as u64),
+    )
+}
