@@ -5,11 +5,8 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// No adapter at all, or none that fits what was asked for.
-    #[error("{reason}\n{}", INSTALL_HINT)]
-    NoAdapter {
-        /// What was looked for and what there is.
-        reason: String,
-    },
+    #[error("{0}")]
+    NoAdapter(String),
     /// The device was lost, ran out of memory, or refused an operation.
     #[error("the device failed: {0}")]
     Device(String),
@@ -54,7 +51,7 @@ pub enum Error {
 }
 
 /// How to get a software adapter where there is no GPU.
-const INSTALL_HINT: &str = "\
+pub(crate) const INSTALL_HINT: &str = "\
 wgrad needs a graphics driver: Vulkan, Metal or DX12. Without a GPU, a software Vulkan driver does:
   Debian, Ubuntu:  apt-get install mesa-vulkan-drivers
   Fedora:          dnf install mesa-vulkan-drivers
@@ -76,7 +73,7 @@ impl Error {
     /// usage or bad input.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::NoAdapter { .. } => 3,
+            Error::NoAdapter(_) => 3,
             Error::Device(_) | Error::Kernel { .. } | Error::NonFinite { .. } => 1,
             Error::Option(_) | Error::Data(_) | Error::Format { .. } | Error::Io { .. } => 2,
         }

@@ -11,8 +11,8 @@ use safetensors::{Dtype, SafeTensors};
 use crate::weights::{LayerWeights, Weights};
 use crate::{Activation, Error, Network};
 
-/// The metadata key under which the hidden activation is written.
-const ACTIVATION: &str = "activation";
+/// The one metadata key, a JSON object: with several, the file's bytes would depend on a hash map's order.
+const METADATA: &str = "wgrad";
 
 /// A network with its weights, as a file has them.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,11 +105,8 @@ impl Model {
             }
         }
         let activation = self.network.layers().first().map_or(Activation::Identity, |layer| layer.activation);
-        let metadata = HashMap::from([
-            ("format".to_string(), "pt".to_string()),
-            ("wgrad".to_string(), env!("CARGO_PKG_VERSION").to_string()),
-            (ACTIVATION.to_string(), activation.to_string()),
-        ]);
+        let about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "activation": activation.to_string() });
+        let metadata = HashMap::from([(METADATA.to_string(), about.to_string())]);
         let bytes =
             safetensors::serialize(tensors, Some(metadata)).map_err(|error| Error::format(path, error.to_string()))?;
         write_whole(path, &bytes)
@@ -144,9 +141,12 @@ pub(crate) fn f32_values(path: &Path, name: &str, tensor: &TensorView<'_>) -> Re
 }
 
 fn activation(path: &Path, bytes: &[u8]) -> Result<Activation, Error> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| Error::format(path, error.to_string()))?;
-    let word = metadata.metadata().as_ref().and_then(|entries| entries.get(ACTIVATION));
-    word.map_or(Ok(Activation::Relu), |word| {
-        word.parse().map_err(|error: Error| Error::format(path, error.to_string()))
-    })
+    let broken = |reason: String| Error::format(path, format!("its metadata: {reason}"));
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| broken(error.to_string()))?;
+    let Some(about) = header.metadata().as_ref().and_then(|entries| entries.get(METADATA)) else {
+        return Ok(Activation::Relu);
+    };
+    let about: serde_json::Value = serde_json::from_str(about).map_err(|error| broken(error.to_string()))?;
+    let word = about["activation"].as_str().ok_or_else(|| broken("it names no activation".into()))?;
+    word.parse().map_err(|error: Error| broken(error.to_string()))
 }

@@ -18,7 +18,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let (set, validation) = source::with_validation(&run.data, run.validation.as_deref(), run.options.seed)?;
     let network = train::network(&run, &set, validation.as_ref());
     crate::trainer::check(&network, &run.options)?;
-    crate::trainer::check_batch(&set, run.options.batch_size)?;
+    crate::trainer::check_set(&set, &run.options)?;
     let adapter = adapters(&run.adapter).into_iter().find(|adapter| adapter.chosen);
     let plan = Plan::new(Request {
         network: &network,

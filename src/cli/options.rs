@@ -59,19 +59,19 @@ pub(super) struct Train {
     #[arg(long)]
     pub optimizer: Option<String>,
     /// Learning rate [default: 0.001]
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, allow_negative_numbers = true)]
     pub lr: Option<f64>,
     /// Passes over the set [default: 10]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub epochs: Option<u64>,
     /// Stop after so many steps, whatever the epochs
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub steps: Option<u64>,
     /// Rows of a minibatch [default: 32]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub batch_size: Option<usize>,
     /// Decides initial weights and order [default: 0]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Visit the rows in the set's own order
     #[arg(long)]

@@ -48,7 +48,9 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     ))?;
 
     let started = Instant::now();
-    let mut screen = Screen::new(&output, run.options.epochs);
+    let steps_per_epoch = train.rows().div_ceil(run.options.batch_size) as u64;
+    let epochs = run.options.steps.map_or(run.options.epochs, |steps| steps.div_ceil(steps_per_epoch));
+    let mut screen = Screen::new(&output, epochs);
     let mut written = Ok(());
     let history = trainer.fit_with(&train, validation.as_ref(), &mut |event| {
         if written.is_ok() {

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::Error;
+use crate::error::INSTALL_HINT;
 use crate::kernel::tile::Family;
 
 /// Which adapter to train on.
@@ -122,17 +123,18 @@ pub(super) async fn pick(choice: &AdapterChoice) -> Result<wgpu::Adapter, Error>
     match chosen(&found, choice) {
         Some(at) => Ok(found.swap_remove(at)),
         None => {
-            let names: Vec<String> = found.iter().map(|adapter| adapter.get_info().name).collect();
-            let there_is = match names.as_slice() {
-                [] => "none was found".to_string(),
-                names => format!("there is: {}", names.join(", ")),
-            };
-            let asked = match choice {
-                AdapterChoice::Auto => "no adapter can train".to_string(),
-                AdapterChoice::Cpu => "no software adapter".to_string(),
-                AdapterChoice::Named(name) => format!("no adapter's name or driver contains \"{name}\""),
-            };
-            Err(Error::NoAdapter { reason: format!("{asked}; {there_is}") })
+            let names: Vec<String> = found
+                .iter()
+                .map(|adapter| adapter.get_info())
+                .map(|info| format!("{} ({}, {})", info.name, kind(info.device_type), info.backend))
+                .collect();
+            Err(Error::NoAdapter(match (choice, names.is_empty()) {
+                (_, true) => format!("no adapter was found\n{INSTALL_HINT}"),
+                (AdapterChoice::Named(name), false) => {
+                    format!("no adapter's name or driver contains \"{name}\"; there is: {}", names.join(", "))
+                }
+                (_, false) => format!("no software adapter; there is: {}\n{INSTALL_HINT}", names.join(", ")),
+            }))
         }
     }
 }

@@ -95,20 +95,29 @@ impl Gpu {
         self.device.destroy();
     }
 
+    /// That a buffer of this size can be bound.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] with the number that would fit.
+    pub(crate) fn check_size(&self, name: &str, bytes: u64) -> Result<(), Error> {
+        let most = self.adapter.max_binding_bytes.min(self.adapter.max_buffer_bytes);
+        if bytes > most {
+            return Err(Error::Option(format!(
+                "{name} takes {bytes} bytes in one buffer, and {} can bind at most {most}",
+                self.adapter.name
+            )));
+        }
+        Ok(())
+    }
+
     /// A buffer of zeros.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] where it is larger than the device can bind, with the number that would fit;
-    /// [`Error::Device`] where memory has run out.
+    /// [`Error::Option`] where it is larger than the device can bind; [`Error::Device`] where memory has run out.
     pub(crate) fn zeros(&self, name: &str, bytes: u64) -> Result<Buffer, Error> {
-        let most = self.adapter.max_binding_bytes.min(self.adapter.max_buffer_bytes);
-        if bytes > most {
-            return Err(Error::Option(format!(
-                "{name} needs {bytes} bytes in one buffer, and {} can bind at most {most}",
-                self.adapter.name
-            )));
-        }
+        self.check_size(name, bytes)?;
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(name),

@@ -20,6 +20,7 @@ const MODULES: &[(&str, &str)] = &[
     ("input/activations", include_str!("../../shaders/input/activations.wesl")),
     ("input/set_f32", include_str!("../../shaders/input/set_f32.wesl")),
     ("input/set_u8", include_str!("../../shaders/input/set_u8.wesl")),
+    ("loss/softmax", include_str!("../../shaders/loss/softmax.wesl")),
     ("loss/softmax_cross_entropy", include_str!("../../shaders/loss/softmax_cross_entropy.wesl")),
     ("optimizer/adam", include_str!("../../shaders/optimizer/adam.wesl")),
     ("optimizer/sgd", include_str!("../../shaders/optimizer/sgd.wesl")),

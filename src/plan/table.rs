@@ -24,11 +24,7 @@ impl fmt::Display for Role {
 impl fmt::Display for Plan {
     /// Two tables: the dispatches of a step with their work, and the buffers with their memory.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:<28}{:<18}{:>10}{:>10}{:>10}  {}",
-            "dispatch", "tile", "groups", "MFLOP", "KiB", "reads → writes"
-        )?;
+        writeln!(f, "{:<28}{:<18}{:>10}{:>10}{:>10}  reads → writes", "dispatch", "tile", "groups", "MFLOP", "KiB")?;
         for dispatch in &self.dispatches {
             let launch = &dispatch.launch;
             row(f, launch.kernel, &launch.variant, &launch.workgroups.to_string(), launch.cost)?;

@@ -96,8 +96,13 @@ impl Trainer {
     /// As [`new`](Self::new).
     pub fn on(gpu: Arc<Gpu>, network: Network, options: TrainOptions) -> Result<Self, Error> {
         check(&network, &options)?;
-        let model = Buffers::from([(Role::State, gpu.zeros("the step state", crate::plan::STATE_BYTES)?)]);
+        for (layer, dense) in network.dense_layers(1).into_iter().enumerate() {
+            let [rows, columns] = dense.weights_shape().map(u64::from);
+            let values = u64::from(options.optimizer.slots().max(1));
+            gpu.check_size(&format!("layer {}", layer + 1), 4 * values * rows * columns)?;
+        }
         let weights = options.initializer.weights(&network, options.seed);
+        let model = Buffers::new();
         let mut trainer = Trainer { gpu, network, options, model, steps_done: 0, stats: TrainStats::default() };
         trainer.set_weights(&weights)?;
         Ok(trainer)
@@ -123,6 +128,11 @@ impl Trainer {
         self.model = model;
         self.steps_done = 0;
         Ok(())
+    }
+
+    /// How far the next `fit` goes: so many steps, or [`TrainOptions::epochs`] where it is `None`.
+    pub fn set_steps(&mut self, steps: Option<u64>) {
+        self.options.steps = steps;
     }
 
     /// The weights as they are now, read from the device.
@@ -174,7 +184,8 @@ impl Trainer {
     ///
     /// [`Error::Data`] or [`Error::Option`] where the set, the network and the batch size do not fit together.
     pub fn plan(&self, train: &Dataset) -> Result<Plan, Error> {
-        check_batch(train, self.options.batch_size)?;
+        check_set(train, &self.options)?;
+        last_step(self.steps_done, train.rows().div_ceil(self.options.batch_size) as u64, &self.options)?;
         self.request(train, self.options.batch_size, Some(&self.options.optimizer)).and_then(Plan::new)
     }
 
@@ -227,16 +238,7 @@ impl Trainer {
 
         let per_epoch = u64::from(state.steps_per_epoch);
         let rows_before = |step: u64| (step * self.options.batch_size as u64).min(train.rows() as u64);
-        let last_step = match self.options.steps {
-            Some(steps) => self.steps_done + steps,
-            None => (self.steps_done / per_epoch + self.options.epochs) * per_epoch,
-        };
-        if last_step > u64::from(u32::MAX) {
-            return Err(Error::Option(format!(
-                "{last_step} steps are more than the step counter reaches, {}",
-                u32::MAX
-            )));
-        }
+        let last_step = last_step(self.steps_done, per_epoch, &self.options)?;
 
         let (begun, mut history) = (self.stats, History::default());
         while self.steps_done < last_step {
@@ -386,15 +388,30 @@ impl Evaluator {
     }
 }
 
-/// That every minibatch but the last of an epoch is full.
-pub(crate) fn check_batch(train: &Dataset, batch_size: usize) -> Result<(), Error> {
-    if batch_size > train.rows() {
+/// That the set has rows for a minibatch.
+pub(crate) fn check_set(train: &Dataset, options: &TrainOptions) -> Result<(), Error> {
+    if options.batch_size > train.rows() {
         return Err(Error::Option(format!(
-            "the batch size is {batch_size} and the set has {} rows: it must be from 1 to that",
+            "the batch size is {} and the set has {} rows: it must be from 1 to that",
+            options.batch_size,
             train.rows()
         )));
     }
     Ok(())
+}
+
+/// The step that a `fit` ends with, which must be one that the device can count to.
+fn last_step(done: u64, per_epoch: u64, options: &TrainOptions) -> Result<u64, Error> {
+    let last = match options.steps {
+        Some(steps) => done.checked_add(steps),
+        None => (done / per_epoch).checked_add(options.epochs).and_then(|epochs| epochs.checked_mul(per_epoch)),
+    };
+    last.filter(|&last| last <= u64::from(u32::MAX)).ok_or_else(|| {
+        Error::Option(format!(
+            "that is more steps than the step counter reaches: {} at most, over all epochs",
+            u32::MAX
+        ))
+    })
 }
 
 /// That the options can be used, whatever the set.

@@ -1,0 +1,247 @@
+//! Every bad input is an error that says what, where and what would be right; exit 2, and nothing written.
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use wgrad::{Activation, Dataset, Error, Network, Optimizer, TrainOptions, Trainer};
+
+use crate::data::{gzipped, idx};
+use crate::support::{gpu, learnable, wgrad};
+
+/// The program in an empty folder with some files: exit 2, every word in its message, and no file more than before.
+#[track_caller]
+fn refused(files: &[(&str, Vec<u8>)], arguments: &[&str], words: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let output = wgrad(folder.path(), arguments);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "wgrad {}: {message}", arguments.join(" "));
+    for word in words {
+        assert!(message.contains(word), "wgrad {}: no \"{word}\" in: {message}", arguments.join(" "));
+    }
+    assert!(!message.contains("panicked"), "{message}");
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), files.len(), "nothing is written");
+}
+
+/// A safetensors file of f32 tensors, and of i64 ones for `y`.
+fn tensors(entries: &[(&str, &[usize], &[f32])], labels: Option<&[i64]>) -> Vec<u8> {
+    let bytes: Vec<Vec<u8>> = entries.iter().map(|(.., values)| bytemuck::cast_slice(values).to_vec()).collect();
+    let label_bytes: Vec<u8> = labels.unwrap_or_default().iter().flat_map(|label| label.to_le_bytes()).collect();
+    let mut views: Vec<(String, TensorView<'_>)> = entries
+        .iter()
+        .zip(&bytes)
+        .map(|((name, shape, _), bytes)| {
+            (name.to_string(), TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap())
+        })
+        .collect();
+    if let Some(labels) = labels {
+        views.push(("y".into(), TensorView::new(Dtype::I64, vec![labels.len()], &label_bytes).unwrap()));
+    }
+    safetensors::serialize(views, None).unwrap()
+}
+
+const GOOD: [f32; 8] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+
+fn good_set() -> Vec<u8> {
+    tensors(&[("x", &[4, 2], &GOOD)], Some(&[0, 1, 2, 0]))
+}
+
+fn with_set(content: Vec<u8>) -> [(&'static str, Vec<u8>); 1] {
+    [("set.safetensors", content)]
+}
+
+const TRAIN: [&str; 5] = ["train", "--data", "set.safetensors", "--batch-size", "2"];
+
+#[test]
+fn options_out_of_range_are_refused() {
+    for (arguments, words) in [
+        (&["--batch-size", "0"][..], &["batch size is 0", "at least 1"][..]),
+        (&["--batch-size", "5"], &["batch size is 5", "4 rows"]),
+        (&["--hidden", "0"], &["layer 1", "width of 0"]),
+        (&["--hidden", "16,x"], &["\"x\"", "256,128"]),
+        (&["--hidden", "99999999999"], &["layer 1", "16777216"]),
+        (&["--lr", "nan"], &["learning rate is NaN", "finite"]),
+        (&["--lr", "inf"], &["learning rate is inf", "finite"]),
+        (&["--lr", "1e300"], &["learning rate", "finite"]),
+        (&["--lr", "-0.1"], &["learning rate is -0.1", "at least 0"]),
+        (&["--optimizer", "adagrd"], &["adagrd", "adam, sgd"]),
+        (&["--activation", "rleu"], &["rleu", "relu"]),
+        (&["--loss", "hinge"], &["hinge", "softmax-cross-entropy"]),
+        (&["--validation", "1.5"], &["fraction", "at least one row"]),
+        (&["--save", "no/such/folder/m.safetensors"], &["no folder", "no/such/folder"]),
+        (&["--save", "."], &["a file is needed"]),
+        (&["--init", "missing.safetensors"], &["missing.safetensors"]),
+        (&["--config", "missing.toml"], &["missing.toml"]),
+        (&["--epochs", "-1"], &["--epochs"]),
+        (&["--epochs", "18446744073709551615"], &["steps", "4294967295"]),
+    ] {
+        // clap takes an option once: ours replaces the one in TRAIN.
+        let common = if arguments[0] == "--batch-size" { &TRAIN[..3] } else { &TRAIN };
+        refused(&with_set(good_set()), &[common, arguments].concat(), words);
+    }
+}
+
+#[test]
+fn sets_that_disagree_with_themselves_are_refused() {
+    let nan: Vec<f32> = GOOD.iter().map(|&value| if value == 5.0 { f32::NAN } else { value }).collect();
+    let infinite: Vec<f32> = GOOD.iter().map(|&value| if value == 5.0 { f32::INFINITY } else { value }).collect();
+    let labels = Some(&[0i64, 1, 2, 0][..]);
+    for (content, words) in [
+        (tensors(&[("x", &[4, 2], &nan)], labels), &["feature 1 of row 2", "NaN", "finite"][..]),
+        (tensors(&[("x", &[4, 2], &infinite)], labels), &["feature 1 of row 2", "inf"]),
+        (tensors(&[("x", &[4, 2], &GOOD)], Some(&[0, -1, 2, 0])), &["row 1 is -1", "from 0"]),
+        (tensors(&[("x", &[4, 2], &GOOD)], Some(&[0, 1])), &["4 rows", "2"]),
+        (tensors(&[("x", &[8], &GOOD)], labels), &["x has the shape [8]", "[rows, features]"]),
+        (tensors(&[("x", &[0, 2], &[])], Some(&[])), &["empty"]),
+        (tensors(&[("x", &[4, 0], &[])], labels), &["width of 0"]),
+        (tensors(&[("x", &[4, 2], &GOOD)], None), &["no tensor y"]),
+        (tensors(&[("z", &[4, 2], &GOOD)], labels), &["no tensor x"]),
+        (good_set()[..100].to_vec(), &["not a whole safetensors file"]),
+        (b"hello".to_vec(), &["not a whole safetensors file"]),
+        (Vec::new(), &["not a whole safetensors file"]),
+    ] {
+        refused(&with_set(content), &TRAIN, &[words, &["set.safetensors"]].concat());
+    }
+    refused(&[], &["train", "--data", "nothing"], &["nothing", "mnist"]);
+}
+
+/// Labels that the network has no output for, in a set to train on or to validate on.
+#[test]
+fn labels_out_of_range_are_refused() {
+    let config = ("run.toml", b"[model]\noutputs = 2\nhidden = [3]\n".to_vec());
+    let files = [with_set(good_set())[0].clone(), config];
+    refused(&files, &[&TRAIN[..], &["--config", "run.toml"]].concat(), &["row 2 is 2", "2 outputs", "0 to 1"]);
+
+    let network = Network::classifier(2, &[], Activation::Relu, 3);
+    let options = TrainOptions { batch_size: 2, ..TrainOptions::default() };
+    let mut trainer = Trainer::on(gpu(), network, options).unwrap();
+    let (train, validation) = (learnable(4, 2, 2, 1), Dataset::from_u8(vec![1, 2], 2, vec![3]).unwrap());
+    let before = trainer.weights().unwrap();
+    let error = trainer.fit(&train, Some(&validation)).unwrap_err();
+    assert!(error.to_string().contains("row 0 is 3"), "{error}");
+    assert_eq!(trainer.weights().unwrap(), before, "nothing is trained");
+}
+
+/// Every way an IDX file can be wrong.
+#[test]
+fn broken_idx_files_are_refused() {
+    let images = idx(&[4, 2, 3], &[1; 24]);
+    let labels = idx(&[4], &[0, 1, 2, 1]);
+    let with = |at: usize, byte: u8, bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] = byte;
+        bytes
+    };
+    let cases: Vec<(Vec<u8>, Vec<u8>, &[&str])> = vec![
+        (images[..30].to_vec(), labels.clone(), &["train-images", "24 bytes", "cut short"]),
+        (images[..10].to_vec(), labels.clone(), &["train-images", "header", "cut short"]),
+        (Vec::new(), labels.clone(), &["train-images", "header", "cut short"]),
+        (gzipped(&images)[..20].to_vec(), labels.clone(), &["train-images"]),
+        (with(3, 1, &images), labels.clone(), &["train-images", "magic number is 0x00000801", "0x00000803"]),
+        (images.clone(), with(2, 9, &labels), &["train-labels", "magic number is 0x00000901", "0x00000801"]),
+        (images.clone(), idx(&[3], &[0, 1, 2]), &["train-labels", "3 labels", "4 images"]),
+        ([images.clone(), vec![0]].concat(), labels.clone(), &["train-images", "more"]),
+        (idx(&[0, 2, 3], &[]), idx(&[0], &[]), &["train-images", "no images"]),
+        (idx(&[4, 0, 3], &[]), labels.clone(), &["train-images", "width of 0"]),
+        (idx(&[u32::MAX, u32::MAX, u32::MAX], &[]), labels.clone(), &["train-images", "4 GiB"]),
+    ];
+    for (images, labels, words) in cases {
+        refused(
+            &[("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)],
+            &["train", "--data", "."],
+            words,
+        );
+    }
+    refused(&[("train-images-idx3-ubyte", images)], &["train", "--data", "."], &["no train-labels"]);
+    refused(&[("readme", vec![])], &["train", "--data", "."], &["no train-images"]);
+}
+
+/// A model file of other shapes, or none at all.
+#[test]
+fn model_files_that_do_not_fit_are_refused() {
+    let model = |out: usize, inputs: usize, bias: usize| {
+        tensors(&[("0.weight", &[out, inputs], &vec![0.5; out * inputs]), ("0.bias", &[bias], &vec![0.5; bias])], None)
+    };
+    let nan = tensors(&[("0.weight", &[3, 2], &[f32::NAN; 6]), ("0.bias", &[3], &[0.0; 3])], None);
+    for (content, words) in [
+        (model(3, 4, 3), &["0.weight", "[3, 4]", "[3, 2]"][..]),
+        (model(5, 2, 5), &["0.weight", "[5, 2]", "[3, 2]"]),
+        (model(3, 2, 4), &["0.bias", "[4]", "[3]"]),
+        (nan, &["layer 0", "NaN", "finite"]),
+        (tensors(&[("0.weight", &[6], &[0.0; 6]), ("0.bias", &[3], &[0.0; 3])], None), &["0.weight", "[6]"]),
+        (tensors(&[("0.weight", &[3, 2], &[0.0; 6])], None), &["no 0.bias"]),
+        (good_set(), &["no tensor 0.weight"]),
+        (b"{}".to_vec(), &["not a whole safetensors file"]),
+    ] {
+        let files = [with_set(good_set())[0].clone(), ("m.safetensors", content)];
+        refused(&files, &[&TRAIN[..], &["--hidden", "none", "--init", "m.safetensors"]].concat(), words);
+    }
+    let files = [with_set(good_set())[0].clone(), ("m.safetensors", model(3, 4, 3))];
+    let set = ["--model", "m.safetensors"];
+    refused(&files, &[&["evaluate", "--data", "set.safetensors"], &set[..]].concat(), &["2 features", "takes 4"]);
+    refused(&files, &[&["predict", "--input", "set.safetensors"], &set[..]].concat(), &["2 features", "takes 4"]);
+    let fits = [with_set(good_set())[0].clone(), ("m.safetensors", model(3, 2, 3))];
+    let predict = [&["predict", "--input", "set.safetensors"], &set[..]].concat();
+    refused(&fits, &[&predict[..], &["--rows", "2-4"]].concat(), &["--rows", "4 rows"]);
+    refused(&fits, &[&predict[..], &["--rows", "3-2"]].concat(), &["--rows 3-2", "7-9"]);
+}
+
+/// A misspelt key that is ignored, and a run that is not the one described.
+#[test]
+fn configuration_files_that_say_something_else_are_refused() {
+    for (text, words) in [
+        ("[train]\nepoch = 3\n", &["epoch", "epochs"][..]),
+        ("[trian]\n", &["trian"]),
+        ("[train]\nepochs = \"many\"\n", &["epochs"]),
+        ("[train]\nbatch_size = -1\n", &["batch_size"]),
+        ("[optimizer]\nkind = \"sgd\"\nbeta1 = 0.5\n", &["sgd", "beta1"]),
+        ("[optimizer]\nkind = \"adam\"\nbeta1 = 1.0\n", &["beta1 is 1", "[0, 1)"]),
+        ("[optimizer]\nkind = \"adam\"\neps = 0.0\n", &["eps is 0", "above 0"]),
+        ("[model]\nhidden = [0]\n", &["layer 1", "width of 0"]),
+        ("[data]\nvalidation = true\n", &["validation", "fraction"]),
+        ("not toml", &["run.toml"]),
+    ] {
+        let files = [with_set(good_set())[0].clone(), ("run.toml", text.as_bytes().to_vec())];
+        refused(&files, &[&TRAIN[..], &["--config", "run.toml"]].concat(), words);
+    }
+}
+
+/// The library's own face: the same errors where no program stands before it.
+#[test]
+fn the_library_refuses_what_it_cannot_train() {
+    let network = Network::classifier(2, &[3], Activation::Relu, 2);
+    let with = |options: TrainOptions| Trainer::on(gpu(), network.clone(), options).map(drop);
+    let cases: Vec<Result<(), Error>> = vec![
+        with(TrainOptions { batch_size: 0, ..TrainOptions::default() }),
+        with(TrainOptions { steps_per_submission: Some(0), ..TrainOptions::default() }),
+        with(TrainOptions { optimizer: Optimizer::sgd(f64::NAN), ..TrainOptions::default() }),
+        Trainer::on(gpu(), Network::new(2), TrainOptions::default()).map(drop),
+        Trainer::on(gpu(), Network::new(2).dense(2, Activation::Relu), TrainOptions::default()).map(drop),
+        Trainer::on(gpu(), Network::new(0).dense(2, Activation::Identity), TrainOptions::default()).map(drop),
+        Dataset::from_u8(vec![1, 2, 3], 2, vec![0]).map(drop),
+        Dataset::from_u8(vec![], 2, vec![]).map(drop),
+        Dataset::from_f32(vec![f32::NAN], 1, vec![0]).map(drop),
+        Dataset::from_idx_dir("no such folder").map(drop),
+        learnable(4, 2, 2, 1).select([4]).map(drop),
+        learnable(4, 2, 2, 1).select([]).map(drop),
+    ];
+    for (at, case) in cases.into_iter().enumerate() {
+        let error = case.expect_err(&format!("case {at}"));
+        assert_eq!(error.exit_code(), 2, "case {at}: {error}");
+    }
+}
+
+/// A layer or set beyond what the adapter binds, found out by the driver instead of by us.
+#[test]
+fn what_the_device_cannot_bind_is_refused_with_the_number_that_fits() {
+    let most = gpu().adapter().max_binding_bytes;
+    let inputs = 1 << 16;
+    let outputs = usize::try_from(most).unwrap() / (4 * inputs) + 1;
+    // Found before any of it is made: this test takes no memory to speak of.
+    let network = Network::classifier(inputs, &[outputs], Activation::Relu, 2);
+    let error = Trainer::on(gpu(), network, TrainOptions::default()).map(drop).unwrap_err();
+    assert!(error.to_string().contains("layer 1") && error.to_string().contains(&most.to_string()), "{error}");
+    assert_eq!(error.exit_code(), 2);
+}

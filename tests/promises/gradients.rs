@@ -1,0 +1,54 @@
+//! Gradients of a whole network against central differences in f64.
+
+use wgrad::kernel::tile::Family;
+use wgrad::{Activation, Dataset, Initializer, Network, Optimizer, TrainOptions, Trainer};
+
+use crate::reference::network::{gradient, layers};
+use crate::support::{Random, assert_close, gpu};
+
+/// The gradients that one step of gradient descent shows: so large a rate that the step drowns the weight, and the
+/// difference keeps its digits.
+const RATE: f64 = 1e4;
+
+/// An operation that is right at the end of the graph, where its upstream gradient is 1, and wrong in the middle.
+#[test]
+fn every_layers_gradient_is_the_central_difference() {
+    let (rows, widths, classes) = (5, [7, 13, 9], 3);
+    let network = Network::classifier(widths[0], &widths[1..], Activation::Relu, classes);
+    let random = &mut Random(5);
+    let x = random.values(rows * widths[0]);
+    let labels: Vec<usize> = (0..rows).map(|_| random.below(classes)).collect();
+    let set = Dataset::from_f32(
+        x.iter().map(|&value| value as f32).collect(),
+        widths[0],
+        labels.iter().map(|&label| label as u32).collect(),
+    )
+    .unwrap();
+    // Biases other than 0, and fewer units at ReLU's corner.
+    let weights = Initializer::Torch.weights(&network, 3);
+    let before = layers(&network, &weights);
+    let expected = gradient(&before, &x, &labels);
+
+    for family in [Family::Reference, Family::Software, Family::Hardware] {
+        let options = TrainOptions {
+            optimizer: Optimizer::sgd(RATE),
+            batch_size: rows,
+            steps: Some(1),
+            family: Some(family),
+            ..TrainOptions::default()
+        };
+        let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
+        trainer.set_weights(&weights).unwrap();
+        trainer.fit(&set, None).unwrap();
+        let after = layers(&network, &trainer.weights().unwrap());
+        for (at, ((before, after), expected)) in before.iter().zip(&after).zip(&expected).enumerate() {
+            for (part, before, after, expected) in [
+                ("weights", &before.weights, &after.weights, &expected.weights),
+                ("bias", &before.bias, &after.bias, &expected.bias),
+            ] {
+                let step: Vec<f64> = before.iter().zip(after).map(|(before, after)| (before - after) / RATE).collect();
+                assert_close(&format!("{family:?}, layer {at}, {part}"), &step, expected, 1e-5);
+            }
+        }
+    }
+}

@@ -1,0 +1,521 @@
+//! Right on this adapter: every kernel, in every variant, against its f64 twin, at sizes that are multiples of nothing,
+//! with outputs poisoned first.
+
+use wgrad::gpu::Checks;
+use wgrad::kernel::tile::{Family, Tile};
+use wgrad::kernel::{
+    Dense, Input, Launch, Slot, close_step, dense_backward, dense_forward, dense_update, head,
+    softmax_cross_entropy_wide,
+};
+use wgrad::{Activation, Loss, Optimizer, Rule};
+
+use crate::reference;
+use crate::support::{Random, assert_close, gpu};
+
+const TOLERANCE: f64 = 1e-5;
+
+/// Batches 1, 3, 5, 33; features 1, 7, 784; outputs 1, 2, 10, 1000: each with each other's extremes.
+const SIZES: &[(u32, u32, u32)] = &[
+    (1, 1, 1),
+    (1, 784, 2),
+    (3, 7, 10),
+    (3, 1, 1000),
+    (5, 784, 10),
+    (5, 7, 1),
+    (33, 1, 2),
+    (33, 784, 1),
+    (33, 7, 1000),
+    (33, 784, 10),
+];
+
+const FAMILIES: [Family; 3] = [Family::Reference, Family::Software, Family::Hardware];
+
+/// A set larger than the minibatch, so that a gather that does nothing is seen.
+const ROWS: u32 = 50;
+const STEP: u32 = 2;
+const SEED: u64 = 0x1234_5678_9abc_def0;
+
+/// One problem: sizes and random operands, unpadded and in f64.
+struct Problem {
+    dense: Dense,
+    /// The whole set, or the activations of the minibatch, `[rows, inputs]`.
+    source: Vec<f64>,
+    /// The rows of the minibatch, `[rows in step, inputs]`.
+    x: Vec<f64>,
+    /// Which rows of the set these are.
+    visited: Vec<u32>,
+    weights: Vec<f64>,
+    bias: Vec<f64>,
+    dy: Vec<f64>,
+    labels: Vec<usize>,
+    input: Input,
+}
+
+impl Problem {
+    fn new((batch, inputs, outputs): (u32, u32, u32), input: Input) -> Self {
+        let dense = Dense { batch, inputs, outputs };
+        let random = &mut Random(u64::from(batch * 7919 + inputs * 31 + outputs));
+        let (inputs, outputs) = (inputs as usize, outputs as usize);
+        let from_set = input != Input::Activations;
+        let rows = if from_set { ROWS as usize } else { batch as usize };
+        let source: Vec<f64> = match input {
+            Input::SetU8 => (0..rows * inputs).map(|_| f64::from(random.bits() as u8) / 255.0).collect(),
+            // ReLU's output: many zeros, none below.
+            Input::Activations => random.values(rows * inputs).into_iter().map(|value| value.max(0.0)).collect(),
+            Input::SetF32 => random.values(rows * inputs),
+        };
+        let per_epoch = ROWS.div_ceil(batch);
+        let first = STEP % per_epoch * batch;
+        let in_step = if from_set { batch.min(ROWS - first) } else { batch };
+        let visited: Vec<u32> =
+            (first..first + in_step).map(|at| reference::row_of(at, ROWS, SEED, STEP / per_epoch)).collect();
+        let x = if from_set {
+            visited.iter().flat_map(|&row| &source[row as usize * inputs..][..inputs]).copied().collect()
+        } else {
+            source.clone()
+        };
+        Problem {
+            x,
+            source,
+            // As large as initial weights are, so that logits are neither all alike nor all hopeless.
+            weights: random
+                .values(inputs * outputs)
+                .into_iter()
+                .map(|value| f64::from((value * (3.0 / inputs as f64).sqrt()) as f32))
+                .collect(),
+            bias: random.values(outputs),
+            dy: random.values(in_step as usize * outputs),
+            labels: (0..ROWS).map(|_| random.below(outputs)).collect(),
+            visited,
+            dense,
+            input,
+        }
+    }
+
+    fn in_step(&self) -> usize {
+        self.visited.len()
+    }
+
+    fn step_labels(&self) -> Vec<usize> {
+        self.visited.iter().map(|&row| self.labels[row as usize]).collect()
+    }
+
+    /// The bytes for each binding of a launch; what it writes is poisoned with NaN.
+    fn contents(&self, launch: &Launch) -> Vec<Vec<u8>> {
+        let (inputs, outputs) = (self.dense.inputs as usize, self.dense.outputs as usize);
+        let batch = self.dense.batch as usize;
+        let bytes = |values: &[f32]| bytemuck::cast_slice(values).to_vec();
+        let content = |slot: Slot| match slot {
+            Slot::Input if self.input == Input::SetU8 => rows_with_one(&self.source, inputs, ROWS as usize)
+                .iter()
+                .map(|value| (value * 255.0).round() as u8)
+                .collect(),
+            Slot::Input => bytes(&rows_with_one(&self.source, inputs, self.source.len() / inputs)),
+            Slot::Labels => self.labels.iter().flat_map(|&label| (label as u32).to_le_bytes()).collect(),
+            Slot::Visited => {
+                let places = self.visited.iter().copied().chain(std::iter::repeat(0)).take(batch);
+                places.flat_map(u32::to_le_bytes).collect()
+            }
+            Slot::Weights => {
+                let stride = outputs.next_multiple_of(4);
+                let mut rows = padded(&self.weights, outputs, inputs, stride);
+                rows.extend(padded(&self.bias, outputs, 1, stride));
+                rows.resize((inputs / 4 + 1) * 4 * stride, 0.0);
+                bytes(&rows)
+            }
+            Slot::State => state(self.dense.batch, Adam1::SCALARS),
+            Slot::Gradient if launch.kernel.starts_with("dense") => {
+                let mut rows = padded(&self.dy, outputs, self.in_step(), outputs.next_multiple_of(4));
+                rows.resize(batch.next_multiple_of(4) * outputs.next_multiple_of(4), 0.0);
+                bytes(&rows)
+            }
+            Slot::Stats => vec![0; 16 * batch],
+            _ => unreachable!("{slot:?} is an output of {}", launch.kernel),
+        };
+        let written = |slot: Slot| {
+            let floats = match slot {
+                Slot::Output => batch.next_multiple_of(4) * (outputs / 4 + 1) * 4,
+                Slot::Gradient => batch.next_multiple_of(4) * outputs.next_multiple_of(4),
+                Slot::InputGradient => batch.next_multiple_of(4) * inputs.next_multiple_of(4),
+                Slot::Visited => batch,
+                _ => return None,
+            };
+            Some(bytes(&vec![f32::NAN; floats]))
+        };
+        launch
+            .bindings
+            .iter()
+            .map(|&(slot, access)| {
+                let poisoned = if access == wgrad::kernel::Access::Write { written(slot) } else { None };
+                match (slot, poisoned) {
+                    // The logits are an input of the wide loss.
+                    (Slot::Output, None) => {
+                        let mut rows = padded(&self.logits(), outputs, self.in_step(), (outputs / 4 + 1) * 4);
+                        rows.resize(batch.next_multiple_of(4) * (outputs / 4 + 1) * 4, 0.0);
+                        bytes(&rows)
+                    }
+                    (Slot::OptimizerSlots, _) => bytes(&interleaved(&self.moments(), outputs, inputs)),
+                    (_, Some(poisoned)) => poisoned,
+                    (slot, None) => content(slot),
+                }
+            })
+            .collect()
+    }
+
+    /// The logits, rounded as the kernel that wrote them would have.
+    fn logits(&self) -> Vec<f64> {
+        let logits = reference::dense_forward(&self.x, &self.weights, &self.bias, false);
+        logits.into_iter().map(|value| f64::from(value as f32)).collect()
+    }
+
+    /// Adam's moments before the step, for every row of weights and then the bias.
+    fn moments(&self) -> [Vec<f64>; 2] {
+        let random = &mut Random(99);
+        let count = (self.dense.inputs as usize + 1) * self.dense.outputs as usize;
+        [random.values(count), random.values(count).into_iter().map(f64::abs).collect()]
+    }
+}
+
+/// Adam before its first step here: its corrections as step 3 has them.
+struct Adam1;
+
+impl Adam1 {
+    const T: i32 = 3;
+    const TWIN: reference::Adam = reference::Adam { lr: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-7 };
+    const SCALARS: [f32; 4] = [0.271, 0.002997001, 0.0, 0.0];
+
+    fn optimizer() -> Optimizer {
+        let reference::Adam { lr, beta1, beta2, eps } = Self::TWIN;
+        Optimizer { lr, rule: Rule::Adam { beta1, beta2, eps } }
+    }
+}
+
+fn state(batch: u32, scalars: [f32; 4]) -> Vec<u8> {
+    let bits = u32::BITS - (ROWS - 1).leading_zeros();
+    let words = [STEP, ROWS, ROWS.div_ceil(batch), bits, SEED as u32, (SEED >> 32) as u32, 1, 0.01f32.to_bits()];
+    words.into_iter().chain(scalars.map(f32::to_bits)).flat_map(u32::to_le_bytes).collect()
+}
+
+/// Rows of `width` values at a stride, zeros between.
+fn padded(values: &[f64], width: usize, rows: usize, stride: usize) -> Vec<f32> {
+    let mut result = vec![0.0; rows * stride];
+    for (at, &value) in values.iter().enumerate().take(rows * width) {
+        result[at / width * stride + at % width] = value as f32;
+    }
+    result
+}
+
+/// Rows of features with a 1 after the last, rounded up to four rows.
+fn rows_with_one(values: &[f64], width: usize, rows: usize) -> Vec<f32> {
+    let stride = (width / 4 + 1) * 4;
+    let mut result = padded(values, width, rows, stride);
+    for row in result.chunks_exact_mut(stride) {
+        row[width] = 1.0;
+    }
+    result.resize(rows.next_multiple_of(4) * stride, 0.0);
+    result
+}
+
+/// Two values beside each weight, four weights at a time.
+fn interleaved(moments: &[Vec<f64>; 2], outputs: usize, inputs: usize) -> Vec<f32> {
+    let stride = outputs.next_multiple_of(4);
+    let [m, v] = moments.each_ref().map(|values| {
+        let mut rows = padded(values, outputs, inputs + 1, stride);
+        rows.resize((inputs / 4 + 1) * 4 * stride, 0.0);
+        rows
+    });
+    m.chunks_exact(4).zip(v.chunks_exact(4)).flat_map(|(m, v)| m.iter().chain(v).copied()).collect()
+}
+
+/// Runs a launch and gives back the f32 content of one of its bindings.
+fn run(problem: &Problem, launch: &Launch, slot: Slot, checks: Checks) -> Vec<f64> {
+    let mut contents = problem.contents(launch);
+    gpu().run_once(launch, &mut contents, checks).unwrap();
+    floats(launch, &contents, slot)
+}
+
+fn bytes_of<'a>(launch: &Launch, contents: &'a [Vec<u8>], slot: Slot) -> &'a [u8] {
+    &contents[launch.bindings.iter().position(|&(bound, _)| bound == slot).unwrap()]
+}
+
+fn floats(launch: &Launch, contents: &[Vec<u8>], slot: Slot) -> Vec<f64> {
+    let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes_of(launch, contents, slot));
+    values.into_iter().map(f64::from).collect()
+}
+
+/// The first `width` columns of the first `rows` rows.
+fn unpadded(values: &[f64], stride: usize, rows: usize, width: usize) -> Vec<f64> {
+    values.chunks_exact(stride).take(rows).flat_map(|row| &row[..width]).copied().collect()
+}
+
+fn label(problem: &Problem, launch: &Launch, checks: Checks) -> String {
+    format!("{} {} {:?} {:?} checks {checks:?}", launch.kernel, launch.variant, problem.dense, problem.input)
+}
+
+fn inputs_of(size: (u32, u32, u32)) -> [Input; 2] {
+    // Each size with two of the three, so that all three meet every extreme.
+    match (size.0 + size.2) % 3 {
+        0 => [Input::SetU8, Input::Activations],
+        1 => [Input::SetU8, Input::SetF32],
+        _ => [Input::SetF32, Input::Activations],
+    }
+}
+
+fn check_forward(problem: &Problem, activation: Activation, tile: Tile, checks: Checks) {
+    let dense = problem.dense;
+    let launch = dense_forward::launch(dense, problem.input, activation, tile);
+    let y = run(problem, &launch, Slot::Output, checks);
+    let (stride, outputs) = ((dense.outputs as usize / 4 + 1) * 4, dense.outputs as usize);
+    let twin = reference::dense_forward(&problem.x, &problem.weights, &problem.bias, activation == Activation::Relu);
+    let what = label(problem, &launch, checks);
+    assert_close(&what, &unpadded(&y, stride, problem.in_step(), outputs), &twin, TOLERANCE);
+    // The 1 after the last unit, where the kernel writes that quad, and zeros after it.
+    if outputs % 4 != 0 {
+        for row in y.chunks_exact(stride) {
+            assert_eq!(row[outputs], 1.0, "{what}: the bias's 1");
+            assert!(row[outputs + 1..].iter().all(|&value| value == 0.0), "{what}: padding");
+        }
+    }
+}
+
+fn check_backward(problem: &Problem, below: Activation, tile: Tile, checks: Checks) {
+    let dense = problem.dense;
+    let launch = dense_backward::launch(dense, below, tile);
+    let dx = run(problem, &launch, Slot::InputGradient, checks);
+    let (stride, inputs) = (dense.inputs.next_multiple_of(4) as usize, dense.inputs as usize);
+    let relu = below == Activation::Relu;
+    let twin = reference::dense_backward(&problem.dy, &problem.weights, &problem.x, dense.outputs as usize, relu);
+    let what = label(problem, &launch, checks);
+    assert_close(&what, &unpadded(&dx, stride, problem.in_step(), inputs), &twin, TOLERANCE);
+    for row in dx.chunks_exact(stride) {
+        assert!(row[inputs..].iter().all(|&value| value == 0.0), "{what}: padding");
+    }
+}
+
+fn check_update(problem: &Problem, optimizer: &Optimizer, tile: Tile, checks: Checks) {
+    let dense = problem.dense;
+    let launch = dense_update::launch(dense, problem.input, optimizer, tile, true);
+    let mut contents = problem.contents(&launch);
+    gpu().run_once(&launch, &mut contents, checks).unwrap();
+    let what = label(problem, &launch, checks);
+
+    let (gradient, bias_gradient) = reference::dense_gradient(&problem.x, &problem.dy, problem.in_step());
+    let gradients = gradient.iter().chain(&bias_gradient);
+    let weights = problem.weights.iter().chain(&problem.bias);
+    let [m, v] = problem.moments();
+    let twin: Vec<[f64; 3]> = weights
+        .zip(gradients)
+        .zip(m.iter().zip(&v))
+        .map(|((&w, &g), (&m, &v))| match optimizer.rule {
+            Rule::Sgd => [reference::sgd(w, g, Adam1::TWIN.lr), m, v],
+            _ => Adam1::TWIN.step(w, g, m, v, Adam1::T),
+        })
+        .collect();
+    let part = |at: usize| twin.iter().map(|values| values[at]).collect::<Vec<_>>();
+
+    let (outputs, rows) = (dense.outputs as usize, dense.inputs as usize + 1);
+    let stride = outputs.next_multiple_of(4);
+    let updated = floats(&launch, &contents, Slot::Weights);
+    assert_close(&what, &unpadded(&updated, stride, rows, outputs), &part(0), TOLERANCE);
+    assert!(updated[rows * stride..].iter().all(|&value| value == 0.0), "{what}: padding rows");
+    if matches!(optimizer.rule, Rule::Adam { .. }) {
+        let slots = floats(&launch, &contents, Slot::OptimizerSlots);
+        for (slot, name) in ["first moment", "second moment"].into_iter().enumerate() {
+            let values: Vec<f64> = slots.chunks_exact(8).flat_map(|pair| &pair[4 * slot..][..4]).copied().collect();
+            let values = unpadded(&values, stride, rows, outputs);
+            assert_close(&format!("{what}: {name}"), &values, &part(1 + slot), TOLERANCE);
+        }
+    }
+    let step = u32::from_le_bytes(bytes_of(&launch, &contents, Slot::State)[..4].try_into().unwrap());
+    assert_eq!(step, STEP + 1, "{what}: the step is closed");
+}
+
+/// What the loss kernels leave behind, few classes or many.
+fn check_loss(problem: &Problem, launch: &Launch, checks: Checks) {
+    let dense = problem.dense;
+    let mut contents = problem.contents(launch);
+    gpu().run_once(launch, &mut contents, checks).unwrap();
+    let what = label(problem, launch, checks);
+    let in_step = problem.in_step();
+    let (losses, correct, gradient) =
+        reference::softmax_cross_entropy(&problem.logits(), &problem.step_labels(), in_step);
+
+    let (stride, outputs) = (dense.outputs.next_multiple_of(4) as usize, dense.outputs as usize);
+    let dz = floats(launch, &contents, Slot::Gradient);
+    assert_close(&what, &unpadded(&dz, stride, in_step, outputs), &gradient, TOLERANCE);
+    assert!(dz[in_step * stride..].iter().all(|&value| value == 0.0), "{what}: places past the minibatch");
+
+    let stats = bytes_of(launch, &contents, Slot::Stats);
+    let loss: Vec<f64> =
+        stats.chunks_exact(16).map(|row| f32::from_le_bytes(row[..4].try_into().unwrap()).into()).collect();
+    assert_close(&format!("{what}: losses"), &loss[..in_step], &losses, TOLERANCE);
+    let hits: Vec<bool> = stats.chunks_exact(16).map(|row| row[8] == 1).collect();
+    assert_eq!(hits[..in_step], correct, "{what}: correct predictions");
+
+    let visited = bytes_of(launch, &contents, Slot::Visited);
+    let visited: Vec<u32> = visited.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
+    assert_eq!(visited[..in_step], problem.visited, "{what}: visited rows");
+    let scalars = &floats(launch, &contents, Slot::State)[8..10];
+    let expected = [0.9 * Adam1::SCALARS[0] + 0.1, 0.999 * Adam1::SCALARS[1] + 0.001].map(f64::from);
+    assert_close(&format!("{what}: scalars"), scalars, &expected, TOLERANCE);
+}
+
+/// A tile that is right at round sizes only; a gather, a bias or an activation that is lost.
+#[test]
+fn dense_forward_agrees_with_its_twin() {
+    for &size in SIZES {
+        for input in inputs_of(size) {
+            let problem = Problem::new(size, input);
+            for family in FAMILIES {
+                let tile = family.tile(dense_forward::blocks(problem.dense));
+                check_forward(&problem, Activation::Relu, tile, Checks::Off);
+            }
+        }
+    }
+}
+
+/// A mask taken from the wrong tensor, a gradient for the bias's 1, a transposed weight.
+#[test]
+fn dense_backward_agrees_with_its_twin() {
+    for &size in SIZES {
+        let problem = Problem::new(size, Input::Activations);
+        for family in FAMILIES {
+            let tile = family.tile(dense_backward::blocks(problem.dense));
+            check_backward(&problem, Activation::Relu, tile, Checks::Off);
+        }
+    }
+}
+
+/// A bias that is not trained, a moment that is lost, a row of the wrong epoch, padding that drifts from 0.
+#[test]
+fn dense_update_agrees_with_its_twin() {
+    for &size in SIZES {
+        for input in inputs_of(size) {
+            let problem = Problem::new(size, input);
+            for family in FAMILIES {
+                let tile = family.tile(dense_update::blocks(problem.dense));
+                check_update(&problem, &Adam1::optimizer(), tile, Checks::Off);
+            }
+        }
+        let problem = Problem::new(size, Input::SetF32);
+        check_update(&problem, &Optimizer::sgd(0.01), Tile::Naive, Checks::Off);
+    }
+}
+
+/// Classes that are not there winning, a mean over the wrong number of rows, a short batch that trains on ghosts.
+#[test]
+fn loss_kernels_agree_with_their_twin() {
+    let optimizer = Adam1::optimizer();
+    for &size in SIZES {
+        let problem = Problem::new(size, Input::SetF32);
+        if size.2 <= head::MOST_OUTPUTS {
+            for workgroup in [Family::Software, Family::Hardware].map(Family::row_workgroup) {
+                for input in inputs_of(size) {
+                    let problem = Problem::new(size, if input == Input::Activations { Input::SetU8 } else { input });
+                    let loss = Loss::SoftmaxCrossEntropy;
+                    let launch = head::launch(problem.dense, problem.input, loss, Some(&optimizer), workgroup);
+                    check_loss(&problem, &launch, Checks::Off);
+                }
+            }
+        }
+        let launch = softmax_cross_entropy_wide::launch(problem.dense, Some(&optimizer));
+        check_loss(&problem, &launch, Checks::Off);
+    }
+}
+
+/// A tile shape that no size above picks, and an edge that only it has.
+#[test]
+fn every_tile_agrees_at_awkward_sizes() {
+    let register = [(1, 1), (2, 1), (2, 2), (4, 2)].map(|(m, n)| Tile::Register { m, n });
+    let workgroup = [2, 8, 16].map(|side| Tile::Workgroup { side });
+    for size in [(33, 45, 70), (6, 130, 9)] {
+        let set = Problem::new(size, Input::SetU8);
+        let hidden = Problem::new(size, Input::Activations);
+        for tile in [Tile::Naive].into_iter().chain(register).chain(workgroup) {
+            check_forward(&set, Activation::Identity, tile, Checks::Off);
+            check_backward(&hidden, Activation::Identity, tile, Checks::Off);
+            check_update(&set, &Adam1::optimizer(), tile, Checks::Off);
+        }
+    }
+}
+
+/// An index that is out of bounds, and right by luck where nothing checks it.
+#[test]
+fn every_kernel_agrees_with_runtime_checks_on() {
+    let size = (5, 7, 10);
+    let optimizer = Adam1::optimizer();
+    let (set, hidden) = (Problem::new(size, Input::SetU8), Problem::new(size, Input::Activations));
+    for family in FAMILIES {
+        let tile = family.tile(dense_forward::blocks(set.dense));
+        check_forward(&set, Activation::Relu, tile, Checks::On);
+        check_backward(&hidden, Activation::Relu, tile, Checks::On);
+        check_update(&set, &optimizer, tile, Checks::On);
+    }
+    let launch = head::launch(set.dense, set.input, Loss::SoftmaxCrossEntropy, Some(&optimizer), 8);
+    check_loss(&set, &launch, Checks::On);
+    check_loss(&set, &softmax_cross_entropy_wide::launch(set.dense, Some(&optimizer)), Checks::On);
+}
+
+/// Logits so large that an exponential overflows; a probability so near to 1 that 1 − p has no digits left.
+#[test]
+fn softmax_is_precise_for_huge_logits_and_sure_predictions() {
+    let huge = |c: u32| if c % 2 == 0 { 1e4 } else { -1e4 };
+    let sure = |c: u32| if c == 1 { 14.0 } else { 0.0 };
+    let biases: [&dyn Fn(u32) -> f64; 2] = [&huge, &sure];
+    for (outputs, bias) in [3u32, 100].into_iter().flat_map(|outputs| biases.map(|bias| (outputs, bias))) {
+        let mut problem = Problem::new((4, 1, outputs), Input::SetF32);
+        problem.weights = vec![0.0; outputs as usize];
+        problem.bias = (0..outputs).map(bias).collect();
+        problem.labels = vec![1; ROWS as usize];
+        let optimizer = Adam1::optimizer();
+        let launch = if outputs <= head::MOST_OUTPUTS {
+            head::launch(problem.dense, problem.input, Loss::SoftmaxCrossEntropy, Some(&optimizer), 8)
+        } else {
+            softmax_cross_entropy_wide::launch(problem.dense, Some(&optimizer))
+        };
+        check_loss(&problem, &launch, Checks::Off);
+    }
+}
+
+/// An order that visits a row twice, or the same one in every epoch, or whatever the seed is.
+#[test]
+fn every_epoch_visits_every_row_once_in_the_keyed_order() {
+    let visits = |rows: u32, seed: u64, epoch: u32| -> Vec<u32> {
+        let dense = Dense { batch: rows, inputs: 1, outputs: 2 };
+        let launch = head::launch(dense, Input::SetF32, Loss::SoftmaxCrossEntropy, Some(&Optimizer::sgd(0.1)), 8);
+        let bits = u32::BITS - (rows - 1).leading_zeros();
+        let state = [epoch, rows, 1, bits, seed as u32, (seed >> 32) as u32, 1, 0, 0, 0, 0, 0];
+        let mut contents: Vec<Vec<u8>> = launch
+            .bindings
+            .iter()
+            .map(|&(slot, _)| match slot {
+                Slot::State => state.into_iter().flat_map(u32::to_le_bytes).collect(),
+                _ => vec![0; 16 * rows.next_multiple_of(4) as usize],
+            })
+            .collect();
+        gpu().run_once(&launch, &mut contents, Checks::Off).unwrap();
+        let visited = bytes_of(&launch, &contents, Slot::Visited);
+        visited.chunks_exact(4).take(rows as usize).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect()
+    };
+    for rows in [1, 2, 3, 5, 33, 100, 1000] {
+        let (first, second, other) = (visits(rows, 7, 0), visits(rows, 7, 1), visits(rows, 8, 0));
+        for (order, seed, epoch) in [(&first, 7, 0), (&second, 7, 1), (&other, 8, 0)] {
+            let twin: Vec<u32> = (0..rows).map(|at| reference::row_of(at, rows, seed, epoch)).collect();
+            assert_eq!(order, &twin, "{rows} rows");
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert!(sorted.into_iter().eq(0..rows), "{rows} rows: each once");
+        }
+        if rows >= 33 {
+            assert!(first != second && first != other, "{rows} rows: orders differ");
+        }
+    }
+}
+
+/// A counter that does not move, or moves by another number.
+#[test]
+fn close_step_moves_the_counter_by_one() {
+    let mut contents = vec![state(5, [0.0; 4])];
+    gpu().run_once(&close_step::launch(), &mut contents, Checks::Off).unwrap();
+    assert_eq!(contents[0][..4], (STEP + 1).to_le_bytes());
+}

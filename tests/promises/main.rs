@@ -1,0 +1,16 @@
+//! The promises of the design, one file each, against f64 twins, PyTorch's trajectories and the real program.
+//!
+//! Every test runs on a real adapter; where there is none they fail and say what to install.
+
+mod bad_input;
+mod data;
+mod golden;
+mod gradients;
+mod kernels;
+mod main_job;
+mod plan;
+mod program;
+mod reference;
+mod same_bits;
+mod support;
+mod weights;

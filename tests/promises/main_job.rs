@@ -1,0 +1,25 @@
+//! The main job: MNIST from one command.
+
+use serde_json::Value;
+
+use crate::support::succeed;
+
+/// A loop that runs, reports, and does not learn. One epoch of the seed program; ten are run by `examples/mnist_seeds`.
+#[test]
+fn the_seed_program_learns_mnist() {
+    let folder = tempfile::tempdir().unwrap();
+    let stdout = succeed(folder.path(), &["train", "--epochs", "1", "--json"]);
+    let events: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events[0]["parameters"], 203_530);
+    assert!(events[0]["dispatches_per_step"].as_u64().unwrap() <= 5);
+    let epoch = &events[1];
+    assert_eq!(epoch["blocking_reads"], 1);
+    assert!(epoch["submissions"].as_u64().unwrap() < 1875, "no submission per step: {epoch}");
+    // Keras and PyTorch end their first epoch at 0.955 to 0.970.
+    assert!(epoch["val_accuracy"].as_f64().unwrap() > 0.955, "{epoch}");
+
+    let prediction = succeed(folder.path(), &["predict", "--model", "model.safetensors", "--rows", "0", "--json"]);
+    let prediction: Value = serde_json::from_str(prediction.trim()).unwrap();
+    assert_eq!(prediction["class"], 7, "the first test image is a seven");
+    assert_eq!(prediction["probabilities"].as_array().unwrap().len(), 10);
+}

@@ -1,0 +1,164 @@
+//! The program's interface: JSON lines, run.toml, commands, exit codes.
+
+use serde_json::Value;
+
+use crate::support::{golden_file, succeed, wgrad};
+
+fn events(stdout: &str) -> Vec<Value> {
+    stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn golden(case: &str) -> String {
+    golden_file(case).to_str().unwrap().to_string()
+}
+
+/// A key that is missing or renamed: other programs read these lines.
+#[test]
+fn json_lines_are_the_documented_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = golden("adam");
+    let arguments = ["train", "--data", &set, "--batch-size", "8", "--epochs", "2", "--validation", &set, "--json"];
+    let events = events(&succeed(folder.path(), &arguments));
+    let kinds: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["start", "epoch", "epoch", "end"]);
+    let start = ["adapter", "backend", "driver", "dispatches_per_step", "parameters"];
+    let epoch = [
+        "epoch",
+        "loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+        "seconds",
+        "samples_per_second",
+        "submissions",
+        "blocking_reads",
+    ];
+    let end = ["loss", "val_loss", "val_accuracy", "seconds", "model"];
+    for (event, keys) in [(&events[0], &start[..]), (&events[1], &epoch), (&events[2], &epoch), (&events[3], &end)] {
+        for key in keys {
+            assert!(!event[key].is_null(), "{key} of {event}");
+        }
+    }
+    assert_eq!(events[0]["parameters"], 12 * 256 + 256 + 256 * 5 + 5);
+    assert_eq!(events[2]["val_loss"], events[3]["val_loss"]);
+    assert_eq!(events[3]["model"], "model.safetensors");
+    assert!(folder.path().join("model.safetensors").exists());
+}
+
+/// A flag that the file overrules, a key that does nothing: the same run, said in flags, in a file, and in both.
+#[test]
+fn run_toml_says_what_flags_say_and_flags_win() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = golden("sgd");
+    let toml = |lr: f64, save: &str| {
+        format!(
+            "[data]\ntrain = '{set}'\n[model]\nhidden = [16]\nactivation = 'relu'\noutputs = 5\n\
+             [loss]\nkind = 'softmax-cross-entropy'\n[optimizer]\nkind = 'sgd'\nlr = {lr}\n\
+             [train]\nepochs = 3\nbatch_size = 8\nshuffle = false\nseed = 4\ninit = '{set}'\nsave = '{save}'\n"
+        )
+    };
+    std::fs::write(folder.path().join("file.toml"), toml(0.1, "file.safetensors")).unwrap();
+    std::fs::write(folder.path().join("both.toml"), toml(0.7, "wrong.safetensors")).unwrap();
+    succeed(folder.path(), &["train", "--config", "file.toml"]);
+    let both = ["train", "--config", "both.toml", "--lr", "0.1", "--save", "both.safetensors"];
+    succeed(folder.path(), &both);
+    let mut flags = vec!["train", "--data", &set, "--hidden", "16", "--activation", "relu", "--optimizer", "sgd"];
+    flags.extend(["--loss", "softmax-cross-entropy", "--lr", "0.1", "--epochs", "3", "--batch-size", "8"]);
+    flags.extend(["--no-shuffle", "--seed", "4", "--init", &set, "--save", "flags.safetensors"]);
+    succeed(folder.path(), &flags);
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    assert!(read("file.safetensors") == read("flags.safetensors"));
+    assert!(read("both.safetensors") == read("flags.safetensors"));
+    assert!(!folder.path().join("wrong.safetensors").exists());
+}
+
+/// An evaluation or a prediction that is not the trained model's.
+#[test]
+fn evaluate_and_predict_use_the_saved_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = golden("adam");
+    let train = ["train", "--data", &set, "--validation", &set, "--batch-size", "8", "--epochs", "3", "--json"];
+    let end = events(&succeed(folder.path(), &train)).pop().unwrap();
+    let model = ["--model", "model.safetensors", "--json"];
+    let evaluation = &events(&succeed(folder.path(), &[&["evaluate", "--data", &set], &model[..]].concat()))[0];
+    assert_eq!(evaluation["loss"], end["val_loss"]);
+    assert_eq!(evaluation["accuracy"], end["val_accuracy"]);
+
+    let predictions = events(&succeed(folder.path(), &[&["predict", "--input", &set], &model[..]].concat()));
+    assert_eq!(predictions.len(), 64);
+    let labels = wgrad::Dataset::from_safetensors(&set).unwrap();
+    let mut hits = 0;
+    for (row, prediction) in predictions.iter().enumerate() {
+        let probabilities: Vec<f64> =
+            prediction["probabilities"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
+        assert_eq!(probabilities.len(), 5);
+        assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-6);
+        let class = prediction["class"].as_u64().unwrap();
+        assert!(probabilities.iter().all(|&value| value <= probabilities[class as usize]));
+        hits += u32::from(class as u32 == labels.labels()[row]);
+    }
+    assert_eq!(f64::from(hits) / 64.0, end["val_accuracy"].as_f64().unwrap());
+    let one = succeed(folder.path(), &["predict", "--input", &set, "--rows", "5", "--model", "model.safetensors"]);
+    assert_eq!(one.lines().count(), 6, "{one}");
+}
+
+/// An adapter list without the one in use, or a plan that needs a device.
+#[test]
+fn adapters_and_explain_say_what_would_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let adapters = events(&succeed(folder.path(), &["adapters", "--json"]));
+    assert_eq!(adapters.iter().filter(|adapter| adapter["chosen"] == true).count(), 1, "{adapters:?}");
+    assert!(succeed(folder.path(), &["adapters"]).lines().any(|line| line.starts_with('→')));
+    let explain = succeed(folder.path(), &["explain"]);
+    for word in ["dense_forward", "head", "dense_backward", "dense_update", "5 calls", "weights.0", "[788, 256]"] {
+        assert!(explain.contains(word), "no {word} in {explain}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is trained or written");
+}
+
+/// A machine with no adapter at all: a GPU test that silently runs nothing, or an error nobody can act on.
+#[test]
+fn without_an_adapter_the_package_to_install_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&[][..], &["adapters"]] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_wgrad"))
+            .current_dir(folder.path())
+            .args(arguments)
+            // Neither Vulkan's nor OpenGL's loader finds a driver.
+            .env("VK_DRIVER_FILES", "/nonexistent")
+            .env("VK_ICD_FILENAMES", "/nonexistent")
+            .env("__EGL_VENDOR_LIBRARY_FILENAMES", "/nonexistent")
+            .env("LIBGL_DRIVERS_PATH", "/nonexistent")
+            .output()
+            .unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{message}");
+        for words in
+            ["apt-get install mesa-vulkan-drivers", "dnf install mesa-vulkan-drivers", "pacman -S vulkan-swrast"]
+        {
+            assert!(message.contains(words), "{message}");
+        }
+    }
+    let output = wgrad(folder.path(), &["--adapter", "no such adapter"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is: "));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// A reader that goes away (`wgrad … | head -1`): no panic, no complaint.
+#[test]
+fn a_closed_pipe_ends_the_program_quietly() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = golden("adam");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_wgrad"))
+        .current_dir(folder.path())
+        .args(["train", "--data", &set, "--batch-size", "8", "--epochs", "50"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}

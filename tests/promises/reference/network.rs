@@ -1,0 +1,63 @@
+//! A whole network in f64: the loss of a minibatch, and nothing else. Its gradient comes from central differences, which
+//! share no line with any backward pass.
+
+use wgrad::{Network, Weights};
+
+use super::{dense_forward, softmax_cross_entropy};
+
+/// One layer: weights `[inputs, outputs]` and bias.
+#[derive(Clone)]
+pub struct Layer {
+    pub weights: Vec<f64>,
+    pub bias: Vec<f64>,
+}
+
+/// The layers of these weights, with `[out, in]` turned into `[in, out]`.
+pub fn layers(network: &Network, weights: &Weights) -> Vec<Layer> {
+    network
+        .widths()
+        .zip(&weights.layers)
+        .map(|((inputs, outputs), layer)| Layer {
+            weights: (0..inputs * outputs)
+                .map(|at| f64::from(layer.weight[at % outputs * inputs + at / outputs]))
+                .collect(),
+            bias: layer.bias.iter().map(|&value| value.into()).collect(),
+        })
+        .collect()
+}
+
+/// The logits of a minibatch, with ReLU after every layer but the last.
+pub fn logits(layers: &[Layer], x: &[f64]) -> Vec<f64> {
+    layers
+        .iter()
+        .enumerate()
+        .fold(x.to_vec(), |x, (at, layer)| dense_forward(&x, &layer.weights, &layer.bias, at + 1 < layers.len()))
+}
+
+/// The mean loss of a minibatch.
+pub fn loss(layers: &[Layer], x: &[f64], labels: &[usize]) -> f64 {
+    let (losses, ..) = softmax_cross_entropy(&logits(layers, x), labels, labels.len());
+    losses.iter().sum::<f64>() / labels.len() as f64
+}
+
+/// ∂loss/∂w for every weight and bias, layer by layer, by central differences.
+pub fn gradient(layers: &[Layer], x: &[f64], labels: &[usize]) -> Vec<Layer> {
+    const STEP: f64 = 1e-6;
+    let mut moved = layers.to_vec();
+    let mut result = layers.to_vec();
+    for at in 0..layers.len() {
+        let parts: [fn(&mut Layer) -> &mut Vec<f64>; 2] = [|layer| &mut layer.weights, |layer| &mut layer.bias];
+        for part in parts {
+            for i in 0..part(&mut moved[at]).len() {
+                let value = part(&mut moved[at])[i];
+                part(&mut moved[at])[i] = value + STEP;
+                let above = loss(&moved, x, labels);
+                part(&mut moved[at])[i] = value - STEP;
+                let below = loss(&moved, x, labels);
+                part(&mut moved[at])[i] = value;
+                part(&mut result[at])[i] = (above - below) / (2.0 * STEP);
+            }
+        }
+    }
+    result
+}

@@ -1,0 +1,96 @@
+//! What several promises need: the device, random numbers, comparison.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::{Arc, OnceLock};
+
+use wgrad::{AdapterChoice, Dataset, Gpu, Weights};
+
+/// The one device of the suite. No adapter is a failure, with the package to install.
+pub fn gpu() -> Arc<Gpu> {
+    static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
+    Arc::clone(GPU.get_or_init(|| Gpu::open(&AdapterChoice::Auto).unwrap_or_else(|error| panic!("{error}"))))
+}
+
+/// Random numbers that are the same in every run.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn bits(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as u32 ^ (self.0 >> 11) as u32
+    }
+
+    /// U[-1, 1)
+    pub fn value(&mut self) -> f64 {
+        // Through f32, so that host and device begin with the same number.
+        f64::from((f64::from(self.bits()) / f64::from(1u32 << 31) - 1.0) as f32)
+    }
+
+    pub fn values(&mut self, count: usize) -> Vec<f64> {
+        (0..count).map(|_| self.value()).collect()
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.bits() as usize % limit
+    }
+}
+
+/// ‖out − reference‖ / ‖reference‖, or ‖out‖ where the reference is 0.
+pub fn relative_error(out: &[f64], reference: &[f64]) -> f64 {
+    assert_eq!(out.len(), reference.len());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+    let difference = norm(&mut out.iter().zip(reference).map(|(a, b)| a - b));
+    let size = norm(&mut reference.iter().copied());
+    if size == 0.0 { difference } else { difference / size }
+}
+
+#[track_caller]
+pub fn assert_close(what: &str, out: &[f64], reference: &[f64], tolerance: f64) {
+    let error = relative_error(out, reference);
+    // Written so that NaN fails.
+    assert!(error < tolerance, "{what}: relative error {error:e}, allowed {tolerance:e}");
+}
+
+/// All weights and biases in one row, for comparing.
+pub fn flat(weights: &Weights) -> Vec<f64> {
+    weights.layers.iter().flat_map(|layer| layer.weight.iter().chain(&layer.bias)).map(|&value| value.into()).collect()
+}
+
+/// The bits of all weights and biases.
+pub fn bits(weights: &Weights) -> Vec<u32> {
+    weights
+        .layers
+        .iter()
+        .flat_map(|layer| layer.weight.iter().chain(&layer.bias))
+        .map(|value| value.to_bits())
+        .collect()
+}
+
+/// A set of u8 rows whose label can be learned: the largest of the first features.
+pub fn learnable(rows: usize, width: usize, classes: usize, seed: u64) -> Dataset {
+    let mut random = Random(seed);
+    let features: Vec<u8> = (0..rows * width).map(|_| random.bits() as u8).collect();
+    let label = |row: &[u8]| (0..classes.min(width)).max_by_key(|&at| row[at]).unwrap_or(0) as u32;
+    let labels = features.chunks_exact(width).map(label).collect();
+    Dataset::from_u8(features, width, labels).unwrap()
+}
+
+/// The program with these arguments, run in a folder.
+pub fn wgrad(folder: &std::path::Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wgrad")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+/// Its stdout, when it succeeded.
+#[track_caller]
+pub fn succeed(folder: &std::path::Path, arguments: &[&str]) -> String {
+    let output = wgrad(folder, arguments);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "wgrad {}: {}\n{err}", arguments.join(" "), output.status);
+    out.into_owned()
+}
+
+/// A file of the test data.
+pub fn golden_file(case: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{case}.safetensors"))
+}
