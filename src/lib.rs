@@ -1,4 +1,4 @@
-//! Trains neural networks on any GPU that wgpu reaches, with the whole training loop on the device.
+#![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
 mod checkpoint;

@@ -5,17 +5,14 @@ use serde_json::json;
 use super::options::Evaluate;
 use super::output::{Output, grouped};
 use super::source;
-use crate::{Error, Gpu, Model, TrainOptions, Trainer};
+use crate::{Error, Model};
 
 pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     let output = Output { json: options.common.json };
     let model = Model::read(&options.model)?;
     let set = source::testing(&options.data)?;
     set.check_for(&model.network)?;
-    let gpu = Gpu::open(&options.common.adapter.clone().unwrap_or_default())?;
-    let mut trainer = Trainer::on(gpu, model.network, TrainOptions::default())?;
-    trainer.set_weights(&model.weights)?;
-    let result = trainer.evaluate(&set)?;
+    let result = super::open(model, &options.common)?.evaluate(&set)?;
     output.event(
         json!({ "event": "evaluation", "rows": result.rows, "loss": result.loss, "accuracy": result.accuracy }),
     )?;

@@ -17,8 +17,8 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let run = Run::new(flags)?;
     let (set, validation) = source::with_validation(&run.data, run.validation.as_deref(), run.options.seed)?;
     let network = train::network(&run, &set, validation.as_ref());
-    crate::trainer::check(&network, &run.options)?;
-    crate::trainer::check_set(&set, &run.options)?;
+    run.options.check(&network)?;
+    run.options.check_set(&set)?;
     let adapter = adapters(&run.adapter).into_iter().find(|adapter| adapter.chosen);
     let plan = Plan::new(Request {
         network: &network,

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::Error;
+use crate::{Error, Gpu, Model, Optimizer, TrainOptions, Trainer};
 use options::{Cli, Command};
 use output::Output;
 
@@ -46,4 +46,13 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// A model on the adapter asked for, to be used and not trained: with an optimizer that keeps nothing.
+fn open(model: Model, common: &options::Common) -> Result<Trainer, Error> {
+    let gpu = Gpu::open(&common.adapter.clone().unwrap_or_default())?;
+    let options = TrainOptions { optimizer: Optimizer::sgd(0.0), ..TrainOptions::default() };
+    let mut trainer = Trainer::on(gpu, model.network, options)?;
+    trainer.set_weights(&model.weights)?;
+    Ok(trainer)
 }

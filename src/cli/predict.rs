@@ -8,7 +8,7 @@ use serde_json::json;
 use super::options::Predict;
 use super::output::Output;
 use super::source;
-use crate::{Dataset, Error, Gpu, Model, TrainOptions, Trainer};
+use crate::{Dataset, Error, Model};
 
 pub(super) fn run(options: &Predict) -> Result<(), Error> {
     let output = Output { json: options.common.json };
@@ -33,11 +33,8 @@ pub(super) fn run(options: &Predict) -> Result<(), Error> {
     let chosen = set.select(rows.clone())?;
     chosen.check_width(&model.network)?;
 
-    let gpu = Gpu::open(&options.common.adapter.clone().unwrap_or_default())?;
     let outputs = model.network.outputs();
-    let mut trainer = Trainer::on(gpu, model.network, TrainOptions::default())?;
-    trainer.set_weights(&model.weights)?;
-    let probabilities = trainer.predict(&chosen)?;
+    let probabilities = super::open(model, &options.common)?.predict(&chosen)?;
     for (row, probabilities) in rows.zip(probabilities.chunks_exact(outputs)) {
         let class = (0..outputs).fold(0, |best, c| if probabilities[c] > probabilities[best] { c } else { best });
         output.event(json!({ "event": "prediction", "row": row, "class": class, "probabilities": probabilities }))?;

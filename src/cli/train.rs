@@ -24,7 +24,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         network.check_weights(&model.weights).map_err(|error| Error::format(path, error.to_string()))?;
     }
 
-    crate::trainer::check(&network, &run.options)?;
+    run.options.check(&network)?;
     let gpu = Gpu::open(&run.adapter)?;
     let mut trainer = Trainer::on(gpu, network, run.options.clone())?;
     if let Some(model) = init {

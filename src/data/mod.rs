@@ -226,10 +226,10 @@ impl Dataset {
 
     /// The features as the device keeps them, in bytes: after every row's last feature a 1, which the bias is
     /// multiplied by (255 in u8), then zeros up to `4 · quads` elements.
-    pub(crate) fn device_rows(&self, quads: usize) -> Vec<u8> {
+    pub(crate) fn with_device_rows<R>(&self, quads: usize, take: impl FnOnce(&[u8]) -> R) -> R {
         match &self.features {
-            Features::U8(values) => padded(values, self.width, 4 * quads, 255),
-            Features::F32(values) => bytemuck::cast_slice(&padded(values, self.width, 4 * quads, 1.0)).to_vec(),
+            Features::U8(values) => take(&padded(values, self.width, 4 * quads, 255)),
+            Features::F32(values) => take(bytemuck::cast_slice(&padded(values, self.width, 4 * quads, 1.0))),
         }
     }
 }

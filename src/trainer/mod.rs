@@ -1,67 +1,25 @@
 //! Fit, evaluate, predict.
 
+mod evaluator;
 mod history;
+mod options;
 mod runner;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use evaluator::Evaluator;
 pub use history::{Epoch, Evaluation, Event, History, Progress, TrainStats};
+pub use options::TrainOptions;
 use runner::{Buffers, Runner, State, upload};
 
 use crate::checkpoint::Model;
-use crate::gpu::{AdapterChoice, Checks, Gpu};
-use crate::kernel::tile::Family;
+use crate::gpu::{AdapterChoice, Gpu};
+use crate::kernel::quads_with_one;
 use crate::plan::{Plan, Request, Role};
 use crate::weights::LayerWeights;
-use crate::{Dataset, Error, Initializer, Loss, Network, Optimizer, Weights};
-
-/// Everything about a run besides the network and the data. The default is the program's own: softmax cross-entropy,
-/// Adam as Keras sets it, Glorot uniform weights, 10 epochs of minibatches of 32.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrainOptions {
-    /// What is minimized.
-    pub loss: Loss,
-    /// How weights follow their gradients.
-    pub optimizer: Optimizer,
-    /// How weights begin.
-    pub initializer: Initializer,
-    /// Rows of a minibatch. The last one of an epoch has the rows that remain.
-    pub batch_size: usize,
-    /// Passes over the set in one `fit`.
-    pub epochs: u64,
-    /// Steps in one `fit`, in place of `epochs`; it may end inside an epoch, and the next goes on from there.
-    pub steps: Option<u64>,
-    /// Whether every epoch visits the rows in a new order.
-    pub shuffle: bool,
-    /// Decides the initial weights and the order: the same seed gives the same bits on the same adapter and driver.
-    pub seed: u64,
-    /// Steps handed to the device at once; sized by their measured time where it is `None`. Changes no result.
-    pub steps_per_submission: Option<u64>,
-    /// Whether the kernels check every index at run time.
-    pub checks: Checks,
-    /// The family of kernels; by the adapter where it is `None`.
-    pub family: Option<Family>,
-}
-
-impl Default for TrainOptions {
-    fn default() -> Self {
-        TrainOptions {
-            loss: Loss::default(),
-            optimizer: Optimizer::keras_adam(),
-            initializer: Initializer::default(),
-            batch_size: 32,
-            epochs: 10,
-            steps: None,
-            shuffle: true,
-            seed: 0,
-            steps_per_submission: None,
-            checks: Checks::default(),
-            family: None,
-        }
-    }
-}
+use crate::{Dataset, Error, Network, Optimizer, Weights};
 
 /// The most rows of a minibatch when nothing is trained: enough to make launches cheap, few enough for small adapters.
 const EVALUATION_BATCH: usize = 512;
@@ -85,7 +43,7 @@ impl Trainer {
     ///
     /// [`Error::NoAdapter`], [`Error::Option`] for a network or option that cannot be used, [`Error::Device`].
     pub fn new(network: Network, options: TrainOptions) -> Result<Self, Error> {
-        check(&network, &options)?;
+        options.check(&network)?;
         Trainer::on(Gpu::open(&AdapterChoice::Auto)?, network, options)
     }
 
@@ -95,7 +53,7 @@ impl Trainer {
     ///
     /// As [`new`](Self::new).
     pub fn on(gpu: Arc<Gpu>, network: Network, options: TrainOptions) -> Result<Self, Error> {
-        check(&network, &options)?;
+        options.check(&network)?;
         for (layer, dense) in network.dense_layers(1).into_iter().enumerate() {
             let [rows, columns] = dense.weights_shape().map(u64::from);
             let values = u64::from(options.optimizer.slots().max(1));
@@ -184,9 +142,10 @@ impl Trainer {
     ///
     /// [`Error::Data`] or [`Error::Option`] where the set, the network and the batch size do not fit together.
     pub fn plan(&self, train: &Dataset) -> Result<Plan, Error> {
-        check_set(train, &self.options)?;
-        last_step(self.steps_done, train.rows().div_ceil(self.options.batch_size) as u64, &self.options)?;
-        self.request(train, self.options.batch_size, Some(&self.options.optimizer)).and_then(Plan::new)
+        train.check_for(&self.network)?;
+        self.options.check_set(train)?;
+        self.options.last_step(self.steps_done, train.rows().div_ceil(self.options.batch_size) as u64)?;
+        Plan::new(self.request(train, self.options.batch_size, Some(&self.options.optimizer)))
     }
 
     /// Trains, and evaluates on `validation` after every epoch. A second `fit` goes on where the first ended.
@@ -225,8 +184,8 @@ impl Trainer {
         told: &mut dyn FnMut(Event),
     ) -> Result<History, Error> {
         let plan = self.plan(train)?;
-        let mut validating = validation.map(|set| self.evaluator(set)).transpose()?;
-        let set = upload(&self.gpu, train, quads(&self.network))?;
+        let mut validating = validation.map(|set| self.labelled_evaluator(set)).transpose()?;
+        let set = upload(&self.gpu, train, true)?;
         let gpu = Arc::clone(&self.gpu);
         let mut training =
             Runner::new(&gpu, &plan, &[&self.model, &set], self.options.checks, self.options.steps_per_submission)?;
@@ -238,7 +197,7 @@ impl Trainer {
 
         let per_epoch = u64::from(state.steps_per_epoch);
         let rows_before = |step: u64| (step * self.options.batch_size as u64).min(train.rows() as u64);
-        let last_step = last_step(self.steps_done, per_epoch, &self.options)?;
+        let last_step = self.options.last_step(self.steps_done, per_epoch)?;
 
         let (begun, mut history) = (self.stats, History::default());
         while self.steps_done < last_step {
@@ -299,7 +258,7 @@ impl Trainer {
     ///
     /// [`Error::Data`] where the set does not fit the network; [`Error::Device`].
     pub fn evaluate(&mut self, set: &Dataset) -> Result<Evaluation, Error> {
-        let mut evaluator = self.evaluator(set)?;
+        let mut evaluator = self.labelled_evaluator(set)?;
         evaluator.run(&self.gpu, &mut self.stats)?;
         self.stats.blocking_reads += 1;
         pollster::block_on(evaluator.evaluation(&self.gpu))
@@ -309,9 +268,10 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// As [`evaluate`](Self::evaluate).
+    /// [`Error::Data`] where the rows do not fit the network, whatever their labels; [`Error::Device`].
     pub fn predict(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
-        let mut evaluator = self.evaluator(set)?;
+        set.check_width(&self.network)?;
+        let mut evaluator = self.evaluator(set, false)?;
         let outputs = self.network.outputs();
         let last = self.network.layers().len() - 1;
         let mut probabilities = Vec::with_capacity(set.rows() * outputs);
@@ -321,7 +281,7 @@ impl Trainer {
             self.stats.blocking_reads += 1;
             let logits = &evaluator.runner.buffers[&Role::Activations(last)];
             let logits: Vec<f32> = self.gpu.read(logits, logits.size() as usize / 4)?;
-            let stride = 4 * crate::kernel::quads_with_one(outputs as u32) as usize;
+            let stride = 4 * quads_with_one(outputs as u32) as usize;
             let wanted = (set.rows() - probabilities.len() / outputs).min(evaluator.runner.batch() as usize);
             for row in logits.chunks_exact(stride).take(wanted) {
                 probabilities.extend(softmax(&row[..outputs]));
@@ -330,24 +290,23 @@ impl Trainer {
         Ok(probabilities)
     }
 
-    fn evaluator(&self, set: &Dataset) -> Result<Evaluator, Error> {
+    fn labelled_evaluator(&self, set: &Dataset) -> Result<Evaluator, Error> {
+        set.check_for(&self.network)?;
+        self.evaluator(set, true)
+    }
+
+    fn evaluator(&self, set: &Dataset, labelled: bool) -> Result<Evaluator, Error> {
         let batch = set.rows().min(EVALUATION_BATCH);
-        let plan = self.request(set, batch, None).and_then(Plan::new)?;
-        let rows = upload(&self.gpu, set, quads(&self.network))?;
+        let plan = Plan::new(self.request(set, batch, None))?;
+        let rows = upload(&self.gpu, set, labelled)?;
         // A state of its own: training goes on where it was.
         let state = Buffers::from([(Role::State, self.gpu.zeros("the step state", crate::plan::STATE_BYTES)?)]);
         let runner = Runner::new(&self.gpu, &plan, &[&state, &self.model, &rows], self.options.checks, None)?;
         Ok(Evaluator { runner, rows: set.rows() })
     }
 
-    fn request<'a>(
-        &'a self,
-        set: &Dataset,
-        batch: usize,
-        optimizer: Option<&'a Optimizer>,
-    ) -> Result<Request<'a>, Error> {
-        set.check_for(&self.network)?;
-        Ok(Request {
+    fn request<'a>(&'a self, set: &Dataset, batch: usize, optimizer: Option<&'a Optimizer>) -> Request<'a> {
+        Request {
             network: &self.network,
             loss: self.options.loss,
             optimizer,
@@ -355,81 +314,8 @@ impl Trainer {
             element: set.element(),
             rows: set.rows() as u64,
             family: self.options.family.unwrap_or_else(|| self.gpu.adapter().family()),
-        })
+        }
     }
-}
-
-/// A set ready to be evaluated on, again and again.
-struct Evaluator {
-    runner: Runner,
-    rows: usize,
-}
-
-impl Evaluator {
-    fn steps(&self) -> u64 {
-        self.rows.div_ceil(self.runner.batch() as usize) as u64
-    }
-
-    /// Back to the first row.
-    fn begin(&self, gpu: &Gpu) {
-        gpu.write(&self.runner.buffers[&Role::State], &[State::new(0, self.rows, self.runner.batch())]);
-    }
-
-    /// One pass over the rows; its sums are on their way then.
-    fn run(&mut self, gpu: &Gpu, stats: &mut TrainStats) -> Result<(), Error> {
-        self.begin(gpu);
-        self.runner.run(gpu, self.steps(), stats, |_, _| Ok(()))?;
-        self.runner.request_sums(gpu, stats);
-        Ok(())
-    }
-
-    async fn evaluation(&mut self, gpu: &Gpu) -> Result<Evaluation, Error> {
-        Ok(self.runner.sums(gpu).await?.over(self.rows as u64))
-    }
-}
-
-/// That the set has rows for a minibatch.
-pub(crate) fn check_set(train: &Dataset, options: &TrainOptions) -> Result<(), Error> {
-    if options.batch_size > train.rows() {
-        return Err(Error::Option(format!(
-            "the batch size is {} and the set has {} rows: it must be from 1 to that",
-            options.batch_size,
-            train.rows()
-        )));
-    }
-    Ok(())
-}
-
-/// The step that a `fit` ends with, which must be one that the device can count to.
-fn last_step(done: u64, per_epoch: u64, options: &TrainOptions) -> Result<u64, Error> {
-    let last = match options.steps {
-        Some(steps) => done.checked_add(steps),
-        None => (done / per_epoch).checked_add(options.epochs).and_then(|epochs| epochs.checked_mul(per_epoch)),
-    };
-    last.filter(|&last| last <= u64::from(u32::MAX)).ok_or_else(|| {
-        Error::Option(format!(
-            "that is more steps than the step counter reaches: {} at most, over all epochs",
-            u32::MAX
-        ))
-    })
-}
-
-/// That the options can be used, whatever the set.
-pub(crate) fn check(network: &Network, options: &TrainOptions) -> Result<(), Error> {
-    network.check()?;
-    options.optimizer.check()?;
-    if options.batch_size == 0 {
-        return Err(Error::Option("the batch size is 0: it must be at least 1".into()));
-    }
-    if options.steps_per_submission == Some(0) {
-        return Err(Error::Option("steps per submission are 0: they must be at least 1".into()));
-    }
-    Ok(())
-}
-
-/// Groups of four in a row of the network's input.
-fn quads(network: &Network) -> usize {
-    crate::kernel::quads_with_one(network.inputs() as u32) as usize
 }
 
 /// In f64, with the largest logit subtracted first.

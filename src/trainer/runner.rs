@@ -7,13 +7,14 @@ use bytemuck::{Pod, Zeroable};
 
 use super::history::{Evaluation, TrainStats};
 use crate::gpu::{Buffer, Checks, Gpu, Program, Readback, Submission};
+use crate::kernel::quads_with_one;
 use crate::plan::{Plan, Role};
 use crate::{Dataset, Error};
 
 /// Long enough to hide the host, short enough for GPU watchdogs and a live progress line.
 const CHUNK: Duration = Duration::from_millis(75);
 /// Steps of the first chunk, before any was timed, and of the longest.
-const FIRST_CHUNK: u64 = 4;
+const FIRST_CHUNK: u64 = 1;
 const LONGEST_CHUNK: u64 = 4096;
 /// Chunks that may wait on the device behind the one that runs.
 const CHUNKS_AHEAD: usize = 2;
@@ -63,12 +64,16 @@ struct RowStats {
 /// Buffers by what they hold.
 pub(super) type Buffers = HashMap<Role, Buffer>;
 
-/// A set in device memory.
-pub(super) fn upload(gpu: &Gpu, set: &Dataset, quads: usize) -> Result<Buffers, Error> {
-    Ok(HashMap::from([
-        (Role::Set, gpu.upload("the set's features", &set.device_rows(quads))?),
-        (Role::Labels, gpu.upload("the set's labels", set.labels())?),
-    ]))
+/// A set in device memory. Where the labels are not wanted, all of them are 0.
+pub(super) fn upload(gpu: &Gpu, set: &Dataset, labelled: bool) -> Result<Buffers, Error> {
+    let quads = quads_with_one(set.width() as u32) as usize;
+    let features = set.with_device_rows(quads, |rows| gpu.upload("the set's features", rows))?;
+    let labels = if labelled {
+        gpu.upload("the set's labels", set.labels())?
+    } else {
+        gpu.zeros("the set's labels", size_of_val(set.labels()) as u64)?
+    };
+    Ok(HashMap::from([(Role::Set, features), (Role::Labels, labels)]))
 }
 
 /// A compiled plan with its own buffers, ready to run.

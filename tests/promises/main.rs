@@ -9,6 +9,7 @@ mod gradients;
 mod kernels;
 mod main_job;
 mod plan;
+mod problem;
 mod program;
 mod reference;
 mod same_bits;
