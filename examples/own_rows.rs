@@ -2,6 +2,8 @@
 //!
 //!     cargo run --release --example own_rows
 
+use std::ops::ControlFlow;
+
 use wgrad::{Activation, Dataset, Event, Network, Optimizer, TrainOptions, Trainer};
 
 fn main() -> Result<(), wgrad::Error> {
@@ -19,12 +21,13 @@ fn main() -> Result<(), wgrad::Error> {
     let network = Network::classifier(2, &[32, 32], Activation::Relu, 3);
     let options = TrainOptions { optimizer: Optimizer::adam(0.01), epochs: 20, ..TrainOptions::default() };
     let mut trainer = Trainer::new(network, options)?;
-    trainer.fit_with(&train, Some(&validation), &mut |event| {
+    trainer.fit_with(&train, Some(&validation), |event| {
         if let Event::Epoch(epoch) = event
             && let Some(validation) = epoch.validation
         {
             println!("epoch {:>2}   loss {:.4}   accuracy {:.3}", epoch.epoch, validation.loss, validation.accuracy);
         }
+        ControlFlow::Continue(())
     })?;
 
     let somewhere = Dataset::from_f32(vec![0.1, 0.1, 0.7, 0.6], 2, vec![0, 0])?;

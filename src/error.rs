@@ -40,6 +40,12 @@ pub enum Error {
         /// The system's word.
         source: std::io::Error,
     },
+    /// A result of a model is infinite or not a number.
+    #[error("{0}")]
+    NonFiniteResult(String),
+    /// Standard output cannot be written to.
+    #[error("stdout: {0}")]
+    Output(std::io::Error),
     /// The loss became infinite or not a number.
     #[error("the loss is not finite in step {step} (epoch {epoch}); a smaller learning rate often helps")]
     NonFinite {
@@ -74,8 +80,8 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::NoAdapter(_) => 3,
-            Error::Device(_) | Error::Kernel { .. } | Error::NonFinite { .. } => 1,
-            Error::Option(_) | Error::Data(_) | Error::Format { .. } | Error::Io { .. } => 2,
+            Error::Device(_) | Error::Kernel { .. } | Error::NonFinite { .. } | Error::NonFiniteResult(_) => 1,
+            Error::Option(_) | Error::Data(_) | Error::Format { .. } | Error::Io { .. } | Error::Output(_) => 2,
         }
     }
 }

@@ -92,7 +92,8 @@ impl Network {
 
     /// The number of weights and biases.
     pub fn parameters(&self) -> usize {
-        self.widths().map(|(inputs, outputs)| (inputs + 1) * outputs).sum()
+        let layer = |(inputs, outputs): (usize, usize)| inputs.saturating_add(1).saturating_mul(outputs);
+        self.widths().map(layer).fold(0, usize::saturating_add)
     }
 
     /// Features in and units out of every layer.
@@ -139,7 +140,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] naming the first layer that differs and both shapes.
+    /// [`Error::Data`] naming the first layer that differs and both shapes, or that holds a value that is not finite.
     pub fn check_weights(&self, weights: &Weights) -> Result<(), Error> {
         if weights.layers.len() != self.layers.len() {
             return Err(Error::Data(format!(
@@ -157,6 +158,18 @@ impl Network {
                     layer.outputs,
                     layer.inputs,
                 )));
+            }
+            if (layer.weight.len(), layer.bias.len()) != (inputs * outputs, outputs) {
+                return Err(Error::Data(format!(
+                    "layer {} has {} weights and {} biases: {inputs} inputs and {outputs} outputs take {} and {outputs}",
+                    position + 1,
+                    layer.weight.len(),
+                    layer.bias.len(),
+                    inputs * outputs,
+                )));
+            }
+            if let Some(value) = layer.weight.iter().chain(&layer.bias).find(|value| !value.is_finite()) {
+                return Err(Error::Data(format!("layer {} holds {value}: every weight must be finite", position + 1)));
             }
         }
         Ok(())

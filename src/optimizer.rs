@@ -82,7 +82,8 @@ impl Optimizer {
             Rule::Adam { beta1, beta2, eps } => {
                 require((0.0..1.0).contains(&beta1), "beta1", beta1, "in [0, 1)")?;
                 require((0.0..1.0).contains(&beta2), "beta2", beta2, "in [0, 1)")?;
-                require(finite(eps) && eps as f32 > 0.0, "eps", eps, "finite and above 0")
+                // Devices may take subnormal numbers for 0.
+                require(finite(eps) && eps as f32 >= f32::MIN_POSITIVE, "eps", eps, "finite and above 0")
             }
         }
     }

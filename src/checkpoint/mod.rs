@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -72,15 +72,17 @@ impl Model {
             layers.push(LayerWeights { inputs, outputs, weight, bias });
         }
 
-        let (Some(first), Some(last)) = (layers.first(), layers.last()) else {
+        let Some(first) = layers.first() else {
             return Err(Error::format(
                 path,
                 "it has no tensor 0.weight: a model's layers are named 0.weight, 0.bias, 2.weight, …",
             ));
         };
-        let hidden: Vec<usize> = layers[..layers.len() - 1].iter().map(|layer| layer.outputs).collect();
-        let activation = activation(path, &bytes)?;
-        let network = Network::classifier(first.inputs, &hidden, activation, last.outputs);
+        check_all_read(path, &file, prefix, layers.len())?;
+        let network = activations(path, &bytes, layers.len())?
+            .into_iter()
+            .zip(&layers)
+            .fold(Network::new(first.inputs), |network, (activation, layer)| network.dense(layer.outputs, activation));
         network.check().map_err(|error| Error::format(path, error.to_string()))?;
         Ok(Model { network, weights: Weights { layers } })
     }
@@ -104,8 +106,8 @@ impl Model {
                 tensors.push((format!("{}.{part}", 2 * position), view));
             }
         }
-        let activation = self.network.layers().first().map_or(Activation::Identity, |layer| layer.activation);
-        let about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "activation": activation.to_string() });
+        let activations: Vec<String> = self.network.layers().iter().map(|layer| layer.activation.to_string()).collect();
+        let about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "activations": activations });
         let metadata = HashMap::from([(METADATA.to_string(), about.to_string())]);
         let bytes =
             safetensors::serialize(tensors, Some(metadata)).map_err(|error| Error::format(path, error.to_string()))?;
@@ -113,17 +115,37 @@ impl Model {
     }
 }
 
+/// That a file can be written there: asked before hours are spent on what goes into it.
+///
+/// # Errors
+///
+/// [`Error::Option`] for a folder or a device, [`Error::Io`] for a folder that is missing or cannot be written to.
+pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
+    beside(path).map(drop)
+}
+
 /// Writes a file whole or not at all.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (mut file, path) = beside(path)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(&path))?;
+    file.persist(&path).map(drop).map_err(|error| Error::Io { path, source: error.error })
+}
+
+/// A temporary file in the folder that the path is in, and the path itself with links followed: a rename would replace the
+/// link. Whatever is there already must be a file.
+fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), Error> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    if path.exists() && !path.is_file() || path.file_name().is_none() {
+        return Err(Error::Option(format!("{} is not a file: a model can replace files only", path.display())));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".wgrad-");
     // A model is no secret: the permissions of any new file, where temporary ones are private.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(directory).map_err(Error::io(path))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(path))?;
-    file.persist(path).map(drop).map_err(|error| Error::Io { path: path.into(), source: error.error })
+    let file = builder.tempfile_in(folder).map_err(Error::io(folder))?;
+    Ok((file, path))
 }
 
 /// A safetensors file's tensors.
@@ -140,13 +162,46 @@ pub(crate) fn f32_values(path: &Path, name: &str, tensor: &TensorView<'_>) -> Re
     }
 }
 
-fn activation(path: &Path, bytes: &[u8]) -> Result<Activation, Error> {
+/// That no layer was left over: a network with a layer in between that has no weights (dropout, a second activation) numbers
+/// the rest differently, and would be read as another, shorter one.
+fn check_all_read(path: &Path, file: &SafeTensors<'_>, prefix: &str, layers: usize) -> Result<(), Error> {
+    let known = |number: usize| number.is_multiple_of(2) && number < 2 * layers;
+    for name in file.names() {
+        let number = name
+            .strip_prefix(prefix)
+            .and_then(|name| name.strip_suffix(".weight").or(name.strip_suffix(".bias")))
+            .and_then(|number| number.parse().ok());
+        if let Some(number) = number
+            && !known(number)
+        {
+            return Err(Error::format(
+                path,
+                format!(
+                    "it has a tensor {name}, and no layer {} before it: dense layers are numbered 0, 2, 4, … with one \
+                     activation after each",
+                    2 * layers
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The activation of every layer.
+fn activations(path: &Path, bytes: &[u8], layers: usize) -> Result<Vec<Activation>, Error> {
     let broken = |reason: String| Error::format(path, format!("its metadata: {reason}"));
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| broken(error.to_string()))?;
     let Some(about) = header.metadata().as_ref().and_then(|entries| entries.get(METADATA)) else {
-        return Ok(Activation::Relu);
+        let mut activations = vec![Activation::Relu; layers - 1];
+        activations.push(Activation::Identity);
+        return Ok(activations);
     };
     let about: serde_json::Value = serde_json::from_str(about).map_err(|error| broken(error.to_string()))?;
-    let word = about["activation"].as_str().ok_or_else(|| broken("it names no activation".into()))?;
-    word.parse().map_err(|error: Error| broken(error.to_string()))
+    let words = about["activations"].as_array().filter(|words| words.len() == layers);
+    let words = words.ok_or_else(|| broken(format!("it must name the activations of {layers} layers")))?;
+    words
+        .iter()
+        .map(|word| word.as_str().unwrap_or_default().parse())
+        .collect::<Result<_, Error>>()
+        .map_err(|error| broken(error.to_string()))
 }

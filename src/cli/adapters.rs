@@ -14,7 +14,7 @@ pub(super) fn run(options: &Adapters) -> Result<(), Error> {
     for adapter in &found {
         output.event(json!({
             "event": "adapter", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
-            "kind": adapter.kind, "max_binding_bytes": adapter.max_binding_bytes,
+            "kind": adapter.kind.to_string(), "max_binding_bytes": adapter.max_binding_bytes,
             "max_buffer_bytes": adapter.max_buffer_bytes, "max_workgroup_bytes": adapter.max_workgroup_bytes,
             "max_workgroups": adapter.max_workgroups, "subgroup_sizes": adapter.subgroup_sizes,
             "features": adapter.features, "chosen": adapter.chosen,

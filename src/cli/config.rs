@@ -10,7 +10,7 @@ use crate::{Activation, AdapterChoice, Error, Initializer, Optimizer, Rule, Trai
 /// Everything a run is, from flags, file and defaults.
 pub(super) struct Run {
     pub data: String,
-    pub validation: Option<String>,
+    pub validation: Option<Validation>,
     pub hidden: Vec<usize>,
     pub activation: Activation,
     pub outputs: Option<usize>,
@@ -40,9 +40,19 @@ struct Data {
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "validation must be a path or a fraction")]
-enum Validation {
+pub(super) enum Validation {
     Path(String),
     Fraction(f64),
+}
+
+impl Validation {
+    /// On the command line a number is a fraction, unless there is a file of that name.
+    fn from_flag(words: &str) -> Self {
+        match words.parse() {
+            Ok(fraction) if !Path::new(words).exists() => Validation::Fraction(fraction),
+            _ => Validation::Path(words.into()),
+        }
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -91,10 +101,7 @@ impl Run {
         let defaults = TrainOptions::default();
         Ok(Run {
             data: flags.data.clone().or(file.data.train).unwrap_or_else(|| "mnist".into()),
-            validation: flags.validation.clone().or(file.data.validation.map(|validation| match validation {
-                Validation::Path(path) => path,
-                Validation::Fraction(fraction) => fraction.to_string(),
-            })),
+            validation: flags.validation.as_deref().map(Validation::from_flag).or(file.data.validation),
             hidden: match &flags.hidden {
                 Some(widths) => hidden(widths)?,
                 None => file.model.hidden.unwrap_or_else(|| vec![256]),

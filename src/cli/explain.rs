@@ -6,20 +6,24 @@ use super::config::Run;
 use super::options::Train;
 use super::output::Output;
 use super::{source, train};
-use crate::Error;
 use crate::gpu::{AdapterSummary, adapters};
 use crate::kernel::tile::Family;
 use crate::plan::{Plan, Request};
+use crate::{AdapterChoice, Error, Gpu};
 
 /// Prints the plan of a training step. No device is opened: without an adapter, the plan is a software adapter's.
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let output = Output { json: flags.common.json };
     let run = Run::new(flags)?;
-    let (set, validation) = source::with_validation(&run.data, run.validation.as_deref(), run.options.seed)?;
+    let (set, validation) = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed)?;
     let network = train::network(&run, &set, validation.as_ref());
     run.options.check(&network)?;
     run.options.check_set(&set)?;
     let adapter = adapters(&run.adapter).into_iter().find(|adapter| adapter.chosen);
+    if adapter.is_none() && run.adapter != AdapterChoice::Auto {
+        // The one asked for is not there: the error that opening it gives.
+        return Gpu::open(&run.adapter).map(drop);
+    }
     let plan = Plan::new(Request {
         network: &network,
         loss: run.options.loss,

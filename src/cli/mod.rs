@@ -16,7 +16,6 @@ use clap::Parser;
 
 use crate::{Error, Gpu, Model, Optimizer, TrainOptions, Trainer};
 use options::{Cli, Command};
-use output::Output;
 
 /// Runs the program on its command line and says how it ended: 0 for success, 1 when the device failed or training
 /// broke down, 2 for bad usage or bad input, 3 when no adapter serves.
@@ -36,11 +35,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has gone (`wgrad … | head`): nothing to complain about.
-        Err(Error::Io { source, path })
-            if path.as_os_str() == Output::NAME && source.kind() == std::io::ErrorKind::BrokenPipe =>
-        {
-            ExitCode::SUCCESS
-        }
+        Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(error.exit_code())

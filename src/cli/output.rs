@@ -12,9 +12,6 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// The path that write errors carry.
-    pub const NAME: &str = "stdout";
-
     /// A line for people; nothing under `--json`.
     pub fn text(&self, line: impl std::fmt::Display) -> Result<(), Error> {
         if self.json { Ok(()) } else { Self::line(line) }
@@ -27,7 +24,7 @@ impl Output {
 
     fn line(line: impl std::fmt::Display) -> Result<(), Error> {
         let mut stdout = std::io::stdout().lock();
-        writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(Error::io(Self::NAME))
+        writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(Error::Output)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::config::Validation;
 use crate::{Dataset, Error};
 
 /// What to train on, and what that brings to validate on.
@@ -28,14 +29,16 @@ pub(super) fn testing(words: &str) -> Result<Dataset, Error> {
 /// Training and validation sets, as the words for both say.
 pub(super) fn with_validation(
     data: &str,
-    validation: Option<&str>,
+    validation: Option<&Validation>,
     seed: u64,
 ) -> Result<(Dataset, Option<Dataset>), Error> {
     let (train, own) = training(data)?;
-    match validation.map(|words| (words, words.parse::<f64>())) {
+    match validation {
         None => Ok((train, own)),
-        Some((_, Ok(fraction))) => train.split(fraction, seed).map(|(train, validation)| (train, Some(validation))),
-        Some((words, Err(_))) => Ok((train, Some(testing(words)?))),
+        Some(&Validation::Fraction(fraction)) => {
+            train.split(fraction, seed).map(|(train, validation)| (train, Some(validation)))
+        }
+        Some(Validation::Path(words)) => Ok((train, Some(testing(words)?))),
     }
 }
 

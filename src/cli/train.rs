@@ -1,7 +1,7 @@
 //! `wgrad train`.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,13 +11,14 @@ use super::config::Run;
 use super::options::Train;
 use super::output::{Output, grouped};
 use super::source;
+use crate::checkpoint::check_writable;
 use crate::{Epoch, Error, Event, Gpu, Model, Network, Trainer};
 
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let output = Output { json: flags.common.json };
     let run = Run::new(flags)?;
-    check_folder(&run.save)?;
-    let (train, validation) = source::with_validation(&run.data, run.validation.as_deref(), run.options.seed)?;
+    check_writable(&run.save)?;
+    let (train, validation) = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed)?;
     let network = network(&run, &train, validation.as_ref());
     let init = run.init.as_ref().map(Model::read).transpose()?;
     if let (Some(model), Some(path)) = (&init, &run.init) {
@@ -35,7 +36,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let parameters = trainer.network().parameters();
     output.event(json!({
         "event": "start", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
-        "kind": adapter.kind, "dispatches_per_step": dispatches, "parameters": parameters,
+        "kind": adapter.kind.to_string(), "dispatches_per_step": dispatches, "parameters": parameters,
         "rows": train.rows(), "batch_size": run.options.batch_size, "seed": run.options.seed,
     }))?;
     output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
@@ -52,16 +53,16 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let epochs = run.options.steps.map_or(run.options.epochs, |steps| steps.div_ceil(steps_per_epoch));
     let mut screen = Screen::new(&output, epochs);
     let mut written = Ok(());
-    let history = trainer.fit_with(&train, validation.as_ref(), &mut |event| {
-        if written.is_ok() {
-            written = screen.show(event);
-        }
+    let history = trainer.fit_with(&train, validation.as_ref(), |event| {
+        written = screen.show(event);
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     screen.clear();
     let history = history?;
-    written?;
 
+    // Saved even where nobody reads our output any more.
     trainer.save(&run.save)?;
+    written?;
     let seconds = started.elapsed().as_secs_f64();
     let last = history.epochs.last();
     output.event(json!({
@@ -87,18 +88,6 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
 pub(super) fn network(run: &Run, train: &crate::Dataset, validation: Option<&crate::Dataset>) -> Network {
     let classes = train.classes().max(validation.map_or(0, crate::Dataset::classes));
     Network::classifier(train.width(), &run.hidden, run.activation, run.outputs.unwrap_or(classes))
-}
-
-/// That a model can be written there, before hours are spent on it.
-fn check_folder(save: &Path) -> Result<(), Error> {
-    let folder = save.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if save.is_dir() || save.file_name().is_none() {
-        return Err(Error::Option(format!("--save {}: that is a folder, and a file is needed", save.display())));
-    }
-    if !folder.is_dir() {
-        return Err(Error::Option(format!("--save {}: there is no folder {}", save.display(), folder.display())));
-    }
-    Ok(())
 }
 
 /// "784-256-10"
@@ -155,7 +144,7 @@ impl<'a> Screen<'a> {
                     "val_loss": epoch.validation.map(|validation| validation.loss),
                     "val_accuracy": epoch.validation.map(|validation| validation.accuracy),
                     "seconds": epoch.seconds, "samples_per_second": epoch.samples_per_second,
-                    "submissions": epoch.stats.submissions, "blocking_reads": epoch.stats.blocking_reads,
+                    "submissions": epoch.stats.traffic.submissions, "blocking_reads": epoch.stats.traffic.blocking_reads,
                 }))?;
                 self.output.text(line(&epoch, self.epochs))
             }

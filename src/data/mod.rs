@@ -72,7 +72,7 @@ impl Dataset {
         if labels.is_empty() && count == 0 {
             return data("the set is empty: at least one row is needed".into());
         }
-        if count != labels.len() * width {
+        if Some(count) != labels.len().checked_mul(width) {
             return data(format!(
                 "{count} features are not {} rows of {width}: there must be width × labels of them",
                 labels.len()

@@ -1,5 +1,6 @@
 //! Which adapter to use, and what there is to choose from.
 
+use std::fmt;
 use std::str::FromStr;
 
 use crate::Error;
@@ -32,6 +33,33 @@ impl FromStr for AdapterChoice {
     }
 }
 
+/// What stands behind an adapter, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AdapterKind {
+    /// A GPU with memory of its own.
+    Discrete,
+    /// A GPU that shares the CPU's memory.
+    Integrated,
+    /// A GPU behind a hypervisor.
+    Virtual,
+    /// The driver does not say.
+    Other,
+    /// The CPU.
+    Software,
+}
+
+impl fmt::Display for AdapterKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AdapterKind::Discrete => "discrete GPU",
+            AdapterKind::Integrated => "integrated GPU",
+            AdapterKind::Virtual => "virtual GPU",
+            AdapterKind::Other => "other",
+            AdapterKind::Software => "software",
+        })
+    }
+}
+
 /// What there is to know of an adapter before using it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdapterSummary {
@@ -41,8 +69,8 @@ pub struct AdapterSummary {
     pub backend: String,
     /// The driver's name and version.
     pub driver: String,
-    /// "discrete GPU", "integrated GPU", "virtual GPU", "software" or "other".
-    pub kind: &'static str,
+    /// What stands behind it.
+    pub kind: AdapterKind,
     /// The largest buffer that a kernel can bind, in bytes.
     pub max_binding_bytes: u64,
     /// The largest buffer, in bytes.
@@ -87,7 +115,7 @@ impl AdapterSummary {
 
     /// Which tiles suit it.
     pub fn family(&self) -> Family {
-        if self.kind == "software" { Family::Software } else { Family::Hardware }
+        if self.kind == AdapterKind::Software { Family::Software } else { Family::Hardware }
     }
 }
 
@@ -96,30 +124,26 @@ pub(super) fn wanted_features(adapter: &wgpu::Adapter) -> wgpu::Features {
     FEATURES.iter().fold(wgpu::Features::empty(), |all, &(_, flag)| all | flag) & adapter.features()
 }
 
-fn kind(device_type: wgpu::DeviceType) -> &'static str {
+fn kind(device_type: wgpu::DeviceType) -> AdapterKind {
     match device_type {
-        wgpu::DeviceType::DiscreteGpu => "discrete GPU",
-        wgpu::DeviceType::IntegratedGpu => "integrated GPU",
-        wgpu::DeviceType::VirtualGpu => "virtual GPU",
-        wgpu::DeviceType::Cpu => "software",
-        wgpu::DeviceType::Other => "other",
+        wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
+        wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+        wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
+        wgpu::DeviceType::Cpu => AdapterKind::Software,
+        wgpu::DeviceType::Other => AdapterKind::Other,
     }
 }
 
 /// Every adapter of this machine, best first; the one that the choice would use is marked.
 pub fn adapters(choice: &AdapterChoice) -> Vec<AdapterSummary> {
-    let found = pollster::block_on(all(wgpu::Backends::all()));
+    let found = pollster::block_on(all());
     let chosen = chosen(&found, choice);
     found.iter().enumerate().map(|(at, adapter)| AdapterSummary::of(adapter, chosen == Some(at))).collect()
 }
 
 /// The adapter of the choice.
 pub(super) async fn pick(choice: &AdapterChoice) -> Result<wgpu::Adapter, Error> {
-    // OpenGL where there is nothing else: asking for it makes some systems' libraries write to stderr.
-    let mut found = all(wgpu::Backends::PRIMARY).await;
-    if chosen(&found, choice).is_none() {
-        found = all(wgpu::Backends::all()).await;
-    }
+    let mut found = all().await;
     match chosen(&found, choice) {
         Some(at) => Ok(found.swap_remove(at)),
         None => {
@@ -140,24 +164,17 @@ pub(super) async fn pick(choice: &AdapterChoice) -> Result<wgpu::Adapter, Error>
 }
 
 /// Every adapter that runs compute shaders, best first: by kind, then by backend.
-async fn all(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
-    let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
-    let mut found = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
+async fn all() -> Vec<wgpu::Adapter> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let mut found = instance.enumerate_adapters(wgpu::Backends::all()).await;
     found.retain(|adapter| {
         adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
             && adapter.limits().max_storage_buffers_per_shader_stage >= 8
     });
     found.sort_by_key(|adapter| {
         let info = adapter.get_info();
-        let kind = match info.device_type {
-            wgpu::DeviceType::DiscreteGpu => 0,
-            wgpu::DeviceType::IntegratedGpu => 1,
-            wgpu::DeviceType::VirtualGpu => 2,
-            wgpu::DeviceType::Other => 3,
-            wgpu::DeviceType::Cpu => 4,
-        };
         // OpenGL last: its drivers' compute shaders are the least looked after.
-        (kind, info.backend == wgpu::Backend::Gl)
+        (kind(info.device_type), info.backend == wgpu::Backend::Gl)
     });
     found
 }

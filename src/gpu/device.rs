@@ -12,6 +12,15 @@ pub(crate) type Buffer = wgpu::Buffer;
 /// Work handed to the device, to be waited for.
 pub(crate) type Submission = wgpu::SubmissionIndex;
 
+/// What the host asked of the device, counted where it asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Command buffers handed over.
+    pub submissions: u64,
+    /// Reads that the host waited for.
+    pub blocking_reads: u64,
+}
+
 /// An open device. One can serve many trainers, one after another or side by side.
 pub struct Gpu {
     pub(super) device: wgpu::Device,
@@ -37,7 +46,7 @@ impl Gpu {
         pollster::block_on(Gpu::open_async(choice))
     }
 
-    /// [`open`](Self::open) for programs that must not block.
+    /// [`open`](Self::open), awaited.
     ///
     /// # Errors
     ///
@@ -148,7 +157,8 @@ impl Gpu {
     }
 
     /// Records commands and hands them to the device, which runs them in order.
-    pub(crate) fn submit(&self, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> Submission {
+    pub(crate) fn submit(&self, traffic: &mut Traffic, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> Submission {
+        traffic.submissions += 1;
         let mut encoder = self.device.create_command_encoder(&Default::default());
         record(&mut encoder);
         self.queue.submit([encoder.finish()])

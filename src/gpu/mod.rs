@@ -5,9 +5,9 @@ mod device;
 mod program;
 mod readback;
 
-pub use adapter::{AdapterChoice, AdapterSummary, adapters};
-pub use device::Gpu;
+pub use adapter::{AdapterChoice, AdapterKind, AdapterSummary, adapters};
 pub(crate) use device::{Buffer, Submission};
+pub use device::{Gpu, Traffic};
 pub use program::Checks;
 pub(crate) use program::Program;
 pub(crate) use readback::Readback;

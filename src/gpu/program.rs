@@ -1,9 +1,11 @@
 //! A plan's dispatches, compiled and bound: ready to be encoded any number of times.
 
 use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
-use super::{Buffer, Gpu};
+use super::{Buffer, Gpu, Traffic};
 use crate::Error;
 use crate::kernel::link::link;
 use crate::kernel::{Access, Launch};
@@ -42,17 +44,11 @@ impl Program {
     ///
     /// [`Error::Kernel`] with the compiler's words.
     pub(crate) fn new(gpu: &Gpu, bindings: &[(&Launch, Vec<&Buffer>)], checks: Checks) -> Result<Self, Error> {
-        let compiled: Vec<Result<Arc<Pipeline>, Error>> = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                bindings.iter().map(|(launch, _)| scope.spawn(|| gpu.pipeline(launch, checks))).collect();
-            let crashed = |_| Err(Error::Device("the driver's shader compiler crashed".into()));
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(crashed)).collect()
-        });
-        let calls = compiled
-            .into_iter()
-            .zip(bindings)
-            .map(|(pipeline, (launch, buffers))| {
-                let pipeline = pipeline?;
+        gpu.compile_all(bindings.iter().map(|(launch, _)| *launch), checks)?;
+        let calls = bindings
+            .iter()
+            .map(|(launch, buffers)| {
+                let pipeline = gpu.pipeline(launch, checks)?;
                 let entries: Vec<_> = launch
                     .bindings
                     .iter()
@@ -94,20 +90,58 @@ impl Program {
 
 impl Gpu {
     /// Runs one launch by itself: `contents` has the bytes for each of its bindings, in their order, and holds what the
-    /// device left there afterwards. For checking a kernel against a reference.
+    /// device left there afterwards. For this crate's tests, which check kernels against references: nobody else knows
+    /// how large each buffer has to be, and without checks a kernel trusts that it is.
     ///
     /// # Errors
     ///
+    /// [`Error::Option`] where there are not as many contents as bindings, or one is not made of whole words;
     /// [`Error::Kernel`] where it does not compile, [`Error::Option`] where a buffer does not fit, [`Error::Device`]
     /// where the device failed.
+    #[doc(hidden)]
     pub fn run_once(&self, launch: &Launch, contents: &mut [Vec<u8>], checks: Checks) -> Result<(), Error> {
+        if contents.len() != launch.bindings.len() || contents.iter().any(|bytes| bytes.len() % 4 != 0) {
+            return Err(Error::Option(format!(
+                "{} binds {} buffers of whole words",
+                launch.kernel,
+                launch.bindings.len()
+            )));
+        }
         let buffers = contents.iter().map(|bytes| self.upload(launch.kernel, bytes)).collect::<Result<Vec<_>, _>>()?;
         let program = Program::new(self, &[(launch, buffers.iter().collect())], checks)?;
-        self.submit(|encoder| program.record(encoder, 1));
+        let traffic = &mut Traffic::default();
+        self.submit(traffic, |encoder| program.record(encoder, 1));
         for (bytes, buffer) in contents.iter_mut().zip(&buffers) {
-            *bytes = self.read(buffer, bytes.len())?;
+            *bytes = self.read(buffer, bytes.len(), traffic)?;
         }
         Ok(())
+    }
+
+    /// Compiles each different kernel among the launches, on as many threads as there are cores.
+    fn compile_all<'a>(&self, launches: impl Iterator<Item = &'a Launch>, checks: Checks) -> Result<(), Error> {
+        let mut different: Vec<&Launch> = Vec::new();
+        for launch in launches {
+            if !different.iter().any(|known| known.same_kernel(launch)) {
+                different.push(launch);
+            }
+        }
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<(), Error> {
+            while let Some(launch) = different.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.pipeline(launch, checks)?;
+            }
+            Ok(())
+        };
+        let helpers =
+            std::thread::available_parallelism().map_or(1, usize::from).min(different.len()).saturating_sub(1);
+        std::thread::scope(|scope| {
+            // Where a thread cannot be had, this one does its work.
+            let threads: Vec<_> =
+                (0..helpers).filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
+            let own = work();
+            let crashed = |_| Err(Error::Device("the driver's shader compiler crashed".into()));
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(crashed)).fold(own, Result::and)
+        })
     }
 
     /// The launch's kernel, compiled once for the life of the device.
@@ -119,7 +153,9 @@ impl Gpu {
         if let Some(known) = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Arc::clone(known));
         }
+        let started = Instant::now();
         let pipeline = Arc::new(self.compile(launch, wgsl, checks)?);
+        tracing::debug!(kernel = launch.kernel, variant = launch.variant, took = ?started.elapsed(), "compiled");
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&pipeline));
         Ok(pipeline)
     }
@@ -130,8 +166,7 @@ impl Gpu {
             wgpu::ShaderModuleDescriptor { label: Some(launch.kernel), source: wgpu::ShaderSource::Wgsl(wgsl.into()) };
         let module = match checks {
             // SAFETY: the text is this crate's own, no index in it depends on data that was not checked on the host,
-            // and the plan sizes every buffer for the constants that the text was linked with. The tests run every
-            // kernel with checks too, and compare.
+            // and the plan sizes every buffer for the constants that the text was linked with.
             Checks::Off => unsafe {
                 self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
             },

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
-use super::{Buffer, Gpu};
+use super::{Buffer, Gpu, Traffic};
 use crate::Error;
 
 /// A read on its way. Nothing waits for it until [`wait`](Self::wait) is called.
@@ -62,10 +62,14 @@ impl Readback {
     /// # Errors
     ///
     /// As [`arrived`](Self::arrived).
-    pub(crate) async fn wait<T: bytemuck::Pod>(&mut self, gpu: &Gpu) -> Result<Vec<T>, Error> {
+    pub(crate) async fn wait<T: bytemuck::Pod>(&mut self, gpu: &Gpu, traffic: &mut Traffic) -> Result<Vec<T>, Error> {
         if self.mapped.is_none() {
             self.request();
         }
+        if let Some(content) = self.arrived(gpu)? {
+            return Ok(content);
+        }
+        traffic.blocking_reads += 1;
         gpu.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| Error::Device(error.to_string()))?;
         gpu.check()?;
         let result = match &self.mapped {
@@ -93,9 +97,14 @@ impl Gpu {
     /// # Errors
     ///
     /// [`Error::Device`] where the device failed.
-    pub(crate) fn read<T: bytemuck::Pod>(&self, buffer: &Buffer, count: usize) -> Result<Vec<T>, Error> {
+    pub(crate) fn read<T: bytemuck::Pod>(
+        &self,
+        buffer: &Buffer,
+        count: usize,
+        traffic: &mut Traffic,
+    ) -> Result<Vec<T>, Error> {
         let mut readback = Readback::new(self, (count * size_of::<T>()) as u64);
-        self.submit(|encoder| readback.copy(encoder, buffer));
-        pollster::block_on(readback.wait(self))
+        self.submit(traffic, |encoder| readback.copy(encoder, buffer));
+        pollster::block_on(readback.wait(self, traffic))
     }
 }

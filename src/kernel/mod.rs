@@ -82,6 +82,12 @@ pub struct Launch {
 }
 
 impl Launch {
+    /// Whether the other launch runs the same compiled kernel.
+    pub(crate) fn same_kernel(&self, other: &Launch) -> bool {
+        (self.root, &self.mounts, &self.constants, &self.flags, &self.bindings)
+            == (other.root, &other.mounts, &other.constants, &other.flags, &other.bindings)
+    }
+
     /// The workgroups as a grid whose sides stay under `limit` (65,535 in WebGPU). The kernels number workgroups row by
     /// row and those past the last do nothing.
     pub fn grid(&self, limit: u32) -> [u32; 2] {

@@ -95,7 +95,7 @@ pub struct Request<'a> {
 }
 
 /// Bytes of the step state, and of one entry of the running sums.
-pub(crate) const STATE_BYTES: u64 = 48;
+pub(crate) const STATE_BYTES: u64 = 64;
 pub(crate) const STATS_BYTES: u64 = 16;
 
 impl Plan {
@@ -111,6 +111,12 @@ impl Plan {
     /// [`Error::Option`] where a buffer would be larger than 32-bit indices reach.
     pub fn new(request: Request<'_>) -> Result<Plan, Error> {
         let dense = request.network.dense_layers(request.batch);
+        // First of all: the kernels' geometry is counted in 32 bits too.
+        for layer in 0..dense.len() {
+            for role in [Role::Weights(layer), Role::OptimizerSlots(layer), Role::Activations(layer)] {
+                buffer(role, request, &dense)?;
+            }
+        }
         let mut dispatches = forward(request, &dense);
         match request.optimizer {
             Some(optimizer) => {

@@ -1,5 +1,7 @@
 //! What a run tells: while it goes, after every epoch, and at its end.
 
+use crate::gpu::Traffic;
+
 /// What the host had to do so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrainStats {
@@ -7,10 +9,8 @@ pub struct TrainStats {
     pub steps: u64,
     /// Kernel launches, those of validation included.
     pub dispatches: u64,
-    /// Command buffers handed to the device.
-    pub submissions: u64,
-    /// Reads that the host waited for.
-    pub blocking_reads: u64,
+    /// Submissions and blocking reads.
+    pub traffic: Traffic,
 }
 
 impl TrainStats {
@@ -20,8 +20,10 @@ impl TrainStats {
         TrainStats {
             steps: self.steps - earlier.steps,
             dispatches: self.dispatches - earlier.dispatches,
-            submissions: self.submissions - earlier.submissions,
-            blocking_reads: self.blocking_reads - earlier.blocking_reads,
+            traffic: Traffic {
+                submissions: self.traffic.submissions - earlier.traffic.submissions,
+                blocking_reads: self.traffic.blocking_reads - earlier.traffic.blocking_reads,
+            },
         }
     }
 }

@@ -5,6 +5,7 @@ mod history;
 mod options;
 mod runner;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,7 +34,18 @@ pub struct Trainer {
     /// Weights and optimizer slots of every layer, and the step state.
     model: Buffers,
     steps_done: u64,
+    /// The set that the order goes over.
+    order: Order,
     stats: TrainStats,
+}
+
+/// Where in which order training is: another set, or another batch size, begins an order of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Order {
+    rows: usize,
+    /// The step in which its first epoch began, and the epochs before it.
+    first_step: u64,
+    epochs_before: u64,
 }
 
 impl Trainer {
@@ -61,7 +73,15 @@ impl Trainer {
         }
         let weights = options.initializer.weights(&network, options.seed);
         let model = Buffers::new();
-        let mut trainer = Trainer { gpu, network, options, model, steps_done: 0, stats: TrainStats::default() };
+        let mut trainer = Trainer {
+            gpu,
+            network,
+            options,
+            model,
+            steps_done: 0,
+            order: Order::default(),
+            stats: TrainStats::default(),
+        };
         trainer.set_weights(&weights)?;
         Ok(trainer)
     }
@@ -85,6 +105,7 @@ impl Trainer {
         }
         self.model = model;
         self.steps_done = 0;
+        self.order = Order::default();
         Ok(())
     }
 
@@ -98,14 +119,15 @@ impl Trainer {
     /// # Errors
     ///
     /// [`Error::Device`].
-    pub fn weights(&self) -> Result<Weights, Error> {
+    pub fn weights(&mut self) -> Result<Weights, Error> {
+        let traffic = &mut self.stats.traffic;
         let layers = self
             .network
             .widths()
             .enumerate()
             .map(|(layer, (inputs, outputs))| {
                 let buffer = &self.model[&Role::Weights(layer)];
-                let values: Vec<f32> = self.gpu.read(buffer, buffer.size() as usize / 4)?;
+                let values: Vec<f32> = self.gpu.read(buffer, buffer.size() as usize / 4, traffic)?;
                 Ok(LayerWeights::from_device(inputs, outputs, &values))
             })
             .collect::<Result<_, Error>>()?;
@@ -116,9 +138,13 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], [`Error::Device`].
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        Model { network: self.network.clone(), weights: self.weights()? }.write(path)
+    /// [`Error::Io`], [`Error::Device`]; [`Error::NonFiniteResult`] where a weight is not finite.
+    pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let model = Model { weights: self.weights()?, network: self.network.clone() };
+        // The last update comes after the last loss, which is where bad numbers are seen otherwise.
+        let bad = |error: Error| Error::NonFiniteResult(format!("the model is not saved: {error}"));
+        model.network.check_weights(&model.weights).map_err(bad)?;
+        model.write(path)
     }
 
     /// The device it runs on.
@@ -144,21 +170,24 @@ impl Trainer {
     pub fn plan(&self, train: &Dataset) -> Result<Plan, Error> {
         train.check_for(&self.network)?;
         self.options.check_set(train)?;
-        self.options.last_step(self.steps_done, train.rows().div_ceil(self.options.batch_size) as u64)?;
+        let per_epoch = train.rows().div_ceil(self.options.batch_size) as u64;
+        self.options.last_step(self.steps_done, self.order_over(train).first_step, per_epoch)?;
         Plan::new(self.request(train, self.options.batch_size, Some(&self.options.optimizer)))
     }
 
-    /// Trains, and evaluates on `validation` after every epoch. A second `fit` goes on where the first ended.
+    /// Trains, and evaluates on `validation` after every epoch. A second `fit` on as many rows goes on where the first
+    /// ended, inside an epoch if need be; that epoch's rest then counts as one.
     ///
     /// # Errors
     ///
     /// [`Error::Data`] or [`Error::Option`] where a set, the network and the batch size do not fit together, before
     /// anything is trained; [`Error::NonFinite`] when the loss breaks down; [`Error::Device`].
     pub fn fit(&mut self, train: &Dataset, validation: Option<&Dataset>) -> Result<History, Error> {
-        self.fit_with(train, validation, &mut |_| {})
+        self.fit_with(train, validation, |_| ControlFlow::Continue(()))
     }
 
-    /// [`fit`](Self::fit), telling how it goes.
+    /// [`fit`](Self::fit), telling how it goes. `told` may break off: training ends with the chunk of steps that is on its
+    /// way, and the history so far is returned.
     ///
     /// # Errors
     ///
@@ -167,21 +196,16 @@ impl Trainer {
         &mut self,
         train: &Dataset,
         validation: Option<&Dataset>,
-        told: &mut dyn FnMut(Event),
+        mut told: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<History, Error> {
-        pollster::block_on(self.fit_async(train, validation, told))
+        pollster::block_on(self.fit_async(train, validation, &mut told))
     }
 
-    /// [`fit_with`](Self::fit_with) for programs that must not block.
-    ///
-    /// # Errors
-    ///
-    /// As [`fit`](Self::fit).
-    pub async fn fit_async(
+    async fn fit_async(
         &mut self,
         train: &Dataset,
         validation: Option<&Dataset>,
-        told: &mut dyn FnMut(Event),
+        told: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<History, Error> {
         let plan = self.plan(train)?;
         let mut validating = validation.map(|set| self.labelled_evaluator(set)).transpose()?;
@@ -189,7 +213,11 @@ impl Trainer {
         let gpu = Arc::clone(&self.gpu);
         let mut training =
             Runner::new(&gpu, &plan, &[&self.model, &set], self.options.checks, self.options.steps_per_submission)?;
-        let mut state = State::new(self.steps_done, train.rows(), plan.batch);
+        self.order = self.order_over(train);
+        let Order { first_step, epochs_before, .. } = self.order;
+        let mut state = State::new(train.rows(), plan.batch);
+        state.step = self.steps_done as u32;
+        state.first_step = first_step as u32;
         state.seed = [self.options.seed as u32, (self.options.seed >> 32) as u32];
         state.shuffle = u32::from(self.options.shuffle);
         state.learning_rate = self.options.optimizer.lr as f32;
@@ -197,29 +225,31 @@ impl Trainer {
 
         let per_epoch = u64::from(state.steps_per_epoch);
         let rows_before = |step: u64| (step * self.options.batch_size as u64).min(train.rows() as u64);
-        let last_step = self.options.last_step(self.steps_done, per_epoch)?;
+        let last_step = self.options.last_step(self.steps_done, first_step, per_epoch)?;
 
         let (begun, mut history) = (self.stats, History::default());
-        while self.steps_done < last_step {
-            let (epoch, first) = (self.steps_done / per_epoch, self.steps_done % per_epoch);
+        let mut going_on = ControlFlow::Continue(());
+        while self.steps_done < last_step && going_on.is_continue() {
+            let in_order = self.steps_done - first_step;
+            let (epoch, first) = (epochs_before + in_order / per_epoch, in_order % per_epoch);
             let steps = (per_epoch - first).min(last_step - self.steps_done);
             let (started, before) = (Instant::now(), self.stats);
             let rows_of = |steps: u64| rows_before(first + steps) - rows_before(first);
             let finite = |sums: &runner::Sums| match sums.bad_step {
-                Some(step) => Err(Error::NonFinite { step, epoch: (step - 1) / per_epoch + 1 }),
+                Some(step) => Err(Error::NonFinite { step, epoch: epoch + 1 }),
                 None => Ok(()),
             };
 
-            training.run(&gpu, steps, &mut self.stats, |step, sums| {
+            let steps = training.run(&gpu, steps, &mut self.stats, |step, sums| {
                 finite(&sums)?;
-                told(Event::Progress(Progress {
+                going_on = told(Event::Progress(Progress {
                     epoch: epoch + 1,
                     step: first + step,
                     steps: per_epoch,
                     so_far: sums.over(rows_of(step)),
                     samples_per_second: rows_of(step) as f64 / started.elapsed().as_secs_f64(),
                 }));
-                Ok(())
+                Ok(going_on)
             })?;
             let trained_for = started.elapsed().as_secs_f64();
             self.steps_done += steps;
@@ -230,11 +260,10 @@ impl Trainer {
             }
 
             // The epoch's one blocking read: by the time the first sums are here, so are the second.
-            self.stats.blocking_reads += 1;
-            let sums = training.sums(&gpu).await?;
+            let sums = training.sums(&gpu, &mut self.stats).await?;
             finite(&sums)?;
             let validation = match &mut validating {
-                Some(validating) => Some(validating.evaluation(&gpu).await?),
+                Some(validating) => Some(validating.evaluation(&gpu, &mut self.stats).await?),
                 None => None,
             };
             let record = Epoch {
@@ -246,7 +275,9 @@ impl Trainer {
                 stats: self.stats.since(before),
             };
             history.epochs.push(record);
-            told(Event::Epoch(record));
+            if told(Event::Epoch(record)).is_break() {
+                going_on = ControlFlow::Break(());
+            }
         }
         history.stats = self.stats.since(begun);
         Ok(history)
@@ -260,8 +291,7 @@ impl Trainer {
     pub fn evaluate(&mut self, set: &Dataset) -> Result<Evaluation, Error> {
         let mut evaluator = self.labelled_evaluator(set)?;
         evaluator.run(&self.gpu, &mut self.stats)?;
-        self.stats.blocking_reads += 1;
-        pollster::block_on(evaluator.evaluation(&self.gpu))
+        pollster::block_on(evaluator.evaluation(&self.gpu, &mut self.stats))
     }
 
     /// The probability of every class for every row: `[rows, outputs]`, row-major; the softmax of the logits.
@@ -277,17 +307,32 @@ impl Trainer {
         let mut probabilities = Vec::with_capacity(set.rows() * outputs);
         evaluator.begin(&self.gpu);
         for _ in 0..evaluator.steps() {
-            evaluator.runner.run(&self.gpu, 1, &mut self.stats, |_, _| Ok(()))?;
-            self.stats.blocking_reads += 1;
+            evaluator.runner.run(&self.gpu, 1, &mut self.stats, |_, _| Ok(ControlFlow::Continue(())))?;
             let logits = &evaluator.runner.buffers[&Role::Activations(last)];
-            let logits: Vec<f32> = self.gpu.read(logits, logits.size() as usize / 4)?;
+            let logits: Vec<f32> = self.gpu.read(logits, logits.size() as usize / 4, &mut self.stats.traffic)?;
             let stride = 4 * quads_with_one(outputs as u32) as usize;
             let wanted = (set.rows() - probabilities.len() / outputs).min(evaluator.runner.batch() as usize);
             for row in logits.chunks_exact(stride).take(wanted) {
+                if let Some(logit) = row[..outputs].iter().find(|logit| !logit.is_finite()) {
+                    let row = probabilities.len() / outputs;
+                    return Err(Error::NonFiniteResult(format!(
+                        "a logit of row {row} is {logit}: the weights are too large"
+                    )));
+                }
                 probabilities.extend(softmax(&row[..outputs]));
             }
         }
         Ok(probabilities)
+    }
+
+    /// The order that the next step belongs to.
+    fn order_over(&self, train: &Dataset) -> Order {
+        if self.order.rows == train.rows() {
+            return self.order;
+        }
+        let per_epoch = self.order.rows.div_ceil(self.options.batch_size).max(1) as u64;
+        let epochs_before = self.order.epochs_before + (self.steps_done - self.order.first_step).div_ceil(per_epoch);
+        Order { rows: train.rows(), first_step: self.steps_done, epochs_before }
     }
 
     fn labelled_evaluator(&self, set: &Dataset) -> Result<Evaluator, Error> {
@@ -296,7 +341,10 @@ impl Trainer {
     }
 
     fn evaluator(&self, set: &Dataset, labelled: bool) -> Result<Evaluator, Error> {
-        let batch = set.rows().min(EVALUATION_BATCH);
+        // Wide layers take fewer rows, so that whatever can be trained can be evaluated.
+        let widest = self.network.layers().iter().map(|layer| layer.outputs + 4).max().unwrap_or(4);
+        let fitting = self.gpu.adapter().max_binding_bytes as usize / (4 * widest);
+        let batch = set.rows().min(EVALUATION_BATCH).min(fitting / 4 * 4).max(1);
         let plan = Plan::new(self.request(set, batch, None))?;
         let rows = upload(&self.gpu, set, labelled)?;
         // A state of its own: training goes on where it was.

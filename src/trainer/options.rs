@@ -76,11 +76,15 @@ impl TrainOptions {
         Ok(())
     }
 
-    /// The step that a `fit` ends with, which must be one that the device can count to.
-    pub(super) fn last_step(&self, done: u64, per_epoch: u64) -> Result<u64, Error> {
+    /// The step that a `fit` ends with, which must be one that the device can count to. `first` is the step in which the
+    /// order's first epoch began.
+    pub(super) fn last_step(&self, done: u64, first: u64, per_epoch: u64) -> Result<u64, Error> {
         let last = match self.steps {
             Some(steps) => done.checked_add(steps),
-            None => (done / per_epoch).checked_add(self.epochs).and_then(|epochs| epochs.checked_mul(per_epoch)),
+            None => ((done - first) / per_epoch)
+                .checked_add(self.epochs)
+                .and_then(|epochs| epochs.checked_mul(per_epoch))
+                .and_then(|steps| steps.checked_add(first)),
         };
         last.filter(|&last| last <= u64::from(u32::MAX)).ok_or_else(|| {
             Error::Option(format!(

@@ -1,6 +1,7 @@
 //! Runs a program's steps in chunks: each a submission of some 75 ms, encoded while the one before it runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, Zeroable};
@@ -8,7 +9,7 @@ use bytemuck::{Pod, Zeroable};
 use super::history::{Evaluation, TrainStats};
 use crate::gpu::{Buffer, Checks, Gpu, Program, Readback, Submission};
 use crate::kernel::quads_with_one;
-use crate::plan::{Plan, Role};
+use crate::plan::{Plan, Role, STATE_BYTES, STATS_BYTES};
 use crate::{Dataset, Error};
 
 /// Long enough to hide the host, short enough for GPU watchdogs and a live progress line.
@@ -33,20 +34,26 @@ pub(super) struct State {
     pub seed: [u32; 2],
     pub shuffle: u32,
     pub learning_rate: f32,
+    pub first_step: u32,
 }
 
+// What the plan allocates is what the shaders declare.
+const _: () = assert!(size_of::<State>().next_multiple_of(16) as u64 + 16 == STATE_BYTES);
+const _: () = assert!(size_of::<RowStats>() as u64 == STATS_BYTES);
+
 impl State {
-    /// The state before `step` for a set of so many rows in minibatches of `batch`.
-    pub fn new(step: u64, rows: usize, batch: u32) -> Self {
+    /// The state before the first step over a set of so many rows in minibatches of `batch`.
+    pub fn new(rows: usize, batch: u32) -> Self {
         let rows = rows as u32;
         State {
-            step: step as u32,
+            step: 0,
             rows,
             steps_per_epoch: rows.div_ceil(batch),
             order_bits: u32::BITS - (rows - 1).leading_zeros(),
             seed: [0; 2],
             shuffle: 0,
             learning_rate: 0.0,
+            first_step: 0,
         }
     }
 }
@@ -90,6 +97,10 @@ pub(super) struct Runner {
 impl Runner {
     /// Compiles the plan over the shared buffers given, and allocates those that are missing.
     pub fn new(gpu: &Gpu, plan: &Plan, shared: &[&Buffers], checks: Checks, chunk: Option<u64>) -> Result<Self, Error> {
+        // Before the first is made.
+        for wanted in &plan.buffers {
+            gpu.check_size(&wanted.role.to_string(), wanted.bytes)?;
+        }
         let mut buffers = Buffers::new();
         for wanted in &plan.buffers {
             let known = shared.iter().find_map(|shared| shared.get(&wanted.role));
@@ -117,26 +128,26 @@ impl Runner {
         })
     }
 
-    /// Runs steps of one pass over the set, after clearing the running sums. `told` hears how many steps' sums have
-    /// arrived, and the sums; asynchronously, so that nothing waits for it. All work has been done at the end, the sums
-    /// not yet read.
+    /// Runs steps of one pass over the set, after clearing the running sums, and says how many were run: all, unless
+    /// `told` breaks off. `told` hears how many steps' sums have arrived, and the sums; asynchronously, so that nothing
+    /// waits for it. All work has been done at the end, the sums not yet read.
     pub fn run(
         &mut self,
         gpu: &Gpu,
         steps: u64,
         stats: &mut TrainStats,
-        mut told: impl FnMut(u64, Sums) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let mut ahead: std::collections::VecDeque<(Submission, u64)> = Default::default();
+        mut told: impl FnMut(u64, Sums) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<u64, Error> {
+        let mut ahead: VecDeque<(Submission, u64)> = VecDeque::new();
         let mut finished_at = Instant::now();
         let mut asked: Option<u64> = None;
         let mut asked_at = Instant::now();
-        let mut done = 0;
+        let (mut done, mut steps) = (0, steps);
         while done < steps {
             let chunk = self.chunk.min(steps - done);
             let ask = asked.is_none() && asked_at.elapsed() >= PROGRESS_INTERVAL;
             let sums = &self.buffers[&Role::Stats];
-            let submission = gpu.submit(|encoder| {
+            let submission = gpu.submit(&mut stats.traffic, |encoder| {
                 if done == 0 {
                     encoder.clear_buffer(sums, 0, None);
                 }
@@ -146,7 +157,6 @@ impl Runner {
                 }
             });
             done += chunk;
-            stats.submissions += 1;
             stats.dispatches += chunk * self.program.dispatches() as u64;
             ahead.push_back((submission, chunk));
             if ask {
@@ -164,26 +174,28 @@ impl Runner {
                 && let Some(sums) = self.sums.arrived::<RowStats>(gpu)?
             {
                 asked = None;
-                told(step, Sums::of(&sums))?;
+                if told(step, Sums::of(&sums))?.is_break() {
+                    steps = done;
+                }
             }
         }
         // An answer still on its way would be older than the sums that are read next.
         if asked.is_some() {
             self.sums = Readback::new(gpu, self.buffers[&Role::Stats].size());
         }
-        Ok(())
+        tracing::debug!(steps = done, chunk = self.chunk, "ran a pass");
+        Ok(done)
     }
 
     /// Asks for the sums of the pass that was run.
     pub fn request_sums(&mut self, gpu: &Gpu, stats: &mut TrainStats) {
-        gpu.submit(|encoder| self.sums.copy(encoder, &self.buffers[&Role::Stats]));
-        stats.submissions += 1;
+        gpu.submit(&mut stats.traffic, |encoder| self.sums.copy(encoder, &self.buffers[&Role::Stats]));
         self.sums.request();
     }
 
     /// The sums that were asked for, waiting where they have not arrived.
-    pub async fn sums(&mut self, gpu: &Gpu) -> Result<Sums, Error> {
-        Ok(Sums::of(&self.sums.wait::<RowStats>(gpu).await?))
+    pub async fn sums(&mut self, gpu: &Gpu, stats: &mut TrainStats) -> Result<Sums, Error> {
+        Ok(Sums::of(&self.sums.wait::<RowStats>(gpu, &mut stats.traffic).await?))
     }
 
     /// Sizes the next chunk by the time that one took; twice as long at most, as the first ones also warm up.

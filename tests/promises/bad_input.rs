@@ -70,8 +70,9 @@ fn options_out_of_range_are_refused() {
         (&["--activation", "rleu"], &["rleu", "relu"]),
         (&["--loss", "hinge"], &["hinge", "softmax-cross-entropy"]),
         (&["--validation", "1.5"], &["fraction", "at least one row"]),
-        (&["--save", "no/such/folder/m.safetensors"], &["no folder", "no/such/folder"]),
-        (&["--save", "."], &["a file is needed"]),
+        (&["--save", "no/such/folder/m.safetensors"], &["no/such/folder"]),
+        (&["--save", "."], &["not a file"]),
+        (&["--save", "/dev/null"], &["not a file"]),
         (&["--init", "missing.safetensors"], &["missing.safetensors"]),
         (&["--config", "missing.toml"], &["missing.toml"]),
         (&["--epochs", "-1"], &["--epochs"]),
@@ -172,6 +173,19 @@ fn model_files_that_do_not_fit_are_refused() {
         (nan, &["layer 0", "NaN", "finite"]),
         (tensors(&[("0.weight", &[6], &[0.0; 6]), ("0.bias", &[3], &[0.0; 3])], None), &["0.weight", "[6]"]),
         (tensors(&[("0.weight", &[3, 2], &[0.0; 6])], None), &["no 0.bias"]),
+        (
+            // As torch.nn.Sequential(Linear, ReLU, Dropout, Linear) numbers them.
+            tensors(
+                &[
+                    ("0.weight", &[3, 2], &[0.5; 6]),
+                    ("0.bias", &[3], &[0.5; 3]),
+                    ("3.weight", &[3, 3], &[0.5; 9]),
+                    ("3.bias", &[3], &[0.5; 3]),
+                ],
+                None,
+            ),
+            &["3.", "no layer 2", "0, 2, 4"],
+        ),
         (good_set(), &["no tensor 0.weight"]),
         (b"{}".to_vec(), &["not a whole safetensors file"]),
     ] {
@@ -222,6 +236,14 @@ fn the_library_refuses_what_it_cannot_train() {
         Trainer::on(gpu(), Network::new(0).dense(2, Activation::Identity), TrainOptions::default()).map(drop),
         Dataset::from_u8(vec![1, 2, 3], 2, vec![0]).map(drop),
         Dataset::from_u8(vec![], 2, vec![]).map(drop),
+        Dataset::from_u8(vec![], 1 << 63, vec![0, 0]).map(drop),
+        Trainer::on(gpu(), Network::classifier(1 << 24, &[1 << 24], Activation::Relu, 2), TrainOptions::default())
+            .map(drop),
+        Trainer::on(gpu(), network.clone(), TrainOptions::default()).and_then(|mut trainer| {
+            let mut weights = trainer.weights()?;
+            weights.layers[0].bias.pop();
+            trainer.set_weights(&weights)
+        }),
         Dataset::from_f32(vec![f32::NAN], 1, vec![0]).map(drop),
         Dataset::from_idx_dir("no such folder").map(drop),
         learnable(4, 2, 2, 1).select([4]).map(drop),

@@ -3,7 +3,7 @@
 use wgrad::kernel::tile::Family;
 use wgrad::{Activation, Dataset, Initializer, Network, Optimizer, TrainOptions, Trainer};
 
-use crate::reference::network::{gradient, layers};
+use crate::reference::network::{gradient, layers, logits, loss};
 use crate::support::{Random, assert_close, gpu};
 
 /// The gradients that one step of gradient descent shows: so large a rate that the step drowns the weight, and the
@@ -50,5 +50,43 @@ fn every_layers_gradient_is_the_central_difference() {
                 assert_close(&format!("{family:?}, layer {at}, {part}"), &step, expected, 1e-5);
             }
         }
+    }
+}
+
+/// Many classes: the loss kernel with a workgroup a row, in a network, and what is predicted with it.
+#[test]
+fn a_network_of_many_classes_trains_and_predicts() {
+    let (rows, width, classes) = (9, 6, 130);
+    let random = &mut Random(8);
+    let x = random.values(rows * width);
+    let labels: Vec<usize> = (0..rows).map(|_| random.below(classes)).collect();
+    let features = x.iter().map(|&value| value as f32).collect();
+    let set = Dataset::from_f32(features, width, labels.iter().map(|&label| label as u32).collect()).unwrap();
+    let network = Network::classifier(width, &[5], Activation::Relu, classes);
+    let weights = Initializer::Torch.weights(&network, 3);
+    let options =
+        TrainOptions { optimizer: Optimizer::sgd(RATE), batch_size: rows, steps: Some(1), ..TrainOptions::default() };
+    let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
+    trainer.set_weights(&weights).unwrap();
+    let before = layers(&network, &weights);
+
+    let probabilities: Vec<f64> = trainer.predict(&set).unwrap().into_iter().map(f64::from).collect();
+    let expected: Vec<f64> = logits(&before, &x)
+        .chunks_exact(classes)
+        .flat_map(|z| {
+            let sum: f64 = z.iter().map(|z| z.exp()).sum();
+            z.iter().map(move |z| z.exp() / sum).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_close("probabilities", &probabilities, &expected, 1e-5);
+    let evaluation = trainer.evaluate(&set).unwrap();
+    assert_close("loss", &[evaluation.loss], &[loss(&before, &x, &labels)], 1e-5);
+
+    trainer.fit(&set, None).unwrap();
+    let after = layers(&network, &trainer.weights().unwrap());
+    for (at, ((before, after), expected)) in before.iter().zip(&after).zip(gradient(&before, &x, &labels)).enumerate() {
+        let step: Vec<f64> =
+            before.weights.iter().zip(&after.weights).map(|(before, after)| (before - after) / RATE).collect();
+        assert_close(&format!("layer {at}"), &step, &expected.weights, 1e-5);
     }
 }

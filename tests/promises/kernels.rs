@@ -90,7 +90,7 @@ fn check_update(problem: &Problem, optimizer: &Optimizer, tile: Tile, checks: Ch
         .zip(gradients)
         .zip(m.iter().zip(&v))
         .map(|((&w, &g), (&m, &v))| match optimizer.rule {
-            Rule::Sgd => [reference::sgd(w, g, Adam1::TWIN.lr), m, v],
+            Rule::Sgd => [reference::sgd(w, g, optimizer.lr), m, v],
             _ => Adam1::TWIN.step(w, g, m, v, Adam1::T),
         })
         .collect();
@@ -113,6 +113,12 @@ fn check_update(problem: &Problem, optimizer: &Optimizer, tile: Tile, checks: Ch
     assert_eq!(step, STEP + 1, "{what}: the step is closed");
 }
 
+/// The losses in the running sums.
+fn losses_of(launch: &Launch, contents: &[Vec<u8>]) -> Vec<f64> {
+    let stats = bytes_of(launch, contents, Slot::Stats);
+    stats.chunks_exact(16).map(|row| f32::from_le_bytes(row[..4].try_into().unwrap()).into()).collect()
+}
+
 /// What the loss kernels leave behind, few classes or many.
 fn check_loss(problem: &Problem, launch: &Launch, checks: Checks) {
     let dense = problem.dense;
@@ -128,17 +134,15 @@ fn check_loss(problem: &Problem, launch: &Launch, checks: Checks) {
     assert_close(&what, &unpadded(&dz, stride, in_step, outputs), &gradient, TOLERANCE);
     assert!(dz[in_step * stride..].iter().all(|&value| value == 0.0), "{what}: places past the minibatch");
 
+    assert_close(&format!("{what}: losses"), &losses_of(launch, &contents)[..in_step], &losses, TOLERANCE);
     let stats = bytes_of(launch, &contents, Slot::Stats);
-    let loss: Vec<f64> =
-        stats.chunks_exact(16).map(|row| f32::from_le_bytes(row[..4].try_into().unwrap()).into()).collect();
-    assert_close(&format!("{what}: losses"), &loss[..in_step], &losses, TOLERANCE);
     let hits: Vec<bool> = stats.chunks_exact(16).map(|row| row[8] == 1).collect();
     assert_eq!(hits[..in_step], correct, "{what}: correct predictions");
 
     let visited = bytes_of(launch, &contents, Slot::Visited);
     let visited: Vec<u32> = visited.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
     assert_eq!(visited[..in_step], problem.visited, "{what}: visited rows");
-    let scalars = &floats(launch, &contents, Slot::State)[8..10];
+    let scalars = &floats(launch, &contents, Slot::State)[12..14];
     let expected = [0.9 * Adam1::SCALARS[0] + 0.1, 0.999 * Adam1::SCALARS[1] + 0.001].map(f64::from);
     assert_close(&format!("{what}: scalars"), scalars, &expected, TOLERANCE);
 }
@@ -180,8 +184,12 @@ fn dense_update_agrees_with_its_twin() {
                 check_update(&problem, &Adam1::optimizer(), tile, Checks::Off);
             }
         }
-        let problem = Problem::new(size, Input::SetF32);
-        check_update(&problem, &Optimizer::sgd(0.01), Tile::Naive, Checks::Off);
+        // So large a rate that the gradient is most of what is compared.
+        let problem = Problem { lr: 100.0, ..Problem::new(size, Input::SetF32) };
+        for family in FAMILIES {
+            let tile = family.tile(dense_update::blocks(problem.dense));
+            check_update(&problem, &Optimizer::sgd(problem.lr), tile, Checks::Off);
+        }
     }
 }
 
@@ -206,6 +214,34 @@ fn loss_kernels_agree_with_their_twin() {
     }
 }
 
+/// An evaluation that trains, writes elsewhere, or gives other logits than the forward pass.
+#[test]
+fn loss_kernels_that_only_evaluate_agree_with_their_twin() {
+    for &size in SIZES {
+        let problem = Problem::new(size, Input::SetU8);
+        let few = size.2 <= head::MOST_OUTPUTS;
+        let launch = if few {
+            head::launch(problem.dense, problem.input, Loss::SoftmaxCrossEntropy, None, 8)
+        } else {
+            softmax_cross_entropy_wide::launch(problem.dense, None)
+        };
+        let mut contents = problem.contents(&launch);
+        let before = bytes_of(&launch, &contents, Slot::State).to_vec();
+        gpu().run_once(&launch, &mut contents, Checks::Off).unwrap();
+        let what = label(&problem, &launch, Checks::Off);
+        assert_eq!(bytes_of(&launch, &contents, Slot::State), before, "{what}: the state is left alone");
+        let (losses, ..) =
+            reference::softmax_cross_entropy(&problem.logits(), &problem.step_labels(), problem.in_step());
+        assert_close(&format!("{what}: losses"), &losses_of(&launch, &contents)[..losses.len()], &losses, TOLERANCE);
+        if few {
+            let stride = (size.2 as usize / 4 + 1) * 4;
+            let z = floats(&launch, &contents, Slot::Output);
+            let z = unpadded(&z, stride, problem.in_step(), size.2 as usize);
+            assert_close(&format!("{what}: logits"), &z, &problem.logits(), TOLERANCE);
+        }
+    }
+}
+
 /// A tile shape that no size above picks, and an edge that only it has.
 #[test]
 fn every_tile_agrees_at_awkward_sizes() {
@@ -225,18 +261,24 @@ fn every_tile_agrees_at_awkward_sizes() {
 /// An index that is out of bounds, and right by luck where nothing checks it.
 #[test]
 fn every_kernel_agrees_with_runtime_checks_on() {
-    let size = (5, 7, 10);
     let optimizer = Adam1::optimizer();
-    let (set, hidden) = (Problem::new(size, Input::SetU8), Problem::new(size, Input::Activations));
-    for family in FAMILIES {
-        let tile = family.tile(dense_forward::blocks(set.dense));
-        check_forward(&set, Activation::Relu, tile, Checks::On);
-        check_backward(&hidden, Activation::Relu, tile, Checks::On);
-        check_update(&set, &optimizer, tile, Checks::On);
+    for size in [(5, 7, 10), (33, 8, 12)] {
+        let (set, hidden) = (Problem::new(size, Input::SetU8), Problem::new(size, Input::Activations));
+        let floats = Problem::new(size, Input::SetF32);
+        for family in FAMILIES {
+            let tile = family.tile(dense_forward::blocks(set.dense));
+            for problem in [&set, &hidden, &floats] {
+                check_forward(problem, Activation::Relu, tile, Checks::On);
+                check_update(problem, &optimizer, tile, Checks::On);
+            }
+            check_backward(&hidden, Activation::Relu, tile, Checks::On);
+        }
+        for problem in [&set, &floats] {
+            let launch = head::launch(problem.dense, problem.input, Loss::SoftmaxCrossEntropy, Some(&optimizer), 8);
+            check_loss(problem, &launch, Checks::On);
+        }
+        check_loss(&set, &softmax_cross_entropy_wide::launch(set.dense, Some(&optimizer)), Checks::On);
     }
-    let launch = head::launch(set.dense, set.input, Loss::SoftmaxCrossEntropy, Some(&optimizer), 8);
-    check_loss(&set, &launch, Checks::On);
-    check_loss(&set, &softmax_cross_entropy_wide::launch(set.dense, Some(&optimizer)), Checks::On);
 }
 
 /// Logits so large that an exponential overflows; a probability so near to 1 that 1 − p has no digits left.
@@ -267,7 +309,7 @@ fn every_epoch_visits_every_row_once_in_the_keyed_order() {
         let dense = Dense { batch: rows, inputs: 1, outputs: 2 };
         let launch = head::launch(dense, Input::SetF32, Loss::SoftmaxCrossEntropy, Some(&Optimizer::sgd(0.1)), 8);
         let bits = u32::BITS - (rows - 1).leading_zeros();
-        let state = [epoch, rows, 1, bits, seed as u32, (seed >> 32) as u32, 1, 0, 0, 0, 0, 0];
+        let state = [epoch, rows, 1, bits, seed as u32, (seed >> 32) as u32, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         let mut contents: Vec<Vec<u8>> = launch
             .bindings
             .iter()
@@ -298,7 +340,7 @@ fn every_epoch_visits_every_row_once_in_the_keyed_order() {
 /// A counter that does not move, or moves by another number.
 #[test]
 fn close_step_moves_the_counter_by_one() {
-    let mut contents = vec![state(5, [0.0; 4])];
+    let mut contents = vec![state(5, 0.0, [0.0; 4])];
     gpu().run_once(&close_step::launch(), &mut contents, Checks::Off).unwrap();
     assert_eq!(contents[0][..4], (STEP + 1).to_le_bytes());
 }

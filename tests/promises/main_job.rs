@@ -13,8 +13,8 @@ fn the_seed_program_learns_mnist() {
     assert_eq!(events[0]["parameters"], 203_530);
     assert!(events[0]["dispatches_per_step"].as_u64().unwrap() <= 5);
     let epoch = &events[1];
-    assert_eq!(epoch["blocking_reads"], 1);
-    assert!(epoch["submissions"].as_u64().unwrap() < 1875, "no submission per step: {epoch}");
+    assert!(epoch["blocking_reads"].as_u64().unwrap() <= 1, "{epoch}");
+    assert!(epoch["submissions"].as_u64().unwrap() < 1875 / 4, "no submission per step: {epoch}");
     // Keras and PyTorch end their first epoch at 0.955 to 0.970.
     assert!(epoch["val_accuracy"].as_f64().unwrap() > 0.955, "{epoch}");
 

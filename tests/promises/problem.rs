@@ -16,7 +16,7 @@ pub const SEED: u64 = 0x1234_5678_9abc_def0;
 pub struct Problem {
     pub dense: Dense,
     /// The whole set, or the activations of the minibatch, `[rows, inputs]`.
-    source: Vec<f64>,
+    pub source: Vec<f64>,
     /// The rows of the minibatch, `[rows in step, inputs]`.
     pub x: Vec<f64>,
     /// Which rows of the set these are.
@@ -26,6 +26,8 @@ pub struct Problem {
     pub dy: Vec<f64>,
     pub labels: Vec<usize>,
     pub input: Input,
+    /// The learning rate in the step state.
+    pub lr: f64,
 }
 
 impl Problem {
@@ -66,6 +68,7 @@ impl Problem {
             visited,
             dense,
             input,
+            lr: Adam1::TWIN.lr,
         }
     }
 
@@ -100,7 +103,7 @@ impl Problem {
                 rows.resize((inputs / 4 + 1) * 4 * stride, 0.0);
                 bytes(&rows)
             }
-            Slot::State => state(self.dense.batch, Adam1::SCALARS),
+            Slot::State => state(self.dense.batch, self.lr, Adam1::SCALARS),
             Slot::Gradient if launch.kernel.starts_with("dense") => {
                 let mut rows = padded(&self.dy, outputs, self.in_step(), outputs.next_multiple_of(4));
                 rows.resize(batch.next_multiple_of(4) * outputs.next_multiple_of(4), 0.0);
@@ -167,10 +170,11 @@ impl Adam1 {
     }
 }
 
-pub fn state(batch: u32, scalars: [f32; 4]) -> Vec<u8> {
+pub fn state(batch: u32, lr: f64, scalars: [f32; 4]) -> Vec<u8> {
     let bits = u32::BITS - (ROWS - 1).leading_zeros();
-    let words = [STEP, ROWS, ROWS.div_ceil(batch), bits, SEED as u32, (SEED >> 32) as u32, 1, 0.01f32.to_bits()];
-    words.into_iter().chain(scalars.map(f32::to_bits)).flat_map(u32::to_le_bytes).collect()
+    let words = [STEP, ROWS, ROWS.div_ceil(batch), bits, SEED as u32, (SEED >> 32) as u32, 1, (lr as f32).to_bits()];
+    // The first epoch began in step 0; then padding.
+    words.into_iter().chain([0; 4]).chain(scalars.map(f32::to_bits)).flat_map(u32::to_le_bytes).collect()
 }
 
 /// Rows of `width` values at a stride, zeros between.

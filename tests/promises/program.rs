@@ -1,5 +1,7 @@
 //! The program's interface: JSON lines, run.toml, commands, exit codes.
 
+use std::io::{BufRead, BufReader};
+
 use serde_json::Value;
 
 use crate::support::{golden_file, succeed, wgrad};
@@ -157,8 +159,11 @@ fn a_closed_pipe_ends_the_program_quietly() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    drop(child.stdout.take());
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(!line.is_empty());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    wgrad::Model::read(folder.path().join("model.safetensors")).expect("what was trained is not lost");
 }

@@ -1,6 +1,8 @@
 //! Same seed, same bits; and the loop that never waits.
 
-use wgrad::{Activation, Dataset, Network, TrainOptions, Trainer, Weights};
+use std::ops::ControlFlow;
+
+use wgrad::{Activation, Dataset, Event, Network, TrainOptions, Trainer, Weights};
 
 use crate::support::{bits, gpu, learnable, succeed, wgrad};
 
@@ -19,10 +21,12 @@ fn trained(options: TrainOptions) -> Weights {
 /// A reduction whose order depends on timing; a step that is lost or doubled where one submission ends.
 #[test]
 fn same_seed_same_bits_whatever_the_chunking() {
-    let reference = bits(&trained(TrainOptions::default()));
-    assert_eq!(bits(&trained(TrainOptions::default())), reference, "a second run");
+    // 334 steps an epoch, the last of them short.
+    let small = TrainOptions { batch_size: 3, ..TrainOptions::default() };
+    let reference = bits(&trained(small.clone()));
+    assert_eq!(bits(&trained(small.clone())), reference, "a second run");
     for chunk in [1, 7, 256] {
-        let options = TrainOptions { steps_per_submission: Some(chunk), ..TrainOptions::default() };
+        let options = TrainOptions { steps_per_submission: Some(chunk), ..small.clone() };
         assert_eq!(bits(&trained(options)), reference, "{chunk} steps a submission");
     }
 }
@@ -34,9 +38,20 @@ fn another_seed_is_another_model() {
     let reference = bits(&trained(TrainOptions::default()));
     let other = TrainOptions { seed: 1, ..TrainOptions::default() };
     assert_ne!(bits(&trained(other.clone())), reference);
-    let (network, _) = seed_network();
-    let initial = |seed| Trainer::on(gpu(), network.clone(), TrainOptions { seed, ..other.clone() }).unwrap();
-    assert_ne!(bits(&initial(0).weights().unwrap()), bits(&initial(1).weights().unwrap()), "initial weights");
+    let (network, set) = seed_network();
+    let with_seed = |seed| Trainer::on(gpu(), network.clone(), TrainOptions { seed, ..other.clone() }).unwrap();
+    let initial = with_seed(0).weights().unwrap();
+    assert_ne!(bits(&initial), bits(&with_seed(1).weights().unwrap()), "initial weights");
+    let orders: Vec<Vec<u32>> = [2, 3]
+        .into_iter()
+        .map(|seed| {
+            let mut trainer = with_seed(seed);
+            trainer.set_weights(&initial).unwrap();
+            trainer.fit(&set, None).unwrap();
+            bits(&trainer.weights().unwrap())
+        })
+        .collect();
+    assert_ne!(orders[0], orders[1], "the order, from the same weights");
     assert_ne!(
         bits(&trained(TrainOptions { shuffle: false, ..TrainOptions::default() })),
         reference,
@@ -72,6 +87,70 @@ fn fit_goes_on_where_it_ended() {
     assert_eq!(run(&[50]), run(&[7, 30, 13]));
 }
 
+/// Another set that begins in the middle of its first epoch, or under the wrong number.
+#[test]
+fn another_set_begins_an_epoch_of_its_own() {
+    let network = Network::classifier(4, &[4], Activation::Relu, 2);
+    let options = TrainOptions { batch_size: 5, ..TrainOptions::default() };
+    let mut trainer = Trainer::on(gpu(), network, options).unwrap();
+    let mut fit = |rows: usize, steps: u64| -> Vec<(u64, u64)> {
+        trainer.set_steps(Some(steps));
+        let history = trainer.fit(&learnable(rows, 4, 2, 1), None).unwrap();
+        history.epochs.iter().map(|epoch| (epoch.epoch, epoch.training.rows)).collect()
+    };
+    assert_eq!(fit(22, 7), [(1, 22), (2, 10)]);
+    assert_eq!(fit(22, 1), [(2, 5)], "the same set: on in the second epoch");
+    assert_eq!(fit(13, 4), [(3, 13), (4, 5)], "another: from its beginning, with a short last batch");
+}
+
+/// Sums that lose a step, or one place of the minibatch: an epoch's loss is the mean of its steps', seen one by one.
+#[test]
+fn an_epochs_loss_is_the_mean_over_its_rows() {
+    let (network, set) = seed_network();
+    let options = TrainOptions { epochs: 1, ..TrainOptions::default() };
+    let new = || Trainer::on(gpu(), network.clone(), options.clone()).unwrap();
+    let whole = new().fit(&set, None).unwrap().epochs[0].training;
+    let mut single = new();
+    single.set_steps(Some(1));
+    let (mut loss, mut hits) = (0.0, 0.0);
+    for _ in 0..32 {
+        let step = single.fit(&set, None).unwrap().epochs[0].training;
+        loss += step.loss * step.rows as f64;
+        hits += step.accuracy * step.rows as f64;
+    }
+    assert!((whole.loss / (loss / 1000.0) - 1.0).abs() < 1e-6, "{} against {}", whole.loss, loss / 1000.0);
+    assert!((whole.accuracy - hits / 1000.0).abs() < 1e-12);
+}
+
+/// Progress that goes backwards, comes from another epoch, or costs a blocking read; a run that cannot be broken off.
+#[test]
+fn progress_is_told_while_it_runs_and_may_break_off() {
+    let set = learnable(60_000, 16, 4, 1);
+    let network = Network::classifier(16, &[64], Activation::Relu, 4);
+    let options = TrainOptions { batch_size: 4, steps_per_submission: Some(20), ..TrainOptions::default() };
+    let mut trainer = Trainer::on(gpu(), network, options).unwrap();
+    let mut told = Vec::new();
+    let history = trainer
+        .fit_with(&set, None, |event| match event {
+            Event::Progress(progress) if told.len() < 3 => {
+                told.push(progress);
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Break(()),
+        })
+        .unwrap();
+    assert_eq!(told.len(), 3, "an epoch of 15,000 steps takes longer than three tenths of a second");
+    for (progress, next) in told.iter().zip(&told[1..]) {
+        assert!(progress.step < next.step && next.step < 15_000 && progress.epoch == 1);
+        assert_eq!(progress.so_far.rows, 4 * progress.step);
+        assert!(progress.so_far.loss.is_finite() && progress.so_far.loss > 0.0);
+    }
+    assert_eq!(history.epochs.len(), 1);
+    assert!(history.stats.steps < 15_000, "broken off");
+    assert_eq!(history.epochs[0].training.rows, 4 * history.stats.steps);
+    assert!(history.stats.traffic.blocking_reads <= 1, "{:?}", history.stats);
+}
+
 /// Promises 1 and 2: a host that waits on every step, submits every step, or a kernel that should have been fused.
 #[test]
 fn the_loop_stays_on_the_device() {
@@ -84,9 +163,9 @@ fn the_loop_stays_on_the_device() {
     assert_eq!(history.stats.steps, 3 * 32);
     assert!(trainer.plan(&set).unwrap().dispatches.len() <= 5, "dispatches of a training step");
     for epoch in &history.epochs {
-        assert!(epoch.stats.blocking_reads <= 1, "{:?}", epoch.stats);
+        assert!(epoch.stats.traffic.blocking_reads <= 1, "{:?}", epoch.stats);
         // Two chunks and their sums, and the same for one step of validation.
-        assert!(epoch.stats.submissions <= 5, "{:?}", epoch.stats);
+        assert!(epoch.stats.traffic.submissions <= 5, "{:?}", epoch.stats);
         assert!(epoch.stats.dispatches <= 5 * 32 + 3, "{:?}", epoch.stats);
     }
 }
@@ -98,7 +177,7 @@ fn submissions_are_sized_by_the_measured_step() {
     let options = TrainOptions { epochs: 4, batch_size: 4, ..TrainOptions::default() };
     let network = Network::classifier(4, &[4], Activation::Relu, 2);
     let history = Trainer::on(gpu(), network, options).unwrap().fit(&set, None).unwrap();
-    assert!(history.stats.submissions * 4 < history.stats.steps, "{:?}", history.stats);
+    assert!(history.stats.traffic.submissions * 4 < history.stats.steps, "{:?}", history.stats);
 }
 
 /// A driver's complaint that aborts the process, or a lost device whose results are believed.
@@ -120,5 +199,34 @@ fn a_loss_that_breaks_down_is_an_error() {
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert!(message.contains("not finite in step"), "{message}");
+    // An update that overflows after the last loss, which was finite.
+    let output = wgrad(folder.path(), &["train", "--optimizer", "sgd", "--lr", "3e38", "--steps", "1"]);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("not finite"), "{message}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// An activation that swallows a NaN, and a result that is printed as if it were one: weights so large that every sum
+/// overflows.
+#[test]
+fn weights_that_overflow_are_an_error_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = Network::classifier(784, &[4], Activation::Relu, 10);
+    let mut weights = wgrad::Initializer::Torch.weights(&network, 1);
+    for (at, weight) in weights.layers[0].weight.iter_mut().enumerate() {
+        *weight = if at % 2 == 0 { 3e38 } else { -3e38 };
+    }
+    wgrad::Model { network, weights }.write(folder.path().join("m.safetensors")).unwrap();
+    for command in [
+        &["train", "--hidden", "4", "--steps", "5", "--init", "m.safetensors"][..],
+        &["evaluate", "--model", "m.safetensors"],
+        &["predict", "--model", "m.safetensors", "--rows", "0-9"],
+    ] {
+        let output = wgrad(folder.path(), command);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {message}");
+        assert!(message.contains("not finite") || message.contains("a logit of row"), "{command:?}: {message}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

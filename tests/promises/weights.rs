@@ -67,7 +67,8 @@ fn layers_and_seeds_draw_different_values() {
 fn a_model_file_round_trips_with_pytorchs_names() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
-    let network = Network::classifier(7, &[5, 4], Activation::Relu, 3);
+    let network =
+        Network::new(7).dense(5, Activation::Relu).dense(4, Activation::Identity).dense(3, Activation::Identity);
     let model = Model { weights: Initializer::Torch.weights(&network, 9), network };
     model.write(&path).unwrap();
     assert_eq!(Model::read(&path).unwrap(), model);
@@ -88,6 +89,26 @@ fn a_model_file_round_trips_with_pytorchs_names() {
         ("4.weight", &[3, 4]),
     ];
     assert_eq!(tensors, expected.map(|(name, shape)| (name.to_string(), shape.to_vec())));
+}
+
+/// A link that becomes a file, or a device that becomes one: saving follows links, and replaces files only.
+#[cfg(unix)]
+#[test]
+fn saving_follows_links_and_replaces_files_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let network = Network::classifier(2, &[], Activation::Relu, 2);
+    let model = Model { weights: Initializer::Torch.weights(&network, 1), network };
+    std::fs::write(at("file"), "old").unwrap();
+    std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
+    model.write(at("link")).unwrap();
+    assert!(at("link").is_symlink());
+    assert_eq!(Model::read(at("file")).unwrap(), model);
+
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+    let error = model.write(at("socket")).unwrap_err();
+    assert!(error.to_string().contains("not a file"), "{error}");
+    assert!(!at("socket").is_file());
 }
 
 /// Weights that lose a bit on their way to the device and back, at sizes that need padding.
