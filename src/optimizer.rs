@@ -40,7 +40,8 @@ impl Optimizer {
         Optimizer { lr, rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 } }
     }
 
-    /// Adam as Keras sets it: learning rate 1e-3, β 0.9 and 0.999, ε 1e-7.
+    /// Adam with Keras' values: learning rate 1e-3, β 0.9 and 0.999, ε 1e-7. The formula stays PyTorch's, which adds ε after
+    /// the second moment's correction, where Keras adds it before.
     pub fn keras_adam() -> Self {
         Optimizer { lr: 1e-3, rule: Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-7 } }
     }

@@ -61,8 +61,8 @@ pub enum Family {
 impl Family {
     /// The tile for a product.
     ///
-    /// Software: the largest register tile that still leaves every core a few subgroups of 8. Hardware: 64 × 64 where
-    /// the product fills it, else 32 × 32.
+    /// Software: the largest register tile that still makes 64 invocations, eight subgroups of 8. Hardware: 64 × 64 where the
+    /// product fills it, else 32 × 32.
     pub fn tile(self, blocks: Blocks) -> Tile {
         match self {
             Family::Reference => Tile::Naive,
