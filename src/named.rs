@@ -11,11 +11,23 @@ pub(crate) trait Named: Sized + Copy + 'static {
 
     /// The choice a word stands for.
     fn from_word(word: &str) -> Result<Self, Error> {
-        Self::WORDS.iter().find(|(known, _)| *known == word).map(|&(_, choice)| choice).ok_or_else(|| {
-            let words: Vec<&str> = Self::WORDS.iter().map(|&(known, _)| known).collect();
-            Error::Option(format!("\"{word}\" is not {}: use one of {}", Self::WHAT, words.join(", ")))
-        })
+        Self::WORDS
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|&(_, choice)| choice)
+            .ok_or_else(|| Error::Option(unknown(word, Self::WHAT, Self::WORDS.iter().map(|&(known, _)| known))))
     }
+}
+
+/// What to say of a word that is none of the known ones: the nearest first, where one is near.
+pub(crate) fn unknown(word: &str, what: &str, known: impl Iterator<Item = &'static str> + Clone) -> String {
+    let words: Vec<&str> = known.clone().collect();
+    let near = |candidate: &&str| strsim::damerau_levenshtein(word, candidate);
+    let hint = match known.min_by_key(near) {
+        Some(nearest) if 2 * near(&nearest) <= nearest.len() => format!("did you mean {nearest}? "),
+        _ => String::new(),
+    };
+    format!("\"{word}\" is not {what}: {hint}use one of {}", words.join(", "))
 }
 
 /// `FromStr` and `Display` by the words of [`Named`].

@@ -1,11 +1,12 @@
 //! run.toml, and how it and the flags become one run.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::options::Train;
-use crate::{Activation, AdapterChoice, Error, Initializer, Optimizer, Rule, TrainOptions};
+use crate::{Activation, AdapterChoice, Error, Initializer, Optimizer, TrainOptions};
 
 /// Everything a run is, from flags, file and defaults.
 pub(super) struct Run {
@@ -70,14 +71,20 @@ struct Loss {
     kind: Option<String>,
 }
 
+/// The keys besides `kind` are the optimizer's own: it knows them, and says so of those that it does not have.
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 struct OptimizerTable {
     kind: Option<String>,
-    lr: Option<f64>,
-    beta1: Option<f64>,
-    beta2: Option<f64>,
-    eps: Option<f64>,
+    #[serde(flatten)]
+    values: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "an optimizer's value is a number, or true or false")]
+enum Value {
+    Switch(bool),
+    Number(f64),
 }
 
 #[derive(Deserialize, Default)]
@@ -148,20 +155,15 @@ impl OptimizerTable {
             Some(name) => Optimizer::from_name(name)?,
             None => TrainOptions::default().optimizer,
         };
-        optimizer.lr = flags.lr.or(self.lr).unwrap_or(optimizer.lr);
-        match &mut optimizer.rule {
-            Rule::Adam { beta1, beta2, eps } => {
-                *beta1 = self.beta1.unwrap_or(*beta1);
-                *beta2 = self.beta2.unwrap_or(*beta2);
-                *eps = self.eps.unwrap_or(*eps);
-            }
-            Rule::Sgd => {
-                let given = [("beta1", self.beta1), ("beta2", self.beta2), ("eps", self.eps)];
-                if let Some((name, _)) = given.into_iter().find(|(_, value)| value.is_some()) {
-                    return Err(Error::Option(format!("optimizer sgd has no {name}: it takes lr")));
-                }
+        for (name, value) in &self.values {
+            match (name.as_str(), value) {
+                ("lr", &Value::Number(number)) => optimizer.lr = number,
+                ("weight_decay", &Value::Number(number)) => optimizer.weight_decay = number,
+                (name, &Value::Number(number)) => optimizer.set(name, number)?,
+                (name, &Value::Switch(on)) => optimizer.switch(name, on)?,
             }
         }
+        optimizer.lr = flags.lr.unwrap_or(optimizer.lr);
         Ok(optimizer)
     }
 }

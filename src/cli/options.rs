@@ -55,10 +55,10 @@ pub(super) struct Train {
     /// softmax-cross-entropy [default]
     #[arg(long)]
     pub loss: Option<Loss>,
-    /// adam, sgd, with PyTorch's defaults [default: adam as Keras sets it]
+    /// sgd, adagrad, adadelta, rmsprop, adam, adamw, nadam or lion, with PyTorch's defaults [default: adam as Keras sets it]
     #[arg(long)]
     pub optimizer: Option<String>,
-    /// Learning rate [default: 0.001]
+    /// Learning rate [default: the optimizer's]
     #[arg(long, allow_negative_numbers = true)]
     pub lr: Option<f64>,
     /// Passes over the set [default: 10]

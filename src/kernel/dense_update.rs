@@ -24,6 +24,10 @@ pub fn launch(dense: Dense, input: Input, optimizer: &Optimizer, tile: Tile, clo
     if optimizer.slots() > 0 {
         bindings.push((Slot::OptimizerSlots, Access::Write));
     }
+    let mut flags = optimizer.flags();
+    if closes_step {
+        flags.push("closes_step");
+    }
     Product {
         kernel: "dense_update",
         mounts: vec![("input", input.module()), ("optimizer", optimizer.module())],
@@ -32,7 +36,7 @@ pub fn launch(dense: Dense, input: Input, optimizer: &Optimizer, tile: Tile, clo
             .u32("X_QUADS", dense.x_quads())
             .u32("OUT_QUADS", dense.out_quads()),
         other_constants: vec![("optimizer_constants", optimizer.constants().text())],
-        flags: if closes_step { vec!["closes_step"] } else { vec![] },
+        flags,
         bindings,
         blocks: blocks(dense),
         cost: Cost {

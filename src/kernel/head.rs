@@ -40,7 +40,7 @@ pub fn launch(dense: Dense, input: Input, loss: Loss, training: Option<&Optimize
                     .text(),
             ),
         ],
-        flags: if training.is_some() { vec!["trains"] } else { vec![] },
+        flags: training.map_or_else(Vec::new, |optimizer| [optimizer.flags(), vec!["trains"]].concat()),
         bindings,
         workgroups: (4 * dense.batch_blocks()).div_ceil(workgroup),
         cost: Cost {

@@ -36,7 +36,7 @@ pub fn launch(dense: Dense, training: Option<&Optimizer>) -> Launch {
                     .text(),
             ),
         ],
-        flags: if training.is_some() { vec!["trains"] } else { vec![] },
+        flags: training.map_or_else(Vec::new, |optimizer| [optimizer.flags(), vec!["trains"]].concat()),
         bindings,
         workgroups: 4 * dense.batch_blocks(),
         cost: Cost { flops: 8 * logits, bytes: 2 * dense.output_bytes() + (4 + 4 + 32) * u64::from(dense.batch) },

@@ -66,7 +66,7 @@ fn options_out_of_range_are_refused() {
         (&["--lr", "inf"], &["learning rate is inf", "finite"]),
         (&["--lr", "1e300"], &["learning rate", "finite"]),
         (&["--lr", "-0.1"], &["learning rate is -0.1", "at least 0"]),
-        (&["--optimizer", "adagrd"], &["adagrd", "adam, sgd"]),
+        (&["--optimizer", "adagrd"], &["adagrd", "did you mean adagrad?", "rmsprop"]),
         (&["--activation", "rleu"], &["rleu", "relu"]),
         (&["--loss", "hinge"], &["hinge", "softmax-cross-entropy"]),
         (&["--validation", "1.5"], &["fraction", "at least one row"]),

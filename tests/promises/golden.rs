@@ -31,15 +31,27 @@ fn read(name: &str) -> Case {
         case["layers"].as_array().unwrap().iter().map(|width| width.as_u64().unwrap() as usize).collect();
     let arguments = &case["optimizer_args"];
     let number = |name: &str| arguments[name].as_f64().unwrap();
+    let flag = |name: &str| arguments[name].as_bool().unwrap_or(false);
+    let or = |name: &str, default: f64| arguments[name].as_f64().unwrap_or(default);
+    let (beta1, beta2) =
+        (arguments["betas"][0].as_f64().unwrap_or(0.9), arguments["betas"][1].as_f64().unwrap_or(0.999));
     let rule = match case["optimizer"].as_str().unwrap() {
-        "SGD" => Rule::Sgd,
-        "Adam" => Rule::Adam {
-            beta1: arguments["betas"][0].as_f64().unwrap_or(0.9),
-            beta2: arguments["betas"][1].as_f64().unwrap_or(0.999),
+        "SGD" => Rule::Sgd { momentum: or("momentum", 0.0), nesterov: flag("nesterov") },
+        "Adam" => Rule::Adam { beta1, beta2, eps: number("eps"), amsgrad: flag("amsgrad") },
+        "AdamW" => Rule::AdamW { beta1, beta2, eps: number("eps"), amsgrad: flag("amsgrad") },
+        "NAdam" => Rule::NAdam { beta1, beta2, eps: or("eps", 1e-8), momentum_decay: or("momentum_decay", 4e-3) },
+        "Adagrad" => Rule::Adagrad { eps: number("eps") },
+        "Adadelta" => Rule::Adadelta { rho: or("rho", 0.9), eps: or("eps", 1e-6) },
+        "RMSprop" => Rule::RmsProp {
+            alpha: number("alpha"),
             eps: number("eps"),
+            momentum: or("momentum", 0.0),
+            centered: flag("centered"),
         },
         other => panic!("{other} is not part of this suite"),
     };
+    let defaults = Optimizer::new(rule);
+    let optimizer = Optimizer { lr: number("lr"), weight_decay: or("weight_decay", defaults.weight_decay), rule };
     let layers = 0..widths.len() - 1;
     Case {
         network: Network::classifier(
@@ -49,7 +61,7 @@ fn read(name: &str) -> Case {
             widths[widths.len() - 1],
         ),
         options: TrainOptions {
-            optimizer: Optimizer { lr: number("lr"), rule },
+            optimizer,
             batch_size: case["batch_size"].as_u64().unwrap() as usize,
             steps: Some(1),
             shuffle: false,
@@ -79,6 +91,24 @@ fn matches_pytorch(name: &str) {
 #[test]
 fn adam_is_pytorchs() {
     matches_pytorch("adam");
+}
+
+/// Every optimizer of PyTorch's that is here, with its variants: a slot in the wrong place, an epsilon inside a root, a decay
+/// that is coupled where it should not be.
+#[test]
+fn every_optimizer_is_pytorchs() {
+    for case in [
+        "momentum",
+        "nesterov",
+        "weight_decay_sgd",
+        "adagrad",
+        "rmsprop",
+        "rmsprop_momentum_centered",
+        "amsgrad",
+        "adamw",
+    ] {
+        matches_pytorch(case);
+    }
 }
 
 /// A sum where a mean belongs, or a sign.

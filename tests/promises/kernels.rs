@@ -90,7 +90,7 @@ fn check_update(problem: &Problem, optimizer: &Optimizer, tile: Tile, checks: Ch
         .zip(gradients)
         .zip(m.iter().zip(&v))
         .map(|((&w, &g), (&m, &v))| match optimizer.rule {
-            Rule::Sgd => [reference::sgd(w, g, optimizer.lr), m, v],
+            Rule::Sgd { .. } => [reference::sgd(w, g, optimizer.lr), m, v],
             _ => Adam1::TWIN.step(w, g, m, v, Adam1::T),
         })
         .collect();

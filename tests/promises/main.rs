@@ -8,6 +8,7 @@ mod golden;
 mod gradients;
 mod kernels;
 mod main_job;
+mod optimizers;
 mod plan;
 mod problem;
 mod program;

@@ -166,7 +166,7 @@ impl Adam1 {
 
     pub fn optimizer() -> Optimizer {
         let reference::Adam { lr, beta1, beta2, eps } = Self::TWIN;
-        Optimizer { lr, rule: Rule::Adam { beta1, beta2, eps } }
+        Optimizer { lr, ..Optimizer::new(Rule::Adam { beta1, beta2, eps, amsgrad: false }) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The f64 twins: every kernel again, the plain way, on unpadded row-major slices. Same names, same arguments.
 
 pub mod network;
+pub mod optimizer;
 
 /// `y = activate(x·W + b)`: x `[batch, inputs]`, weights `[inputs, outputs]`.
 pub fn dense_forward(x: &[f64], weights: &[f64], bias: &[f64], relu: bool) -> Vec<f64> {
