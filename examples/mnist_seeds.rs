@@ -20,8 +20,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let history = Trainer::on(gpu.clone(), network, options)?.fit(&train, test.as_ref())?;
         let last = history.epochs.last().and_then(|epoch| epoch.validation).ok_or("no epoch")?;
         let seconds: f64 = history.epochs.iter().map(|epoch| epoch.seconds).sum();
-        println!("seed {seed}   loss {:.4}   test accuracy {:.4}   {seconds:.1} s", last.loss, last.accuracy);
-        accuracies.push(last.accuracy);
+        let accuracy = last.accuracy.ok_or("no accuracy")?;
+        println!("seed {seed}   loss {:.4}   test accuracy {accuracy:.4}   {seconds:.1} s", last.loss);
+        accuracies.push(accuracy);
     }
     let mean = accuracies.iter().sum::<f64>() / SEEDS as f64;
     let worst = accuracies.iter().copied().fold(1.0, f64::min);

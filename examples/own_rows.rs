@@ -25,7 +25,12 @@ fn main() -> Result<(), wgrad::Error> {
         if let Event::Epoch(epoch) = event
             && let Some(validation) = epoch.validation
         {
-            println!("epoch {:>2}   loss {:.4}   accuracy {:.3}", epoch.epoch, validation.loss, validation.accuracy);
+            println!(
+                "epoch {:>2}   loss {:.4}   accuracy {:.3}",
+                epoch.epoch,
+                validation.loss,
+                validation.accuracy.unwrap_or(0.0)
+            );
         }
         ControlFlow::Continue(())
     })?;

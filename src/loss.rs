@@ -1,27 +1,264 @@
 //! What is minimized.
 
-use crate::named::{Named, by_word};
+use crate::Error;
+use crate::kernel::{Constants, Targets};
 
-/// A loss, computed from logits and averaged over the rows of a minibatch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+/// A loss, computed from logits (or outputs, for the regression losses) and averaged as PyTorch's `reduction="mean"`.
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Loss {
-    /// `log Σ_c exp z_c − z_y` for class index y: `torch.nn.CrossEntropyLoss`.
-    #[default]
-    SoftmaxCrossEntropy,
+    /// `torch.nn.CrossEntropyLoss`, for class indices or target distributions: the mean over rows, weighted by their classes'
+    /// weights where the targets are indices and classes have weights.
+    SoftmaxCrossEntropy {
+        /// ε: the share of a target that is spread over all classes. 0 for none.
+        label_smoothing: f64,
+        /// A weight for each class.
+        class_weights: Option<Vec<f64>>,
+        /// Rows with this class index count for nothing.
+        ignore_index: Option<i64>,
+    },
+    /// The Kullback-Leibler divergence of the softmax from given distributions, the mean over rows:
+    /// `torch.nn.KLDivLoss(reduction="batchmean")` on the log-softmax.
+    KlDivergence,
+    /// `torch.nn.BCEWithLogitsLoss`: each output is right or wrong by itself. The mean over all elements.
+    SigmoidCrossEntropy {
+        /// A weight of the positive targets of each output.
+        pos_weight: Option<Vec<f64>>,
+    },
+    /// `torch.nn.MSELoss`: the mean over all elements.
+    MeanSquaredError,
+    /// `torch.nn.L1Loss`: the mean over all elements.
+    MeanAbsoluteError,
+    /// `torch.nn.HuberLoss`: the mean over all elements.
+    Huber {
+        /// δ: where the parabola becomes a line.
+        delta: f64,
+    },
 }
 
-impl Named for Loss {
-    const WHAT: &'static str = "a loss";
-    const WORDS: &'static [(&'static str, Self)] = &[("softmax-cross-entropy", Loss::SoftmaxCrossEntropy)];
+impl Default for Loss {
+    fn default() -> Self {
+        Loss::softmax_cross_entropy()
+    }
 }
-by_word!(Loss);
+
+/// Every loss' word.
+const WORDS: &[&str] = &["softmax-cross-entropy", "kl-divergence", "sigmoid-cross-entropy", "mse", "mae", "huber"];
+
+/// A loss' own value, in files.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Setting {
+    Number(f64),
+    List(Vec<f64>),
+}
+
+/// What a loss is made of on the device.
+pub(crate) struct Parts<'a> {
+    /// The shader module with its `row_loss`.
+    pub module: &'static str,
+    /// The module with its `element`, for losses that are a mean over outputs.
+    pub element: Option<&'static str>,
+    pub flags: Vec<&'static str>,
+    /// The module `loss_constants`.
+    pub constants: Constants,
+    /// A weight for each output.
+    pub output_weights: Option<&'a [f64]>,
+    /// The label of rows that count for nothing.
+    pub ignored: u32,
+}
 
 impl Loss {
-    /// The shader module with its `row_loss`.
-    pub(crate) fn module(self) -> &'static str {
+    /// Softmax cross-entropy with nothing added.
+    pub fn softmax_cross_entropy() -> Self {
+        Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: None }
+    }
+
+    /// The loss that a word stands for, with PyTorch's defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] with the words there are.
+    pub fn from_name(name: &str) -> Result<Self, Error> {
+        Ok(match name {
+            "softmax-cross-entropy" => Loss::softmax_cross_entropy(),
+            "kl-divergence" => Loss::KlDivergence,
+            "sigmoid-cross-entropy" => Loss::SigmoidCrossEntropy { pos_weight: None },
+            "mse" => Loss::MeanSquaredError,
+            "mae" => Loss::MeanAbsoluteError,
+            "huber" => Loss::Huber { delta: 1.0 },
+            _ => return Err(Error::Option(crate::named::unknown(name, "a loss", WORDS.iter().copied()))),
+        })
+    }
+
+    /// Its word in options and files.
+    pub fn name(&self) -> &'static str {
         match self {
-            Loss::SoftmaxCrossEntropy => "loss/softmax_cross_entropy",
+            Loss::SoftmaxCrossEntropy { .. } => "softmax-cross-entropy",
+            Loss::KlDivergence => "kl-divergence",
+            Loss::SigmoidCrossEntropy { .. } => "sigmoid-cross-entropy",
+            Loss::MeanSquaredError => "mse",
+            Loss::MeanAbsoluteError => "mae",
+            Loss::Huber { .. } => "huber",
+        }
+    }
+
+    /// The values besides the word that say which loss this is: those that are not the default.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, Setting)> {
+        match self {
+            Loss::SoftmaxCrossEntropy { label_smoothing, class_weights, ignore_index } => [
+                (*label_smoothing != 0.0).then_some(("label_smoothing", Setting::Number(*label_smoothing))),
+                class_weights.clone().map(|weights| ("class_weights", Setting::List(weights))),
+                ignore_index.map(|index| ("ignore_index", Setting::Number(index as f64))),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            Loss::SigmoidCrossEntropy { pos_weight } => {
+                pos_weight.clone().map(|weights| ("pos_weight", Setting::List(weights))).into_iter().collect()
+            }
+            Loss::Huber { delta } => vec![("delta", Setting::Number(*delta))],
+            _ => vec![],
+        }
+    }
+
+    /// Sets one of the loss' values by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] where it has no such value.
+    pub(crate) fn set(&mut self, name: &str, setting: Setting) -> Result<(), Error> {
+        match (self, name, setting) {
+            (Loss::SoftmaxCrossEntropy { label_smoothing, .. }, "label_smoothing", Setting::Number(number)) => {
+                *label_smoothing = number;
+            }
+            (Loss::SoftmaxCrossEntropy { class_weights, .. }, "class_weights", Setting::List(weights)) => {
+                *class_weights = Some(weights);
+            }
+            (Loss::SoftmaxCrossEntropy { ignore_index, .. }, "ignore_index", Setting::Number(number)) => {
+                *ignore_index = Some(number as i64);
+            }
+            (Loss::SigmoidCrossEntropy { pos_weight }, "pos_weight", Setting::List(weights)) => {
+                *pos_weight = Some(weights);
+            }
+            (Loss::Huber { delta }, "delta", Setting::Number(number)) => *delta = number,
+            (loss, name, _) => {
+                let takes = match loss {
+                    Loss::SoftmaxCrossEntropy { .. } => {
+                        "label_smoothing (a number), class_weights (a list) and ignore_index (a number)"
+                    }
+                    Loss::SigmoidCrossEntropy { .. } => "pos_weight (a list)",
+                    Loss::Huber { .. } => "delta (a number)",
+                    _ => "no values",
+                };
+                return Err(Error::Option(format!("loss {} does not take this {name}: it takes {takes}", loss.name())));
+            }
+        }
+        Ok(())
+    }
+
+    /// That every value is one the formulas can take, for so many outputs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] naming the value and what would be right.
+    pub fn check(&self, outputs: usize) -> Result<(), Error> {
+        let option = |reason: String| Err(Error::Option(reason));
+        let (name, weights) = match self {
+            Loss::SoftmaxCrossEntropy { label_smoothing, .. } if !(0.0..=1.0).contains(label_smoothing) => {
+                return option(format!("label_smoothing is {label_smoothing}: it must be from 0 to 1"));
+            }
+            Loss::Huber { delta } if !(1e-30..=1e30).contains(delta) => {
+                return option(format!("delta is {delta}: it must be finite and above 0"));
+            }
+            Loss::SoftmaxCrossEntropy { class_weights, .. } => ("class_weights", class_weights),
+            Loss::SigmoidCrossEntropy { pos_weight } => ("pos_weight", pos_weight),
+            _ => return Ok(()),
+        };
+        let Some(weights) = weights else { return Ok(()) };
+        if weights.len() != outputs {
+            return option(format!(
+                "{name} has {} weights: there must be one for each of {outputs} outputs",
+                weights.len()
+            ));
+        }
+        match weights.iter().find(|weight| !(0.0..=1e30).contains(*weight)) {
+            Some(weight) => option(format!("{name} has {weight}: every weight must be finite and at least 0")),
+            None => Ok(()),
+        }
+    }
+
+    /// The form in which this loss takes targets that were given so.
+    pub(crate) fn targets(&self, given: Targets) -> Targets {
+        match self {
+            Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence => given,
+            _ => Targets::Values,
+        }
+    }
+
+    /// Whether rows weigh differently in the mean, so that its divisor is known only when all rows are.
+    pub(crate) fn has_weighted_mean(&self, targets: Targets) -> bool {
+        match self {
+            Loss::SoftmaxCrossEntropy { class_weights, ignore_index, .. } => {
+                targets == Targets::Classes && (class_weights.is_some() || ignore_index.is_some())
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn parts(&self, targets: Targets) -> Parts<'_> {
+        let parts = Parts {
+            module: "loss/elementwise",
+            element: None,
+            flags: vec![],
+            constants: Constants::new(),
+            output_weights: None,
+            ignored: u32::MAX,
+        };
+        let soft = |smoothing: f64| {
+            Constants::new().f32("LABEL_SMOOTHING", smoothing).f32("ONE_MINUS_LABEL_SMOOTHING", 1.0 - smoothing)
+        };
+        match self {
+            Loss::SoftmaxCrossEntropy { label_smoothing, class_weights, ignore_index } => Parts {
+                module: if targets == Targets::Classes && *label_smoothing == 0.0 {
+                    "loss/softmax_cross_entropy"
+                } else {
+                    "loss/softmax_cross_entropy_soft"
+                },
+                constants: soft(*label_smoothing),
+                output_weights: class_weights.as_deref(),
+                ignored: ignore_index.map_or(u32::MAX, |index| index as u32),
+                ..parts
+            },
+            Loss::KlDivergence => Parts {
+                module: "loss/softmax_cross_entropy_soft",
+                flags: vec!["divergence"],
+                constants: soft(0.0),
+                ..parts
+            },
+            Loss::SigmoidCrossEntropy { pos_weight } => {
+                Parts { element: Some("element/sigmoid_cross_entropy"), output_weights: pos_weight.as_deref(), ..parts }
+            }
+            Loss::MeanSquaredError => Parts { element: Some("element/mean_squared_error"), ..parts },
+            Loss::MeanAbsoluteError => Parts { element: Some("element/mean_absolute_error"), ..parts },
+            Loss::Huber { delta } => {
+                Parts { element: Some("element/huber"), constants: Constants::new().f32("DELTA", *delta), ..parts }
+            }
+        }
+    }
+
+    /// What a prediction is made of a row's logits, in f64: the softmax, the sigmoid, or the outputs as they are.
+    pub(crate) fn predict(&self, logits: &[f32]) -> Vec<f32> {
+        match self {
+            Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence => {
+                let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let exponential = |&logit: &f32| f64::from(logit - largest).exp();
+                let sum: f64 = logits.iter().map(exponential).sum();
+                logits.iter().map(|logit| (exponential(logit) / sum) as f32).collect()
+            }
+            Loss::SigmoidCrossEntropy { .. } => {
+                logits.iter().map(|&logit| (1.0 / (1.0 + (-f64::from(logit)).exp())) as f32).collect()
+            }
+            _ => logits.to_vec(),
         }
     }
 }

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
 
+use crate::loss::Setting;
 use crate::weights::{LayerWeights, Weights};
-use crate::{Activation, Error, Network};
+use crate::{Activation, Error, Loss, Network};
 
 /// The one metadata key, a JSON object: with several, the file's bytes would depend on a hash map's order.
 const METADATA: &str = "wgrad";
@@ -21,10 +23,13 @@ pub struct Model {
     pub network: Network,
     /// Their weights.
     pub weights: Weights,
+    /// The loss that they were trained with, which says what the outputs mean.
+    pub loss: Loss,
 }
 
 impl Model {
-    /// Reads a model. A file that PyTorch wrote says nothing of activations: its hidden layers are taken as ReLU.
+    /// Reads a model. A file that PyTorch wrote says nothing of activations or loss: its hidden layers are taken as ReLU, its
+    /// loss as softmax cross-entropy.
     /// Trajectory files, whose tensors are named `init.0.weight` and so on, give their initial weights.
     ///
     /// # Errors
@@ -79,12 +84,13 @@ impl Model {
             ));
         };
         check_all_read(path, &file, prefix, layers.len())?;
-        let network = activations(path, &bytes, layers.len())?
+        let network = activations(path, &about(path, &bytes)?, layers.len())?
             .into_iter()
             .zip(&layers)
             .fold(Network::new(first.inputs), |network, (activation, layer)| network.dense(layer.outputs, activation));
         network.check().map_err(|error| Error::format(path, error.to_string()))?;
-        Ok(Model { network, weights: Weights { layers } })
+        let loss = loss(path, &about(path, &bytes)?)?;
+        Ok(Model { network, weights: Weights { layers }, loss })
     }
 
     /// Writes the model: to a file beside it first, synced and then renamed, so that a file of this name is always a
@@ -107,7 +113,7 @@ impl Model {
             }
         }
         let activations: Vec<String> = self.network.layers().iter().map(|layer| layer.activation.to_string()).collect();
-        let about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "activations": activations });
+        let about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "activations": activations, "loss": loss_to_json(&self.loss) });
         let metadata = HashMap::from([(METADATA.to_string(), about.to_string())]);
         let bytes =
             safetensors::serialize(tensors, Some(metadata)).map_err(|error| Error::format(path, error.to_string()))?;
@@ -187,16 +193,22 @@ fn check_all_read(path: &Path, file: &SafeTensors<'_>, prefix: &str, layers: usi
     Ok(())
 }
 
-/// The activation of every layer.
-fn activations(path: &Path, bytes: &[u8], layers: usize) -> Result<Vec<Activation>, Error> {
+/// What the file says of itself, where it was written here.
+fn about(path: &Path, bytes: &[u8]) -> Result<Option<Value>, Error> {
     let broken = |reason: String| Error::format(path, format!("its metadata: {reason}"));
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| broken(error.to_string()))?;
-    let Some(about) = header.metadata().as_ref().and_then(|entries| entries.get(METADATA)) else {
+    let about = header.metadata().as_ref().and_then(|entries| entries.get(METADATA));
+    about.map(|about| serde_json::from_str(about).map_err(|error| broken(error.to_string()))).transpose()
+}
+
+/// The activation of every layer.
+fn activations(path: &Path, about: &Option<Value>, layers: usize) -> Result<Vec<Activation>, Error> {
+    let broken = |reason: String| Error::format(path, format!("its metadata: {reason}"));
+    let Some(about) = about else {
         let mut activations = vec![Activation::Relu; layers - 1];
         activations.push(Activation::Identity);
         return Ok(activations);
     };
-    let about: serde_json::Value = serde_json::from_str(about).map_err(|error| broken(error.to_string()))?;
     let words = about["activations"].as_array().filter(|words| words.len() == layers);
     let words = words.ok_or_else(|| broken(format!("it must name the activations of {layers} layers")))?;
     words
@@ -204,4 +216,29 @@ fn activations(path: &Path, bytes: &[u8], layers: usize) -> Result<Vec<Activatio
         .map(|word| word.as_str().unwrap_or_default().parse())
         .collect::<Result<_, Error>>()
         .map_err(|error| broken(error.to_string()))
+}
+
+fn loss_to_json(loss: &Loss) -> Value {
+    let mut table = serde_json::json!({ "kind": loss.name() });
+    for (name, setting) in loss.settings() {
+        table[name] = match setting {
+            Setting::Number(number) => number.into(),
+            Setting::List(list) => list.into(),
+        };
+    }
+    table
+}
+
+fn loss(path: &Path, about: &Option<Value>) -> Result<Loss, Error> {
+    let Some(table) = about.as_ref().and_then(|about| about["loss"].as_object()) else { return Ok(Loss::default()) };
+    let broken = |reason: String| Error::format(path, format!("its metadata: {reason}"));
+    let read = || {
+        let mut loss = Loss::from_name(table.get("kind").and_then(Value::as_str).unwrap_or_default())?;
+        for (name, value) in table.iter().filter(|(name, _)| *name != "kind") {
+            let list = value.as_array().map(|list| list.iter().filter_map(Value::as_f64).collect());
+            loss.set(name, list.map_or_else(|| Setting::Number(value.as_f64().unwrap_or(f64::NAN)), Setting::List))?;
+        }
+        Ok(loss)
+    };
+    read().map_err(|error: Error| broken(error.to_string()))
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::options::Train;
-use crate::{Activation, AdapterChoice, Error, Initializer, Optimizer, TrainOptions};
+use crate::loss::Setting;
+use crate::{Activation, AdapterChoice, Error, Initializer, Loss, Optimizer, TrainOptions};
 
 /// Everything a run is, from flags, file and defaults.
 pub(super) struct Run {
@@ -27,7 +28,7 @@ pub(super) struct Run {
 struct File {
     data: Data,
     model: Model,
-    loss: Loss,
+    loss: LossTable,
     optimizer: OptimizerTable,
     train: TrainTable,
 }
@@ -65,10 +66,37 @@ struct Model {
     initializer: Option<String>,
 }
 
+/// The keys besides `kind` are the loss' own: it knows them, and says so of those that it does not have.
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct Loss {
+#[serde(default)]
+struct LossTable {
     kind: Option<String>,
+    #[serde(flatten)]
+    values: BTreeMap<String, LossValue>,
+}
+
+#[derive(Deserialize, Clone)]
+#[serde(untagged, expecting = "a loss' value is a number or a list of numbers")]
+enum LossValue {
+    Number(f64),
+    List(Vec<f64>),
+}
+
+impl LossTable {
+    fn with(&self, flags: &Train) -> Result<Loss, Error> {
+        let mut loss = match flags.loss.as_deref().or(self.kind.as_deref()) {
+            Some(name) => Loss::from_name(name)?,
+            None => Loss::default(),
+        };
+        for (name, value) in &self.values {
+            let setting = match value.clone() {
+                LossValue::Number(number) => Setting::Number(number),
+                LossValue::List(list) => Setting::List(list),
+            };
+            loss.set(name, setting)?;
+        }
+        Ok(loss)
+    }
 }
 
 /// The keys besides `kind` are the optimizer's own: it knows them, and says so of those that it does not have.
@@ -116,7 +144,7 @@ impl Run {
             activation: flags.activation.or(word(file.model.activation)?).unwrap_or(Activation::Relu),
             outputs: file.model.outputs,
             options: TrainOptions {
-                loss: flags.loss.or(file.loss.kind.as_deref().map(str::parse).transpose()?).unwrap_or(defaults.loss),
+                loss: file.loss.with(flags)?,
                 optimizer: file.optimizer.with(flags)?,
                 initializer: match (flags.initializer, file.model.initializer) {
                     (Some(initializer), _) => initializer,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::options::Evaluate;
-use super::output::{Output, grouped};
+use super::output::{Output, figures, grouped};
 use super::source;
 use crate::{Error, Model};
 
@@ -11,15 +11,10 @@ pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     let output = Output { json: options.common.json };
     let model = Model::read(&options.model)?;
     let set = source::testing(&options.data)?;
-    set.check_for(&model.network)?;
+    set.check_for(&model.network, &model.loss)?;
     let result = super::open(model, &options.common)?.evaluate(&set)?;
     output.event(
         json!({ "event": "evaluation", "rows": result.rows, "loss": result.loss, "accuracy": result.accuracy }),
     )?;
-    output.text(format_args!(
-        "loss {:.4}   accuracy {:.2} %   on {} rows",
-        result.loss,
-        100.0 * result.accuracy,
-        grouped(result.rows)
-    ))
+    output.text(format_args!("{}   on {} rows", figures(&result), grouped(result.rows)))
 }

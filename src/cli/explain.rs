@@ -26,7 +26,8 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     }
     let plan = Plan::new(Request {
         network: &network,
-        loss: run.options.loss,
+        loss: &run.options.loss,
+        targets: set.targets(),
         optimizer: Some(&run.options.optimizer),
         batch: run.options.batch_size as u32,
         element: set.element(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{Activation, AdapterChoice, Initializer, Loss};
+use crate::{Activation, AdapterChoice, Initializer};
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
 ///
@@ -52,9 +52,9 @@ pub(super) struct Train {
     /// Activation of the hidden layers: relu, identity [default: relu]
     #[arg(long)]
     pub activation: Option<Activation>,
-    /// softmax-cross-entropy [default]
+    /// softmax-cross-entropy, kl-divergence, sigmoid-cross-entropy, mse, mae or huber [default: softmax-cross-entropy]
     #[arg(long)]
-    pub loss: Option<Loss>,
+    pub loss: Option<String>,
     /// sgd, adagrad, adadelta, rmsprop, adam, adamw, nadam or lion, with PyTorch's defaults [default: adam as Keras sets it]
     #[arg(long)]
     pub optimizer: Option<String>,

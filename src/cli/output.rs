@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use crate::Error;
+use crate::{Error, Evaluation};
 
 /// Where a command's results go.
 pub(super) struct Output {
@@ -34,4 +34,10 @@ pub(super) fn grouped(number: u64) -> String {
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();
     groups.join(",")
+}
+
+/// "loss 0.2211  accuracy 93.56 %"
+pub(super) fn figures(result: &Evaluation) -> String {
+    let accuracy = result.accuracy.map_or(String::new(), |accuracy| format!("  accuracy {:.2} %", 100.0 * accuracy));
+    format!("loss {:.4}{accuracy}", result.loss)
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::options::Predict;
 use super::output::Output;
 use super::source;
-use crate::{Dataset, Error, Model};
+use crate::{Dataset, Error, Loss, Model};
 
 pub(super) fn run(options: &Predict) -> Result<(), Error> {
     let output = Output { json: options.common.json };
@@ -34,14 +34,23 @@ pub(super) fn run(options: &Predict) -> Result<(), Error> {
     chosen.check_width(&model.network)?;
 
     let outputs = model.network.outputs();
+    let is_classifier = matches!(model.loss, Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence);
+    let is_probability = is_classifier || matches!(model.loss, Loss::SigmoidCrossEntropy { .. });
     let probabilities = super::open(model, &options.common)?.predict(&chosen)?;
-    for (row, probabilities) in rows.zip(probabilities.chunks_exact(outputs)) {
-        let class = (0..outputs).fold(0, |best, c| if probabilities[c] > probabilities[best] { c } else { best });
-        output.event(json!({ "event": "prediction", "row": row, "class": class, "probabilities": probabilities }))?;
-        output.text(format_args!("row {row}: class {class}"))?;
-        for (class, probability) in probabilities.iter().enumerate() {
-            let bar = "█".repeat((30.0 * probability).round() as usize);
-            output.text(format_args!("  {class:>4}  {probability:.6}  {bar}"))?;
+    for (row, values) in rows.zip(probabilities.chunks_exact(outputs)) {
+        let class = (0..outputs).fold(0, |best, c| if values[c] > values[best] { c } else { best });
+        let key = if is_probability { "probabilities" } else { "outputs" };
+        let mut event = json!({ "event": "prediction", "row": row, key: values });
+        if is_classifier {
+            event["class"] = json!(class);
+            output.text(format_args!("row {row}: class {class}"))?;
+        } else {
+            output.text(format_args!("row {row}:"))?;
+        }
+        output.event(event)?;
+        for (at, value) in values.iter().enumerate() {
+            let bar = if is_probability { "█".repeat((30.0 * value).round() as usize) } else { String::new() };
+            output.text(format_args!("  {at:>4}  {value:.6}  {bar}"))?;
         }
     }
     Ok(())

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::config::Run;
 use super::options::Train;
-use super::output::{Output, grouped};
+use super::output::{Output, figures, grouped};
 use super::source;
 use crate::checkpoint::check_writable;
-use crate::{Epoch, Error, Event, Gpu, Model, Network, Trainer};
+use crate::{Epoch, Error, Event, Gpu, Loss, Model, Network, Trainer};
 
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let output = Output { json: flags.common.json };
@@ -68,14 +68,15 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     output.event(json!({
         "event": "end", "loss": last.map(|epoch| epoch.training.loss),
         "val_loss": last.and_then(|epoch| epoch.validation).map(|validation| validation.loss),
-        "val_accuracy": last.and_then(|epoch| epoch.validation).map(|validation| validation.accuracy),
+        "val_accuracy": last.and_then(|epoch| epoch.validation).and_then(|validation| validation.accuracy),
         "seconds": seconds, "model": run.save,
     }))?;
-    let reached = match last.and_then(|epoch| epoch.validation.map(|validation| (epoch, validation))) {
-        Some((_, validation)) => {
-            format!("validation accuracy {:.2} % on {} rows", 100.0 * validation.accuracy, grouped(validation.rows))
+    let reached = match last.map(|epoch| (epoch.training, epoch.validation)) {
+        Some((_, Some(validation))) => {
+            format!("validation {} on {} rows", figures(&validation), grouped(validation.rows))
         }
-        None => last.map_or_else(|| "no step done".into(), |epoch| format!("loss {:.4}", epoch.training.loss)),
+        Some((training, None)) => figures(&training),
+        None => "no step done".into(),
     };
     output.text(format_args!("\n{reached}, in {seconds:.1} s. The model is in {}", run.save.display()))?;
     if run.data == "mnist" {
@@ -87,7 +88,14 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
 /// The network for a run, its outputs inferred from the labels where the run does not say.
 pub(super) fn network(run: &Run, train: &crate::Dataset, validation: Option<&crate::Dataset>) -> Network {
     let classes = train.classes().max(validation.map_or(0, crate::Dataset::classes));
-    Network::classifier(train.width(), &run.hidden, run.activation, run.outputs.unwrap_or(classes))
+    // Two classes are one yes or no to the sigmoid.
+    let inferred =
+        if classes == 2 && matches!(run.options.loss, Loss::SigmoidCrossEntropy { .. }) && !train.labels().is_empty() {
+            1
+        } else {
+            classes
+        };
+    Network::classifier(train.width(), &run.hidden, run.activation, run.outputs.unwrap_or(inferred))
 }
 
 /// "784-256-10"
@@ -127,9 +135,8 @@ impl<'a> Screen<'a> {
                     }
                     bar.set_prefix(format!("epoch {}/{}", progress.epoch, self.epochs));
                     bar.set_message(format!(
-                        "loss {:.4}  accuracy {:.2} %  {} rows/s",
-                        progress.so_far.loss,
-                        100.0 * progress.so_far.accuracy,
+                        "{}  {} rows/s",
+                        figures(&progress.so_far),
                         grouped(progress.samples_per_second as u64),
                     ));
                     bar.set_position(progress.step);
@@ -142,7 +149,7 @@ impl<'a> Screen<'a> {
                     "event": "epoch", "epoch": epoch.epoch,
                     "loss": epoch.training.loss, "accuracy": epoch.training.accuracy,
                     "val_loss": epoch.validation.map(|validation| validation.loss),
-                    "val_accuracy": epoch.validation.map(|validation| validation.accuracy),
+                    "val_accuracy": epoch.validation.and_then(|validation| validation.accuracy),
                     "seconds": epoch.seconds, "samples_per_second": epoch.samples_per_second,
                     "submissions": epoch.stats.traffic.submissions, "blocking_reads": epoch.stats.traffic.blocking_reads,
                 }))?;
@@ -159,14 +166,12 @@ impl<'a> Screen<'a> {
 }
 
 fn line(epoch: &Epoch, epochs: u64) -> String {
-    let validation = epoch.validation.map_or(String::new(), |validation| {
-        format!("   validation loss {:.4}  accuracy {:.2} %", validation.loss, 100.0 * validation.accuracy)
-    });
+    let validation =
+        epoch.validation.map_or(String::new(), |validation| format!("   validation {}", figures(&validation)));
     format!(
-        "epoch {:>2}/{epochs}   loss {:.4}  accuracy {:.2} %{validation}   {:.1} s  {} rows/s",
+        "epoch {:>2}/{epochs}   {}{validation}   {:.1} s  {} rows/s",
         epoch.epoch,
-        epoch.training.loss,
-        100.0 * epoch.training.accuracy,
+        figures(&epoch.training),
         epoch.seconds,
         grouped(epoch.samples_per_second as u64),
     )

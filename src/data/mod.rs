@@ -7,16 +7,26 @@ mod tensors;
 
 use std::path::Path;
 
+use crate::kernel::Targets;
 use crate::plan::Element;
-use crate::{Error, Network};
+use crate::{Error, Loss, Network};
 
 /// Rows of features with a class index each, checked when it is made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     features: Features,
     width: usize,
+    rows: usize,
+    /// Empty where there are values.
     labels: Vec<u32>,
-    classes: usize,
+    values: Option<Values>,
+}
+
+/// A value for each output of every row.
+#[derive(Clone, Debug, PartialEq)]
+struct Values {
+    outputs: usize,
+    values: Vec<f32>,
 }
 
 /// Features in the element type that they keep on the device.
@@ -78,8 +88,32 @@ impl Dataset {
                 labels.len()
             ));
         }
-        let classes = labels.iter().max().map_or(0, |&largest| largest as usize + 1);
-        Ok(Dataset { features, width, labels, classes })
+        Ok(Dataset { features, width, rows: labels.len(), labels, values: None })
+    }
+
+    /// The same rows with values for targets, `[rows, outputs]`, row-major: distributions over classes, labels of 0 and 1 for
+    /// each output, or numbers to predict.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] for counts that disagree, and for a value that is infinite or not a number.
+    pub fn with_targets(self, values: Vec<f32>, outputs: usize) -> Result<Self, Error> {
+        if outputs == 0 || Some(values.len()) != self.rows.checked_mul(outputs) {
+            return Err(Error::Data(format!(
+                "{} targets are not {} rows of {outputs}: there must be rows × outputs of them",
+                values.len(),
+                self.rows
+            )));
+        }
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            return Err(Error::Data(format!(
+                "target {} of row {} is {}: every target must be finite",
+                at % outputs,
+                at / outputs,
+                values[at]
+            )));
+        }
+        Ok(Dataset { labels: Vec::new(), values: Some(Values { outputs, values }), ..self })
     }
 
     /// The training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
@@ -122,7 +156,7 @@ impl Dataset {
 
     /// The number of rows.
     pub fn rows(&self) -> usize {
-        self.labels.len()
+        self.rows
     }
 
     /// Features of a row.
@@ -130,12 +164,14 @@ impl Dataset {
         self.width
     }
 
-    /// One more than the largest label.
+    /// Outputs that a network needs for these targets: one more than the largest label, or the values of a row.
     pub fn classes(&self) -> usize {
-        self.classes
+        let largest = self.labels.iter().filter(|&&label| label <= i32::MAX as u32).max();
+        self.values.as_ref().map_or(largest.map_or(0, |&largest| largest as usize + 1), |values| values.outputs)
     }
 
-    /// The class index of every row.
+    /// The class index of every row; empty where the targets are values. A negative one, which only a loss' `ignore_index`
+    /// can stand for, is its two's complement.
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
@@ -157,8 +193,9 @@ impl Dataset {
             Features::U8(values) => Features::U8(gather(values, self.width, &rows)),
             Features::F32(values) => Features::F32(gather(values, self.width, &rows)),
         };
-        let labels = rows.iter().map(|&row| self.labels[row]).collect();
-        Ok(Dataset { classes: self.classes, ..Dataset::new(features, self.width, labels)? })
+        let labels = if self.labels.is_empty() { Vec::new() } else { gather(&self.labels, 1, &rows) };
+        let values = self.values.as_ref().map(|all| Values { values: gather(&all.values, all.outputs, &rows), ..*all });
+        Ok(Dataset { features, width: self.width, rows: rows.len(), labels, values })
     }
 
     /// Two parts: the rows to train on, and a fraction of them, chosen by the seed, to validate on.
@@ -202,18 +239,59 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] naming the numbers that differ, and the first row whose label is out of range.
-    pub fn check_for(&self, network: &Network) -> Result<(), Error> {
+    /// [`Error::Data`] naming the numbers that differ, and the first row whose target the loss cannot take.
+    pub fn check_for(&self, network: &Network, loss: &Loss) -> Result<(), Error> {
         self.check_width(network)?;
-        match self.labels.iter().position(|&label| label as usize >= network.outputs()) {
+        match &self.values {
+            Some(all) => check_values(all, network, loss),
+            None => self.check_labels(network, loss),
+        }
+    }
+
+    fn check_labels(&self, network: &Network, loss: &Loss) -> Result<(), Error> {
+        let ignored = match loss {
+            Loss::SoftmaxCrossEntropy { ignore_index, .. } => ignore_index.map(|index| index as u32),
+            Loss::KlDivergence => {
+                return Err(Error::Data(
+                    "kl-divergence needs a distribution for every row (t), and the set has class indices (y)".into(),
+                ));
+            }
+            _ => None,
+        };
+        // One output takes a label of 0 or 1.
+        let labels = if loss.targets(Targets::Classes) == Targets::Values {
+            network.outputs().max(2)
+        } else {
+            network.outputs()
+        };
+        match self.labels.iter().position(|&label| label as usize >= labels && Some(label) != ignored) {
             Some(row) => Err(Error::Data(format!(
                 "the label of row {row} is {}: with {} outputs, labels go from 0 to {}",
-                self.labels[row],
+                self.labels[row] as i32,
                 network.outputs(),
-                network.outputs() - 1
+                labels - 1
             ))),
             None => Ok(()),
         }
+    }
+
+    /// The targets as values, `[rows, outputs rounded up to four]`: labels become one-hot, or, for one output, 0 and 1.
+    pub(crate) fn target_values(&self, outputs: usize) -> Vec<f32> {
+        let stride = outputs.next_multiple_of(4);
+        let mut padded = vec![0.0; self.rows * stride];
+        for (row, target) in padded.chunks_exact_mut(stride).enumerate() {
+            match &self.values {
+                Some(all) => target[..outputs].copy_from_slice(&all.values[row * outputs..(row + 1) * outputs]),
+                None if outputs == 1 => target[0] = self.labels[row] as f32,
+                None => target[self.labels[row] as usize] = 1.0,
+            }
+        }
+        padded
+    }
+
+    /// The form of the targets.
+    pub(crate) fn targets(&self) -> Targets {
+        if self.values.is_some() { Targets::Values } else { Targets::Classes }
     }
 
     /// The element type on the device.
@@ -231,6 +309,32 @@ impl Dataset {
             Features::U8(values) => take(&padded(values, self.width, 4 * quads, 255)),
             Features::F32(values) => take(bytemuck::cast_slice(&padded(values, self.width, 4 * quads, 1.0))),
         }
+    }
+}
+
+fn check_values(all: &Values, network: &Network, loss: &Loss) -> Result<(), Error> {
+    if all.outputs != network.outputs() {
+        return Err(Error::Data(format!(
+            "a row has {} targets, the network {} outputs: they must agree",
+            all.outputs,
+            network.outputs()
+        )));
+    }
+    let range = match loss {
+        Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence => 0.0..=f32::MAX,
+        Loss::SigmoidCrossEntropy { .. } => 0.0..=1.0,
+        _ => f32::MIN..=f32::MAX,
+    };
+    match all.values.iter().position(|value| !range.contains(value)) {
+        Some(at) => Err(Error::Data(format!(
+            "target {} of row {} is {}: {} takes targets {}",
+            at % all.outputs,
+            at / all.outputs,
+            all.values[at],
+            loss.name(),
+            if *range.end() == 1.0 { "from 0 to 1" } else { "of at least 0" },
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -8,16 +8,28 @@ use super::Dataset;
 use crate::Error;
 use crate::checkpoint::{f32_values, parse};
 
-/// `x` `[N, D]` f32 and `y` `[N]` i64 (i32, u8 and u32 as well).
+/// `x` `[N, D]` f32, and `t` `[N, C]` f32 or `y` `[N]` i64 (i32, u8 and u32 as well).
 pub(super) fn read(path: &Path) -> Result<Dataset, Error> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let file = parse(path, &bytes)?;
     let (features, [rows, width]) = features(path, &file)?;
+    let in_file = |error: Error| Error::format(path, error.to_string());
+    if let Ok(t) = file.tensor("t") {
+        let &[target_rows, outputs] = t.shape() else {
+            return Err(Error::format(path, format!("t has the shape {:?}: it must be [rows, outputs]", t.shape())));
+        };
+        if target_rows != rows {
+            return Err(Error::format(path, format!("x has {rows} rows and t has {target_rows}: they must agree")));
+        }
+        let values = f32_values(path, "t", &t)?;
+        let set = Dataset::from_f32(features, width, vec![0; rows]).map_err(in_file)?;
+        return set.with_targets(values, outputs).map_err(in_file);
+    }
     let labels = labels(path, &tensor(path, &file, "y")?)?;
     if labels.len() != rows {
         return Err(Error::format(path, format!("x has {rows} rows and y has {}: they must agree", labels.len())));
     }
-    Dataset::from_f32(features, width, labels).map_err(|error| Error::format(path, error.to_string()))
+    Dataset::from_f32(features, width, labels).map_err(in_file)
 }
 
 /// `x` alone, with labels of 0.
@@ -41,7 +53,7 @@ fn tensor<'a>(path: &Path, file: &SafeTensors<'a>, name: &str) -> Result<safeten
         names.sort_unstable();
         Error::format(
             path,
-            format!("it has no tensor {name}: a set has x [rows, features] f32 and y [rows] i64; this has {names:?}"),
+            format!("it has no tensor {name}: a set has x [rows, features] f32, and y [rows] i64 or t [rows, outputs] f32; this has {names:?}"),
         )
     })
 }
@@ -64,7 +76,8 @@ fn labels(path: &Path, y: &safetensors::tensor::TensorView<'_>) -> Result<Vec<u3
             let mut word = [if signed && bytes[size - 1] >= 0x80 { 0xff } else { 0 }; 8];
             word[..size].copy_from_slice(bytes);
             let value = i64::from_le_bytes(word);
-            u32::try_from(value).ok().filter(|&label| label < 1 << 24).ok_or_else(|| {
+            // Negative ones are for a loss' ignore_index; whether this one is, is known only with the loss.
+            i32::try_from(value).ok().filter(|&label| label < 1 << 24).map(|label| label as u32).ok_or_else(|| {
                 Error::format(path, format!("y of row {row} is {value}: a class index is from 0 to 16777215"))
             })
         })

@@ -9,9 +9,17 @@ pub fn blocks(dense: Dense) -> Blocks {
     Blocks { m: dense.x_quads(), n: dense.out_quads(), k: dense.batch_blocks() }
 }
 
-/// Reads the layer's input and gradient, updates its weights and the optimizer's slots. The last launch of a step also
-/// closes it.
-pub fn launch(dense: Dense, input: Input, optimizer: &Optimizer, tile: Tile, closes_step: bool) -> Launch {
+/// What an update has to know of the step it is part of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Step {
+    /// Whether it is the last launch, which moves the step counter on.
+    pub closes: bool,
+    /// Whether the gradients are still to be divided by the sum of the rows' weights.
+    pub weighted_mean: bool,
+}
+
+/// Reads the layer's input and gradient, updates its weights and the optimizer's slots.
+pub fn launch(dense: Dense, input: Input, optimizer: &Optimizer, tile: Tile, step: Step) -> Launch {
     let mut bindings = vec![
         (Slot::Input, Access::Read),
         (Slot::Weights, Access::Write),
@@ -25,8 +33,12 @@ pub fn launch(dense: Dense, input: Input, optimizer: &Optimizer, tile: Tile, clo
         bindings.push((Slot::OptimizerSlots, Access::Write));
     }
     let mut flags = optimizer.flags();
-    if closes_step {
+    if step.closes {
         flags.push("closes_step");
+    }
+    if step.weighted_mean {
+        flags.push("weighted_mean");
+        bindings.push((Slot::Stats, Access::Read));
     }
     Product {
         kernel: "dense_update",

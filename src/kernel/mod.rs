@@ -9,6 +9,7 @@ pub mod dense_forward;
 pub mod dense_update;
 pub mod head;
 pub mod link;
+pub mod row_loss;
 pub mod softmax_cross_entropy_wide;
 pub mod tile;
 
@@ -20,8 +21,8 @@ use std::fmt;
 pub enum Slot {
     /// A layer's input: the set, or the activations below.
     Input = 0,
-    /// Class indices of the whole set.
-    Labels = 1,
+    /// Targets of the whole set.
+    Targets = 1,
     /// The set's row for each place in the minibatch.
     Visited = 2,
     /// A layer's weights, with the bias as their last row.
@@ -38,6 +39,8 @@ pub enum Slot {
     InputGradient = 8,
     /// Running sums of loss and correct predictions.
     Stats = 9,
+    /// A weight for each output, in the loss.
+    OutputWeights = 10,
 }
 
 /// Whether a kernel changes what it binds.
@@ -126,6 +129,32 @@ impl Input {
         match self {
             Input::Activations => vec![(Slot::Input, Access::Read)],
             _ => vec![(Slot::Input, Access::Read), (Slot::State, Access::Write)],
+        }
+    }
+}
+
+/// The form that a set's targets have on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Targets {
+    /// A class index a row.
+    Classes,
+    /// A value for every output of a row.
+    Values,
+}
+
+impl Targets {
+    fn module(self) -> &'static str {
+        match self {
+            Targets::Classes => "target/classes",
+            Targets::Values => "target/values",
+        }
+    }
+
+    /// Bytes of one row's targets.
+    pub fn row_bytes(self, last: Dense) -> u64 {
+        match self {
+            Targets::Classes => 4,
+            Targets::Values => 16 * u64::from(last.out_quads()),
         }
     }
 }

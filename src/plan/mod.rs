@@ -7,8 +7,8 @@ mod table;
 
 use crate::kernel::tile::Family;
 use crate::kernel::{
-    Access, Cost, Dense, Input, Launch, Slot, close_step, dense_backward, dense_forward, dense_update, head,
-    softmax_cross_entropy_wide,
+    Access, Cost, Dense, Input, Launch, Slot, Targets, close_step, dense_backward, dense_forward, dense_update, head,
+    row_loss, softmax_cross_entropy_wide,
 };
 use crate::{Activation, Error, Loss, Network, Optimizer};
 
@@ -26,14 +26,16 @@ pub enum Element {
 pub enum Role {
     /// The set's features.
     Set,
-    /// The set's class indices.
-    Labels,
+    /// The set's targets.
+    Targets,
     /// The step state.
     State,
     /// Running sums of loss and correct predictions.
     Stats,
     /// The set's row for each place in the minibatch.
     Visited,
+    /// A weight for each output, in the loss.
+    OutputWeights,
     /// A layer's weights and bias.
     Weights(usize),
     /// The optimizer's values beside a layer's weights.
@@ -81,7 +83,9 @@ pub struct Request<'a> {
     /// The network, which has passed its check.
     pub network: &'a Network,
     /// The loss.
-    pub loss: Loss,
+    pub loss: &'a Loss,
+    /// The form that the set's targets were given in.
+    pub targets: Targets,
     /// The optimizer; none for a plan that only evaluates.
     pub optimizer: Option<&'a Optimizer>,
     /// Rows of a minibatch.
@@ -96,7 +100,7 @@ pub struct Request<'a> {
 
 /// Bytes of the step state, and of one entry of the running sums.
 pub(crate) const STATE_BYTES: u64 = 64;
-pub(crate) const STATS_BYTES: u64 = 16;
+pub(crate) const STATS_BYTES: u64 = 28;
 
 impl Plan {
     /// The plan for one step.
@@ -158,7 +162,8 @@ impl Dispatch {
         Dispatch::new(launch, |slot| match slot {
             Slot::Input if layer == 0 => Role::Set,
             Slot::Input => Role::Activations(layer - 1),
-            Slot::Labels => Role::Labels,
+            Slot::Targets => Role::Targets,
+            Slot::OutputWeights => Role::OutputWeights,
             Slot::Visited => Role::Visited,
             Slot::Weights => Role::Weights(layer),
             Slot::OptimizerSlots => Role::OptimizerSlots(layer),
@@ -186,6 +191,11 @@ impl Request<'_> {
         }
     }
 
+    /// The form that the loss takes the targets in.
+    fn device_targets(&self) -> Targets {
+        self.loss.targets(self.targets)
+    }
+
     fn activation(&self, layer: usize) -> Activation {
         self.network.layers()[layer].activation
     }
@@ -203,11 +213,15 @@ fn forward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
             Dispatch::of_layer(launch, layer)
         })
         .collect();
+    let targets = request.device_targets();
+    let lossy = row_loss::Lossy { dense: dense[last], loss: request.loss, targets, training: request.optimizer };
+    let workgroup = request.family.row_workgroup();
     let loss = if few {
-        let workgroup = request.family.row_workgroup();
-        head::launch(dense[last], request.input(last), request.loss, request.optimizer, workgroup)
+        head::launch(lossy, request.input(last), workgroup)
+    } else if request.loss.parts(targets).module == "loss/softmax_cross_entropy" {
+        softmax_cross_entropy_wide::launch(lossy)
     } else {
-        softmax_cross_entropy_wide::launch(dense[last], request.optimizer)
+        row_loss::launch(lossy, workgroup)
     };
     dispatches.push(Dispatch::of_layer(loss, last));
     dispatches
@@ -230,7 +244,9 @@ fn updates(request: Request<'_>, dense: &[Dense], optimizer: &Optimizer) -> Vec<
         .rev()
         .map(|layer| {
             let tile = request.family.tile(dense_update::blocks(dense[layer]));
-            let launch = dense_update::launch(dense[layer], request.input(layer), optimizer, tile, layer == 0);
+            let weighted_mean = request.loss.has_weighted_mean(request.device_targets());
+            let step = dense_update::Step { closes: layer == 0, weighted_mean };
+            let launch = dense_update::launch(dense[layer], request.input(layer), optimizer, tile, step);
             Dispatch::of_layer(launch, layer)
         })
         .collect()
@@ -243,7 +259,11 @@ fn buffer(role: Role, request: Request<'_>, dense: &[Dense]) -> Result<Buffer, E
             let features = 4 * u64::from(dense[0].x_quads());
             (vec![request.rows, features], if request.element == Element::U8 { 1 } else { 4 })
         }
-        Role::Labels => (vec![request.rows], 4),
+        Role::Targets => match request.device_targets() {
+            Targets::Classes => (vec![request.rows], 4),
+            Targets::Values => (vec![request.rows, 4 * u64::from(dense[dense.len() - 1].out_quads())], 4),
+        },
+        Role::OutputWeights => (vec![4 * u64::from(dense[dense.len() - 1].out_quads())], 4),
         Role::State => (vec![1], STATE_BYTES),
         Role::Stats => (vec![u64::from(request.batch)], STATS_BYTES),
         Role::Visited => (vec![u64::from(request.batch)], 4),

@@ -9,10 +9,11 @@ impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Role::Set => write!(f, "set"),
-            Role::Labels => write!(f, "labels"),
+            Role::Targets => write!(f, "targets"),
             Role::State => write!(f, "state"),
             Role::Stats => write!(f, "stats"),
             Role::Visited => write!(f, "visited"),
+            Role::OutputWeights => write!(f, "output_weights"),
             Role::Weights(layer) => write!(f, "weights.{layer}"),
             Role::OptimizerSlots(layer) => write!(f, "slots.{layer}"),
             Role::Activations(layer) => write!(f, "activations.{layer}"),

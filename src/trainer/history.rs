@@ -31,10 +31,11 @@ impl TrainStats {
 /// Loss and accuracy over some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
-    /// The mean loss of a row.
+    /// The mean loss, as the loss defines its mean.
     pub loss: f64,
-    /// The share of rows whose largest logit is the label's.
-    pub accuracy: f64,
+    /// The share of right predictions: of rows whose largest logit is the target's, or of outputs on the right side of 0;
+    /// none for the regression losses, or where every row is ignored.
+    pub accuracy: Option<f64>,
     /// How many rows.
     pub rows: u64,
 }

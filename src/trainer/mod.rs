@@ -140,7 +140,7 @@ impl Trainer {
     ///
     /// [`Error::Io`], [`Error::Device`]; [`Error::NonFiniteResult`] where a weight is not finite.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let model = Model { weights: self.weights()?, network: self.network.clone() };
+        let model = Model { weights: self.weights()?, network: self.network.clone(), loss: self.options.loss.clone() };
         // The last update comes after the last loss, which is where bad numbers are seen otherwise.
         let bad = |error: Error| Error::NonFiniteResult(format!("the model is not saved: {error}"));
         model.network.check_weights(&model.weights).map_err(bad)?;
@@ -168,7 +168,7 @@ impl Trainer {
     ///
     /// [`Error::Data`] or [`Error::Option`] where the set, the network and the batch size do not fit together.
     pub fn plan(&self, train: &Dataset) -> Result<Plan, Error> {
-        train.check_for(&self.network)?;
+        train.check_for(&self.network, &self.options.loss)?;
         self.options.check_set(train)?;
         let per_epoch = train.rows().div_ceil(self.options.batch_size) as u64;
         self.options.last_step(self.steps_done, self.order_over(train).first_step, per_epoch)?;
@@ -209,7 +209,7 @@ impl Trainer {
     ) -> Result<History, Error> {
         let plan = self.plan(train)?;
         let mut validating = validation.map(|set| self.labelled_evaluator(set)).transpose()?;
-        let set = upload(&self.gpu, train, true)?;
+        let set = upload(&self.gpu, train, &self.options.loss, self.network.outputs(), true)?;
         let gpu = Arc::clone(&self.gpu);
         let mut training =
             Runner::new(&gpu, &plan, &[&self.model, &set], self.options.checks, self.options.steps_per_submission)?;
@@ -294,7 +294,8 @@ impl Trainer {
         pollster::block_on(evaluator.evaluation(&self.gpu, &mut self.stats))
     }
 
-    /// The probability of every class for every row: `[rows, outputs]`, row-major; the softmax of the logits.
+    /// What the network says of every row: `[rows, outputs]`, row-major. Class probabilities (the softmax of the logits), each
+    /// output's probability (the sigmoid), or the outputs as they are, as the loss has it.
     ///
     /// # Errors
     ///
@@ -319,7 +320,7 @@ impl Trainer {
                         "a logit of row {row} is {logit}: the weights are too large"
                     )));
                 }
-                probabilities.extend(softmax(&row[..outputs]));
+                probabilities.extend(self.options.loss.predict(&row[..outputs]));
             }
         }
         Ok(probabilities)
@@ -336,7 +337,7 @@ impl Trainer {
     }
 
     fn labelled_evaluator(&self, set: &Dataset) -> Result<Evaluator, Error> {
-        set.check_for(&self.network)?;
+        set.check_for(&self.network, &self.options.loss)?;
         self.evaluator(set, true)
     }
 
@@ -346,7 +347,7 @@ impl Trainer {
         let fitting = self.gpu.adapter().max_binding_bytes as usize / (4 * widest);
         let batch = set.rows().min(EVALUATION_BATCH).min(fitting / 4 * 4).max(1);
         let plan = Plan::new(self.request(set, batch, None))?;
-        let rows = upload(&self.gpu, set, labelled)?;
+        let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs(), labelled)?;
         // A state of its own: training goes on where it was.
         let state = Buffers::from([(Role::State, self.gpu.zeros("the step state", crate::plan::STATE_BYTES)?)]);
         let runner = Runner::new(&self.gpu, &plan, &[&state, &self.model, &rows], self.options.checks, None)?;
@@ -356,7 +357,8 @@ impl Trainer {
     fn request<'a>(&'a self, set: &Dataset, batch: usize, optimizer: Option<&'a Optimizer>) -> Request<'a> {
         Request {
             network: &self.network,
-            loss: self.options.loss,
+            loss: &self.options.loss,
+            targets: set.targets(),
             optimizer,
             batch: batch as u32,
             element: set.element(),
@@ -364,12 +366,4 @@ impl Trainer {
             family: self.options.family.unwrap_or_else(|| self.gpu.adapter().family()),
         }
     }
-}
-
-/// In f64, with the largest logit subtracted first.
-fn softmax(logits: &[f32]) -> impl Iterator<Item = f32> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exponential = move |&logit: &f32| f64::from(logit - largest).exp();
-    let sum: f64 = logits.iter().map(exponential).sum();
-    logits.iter().map(move |logit| (exponential(logit) / sum) as f32)
 }

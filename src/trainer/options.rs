@@ -55,6 +55,7 @@ impl TrainOptions {
     pub(crate) fn check(&self, network: &Network) -> Result<(), Error> {
         network.check()?;
         self.optimizer.check()?;
+        self.loss.check(network.outputs())?;
         if self.batch_size == 0 {
             return Err(Error::Option("the batch size is 0: it must be at least 1".into()));
         }

@@ -8,9 +8,9 @@ use bytemuck::{Pod, Zeroable};
 
 use super::history::{Evaluation, TrainStats};
 use crate::gpu::{Buffer, Checks, Gpu, Program, Readback, Submission};
-use crate::kernel::quads_with_one;
+use crate::kernel::{Targets, quads_with_one};
 use crate::plan::{Plan, Role, STATE_BYTES, STATS_BYTES};
-use crate::{Dataset, Error};
+use crate::{Dataset, Error, Loss};
 
 /// Long enough to hide the host, short enough for GPU watchdogs and a live progress line.
 const CHUNK: Duration = Duration::from_millis(75);
@@ -64,23 +64,35 @@ impl State {
 struct RowStats {
     loss: f32,
     compensation: f32,
+    weight: f32,
     correct: u32,
+    judged: u32,
+    share: f32,
     bad_step: u32,
 }
 
 /// Buffers by what they hold.
 pub(super) type Buffers = HashMap<Role, Buffer>;
 
-/// A set in device memory. Where the labels are not wanted, all of them are 0.
-pub(super) fn upload(gpu: &Gpu, set: &Dataset, labelled: bool) -> Result<Buffers, Error> {
+/// A set in device memory, with its targets as the loss takes them. Where they are not wanted, all of them are 0.
+pub(super) fn upload(gpu: &Gpu, set: &Dataset, loss: &Loss, outputs: usize, wanted: bool) -> Result<Buffers, Error> {
     let quads = quads_with_one(set.width() as u32) as usize;
     let features = set.with_device_rows(quads, |rows| gpu.upload("the set's features", rows))?;
-    let labels = if labelled {
-        gpu.upload("the set's labels", set.labels())?
-    } else {
-        gpu.zeros("the set's labels", size_of_val(set.labels()) as u64)?
+    let targets = match (wanted, loss.targets(set.targets())) {
+        (true, Targets::Classes) => gpu.upload("the set's labels", set.labels())?,
+        (true, Targets::Values) => gpu.upload("the set's targets", &set.target_values(outputs))?,
+        (false, Targets::Classes) => gpu.zeros("the set's labels", 4 * set.rows() as u64)?,
+        (false, Targets::Values) => {
+            gpu.zeros("the set's targets", 4 * (set.rows() * outputs.next_multiple_of(4)) as u64)?
+        }
     };
-    Ok(HashMap::from([(Role::Set, features), (Role::Labels, labels)]))
+    let mut buffers = HashMap::from([(Role::Set, features), (Role::Targets, targets)]);
+    if let Some(weights) = loss.parts(set.targets()).output_weights {
+        let mut weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
+        weights.resize(outputs.next_multiple_of(4), 0.0);
+        buffers.insert(Role::OutputWeights, gpu.upload("the loss' weights", &weights)?);
+    }
+    Ok(buffers)
 }
 
 /// A compiled plan with its own buffers, ready to run.
@@ -216,7 +228,9 @@ impl Runner {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sums {
     loss: f64,
+    weight: f64,
     correct: u64,
+    judged: u64,
     /// The first step, counted from 1, with a loss that is not finite.
     pub bad_step: Option<u64>,
 }
@@ -225,7 +239,9 @@ impl Sums {
     fn of(entries: &[RowStats]) -> Self {
         entries.iter().fold(Sums::default(), |sums, entry| Sums {
             loss: sums.loss + f64::from(entry.loss) - f64::from(entry.compensation),
+            weight: sums.weight + f64::from(entry.weight),
             correct: sums.correct + u64::from(entry.correct),
+            judged: sums.judged + u64::from(entry.judged),
             bad_step: [sums.bad_step, Some(u64::from(entry.bad_step)).filter(|&step| step > 0)]
                 .into_iter()
                 .flatten()
@@ -233,9 +249,10 @@ impl Sums {
         })
     }
 
-    /// Their means over so many rows.
+    /// Their means, over so many rows. Where every row is ignored, the loss is 0.
     pub fn over(self, rows: u64) -> Evaluation {
-        Evaluation { loss: self.loss / rows as f64, accuracy: self.correct as f64 / rows as f64, rows }
+        let loss = if self.weight > 0.0 { self.loss / self.weight } else { 0.0 };
+        Evaluation { loss, accuracy: (self.judged > 0).then(|| self.correct as f64 / self.judged as f64), rows }
     }
 }
 

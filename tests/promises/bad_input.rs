@@ -92,7 +92,6 @@ fn sets_that_disagree_with_themselves_are_refused() {
     for (content, words) in [
         (tensors(&[("x", &[4, 2], &nan)], labels), &["feature 1 of row 2", "NaN", "finite"][..]),
         (tensors(&[("x", &[4, 2], &infinite)], labels), &["feature 1 of row 2", "inf"]),
-        (tensors(&[("x", &[4, 2], &GOOD)], Some(&[0, -1, 2, 0])), &["row 1 is -1", "from 0"]),
         (tensors(&[("x", &[4, 2], &GOOD)], Some(&[0, 1])), &["4 rows", "2"]),
         (tensors(&[("x", &[8], &GOOD)], labels), &["x has the shape [8]", "[rows, features]"]),
         (tensors(&[("x", &[0, 2], &[])], Some(&[])), &["empty"]),
@@ -106,6 +105,8 @@ fn sets_that_disagree_with_themselves_are_refused() {
         refused(&with_set(content), &TRAIN, &[words, &["set.safetensors"]].concat());
     }
     refused(&[], &["train", "--data", "nothing"], &["nothing", "mnist"]);
+    let negative = tensors(&[("x", &[4, 2], &GOOD)], Some(&[0, -1, 2, 0]));
+    refused(&with_set(negative), &TRAIN, &["row 1 is -1", "0 to 2"]);
 }
 
 /// Labels that the network has no output for, in a set to train on or to validate on.

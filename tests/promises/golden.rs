@@ -2,7 +2,7 @@
 
 use safetensors::SafeTensors;
 use serde_json::Value;
-use wgrad::{Activation, Dataset, Model, Network, Optimizer, Rule, TrainOptions, Trainer};
+use wgrad::{Activation, Dataset, Loss, Model, Network, Optimizer, Rule, TrainOptions, Trainer};
 
 use crate::support::{assert_close, flat, golden_file, gpu};
 
@@ -50,6 +50,19 @@ fn read(name: &str) -> Case {
         },
         other => panic!("{other} is not part of this suite"),
     };
+    let loss_arguments = &case["loss_args"];
+    let loss = match case["loss"].as_str().unwrap() {
+        "softmax_cross_entropy" => Loss::SoftmaxCrossEntropy {
+            label_smoothing: loss_arguments["label_smoothing"].as_f64().unwrap_or(0.0),
+            class_weights: loss_arguments["weight"]
+                .as_array()
+                .map(|weights| weights.iter().map(|weight| weight.as_f64().unwrap()).collect()),
+            ignore_index: loss_arguments["ignore_index"].as_i64(),
+        },
+        "sigmoid_cross_entropy" => Loss::SigmoidCrossEntropy { pos_weight: None },
+        "mse" => Loss::MeanSquaredError,
+        other => panic!("{other} is not part of this suite"),
+    };
     let defaults = Optimizer::new(rule);
     let optimizer = Optimizer { lr: number("lr"), weight_decay: or("weight_decay", defaults.weight_decay), rule };
     let layers = 0..widths.len() - 1;
@@ -61,6 +74,7 @@ fn read(name: &str) -> Case {
             widths[widths.len() - 1],
         ),
         options: TrainOptions {
+            loss,
             optimizer,
             batch_size: case["batch_size"].as_u64().unwrap() as usize,
             steps: Some(1),
@@ -107,6 +121,15 @@ fn every_optimizer_is_pytorchs() {
         "amsgrad",
         "adamw",
     ] {
+        matches_pytorch(case);
+    }
+}
+
+/// Every loss of PyTorch's that is here, with its options: a mean over the wrong thing, a weight that is applied twice, a
+/// target that is smoothed after it was weighted.
+#[test]
+fn every_loss_is_pytorchs() {
+    for case in ["soft_targets", "label_smoothing", "class_weights", "ignore_index", "binary", "multilabel", "mse"] {
         matches_pytorch(case);
     }
 }

@@ -2,14 +2,15 @@
 //! with outputs poisoned first.
 
 use wgrad::gpu::Checks;
+use wgrad::kernel::row_loss::Lossy;
 use wgrad::kernel::tile::{Family, Tile};
 use wgrad::kernel::{
-    Dense, Input, Launch, Slot, close_step, dense_backward, dense_forward, dense_update, head,
+    Dense, Input, Launch, Slot, Targets, close_step, dense_backward, dense_forward, dense_update, head,
     softmax_cross_entropy_wide,
 };
 use wgrad::{Activation, Loss, Optimizer, Rule};
 
-use crate::problem::{Adam1, Problem, ROWS, STEP, bytes_of, floats, run, state, unpadded};
+use crate::problem::{Adam1, Problem, ROWS, STATS_BYTES, STEP, bytes_of, floats, run, state, unpadded};
 use crate::reference;
 use crate::support::{assert_close, gpu};
 
@@ -77,7 +78,7 @@ fn check_backward(problem: &Problem, below: Activation, tile: Tile, checks: Chec
 
 fn check_update(problem: &Problem, optimizer: &Optimizer, tile: Tile, checks: Checks) {
     let dense = problem.dense;
-    let launch = dense_update::launch(dense, problem.input, optimizer, tile, true);
+    let launch = dense_update::launch(dense, problem.input, optimizer, tile, CLOSING);
     let mut contents = problem.contents(&launch);
     gpu().run_once(&launch, &mut contents, checks).unwrap();
     let what = label(problem, &launch, checks);
@@ -113,10 +114,18 @@ fn check_update(problem: &Problem, optimizer: &Optimizer, tile: Tile, checks: Ch
     assert_eq!(step, STEP + 1, "{what}: the step is closed");
 }
 
+const CLOSING: dense_update::Step = dense_update::Step { closes: true, weighted_mean: false };
+
 /// The losses in the running sums.
 fn losses_of(launch: &Launch, contents: &[Vec<u8>]) -> Vec<f64> {
     let stats = bytes_of(launch, contents, Slot::Stats);
-    stats.chunks_exact(16).map(|row| f32::from_le_bytes(row[..4].try_into().unwrap()).into()).collect()
+    stats.chunks_exact(STATS_BYTES).map(|row| f32::from_le_bytes(row[..4].try_into().unwrap()).into()).collect()
+}
+
+/// Softmax cross-entropy with class indices.
+fn lossy<'a>(dense: Dense, training: Option<&'a Optimizer>) -> Lossy<'a> {
+    const LOSS: &Loss = &Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: None };
+    Lossy { dense, loss: LOSS, targets: Targets::Classes, training }
 }
 
 /// What the loss kernels leave behind, few classes or many.
@@ -136,7 +145,7 @@ fn check_loss(problem: &Problem, launch: &Launch, checks: Checks) {
 
     assert_close(&format!("{what}: losses"), &losses_of(launch, &contents)[..in_step], &losses, TOLERANCE);
     let stats = bytes_of(launch, &contents, Slot::Stats);
-    let hits: Vec<bool> = stats.chunks_exact(16).map(|row| row[8] == 1).collect();
+    let hits: Vec<bool> = stats.chunks_exact(STATS_BYTES).map(|row| row[12] == 1).collect();
     assert_eq!(hits[..in_step], correct, "{what}: correct predictions");
 
     let visited = bytes_of(launch, &contents, Slot::Visited);
@@ -203,13 +212,12 @@ fn loss_kernels_agree_with_their_twin() {
             for workgroup in [Family::Software, Family::Hardware].map(Family::row_workgroup) {
                 for input in inputs_of(size) {
                     let problem = Problem::new(size, if input == Input::Activations { Input::SetU8 } else { input });
-                    let loss = Loss::SoftmaxCrossEntropy;
-                    let launch = head::launch(problem.dense, problem.input, loss, Some(&optimizer), workgroup);
+                    let launch = head::launch(lossy(problem.dense, Some(&optimizer)), problem.input, workgroup);
                     check_loss(&problem, &launch, Checks::Off);
                 }
             }
         }
-        let launch = softmax_cross_entropy_wide::launch(problem.dense, Some(&optimizer));
+        let launch = softmax_cross_entropy_wide::launch(lossy(problem.dense, Some(&optimizer)));
         check_loss(&problem, &launch, Checks::Off);
     }
 }
@@ -221,9 +229,9 @@ fn loss_kernels_that_only_evaluate_agree_with_their_twin() {
         let problem = Problem::new(size, Input::SetU8);
         let few = size.2 <= head::MOST_OUTPUTS;
         let launch = if few {
-            head::launch(problem.dense, problem.input, Loss::SoftmaxCrossEntropy, None, 8)
+            head::launch(lossy(problem.dense, None), problem.input, 8)
         } else {
-            softmax_cross_entropy_wide::launch(problem.dense, None)
+            softmax_cross_entropy_wide::launch(lossy(problem.dense, None))
         };
         let mut contents = problem.contents(&launch);
         let before = bytes_of(&launch, &contents, Slot::State).to_vec();
@@ -274,10 +282,10 @@ fn every_kernel_agrees_with_runtime_checks_on() {
             check_backward(&hidden, Activation::Relu, tile, Checks::On);
         }
         for problem in [&set, &floats] {
-            let launch = head::launch(problem.dense, problem.input, Loss::SoftmaxCrossEntropy, Some(&optimizer), 8);
+            let launch = head::launch(lossy(problem.dense, Some(&optimizer)), problem.input, 8);
             check_loss(problem, &launch, Checks::On);
         }
-        check_loss(&set, &softmax_cross_entropy_wide::launch(set.dense, Some(&optimizer)), Checks::On);
+        check_loss(&set, &softmax_cross_entropy_wide::launch(lossy(set.dense, Some(&optimizer))), Checks::On);
     }
 }
 
@@ -294,9 +302,9 @@ fn softmax_is_precise_for_huge_logits_and_sure_predictions() {
         problem.labels = vec![1; ROWS as usize];
         let optimizer = Adam1::optimizer();
         let launch = if outputs <= head::MOST_OUTPUTS {
-            head::launch(problem.dense, problem.input, Loss::SoftmaxCrossEntropy, Some(&optimizer), 8)
+            head::launch(lossy(problem.dense, Some(&optimizer)), problem.input, 8)
         } else {
-            softmax_cross_entropy_wide::launch(problem.dense, Some(&optimizer))
+            softmax_cross_entropy_wide::launch(lossy(problem.dense, Some(&optimizer)))
         };
         check_loss(&problem, &launch, Checks::Off);
     }
@@ -307,7 +315,7 @@ fn softmax_is_precise_for_huge_logits_and_sure_predictions() {
 fn every_epoch_visits_every_row_once_in_the_keyed_order() {
     let visits = |rows: u32, seed: u64, epoch: u32| -> Vec<u32> {
         let dense = Dense { batch: rows, inputs: 1, outputs: 2 };
-        let launch = head::launch(dense, Input::SetF32, Loss::SoftmaxCrossEntropy, Some(&Optimizer::sgd(0.1)), 8);
+        let launch = head::launch(lossy(dense, Some(&Optimizer::sgd(0.1))), Input::SetF32, 8);
         let bits = u32::BITS - (rows - 1).leading_zeros();
         let state = [epoch, rows, 1, bits, seed as u32, (seed >> 32) as u32, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         let mut contents: Vec<Vec<u8>> = launch
@@ -315,7 +323,7 @@ fn every_epoch_visits_every_row_once_in_the_keyed_order() {
             .iter()
             .map(|&(slot, _)| match slot {
                 Slot::State => state.into_iter().flat_map(u32::to_le_bytes).collect(),
-                _ => vec![0; 16 * rows.next_multiple_of(4) as usize],
+                _ => vec![0; STATS_BYTES * rows.next_multiple_of(4) as usize],
             })
             .collect();
         gpu().run_once(&launch, &mut contents, Checks::Off).unwrap();

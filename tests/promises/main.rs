@@ -7,6 +7,7 @@ mod data;
 mod golden;
 mod gradients;
 mod kernels;
+mod losses;
 mod main_job;
 mod optimizers;
 mod plan;

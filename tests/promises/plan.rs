@@ -1,7 +1,7 @@
 //! The plan: what is fused, what it costs and what it takes, with no device.
 
-use wgrad::kernel::Access;
 use wgrad::kernel::tile::Family;
+use wgrad::kernel::{Access, Targets};
 use wgrad::plan::{Element, Plan, Request, Role};
 use wgrad::{Activation, Loss, Network, Optimizer};
 
@@ -10,7 +10,8 @@ fn plan(widths: &[usize], optimizer: Option<&Optimizer>, batch: u32) -> Plan {
         Network::classifier(widths[0], &widths[1..widths.len() - 1], Activation::Relu, widths[widths.len() - 1]);
     let request = Request {
         network: &network,
-        loss: Loss::SoftmaxCrossEntropy,
+        loss: &Loss::softmax_cross_entropy(),
+        targets: Targets::Classes,
         optimizer,
         batch,
         element: Element::U8,
@@ -58,7 +59,7 @@ fn every_value_is_made_before_it_is_read_and_weights_change_last() {
             .iter()
             .map(|buffer| buffer.role)
             .filter(|role| {
-                matches!(role, Role::Set | Role::Labels | Role::State | Role::Weights(_) | Role::OptimizerSlots(_))
+                matches!(role, Role::Set | Role::Targets | Role::State | Role::Weights(_) | Role::OptimizerSlots(_))
             })
             .collect();
         let mut updated: Vec<Role> = Vec::new();

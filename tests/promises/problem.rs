@@ -10,6 +10,8 @@ use crate::support::{Random, gpu};
 /// A set larger than the minibatch, so that a gather that does nothing is seen.
 pub const ROWS: u32 = 50;
 pub const STEP: u32 = 2;
+/// One entry of the running sums: loss, compensation, weight, correct, judged, share, bad_step.
+pub const STATS_BYTES: usize = 28;
 pub const SEED: u64 = 0x1234_5678_9abc_def0;
 
 /// One problem: sizes and random operands, unpadded and in f64.
@@ -91,7 +93,7 @@ impl Problem {
                 .map(|value| (value * 255.0).round() as u8)
                 .collect(),
             Slot::Input => bytes(&rows_with_one(&self.source, inputs, self.source.len() / inputs)),
-            Slot::Labels => self.labels.iter().flat_map(|&label| (label as u32).to_le_bytes()).collect(),
+            Slot::Targets => self.labels.iter().flat_map(|&label| (label as u32).to_le_bytes()).collect(),
             Slot::Visited => {
                 let places = self.visited.iter().copied().chain(std::iter::repeat(0)).take(batch);
                 places.flat_map(u32::to_le_bytes).collect()
@@ -109,7 +111,7 @@ impl Problem {
                 rows.resize(batch.next_multiple_of(4) * outputs.next_multiple_of(4), 0.0);
                 bytes(&rows)
             }
-            Slot::Stats => vec![0; 16 * batch],
+            Slot::Stats => vec![0; STATS_BYTES * batch],
             _ => unreachable!("{slot:?} is an output of {}", launch.kernel),
         };
         let written = |slot: Slot| {

@@ -1,6 +1,6 @@
 //! Initial weights and model files.
 
-use wgrad::{Activation, Initializer, Model, Network};
+use wgrad::{Activation, Initializer, Loss, Model, Network};
 
 use crate::support::{bits, flat};
 
@@ -69,7 +69,12 @@ fn a_model_file_round_trips_with_pytorchs_names() {
     let path = folder.path().join("model.safetensors");
     let network =
         Network::new(7).dense(5, Activation::Relu).dense(4, Activation::Identity).dense(3, Activation::Identity);
-    let model = Model { weights: Initializer::Torch.weights(&network, 9), network };
+    let loss = Loss::SoftmaxCrossEntropy {
+        label_smoothing: 0.1,
+        class_weights: Some(vec![1.0, 0.5, 2.0]),
+        ignore_index: Some(-100),
+    };
+    let model = Model { weights: Initializer::Torch.weights(&network, 9), network, loss };
     model.write(&path).unwrap();
     assert_eq!(Model::read(&path).unwrap(), model);
     let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -98,7 +103,7 @@ fn saving_follows_links_and_replaces_files_only() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let network = Network::classifier(2, &[], Activation::Relu, 2);
-    let model = Model { weights: Initializer::Torch.weights(&network, 1), network };
+    let model = Model { weights: Initializer::Torch.weights(&network, 1), network, loss: Loss::default() };
     std::fs::write(at("file"), "old").unwrap();
     std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
     model.write(at("link")).unwrap();

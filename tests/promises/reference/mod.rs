@@ -1,5 +1,6 @@
 //! The f64 twins: every kernel again, the plain way, on unpadded row-major slices. Same names, same arguments.
 
+pub mod loss;
 pub mod network;
 pub mod optimizer;
 

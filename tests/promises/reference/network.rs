@@ -41,7 +41,7 @@ pub fn loss(layers: &[Layer], x: &[f64], labels: &[usize]) -> f64 {
 }
 
 /// ∂loss/∂w for every weight and bias, layer by layer, by central differences.
-pub fn gradient(layers: &[Layer], x: &[f64], labels: &[usize]) -> Vec<Layer> {
+pub fn gradient(layers: &[Layer], loss: &dyn Fn(&[Layer]) -> f64) -> Vec<Layer> {
     const STEP: f64 = 1e-6;
     let mut moved = layers.to_vec();
     let mut result = layers.to_vec();
@@ -51,9 +51,9 @@ pub fn gradient(layers: &[Layer], x: &[f64], labels: &[usize]) -> Vec<Layer> {
             for i in 0..part(&mut moved[at]).len() {
                 let value = part(&mut moved[at])[i];
                 part(&mut moved[at])[i] = value + STEP;
-                let above = loss(&moved, x, labels);
+                let above = loss(&moved);
                 part(&mut moved[at])[i] = value - STEP;
-                let below = loss(&moved, x, labels);
+                let below = loss(&moved);
                 part(&mut moved[at])[i] = value;
                 part(&mut result[at])[i] = (above - below) / (2.0 * STEP);
             }

@@ -1,0 +1,90 @@
+//! Any loss of a minibatch, forward and backward, a row an invocation; and what all loss kernels have in common.
+
+use super::{Access, Constants, Cost, Dense, Launch, Slot, Targets};
+use crate::{Loss, Optimizer};
+
+/// What a loss kernel is made for.
+#[derive(Clone, Copy)]
+pub struct Lossy<'a> {
+    /// The last layer.
+    pub dense: Dense,
+    /// The loss.
+    pub loss: &'a Loss,
+    /// The form that its targets have on the device.
+    pub targets: Targets,
+    /// The optimizer; none where nothing is trained.
+    pub training: Option<&'a Optimizer>,
+}
+
+impl Lossy<'_> {
+    /// A launch of `kernel` with a workgroup for so many rows: the modules, constants, flags and bindings of every loss
+    /// kernel, to which the caller adds its own.
+    pub(super) fn launch(self, kernel: &'static str, workgroup: u32, rows_a_workgroup: u32) -> Launch {
+        let Lossy { dense, loss, targets, training } = self;
+        let parts = loss.parts(targets);
+        // Where nothing is trained the modules still have to link.
+        let optimizer = training.copied().unwrap_or(Optimizer::sgd(0.0));
+        let mut mounts = vec![("loss", parts.module), ("target", targets.module()), ("optimizer", optimizer.module())];
+        mounts.extend(parts.element.map(|element| ("element", element)));
+        let mut flags = [parts.flags, optimizer.flags()].concat();
+        let mut bindings =
+            vec![(Slot::Targets, Access::Read), (Slot::State, Access::Write), (Slot::Stats, Access::Write)];
+        if training.is_some() {
+            flags.push("trains");
+            bindings.extend([(Slot::Visited, Access::Write), (Slot::Gradient, Access::Write)]);
+        }
+        if parts.output_weights.is_some() {
+            flags.push("output_weights");
+            bindings.push((Slot::OutputWeights, Access::Read));
+        }
+        if loss.has_weighted_mean(targets) {
+            flags.push("weighted_mean");
+        }
+        let logits = u64::from(dense.batch) * u64::from(dense.outputs);
+        Launch {
+            kernel,
+            variant: loss.name().into(),
+            root: kernel,
+            mounts,
+            constants: vec![
+                ("optimizer_constants", optimizer.constants().text()),
+                ("loss_constants", parts.constants.text()),
+                (
+                    "constants",
+                    Constants::new()
+                        .u32("BATCH", dense.batch)
+                        .u32("X_QUADS", dense.x_quads())
+                        .u32("CLASSES", dense.outputs)
+                        .u32("CLASS_QUADS", dense.out_quads())
+                        .u32("LOGIT_QUADS", dense.y_quads())
+                        .u32("IGNORED", parts.ignored)
+                        .u32("WORKGROUP", workgroup)
+                        .text(),
+                ),
+            ],
+            flags,
+            bindings,
+            workgroups: (4 * dense.batch_blocks()).div_ceil(rows_a_workgroup),
+            cost: Cost {
+                flops: 6 * logits,
+                bytes: targets.row_bytes(dense) * u64::from(dense.batch)
+                    + dense.output_bytes()
+                    + (4 + 56) * u64::from(dense.batch),
+            },
+        }
+    }
+
+    /// The launch for logits in memory.
+    pub(super) fn in_memory(self, kernel: &'static str, workgroup: u32, rows_a_workgroup: u32) -> Launch {
+        let mut launch = self.launch(kernel, workgroup, rows_a_workgroup);
+        launch.flags.push("in_memory");
+        launch.bindings.push((Slot::Output, Access::Read));
+        launch.cost.bytes += self.dense.output_bytes();
+        launch
+    }
+}
+
+/// Reads the logits and targets; writes the gradient, when something is trained, and the running sums.
+pub fn launch(lossy: Lossy<'_>, workgroup: u32) -> Launch {
+    lossy.in_memory("row_loss", workgroup, workgroup)
+}

@@ -1,0 +1,199 @@
+//! Every loss, with every kind of target and every option, against its f64 twin; its gradient against central differences, in
+//! the middle of a network; for few outputs and for many.
+
+use wgrad::{Activation, Dataset, Initializer, Loss, Network, Optimizer, TrainOptions, Trainer};
+
+use crate::reference::loss::{Targets, mean_loss};
+use crate::reference::network::{gradient, layers, logits};
+use crate::support::{Random, assert_close, bits, gpu};
+
+const ROWS: usize = 7;
+const WIDTH: usize = 6;
+/// So large a rate that a step of gradient descent drowns the weight, and their difference keeps its digits.
+const RATE: f64 = 1e4;
+
+/// A minibatch whose targets are class indices or values.
+struct Case {
+    loss: Loss,
+    outputs: usize,
+    labels: Option<Vec<i64>>,
+    values: Vec<f64>,
+}
+
+impl Case {
+    fn targets(&self) -> Targets<'_> {
+        self.labels.as_ref().map_or(Targets::Values(&self.values), |labels| Targets::Classes(labels))
+    }
+
+    fn set(&self, x: &[f64]) -> Dataset {
+        let features = x.iter().map(|&value| value as f32).collect();
+        let labels = self.labels.clone().unwrap_or_else(|| vec![0; ROWS]);
+        let set = Dataset::from_f32(features, WIDTH, labels.iter().map(|&label| label as u32).collect()).unwrap();
+        match self.labels {
+            Some(_) => set,
+            None => set.with_targets(self.values.iter().map(|&value| value as f32).collect(), self.outputs).unwrap(),
+        }
+    }
+}
+
+fn cases(outputs: usize) -> Vec<Case> {
+    let random = &mut Random(outputs as u64);
+    let plain: Vec<i64> = (0..ROWS).map(|_| random.below(outputs) as i64).collect();
+    let ignoring: Vec<i64> =
+        plain.iter().enumerate().map(|(row, &label)| if row % 3 == 1 { -100 } else { label }).collect();
+    let class_weights: Vec<f64> = (0..outputs).map(|c| 0.5 + f64::from(c as f32 % 3.0)).collect();
+    // Any row sum; some classes with none.
+    let soft: Vec<f64> = random.values(ROWS * outputs).into_iter().map(|value| value.max(0.0)).collect();
+    let binary: Vec<f64> = soft.iter().map(|&value| f64::from(u8::from(value > 0.3))).collect();
+    let numbers = random.values(ROWS * outputs);
+
+    let softmax = |label_smoothing: f64, weighted: bool, ignore_index: Option<i64>| Loss::SoftmaxCrossEntropy {
+        label_smoothing,
+        class_weights: weighted.then(|| class_weights.clone()),
+        ignore_index,
+    };
+    let classes = |loss: Loss, labels: &[i64]| Case { loss, outputs, labels: Some(labels.to_vec()), values: vec![] };
+    let values = |loss: Loss, values: &[f64]| Case { loss, outputs, labels: None, values: values.to_vec() };
+    let mut cases = Vec::new();
+    for smoothing in [0.0, 0.1] {
+        for weighted in [false, true] {
+            cases.push(classes(softmax(smoothing, weighted, None), &plain));
+            cases.push(classes(softmax(smoothing, weighted, Some(-100)), &ignoring));
+            cases.push(values(softmax(smoothing, weighted, None), &soft));
+        }
+    }
+    cases.push(values(Loss::KlDivergence, &soft));
+    cases.push(values(Loss::SigmoidCrossEntropy { pos_weight: None }, &binary));
+    cases.push(values(Loss::SigmoidCrossEntropy { pos_weight: Some(class_weights.clone()) }, &binary));
+    cases.push(classes(Loss::SigmoidCrossEntropy { pos_weight: None }, &plain));
+    for loss in [Loss::MeanSquaredError, Loss::MeanAbsoluteError, Loss::Huber { delta: 0.4 }] {
+        cases.push(values(loss, &numbers));
+    }
+    cases
+}
+
+fn trainer(network: &Network, loss: &Loss) -> Trainer {
+    let options = TrainOptions {
+        loss: loss.clone(),
+        optimizer: Optimizer::sgd(RATE),
+        batch_size: ROWS,
+        steps: Some(1),
+        shuffle: false,
+        ..TrainOptions::default()
+    };
+    let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
+    trainer.set_weights(&Initializer::Torch.weights(network, 3)).unwrap();
+    trainer
+}
+
+fn check(outputs: usize) {
+    let x = Random(1).values(ROWS * WIDTH);
+    let network = Network::classifier(WIDTH, &[5], Activation::Relu, outputs);
+    let before = layers(&network, &Initializer::Torch.weights(&network, 3));
+    for case in cases(outputs) {
+        let what = format!("{:?}, {outputs} outputs, labels {}", case.loss, case.labels.is_some());
+        let twin = |layers: &[_]| mean_loss(&case.loss, &logits(layers, &x), &case.targets(), outputs);
+        let (set, mut trainer) = (case.set(&x), trainer(&network, &case.loss));
+
+        let evaluation = trainer.evaluate(&set).unwrap();
+        assert_close(&format!("{what}: evaluated"), &[evaluation.loss], &[twin(&before)], 1e-5);
+        let history = trainer.fit(&set, None).unwrap();
+        assert_close(&format!("{what}: trained"), &[history.epochs[0].training.loss], &[twin(&before)], 1e-5);
+
+        let after = layers(&network, &trainer.weights().unwrap());
+        for (at, ((before, after), expected)) in before.iter().zip(&after).zip(gradient(&before, &twin)).enumerate() {
+            let step = |before: &[f64], after: &[f64]| -> Vec<f64> {
+                before.iter().zip(after).map(|(before, after)| (before - after) / RATE).collect()
+            };
+            let (weights, bias) = (step(&before.weights, &after.weights), step(&before.bias, &after.bias));
+            assert_close(&format!("{what}: layer {at}"), &weights, &expected.weights, 1e-5);
+            assert_close(&format!("{what}: bias {at}"), &bias, &expected.bias, 1e-5);
+        }
+    }
+}
+
+/// A mean over the wrong thing, a weight applied twice, a gradient that is right only where its upstream is 1.
+#[test]
+fn every_loss_agrees_with_its_twin() {
+    check(3);
+    check(1);
+}
+
+/// The same where a row does not fit registers, and the loss has a kernel of its own.
+#[test]
+fn every_loss_agrees_with_its_twin_for_many_outputs() {
+    check(70);
+}
+
+/// A minibatch of ignored rows alone: a division by nothing.
+#[test]
+fn ignored_rows_alone_have_no_loss_and_change_nothing() {
+    let loss = Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: Some(-100) };
+    let network = Network::classifier(WIDTH, &[5], Activation::Relu, 3);
+    let case = Case { loss: loss.clone(), outputs: 3, labels: Some(vec![-100; ROWS]), values: vec![] };
+    let mut trainer = trainer(&network, &loss);
+    let before = trainer.weights().unwrap();
+    let history = trainer.fit(&case.set(&Random(1).values(ROWS * WIDTH)), None).unwrap();
+    assert_eq!(history.epochs[0].training.loss, 0.0);
+    assert_eq!(history.epochs[0].training.accuracy, None);
+    assert_eq!(bits(&trainer.weights().unwrap()), bits(&before));
+}
+
+/// A loss that costs a dispatch of its own.
+#[test]
+fn every_loss_costs_the_same_dispatches() {
+    let network = Network::classifier(WIDTH, &[5], Activation::Relu, 3);
+    let x = Random(1).values(ROWS * WIDTH);
+    for case in cases(3) {
+        let plan = trainer(&network, &case.loss).plan(&case.set(&x)).unwrap();
+        assert_eq!(plan.dispatches.len(), 5, "{:?}", case.loss);
+    }
+}
+
+/// Targets and values that a loss cannot take, each refused before anything is trained.
+#[test]
+fn losses_refuse_what_they_cannot_take() {
+    let network = Network::classifier(WIDTH, &[5], Activation::Relu, 3);
+    let x = Random(1).values(ROWS * WIDTH);
+    let refused = |loss: Loss, labels: Option<Vec<i64>>, values: Vec<f64>, words: &[&str]| {
+        let case = Case { loss: loss.clone(), outputs: 3, labels, values };
+        let error = trainer(&network, &loss).fit(&case.set(&x), None).unwrap_err();
+        for word in words {
+            assert!(error.to_string().contains(word), "no \"{word}\" in {error}");
+        }
+        assert_eq!(error.exit_code(), 2);
+    };
+    let plain = || Some(vec![0; ROWS]);
+    let mut negative = vec![0.5; ROWS * 3];
+    negative[4] = -0.5;
+    refused(Loss::KlDivergence, plain(), vec![], &["kl-divergence", "class indices"]);
+    refused(Loss::softmax_cross_entropy(), None, negative.clone(), &["target 1 of row 1 is -0.5", "at least 0"]);
+    refused(
+        Loss::SigmoidCrossEntropy { pos_weight: None },
+        None,
+        vec![1.5; ROWS * 3],
+        &["row 0 is 1.5", "from 0 to 1"],
+    );
+    refused(Loss::softmax_cross_entropy(), Some(vec![-100; ROWS]), vec![], &["row 0 is -100", "0 to 2"]);
+
+    let options = |loss: Loss| TrainOptions { loss, ..TrainOptions::default() };
+    for (loss, words) in [
+        (
+            Loss::SoftmaxCrossEntropy { label_smoothing: 1.5, class_weights: None, ignore_index: None },
+            &["label_smoothing is 1.5", "0 to 1"][..],
+        ),
+        (
+            Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: Some(vec![1.0]), ignore_index: None },
+            &["class_weights has 1", "3 outputs"],
+        ),
+        (Loss::SigmoidCrossEntropy { pos_weight: Some(vec![1.0, f64::NAN, 1.0]) }, &["pos_weight", "NaN", "finite"]),
+        (Loss::Huber { delta: 0.0 }, &["delta is 0", "above 0"]),
+    ] {
+        let error = Trainer::on(gpu(), network.clone(), options(loss)).map(drop).unwrap_err().to_string();
+        for word in words {
+            assert!(error.contains(word), "no \"{word}\" in {error}");
+        }
+    }
+    let error = Loss::from_name("softmax-crossentropy").unwrap_err().to_string();
+    assert!(error.contains("did you mean softmax-cross-entropy?"), "{error}");
+}
