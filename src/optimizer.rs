@@ -129,8 +129,8 @@ struct Parts<'a> {
 /// Averages decay by less than 1.
 const DECAY: RangeInclusive<f64> = 0.0..=1.0 - 1e-7;
 /// Devices may take subnormal numbers for 0.
-const POSITIVE: RangeInclusive<f64> = 1.2e-38..=1e38;
-const FINITE: RangeInclusive<f64> = 0.0..=1e38;
+const POSITIVE: RangeInclusive<f64> = 1.2e-38..=f32::MAX as f64;
+const FINITE: RangeInclusive<f64> = 0.0..=f32::MAX as f64;
 
 impl Rule {
     fn parts(&mut self) -> Parts<'_> {

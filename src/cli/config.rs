@@ -123,6 +123,7 @@ struct TrainTable {
     batch_size: Option<usize>,
     shuffle: Option<bool>,
     seed: Option<u64>,
+    clip_grad_norm: Option<f64>,
     init: Option<PathBuf>,
     save: Option<PathBuf>,
     adapter: Option<String>,
@@ -146,6 +147,7 @@ impl Run {
             options: TrainOptions {
                 loss: file.loss.with(flags)?,
                 optimizer: file.optimizer.with(flags)?,
+                clip_grad_norm: flags.clip_grad_norm.or(file.train.clip_grad_norm),
                 initializer: match (flags.initializer, file.model.initializer) {
                     (Some(initializer), _) => initializer,
                     (None, Some(word)) => word.parse()?,

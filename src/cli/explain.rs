@@ -29,6 +29,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         loss: &run.options.loss,
         targets: set.targets(),
         optimizer: Some(&run.options.optimizer),
+        clip_grad_norm: run.options.clip_grad_norm,
         batch: run.options.batch_size as u32,
         element: set.element(),
         rows: set.rows() as u64,

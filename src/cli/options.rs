@@ -61,6 +61,9 @@ pub(super) struct Train {
     /// Learning rate [default: the optimizer's]
     #[arg(long, allow_negative_numbers = true)]
     pub lr: Option<f64>,
+    /// Scale gradients down to this norm of all together
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
+    pub clip_grad_norm: Option<f64>,
     /// Passes over the set [default: 10]
     #[arg(long, allow_negative_numbers = true)]
     pub epochs: Option<u64>,

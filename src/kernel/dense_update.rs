@@ -12,6 +12,8 @@ pub fn blocks(dense: Dense) -> Blocks {
 /// What an update has to know of the step it is part of.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Step {
+    /// Whether the gradient is kept in memory, and no weight is changed.
+    pub keeps_gradient: bool,
     /// Whether it is the last launch, which moves the step counter on.
     pub closes: bool,
     /// Whether the gradients are still to be divided by the sum of the rows' weights.
@@ -20,19 +22,24 @@ pub struct Step {
 
 /// Reads the layer's input and gradient, updates its weights and the optimizer's slots.
 pub fn launch(dense: Dense, input: Input, optimizer: &Optimizer, tile: Tile, step: Step) -> Launch {
-    let mut bindings = vec![
-        (Slot::Input, Access::Read),
-        (Slot::Weights, Access::Write),
-        (Slot::State, Access::Write),
-        (Slot::Gradient, Access::Read),
-    ];
+    let mut bindings = vec![(Slot::Input, Access::Read), (Slot::Gradient, Access::Read)];
     if input != Input::Activations {
         bindings.push((Slot::Visited, Access::Read));
     }
-    if optimizer.slots() > 0 {
-        bindings.push((Slot::OptimizerSlots, Access::Write));
+    let mut weights_moved = 1;
+    if step.keeps_gradient {
+        bindings.push((Slot::WeightGradient, Access::Write));
+    } else {
+        weights_moved = 2 * (1 + u64::from(optimizer.slots()));
+        bindings.extend([(Slot::Weights, Access::Write), (Slot::State, Access::Write)]);
+        if optimizer.slots() > 0 {
+            bindings.push((Slot::OptimizerSlots, Access::Write));
+        }
     }
     let mut flags = optimizer.flags();
+    if step.keeps_gradient {
+        flags.push("keeps_gradient");
+    }
     if step.closes {
         flags.push("closes_step");
     }
@@ -53,9 +60,7 @@ pub fn launch(dense: Dense, input: Input, optimizer: &Optimizer, tile: Tile, ste
         blocks: blocks(dense),
         cost: Cost {
             flops: dense.flops(),
-            bytes: dense.input_bytes(input)
-                + dense.output_bytes()
-                + 2 * (1 + u64::from(optimizer.slots())) * dense.weights_bytes(),
+            bytes: dense.input_bytes(input) + dense.output_bytes() + weights_moved * dense.weights_bytes(),
         },
     }
     .launch(tile)

@@ -12,6 +12,7 @@ use crate::Error;
 const MODULES: &[(&str, &str)] = &[
     ("activation/identity", include_str!("../../shaders/activation/identity.wesl")),
     ("activation/relu", include_str!("../../shaders/activation/relu.wesl")),
+    ("clipped_update", include_str!("../../shaders/clipped_update.wesl")),
     ("close_step", include_str!("../../shaders/close_step.wesl")),
     ("dense_backward", include_str!("../../shaders/dense_backward.wesl")),
     ("dense_forward", include_str!("../../shaders/dense_forward.wesl")),
@@ -21,6 +22,7 @@ const MODULES: &[(&str, &str)] = &[
     ("element/mean_squared_error", include_str!("../../shaders/element/mean_squared_error.wesl")),
     ("element/sigmoid_cross_entropy", include_str!("../../shaders/element/sigmoid_cross_entropy.wesl")),
     ("finish", include_str!("../../shaders/finish.wesl")),
+    ("gradient_norm", include_str!("../../shaders/gradient_norm.wesl")),
     ("head", include_str!("../../shaders/head.wesl")),
     ("input/activations", include_str!("../../shaders/input/activations.wesl")),
     ("input/set_f32", include_str!("../../shaders/input/set_f32.wesl")),

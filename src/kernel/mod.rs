@@ -3,10 +3,12 @@
 //! A kernel's function takes the sizes and choices it is compiled for and gives a [`Launch`]: the modules to link, the
 //! constants, the bindings in order, the workgroups and the cost. Nothing here knows a device.
 
+pub mod clipped_update;
 pub mod close_step;
 pub mod dense_backward;
 pub mod dense_forward;
 pub mod dense_update;
+pub mod gradient_norm;
 pub mod head;
 pub mod link;
 pub mod row_loss;
@@ -41,6 +43,10 @@ pub enum Slot {
     Stats = 9,
     /// A weight for each output, in the loss.
     OutputWeights = 10,
+    /// Gradient of the loss by a layer's weights, where it is kept.
+    WeightGradient = 11,
+    /// The sum of the squares of every layer's gradient.
+    Norms = 12,
 }
 
 /// Whether a kernel changes what it binds.
@@ -199,6 +205,11 @@ impl Dense {
     /// Multiply-adds of one product of this layer, as floating-point operations.
     fn flops(self) -> u64 {
         2 * u64::from(self.batch) * u64::from(self.inputs + 1) * u64::from(self.outputs)
+    }
+
+    /// Quads of the weights, padding included.
+    pub fn weight_quads(self) -> u32 {
+        4 * self.x_quads() * self.out_quads()
     }
 
     fn weights_bytes(self) -> u64 {

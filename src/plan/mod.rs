@@ -7,8 +7,8 @@ mod table;
 
 use crate::kernel::tile::Family;
 use crate::kernel::{
-    Access, Cost, Dense, Input, Launch, Slot, Targets, close_step, dense_backward, dense_forward, dense_update, head,
-    row_loss, softmax_cross_entropy_wide,
+    Access, Cost, Dense, Input, Launch, Slot, Targets, clipped_update, close_step, dense_backward, dense_forward,
+    dense_update, gradient_norm, head, row_loss, softmax_cross_entropy_wide,
 };
 use crate::{Activation, Error, Loss, Network, Optimizer};
 
@@ -44,6 +44,10 @@ pub enum Role {
     Activations(usize),
     /// Gradient of the loss by a layer's output, before its activation.
     Gradient(usize),
+    /// Gradient of the loss by a layer's weights, where it is kept.
+    WeightGradient(usize),
+    /// The sum of the squares of every layer's gradient.
+    Norms,
 }
 
 /// A device buffer.
@@ -88,6 +92,8 @@ pub struct Request<'a> {
     pub targets: Targets,
     /// The optimizer; none for a plan that only evaluates.
     pub optimizer: Option<&'a Optimizer>,
+    /// The largest norm of all gradients together, if they are clipped by it.
+    pub clip_grad_norm: Option<f64>,
     /// Rows of a minibatch.
     pub batch: u32,
     /// The set's element type.
@@ -108,7 +114,8 @@ impl Plan {
     /// Training with few outputs: a forward dispatch for each hidden layer; one for the logits, the loss and its
     /// gradient; a backward dispatch for each hidden layer; an update for each layer. That is 3L − 1 for L layers: the
     /// bias, the activation and its mask, the gather, the bias gradient and the optimizer are parts of these. Many
-    /// outputs take the logits and the loss apart: 3L. Evaluating: the forward half and the counter.
+    /// outputs take the logits and the loss apart: 3L. Evaluating: the forward half and the counter. Clipping by the global
+    /// norm needs every gradient before the first update: 2L more.
     ///
     /// # Errors
     ///
@@ -164,6 +171,8 @@ impl Dispatch {
             Slot::Input => Role::Activations(layer - 1),
             Slot::Targets => Role::Targets,
             Slot::OutputWeights => Role::OutputWeights,
+            Slot::WeightGradient => Role::WeightGradient(layer),
+            Slot::Norms => Role::Norms,
             Slot::Visited => Role::Visited,
             Slot::Weights => Role::Weights(layer),
             Slot::OptimizerSlots => Role::OptimizerSlots(layer),
@@ -240,16 +249,26 @@ fn backward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
 
 /// The weight gradients with the optimizer, last layer to first; the first layer's closes the step.
 fn updates(request: Request<'_>, dense: &[Dense], optimizer: &Optimizer) -> Vec<Dispatch> {
-    (0..dense.len())
-        .rev()
+    let weighted_mean = request.loss.has_weighted_mean(request.device_targets());
+    let keeps_gradient = request.clip_grad_norm.is_some();
+    let last_to_first = || (0..dense.len()).rev();
+    let mut dispatches: Vec<Dispatch> = last_to_first()
         .map(|layer| {
             let tile = request.family.tile(dense_update::blocks(dense[layer]));
-            let weighted_mean = request.loss.has_weighted_mean(request.device_targets());
-            let step = dense_update::Step { closes: layer == 0, weighted_mean };
+            let step = dense_update::Step { keeps_gradient, closes: layer == 0 && !keeps_gradient, weighted_mean };
             let launch = dense_update::launch(dense[layer], request.input(layer), optimizer, tile, step);
             Dispatch::of_layer(launch, layer)
         })
-        .collect()
+        .collect();
+    if let Some(max_norm) = request.clip_grad_norm {
+        dispatches
+            .extend(last_to_first().map(|layer| Dispatch::of_layer(gradient_norm::launch(dense[layer], layer), layer)));
+        dispatches.extend(last_to_first().map(|layer| {
+            let launch = clipped_update::launch(dense[layer], dense.len(), optimizer, max_norm, layer == 0);
+            Dispatch::of_layer(launch, layer)
+        }));
+    }
+    dispatches
 }
 
 fn buffer(role: Role, request: Request<'_>, dense: &[Dense]) -> Result<Buffer, Error> {
@@ -267,7 +286,8 @@ fn buffer(role: Role, request: Request<'_>, dense: &[Dense]) -> Result<Buffer, E
         Role::State => (vec![1], STATE_BYTES),
         Role::Stats => (vec![u64::from(request.batch)], STATS_BYTES),
         Role::Visited => (vec![u64::from(request.batch)], 4),
-        Role::Weights(layer) => (dense[layer].weights_shape().map(u64::from).to_vec(), 4),
+        Role::Norms => (vec![dense.len() as u64], 4),
+        Role::Weights(layer) | Role::WeightGradient(layer) => (dense[layer].weights_shape().map(u64::from).to_vec(), 4),
         Role::OptimizerSlots(layer) => {
             let slots = u64::from(request.optimizer.map_or(0, Optimizer::slots));
             let [rows, columns] = dense[layer].weights_shape().map(u64::from);

@@ -17,6 +17,8 @@ impl fmt::Display for Role {
             Role::Weights(layer) => write!(f, "weights.{layer}"),
             Role::OptimizerSlots(layer) => write!(f, "slots.{layer}"),
             Role::Activations(layer) => write!(f, "activations.{layer}"),
+            Role::WeightGradient(layer) => write!(f, "weight_gradient.{layer}"),
+            Role::Norms => write!(f, "norms"),
             Role::Gradient(layer) => write!(f, "gradient.{layer}"),
         }
     }

@@ -360,6 +360,7 @@ impl Trainer {
             loss: &self.options.loss,
             targets: set.targets(),
             optimizer,
+            clip_grad_norm: optimizer.and(self.options.clip_grad_norm),
             batch: batch as u32,
             element: set.element(),
             rows: set.rows() as u64,

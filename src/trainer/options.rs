@@ -12,6 +12,8 @@ pub struct TrainOptions {
     pub loss: Loss,
     /// How weights follow their gradients.
     pub optimizer: Optimizer,
+    /// The largest norm of all gradients together; longer ones are scaled down to it: `torch.nn.utils.clip_grad_norm_`.
+    pub clip_grad_norm: Option<f64>,
     /// How weights begin.
     pub initializer: Initializer,
     /// Rows of a minibatch. The last one of an epoch has the rows that remain.
@@ -37,6 +39,7 @@ impl Default for TrainOptions {
         TrainOptions {
             loss: Loss::default(),
             optimizer: Optimizer::keras_adam(),
+            clip_grad_norm: None,
             initializer: Initializer::default(),
             batch_size: 32,
             epochs: 10,
@@ -56,6 +59,9 @@ impl TrainOptions {
         network.check()?;
         self.optimizer.check()?;
         self.loss.check(network.outputs())?;
+        if let Some(norm) = self.clip_grad_norm.filter(|norm| !(1e-30..=1e30).contains(norm)) {
+            return Err(Error::Option(format!("clip_grad_norm is {norm}: it must be finite and above 0")));
+        }
         if self.batch_size == 0 {
             return Err(Error::Option("the batch size is 0: it must be at least 1".into()));
         }

@@ -76,6 +76,7 @@ fn read(name: &str) -> Case {
         options: TrainOptions {
             loss,
             optimizer,
+            clip_grad_norm: case["clip_grad_norm"].as_f64(),
             batch_size: case["batch_size"].as_u64().unwrap() as usize,
             steps: Some(1),
             shuffle: false,
@@ -132,6 +133,12 @@ fn every_loss_is_pytorchs() {
     for case in ["soft_targets", "label_smoothing", "class_weights", "ignore_index", "binary", "multilabel", "mse"] {
         matches_pytorch(case);
     }
+}
+
+/// A norm of one layer instead of all, or a gradient that is clipped after the update.
+#[test]
+fn clipping_by_the_global_norm_is_pytorchs() {
+    matches_pytorch("clip_grad_norm");
 }
 
 /// A sum where a mean belongs, or a sign.

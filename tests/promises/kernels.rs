@@ -114,7 +114,7 @@ fn check_update(problem: &Problem, optimizer: &Optimizer, tile: Tile, checks: Ch
     assert_eq!(step, STEP + 1, "{what}: the step is closed");
 }
 
-const CLOSING: dense_update::Step = dense_update::Step { closes: true, weighted_mean: false };
+const CLOSING: dense_update::Step = dense_update::Step { closes: true, weighted_mean: false, keeps_gradient: false };
 
 /// The losses in the running sums.
 fn losses_of(launch: &Launch, contents: &[Vec<u8>]) -> Vec<f64> {

@@ -13,6 +13,7 @@ fn plan(widths: &[usize], optimizer: Option<&Optimizer>, batch: u32) -> Plan {
         loss: &Loss::softmax_cross_entropy(),
         targets: Targets::Classes,
         optimizer,
+        clip_grad_norm: None,
         batch,
         element: Element::U8,
         rows: 1000,
