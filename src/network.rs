@@ -12,21 +12,61 @@ pub enum Activation {
     Identity,
     /// `y = max(z, 0)`
     Relu,
+    /// `torch.nn.LeakyReLU`: `y = z` above 0, `0.01 z` below.
+    LeakyRelu,
+    /// `torch.nn.ELU`: `y = z` above 0, `exp z − 1` below.
+    Elu,
+    /// `torch.nn.GELU`: `y = z Φ(z)`.
+    Gelu,
+    /// `torch.nn.GELU(approximate="tanh")`
+    GeluTanh,
+    /// `torch.nn.SiLU`: `y = z σ(z)`.
+    Silu,
+    /// `y = tanh z`
+    Tanh,
+    /// `y = 1 / (1 + exp −z)`
+    Sigmoid,
+    /// `torch.nn.Softplus`: `y = log(1 + exp z)`.
+    Softplus,
 }
 
 impl Named for Activation {
     const WHAT: &'static str = "an activation";
-    const WORDS: &'static [(&'static str, Self)] = &[("identity", Activation::Identity), ("relu", Activation::Relu)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("identity", Activation::Identity),
+        ("relu", Activation::Relu),
+        ("leaky-relu", Activation::LeakyRelu),
+        ("elu", Activation::Elu),
+        ("gelu", Activation::Gelu),
+        ("gelu-tanh", Activation::GeluTanh),
+        ("silu", Activation::Silu),
+        ("tanh", Activation::Tanh),
+        ("sigmoid", Activation::Sigmoid),
+        ("softplus", Activation::Softplus),
+    ];
 }
 by_word!(Activation);
 
 impl Activation {
-    /// The shader module with its `activate` and `derivative`.
+    /// The shader module with its `activate`, and its `derivative` or `derivative_from_logit`.
     pub(crate) fn module(self) -> &'static str {
         match self {
             Activation::Identity => "activation/identity",
             Activation::Relu => "activation/relu",
+            Activation::LeakyRelu => "activation/leaky_relu",
+            Activation::Elu => "activation/elu",
+            Activation::Gelu => "activation/gelu",
+            Activation::GeluTanh => "activation/gelu_tanh",
+            Activation::Silu => "activation/silu",
+            Activation::Tanh => "activation/tanh",
+            Activation::Sigmoid => "activation/sigmoid",
+            Activation::Softplus => "activation/softplus",
         }
+    }
+
+    /// Whether the derivative cannot be had from the output, so that the forward pass keeps it.
+    pub(crate) fn keeps_derivative(self) -> bool {
+        matches!(self, Activation::Gelu | Activation::GeluTanh | Activation::Silu)
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) struct Train {
     /// Widths of the hidden layers, or none [default: 256]
     #[arg(long, value_name = "256[,128…]")]
     pub hidden: Option<String>,
-    /// Activation of the hidden layers: relu, identity [default: relu]
+    /// Of the hidden layers: relu, leaky-relu, elu, gelu, gelu-tanh, silu, tanh, sigmoid, softplus or identity [default: relu]
     #[arg(long)]
     pub activation: Option<Activation>,
     /// softmax-cross-entropy, kl-divergence, sigmoid-cross-entropy, mse, mae or huber [default: softmax-cross-entropy]

@@ -23,9 +23,9 @@ pub fn launch(dense: Dense, below: Activation, tile: Tile) -> Launch {
             .u32("X_QUADS", dense.x_quads())
             .u32("OUT_QUADS", dense.out_quads()),
         other_constants: vec![],
-        flags: vec![],
+        flags: if below.keeps_derivative() { vec!["keeps_derivative"] } else { vec![] },
         bindings: vec![
-            (Slot::Input, Access::Read),
+            (if below.keeps_derivative() { Slot::Derivatives } else { Slot::Input }, Access::Read),
             (Slot::Weights, Access::Read),
             (Slot::Gradient, Access::Read),
             (Slot::InputGradient, Access::Write),

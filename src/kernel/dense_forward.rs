@@ -13,6 +13,11 @@ pub fn blocks(dense: Dense) -> Blocks {
 pub fn launch(dense: Dense, input: Input, activation: Activation, tile: Tile) -> Launch {
     let mut bindings = input.visiting();
     bindings.extend([(Slot::Weights, Access::Read), (Slot::Output, Access::Write)]);
+    let mut flags = vec![];
+    if activation.keeps_derivative() {
+        flags.push("keeps_derivative");
+        bindings.push((Slot::Derivatives, Access::Write));
+    }
     Product {
         kernel: "dense_forward",
         mounts: vec![("input", input.module()), ("activation", activation.module())],
@@ -23,7 +28,7 @@ pub fn launch(dense: Dense, input: Input, activation: Activation, tile: Tile) ->
             .u32("OUT_QUADS", dense.out_quads())
             .u32("Y_QUADS", dense.y_quads()),
         other_constants: vec![],
-        flags: vec![],
+        flags,
         bindings,
         blocks: blocks(dense),
         cost: Cost {

@@ -10,8 +10,16 @@ use crate::Error;
 
 /// Every shader module by its path in `shaders/`. A new one is one line here.
 const MODULES: &[(&str, &str)] = &[
+    ("activation/elu", include_str!("../../shaders/activation/elu.wesl")),
+    ("activation/gelu", include_str!("../../shaders/activation/gelu.wesl")),
+    ("activation/gelu_tanh", include_str!("../../shaders/activation/gelu_tanh.wesl")),
     ("activation/identity", include_str!("../../shaders/activation/identity.wesl")),
+    ("activation/leaky_relu", include_str!("../../shaders/activation/leaky_relu.wesl")),
     ("activation/relu", include_str!("../../shaders/activation/relu.wesl")),
+    ("activation/sigmoid", include_str!("../../shaders/activation/sigmoid.wesl")),
+    ("activation/silu", include_str!("../../shaders/activation/silu.wesl")),
+    ("activation/softplus", include_str!("../../shaders/activation/softplus.wesl")),
+    ("activation/tanh", include_str!("../../shaders/activation/tanh.wesl")),
     ("clipped_update", include_str!("../../shaders/clipped_update.wesl")),
     ("close_step", include_str!("../../shaders/close_step.wesl")),
     ("dense_backward", include_str!("../../shaders/dense_backward.wesl")),

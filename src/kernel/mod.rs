@@ -47,6 +47,8 @@ pub enum Slot {
     WeightGradient = 11,
     /// The sum of the squares of every layer's gradient.
     Norms = 12,
+    /// Derivatives of a layer's activation, where its output alone does not tell them.
+    Derivatives = 13,
 }
 
 /// Whether a kernel changes what it binds.

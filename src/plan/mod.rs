@@ -48,6 +48,8 @@ pub enum Role {
     WeightGradient(usize),
     /// The sum of the squares of every layer's gradient.
     Norms,
+    /// Derivatives of a layer's activation, where its output alone does not tell them.
+    Derivatives(usize),
 }
 
 /// A device buffer.
@@ -166,6 +168,7 @@ impl Dispatch {
 
     /// A dispatch of one layer's kernel.
     fn of_layer(launch: Launch, layer: usize) -> Self {
+        let launch_goes_below = launch.bindings.iter().any(|&(slot, _)| slot == Slot::InputGradient);
         Dispatch::new(launch, |slot| match slot {
             Slot::Input if layer == 0 => Role::Set,
             Slot::Input => Role::Activations(layer - 1),
@@ -173,6 +176,9 @@ impl Dispatch {
             Slot::OutputWeights => Role::OutputWeights,
             Slot::WeightGradient => Role::WeightGradient(layer),
             Slot::Norms => Role::Norms,
+            // dense_backward reads those of the layer below, which is where its result goes.
+            Slot::Derivatives if launch_goes_below => Role::Derivatives(layer.saturating_sub(1)),
+            Slot::Derivatives => Role::Derivatives(layer),
             Slot::Visited => Role::Visited,
             Slot::Weights => Role::Weights(layer),
             Slot::OptimizerSlots => Role::OptimizerSlots(layer),
@@ -294,7 +300,7 @@ fn buffer(role: Role, request: Request<'_>, dense: &[Dense]) -> Result<Buffer, E
             (vec![rows, columns / 4, slots, 4], 4)
         }
         Role::Activations(layer) => (vec![batch, 4 * u64::from(dense[layer].y_quads())], 4),
-        Role::Gradient(layer) => (vec![batch, 4 * u64::from(dense[layer].out_quads())], 4),
+        Role::Gradient(layer) | Role::Derivatives(layer) => (vec![batch, 4 * u64::from(dense[layer].out_quads())], 4),
     };
     let elements = shape.iter().try_fold(1u64, |product, &side| product.checked_mul(side));
     match elements.filter(|&elements| elements <= u64::from(u32::MAX)) {

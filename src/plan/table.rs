@@ -18,6 +18,7 @@ impl fmt::Display for Role {
             Role::OptimizerSlots(layer) => write!(f, "slots.{layer}"),
             Role::Activations(layer) => write!(f, "activations.{layer}"),
             Role::WeightGradient(layer) => write!(f, "weight_gradient.{layer}"),
+            Role::Derivatives(layer) => write!(f, "derivatives.{layer}"),
             Role::Norms => write!(f, "norms"),
             Role::Gradient(layer) => write!(f, "gradient.{layer}"),
         }

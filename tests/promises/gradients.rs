@@ -3,7 +3,8 @@
 use wgrad::kernel::tile::Family;
 use wgrad::{Activation, Dataset, Initializer, Network, Optimizer, TrainOptions, Trainer};
 
-use crate::reference::network::{gradient, layers, logits, loss};
+use crate::reference::network::{gradient, layers, logits, logits_with, loss};
+use crate::reference::softmax_cross_entropy;
 use crate::support::{Random, assert_close, gpu};
 
 /// The gradients that one step of gradient descent shows: so large a rate that the step drowns the weight, and the
@@ -89,5 +90,60 @@ fn a_network_of_many_classes_trains_and_predicts() {
         let step: Vec<f64> =
             before.weights.iter().zip(&after.weights).map(|(before, after)| (before - after) / RATE).collect();
         assert_close(&format!("layer {at}"), &step, &expected.weights, 1e-5);
+    }
+}
+
+/// A derivative that belongs to another formula, or is taken from the output where only the input tells it: every activation
+/// in two hidden layers, values and gradients.
+#[test]
+fn every_activation_agrees_with_its_twin() {
+    let (rows, widths, classes) = (6, [5, 7, 6], 3);
+    let random = &mut Random(6);
+    // Far enough from 0 for every branch.
+    let x: Vec<f64> = random.values(rows * widths[0]).into_iter().map(|value| 4.0 * value).collect();
+    let labels: Vec<usize> = (0..rows).map(|_| random.below(classes)).collect();
+    let features = x.iter().map(|&value| value as f32).collect();
+    let set = Dataset::from_f32(features, widths[0], labels.iter().map(|&label| label as u32).collect()).unwrap();
+    let softplus = |z: f64| z.max(0.0) + (-z.abs()).exp().ln_1p();
+    let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
+    let twins: [(Activation, &dyn Fn(f64) -> f64); 10] = [
+        (Activation::Identity, &|z| z),
+        (Activation::Relu, &|z| z.max(0.0)),
+        (Activation::LeakyRelu, &|z| if z > 0.0 { z } else { 0.01 * z }),
+        (Activation::Elu, &|z| if z > 0.0 { z } else { z.exp_m1() }),
+        (Activation::Gelu, &|z| 0.5 * z * (1.0 + libm::erf(z / 2f64.sqrt()))),
+        (Activation::GeluTanh, &|z| {
+            0.5 * z * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z.powi(3))).tanh())
+        }),
+        (Activation::Silu, &|z| z * sigmoid(z)),
+        (Activation::Tanh, &|z| z.tanh()),
+        (Activation::Sigmoid, &sigmoid),
+        (Activation::Softplus, &softplus),
+    ];
+    for (activation, twin) in twins {
+        let network = Network::classifier(widths[0], &widths[1..], activation, classes);
+        let weights = Initializer::HeNormal.weights(&network, 3);
+        let before = layers(&network, &weights);
+        let mean = |layers: &[_]| {
+            let (losses, ..) = softmax_cross_entropy(&logits_with(layers, &x, twin), &labels, rows);
+            losses.iter().sum::<f64>() / rows as f64
+        };
+        let options = TrainOptions {
+            optimizer: Optimizer::sgd(RATE),
+            batch_size: rows,
+            steps: Some(1),
+            ..TrainOptions::default()
+        };
+        let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
+        trainer.set_weights(&weights).unwrap();
+        assert_close(&format!("{activation}: loss"), &[trainer.evaluate(&set).unwrap().loss], &[mean(&before)], 1e-5);
+        let expected = gradient(&before, &mean);
+        trainer.fit(&set, None).unwrap();
+        let after = layers(&network, &trainer.weights().unwrap());
+        for (at, ((before, after), expected)) in before.iter().zip(&after).zip(expected).enumerate() {
+            let step: Vec<f64> =
+                before.weights.iter().zip(&after.weights).map(|(before, after)| (before - after) / RATE).collect();
+            assert_close(&format!("{activation}: layer {at}"), &step, &expected.weights, 1e-5);
+        }
     }
 }

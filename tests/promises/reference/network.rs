@@ -28,10 +28,15 @@ pub fn layers(network: &Network, weights: &Weights) -> Vec<Layer> {
 
 /// The logits of a minibatch, with ReLU after every layer but the last.
 pub fn logits(layers: &[Layer], x: &[f64]) -> Vec<f64> {
-    layers
-        .iter()
-        .enumerate()
-        .fold(x.to_vec(), |x, (at, layer)| dense_forward(&x, &layer.weights, &layer.bias, at + 1 < layers.len()))
+    logits_with(layers, x, &|z| z.max(0.0))
+}
+
+/// The logits of a minibatch, with an activation after every layer but the last.
+pub fn logits_with(layers: &[Layer], x: &[f64], activation: &dyn Fn(f64) -> f64) -> Vec<f64> {
+    layers.iter().enumerate().fold(x.to_vec(), |x, (at, layer)| {
+        let z = dense_forward(&x, &layer.weights, &layer.bias, false);
+        if at + 1 < layers.len() { z.into_iter().map(activation).collect() } else { z }
+    })
 }
 
 /// The mean loss of a minibatch.
