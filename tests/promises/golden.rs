@@ -14,6 +14,8 @@ struct Case {
     options: TrainOptions,
     steps: usize,
     losses: Vec<f64>,
+    /// Gradients of the first step, in the same order, before clipping.
+    gradients: Vec<f64>,
     /// Weights and bias of every layer, in the order of `support::flat`.
     weights: Vec<f64>,
 }
@@ -65,7 +67,10 @@ fn read(name: &str) -> Case {
     };
     let defaults = Optimizer::new(rule);
     let optimizer = Optimizer { lr: number("lr"), weight_decay: or("weight_decay", defaults.weight_decay), rule };
-    let layers = 0..widths.len() - 1;
+    let all = |prefix: &str| -> Vec<f64> {
+        let parts = |at: usize| ["weight", "bias"].map(|part| values(&format!("{prefix}.{}.{part}", 2 * at)));
+        (0..widths.len() - 1).flat_map(parts).flatten().collect()
+    };
     Case {
         network: Network::classifier(
             widths[0],
@@ -84,19 +89,30 @@ fn read(name: &str) -> Case {
         },
         steps: case["steps"].as_u64().unwrap() as usize,
         losses: values("loss"),
-        weights: layers
-            .flat_map(|at| [values(&format!("final.{}.weight", 2 * at)), values(&format!("final.{}.bias", 2 * at))])
-            .flatten()
-            .collect(),
+        gradients: all("grad0"),
+        weights: all("final"),
     }
 }
 
-/// Runs a case one step at a time; the losses of its steps and the final weights must be PyTorch's.
+/// Runs a case one step at a time; the first gradients, the losses of its steps and the final weights must be PyTorch's.
 fn matches_pytorch(name: &str) {
     let case = read(name);
     let set = Dataset::from_safetensors(golden_file(name)).unwrap();
+    let initial = Model::read(golden_file(name)).unwrap().weights;
+
+    // So large a rate that a step of gradient descent drowns the weight, and their difference is the gradient.
+    let rate = 1e4;
+    let descent = TrainOptions { optimizer: Optimizer::sgd(rate), clip_grad_norm: None, ..case.options.clone() };
+    let mut trainer = Trainer::on(gpu(), case.network.clone(), descent).unwrap();
+    trainer.set_weights(&initial).unwrap();
+    trainer.fit(&set, None).unwrap();
+    let after = flat(&trainer.weights().unwrap());
+    let gradients: Vec<f64> =
+        flat(&initial).iter().zip(&after).map(|(before, after)| (before - after) / rate).collect();
+    assert_close(&format!("{name}: first gradients"), &gradients, &case.gradients, TOLERANCE);
+
     let mut trainer = Trainer::on(gpu(), case.network, case.options).unwrap();
-    trainer.set_weights(&Model::read(golden_file(name)).unwrap().weights).unwrap();
+    trainer.set_weights(&initial).unwrap();
     let losses: Vec<f64> = (0..case.steps).map(|_| trainer.fit(&set, None).unwrap().epochs[0].training.loss).collect();
     assert_close(&format!("{name}: losses"), &losses, &case.losses, TOLERANCE);
     assert_close(&format!("{name}: weights"), &flat(&trainer.weights().unwrap()), &case.weights, TOLERANCE);
