@@ -197,3 +197,44 @@ fn losses_refuse_what_they_cannot_take() {
     let error = Loss::from_name("softmax-crossentropy").unwrap_err().to_string();
     assert!(error.contains("did you mean softmax-cross-entropy?"), "{error}");
 }
+
+/// A short last batch that is divided by weights of rows it does not have: three steps of two batches, the second short.
+#[test]
+fn a_short_batch_is_divided_by_its_own_weights() {
+    let (batch, outputs, rate) = (4, 3, 0.5);
+    let x = Random(1).values(ROWS * WIDTH);
+    let network = Network::classifier(WIDTH, &[5], Activation::Relu, outputs);
+    let initial = Initializer::Torch.weights(&network, 3);
+    for case in cases(outputs) {
+        let mut twin = layers(&network, &initial);
+        for step in 0..3 {
+            let rows = if step % 2 == 0 { 0..batch } else { batch..ROWS };
+            let inputs = &x[rows.start * WIDTH..rows.end * WIDTH];
+            let targets = match &case.labels {
+                Some(labels) => Targets::Classes(&labels[rows.clone()]),
+                None => Targets::Values(&case.values[rows.start * outputs..rows.end * outputs]),
+            };
+            let loss = |layers: &[_]| mean_loss(&case.loss, &logits(layers, inputs), &targets, outputs);
+            let gradients = gradient(&twin, &loss);
+            for (layer, gradient) in twin.iter_mut().zip(&gradients) {
+                layer.weights.iter_mut().zip(&gradient.weights).for_each(|(w, g)| *w -= rate * g);
+                layer.bias.iter_mut().zip(&gradient.bias).for_each(|(b, g)| *b -= rate * g);
+            }
+        }
+        let options = TrainOptions {
+            loss: case.loss.clone(),
+            optimizer: Optimizer::sgd(rate),
+            batch_size: batch,
+            steps: Some(3),
+            shuffle: false,
+            ..TrainOptions::default()
+        };
+        let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
+        trainer.set_weights(&initial).unwrap();
+        trainer.fit(&case.set(&x), None).unwrap();
+        for (trained, twin) in layers(&network, &trainer.weights().unwrap()).iter().zip(&twin) {
+            assert_close(&format!("{:?}", case.loss), &trained.weights, &twin.weights, 1e-5);
+            assert_close(&format!("{:?}", case.loss), &trained.bias, &twin.bias, 1e-5);
+        }
+    }
+}
