@@ -24,7 +24,7 @@ fn optimizers() -> Vec<Optimizer> {
         Rule::Adam { beta1, beta2, eps, amsgrad: true },
         Rule::AdamW { beta1, beta2, eps, amsgrad: false },
         Rule::AdamW { beta1, beta2, eps, amsgrad: true },
-        Rule::NAdam { beta1, beta2, eps, momentum_decay: 4e-3 },
+        Rule::NAdam { beta1, beta2, eps, momentum_decay: 0.5 },
         Rule::Lion { beta1, beta2 },
     ]
     .into_iter()
