@@ -58,10 +58,18 @@ pub enum Initializer {
     /// U(−a, a), a = √(6 / (inputs + outputs)): Glorot & Bengio, AISTATS 2010; Keras' default.
     #[default]
     GlorotUniform,
+    /// N(0, 2 / (inputs + outputs)): Glorot & Bengio, AISTATS 2010.
+    GlorotNormal,
     /// U(−a, a), a = √(6 / inputs): He et al., "Delving deep into rectifiers", ICCV 2015.
     HeUniform,
     /// N(0, 2 / inputs): He et al., ICCV 2015.
     HeNormal,
+    /// U(−a, a), a = √(3 / inputs): LeCun, Bottou, Orr & Müller, "Efficient backprop", 1998.
+    LecunUniform,
+    /// N(0, 1 / inputs): LeCun et al., 1998.
+    LecunNormal,
+    /// Orthonormal rows, or columns where there are fewer of them: Saxe, McClelland & Ganguli, ICLR 2014.
+    Orthogonal,
     /// U(−a, a), a = 1/√inputs, for weights and biases alike: what `torch.nn.Linear` does.
     Torch,
 }
@@ -70,8 +78,12 @@ impl Named for Initializer {
     const WHAT: &'static str = "an initializer";
     const WORDS: &'static [(&'static str, Self)] = &[
         ("glorot-uniform", Initializer::GlorotUniform),
+        ("glorot-normal", Initializer::GlorotNormal),
         ("he-uniform", Initializer::HeUniform),
         ("he-normal", Initializer::HeNormal),
+        ("lecun-uniform", Initializer::LecunUniform),
+        ("lecun-normal", Initializer::LecunNormal),
+        ("orthogonal", Initializer::Orthogonal),
         ("torch", Initializer::Torch),
     ];
 }
@@ -86,30 +98,30 @@ impl Initializer {
             .enumerate()
             .map(|(layer, (inputs, outputs))| {
                 let (fan_in, fan_out) = (inputs as f64, outputs as f64);
-                let draw = |tensor: u64, at: usize| {
-                    let uniform = |second| Counter { seed, stream: 2 * layer as u64 + tensor }.uniform(at, second);
-                    let symmetric = |bound: f64| (bound * (2.0 * uniform(0) - 1.0)) as f32;
-                    match self {
-                        Initializer::GlorotUniform => symmetric((6.0 / (fan_in + fan_out)).sqrt()),
-                        Initializer::HeUniform => symmetric((6.0 / fan_in).sqrt()),
-                        Initializer::Torch => symmetric((1.0 / fan_in).sqrt()),
-                        // Box & Muller, "A note on the generation of random normal deviates", 1958. libm's functions,
-                        // unlike the platform's, give the same bits everywhere.
-                        Initializer::HeNormal => {
-                            let radius = (-2.0 * libm::log(1.0 - uniform(0))).sqrt();
-                            ((2.0 / fan_in).sqrt() * radius * libm::cos(TAU * uniform(1))) as f32
-                        }
-                    }
+                let counter = |tensor: u64| Counter { seed, stream: 2 * layer as u64 + tensor };
+                let uniform = |bound: f64| -> Vec<f32> {
+                    (0..inputs * outputs).map(|at| (bound * counter(0).symmetric(at)) as f32).collect()
                 };
-                LayerWeights {
-                    inputs,
-                    outputs,
-                    weight: (0..inputs * outputs).map(|at| draw(0, at)).collect(),
-                    bias: match self {
-                        Initializer::Torch => (0..outputs).map(|at| draw(1, at)).collect(),
-                        _ => vec![0.0; outputs],
-                    },
-                }
+                let normal = |variance: f64| -> Vec<f32> {
+                    (0..inputs * outputs).map(|at| (variance.sqrt() * counter(0).normal(at)) as f32).collect()
+                };
+                let weight = match self {
+                    Initializer::GlorotUniform => uniform((6.0 / (fan_in + fan_out)).sqrt()),
+                    Initializer::GlorotNormal => normal(2.0 / (fan_in + fan_out)),
+                    Initializer::HeUniform => uniform((6.0 / fan_in).sqrt()),
+                    Initializer::HeNormal => normal(2.0 / fan_in),
+                    Initializer::LecunUniform => uniform((3.0 / fan_in).sqrt()),
+                    Initializer::LecunNormal => normal(1.0 / fan_in),
+                    Initializer::Torch => uniform((1.0 / fan_in).sqrt()),
+                    Initializer::Orthogonal => orthogonal(outputs, inputs, &counter(0)),
+                };
+                let bias = match self {
+                    Initializer::Torch => {
+                        (0..outputs).map(|at| ((1.0 / fan_in).sqrt() * counter(1).symmetric(at)) as f32).collect()
+                    }
+                    _ => vec![0.0; outputs],
+                };
+                LayerWeights { inputs, outputs, weight, bias }
             })
             .collect();
         Weights { layers }
@@ -125,11 +137,42 @@ struct Counter {
 }
 
 impl Counter {
+    /// U[-1, 1)
+    fn symmetric(&self, place: usize) -> f64 {
+        2.0 * self.uniform(place, 0) - 1.0
+    }
+
+    /// N(0, 1): Box & Muller, "A note on the generation of random normal deviates", 1958. libm's functions, unlike the
+    /// platform's, give the same bits everywhere.
+    fn normal(&self, place: usize) -> f64 {
+        let radius = (-2.0 * libm::log(1.0 - self.uniform(place, 0))).sqrt();
+        radius * libm::cos(TAU * self.uniform(place, 1))
+    }
+
     /// U[0, 1) in 53 bits; `draw` tells apart several values for one place.
     fn uniform(&self, place: usize, draw: u64) -> f64 {
         let bits = hash(mix(self.seed) ^ self.stream, 2 * place as u64 + draw);
         (bits >> 11) as f64 / (1u64 << 53) as f64
     }
+}
+
+/// A random matrix `[rows, columns]`, row-major, whose rows (or columns, where there are fewer) are orthonormal: normal
+/// deviates, made orthogonal one after another (modified Gram-Schmidt).
+fn orthogonal(rows: usize, columns: usize, counter: &Counter) -> Vec<f32> {
+    let (count, length) = (rows.min(columns), rows.max(columns));
+    let mut vectors: Vec<Vec<f64>> = Vec::with_capacity(count);
+    for v in 0..count {
+        let mut vector: Vec<f64> = (0..length).map(|at| counter.normal(v * length + at)).collect();
+        for before in &vectors {
+            let dot: f64 = vector.iter().zip(before).map(|(a, b)| a * b).sum();
+            vector.iter_mut().zip(before).for_each(|(a, b)| *a -= dot * b);
+        }
+        let norm = vector.iter().map(|a| a * a).sum::<f64>().sqrt();
+        vector.iter_mut().for_each(|a| *a /= norm);
+        vectors.push(vector);
+    }
+    let at = |row: usize, column: usize| if rows <= columns { vectors[row][column] } else { vectors[column][row] };
+    (0..rows * columns).map(|place| at(place / columns, place % columns) as f32).collect()
 }
 
 /// The value of a seed at a place.

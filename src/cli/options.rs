@@ -79,7 +79,7 @@ pub(super) struct Train {
     /// Visit the rows in the set's own order
     #[arg(long)]
     pub no_shuffle: bool,
-    /// glorot-uniform, he-uniform, he-normal, torch [default: glorot-uniform]
+    /// glorot-, he- or lecun-, each with uniform or normal; orthogonal or torch [default: glorot-uniform]
     #[arg(long)]
     pub initializer: Option<Initializer>,
     /// Begin with the weights of this safetensors file

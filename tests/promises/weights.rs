@@ -17,6 +17,9 @@ fn initial_weights_have_their_papers_distributions() {
         (Initializer::GlorotUniform, (2.0 / (fan_in + fan_out)).sqrt(), Some((6.0 / (fan_in + fan_out)).sqrt())),
         (Initializer::HeUniform, he, Some((6.0 / fan_in).sqrt())),
         (Initializer::HeNormal, he, None),
+        (Initializer::GlorotNormal, (2.0 / (fan_in + fan_out)).sqrt(), None),
+        (Initializer::LecunUniform, (1.0 / fan_in).sqrt(), Some((3.0 / fan_in).sqrt())),
+        (Initializer::LecunNormal, (1.0 / fan_in).sqrt(), None),
         (Initializer::Torch, (1.0 / (3.0 * fan_in)).sqrt(), Some((1.0 / fan_in).sqrt())),
     ] {
         let weights = initializer.weights(&network(), 1);
@@ -34,6 +37,24 @@ fn initial_weights_have_their_papers_distributions() {
         }
         let biased = weights.layers[0].bias.iter().any(|&bias| bias != 0.0);
         assert_eq!(biased, initializer == Initializer::Torch, "{initializer}: biases");
+    }
+}
+
+/// Vectors that are not at right angles, or not of length 1: wide, tall and square.
+#[test]
+fn orthogonal_weights_are_orthonormal() {
+    for [inputs, outputs] in [[30, 20], [20, 30], [10, 10], [1, 5]] {
+        let network = Network::classifier(inputs, &[], Activation::Relu, outputs);
+        let weight = Initializer::Orthogonal.weights(&network, 2).layers.remove(0).weight;
+        let entry = |v: usize, at: usize| {
+            f64::from(if outputs <= inputs { weight[v * inputs + at] } else { weight[at * inputs + v] })
+        };
+        for a in 0..inputs.min(outputs) {
+            for b in 0..inputs.min(outputs) {
+                let dot: f64 = (0..inputs.max(outputs)).map(|at| entry(a, at) * entry(b, at)).sum();
+                assert!((dot - f64::from(u8::from(a == b))).abs() < 1e-6, "{inputs} × {outputs}: {a}·{b} = {dot}");
+            }
+        }
     }
 }
 
