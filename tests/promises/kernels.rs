@@ -266,6 +266,15 @@ fn every_tile_agrees_at_awkward_sizes() {
     }
 }
 
+/// More workgroups than a dimension takes: those of the second row doing the first one's work again, or nothing.
+#[test]
+fn workgroups_of_a_second_dimension_do_their_own_work() {
+    let problem = Problem::new((4, 1, 2_200_000), Input::SetF32);
+    let launch = dense_forward::launch(problem.dense, problem.input, Activation::Identity, Tile::Naive);
+    assert!(launch.workgroups > 65_535 && launch.grid(65_535)[1] == 2);
+    check_forward(&problem, Activation::Identity, Tile::Naive, Checks::Off);
+}
+
 /// An index that is out of bounds, and right by luck where nothing checks it.
 #[test]
 fn every_kernel_agrees_with_runtime_checks_on() {
