@@ -93,6 +93,15 @@ impl Model {
         Ok(Model { network, weights: Weights { layers }, loss })
     }
 
+    /// That a model can be written there: asked before hours are spent on what goes into it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for a folder or a device, [`Error::Io`] for a folder that is missing or cannot be written to.
+    pub fn check_writable(path: impl AsRef<Path>) -> Result<(), Error> {
+        beside(path.as_ref()).map(drop)
+    }
+
     /// Writes the model: to a file beside it first, synced and then renamed, so that a file of this name is always a
     /// whole one.
     ///
@@ -119,15 +128,6 @@ impl Model {
             safetensors::serialize(tensors, Some(metadata)).map_err(|error| Error::format(path, error.to_string()))?;
         write_whole(path, &bytes)
     }
-}
-
-/// That a file can be written there: asked before hours are spent on what goes into it.
-///
-/// # Errors
-///
-/// [`Error::Option`] for a folder or a device, [`Error::Io`] for a folder that is missing or cannot be written to.
-pub(crate) fn check_writable(path: &Path) -> Result<(), Error> {
-    beside(path).map(drop)
 }
 
 /// Writes a file whole or not at all.

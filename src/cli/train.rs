@@ -11,13 +11,12 @@ use super::config::Run;
 use super::options::Train;
 use super::output::{Output, figures, grouped};
 use super::source;
-use crate::checkpoint::check_writable;
 use crate::{Epoch, Error, Event, Gpu, Loss, Model, Network, Trainer};
 
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let output = Output { json: flags.common.json };
     let run = Run::new(flags)?;
-    check_writable(&run.save)?;
+    Model::check_writable(&run.save)?;
     let (train, validation) = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed)?;
     let network = network(&run, &train, validation.as_ref());
     let init = run.init.as_ref().map(Model::read).transpose()?;
