@@ -67,7 +67,7 @@ pub(super) struct Train {
     /// Passes over the set [default: 10]
     #[arg(long, allow_negative_numbers = true)]
     pub epochs: Option<u64>,
-    /// Stop after so many steps, whatever the epochs
+    /// Train for so many steps, in place of the epochs
     #[arg(long, allow_negative_numbers = true)]
     pub steps: Option<u64>,
     /// Rows of a minibatch [default: 32]
@@ -85,7 +85,7 @@ pub(super) struct Train {
     /// Begin with the weights of this safetensors file
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
-    /// Where the model goes [default: model.safetensors]
+    /// Where the model goes; a file that is there is replaced [default: model.safetensors]
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
     #[command(flatten)]

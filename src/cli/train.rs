@@ -2,12 +2,13 @@
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::config::Run;
+use super::config::{Run, Validation};
 use super::options::Train;
 use super::output::{Output, figures, grouped};
 use super::source;
@@ -16,7 +17,7 @@ use crate::{Epoch, Error, Event, Gpu, Loss, Model, Network, Trainer};
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let output = Output { json: flags.common.json };
     let run = Run::new(flags)?;
-    Model::check_writable(&run.save)?;
+    check_save(&run)?;
     let (train, validation) = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed)?;
     let network = network(&run, &train, validation.as_ref());
     let init = run.init.as_ref().map(Model::read).transpose()?;
@@ -59,8 +60,11 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     screen.clear();
     let history = history?;
 
-    // Saved even where nobody reads our output any more.
-    trainer.save(&run.save)?;
+    // Saved even where nobody reads our output any more; but not where nothing was trained.
+    let trained = !history.epochs.is_empty();
+    if trained {
+        trainer.save(&run.save)?;
+    }
     written?;
     let seconds = started.elapsed().as_secs_f64();
     let last = history.epochs.last();
@@ -68,7 +72,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         "event": "end", "loss": last.map(|epoch| epoch.training.loss),
         "val_loss": last.and_then(|epoch| epoch.validation).map(|validation| validation.loss),
         "val_accuracy": last.and_then(|epoch| epoch.validation).and_then(|validation| validation.accuracy),
-        "seconds": seconds, "model": run.save,
+        "seconds": seconds, "model": trained.then_some(&run.save),
     }))?;
     let reached = match last.map(|epoch| (epoch.training, epoch.validation)) {
         Some((_, Some(validation))) => {
@@ -77,6 +81,9 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         Some((training, None)) => figures(&training),
         None => "no step done".into(),
     };
+    if !trained {
+        return output.text("\nno step done, and no model written");
+    }
     output.text(format_args!("\n{reached}, in {seconds:.1} s. The model is in {}", run.save.display()))?;
     if run.data == "mnist" {
         output.text(format_args!("See it read a digit:  wgrad predict --model {} --rows 0", run.save.display()))?;
@@ -95,6 +102,21 @@ pub(super) fn network(run: &Run, train: &crate::Dataset, validation: Option<&cra
             classes
         };
     Network::classifier(train.width(), &run.hidden, run.activation, run.outputs.unwrap_or(inferred))
+}
+
+/// That the model can be written, and not over what it is made from.
+fn check_save(run: &Run) -> Result<(), Error> {
+    let save = run.save.canonicalize().ok();
+    let validation = match &run.validation {
+        Some(Validation::Path(path)) => Some(path.as_str()),
+        _ => None,
+    };
+    for source in [Some(run.data.as_str()), validation].into_iter().flatten() {
+        if save.is_some() && save == Path::new(source).canonicalize().ok() {
+            return Err(Error::Option(format!("--save {}: that is the data itself", run.save.display())));
+        }
+    }
+    Model::check_writable(&run.save)
 }
 
 /// "784-256-10"

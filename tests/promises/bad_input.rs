@@ -72,6 +72,7 @@ fn options_out_of_range_are_refused() {
         (&["--validation", "1.5"], &["fraction", "at least one row"]),
         (&["--save", "no/such/folder/m.safetensors"], &["no/such/folder"]),
         (&["--save", "."], &["not a file"]),
+        (&["--save", "set.safetensors"], &["the data itself"]),
         (&["--save", "/dev/null"], &["not a file"]),
         (&["--init", "missing.safetensors"], &["missing.safetensors"]),
         (&["--config", "missing.toml"], &["missing.toml"]),
