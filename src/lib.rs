@@ -14,6 +14,7 @@ mod named;
 mod network;
 mod optimizer;
 pub mod plan;
+mod schedule;
 mod trainer;
 mod weights;
 
@@ -24,5 +25,9 @@ pub use gpu::{AdapterChoice, Gpu};
 pub use loss::Loss;
 pub use network::{Activation, Layer, Network};
 pub use optimizer::{Optimizer, Rule};
-pub use trainer::{Epoch, Evaluation, Event, History, Progress, TrainOptions, TrainStats, Trainer};
+pub use schedule::{Decay, Schedule};
+pub use trainer::{
+    EarlyStopping, Epoch, Evaluation, Event, History, Monitor, NonFinite, Progress, ReduceOnPlateau, TrainOptions,
+    TrainStats, Trainer,
+};
 pub use weights::{Initializer, LayerWeights, Weights};

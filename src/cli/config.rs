@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use serde::Deserialize;
 
 use super::options::Train;
 use crate::loss::Setting;
-use crate::{Activation, AdapterChoice, Error, Initializer, Loss, Optimizer, TrainOptions};
+use crate::{
+    Activation, AdapterChoice, EarlyStopping, Error, Loss, Optimizer, ReduceOnPlateau, Schedule, TrainOptions,
+};
 
 /// Everything a run is, from flags, file and defaults.
 pub(super) struct Run {
@@ -30,6 +33,9 @@ struct File {
     model: Model,
     loss: LossTable,
     optimizer: OptimizerTable,
+    schedule: ScheduleTable,
+    reduce_on_plateau: Option<PlateauTable>,
+    early_stopping: Option<EarlyTable>,
     train: TrainTable,
 }
 
@@ -108,6 +114,41 @@ struct OptimizerTable {
     values: BTreeMap<String, Value>,
 }
 
+/// As the optimizer's.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ScheduleTable {
+    kind: Option<String>,
+    by_epoch: bool,
+    #[serde(flatten)]
+    values: BTreeMap<String, f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PlateauTable {
+    factor: f64,
+    patience: u64,
+    threshold: f64,
+    cooldown: u64,
+    min_lr: f64,
+}
+
+impl Default for PlateauTable {
+    fn default() -> Self {
+        let ReduceOnPlateau { factor, patience, threshold, cooldown, min_lr } = ReduceOnPlateau::default();
+        PlateauTable { factor, patience, threshold, cooldown, min_lr }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EarlyTable {
+    patience: u64,
+    #[serde(default)]
+    min_delta: f64,
+}
+
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "an optimizer's value is a number, or true or false")]
 enum Value {
@@ -124,6 +165,10 @@ struct TrainTable {
     shuffle: Option<bool>,
     seed: Option<u64>,
     clip_grad_norm: Option<f64>,
+    clip_grad_value: Option<f64>,
+    non_finite: Option<String>,
+    keep_best: Option<bool>,
+    monitor: Option<String>,
     init: Option<PathBuf>,
     save: Option<PathBuf>,
     adapter: Option<String>,
@@ -133,7 +178,6 @@ impl Run {
     /// The run that the flags, their file and the defaults describe.
     pub fn new(flags: &Train) -> Result<Run, Error> {
         let file = flags.config.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
-        let word = |word: Option<String>| word.as_deref().map(str::parse).transpose();
         let defaults = TrainOptions::default();
         Ok(Run {
             data: flags.data.clone().or(file.data.train).unwrap_or_else(|| "mnist".into()),
@@ -142,17 +186,26 @@ impl Run {
                 Some(widths) => hidden(widths)?,
                 None => file.model.hidden.unwrap_or_else(|| vec![256]),
             },
-            activation: flags.activation.or(word(file.model.activation)?).unwrap_or(Activation::Relu),
+            activation: chosen(flags.activation, file.model.activation)?.unwrap_or(Activation::Relu),
             outputs: file.model.outputs,
             options: TrainOptions {
                 loss: file.loss.with(flags)?,
                 optimizer: file.optimizer.with(flags)?,
-                clip_grad_norm: flags.clip_grad_norm.or(file.train.clip_grad_norm),
-                initializer: match (flags.initializer, file.model.initializer) {
-                    (Some(initializer), _) => initializer,
-                    (None, Some(word)) => word.parse()?,
-                    (None, None) => Initializer::default(),
+                schedule: file.schedule.with(flags)?,
+                reduce_on_plateau: file.reduce_on_plateau.map(ReduceOnPlateau::from),
+                early_stopping: match (flags.early_stopping, file.early_stopping) {
+                    (Some(patience), table) => {
+                        Some(EarlyStopping { patience, min_delta: table.map_or(0.0, |table| table.min_delta) })
+                    }
+                    (None, Some(EarlyTable { patience, min_delta })) => Some(EarlyStopping { patience, min_delta }),
+                    (None, None) => None,
                 },
+                keep_best: flags.keep_best || file.train.keep_best.unwrap_or(false),
+                monitor: chosen(flags.monitor, file.train.monitor)?.unwrap_or_default(),
+                clip_grad_norm: flags.clip_grad_norm.or(file.train.clip_grad_norm),
+                clip_grad_value: flags.clip_grad_value.or(file.train.clip_grad_value),
+                non_finite: chosen(flags.non_finite, file.train.non_finite)?.unwrap_or_default(),
+                initializer: chosen(flags.initializer, file.model.initializer)?.unwrap_or_default(),
                 batch_size: flags.batch_size.or(file.train.batch_size).unwrap_or(defaults.batch_size),
                 epochs: flags.epochs.or(file.train.epochs).unwrap_or(defaults.epochs),
                 steps: flags.steps.or(file.train.steps),
@@ -162,12 +215,36 @@ impl Run {
             },
             init: flags.init.clone().or(file.train.init),
             save: flags.save.clone().or(file.train.save).unwrap_or_else(|| "model.safetensors".into()),
-            adapter: match (&flags.common.adapter, file.train.adapter) {
-                (Some(choice), _) => choice.clone(),
-                (None, Some(words)) => words.parse()?,
-                (None, None) => AdapterChoice::Auto,
-            },
+            adapter: chosen(flags.common.adapter.clone(), file.train.adapter)?.unwrap_or_default(),
         })
+    }
+}
+
+/// What a flag says, or else the file's word.
+fn chosen<T: FromStr<Err = Error>>(flag: Option<T>, word: Option<String>) -> Result<Option<T>, Error> {
+    flag.map_or_else(|| word.as_deref().map(str::parse).transpose(), |flag| Ok(Some(flag)))
+}
+
+impl From<PlateauTable> for ReduceOnPlateau {
+    fn from(table: PlateauTable) -> Self {
+        let PlateauTable { factor, patience, threshold, cooldown, min_lr } = table;
+        ReduceOnPlateau { factor, patience, threshold, cooldown, min_lr }
+    }
+}
+
+impl ScheduleTable {
+    /// The schedule that the table and the flags describe.
+    fn with(&self, flags: &Train) -> Result<Schedule, Error> {
+        let mut schedule = match flags.schedule.as_deref().or(self.kind.as_deref()) {
+            Some(name) => Schedule::from_name(name)?,
+            None => Schedule::default(),
+        };
+        schedule.by_epoch = self.by_epoch;
+        for (name, &number) in &self.values {
+            schedule.set(name, number)?;
+        }
+        schedule.warmup = flags.warmup.unwrap_or(schedule.warmup);
+        Ok(schedule)
     }
 }
 

@@ -8,7 +8,7 @@ use super::output::Output;
 use super::{source, train};
 use crate::gpu::{AdapterSummary, adapters};
 use crate::kernel::tile::Family;
-use crate::plan::{Plan, Request};
+use crate::plan::Plan;
 use crate::{AdapterChoice, Error, Gpu};
 
 /// Prints the plan of a training step. No device is opened: without an adapter, the plan is a software adapter's.
@@ -24,17 +24,8 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         // The one asked for is not there: the error that opening it gives.
         return Gpu::open(&run.adapter).map(drop);
     }
-    let plan = Plan::new(Request {
-        network: &network,
-        loss: &run.options.loss,
-        targets: set.targets(),
-        optimizer: Some(&run.options.optimizer),
-        clip_grad_norm: run.options.clip_grad_norm,
-        batch: run.options.batch_size as u32,
-        element: set.element(),
-        rows: set.rows() as u64,
-        family: adapter.as_ref().map_or(Family::Software, AdapterSummary::family),
-    })?;
+    let family = adapter.as_ref().map_or(Family::Software, AdapterSummary::family);
+    let plan = Plan::new(run.options.training_request(&network, &set, family))?;
 
     output.text(format_args!("for {}\n", adapter.map_or("a software adapter".into(), |adapter| adapter.name)))?;
     output.text(&plan)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{Activation, AdapterChoice, Initializer};
+use crate::{Activation, AdapterChoice, Initializer, Monitor, NonFinite};
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
 ///
@@ -61,9 +61,30 @@ pub(super) struct Train {
     /// Learning rate [default: the optimizer's]
     #[arg(long, allow_negative_numbers = true)]
     pub lr: Option<f64>,
+    /// constant, step, exponential, polynomial, cosine or one-cycle, of the learning rate [default: constant]
+    #[arg(long)]
+    pub schedule: Option<String>,
+    /// Let the learning rate rise over so many steps first (or epochs, where the schedule counts them)
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub warmup: Option<u32>,
     /// Scale gradients down to this norm of all together
     #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
     pub clip_grad_norm: Option<f64>,
+    /// Cut every gradient off at this value and its negative
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
+    pub clip_grad_value: Option<f64>,
+    /// stop, or skip and count the steps whose gradient is not finite [default: stop]
+    #[arg(long, value_name = "stop|skip")]
+    pub non_finite: Option<NonFinite>,
+    /// End when so many epochs in a row were no better than the best
+    #[arg(long, value_name = "EPOCHS", allow_negative_numbers = true)]
+    pub early_stopping: Option<u64>,
+    /// End with the weights of the best epoch
+    #[arg(long)]
+    pub keep_best: bool,
+    /// What epochs are judged by: loss or accuracy, of validation where there is any [default: loss]
+    #[arg(long, value_name = "loss|accuracy")]
+    pub monitor: Option<Monitor>,
     /// Passes over the set [default: 10]
     #[arg(long, allow_negative_numbers = true)]
     pub epochs: Option<u64>,

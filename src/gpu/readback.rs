@@ -26,9 +26,14 @@ impl Readback {
         Readback { staging, mapped: None }
     }
 
-    /// Records the copy of a buffer's beginning.
-    pub(crate) fn copy(&self, encoder: &mut wgpu::CommandEncoder, from: &Buffer) {
-        encoder.copy_buffer_to_buffer(from, 0, &self.staging, 0, self.staging.size());
+    /// Records the copy of buffers, one after another, as far as there is room.
+    pub(crate) fn copy(&self, encoder: &mut wgpu::CommandEncoder, from: &[&Buffer]) {
+        let mut at = 0;
+        for buffer in from {
+            let bytes = buffer.size().min(self.staging.size() - at);
+            encoder.copy_buffer_to_buffer(buffer, 0, &self.staging, at, bytes);
+            at += bytes;
+        }
     }
 
     /// Asks for the copy, once its recording has been submitted.
@@ -104,7 +109,7 @@ impl Gpu {
         traffic: &mut Traffic,
     ) -> Result<Vec<T>, Error> {
         let mut readback = Readback::new(self, (count * size_of::<T>()) as u64);
-        self.submit(traffic, |encoder| readback.copy(encoder, buffer));
+        self.submit(traffic, |encoder| readback.copy(encoder, &[buffer]));
         pollster::block_on(readback.wait(self, traffic))
     }
 }

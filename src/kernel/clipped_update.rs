@@ -1,16 +1,28 @@
-//! The optimizer's step of one layer, from a gradient in memory that is clipped by the global norm.
+//! The optimizer's step of one layer from a gradient in memory, once all layers' gradients are known.
 
-use super::{Access, Constants, Cost, Dense, Launch, Slot};
-use crate::Optimizer;
+use super::{Access, Constants, Cost, Dense, Launch, Slot, Training};
 
 const WORKGROUP: u32 = 64;
 
 /// Reads the layer's gradient and the norms of all `layers`, updates weights and slots. The last launch of a step closes it.
-pub fn launch(dense: Dense, layers: usize, optimizer: &Optimizer, max_norm: f64, closes_step: bool) -> Launch {
-    let mut flags = optimizer.flags();
-    if closes_step {
-        flags.push("closes_step");
+pub fn launch(dense: Dense, layers: usize, training: Training<'_>, closes_step: bool) -> Launch {
+    let optimizer = training.optimizer;
+    let mut parts = training.update_parts();
+    if training.skips_non_finite {
+        parts.flags.push("skips");
     }
+    if closes_step {
+        parts.flags.push("closes_step");
+    }
+    parts.constants.push((
+        "constants",
+        Constants::new()
+            .u32("BATCH", dense.batch)
+            .u32("LAYERS", layers as u32)
+            .u32("QUADS", dense.weight_quads())
+            .u32("WORKGROUP", WORKGROUP)
+            .text(),
+    ));
     let mut bindings = vec![
         (Slot::WeightGradient, Access::Read),
         (Slot::Norms, Access::Read),
@@ -24,21 +36,9 @@ pub fn launch(dense: Dense, layers: usize, optimizer: &Optimizer, max_norm: f64,
         kernel: "clipped_update",
         variant: optimizer.name().into(),
         root: "clipped_update",
-        mounts: vec![("optimizer", optimizer.module())],
-        constants: vec![
-            ("optimizer_constants", optimizer.constants().text()),
-            ("clip_constants", Constants::new().f32("MAX_NORM", max_norm).text()),
-            (
-                "constants",
-                Constants::new()
-                    .u32("BATCH", dense.batch)
-                    .u32("LAYERS", layers as u32)
-                    .u32("QUADS", dense.weight_quads())
-                    .u32("WORKGROUP", WORKGROUP)
-                    .text(),
-            ),
-        ],
-        flags,
+        mounts: vec![parts.mount],
+        constants: parts.constants,
+        flags: parts.flags,
         bindings,
         workgroups: dense.weight_quads().div_ceil(WORKGROUP),
         cost: Cost {

@@ -1,8 +1,7 @@
 //! Dense layer, weight gradient and optimizer step in one pass: `dW = xᵀ·dy`, then `W ← updated(W, dW)`.
 
 use super::tile::{Blocks, Product, Tile};
-use super::{Access, Constants, Cost, Dense, Input, Launch, Slot};
-use crate::Optimizer;
+use super::{Access, Constants, Cost, Dense, Input, Launch, Slot, Training};
 
 /// Blocks of the product: inputs and bias × units, over the rows of the minibatch.
 pub fn blocks(dense: Dense) -> Blocks {
@@ -21,7 +20,8 @@ pub struct Step {
 }
 
 /// Reads the layer's input and gradient, updates its weights and the optimizer's slots.
-pub fn launch(dense: Dense, input: Input, optimizer: &Optimizer, tile: Tile, step: Step) -> Launch {
+pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, step: Step) -> Launch {
+    let optimizer = training.optimizer;
     let mut bindings = vec![(Slot::Input, Access::Read), (Slot::Gradient, Access::Read)];
     if input != Input::Activations {
         bindings.push((Slot::Visited, Access::Read));
@@ -36,26 +36,26 @@ pub fn launch(dense: Dense, input: Input, optimizer: &Optimizer, tile: Tile, ste
             bindings.push((Slot::OptimizerSlots, Access::Write));
         }
     }
-    let mut flags = optimizer.flags();
+    let mut parts = training.update_parts();
     if step.keeps_gradient {
-        flags.push("keeps_gradient");
+        parts.flags.push("keeps_gradient");
     }
     if step.closes {
-        flags.push("closes_step");
+        parts.flags.push("closes_step");
     }
     if step.weighted_mean {
-        flags.push("weighted_mean");
+        parts.flags.push("weighted_mean");
         bindings.push((Slot::Stats, Access::Read));
     }
     Product {
         kernel: "dense_update",
-        mounts: vec![("input", input.module()), ("optimizer", optimizer.module())],
+        mounts: vec![("input", input.module()), parts.mount],
         constants: Constants::new()
             .u32("BATCH", dense.batch)
             .u32("X_QUADS", dense.x_quads())
             .u32("OUT_QUADS", dense.out_quads()),
-        other_constants: vec![("optimizer_constants", optimizer.constants().text())],
-        flags,
+        other_constants: parts.constants,
+        flags: parts.flags,
         bindings,
         blocks: blocks(dense),
         cost: Cost {

@@ -17,6 +17,8 @@ pub mod tile;
 
 use std::fmt;
 
+use crate::{Optimizer, Schedule};
+
 /// What a kernel binds, by role. A role has the same binding number in every shader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]
@@ -165,6 +167,66 @@ impl Targets {
             Targets::Values => 16 * u64::from(last.out_quads()),
         }
     }
+}
+
+/// What a training step is besides the network and the loss.
+#[derive(Clone, Copy, Debug)]
+pub struct Training<'a> {
+    /// How weights follow their gradients.
+    pub optimizer: &'a Optimizer,
+    /// How the learning rate changes.
+    pub schedule: &'a Schedule,
+    /// How gradients are clipped.
+    pub clip: Option<Clip>,
+    /// Whether a step changes nothing where any gradient is not finite.
+    pub skips_non_finite: bool,
+}
+
+impl Training<'_> {
+    /// Whether every gradient has to be known before the first weight is updated.
+    pub fn keeps_gradient(self) -> bool {
+        self.skips_non_finite || matches!(self.clip, Some(Clip::Norm(_)))
+    }
+
+    /// The modules, constants and flags of a kernel that updates weights from a gradient that is final.
+    fn update_parts(self) -> UpdateParts {
+        let mut flags = self.optimizer.flags();
+        let clip_constants = match self.clip {
+            Some(Clip::Norm(norm)) => {
+                flags.push("clips_norm");
+                Constants::new().f32("MAX_NORM", norm)
+            }
+            Some(Clip::Value(value)) => {
+                flags.push("clips_value");
+                Constants::new().f32("MAX_VALUE", value)
+            }
+            None => Constants::new(),
+        };
+        UpdateParts {
+            mount: ("optimizer", self.optimizer.module()),
+            constants: vec![
+                ("optimizer_constants", self.optimizer.constants().text()),
+                ("clip_constants", clip_constants.text()),
+            ],
+            flags,
+        }
+    }
+}
+
+/// See [`Training::update_parts`].
+struct UpdateParts {
+    mount: (&'static str, &'static str),
+    constants: Vec<(&'static str, String)>,
+    flags: Vec<&'static str>,
+}
+
+/// How gradients are clipped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Clip {
+    /// All together are scaled down to this norm: `torch.nn.utils.clip_grad_norm_`.
+    Norm(f64),
+    /// Each is cut off at this value and its negative: `torch.nn.utils.clip_grad_value_`.
+    Value(f64),
 }
 
 /// The sizes of one dense layer in one minibatch.

@@ -1,7 +1,7 @@
 //! Any loss of a minibatch, forward and backward, a row an invocation; and what all loss kernels have in common.
 
-use super::{Access, Constants, Cost, Dense, Launch, Slot, Targets};
-use crate::{Loss, Optimizer};
+use super::{Access, Constants, Cost, Dense, Launch, Slot, Targets, Training};
+use crate::{Loss, Optimizer, Schedule};
 
 /// What a loss kernel is made for.
 #[derive(Clone, Copy)]
@@ -12,8 +12,8 @@ pub struct Lossy<'a> {
     pub loss: &'a Loss,
     /// The form that its targets have on the device.
     pub targets: Targets,
-    /// The optimizer; none where nothing is trained.
-    pub training: Option<&'a Optimizer>,
+    /// None where nothing is trained.
+    pub training: Option<Training<'a>>,
 }
 
 impl Lossy<'_> {
@@ -23,8 +23,14 @@ impl Lossy<'_> {
         let Lossy { dense, loss, targets, training } = self;
         let parts = loss.parts(targets);
         // Where nothing is trained the modules still have to link.
-        let optimizer = training.copied().unwrap_or(Optimizer::sgd(0.0));
-        let mut mounts = vec![("loss", parts.module), ("target", targets.module()), ("optimizer", optimizer.module())];
+        let optimizer = training.map_or(Optimizer::sgd(0.0), |training| *training.optimizer);
+        let schedule = training.map_or(Schedule::default(), |training| *training.schedule);
+        let mut mounts = vec![
+            ("loss", parts.module),
+            ("target", targets.module()),
+            ("optimizer", optimizer.module()),
+            ("schedule", schedule.module()),
+        ];
         mounts.extend(parts.element.map(|element| ("element", element)));
         let mut flags = [parts.flags, optimizer.flags()].concat();
         let mut bindings =

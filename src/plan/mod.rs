@@ -7,10 +7,10 @@ mod table;
 
 use crate::kernel::tile::Family;
 use crate::kernel::{
-    Access, Cost, Dense, Input, Launch, Slot, Targets, clipped_update, close_step, dense_backward, dense_forward,
+    Access, Cost, Dense, Input, Launch, Slot, Targets, Training, clipped_update, close_step, dense_backward, dense_forward,
     dense_update, gradient_norm, head, row_loss, softmax_cross_entropy_wide,
 };
-use crate::{Activation, Error, Loss, Network, Optimizer};
+use crate::{Activation, Error, Loss, Network};
 
 /// The element type of a set on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +46,7 @@ pub enum Role {
     Gradient(usize),
     /// Gradient of the loss by a layer's weights, where it is kept.
     WeightGradient(usize),
-    /// The sum of the squares of every layer's gradient.
+    /// The sum of the squares of every layer's gradient, and how much of it is not finite.
     Norms,
     /// Derivatives of a layer's activation, where its output alone does not tell them.
     Derivatives(usize),
@@ -92,10 +92,8 @@ pub struct Request<'a> {
     pub loss: &'a Loss,
     /// The form that the set's targets were given in.
     pub targets: Targets,
-    /// The optimizer; none for a plan that only evaluates.
-    pub optimizer: Option<&'a Optimizer>,
-    /// The largest norm of all gradients together, if they are clipped by it.
-    pub clip_grad_norm: Option<f64>,
+    /// None for a plan that only evaluates.
+    pub training: Option<Training<'a>>,
     /// Rows of a minibatch.
     pub batch: u32,
     /// The set's element type.
@@ -107,7 +105,7 @@ pub struct Request<'a> {
 }
 
 /// Bytes of the step state, and of one entry of the running sums.
-pub(crate) const STATE_BYTES: u64 = 64;
+pub(crate) const STATE_BYTES: u64 = 112;
 pub(crate) const STATS_BYTES: u64 = 28;
 
 impl Plan {
@@ -117,7 +115,7 @@ impl Plan {
     /// gradient; a backward dispatch for each hidden layer; an update for each layer. That is 3L − 1 for L layers: the
     /// bias, the activation and its mask, the gather, the bias gradient and the optimizer are parts of these. Many
     /// outputs take the logits and the loss apart: 3L. Evaluating: the forward half and the counter. Clipping by the global
-    /// norm needs every gradient before the first update: 2L more.
+    /// norm, and skipping steps that are not finite, need every gradient before the first update: 2L more.
     ///
     /// # Errors
     ///
@@ -131,10 +129,10 @@ impl Plan {
             }
         }
         let mut dispatches = forward(request, &dense);
-        match request.optimizer {
-            Some(optimizer) => {
+        match request.training {
+            Some(training) => {
                 dispatches.extend(backward(request, &dense));
-                dispatches.extend(updates(request, &dense, optimizer));
+                dispatches.extend(updates(request, &dense, training));
             }
             None => dispatches.push(Dispatch::new(close_step::launch(), |_| Role::State)),
         }
@@ -229,7 +227,7 @@ fn forward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
         })
         .collect();
     let targets = request.device_targets();
-    let lossy = row_loss::Lossy { dense: dense[last], loss: request.loss, targets, training: request.optimizer };
+    let lossy = row_loss::Lossy { dense: dense[last], loss: request.loss, targets, training: request.training };
     let workgroup = request.family.row_workgroup();
     let loss = if few {
         head::launch(lossy, request.input(last), workgroup)
@@ -254,23 +252,23 @@ fn backward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
 }
 
 /// The weight gradients with the optimizer, last layer to first; the first layer's closes the step.
-fn updates(request: Request<'_>, dense: &[Dense], optimizer: &Optimizer) -> Vec<Dispatch> {
+fn updates(request: Request<'_>, dense: &[Dense], training: Training<'_>) -> Vec<Dispatch> {
     let weighted_mean = request.loss.has_weighted_mean(request.device_targets());
-    let keeps_gradient = request.clip_grad_norm.is_some();
+    let keeps_gradient = training.keeps_gradient();
     let last_to_first = || (0..dense.len()).rev();
     let mut dispatches: Vec<Dispatch> = last_to_first()
         .map(|layer| {
             let tile = request.family.tile(dense_update::blocks(dense[layer]));
             let step = dense_update::Step { keeps_gradient, closes: layer == 0 && !keeps_gradient, weighted_mean };
-            let launch = dense_update::launch(dense[layer], request.input(layer), optimizer, tile, step);
+            let launch = dense_update::launch(dense[layer], request.input(layer), training, tile, step);
             Dispatch::of_layer(launch, layer)
         })
         .collect();
-    if let Some(max_norm) = request.clip_grad_norm {
+    if keeps_gradient {
         dispatches
             .extend(last_to_first().map(|layer| Dispatch::of_layer(gradient_norm::launch(dense[layer], layer), layer)));
         dispatches.extend(last_to_first().map(|layer| {
-            let launch = clipped_update::launch(dense[layer], dense.len(), optimizer, max_norm, layer == 0);
+            let launch = clipped_update::launch(dense[layer], dense.len(), training, layer == 0);
             Dispatch::of_layer(launch, layer)
         }));
     }
@@ -292,10 +290,10 @@ fn buffer(role: Role, request: Request<'_>, dense: &[Dense]) -> Result<Buffer, E
         Role::State => (vec![1], STATE_BYTES),
         Role::Stats => (vec![u64::from(request.batch)], STATS_BYTES),
         Role::Visited => (vec![u64::from(request.batch)], 4),
-        Role::Norms => (vec![dense.len() as u64], 4),
+        Role::Norms => (vec![dense.len() as u64, 2], 4),
         Role::Weights(layer) | Role::WeightGradient(layer) => (dense[layer].weights_shape().map(u64::from).to_vec(), 4),
         Role::OptimizerSlots(layer) => {
-            let slots = u64::from(request.optimizer.map_or(0, Optimizer::slots));
+            let slots = u64::from(request.training.map_or(0, |training| training.optimizer.slots()));
             let [rows, columns] = dense[layer].weights_shape().map(u64::from);
             (vec![rows, columns / 4, slots, 4], 4)
         }

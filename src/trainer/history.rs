@@ -49,6 +49,10 @@ pub struct Epoch {
     pub training: Evaluation,
     /// Over the validation set, after the epoch's last step.
     pub validation: Option<Evaluation>,
+    /// The learning rate of the epoch's last step.
+    pub learning_rate: f64,
+    /// Steps that changed nothing because a gradient was not finite; see [`NonFinite::Skip`](crate::NonFinite::Skip).
+    pub skipped_steps: u64,
     /// Wall-clock time, validation included.
     pub seconds: f64,
     /// Rows trained on a second, validation excluded.
@@ -86,6 +90,9 @@ pub enum Event {
 pub struct History {
     /// Its epochs, in order.
     pub epochs: Vec<Epoch>,
+    /// The place in `epochs` of the one whose weights the run ended with, where that is the best by
+    /// [`TrainOptions::keep_best`](crate::TrainOptions::keep_best) instead of the last.
+    pub kept: Option<usize>,
     /// What the host had to do in the whole run.
     pub stats: TrainStats,
 }

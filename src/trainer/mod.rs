@@ -1,26 +1,28 @@
 //! Fit, evaluate, predict.
 
 mod evaluator;
+mod fit;
 mod history;
 mod options;
 mod runner;
+mod watch;
 
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use evaluator::Evaluator;
 pub use history::{Epoch, Evaluation, Event, History, Progress, TrainStats};
-pub use options::TrainOptions;
-use runner::{Buffers, Runner, State, upload};
+pub use options::{NonFinite, TrainOptions};
+use runner::{Buffers, Runner, upload};
+pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 
 use crate::checkpoint::Model;
 use crate::gpu::{AdapterChoice, Gpu};
 use crate::kernel::quads_with_one;
-use crate::plan::{Plan, Request, Role};
+use crate::plan::{Plan, Role};
 use crate::weights::LayerWeights;
-use crate::{Dataset, Error, Network, Optimizer, Weights};
+use crate::{Dataset, Error, Network, Weights};
 
 /// The most rows of a minibatch when nothing is trained: enough to make launches cheap, few enough for small adapters.
 const EVALUATION_BATCH: usize = 512;
@@ -172,115 +174,7 @@ impl Trainer {
         self.options.check_set(train)?;
         let per_epoch = train.rows().div_ceil(self.options.batch_size) as u64;
         self.options.last_step(self.steps_done, self.order_over(train).first_step, per_epoch)?;
-        Plan::new(self.request(train, self.options.batch_size, Some(&self.options.optimizer)))
-    }
-
-    /// Trains, and evaluates on `validation` after every epoch. A second `fit` on as many rows goes on where the first
-    /// ended, inside an epoch if need be; that epoch's rest then counts as one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Data`] or [`Error::Option`] where a set, the network and the batch size do not fit together, before
-    /// anything is trained; [`Error::NonFinite`] when the loss breaks down; [`Error::Device`].
-    pub fn fit(&mut self, train: &Dataset, validation: Option<&Dataset>) -> Result<History, Error> {
-        self.fit_with(train, validation, |_| ControlFlow::Continue(()))
-    }
-
-    /// [`fit`](Self::fit), telling how it goes. `told` may break off: training ends with the chunk of steps that is on its
-    /// way, and the history so far is returned.
-    ///
-    /// # Errors
-    ///
-    /// As [`fit`](Self::fit).
-    pub fn fit_with(
-        &mut self,
-        train: &Dataset,
-        validation: Option<&Dataset>,
-        mut told: impl FnMut(Event) -> ControlFlow<()>,
-    ) -> Result<History, Error> {
-        pollster::block_on(self.fit_async(train, validation, &mut told))
-    }
-
-    async fn fit_async(
-        &mut self,
-        train: &Dataset,
-        validation: Option<&Dataset>,
-        told: &mut dyn FnMut(Event) -> ControlFlow<()>,
-    ) -> Result<History, Error> {
-        let plan = self.plan(train)?;
-        let mut validating = validation.map(|set| self.labelled_evaluator(set)).transpose()?;
-        let set = upload(&self.gpu, train, &self.options.loss, self.network.outputs(), true)?;
-        let gpu = Arc::clone(&self.gpu);
-        let mut training =
-            Runner::new(&gpu, &plan, &[&self.model, &set], self.options.checks, self.options.steps_per_submission)?;
-        self.order = self.order_over(train);
-        let Order { first_step, epochs_before, .. } = self.order;
-        let mut state = State::new(train.rows(), plan.batch);
-        state.step = self.steps_done as u32;
-        state.first_step = first_step as u32;
-        state.seed = [self.options.seed as u32, (self.options.seed >> 32) as u32];
-        state.shuffle = u32::from(self.options.shuffle);
-        state.learning_rate = self.options.optimizer.lr as f32;
-        gpu.write(&self.model[&Role::State], &[state]);
-
-        let per_epoch = u64::from(state.steps_per_epoch);
-        let rows_before = |step: u64| (step * self.options.batch_size as u64).min(train.rows() as u64);
-        let last_step = self.options.last_step(self.steps_done, first_step, per_epoch)?;
-
-        let (begun, mut history) = (self.stats, History::default());
-        let mut going_on = ControlFlow::Continue(());
-        while self.steps_done < last_step && going_on.is_continue() {
-            let in_order = self.steps_done - first_step;
-            let (epoch, first) = (epochs_before + in_order / per_epoch, in_order % per_epoch);
-            let steps = (per_epoch - first).min(last_step - self.steps_done);
-            let (started, before) = (Instant::now(), self.stats);
-            let rows_of = |steps: u64| rows_before(first + steps) - rows_before(first);
-            let finite = |sums: &runner::Sums| match sums.bad_step {
-                Some(step) => Err(Error::NonFinite { step, epoch: epoch + 1 }),
-                None => Ok(()),
-            };
-
-            let steps = training.run(&gpu, steps, &mut self.stats, |step, sums| {
-                finite(&sums)?;
-                going_on = told(Event::Progress(Progress {
-                    epoch: epoch + 1,
-                    step: first + step,
-                    steps: per_epoch,
-                    so_far: sums.over(rows_of(step)),
-                    samples_per_second: rows_of(step) as f64 / started.elapsed().as_secs_f64(),
-                }));
-                Ok(going_on)
-            })?;
-            let trained_for = started.elapsed().as_secs_f64();
-            self.steps_done += steps;
-            self.stats.steps += steps;
-            training.request_sums(&gpu, &mut self.stats);
-            if let Some(validating) = &mut validating {
-                validating.run(&gpu, &mut self.stats)?;
-            }
-
-            // The epoch's one blocking read: by the time the first sums are here, so are the second.
-            let sums = training.sums(&gpu, &mut self.stats).await?;
-            finite(&sums)?;
-            let validation = match &mut validating {
-                Some(validating) => Some(validating.evaluation(&gpu, &mut self.stats).await?),
-                None => None,
-            };
-            let record = Epoch {
-                epoch: epoch + 1,
-                training: sums.over(rows_of(steps)),
-                validation,
-                seconds: started.elapsed().as_secs_f64(),
-                samples_per_second: rows_of(steps) as f64 / trained_for,
-                stats: self.stats.since(before),
-            };
-            history.epochs.push(record);
-            if told(Event::Epoch(record)).is_break() {
-                going_on = ControlFlow::Break(());
-            }
-        }
-        history.stats = self.stats.since(begun);
-        Ok(history)
+        Plan::new(self.options.training_request(&self.network, train, self.gpu.adapter().family()))
     }
 
     /// Mean loss and accuracy over a set.
@@ -326,16 +220,6 @@ impl Trainer {
         Ok(probabilities)
     }
 
-    /// The order that the next step belongs to.
-    fn order_over(&self, train: &Dataset) -> Order {
-        if self.order.rows == train.rows() {
-            return self.order;
-        }
-        let per_epoch = self.order.rows.div_ceil(self.options.batch_size).max(1) as u64;
-        let epochs_before = self.order.epochs_before + (self.steps_done - self.order.first_step).div_ceil(per_epoch);
-        Order { rows: train.rows(), first_step: self.steps_done, epochs_before }
-    }
-
     fn labelled_evaluator(&self, set: &Dataset) -> Result<Evaluator, Error> {
         set.check_for(&self.network, &self.options.loss)?;
         self.evaluator(set, true)
@@ -346,25 +230,12 @@ impl Trainer {
         let widest = self.network.layers().iter().map(|layer| layer.outputs + 4).max().unwrap_or(4);
         let fitting = self.gpu.adapter().max_binding_bytes as usize / (4 * widest);
         let batch = set.rows().min(EVALUATION_BATCH).min(fitting / 4 * 4).max(1);
-        let plan = Plan::new(self.request(set, batch, None))?;
+        let family = self.gpu.adapter().family();
+        let plan = Plan::new(self.options.evaluation_request(&self.network, set, batch, family))?;
         let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs(), labelled)?;
         // A state of its own: training goes on where it was.
         let state = Buffers::from([(Role::State, self.gpu.zeros("the step state", crate::plan::STATE_BYTES)?)]);
         let runner = Runner::new(&self.gpu, &plan, &[&state, &self.model, &rows], self.options.checks, None)?;
         Ok(Evaluator { runner, rows: set.rows() })
-    }
-
-    fn request<'a>(&'a self, set: &Dataset, batch: usize, optimizer: Option<&'a Optimizer>) -> Request<'a> {
-        Request {
-            network: &self.network,
-            loss: &self.options.loss,
-            targets: set.targets(),
-            optimizer,
-            clip_grad_norm: optimizer.and(self.options.clip_grad_norm),
-            batch: batch as u32,
-            element: set.element(),
-            rows: set.rows() as u64,
-            family: self.options.family.unwrap_or_else(|| self.gpu.adapter().family()),
-        }
     }
 }

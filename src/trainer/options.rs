@@ -1,8 +1,29 @@
 //! Everything about a run besides the network and the data.
 
 use crate::gpu::Checks;
+use super::watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 use crate::kernel::tile::Family;
-use crate::{Dataset, Error, Initializer, Loss, Network, Optimizer};
+use crate::kernel::{Clip, Training};
+use crate::named::{Named, by_word};
+use crate::plan::Request;
+use crate::{Dataset, Error, Initializer, Loss, Network, Optimizer, Schedule};
+
+/// What becomes of a step whose numbers are not finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum NonFinite {
+    /// A loss that is not finite ends training with [`Error::NonFinite`].
+    #[default]
+    Stop,
+    /// A step with a gradient that is not finite changes nothing and is counted, on the device. Needs every gradient before
+    /// the first update: two more dispatches a layer, as clipping by the norm does.
+    Skip,
+}
+
+impl Named for NonFinite {
+    const WHAT: &'static str = "a way with steps that are not finite";
+    const WORDS: &'static [(&'static str, Self)] = &[("stop", NonFinite::Stop), ("skip", NonFinite::Skip)];
+}
+by_word!(NonFinite);
 
 /// Everything about a run besides the network and the data. The default is the program's own: softmax cross-entropy,
 /// Adam as Keras sets it, Glorot uniform weights, 10 epochs of minibatches of 32.
@@ -12,8 +33,22 @@ pub struct TrainOptions {
     pub loss: Loss,
     /// How weights follow their gradients.
     pub optimizer: Optimizer,
+    /// How the learning rate changes from step to step.
+    pub schedule: Schedule,
+    /// Lowers the learning rate after epochs that did not help.
+    pub reduce_on_plateau: Option<ReduceOnPlateau>,
+    /// Ends training after epochs that did not help.
+    pub early_stopping: Option<EarlyStopping>,
+    /// Whether a `fit` ends with the weights of its best epoch, in place of the last one's.
+    pub keep_best: bool,
+    /// What epochs are judged by for these three.
+    pub monitor: Monitor,
     /// The largest norm of all gradients together; longer ones are scaled down to it: `torch.nn.utils.clip_grad_norm_`.
     pub clip_grad_norm: Option<f64>,
+    /// The largest absolute value of a gradient: `torch.nn.utils.clip_grad_value_`. Not together with the norm.
+    pub clip_grad_value: Option<f64>,
+    /// What becomes of a step whose numbers are not finite.
+    pub non_finite: NonFinite,
     /// How weights begin.
     pub initializer: Initializer,
     /// Rows of a minibatch. The last one of an epoch has the rows that remain.
@@ -39,7 +74,14 @@ impl Default for TrainOptions {
         TrainOptions {
             loss: Loss::default(),
             optimizer: Optimizer::keras_adam(),
+            schedule: Schedule::default(),
+            reduce_on_plateau: None,
+            early_stopping: None,
+            keep_best: false,
+            monitor: Monitor::default(),
             clip_grad_norm: None,
+            clip_grad_value: None,
+            non_finite: NonFinite::default(),
             initializer: Initializer::default(),
             batch_size: 32,
             epochs: 10,
@@ -59,8 +101,16 @@ impl TrainOptions {
         network.check()?;
         self.optimizer.check()?;
         self.loss.check(network.outputs())?;
-        if let Some(norm) = self.clip_grad_norm.filter(|norm| !(1e-30..=1e30).contains(norm)) {
-            return Err(Error::Option(format!("clip_grad_norm is {norm}: it must be finite and above 0")));
+        self.schedule.check()?;
+        self.reduce_on_plateau.map_or(Ok(()), |plateau| plateau.check())?;
+        self.early_stopping.map_or(Ok(()), |early| early.check())?;
+        for (name, most) in [("clip_grad_norm", self.clip_grad_norm), ("clip_grad_value", self.clip_grad_value)] {
+            if let Some(most) = most.filter(|most| !(1e-30..=1e30).contains(most)) {
+                return Err(Error::Option(format!("{name} is {most}: it must be finite and above 0")));
+            }
+        }
+        if self.clip_grad_norm.is_some() && self.clip_grad_value.is_some() {
+            return Err(Error::Option("both clip_grad_norm and clip_grad_value: gradients are clipped by one".into()));
         }
         if self.batch_size == 0 {
             return Err(Error::Option("the batch size is 0: it must be at least 1".into()));
@@ -69,6 +119,37 @@ impl TrainOptions {
             return Err(Error::Option("steps per submission are 0: they must be at least 1".into()));
         }
         Ok(())
+    }
+
+    /// The request for a plan that trains on this set.
+    pub(crate) fn training_request<'a>(&'a self, network: &'a Network, set: &Dataset, family: Family) -> Request<'a> {
+        let training = Training {
+            optimizer: &self.optimizer,
+            schedule: &self.schedule,
+            clip: self.clip_grad_norm.map(Clip::Norm).or(self.clip_grad_value.map(Clip::Value)),
+            skips_non_finite: self.non_finite == NonFinite::Skip,
+        };
+        Request { training: Some(training), ..self.evaluation_request(network, set, self.batch_size, family) }
+    }
+
+    /// The request for a plan that evaluates on this set in minibatches of `batch`.
+    pub(crate) fn evaluation_request<'a>(
+        &'a self,
+        network: &'a Network,
+        set: &Dataset,
+        batch: usize,
+        family: Family,
+    ) -> Request<'a> {
+        Request {
+            network,
+            loss: &self.loss,
+            targets: set.targets(),
+            training: None,
+            batch: batch as u32,
+            element: set.element(),
+            rows: set.rows() as u64,
+            family: self.family.unwrap_or(family),
+        }
     }
 
     /// That the set has rows for a minibatch.

@@ -23,7 +23,7 @@ const CHUNKS_AHEAD: usize = 2;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The step state as the shaders declare it (`step.wesl`), without the optimizer's scalars at its end: those belong to
-/// the device.
+/// the device, as do the learning rate and the skipped steps while it runs.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 pub(super) struct State {
@@ -35,10 +35,22 @@ pub(super) struct State {
     pub shuffle: u32,
     pub learning_rate: f32,
     pub first_step: u32,
+    pub epochs_before: u32,
+    pub by_epoch: u32,
+    pub skipped: u32,
+    pub base_rate: f32,
+    pub warmup: u32,
+    pub warmup_start: f32,
+    pub padding: u32,
+    pub schedule: [f32; 4],
 }
 
+/// The state's words that are read back: the learning rate's, and the number of skipped steps.
+const RATE_WORD: usize = 7;
+const SKIPPED_WORD: usize = 11;
+
 // What the plan allocates is what the shaders declare.
-const _: () = assert!(size_of::<State>().next_multiple_of(16) as u64 + 16 == STATE_BYTES);
+const _: () = assert!(size_of::<State>() as u64 + 2 * 16 == STATE_BYTES);
 const _: () = assert!(size_of::<RowStats>() as u64 == STATS_BYTES);
 
 impl State {
@@ -50,10 +62,7 @@ impl State {
             rows,
             steps_per_epoch: rows.div_ceil(batch),
             order_bits: u32::BITS - (rows - 1).leading_zeros(),
-            seed: [0; 2],
-            shuffle: 0,
-            learning_rate: 0.0,
-            first_step: 0,
+            ..State::zeroed()
         }
     }
 }
@@ -129,7 +138,7 @@ impl Runner {
             .map(|dispatch| (&dispatch.launch, dispatch.roles.iter().map(|role| &buffers[role]).collect()))
             .collect();
         let program = Program::new(gpu, &bindings, checks)?;
-        let sums = Readback::new(gpu, buffers[&Role::Stats].size());
+        let sums = Readback::new(gpu, buffers[&Role::Stats].size() + STATE_BYTES);
         Ok(Runner {
             program,
             buffers,
@@ -158,14 +167,14 @@ impl Runner {
         while done < steps {
             let chunk = self.chunk.min(steps - done);
             let ask = asked.is_none() && asked_at.elapsed() >= PROGRESS_INTERVAL;
-            let sums = &self.buffers[&Role::Stats];
+            let (sums, state) = (&self.buffers[&Role::Stats], &self.buffers[&Role::State]);
             let submission = gpu.submit(&mut stats.traffic, |encoder| {
                 if done == 0 {
                     encoder.clear_buffer(sums, 0, None);
                 }
                 self.program.record(encoder, chunk);
                 if ask {
-                    self.sums.copy(encoder, sums);
+                    self.sums.copy(encoder, &[sums, state]);
                 }
             });
             done += chunk;
@@ -183,7 +192,7 @@ impl Runner {
                 }
             }
             if let Some(step) = asked
-                && let Some(sums) = self.sums.arrived::<RowStats>(gpu)?
+                && let Some(sums) = self.sums.arrived(gpu)?
             {
                 asked = None;
                 if told(step, Sums::of(&sums))?.is_break() {
@@ -193,7 +202,7 @@ impl Runner {
         }
         // An answer still on its way would be older than the sums that are read next.
         if asked.is_some() {
-            self.sums = Readback::new(gpu, self.buffers[&Role::Stats].size());
+            self.sums = Readback::new(gpu, self.buffers[&Role::Stats].size() + STATE_BYTES);
         }
         tracing::debug!(steps = done, chunk = self.chunk, "ran a pass");
         Ok(done)
@@ -201,13 +210,14 @@ impl Runner {
 
     /// Asks for the sums of the pass that was run.
     pub fn request_sums(&mut self, gpu: &Gpu, stats: &mut TrainStats) {
-        gpu.submit(&mut stats.traffic, |encoder| self.sums.copy(encoder, &self.buffers[&Role::Stats]));
+        let from = [&self.buffers[&Role::Stats], &self.buffers[&Role::State]];
+        gpu.submit(&mut stats.traffic, |encoder| self.sums.copy(encoder, &from));
         self.sums.request();
     }
 
     /// The sums that were asked for, waiting where they have not arrived.
     pub async fn sums(&mut self, gpu: &Gpu, stats: &mut TrainStats) -> Result<Sums, Error> {
-        Ok(Sums::of(&self.sums.wait::<RowStats>(gpu, &mut stats.traffic).await?))
+        Ok(Sums::of(&self.sums.wait(gpu, &mut stats.traffic).await?))
     }
 
     /// Sizes the next chunk by the time that one took; twice as long at most, as the first ones also warm up.
@@ -233,11 +243,22 @@ pub(super) struct Sums {
     judged: u64,
     /// The first step, counted from 1, with a loss that is not finite.
     pub bad_step: Option<u64>,
+    /// Of the last step.
+    pub learning_rate: f32,
+    /// Since the state was written.
+    pub skipped: u32,
 }
 
 impl Sums {
-    fn of(entries: &[RowStats]) -> Self {
-        entries.iter().fold(Sums::default(), |sums, entry| Sums {
+    /// From the words of the running sums and the state behind them.
+    fn of(words: &[u32]) -> Self {
+        let (entries, state) = words.split_at(words.len() - STATE_BYTES as usize / 4);
+        let of_device = Sums {
+            learning_rate: f32::from_bits(state[RATE_WORD]),
+            skipped: state[SKIPPED_WORD],
+            ..Sums::default()
+        };
+        bytemuck::cast_slice::<u32, RowStats>(entries).iter().fold(of_device, |sums, entry| Sums {
             loss: sums.loss + f64::from(entry.loss) - f64::from(entry.compensation),
             weight: sums.weight + f64::from(entry.weight),
             correct: sums.correct + u64::from(entry.correct),
@@ -246,6 +267,7 @@ impl Sums {
                 .into_iter()
                 .flatten()
                 .min(),
+            ..sums
         })
     }
 

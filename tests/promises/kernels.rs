@@ -10,7 +10,9 @@ use wgrad::kernel::{
 };
 use wgrad::{Activation, Loss, Optimizer, Rule};
 
-use crate::problem::{Adam1, Problem, ROWS, STATS_BYTES, STEP, bytes_of, floats, run, state, unpadded};
+use crate::problem::{
+    Adam1, Problem, ROWS, SCALARS, STATS_BYTES, STEP, bytes_of, floats, plain, run, state, unpadded,
+};
 use crate::reference;
 use crate::support::{assert_close, gpu};
 
@@ -78,7 +80,7 @@ fn check_backward(problem: &Problem, below: Activation, tile: Tile, checks: Chec
 
 fn check_update(problem: &Problem, optimizer: &Optimizer, tile: Tile, checks: Checks) {
     let dense = problem.dense;
-    let launch = dense_update::launch(dense, problem.input, optimizer, tile, CLOSING);
+    let launch = dense_update::launch(dense, problem.input, plain(optimizer), tile, CLOSING);
     let mut contents = problem.contents(&launch);
     gpu().run_once(&launch, &mut contents, checks).unwrap();
     let what = label(problem, &launch, checks);
@@ -125,7 +127,7 @@ fn losses_of(launch: &Launch, contents: &[Vec<u8>]) -> Vec<f64> {
 /// Softmax cross-entropy with class indices.
 fn lossy<'a>(dense: Dense, training: Option<&'a Optimizer>) -> Lossy<'a> {
     const LOSS: &Loss = &Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: None };
-    Lossy { dense, loss: LOSS, targets: Targets::Classes, training }
+    Lossy { dense, loss: LOSS, targets: Targets::Classes, training: training.map(plain) }
 }
 
 /// What the loss kernels leave behind, few classes or many.
@@ -151,7 +153,7 @@ fn check_loss(problem: &Problem, launch: &Launch, checks: Checks) {
     let visited = bytes_of(launch, &contents, Slot::Visited);
     let visited: Vec<u32> = visited.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
     assert_eq!(visited[..in_step], problem.visited, "{what}: visited rows");
-    let scalars = &floats(launch, &contents, Slot::State)[12..14];
+    let scalars = &floats(launch, &contents, Slot::State)[SCALARS / 4..][..2];
     let expected = [0.9 * Adam1::SCALARS[0] + 0.1, 0.999 * Adam1::SCALARS[1] + 0.001].map(f64::from);
     assert_close(&format!("{what}: scalars"), scalars, &expected, TOLERANCE);
 }

@@ -15,5 +15,6 @@ mod problem;
 mod program;
 mod reference;
 mod same_bits;
+mod schedules;
 mod support;
 mod weights;

@@ -5,6 +5,8 @@ use wgrad::kernel::{Access, Targets};
 use wgrad::plan::{Element, Plan, Request, Role};
 use wgrad::{Activation, Loss, Network, Optimizer};
 
+use crate::problem::plain;
+
 fn plan(widths: &[usize], optimizer: Option<&Optimizer>, batch: u32) -> Plan {
     let network =
         Network::classifier(widths[0], &widths[1..widths.len() - 1], Activation::Relu, widths[widths.len() - 1]);
@@ -12,8 +14,7 @@ fn plan(widths: &[usize], optimizer: Option<&Optimizer>, batch: u32) -> Plan {
         network: &network,
         loss: &Loss::softmax_cross_entropy(),
         targets: Targets::Classes,
-        optimizer,
-        clip_grad_norm: None,
+        training: optimizer.map(plain),
         batch,
         element: Element::U8,
         rows: 1000,

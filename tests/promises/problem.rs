@@ -1,8 +1,8 @@
 //! One kernel's problem: sizes, random operands in f64, and the bytes that the device gets for them.
 
 use wgrad::gpu::Checks;
-use wgrad::kernel::{Access, Dense, Input, Launch, Slot};
-use wgrad::{Optimizer, Rule};
+use wgrad::kernel::{Access, Dense, Input, Launch, Slot, Training};
+use wgrad::{Decay, Optimizer, Rule, Schedule};
 
 use crate::reference;
 use crate::support::{Random, gpu};
@@ -175,8 +175,22 @@ impl Adam1 {
 pub fn state(batch: u32, lr: f64, scalars: [f32; 4]) -> Vec<u8> {
     let bits = u32::BITS - (ROWS - 1).leading_zeros();
     let words = [STEP, ROWS, ROWS.div_ceil(batch), bits, SEED as u32, (SEED >> 32) as u32, 1, (lr as f32).to_bits()];
-    // The first epoch began in step 0; then padding.
-    words.into_iter().chain([0; 4]).chain(scalars.map(f32::to_bits)).flat_map(u32::to_le_bytes).collect()
+    // The first epoch began in step 0; a constant schedule, which has no values; and the scalars before, for now none.
+    let rate = [(lr as f32).to_bits(), 0, 0, 0];
+    [&words[..], &[0; 4], &rate, &[0; 4], &scalars.map(f32::to_bits), &[0; 4]]
+        .concat()
+        .into_iter()
+        .flat_map(u32::to_le_bytes)
+        .collect()
+}
+
+/// Where the scalars are in it, in bytes.
+pub const SCALARS: usize = 80;
+
+/// Training with nothing besides the optimizer.
+pub fn plain(optimizer: &Optimizer) -> Training<'_> {
+    const CONSTANT: &Schedule = &Schedule::new(Decay::Constant);
+    Training { optimizer, schedule: CONSTANT, clip: None, skips_non_finite: false }
 }
 
 /// Rows of `width` values at a stride, zeros between.

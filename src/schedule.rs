@@ -1,0 +1,259 @@
+//! How the learning rate changes while training goes on.
+
+use crate::Error;
+
+/// A learning-rate schedule, in PyTorch's formulas, names and defaults, evaluated on the device in every step.
+///
+/// ```
+/// use wgrad::{Decay, Schedule};
+///
+/// let cosine = Schedule::new(Decay::Cosine { t_max: None, eta_min: 0.0 }).warmup(500);
+/// assert_eq!(cosine.name(), "cosine");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Schedule {
+    /// What the learning rate is multiplied by after the warm-up.
+    pub decay: Decay,
+    /// Whether time is counted in epochs, and the rate constant in each, as where PyTorch's `scheduler.step()` is called once
+    /// an epoch; else in steps.
+    pub by_epoch: bool,
+    /// How long the rate first rises linearly, in steps or epochs: `torch.optim.lr_scheduler.LinearLR`. 0 for no warm-up.
+    pub warmup: u32,
+    /// The share of the rate that the warm-up begins with.
+    pub start_factor: f64,
+}
+
+/// What the learning rate is multiplied by, at a time t in steps or epochs since the warm-up. Times that are `None` end with
+/// the run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Decay {
+    /// 1
+    Constant,
+    /// `StepLR`: γ^⌊t / step_size⌋
+    Step {
+        /// How long the rate stays the same.
+        step_size: f64,
+        /// γ
+        gamma: f64,
+    },
+    /// `ExponentialLR`: γ^t
+    Exponential {
+        /// γ
+        gamma: f64,
+    },
+    /// `PolynomialLR`: (1 − t/T)^power, and 0 from T on.
+    Polynomial {
+        /// T
+        total_iters: Option<f64>,
+        /// 1 for a straight line.
+        power: f64,
+    },
+    /// `CosineAnnealingLR`: down along half a cosine wave; past T up again. Loshchilov & Hutter, ICLR 2017.
+    Cosine {
+        /// T
+        t_max: Option<f64>,
+        /// The lowest learning rate.
+        eta_min: f64,
+    },
+    /// `OneCycleLR` with two phases: up to the optimizer's rate and down again, each along half a cosine wave. Momentum stays
+    /// as it is. Smith & Topin, arXiv:1708.07120 (2017).
+    OneCycle {
+        /// The whole cycle's length. The rate stays what it is after it.
+        total_steps: Option<f64>,
+        /// The share of it in which the rate rises.
+        pct_start: f64,
+        /// The rate begins at its largest divided by this.
+        div_factor: f64,
+        /// And ends at where it began, divided by this.
+        final_div_factor: f64,
+    },
+}
+
+/// Every decay's word, and its defaults. What has none in PyTorch is 0 here, which the check refuses.
+const DECAYS: &[(&str, Decay)] = &[
+    ("constant", Decay::Constant),
+    ("step", Decay::Step { step_size: 0.0, gamma: 0.1 }),
+    ("exponential", Decay::Exponential { gamma: 0.0 }),
+    ("polynomial", Decay::Polynomial { total_iters: None, power: 1.0 }),
+    ("cosine", Decay::Cosine { t_max: None, eta_min: 0.0 }),
+    (
+        "one-cycle",
+        Decay::OneCycle { total_steps: None, pct_start: 0.3, div_factor: 25.0, final_div_factor: 1e4 },
+    ),
+];
+
+/// One of a decay's values.
+enum Value<'a> {
+    Number(&'a mut f64),
+    /// A time; none is the run's end.
+    Time(&'a mut Option<f64>),
+}
+
+impl Decay {
+    /// The values by name: the one place where they are listed.
+    fn values(&mut self) -> Vec<(&'static str, Value<'_>)> {
+        match self {
+            Decay::Constant => vec![],
+            Decay::Step { step_size, gamma } => {
+                vec![("step_size", Value::Number(step_size)), ("gamma", Value::Number(gamma))]
+            }
+            Decay::Exponential { gamma } => vec![("gamma", Value::Number(gamma))],
+            Decay::Polynomial { total_iters, power } => {
+                vec![("total_iters", Value::Time(total_iters)), ("power", Value::Number(power))]
+            }
+            Decay::Cosine { t_max, eta_min } => {
+                vec![("t_max", Value::Time(t_max)), ("eta_min", Value::Number(eta_min))]
+            }
+            Decay::OneCycle { total_steps, pct_start, div_factor, final_div_factor } => vec![
+                ("total_steps", Value::Time(total_steps)),
+                ("pct_start", Value::Number(pct_start)),
+                ("div_factor", Value::Number(div_factor)),
+                ("final_div_factor", Value::Number(final_div_factor)),
+            ],
+        }
+    }
+}
+
+impl Default for Schedule {
+    /// A constant rate.
+    fn default() -> Self {
+        Schedule::new(Decay::Constant)
+    }
+}
+
+impl Schedule {
+    /// A decay counted in steps, with no warm-up.
+    pub const fn new(decay: Decay) -> Self {
+        Schedule { decay, by_epoch: false, warmup: 0, start_factor: 1.0 / 3.0 }
+    }
+
+    /// The schedule that a word stands for, with PyTorch's defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] with the words there are.
+    pub fn from_name(name: &str) -> Result<Self, Error> {
+        let known = DECAYS.iter().find(|(known, _)| *known == name);
+        known.map(|&(_, decay)| Schedule::new(decay)).ok_or_else(|| {
+            let words = DECAYS.iter().map(|&(known, _)| known);
+            Error::Option(crate::named::unknown(name, "a schedule", words))
+        })
+    }
+
+    /// The same schedule, counted in epochs.
+    #[must_use]
+    pub fn by_epoch(self) -> Self {
+        Schedule { by_epoch: true, ..self }
+    }
+
+    /// The same schedule after a warm-up of so many steps or epochs.
+    #[must_use]
+    pub fn warmup(self, warmup: u32) -> Self {
+        Schedule { warmup, ..self }
+    }
+
+    /// The decay's word in options and files.
+    pub fn name(&self) -> &'static str {
+        let same = |known: &Decay| std::mem::discriminant(known) == std::mem::discriminant(&self.decay);
+        DECAYS.iter().find(|(_, known)| same(known)).map_or("?", |&(name, _)| name)
+    }
+
+    /// Sets one of the values by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] with the names that the schedule has.
+    pub fn set(&mut self, name: &str, number: f64) -> Result<(), Error> {
+        match name {
+            "warmup" if number >= 0.0 && number <= f64::from(u32::MAX) && number.fract() == 0.0 => {
+                self.warmup = number as u32;
+            }
+            "warmup" => return Err(Error::Option(format!("warmup is {number}: it must be a whole number"))),
+            "start_factor" => self.start_factor = number,
+            _ => {
+                let mut decay = self.decay;
+                match decay.values().into_iter().find(|(known, _)| *known == name) {
+                    Some((_, Value::Number(value))) => *value = number,
+                    Some((_, Value::Time(value))) => *value = Some(number),
+                    None => {
+                        let own = self.decay.values().into_iter().map(|(known, _)| known);
+                        let names: Vec<&str> = own.chain(["by_epoch", "warmup", "start_factor"]).collect();
+                        let takes = names.join(", ");
+                        let name_of = Schedule::name(self);
+                        return Err(Error::Option(format!("schedule {name_of} has no {name}: it takes {takes}")));
+                    }
+                }
+                self.decay = decay;
+            }
+        }
+        Ok(())
+    }
+
+    /// That every value is one the formulas can take.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] naming the value and what would be right.
+    pub fn check(&self) -> Result<(), Error> {
+        let refuse = |name: &str, value: f64, right: &str| {
+            Err(Error::Option(format!("schedule {}: {name} is {value}: it must be {right}", self.name())))
+        };
+        if !(0.0..=1.0).contains(&self.start_factor) {
+            return refuse("start_factor", self.start_factor, "from 0 to 1");
+        }
+        let mut decay = self.decay;
+        for (name, value) in decay.values() {
+            let (value, is_time) = match value {
+                Value::Number(value) => (*value, name == "step_size"),
+                Value::Time(Some(value)) => (*value, true),
+                Value::Time(None) => continue,
+            };
+            match name {
+                "eta_min" if !(0.0..=1e30).contains(&value) => return refuse(name, value, "finite and at least 0"),
+                "eta_min" => {}
+                "pct_start" if !(value > 0.0 && value < 1.0) => return refuse(name, value, "between 0 and 1"),
+                _ if is_time && !(1.0..=f64::from(u32::MAX)).contains(&value) => {
+                    return refuse(name, value, "from 1 to 4294967295");
+                }
+                _ if !(1e-30..=1e30).contains(&value) => return refuse(name, value, "finite and above 0"),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The shader module with its `factor_at`.
+    pub(crate) fn module(&self) -> &'static str {
+        match self.decay {
+            Decay::Constant => "schedule/constant",
+            Decay::Step { .. } => "schedule/step",
+            Decay::Exponential { .. } => "schedule/exponential",
+            Decay::Polynomial { .. } => "schedule/polynomial",
+            Decay::Cosine { .. } => "schedule/cosine",
+            Decay::OneCycle { .. } => "schedule/one_cycle",
+        }
+    }
+
+    /// What the module's `factor_at` takes besides the time, in its order, for a run that ends at `end`, in steps or epochs
+    /// since the weights were new, and a learning rate.
+    pub(crate) fn device_values(&self, end: u64, lr: f64) -> [f32; 4] {
+        let whole = |time: Option<f64>| time.unwrap_or_else(|| end.saturating_sub(self.warmup.into()).max(1) as f64);
+        match self.decay {
+            Decay::Constant => [0.0; 4],
+            Decay::Step { step_size, gamma } => [gamma.ln(), step_size, 0.0, 0.0],
+            Decay::Exponential { gamma } => [gamma.ln(), 0.0, 0.0, 0.0],
+            Decay::Polynomial { total_iters, power } => [whole(total_iters), power, 0.0, 0.0],
+            Decay::Cosine { t_max, eta_min } => {
+                [whole(t_max), if lr > 0.0 { eta_min / lr } else { 0.0 }, 0.0, 0.0]
+            }
+            Decay::OneCycle { total_steps, pct_start, div_factor, final_div_factor } => {
+                // The phases' last steps, counted from 0. A first phase of one step would be a division by 0.
+                let total = whole(total_steps);
+                let top = if pct_start * total == 1.0 { 1e-6 } else { pct_start * total - 1.0 };
+                [top, total - 1.0, 1.0 / div_factor, 1.0 / (div_factor * final_div_factor)]
+            }
+        }
+        .map(|value| value as f32)
+    }
+}
