@@ -1,8 +1,9 @@
-//! The numbers of PyTorch: whole trajectories, computed there in float64 (`make_golden.py` of the design), step by step.
+//! The numbers of PyTorch: whole trajectories, computed there in float64, step by step. 22 came with the design; `make_golden.py`
+//! beside the files wrote the others.
 
 use safetensors::SafeTensors;
 use serde_json::Value;
-use wgrad::{Activation, Dataset, Loss, Model, Network, Optimizer, Rule, TrainOptions, Trainer};
+use wgrad::{Dataset, Decay, Loss, Model, Network, Optimizer, Rule, Schedule, TrainOptions, Trainer};
 
 use crate::support::{assert_close, flat, golden_file, gpu};
 
@@ -33,6 +34,9 @@ fn read(name: &str) -> Case {
         case["layers"].as_array().unwrap().iter().map(|width| width.as_u64().unwrap() as usize).collect();
     let arguments = &case["optimizer_args"];
     let number = |name: &str| arguments[name].as_f64().unwrap();
+    let list = |list: &Value| -> Option<Vec<f64>> {
+        list.as_array().map(|list| list.iter().map(|value| value.as_f64().unwrap()).collect())
+    };
     let flag = |name: &str| arguments[name].as_bool().unwrap_or(false);
     let or = |name: &str, default: f64| arguments[name].as_f64().unwrap_or(default);
     let (beta1, beta2) =
@@ -56,13 +60,14 @@ fn read(name: &str) -> Case {
     let loss = match case["loss"].as_str().unwrap() {
         "softmax_cross_entropy" => Loss::SoftmaxCrossEntropy {
             label_smoothing: loss_arguments["label_smoothing"].as_f64().unwrap_or(0.0),
-            class_weights: loss_arguments["weight"]
-                .as_array()
-                .map(|weights| weights.iter().map(|weight| weight.as_f64().unwrap()).collect()),
+            class_weights: list(&loss_arguments["weight"]),
             ignore_index: loss_arguments["ignore_index"].as_i64(),
         },
-        "sigmoid_cross_entropy" => Loss::SigmoidCrossEntropy { pos_weight: None },
+        "sigmoid_cross_entropy" => Loss::SigmoidCrossEntropy { pos_weight: list(&loss_arguments["pos_weight"]) },
+        "kl_divergence" => Loss::KlDivergence,
         "mse" => Loss::MeanSquaredError,
+        "l1" => Loss::MeanAbsoluteError,
+        "huber" => Loss::Huber { delta: loss_arguments["delta"].as_f64().unwrap() },
         other => panic!("{other} is not part of this suite"),
     };
     let defaults = Optimizer::new(rule);
@@ -75,13 +80,15 @@ fn read(name: &str) -> Case {
         network: Network::classifier(
             widths[0],
             &widths[1..widths.len() - 1],
-            Activation::Relu,
+            case["activation"].as_str().unwrap().parse().unwrap(),
             widths[widths.len() - 1],
         ),
         options: TrainOptions {
             loss,
             optimizer,
+            schedule: schedule(&case["schedule"]),
             clip_grad_norm: case["clip_grad_norm"].as_f64(),
+            clip_grad_value: case["clip_grad_value"].as_f64(),
             batch_size: case["batch_size"].as_u64().unwrap() as usize,
             steps: Some(1),
             shuffle: false,
@@ -94,6 +101,35 @@ fn read(name: &str) -> Case {
     }
 }
 
+/// PyTorch's schedulers, one or two after each other: a warm-up, and what comes after it.
+fn schedule(schedulers: &Value) -> Schedule {
+    let schedulers = schedulers.as_array().map_or(&[][..], Vec::as_slice);
+    schedulers.iter().fold(Schedule::default(), |schedule, scheduler| {
+        let (kind, arguments) = (scheduler[0].as_str().unwrap(), &scheduler[1]);
+        let number = |name: &str| arguments[name].as_f64();
+        let decay = match kind {
+            "LinearLR" => {
+                let warmup = number("total_iters").unwrap() as u32;
+                return Schedule { warmup, start_factor: number("start_factor").unwrap(), ..schedule };
+            }
+            "StepLR" => Decay::Step { step_size: number("step_size").unwrap(), gamma: number("gamma").unwrap() },
+            "ExponentialLR" => Decay::Exponential { gamma: number("gamma").unwrap() },
+            "PolynomialLR" => Decay::Polynomial { total_iters: number("total_iters"), power: number("power").unwrap() },
+            "CosineAnnealingLR" => {
+                Decay::Cosine { t_max: number("T_max"), eta_min: number("eta_min").unwrap_or(0.0) }
+            }
+            "OneCycleLR" => Decay::OneCycle {
+                total_steps: number("total_steps"),
+                pct_start: 0.3,
+                div_factor: 25.0,
+                final_div_factor: 1e4,
+            },
+            other => panic!("{other} is not part of this suite"),
+        };
+        Schedule { decay, ..schedule }
+    })
+}
+
 /// Runs a case one step at a time; the first gradients, the losses of its steps and the final weights must be PyTorch's.
 fn matches_pytorch(name: &str) {
     let case = read(name);
@@ -102,7 +138,13 @@ fn matches_pytorch(name: &str) {
 
     // So large a rate that a step of gradient descent drowns the weight, and their difference is the gradient.
     let rate = 1e4;
-    let descent = TrainOptions { optimizer: Optimizer::sgd(rate), clip_grad_norm: None, ..case.options.clone() };
+    let descent = TrainOptions {
+        optimizer: Optimizer::sgd(rate),
+        schedule: Schedule::default(),
+        clip_grad_norm: None,
+        clip_grad_value: None,
+        ..case.options.clone()
+    };
     let mut trainer = Trainer::on(gpu(), case.network.clone(), descent).unwrap();
     trainer.set_weights(&initial).unwrap();
     trainer.fit(&set, None).unwrap();
@@ -137,6 +179,12 @@ fn every_optimizer_is_pytorchs() {
         "rmsprop_momentum_centered",
         "amsgrad",
         "adamw",
+        "adadelta",
+        "nadam",
+        "rmsprop_weight_decay",
+        "adagrad_weight_decay",
+        "adamw_amsgrad",
+        "adam_weight_decay",
     ] {
         matches_pytorch(case);
     }
@@ -146,9 +194,47 @@ fn every_optimizer_is_pytorchs() {
 /// target that is smoothed after it was weighted.
 #[test]
 fn every_loss_is_pytorchs() {
-    for case in ["soft_targets", "label_smoothing", "class_weights", "ignore_index", "binary", "multilabel", "mse"] {
+    for case in [
+        "soft_targets",
+        "label_smoothing",
+        "class_weights",
+        "ignore_index",
+        "binary",
+        "multilabel",
+        "mse",
+        "kl_divergence",
+        "l1",
+        "huber",
+        "pos_weight",
+        "everything_at_once",
+        "soft_smoothed_weighted",
+    ] {
         matches_pytorch(case);
     }
+}
+
+/// Every activation of PyTorch's that is here, through two hidden layers.
+#[test]
+fn every_activation_is_pytorchs() {
+    for name in ["leaky-relu", "elu", "gelu", "gelu-tanh", "silu", "tanh", "sigmoid", "softplus"] {
+        matches_pytorch(&format!("activation_{name}"));
+    }
+}
+
+/// Every schedule of PyTorch's that is here: a rate that is a step late.
+#[test]
+fn every_schedule_is_pytorchs() {
+    for case in
+        ["step_lr", "exponential_lr", "polynomial_lr", "cosine_lr", "one_cycle_lr", "warmup_cosine_lr"]
+    {
+        matches_pytorch(case);
+    }
+}
+
+/// A value that is clipped before the mean is taken.
+#[test]
+fn clipping_by_value_is_pytorchs() {
+    matches_pytorch("clip_grad_value");
 }
 
 /// A norm of one layer instead of all, or a gradient that is clipped after the update.

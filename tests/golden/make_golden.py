@@ -1,0 +1,129 @@
+"""Writes more reference training trajectories, computed by PyTorch in float64, in the format of the first 22.
+
+Usage: python make_golden.py OUT_DIR            (needs: pip install torch safetensors numpy)
+
+Each case is one safetensors file. All tensors are float32 unless said otherwise:
+  x                 [N, D]       inputs, in training order
+  y                 [N] int64    class indices, or
+  t                 [N, C]       target values
+  init.<k>.weight   [out, in]    weights before training, torch.nn.Linear layout; <k> = 0, 2, 4 ...
+  init.<k>.bias     [out]
+  loss              [S]          mean loss of each step's batch, before that step's update
+  grad0.<k>.*                    gradients of the first step
+  final.<k>.*                    weights after the last step
+The header's metadata holds "case": a JSON object, every value by its torch name. Step s trains on rows
+[(s * batch_size) mod N, ...).
+"""
+import json, sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+F64 = torch.float64
+ADAM = ("Adam", dict(lr=0.01, eps=1e-7))
+SGD = ("SGD", dict(lr=0.1, momentum=0.9))
+
+CASES = {f"activation_{name}": dict(activation=name, opt=ADAM)
+         for name in ["leaky-relu", "elu", "gelu", "gelu-tanh", "silu", "tanh", "sigmoid", "softplus"]}
+CASES.update({
+    "kl_divergence": dict(loss="kl_divergence", opt=ADAM),
+    "l1": dict(loss="l1", opt=ADAM),
+    "huber": dict(loss="huber", loss_args=dict(delta=0.3), opt=ADAM),
+    "pos_weight": dict(loss="sigmoid_cross_entropy", loss_args=dict(pos_weight=[0.5, 2.0, 3.0]), opt=ADAM),
+    "everything_at_once": dict(loss_args=dict(label_smoothing=0.2, weight=[1.0, 2.0, 0.5], ignore_index=-7), ignored=0.3, opt=ADAM),
+    "soft_smoothed_weighted": dict(loss_args=dict(label_smoothing=0.1, weight=[1.0, 2.0, 0.5]), soft=True, opt=ADAM),
+    "adadelta": dict(opt=("Adadelta", dict(lr=1.0, rho=0.8, weight_decay=0.01))),
+    "nadam": dict(opt=("NAdam", dict(lr=0.01, momentum_decay=0.01, weight_decay=0.01))),
+    "rmsprop_weight_decay": dict(opt=("RMSprop", dict(lr=0.005, alpha=0.95, eps=1e-7, weight_decay=0.02))),
+    "adagrad_weight_decay": dict(opt=("Adagrad", dict(lr=0.05, eps=1e-8, weight_decay=0.02))),
+    "adamw_amsgrad": dict(opt=("AdamW", dict(lr=0.01, eps=1e-8, amsgrad=True, weight_decay=0.1))),
+    "adam_weight_decay": dict(opt=("Adam", dict(lr=0.01, eps=1e-8, weight_decay=0.1))),
+    "clip_grad_value": dict(opt=("SGD", dict(lr=0.5)), clip_value=0.02),
+    "step_lr": dict(opt=SGD, schedule=[("StepLR", dict(step_size=4, gamma=0.5))]),
+    "exponential_lr": dict(opt=SGD, schedule=[("ExponentialLR", dict(gamma=0.9))]),
+    "polynomial_lr": dict(opt=SGD, schedule=[("PolynomialLR", dict(total_iters=15, power=2.0))]),
+    "cosine_lr": dict(opt=SGD, schedule=[("CosineAnnealingLR", dict(T_max=12, eta_min=0.01))]),
+    "one_cycle_lr": dict(opt=SGD, schedule=[("OneCycleLR", dict(max_lr=0.1, total_steps=20, cycle_momentum=False))]),
+    "warmup_cosine_lr": dict(opt=ADAM, schedule=[("LinearLR", dict(start_factor=0.1, total_iters=5)), ("CosineAnnealingLR", dict(T_max=15))]),
+})
+ACTIVATIONS = {
+    "relu": torch.nn.ReLU(), "leaky-relu": torch.nn.LeakyReLU(), "elu": torch.nn.ELU(), "gelu": torch.nn.GELU(),
+    "gelu-tanh": torch.nn.GELU(approximate="tanh"), "silu": torch.nn.SiLU(), "tanh": torch.nn.Tanh(),
+    "sigmoid": torch.nn.Sigmoid(), "softplus": torch.nn.Softplus(),
+}
+KL = torch.nn.KLDivLoss(reduction="batchmean")
+LOSSES = {
+    "softmax_cross_entropy": torch.nn.CrossEntropyLoss, "sigmoid_cross_entropy": torch.nn.BCEWithLogitsLoss,
+    "l1": torch.nn.L1Loss, "huber": torch.nn.HuberLoss,
+    "kl_divergence": lambda: lambda z, t: KL(torch.log_softmax(z, 1), t),
+}
+
+
+def run(name, case, out, seed):
+    g = torch.Generator().manual_seed(seed)
+    dims, rows, batch, steps = [7, 9, 6, 3], 18, 6, 20
+    kind, activation = case.get("loss", "softmax_cross_entropy"), case.get("activation", "relu")
+    layers = []
+    for i, (a, b) in enumerate(zip(dims, dims[1:])):
+        linear = torch.nn.Linear(a, b, dtype=F64)
+        with torch.no_grad():
+            linear.weight.copy_((torch.randn(b, a, generator=g) / a**0.5).float())
+            linear.bias.copy_((torch.randn(b, generator=g) * 0.1).float())
+        layers += [linear, ACTIVATIONS[activation]] if i < len(dims) - 2 else [linear]
+    net = torch.nn.Sequential(*layers)
+    tensors = {"init." + k: v.detach().clone() for k, v in net.state_dict().items()}
+    x = torch.randn(rows, dims[0], generator=g).float().to(F64)
+    score = torch.randn(rows, dims[-1], generator=g).float().to(F64)
+    arguments = {k: torch.tensor(v, dtype=F64) if isinstance(v, list) else v for k, v in case.get("loss_args", {}).items()}
+    lossf = LOSSES[kind](**arguments)
+    if kind == "softmax_cross_entropy" and not case.get("soft"):
+        t = score.argmax(1)
+        if case.get("ignored"):
+            t[torch.rand(rows, generator=g) < case["ignored"]] = arguments["ignore_index"]
+    elif kind == "sigmoid_cross_entropy":
+        t = (score > 0).to(F64)
+    elif kind in ("l1", "huber"):
+        t = score
+    else:
+        t = torch.softmax(score, 1).float().to(F64)
+
+    opt = getattr(torch.optim, case["opt"][0])(net.parameters(), **case["opt"][1])
+    schedule = case.get("schedule", [])
+    made = [getattr(torch.optim.lr_scheduler, kind)(opt, **values) for kind, values in schedule]
+    if len(made) == 2:
+        made = [torch.optim.lr_scheduler.SequentialLR(opt, made, milestones=[schedule[0][1]["total_iters"]])]
+    losses = []
+    for s in range(steps):
+        lo = s * batch % rows
+        opt.zero_grad()
+        loss = lossf(net(x[lo:lo + batch]), t[lo:lo + batch])
+        loss.backward()
+        if s == 0:
+            tensors.update({"grad0." + k: p.grad.detach().clone() for k, p in net.named_parameters()})
+        if "clip_value" in case:
+            torch.nn.utils.clip_grad_value_(net.parameters(), case["clip_value"])
+        opt.step()
+        # OneCycleLR refuses a step past its last.
+        if made and s + 1 < steps:
+            made[0].step()
+        losses.append(loss.item())
+    tensors.update({"final." + k: v.detach().clone() for k, v in net.state_dict().items()})
+    tensors["x"] = x
+    tensors = {k: v.float().contiguous() for k, v in tensors.items()}
+    tensors["loss"] = torch.tensor(losses, dtype=torch.float32)
+    tensors["y" if t.dtype == torch.int64 else "t"] = t if t.dtype == torch.int64 else t.float()
+    meta = dict(name=name, layers=dims, activation=activation, loss=kind, loss_args=case.get("loss_args", {}),
+                optimizer=case["opt"][0], optimizer_args=case["opt"][1], clip_grad_value=case.get("clip_value"),
+                schedule=schedule, batch_size=batch, rows=rows, steps=steps)
+    save_file(tensors, str(out / f"{name}.safetensors"), metadata={"case": json.dumps(meta)})
+    return losses[0], losses[-1]
+
+
+if __name__ == "__main__":
+    out = Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    print("PyTorch", torch.__version__)
+    for i, (name, case) in enumerate(CASES.items()):
+        first, last = run(name, case, out, 2000 + i)
+        print(f"{name:28s} loss {first:.4f} -> {last:.4f}")
