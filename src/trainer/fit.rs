@@ -121,7 +121,7 @@ impl Trainer {
                 self.copy_weights(best, Direction::Out)?;
                 history.kept = Some(history.epochs.len() - 1);
             }
-            state.skipped = sums.skipped;
+            (state.skipped, self.skipped) = (sums.skipped, sums.skipped);
             if verdict.lr as f32 != state.base_rate {
                 (state.step, state.base_rate) = (self.steps_done as u32, verdict.lr as f32);
                 gpu.write(&self.model[&Role::State], &[state]);
@@ -154,6 +154,7 @@ impl Trainer {
             first_step: first_step as u32,
             epochs_before: epochs_before as u32,
             by_epoch: schedule.by_epoch.into(),
+            skipped: self.skipped,
             base_rate: lr as f32,
             warmup: schedule.warmup,
             warmup_start: schedule.start_factor as f32,

@@ -36,6 +36,8 @@ pub struct Trainer {
     /// Weights and optimizer slots of every layer, and the step state.
     model: Buffers,
     steps_done: u64,
+    /// Those of them that changed nothing.
+    skipped: u32,
     /// The set that the order goes over.
     order: Order,
     stats: TrainStats,
@@ -81,6 +83,7 @@ impl Trainer {
             options,
             model,
             steps_done: 0,
+            skipped: 0,
             order: Order::default(),
             stats: TrainStats::default(),
         };
@@ -106,7 +109,7 @@ impl Trainer {
             }
         }
         self.model = model;
-        self.steps_done = 0;
+        (self.steps_done, self.skipped) = (0, 0);
         self.order = Order::default();
         Ok(())
     }

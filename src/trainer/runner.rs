@@ -245,7 +245,7 @@ pub(super) struct Sums {
     pub bad_step: Option<u64>,
     /// Of the last step.
     pub learning_rate: f32,
-    /// Since the state was written.
+    /// Since the weights were new.
     pub skipped: u32,
 }
 

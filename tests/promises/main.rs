@@ -9,6 +9,7 @@ mod gradients;
 mod kernels;
 mod losses;
 mod main_job;
+mod non_finite;
 mod optimizers;
 mod plan;
 mod problem;
