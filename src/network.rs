@@ -70,13 +70,22 @@ impl Activation {
     }
 }
 
-/// One dense layer: `activate(x·W + b)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// One dense layer: `activate(x·W + b)`, of which a share drops out in training.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Layer {
     /// Units that go out.
     pub outputs: usize,
     /// What is applied to them.
     pub activation: Activation,
+    /// The probability that a unit drops out of a training step, from 0 to below 1: `torch.nn.Dropout`.
+    pub dropout: f64,
+}
+
+impl Layer {
+    /// Whether the backward pass needs a derivative that the forward pass keeps.
+    pub(crate) fn keeps_derivative(self) -> bool {
+        self.activation.keeps_derivative() || self.dropout > 0.0
+    }
 }
 
 /// A feed-forward network: so many input features, then dense layers. The last layer's outputs are logits.
@@ -87,9 +96,11 @@ pub struct Layer {
 /// let network = Network::new(784).dense(256, Activation::Relu).dense(10, Activation::Identity);
 /// assert_eq!(network.parameters(), 784 * 256 + 256 + 256 * 10 + 10);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Network {
     inputs: usize,
+    /// Of the features, which no kernel has: kept to be refused.
+    input_dropout: f64,
     layers: Vec<Layer>,
 }
 
@@ -99,13 +110,28 @@ const WIDEST: usize = 1 << 24;
 impl Network {
     /// A network for rows of `inputs` features, with no layers yet.
     pub fn new(inputs: usize) -> Self {
-        Network { inputs, layers: Vec::new() }
+        Network { inputs, input_dropout: 0.0, layers: Vec::new() }
     }
 
     /// Adds a dense layer of `outputs` units.
     #[must_use]
     pub fn dense(mut self, outputs: usize, activation: Activation) -> Self {
-        self.layers.push(Layer { outputs, activation });
+        self.layers.push(Layer { outputs, activation, dropout: 0.0 });
+        self
+    }
+
+    /// Lets units of the layer added last drop out with this probability in training: `torch.nn.Dropout` after it. Evaluation and
+    /// prediction use every unit.
+    ///
+    /// ```
+    /// use wgrad::{Activation, Network};
+    ///
+    /// let network = Network::new(784).dense(256, Activation::Relu).dropout(0.2).dense(10, Activation::Identity);
+    /// assert_eq!(network.layers()[0].dropout, 0.2);
+    /// ```
+    #[must_use]
+    pub fn dropout(mut self, probability: f64) -> Self {
+        *self.layers.last_mut().map_or(&mut self.input_dropout, |layer| &mut layer.dropout) = probability;
         self
     }
 
@@ -152,7 +178,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for no layers, a width of 0 or over 16,777,216, or a last layer with an activation.
+    /// [`Error::Option`] for no layers, a width of 0 or over 16,777,216, a last layer with an activation, a dropout out of
+    /// range or where there is no hidden layer.
     pub fn check(&self) -> Result<(), Error> {
         let option = |reason: String| Err(Error::Option(reason));
         for (position, width) in
@@ -166,7 +193,22 @@ impl Network {
                 return option(format!("{place} has a width of {width}: the widest layer is {WIDEST}"));
             }
         }
+        if self.input_dropout != 0.0 {
+            return option("dropout comes after a hidden layer: it is not offered for the input".into());
+        }
+        for (position, layer) in self.layers.iter().enumerate() {
+            if !(0.0..1.0).contains(&layer.dropout) {
+                return option(format!(
+                    "layer {} has a dropout of {}: it must be from 0 to below 1",
+                    position + 1,
+                    layer.dropout
+                ));
+            }
+        }
         match self.layers.last() {
+            Some(last) if last.dropout > 0.0 => {
+                option("the last layer has a dropout: its outputs are the logits, which must all be there".into())
+            }
             None => option("the network has no layers: add at least one with Network::dense".into()),
             Some(last) if last.activation != Activation::Identity => option(format!(
                 "the last layer's activation is {}: it must be identity, as the loss takes logits",

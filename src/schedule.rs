@@ -77,10 +77,7 @@ const DECAYS: &[(&str, Decay)] = &[
     ("exponential", Decay::Exponential { gamma: 0.0 }),
     ("polynomial", Decay::Polynomial { total_iters: None, power: 1.0 }),
     ("cosine", Decay::Cosine { t_max: None, eta_min: 0.0 }),
-    (
-        "one-cycle",
-        Decay::OneCycle { total_steps: None, pct_start: 0.3, div_factor: 25.0, final_div_factor: 1e4 },
-    ),
+    ("one-cycle", Decay::OneCycle { total_steps: None, pct_start: 0.3, div_factor: 25.0, final_div_factor: 1e4 }),
 ];
 
 /// One of a decay's values.
@@ -244,9 +241,7 @@ impl Schedule {
             Decay::Step { step_size, gamma } => [gamma.ln(), step_size, 0.0, 0.0],
             Decay::Exponential { gamma } => [gamma.ln(), 0.0, 0.0, 0.0],
             Decay::Polynomial { total_iters, power } => [whole(total_iters), power, 0.0, 0.0],
-            Decay::Cosine { t_max, eta_min } => {
-                [whole(t_max), if lr > 0.0 { eta_min / lr } else { 0.0 }, 0.0, 0.0]
-            }
+            Decay::Cosine { t_max, eta_min } => [whole(t_max), if lr > 0.0 { eta_min / lr } else { 0.0 }, 0.0, 0.0],
             Decay::OneCycle { total_steps, pct_start, div_factor, final_div_factor } => {
                 // The phases' last steps, counted from 0. A first phase of one step would be a division by 0.
                 let total = whole(total_steps);

@@ -1,5 +1,5 @@
 //! Models in safetensors files, with the names and layout of `torch.nn.Sequential`: `0.weight` `[out, in]`, `0.bias`,
-//! `2.weight`, …; the odd numbers are the activations.
+//! `2.weight`, …; the numbers between are the activations, and the dropouts where there are any.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -42,9 +42,11 @@ impl Model {
         let prefix =
             if file.tensor("0.weight").is_err() && file.tensor("init.0.weight").is_ok() { "init." } else { "" };
 
+        let about = about(path, &bytes)?;
+        let dropouts = dropouts(path, &about)?;
         let mut layers: Vec<LayerWeights> = Vec::new();
-        while let Ok(weight) = file.tensor(&format!("{prefix}{}.weight", 2 * layers.len())) {
-            let number = 2 * layers.len();
+        let mut number = 0;
+        while let Ok(weight) = file.tensor(&format!("{prefix}{number}.weight")) {
             let name = format!("{prefix}{number}.weight");
             let &[outputs, inputs] = weight.shape() else {
                 return Err(Error::format(
@@ -75,6 +77,7 @@ impl Model {
                 return Err(Error::format(path, format!("layer {number} holds {value}: every weight must be finite")));
             }
             layers.push(LayerWeights { inputs, outputs, weight, bias });
+            number += places(dropouts.get(layers.len() - 1).copied().unwrap_or(0.0));
         }
 
         let Some(first) = layers.first() else {
@@ -83,13 +86,17 @@ impl Model {
                 "it has no tensor 0.weight: a model's layers are named 0.weight, 0.bias, 2.weight, …",
             ));
         };
-        check_all_read(path, &file, prefix, layers.len())?;
-        let network = activations(path, &about(path, &bytes)?, layers.len())?
+        check_all_read(path, &file, prefix, &dropouts, layers.len())?;
+        let rates = dropouts.iter().copied().chain(std::iter::repeat(0.0));
+        let network = activations(path, &about, layers.len())?
             .into_iter()
             .zip(&layers)
-            .fold(Network::new(first.inputs), |network, (activation, layer)| network.dense(layer.outputs, activation));
+            .zip(rates)
+            .fold(Network::new(first.inputs), |network, ((activation, layer), rate)| {
+                network.dense(layer.outputs, activation).dropout(rate)
+            });
         network.check().map_err(|error| Error::format(path, error.to_string()))?;
-        let loss = loss(path, &about(path, &bytes)?)?;
+        let loss = loss(path, &about)?;
         Ok(Model { network, weights: Weights { layers }, loss })
     }
 
@@ -111,18 +118,24 @@ impl Model {
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let mut tensors: Vec<(String, TensorView<'_>)> = Vec::new();
-        for (position, layer) in self.weights.layers.iter().enumerate() {
+        let dropouts: Vec<f64> = self.network.layers().iter().map(|layer| layer.dropout).collect();
+        for (number, layer) in numbers(&dropouts).zip(&self.weights.layers) {
             for (part, shape, values) in [
                 ("weight", vec![layer.outputs, layer.inputs], &layer.weight),
                 ("bias", vec![layer.outputs], &layer.bias),
             ] {
                 let view = TensorView::new(Dtype::F32, shape, bytemuck::cast_slice(values))
                     .map_err(|error| Error::format(path, error.to_string()))?;
-                tensors.push((format!("{}.{part}", 2 * position), view));
+                tensors.push((format!("{number}.{part}"), view));
             }
         }
         let activations: Vec<String> = self.network.layers().iter().map(|layer| layer.activation.to_string()).collect();
-        let about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "activations": activations, "loss": loss_to_json(&self.loss) });
+        let mut about = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"), "activations": activations, "loss": loss_to_json(&self.loss),
+        });
+        if dropouts.iter().any(|&rate| rate > 0.0) {
+            about["dropout"] = dropouts.into();
+        }
         let metadata = HashMap::from([(METADATA.to_string(), about.to_string())]);
         let bytes =
             safetensors::serialize(tensors, Some(metadata)).map_err(|error| Error::format(path, error.to_string()))?;
@@ -170,8 +183,17 @@ pub(crate) fn f32_values(path: &Path, name: &str, tensor: &TensorView<'_>) -> Re
 
 /// That no layer was left over: a network with a layer in between that has no weights (dropout, a second activation) numbers
 /// the rest differently, and would be read as another, shorter one.
-fn check_all_read(path: &Path, file: &SafeTensors<'_>, prefix: &str, layers: usize) -> Result<(), Error> {
-    let known = |number: usize| number.is_multiple_of(2) && number < 2 * layers;
+fn check_all_read(
+    path: &Path,
+    file: &SafeTensors<'_>,
+    prefix: &str,
+    dropouts: &[f64],
+    layers: usize,
+) -> Result<(), Error> {
+    let rates = dropouts.iter().copied().chain(std::iter::repeat(0.0)).take(layers + 1);
+    let rates: Vec<f64> = rates.collect();
+    let numbers: Vec<usize> = numbers(&rates).collect();
+    let known = |number: usize| numbers[..layers].contains(&number);
     for name in file.names() {
         let number = name
             .strip_prefix(prefix)
@@ -185,7 +207,7 @@ fn check_all_read(path: &Path, file: &SafeTensors<'_>, prefix: &str, layers: usi
                 format!(
                     "it has a tensor {name}, and no layer {} before it: dense layers are numbered 0, 2, 4, … with one \
                      activation after each",
-                    2 * layers
+                    numbers[layers]
                 ),
             ));
         }
@@ -199,6 +221,27 @@ fn about(path: &Path, bytes: &[u8]) -> Result<Option<Value>, Error> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| broken(error.to_string()))?;
     let about = header.metadata().as_ref().and_then(|entries| entries.get(METADATA));
     about.map(|about| serde_json::from_str(about).map_err(|error| broken(error.to_string()))).transpose()
+}
+
+/// The numbers of dense layers in a `torch.nn.Sequential`, where each has an activation after it and some have a dropout.
+fn numbers(dropouts: &[f64]) -> impl Iterator<Item = usize> {
+    dropouts.iter().scan(0, |next, &rate| {
+        let number = *next;
+        *next += places(rate);
+        Some(number)
+    })
+}
+
+/// How many of these numbers a layer takes with what comes after it.
+fn places(dropout: f64) -> usize {
+    if dropout > 0.0 { 3 } else { 2 }
+}
+
+/// The dropout of every layer; empty where the file says nothing of any.
+fn dropouts(path: &Path, about: &Option<Value>) -> Result<Vec<f64>, Error> {
+    let Some(rates) = about.as_ref().and_then(|about| about.get("dropout")) else { return Ok(Vec::new()) };
+    let read = || rates.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
+    read().ok_or_else(|| Error::format(path, "its metadata: dropout must be a list of numbers"))
 }
 
 /// The activation of every layer.

@@ -18,6 +18,7 @@ pub(super) struct Run {
     pub validation: Option<Validation>,
     pub hidden: Vec<usize>,
     pub activation: Activation,
+    pub dropout: Vec<f64>,
     pub outputs: Option<usize>,
     pub options: TrainOptions,
     pub init: Option<PathBuf>,
@@ -68,8 +69,30 @@ impl Validation {
 struct Model {
     hidden: Option<Vec<usize>>,
     activation: Option<String>,
+    dropout: Option<Dropout>,
     outputs: Option<usize>,
     initializer: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "dropout is a number, or a list with one for each hidden layer")]
+enum Dropout {
+    All(f64),
+    Each(Vec<f64>),
+}
+
+impl Dropout {
+    /// A probability for each hidden layer.
+    fn of_layers(self, hidden: usize) -> Result<Vec<f64>, Error> {
+        match self {
+            Dropout::All(rate) => Ok(vec![rate; hidden]),
+            Dropout::Each(rates) if rates.len() == hidden => Ok(rates),
+            Dropout::Each(rates) => Err(Error::Option(format!(
+                "dropout has {} numbers: there must be one for each of {hidden} hidden layers",
+                rates.len()
+            ))),
+        }
+    }
 }
 
 /// The keys besides `kind` are the loss' own: it knows them, and says so of those that it does not have.
@@ -179,13 +202,16 @@ impl Run {
     pub fn new(flags: &Train) -> Result<Run, Error> {
         let file = flags.config.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
         let defaults = TrainOptions::default();
+        let hidden = match &flags.hidden {
+            Some(widths) => hidden(widths)?,
+            None => file.model.hidden.unwrap_or_else(|| vec![256]),
+        };
+        let dropout = flags.dropout.map(Dropout::All).or(file.model.dropout);
         Ok(Run {
             data: flags.data.clone().or(file.data.train).unwrap_or_else(|| "mnist".into()),
             validation: flags.validation.as_deref().map(Validation::from_flag).or(file.data.validation),
-            hidden: match &flags.hidden {
-                Some(widths) => hidden(widths)?,
-                None => file.model.hidden.unwrap_or_else(|| vec![256]),
-            },
+            dropout: dropout.map_or_else(|| Ok(vec![0.0; hidden.len()]), |dropout| dropout.of_layers(hidden.len()))?,
+            hidden,
             activation: chosen(flags.activation, file.model.activation)?.unwrap_or(Activation::Relu),
             outputs: file.model.outputs,
             options: TrainOptions {

@@ -52,6 +52,9 @@ pub(super) struct Train {
     /// Of the hidden layers: relu, leaky-relu, elu, gelu, gelu-tanh, silu, tanh, sigmoid, softplus or identity [default: relu]
     #[arg(long)]
     pub activation: Option<Activation>,
+    /// The share of each hidden layer's units that drops out in training [default: 0]
+    #[arg(long, value_name = "0.2", allow_negative_numbers = true)]
+    pub dropout: Option<f64>,
     /// softmax-cross-entropy, kl-divergence, sigmoid-cross-entropy, mse, mae or huber [default: softmax-cross-entropy]
     #[arg(long)]
     pub loss: Option<String>,

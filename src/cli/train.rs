@@ -12,7 +12,7 @@ use super::config::{Run, Validation};
 use super::options::Train;
 use super::output::{Output, figures, grouped};
 use super::source;
-use crate::{Epoch, Error, Event, Gpu, Loss, Model, Network, Trainer};
+use crate::{Activation, Epoch, Error, Event, Gpu, Loss, Model, Network, Trainer};
 
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let output = Output { json: flags.common.json };
@@ -101,7 +101,12 @@ pub(super) fn network(run: &Run, train: &crate::Dataset, validation: Option<&cra
         } else {
             classes
         };
-    Network::classifier(train.width(), &run.hidden, run.activation, run.outputs.unwrap_or(inferred))
+    let hidden = run.hidden.iter().zip(&run.dropout);
+    hidden
+        .fold(Network::new(train.width()), |network, (&width, &rate)| {
+            network.dense(width, run.activation).dropout(rate)
+        })
+        .dense(run.outputs.unwrap_or(inferred), Activation::Identity)
 }
 
 /// That the model can be written, and not over what it is made from.

@@ -2,20 +2,20 @@
 
 use super::tile::{Blocks, Product, Tile};
 use super::{Access, Constants, Cost, Dense, Input, Launch, Slot};
-use crate::Activation;
+use crate::Layer;
 
 /// Blocks of the product: rows of the minibatch × inputs, over the units.
 pub fn blocks(dense: Dense) -> Blocks {
     Blocks { m: dense.batch_blocks(), n: dense.inputs.div_ceil(4), k: dense.out_quads() }
 }
 
-/// Reads the layer's gradient, weights and input; writes the gradient of the layer below. `below` is the activation
+/// Reads the layer's gradient, weights and input; writes the gradient of the layer below. `below` is the layer
 /// that made the input.
-pub fn launch(dense: Dense, below: Activation, tile: Tile) -> Launch {
+pub fn launch(dense: Dense, below: Layer, tile: Tile) -> Launch {
     let in_quads = dense.inputs.div_ceil(4);
     Product {
         kernel: "dense_backward",
-        mounts: vec![("activation", below.module())],
+        mounts: vec![("activation", below.activation.module())],
         constants: Constants::new()
             .u32("BATCH", dense.batch)
             .u32("IN", dense.inputs)

@@ -1,33 +1,48 @@
-//! Dense layer, forward: `y = activate(x·W + b)`.
+//! Dense layer, forward: `y = activate(x·W + b)`, with dropout where it trains.
 
 use super::tile::{Blocks, Product, Tile};
 use super::{Access, Constants, Cost, Dense, Input, Launch, Slot};
-use crate::Activation;
+use crate::Layer;
 
 /// Blocks of the product: rows of the minibatch × units, over the inputs.
 pub fn blocks(dense: Dense) -> Blocks {
     Blocks { m: dense.batch_blocks(), n: dense.out_quads(), k: dense.x_quads() }
 }
 
-/// Reads the input and the weights, writes the activations (or logits, where the activation is the identity).
-pub fn launch(dense: Dense, input: Input, activation: Activation, tile: Tile) -> Launch {
+/// Reads the input and the weights, writes the activations (or logits, where the activation is the identity). `trains` is the
+/// layer's position where it is trained: derivatives are kept then, and units drop out.
+pub fn launch(dense: Dense, input: Input, layer: Layer, trains: Option<usize>, tile: Tile) -> Launch {
     let mut bindings = input.visiting();
     bindings.extend([(Slot::Weights, Access::Read), (Slot::Output, Access::Write)]);
     let mut flags = vec![];
-    if activation.keeps_derivative() {
+    if layer.activation.keeps_derivative() {
+        flags.push("from_logit");
+    }
+    if layer.keeps_derivative() && trains.is_some() {
         flags.push("keeps_derivative");
         bindings.push((Slot::Derivatives, Access::Write));
     }
+    let mut dropout = Constants::new();
+    if let Some(position) = trains.filter(|_| layer.dropout > 0.0) {
+        flags.push("drops_out");
+        if !bindings.contains(&(Slot::State, Access::Write)) {
+            bindings.push((Slot::State, Access::Write));
+        }
+        dropout = dropout
+            .u32("LAYER", position as u32)
+            .u32("DROPPED_BELOW", (layer.dropout * 2f64.powi(32)) as u32)
+            .f32("KEPT", 1.0 / (1.0 - layer.dropout));
+    }
     Product {
         kernel: "dense_forward",
-        mounts: vec![("input", input.module()), ("activation", activation.module())],
+        mounts: vec![("input", input.module()), ("activation", layer.activation.module())],
         constants: Constants::new()
             .u32("BATCH", dense.batch)
             .u32("X_QUADS", dense.x_quads())
             .u32("OUT", dense.outputs)
             .u32("OUT_QUADS", dense.out_quads())
             .u32("Y_QUADS", dense.y_quads()),
-        other_constants: vec![],
+        other_constants: vec![("dropout_constants", dropout.text())],
         flags,
         bindings,
         blocks: blocks(dense),

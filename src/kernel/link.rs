@@ -26,6 +26,7 @@ const MODULES: &[(&str, &str)] = &[
     ("dense_backward", include_str!("../../shaders/dense_backward.wesl")),
     ("dense_forward", include_str!("../../shaders/dense_forward.wesl")),
     ("dense_update", include_str!("../../shaders/dense_update.wesl")),
+    ("dropout", include_str!("../../shaders/dropout.wesl")),
     ("element/huber", include_str!("../../shaders/element/huber.wesl")),
     ("element/mean_absolute_error", include_str!("../../shaders/element/mean_absolute_error.wesl")),
     ("element/mean_squared_error", include_str!("../../shaders/element/mean_squared_error.wesl")),

@@ -7,10 +7,10 @@ mod table;
 
 use crate::kernel::tile::Family;
 use crate::kernel::{
-    Access, Cost, Dense, Input, Launch, Slot, Targets, Training, clipped_update, close_step, dense_backward, dense_forward,
-    dense_update, gradient_norm, head, row_loss, softmax_cross_entropy_wide,
+    Access, Cost, Dense, Input, Launch, Slot, Targets, Training, clipped_update, close_step, dense_backward,
+    dense_forward, dense_update, gradient_norm, head, row_loss, softmax_cross_entropy_wide,
 };
-use crate::{Activation, Error, Loss, Network};
+use crate::{Error, Layer, Loss, Network};
 
 /// The element type of a set on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -209,8 +209,8 @@ impl Request<'_> {
         self.loss.targets(self.targets)
     }
 
-    fn activation(&self, layer: usize) -> Activation {
-        self.network.layers()[layer].activation
+    fn layer(&self, layer: usize) -> Layer {
+        self.network.layers()[layer]
     }
 }
 
@@ -222,7 +222,8 @@ fn forward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
     let mut dispatches: Vec<Dispatch> = (0..plain_layers)
         .map(|layer| {
             let tile = request.family.tile(dense_forward::blocks(dense[layer]));
-            let launch = dense_forward::launch(dense[layer], request.input(layer), request.activation(layer), tile);
+            let trains = request.training.map(|_| layer);
+            let launch = dense_forward::launch(dense[layer], request.input(layer), request.layer(layer), trains, tile);
             Dispatch::of_layer(launch, layer)
         })
         .collect();
@@ -246,7 +247,7 @@ fn backward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
         .rev()
         .map(|layer| {
             let tile = request.family.tile(dense_backward::blocks(dense[layer]));
-            Dispatch::of_layer(dense_backward::launch(dense[layer], request.activation(layer - 1), tile), layer)
+            Dispatch::of_layer(dense_backward::launch(dense[layer], request.layer(layer - 1), tile), layer)
         })
         .collect()
 }

@@ -61,8 +61,7 @@ impl Trainer {
         let batch = u64::from(plan.batch);
         let rows_before = |step: u64| (step * batch).min(train.rows() as u64);
         let stops_at_bad = self.options.non_finite == NonFinite::Stop;
-        let mut watch =
-            Watch::new(self.options.monitor, self.options.early_stopping, self.options.reduce_on_plateau);
+        let mut watch = Watch::new(self.options.monitor, self.options.early_stopping, self.options.reduce_on_plateau);
         let mut best = self.options.keep_best.then(Vec::new);
 
         let (begun, mut history) = (self.stats, History::default());

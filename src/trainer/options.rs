@@ -1,7 +1,7 @@
 //! Everything about a run besides the network and the data.
 
-use crate::gpu::Checks;
 use super::watch::{EarlyStopping, Monitor, ReduceOnPlateau};
+use crate::gpu::Checks;
 use crate::kernel::tile::Family;
 use crate::kernel::{Clip, Training};
 use crate::named::{Named, by_word};

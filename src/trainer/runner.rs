@@ -253,11 +253,8 @@ impl Sums {
     /// From the words of the running sums and the state behind them.
     fn of(words: &[u32]) -> Self {
         let (entries, state) = words.split_at(words.len() - STATE_BYTES as usize / 4);
-        let of_device = Sums {
-            learning_rate: f32::from_bits(state[RATE_WORD]),
-            skipped: state[SKIPPED_WORD],
-            ..Sums::default()
-        };
+        let of_device =
+            Sums { learning_rate: f32::from_bits(state[RATE_WORD]), skipped: state[SKIPPED_WORD], ..Sums::default() };
         bytemuck::cast_slice::<u32, RowStats>(entries).iter().fold(of_device, |sums, entry| Sums {
             loss: sums.loss + f64::from(entry.loss) - f64::from(entry.compensation),
             weight: sums.weight + f64::from(entry.weight),

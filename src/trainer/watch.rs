@@ -120,11 +120,7 @@ pub(super) struct Verdict {
 }
 
 impl Watch {
-    pub fn new(
-        monitor: Monitor,
-        early_stopping: Option<EarlyStopping>,
-        plateau: Option<ReduceOnPlateau>,
-    ) -> Self {
+    pub fn new(monitor: Monitor, early_stopping: Option<EarlyStopping>, plateau: Option<ReduceOnPlateau>) -> Self {
         Watch {
             monitor,
             early_stopping,

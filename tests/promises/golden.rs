@@ -115,9 +115,7 @@ fn schedule(schedulers: &Value) -> Schedule {
             "StepLR" => Decay::Step { step_size: number("step_size").unwrap(), gamma: number("gamma").unwrap() },
             "ExponentialLR" => Decay::Exponential { gamma: number("gamma").unwrap() },
             "PolynomialLR" => Decay::Polynomial { total_iters: number("total_iters"), power: number("power").unwrap() },
-            "CosineAnnealingLR" => {
-                Decay::Cosine { t_max: number("T_max"), eta_min: number("eta_min").unwrap_or(0.0) }
-            }
+            "CosineAnnealingLR" => Decay::Cosine { t_max: number("T_max"), eta_min: number("eta_min").unwrap_or(0.0) },
             "OneCycleLR" => Decay::OneCycle {
                 total_steps: number("total_steps"),
                 pct_start: 0.3,
@@ -224,9 +222,7 @@ fn every_activation_is_pytorchs() {
 /// Every schedule of PyTorch's that is here: a rate that is a step late.
 #[test]
 fn every_schedule_is_pytorchs() {
-    for case in
-        ["step_lr", "exponential_lr", "polynomial_lr", "cosine_lr", "one_cycle_lr", "warmup_cosine_lr"]
-    {
+    for case in ["step_lr", "exponential_lr", "polynomial_lr", "cosine_lr", "one_cycle_lr", "warmup_cosine_lr"] {
         matches_pytorch(case);
     }
 }

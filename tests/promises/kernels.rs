@@ -8,11 +8,9 @@ use wgrad::kernel::{
     Dense, Input, Launch, Slot, Targets, close_step, dense_backward, dense_forward, dense_update, head,
     softmax_cross_entropy_wide,
 };
-use wgrad::{Activation, Loss, Optimizer, Rule};
+use wgrad::{Activation, Layer, Loss, Optimizer, Rule};
 
-use crate::problem::{
-    Adam1, Problem, ROWS, SCALARS, STATS_BYTES, STEP, bytes_of, floats, plain, run, state, unpadded,
-};
+use crate::problem::{Adam1, Problem, ROWS, SCALARS, STATS_BYTES, STEP, bytes_of, floats, plain, run, state, unpadded};
 use crate::reference;
 use crate::support::{assert_close, gpu};
 
@@ -49,7 +47,7 @@ fn inputs_of(size: (u32, u32, u32)) -> [Input; 2] {
 
 fn check_forward(problem: &Problem, activation: Activation, tile: Tile, checks: Checks) {
     let dense = problem.dense;
-    let launch = dense_forward::launch(dense, problem.input, activation, tile);
+    let launch = dense_forward::launch(dense, problem.input, layer(activation), None, tile);
     let y = run(problem, &launch, Slot::Output, checks);
     let (stride, outputs) = ((dense.outputs as usize / 4 + 1) * 4, dense.outputs as usize);
     let twin = reference::dense_forward(&problem.x, &problem.weights, &problem.bias, activation == Activation::Relu);
@@ -66,7 +64,7 @@ fn check_forward(problem: &Problem, activation: Activation, tile: Tile, checks: 
 
 fn check_backward(problem: &Problem, below: Activation, tile: Tile, checks: Checks) {
     let dense = problem.dense;
-    let launch = dense_backward::launch(dense, below, tile);
+    let launch = dense_backward::launch(dense, layer(below), tile);
     let dx = run(problem, &launch, Slot::InputGradient, checks);
     let (stride, inputs) = (dense.inputs.next_multiple_of(4) as usize, dense.inputs as usize);
     let relu = below == Activation::Relu;
@@ -114,6 +112,11 @@ fn check_update(problem: &Problem, optimizer: &Optimizer, tile: Tile, checks: Ch
     }
     let step = u32::from_le_bytes(bytes_of(&launch, &contents, Slot::State)[..4].try_into().unwrap());
     assert_eq!(step, STEP + 1, "{what}: the step is closed");
+}
+
+/// A layer with this activation, whatever its width.
+fn layer(activation: Activation) -> Layer {
+    Layer { outputs: 0, activation, dropout: 0.0 }
 }
 
 const CLOSING: dense_update::Step = dense_update::Step { closes: true, weighted_mean: false, keeps_gradient: false };
@@ -272,7 +275,7 @@ fn every_tile_agrees_at_awkward_sizes() {
 #[test]
 fn workgroups_of_a_second_dimension_do_their_own_work() {
     let problem = Problem::new((4, 1, 2_200_000), Input::SetF32);
-    let launch = dense_forward::launch(problem.dense, problem.input, Activation::Identity, Tile::Naive);
+    let launch = dense_forward::launch(problem.dense, problem.input, layer(Activation::Identity), None, Tile::Naive);
     assert!(launch.workgroups > 65_535 && launch.grid(65_535)[1] == 2);
     check_forward(&problem, Activation::Identity, Tile::Naive, Checks::Off);
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod data;
+mod dropout;
 mod golden;
 mod gradients;
 mod kernels;

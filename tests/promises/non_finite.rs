@@ -30,14 +30,8 @@ fn overflowing() -> Vec<f32> {
 
 fn trainer(optimizer: Optimizer, non_finite: NonFinite) -> Trainer {
     let network = Network::classifier(WIDTH, &[6], Activation::Relu, 3);
-    let options = TrainOptions {
-        optimizer,
-        non_finite,
-        batch_size: BATCH,
-        shuffle: false,
-        epochs: 2,
-        ..TrainOptions::default()
-    };
+    let options =
+        TrainOptions { optimizer, non_finite, batch_size: BATCH, shuffle: false, epochs: 2, ..TrainOptions::default() };
     let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
     let mut weights = Initializer::Torch.weights(&network, 3);
     weights.layers.iter_mut().for_each(|layer| layer.weight.iter_mut().for_each(|weight| *weight *= 4.0));

@@ -19,7 +19,8 @@ fn twin(schedule: &Schedule, t: u32) -> f64 {
         return LR * (start + (1.0 - start) * f64::from(t) / f64::from(warmup));
     }
     let t = f64::from(t - warmup);
-    let half_wave = |from: f64, to: f64, share: f64| to + (from - to) / 2.0 * (1.0 + (std::f64::consts::PI * share).cos());
+    let half_wave =
+        |from: f64, to: f64, share: f64| to + (from - to) / 2.0 * (1.0 + (std::f64::consts::PI * share).cos());
     match schedule.decay {
         Decay::Constant => LR,
         Decay::Step { step_size, gamma } => LR * gamma.powf((t / step_size).floor()),
@@ -184,8 +185,7 @@ fn epochs_that_do_not_help_have_consequences() {
 fn the_kept_weights_are_the_best_epochs() {
     let (mut kept, _) = worsening(TrainOptions { keep_best: true, ..TrainOptions::default() });
     let network = kept.network().clone();
-    let options =
-        TrainOptions { optimizer: Optimizer::sgd(0.1), batch_size: 8, epochs: 1, ..TrainOptions::default() };
+    let options = TrainOptions { optimizer: Optimizer::sgd(0.1), batch_size: 8, epochs: 1, ..TrainOptions::default() };
     let mut one_epoch = Trainer::on(gpu(), network, options).unwrap();
     one_epoch.fit(&learnable(64, 6, 2, 1), None).unwrap();
     assert_eq!(bits(&kept.weights().unwrap()), bits(&one_epoch.weights().unwrap()));

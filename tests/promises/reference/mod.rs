@@ -78,13 +78,23 @@ impl Adam {
     }
 }
 
+/// Wellons' lowbias32.
+fn hash(value: u32) -> u32 {
+    let x = (value ^ (value >> 16)).wrapping_mul(0x7feb_352d);
+    let x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
+    x ^ (x >> 16)
+}
+
+/// What dropout multiplies a unit by: the hash of `dropout.wesl`, again.
+pub fn dropout_mask(seed: u64, step: u32, layer: usize, place: usize, unit: usize, units: usize, rate: f64) -> f64 {
+    let key = hash(seed as u32 ^ hash((seed >> 32) as u32 ^ hash(step ^ hash(layer as u32))));
+    let index = (place * units.next_multiple_of(4) + unit) as u32;
+    let random = hash(hash(index.wrapping_add(key)) ^ hash(key));
+    if f64::from(random) < rate * 2f64.powi(32) { 0.0 } else { 1.0 / (1.0 - rate) }
+}
+
 /// The row at a position of an epoch: the keyed bijection of `order.wesl`, again.
 pub fn row_of(position: u32, rows: u32, seed: u64, epoch: u32) -> u32 {
-    fn hash(value: u32) -> u32 {
-        let x = (value ^ (value >> 16)).wrapping_mul(0x7feb_352d);
-        let x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
-        x ^ (x >> 16)
-    }
     let bits = (0..32).find(|&bits| 1u64 << bits >= u64::from(rows)).unwrap();
     let (low_bits, high_bits) = (bits / 2, bits - bits / 2);
     let key = hash(seed as u32 ^ hash((seed >> 32) as u32 ^ hash(epoch)));
