@@ -1,7 +1,7 @@
 //! What is minimized.
 
 use crate::Error;
-use crate::kernel::{Constants, Targets};
+use crate::kernel::{Constants, TargetKind, Targets};
 
 /// A loss, computed from logits (or outputs, for the regression losses) and averaged as PyTorch's `reduction="mean"`.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,8 @@ pub enum Loss {
         class_weights: Option<Vec<f64>>,
         /// Rows with this class index count for nothing.
         ignore_index: Option<i64>,
+        /// γ of the focal loss, Σ t (1 − p)^γ (−log p): Lin et al., ICCV 2017. 0 for plain cross-entropy.
+        gamma: f64,
     },
     /// The Kullback-Leibler divergence of the softmax from given distributions, the mean over rows:
     /// `torch.nn.KLDivLoss(reduction="batchmean")` on the log-softmax.
@@ -24,6 +26,8 @@ pub enum Loss {
     SigmoidCrossEntropy {
         /// A weight of the positive targets of each output.
         pos_weight: Option<Vec<f64>>,
+        /// γ of the focal loss, as `torchvision.ops.sigmoid_focal_loss` has it, without its α. 0 for plain cross-entropy.
+        gamma: f64,
     },
     /// `torch.nn.MSELoss`: the mean over all elements.
     MeanSquaredError,
@@ -70,7 +74,12 @@ pub(crate) struct Parts<'a> {
 impl Loss {
     /// Softmax cross-entropy with nothing added.
     pub fn softmax_cross_entropy() -> Self {
-        Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: None }
+        Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: None, gamma: 0.0 }
+    }
+
+    /// Sigmoid cross-entropy with nothing added.
+    pub fn sigmoid_cross_entropy() -> Self {
+        Loss::SigmoidCrossEntropy { pos_weight: None, gamma: 0.0 }
     }
 
     /// The loss that a word stands for, with PyTorch's defaults.
@@ -82,7 +91,7 @@ impl Loss {
         Ok(match name {
             "softmax-cross-entropy" => Loss::softmax_cross_entropy(),
             "kl-divergence" => Loss::KlDivergence,
-            "sigmoid-cross-entropy" => Loss::SigmoidCrossEntropy { pos_weight: None },
+            "sigmoid-cross-entropy" => Loss::sigmoid_cross_entropy(),
             "mse" => Loss::MeanSquaredError,
             "mae" => Loss::MeanAbsoluteError,
             "huber" => Loss::Huber { delta: 1.0 },
@@ -104,17 +113,20 @@ impl Loss {
 
     /// The values besides the word that say which loss this is: those that are not the default.
     pub(crate) fn settings(&self) -> Vec<(&'static str, Setting)> {
+        let number = |name, value: f64| (value != 0.0).then_some((name, Setting::Number(value)));
         match self {
-            Loss::SoftmaxCrossEntropy { label_smoothing, class_weights, ignore_index } => [
-                (*label_smoothing != 0.0).then_some(("label_smoothing", Setting::Number(*label_smoothing))),
+            Loss::SoftmaxCrossEntropy { label_smoothing, class_weights, ignore_index, gamma } => [
+                number("label_smoothing", *label_smoothing),
+                number("gamma", *gamma),
                 class_weights.clone().map(|weights| ("class_weights", Setting::List(weights))),
                 ignore_index.map(|index| ("ignore_index", Setting::Number(index as f64))),
             ]
             .into_iter()
             .flatten()
             .collect(),
-            Loss::SigmoidCrossEntropy { pos_weight } => {
-                pos_weight.clone().map(|weights| ("pos_weight", Setting::List(weights))).into_iter().collect()
+            Loss::SigmoidCrossEntropy { pos_weight, gamma } => {
+                let weights = pos_weight.clone().map(|weights| ("pos_weight", Setting::List(weights)));
+                weights.into_iter().chain(number("gamma", *gamma)).collect()
             }
             Loss::Huber { delta } => vec![("delta", Setting::Number(*delta))],
             _ => vec![],
@@ -137,16 +149,21 @@ impl Loss {
             (Loss::SoftmaxCrossEntropy { ignore_index, .. }, "ignore_index", Setting::Number(number)) => {
                 *ignore_index = Some(number as i64);
             }
-            (Loss::SigmoidCrossEntropy { pos_weight }, "pos_weight", Setting::List(weights)) => {
+            (
+                Loss::SoftmaxCrossEntropy { gamma, .. } | Loss::SigmoidCrossEntropy { gamma, .. },
+                "gamma",
+                Setting::Number(number),
+            ) => *gamma = number,
+            (Loss::SigmoidCrossEntropy { pos_weight, .. }, "pos_weight", Setting::List(weights)) => {
                 *pos_weight = Some(weights);
             }
             (Loss::Huber { delta }, "delta", Setting::Number(number)) => *delta = number,
             (loss, name, _) => {
                 let takes = match loss {
                     Loss::SoftmaxCrossEntropy { .. } => {
-                        "label_smoothing (a number), class_weights (a list) and ignore_index (a number)"
+                        "label_smoothing (a number), class_weights (a list), ignore_index (a number) and gamma (a number)"
                     }
-                    Loss::SigmoidCrossEntropy { .. } => "pos_weight (a list)",
+                    Loss::SigmoidCrossEntropy { .. } => "pos_weight (a list) and gamma (a number)",
                     Loss::Huber { .. } => "delta (a number)",
                     _ => "no values",
                 };
@@ -163,6 +180,11 @@ impl Loss {
     /// [`Error::Option`] naming the value and what would be right.
     pub fn check(&self, outputs: usize) -> Result<(), Error> {
         let option = |reason: String| Err(Error::Option(reason));
+        if let Loss::SoftmaxCrossEntropy { gamma, .. } | Loss::SigmoidCrossEntropy { gamma, .. } = self
+            && !(0.0..=100.0).contains(gamma)
+        {
+            return option(format!("gamma is {gamma}: it must be from 0 to 100"));
+        }
         let (name, weights) = match self {
             Loss::SoftmaxCrossEntropy { label_smoothing, .. } if !(0.0..=1.0).contains(label_smoothing) => {
                 return option(format!("label_smoothing is {label_smoothing}: it must be from 0 to 1"));
@@ -171,7 +193,7 @@ impl Loss {
                 return option(format!("delta is {delta}: it must be finite and above 0"));
             }
             Loss::SoftmaxCrossEntropy { class_weights, .. } => ("class_weights", class_weights),
-            Loss::SigmoidCrossEntropy { pos_weight } => ("pos_weight", pos_weight),
+            Loss::SigmoidCrossEntropy { pos_weight, .. } => ("pos_weight", pos_weight),
             _ => return Ok(()),
         };
         let Some(weights) = weights else { return Ok(()) };
@@ -191,18 +213,19 @@ impl Loss {
     pub(crate) fn targets(&self, given: Targets) -> Targets {
         match self {
             Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence => given,
-            _ => Targets::Values,
+            _ => Targets { kind: TargetKind::Values, ..given },
         }
     }
 
     /// Whether rows weigh differently in the mean, so that its divisor is known only when all rows are.
     pub(crate) fn has_weighted_mean(&self, targets: Targets) -> bool {
-        match self {
+        let by_class = match self {
             Loss::SoftmaxCrossEntropy { class_weights, ignore_index, .. } => {
-                targets == Targets::Classes && (class_weights.is_some() || ignore_index.is_some())
+                targets.kind == TargetKind::Classes && (class_weights.is_some() || ignore_index.is_some())
             }
             _ => false,
-        }
+        };
+        by_class || targets.sample_weights
     }
 
     pub(crate) fn parts(&self, targets: Targets) -> Parts<'_> {
@@ -218,13 +241,15 @@ impl Loss {
             Constants::new().f32("LABEL_SMOOTHING", smoothing).f32("ONE_MINUS_LABEL_SMOOTHING", 1.0 - smoothing)
         };
         match self {
-            Loss::SoftmaxCrossEntropy { label_smoothing, class_weights, ignore_index } => Parts {
-                module: if targets == Targets::Classes && *label_smoothing == 0.0 {
+            Loss::SoftmaxCrossEntropy { label_smoothing, class_weights, ignore_index, gamma } => Parts {
+                module: if *gamma > 0.0 {
+                    "loss/softmax_focal"
+                } else if targets.kind == TargetKind::Classes && *label_smoothing == 0.0 {
                     "loss/softmax_cross_entropy"
                 } else {
                     "loss/softmax_cross_entropy_soft"
                 },
-                constants: soft(*label_smoothing),
+                constants: soft(*label_smoothing).f32("GAMMA", *gamma),
                 output_weights: class_weights.as_deref(),
                 ignored: ignore_index.map_or(u32::MAX, |index| index as u32),
                 ..parts
@@ -235,9 +260,13 @@ impl Loss {
                 constants: soft(0.0),
                 ..parts
             },
-            Loss::SigmoidCrossEntropy { pos_weight } => {
-                Parts { element: Some("element/sigmoid_cross_entropy"), output_weights: pos_weight.as_deref(), ..parts }
-            }
+            Loss::SigmoidCrossEntropy { pos_weight, gamma } => Parts {
+                element: Some("element/sigmoid_cross_entropy"),
+                flags: if *gamma > 0.0 { vec!["focal"] } else { vec![] },
+                constants: Constants::new().f32("GAMMA", *gamma),
+                output_weights: pos_weight.as_deref(),
+                ..parts
+            },
             Loss::MeanSquaredError => Parts { element: Some("element/mean_squared_error"), ..parts },
             Loss::MeanAbsoluteError => Parts { element: Some("element/mean_absolute_error"), ..parts },
             Loss::Huber { delta } => {

@@ -3,7 +3,7 @@
 use crate::Error;
 
 /// A choice among a few, each with its word.
-pub(crate) trait Named: Sized + Copy + 'static {
+pub(crate) trait Named: Sized + Copy + PartialEq + 'static {
     /// What is chosen, for messages: "an activation".
     const WHAT: &'static str;
     /// Every word and what it means.
@@ -16,6 +16,11 @@ pub(crate) trait Named: Sized + Copy + 'static {
             .find(|(known, _)| *known == word)
             .map(|&(_, choice)| choice)
             .ok_or_else(|| Error::Option(unknown(word, Self::WHAT, Self::WORDS.iter().map(|&(known, _)| known))))
+    }
+
+    /// The word for a choice.
+    fn word(&self) -> &'static str {
+        Self::WORDS.iter().find(|(_, choice)| choice == self).map_or("?", |&(word, _)| word)
     }
 }
 
@@ -43,8 +48,7 @@ macro_rules! by_word {
 
         impl std::fmt::Display for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                let words = <Self as $crate::named::Named>::WORDS;
-                f.write_str(words.iter().find(|(_, choice)| choice == self).map_or("?", |&(word, _)| word))
+                f.write_str($crate::named::Named::word(self))
             }
         }
     };

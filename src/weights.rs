@@ -1,10 +1,12 @@
 //! A network's weights on the host, and the initial ones.
 
 use std::f64::consts::TAU;
+use std::fmt;
+use std::str::FromStr;
 
-use crate::Network;
 use crate::kernel::quads_with_one;
-use crate::named::{Named, by_word};
+use crate::named::Named;
+use crate::{Error, Network};
 
 /// The weights of one dense layer, laid out as `torch.nn.Linear` does.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +54,7 @@ impl LayerWeights {
 }
 
 /// How weights begin. Biases begin at 0, except under [`Initializer::Torch`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Initializer {
     /// U(−a, a), a = √(6 / (inputs + outputs)): Glorot & Bengio, AISTATS 2010; Keras' default.
@@ -72,6 +74,8 @@ pub enum Initializer {
     Orthogonal,
     /// U(−a, a), a = 1/√inputs, for weights and biases alike: what `torch.nn.Linear` does.
     Torch,
+    /// The same value for every weight. All units of a layer stay alike then, unless dropout tells them apart.
+    Constant(f32),
 }
 
 impl Named for Initializer {
@@ -85,9 +89,33 @@ impl Named for Initializer {
         ("lecun-normal", Initializer::LecunNormal),
         ("orthogonal", Initializer::Orthogonal),
         ("torch", Initializer::Torch),
+        ("constant", Initializer::Constant(0.0)),
     ];
 }
-by_word!(Initializer);
+
+impl FromStr for Initializer {
+    type Err = Error;
+
+    /// A word, or `constant:` and a value.
+    fn from_str(words: &str) -> Result<Self, Error> {
+        let Some(value) = words.strip_prefix("constant:") else { return Self::from_word(words) };
+        match value.parse::<f32>() {
+            Ok(value) if value.is_finite() => Ok(Initializer::Constant(value)),
+            _ => {
+                Err(Error::Option(format!("\"{words}\" is not an initializer: write a finite value, as constant:0.1")))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Initializer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Initializer::Constant(value) => write!(f, "constant:{value}"),
+            _ => f.write_str(self.word()),
+        }
+    }
+}
 
 impl Initializer {
     /// Initial weights. A value depends on the seed, the layer and its place alone, so the same seed gives the same
@@ -114,6 +142,7 @@ impl Initializer {
                     Initializer::LecunNormal => normal(1.0 / fan_in),
                     Initializer::Torch => uniform((1.0 / fan_in).sqrt()),
                     Initializer::Orthogonal => orthogonal(outputs, inputs, &counter(0)),
+                    Initializer::Constant(value) => vec![value; inputs * outputs],
                 };
                 let bias = match self {
                     Initializer::Torch => {

@@ -103,7 +103,7 @@ pub(super) struct Train {
     /// Visit the rows in the set's own order
     #[arg(long)]
     pub no_shuffle: bool,
-    /// glorot-, he- or lecun-, each with uniform or normal; orthogonal or torch [default: glorot-uniform]
+    /// glorot-, he- or lecun-, each with uniform or normal; orthogonal, torch or constant:0.1 [default: glorot-uniform]
     #[arg(long)]
     pub initializer: Option<Initializer>,
     /// Begin with the weights of this safetensors file

@@ -7,7 +7,7 @@ mod tensors;
 
 use std::path::Path;
 
-use crate::kernel::Targets;
+use crate::kernel::{TargetKind, Targets};
 use crate::plan::Element;
 use crate::{Error, Loss, Network};
 
@@ -20,6 +20,7 @@ pub struct Dataset {
     /// Empty where there are values.
     labels: Vec<u32>,
     values: Option<Values>,
+    sample_weights: Option<Vec<f32>>,
 }
 
 /// A value for each output of every row.
@@ -88,7 +89,7 @@ impl Dataset {
                 labels.len()
             ));
         }
-        Ok(Dataset { features, width, rows: labels.len(), labels, values: None })
+        Ok(Dataset { features, width, rows: labels.len(), labels, values: None, sample_weights: None })
     }
 
     /// The same rows with values for targets, `[rows, outputs]`, row-major: distributions over classes, labels of 0 and 1 for
@@ -116,6 +117,29 @@ impl Dataset {
         Ok(Dataset { labels: Vec::new(), values: Some(Values { outputs, values }), ..self })
     }
 
+    /// The same rows with a weight each, in the losses' means: a row's loss counts so often. Accuracies count rows, whatever
+    /// their weights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] for another number of weights than rows, and for one that is negative or not finite.
+    pub fn with_sample_weights(self, weights: Vec<f32>) -> Result<Self, Error> {
+        if weights.len() != self.rows {
+            return Err(Error::Data(format!(
+                "{} sample weights for {} rows: there must be one a row",
+                weights.len(),
+                self.rows
+            )));
+        }
+        if let Some(row) = weights.iter().position(|weight| !(0.0..=1e30).contains(weight)) {
+            return Err(Error::Data(format!(
+                "the sample weight of row {row} is {}: it must be finite and at least 0",
+                weights[row]
+            )));
+        }
+        Ok(Dataset { sample_weights: Some(weights), ..self })
+    }
+
     /// The training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
     /// KMNIST, EMNIST. The second is `None` where the directory has no test files.
     ///
@@ -126,7 +150,8 @@ impl Dataset {
         idx::read_directory(directory.as_ref())
     }
 
-    /// A safetensors file with `x` `[N, D]` f32 and `y` `[N]` i64 class indices.
+    /// A safetensors file with `x` `[N, D]` f32, and `y` `[N]` i64 class indices or `t` `[N, C]` f32 values; where there is a
+    /// `w` `[N]` f32, it holds the sample weights.
     ///
     /// # Errors
     ///
@@ -195,7 +220,8 @@ impl Dataset {
         };
         let labels = if self.labels.is_empty() { Vec::new() } else { gather(&self.labels, 1, &rows) };
         let values = self.values.as_ref().map(|all| Values { values: gather(&all.values, all.outputs, &rows), ..*all });
-        Ok(Dataset { features, width: self.width, rows: rows.len(), labels, values })
+        let sample_weights = self.sample_weights.as_ref().map(|weights| gather(weights, 1, &rows));
+        Ok(Dataset { features, width: self.width, rows: rows.len(), labels, values, sample_weights })
     }
 
     /// Two parts: the rows to train on, and a fraction of them, chosen by the seed, to validate on.
@@ -259,7 +285,7 @@ impl Dataset {
             _ => None,
         };
         // One output takes a label of 0 or 1.
-        let labels = if loss.targets(Targets::Classes) == Targets::Values {
+        let labels = if loss.targets(self.targets()).kind == TargetKind::Values {
             network.outputs().max(2)
         } else {
             network.outputs()
@@ -275,23 +301,33 @@ impl Dataset {
         }
     }
 
-    /// The targets as values, `[rows, outputs rounded up to four]`: labels become one-hot, or, for one output, 0 and 1.
-    pub(crate) fn target_values(&self, outputs: usize) -> Vec<f32> {
-        let stride = outputs.next_multiple_of(4);
-        let mut padded = vec![0.0; self.rows * stride];
-        for (row, target) in padded.chunks_exact_mut(stride).enumerate() {
-            match &self.values {
-                Some(all) => target[..outputs].copy_from_slice(&all.values[row * outputs..(row + 1) * outputs]),
-                None if outputs == 1 => target[0] = self.labels[row] as f32,
-                None => target[self.labels[row] as usize] = 1.0,
+    /// The targets as the device keeps them in a form: words, a row after the other. As values, labels become one-hot, or, for
+    /// one output, 0 and 1. A row's weight comes after its targets.
+    pub(crate) fn device_targets(&self, form: Targets, outputs: usize) -> Vec<u32> {
+        let stride = form.row_words(outputs);
+        let weight_at = stride - if form.kind == TargetKind::Classes { 1 } else { 4 };
+        let mut words = vec![0; self.rows * stride];
+        for (row, target) in words.chunks_exact_mut(stride).enumerate() {
+            match (&self.values, form.kind) {
+                (Some(all), _) => {
+                    let values = &all.values[row * outputs..(row + 1) * outputs];
+                    target.iter_mut().zip(values).for_each(|(word, value)| *word = value.to_bits());
+                }
+                (None, TargetKind::Classes) => target[0] = self.labels[row],
+                (None, TargetKind::Values) if outputs == 1 => target[0] = (self.labels[row] as f32).to_bits(),
+                (None, TargetKind::Values) => target[self.labels[row] as usize] = 1f32.to_bits(),
+            }
+            if let Some(weights) = &self.sample_weights {
+                target[weight_at] = weights[row].to_bits();
             }
         }
-        padded
+        words
     }
 
     /// The form of the targets.
     pub(crate) fn targets(&self) -> Targets {
-        if self.values.is_some() { Targets::Values } else { Targets::Classes }
+        let kind = if self.values.is_some() { TargetKind::Values } else { TargetKind::Classes };
+        Targets { kind, sample_weights: self.sample_weights.is_some() }
     }
 
     /// The element type on the device.

@@ -14,6 +14,13 @@ pub(super) fn read(path: &Path) -> Result<Dataset, Error> {
     let file = parse(path, &bytes)?;
     let (features, [rows, width]) = features(path, &file)?;
     let in_file = |error: Error| Error::format(path, error.to_string());
+    let weighted = |set: Dataset| match file.tensor("w") {
+        Ok(w) if w.shape() == [rows] => set.with_sample_weights(f32_values(path, "w", &w)?).map_err(in_file),
+        Ok(w) => {
+            Err(Error::format(path, format!("w has the shape {:?}: it must be [{rows}], a weight a row", w.shape())))
+        }
+        Err(_) => Ok(set),
+    };
     if let Ok(t) = file.tensor("t") {
         let &[target_rows, outputs] = t.shape() else {
             return Err(Error::format(path, format!("t has the shape {:?}: it must be [rows, outputs]", t.shape())));
@@ -23,13 +30,13 @@ pub(super) fn read(path: &Path) -> Result<Dataset, Error> {
         }
         let values = f32_values(path, "t", &t)?;
         let set = Dataset::from_f32(features, width, vec![0; rows]).map_err(in_file)?;
-        return set.with_targets(values, outputs).map_err(in_file);
+        return weighted(set.with_targets(values, outputs).map_err(in_file)?);
     }
     let labels = labels(path, &tensor(path, &file, "y")?)?;
     if labels.len() != rows {
         return Err(Error::format(path, format!("x has {rows} rows and y has {}: they must agree", labels.len())));
     }
-    Dataset::from_f32(features, width, labels).map_err(in_file)
+    weighted(Dataset::from_f32(features, width, labels).map_err(in_file)?)
 }
 
 /// `x` alone, with labels of 0.

@@ -143,28 +143,40 @@ impl Input {
     }
 }
 
-/// The form that a set's targets have on the device.
+/// What a row should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Targets {
+pub enum TargetKind {
     /// A class index a row.
     Classes,
     /// A value for every output of a row.
     Values,
 }
 
+/// The form that a set's targets have on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Targets {
+    /// What a row should be.
+    pub kind: TargetKind,
+    /// Whether every row has a weight of its own.
+    pub sample_weights: bool,
+}
+
 impl Targets {
+    /// Class indices, all rows alike.
+    pub const CLASSES: Targets = Targets { kind: TargetKind::Classes, sample_weights: false };
+
     fn module(self) -> &'static str {
-        match self {
-            Targets::Classes => "target/classes",
-            Targets::Values => "target/values",
+        match self.kind {
+            TargetKind::Classes => "target/classes",
+            TargetKind::Values => "target/values",
         }
     }
 
-    /// Bytes of one row's targets.
-    pub fn row_bytes(self, last: Dense) -> u64 {
-        match self {
-            Targets::Classes => 4,
-            Targets::Values => 16 * u64::from(last.out_quads()),
+    /// Words of one row's targets, for so many outputs, its weight included.
+    pub fn row_words(self, outputs: usize) -> usize {
+        match self.kind {
+            TargetKind::Classes => 1 + usize::from(self.sample_weights),
+            TargetKind::Values => outputs.next_multiple_of(4) + 4 * usize::from(self.sample_weights),
         }
     }
 }

@@ -43,6 +43,9 @@ impl Lossy<'_> {
             flags.push("output_weights");
             bindings.push((Slot::OutputWeights, Access::Read));
         }
+        if targets.sample_weights {
+            flags.push("sample_weights");
+        }
         if loss.has_weighted_mean(targets) {
             flags.push("weighted_mean");
         }
@@ -73,7 +76,7 @@ impl Lossy<'_> {
             workgroups: (4 * dense.batch_blocks()).div_ceil(rows_a_workgroup),
             cost: Cost {
                 flops: 6 * logits,
-                bytes: targets.row_bytes(dense) * u64::from(dense.batch)
+                bytes: 4 * targets.row_words(dense.outputs as usize) as u64 * u64::from(dense.batch)
                     + dense.output_bytes()
                     + (4 + 56) * u64::from(dense.batch),
             },

@@ -283,10 +283,7 @@ fn buffer(role: Role, request: Request<'_>, dense: &[Dense]) -> Result<Buffer, E
             let features = 4 * u64::from(dense[0].x_quads());
             (vec![request.rows, features], if request.element == Element::U8 { 1 } else { 4 })
         }
-        Role::Targets => match request.device_targets() {
-            Targets::Classes => (vec![request.rows], 4),
-            Targets::Values => (vec![request.rows, 4 * u64::from(dense[dense.len() - 1].out_quads())], 4),
-        },
+        Role::Targets => (vec![request.rows, request.device_targets().row_words(request.network.outputs()) as u64], 4),
         Role::OutputWeights => (vec![4 * u64::from(dense[dense.len() - 1].out_quads())], 4),
         Role::State => (vec![1], STATE_BYTES),
         Role::Stats => (vec![u64::from(request.batch)], STATS_BYTES),

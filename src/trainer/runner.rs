@@ -8,7 +8,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::history::{Evaluation, TrainStats};
 use crate::gpu::{Buffer, Checks, Gpu, Program, Readback, Submission};
-use crate::kernel::{Targets, quads_with_one};
+use crate::kernel::quads_with_one;
 use crate::plan::{Plan, Role, STATE_BYTES, STATS_BYTES};
 use crate::{Dataset, Error, Loss};
 
@@ -87,13 +87,11 @@ pub(super) type Buffers = HashMap<Role, Buffer>;
 pub(super) fn upload(gpu: &Gpu, set: &Dataset, loss: &Loss, outputs: usize, wanted: bool) -> Result<Buffers, Error> {
     let quads = quads_with_one(set.width() as u32) as usize;
     let features = set.with_device_rows(quads, |rows| gpu.upload("the set's features", rows))?;
-    let targets = match (wanted, loss.targets(set.targets())) {
-        (true, Targets::Classes) => gpu.upload("the set's labels", set.labels())?,
-        (true, Targets::Values) => gpu.upload("the set's targets", &set.target_values(outputs))?,
-        (false, Targets::Classes) => gpu.zeros("the set's labels", 4 * set.rows() as u64)?,
-        (false, Targets::Values) => {
-            gpu.zeros("the set's targets", 4 * (set.rows() * outputs.next_multiple_of(4)) as u64)?
-        }
+    let form = loss.targets(set.targets());
+    let targets = if wanted {
+        gpu.upload("the set's targets", &set.device_targets(form, outputs))?
+    } else {
+        gpu.zeros("the set's targets", 4 * (set.rows() * form.row_words(outputs)) as u64)?
     };
     let mut buffers = HashMap::from([(Role::Set, features), (Role::Targets, targets)]);
     if let Some(weights) = loss.parts(set.targets()).output_weights {

@@ -62,8 +62,11 @@ fn read(name: &str) -> Case {
             label_smoothing: loss_arguments["label_smoothing"].as_f64().unwrap_or(0.0),
             class_weights: list(&loss_arguments["weight"]),
             ignore_index: loss_arguments["ignore_index"].as_i64(),
+            gamma: 0.0,
         },
-        "sigmoid_cross_entropy" => Loss::SigmoidCrossEntropy { pos_weight: list(&loss_arguments["pos_weight"]) },
+        "sigmoid_cross_entropy" => {
+            Loss::SigmoidCrossEntropy { pos_weight: list(&loss_arguments["pos_weight"]), gamma: 0.0 }
+        }
         "kl_divergence" => Loss::KlDivergence,
         "mse" => Loss::MeanSquaredError,
         "l1" => Loss::MeanAbsoluteError,

@@ -129,8 +129,9 @@ fn losses_of(launch: &Launch, contents: &[Vec<u8>]) -> Vec<f64> {
 
 /// Softmax cross-entropy with class indices.
 fn lossy<'a>(dense: Dense, training: Option<&'a Optimizer>) -> Lossy<'a> {
-    const LOSS: &Loss = &Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: None };
-    Lossy { dense, loss: LOSS, targets: Targets::Classes, training: training.map(plain) }
+    const LOSS: &Loss =
+        &Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: None, gamma: 0.0 };
+    Lossy { dense, loss: LOSS, targets: Targets::CLASSES, training: training.map(plain) }
 }
 
 /// What the loss kernels leave behind, few classes or many.

@@ -3,7 +3,7 @@
 
 use wgrad::{Activation, Dataset, Initializer, Loss, Network, Optimizer, TrainOptions, Trainer};
 
-use crate::reference::loss::{Targets, mean_loss};
+use crate::reference::loss::{Targets, weighted_mean_loss};
 use crate::reference::network::{gradient, layers, logits};
 use crate::support::{Random, assert_close, bits, gpu};
 
@@ -18,6 +18,8 @@ struct Case {
     outputs: usize,
     labels: Option<Vec<i64>>,
     values: Vec<f64>,
+    /// 1 where rows have none.
+    weights: Vec<f64>,
 }
 
 impl Case {
@@ -29,10 +31,14 @@ impl Case {
         let features = x.iter().map(|&value| value as f32).collect();
         let labels = self.labels.clone().unwrap_or_else(|| vec![0; ROWS]);
         let set = Dataset::from_f32(features, WIDTH, labels.iter().map(|&label| label as u32).collect()).unwrap();
-        match self.labels {
+        let set = match self.labels {
             Some(_) => set,
             None => set.with_targets(self.values.iter().map(|&value| value as f32).collect(), self.outputs).unwrap(),
+        };
+        if self.weights.iter().all(|&weight| weight == 1.0) {
+            return set;
         }
+        set.with_sample_weights(self.weights.iter().map(|&weight| weight as f32).collect()).unwrap()
     }
 }
 
@@ -47,27 +53,50 @@ fn cases(outputs: usize) -> Vec<Case> {
     let binary: Vec<f64> = soft.iter().map(|&value| f64::from(u8::from(value > 0.3))).collect();
     let numbers = random.values(ROWS * outputs);
 
-    let softmax = |label_smoothing: f64, weighted: bool, ignore_index: Option<i64>| Loss::SoftmaxCrossEntropy {
-        label_smoothing,
-        class_weights: weighted.then(|| class_weights.clone()),
-        ignore_index,
+    let all_alike = || vec![1.0; ROWS];
+    let softmax =
+        |label_smoothing: f64, weighted: bool, ignore_index: Option<i64>, gamma: f64| Loss::SoftmaxCrossEntropy {
+            label_smoothing,
+            class_weights: weighted.then(|| class_weights.clone()),
+            ignore_index,
+            gamma,
+        };
+    let classes = |loss: Loss, labels: &[i64]| Case {
+        loss,
+        outputs,
+        labels: Some(labels.to_vec()),
+        values: vec![],
+        weights: all_alike(),
     };
-    let classes = |loss: Loss, labels: &[i64]| Case { loss, outputs, labels: Some(labels.to_vec()), values: vec![] };
-    let values = |loss: Loss, values: &[f64]| Case { loss, outputs, labels: None, values: values.to_vec() };
+    let values = |loss: Loss, values: &[f64]| Case {
+        loss,
+        outputs,
+        labels: None,
+        values: values.to_vec(),
+        weights: all_alike(),
+    };
     let mut cases = Vec::new();
-    for smoothing in [0.0, 0.1] {
+    for (smoothing, gamma) in [(0.0, 0.0), (0.1, 0.0), (0.0, 2.0), (0.1, 0.5)] {
         for weighted in [false, true] {
-            cases.push(classes(softmax(smoothing, weighted, None), &plain));
-            cases.push(classes(softmax(smoothing, weighted, Some(-100)), &ignoring));
-            cases.push(values(softmax(smoothing, weighted, None), &soft));
+            cases.push(classes(softmax(smoothing, weighted, None, gamma), &plain));
+            cases.push(classes(softmax(smoothing, weighted, Some(-100), gamma), &ignoring));
+            cases.push(values(softmax(smoothing, weighted, None, gamma), &soft));
         }
     }
     cases.push(values(Loss::KlDivergence, &soft));
-    cases.push(values(Loss::SigmoidCrossEntropy { pos_weight: None }, &binary));
-    cases.push(values(Loss::SigmoidCrossEntropy { pos_weight: Some(class_weights.clone()) }, &binary));
-    cases.push(classes(Loss::SigmoidCrossEntropy { pos_weight: None }, &plain));
+    cases.push(values(Loss::sigmoid_cross_entropy(), &binary));
+    for gamma in [0.0, 0.5, 2.0] {
+        cases.push(values(Loss::SigmoidCrossEntropy { pos_weight: Some(class_weights.clone()), gamma }, &binary));
+    }
+    cases.push(classes(Loss::sigmoid_cross_entropy(), &plain));
     for loss in [Loss::MeanSquaredError, Loss::MeanAbsoluteError, Loss::Huber { delta: 0.4 }] {
         cases.push(values(loss, &numbers));
+    }
+    // And all of them once more, with rows that weigh differently, or nothing; some of them, where that is seen already.
+    for at in (0..cases.len()).step_by(if outputs == 3 { 1 } else { 6 }) {
+        let Case { loss, labels, values, .. } = &cases[at];
+        let weights = (0..ROWS).map(|row| [0.5, 2.0, 0.0, 1.5][(row + at) % 4]).collect();
+        cases.push(Case { loss: loss.clone(), outputs, labels: labels.clone(), values: values.clone(), weights });
     }
     cases
 }
@@ -91,8 +120,10 @@ fn check(outputs: usize) {
     let network = Network::classifier(WIDTH, &[5], Activation::Relu, outputs);
     let before = layers(&network, &Initializer::Torch.weights(&network, 3));
     for case in cases(outputs) {
-        let what = format!("{:?}, {outputs} outputs, labels {}", case.loss, case.labels.is_some());
-        let twin = |layers: &[_]| mean_loss(&case.loss, &logits(layers, &x), &case.targets(), outputs);
+        let labels = case.labels.is_some();
+        let what = format!("{:?}, {outputs} outputs, labels {labels}, weights {:?}", case.loss, case.weights);
+        let twin =
+            |layers: &[_]| weighted_mean_loss(&case.loss, &logits(layers, &x), &case.targets(), outputs, &case.weights);
         let (set, mut trainer) = (case.set(&x), trainer(&network, &case.loss));
 
         let evaluation = trainer.evaluate(&set).unwrap();
@@ -128,9 +159,16 @@ fn every_loss_agrees_with_its_twin_for_many_outputs() {
 /// A minibatch of ignored rows alone: a division by nothing.
 #[test]
 fn ignored_rows_alone_have_no_loss_and_change_nothing() {
-    let loss = Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: Some(-100) };
+    let loss =
+        Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: Some(-100), gamma: 0.0 };
     let network = Network::classifier(WIDTH, &[5], Activation::Relu, 3);
-    let case = Case { loss: loss.clone(), outputs: 3, labels: Some(vec![-100; ROWS]), values: vec![] };
+    let case = Case {
+        loss: loss.clone(),
+        outputs: 3,
+        labels: Some(vec![-100; ROWS]),
+        values: vec![],
+        weights: vec![1.0; ROWS],
+    };
     let mut trainer = trainer(&network, &loss);
     let before = trainer.weights().unwrap();
     let history = trainer.fit(&case.set(&Random(1).values(ROWS * WIDTH)), None).unwrap();
@@ -156,7 +194,7 @@ fn losses_refuse_what_they_cannot_take() {
     let network = Network::classifier(WIDTH, &[5], Activation::Relu, 3);
     let x = Random(1).values(ROWS * WIDTH);
     let refused = |loss: Loss, labels: Option<Vec<i64>>, values: Vec<f64>, words: &[&str]| {
-        let case = Case { loss: loss.clone(), outputs: 3, labels, values };
+        let case = Case { loss: loss.clone(), outputs: 3, labels, values, weights: vec![1.0; ROWS] };
         let error = trainer(&network, &loss).fit(&case.set(&x), None).unwrap_err();
         for word in words {
             assert!(error.to_string().contains(word), "no \"{word}\" in {error}");
@@ -168,26 +206,30 @@ fn losses_refuse_what_they_cannot_take() {
     negative[4] = -0.5;
     refused(Loss::KlDivergence, plain(), vec![], &["kl-divergence", "class indices"]);
     refused(Loss::softmax_cross_entropy(), None, negative.clone(), &["target 1 of row 1 is -0.5", "at least 0"]);
-    refused(
-        Loss::SigmoidCrossEntropy { pos_weight: None },
-        None,
-        vec![1.5; ROWS * 3],
-        &["row 0 is 1.5", "from 0 to 1"],
-    );
+    refused(Loss::sigmoid_cross_entropy(), None, vec![1.5; ROWS * 3], &["row 0 is 1.5", "from 0 to 1"]);
     refused(Loss::softmax_cross_entropy(), Some(vec![-100; ROWS]), vec![], &["row 0 is -100", "0 to 2"]);
 
     let options = |loss: Loss| TrainOptions { loss, ..TrainOptions::default() };
     for (loss, words) in [
         (
-            Loss::SoftmaxCrossEntropy { label_smoothing: 1.5, class_weights: None, ignore_index: None },
+            Loss::SoftmaxCrossEntropy { label_smoothing: 1.5, class_weights: None, ignore_index: None, gamma: 0.0 },
             &["label_smoothing is 1.5", "0 to 1"][..],
         ),
         (
-            Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: Some(vec![1.0]), ignore_index: None },
+            Loss::SoftmaxCrossEntropy {
+                label_smoothing: 0.0,
+                class_weights: Some(vec![1.0]),
+                ignore_index: None,
+                gamma: 0.0,
+            },
             &["class_weights has 1", "3 outputs"],
         ),
-        (Loss::SigmoidCrossEntropy { pos_weight: Some(vec![1.0, f64::NAN, 1.0]) }, &["pos_weight", "NaN", "finite"]),
+        (
+            Loss::SigmoidCrossEntropy { pos_weight: Some(vec![1.0, f64::NAN, 1.0]), gamma: 0.0 },
+            &["pos_weight", "NaN", "finite"],
+        ),
         (Loss::Huber { delta: 0.0 }, &["delta is 0", "above 0"]),
+        (Loss::SigmoidCrossEntropy { pos_weight: None, gamma: -1.0 }, &["gamma is -1", "0 to 100"]),
     ] {
         let error = Trainer::on(gpu(), network.clone(), options(loss)).map(drop).unwrap_err().to_string();
         for word in words {
@@ -214,7 +256,9 @@ fn a_short_batch_is_divided_by_its_own_weights() {
                 Some(labels) => Targets::Classes(&labels[rows.clone()]),
                 None => Targets::Values(&case.values[rows.start * outputs..rows.end * outputs]),
             };
-            let loss = |layers: &[_]| mean_loss(&case.loss, &logits(layers, inputs), &targets, outputs);
+            let weights = &case.weights[rows];
+            let loss =
+                |layers: &[_]| weighted_mean_loss(&case.loss, &logits(layers, inputs), &targets, outputs, weights);
             let gradients = gradient(&twin, &loss);
             for (layer, gradient) in twin.iter_mut().zip(&gradients) {
                 layer.weights.iter_mut().zip(&gradient.weights).for_each(|(w, g)| *w -= rate * g);

@@ -13,7 +13,7 @@ fn plan(widths: &[usize], optimizer: Option<&Optimizer>, batch: u32) -> Plan {
     let request = Request {
         network: &network,
         loss: &Loss::softmax_cross_entropy(),
-        targets: Targets::Classes,
+        targets: Targets::CLASSES,
         training: optimizer.map(plain),
         batch,
         element: Element::U8,

@@ -58,6 +58,17 @@ fn orthogonal_weights_are_orthonormal() {
     }
 }
 
+/// A value that is scaled, or that biases take too; and the word it goes by.
+#[test]
+fn constant_weights_are_that_constant() {
+    let network = Network::classifier(5, &[4], Activation::Relu, 3);
+    let initializer: Initializer = "constant:0.25".parse().unwrap();
+    assert_eq!((initializer, initializer.to_string()), (Initializer::Constant(0.25), "constant:0.25".into()));
+    for layer in initializer.weights(&network, 1).layers {
+        assert!(layer.weight.iter().all(|&weight| weight == 0.25) && layer.bias.iter().all(|&bias| bias == 0.0));
+    }
+}
+
 /// A generator that changes with the platform, the compiler or a rewrite: a model would no longer be reproducible.
 /// The expected bits are those of a Python program of ten lines (`tests/initial_weights.py`).
 #[test]
@@ -94,6 +105,7 @@ fn a_model_file_round_trips_with_pytorchs_names() {
         label_smoothing: 0.1,
         class_weights: Some(vec![1.0, 0.5, 2.0]),
         ignore_index: Some(-100),
+        gamma: 1.5,
     };
     let model = Model { weights: Initializer::Torch.weights(&network, 9), network, loss };
     model.write(&path).unwrap();

@@ -11,7 +11,11 @@ pub enum Targets<'a> {
 
 /// `reduction="mean"`, for logits `[rows, outputs]`.
 pub fn mean_loss(loss: &Loss, logits: &[f64], targets: &Targets<'_>, outputs: usize) -> f64 {
-    let rows = logits.len() / outputs;
+    weighted_mean_loss(loss, logits, targets, outputs, &vec![1.0; logits.len() / outputs])
+}
+
+/// The same where each row has a weight.
+pub fn weighted_mean_loss(loss: &Loss, logits: &[f64], targets: &Targets<'_>, outputs: usize, weights: &[f64]) -> f64 {
     let values: Vec<f64> = match targets {
         Targets::Values(values) => values.to_vec(),
         Targets::Classes(labels) if outputs == 1 => labels.iter().map(|&label| label as f64).collect(),
@@ -20,23 +24,25 @@ pub fn mean_loss(loss: &Loss, logits: &[f64], targets: &Targets<'_>, outputs: us
         }
     };
     let elements = |element: &dyn Fn(f64, f64, usize) -> f64| {
-        let sum: f64 = logits.iter().zip(&values).enumerate().map(|(at, (&z, &t))| element(z, t, at % outputs)).sum();
-        sum / (rows * outputs) as f64
+        let terms = logits.iter().zip(&values).enumerate();
+        let sum: f64 = terms.map(|(at, (&z, &t))| weights[at / outputs] * element(z, t, at % outputs)).sum();
+        sum / outputs as f64 / weights.iter().sum::<f64>()
     };
     match loss {
-        Loss::SoftmaxCrossEntropy { label_smoothing, class_weights, ignore_index } => {
+        Loss::SoftmaxCrossEntropy { label_smoothing, class_weights, ignore_index, gamma } => {
             let weight = |c: usize| class_weights.as_ref().map_or(1.0, |weights| weights[c]);
             let (mut sum, mut divisor) = (0.0, 0.0);
             for (row, z) in logits.chunks_exact(outputs).enumerate() {
                 match targets {
                     Targets::Classes(labels) if Some(labels[row]) == *ignore_index => continue,
-                    Targets::Classes(labels) => divisor += weight(labels[row] as usize),
-                    Targets::Values(_) => divisor += 1.0,
+                    Targets::Classes(labels) => divisor += weights[row] * weight(labels[row] as usize),
+                    Targets::Values(_) => divisor += weights[row],
                 }
                 let log_sum = log_sum_exp(z);
                 for c in 0..outputs {
                     let t = (1.0 - label_smoothing) * values[row * outputs + c] + label_smoothing / outputs as f64;
-                    sum += weight(c) * t * (log_sum - z[c]);
+                    let l = log_sum - z[c];
+                    sum += weights[row] * weight(c) * t * (-(-l).exp_m1()).powf(*gamma) * l;
                 }
             }
             if divisor == 0.0 { 0.0 } else { sum / divisor }
@@ -47,12 +53,14 @@ pub fn mean_loss(loss: &Loss, logits: &[f64], targets: &Targets<'_>, outputs: us
                 let log_sum = log_sum_exp(z);
                 z.iter().zip(t).filter(|(_, t)| **t > 0.0).map(|(z, t)| t * (t.ln() - (z - log_sum))).sum()
             };
-            rows_of.map(row).sum::<f64>() / rows as f64
+            rows_of.map(row).zip(weights).map(|(loss, weight)| weight * loss).sum::<f64>() / weights.iter().sum::<f64>()
         }
-        Loss::SigmoidCrossEntropy { pos_weight } => elements(&|z, t, c| {
+        Loss::SigmoidCrossEntropy { pos_weight, gamma } => elements(&|z, t, c| {
             let positive = pos_weight.as_ref().map_or(1.0, |weights| weights[c]);
             let softplus = |v: f64| v.max(0.0) + (-v.abs()).exp().ln_1p();
-            positive * t * softplus(-z) + (1.0 - t) * softplus(z)
+            let p = 1.0 / (1.0 + (-z).exp());
+            let missed: f64 = p * (1.0 - t) + (1.0 - p) * t;
+            missed.powf(*gamma) * (positive * t * softplus(-z) + (1.0 - t) * softplus(z))
         }),
         Loss::MeanSquaredError => elements(&|z, t, _| (z - t).powi(2)),
         Loss::MeanAbsoluteError => elements(&|z, t, _| (z - t).abs()),
