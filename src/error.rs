@@ -18,6 +18,14 @@ pub enum Error {
         /// The linker's or compiler's words.
         reason: String,
     },
+    /// A function that a user wrote in WGSL cannot be used.
+    #[error("{name}: {reason}")]
+    Wgsl {
+        /// What it is called.
+        name: String,
+        /// The line that is wrong, or what is missing, or the point where its derivative is not one.
+        reason: String,
+    },
     /// An option has a value that cannot be used.
     #[error("{0}")]
     Option(String),
@@ -81,7 +89,12 @@ impl Error {
         match self {
             Error::NoAdapter(_) => 3,
             Error::Device(_) | Error::Kernel { .. } | Error::NonFinite { .. } | Error::NonFiniteResult(_) => 1,
-            Error::Option(_) | Error::Data(_) | Error::Format { .. } | Error::Io { .. } | Error::Output(_) => 2,
+            Error::Wgsl { .. }
+            | Error::Option(_)
+            | Error::Data(_)
+            | Error::Format { .. }
+            | Error::Io { .. }
+            | Error::Output(_) => 2,
         }
     }
 }

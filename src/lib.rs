@@ -17,6 +17,7 @@ pub mod plan;
 mod schedule;
 mod trainer;
 mod weights;
+mod wgsl;
 
 pub use checkpoint::Model;
 pub use data::Dataset;
@@ -31,3 +32,4 @@ pub use trainer::{
     TrainStats, Trainer,
 };
 pub use weights::{Initializer, LayerWeights, Weights};
+pub use wgsl::Wgsl;

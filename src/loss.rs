@@ -1,7 +1,10 @@
 //! What is minimized.
 
+use std::path::Path;
+
 use crate::Error;
 use crate::kernel::{Constants, TargetKind, Targets};
+use crate::wgsl::{Signature, Wgsl, check_name};
 
 /// A loss, computed from logits (or outputs, for the regression losses) and averaged as PyTorch's `reduction="mean"`.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,8 @@ pub enum Loss {
         /// δ: where the parabola becomes a line.
         delta: f64,
     },
+    /// One that a user wrote, the mean over all elements; see [`Loss::custom`].
+    Custom(Wgsl),
 }
 
 impl Default for Loss {
@@ -82,6 +87,51 @@ impl Loss {
         Loss::SigmoidCrossEntropy { pos_weight: None, gamma: 0.0 }
     }
 
+    /// A loss of one's own for each output, averaged over all: WGSL with `fn loss(z: f32, t: f32) -> f32` of an output z and
+    /// its target t, and `fn derivative(z: f32, t: f32) -> f32`, ∂L/∂z. It is fused as the others are. A trainer compares the
+    /// derivative with differences on its device before it trains. The text stays in memory for the life of the program.
+    ///
+    /// ```
+    /// use wgrad::Loss;
+    ///
+    /// let quartic = Loss::custom("quartic", "
+    ///     fn loss(z: f32, t: f32) -> f32 { return (z - t) * (z - t) * (z - t) * (z - t); }
+    ///     fn derivative(z: f32, t: f32) -> f32 { return 4.0 * (z - t) * (z - t) * (z - t); }
+    /// ")?;
+    /// assert_eq!(quartic.name(), "quartic");
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Wgsl`] with the line that is wrong or the function that is missing, and for the name of a built-in one.
+    pub fn custom(name: &str, source: &str) -> Result<Self, Error> {
+        const SIGNATURES: &[Signature] = &[
+            Signature { name: "loss", arguments: &["z", "t"], may_keep: false },
+            Signature { name: "derivative", arguments: &["z", "t"], may_keep: false },
+        ];
+        check_name(name, "a loss", WORDS.iter().copied())?;
+        Wgsl::new(name, source, SIGNATURES).map(Loss::Custom)
+    }
+
+    /// A loss of one's own from a file, named as the file is without its ending.
+    ///
+    /// # Errors
+    ///
+    /// As [`custom`](Self::custom), and [`Error::Io`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let (name, source) = Wgsl::read(path.as_ref())?;
+        Self::custom(&name, &source)
+    }
+
+    /// The module that a user wrote.
+    pub(crate) fn own_text(&self) -> Option<(&'static str, String)> {
+        match self {
+            Loss::Custom(own) => Some(("user_loss", own.source.into())),
+            _ => None,
+        }
+    }
+
     /// The loss that a word stands for, with PyTorch's defaults.
     ///
     /// # Errors
@@ -108,6 +158,7 @@ impl Loss {
             Loss::MeanSquaredError => "mse",
             Loss::MeanAbsoluteError => "mae",
             Loss::Huber { .. } => "huber",
+            Loss::Custom(own) => own.name,
         }
     }
 
@@ -267,6 +318,7 @@ impl Loss {
                 output_weights: pos_weight.as_deref(),
                 ..parts
             },
+            Loss::Custom(_) => Parts { element: Some("element/custom"), ..parts },
             Loss::MeanSquaredError => Parts { element: Some("element/mean_squared_error"), ..parts },
             Loss::MeanAbsoluteError => Parts { element: Some("element/mean_absolute_error"), ..parts },
             Loss::Huber { delta } => {

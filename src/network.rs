@@ -1,7 +1,12 @@
 //! The network a user describes: dense layers and their activations.
 
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
 use crate::kernel::Dense;
-use crate::named::{Named, by_word};
+use crate::named::Named;
+use crate::wgsl::{Signature, Wgsl};
 use crate::{Error, Weights};
 
 /// What a layer applies to each of its units, element by element.
@@ -28,6 +33,8 @@ pub enum Activation {
     Sigmoid,
     /// `torch.nn.Softplus`: `y = log(1 + exp z)`.
     Softplus,
+    /// One that a user wrote; see [`Activation::custom`].
+    Custom(Wgsl),
 }
 
 impl Named for Activation {
@@ -45,9 +52,71 @@ impl Named for Activation {
         ("softplus", Activation::Softplus),
     ];
 }
-by_word!(Activation);
+
+impl FromStr for Activation {
+    type Err = Error;
+
+    /// A word, or the path of a file that ends in `.wgsl`.
+    fn from_str(word: &str) -> Result<Self, Error> {
+        if !word.ends_with(".wgsl") {
+            return Self::from_word(word);
+        }
+        Self::read(word)
+    }
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if let Activation::Custom(own) = self { own.name } else { self.word() })
+    }
+}
 
 impl Activation {
+    /// An activation of one's own: WGSL with `fn activate(z: f32) -> f32` and `fn derivative(z: f32) -> f32`, ∂y/∂z at z. It is
+    /// fused into the layers' kernels as the others are. A trainer compares the derivative with differences on its device
+    /// before it trains. The text stays in memory for the life of the program.
+    ///
+    /// ```
+    /// use wgrad::Activation;
+    ///
+    /// let softsign = Activation::custom("softsign", "
+    ///     fn activate(z: f32) -> f32 { return z / (1.0 + abs(z)); }
+    ///     fn derivative(z: f32) -> f32 { return 1.0 / ((1.0 + abs(z)) * (1.0 + abs(z))); }
+    /// ")?;
+    /// assert_eq!(softsign.to_string(), "softsign");
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Wgsl`] with the line that is wrong or the function that is missing, and for the name of a built-in one.
+    pub fn custom(name: &str, source: &str) -> Result<Self, Error> {
+        const SIGNATURES: &[Signature] = &[
+            Signature { name: "activate", arguments: &["z"], may_keep: false },
+            Signature { name: "derivative", arguments: &["z"], may_keep: false },
+        ];
+        crate::wgsl::check_name(name, Self::WHAT, Self::WORDS.iter().map(|&(known, _)| known))?;
+        Wgsl::new(name, source, SIGNATURES).map(Activation::Custom)
+    }
+
+    /// An activation of one's own from a file, named as the file is without its ending.
+    ///
+    /// # Errors
+    ///
+    /// As [`custom`](Self::custom), and [`Error::Io`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let (name, source) = Wgsl::read(path.as_ref())?;
+        Self::custom(&name, &source)
+    }
+
+    /// The module that a user wrote.
+    pub(crate) fn own_text(self) -> Option<(&'static str, String)> {
+        match self {
+            Activation::Custom(own) => Some(("user_activation", own.source.into())),
+            _ => None,
+        }
+    }
+
     /// The shader module with its `activate`, and its `derivative` or `derivative_from_logit`.
     pub(crate) fn module(self) -> &'static str {
         match self {
@@ -61,12 +130,13 @@ impl Activation {
             Activation::Tanh => "activation/tanh",
             Activation::Sigmoid => "activation/sigmoid",
             Activation::Softplus => "activation/softplus",
+            Activation::Custom(_) => "activation/custom",
         }
     }
 
     /// Whether the derivative cannot be had from the output, so that the forward pass keeps it.
     pub(crate) fn keeps_derivative(self) -> bool {
-        matches!(self, Activation::Gelu | Activation::GeluTanh | Activation::Silu)
+        matches!(self, Activation::Gelu | Activation::GeluTanh | Activation::Silu | Activation::Custom(_))
     }
 }
 

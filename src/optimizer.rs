@@ -1,9 +1,11 @@
 //! How weights follow their gradients.
 
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use crate::Error;
 use crate::kernel::Constants;
+use crate::wgsl::{Signature, Wgsl, check_name};
 
 /// An optimizer and its values, in PyTorch's formulas, names and defaults.
 ///
@@ -98,6 +100,8 @@ pub enum Rule {
         /// Decay of the momentum.
         beta2: f64,
     },
+    /// One that a user wrote; see [`Rule::custom`].
+    Custom(Wgsl),
 }
 
 /// Every rule's word, its default learning rate and weight decay, and the rule with its defaults: PyTorch's.
@@ -132,7 +136,56 @@ const DECAY: RangeInclusive<f64> = 0.0..=1.0 - 1e-7;
 const POSITIVE: RangeInclusive<f64> = 1.2e-38..=f32::MAX as f64;
 const FINITE: RangeInclusive<f64> = 0.0..=f32::MAX as f64;
 
+/// The most values that a user's rule may keep beside each weight.
+const MOST_KEPT: u32 = 8;
+
 impl Rule {
+    /// A rule of one's own for each weight: WGSL with `fn update(w: f32, g: f32, lr: f32, t: f32) -> f32`, which gives the
+    /// weight after step t (from 1) from the one before it, its gradient and the learning rate. A rule that keeps values beside
+    /// each weight, at first 0, takes a fifth argument, `kept: ptr<function, array<f32, N>>`, N up to 8. It is fused as the
+    /// others are. A weight of 0 whose gradient is 0 has to stay 0, as a trainer makes sure before it trains. The text stays in
+    /// memory for the life of the program.
+    ///
+    /// ```
+    /// use wgrad::{Optimizer, Rule};
+    ///
+    /// let rule = Rule::custom("signum", "
+    ///     fn update(w: f32, g: f32, lr: f32, t: f32, kept: ptr<function, array<f32, 1>>) -> f32 {
+    ///         (*kept)[0] = 0.9 * (*kept)[0] + 0.1 * g;
+    ///         return w - lr * sign((*kept)[0]);
+    ///     }
+    /// ")?;
+    /// let signum = Optimizer { lr: 1e-4, ..Optimizer::new(rule) };
+    /// assert_eq!(signum.name(), "signum");
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Wgsl`] with the line that is wrong or the function that is missing, for more values than 8, and for the name
+    /// of a built-in rule.
+    pub fn custom(name: &str, source: &str) -> Result<Self, Error> {
+        const SIGNATURES: &[Signature] =
+            &[Signature { name: "update", arguments: &["w", "g", "lr", "t"], may_keep: true }];
+        check_name(name, "an optimizer", RULES.iter().map(|&(known, ..)| known))?;
+        let own = Wgsl::new(name, source, SIGNATURES)?;
+        if own.kept > MOST_KEPT {
+            let reason = format!("it keeps {} values beside each weight: the most is {MOST_KEPT}", own.kept);
+            return Err(Error::Wgsl { name: name.into(), reason });
+        }
+        Ok(Rule::Custom(own))
+    }
+
+    /// A rule of one's own from a file, named as the file is without its ending.
+    ///
+    /// # Errors
+    ///
+    /// As [`custom`](Self::custom), and [`Error::Io`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let (name, source) = Wgsl::read(path.as_ref())?;
+        Self::custom(&name, &source)
+    }
+
     fn parts(&mut self) -> Parts<'_> {
         match self {
             Rule::Sgd { momentum, nesterov } => {
@@ -190,6 +243,13 @@ impl Rule {
                 switches: vec![],
                 flags: vec![],
             },
+            Rule::Custom(own) => Parts {
+                module: "optimizer/custom",
+                slots: own.kept,
+                values: vec![],
+                switches: vec![],
+                flags: if own.kept > 0 { vec!["keeps"] } else { vec![] },
+            },
         }
     }
 }
@@ -238,7 +298,10 @@ impl Optimizer {
     /// The rule's word in options and files.
     pub fn name(&self) -> &'static str {
         let same = |known: &Rule| std::mem::discriminant(known) == std::mem::discriminant(&self.rule);
-        RULES.iter().find(|(.., known)| same(known)).map_or("?", |&(name, ..)| name)
+        match self.rule {
+            Rule::Custom(own) => own.name,
+            _ => RULES.iter().find(|(.., known)| same(known)).map_or("?", |&(name, ..)| name),
+        }
     }
 
     /// The optimizer that a word stands for, with PyTorch's defaults.
@@ -324,6 +387,14 @@ impl Optimizer {
                 Err(Error::Option("nesterov needs a momentum above 0".into()))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The module that a user wrote.
+    pub(crate) fn own_text(&self) -> Option<(&'static str, String)> {
+        match self.rule {
+            Rule::Custom(own) => Some(("user_optimizer", own.source.into())),
+            _ => None,
         }
     }
 

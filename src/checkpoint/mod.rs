@@ -10,6 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 use crate::loss::Setting;
+use crate::named::Named;
 use crate::weights::{LayerWeights, Weights};
 use crate::{Activation, Error, Loss, Network};
 
@@ -36,6 +37,16 @@ impl Model {
     ///
     /// [`Error::Io`] or [`Error::Format`], naming the tensor and the shape that would be right.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Model::read_with(path, &[], &[])
+    }
+
+    /// [`read`](Self::read) for a model that was trained with functions of the user's own: a file has their names alone, never
+    /// their text, so they have to be brought again.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_with(path: impl AsRef<Path>, activations: &[Activation], losses: &[Loss]) -> Result<Self, Error> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let file = parse(path, &bytes)?;
@@ -88,7 +99,7 @@ impl Model {
         };
         check_all_read(path, &file, prefix, &dropouts, layers.len())?;
         let rates = dropouts.iter().copied().chain(std::iter::repeat(0.0));
-        let network = activations(path, &about, layers.len())?
+        let network = activations_of(path, &about, layers.len(), activations)?
             .into_iter()
             .zip(&layers)
             .zip(rates)
@@ -96,7 +107,7 @@ impl Model {
                 network.dense(layer.outputs, activation).dropout(rate)
             });
         network.check().map_err(|error| Error::format(path, error.to_string()))?;
-        let loss = loss(path, &about)?;
+        let loss = loss_of(path, &about, losses)?;
         Ok(Model { network, weights: Weights { layers }, loss })
     }
 
@@ -245,7 +256,12 @@ fn dropouts(path: &Path, about: &Option<Value>) -> Result<Vec<f64>, Error> {
 }
 
 /// The activation of every layer.
-fn activations(path: &Path, about: &Option<Value>, layers: usize) -> Result<Vec<Activation>, Error> {
+fn activations_of(
+    path: &Path,
+    about: &Option<Value>,
+    layers: usize,
+    own: &[Activation],
+) -> Result<Vec<Activation>, Error> {
     let broken = |reason: String| Error::format(path, format!("its metadata: {reason}"));
     let Some(about) = about else {
         let mut activations = vec![Activation::Relu; layers - 1];
@@ -256,9 +272,19 @@ fn activations(path: &Path, about: &Option<Value>, layers: usize) -> Result<Vec<
     let words = words.ok_or_else(|| broken(format!("it must name the activations of {layers} layers")))?;
     words
         .iter()
-        .map(|word| word.as_str().unwrap_or_default().parse())
+        .map(|word| {
+            let word = word.as_str().unwrap_or_default();
+            let brought = own.iter().copied().find(|own| own.to_string() == word);
+            // Not parsed: a file's word must not have another file read.
+            brought.map_or_else(|| Activation::from_word(word).map_err(not_brought), Ok)
+        })
         .collect::<Result<_, Error>>()
         .map_err(|error| broken(error.to_string()))
+}
+
+/// A name that no built-in function has may be one of the user's own.
+fn not_brought(error: Error) -> Error {
+    Error::Option(format!("{error}; one of your own comes with Model::read_with, or --wgsl"))
 }
 
 fn loss_to_json(loss: &Loss) -> Value {
@@ -272,11 +298,13 @@ fn loss_to_json(loss: &Loss) -> Value {
     table
 }
 
-fn loss(path: &Path, about: &Option<Value>) -> Result<Loss, Error> {
+fn loss_of(path: &Path, about: &Option<Value>, own: &[Loss]) -> Result<Loss, Error> {
     let Some(table) = about.as_ref().and_then(|about| about["loss"].as_object()) else { return Ok(Loss::default()) };
     let broken = |reason: String| Error::format(path, format!("its metadata: {reason}"));
     let read = || {
-        let mut loss = Loss::from_name(table.get("kind").and_then(Value::as_str).unwrap_or_default())?;
+        let word = table.get("kind").and_then(Value::as_str).unwrap_or_default();
+        let brought = own.iter().find(|own| own.name() == word).cloned();
+        let mut loss = brought.map_or_else(|| Loss::from_name(word).map_err(not_brought), Ok)?;
         for (name, value) in table.iter().filter(|(name, _)| *name != "kind") {
             let list = value.as_array().map(|list| list.iter().filter_map(Value::as_f64).collect());
             loss.set(name, list.map_or_else(|| Setting::Number(value.as_f64().unwrap_or(f64::NAN)), Setting::List))?;

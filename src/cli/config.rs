@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::options::Train;
 use crate::loss::Setting;
 use crate::{
-    Activation, AdapterChoice, EarlyStopping, Error, Loss, Optimizer, ReduceOnPlateau, Schedule, TrainOptions,
+    Activation, AdapterChoice, EarlyStopping, Error, Loss, Optimizer, ReduceOnPlateau, Rule, Schedule, TrainOptions,
 };
 
 /// Everything a run is, from flags, file and defaults.
@@ -114,6 +114,7 @@ enum LossValue {
 impl LossTable {
     fn with(&self, flags: &Train) -> Result<Loss, Error> {
         let mut loss = match flags.loss.as_deref().or(self.kind.as_deref()) {
+            Some(path) if path.ends_with(".wgsl") => Loss::read(path)?,
             Some(name) => Loss::from_name(name)?,
             None => Loss::default(),
         };
@@ -285,6 +286,7 @@ impl OptimizerTable {
     /// The optimizer that the table and the flags describe. Where neither names one, it is Adam as Keras sets it.
     fn with(&self, flags: &Train) -> Result<Optimizer, Error> {
         let mut optimizer = match flags.optimizer.as_deref().or(self.kind.as_deref()) {
+            Some(path) if path.ends_with(".wgsl") => Optimizer::new(Rule::read(path)?),
             Some(name) => Optimizer::from_name(name)?,
             None => TrainOptions::default().optimizer,
         };

@@ -5,11 +5,11 @@ use serde_json::json;
 use super::options::Evaluate;
 use super::output::{Output, figures, grouped};
 use super::source;
-use crate::{Error, Model};
+use crate::Error;
 
 pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     let output = Output { json: options.common.json };
-    let model = Model::read(&options.model)?;
+    let model = super::model(&options.model, &options.own)?;
     let set = source::testing(&options.data)?;
     set.check_for(&model.network, &model.loss)?;
     let result = super::open(model, &options.common)?.evaluate(&set)?;

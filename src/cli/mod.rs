@@ -10,11 +10,12 @@ mod predict;
 mod source;
 mod train;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::{Error, Gpu, Model, Optimizer, TrainOptions, Trainer};
+use crate::{Activation, Error, Gpu, Loss, Model, Optimizer, TrainOptions, Trainer};
 use options::{Cli, Command};
 
 /// Runs the program on its command line and says how it ended: 0 for success, 1 when the device failed or training
@@ -41,6 +42,22 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// A model, with the functions that its file has the names of alone.
+fn model(path: &Path, own: &options::Own) -> Result<Model, Error> {
+    let (mut activations, mut losses) = (Vec::new(), Vec::new());
+    for file in &own.files {
+        let activation = Activation::read(file);
+        match (activation, Loss::read(file)) {
+            (Ok(activation), _) => activations.push(activation),
+            (_, Ok(loss)) => losses.push(loss),
+            (Err(no_activation), Err(no_loss)) => {
+                return Err(Error::Option(format!("--wgsl {}: {no_activation}; as a loss: {no_loss}", file.display())));
+            }
+        }
+    }
+    Model::read_with(path, &activations, &losses)
 }
 
 /// A model on the adapter asked for, to be used and not trained: with an optimizer that keeps nothing.

@@ -49,17 +49,20 @@ pub(super) struct Train {
     /// Widths of the hidden layers, or none [default: 256]
     #[arg(long, value_name = "256[,128…]")]
     pub hidden: Option<String>,
-    /// Of the hidden layers: relu, leaky-relu, elu, gelu, gelu-tanh, silu, tanh, sigmoid, softplus or identity [default: relu]
-    #[arg(long)]
+    /// Of the hidden layers: relu, leaky-relu, elu, gelu, gelu-tanh, silu, tanh, sigmoid, softplus or identity, or a file of your
+    /// own [default: relu]
+    #[arg(long, value_name = "NAME|FILE.wgsl")]
     pub activation: Option<Activation>,
     /// The share of each hidden layer's units that drops out in training [default: 0]
     #[arg(long, value_name = "0.2", allow_negative_numbers = true)]
     pub dropout: Option<f64>,
-    /// softmax-cross-entropy, kl-divergence, sigmoid-cross-entropy, mse, mae or huber [default: softmax-cross-entropy]
-    #[arg(long)]
+    /// softmax-cross-entropy, kl-divergence, sigmoid-cross-entropy, mse, mae or huber, or a file of your own
+    /// [default: softmax-cross-entropy]
+    #[arg(long, value_name = "NAME|FILE.wgsl")]
     pub loss: Option<String>,
-    /// sgd, adagrad, adadelta, rmsprop, adam, adamw, nadam or lion, with PyTorch's defaults [default: adam as Keras sets it]
-    #[arg(long)]
+    /// sgd, adagrad, adadelta, rmsprop, adam, adamw, nadam or lion, with PyTorch's defaults, or a file of your own
+    /// [default: adam as Keras sets it]
+    #[arg(long, value_name = "NAME|FILE.wgsl")]
     pub optimizer: Option<String>,
     /// Learning rate [default: the optimizer's]
     #[arg(long, allow_negative_numbers = true)]
@@ -125,6 +128,8 @@ pub(super) struct Evaluate {
     #[arg(long, value_name = "mnist|DIR|FILE", default_value = "mnist")]
     pub data: String,
     #[command(flatten)]
+    pub own: Own,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -140,7 +145,17 @@ pub(super) struct Predict {
     #[arg(long, value_name = "N[-M]")]
     pub rows: Option<String>,
     #[command(flatten)]
+    pub own: Own,
+    #[command(flatten)]
     pub common: Common,
+}
+
+/// What a model file has the names of alone.
+#[derive(Args)]
+pub(super) struct Own {
+    /// An activation or a loss of your own that the model was trained with; may be given several times
+    #[arg(long = "wgsl", value_name = "FILE.wgsl")]
+    pub files: Vec<PathBuf>,
 }
 
 #[derive(Args)]

@@ -8,11 +8,11 @@ use serde_json::json;
 use super::options::Predict;
 use super::output::Output;
 use super::source;
-use crate::{Dataset, Error, Loss, Model};
+use crate::{Dataset, Error, Loss};
 
 pub(super) fn run(options: &Predict) -> Result<(), Error> {
     let output = Output { json: options.common.json };
-    let model = Model::read(&options.model)?;
+    let model = super::model(&options.model, &options.own)?;
     let path = Path::new(&options.input);
     let is_file = options.input != "mnist" && path.is_file();
     let set = if is_file { Dataset::inputs_from_safetensors(path)? } else { source::testing(&options.input)? };

@@ -67,12 +67,13 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     }
     written?;
     let seconds = started.elapsed().as_secs_f64();
-    let last = history.epochs.last();
+    // The epoch whose weights the model has.
+    let last = history.kept.and_then(|kept| history.epochs.get(kept)).or(history.epochs.last());
     output.event(json!({
         "event": "end", "loss": last.map(|epoch| epoch.training.loss),
         "val_loss": last.and_then(|epoch| epoch.validation).map(|validation| validation.loss),
         "val_accuracy": last.and_then(|epoch| epoch.validation).and_then(|validation| validation.accuracy),
-        "seconds": seconds, "model": trained.then_some(&run.save),
+        "epoch": last.map(|epoch| epoch.epoch), "seconds": seconds, "model": trained.then_some(&run.save),
     }))?;
     let reached = match last.map(|epoch| (epoch.training, epoch.validation)) {
         Some((_, Some(validation))) => {
@@ -83,6 +84,9 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     };
     if !trained {
         return output.text("\nno step done, and no model written");
+    }
+    if let (Some(_), Some(epoch)) = (history.kept, last) {
+        output.text(format_args!("\nthe best epoch was {}", epoch.epoch))?;
     }
     output.text(format_args!("\n{reached}, in {seconds:.1} s. The model is in {}", run.save.display()))?;
     if run.data == "mnist" {
@@ -195,8 +199,12 @@ impl<'a> Screen<'a> {
 fn line(epoch: &Epoch, epochs: u64) -> String {
     let validation =
         epoch.validation.map_or(String::new(), |validation| format!("   validation {}", figures(&validation)));
+    let skipped = match epoch.skipped_steps {
+        0 => String::new(),
+        steps => format!("   {} steps skipped", grouped(steps)),
+    };
     format!(
-        "epoch {:>2}/{epochs}   {}{validation}   {:.1} s  {} rows/s",
+        "epoch {:>2}/{epochs}   {}{validation}   {:.1} s  {} rows/s{skipped}",
         epoch.epoch,
         figures(&epoch.training),
         epoch.seconds,

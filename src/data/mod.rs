@@ -201,6 +201,11 @@ impl Dataset {
         &self.labels
     }
 
+    /// The values that are targets, `[rows, outputs]`, where there are any.
+    pub fn values(&self) -> Option<&[f32]> {
+        self.values.as_ref().map(|values| values.values.as_slice())
+    }
+
     /// Some of the rows, in the order of their numbers here.
     ///
     /// # Errors

@@ -42,7 +42,10 @@ pub fn launch(dense: Dense, input: Input, layer: Layer, trains: Option<usize>, t
             .u32("OUT", dense.outputs)
             .u32("OUT_QUADS", dense.out_quads())
             .u32("Y_QUADS", dense.y_quads()),
-        other_constants: vec![("dropout_constants", dropout.text())],
+        other_constants: [("dropout_constants", dropout.text())]
+            .into_iter()
+            .chain(layer.activation.own_text())
+            .collect(),
         flags,
         bindings,
         blocks: blocks(dense),

@@ -10,6 +10,7 @@ use crate::Error;
 
 /// Every shader module by its path in `shaders/`. A new one is one line here.
 const MODULES: &[(&str, &str)] = &[
+    ("activation/custom", include_str!("../../shaders/activation/custom.wesl")),
     ("activation/elu", include_str!("../../shaders/activation/elu.wesl")),
     ("activation/gelu", include_str!("../../shaders/activation/gelu.wesl")),
     ("activation/gelu_tanh", include_str!("../../shaders/activation/gelu_tanh.wesl")),
@@ -27,6 +28,7 @@ const MODULES: &[(&str, &str)] = &[
     ("dense_forward", include_str!("../../shaders/dense_forward.wesl")),
     ("dense_update", include_str!("../../shaders/dense_update.wesl")),
     ("dropout", include_str!("../../shaders/dropout.wesl")),
+    ("element/custom", include_str!("../../shaders/element/custom.wesl")),
     ("element/huber", include_str!("../../shaders/element/huber.wesl")),
     ("element/mean_absolute_error", include_str!("../../shaders/element/mean_absolute_error.wesl")),
     ("element/mean_squared_error", include_str!("../../shaders/element/mean_squared_error.wesl")),
@@ -46,11 +48,15 @@ const MODULES: &[(&str, &str)] = &[
     ("optimizer/adadelta", include_str!("../../shaders/optimizer/adadelta.wesl")),
     ("optimizer/adagrad", include_str!("../../shaders/optimizer/adagrad.wesl")),
     ("optimizer/adam", include_str!("../../shaders/optimizer/adam.wesl")),
+    ("optimizer/custom", include_str!("../../shaders/optimizer/custom.wesl")),
     ("optimizer/lion", include_str!("../../shaders/optimizer/lion.wesl")),
     ("optimizer/nadam", include_str!("../../shaders/optimizer/nadam.wesl")),
     ("optimizer/rmsprop", include_str!("../../shaders/optimizer/rmsprop.wesl")),
     ("optimizer/sgd", include_str!("../../shaders/optimizer/sgd.wesl")),
     ("order", include_str!("../../shaders/order.wesl")),
+    ("probe/activation", include_str!("../../shaders/probe/activation.wesl")),
+    ("probe/loss", include_str!("../../shaders/probe/loss.wesl")),
+    ("probe/optimizer", include_str!("../../shaders/probe/optimizer.wesl")),
     ("rate", include_str!("../../shaders/rate.wesl")),
     ("row", include_str!("../../shaders/row.wesl")),
     ("row_loss", include_str!("../../shaders/row_loss.wesl")),

@@ -11,6 +11,7 @@ pub mod dense_update;
 pub mod gradient_norm;
 pub mod head;
 pub mod link;
+pub mod probe;
 pub mod row_loss;
 pub mod softmax_cross_entropy_wide;
 pub mod tile;
@@ -82,7 +83,7 @@ pub struct Launch {
     pub root: &'static str,
     /// Fixed module names and the module of `shaders/` mounted there.
     pub mounts: Vec<(&'static str, &'static str)>,
-    /// Module `constants`, and `optimizer_constants`, by module name.
+    /// Modules that are text by name: `constants` and its like, and `user_…` for what a user wrote.
     pub constants: Vec<(&'static str, String)>,
     /// Flags for `@if(...)` that are on.
     pub flags: Vec<&'static str>,
@@ -99,6 +100,11 @@ impl Launch {
     pub(crate) fn same_kernel(&self, other: &Launch) -> bool {
         (self.root, &self.mounts, &self.constants, &self.flags, &self.bindings)
             == (other.root, &other.mounts, &other.constants, &other.flags, &other.bindings)
+    }
+
+    /// Whether nothing in it was written by a user, so that it may run unchecked.
+    pub(crate) fn is_our_own(&self) -> bool {
+        !self.constants.iter().any(|(name, _)| name.starts_with("user_"))
     }
 
     /// The workgroups as a grid whose sides stay under `limit` (65,535 in WebGPU). The kernels number workgroups row by
@@ -216,10 +222,13 @@ impl Training<'_> {
         };
         UpdateParts {
             mount: ("optimizer", self.optimizer.module()),
-            constants: vec![
+            constants: [
                 ("optimizer_constants", self.optimizer.constants().text()),
                 ("clip_constants", clip_constants.text()),
-            ],
+            ]
+            .into_iter()
+            .chain(self.optimizer.own_text())
+            .collect(),
             flags,
         }
     }

@@ -49,13 +49,14 @@ impl Lossy<'_> {
         if loss.has_weighted_mean(targets) {
             flags.push("weighted_mean");
         }
+        let own_texts = loss.own_text().into_iter().chain(optimizer.own_text());
         let logits = u64::from(dense.batch) * u64::from(dense.outputs);
         Launch {
             kernel,
             variant: loss.name().into(),
             root: kernel,
             mounts,
-            constants: vec![
+            constants: [
                 ("optimizer_constants", optimizer.constants().text()),
                 ("loss_constants", parts.constants.text()),
                 (
@@ -70,7 +71,10 @@ impl Lossy<'_> {
                         .u32("WORKGROUP", workgroup)
                         .text(),
                 ),
-            ],
+            ]
+            .into_iter()
+            .chain(own_texts)
+            .collect(),
             flags,
             bindings,
             workgroups: (4 * dense.batch_blocks()).div_ceil(rows_a_workgroup),

@@ -4,6 +4,7 @@ mod evaluator;
 mod fit;
 mod history;
 mod options;
+mod probe;
 mod runner;
 mod watch;
 
@@ -57,7 +58,8 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::NoAdapter`], [`Error::Option`] for a network or option that cannot be used, [`Error::Device`].
+    /// [`Error::NoAdapter`], [`Error::Option`] for a network or option that cannot be used, [`Error::Wgsl`] for a function of
+    /// the user's own whose derivative is not one, [`Error::Device`].
     pub fn new(network: Network, options: TrainOptions) -> Result<Self, Error> {
         options.check(&network)?;
         Trainer::on(Gpu::open(&AdapterChoice::Auto)?, network, options)
@@ -75,6 +77,7 @@ impl Trainer {
             let values = u64::from(options.optimizer.slots().max(1));
             gpu.check_size(&format!("layer {}", layer + 1), 4 * values * rows * columns)?;
         }
+        probe::check(&gpu, &network, &options)?;
         let weights = options.initializer.weights(&network, options.seed);
         let model = Buffers::new();
         let mut trainer = Trainer {
@@ -198,29 +201,43 @@ impl Trainer {
     ///
     /// [`Error::Data`] where the rows do not fit the network, whatever their labels; [`Error::Device`].
     pub fn predict(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
+        let loss = self.options.loss.clone();
+        self.outputs(set, |logits| loss.predict(logits))
+    }
+
+    /// The network's outputs as they are, whatever the loss: `[rows, outputs]`, row-major.
+    ///
+    /// # Errors
+    ///
+    /// As [`predict`](Self::predict).
+    pub fn logits(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
+        self.outputs(set, <[f32]>::to_vec)
+    }
+
+    fn outputs(&mut self, set: &Dataset, of_logits: impl Fn(&[f32]) -> Vec<f32>) -> Result<Vec<f32>, Error> {
         set.check_width(&self.network)?;
         let mut evaluator = self.evaluator(set, false)?;
         let outputs = self.network.outputs();
         let last = self.network.layers().len() - 1;
-        let mut probabilities = Vec::with_capacity(set.rows() * outputs);
+        let mut results = Vec::with_capacity(set.rows() * outputs);
         evaluator.begin(&self.gpu);
         for _ in 0..evaluator.steps() {
             evaluator.runner.run(&self.gpu, 1, &mut self.stats, |_, _| Ok(ControlFlow::Continue(())))?;
             let logits = &evaluator.runner.buffers[&Role::Activations(last)];
             let logits: Vec<f32> = self.gpu.read(logits, logits.size() as usize / 4, &mut self.stats.traffic)?;
             let stride = 4 * quads_with_one(outputs as u32) as usize;
-            let wanted = (set.rows() - probabilities.len() / outputs).min(evaluator.runner.batch() as usize);
+            let wanted = (set.rows() - results.len() / outputs).min(evaluator.runner.batch() as usize);
             for row in logits.chunks_exact(stride).take(wanted) {
                 if let Some(logit) = row[..outputs].iter().find(|logit| !logit.is_finite()) {
-                    let row = probabilities.len() / outputs;
+                    let row = results.len() / outputs;
                     return Err(Error::NonFiniteResult(format!(
                         "a logit of row {row} is {logit}: the weights are too large"
                     )));
                 }
-                probabilities.extend(self.options.loss.predict(&row[..outputs]));
+                results.extend(of_logits(&row[..outputs]));
             }
         }
-        Ok(probabilities)
+        Ok(results)
     }
 
     fn labelled_evaluator(&self, set: &Dataset) -> Result<Evaluator, Error> {

@@ -1,0 +1,48 @@
+//! Values of functions that a user wrote, at given points: what they are checked with before they are trained with.
+
+use super::{Access, Constants, Cost, Launch, Slot};
+use crate::{Activation, Loss, Optimizer};
+
+/// The activation and its derivative, at so many points.
+pub fn activation(activation: Activation, points: u32) -> Launch {
+    launch("probe/activation", vec![("activation", activation.module())], activation.own_text(), points)
+}
+
+/// The loss of one output and its derivative, at so many points.
+pub fn loss(loss: &Loss, points: u32) -> Launch {
+    let parts = loss.parts(super::Targets::CLASSES);
+    let mounts = parts.element.map(|element| ("element", element)).into_iter().collect();
+    launch("probe/loss", mounts, loss.own_text(), points)
+}
+
+/// One step of the optimizer for a weight and a gradient of 0.
+pub fn optimizer(optimizer: &Optimizer) -> Launch {
+    let mut launch = launch("probe/optimizer", vec![("optimizer", optimizer.module())], optimizer.own_text(), 1);
+    launch.constants.push(("optimizer_constants", optimizer.constants().text()));
+    launch.flags = optimizer.flags();
+    launch.bindings = vec![(Slot::State, Access::Write), (Slot::Output, Access::Write)];
+    if optimizer.slots() > 0 {
+        launch.bindings.push((Slot::OptimizerSlots, Access::Write));
+    }
+    launch
+}
+
+fn launch(
+    root: &'static str,
+    mounts: Vec<(&'static str, &'static str)>,
+    own_text: Option<(&'static str, String)>,
+    points: u32,
+) -> Launch {
+    let constants = Constants::new().u32("POINTS", points).u32("BATCH", 1).text();
+    Launch {
+        kernel: root,
+        variant: String::new(),
+        root,
+        mounts,
+        constants: own_text.into_iter().chain([("constants", constants)]).collect(),
+        flags: vec![],
+        bindings: vec![(Slot::Input, Access::Read), (Slot::Output, Access::Write)],
+        workgroups: points.div_ceil(64),
+        cost: Cost::default(),
+    }
+}
