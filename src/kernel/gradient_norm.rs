@@ -1,26 +1,36 @@
-//! One layer's part of the global norm of the gradient.
+//! One layer's part of the global norm of the gradient, and, from the last, what follows from all of them.
 
-use super::{Access, Constants, Cost, Dense, Launch, Slot};
+use super::{Access, Constants, Cost, Dense, Launch, Slot, Training};
 
 const WORKGROUP: u32 = 64;
 
-/// Reads the layer's gradient, writes the sum of its squares.
-pub fn launch(dense: Dense, layer: usize) -> Launch {
+/// Reads the layer's gradient, writes the sum of its squares to its entry. `ends` has the number of layers where it is the last
+/// of them: it writes what training does about the norm to the step state.
+pub fn launch(dense: Dense, layer: usize, ends: Option<(usize, Training<'_>)>) -> Launch {
+    let mut constants = Constants::new()
+        .u32("BATCH", dense.batch)
+        .u32("LAYER", layer as u32)
+        .u32("QUADS", dense.weight_quads())
+        .u32("WORKGROUP", WORKGROUP);
+    let mut bindings = vec![(Slot::WeightGradient, Access::Read), (Slot::Norms, Access::Write)];
+    let (mut flags, mut others) = (vec![], vec![]);
+    if let Some((layers, training)) = ends {
+        constants = constants.u32("LAYERS", layers as u32);
+        bindings.push((Slot::State, Access::Write));
+        let (clip_flags, clip_constants) = training.clip_parts();
+        flags = clip_flags;
+        flags.push("ends");
+        others.push(clip_constants);
+    }
+    others.push(("constants", constants.text()));
     Launch {
         kernel: "gradient_norm",
         variant: String::new(),
         root: "gradient_norm",
         mounts: vec![],
-        constants: vec![(
-            "constants",
-            Constants::new()
-                .u32("LAYER", layer as u32)
-                .u32("QUADS", dense.weight_quads())
-                .u32("WORKGROUP", WORKGROUP)
-                .text(),
-        )],
-        flags: vec![],
-        bindings: vec![(Slot::WeightGradient, Access::Read), (Slot::Norms, Access::Write)],
+        constants: others,
+        flags,
+        bindings,
         workgroups: 1,
         cost: Cost { flops: dense.weights_bytes() / 2, bytes: dense.weights_bytes() },
     }

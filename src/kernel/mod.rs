@@ -3,14 +3,15 @@
 //! A kernel's function takes the sizes and choices it is compiled for and gives a [`Launch`]: the modules to link, the
 //! constants, the bindings in order, the workgroups and the cost. Nothing here knows a device.
 
-pub mod clipped_update;
 pub mod close_step;
 pub mod dense_backward;
 pub mod dense_forward;
 pub mod dense_update;
 pub mod gradient_norm;
 pub mod head;
+pub mod kept_update;
 pub mod link;
+pub mod muon;
 pub mod probe;
 pub mod row_loss;
 pub mod softmax_cross_entropy_wide;
@@ -48,10 +49,18 @@ pub enum Slot {
     OutputWeights = 10,
     /// Gradient of the loss by a layer's weights, where it is kept.
     WeightGradient = 11,
-    /// The sum of the squares of every layer's gradient.
+    /// The sum of the squares of every layer's gradient, and how much of it is not finite.
     Norms = 12,
     /// Derivatives of a layer's activation, where its output alone does not tell them.
     Derivatives = 13,
+    /// Muon's direction of a layer.
+    Direction = 14,
+    /// The same after one iteration more.
+    NextDirection = 15,
+    /// The direction's Gram matrix.
+    Gram = 16,
+    /// The polynomial of it that the direction is multiplied by.
+    GramPolynomial = 17,
 }
 
 /// Whether a kernel changes what it binds.
@@ -206,30 +215,27 @@ impl Training<'_> {
         self.skips_non_finite || matches!(self.clip, Some(Clip::Norm(_)))
     }
 
-    /// The modules, constants and flags of a kernel that updates weights from a gradient that is final.
-    fn update_parts(self) -> UpdateParts {
-        let mut flags = self.optimizer.flags();
-        let clip_constants = match self.clip {
-            Some(Clip::Norm(norm)) => {
-                flags.push("clips_norm");
-                Constants::new().f32("MAX_NORM", norm)
-            }
-            Some(Clip::Value(value)) => {
-                flags.push("clips_value");
-                Constants::new().f32("MAX_VALUE", value)
-            }
-            None => Constants::new(),
+    /// How gradients are clipped, and whether steps are skipped: flags, and the constants of module `clipped`.
+    fn clip_parts(self) -> (Vec<&'static str>, (&'static str, String)) {
+        let (mut flags, constants) = match self.clip {
+            Some(Clip::Norm(norm)) => (vec!["clips_norm"], Constants::new().f32("MAX_NORM", norm)),
+            Some(Clip::Value(value)) => (vec!["clips_value"], Constants::new().f32("MAX_VALUE", value)),
+            None => (vec![], Constants::new()),
         };
+        if self.skips_non_finite {
+            flags.push("skips");
+        }
+        (flags, ("clip_constants", constants.text()))
+    }
+
+    /// The modules, constants and flags of a kernel that updates weights.
+    fn update_parts(self) -> UpdateParts {
+        let (clip_flags, clip_constants) = self.clip_parts();
+        let own = [("optimizer_constants", self.optimizer.constants().text()), clip_constants];
         UpdateParts {
             mount: ("optimizer", self.optimizer.module()),
-            constants: [
-                ("optimizer_constants", self.optimizer.constants().text()),
-                ("clip_constants", clip_constants.text()),
-            ]
-            .into_iter()
-            .chain(self.optimizer.own_text())
-            .collect(),
-            flags,
+            constants: own.into_iter().chain(self.optimizer.own_text()).collect(),
+            flags: [self.optimizer.flags(), clip_flags].concat(),
         }
     }
 }

@@ -3,12 +3,14 @@
 //! Every choice is made here: what is fused into what, which tile cuts which product, how much memory it takes.
 //! A plan prints itself as a table.
 
+mod muon;
 mod table;
 
+use crate::kernel::muon::Muon;
 use crate::kernel::tile::Family;
 use crate::kernel::{
-    Access, Cost, Dense, Input, Launch, Slot, Targets, Training, clipped_update, close_step, dense_backward,
-    dense_forward, dense_update, gradient_norm, head, row_loss, softmax_cross_entropy_wide,
+    Access, Cost, Dense, Input, Launch, Slot, Targets, Training, close_step, dense_backward, dense_forward,
+    dense_update, gradient_norm, head, kept_update, row_loss, softmax_cross_entropy_wide,
 };
 use crate::{Error, Layer, Loss, Network};
 
@@ -50,6 +52,14 @@ pub enum Role {
     Norms,
     /// Derivatives of a layer's activation, where its output alone does not tell them.
     Derivatives(usize),
+    /// Muon's direction of the layer whose turn it is, before and after an iteration: two buffers, 0 and 1, that take turns.
+    Direction(usize),
+    /// The sum of the direction's squares.
+    DirectionNorm,
+    /// The direction's Gram matrix.
+    Gram,
+    /// The polynomial of it that the direction is multiplied by.
+    GramPolynomial,
 }
 
 /// A device buffer.
@@ -105,7 +115,7 @@ pub struct Request<'a> {
 }
 
 /// Bytes of the step state, and of one entry of the running sums.
-pub(crate) const STATE_BYTES: u64 = 112;
+pub(crate) const STATE_BYTES: u64 = 128;
 pub(crate) const STATS_BYTES: u64 = 28;
 
 impl Plan {
@@ -115,7 +125,9 @@ impl Plan {
     /// gradient; a backward dispatch for each hidden layer; an update for each layer. That is 3L − 1 for L layers: the
     /// bias, the activation and its mask, the gather, the bias gradient and the optimizer are parts of these. Many
     /// outputs take the logits and the loss apart: 3L. Evaluating: the forward half and the counter. Clipping by the global
-    /// norm, and skipping steps that are not finite, need every gradient before the first update: 2L more.
+    /// norm, and skipping steps that are not finite, need every gradient before the first update: 2L more. Muon orthogonalizes the
+    /// directions of L − 1 layers, in k iterations: (L − 1)(2 + 3k) more, and one a hidden layer less where gradients are kept
+    /// anyway.
     ///
     /// # Errors
     ///
@@ -186,6 +198,10 @@ impl Dispatch {
             // Only dense_backward binds it, and the first layer has none.
             Slot::InputGradient => Role::Gradient(layer.saturating_sub(1)),
             Slot::Stats => Role::Stats,
+            Slot::Direction => Role::Direction(0),
+            Slot::NextDirection => Role::Direction(1),
+            Slot::Gram => Role::Gram,
+            Slot::GramPolynomial => Role::GramPolynomial,
         })
     }
 
@@ -255,24 +271,30 @@ fn backward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
 /// The weight gradients with the optimizer, last layer to first; the first layer's closes the step.
 fn updates(request: Request<'_>, dense: &[Dense], training: Training<'_>) -> Vec<Dispatch> {
     let weighted_mean = request.loss.has_weighted_mean(request.device_targets());
-    let keeps_gradient = training.keeps_gradient();
+    let muon_of = |layer: usize| Muon::of(training.optimizer).filter(|_| layer + 1 < dense.len());
     let last_to_first = || (0..dense.len()).rev();
     let mut dispatches: Vec<Dispatch> = last_to_first()
         .map(|layer| {
             let tile = request.family.tile(dense_update::blocks(dense[layer]));
+            let keeps_gradient = training.keeps_gradient() || muon_of(layer).is_some();
             let step = dense_update::Step { keeps_gradient, closes: layer == 0 && !keeps_gradient, weighted_mean };
             let launch = dense_update::launch(dense[layer], request.input(layer), training, tile, step);
             Dispatch::of_layer(launch, layer)
         })
         .collect();
-    if keeps_gradient {
-        dispatches
-            .extend(last_to_first().map(|layer| Dispatch::of_layer(gradient_norm::launch(dense[layer], layer), layer)));
+    if training.keeps_gradient() {
         dispatches.extend(last_to_first().map(|layer| {
-            let launch = clipped_update::launch(dense[layer], dense.len(), training, layer == 0);
-            Dispatch::of_layer(launch, layer)
+            let ends = (layer == 0).then_some((dense.len(), training));
+            Dispatch::of_layer(gradient_norm::launch(dense[layer], layer, ends), layer)
         }));
     }
+    dispatches.extend(last_to_first().flat_map(|layer| match muon_of(layer) {
+        Some(muon) => muon::updates(request, dense, layer, training, muon),
+        None if training.keeps_gradient() => {
+            vec![Dispatch::of_layer(kept_update::launch(dense[layer], training, layer == 0), layer)]
+        }
+        None => vec![],
+    }));
     dispatches
 }
 
@@ -288,6 +310,7 @@ fn buffer(role: Role, request: Request<'_>, dense: &[Dense]) -> Result<Buffer, E
         Role::State => (vec![1], STATE_BYTES),
         Role::Stats => (vec![u64::from(request.batch)], STATS_BYTES),
         Role::Visited => (vec![u64::from(request.batch)], 4),
+        Role::Direction(_) | Role::DirectionNorm | Role::Gram | Role::GramPolynomial => (muon::shape(role, dense), 4),
         Role::Norms => (vec![dense.len() as u64, 2], 4),
         Role::Weights(layer) | Role::WeightGradient(layer) => (dense[layer].weights_shape().map(u64::from).to_vec(), 4),
         Role::OptimizerSlots(layer) => {

@@ -21,6 +21,10 @@ impl fmt::Display for Role {
             Role::Derivatives(layer) => write!(f, "derivatives.{layer}"),
             Role::Norms => write!(f, "norms"),
             Role::Gradient(layer) => write!(f, "gradient.{layer}"),
+            Role::Direction(at) => write!(f, "direction.{at}"),
+            Role::DirectionNorm => write!(f, "direction_norm"),
+            Role::Gram => write!(f, "gram"),
+            Role::GramPolynomial => write!(f, "gram_polynomial"),
         }
     }
 }

@@ -50,7 +50,7 @@ const RATE_WORD: usize = 7;
 const SKIPPED_WORD: usize = 11;
 
 // What the plan allocates is what the shaders declare.
-const _: () = assert!(size_of::<State>() as u64 + 2 * 16 == STATE_BYTES);
+const _: () = assert!(size_of::<State>() as u64 + 3 * 16 == STATE_BYTES);
 const _: () = assert!(size_of::<RowStats>() as u64 == STATS_BYTES);
 
 impl State {

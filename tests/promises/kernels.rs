@@ -332,12 +332,13 @@ fn every_epoch_visits_every_row_once_in_the_keyed_order() {
         let dense = Dense { batch: rows, inputs: 1, outputs: 2 };
         let launch = head::launch(lossy(dense, Some(&Optimizer::sgd(0.1))), Input::SetF32, 8);
         let bits = u32::BITS - (rows - 1).leading_zeros();
-        let state = [epoch, rows, 1, bits, seed as u32, (seed >> 32) as u32, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let order = [epoch, rows, 1, bits, seed as u32, (seed >> 32) as u32, 1];
+        let state = order.into_iter().chain([0; 25]);
         let mut contents: Vec<Vec<u8>> = launch
             .bindings
             .iter()
             .map(|&(slot, _)| match slot {
-                Slot::State => state.into_iter().flat_map(u32::to_le_bytes).collect(),
+                Slot::State => state.clone().flat_map(u32::to_le_bytes).collect(),
                 _ => vec![0; STATS_BYTES * rows.next_multiple_of(4) as usize],
             })
             .collect();

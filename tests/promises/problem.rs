@@ -175,9 +175,9 @@ impl Adam1 {
 pub fn state(batch: u32, lr: f64, scalars: [f32; 4]) -> Vec<u8> {
     let bits = u32::BITS - (ROWS - 1).leading_zeros();
     let words = [STEP, ROWS, ROWS.div_ceil(batch), bits, SEED as u32, (SEED >> 32) as u32, 1, (lr as f32).to_bits()];
-    // The first epoch began in step 0; a constant schedule, which has no values; and the scalars before, for now none.
+    // The first epoch began in step 0; a constant schedule, which has no values; the scalars before and the gradients' norm, for now none.
     let rate = [(lr as f32).to_bits(), 0, 0, 0];
-    [&words[..], &[0; 4], &rate, &[0; 4], &scalars.map(f32::to_bits), &[0; 4]]
+    [&words[..], &[0; 4], &rate, &[0; 4], &scalars.map(f32::to_bits), &[0; 4], &[0; 4]]
         .concat()
         .into_iter()
         .flat_map(u32::to_le_bytes)

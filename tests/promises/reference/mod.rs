@@ -1,6 +1,7 @@
 //! The f64 twins: every kernel again, the plain way, on unpadded row-major slices. Same names, same arguments.
 
 pub mod loss;
+pub mod muon;
 pub mod network;
 pub mod optimizer;
 

@@ -1,30 +1,10 @@
-//! How weights follow their gradients.
+//! The rules, their words and their values.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
 
 use crate::Error;
-use crate::kernel::Constants;
 use crate::wgsl::{Signature, Wgsl, check_name};
-
-/// An optimizer and its values, in PyTorch's formulas, names and defaults.
-///
-/// ```
-/// use wgrad::{Optimizer, Rule};
-///
-/// let adam = Optimizer::adam(1e-3);
-/// let nesterov = Optimizer { lr: 0.05, ..Optimizer::new(Rule::Sgd { momentum: 0.9, nesterov: true }) };
-/// assert_eq!((adam.name(), nesterov.name()), ("adam", "sgd"));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Optimizer {
-    /// The learning rate η.
-    pub lr: f64,
-    /// λ: added to the gradient as λw, or, under AdamW and Lion, taken from the weight as ηλw.
-    pub weight_decay: f64,
-    /// The rule.
-    pub rule: Rule,
-}
 
 /// An optimizer's rule, without the learning rate. The formulas stand in `shaders/optimizer/`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,12 +80,36 @@ pub enum Rule {
         /// Decay of the momentum.
         beta2: f64,
     },
+    /// `torch.optim.Muon`: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024), for the matrix of
+    /// every layer but the last; AdamW for the last layer's and for every bias. The momentum is orthogonalized by
+    /// Newton–Schulz iterations in f32, where PyTorch takes bf16: the weights agree with PyTorch's to bf16's digits only.
+    Muon {
+        /// μ: the average moves by 1 − μ of the gradient.
+        momentum: f64,
+        /// Whether the gradient is moved towards the average, in place of the average being taken.
+        nesterov: bool,
+        /// Whether a matrix `[out, in]` moves by 0.2 √max(out, in) · η, about as far as AdamW would move it (PyTorch's
+        /// `adjust_lr_fn="match_rms_adamw"`), and not by √max(1, out/in) · η.
+        match_rms_adamw: bool,
+        /// The least norm that a direction is divided by.
+        eps: f64,
+        /// Newton–Schulz iterations: a whole number from 1 to 20.
+        ns_steps: f64,
+        /// AdamW's learning rate. It follows η's schedule in proportion, and an η of 0 makes it 0 too.
+        adamw_lr: f64,
+        /// AdamW's decay of the first moment.
+        beta1: f64,
+        /// AdamW's decay of the second moment.
+        beta2: f64,
+        /// AdamW's addend to the root of the second moment.
+        adamw_eps: f64,
+    },
     /// One that a user wrote; see [`Rule::custom`].
     Custom(Wgsl),
 }
 
 /// Every rule's word, its default learning rate and weight decay, and the rule with its defaults: PyTorch's.
-const RULES: &[(&str, f64, f64, Rule)] = &[
+pub(super) const RULES: &[(&str, f64, f64, Rule)] = &[
     ("sgd", 1e-3, 0.0, Rule::Sgd { momentum: 0.0, nesterov: false }),
     ("adagrad", 1e-2, 0.0, Rule::Adagrad { eps: 1e-10 }),
     ("adadelta", 1.0, 0.0, Rule::Adadelta { rho: 0.9, eps: 1e-6 }),
@@ -114,27 +118,44 @@ const RULES: &[(&str, f64, f64, Rule)] = &[
     ("adamw", 1e-3, 1e-2, Rule::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, amsgrad: false }),
     ("nadam", 2e-3, 0.0, Rule::NAdam { beta1: 0.9, beta2: 0.999, eps: 1e-8, momentum_decay: 4e-3 }),
     ("lion", 1e-4, 0.0, Rule::Lion { beta1: 0.9, beta2: 0.99 }),
+    ("muon", 1e-3, 0.1, MUON),
 ];
 
+const MUON: Rule = Rule::Muon {
+    momentum: 0.95,
+    nesterov: true,
+    match_rms_adamw: false,
+    eps: 1e-7,
+    ns_steps: 5.0,
+    adamw_lr: 1e-3,
+    beta1: 0.9,
+    beta2: 0.999,
+    adamw_eps: 1e-8,
+};
+
 /// What a rule is made of, by name: the one place where a rule's values are listed.
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     /// The shader module with its `updated` and `scalars_after`.
-    module: &'static str,
+    pub module: &'static str,
     /// Values kept beside each weight.
-    slots: u32,
+    pub slots: u32,
     /// Numbers, with the range of each.
-    values: Vec<(&'static str, &'a mut f64, RangeInclusive<f64>)>,
+    pub values: Vec<(&'static str, &'a mut f64, RangeInclusive<f64>)>,
     /// Yes or no. Those that are on are flags of the shader.
-    switches: Vec<(&'static str, &'a mut bool)>,
+    pub switches: Vec<(&'static str, &'a mut bool)>,
     /// Flags of the shader that follow from the rest.
-    flags: Vec<&'static str>,
+    pub flags: Vec<&'static str>,
 }
 
 /// Averages decay by less than 1.
-const DECAY: RangeInclusive<f64> = 0.0..=1.0 - 1e-7;
+pub(super) const DECAY: RangeInclusive<f64> = 0.0..=1.0 - 1e-7;
 /// Devices may take subnormal numbers for 0.
-const POSITIVE: RangeInclusive<f64> = 1.2e-38..=f32::MAX as f64;
-const FINITE: RangeInclusive<f64> = 0.0..=f32::MAX as f64;
+pub(super) const POSITIVE: RangeInclusive<f64> = 1.2e-38..=f32::MAX as f64;
+pub(super) const FINITE: RangeInclusive<f64> = 0.0..=f32::MAX as f64;
+/// The least norm to divide by: the square of its inverse is still an f32.
+pub(super) const NORM: RangeInclusive<f64> = 1e-15..=f32::MAX as f64;
+/// Whole numbers.
+pub(super) const ITERATIONS: RangeInclusive<f64> = 1.0..=20.0;
 
 /// The most values that a user's rule may keep beside each weight.
 const MOST_KEPT: u32 = 8;
@@ -186,7 +207,7 @@ impl Rule {
         Self::custom(&name, &source)
     }
 
-    fn parts(&mut self) -> Parts<'_> {
+    pub(super) fn parts(&mut self) -> Parts<'_> {
         match self {
             Rule::Sgd { momentum, nesterov } => {
                 let moves = *momentum > 0.0;
@@ -243,6 +264,23 @@ impl Rule {
                 switches: vec![],
                 flags: vec![],
             },
+            Rule::Muon { momentum, nesterov, match_rms_adamw, eps, ns_steps, adamw_lr, beta1, beta2, adamw_eps } => {
+                Parts {
+                    module: "optimizer/adam",
+                    slots: 2,
+                    values: vec![
+                        ("momentum", momentum, DECAY),
+                        ("eps", eps, NORM),
+                        ("ns_steps", ns_steps, ITERATIONS),
+                        ("adamw_lr", adamw_lr, FINITE),
+                        ("beta1", beta1, DECAY),
+                        ("beta2", beta2, DECAY),
+                        ("adamw_eps", adamw_eps, POSITIVE),
+                    ],
+                    switches: vec![("nesterov", nesterov), ("match_rms_adamw", match_rms_adamw)],
+                    flags: vec!["decoupled"],
+                }
+            }
             Rule::Custom(own) => Parts {
                 module: "optimizer/custom",
                 slots: own.kept,
@@ -250,6 +288,14 @@ impl Rule {
                 switches: vec![],
                 flags: if own.kept > 0 { vec!["keeps"] } else { vec![] },
             },
+        }
+    }
+
+    /// The rule by which a weight follows its own gradient alone: itself, but for Muon that of its AdamW part.
+    pub(super) fn elementwise(self) -> Rule {
+        match self {
+            Rule::Muon { beta1, beta2, adamw_eps: eps, .. } => Rule::AdamW { beta1, beta2, eps, amsgrad: false },
+            rule => rule,
         }
     }
 }
@@ -267,164 +313,5 @@ fn adam<'a>(
         values: vec![("beta1", beta1, DECAY), ("beta2", beta2, DECAY), ("eps", eps, POSITIVE)],
         switches: vec![("amsgrad", amsgrad)],
         flags,
-    }
-}
-
-impl Optimizer {
-    /// A rule with PyTorch's learning rate and weight decay for it.
-    pub fn new(rule: Rule) -> Self {
-        let same = |known: &Rule| std::mem::discriminant(known) == std::mem::discriminant(&rule);
-        let (lr, weight_decay) =
-            RULES.iter().find(|(.., known)| same(known)).map_or((1e-3, 0.0), |&(_, lr, decay, _)| (lr, decay));
-        Optimizer { lr, weight_decay, rule }
-    }
-
-    /// Gradient descent.
-    pub fn sgd(lr: f64) -> Self {
-        Optimizer { lr, ..Optimizer::new(Rule::Sgd { momentum: 0.0, nesterov: false }) }
-    }
-
-    /// Adam with PyTorch's defaults: β 0.9 and 0.999, ε 1e-8.
-    pub fn adam(lr: f64) -> Self {
-        Optimizer { lr, ..Optimizer::new(Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, amsgrad: false }) }
-    }
-
-    /// Adam with Keras' values: learning rate 1e-3, β 0.9 and 0.999, ε 1e-7. The formula stays PyTorch's, which adds ε after
-    /// the second moment's correction, where Keras adds it before.
-    pub fn keras_adam() -> Self {
-        Optimizer::new(Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-7, amsgrad: false })
-    }
-
-    /// The rule's word in options and files.
-    pub fn name(&self) -> &'static str {
-        let same = |known: &Rule| std::mem::discriminant(known) == std::mem::discriminant(&self.rule);
-        match self.rule {
-            Rule::Custom(own) => own.name,
-            _ => RULES.iter().find(|(.., known)| same(known)).map_or("?", |&(name, ..)| name),
-        }
-    }
-
-    /// The optimizer that a word stands for, with PyTorch's defaults.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Option`] with the words there are.
-    pub fn from_name(name: &str) -> Result<Self, Error> {
-        RULES
-            .iter()
-            .find(|(known, ..)| *known == name)
-            .map(|&(_, lr, weight_decay, rule)| Optimizer { lr, weight_decay, rule })
-            .ok_or_else(|| {
-                let words = RULES.iter().map(|&(known, ..)| known);
-                Error::Option(crate::named::unknown(name, "an optimizer", words))
-            })
-    }
-
-    /// Sets one of the rule's numbers by name.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Option`] with the names that the rule has.
-    pub fn set(&mut self, name: &str, number: f64) -> Result<(), Error> {
-        let mut rule = self.rule;
-        match rule.parts().values.into_iter().find(|(known, ..)| *known == name) {
-            Some((_, value, _)) => *value = number,
-            None => return Err(self.has_no(name)),
-        }
-        self.rule = rule;
-        Ok(())
-    }
-
-    /// Turns one of the rule's switches on or off by name.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Option`] with the names that the rule has.
-    pub fn switch(&mut self, name: &str, on: bool) -> Result<(), Error> {
-        let mut rule = self.rule;
-        match rule.parts().switches.into_iter().find(|(known, _)| *known == name) {
-            Some((_, value)) => *value = on,
-            None => return Err(self.has_no(name)),
-        }
-        self.rule = rule;
-        Ok(())
-    }
-
-    fn has_no(&self, name: &str) -> Error {
-        let mut rule = self.rule;
-        let parts = rule.parts();
-        let names: Vec<&str> = ["lr", "weight_decay"]
-            .into_iter()
-            .chain(parts.values.iter().map(|(name, ..)| *name))
-            .chain(parts.switches.iter().map(|(name, _)| *name))
-            .collect();
-        Error::Option(format!("optimizer {} has no {name}: it takes {}", self.name(), names.join(", ")))
-    }
-
-    /// That every value is one the formulas can take.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Option`] naming the value and its range.
-    pub fn check(&self) -> Result<(), Error> {
-        let mut rule = self.rule;
-        let own = rule.parts().values.into_iter().map(|(name, value, range)| (name, *value, range));
-        let common = [("the learning rate", self.lr, FINITE), ("weight_decay", self.weight_decay, FINITE)];
-        for (name, value, range) in common.into_iter().chain(own) {
-            if !range.contains(&value) {
-                let allowed = if range == DECAY {
-                    "in [0, 1)"
-                } else if range == POSITIVE {
-                    "finite and above 0"
-                } else {
-                    "finite and at least 0"
-                };
-                return Err(Error::Option(format!("{name} is {value}: it must be {allowed}")));
-            }
-        }
-        match self.rule {
-            Rule::Sgd { momentum: 0.0, nesterov: true } => {
-                Err(Error::Option("nesterov needs a momentum above 0".into()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The module that a user wrote.
-    pub(crate) fn own_text(&self) -> Option<(&'static str, String)> {
-        match self.rule {
-            Rule::Custom(own) => Some(("user_optimizer", own.source.into())),
-            _ => None,
-        }
-    }
-
-    /// Values kept beside each weight.
-    pub(crate) fn slots(&self) -> u32 {
-        { self.rule }.parts().slots
-    }
-
-    /// The shader module with its `updated` and `scalars_after`.
-    pub(crate) fn module(&self) -> &'static str {
-        { self.rule }.parts().module
-    }
-
-    /// The flags that the module is linked with.
-    pub(crate) fn flags(&self) -> Vec<&'static str> {
-        let mut rule = self.rule;
-        let parts = rule.parts();
-        let on = parts.switches.into_iter().filter(|(_, on)| **on).map(|(name, _)| name);
-        parts.flags.into_iter().chain(on).collect()
-    }
-
-    /// The module `optimizer_constants`: every number in capitals, and what it lacks to 1, exact before it is rounded. The
-    /// learning rate is not among them: it lives in the step state.
-    pub(crate) fn constants(&self) -> Constants {
-        let mut rule = self.rule;
-        let parts = rule.parts();
-        let common = Constants::new().f32("WEIGHT_DECAY", self.weight_decay).u32("SLOTS", parts.slots);
-        parts.values.into_iter().fold(common, |constants, (name, value, _)| {
-            let name = name.to_uppercase();
-            constants.f32(&name, *value).f32(&format!("ONE_MINUS_{name}"), 1.0 - *value)
-        })
     }
 }

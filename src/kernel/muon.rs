@@ -1,0 +1,227 @@
+//! Muon's update of one hidden layer: momentum, then Newton–Schulz iterations as products under the tiles of all products.
+//!
+//! A layer's direction X lies in memory as its weights do, `[IN₁, OUT₄]`: the transpose of PyTorch's matrix. The iteration's
+//! polynomial is odd, so the transpose of its result is its result for the transpose, and it can be multiplied on either
+//! side: X(bG + cG²) with G = XᵀX is (bG + cG²)X with G = XXᵀ. The side is chosen that has the smaller G.
+
+use super::tile::{Blocks, Product, Tile};
+use super::{Access, Constants, Cost, Dense, Launch, Slot, Training};
+use crate::{Optimizer, Rule};
+
+const WORKGROUP: u32 = 64;
+
+/// What Muon does to the matrices of hidden layers. The names are the rule's.
+#[derive(Clone, Copy, Debug)]
+pub struct Muon {
+    /// μ
+    pub momentum: f64,
+    /// Whether the gradient is moved towards the average, in place of the average being taken.
+    pub nesterov: bool,
+    /// Whether the step is as long as AdamW's.
+    pub match_rms_adamw: bool,
+    /// The least norm that a direction is divided by.
+    pub eps: f64,
+    /// Newton–Schulz iterations.
+    pub ns_steps: u32,
+    /// λ, decoupled.
+    pub weight_decay: f64,
+}
+
+impl Muon {
+    /// What this optimizer does to them, if it is Muon.
+    pub fn of(optimizer: &Optimizer) -> Option<Self> {
+        match optimizer.rule {
+            Rule::Muon { momentum, nesterov, match_rms_adamw, eps, ns_steps, .. } => Some(Muon {
+                momentum,
+                nesterov,
+                match_rms_adamw,
+                eps,
+                ns_steps: ns_steps as u32,
+                weight_decay: optimizer.weight_decay,
+            }),
+            _ => None,
+        }
+    }
+
+    /// What the learning rate is multiplied by for a matrix of this shape.
+    fn adjustment(self, dense: Dense) -> f64 {
+        let (inputs, outputs) = (f64::from(dense.inputs), f64::from(dense.outputs));
+        if self.match_rms_adamw { 0.2 * inputs.max(outputs).sqrt() } else { (outputs / inputs).max(1.0).sqrt() }
+    }
+
+    fn constants(self, dense: Dense) -> (&'static str, String) {
+        let constants = Constants::new()
+            .f32("MOMENTUM", self.momentum)
+            .f32("ONE_MINUS_MOMENTUM", 1.0 - self.momentum)
+            .f32("LEAST_NORM", self.eps)
+            .f32("MATRIX_WEIGHT_DECAY", self.weight_decay)
+            .f32("ADJUSTMENT", self.adjustment(dense));
+        ("muon_constants", constants.text())
+    }
+}
+
+/// What an iteration's last product has to know of its place.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Step {
+    /// Whether the direction is still to be divided by its norm: the first iteration.
+    pub normalizes: bool,
+    /// Whether the result updates the weights and is not kept: the last iteration.
+    pub updates_weights: bool,
+    /// Whether a step may be skipped.
+    pub skips: bool,
+    /// Whether it is the last launch of a step, which moves the step counter on.
+    pub closes: bool,
+}
+
+/// Whether the Gram matrix is that of the columns (`[OUT₄, OUT₄]`) and not that of the rows (`[IN₄, IN₄]`).
+fn of_columns(dense: Dense) -> bool {
+    dense.outputs <= dense.inputs
+}
+
+fn in_quads(dense: Dense) -> u32 {
+    dense.inputs.div_ceil(4)
+}
+
+/// Quads in a row of the Gram matrix.
+pub fn side_quads(dense: Dense) -> u32 {
+    in_quads(dense).min(dense.out_quads())
+}
+
+/// Blocks of the Gram matrix: the shorter side squared, over the longer.
+pub fn gram_blocks(dense: Dense) -> Blocks {
+    let side = side_quads(dense);
+    Blocks { m: side, n: side, k: in_quads(dense).max(dense.out_quads()) }
+}
+
+/// Blocks of its polynomial: the shorter side, three times.
+pub fn polynomial_blocks(dense: Dense) -> Blocks {
+    let side = side_quads(dense);
+    Blocks { m: side, n: side, k: side }
+}
+
+/// Blocks of the step: the matrix without its bias, over the shorter side.
+pub fn step_blocks(dense: Dense) -> Blocks {
+    Blocks { m: in_quads(dense), n: dense.out_quads(), k: side_quads(dense) }
+}
+
+/// Reads the layer's gradient, clips it, moves the momentum and writes the direction; updates the bias by the optimizer's
+/// elementwise rule.
+pub fn momentum(dense: Dense, training: Training<'_>, muon: Muon) -> Launch {
+    let parts = training.update_parts();
+    let bindings = vec![
+        (Slot::WeightGradient, Access::Read),
+        (Slot::Weights, Access::Write),
+        (Slot::OptimizerSlots, Access::Write),
+        (Slot::State, Access::Write),
+        (Slot::Direction, Access::Write),
+    ];
+    let own = Constants::new()
+        .u32("BATCH", dense.batch)
+        .u32("IN", dense.inputs)
+        .u32("OUT_QUADS", dense.out_quads())
+        .u32("QUADS", dense.weight_quads())
+        .u32("WORKGROUP", WORKGROUP);
+    let mut constants = parts.constants;
+    constants.extend([muon.constants(dense), ("constants", own.text())]);
+    Launch {
+        kernel: "muon_momentum",
+        variant: if muon.nesterov { "nesterov".into() } else { String::new() },
+        root: "muon_momentum",
+        mounts: vec![parts.mount],
+        constants,
+        flags: parts.flags,
+        bindings,
+        workgroups: dense.weight_quads().div_ceil(WORKGROUP),
+        cost: Cost { flops: dense.weights_bytes(), bytes: 4 * dense.weights_bytes() },
+    }
+}
+
+/// Reads the direction, writes its Gram matrix.
+pub fn gram(dense: Dense, muon: Muon, tile: Tile, normalizes: bool) -> Launch {
+    product(
+        "newton_schulz_gram",
+        dense,
+        muon,
+        gram_blocks(dense),
+        vec![(Slot::Direction, Access::Read), (Slot::Gram, Access::Write)],
+        normalizes,
+    )
+    .launch(tile)
+}
+
+/// Reads the Gram matrix G, writes bG + cG².
+pub fn polynomial(dense: Dense, tile: Tile) -> Launch {
+    let blocks = polynomial_blocks(dense);
+    Product {
+        kernel: "newton_schulz_polynomial",
+        mounts: vec![],
+        constants: Constants::new().u32("SIDE_QUADS", blocks.k),
+        other_constants: vec![],
+        flags: vec![],
+        bindings: vec![(Slot::Gram, Access::Read), (Slot::GramPolynomial, Access::Write)],
+        blocks,
+        cost: cost(blocks, 2 * square_bytes(dense)),
+    }
+    .launch(tile)
+}
+
+/// Reads the direction and the polynomial; writes the next direction, or updates the weights by it.
+pub fn step(dense: Dense, muon: Muon, tile: Tile, step: Step) -> Launch {
+    let mut bindings = vec![(Slot::Direction, Access::Read), (Slot::GramPolynomial, Access::Read)];
+    if step.updates_weights {
+        bindings.extend([(Slot::Weights, Access::Write), (Slot::State, Access::Write)]);
+    } else {
+        bindings.push((Slot::NextDirection, Access::Write));
+    }
+    let mut product = product("newton_schulz_step", dense, muon, step_blocks(dense), bindings, step.normalizes);
+    product.constants = product.constants.u32("BATCH", dense.batch).u32("IN", dense.inputs);
+    product.cost.bytes += (1 + u64::from(step.updates_weights)) * dense.weights_bytes();
+    if step.updates_weights {
+        product.flags.push("updates_weights");
+        if step.skips {
+            product.flags.push("skips");
+        }
+    }
+    if step.closes {
+        product.flags.push("closes_step");
+    }
+    product.launch(tile)
+}
+
+/// A product of the direction and a matrix of the Gram matrix's size.
+fn product(
+    kernel: &'static str,
+    dense: Dense,
+    muon: Muon,
+    blocks: Blocks,
+    mut bindings: Vec<(Slot, Access)>,
+    normalizes: bool,
+) -> Product {
+    let mut flags = vec![];
+    if of_columns(dense) {
+        flags.push("of_columns");
+    }
+    if normalizes {
+        flags.push("normalizes");
+        bindings.push((Slot::Norms, Access::Read));
+    }
+    Product {
+        kernel,
+        mounts: vec![],
+        constants: Constants::new().u32("IN_QUADS", in_quads(dense)).u32("OUT_QUADS", dense.out_quads()),
+        other_constants: vec![muon.constants(dense)],
+        flags,
+        bindings,
+        blocks,
+        cost: cost(blocks, dense.weights_bytes() + square_bytes(dense)),
+    }
+}
+
+fn square_bytes(dense: Dense) -> u64 {
+    64 * u64::from(side_quads(dense)).pow(2)
+}
+
+/// Multiply-adds of whole blocks: the padding is multiplied too.
+fn cost(blocks: Blocks, bytes: u64) -> Cost {
+    Cost { flops: 2 * 64 * u64::from(blocks.m) * u64::from(blocks.n) * u64::from(blocks.k), bytes }
+}

@@ -1,0 +1,207 @@
+//! How weights follow their gradients.
+
+mod rule;
+
+pub use rule::Rule;
+use rule::{DECAY, FINITE, ITERATIONS, NORM, POSITIVE, RULES};
+
+use crate::Error;
+use crate::kernel::Constants;
+
+/// An optimizer and its values, in PyTorch's formulas, names and defaults.
+///
+/// ```
+/// use wgrad::{Optimizer, Rule};
+///
+/// let adam = Optimizer::adam(1e-3);
+/// let nesterov = Optimizer { lr: 0.05, ..Optimizer::new(Rule::Sgd { momentum: 0.9, nesterov: true }) };
+/// assert_eq!((adam.name(), nesterov.name()), ("adam", "sgd"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Optimizer {
+    /// The learning rate η.
+    pub lr: f64,
+    /// λ: added to the gradient as λw, or, under AdamW, Lion and Muon, taken from the weight as ηλw.
+    pub weight_decay: f64,
+    /// The rule.
+    pub rule: Rule,
+}
+
+impl Optimizer {
+    /// A rule with PyTorch's learning rate and weight decay for it.
+    pub fn new(rule: Rule) -> Self {
+        let same = |known: &Rule| std::mem::discriminant(known) == std::mem::discriminant(&rule);
+        let (lr, weight_decay) =
+            RULES.iter().find(|(.., known)| same(known)).map_or((1e-3, 0.0), |&(_, lr, decay, _)| (lr, decay));
+        Optimizer { lr, weight_decay, rule }
+    }
+
+    /// Gradient descent.
+    pub fn sgd(lr: f64) -> Self {
+        Optimizer { lr, ..Optimizer::new(Rule::Sgd { momentum: 0.0, nesterov: false }) }
+    }
+
+    /// Adam with PyTorch's defaults: β 0.9 and 0.999, ε 1e-8.
+    pub fn adam(lr: f64) -> Self {
+        Optimizer { lr, ..Optimizer::new(Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, amsgrad: false }) }
+    }
+
+    /// Adam with Keras' values: learning rate 1e-3, β 0.9 and 0.999, ε 1e-7. The formula stays PyTorch's, which adds ε after
+    /// the second moment's correction, where Keras adds it before.
+    pub fn keras_adam() -> Self {
+        Optimizer::new(Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-7, amsgrad: false })
+    }
+
+    /// The rule's word in options and files.
+    pub fn name(&self) -> &'static str {
+        let same = |known: &Rule| std::mem::discriminant(known) == std::mem::discriminant(&self.rule);
+        match self.rule {
+            Rule::Custom(own) => own.name,
+            _ => RULES.iter().find(|(.., known)| same(known)).map_or("?", |&(name, ..)| name),
+        }
+    }
+
+    /// The optimizer that a word stands for, with PyTorch's defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] with the words there are.
+    pub fn from_name(name: &str) -> Result<Self, Error> {
+        RULES
+            .iter()
+            .find(|(known, ..)| *known == name)
+            .map(|&(_, lr, weight_decay, rule)| Optimizer { lr, weight_decay, rule })
+            .ok_or_else(|| {
+                let words = RULES.iter().map(|&(known, ..)| known);
+                Error::Option(crate::named::unknown(name, "an optimizer", words))
+            })
+    }
+
+    /// Sets one of the rule's numbers by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] with the names that the rule has.
+    pub fn set(&mut self, name: &str, number: f64) -> Result<(), Error> {
+        let mut rule = self.rule;
+        match rule.parts().values.into_iter().find(|(known, ..)| *known == name) {
+            Some((_, value, _)) => *value = number,
+            None => return Err(self.has_no(name)),
+        }
+        self.rule = rule;
+        Ok(())
+    }
+
+    /// Turns one of the rule's switches on or off by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] with the names that the rule has.
+    pub fn switch(&mut self, name: &str, on: bool) -> Result<(), Error> {
+        let mut rule = self.rule;
+        match rule.parts().switches.into_iter().find(|(known, _)| *known == name) {
+            Some((_, value)) => *value = on,
+            None => return Err(self.has_no(name)),
+        }
+        self.rule = rule;
+        Ok(())
+    }
+
+    fn has_no(&self, name: &str) -> Error {
+        let mut rule = self.rule;
+        let parts = rule.parts();
+        let names: Vec<&str> = ["lr", "weight_decay"]
+            .into_iter()
+            .chain(parts.values.iter().map(|(name, ..)| *name))
+            .chain(parts.switches.iter().map(|(name, _)| *name))
+            .collect();
+        Error::Option(format!("optimizer {} has no {name}: it takes {}", self.name(), names.join(", ")))
+    }
+
+    /// That every value is one the formulas can take.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] naming the value and its range.
+    pub fn check(&self) -> Result<(), Error> {
+        let mut rule = self.rule;
+        let own = rule.parts().values.into_iter().map(|(name, value, range)| (name, *value, range));
+        let common = [("the learning rate", self.lr, FINITE), ("weight_decay", self.weight_decay, FINITE)];
+        for (name, value, range) in common.into_iter().chain(own) {
+            if !range.contains(&value) || (range == ITERATIONS && value.fract() != 0.0) {
+                let allowed = if range == DECAY {
+                    "in [0, 1)"
+                } else if range == POSITIVE {
+                    "finite and above 0"
+                } else if range == NORM {
+                    "finite and at least 1e-15"
+                } else if range == ITERATIONS {
+                    "a whole number from 1 to 20"
+                } else {
+                    "finite and at least 0"
+                };
+                return Err(Error::Option(format!("{name} is {value}: it must be {allowed}")));
+            }
+        }
+        match self.rule {
+            Rule::Sgd { momentum: 0.0, nesterov: true } => {
+                Err(Error::Option("nesterov needs a momentum above 0".into()))
+            }
+            Rule::Muon { adamw_lr, .. } if !FINITE.contains(&self.lr_ratio()) => {
+                Err(Error::Option(format!("adamw_lr is {adamw_lr} and the learning rate {}: too far apart", self.lr)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The module that a user wrote.
+    pub(crate) fn own_text(&self) -> Option<(&'static str, String)> {
+        match self.rule {
+            Rule::Custom(own) => Some(("user_optimizer", own.source.into())),
+            _ => None,
+        }
+    }
+
+    /// Values kept beside each weight.
+    pub(crate) fn slots(&self) -> u32 {
+        { self.rule }.parts().slots
+    }
+
+    /// The shader module with its `updated` and `scalars_after`.
+    pub(crate) fn module(&self) -> &'static str {
+        { self.rule }.parts().module
+    }
+
+    /// The flags that the module is linked with.
+    pub(crate) fn flags(&self) -> Vec<&'static str> {
+        let mut rule = self.rule;
+        let parts = rule.parts();
+        let on = parts.switches.into_iter().filter(|(_, on)| **on).map(|(name, _)| name);
+        parts.flags.into_iter().chain(on).collect()
+    }
+
+    /// What the learning rate in the step state is multiplied by under the elementwise rule: 1, but for Muon's AdamW part
+    /// what makes its own of it, so that both follow one schedule.
+    fn lr_ratio(&self) -> f64 {
+        match self.rule {
+            Rule::Muon { .. } if self.lr == 0.0 => 0.0,
+            Rule::Muon { adamw_lr, .. } => adamw_lr / self.lr,
+            _ => 1.0,
+        }
+    }
+
+    /// The module `optimizer_constants`: every number of the elementwise rule in capitals, and what it lacks to 1, exact before
+    /// it is rounded. The learning rate is not among them: it lives in the step state.
+    pub(crate) fn constants(&self) -> Constants {
+        let mut rule = self.rule.elementwise();
+        let parts = rule.parts();
+        let common = Constants::new()
+            .f32("WEIGHT_DECAY", self.weight_decay)
+            .f32("LR_RATIO", self.lr_ratio())
+            .u32("SLOTS", parts.slots);
+        parts.values.into_iter().fold(common, |constants, (name, value, _)| {
+            let name = name.to_uppercase();
+            constants.f32(&name, *value).f32(&format!("ONE_MINUS_{name}"), 1.0 - *value)
+        })
+    }
+}

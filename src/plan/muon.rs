@@ -1,0 +1,58 @@
+//! The update of a hidden layer under Muon.
+
+use super::{Dispatch, Request, Role};
+use crate::kernel::muon::{self, Muon};
+use crate::kernel::{Dense, Slot, Training, gradient_norm};
+
+/// The dispatches that update a hidden layer whose gradient is in memory: the momentum, with the bias's step; the norm;
+/// and three products an iteration, the last of which updates the matrix.
+pub(super) fn updates(
+    request: Request<'_>,
+    dense: &[Dense],
+    layer: usize,
+    training: Training<'_>,
+    muon: Muon,
+) -> Vec<Dispatch> {
+    let this = dense[layer];
+    let momentum = Dispatch::of_layer(muon::momentum(this, training, muon), layer);
+    let norm = Dispatch::new(gradient_norm::launch(this, 0, None), |slot| match slot {
+        Slot::Norms => Role::DirectionNorm,
+        _ => Role::Direction(0),
+    });
+    let iterations = (0..muon.ns_steps).flat_map(|iteration| {
+        let tile = |blocks| request.family.tile(blocks);
+        let (first, last) = (iteration == 0, iteration + 1 == muon.ns_steps);
+        let (closes, skips) = (last && layer == 0, training.skips_non_finite);
+        let step = muon::Step { normalizes: first, updates_weights: last, skips, closes };
+        [
+            muon::gram(this, muon, tile(muon::gram_blocks(this)), first),
+            muon::polynomial(this, tile(muon::polynomial_blocks(this))),
+            muon::step(this, muon, tile(muon::step_blocks(this)), step),
+        ]
+        .map(|launch| {
+            let from = iteration as usize % 2;
+            Dispatch::new(launch, |slot| match slot {
+                Slot::Direction => Role::Direction(from),
+                Slot::NextDirection => Role::Direction(1 - from),
+                Slot::Norms => Role::DirectionNorm,
+                Slot::Gram => Role::Gram,
+                Slot::GramPolynomial => Role::GramPolynomial,
+                Slot::State => Role::State,
+                // The last step's.
+                _ => Role::Weights(layer),
+            })
+        })
+    });
+    [momentum, norm].into_iter().chain(iterations).collect()
+}
+
+/// The shape of what the hidden layers take turns with: the largest that any of them needs.
+pub(super) fn shape(role: Role, dense: &[Dense]) -> Vec<u64> {
+    let hidden = dense.split_last().map_or(dense, |(_, hidden)| hidden);
+    let elements = |layer: &Dense| match role {
+        Role::DirectionNorm => 2,
+        Role::Direction(_) => 4 * u64::from(layer.weight_quads()),
+        _ => (4 * u64::from(muon::side_quads(*layer))).pow(2),
+    };
+    vec![hidden.iter().map(elements).max().unwrap_or(0)]
+}
