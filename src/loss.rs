@@ -54,6 +54,17 @@ impl Default for Loss {
 /// Every loss' word.
 const WORDS: &[&str] = &["softmax-cross-entropy", "kl-divergence", "sigmoid-cross-entropy", "mse", "mae", "huber"];
 
+/// What a loss takes a network's outputs for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Logits of classes, one of which is right.
+    Classes,
+    /// Logits of yes or no, each for itself.
+    EachOutput,
+    /// Numbers.
+    Numbers,
+}
+
 /// A loss' own value, in files.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Setting {
@@ -257,6 +268,20 @@ impl Loss {
         match weights.iter().find(|weight| !(0.0..=1e30).contains(*weight)) {
             Some(weight) => option(format!("{name} has {weight}: every weight must be finite and at least 0")),
             None => Ok(()),
+        }
+    }
+
+    /// Whether rows with this label count for nothing.
+    pub(crate) fn ignores(&self, label: u32) -> bool {
+        matches!(self, Loss::SoftmaxCrossEntropy { ignore_index: Some(index), .. } if *index as u32 == label)
+    }
+
+    /// What this loss takes outputs for.
+    pub(crate) fn task(&self) -> Task {
+        match self {
+            Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence => Task::Classes,
+            Loss::SigmoidCrossEntropy { .. } => Task::EachOutput,
+            Loss::MeanSquaredError | Loss::MeanAbsoluteError | Loss::Huber { .. } | Loss::Custom(_) => Task::Numbers,
         }
     }
 

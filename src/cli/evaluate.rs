@@ -1,20 +1,123 @@
 //! `wgrad evaluate`.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::options::Evaluate;
 use super::output::{Output, figures, grouped};
 use super::source;
-use crate::Error;
+use crate::{ClassCounts, ClassMetrics, Error, Metrics, RegressionMetrics};
+
+/// The most classes whose confusion matrix fits a screen.
+const MOST_IN_TABLE: usize = 20;
 
 pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     let output = Output { json: options.common.json };
     let model = super::model(&options.model, &options.own)?;
     let set = source::testing(&options.data)?;
     set.check_for(&model.network, &model.loss)?;
-    let result = super::open(model, &options.common)?.evaluate(&set)?;
-    output.event(
-        json!({ "event": "evaluation", "rows": result.rows, "loss": result.loss, "accuracy": result.accuracy }),
-    )?;
-    output.text(format_args!("{}   on {} rows", figures(&result), grouped(result.rows)))
+    let metrics = super::open(model, &options.common)?.metrics(&set)?;
+    output.event(event(&metrics, options.top_k))?;
+
+    output.text(format_args!("{}   on {} rows", figures(&metrics.evaluation), grouped(metrics.evaluation.rows)))?;
+    if let Some(classes) = &metrics.classes {
+        if classes.classes.len() > options.top_k
+            && let Some(share) = classes.top_k(options.top_k)
+        {
+            output.text(format_args!(
+                "the right class is among the first {} for {:.2} %",
+                options.top_k,
+                100.0 * share
+            ))?;
+        }
+    }
+    if let Some(auc) = metrics.roc_auc {
+        output.text(format_args!("area under the ROC curve {auc:.4}"))?;
+    }
+    if let Some(RegressionMetrics { mean_absolute_error, root_mean_squared_error, r2 }) = metrics.regression {
+        output.text(format_args!(
+            "mean absolute error {mean_absolute_error:.4}   root mean squared error {root_mean_squared_error:.4}   R² {r2:.4}"
+        ))?;
+    }
+    if let Some(classes) = &metrics.classes {
+        output.text(class_table(classes))?;
+        if let Some(table) = confusion_table(classes) {
+            output.text(table)?;
+        }
+    }
+    Ok(())
+}
+
+/// Everything in one object; what the loss does not have is not there.
+fn event(metrics: &Metrics, top_k: usize) -> Value {
+    let evaluation = metrics.evaluation;
+    let mut event = Map::from_iter([
+        ("event".into(), json!("evaluation")),
+        ("rows".into(), json!(evaluation.rows)),
+        ("loss".into(), json!(evaluation.loss)),
+        ("accuracy".into(), json!(evaluation.accuracy)),
+    ]);
+    let mut put = |name: &str, value: Value| event.insert(name.into(), value);
+    if let Some(auc) = metrics.roc_auc {
+        put("roc_auc", json!(auc));
+    }
+    if let Some(RegressionMetrics { mean_absolute_error, root_mean_squared_error, r2 }) = metrics.regression {
+        put("mean_absolute_error", json!(mean_absolute_error));
+        put("root_mean_squared_error", json!(root_mean_squared_error));
+        put("r2", json!(r2));
+    }
+    if let Some(classes) = &metrics.classes {
+        let figures = |class: usize, counts: &ClassCounts| {
+            json!({
+                "class": class, "support": counts.support, "predicted": counts.predicted, "hits": counts.hits,
+                "precision": counts.precision(), "recall": counts.recall(), "f1": counts.f1(),
+            })
+        };
+        let each: Vec<Value> =
+            classes.classes.iter().enumerate().map(|(class, counts)| figures(class, counts)).collect();
+        put("classes", json!(each));
+        put(
+            "macro",
+            json!({
+                "precision": classes.macro_mean(ClassCounts::precision), "recall": classes.macro_mean(ClassCounts::recall),
+                "f1": classes.macro_mean(ClassCounts::f1),
+            }),
+        );
+        if let Some(share) = classes.top_k(top_k) {
+            put("top_k", json!({ "k": top_k, "accuracy": share }));
+        }
+        if let Some(confusion) = &classes.confusion {
+            let rows: Vec<&[u64]> = confusion.chunks_exact(classes.classes.len()).collect();
+            put("confusion", json!(rows));
+        }
+    }
+    Value::Object(event)
+}
+
+fn class_table(metrics: &ClassMetrics) -> String {
+    let line = |name: &str, rows: String, [precision, recall, f1]: [f64; 3]| {
+        format!("\n{name:>7}{rows:>10}{precision:>11.4}{recall:>9.4}{f1:>9.4}")
+    };
+    let mut table = format!("\n{:>7}{:>10}{:>11}{:>9}{:>9}", "class", "rows", "precision", "recall", "F1");
+    for (class, counts) in metrics.classes.iter().enumerate() {
+        let figures = [counts.precision(), counts.recall(), counts.f1()];
+        table += &line(&class.to_string(), grouped(counts.support), figures);
+    }
+    let figures =
+        [ClassCounts::precision, ClassCounts::recall, ClassCounts::f1].map(|figure| metrics.macro_mean(figure));
+    table + &line("mean", String::new(), figures)
+}
+
+/// Rows by class, in each by what was predicted.
+fn confusion_table(metrics: &ClassMetrics) -> Option<String> {
+    let classes = metrics.classes.len();
+    let confusion = metrics.confusion.as_ref().filter(|_| classes <= MOST_IN_TABLE)?;
+    let width = 2 + confusion.iter().max().map_or(1, |most| most.to_string().len()).max(classes.to_string().len());
+    let cells =
+        |values: &mut dyn Iterator<Item = String>| values.map(|value| format!("{value:>width$}")).collect::<String>();
+    let mut table =
+        format!("\nclass ↓ predicted →\n{:>7}{}", "", cells(&mut (0..classes).map(|class| class.to_string())));
+    for (class, row) in confusion.chunks_exact(classes).enumerate() {
+        table += &format!("\n{class:>7}{}", cells(&mut row.iter().map(u64::to_string)));
+    }
+    Some(table)
 }

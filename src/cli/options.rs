@@ -25,7 +25,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Train a network
     Train(Train),
-    /// Loss and accuracy of a model on a set
+    /// Loss, accuracy and other metrics of a model on a set
     Evaluate(Evaluate),
     /// Class probabilities of a model for rows of a set
     Predict(Predict),
@@ -127,6 +127,9 @@ pub(super) struct Evaluate {
     /// mnist, a directory of IDX files (its test rows are taken, where it has any), or a safetensors file
     #[arg(long, value_name = "mnist|DIR|FILE", default_value = "mnist")]
     pub data: String,
+    /// Count how often the right class is among the first K
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    pub top_k: usize,
     #[command(flatten)]
     pub own: Own,
     #[command(flatten)]

@@ -3,6 +3,7 @@
 //! A kernel's function takes the sizes and choices it is compiled for and gives a [`Launch`]: the modules to link, the
 //! constants, the bindings in order, the workgroups and the cost. Nothing here knows a device.
 
+pub mod class_metrics;
 pub mod close_step;
 pub mod dense_backward;
 pub mod dense_forward;
@@ -13,6 +14,7 @@ pub mod kept_update;
 pub mod link;
 pub mod muon;
 pub mod probe;
+pub mod regression_metrics;
 pub mod row_loss;
 pub mod softmax_cross_entropy_wide;
 pub mod tile;
@@ -61,6 +63,10 @@ pub enum Slot {
     Gram = 16,
     /// The polynomial of it that the direction is multiplied by.
     GramPolynomial = 17,
+    /// What evaluations count or sum besides the loss.
+    Metrics = 18,
+    /// A score for every row of the set.
+    Scores = 19,
 }
 
 /// Whether a kernel changes what it binds.

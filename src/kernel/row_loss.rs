@@ -87,6 +87,18 @@ impl Lossy<'_> {
         }
     }
 
+    /// A launch that judges logits in memory and has nothing to do with the loss' own value: the caller says how large it is.
+    pub(super) fn judging(self, kernel: &'static str, workgroup: u32) -> Launch {
+        let mut launch = self.in_memory(kernel, workgroup, workgroup);
+        launch.bindings = vec![
+            (Slot::Targets, Access::Read),
+            (Slot::State, Access::Write),
+            (Slot::Output, Access::Read),
+            (Slot::Metrics, Access::Write),
+        ];
+        launch
+    }
+
     /// The launch for logits in memory.
     pub(super) fn in_memory(self, kernel: &'static str, workgroup: u32, rows_a_workgroup: u32) -> Launch {
         let mut launch = self.launch(kernel, workgroup, rows_a_workgroup);

@@ -9,9 +9,11 @@ mod table;
 use crate::kernel::muon::Muon;
 use crate::kernel::tile::Family;
 use crate::kernel::{
-    Access, Cost, Dense, Input, Launch, Slot, Targets, Training, close_step, dense_backward, dense_forward,
-    dense_update, gradient_norm, head, kept_update, row_loss, softmax_cross_entropy_wide,
+    Access, Cost, Dense, Input, Launch, Slot, Targets, Training, class_metrics, close_step, dense_backward,
+    dense_forward, dense_update, gradient_norm, head, kept_update, regression_metrics, row_loss,
+    softmax_cross_entropy_wide,
 };
+use crate::loss::Task;
 use crate::{Error, Layer, Loss, Network};
 
 /// The element type of a set on the device.
@@ -60,6 +62,10 @@ pub enum Role {
     Gram,
     /// The polynomial of it that the direction is multiplied by.
     GramPolynomial,
+    /// What evaluations count or sum besides the loss.
+    Metrics,
+    /// A score for every row of the set.
+    Scores,
 }
 
 /// A device buffer.
@@ -112,6 +118,8 @@ pub struct Request<'a> {
     pub rows: u64,
     /// The kind of adapter that tiles are chosen for.
     pub family: Family,
+    /// Whether an evaluation measures more than loss and accuracy.
+    pub metrics: bool,
 }
 
 /// Bytes of the step state, and of one entry of the running sums.
@@ -146,7 +154,10 @@ impl Plan {
                 dispatches.extend(backward(request, &dense));
                 dispatches.extend(updates(request, &dense, training));
             }
-            None => dispatches.push(Dispatch::new(close_step::launch(), |_| Role::State)),
+            None => {
+                dispatches.extend(metrics(request, &dense));
+                dispatches.push(Dispatch::new(close_step::launch(), |_| Role::State));
+            }
         }
 
         let mut roles: Vec<Role> = dispatches.iter().flat_map(|dispatch| dispatch.roles.iter().copied()).collect();
@@ -202,6 +213,8 @@ impl Dispatch {
             Slot::NextDirection => Role::Direction(1),
             Slot::Gram => Role::Gram,
             Slot::GramPolynomial => Role::GramPolynomial,
+            Slot::Metrics => Role::Metrics,
+            Slot::Scores => Role::Scores,
         })
     }
 
@@ -257,6 +270,22 @@ fn forward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
     dispatches
 }
 
+/// What an evaluation measures besides the loss, where that is asked for.
+fn metrics(request: Request<'_>, dense: &[Dense]) -> Option<Dispatch> {
+    let last = dense.len() - 1;
+    let targets = request.device_targets();
+    let lossy = row_loss::Lossy { dense: dense[last], loss: request.loss, targets, training: None };
+    let workgroup = request.family.row_workgroup();
+    let launch = match request.loss.task() {
+        Task::Numbers => regression_metrics::launch(lossy, workgroup),
+        task => {
+            let counts = class_metrics::Counts::of(task == Task::EachOutput, dense[last].outputs);
+            class_metrics::launch(lossy, counts, workgroup)
+        }
+    };
+    request.metrics.then(|| Dispatch::of_layer(launch, last))
+}
+
 /// The gradient of every hidden layer, last to first. All of them come before the first update changes a weight.
 fn backward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
     (1..dense.len())
@@ -300,16 +329,22 @@ fn updates(request: Request<'_>, dense: &[Dense], training: Training<'_>) -> Vec
 
 fn buffer(role: Role, request: Request<'_>, dense: &[Dense]) -> Result<Buffer, Error> {
     let batch = u64::from(request.batch).next_multiple_of(4);
+    let last = dense[dense.len() - 1];
     let (shape, element_bytes) = match role {
         Role::Set => {
             let features = 4 * u64::from(dense[0].x_quads());
             (vec![request.rows, features], if request.element == Element::U8 { 1 } else { 4 })
         }
         Role::Targets => (vec![request.rows, request.device_targets().row_words(request.network.outputs()) as u64], 4),
-        Role::OutputWeights => (vec![4 * u64::from(dense[dense.len() - 1].out_quads())], 4),
+        Role::OutputWeights => (vec![4 * u64::from(last.out_quads())], 4),
         Role::State => (vec![1], STATE_BYTES),
         Role::Stats => (vec![u64::from(request.batch)], STATS_BYTES),
         Role::Visited => (vec![u64::from(request.batch)], 4),
+        Role::Metrics => match request.loss.task() {
+            Task::Numbers => (vec![u64::from(last.out_quads()), regression_metrics::SUMS, 4], 4),
+            task => (vec![class_metrics::Counts::of(task == Task::EachOutput, last.outputs).words(last.outputs)], 4),
+        },
+        Role::Scores => (vec![request.rows], 4),
         Role::Direction(_) | Role::DirectionNorm | Role::Gram | Role::GramPolynomial => (muon::shape(role, dense), 4),
         Role::Norms => (vec![dense.len() as u64, 2], 4),
         Role::Weights(layer) | Role::WeightGradient(layer) => (dense[layer].weights_shape().map(u64::from).to_vec(), 4),

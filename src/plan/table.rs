@@ -23,6 +23,8 @@ impl fmt::Display for Role {
             Role::Gradient(layer) => write!(f, "gradient.{layer}"),
             Role::Direction(at) => write!(f, "direction.{at}"),
             Role::DirectionNorm => write!(f, "direction_norm"),
+            Role::Metrics => write!(f, "metrics"),
+            Role::Scores => write!(f, "scores"),
             Role::Gram => write!(f, "gram"),
             Role::GramPolynomial => write!(f, "gram_polynomial"),
         }

@@ -21,9 +21,9 @@ pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 use crate::checkpoint::Model;
 use crate::gpu::{AdapterChoice, Gpu};
 use crate::kernel::quads_with_one;
-use crate::plan::{Plan, Role};
+use crate::plan::{Plan, Request, Role};
 use crate::weights::LayerWeights;
-use crate::{Dataset, Error, Network, Weights};
+use crate::{Dataset, Error, Metrics, Network, Weights};
 
 /// The most rows of a minibatch when nothing is trained: enough to make launches cheap, few enough for small adapters.
 const EVALUATION_BATCH: usize = 512;
@@ -194,6 +194,19 @@ impl Trainer {
         pollster::block_on(evaluator.evaluation(&self.gpu, &mut self.stats))
     }
 
+    /// Mean loss and accuracy over a set, and what else there is to say of the model there: see [`Metrics`].
+    ///
+    /// # Errors
+    ///
+    /// As [`evaluate`](Self::evaluate).
+    pub fn metrics(&mut self, set: &Dataset) -> Result<Metrics, Error> {
+        set.check_for(&self.network, &self.options.loss)?;
+        let mut evaluator = self.evaluator(set, true, true)?;
+        evaluator.run(&self.gpu, &mut self.stats)?;
+        let evaluation = pollster::block_on(evaluator.evaluation(&self.gpu, &mut self.stats))?;
+        evaluator.metrics(&self.gpu, &mut self.stats, set, &self.options.loss, self.network.outputs(), evaluation)
+    }
+
     /// What the network says of every row: `[rows, outputs]`, row-major. Class probabilities (the softmax of the logits), each
     /// output's probability (the sigmoid), or the outputs as they are, as the loss has it.
     ///
@@ -216,7 +229,7 @@ impl Trainer {
 
     fn outputs(&mut self, set: &Dataset, of_logits: impl Fn(&[f32]) -> Vec<f32>) -> Result<Vec<f32>, Error> {
         set.check_width(&self.network)?;
-        let mut evaluator = self.evaluator(set, false)?;
+        let mut evaluator = self.evaluator(set, false, false)?;
         let outputs = self.network.outputs();
         let last = self.network.layers().len() - 1;
         let mut results = Vec::with_capacity(set.rows() * outputs);
@@ -242,16 +255,17 @@ impl Trainer {
 
     fn labelled_evaluator(&self, set: &Dataset) -> Result<Evaluator, Error> {
         set.check_for(&self.network, &self.options.loss)?;
-        self.evaluator(set, true)
+        self.evaluator(set, true, false)
     }
 
-    fn evaluator(&self, set: &Dataset, labelled: bool) -> Result<Evaluator, Error> {
+    fn evaluator(&self, set: &Dataset, labelled: bool, metrics: bool) -> Result<Evaluator, Error> {
         // Wide layers take fewer rows, so that whatever can be trained can be evaluated.
         let widest = self.network.layers().iter().map(|layer| layer.outputs + 4).max().unwrap_or(4);
         let fitting = self.gpu.adapter().max_binding_bytes as usize / (4 * widest);
         let batch = set.rows().min(EVALUATION_BATCH).min(fitting / 4 * 4).max(1);
         let family = self.gpu.adapter().family();
-        let plan = Plan::new(self.options.evaluation_request(&self.network, set, batch, family))?;
+        let request = self.options.evaluation_request(&self.network, set, batch, family);
+        let plan = Plan::new(Request { metrics, ..request })?;
         let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs(), labelled)?;
         // A state of its own: training goes on where it was.
         let state = Buffers::from([(Role::State, self.gpu.zeros("the step state", crate::plan::STATE_BYTES)?)]);

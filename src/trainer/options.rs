@@ -149,6 +149,7 @@ impl TrainOptions {
             element: set.element(),
             rows: set.rows() as u64,
             family: self.family.unwrap_or(family),
+            metrics: false,
         }
     }
 

@@ -11,6 +11,7 @@ mod gradients;
 mod kernels;
 mod losses;
 mod main_job;
+mod metrics;
 mod muon;
 mod non_finite;
 mod optimizers;

@@ -19,6 +19,7 @@ fn plan(widths: &[usize], optimizer: Option<&Optimizer>, batch: u32) -> Plan {
         element: Element::U8,
         rows: 1000,
         family: Family::Software,
+        metrics: false,
     };
     Plan::new(request).unwrap()
 }

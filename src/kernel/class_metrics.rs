@@ -1,0 +1,51 @@
+//! What becomes of every class, counted.
+
+use super::row_loss::Lossy;
+use super::{Access, Launch, Slot};
+
+/// The most classes that have a confusion matrix: 4 MB of counts.
+pub const MOST_IN_CONFUSION: u32 = 1000;
+
+/// What is counted besides the classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Whether every output is a yes or no of its own.
+    pub each_output: bool,
+    /// Whether rows are counted by their class and the predicted one.
+    pub confusion: bool,
+    /// Whether every row's score is kept: two classes, or one output.
+    pub scores: bool,
+}
+
+impl Counts {
+    /// What is counted for so many outputs.
+    pub fn of(each_output: bool, outputs: u32) -> Self {
+        Counts {
+            each_output,
+            confusion: !each_output && outputs <= MOST_IN_CONFUSION,
+            scores: outputs == if each_output { 1 } else { 2 },
+        }
+    }
+
+    /// Words of the counts.
+    pub fn words(self, outputs: u32) -> u64 {
+        let outputs = u64::from(outputs);
+        4 * outputs + if self.confusion { outputs * outputs } else { 0 }
+    }
+}
+
+/// Reads the logits and targets, adds to the counts.
+pub fn launch(lossy: Lossy<'_>, counts: Counts, workgroup: u32) -> Launch {
+    let mut launch = lossy.judging("class_metrics", workgroup);
+    launch.workgroups = lossy.dense.batch.div_ceil(workgroup);
+    for (on, flag) in [(counts.each_output, "each_output"), (counts.confusion, "confusion"), (counts.scores, "scores")]
+    {
+        if on {
+            launch.flags.push(flag);
+        }
+    }
+    if counts.scores {
+        launch.bindings.push((Slot::Scores, Access::Write));
+    }
+    launch
+}

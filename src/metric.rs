@@ -1,0 +1,161 @@
+//! What a model is worth on a set, beyond its loss: from what the device counted and summed.
+
+use crate::kernel::class_metrics::Counts;
+use crate::kernel::regression_metrics::SUMS;
+use crate::loss::Task;
+use crate::{Dataset, Evaluation, Loss};
+
+/// What a model is worth on a set. Rows count alike, whatever their weights; ignored ones do not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metrics {
+    /// Mean loss and accuracy.
+    pub evaluation: Evaluation,
+    /// For losses that judge classes, or outputs that are a yes or no each.
+    pub classes: Option<ClassMetrics>,
+    /// For losses over numbers.
+    pub regression: Option<RegressionMetrics>,
+    /// The area under the receiver operating characteristic: the probability that a positive row scores above a negative one,
+    /// with ties for half. For two classes, of which the second is the positive one, or one yes or no; none where all rows are
+    /// alike. Hanley & McNeil, Radiology 143 (1982).
+    pub roc_auc: Option<f64>,
+}
+
+/// What became of every class, or of every output that is a yes or no of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassMetrics {
+    /// One entry a class.
+    pub classes: Vec<ClassCounts>,
+    /// How many rows had their right class at each rank of the logits, the highest first; empty where outputs stand for
+    /// themselves. The k highest are right as often as the first k entries say.
+    pub ranks: Vec<u64>,
+    /// `[classes, classes]`, row-major: rows by their class, and in each by the predicted one. None over 1,000 classes, and
+    /// where outputs stand for themselves.
+    pub confusion: Option<Vec<u64>>,
+}
+
+/// Rows of one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassCounts {
+    /// That are of it.
+    pub support: u64,
+    /// That are predicted to be.
+    pub predicted: u64,
+    /// That are both.
+    pub hits: u64,
+}
+
+/// How far numbers are off.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RegressionMetrics {
+    /// The mean of |output − target|, over rows and outputs.
+    pub mean_absolute_error: f64,
+    /// The root of the mean of (output − target)².
+    pub root_mean_squared_error: f64,
+    /// The coefficient of determination R², 1 − Σ(output − target)² / Σ(target − mean)², the mean over outputs. An output whose
+    /// target never changes has 1 where it is met exactly, else 0, as in scikit-learn.
+    pub r2: f64,
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+impl ClassCounts {
+    /// Of the rows predicted to be of it, the share that are; 0 where there are none.
+    pub fn precision(&self) -> f64 {
+        share(self.hits, self.predicted)
+    }
+
+    /// Of the rows that are of it, the share found; 0 where there are none.
+    pub fn recall(&self) -> f64 {
+        share(self.hits, self.support)
+    }
+
+    /// The harmonic mean of precision and recall.
+    pub fn f1(&self) -> f64 {
+        share(2 * self.hits, self.support + self.predicted)
+    }
+}
+
+impl ClassMetrics {
+    /// The mean of a figure over classes, each counting alike.
+    pub fn macro_mean(&self, figure: impl Fn(&ClassCounts) -> f64) -> f64 {
+        self.classes.iter().map(figure).sum::<f64>() / self.classes.len().max(1) as f64
+    }
+
+    /// The share of rows whose class is among the k highest logits; none where outputs stand for themselves, or no row counts.
+    pub fn top_k(&self, k: usize) -> Option<f64> {
+        let all: u64 = self.ranks.iter().sum();
+        (all > 0).then(|| share(self.ranks.iter().take(k).sum(), all))
+    }
+
+    /// From the device's counts.
+    pub(crate) fn of(words: &[u32], counts: Counts, outputs: usize) -> Self {
+        let part = |at: usize| &words[at * outputs..(at + 1) * outputs];
+        let classes = (0..outputs).map(|c| {
+            let [support, predicted, hits] = [0, 1, 2].map(|at| u64::from(part(at)[c]));
+            ClassCounts { support, predicted, hits }
+        });
+        let wide = |words: &[u32]| words.iter().copied().map(u64::from).collect();
+        ClassMetrics {
+            classes: classes.collect(),
+            ranks: if counts.each_output { Vec::new() } else { wide(part(3)) },
+            confusion: counts.confusion.then(|| wide(&words[4 * outputs..])),
+        }
+    }
+}
+
+impl RegressionMetrics {
+    /// From the device's sums over so many rows: for every four outputs the values of `regression_metrics.wesl`.
+    pub(crate) fn of(sums: &[f32], outputs: usize, rows: u64) -> Self {
+        let rows = rows as f64;
+        let (mut absolute, mut squared, mut r2) = (0.0, 0.0, 0.0);
+        for c in 0..outputs {
+            let own = &sums[c / 4 * 4 * SUMS as usize..];
+            let sum = |at: usize| f64::from(own[8 * at + c % 4]) - f64::from(own[8 * at + 4 + c % 4]);
+            let [off, off_squared, shifted, shifted_squared] = [0, 1, 2, 3].map(sum);
+            let spread = shifted_squared - shifted * shifted / rows;
+            absolute += off;
+            squared += off_squared;
+            r2 += match (shifted_squared == 0.0, off_squared == 0.0) {
+                (true, met) => f64::from(u8::from(met)),
+                (false, _) => 1.0 - off_squared / spread,
+            };
+        }
+        let elements = rows * outputs as f64;
+        RegressionMetrics {
+            mean_absolute_error: absolute / elements,
+            root_mean_squared_error: (squared / elements).sqrt(),
+            r2: r2 / outputs as f64,
+        }
+    }
+}
+
+/// The area under the curve of rows' scores, from the sum of the positive ones' ranks (Mann & Whitney, Annals of Math. Stat. 18,
+/// 1947). Rows that are neither positive nor negative count for nothing.
+pub(crate) fn roc_auc(scores: &[f32], is_positive: impl Fn(usize) -> Option<bool>) -> Option<f64> {
+    let judged = scores.iter().enumerate().filter_map(|(row, &score)| Some((score, is_positive(row)?)));
+    let mut judged: Vec<(f32, bool)> = judged.collect();
+    judged.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    // Of the positive rows so far, how many negative ones are below; those of the same score count half.
+    let (mut negatives, mut positives, mut above) = (0u64, 0u64, 0.0);
+    for tied in judged.chunk_by(|(a, _), (b, _)| a == b) {
+        let here = tied.iter().filter(|(_, is_positive)| *is_positive).count() as u64;
+        let others = tied.len() as u64 - here;
+        above += here as f64 * (negatives as f64 + others as f64 / 2.0);
+        (negatives, positives) = (negatives + others, positives + here);
+    }
+    (negatives > 0 && positives > 0).then(|| above / (negatives as f64 * positives as f64))
+}
+
+/// Whether a row is of the positive class; none where it is ignored.
+pub(crate) fn is_positive(set: &Dataset, loss: &Loss, row: usize) -> Option<bool> {
+    match (set.values(), loss.task()) {
+        (Some(values), Task::Classes) => Some(values[2 * row + 1] > values[2 * row]),
+        (Some(values), _) => Some(values[row] > 0.5),
+        (None, _) => match set.labels()[row] {
+            label @ (0 | 1) if !loss.ignores(label) => Some(label == 1),
+            _ => None,
+        },
+    }
+}
