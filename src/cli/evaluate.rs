@@ -19,16 +19,10 @@ pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     output.event(event(&metrics, options.top_k))?;
 
     output.text(format_args!("{}   on {} rows", figures(&metrics.evaluation), grouped(metrics.evaluation.rows)))?;
-    if let Some(classes) = &metrics.classes {
-        if classes.classes.len() > options.top_k
-            && let Some(share) = classes.top_k(options.top_k)
-        {
-            output.text(format_args!(
-                "the right class is among the first {} for {:.2} %",
-                options.top_k,
-                100.0 * share
-            ))?;
-        }
+    if let Some(classes) = metrics.classes.as_ref().filter(|classes| classes.classes.len() > options.top_k)
+        && let Some(share) = classes.top_k(options.top_k)
+    {
+        output.text(format_args!("the right class is among the first {} for {:.2} %", options.top_k, 100.0 * share))?;
     }
     if let Some(auc) = metrics.roc_auc {
         output.text(format_args!("area under the ROC curve {auc:.4}"))?;
