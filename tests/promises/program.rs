@@ -167,3 +167,12 @@ fn a_closed_pipe_ends_the_program_quietly() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     wgrad::Model::read(folder.path().join("model.safetensors")).expect("what was trained is not lost");
 }
+
+/// A key in the documentation that the program does not know, or a value that it refuses.
+#[test]
+fn the_documented_run_toml_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/run.toml");
+    let plan = succeed(folder.path(), &["explain", "--config", config]);
+    assert!(plan.contains("gradient_norm") && plan.contains("derivatives.0"), "{plan}");
+}
