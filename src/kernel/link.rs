@@ -74,7 +74,6 @@ const MODULES: &[(&str, &str)] = &[
     ("schedule/one_cycle", include_str!("../../shaders/schedule/one_cycle.wesl")),
     ("schedule/polynomial", include_str!("../../shaders/schedule/polynomial.wesl")),
     ("schedule/step", include_str!("../../shaders/schedule/step.wesl")),
-    ("softmax_cross_entropy_wide", include_str!("../../shaders/softmax_cross_entropy_wide.wesl")),
     ("stats", include_str!("../../shaders/stats.wesl")),
     ("step", include_str!("../../shaders/step.wesl")),
     ("target/classes", include_str!("../../shaders/target/classes.wesl")),

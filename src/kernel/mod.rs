@@ -16,7 +16,6 @@ pub mod muon;
 pub mod probe;
 pub mod regression_metrics;
 pub mod row_loss;
-pub mod softmax_cross_entropy_wide;
 pub mod tile;
 
 use std::fmt;

@@ -1,7 +1,10 @@
-//! Any loss of a minibatch, forward and backward, a row an invocation; and what all loss kernels have in common.
+//! Any loss of a minibatch, forward and backward, a workgroup a row; and what all loss kernels have in common.
 
 use super::{Access, Constants, Cost, Dense, Launch, Slot, Targets, Training};
 use crate::{Loss, Optimizer, Schedule};
+
+/// Invocations that share a row; a power of two.
+const WORKGROUP: u32 = 64;
 
 /// What a loss kernel is made for.
 #[derive(Clone, Copy)]
@@ -110,6 +113,8 @@ impl Lossy<'_> {
 }
 
 /// Reads the logits and targets; writes the gradient, when something is trained, and the running sums.
-pub fn launch(lossy: Lossy<'_>, workgroup: u32) -> Launch {
-    lossy.in_memory("row_loss", workgroup, workgroup)
+pub fn launch(lossy: Lossy<'_>) -> Launch {
+    let mut launch = lossy.in_memory("row_loss", WORKGROUP, 1);
+    launch.flags.push("wide");
+    launch
 }

@@ -11,7 +11,6 @@ use crate::kernel::tile::Family;
 use crate::kernel::{
     Access, Cost, Dense, Input, Launch, Slot, Targets, Training, class_metrics, close_step, dense_backward,
     dense_forward, dense_update, gradient_norm, head, kept_update, regression_metrics, row_loss,
-    softmax_cross_entropy_wide,
 };
 use crate::loss::Task;
 use crate::{Error, Layer, Loss, Network};
@@ -259,13 +258,7 @@ fn forward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
     let targets = request.device_targets();
     let lossy = row_loss::Lossy { dense: dense[last], loss: request.loss, targets, training: request.training };
     let workgroup = request.family.row_workgroup();
-    let loss = if few {
-        head::launch(lossy, request.input(last), workgroup)
-    } else if request.loss.parts(targets).module == "loss/softmax_cross_entropy" {
-        softmax_cross_entropy_wide::launch(lossy)
-    } else {
-        row_loss::launch(lossy, workgroup)
-    };
+    let loss = if few { head::launch(lossy, request.input(last), workgroup) } else { row_loss::launch(lossy) };
     dispatches.push(Dispatch::of_layer(loss, last));
     dispatches
 }

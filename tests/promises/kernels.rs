@@ -5,8 +5,7 @@ use wgrad::gpu::Checks;
 use wgrad::kernel::row_loss::Lossy;
 use wgrad::kernel::tile::{Family, Tile};
 use wgrad::kernel::{
-    Dense, Input, Launch, Slot, Targets, close_step, dense_backward, dense_forward, dense_update, head,
-    softmax_cross_entropy_wide,
+    Dense, Input, Launch, Slot, Targets, close_step, dense_backward, dense_forward, dense_update, head, row_loss,
 };
 use wgrad::{Activation, Layer, Loss, Optimizer, Rule};
 
@@ -223,7 +222,7 @@ fn loss_kernels_agree_with_their_twin() {
                 }
             }
         }
-        let launch = softmax_cross_entropy_wide::launch(lossy(problem.dense, Some(&optimizer)));
+        let launch = row_loss::launch(lossy(problem.dense, Some(&optimizer)));
         check_loss(&problem, &launch, Checks::Off);
     }
 }
@@ -237,7 +236,7 @@ fn loss_kernels_that_only_evaluate_agree_with_their_twin() {
         let launch = if few {
             head::launch(lossy(problem.dense, None), problem.input, 8)
         } else {
-            softmax_cross_entropy_wide::launch(lossy(problem.dense, None))
+            row_loss::launch(lossy(problem.dense, None))
         };
         let mut contents = problem.contents(&launch);
         let before = bytes_of(&launch, &contents, Slot::State).to_vec();
@@ -300,7 +299,7 @@ fn every_kernel_agrees_with_runtime_checks_on() {
             let launch = head::launch(lossy(problem.dense, Some(&optimizer)), problem.input, 8);
             check_loss(problem, &launch, Checks::On);
         }
-        check_loss(&set, &softmax_cross_entropy_wide::launch(lossy(set.dense, Some(&optimizer))), Checks::On);
+        check_loss(&set, &row_loss::launch(lossy(set.dense, Some(&optimizer))), Checks::On);
     }
 }
 
@@ -319,7 +318,7 @@ fn softmax_is_precise_for_huge_logits_and_sure_predictions() {
         let launch = if outputs <= head::MOST_OUTPUTS {
             head::launch(lossy(problem.dense, Some(&optimizer)), problem.input, 8)
         } else {
-            softmax_cross_entropy_wide::launch(lossy(problem.dense, Some(&optimizer)))
+            row_loss::launch(lossy(problem.dense, Some(&optimizer)))
         };
         check_loss(&problem, &launch, Checks::Off);
     }

@@ -5,6 +5,7 @@ use wgrad::{Activation, Dataset, Initializer, Loss, Network, Optimizer, TrainOpt
 
 use crate::reference::loss::{Targets, weighted_mean_loss};
 use crate::reference::network::{gradient, layers, logits};
+use crate::reference::softmax_cross_entropy;
 use crate::support::{Random, assert_close, bits, gpu};
 
 const ROWS: usize = 7;
@@ -281,4 +282,35 @@ fn a_short_batch_is_divided_by_its_own_weights() {
             assert_close(&format!("{:?}", case.loss), &trained.bias, &twin.bias, 1e-5);
         }
     }
+}
+
+/// So many classes that a sum of exponentials, an index or a launch is too small for them: loss and gradient of 100,000.
+#[test]
+fn a_hundred_thousand_classes_have_their_loss_and_gradient() {
+    let (rows, width, classes) = (3, 4, 100_000);
+    let x = Random(6).values(rows * width);
+    let labels = [0, 99_999, 54_321];
+    let features = x.iter().map(|&value| value as f32).collect();
+    let set = Dataset::from_f32(features, width, labels.map(|label| label as u32).to_vec()).unwrap();
+    let network = Network::classifier(width, &[], Activation::Relu, classes);
+    let initial = Initializer::Torch.weights(&network, 3);
+    let before = layers(&network, &initial);
+    let options = TrainOptions {
+        optimizer: Optimizer::sgd(RATE),
+        batch_size: rows,
+        steps: Some(1),
+        shuffle: false,
+        ..TrainOptions::default()
+    };
+    let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
+    trainer.set_weights(&initial).unwrap();
+    let (losses, _, gradient) = softmax_cross_entropy(&logits(&before, &x), &labels, rows);
+    let loss = losses.iter().sum::<f64>() / rows as f64;
+    let history = trainer.fit(&set, None).unwrap();
+    assert_close("loss", &[history.epochs[0].training.loss], &[loss], 1e-5);
+    let after = layers(&network, &trainer.weights().unwrap());
+    let step: Vec<f64> =
+        before[0].bias.iter().zip(&after[0].bias).map(|(before, after)| (before - after) / RATE).collect();
+    let bias: Vec<f64> = (0..classes).map(|c| (0..rows).map(|row| gradient[row * classes + c]).sum()).collect();
+    assert_close("gradient", &step, &bias, 1e-5);
 }
