@@ -34,10 +34,15 @@ impl Counts {
     }
 }
 
-/// Reads the logits and targets, adds to the counts.
+/// Reads the logits and targets, adds to the counts. A row has an invocation of its own, or a workgroup where it is long.
 pub fn launch(lossy: Lossy<'_>, counts: Counts, workgroup: u32) -> Launch {
+    let is_long = lossy.dense.outputs > super::head::MOST_OUTPUTS;
+    let (workgroup, rows) = if is_long { (super::row_loss::WORKGROUP, 1) } else { (workgroup, workgroup) };
     let mut launch = lossy.judging("class_metrics", workgroup);
-    launch.workgroups = lossy.dense.batch.div_ceil(workgroup);
+    launch.workgroups = lossy.dense.batch.div_ceil(rows);
+    if is_long {
+        launch.flags.push("wide");
+    }
     for (on, flag) in [(counts.each_output, "each_output"), (counts.confusion, "confusion"), (counts.scores, "scores")]
     {
         if on {

@@ -34,6 +34,7 @@ const MODULES: &[(&str, &str)] = &[
     ("element/mean_absolute_error", include_str!("../../shaders/element/mean_absolute_error.wesl")),
     ("element/mean_squared_error", include_str!("../../shaders/element/mean_squared_error.wesl")),
     ("element/sigmoid_cross_entropy", include_str!("../../shaders/element/sigmoid_cross_entropy.wesl")),
+    ("exact", include_str!("../../shaders/exact.wesl")),
     ("finish", include_str!("../../shaders/finish.wesl")),
     ("gradient_norm", include_str!("../../shaders/gradient_norm.wesl")),
     ("head", include_str!("../../shaders/head.wesl")),

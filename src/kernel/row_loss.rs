@@ -4,7 +4,7 @@ use super::{Access, Constants, Cost, Dense, Launch, Slot, Targets, Training};
 use crate::{Loss, Optimizer, Schedule};
 
 /// Invocations that share a row; a power of two.
-const WORKGROUP: u32 = 64;
+pub(super) const WORKGROUP: u32 = 64;
 
 /// What a loss kernel is made for.
 #[derive(Clone, Copy)]

@@ -230,3 +230,23 @@ fn weights_that_overflow_are_an_error_everywhere() {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }
+
+/// A sum that drifts over an epoch, or a compensation that a compiler took for 0: twenty thousand rows of the same loss.
+#[test]
+fn long_sums_lose_nothing() {
+    let rows = 20_000;
+    let network = Network::classifier(2, &[], Activation::Relu, 3);
+    let options = TrainOptions {
+        optimizer: wgrad::Optimizer::sgd(0.0),
+        initializer: wgrad::Initializer::Constant(0.1),
+        batch_size: 1,
+        epochs: 1,
+        ..TrainOptions::default()
+    };
+    let set = Dataset::from_u8(vec![128; 2 * rows], 2, vec![1; rows]).unwrap();
+    let mut trainer = Trainer::on(gpu(), network, options).unwrap();
+    let history = trainer.fit(&set, None).unwrap();
+    // Logits that are all alike: log 3, to f32's last digit.
+    let loss = history.epochs[0].training.loss;
+    assert!((loss - 3f64.ln()).abs() < 1.5e-7, "{loss}");
+}
