@@ -82,7 +82,8 @@ pub enum Rule {
     },
     /// `torch.optim.Muon`: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024), for the matrix of
     /// every layer but the last; AdamW for the last layer's and for every bias. The momentum is orthogonalized by
-    /// Newton–Schulz iterations in f32, where PyTorch takes bf16: the weights agree with PyTorch's to bf16's digits only.
+    /// Newton–Schulz iterations in f32, where PyTorch takes bf16: the weights agree with PyTorch's to bf16's digits, and with
+    /// those that its code computes in float64 to f32's.
     Muon {
         /// μ: the average moves by 1 − μ of the gradient.
         momentum: f64,

@@ -46,6 +46,9 @@ CASES.update({
     "cosine_lr": dict(opt=SGD, schedule=[("CosineAnnealingLR", dict(T_max=12, eta_min=0.01))]),
     "one_cycle_lr": dict(opt=SGD, schedule=[("OneCycleLR", dict(max_lr=0.1, total_steps=20, cycle_momentum=False))]),
     "warmup_cosine_lr": dict(opt=ADAM, schedule=[("LinearLR", dict(start_factor=0.1, total_iters=5)), ("CosineAnnealingLR", dict(T_max=15))]),
+    "muon": dict(opt=("Muon", dict(lr=0.02, weight_decay=0.1, momentum=0.9)), adamw=dict(lr=0.005, weight_decay=0.1)),
+    "muon_match_rms_adamw": dict(opt=("Muon", dict(lr=0.01, weight_decay=0.05, nesterov=False, adjust_lr_fn="match_rms_adamw")),
+                                 adamw=dict(lr=0.005, weight_decay=0.05)),
 })
 ACTIVATIONS = {
     "relu": torch.nn.ReLU(), "leaky-relu": torch.nn.LeakyReLU(), "elu": torch.nn.ELU(), "gelu": torch.nn.GELU(),
@@ -88,7 +91,13 @@ def run(name, case, out, seed):
     else:
         t = torch.softmax(score, 1).float().to(F64)
 
-    opt = getattr(torch.optim, case["opt"][0])(net.parameters(), **case["opt"][1])
+    # Muon takes the hidden layers' matrices; the rest has AdamW.
+    last = f"{len(layers) - 1}.weight"
+    hidden = [p for name, p in net.named_parameters() if p.ndim == 2 and name != last]
+    rest = [p for name, p in net.named_parameters() if p.ndim != 2 or name == last]
+    opts = ([torch.optim.Muon(hidden, **case["opt"][1]), torch.optim.AdamW(rest, **case["adamw"])] if "adamw" in case
+            else [getattr(torch.optim, case["opt"][0])(net.parameters(), **case["opt"][1])])
+    opt = opts[0]
     schedule = case.get("schedule", [])
     made = [getattr(torch.optim.lr_scheduler, kind)(opt, **values) for kind, values in schedule]
     if len(made) == 2:
@@ -96,14 +105,15 @@ def run(name, case, out, seed):
     losses = []
     for s in range(steps):
         lo = s * batch % rows
-        opt.zero_grad()
+        net.zero_grad()
         loss = lossf(net(x[lo:lo + batch]), t[lo:lo + batch])
         loss.backward()
         if s == 0:
             tensors.update({"grad0." + k: p.grad.detach().clone() for k, p in net.named_parameters()})
         if "clip_value" in case:
             torch.nn.utils.clip_grad_value_(net.parameters(), case["clip_value"])
-        opt.step()
+        for each in opts:
+            each.step()
         # OneCycleLR refuses a step past its last.
         if made and s + 1 < steps:
             made[0].step()
@@ -116,6 +126,8 @@ def run(name, case, out, seed):
     meta = dict(name=name, layers=dims, activation=activation, loss=kind, loss_args=case.get("loss_args", {}),
                 optimizer=case["opt"][0], optimizer_args=case["opt"][1], clip_grad_value=case.get("clip_value"),
                 schedule=schedule, batch_size=batch, rows=rows, steps=steps)
+    if "adamw" in case:
+        meta["adamw_args"] = case["adamw"]
     save_file(tensors, str(out / f"{name}.safetensors"), metadata={"case": json.dumps(meta)})
     return losses[0], losses[-1]
 
@@ -124,6 +136,8 @@ if __name__ == "__main__":
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     print("PyTorch", torch.__version__)
+    # Muon iterates in bf16; here in float64, as everything else.
+    torch.bfloat16 = torch.float64
     for i, (name, case) in enumerate(CASES.items()):
         first, last = run(name, case, out, 2000 + i)
         print(f"{name:28s} loss {first:.4f} -> {last:.4f}")

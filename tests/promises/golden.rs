@@ -46,6 +46,17 @@ fn read(name: &str) -> Case {
         "Adam" => Rule::Adam { beta1, beta2, eps: number("eps"), amsgrad: flag("amsgrad") },
         "AdamW" => Rule::AdamW { beta1, beta2, eps: number("eps"), amsgrad: flag("amsgrad") },
         "NAdam" => Rule::NAdam { beta1, beta2, eps: or("eps", 1e-8), momentum_decay: or("momentum_decay", 4e-3) },
+        "Muon" => Rule::Muon {
+            momentum: or("momentum", 0.95),
+            nesterov: arguments["nesterov"].as_bool().unwrap_or(true),
+            match_rms_adamw: arguments["adjust_lr_fn"] == "match_rms_adamw",
+            eps: 1e-7,
+            ns_steps: 5.0,
+            adamw_lr: case["adamw_args"]["lr"].as_f64().unwrap(),
+            beta1,
+            beta2,
+            adamw_eps: 1e-8,
+        },
         "Adagrad" => Rule::Adagrad { eps: number("eps") },
         "Adadelta" => Rule::Adadelta { rho: or("rho", 0.9), eps: or("eps", 1e-6) },
         "RMSprop" => Rule::RmsProp {
@@ -186,6 +197,8 @@ fn every_optimizer_is_pytorchs() {
         "adagrad_weight_decay",
         "adamw_amsgrad",
         "adam_weight_decay",
+        "muon",
+        "muon_match_rms_adamw",
     ] {
         matches_pytorch(case);
     }
