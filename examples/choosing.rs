@@ -13,6 +13,21 @@ const TRIAL_ROWS: usize = 10_000;
 const STEPS_A_POINT: u64 = 375;
 const POINTS: usize = 10;
 
+/// Colours that can be told apart, one a curve.
+const COLORS: &[(u8, u8, u8)] = &[
+    (150, 150, 150),
+    (90, 90, 90),
+    (0, 0, 0),
+    (230, 159, 0),
+    (240, 228, 66),
+    (0, 158, 115),
+    (213, 94, 0),
+    (0, 114, 178),
+    (86, 180, 233),
+    (204, 121, 167),
+    (120, 40, 160),
+];
+
 /// Mean squared error of sigmoids: what networks were trained with before cross-entropy.
 const SIGMOID_MSE: &str = "
 fn sigmoid(z: f32) -> f32 { return 1.0 / (1.0 + exp(-z)); }
@@ -166,18 +181,30 @@ fn draw(curves: &[Curve], path: &Path) -> Result<(), Box<dyn std::error::Error>>
         .caption("784-256-10 on MNIST, each optimizer at its best learning rate", ("sans-serif", 18))
         .x_label_area_size(44)
         .y_label_area_size(56)
-        .build_cartesian_2d(0.0..most, (1.5f64..12.0).log_scale())?;
-    chart.configure_mesh().x_desc("steps of 32 rows").y_desc("test error, %").light_line_style(WHITE).draw()?;
-    for (at, curve) in curves.iter().enumerate() {
-        let color = HSLColor(at as f64 / curves.len() as f64, 0.75, 0.42);
+        .build_cartesian_2d(0.0..most, 2.0..10.0)?;
+    chart
+        .configure_mesh()
+        .x_desc("steps of 32 rows")
+        .y_desc("test error, %")
+        .x_label_formatter(&|steps| format!("{steps:.0}"))
+        .y_label_formatter(&|error| format!("{error:.0}"))
+        .light_line_style(WHITE)
+        .draw()?;
+    for (curve, &(red, green, blue)) in curves.iter().zip(COLORS) {
+        let color = RGBColor(red, green, blue);
         let points =
             curve.errors.iter().enumerate().map(|(at, &error)| ((at + 1) as f64 * STEPS_A_POINT as f64, error));
         chart
             .draw_series(LineSeries::new(points, color.stroke_width(2)))?
             .label(curve.name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(3)));
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw()?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.3))
+        .draw()?;
     area.present()?;
     Ok(())
 }
