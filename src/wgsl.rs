@@ -17,6 +17,9 @@ pub struct Wgsl {
     pub(crate) kept: u32,
 }
 
+/// The longest text. Compilers descend into expressions term by term, and a sum of tens of thousands overflows their stack.
+const MOST_BYTES: usize = 8192;
+
 /// A function that has to be there.
 pub(crate) struct Signature {
     pub name: &'static str,
@@ -43,6 +46,9 @@ impl Wgsl {
     /// [`Error::Wgsl`] with the line that is wrong, or the function that is missing.
     pub(crate) fn new(name: &str, source: &str, signatures: &[Signature]) -> Result<Self, Error> {
         let refused = |reason: String| Error::Wgsl { name: name.into(), reason };
+        if source.len() > MOST_BYTES {
+            return Err(refused(format!("it has {} bytes: the most is {MOST_BYTES}", source.len())));
+        }
         let module = naga::front::wgsl::parse_str(source)
             .map_err(|error| refused(error.emit_to_string_with_path(source, name)))?;
         let mut validator =

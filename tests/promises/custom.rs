@@ -135,6 +135,7 @@ fn mistakes_are_told_with_the_users_own_line() {
     refused(activation(&format!("@compute @workgroup_size(1) fn main() {{}} {SOFTSIGN}")), &["entry points"]);
     refused(activation("not wgsl"), &["mine:1:1"]);
     refused(activation(""), &["fn activate"]);
+    refused(activation(&"// \n".repeat(3000)), &["12000 bytes", "the most is 8192"]);
     refused(Activation::custom("relu", SOFTSIGN).unwrap_err(), &["relu", "already"]);
     refused(Loss::custom("mse", LOG_COSH).unwrap_err(), &["mse", "already"]);
     refused(Loss::custom("mine", SOFTSIGN).unwrap_err(), &["fn loss(z: f32, t: f32) -> f32"]);
