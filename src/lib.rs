@@ -30,8 +30,8 @@ pub use network::{Activation, Layer, Network};
 pub use optimizer::{Optimizer, Rule};
 pub use schedule::{Decay, Schedule};
 pub use trainer::{
-    EarlyStopping, Epoch, Evaluation, Event, History, Monitor, NonFinite, Progress, ReduceOnPlateau, TrainOptions,
-    TrainStats, Trainer,
+    EarlyStopping, Epoch, Evaluation, Event, History, Monitor, NonFinite, Progress, ReduceOnPlateau, StepTimes,
+    TrainOptions, TrainStats, Trainer, step_times,
 };
 pub use weights::{Initializer, LayerWeights, Weights};
 pub use wgsl::Wgsl;

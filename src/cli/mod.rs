@@ -1,6 +1,7 @@
 //! The program: options, output, and one file a command.
 
 mod adapters;
+mod bench;
 mod config;
 mod evaluate;
 mod explain;
@@ -30,6 +31,7 @@ pub fn main() -> ExitCode {
         Some(Command::Train(options)) => train::run(options),
         Some(Command::Evaluate(options)) => evaluate::run(options),
         Some(Command::Predict(options)) => predict::run(options),
+        Some(Command::Bench(options)) => bench::run(options),
         Some(Command::Explain(options)) => explain::run(options),
         Some(Command::Adapters(options)) => adapters::run(options),
     };

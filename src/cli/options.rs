@@ -31,6 +31,8 @@ pub(super) enum Command {
     Predict(Predict),
     /// What a training step would do: its dispatches and its memory
     Explain(Train),
+    /// How long a training step takes here, and each of its dispatches: a table to paste
+    Bench(Train),
     /// Every adapter of this machine
     Adapters(Adapters),
 }

@@ -131,7 +131,7 @@ fn check_save(run: &Run) -> Result<(), Error> {
 }
 
 /// "784-256-10"
-fn shape(network: &Network) -> String {
+pub(super) fn shape(network: &Network) -> String {
     let widths: Vec<String> = std::iter::once(network.inputs())
         .chain(network.layers().iter().map(|layer| layer.outputs))
         .map(|width| width.to_string())

@@ -115,7 +115,13 @@ impl AdapterSummary {
 
     /// Which tiles suit it.
     pub fn family(&self) -> Family {
-        if self.kind == AdapterKind::Software { Family::Software } else { Family::Hardware }
+        match self.subgroup_sizes {
+            _ if self.kind != AdapterKind::Software => Family::Hardware,
+            (lanes @ (4 | 8 | 16), most) if most == lanes && self.features.contains(&"subgroups") => {
+                Family::Subgroups { lanes }
+            }
+            _ => Family::Software,
+        }
     }
 }
 

@@ -9,6 +9,8 @@ use crate::Error;
 
 /// A buffer in device memory.
 pub(crate) type Buffer = wgpu::Buffer;
+/// Commands being recorded.
+pub(crate) type Encoder = wgpu::CommandEncoder;
 /// Work handed to the device, to be waited for.
 pub(crate) type Submission = wgpu::SubmissionIndex;
 

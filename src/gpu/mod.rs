@@ -6,7 +6,7 @@ mod program;
 mod readback;
 
 pub use adapter::{AdapterChoice, AdapterKind, AdapterSummary, adapters};
-pub(crate) use device::{Buffer, Submission};
+pub(crate) use device::{Buffer, Encoder, Submission};
 pub use device::{Gpu, Traffic};
 pub use program::Checks;
 pub(crate) use program::Program;

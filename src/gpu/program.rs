@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use super::{Buffer, Gpu, Traffic};
+use super::{Buffer, Encoder, Gpu, Traffic};
 use crate::Error;
 use crate::kernel::link::link;
 use crate::kernel::{Access, Launch};
@@ -75,16 +75,30 @@ impl Program {
         self.calls.len()
     }
 
+    /// Records one of the dispatches, a number of times.
+    pub(crate) fn repeat(&self, encoder: &mut Encoder, at: usize, times: u64) {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for _ in 0..times {
+            self.calls[at].record(&mut pass);
+        }
+    }
+
     /// Records a number of steps, one after another.
-    pub(crate) fn record(&self, encoder: &mut wgpu::CommandEncoder, steps: u64) {
+    pub(crate) fn record(&self, encoder: &mut Encoder, steps: u64) {
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for _ in 0..steps {
             for call in &self.calls {
-                pass.set_pipeline(&call.pipeline.pipeline);
-                pass.set_bind_group(0, &call.buffers, &[]);
-                pass.dispatch_workgroups(call.grid[0], call.grid[1], 1);
+                call.record(&mut pass);
             }
         }
+    }
+}
+
+impl Call {
+    fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline.pipeline);
+        pass.set_bind_group(0, &self.buffers, &[]);
+        pass.dispatch_workgroups(self.grid[0], self.grid[1], 1);
     }
 }
 

@@ -65,6 +65,7 @@ const MODULES: &[(&str, &str)] = &[
     ("probe/loss", include_str!("../../shaders/probe/loss.wesl")),
     ("probe/optimizer", include_str!("../../shaders/probe/optimizer.wesl")),
     ("rate", include_str!("../../shaders/rate.wesl")),
+    ("rates", include_str!("../../shaders/rates.wesl")),
     ("regression_metrics", include_str!("../../shaders/regression_metrics.wesl")),
     ("row", include_str!("../../shaders/row.wesl")),
     ("row_loss", include_str!("../../shaders/row_loss.wesl")),
@@ -81,6 +82,7 @@ const MODULES: &[(&str, &str)] = &[
     ("target/values", include_str!("../../shaders/target/values.wesl")),
     ("tile/naive", include_str!("../../shaders/tile/naive.wesl")),
     ("tile/register", include_str!("../../shaders/tile/register.wesl")),
+    ("tile/subgroup", include_str!("../../shaders/tile/subgroup.wesl")),
     ("tile/workgroup", include_str!("../../shaders/tile/workgroup.wesl")),
 ];
 

@@ -30,6 +30,15 @@ pub enum Tile {
         /// Blocks across.
         n: u32,
     },
+    /// `m × n` blocks an invocation, the rows shared by a subgroup whose `lanes` cover columns.
+    Subgroup {
+        /// Invocations in a subgroup; 4, 8 or 16.
+        lanes: u32,
+        /// Blocks down.
+        m: u32,
+        /// Blocks across, of each lane.
+        n: u32,
+    },
     /// A workgroup of `side × side` invocations, one block each, fed through shared memory.
     Workgroup {
         /// Invocations and blocks along each side; even.
@@ -42,6 +51,7 @@ impl fmt::Display for Tile {
         match self {
             Tile::Naive => write!(f, "naive"),
             Tile::Register { m, n } => write!(f, "register {}×{}", 4 * m, 4 * n),
+            Tile::Subgroup { lanes, m, n } => write!(f, "subgroup {}×{}", 4 * m, 4 * lanes * n),
             Tile::Workgroup { side } => write!(f, "workgroup {0}×{0}", 4 * side),
         }
     }
@@ -52,6 +62,11 @@ impl fmt::Display for Tile {
 pub enum Family {
     /// A CPU that interprets a subgroup as one SIMD vector (lavapipe, SwiftShader, WARP).
     Software,
+    /// Such a CPU whose subgroups all have so many lanes (4, 8 or 16) and can pass values between them.
+    Subgroups {
+        /// Invocations in a subgroup.
+        lanes: u32,
+    },
     /// A GPU with shared memory and thousands of invocations in flight.
     Hardware,
     /// No adapter in particular: the plain reference kernels.
@@ -61,8 +76,8 @@ pub enum Family {
 impl Family {
     /// The tile for a product.
     ///
-    /// Software: the largest register tile that still makes 64 invocations, eight subgroups of 8. Hardware: 64 × 64 where the
-    /// product fills it, else 32 × 32.
+    /// Software: the largest tile that still makes 64 invocations, or eight subgroups. Hardware: 64 × 64 where the product
+    /// fills it, else 32 × 32.
     pub fn tile(self, blocks: Blocks) -> Tile {
         match self {
             Family::Reference => Tile::Naive,
@@ -72,8 +87,18 @@ impl Family {
                     [(4, 2), (2, 2), (2, 1)].into_iter().find(|tile| invocations(tile) >= 64).unwrap_or((1, 1));
                 Tile::Register { m, n }
             }
+            Family::Subgroups { lanes } => {
+                let subgroups = |m: &u32| blocks.m.div_ceil(*m) * blocks.n.div_ceil(lanes);
+                let m = [8, 4, 2].into_iter().find(|m| subgroups(m) >= 8).unwrap_or(1);
+                Tile::Subgroup { lanes, m, n: 1 }
+            }
             Family::Hardware => Tile::Workgroup { side: if blocks.m >= 16 && blocks.n >= 16 { 16 } else { 8 } },
         }
+    }
+
+    /// The family for products that cannot pass their blocks between lanes.
+    pub fn without_subgroups(self) -> Family {
+        if let Family::Subgroups { .. } = self { Family::Software } else { self }
     }
 
     /// Invocations in a workgroup of the kernels that give each row one.
@@ -97,6 +122,7 @@ pub(super) struct Product {
 impl Product {
     pub(super) fn launch(self, tile: Tile) -> Launch {
         let Blocks { m, n, .. } = self.blocks;
+        let mut flags = self.flags;
         let (root, constants, workgroups) = match tile {
             Tile::Naive => ("tile/naive", self.constants.u32("WORKGROUP", 8), (m * n).div_ceil(8)),
             Tile::Register { m: tile_m, n: tile_n } => (
@@ -104,6 +130,18 @@ impl Product {
                 self.constants.u32("WORKGROUP", 8).u32("TILE_M", tile_m).u32("TILE_N", tile_n),
                 (m.div_ceil(tile_m) * n.div_ceil(tile_n)).div_ceil(8),
             ),
+            Tile::Subgroup { lanes, m: tile_m, n: tile_n } => {
+                flags.extend(match lanes {
+                    8 => Some("lanes_8"),
+                    16 => Some("lanes_16"),
+                    _ => None,
+                });
+                (
+                    "tile/subgroup",
+                    self.constants.u32("LANES", lanes).u32("TILE_M", tile_m).u32("TILE_N", tile_n),
+                    m.div_ceil(tile_m) * n.div_ceil(lanes * tile_n),
+                )
+            }
             Tile::Workgroup { side } => {
                 ("tile/workgroup", self.constants.u32("SIDE", side), m.div_ceil(side) * n.div_ceil(side))
             }
@@ -118,7 +156,7 @@ impl Product {
             root,
             mounts,
             constants: modules,
-            flags: self.flags,
+            flags,
             bindings: self.bindings,
             workgroups,
             cost: self.cost,

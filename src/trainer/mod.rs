@@ -5,6 +5,7 @@ mod fit;
 mod history;
 mod options;
 mod probe;
+mod profile;
 mod runner;
 mod watch;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use evaluator::Evaluator;
 pub use history::{Epoch, Evaluation, Event, History, Progress, TrainStats};
 pub use options::{NonFinite, TrainOptions};
+pub use profile::{StepTimes, step_times};
 use runner::{Buffers, Runner, upload};
 pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 

@@ -226,6 +226,11 @@ impl Runner {
         }
     }
 
+    /// The compiled steps.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
     /// Rows of a minibatch.
     pub fn batch(&self) -> u32 {
         self.batch

@@ -30,7 +30,7 @@ fn every_layers_gradient_is_the_central_difference() {
     let before = layers(&network, &weights);
     let expected = gradient(&before, &|layers| loss(layers, &x, &labels));
 
-    for family in [Family::Reference, Family::Software, Family::Hardware] {
+    for family in [Family::Reference, Family::Software, Family::Subgroups { lanes: 8 }, Family::Hardware] {
         let options = TrainOptions {
             optimizer: Optimizer::sgd(RATE),
             batch_size: rows,

@@ -29,7 +29,7 @@ const SIZES: &[(u32, u32, u32)] = &[
     (33, 784, 10),
 ];
 
-const FAMILIES: [Family; 3] = [Family::Reference, Family::Software, Family::Hardware];
+const FAMILIES: [Family; 4] = [Family::Reference, Family::Software, Family::Subgroups { lanes: 8 }, Family::Hardware];
 
 fn label(problem: &Problem, launch: &Launch, checks: Checks) -> String {
     format!("{} {} {:?} {:?} checks {checks:?}", launch.kernel, launch.variant, problem.dense, problem.input)

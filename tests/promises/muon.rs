@@ -222,7 +222,7 @@ fn agrees(problem: &Problem, case: Case, steps: u64, families: &[Family]) {
     }
 }
 
-const FAMILIES: [Family; 3] = [Family::Reference, Family::Software, Family::Hardware];
+const FAMILIES: [Family; 4] = [Family::Reference, Family::Software, Family::Subgroups { lanes: 8 }, Family::Hardware];
 
 /// A momentum that is a sum and not a mean, a side taken for the other, an X that is normalized twice or not, a bias that
 /// is orthogonalized with its matrix, a rate or a decay of the other part, a gradient that is clipped in one part only.
