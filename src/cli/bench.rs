@@ -31,7 +31,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         adapter.driver
     ))?;
     output.text(format_args!(
-        "| {:<24} | {:<16} | {:>8} | {:>8} | {:>8} |",
+        "| {:<16} | {:<21} | {:>8} | {:>8} | {:>8} |",
         "dispatch", "tile", "ms", "GFLOP/s", "GB/s"
     ))?;
     output.text("|:--|:--|--:|--:|--:|")?;
@@ -46,7 +46,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     line(&output, "a step", "", times.step, plan.cost())?;
     let rows_per_second = f64::from(batch) / times.step;
     output.text(format_args!(
-        "\n{rows_per_second:.0} rows/s; of a step, the host takes {:.1} µs, beside the device. Medians of five rounds.",
+        "\n{rows_per_second:.0} rows/s; of a step, the host takes {:.1} µs, beside the device. The least of seven rounds each.",
         1e6 * times.host
     ))?;
     output.event(json!({
@@ -57,5 +57,5 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
 
 fn line(output: &Output, name: &str, tile: &str, seconds: f64, cost: crate::kernel::Cost) -> Result<(), Error> {
     let (gflops, gbytes) = (cost.flops as f64 / seconds / 1e9, cost.bytes as f64 / seconds / 1e9);
-    output.text(format_args!("| {name:<24} | {tile:<16} | {:>8.3} | {gflops:>8.1} | {gbytes:>8.1} |", 1e3 * seconds))
+    output.text(format_args!("| {name:<16} | {tile:<21} | {:>8.3} | {gflops:>8.1} | {gbytes:>8.1} |", 1e3 * seconds))
 }

@@ -93,6 +93,7 @@ const FEATURES: &[(&str, wgpu::Features)] = &[
     ("f16", wgpu::Features::SHADER_F16),
     ("timestamps", wgpu::Features::TIMESTAMP_QUERY),
     ("immediates", wgpu::Features::IMMEDIATES),
+    ("int64", wgpu::Features::SHADER_INT64),
 ];
 
 impl AdapterSummary {
@@ -118,7 +119,7 @@ impl AdapterSummary {
         match self.subgroup_sizes {
             _ if self.kind != AdapterKind::Software => Family::Hardware,
             (lanes @ (4 | 8 | 16), most) if most == lanes && self.features.contains(&"subgroups") => {
-                Family::Subgroups { lanes }
+                Family::Subgroups { lanes, words_64: self.features.contains(&"int64") }
             }
             _ => Family::Software,
         }

@@ -84,6 +84,7 @@ const MODULES: &[(&str, &str)] = &[
     ("tile/register", include_str!("../../shaders/tile/register.wesl")),
     ("tile/subgroup", include_str!("../../shaders/tile/subgroup.wesl")),
     ("tile/workgroup", include_str!("../../shaders/tile/workgroup.wesl")),
+    ("wide", include_str!("../../shaders/wide.wesl")),
 ];
 
 /// The WGSL of a launch, with its entry point named `main`.

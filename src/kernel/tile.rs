@@ -38,6 +38,8 @@ pub enum Tile {
         m: u32,
         /// Blocks across, of each lane.
         n: u32,
+        /// Whether four values are loaded as two words of 64 bits.
+        words_64: bool,
     },
     /// A workgroup of `side × side` invocations, one block each, fed through shared memory.
     Workgroup {
@@ -51,7 +53,7 @@ impl fmt::Display for Tile {
         match self {
             Tile::Naive => write!(f, "naive"),
             Tile::Register { m, n } => write!(f, "register {}×{}", 4 * m, 4 * n),
-            Tile::Subgroup { lanes, m, n } => write!(f, "subgroup {}×{}", 4 * m, 4 * lanes * n),
+            Tile::Subgroup { lanes, m, n, .. } => write!(f, "subgroup {}×{}", 4 * m, 4 * lanes * n),
             Tile::Workgroup { side } => write!(f, "workgroup {0}×{0}", 4 * side),
         }
     }
@@ -66,6 +68,8 @@ pub enum Family {
     Subgroups {
         /// Invocations in a subgroup.
         lanes: u32,
+        /// Whether the adapter has words of 64 bits.
+        words_64: bool,
     },
     /// A GPU with shared memory and thousands of invocations in flight.
     Hardware,
@@ -87,10 +91,10 @@ impl Family {
                     [(4, 2), (2, 2), (2, 1)].into_iter().find(|tile| invocations(tile) >= 64).unwrap_or((1, 1));
                 Tile::Register { m, n }
             }
-            Family::Subgroups { lanes } => {
+            Family::Subgroups { lanes, words_64 } => {
                 let subgroups = |m: &u32| blocks.m.div_ceil(*m) * blocks.n.div_ceil(lanes);
                 let m = [8, 4, 2].into_iter().find(|m| subgroups(m) >= 8).unwrap_or(1);
-                Tile::Subgroup { lanes, m, n: 1 }
+                Tile::Subgroup { lanes, m, n: 1, words_64 }
             }
             Family::Hardware => Tile::Workgroup { side: if blocks.m >= 16 && blocks.n >= 16 { 16 } else { 8 } },
         }
@@ -130,12 +134,13 @@ impl Product {
                 self.constants.u32("WORKGROUP", 8).u32("TILE_M", tile_m).u32("TILE_N", tile_n),
                 (m.div_ceil(tile_m) * n.div_ceil(tile_n)).div_ceil(8),
             ),
-            Tile::Subgroup { lanes, m: tile_m, n: tile_n } => {
+            Tile::Subgroup { lanes, m: tile_m, n: tile_n, words_64 } => {
                 flags.extend(match lanes {
                     8 => Some("lanes_8"),
                     16 => Some("lanes_16"),
                     _ => None,
                 });
+                flags.extend(words_64.then_some("words_64"));
                 (
                     "tile/subgroup",
                     self.constants.u32("LANES", lanes).u32("TILE_M", tile_m).u32("TILE_N", tile_n),

@@ -5,7 +5,7 @@ use wgrad::{Activation, Dataset, Initializer, Network, Optimizer, TrainOptions, 
 
 use crate::reference::network::{gradient, layers, logits, logits_with, loss};
 use crate::reference::softmax_cross_entropy;
-use crate::support::{Random, assert_close, gpu};
+use crate::support::{Random, assert_close, families, gpu};
 
 /// The gradients that one step of gradient descent shows: so large a rate that the step drowns the weight, and the
 /// difference keeps its digits.
@@ -30,7 +30,7 @@ fn every_layers_gradient_is_the_central_difference() {
     let before = layers(&network, &weights);
     let expected = gradient(&before, &|layers| loss(layers, &x, &labels));
 
-    for family in [Family::Reference, Family::Software, Family::Subgroups { lanes: 8 }, Family::Hardware] {
+    for family in families() {
         let options = TrainOptions {
             optimizer: Optimizer::sgd(RATE),
             batch_size: rows,

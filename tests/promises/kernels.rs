@@ -11,7 +11,7 @@ use wgrad::{Activation, Layer, Loss, Optimizer, Rule};
 
 use crate::problem::{Adam1, Problem, ROWS, SCALARS, STATS_BYTES, STEP, bytes_of, floats, plain, run, state, unpadded};
 use crate::reference;
-use crate::support::{assert_close, gpu};
+use crate::support::{assert_close, families, gpu};
 
 const TOLERANCE: f64 = 1e-5;
 
@@ -28,8 +28,6 @@ const SIZES: &[(u32, u32, u32)] = &[
     (33, 7, 1000),
     (33, 784, 10),
 ];
-
-const FAMILIES: [Family; 4] = [Family::Reference, Family::Software, Family::Subgroups { lanes: 8 }, Family::Hardware];
 
 fn label(problem: &Problem, launch: &Launch, checks: Checks) -> String {
     format!("{} {} {:?} {:?} checks {checks:?}", launch.kernel, launch.variant, problem.dense, problem.input)
@@ -167,7 +165,7 @@ fn dense_forward_agrees_with_its_twin() {
     for &size in SIZES {
         for input in inputs_of(size) {
             let problem = Problem::new(size, input);
-            for family in FAMILIES {
+            for family in families() {
                 let tile = family.tile(dense_forward::blocks(problem.dense));
                 check_forward(&problem, Activation::Relu, tile, Checks::Off);
             }
@@ -180,7 +178,7 @@ fn dense_forward_agrees_with_its_twin() {
 fn dense_backward_agrees_with_its_twin() {
     for &size in SIZES {
         let problem = Problem::new(size, Input::Activations);
-        for family in FAMILIES {
+        for family in families() {
             let tile = family.tile(dense_backward::blocks(problem.dense));
             check_backward(&problem, Activation::Relu, tile, Checks::Off);
         }
@@ -193,14 +191,14 @@ fn dense_update_agrees_with_its_twin() {
     for &size in SIZES {
         for input in inputs_of(size) {
             let problem = Problem::new(size, input);
-            for family in FAMILIES {
+            for family in families() {
                 let tile = family.tile(dense_update::blocks(problem.dense));
                 check_update(&problem, &Adam1::optimizer(), tile, Checks::Off);
             }
         }
         // So large a rate that the gradient is most of what is compared.
         let problem = Problem { lr: 100.0, ..Problem::new(size, Input::SetF32) };
-        for family in FAMILIES {
+        for family in families() {
             let tile = family.tile(dense_update::blocks(problem.dense));
             check_update(&problem, &Optimizer::sgd(problem.lr), tile, Checks::Off);
         }
@@ -287,7 +285,7 @@ fn every_kernel_agrees_with_runtime_checks_on() {
     for size in [(5, 7, 10), (33, 8, 12)] {
         let (set, hidden) = (Problem::new(size, Input::SetU8), Problem::new(size, Input::Activations));
         let floats = Problem::new(size, Input::SetF32);
-        for family in FAMILIES {
+        for family in families() {
             let tile = family.tile(dense_forward::blocks(set.dense));
             for problem in [&set, &hidden, &floats] {
                 check_forward(problem, Activation::Relu, tile, Checks::On);

@@ -118,6 +118,25 @@ fn adapters_and_explain_say_what_would_be_used() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is trained or written");
 }
 
+/// A bench that times something else than the plan, or times that cannot be: the host's share is a part of a step.
+#[test]
+fn bench_times_every_dispatch_of_the_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ["--hidden", "16", "--batch-size", "8", "--json"];
+    let run = |command| events(&succeed(folder.path(), &[&[command][..], &options].concat()));
+    let (bench, explain) = (run("bench"), run("explain"));
+    let kernels = |events: &[serde_json::Value]| -> Vec<serde_json::Value> {
+        events.iter().filter(|event| event["event"] == "dispatch").map(|event| event["kernel"].clone()).collect()
+    };
+    assert_eq!(kernels(&bench), kernels(&explain));
+    let step = bench.last().unwrap();
+    assert_eq!((&step["event"], &step["batch"]), (&"step".into(), &8.into()));
+    let seconds = |event: &serde_json::Value, name: &str| event[name].as_f64().unwrap();
+    assert!(bench.iter().all(|event| seconds(event, "seconds") > 0.0), "{bench:?}");
+    assert!(seconds(step, "host_seconds") < seconds(step, "seconds"), "{step}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is trained or written");
+}
+
 /// A machine with no adapter at all: a GPU test that silently runs nothing, or an error nobody can act on.
 #[test]
 fn without_an_adapter_the_package_to_install_is_named() {

@@ -4,12 +4,18 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Arc, OnceLock};
 
+use wgrad::kernel::tile::Family;
 use wgrad::{AdapterChoice, Dataset, Gpu, Weights};
 
 /// The one device of the suite. No adapter is a failure, with the package to install.
 pub fn gpu() -> Arc<Gpu> {
     static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
     Arc::clone(GPU.get_or_init(|| Gpu::open(&AdapterChoice::Auto).unwrap_or_else(|error| panic!("{error}"))))
+}
+
+/// Every family of tiles: the device's own, and those that run anywhere.
+pub fn families() -> [Family; 4] {
+    [Family::Reference, Family::Software, gpu().adapter().family(), Family::Hardware]
 }
 
 /// Random numbers that are the same in every run.
