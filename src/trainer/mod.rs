@@ -23,6 +23,7 @@ pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 use crate::checkpoint::Model;
 use crate::gpu::{AdapterChoice, Gpu};
 use crate::kernel::quads_with_one;
+use crate::kernel::tile::Family;
 use crate::plan::{Plan, Request, Role};
 use crate::weights::LayerWeights;
 use crate::{Dataset, Error, Metrics, Network, Weights};
@@ -74,6 +75,16 @@ impl Trainer {
     /// As [`new`](Self::new).
     pub fn on(gpu: Arc<Gpu>, network: Network, options: TrainOptions) -> Result<Self, Error> {
         options.check(&network)?;
+        let own = gpu.adapter().family();
+        // With another number of lanes they would compute something else.
+        if let Some(asked @ Family::Subgroups { .. }) = options.family
+            && asked != own
+        {
+            return Err(Error::Option(format!(
+                "{asked:?} is not the family of {}: that is {own:?}",
+                gpu.adapter().name
+            )));
+        }
         for (layer, dense) in network.dense_layers(1).into_iter().enumerate() {
             let [rows, columns] = dense.weights_shape().map(u64::from);
             let values = u64::from(options.optimizer.slots().max(1));

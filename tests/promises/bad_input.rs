@@ -2,6 +2,7 @@
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use wgrad::kernel::tile::Family;
 use wgrad::{Activation, Dataset, Error, Network, Optimizer, TrainOptions, Trainer};
 
 use crate::data::{gzipped, idx};
@@ -274,6 +275,15 @@ fn the_library_refuses_what_it_cannot_train() {
         let error = case.expect_err(&format!("case {at}"));
         assert_eq!(error.exit_code(), 2, "case {at}: {error}");
     }
+}
+
+/// Tiles made for subgroups of another size, which would leave out columns and say nothing.
+#[test]
+fn tiles_for_other_subgroups_are_refused() {
+    let family = Some(Family::Subgroups { lanes: 2, words_64: false });
+    let options = TrainOptions { family, ..TrainOptions::default() };
+    let error = Trainer::on(gpu(), Network::classifier(4, &[8], Activation::Relu, 3), options).unwrap_err();
+    assert!(matches!(&error, Error::Option(words) if words.contains("lanes: 2")), "{error}");
 }
 
 /// A layer or set beyond what the adapter binds, found out by the driver instead of by us.

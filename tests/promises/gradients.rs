@@ -1,6 +1,5 @@
 //! Gradients of a whole network against central differences in f64.
 
-use wgrad::kernel::tile::Family;
 use wgrad::{Activation, Dataset, Initializer, Network, Optimizer, TrainOptions, Trainer};
 
 use crate::reference::network::{gradient, layers, logits, logits_with, loss};
