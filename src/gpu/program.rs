@@ -1,6 +1,5 @@
 //! A plan's dispatches, compiled and bound: ready to be encoded any number of times.
 
-use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -135,7 +134,7 @@ impl Gpu {
     fn compile_all<'a>(&self, launches: impl Iterator<Item = &'a Launch>, checks: Checks) -> Result<(), Error> {
         let mut different: Vec<&Launch> = Vec::new();
         for launch in launches {
-            if !different.iter().any(|known| known.same_kernel(launch)) {
+            if !different.iter().any(|known| known.identity() == launch.identity()) {
                 different.push(launch);
             }
         }
@@ -161,15 +160,12 @@ impl Gpu {
     /// The launch's kernel, compiled once for the life of the device.
     fn pipeline(&self, launch: &Launch, checks: Checks) -> Result<Arc<Pipeline>, Error> {
         let checks = if launch.is_our_own() { checks } else { Checks::On };
-        let wgsl = link(launch)?;
-        let mut key = wgsl.clone();
-        // Writing to a string cannot fail.
-        let _ = write!(key, "{:?} {checks:?}", launch.bindings);
+        let key = format!("{:?} {checks:?}", launch.identity());
         if let Some(known) = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Arc::clone(known));
         }
         let started = Instant::now();
-        let pipeline = Arc::new(self.compile(launch, wgsl, checks)?);
+        let pipeline = Arc::new(self.compile(launch, link(launch)?, checks)?);
         tracing::debug!(kernel = launch.kernel, variant = launch.variant, took = ?started.elapsed(), "compiled");
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&pipeline));
         Ok(pipeline)

@@ -110,10 +110,9 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Whether the other launch runs the same compiled kernel.
-    pub(crate) fn same_kernel(&self, other: &Launch) -> bool {
+    /// What the compiled kernel is made of: launches that agree in it run the same one.
+    pub(crate) fn identity(&self) -> impl fmt::Debug + PartialEq {
         (self.root, &self.mounts, &self.constants, &self.flags, &self.bindings)
-            == (other.root, &other.mounts, &other.constants, &other.flags, &other.bindings)
     }
 
     /// Whether nothing in it was written by a user, so that it may run unchecked.
