@@ -24,6 +24,7 @@ pub use checkpoint::Model;
 pub use data::Dataset;
 pub use error::Error;
 pub use gpu::{AdapterChoice, Gpu};
+pub use kernel::tiling::Picks;
 pub use loss::Loss;
 pub use metric::{ClassCounts, ClassMetrics, Metrics, RegressionMetrics};
 pub use network::{Activation, Layer, Network};
@@ -31,7 +32,7 @@ pub use optimizer::{Optimizer, Rule};
 pub use schedule::{Decay, Schedule};
 pub use trainer::{
     EarlyStopping, Epoch, Evaluation, Event, History, Monitor, NonFinite, Progress, ReduceOnPlateau, StepTimes,
-    TrainOptions, TrainStats, Trainer, step_times,
+    TrainOptions, TrainStats, Trainer, Tuning, step_times,
 };
 pub use weights::{Initializer, LayerWeights, Weights};
 pub use wgsl::Wgsl;

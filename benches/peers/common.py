@@ -1,16 +1,19 @@
 """What the peers share: options, MNIST in f32 as they want it, and one JSON line at the end."""
-import argparse, gzip, json
+import argparse, gzip, json, os, time
 from pathlib import Path
 
 import numpy as np
 
 DATA = Path(__file__).parents[2] / "data" / "mnist"
+# When the program was started, by whoever did; the wall clock's seconds.
+STARTED = float(os.environ.get("PEER_STARTED", time.time()))
 
 
 def options():
     parser = argparse.ArgumentParser()
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=2, help="timed ones; one goes before them")
+    parser.add_argument("--seconds", type=float, default=5, help="timed ones, in the engines too slow for epochs")
     return parser.parse_args()
 
 
@@ -24,5 +27,12 @@ def mnist():
     return images, read("train-labels", 8).astype(np.int64)
 
 
-def report(engine, seconds, rows, loss):
-    print(json.dumps({"engine": engine, "rows_per_second": rows / seconds, "loss": float(loss)}), flush=True)
+def first_step(step):
+    """The seconds that the first step takes, compilation and all, and those since the program was started."""
+    begun = time.perf_counter()
+    step()
+    return {"first_step_seconds": time.perf_counter() - begun, "start_seconds": time.time() - STARTED}
+
+
+def report(engine, seconds, rows, loss, **more):
+    print(json.dumps({"engine": engine, "rows_per_second": rows / seconds, "loss": float(loss), **more}), flush=True)

@@ -6,9 +6,8 @@ use super::config::Run;
 use super::options::Train;
 use super::output::Output;
 use super::{source, train};
-use crate::plan::Plan;
 use crate::trainer::step_times;
-use crate::{Error, Gpu};
+use crate::{Error, Gpu, Trainer};
 
 /// Times a training step and each of its dispatches on the adapter, and prints a table that can be pasted.
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
@@ -16,20 +15,15 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let run = Run::new(flags)?;
     let (set, validation) = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed)?;
     let network = train::network(&run, &set, validation.as_ref());
-    run.options.check(&network)?;
-    run.options.check_set(&set)?;
-    let gpu = Gpu::open(&run.adapter)?;
-    let adapter = gpu.adapter();
-    let plan = Plan::new(run.options.training_request(&network, &set, adapter.family()))?;
-    let times = step_times(&gpu, &plan, run.options.checks)?;
+    let shape = train::shape(&network);
+    let mut trainer = Trainer::on(Gpu::open(&run.adapter)?, network, run.options.clone())?;
+    trainer.tune(&set, |_| {})?;
+    let plan = trainer.plan(&set)?;
+    let adapter = trainer.gpu().adapter();
+    let times = step_times(trainer.gpu(), &plan, run.options.checks)?;
 
     let batch = plan.batch;
-    output.text(format_args!(
-        "{}, batches of {batch}, on {} ({})\n",
-        train::shape(&network),
-        adapter.name,
-        adapter.driver
-    ))?;
+    output.text(format_args!("{}, batches of {batch}, on {} ({})\n", shape, adapter.name, adapter.driver))?;
     output.text(format_args!(
         "| {:<16} | {:<21} | {:>8} | {:>8} | {:>8} |",
         "dispatch", "tile", "ms", "GFLOP/s", "GB/s"
@@ -50,7 +44,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         1e6 * times.host
     ))?;
     output.event(json!({
-        "event": "step", "adapter": adapter.name, "driver": adapter.driver, "network": train::shape(&network), "batch": batch,
+        "event": "step", "adapter": adapter.name, "driver": adapter.driver, "network": shape, "batch": batch,
         "seconds": times.step, "host_seconds": times.host, "rows_per_second": rows_per_second,
     }))
 }

@@ -38,6 +38,7 @@ struct File {
     reduce_on_plateau: Option<PlateauTable>,
     early_stopping: Option<EarlyTable>,
     train: TrainTable,
+    tiles: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -196,6 +197,7 @@ struct TrainTable {
     init: Option<PathBuf>,
     save: Option<PathBuf>,
     adapter: Option<String>,
+    tuning: Option<String>,
 }
 
 impl Run {
@@ -238,6 +240,9 @@ impl Run {
                 steps: flags.steps.or(file.train.steps),
                 shuffle: !flags.no_shuffle && file.train.shuffle.unwrap_or(true),
                 seed: flags.seed.or(file.train.seed).unwrap_or(0),
+                tuning: chosen(flags.tuning, file.train.tuning)?.unwrap_or_default(),
+                tuning_cache: dirs::cache_dir().map(|folder| folder.join("wgrad").join("tuning.json")),
+                picks: file.tiles.into_iter().collect(),
                 ..defaults
             },
             init: flags.init.clone().or(file.train.init),

@@ -8,6 +8,7 @@ use super::output::Output;
 use super::{source, train};
 use crate::gpu::{AdapterSummary, adapters};
 use crate::kernel::tile::Family;
+use crate::kernel::tiling::Tiling;
 use crate::plan::Plan;
 use crate::{AdapterChoice, Error, Gpu};
 
@@ -24,8 +25,9 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         // The one asked for is not there: the error that opening it gives.
         return Gpu::open(&run.adapter).map(drop);
     }
-    let family = adapter.as_ref().map_or(Family::Software, AdapterSummary::family);
-    let plan = Plan::new(run.options.training_request(&network, &set, family))?;
+    let tiling = adapter.as_ref().map_or(Tiling::of(Family::Software), AdapterSummary::tiling);
+    let tiling = run.options.tiled(tiling);
+    let plan = Plan::new(run.options.training_request(&network, &set, &tiling))?;
 
     output.text(format_args!("for {}\n", adapter.map_or("a software adapter".into(), |adapter| adapter.name)))?;
     output.text(&plan)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{Activation, AdapterChoice, Initializer, Monitor, NonFinite};
+use crate::{Activation, AdapterChoice, Initializer, Monitor, NonFinite, Tuning};
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
 ///
@@ -117,6 +117,10 @@ pub(super) struct Train {
     /// Where the model goes; a file that is there is replaced [default: model.safetensors]
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// How the kernels' tiles are chosen: off by rules, table by what was fastest on adapters of the kind, auto by measuring here once
+    /// [default: table]
+    #[arg(long, value_name = "off|table|auto")]
+    pub tuning: Option<Tuning>,
     #[command(flatten)]
     pub common: Common,
 }

@@ -74,6 +74,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         "val_loss": last.and_then(|epoch| epoch.validation).map(|validation| validation.loss),
         "val_accuracy": last.and_then(|epoch| epoch.validation).and_then(|validation| validation.accuracy),
         "epoch": last.map(|epoch| epoch.epoch), "seconds": seconds, "model": trained.then_some(&run.save),
+        "tiles": trainer.picks(&train)?.iter().collect::<std::collections::BTreeMap<_, _>>(),
     }))?;
     let reached = match last.map(|epoch| (epoch.training, epoch.validation)) {
         Some((_, Some(validation))) => {
@@ -159,6 +160,15 @@ impl<'a> Screen<'a> {
 
     fn show(&mut self, event: Event) -> Result<(), Error> {
         match event {
+            Event::Tuning { kernel, at, of } => {
+                if let Some(bar) = &self.bar {
+                    bar.set_length(of as u64);
+                    bar.set_prefix("tuning");
+                    bar.set_message(kernel);
+                    bar.set_position(at as u64);
+                }
+                Ok(())
+            }
             Event::Progress(progress) => {
                 if let Some(bar) = &self.bar {
                     if bar.position() > progress.step || bar.length() != Some(progress.steps) {

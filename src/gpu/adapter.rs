@@ -6,6 +6,7 @@ use std::str::FromStr;
 use crate::Error;
 use crate::error::INSTALL_HINT;
 use crate::kernel::tile::Family;
+use crate::kernel::tiling::Tiling;
 
 /// Which adapter to train on.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -79,6 +80,8 @@ pub struct AdapterSummary {
     pub max_workgroup_bytes: u32,
     /// Workgroups in one dimension of a dispatch.
     pub max_workgroups: u32,
+    /// Storage buffers that a kernel can bind.
+    pub max_bindings: u32,
     /// Fewest and most invocations in a subgroup.
     pub subgroup_sizes: (u32, u32),
     /// Of the optional features that matter here, those it has.
@@ -108,10 +111,16 @@ impl AdapterSummary {
             max_buffer_bytes: limits.max_buffer_size,
             max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
             max_workgroups: limits.max_compute_workgroups_per_dimension,
+            max_bindings: limits.max_storage_buffers_per_shader_stage,
             subgroup_sizes: (info.subgroup_min_size, info.subgroup_max_size),
             features: FEATURES.iter().filter(|(_, flag)| features.contains(*flag)).map(|&(name, _)| name).collect(),
             chosen,
         }
+    }
+
+    /// What a plan has to know of it.
+    pub fn tiling(&self) -> Tiling {
+        Tiling { most_bindings: self.max_bindings, ..Tiling::of(self.family()) }
     }
 
     /// Which tiles suit it.

@@ -49,11 +49,11 @@ impl Program {
             .map(|(launch, buffers)| {
                 let pipeline = gpu.pipeline(launch, checks)?;
                 let entries: Vec<_> = launch
-                    .bindings
-                    .iter()
+                    .numbered_bindings()
+                    .into_iter()
                     .zip(buffers)
-                    .map(|(&(slot, _), buffer)| wgpu::BindGroupEntry {
-                        binding: slot as u32,
+                    .map(|((binding, ..), buffer)| wgpu::BindGroupEntry {
+                        binding,
                         resource: buffer.as_entire_binding(),
                     })
                     .collect();
@@ -184,10 +184,10 @@ impl Gpu {
             Checks::On => self.device.create_shader_module(descriptor),
         };
         let entries: Vec<_> = launch
-            .bindings
-            .iter()
-            .map(|&(slot, access)| wgpu::BindGroupLayoutEntry {
-                binding: slot as u32,
+            .numbered_bindings()
+            .into_iter()
+            .map(|(binding, _, access)| wgpu::BindGroupLayoutEntry {
+                binding,
                 visibility: wgpu::ShaderStages::COMPUTE,
                 ty: wgpu::BindingType::Buffer {
                     ty: wgpu::BufferBindingType::Storage { read_only: access == Access::Read },

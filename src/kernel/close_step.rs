@@ -12,6 +12,9 @@ pub fn launch() -> Launch {
         constants: vec![("constants", Constants::new().u32("BATCH", 1).text())],
         flags: vec![],
         bindings: vec![(Slot::State, Access::Write)],
+        shape: None,
+        parts: vec![],
+        workgroup: 1,
         workgroups: 1,
         cost: Cost { flops: 0, bytes: 8 },
     }

@@ -15,6 +15,7 @@ pub fn launch(dense: Dense, below: Layer, tile: Tile) -> Launch {
     let in_quads = dense.inputs.div_ceil(4);
     Product {
         kernel: "dense_backward",
+        input: Some(Input::Activations),
         mounts: vec![("activation", below.activation.module())],
         constants: Constants::new()
             .u32("BATCH", dense.batch)

@@ -35,6 +35,7 @@ pub fn launch(dense: Dense, input: Input, layer: Layer, trains: Option<usize>, t
     }
     Product {
         kernel: "dense_forward",
+        input: Some(input),
         mounts: vec![("input", input.module()), ("activation", layer.activation.module())],
         constants: Constants::new()
             .u32("BATCH", dense.batch)

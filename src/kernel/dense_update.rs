@@ -49,6 +49,7 @@ pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, st
     }
     Product {
         kernel: "dense_update",
+        input: Some(input),
         mounts: vec![("input", input.module()), parts.mount],
         constants: Constants::new()
             .u32("BATCH", dense.batch)

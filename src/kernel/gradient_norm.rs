@@ -31,6 +31,9 @@ pub fn launch(dense: Dense, layer: usize, ends: Option<(usize, Training<'_>)>) -
         constants: others,
         flags,
         bindings,
+        shape: None,
+        parts: vec![],
+        workgroup: WORKGROUP,
         workgroups: 1,
         cost: Cost { flops: dense.weights_bytes() / 2, bytes: dense.weights_bytes() },
     }

@@ -32,6 +32,9 @@ pub fn launch(dense: Dense, training: Training<'_>, closes_step: bool) -> Launch
         constants: parts.constants,
         flags: parts.flags,
         bindings,
+        shape: None,
+        parts: vec![],
+        workgroup: WORKGROUP,
         workgroups: dense.weight_quads().div_ceil(WORKGROUP),
         cost: Cost {
             flops: dense.weights_bytes(),

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use wesl::{CompileOptions, EscapeMangler, Feature, Features, ModulePath, VirtualResolver, syntax::PathOrigin};
 
 use super::Launch;
+use super::merged::BINDINGS;
 use crate::Error;
 
 /// Every shader module by its path in `shaders/`. A new one is one line here.
@@ -80,12 +81,19 @@ const MODULES: &[(&str, &str)] = &[
     ("step", include_str!("../../shaders/step.wesl")),
     ("target/classes", include_str!("../../shaders/target/classes.wesl")),
     ("target/values", include_str!("../../shaders/target/values.wesl")),
+    ("team/subgroup", include_str!("../../shaders/team/subgroup.wesl")),
+    ("team/workgroup", include_str!("../../shaders/team/workgroup.wesl")),
+    ("team_head", include_str!("../../shaders/team_head.wesl")),
     ("tile/naive", include_str!("../../shaders/tile/naive.wesl")),
     ("tile/register", include_str!("../../shaders/tile/register.wesl")),
     ("tile/subgroup", include_str!("../../shaders/tile/subgroup.wesl")),
     ("tile/workgroup", include_str!("../../shaders/tile/workgroup.wesl")),
     ("wide", include_str!("../../shaders/wide.wesl")),
 ];
+
+/// Modules that the parts of a merged launch have in common: the step state and what reads it, and the shared memory of a
+/// workgroup, which has one part's work to do at a time.
+const SHARED: &[&str] = &["rates", "step"];
 
 /// The WGSL of a launch, with its entry point named `main`.
 ///
@@ -95,18 +103,9 @@ const MODULES: &[(&str, &str)] = &[
 /// module that a user wrote.
 pub fn link(launch: &Launch) -> Result<String, Error> {
     let mut resolver = VirtualResolver::new();
-    for (path, source) in MODULES {
-        resolver.add_module(module_path(path), Cow::Borrowed(*source));
-    }
-    for (name, path) in &launch.mounts {
-        let (_, source) = MODULES.iter().find(|(known, _)| known == path).ok_or_else(|| Error::Kernel {
-            kernel: launch.kernel.into(),
-            reason: format!("there is no module {path}"),
-        })?;
-        resolver.add_module(module_path(name), Cow::Borrowed(*source));
-    }
-    for (name, text) in &launch.constants {
-        resolver.add_module(module_path(name), Cow::Borrowed(text.as_str()));
+    add_modules(&mut resolver, launch, None)?;
+    for (number, part) in launch.parts.iter().enumerate() {
+        add_modules(&mut resolver, part, Some(number))?;
     }
 
     let flags: HashMap<String, Feature> = launch.flags.iter().map(|flag| (flag.to_string(), Feature::Enable)).collect();
@@ -119,6 +118,47 @@ pub fn link(launch: &Launch) -> Result<String, Error> {
     wesl::compile(&module_path(launch.root), &resolver, &EscapeMangler, &options)
         .map(|linked| linked.to_string())
         .map_err(|error| Error::Kernel { kernel: launch.kernel.into(), reason: error.to_string() })
+}
+
+/// The modules of a launch, or of a part of one: under that part's name and with binding numbers of its own.
+fn add_modules<'a>(resolver: &mut VirtualResolver<'a>, launch: &'a Launch, part: Option<usize>) -> Result<(), Error> {
+    let mut add = |path: &str, source: &'a str| match part {
+        None => resolver.add_module(module_path(path), Cow::Borrowed(source)),
+        Some(part) => {
+            resolver.add_module(module_path(&format!("part{part}/{path}")), Cow::Owned(of_part(source, part)))
+        }
+    };
+    for (path, source) in MODULES {
+        add(path, source);
+    }
+    for (name, path) in &launch.mounts {
+        let (_, source) = MODULES.iter().find(|(known, _)| known == path).ok_or_else(|| Error::Kernel {
+            kernel: launch.kernel.into(),
+            reason: format!("there is no module {path}"),
+        })?;
+        add(name, source);
+    }
+    for (name, text) in &launch.constants {
+        add(name, text);
+    }
+    Ok(())
+}
+
+/// A module's text as a part of a merged launch has it: it imports the part's modules, and binds by the part's numbers.
+fn of_part(source: &str, part: usize) -> String {
+    let mut text = source.replace("import package::", &format!("import package::part{part}::"));
+    for shared in SHARED {
+        text = text.replace(&format!("import package::part{part}::{shared}::"), &format!("import package::{shared}::"));
+    }
+    let mut pieces = text.split("@binding(");
+    let first = pieces.next().unwrap_or_default().to_string();
+    pieces.fold(first, |text, piece| match piece.split_once(')') {
+        Some((number, rest)) => match number.parse::<u32>() {
+            Ok(number) => format!("{text}@binding({}){rest}", part as u32 * BINDINGS + number),
+            Err(_) => format!("{text}@binding({piece}"),
+        },
+        None => format!("{text}@binding({piece}"),
+    })
 }
 
 fn module_path(path: &str) -> ModulePath {

@@ -12,14 +12,18 @@ pub mod gradient_norm;
 pub mod head;
 pub mod kept_update;
 pub mod link;
+pub mod merged;
 pub mod muon;
 pub mod probe;
 pub mod regression_metrics;
 pub mod row_loss;
+pub mod team_head;
 pub mod tile;
+pub mod tiling;
 
 use std::fmt;
 
+use self::tiling::Shape;
 use crate::{Optimizer, Schedule};
 
 /// What a kernel binds, by role. A role has the same binding number in every shader.
@@ -86,6 +90,14 @@ pub struct Cost {
     pub bytes: u64,
 }
 
+impl std::ops::Add for Cost {
+    type Output = Cost;
+
+    fn add(self, other: Cost) -> Cost {
+        Cost { flops: self.flops + other.flops, bytes: self.bytes + other.bytes }
+    }
+}
+
 /// One kernel made for given sizes: all that a device needs to run it, and what it costs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Launch {
@@ -103,6 +115,12 @@ pub struct Launch {
     pub flags: Vec<&'static str>,
     /// What is bound, and whether it is written.
     pub bindings: Vec<(Slot, Access)>,
+    /// The kind of product that it is, where it is one that tiles are picked for.
+    pub shape: Option<Shape>,
+    /// The launches that this one is made of, where it is [`merged`].
+    pub parts: Vec<Launch>,
+    /// Invocations of a workgroup.
+    pub workgroup: u32,
     /// Workgroups of the whole launch.
     pub workgroups: u32,
     /// What it takes.
@@ -111,13 +129,23 @@ pub struct Launch {
 
 impl Launch {
     /// What the compiled kernel is made of: launches that agree in it run the same one.
-    pub(crate) fn identity(&self) -> impl fmt::Debug + PartialEq {
-        (self.root, &self.mounts, &self.constants, &self.flags, &self.bindings)
+    pub(crate) fn identity(&self) -> String {
+        let own = format!("{:?}", (self.root, &self.mounts, &self.constants, &self.flags, &self.bindings));
+        self.parts.iter().fold(own, |text, part| text + &part.identity())
+    }
+
+    /// What is bound, with the binding's number in the shader.
+    pub(crate) fn numbered_bindings(&self) -> Vec<(u32, Slot, Access)> {
+        if self.parts.is_empty() {
+            self.bindings.iter().map(|&(slot, access)| (slot as u32, slot, access)).collect()
+        } else {
+            merged::numbered(&self.parts).collect()
+        }
     }
 
     /// Whether nothing in it was written by a user, so that it may run unchecked.
     pub(crate) fn is_our_own(&self) -> bool {
-        !self.constants.iter().any(|(name, _)| name.starts_with("user_"))
+        !self.constants.iter().any(|(name, _)| name.starts_with("user_")) && self.parts.iter().all(Launch::is_our_own)
     }
 
     /// The workgroups as a grid whose sides stay under `limit` (65,535 in WebGPU). The kernels number workgroups row by
@@ -129,7 +157,7 @@ impl Launch {
 }
 
 /// Where a layer's input comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Input {
     /// Rows of a set of u8 features.
     SetU8,

@@ -131,6 +131,9 @@ pub fn momentum(dense: Dense, training: Training<'_>, muon: Muon) -> Launch {
         constants,
         flags: parts.flags,
         bindings,
+        shape: None,
+        parts: vec![],
+        workgroup: WORKGROUP,
         workgroups: dense.weight_quads().div_ceil(WORKGROUP),
         cost: Cost { flops: dense.weights_bytes(), bytes: 4 * dense.weights_bytes() },
     }
@@ -154,6 +157,7 @@ pub fn polynomial(dense: Dense, tile: Tile) -> Launch {
     let blocks = polynomial_blocks(dense);
     Product {
         kernel: "newton_schulz_polynomial",
+        input: None,
         mounts: vec![],
         constants: Constants::new().u32("SIDE_QUADS", blocks.k),
         other_constants: vec![],
@@ -207,6 +211,7 @@ fn product(
     }
     Product {
         kernel,
+        input: None,
         mounts: vec![],
         constants: Constants::new().u32("IN_QUADS", in_quads(dense)).u32("OUT_QUADS", dense.out_quads()),
         other_constants: vec![muon.constants(dense)],

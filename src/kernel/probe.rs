@@ -42,6 +42,9 @@ fn launch(
         constants: own_text.into_iter().chain([("constants", constants)]).collect(),
         flags: vec![],
         bindings: vec![(Slot::Input, Access::Read), (Slot::Output, Access::Write)],
+        shape: None,
+        parts: vec![],
+        workgroup: points.min(64),
         workgroups: points.div_ceil(64),
         cost: Cost::default(),
     }

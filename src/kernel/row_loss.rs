@@ -80,6 +80,9 @@ impl Lossy<'_> {
             .collect(),
             flags,
             bindings,
+            shape: None,
+            parts: vec![],
+            workgroup,
             workgroups: (4 * dense.batch_blocks()).div_ceil(rows_a_workgroup),
             cost: Cost {
                 flops: 6 * logits,

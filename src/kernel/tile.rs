@@ -5,10 +5,11 @@
 
 use std::fmt;
 
-use super::{Access, Constants, Cost, Launch, Slot};
+use super::tiling::Shape;
+use super::{Access, Constants, Cost, Input, Launch, Slot};
 
 /// Blocks of 4 × 4 in a product's rows, columns and reduction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Blocks {
     /// Of the output's rows.
     pub m: u32,
@@ -59,6 +60,37 @@ impl fmt::Display for Tile {
     }
 }
 
+impl Tile {
+    /// Blocks in it.
+    pub fn area(self) -> u32 {
+        match self {
+            Tile::Naive => 1,
+            Tile::Register { m, n } => m * n,
+            Tile::Subgroup { lanes, m, n, .. } => m * n * lanes,
+            Tile::Workgroup { side } => side * side,
+        }
+    }
+
+    /// Whether it is not mostly outside a product of these blocks.
+    pub fn suits(self, blocks: Blocks) -> bool {
+        match self {
+            Tile::Naive => true,
+            Tile::Register { m, n } => m <= blocks.m && n <= blocks.n,
+            Tile::Subgroup { m, n, lanes, .. } => m <= blocks.m && (n == 1 || n * lanes <= blocks.n),
+            Tile::Workgroup { side } => side <= 2 * blocks.m.max(blocks.n),
+        }
+    }
+
+    /// Invocations in a workgroup.
+    pub fn workgroup(self) -> u32 {
+        match self {
+            Tile::Naive | Tile::Register { .. } => 8,
+            Tile::Subgroup { lanes, .. } => lanes,
+            Tile::Workgroup { side } => side * side,
+        }
+    }
+}
+
 /// The kind of adapter that tiles are chosen for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
@@ -75,6 +107,18 @@ pub enum Family {
     Hardware,
     /// No adapter in particular: the plain reference kernels.
     Reference,
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Family::Software => write!(f, "software"),
+            Family::Subgroups { lanes, words_64: false } => write!(f, "software, {lanes} lanes"),
+            Family::Subgroups { lanes, words_64: true } => write!(f, "software, {lanes} lanes, words of 64 bits"),
+            Family::Hardware => write!(f, "hardware"),
+            Family::Reference => write!(f, "reference"),
+        }
+    }
 }
 
 impl Family {
@@ -100,6 +144,20 @@ impl Family {
         }
     }
 
+    /// Every tile that may be picked on such an adapter: a new one is a row here, and its shader.
+    pub fn variants(self) -> Vec<Tile> {
+        let mut variants = match self {
+            Family::Reference => vec![],
+            Family::Software => [(1, 1), (2, 1), (2, 2), (4, 1), (4, 2)].map(|(m, n)| Tile::Register { m, n }).to_vec(),
+            Family::Subgroups { lanes, words_64 } => [(1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (2, 2), (4, 2)]
+                .map(|(m, n)| Tile::Subgroup { lanes, m, n, words_64 })
+                .to_vec(),
+            Family::Hardware => [4, 8, 16].map(|side| Tile::Workgroup { side }).to_vec(),
+        };
+        variants.push(Tile::Naive);
+        variants
+    }
+
     /// The family for products that cannot pass their blocks between lanes.
     pub fn without_subgroups(self) -> Family {
         if let Family::Subgroups { .. } = self { Family::Software } else { self }
@@ -114,6 +172,8 @@ impl Family {
 /// A product to be launched under a tile.
 pub(super) struct Product {
     pub kernel: &'static str,
+    /// Where A comes from, where tiles are picked for it.
+    pub input: Option<Input>,
     pub mounts: Vec<(&'static str, &'static str)>,
     pub constants: Constants,
     pub other_constants: Vec<(&'static str, String)>,
@@ -163,6 +223,9 @@ impl Product {
             constants: modules,
             flags,
             bindings: self.bindings,
+            shape: self.input.map(|input| Shape::of(self.kernel, input, self.blocks)),
+            parts: vec![],
+            workgroup: tile.workgroup(),
             workgroups,
             cost: self.cost,
         }

@@ -7,10 +7,11 @@ mod muon;
 mod table;
 
 use crate::kernel::muon::Muon;
-use crate::kernel::tile::Family;
+use crate::kernel::tile::Tile;
+use crate::kernel::tiling::{Picks, Tiling};
 use crate::kernel::{
     Access, Cost, Dense, Input, Launch, Slot, Targets, Training, class_metrics, close_step, dense_backward,
-    dense_forward, dense_update, gradient_norm, head, kept_update, regression_metrics, row_loss,
+    dense_forward, dense_update, gradient_norm, head, kept_update, merged, regression_metrics, row_loss, team_head,
 };
 use crate::loss::Task;
 use crate::{Error, Layer, Loss, Network};
@@ -115,8 +116,8 @@ pub struct Request<'a> {
     pub element: Element,
     /// Rows of the set.
     pub rows: u64,
-    /// The kind of adapter that tiles are chosen for.
-    pub family: Family,
+    /// The adapter that it is cut for.
+    pub tiling: &'a Tiling,
     /// Whether an evaluation measures more than loss and accuracy.
     pub metrics: bool,
 }
@@ -147,10 +148,10 @@ impl Plan {
                 buffer(role, request, &dense)?;
             }
         }
-        let mut dispatches = forward(request, &dense);
+        let (mut dispatches, went_back) = forward(request, &dense);
         match request.training {
             Some(training) => {
-                dispatches.extend(backward(request, &dense));
+                dispatches.extend(backward(request, &dense[..dense.len() - usize::from(went_back)]));
                 dispatches.extend(updates(request, &dense, training));
             }
             None => {
@@ -168,10 +169,13 @@ impl Plan {
 
     /// Work and traffic of a step.
     pub fn cost(&self) -> Cost {
-        self.dispatches.iter().fold(Cost::default(), |sum, dispatch| Cost {
-            flops: sum.flops + dispatch.launch.cost.flops,
-            bytes: sum.bytes + dispatch.launch.cost.bytes,
-        })
+        self.dispatches.iter().fold(Cost::default(), |sum, dispatch| sum + dispatch.launch.cost)
+    }
+
+    /// The tile of every kind of product in it: what another run has to pin to have the same bits.
+    pub fn picks(&self) -> Picks {
+        let parts = self.dispatches.iter().flat_map(Dispatch::parts).map(|part| part.launch);
+        parts.filter_map(|launch| Some((launch.shape?.to_string(), launch.variant))).collect()
     }
 
     /// Device memory that the plan takes, the set included.
@@ -217,6 +221,32 @@ impl Dispatch {
         })
     }
 
+    /// Dispatches that do not depend on each other as one, the longest first, so that the short ones fill up what it leaves idle.
+    fn merged(mut parts: Vec<Dispatch>, closes: bool) -> Self {
+        parts.sort_by_key(|part| std::cmp::Reverse(part.launch.workgroups));
+        let roles_of =
+            |part: &Dispatch| part.roles.iter().copied().filter(|&role| role != Role::State).collect::<Vec<_>>();
+        let mut roles: Vec<Role> = parts.iter().flat_map(roles_of).collect();
+        let launch = merged::launch(parts.into_iter().map(|part| part.launch).collect(), closes);
+        // The state is what they share, and comes last.
+        roles.extend((launch.bindings.len() > roles.len()).then_some(Role::State));
+        Dispatch { launch, roles }
+    }
+
+    /// What it is made of, where it is merged; else itself.
+    pub fn parts(&self) -> Vec<Dispatch> {
+        if self.launch.parts.is_empty() {
+            return vec![self.clone()];
+        }
+        let mut own = self.roles.iter().copied().filter(|&role| role != Role::State);
+        let mut part = |launch: &Launch| {
+            let mut role = |slot| if slot == Slot::State { Some(Role::State) } else { own.next() };
+            let roles = launch.bindings.iter().filter_map(|&(slot, _)| role(slot)).collect();
+            Dispatch { launch: launch.clone(), roles }
+        };
+        self.launch.parts.iter().map(&mut part).collect()
+    }
+
     /// The roles that the dispatch writes, and those it reads.
     pub fn touches(&self, access: Access) -> impl Iterator<Item = Role> {
         self.launch.bindings.iter().zip(&self.roles).filter(move |((_, a), _)| *a == access).map(|(_, &role)| role)
@@ -242,14 +272,16 @@ impl Request<'_> {
     }
 }
 
-/// Every layer's output, and the loss. Few outputs: the last layer is part of the loss kernel.
-fn forward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
+/// Every layer's output, and the loss. Few outputs: the last layer is part of the loss kernel, and so is the gradient of the layer
+/// below it where the adapter has a way to do both at once. Says whether it was.
+fn forward(request: Request<'_>, dense: &[Dense]) -> (Vec<Dispatch>, bool) {
     let last = dense.len() - 1;
     let few = dense[last].outputs <= head::MOST_OUTPUTS;
     let plain_layers = if few { last } else { last + 1 };
     let mut dispatches: Vec<Dispatch> = (0..plain_layers)
         .map(|layer| {
-            let tile = request.family.tile(dense_forward::blocks(dense[layer]));
+            let blocks = dense_forward::blocks(dense[layer]);
+            let tile = request.tiling.tile("dense_forward", request.input(layer), blocks);
             let trains = request.training.map(|_| layer);
             let launch = dense_forward::launch(dense[layer], request.input(layer), request.layer(layer), trains, tile);
             Dispatch::of_layer(launch, layer)
@@ -257,10 +289,18 @@ fn forward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
         .collect();
     let targets = request.device_targets();
     let lossy = row_loss::Lossy { dense: dense[last], loss: request.loss, targets, training: request.training };
-    let workgroup = request.family.row_workgroup();
-    let loss = if few { head::launch(lossy, request.input(last), workgroup) } else { row_loss::launch(lossy) };
+    let below = last.checked_sub(1).map(|below| request.layer(below));
+    let by_team = team_head::Team::of(request.tiling.family)
+        .filter(|_| few)
+        .map(|team| team_head::launch(lossy, request.input(last), below, team))
+        .filter(|launch| launch.bindings.len() <= request.tiling.most_bindings as usize);
+    let goes_back = by_team.is_some() && below.is_some() && request.training.is_some();
+    let loss = by_team.unwrap_or_else(|| match few {
+        true => head::launch(lossy, request.input(last), request.tiling.family.row_workgroup()),
+        false => row_loss::launch(lossy),
+    });
     dispatches.push(Dispatch::of_layer(loss, last));
-    dispatches
+    (dispatches, goes_back)
 }
 
 /// What an evaluation measures besides the loss, where that is asked for.
@@ -268,7 +308,7 @@ fn metrics(request: Request<'_>, dense: &[Dense]) -> Option<Dispatch> {
     let last = dense.len() - 1;
     let targets = request.device_targets();
     let lossy = row_loss::Lossy { dense: dense[last], loss: request.loss, targets, training: None };
-    let workgroup = request.family.row_workgroup();
+    let workgroup = request.tiling.family.row_workgroup();
     let launch = match request.loss.task() {
         Task::Numbers => regression_metrics::launch(lossy, workgroup),
         task => {
@@ -284,7 +324,8 @@ fn backward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
     (1..dense.len())
         .rev()
         .map(|layer| {
-            let tile = request.family.tile(dense_backward::blocks(dense[layer]));
+            let blocks = dense_backward::blocks(dense[layer]);
+            let tile = request.tiling.tile("dense_backward", Input::Activations, blocks);
             Dispatch::of_layer(dense_backward::launch(dense[layer], request.layer(layer - 1), tile), layer)
         })
         .collect()
@@ -295,29 +336,66 @@ fn updates(request: Request<'_>, dense: &[Dense], training: Training<'_>) -> Vec
     let weighted_mean = request.loss.has_weighted_mean(request.device_targets());
     let muon_of = |layer: usize| Muon::of(training.optimizer).filter(|_| layer + 1 < dense.len());
     let last_to_first = || (0..dense.len()).rev();
-    let mut dispatches: Vec<Dispatch> = last_to_first()
-        .map(|layer| {
-            let tile = request.family.tile(dense_update::blocks(dense[layer]));
-            let keeps_gradient = training.keeps_gradient() || muon_of(layer).is_some();
-            let step = dense_update::Step { keeps_gradient, closes: layer == 0 && !keeps_gradient, weighted_mean };
-            let launch = dense_update::launch(dense[layer], request.input(layer), training, tile, step);
-            Dispatch::of_layer(launch, layer)
-        })
-        .collect();
+    let own_tile =
+        |layer: usize| request.tiling.tile("dense_update", request.input(layer), dense_update::blocks(dense[layer]));
+    // Launches can be merged where their workgroups are alike: those of the largest layer decide.
+    let largest = (0..dense.len()).max_by_key(|&layer| dense[layer].weight_quads()).map_or(Tile::Naive, own_tile);
+    let tile = |layer| Some(own_tile(layer)).filter(|tile| tile.workgroup() == largest.workgroup()).unwrap_or(largest);
+    let keeps_gradient = |layer| training.keeps_gradient() || muon_of(layer).is_some();
+    let update = |layer: usize, closes| {
+        let step = dense_update::Step { keeps_gradient: keeps_gradient(layer), closes, weighted_mean };
+        let launch = dense_update::launch(dense[layer], request.input(layer), training, tile(layer), step);
+        Dispatch::of_layer(launch, layer)
+    };
+    let mut dispatches = together(last_to_first(), request.tiling.most_bindings, !keeps_gradient(0), update);
     if training.keeps_gradient() {
         dispatches.extend(last_to_first().map(|layer| {
             let ends = (layer == 0).then_some((dense.len(), training));
             Dispatch::of_layer(gradient_norm::launch(dense[layer], layer, ends), layer)
         }));
     }
-    dispatches.extend(last_to_first().flat_map(|layer| match muon_of(layer) {
-        Some(muon) => muon::updates(request, dense, layer, training, muon),
-        None if training.keeps_gradient() => {
-            vec![Dispatch::of_layer(kept_update::launch(dense[layer], training, layer == 0), layer)]
-        }
-        None => vec![],
-    }));
+    if training.keeps_gradient() {
+        let plain_layers = last_to_first().filter(|&layer| muon_of(layer).is_none());
+        let update =
+            |layer: usize, closes| Dispatch::of_layer(kept_update::launch(dense[layer], training, closes), layer);
+        dispatches.extend(together(plain_layers, request.tiling.most_bindings, muon_of(0).is_none(), update));
+    }
+    dispatches.extend(
+        last_to_first().flat_map(|layer| {
+            muon_of(layer).map_or(vec![], |muon| muon::updates(request, dense, layer, training, muon))
+        }),
+    );
     dispatches
+}
+
+/// The layers' dispatches, which do not depend on each other, merged as far as the adapter's bindings allow. `dispatch` makes one; where
+/// all of them together `close` the step, the last one does.
+fn together(
+    layers: impl Iterator<Item = usize>,
+    most_bindings: u32,
+    close: bool,
+    dispatch: impl Fn(usize, bool) -> Dispatch,
+) -> Vec<Dispatch> {
+    let mut groups: Vec<Vec<(usize, Dispatch)>> = vec![];
+    for layer in layers {
+        let own = dispatch(layer, false);
+        let has_room = |group: &&mut Vec<(usize, Dispatch)>| {
+            // The step state is bound once.
+            let bindings: usize = group.iter().map(|(_, other)| other.roles.len() - 1).sum();
+            merged::fit(&group[0].1.launch, &own.launch) && bindings + own.roles.len() <= most_bindings as usize
+        };
+        match groups.last_mut().filter(has_room) {
+            Some(group) => group.push((layer, own)),
+            None => groups.push(vec![(layer, own)]),
+        }
+    }
+    let last = groups.len().saturating_sub(1);
+    let close_of = |at| close && at == last;
+    let merge = |(at, group): (usize, Vec<(usize, Dispatch)>)| match &group[..] {
+        [(layer, _)] => dispatch(*layer, close_of(at)),
+        _ => Dispatch::merged(group.into_iter().map(|(_, part)| part).collect(), close_of(at)),
+    };
+    groups.into_iter().enumerate().map(merge).collect()
 }
 
 fn buffer(role: Role, request: Request<'_>, dense: &[Dense]) -> Result<Buffer, Error> {

@@ -20,7 +20,7 @@ pub(super) fn updates(
         _ => Role::Direction(0),
     });
     let iterations = (0..muon.ns_steps).flat_map(|iteration| {
-        let tile = |blocks| request.family.without_subgroups().tile(blocks);
+        let tile = |blocks| request.tiling.family.without_subgroups().tile(blocks);
         let (first, last) = (iteration == 0, iteration + 1 == muon.ns_steps);
         let (closes, skips) = (last && layer == 0, training.skips_non_finite);
         let step = muon::Step { normalizes: first, updates_weights: last, skips, closes };

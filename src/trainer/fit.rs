@@ -45,6 +45,10 @@ impl Trainer {
         validation: Option<&Dataset>,
         told: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<History, Error> {
+        self.tune(train, |event| {
+            // Nothing to break off yet: the first step has not begun.
+            let _ = told(event);
+        })?;
         let plan = self.plan(train)?;
         let mut validating = validation.map(|set| self.labelled_evaluator(set)).transpose()?;
         let set = upload(&self.gpu, train, &self.options.loss, self.network.outputs(), true)?;

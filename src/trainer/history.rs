@@ -79,6 +79,15 @@ pub struct Progress {
 /// Something to tell while training goes on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
+    /// Before the first step, where [`Tuning::Auto`](crate::Tuning::Auto) has something to measure.
+    Tuning {
+        /// The product that tiles are tried for.
+        kernel: &'static str,
+        /// Which of them it is, from 1.
+        at: usize,
+        /// How many there are.
+        of: usize,
+    },
     /// Every tenth of a second at most.
     Progress(Progress),
     /// After every epoch.

@@ -7,6 +7,8 @@ mod options;
 mod probe;
 mod profile;
 mod runner;
+mod tuner;
+mod tuning;
 mod watch;
 
 use std::ops::ControlFlow;
@@ -18,12 +20,14 @@ pub use history::{Epoch, Evaluation, Event, History, Progress, TrainStats};
 pub use options::{NonFinite, TrainOptions};
 pub use profile::{StepTimes, step_times};
 use runner::{Buffers, Runner, upload};
+pub use tuning::Tuning;
 pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 
 use crate::checkpoint::Model;
 use crate::gpu::{AdapterChoice, Gpu};
 use crate::kernel::quads_with_one;
 use crate::kernel::tile::Family;
+use crate::kernel::tiling::{Picks, Tiling};
 use crate::plan::{Plan, Request, Role};
 use crate::weights::LayerWeights;
 use crate::{Dataset, Error, Metrics, Network, Weights};
@@ -35,6 +39,9 @@ const EVALUATION_BATCH: usize = 512;
 #[derive(Debug)]
 pub struct Trainer {
     gpu: Arc<Gpu>,
+    tiling: Tiling,
+    /// Of its picks, those that were measured.
+    measured: Picks,
     network: Network,
     options: TrainOptions,
     /// Weights and optimizer slots of every layer, and the step state.
@@ -93,8 +100,11 @@ impl Trainer {
         probe::check(&gpu, &network, &options)?;
         let weights = options.initializer.weights(&network, options.seed);
         let model = Buffers::new();
+        let tiling = options.tiled(gpu.adapter().tiling());
         let mut trainer = Trainer {
             gpu,
+            tiling,
+            measured: Picks::default(),
             network,
             options,
             model,
@@ -193,7 +203,45 @@ impl Trainer {
         self.options.check_set(train)?;
         let per_epoch = train.rows().div_ceil(self.options.batch_size) as u64;
         self.options.last_step(self.steps_done, self.order_over(train).first_step, per_epoch)?;
-        Plan::new(self.options.training_request(&self.network, train, self.gpu.adapter().family()))
+        Plan::new(self.options.training_request(&self.network, train, &self.tiling))
+    }
+
+    /// The tile of every kind of product in the plan of a training step: what [`TrainOptions::picks`] of another run takes to have
+    /// the same bits. Under [`Tuning::Auto`] they are known after the first [`fit`](Self::fit).
+    ///
+    /// # Errors
+    ///
+    /// As [`plan`](Self::plan).
+    pub fn picks(&self, train: &Dataset) -> Result<Picks, Error> {
+        Ok(self.plan(train)?.picks())
+    }
+
+    /// Under [`Tuning::Auto`], measures what the plan for this set has no picks for yet: what the next [`fit`](Self::fit) would begin with.
+    /// `told` hears of every kind of product before it is measured.
+    ///
+    /// # Errors
+    ///
+    /// As [`plan`](Self::plan); [`Error::Kernel`], [`Error::Device`].
+    pub fn tune(&mut self, train: &Dataset, mut told: impl FnMut(Event)) -> Result<(), Error> {
+        // Whatever is wrong is said before anything is measured.
+        self.plan(train)?;
+        if self.options.tuning != Tuning::Auto {
+            return Ok(());
+        }
+        let key = tuning::key(self.gpu.adapter(), self.tiling.family);
+        let cache = self.options.tuning_cache.as_deref();
+        let cached = cache.map_or(Picks::default(), |path| tuning::cached(path, &key));
+        let known = self.options.picks.clone().or(&self.measured).or(&cached);
+        let request = self.options.training_request(&self.network, train, &self.tiling);
+        let measured = tuner::tune(&self.gpu, request, self.options.checks, &known, |shape, at, of| {
+            told(Event::Tuning { kernel: shape.kernel, at, of });
+        })?;
+        if let Some(path) = cache.filter(|_| measured.iter().next().is_some()) {
+            tuning::keep(path, &key, &measured);
+        }
+        self.measured = known.or(&measured);
+        self.tiling.picks = self.measured.clone().or(&self.tiling.picks);
+        Ok(())
     }
 
     /// Mean loss and accuracy over a set.
@@ -276,8 +324,7 @@ impl Trainer {
         let widest = self.network.layers().iter().map(|layer| layer.outputs + 4).max().unwrap_or(4);
         let fitting = self.gpu.adapter().max_binding_bytes as usize / (4 * widest);
         let batch = set.rows().min(EVALUATION_BATCH).min(fitting / 4 * 4).max(1);
-        let family = self.gpu.adapter().family();
-        let request = self.options.evaluation_request(&self.network, set, batch, family);
+        let request = self.options.evaluation_request(&self.network, set, batch, &self.tiling);
         let plan = Plan::new(Request { metrics, ..request })?;
         let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs(), labelled)?;
         // A state of its own: training goes on where it was.

@@ -1,8 +1,12 @@
 //! Everything about a run besides the network and the data.
 
+use std::path::PathBuf;
+
+use super::tuning::{self, Tuning};
 use super::watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 use crate::gpu::Checks;
 use crate::kernel::tile::Family;
+use crate::kernel::tiling::{Picks, Tiling};
 use crate::kernel::{Clip, Training};
 use crate::named::{Named, by_word};
 use crate::plan::Request;
@@ -65,6 +69,12 @@ pub struct TrainOptions {
     pub steps_per_submission: Option<u64>,
     /// Whether the kernels check every index at run time.
     pub checks: Checks,
+    /// How the kernels' tiles are chosen.
+    pub tuning: Tuning,
+    /// Where [`Tuning::Auto`] keeps what it measured; nowhere where it is `None`.
+    pub tuning_cache: Option<PathBuf>,
+    /// Tiles to be used before any other, as another run had them ([`Trainer::picks`](crate::Trainer::picks)): then it has that run's bits.
+    pub picks: Picks,
     /// The family of kernels; by the adapter where it is `None`.
     pub family: Option<Family>,
 }
@@ -90,6 +100,9 @@ impl Default for TrainOptions {
             seed: 0,
             steps_per_submission: None,
             checks: Checks::default(),
+            tuning: Tuning::default(),
+            tuning_cache: None,
+            picks: Picks::default(),
             family: None,
         }
     }
@@ -121,15 +134,27 @@ impl TrainOptions {
         Ok(())
     }
 
+    /// An adapter's tiling with the family and the picks that these options ask for.
+    pub(crate) fn tiled(&self, adapter: Tiling) -> Tiling {
+        let family = self.family.unwrap_or(adapter.family);
+        let shipped = if self.tuning == Tuning::Off { Picks::default() } else { tuning::shipped(family) };
+        Tiling { family, picks: self.picks.clone().or(&shipped), ..adapter }
+    }
+
     /// The request for a plan that trains on this set.
-    pub(crate) fn training_request<'a>(&'a self, network: &'a Network, set: &Dataset, family: Family) -> Request<'a> {
+    pub(crate) fn training_request<'a>(
+        &'a self,
+        network: &'a Network,
+        set: &Dataset,
+        tiling: &'a Tiling,
+    ) -> Request<'a> {
         let training = Training {
             optimizer: &self.optimizer,
             schedule: &self.schedule,
             clip: self.clip_grad_norm.map(Clip::Norm).or(self.clip_grad_value.map(Clip::Value)),
             skips_non_finite: self.non_finite == NonFinite::Skip,
         };
-        Request { training: Some(training), ..self.evaluation_request(network, set, self.batch_size, family) }
+        Request { training: Some(training), ..self.evaluation_request(network, set, self.batch_size, tiling) }
     }
 
     /// The request for a plan that evaluates on this set in minibatches of `batch`.
@@ -138,7 +163,7 @@ impl TrainOptions {
         network: &'a Network,
         set: &Dataset,
         batch: usize,
-        family: Family,
+        tiling: &'a Tiling,
     ) -> Request<'a> {
         Request {
             network,
@@ -148,7 +173,7 @@ impl TrainOptions {
             batch: batch as u32,
             element: set.element(),
             rows: set.rows() as u64,
-            family: self.family.unwrap_or(family),
+            tiling,
             metrics: false,
         }
     }

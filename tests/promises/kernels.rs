@@ -3,9 +3,11 @@
 
 use wgrad::gpu::Checks;
 use wgrad::kernel::row_loss::Lossy;
+use wgrad::kernel::team_head::{self, Team};
 use wgrad::kernel::tile::{Family, Tile};
 use wgrad::kernel::{
-    Dense, Input, Launch, Slot, Targets, close_step, dense_backward, dense_forward, dense_update, head, row_loss,
+    Access, Dense, Input, Launch, Slot, Targets, close_step, dense_backward, dense_forward, dense_update, head,
+    row_loss,
 };
 use wgrad::{Activation, Layer, Loss, Optimizer, Rule};
 
@@ -151,6 +153,16 @@ fn check_loss(problem: &Problem, launch: &Launch, checks: Checks) {
     let hits: Vec<bool> = stats.chunks_exact(STATS_BYTES).map(|row| row[12] == 1).collect();
     assert_eq!(hits[..in_step], correct, "{what}: correct predictions");
 
+    if launch.bindings.contains(&(Slot::InputGradient, Access::Write)) {
+        let inputs = dense.inputs as usize;
+        let dx = floats(launch, &contents, Slot::InputGradient);
+        let twin = reference::dense_backward(&gradient, &problem.weights, &problem.x, outputs, true);
+        let stride = inputs.next_multiple_of(4);
+        assert_close(&format!("{what}: below"), &unpadded(&dx, stride, in_step, inputs), &twin, TOLERANCE);
+        let padding = |row: &[f64]| row[inputs..].iter().all(|&value| value == 0.0);
+        assert!(dx.chunks_exact(stride).all(padding), "{what}: padding below");
+    }
+
     let visited = bytes_of(launch, &contents, Slot::Visited);
     let visited: Vec<u32> = visited.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
     assert_eq!(visited[..in_step], problem.visited, "{what}: visited rows");
@@ -225,30 +237,63 @@ fn loss_kernels_agree_with_their_twin() {
     }
 }
 
+/// The teams that can judge rows here: the adapter's own, and the one that runs anywhere.
+fn teams() -> Vec<Team> {
+    families().into_iter().filter_map(Team::of).collect()
+}
+
+/// A lane's share that is lost, a row told to the wrong member, a gradient that goes below without its mask; teams with fewer rows
+/// than members, and minibatches with fewer than a team.
+#[test]
+fn heads_of_teams_agree_with_their_twin() {
+    let optimizer = Adam1::optimizer();
+    for &size in SIZES.iter().chain(&[(6, 130, 64), (33, 20, 33), (7, 9, 24)]) {
+        for team in teams() {
+            for input in inputs_of(size).into_iter().filter(|_| size.2 <= head::MOST_OUTPUTS) {
+                let problem = Problem::new(size, input);
+                let below = (input == Input::Activations).then_some(layer(Activation::Relu));
+                let launch = team_head::launch(lossy(problem.dense, Some(&optimizer)), input, below, team);
+                check_loss(&problem, &launch, Checks::Off);
+                if size.0 < 33 {
+                    check_loss(&problem, &launch, Checks::On);
+                }
+            }
+        }
+    }
+}
+
 /// An evaluation that trains, writes elsewhere, or gives other logits than the forward pass.
 #[test]
 fn loss_kernels_that_only_evaluate_agree_with_their_twin() {
     for &size in SIZES {
         let problem = Problem::new(size, Input::SetU8);
         let few = size.2 <= head::MOST_OUTPUTS;
-        let launch = if few {
+        let one_by_one = if few {
             head::launch(lossy(problem.dense, None), problem.input, 8)
         } else {
             row_loss::launch(lossy(problem.dense, None))
         };
-        let mut contents = problem.contents(&launch);
-        let before = bytes_of(&launch, &contents, Slot::State).to_vec();
-        gpu().run_once(&launch, &mut contents, Checks::Off).unwrap();
-        let what = label(&problem, &launch, Checks::Off);
-        assert_eq!(bytes_of(&launch, &contents, Slot::State), before, "{what}: the state is left alone");
-        let (losses, ..) =
-            reference::softmax_cross_entropy(&problem.logits(), &problem.step_labels(), problem.in_step());
-        assert_close(&format!("{what}: losses"), &losses_of(&launch, &contents)[..losses.len()], &losses, TOLERANCE);
-        if few {
-            let stride = (size.2 as usize / 4 + 1) * 4;
-            let z = floats(&launch, &contents, Slot::Output);
-            let z = unpadded(&z, stride, problem.in_step(), size.2 as usize);
-            assert_close(&format!("{what}: logits"), &z, &problem.logits(), TOLERANCE);
+        let by_team = |team| team_head::launch(lossy(problem.dense, None), problem.input, None, team);
+        for launch in teams().into_iter().filter(|_| few).map(by_team).chain([one_by_one]) {
+            let mut contents = problem.contents(&launch);
+            let before = bytes_of(&launch, &contents, Slot::State).to_vec();
+            gpu().run_once(&launch, &mut contents, Checks::Off).unwrap();
+            let what = label(&problem, &launch, Checks::Off);
+            assert_eq!(bytes_of(&launch, &contents, Slot::State), before, "{what}: the state is left alone");
+            let (losses, ..) =
+                reference::softmax_cross_entropy(&problem.logits(), &problem.step_labels(), problem.in_step());
+            assert_close(
+                &format!("{what}: losses"),
+                &losses_of(&launch, &contents)[..losses.len()],
+                &losses,
+                TOLERANCE,
+            );
+            if few {
+                let stride = (size.2 as usize / 4 + 1) * 4;
+                let z = floats(&launch, &contents, Slot::Output);
+                let z = unpadded(&z, stride, problem.in_step(), size.2 as usize);
+                assert_close(&format!("{what}: logits"), &z, &problem.logits(), TOLERANCE);
+            }
         }
     }
 }

@@ -285,8 +285,8 @@ fn muon_takes_the_dispatches_it_promises_and_repeats_its_bits() {
             let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
             let plan = trainer.plan(&set).unwrap();
             let expected = match clip {
-                None => 3 * layers - 1 + (layers - 1) * (2 + 3 * ns_steps),
-                Some(_) => 5 * layers - 1 + (layers - 1) * (1 + 3 * ns_steps),
+                None => 2 * layers + (layers - 1) * (2 + 3 * ns_steps),
+                Some(_) => 3 * layers + (layers - 1) * (2 + 3 * ns_steps),
             };
             assert_eq!(plan.dispatches.len(), expected, "{hidden:?} {case:?}");
             // One set of them, whatever the number of layers.
@@ -325,7 +325,7 @@ fn muon_reads_what_is_made_and_changes_weights_last() {
             }
             updated.extend(written.iter().copied().filter(|role| matches!(role, Role::Weights(_))));
             made.extend(written);
-            assert!(dispatch.roles.len() <= 8, "WebGPU's default limit of storage buffers");
+            assert!(dispatch.roles.len() <= gpu().adapter().max_bindings as usize, "what the adapter binds");
         }
         let closing: Vec<bool> =
             plan.dispatches.iter().map(|dispatch| dispatch.launch.flags.contains(&"closes_step")).collect();

@@ -1,13 +1,22 @@
-//! The plan: what is fused, what it costs and what it takes, with no device.
+//! The plan: what is fused, what it costs and what it takes, with no device; and that what is merged does what its parts do.
 
+use std::collections::HashMap;
+
+use wgrad::gpu::Checks;
 use wgrad::kernel::tile::Family;
-use wgrad::kernel::{Access, Targets};
+use wgrad::kernel::tiling::Tiling;
+use wgrad::kernel::{Access, Launch, Slot, Targets};
 use wgrad::plan::{Element, Plan, Request, Role};
 use wgrad::{Activation, Loss, Network, Optimizer};
 
-use crate::problem::plain;
+use crate::problem::{self, Adam1, plain};
+use crate::support::{Random, gpu};
 
 fn plan(widths: &[usize], optimizer: Option<&Optimizer>, batch: u32) -> Plan {
+    plan_for(&Tiling::of(Family::Software), widths, optimizer, batch)
+}
+
+fn plan_for(tiling: &Tiling, widths: &[usize], optimizer: Option<&Optimizer>, batch: u32) -> Plan {
     let network =
         Network::classifier(widths[0], &widths[1..widths.len() - 1], Activation::Relu, widths[widths.len() - 1]);
     let request = Request {
@@ -18,7 +27,7 @@ fn plan(widths: &[usize], optimizer: Option<&Optimizer>, batch: u32) -> Plan {
         batch,
         element: Element::U8,
         rows: 1000,
-        family: Family::Software,
+        tiling,
         metrics: false,
     };
     Plan::new(request).unwrap()
@@ -28,17 +37,83 @@ fn kernels(plan: &Plan) -> Vec<&str> {
     plan.dispatches.iter().map(|dispatch| dispatch.launch.kernel).collect()
 }
 
-/// A fusion that is lost: 3L − 1 dispatches for few outputs, 3L for many.
+const LANES: Family = Family::Subgroups { lanes: 8, words_64: false };
+
+/// A fusion or a merger that is lost. L layers: L − 1 forward, the loss with what goes below it, L − 2 backward, all updates in one; without
+/// teams, or with many outputs, the loss' neighbours are dispatches of their own. Where an adapter binds 8 buffers, updates stay apart.
 #[test]
 fn training_takes_the_dispatches_it_promises() {
     let adam = Optimizer::keras_adam();
-    let seed = plan(&[784, 256, 10], Some(&adam), 32);
-    assert_eq!(kernels(&seed), ["dense_forward", "head", "dense_backward", "dense_update", "dense_update"]);
-    for depth in 1..6 {
-        let mut widths = vec![20; depth + 1];
-        assert_eq!(plan(&widths, Some(&adam), 8).dispatches.len(), 3 * depth - 1);
-        widths[depth] = 65;
-        assert_eq!(plan(&widths, Some(&adam), 8).dispatches.len(), 3 * depth);
+    let tiling = |family, most_bindings| Tiling { most_bindings, ..Tiling::of(family) };
+    let seed = |family, bindings| plan_for(&tiling(family, bindings), &[784, 256, 10], Some(&adam), 32);
+    for family in [LANES, Family::Hardware] {
+        assert_eq!(kernels(&seed(family, 16)), ["dense_forward", "team_head", "dense_update"]);
+        assert_eq!(kernels(&seed(family, 8)), ["dense_forward", "team_head", "dense_update", "dense_update"]);
+    }
+    for family in [Family::Software, Family::Reference] {
+        assert_eq!(kernels(&seed(family, 16)), ["dense_forward", "head", "dense_backward", "dense_update"]);
+    }
+    for depth in [1, 2, 3, 6] {
+        let few = vec![20; depth + 1];
+        let many = [&few[1..], &[65]].concat();
+        let count =
+            |family, bindings, widths| plan_for(&tiling(family, bindings), widths, Some(&adam), 8).dispatches.len();
+        for family in [LANES, Family::Hardware] {
+            assert_eq!(count(family, 32, &few), if depth == 1 { 2 } else { 2 * depth - 1 });
+        }
+        for family in [Family::Software, LANES, Family::Hardware] {
+            assert!(count(family, 32, &few) <= 2 * depth + 1);
+            assert_eq!(count(family, 32, &many), 2 * depth + 1);
+            assert_eq!(count(family, 8, &many), 3 * depth);
+        }
+    }
+}
+
+/// A part of a merged launch that reads another's constants or bindings, or is left out: as one, they do what they do alone.
+#[test]
+fn merged_launches_do_what_their_parts_do() {
+    let adam = Optimizer::keras_adam();
+    for family in [gpu().adapter().family(), Family::Reference, Family::Software, Family::Hardware] {
+        let tiling = Tiling { most_bindings: 32, ..Tiling::of(family) };
+        let plan = plan_for(&tiling, &[30, 20, 50, 7], Some(&adam), 10);
+        let merged = &plan.dispatches[plan.dispatches.len() - 1];
+        assert_eq!(merged.launch.parts.len(), 3);
+        let random = &mut Random(3);
+        let mut contents: HashMap<Role, Vec<u8>> = HashMap::new();
+        for buffer in &plan.buffers {
+            let bytes = match buffer.role {
+                Role::Set => (0..buffer.bytes).map(|_| random.bits() as u8).collect(),
+                Role::State => problem::state(10, 0.01, Adam1::SCALARS),
+                Role::Visited => (0..10u32).flat_map(|place| (37 * place % 1000).to_le_bytes()).collect(),
+                _ => (0..buffer.bytes / 4).flat_map(|_| (random.value().abs() as f32).to_le_bytes()).collect(),
+            };
+            contents.insert(buffer.role, bytes);
+        }
+        let run = |launch: &Launch, roles: &[Role], contents: &mut HashMap<Role, Vec<u8>>| {
+            let mut bound: Vec<Vec<u8>> = roles.iter().map(|role| contents[role].clone()).collect();
+            gpu().run_once(launch, &mut bound, Checks::Off).unwrap();
+            for ((role, bytes), (_, access)) in roles.iter().zip(bound).zip(&launch.bindings) {
+                if *access == Access::Write {
+                    contents.insert(*role, bytes);
+                }
+            }
+        };
+        let mut alone = contents.clone();
+        let mut own = merged.roles.iter().filter(|&&role| role != Role::State);
+        for part in &merged.launch.parts {
+            let role =
+                |&(slot, _): &(Slot, Access)| if slot == Slot::State { Role::State } else { *own.next().unwrap() };
+            let roles: Vec<Role> = part.bindings.iter().map(role).collect();
+            run(part, &roles, &mut alone);
+        }
+        run(&merged.launch, &merged.roles, &mut contents);
+        for (role, bytes) in &contents {
+            if *role == Role::State {
+                assert_eq!(bytes[0], alone[role][0] + 1, "{family:?}: the step is closed once");
+            } else {
+                assert_eq!(bytes, &alone[role], "{family:?}: {role}");
+            }
+        }
     }
 }
 
@@ -55,8 +130,12 @@ fn evaluation_writes_no_weights() {
 #[test]
 fn every_value_is_made_before_it_is_read_and_weights_change_last() {
     let adam = Optimizer::keras_adam();
-    for widths in [vec![5, 3], vec![9, 8, 7, 6, 5], vec![4, 100, 200]] {
-        let plan = plan(&widths, Some(&adam), 8);
+    let tilings = [Family::Software, LANES, Family::Hardware].map(Tiling::of);
+    for (widths, tiling) in [vec![5, 3], vec![9, 8, 7, 6, 5], vec![4, 100, 200]]
+        .iter()
+        .flat_map(|widths| tilings.each_ref().map(|t| (widths, t)))
+    {
+        let plan = plan_for(tiling, widths, Some(&adam), 8);
         let mut made: Vec<Role> = plan
             .buffers
             .iter()

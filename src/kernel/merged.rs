@@ -1,0 +1,93 @@
+//! Launches that have nothing to do with each other, as one: a dispatch costs some 10 µs on a software adapter and a barrier on
+//! every other, and what one leaves idle another can use.
+//!
+//! Each part is linked under a name of its own (`part0`, `part1`, …), its bindings moved up by [`BINDINGS`] a part, so that no
+//! shader has to know. What they share (`link::SHARED`) is there once: the step state, and what reads it. A part is its root
+//! module's function `work(group, invocation, one)`.
+
+use super::{Access, Cost, Launch, Slot};
+
+/// Binding numbers of a part; a power of two above every [`Slot`].
+pub(super) const BINDINGS: u32 = 32;
+
+/// Whether these can be parts of one launch: the same flags, as those are the whole text's, and workgroups of the same size, each
+/// made by the same root.
+pub fn fit(a: &Launch, b: &Launch) -> bool {
+    a.root == b.root && a.flags == b.flags && a.workgroup == b.workgroup
+}
+
+/// The parts as one launch, whose workgroups are theirs in their order. They must [`fit`], and write nothing that another binds. Where
+/// it `closes` the step, none of them does.
+pub fn launch(parts: Vec<Launch>, closes: bool) -> Launch {
+    let first = &parts[0];
+    let mut merged = Launch {
+        kernel: first.kernel,
+        variant: if parts.iter().all(|part| part.variant == first.variant) {
+            first.variant.clone()
+        } else {
+            parts.iter().map(|part| part.variant.as_str()).collect::<Vec<_>>().join(" + ")
+        },
+        root: "merged",
+        mounts: vec![],
+        constants: vec![("merged", entry(&parts, closes))],
+        flags: first.flags.clone(),
+        bindings: vec![],
+        shape: None,
+        parts: vec![],
+        workgroup: first.workgroup,
+        workgroups: parts.iter().map(|part| part.workgroups).sum(),
+        cost: parts.iter().fold(Cost::default(), |sum, part| sum + part.cost),
+    };
+    // What the shared modules import of it, the minibatch's rows, is the same in every part.
+    merged.constants.extend(first.constants.iter().filter(|(name, _)| *name == "constants").cloned());
+    merged.bindings = numbered(&parts).map(|(_, slot, access)| (slot, access)).collect();
+    merged.parts = parts;
+    merged
+}
+
+/// What the parts bind, each with its number: the step state once for all.
+pub(super) fn numbered(parts: &[Launch]) -> impl Iterator<Item = (u32, Slot, Access)> {
+    let of_part = |(at, part): (usize, &Launch)| {
+        let bindings = part.bindings.clone();
+        bindings
+            .into_iter()
+            .filter(|(slot, _)| *slot != Slot::State)
+            .map(move |(slot, access)| (at as u32, slot, access))
+    };
+    let state = parts.iter().any(|part| part.bindings.iter().any(|(slot, _)| *slot == Slot::State));
+    let own = parts.iter().enumerate().flat_map(of_part);
+    own.map(|(at, slot, access)| (at * BINDINGS + slot as u32, slot, access)).chain(state.then_some((
+        Slot::State as u32,
+        Slot::State,
+        Access::Write,
+    )))
+}
+
+/// The entry point: which part a workgroup belongs to.
+fn entry(parts: &[Launch], closes: bool) -> String {
+    let first = &parts[0];
+    let lane = if first.root == "tile/subgroup" { "subgroup_invocation_id" } else { "local_invocation_index" };
+    let mut text = String::new();
+    for (at, part) in parts.iter().enumerate() {
+        text.push_str(&format!("import package::part{at}::{}::work as work_{at};\n", part.root.replace('/', "::")));
+    }
+    if closes {
+        text.push_str("import package::step::close_step;\n");
+    }
+    text.push_str(&format!(
+        "\n@compute @workgroup_size({})\nfn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, \
+         @builtin({lane}) lane: u32) {{\n    let at = group.y * groups.x + group.x;\n",
+        first.workgroup
+    ));
+    if closes {
+        text.push_str("    if at == 0u && lane == 0u { close_step(); }\n");
+    }
+    let mut before = 0;
+    for (at, part) in parts.iter().enumerate() {
+        let (otherwise, end) = (if at == 0 { "" } else { "else " }, before + part.workgroups);
+        text.push_str(&format!("    {otherwise}if at < {end}u {{ work_{at}(at - {before}u, lane, groups.z); }}\n"));
+        before = end;
+    }
+    text.push_str("}\n");
+    text
+}

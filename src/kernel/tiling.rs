@@ -1,0 +1,97 @@
+//! Which tile cuts which product on one adapter.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::Input;
+use super::tile::{Blocks, Family, Tile};
+
+/// A kind of product as tiles are picked for it: its kernel, where A comes from, and its blocks rounded up to powers of two, so that one
+/// pick serves the sizes beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shape {
+    /// The product's name.
+    pub kernel: &'static str,
+    /// Where its first factor comes from.
+    pub input: Input,
+    /// Blocks of 4 × 4 down, across and in the sum.
+    pub blocks: Blocks,
+}
+
+impl Shape {
+    /// The kind that a product of these blocks is of.
+    pub fn of(kernel: &'static str, input: Input, blocks: Blocks) -> Self {
+        let Blocks { m, n, k } = blocks;
+        let [m, n, k] = [m, n, k].map(u32::next_power_of_two);
+        Shape { kernel, input, blocks: Blocks { m, n, k } }
+    }
+}
+
+impl fmt::Display for Shape {
+    /// As "dense_update set_u8 256×64×8": the key of tables and caches.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shape { kernel, input, blocks: Blocks { m, n, k } } = self;
+        write!(f, "{kernel} {} {m}×{n}×{k}", input.module().trim_start_matches("input/"))
+    }
+}
+
+/// Tiles picked for kinds of products, by measuring or by hand. A run that is given the picks of another has its bits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Picks(pub(crate) BTreeMap<String, String>);
+
+impl Picks {
+    /// The tile's name for a kind of product, if one was picked.
+    pub fn get(&self, shape: Shape) -> Option<&str> {
+        self.0.get(&shape.to_string()).map(String::as_str)
+    }
+
+    /// Picks a tile.
+    pub fn set(&mut self, shape: Shape, tile: Tile) {
+        self.0.insert(shape.to_string(), tile.to_string());
+    }
+
+    /// Every pick, by the kind of product: its name and the tile's.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(shape, tile)| (shape.as_str(), tile.as_str()))
+    }
+
+    /// These, and of the others those for kinds that are not among them.
+    #[must_use]
+    pub fn or(mut self, others: &Picks) -> Picks {
+        for (shape, tile) in &others.0 {
+            self.0.entry(shape.clone()).or_insert_with(|| tile.clone());
+        }
+        self
+    }
+}
+
+impl<A: Into<String>, B: Into<String>> FromIterator<(A, B)> for Picks {
+    fn from_iter<I: IntoIterator<Item = (A, B)>>(picks: I) -> Self {
+        Picks(picks.into_iter().map(|(shape, tile)| (shape.into(), tile.into())).collect())
+    }
+}
+
+/// All that a plan has to know of an adapter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tiling {
+    /// The kind of adapter.
+    pub family: Family,
+    /// Storage buffers that one kernel can bind.
+    pub most_bindings: u32,
+    /// Tiles that were picked; for any other product it is the family's rule.
+    pub picks: Picks,
+}
+
+impl Tiling {
+    /// The family's rules alone, for an adapter that binds no more than WebGPU promises.
+    pub fn of(family: Family) -> Self {
+        Tiling { family, most_bindings: 8, picks: Picks::default() }
+    }
+
+    /// The tile for a product.
+    pub fn tile(&self, kernel: &'static str, input: Input, blocks: Blocks) -> Tile {
+        let picked = self.picks.get(Shape::of(kernel, input, blocks));
+        let variant = |name: &str| self.family.variants().into_iter().find(|tile| tile.to_string() == name);
+        picked.and_then(variant).unwrap_or_else(|| self.family.tile(blocks))
+    }
+}

@@ -1,0 +1,218 @@
+//! Picks tiles by measuring: no variant is timed that was not first compared with the plain one.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::runner::{Buffers, State};
+use crate::Error;
+use crate::gpu::{Buffer, Checks, Gpu, Program, Traffic};
+use crate::kernel::tile::Tile;
+use crate::kernel::tiling::{Picks, Shape, Tiling};
+use crate::kernel::{Access, Launch};
+use crate::plan::{Buffer as Planned, Dispatch, Element, Plan, Request, Role, STATE_BYTES};
+
+/// A round lasts about this long, and the least of so many counts.
+const ROUND: Duration = Duration::from_millis(4);
+const ROUNDS: usize = 5;
+/// Compilers can take seconds for a variant: past it, a kind of product has the variants that were tried by then, its rule's at least.
+const BUDGET: Duration = Duration::from_millis(2200);
+/// Rows of the set that variants are tried on.
+const ROWS: u64 = 4096;
+/// ‖variant − plain‖ / ‖plain‖, and the largest difference of one value against the largest value.
+const TOLERANCE: f64 = 1e-5;
+const LARGEST: f64 = 1e-4;
+
+/// Picks a tile for each kind of product in the plan of `request` that `known` has none for. `told` hears which is measured,
+/// as the first of how many.
+pub(super) fn tune(
+    gpu: &Gpu,
+    request: Request<'_>,
+    checks: Checks,
+    known: &Picks,
+    mut told: impl FnMut(Shape, usize, usize),
+) -> Result<Picks, Error> {
+    // The products do the same whatever the set's size.
+    let request = Request { rows: request.rows.min(ROWS.max(request.batch.into())), ..request };
+    let mut products: Vec<(Shape, u64)> = vec![];
+    for launch in Plan::new(request)?.dispatches.iter().flat_map(Dispatch::parts).map(|part| part.launch) {
+        if let Some(shape) = launch.shape.filter(|&shape| known.get(shape).is_none()) {
+            match products.iter_mut().find(|(other, _)| *other == shape) {
+                Some((_, flops)) => *flops += launch.cost.flops,
+                None => products.push((shape, launch.cost.flops)),
+            }
+        }
+    }
+    // Where time runs out, it runs out for those that matter least.
+    products.sort_by_key(|&(_, flops)| std::cmp::Reverse(flops));
+    let started = Instant::now();
+    let mut picks = Picks::default();
+    for (at, &(shape, _)) in products.iter().enumerate() {
+        told(shape, at + 1, products.len());
+        let deadline = started + BUDGET * (at as u32 + 1) / products.len() as u32;
+        if let Some(tile) = fastest(gpu, request, checks, shape, deadline)? {
+            picks.set(shape, tile);
+        }
+    }
+    tracing::debug!(?picks, took = ?started.elapsed(), "tuned");
+    Ok(picks)
+}
+
+/// The fastest tile for a kind of product; none where all but the plain one are wrong, which is picked then.
+fn fastest(
+    gpu: &Gpu,
+    request: Request<'_>,
+    checks: Checks,
+    shape: Shape,
+    deadline: Instant,
+) -> Result<Option<Tile>, Error> {
+    let plain = Candidate::new(gpu, request, checks, shape, Tile::Naive)?;
+    let Some(plain) = plain else { return Ok(None) };
+    let expected = plain.results(gpu)?;
+    let mut right: Vec<(Candidate, f64)> = vec![];
+    for tile in candidates(request.tiling, shape) {
+        if Instant::now() > deadline && !right.is_empty() {
+            break;
+        }
+        // A variant that the driver's compiler does not take is not eligible here.
+        let Ok(Some(candidate)) = Candidate::new(gpu, request, checks, shape, tile) else { continue };
+        let started = Instant::now();
+        let results = candidate.results(gpu)?;
+        if let Some((role, error)) = disagreement(&candidate.writes, &results, &expected) {
+            tracing::warn!(%shape, %tile, %role, error, "a variant is wrong on this adapter, and is not used");
+            continue;
+        }
+        tracing::debug!(%shape, %tile, first = ?started.elapsed(), "right");
+        right.push((candidate, f64::INFINITY));
+    }
+    // Rounds in turn: the machine's mood is the same for all.
+    for _ in 0..ROUNDS {
+        for (candidate, least) in &mut right {
+            *least = least.min(candidate.seconds(gpu)?);
+        }
+    }
+    for (candidate, seconds) in &right {
+        tracing::debug!(%shape, tile = %candidate.tile, ms = 1e3 * seconds, "timed");
+    }
+    let best = right.into_iter().min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(candidate, _)| candidate.tile);
+    Ok(Some(best.unwrap_or(Tile::Naive)))
+}
+
+/// The variants for a product, its rule's first, then those nearest to it.
+fn candidates(tiling: &Tiling, shape: Shape) -> Vec<Tile> {
+    let rule = tiling.family.tile(shape.blocks);
+    let mut others: Vec<Tile> = tiling.family.variants();
+    others.retain(|&tile| tile != rule && tile != Tile::Naive && tile.suits(shape.blocks));
+    others.sort_by_key(|tile| tile.area().abs_diff(rule.area()));
+    std::iter::once(rule).chain(others).collect()
+}
+
+/// A product under one tile, with buffers of its own.
+struct Candidate {
+    tile: Tile,
+    program: Program,
+    buffers: Buffers,
+    writes: Vec<Planned>,
+}
+
+impl Candidate {
+    /// None where the plan does not take the tile for such a product.
+    fn new(gpu: &Gpu, request: Request<'_>, checks: Checks, shape: Shape, tile: Tile) -> Result<Option<Self>, Error> {
+        let mut tiling = request.tiling.clone();
+        tiling.picks.set(shape, tile);
+        let plan = Plan::new(Request { tiling: &tiling, ..request })?;
+        let is_it = |part: &Dispatch| part.launch.shape == Some(shape) && part.launch.variant == tile.to_string();
+        let Some(part) = plan.dispatches.iter().flat_map(Dispatch::parts).find(is_it) else { return Ok(None) };
+        let buffer = |role: &Role| plan.buffers.iter().find(|buffer| buffer.role == *role);
+        let buffers = (part.roles.iter().filter_map(buffer))
+            .map(|buffer| Ok((buffer.role, upload(gpu, request, buffer)?)))
+            .collect::<Result<HashMap<_, _>, Error>>()?;
+        let writes = part.touches(Access::Write).filter(|&role| role != Role::State);
+        let writes = writes.filter_map(|role| buffer(&role).cloned()).collect();
+        let bound: Vec<(&Launch, Vec<&Buffer>)> =
+            vec![(&part.launch, part.roles.iter().map(|role| &buffers[role]).collect())];
+        let program = Program::new(gpu, &bound, checks)?;
+        Ok(Some(Candidate { tile, program, buffers, writes }))
+    }
+
+    /// What it writes, after one run on the same numbers for every tile.
+    fn results(&self, gpu: &Gpu) -> Result<Vec<Vec<f32>>, Error> {
+        let traffic = &mut Traffic::default();
+        gpu.submit(traffic, |encoder| self.program.record(encoder, 1));
+        let read = |planned: &Planned| {
+            gpu.read(&self.buffers[&planned.role], planned.bytes as usize / 4, &mut Traffic::default())
+        };
+        self.writes.iter().map(read).collect()
+    }
+
+    /// What one run takes, in a round of them.
+    fn seconds(&self, gpu: &Gpu) -> Result<f64, Error> {
+        let round = |times: u64| -> Result<Duration, Error> {
+            let started = Instant::now();
+            let submission = gpu.submit(&mut Traffic::default(), |encoder| self.program.repeat(encoder, 0, times));
+            gpu.wait_for(submission)?;
+            Ok(started.elapsed())
+        };
+        let one = round(1)?.as_secs_f64().max(1e-6);
+        let times = ((ROUND.as_secs_f64() / one) as u64).clamp(1, 64);
+        Ok(round(times)?.as_secs_f64() / times as f64)
+    }
+}
+
+/// Where two runs do not agree, and by how much.
+fn disagreement(writes: &[Planned], results: &[Vec<f32>], expected: &[Vec<f32>]) -> Option<(Role, f64)> {
+    writes.iter().zip(results.iter().zip(expected)).find_map(|(planned, (results, expected))| {
+        let difference = |(&a, &b): (&f32, &f32)| f64::from(a) - f64::from(b);
+        let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+        let most = |values: &mut dyn Iterator<Item = f64>| values.fold(0f64, |most, value| most.max(value.abs()));
+        let pairs = || results.iter().zip(expected).map(difference);
+        let values = || expected.iter().map(|&value| f64::from(value));
+        let error = norm(&mut pairs()) / norm(&mut values()).max(f64::MIN_POSITIVE);
+        let largest = most(&mut pairs()) / most(&mut values()).max(f64::MIN_POSITIVE);
+        // Written so that NaN disagrees; `max` would drop it, the norm does not.
+        (!(error < TOLERANCE && largest < LARGEST)).then_some((planned.role, error))
+    })
+}
+
+/// A buffer with numbers as training has them, the same in every run.
+fn upload(gpu: &Gpu, request: Request<'_>, planned: &Planned) -> Result<Buffer, Error> {
+    let name = planned.role.to_string();
+    let mut random = Random(7);
+    match planned.role {
+        Role::State => {
+            let mut words = vec![0u32; STATE_BYTES as usize / 4];
+            let state = State { step: 1, learning_rate: 1.0, ..State::new(request.rows as usize, request.batch) };
+            let known: &[u32] = bytemuck::cast_slice(std::slice::from_ref(&state));
+            words[..known.len()].copy_from_slice(known);
+            // The optimizer's scalars, and the clipping's factor: any that divide well.
+            words[known.len()..].fill(0.5f32.to_bits());
+            let flags = words.len() - 2;
+            words[flags..].fill(0);
+            gpu.upload(&name, &words)
+        }
+        Role::Set if request.element == Element::U8 => {
+            let bytes: Vec<u8> = (0..planned.bytes).map(|_| random.bits() as u8).collect();
+            gpu.upload(&name, &bytes)
+        }
+        Role::Visited => {
+            let rows: Vec<u32> = (0..request.batch).map(|_| random.bits() % request.rows as u32).collect();
+            gpu.upload(&name, &rows)
+        }
+        // Far from 0, where a sign or a root that turns on the last digit would not agree.
+        Role::OptimizerSlots(_) => gpu.upload(&name, &random.values(planned.bytes, 4.0, 8.0)),
+        _ => gpu.upload(&name, &random.values(planned.bytes, -1.0, 1.0)),
+    }
+}
+
+/// Numbers that are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn bits(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as u32
+    }
+
+    fn values(&mut self, bytes: u64, from: f32, to: f32) -> Vec<f32> {
+        (0..bytes / 4).map(|_| from + (to - from) * (self.bits() as f32 / (1u32 << 31) as f32)).collect()
+    }
+}

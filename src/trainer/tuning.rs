@@ -1,0 +1,89 @@
+//! Where the picks of tiles come from: nowhere, a table that is shipped, or measurements here, kept in a file.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use crate::gpu::AdapterSummary;
+use crate::kernel::tile::Family;
+use crate::kernel::tiling::Picks;
+use crate::named::{Named, by_word};
+
+/// How the kernels' tiles are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Tuning {
+    /// By rules from the sizes and the kind of adapter.
+    Off,
+    /// By a table of what was the fastest on adapters of the kind, and by the rules for what is not in it. Measures nothing, and gives
+    /// the same bits on the same adapter and driver.
+    #[default]
+    Table,
+    /// By measuring: at the first step of a kind of product, every variant is compared with the plain one, and those that agree
+    /// are timed. What was picked is kept in [`TrainOptions::tuning_cache`](crate::TrainOptions::tuning_cache), so that it is measured once.
+    Auto,
+}
+
+impl Named for Tuning {
+    const WHAT: &'static str = "a way to tune";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("off", Tuning::Off), ("table", Tuning::Table), ("auto", Tuning::Auto)];
+}
+by_word!(Tuning);
+
+type Table = BTreeMap<String, BTreeMap<String, String>>;
+
+/// What was measured before this version was shipped: by family, then by kind of product.
+const SHIPPED: &str = include_str!("shipped.json");
+
+/// The shipped picks for a family.
+pub(super) fn shipped(family: Family) -> Picks {
+    let table: Table = serde_json::from_str(SHIPPED).unwrap_or_default();
+    table.get(&family.to_string()).into_iter().flatten().collect()
+}
+
+/// What picks in a cache belong to: other drivers and other kernels have others.
+pub(super) fn key(adapter: &AdapterSummary, family: Family) -> String {
+    format!("{} · {} · {family} · wgrad {}", adapter.name, adapter.driver, env!("CARGO_PKG_VERSION"))
+}
+
+/// The picks in a cache file. A file that is not there, or is not one, has none: it costs a measurement, not a run.
+pub(super) fn cached(path: &Path, key: &str) -> Picks {
+    read(path).get(key).into_iter().flatten().collect()
+}
+
+/// Adds picks to a cache file, which is replaced as a whole: whoever reads it meanwhile has the old one. A cache that cannot be written
+/// is told of and done without.
+pub(super) fn keep(path: &Path, key: &str, picks: &Picks) {
+    let mut table = read(path);
+    let entry = table.entry(key.into()).or_default();
+    entry.extend(picks.iter().map(|(shape, tile)| (shape.to_string(), tile.to_string())));
+    let write = || -> std::io::Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(serde_json::to_string_pretty(&table)?.as_bytes())?;
+        file.persist(path)?;
+        Ok(())
+    };
+    if let Err(error) = write() {
+        tracing::warn!(%error, path = %path.display(), "the tuning cache is not written");
+    }
+}
+
+fn read(path: &Path) -> Table {
+    /// More than any adapter has kinds of product.
+    const MOST_BYTES: u64 = 4 << 20;
+    match std::fs::metadata(path).map(|file| file.len()) {
+        Ok(bytes) if bytes <= MOST_BYTES => {}
+        Ok(bytes) => {
+            tracing::warn!(path = %path.display(), bytes, "too large to be a tuning cache");
+            return Table::new();
+        }
+        Err(_) => return Table::new(),
+    }
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_else(|error| {
+        tracing::warn!(%error, path = %path.display(), "not a tuning cache");
+        Table::new()
+    })
+}
