@@ -30,6 +30,7 @@ pub use metric::{ClassCounts, ClassMetrics, Metrics, RegressionMetrics};
 pub use network::{Activation, Layer, Network};
 pub use optimizer::{Optimizer, Rule};
 pub use schedule::{Decay, Schedule};
+pub use trainer::{Ceilings, StepTimer, Took, ceilings};
 pub use trainer::{
     EarlyStopping, Epoch, Evaluation, Event, History, Monitor, NonFinite, Progress, ReduceOnPlateau, StepTimes,
     TrainOptions, TrainStats, Trainer, Tuning, step_times,

@@ -6,7 +6,7 @@ use super::{Access, Input, Launch, Slot};
 use crate::Layer;
 
 /// Quads of logits and of their gradients that an invocation has room for.
-const ROOM: u32 = 24;
+const ROOM: u32 = 12;
 
 /// Who joins hands over a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

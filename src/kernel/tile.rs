@@ -137,7 +137,9 @@ impl Family {
             }
             Family::Subgroups { lanes, words_64 } => {
                 let subgroups = |m: &u32| blocks.m.div_ceil(*m) * blocks.n.div_ceil(lanes);
-                let m = [8, 4, 2].into_iter().find(|m| subgroups(m) >= 8).unwrap_or(1);
+                // Where most lanes have no column, the work is all loads: many small tiles, quickly compiled.
+                let idle = 2 * blocks.n <= lanes;
+                let m = [8, 4, 2].into_iter().find(|m| !idle && subgroups(m) >= 8).unwrap_or(1);
                 Tile::Subgroup { lanes, m, n: 1, words_64 }
             }
             Family::Hardware => Tile::Workgroup { side: if blocks.m >= 16 && blocks.n >= 16 { 16 } else { 8 } },

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::Input;
 use super::tile::{Blocks, Family, Tile};
+use crate::Error;
 
 /// A kind of product as tiles are picked for it: its kernel, where A comes from, and its blocks rounded up to powers of two, so that one
 /// pick serves the sizes beside it.
@@ -31,8 +32,27 @@ impl fmt::Display for Shape {
     /// As "dense_update set_u8 256×64×8": the key of tables and caches.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shape { kernel, input, blocks: Blocks { m, n, k } } = self;
-        write!(f, "{kernel} {} {m}×{n}×{k}", input.module().trim_start_matches("input/"))
+        write!(f, "{kernel} {} {m}×{n}×{k}", input_word(*input))
     }
+}
+
+/// The products that tiles are picked for.
+const PRODUCTS: [&str; 3] = ["dense_forward", "dense_backward", "dense_update"];
+
+/// Whether the words are those of some [`Shape`].
+fn is_shape(words: &str) -> bool {
+    let parts: Vec<&str> = words.split(' ').collect();
+    let [kernel, input, blocks] = parts[..] else { return false };
+    let inputs = [Input::SetU8, Input::SetF32, Input::Activations].map(input_word);
+    let sides: Vec<Option<u32>> = blocks.split('×').map(|side| side.parse().ok()).collect();
+    PRODUCTS.contains(&kernel)
+        && inputs.contains(&input)
+        && sides.len() == 3
+        && sides.iter().all(|side| side.is_some_and(u32::is_power_of_two))
+}
+
+fn input_word(input: Input) -> &'static str {
+    input.module().trim_start_matches("input/")
 }
 
 /// Tiles picked for kinds of products, by measuring or by hand. A run that is given the picks of another has its bits.
@@ -53,6 +73,30 @@ impl Picks {
     /// Every pick, by the kind of product: its name and the tile's.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(shape, tile)| (shape.as_str(), tile.as_str()))
+    }
+
+    /// That every pick is one that plans of this family can follow. Sizes that no plan asks for are none's business.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] with the words that are wrong, and the right ones.
+    pub(crate) fn check(&self, family: Family) -> Result<(), Error> {
+        let variants: Vec<String> = family.variants().iter().map(Tile::to_string).collect();
+        for (shape, tile) in self.iter() {
+            if !variants.iter().any(|variant| variant == tile) {
+                return Err(Error::Option(format!(
+                    "\"{tile}\" is not a tile of an adapter of the kind \"{family}\": use one of {}",
+                    variants.join(", ")
+                )));
+            }
+            if !is_shape(shape) {
+                return Err(Error::Option(format!(
+                    "\"{shape}\" is not a kind of product: write kernel, input and blocks as powers of two, as in \"{}\"",
+                    Shape::of(PRODUCTS[0], Input::SetU8, Blocks { m: 8, n: 64, k: 256 })
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// These, and of the others those for kinds that are not among them.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use evaluator::Evaluator;
 pub use history::{Epoch, Evaluation, Event, History, Progress, TrainStats};
 pub use options::{NonFinite, TrainOptions};
-pub use profile::{StepTimes, step_times};
+pub use profile::{Ceilings, StepTimer, StepTimes, Took, ceilings, step_times};
 use runner::{Buffers, Runner, upload};
 pub use tuning::Tuning;
 pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
@@ -92,6 +92,8 @@ impl Trainer {
                 gpu.adapter().name
             )));
         }
+        let tiling = options.tiled(gpu.adapter().tiling());
+        options.picks.check(tiling.family)?;
         for (layer, dense) in network.dense_layers(1).into_iter().enumerate() {
             let [rows, columns] = dense.weights_shape().map(u64::from);
             let values = u64::from(options.optimizer.slots().max(1));
@@ -100,7 +102,6 @@ impl Trainer {
         probe::check(&gpu, &network, &options)?;
         let weights = options.initializer.weights(&network, options.seed);
         let model = Buffers::new();
-        let tiling = options.tiled(gpu.adapter().tiling());
         let mut trainer = Trainer {
             gpu,
             tiling,

@@ -1,11 +1,14 @@
-//! How long a step takes on this device, and each of its dispatches.
+//! How long a step takes on this device, and each of its dispatches; and what the device could do at most.
 
 use std::time::{Duration, Instant};
 
+use super::TrainOptions;
 use super::runner::{Buffers, Runner, State};
-use crate::Error;
 use crate::gpu::{Checks, Encoder, Gpu, Traffic};
-use crate::plan::{Plan, Role};
+use crate::kernel::Targets;
+use crate::kernel::tiling::Tiling;
+use crate::plan::{Element, Plan, Request, Role};
+use crate::{Activation, Error, Network};
 
 /// A round lasts about this long, so that handing it over does not matter.
 const ROUND: Duration = Duration::from_millis(40);
@@ -22,37 +25,130 @@ pub struct StepTimes {
     pub host: f64,
 }
 
+/// A compiled plan over buffers of zeros, to be timed.
+pub struct StepTimer<'a> {
+    gpu: &'a Gpu,
+    runner: Runner,
+}
+
+/// How long something took that was recorded, handed over and waited for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Took {
+    /// From the first record to the end of the device's work.
+    pub all: Duration,
+    /// Of that, until it was handed over.
+    pub host: Duration,
+}
+
+impl<'a> StepTimer<'a> {
+    /// Compiles the plan.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] where a kernel does not compile; [`Error::Option`] where a buffer does not fit, [`Error::Device`].
+    pub fn new(gpu: &'a Gpu, plan: &Plan, checks: Checks) -> Result<Self, Error> {
+        let rows = plan.buffers.iter().find(|buffer| buffer.role == Role::Set).map_or(1, |set| set.shape[0]);
+        let state = gpu.zeros("the step state", crate::plan::STATE_BYTES)?;
+        gpu.write(&state, &[State::new(rows as usize, plan.batch)]);
+        let runner = Runner::new(gpu, plan, &[&Buffers::from([(Role::State, state)])], checks, None)?;
+        Ok(StepTimer { gpu, runner })
+    }
+
+    /// So many steps in one submission.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`].
+    pub fn steps(&self, times: u64) -> Result<Took, Error> {
+        took(self.gpu, |encoder| self.runner.program().record(encoder, times))
+    }
+
+    /// One of the dispatches, so many times in one submission.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`].
+    pub fn dispatch(&self, at: usize, times: u64) -> Result<Took, Error> {
+        took(self.gpu, |encoder| self.runner.program().repeat(encoder, at, times))
+    }
+}
+
 /// Times a plan over buffers of zeros, many steps a submission.
 ///
 /// # Errors
 ///
-/// [`Error::Kernel`] where a kernel does not compile; [`Error::Option`] where a buffer does not fit, [`Error::Device`].
+/// As [`StepTimer::new`].
 pub fn step_times(gpu: &Gpu, plan: &Plan, checks: Checks) -> Result<StepTimes, Error> {
-    let rows = plan.buffers.iter().find(|buffer| buffer.role == Role::Set).map_or(1, |set| set.shape[0]);
-    let state = gpu.zeros("the step state", crate::plan::STATE_BYTES)?;
-    gpu.write(&state, &[State::new(rows as usize, plan.batch)]);
-    let runner = Runner::new(gpu, plan, &[&Buffers::from([(Role::State, state)])], checks, None)?;
-    let program = runner.program();
-    let (step, host) = seconds(gpu, |encoder, times| program.record(encoder, times))?;
-    let dispatch = |at| seconds(gpu, |encoder, times| program.repeat(encoder, at, times));
-    let dispatches = (0..plan.dispatches.len()).map(|at| Ok(dispatch(at)?.0)).collect::<Result<_, Error>>()?;
+    let timer = StepTimer::new(gpu, plan, checks)?;
+    let (step, host) = least(|times| timer.steps(times))?;
+    let dispatch = |at| Ok(least(|times| timer.dispatch(at, times))?.0);
+    let dispatches = (0..plan.dispatches.len()).map(dispatch).collect::<Result<_, Error>>()?;
     Ok(StepTimes { dispatches, step, host })
 }
 
-/// What one of a recorded number costs: the device and the host together, and the host alone.
-fn seconds(gpu: &Gpu, record: impl Fn(&mut Encoder, u64)) -> Result<(f64, f64), Error> {
-    let round = |times: u64| -> Result<(f64, f64), Error> {
-        let started = Instant::now();
-        let submission = gpu.submit(&mut Traffic::default(), |encoder| record(encoder, times));
-        let handed_over = started.elapsed();
-        gpu.wait_for(submission)?;
-        Ok((started.elapsed().as_secs_f64() / times as f64, handed_over.as_secs_f64() / times as f64))
+/// What a device reaches at its best, measured on it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ceilings {
+    /// Bytes read and written by a copy from buffer to buffer, a second.
+    pub copy: f64,
+    /// Floating-point operations of our largest product, 1024³, a second.
+    pub product: f64,
+    /// The same of the plain kernel, one output at a time, on 32 × 784 · 784 × 256.
+    pub naive: f64,
+}
+
+/// Measures a copy of 32 MiB, a product of 1024³ with the tile of the adapter's rule, and the plain kernel.
+///
+/// # Errors
+///
+/// As [`StepTimer::new`].
+pub fn ceilings(gpu: &Gpu, checks: Checks) -> Result<Ceilings, Error> {
+    const COPIED: u64 = 32 << 20;
+    let [from, to] = [gpu.zeros("copied from", COPIED)?, gpu.zeros("copied to", COPIED)?];
+    let copy = least(|times| {
+        took(gpu, |encoder| (0..times).for_each(|_| encoder.copy_buffer_to_buffer(&from, 0, &to, 0, COPIED)))
+    })?;
+    let product = |tiling: &Tiling, batch: u32, widths: [usize; 2]| -> Result<f64, Error> {
+        let network = Network::new(widths[0]).dense(widths[1], Activation::Relu).dense(1, Activation::Identity);
+        let plan = Plan::new(Request {
+            network: &network,
+            loss: &TrainOptions::default().loss,
+            targets: Targets::CLASSES,
+            training: None,
+            batch,
+            element: Element::F32,
+            rows: batch.into(),
+            tiling,
+            metrics: false,
+        })?;
+        let timer = StepTimer::new(gpu, &plan, checks)?;
+        Ok(plan.dispatches[0].launch.cost.flops as f64 / least(|times| timer.dispatch(0, times))?.0)
     };
+    let tiling = gpu.adapter().tiling();
+    let plain = Tiling { family: crate::kernel::tile::Family::Reference, ..tiling.clone() };
+    Ok(Ceilings {
+        copy: 2.0 * COPIED as f64 / copy.0,
+        product: product(&tiling, 1024, [1024, 1024])?,
+        naive: product(&plain, 32, [784, 256])?,
+    })
+}
+
+fn took(gpu: &Gpu, record: impl FnOnce(&mut Encoder)) -> Result<Took, Error> {
+    let started = Instant::now();
+    let submission = gpu.submit(&mut Traffic::default(), record);
+    let host = started.elapsed();
+    gpu.wait_for(submission)?;
+    Ok(Took { all: started.elapsed(), host })
+}
+
+/// What one of a number costs: the device and the host together, and the host alone. The least of the rounds.
+fn least(run: impl Fn(u64) -> Result<Took, Error>) -> Result<(f64, f64), Error> {
     let mut times = 1;
-    while round(times)?.0 * (times as f64) < ROUND.as_secs_f64() / 2.0 && times < 1 << 12 {
+    while run(times)?.all < ROUND / 2 && times < 1 << 12 {
         times *= 2;
     }
-    let rounds = (0..ROUNDS).map(|_| round(times)).collect::<Result<Vec<_>, Error>>()?;
-    let least = |of: fn(&(f64, f64)) -> f64| rounds.iter().map(of).fold(f64::INFINITY, f64::min);
-    Ok((least(|round| round.0), least(|round| round.1)))
+    let rounds = (0..ROUNDS).map(|_| run(times)).collect::<Result<Vec<_>, Error>>()?;
+    let least =
+        |of: fn(&Took) -> Duration| rounds.iter().map(of).min().unwrap_or_default().as_secs_f64() / times as f64;
+    Ok((least(|took| took.all), least(|took| took.host)))
 }

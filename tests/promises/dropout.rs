@@ -127,8 +127,9 @@ fn dropout_repeats_its_bits_with_every_optimizer() {
         let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
         trainer.set_weights(&Initializer::Torch.weights(&network, 3)).unwrap();
         let history = trainer.fit(&set, None).unwrap();
-        let own = if optimizer == "muon" { 2 + 3 * 5 } else { 0 };
-        assert_eq!(history.stats.dispatches, (5 + own) * history.stats.steps, "no dispatch for dropout");
+        // Muon's last layer has an update that its hidden layer's cannot be merged with.
+        let own = if optimizer == "muon" { 1 + 2 + 3 * 5 } else { 0 };
+        assert_eq!(history.stats.dispatches, (3 + own) * history.stats.steps, "no dispatch for dropout");
         bits(&trainer.weights().unwrap())
     };
     for optimizer in ["sgd", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam", "lion", "muon"] {

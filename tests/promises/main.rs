@@ -22,4 +22,5 @@ mod reference;
 mod same_bits;
 mod schedules;
 mod support;
+mod tuning;
 mod weights;

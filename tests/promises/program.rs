@@ -112,7 +112,7 @@ fn adapters_and_explain_say_what_would_be_used() {
     assert_eq!(adapters.iter().filter(|adapter| adapter["chosen"] == true).count(), 1, "{adapters:?}");
     assert!(succeed(folder.path(), &["adapters"]).lines().any(|line| line.starts_with('→')));
     let explain = succeed(folder.path(), &["explain"]);
-    for word in ["dense_forward", "head", "dense_backward", "dense_update", "5 calls", "weights.0", "[788, 256]"] {
+    for word in ["dense_forward", "team_head", "dense_update", "3 calls", "weights.0", "[788, 256]"] {
         assert!(explain.contains(word), "no {word} in {explain}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is trained or written");

@@ -1,0 +1,45 @@
+//! What the benches share: the device, and plans of networks as the benchmark workload has them.
+
+#![allow(dead_code, reason = "each bench uses its part")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::Criterion;
+use wgrad::kernel::tiling::Tiling;
+use wgrad::kernel::{Targets, Training};
+use wgrad::plan::{Element, Plan, Request};
+use wgrad::{Activation, AdapterChoice, Error, Gpu, Loss, Network, Optimizer, Schedule};
+
+/// The best adapter; no adapter is an error that says what to install.
+pub fn gpu() -> Arc<Gpu> {
+    Gpu::open(&AdapterChoice::Auto).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A training step on u8 rows with Adam, hidden layers under ReLU.
+pub fn plan(tiling: &Tiling, widths: &[usize], batch: u32, rows: u64) -> Result<Plan, Error> {
+    let [inputs, hidden @ .., classes] = widths else { return Err(Error::Option("no widths".into())) };
+    let network = Network::classifier(*inputs, hidden, Activation::Relu, *classes);
+    let (optimizer, schedule) = (Optimizer::keras_adam(), Schedule::default());
+    let training = Training { optimizer: &optimizer, schedule: &schedule, clip: None, skips_non_finite: false };
+    Plan::new(Request {
+        network: &network,
+        loss: &Loss::softmax_cross_entropy(),
+        targets: Targets::CLASSES,
+        training: Some(training),
+        batch,
+        element: Element::U8,
+        rows,
+        tiling,
+        metrics: false,
+    })
+}
+
+/// Short, as the machine is shared and the least of the samples counts.
+pub fn criterion() -> Criterion {
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args()
+}

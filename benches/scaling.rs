@@ -1,0 +1,131 @@
+//! Does the cost grow no faster than the work? Sweeps over batch, width, depth, classes and rows, as tables and log–log plots.
+//!
+//! Measured: the least of seven rounds of whole training steps with Adam, over buffers of zeros, many steps a submission.
+//! Columns: milliseconds a step; its floating-point operations; GFLOP/s; device memory, which the plan counts before anything is allocated.
+//! The plots (`benches/scaling/*.svg`) have the time and the work of a step, each divided by its first value: the time's line should never be
+//! steeper than the work's.
+//! Not to be read as: training times of useful networks (nothing is learned here); nor as GPU speeds where the adapter is a CPU.
+//! Control: every sweep passes through the same network (784-256-10, batch 32) or says that it does not; its rows must agree.
+//!
+//! `cargo bench --bench scaling` writes the plots; `-- --quick` leaves out what takes longest.
+
+mod common;
+
+use plotters::prelude::*;
+use wgrad::gpu::Checks;
+use wgrad::{Error, Gpu, step_times};
+
+struct Point {
+    at: f64,
+    seconds: f64,
+    flops: f64,
+    bytes: f64,
+}
+
+/// A network and a batch for a value of what is swept.
+type Case = (Vec<usize>, u32, u64);
+
+fn sweep(gpu: &Gpu, name: &str, values: &[usize], case: impl Fn(usize) -> Case) -> Result<Vec<Point>, Error> {
+    println!("\n| {name} | ms a step | MFLOP | GFLOP/s | MiB |\n|--:|--:|--:|--:|--:|");
+    let tiling = gpu.adapter().tiling();
+    let mut points = vec![];
+    for &value in values {
+        let (widths, batch, rows) = case(value);
+        let plan = common::plan(&tiling, &widths, batch, rows)?;
+        let times = match step_times(gpu, &plan, Checks::Off) {
+            Ok(times) => times,
+            // Larger than the adapter binds: the sweep ends here, and says so.
+            Err(error @ Error::Option(_)) => {
+                println!("| {value} | {error} | | | |");
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        let (flops, bytes) = (plan.cost().flops as f64, plan.bytes() as f64);
+        println!(
+            "| {value} | {:.3} | {:.1} | {:.1} | {:.1} |",
+            1e3 * times.step,
+            flops / 1e6,
+            flops / times.step / 1e9,
+            bytes / f64::from(1 << 20)
+        );
+        points.push(Point { at: value as f64, seconds: times.step, flops, bytes });
+    }
+    Ok(points)
+}
+
+/// Time, work and memory over what is swept, each divided by its first value.
+fn plot(name: &str, points: &[Point]) -> Result<(), Box<dyn std::error::Error>> {
+    let [first, .., last] = points else { return Ok(()) };
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/scaling");
+    std::fs::create_dir_all(folder)?;
+    let path = format!("{folder}/{name}.svg");
+    let root = SVGBackend::new(&path, (560, 400)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let of = |value: fn(&Point) -> f64| {
+        points.iter().map(|point| (point.at, value(point) / value(first))).collect::<Vec<_>>()
+    };
+    let lines = [
+        ("time", of(|point| point.seconds), RED),
+        ("work (FLOP)", of(|point| point.flops), BLUE),
+        ("memory", of(|point| point.bytes), BLACK.mix(0.4).to_rgba_color()),
+    ];
+    let most = lines.iter().flat_map(|(_, line, _)| line).map(|&(_, y)| y).fold(1.0, f64::max);
+    let least = lines.iter().flat_map(|(_, line, _)| line).map(|&(_, y)| y).fold(1.0, f64::min);
+    let mut chart = ChartBuilder::on(&root)
+        .caption(format!("a training step by {name}"), ("sans-serif", 18))
+        .margin(12)
+        .x_label_area_size(36)
+        .y_label_area_size(56)
+        .build_cartesian_2d((first.at..last.at).log_scale(), (least * 0.8..most * 1.2).log_scale())?;
+    chart.configure_mesh().x_desc(name).y_desc("times the first").draw()?;
+    for (label, line, color) in lines {
+        chart
+            .draw_series(LineSeries::new(line, color.stroke_width(2)).point_size(3))?
+            .label(label)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK)
+        .draw()?;
+    root.present()?;
+    Ok(())
+}
+
+/// A color with its opacity mixed into white, as the lines share one type.
+trait Opaque {
+    fn to_rgba_color(self) -> RGBColor;
+}
+
+impl Opaque for RGBAColor {
+    fn to_rgba_color(self) -> RGBColor {
+        let RGBAColor(r, g, b, opacity) = self;
+        let over_white = |channel: u8| (f64::from(channel) * opacity + 255.0 * (1.0 - opacity)) as u8;
+        RGBColor(over_white(r), over_white(g), over_white(b))
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let gpu = common::gpu();
+    println!("on {} ({})", gpu.adapter().name, gpu.adapter().driver);
+    let upto = |values: &[usize], most: usize| -> Vec<usize> {
+        values.iter().copied().filter(|&value| !quick || value <= most).collect()
+    };
+    let seed = |batch: usize, rows: usize| -> Case { (vec![784, 256, 10], batch as u32, rows as u64) };
+    let batches = upto(&[1, 4, 16, 32, 64, 256, 1024, 4096, 8192], 1024);
+    plot("batch", &sweep(&gpu, "batch", &batches, |batch| seed(batch, 60_000))?)?;
+    let widths = upto(&[32, 64, 128, 256, 512, 1024, 2048, 4096], 512);
+    plot("width", &sweep(&gpu, "width", &widths, |width| (vec![784, width, 10], 32, 60_000))?)?;
+    let depths = upto(&[1, 2, 3, 4, 6, 8], 4);
+    let deep = |depth: usize| -> Case { ([&[784][..], &vec![256; depth - 1], &[10]].concat(), 32, 60_000) };
+    plot("depth", &sweep(&gpu, "depth", &depths, deep)?)?;
+    let classes = upto(&[2, 10, 32, 64, 65, 100, 1000, 10_000, 100_000], 1000);
+    plot("classes", &sweep(&gpu, "classes", &classes, |classes| (vec![784, 64, classes], 32, 60_000))?)?;
+    let rows = upto(&[32, 1000, 10_000, 60_000, 150_000], 60_000);
+    plot("rows", &sweep(&gpu, "rows", &rows, |rows| seed(32, rows))?)?;
+    Ok(())
+}

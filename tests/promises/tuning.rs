@@ -1,0 +1,116 @@
+//! Tuning: whatever tiles are picked, the model is as good; pinned to the same ones, its bits are the same.
+
+use std::path::Path;
+
+use wgrad::{Activation, Dataset, Event, Network, Picks, TrainOptions, Trainer, Tuning, Weights};
+
+use crate::support::{bits, flat, gpu, learnable, relative_error, succeed, wgrad};
+
+fn problem() -> (Network, Dataset) {
+    (Network::classifier(60, &[40], Activation::Relu, 10), learnable(600, 60, 10, 1))
+}
+
+fn options(tuning: Tuning) -> TrainOptions {
+    TrainOptions { tuning, epochs: 3, batch_size: 20, ..TrainOptions::default() }
+}
+
+/// What a run ends with: its weights, its tiles and its accuracy; and the products that were measured before it.
+fn run(options: TrainOptions) -> (Weights, Picks, f64, Vec<&'static str>) {
+    let (network, set) = problem();
+    let mut trainer = Trainer::on(gpu(), network, options).unwrap();
+    let mut measured = vec![];
+    let history = trainer
+        .fit_with(&set, None, |event| {
+            if let Event::Tuning { kernel, at, of } = event {
+                measured.push(kernel);
+                assert!(at == measured.len() && of >= at);
+            }
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    let accuracy = history.epochs[2].training.accuracy.unwrap();
+    (trainer.weights().unwrap(), trainer.picks(&set).unwrap(), accuracy, measured)
+}
+
+/// A tile that is fast and wrong; a pick that changes what is learned; picks that are told but not the ones that ran.
+#[test]
+fn every_tuning_learns_the_same_and_pinned_tiles_give_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("deep/tuning.json");
+    let (reference, rule_picks, accuracy, measured) = run(options(Tuning::Off));
+    assert!(measured.is_empty());
+    let auto = TrainOptions { tuning_cache: Some(cache.clone()), ..options(Tuning::Auto) };
+    let (tuned, picks, tuned_accuracy, measured) = run(auto.clone());
+    // The forward product, and an update for each layer; the head's are its own.
+    assert_eq!(measured.len(), rule_picks.iter().count(), "{measured:?}");
+    for (weights, accuracy_of) in [(&tuned, tuned_accuracy), (&run(options(Tuning::Table)).0, accuracy)] {
+        assert!(relative_error(&flat(weights), &flat(&reference)) < 1e-4);
+        assert!((accuracy_of - accuracy).abs() < 0.005, "{accuracy_of} {accuracy}");
+    }
+
+    // From the cache: nothing is measured again, and the bits are those of the run that measured.
+    let (again, cached_picks, _, measured) = run(auto);
+    assert!(measured.is_empty() && cached_picks == picks);
+    assert_eq!(bits(&again), bits(&tuned));
+    // Pinned, whatever else is asked for.
+    for tuning in [Tuning::Off, Tuning::Auto] {
+        let (pinned, pinned_picks, _, measured) = run(TrainOptions { picks: picks.clone(), ..options(tuning) });
+        assert!(measured.is_empty() && pinned_picks == picks);
+        assert_eq!(bits(&pinned), bits(&tuned));
+    }
+    // Pins that do nothing would pass all of this: the plain tile is one that no tuning picks.
+    let plain: Picks = rule_picks.iter().map(|(shape, _)| (shape, "naive")).collect();
+    let (_, picked, ..) = run(TrainOptions { picks: plain.clone(), ..options(Tuning::Table) });
+    assert_eq!(picked, plain);
+}
+
+/// A cache that another program wrote, or half of one: a measurement more, not an error; and one that cannot be written at all.
+#[test]
+fn a_broken_cache_costs_a_measurement() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tuning.json");
+    let auto = |path: &Path| TrainOptions { tuning_cache: Some(path.into()), ..options(Tuning::Auto) };
+    for content in [&b"{\"a\": {\"b\""[..], b"[1, 2]", b"\xff\xfe", b"{\"x\": {\"dense\": \"no such tile\"}}"] {
+        std::fs::write(&path, content).unwrap();
+        let (.., measured) = run(auto(&path));
+        assert!(!measured.is_empty());
+        let (.., measured) = run(auto(&path));
+        assert!(measured.is_empty(), "written anew");
+    }
+    let (.., measured) = run(auto(folder.path()));
+    assert!(!measured.is_empty(), "a folder is not a cache");
+}
+
+/// A pin of a tile that there is not, taken for none.
+#[test]
+fn a_pin_that_cannot_be_kept_is_an_error() {
+    let (network, _) = problem();
+    for (shape, tile, said) in [
+        ("dense_update set_u8 16×16×8", "subgroup 7×7", "subgroup 7×7"),
+        ("dense_sideways set_u8 16×16×8", "naive", "dense_sideways"),
+        ("dense_update set_u8 16×17×8", "naive", "16×17×8"),
+    ] {
+        let picks: Picks = [(shape, tile)].into_iter().collect();
+        let error = Trainer::on(gpu(), network.clone(), TrainOptions { picks, ..options(Tuning::Table) }).unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+/// A program that does not take what its own output says.
+#[test]
+fn the_program_tells_its_tiles_and_takes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let end = |out: &str| -> serde_json::Value { serde_json::from_str(out.lines().last().unwrap()).unwrap() };
+    let base = ["train", "--steps", "2", "--hidden", "16", "--validation", "0.001", "--json"];
+    let first = end(&succeed(folder.path(), &[&base[..], &["--tuning", "off", "--save", "a"]].concat()));
+    let tiles = first["tiles"].as_object().unwrap();
+    assert!(tiles.keys().any(|shape| shape.starts_with("dense_update set_u8")), "{first}");
+    let table: String = tiles.keys().map(|shape| format!("\"{shape}\" = \"naive\"\n")).collect();
+    std::fs::write(folder.path().join("run.toml"), format!("[tiles]\n{table}")).unwrap();
+    let second = end(&succeed(folder.path(), &[&base[..], &["--config", "run.toml", "--save", "b"]].concat()));
+    assert!(second["tiles"].as_object().unwrap().values().all(|tile| tile == "naive"), "{second}");
+    std::fs::write(folder.path().join("run.toml"), "[tiles]\n\"dense_update set_u8 16×16×8\" = \"best\"\n").unwrap();
+    let output = wgrad(folder.path(), &[&base[..], &["--config", "run.toml"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("best"));
+}
