@@ -7,6 +7,7 @@ mod checkpoint;
 pub mod cli;
 mod data;
 mod error;
+mod files;
 pub mod gpu;
 pub mod kernel;
 mod loss;

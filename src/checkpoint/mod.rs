@@ -2,8 +2,7 @@
 //! `2.weight`, …; the numbers between are the activations, and the dropouts where there are any.
 
 use std::collections::HashMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -117,7 +116,7 @@ impl Model {
     ///
     /// [`Error::Option`] for a folder or a device, [`Error::Io`] for a folder that is missing or cannot be written to.
     pub fn check_writable(path: impl AsRef<Path>) -> Result<(), Error> {
-        beside(path.as_ref()).map(drop)
+        crate::files::beside(path.as_ref()).map(drop)
     }
 
     /// Writes the model: to a file beside it first, synced and then renamed, so that a file of this name is always a
@@ -150,32 +149,8 @@ impl Model {
         let metadata = HashMap::from([(METADATA.to_string(), about.to_string())]);
         let bytes =
             safetensors::serialize(tensors, Some(metadata)).map_err(|error| Error::format(path, error.to_string()))?;
-        write_whole(path, &bytes)
+        crate::files::write_whole(path, &bytes)
     }
-}
-
-/// Writes a file whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let (mut file, path) = beside(path)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(&path))?;
-    file.persist(&path).map(drop).map_err(|error| Error::Io { path, source: error.error })
-}
-
-/// A temporary file in the folder that the path is in, and the path itself with links followed: a rename would replace the
-/// link. Whatever is there already must be a file.
-fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), Error> {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    if path.exists() && !path.is_file() || path.file_name().is_none() {
-        return Err(Error::Option(format!("{} is not a file: a model can replace files only", path.display())));
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".wgrad-");
-    // A model is no secret: the permissions of any new file, where temporary ones are private.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(folder).map_err(Error::io(folder))?;
-    Ok((file, path))
 }
 
 /// A safetensors file's tensors.

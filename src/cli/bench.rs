@@ -8,7 +8,7 @@ use super::output::Output;
 use super::{source, train};
 use crate::kernel::Cost;
 use crate::trainer::{Ceilings, ceilings, step_times};
-use crate::{Error, Gpu, Trainer};
+use crate::{Error, Trainer};
 
 /// Times a training step and each of its dispatches on the adapter, and prints a table that can be pasted.
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
@@ -17,7 +17,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let (set, validation) = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed)?;
     let network = train::network(&run, &set, validation.as_ref());
     let shape = train::shape(&network);
-    let mut trainer = Trainer::on(Gpu::open(&run.adapter)?, network, run.options.clone())?;
+    let mut trainer = Trainer::on(train::open(&run)?, network, run.options.clone())?;
     trainer.tune(&set, |_| {})?;
     let plan = trainer.plan(&set)?;
     let adapter = trainer.gpu().adapter();

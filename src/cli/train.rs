@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -18,7 +19,13 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let output = Output { json: flags.common.json };
     let run = Run::new(flags)?;
     check_save(&run)?;
-    let (train, validation) = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed)?;
+    // Opening a driver and unpacking a set take a tenth of a second each.
+    let (gpu, sets) = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| open(&run));
+        let sets = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed);
+        (opening.join().unwrap_or_else(|_| Err(Error::Device("the driver crashed while it was opened".into()))), sets)
+    });
+    let (train, validation) = sets?;
     let network = network(&run, &train, validation.as_ref());
     let init = run.init.as_ref().map(Model::read).transpose()?;
     if let (Some(model), Some(path)) = (&init, &run.init) {
@@ -26,8 +33,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     }
 
     run.options.check(&network)?;
-    let gpu = Gpu::open(&run.adapter)?;
-    let mut trainer = Trainer::on(gpu, network, run.options.clone())?;
+    let mut trainer = Trainer::on(gpu?, network, run.options.clone())?;
     if let Some(model) = init {
         trainer.set_weights(&model.weights)?;
     }
@@ -96,6 +102,14 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         output.text(format_args!("See it read a digit:  wgrad predict --model {} --rows 0", run.save.display()))?;
     }
     Ok(())
+}
+
+/// The run's device, with the kernels that earlier runs compiled.
+pub(super) fn open(run: &Run) -> Result<Arc<Gpu>, Error> {
+    match &run.cache {
+        Some(folder) => Gpu::open_with_cache(&run.adapter, folder),
+        None => Gpu::open(&run.adapter),
+    }
 }
 
 /// The network for a run, its outputs inferred from the labels where the run does not say.

@@ -97,6 +97,7 @@ const FEATURES: &[(&str, wgpu::Features)] = &[
     ("timestamps", wgpu::Features::TIMESTAMP_QUERY),
     ("immediates", wgpu::Features::IMMEDIATES),
     ("int64", wgpu::Features::SHADER_INT64),
+    ("pipeline-cache", wgpu::Features::PIPELINE_CACHE),
 ];
 
 impl AdapterSummary {

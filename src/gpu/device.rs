@@ -1,8 +1,10 @@
 //! An open device, with every way that it can fail turned into an error.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::pipelines::PipelineCache;
 use super::program::Pipeline;
 use super::{AdapterChoice, AdapterSummary, adapter};
 use crate::Error;
@@ -28,6 +30,7 @@ pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
+    pub(super) pipeline_cache: Option<PipelineCache>,
     adapter: AdapterSummary,
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -45,15 +48,25 @@ impl Gpu {
     ///
     /// [`Error::NoAdapter`] where there is none; [`Error::Device`] where its driver refuses.
     pub fn open(choice: &AdapterChoice) -> Result<Arc<Gpu>, Error> {
-        pollster::block_on(Gpu::open_async(choice))
+        pollster::block_on(Gpu::open_async(choice, None))
     }
 
-    /// [`open`](Self::open), awaited.
+    /// [`open`](Self::open), with a folder where compiled kernels are kept for the next run, on the adapters and drivers that wgpu can ask for
+    /// them. Nobody should be able to write there who is not trusted: the driver believes what it finds.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); a cache that cannot be read or written is none.
+    pub fn open_with_cache(choice: &AdapterChoice, folder: &Path) -> Result<Arc<Gpu>, Error> {
+        pollster::block_on(Gpu::open_async(choice, Some(folder)))
+    }
+
+    /// [`open`](Self::open) or [`open_with_cache`](Self::open_with_cache), awaited.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub async fn open_async(choice: &AdapterChoice) -> Result<Arc<Gpu>, Error> {
+    pub async fn open_async(choice: &AdapterChoice, cache: Option<&Path>) -> Result<Arc<Gpu>, Error> {
         let adapter = adapter::pick(choice).await?;
         let summary = AdapterSummary::of(&adapter, true);
         let (device, queue) = adapter
@@ -80,7 +93,8 @@ impl Gpu {
         let on_loss = keep(&failure);
         device.set_device_lost_callback(move |reason, message| on_loss(format!("lost ({reason:?}): {message}")));
 
-        Ok(Arc::new(Gpu { device, queue, pipelines: Mutex::default(), adapter: summary, failure }))
+        let pipeline_cache = cache.and_then(|folder| PipelineCache::open(&device, &adapter.get_info(), folder));
+        Ok(Arc::new(Gpu { device, queue, pipelines: Mutex::default(), pipeline_cache, adapter: summary, failure }))
     }
 
     /// The adapter behind the device.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
+use super::pipelines::PipelineCache;
 use super::{Buffer, Encoder, Gpu, Traffic};
 use crate::Error;
 use crate::kernel::link::link;
@@ -138,6 +139,7 @@ impl Gpu {
                 different.push(launch);
             }
         }
+        let known = self.compiled();
         let next = AtomicUsize::new(0);
         let work = || -> Result<(), Error> {
             while let Some(launch) = different.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -154,7 +156,16 @@ impl Gpu {
             let own = work();
             let crashed = |_| Err(Error::Device("the driver's shader compiler crashed".into()));
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(crashed)).fold(own, Result::and)
-        })
+        })?;
+        if let Some(cache) = self.pipeline_cache.as_ref().filter(|_| self.compiled() > known) {
+            cache.keep();
+        }
+        Ok(())
+    }
+
+    /// Different kernels so far.
+    fn compiled(&self) -> usize {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// The launch's kernel, compiled once for the life of the device.
@@ -216,7 +227,7 @@ impl Gpu {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache: self.pipeline_cache.as_ref().map(PipelineCache::inner),
         });
         match pollster::block_on(validation.pop()) {
             Some(error) => Err(Error::Kernel { kernel: launch.kernel.into(), reason: error.to_string() }),

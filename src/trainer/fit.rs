@@ -50,7 +50,9 @@ impl Trainer {
             let _ = told(event);
         })?;
         let plan = self.plan(train)?;
-        let mut validating = validation.map(|set| self.labelled_evaluator(set)).transpose()?;
+        // Whatever is wrong with it is said now; its kernels are compiled when they are wanted, after the first epoch's last step.
+        validation.map_or(Ok(()), |set| self.check_evaluation(set))?;
+        let mut validating = None;
         let set = upload(&self.gpu, train, &self.options.loss, self.network.outputs(), true)?;
         let gpu = Arc::clone(&self.gpu);
         let mut training =
@@ -96,8 +98,12 @@ impl Trainer {
             self.steps_done += steps;
             self.stats.steps += steps;
             training.request_sums(&gpu, &mut self.stats);
-            if let Some(validating) = &mut validating {
-                validating.run(&gpu, &mut self.stats)?;
+            if let Some(set) = validation {
+                let evaluator = match validating.take() {
+                    Some(evaluator) => evaluator,
+                    None => self.labelled_evaluator(set)?,
+                };
+                validating.insert(evaluator).run(&gpu, &mut self.stats)?;
             }
 
             // The epoch's one blocking read: by the time the first sums are here, so are the second.

@@ -315,18 +315,28 @@ impl Trainer {
         Ok(results)
     }
 
+    /// That a set can be evaluated on: its form, and the size of every buffer.
+    fn check_evaluation(&self, set: &Dataset) -> Result<(), Error> {
+        set.check_for(&self.network, &self.options.loss)?;
+        let plan = Plan::new(self.evaluation_request(set, false))?;
+        plan.buffers.iter().try_for_each(|buffer| self.gpu.check_size(&buffer.role.to_string(), buffer.bytes))
+    }
+
+    fn evaluation_request(&self, set: &Dataset, metrics: bool) -> Request<'_> {
+        // Wide layers take fewer rows, so that whatever can be trained can be evaluated.
+        let widest = self.network.layers().iter().map(|layer| layer.outputs + 4).max().unwrap_or(4);
+        let fitting = self.gpu.adapter().max_binding_bytes as usize / (4 * widest);
+        let batch = set.rows().min(EVALUATION_BATCH).min(fitting / 4 * 4).max(1);
+        Request { metrics, ..self.options.evaluation_request(&self.network, set, batch, &self.tiling) }
+    }
+
     fn labelled_evaluator(&self, set: &Dataset) -> Result<Evaluator, Error> {
         set.check_for(&self.network, &self.options.loss)?;
         self.evaluator(set, true, false)
     }
 
     fn evaluator(&self, set: &Dataset, labelled: bool, metrics: bool) -> Result<Evaluator, Error> {
-        // Wide layers take fewer rows, so that whatever can be trained can be evaluated.
-        let widest = self.network.layers().iter().map(|layer| layer.outputs + 4).max().unwrap_or(4);
-        let fitting = self.gpu.adapter().max_binding_bytes as usize / (4 * widest);
-        let batch = set.rows().min(EVALUATION_BATCH).min(fitting / 4 * 4).max(1);
-        let request = self.options.evaluation_request(&self.network, set, batch, &self.tiling);
-        let plan = Plan::new(Request { metrics, ..request })?;
+        let plan = Plan::new(self.evaluation_request(set, metrics))?;
         let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs(), labelled)?;
         // A state of its own: training goes on where it was.
         let state = Buffers::from([(Role::State, self.gpu.zeros("the step state", crate::plan::STATE_BYTES)?)]);

@@ -1,7 +1,6 @@
 //! Where the picks of tiles come from: nowhere, a table that is shipped, or measurements here, kept in a file.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use crate::gpu::AdapterSummary;
@@ -57,17 +56,9 @@ pub(super) fn keep(path: &Path, key: &str, picks: &Picks) {
     let mut table = read(path);
     let entry = table.entry(key.into()).or_default();
     entry.extend(picks.iter().map(|(shape, tile)| (shape.to_string(), tile.to_string())));
-    let write = || -> std::io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(serde_json::to_string_pretty(&table)?.as_bytes())?;
-        file.persist(path)?;
-        Ok(())
-    };
-    if let Err(error) = write() {
-        tracing::warn!(%error, path = %path.display(), "the tuning cache is not written");
-    }
+    // Maps of text alone.
+    let text = serde_json::to_string_pretty(&table).unwrap_or_default();
+    crate::files::write_cache(path, text.as_bytes());
 }
 
 fn read(path: &Path) -> Table {

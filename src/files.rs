@@ -1,0 +1,38 @@
+//! Files that are written whole or not at all.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+
+/// Replaces a file: another beside it is written first, synced and then renamed, so that a file of this name is always a whole one.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let (mut file, path) = beside(path)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(&path))?;
+    file.persist(&path).map(drop).map_err(|error| Error::Io { path, source: error.error })
+}
+
+/// The same in a cache, whose folder is made where it is not there: what cannot be written is told of and done without.
+pub(crate) fn write_cache(path: &Path, bytes: &[u8]) {
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(Error::io(path));
+    if let Err(error) = folder.and_then(|()| write_whole(path, bytes)) {
+        tracing::warn!(%error, "a cache is not written");
+    }
+}
+
+/// A temporary file in the folder that the path is in, and the path itself with links followed: a rename would replace the
+/// link. Whatever is there already must be a file.
+pub(crate) fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), Error> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    if path.exists() && !path.is_file() || path.file_name().is_none() {
+        return Err(Error::Option(format!("{} is not a file: only files can be replaced", path.display())));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".wgrad-");
+    // A model is no secret: the permissions of any new file, where temporary ones are private.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let file = builder.tempfile_in(folder).map_err(Error::io(folder))?;
+    Ok((file, path))
+}
