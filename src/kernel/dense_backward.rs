@@ -33,11 +33,11 @@ pub fn launch(dense: Dense, below: Layer, tile: Tile) -> Launch {
         ],
         blocks: blocks(dense),
         cost: Cost {
-            flops: dense.flops(),
+            // The bias has no part in it, nor has its 1.
+            flops: 2 * u64::from(dense.batch) * u64::from(dense.inputs) * u64::from(dense.outputs),
             bytes: dense.output_bytes()
-                + dense.weights_bytes()
-                + dense.input_bytes(Input::Activations)
-                + 16 * u64::from(dense.batch) * u64::from(in_quads),
+                + 64 * u64::from(in_quads) * u64::from(dense.out_quads())
+                + 2 * 16 * u64::from(dense.batch) * u64::from(in_quads),
         },
     }
     .launch(tile)
