@@ -45,8 +45,8 @@ pub(super) struct Train {
     /// mnist, a directory of MNIST-style IDX files, or a safetensors file with x and y [default: mnist]
     #[arg(long, value_name = "mnist|DIR|FILE")]
     pub data: Option<String>,
-    /// Validate on this set, or on a fraction (as 0.1) of the training rows [default: the set's own test rows]
-    #[arg(long, value_name = "DIR|FILE|FRACTION")]
+    /// Validate on this set, on a fraction (as 0.1) of the training rows, or on none [default: the set's own test rows]
+    #[arg(long, value_name = "DIR|FILE|FRACTION|none")]
     pub validation: Option<String>,
     /// Widths of the hidden layers, or none [default: 256]
     #[arg(long, value_name = "256[,128…]")]

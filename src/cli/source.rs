@@ -38,6 +38,7 @@ pub(super) fn with_validation(
         Some(&Validation::Fraction(fraction)) => {
             train.split(fraction, seed).map(|(train, validation)| (train, Some(validation)))
         }
+        Some(Validation::Path(words)) if words == "none" => Ok((train, None)),
         Some(Validation::Path(words)) => Ok((train, Some(testing(words)?))),
     }
 }

@@ -3,9 +3,7 @@
 use wgrad::gpu::Checks;
 use wgrad::kernel::row_loss::Lossy;
 use wgrad::kernel::team_head::{self, Team};
-use wgrad::kernel::{
-    Access, Dense, Input, Launch, Slot, Targets, dense_backward, dense_forward, dense_update, head,
-};
+use wgrad::kernel::{Access, Dense, Input, Launch, Slot, Targets, dense_backward, dense_forward, dense_update, head};
 use wgrad::{Activation, Layer, Loss, Optimizer};
 
 use crate::problem::{plain, state};
@@ -57,9 +55,8 @@ fn touched(launch: &Launch, contents: &[Vec<u8>], factor: Slot) -> Touched {
                 .map(|(written, _)| {
                     let pairs = words(&after[written]).into_iter().zip(words(&base[written])).enumerate();
                     // A word that nobody touches keeps what it was changed to.
-                    let kept = |index: usize, word_after: [u8; 4]| {
-                        written == at && index == word && word_after == changed
-                    };
+                    let kept =
+                        |index: usize, word_after: [u8; 4]| written == at && index == word && word_after == changed;
                     pairs.filter(|&(index, (a, b))| a != b && !kept(index, a)).count() as u64
                 })
                 .sum();
