@@ -14,6 +14,7 @@ pub fn launch() -> Launch {
         bindings: vec![(Slot::State, Access::Write)],
         shape: None,
         parts: vec![],
+        partials: None,
         workgroup: 1,
         workgroups: 1,
         cost: Cost { flops: 0, bytes: 8 },

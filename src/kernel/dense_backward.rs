@@ -25,10 +25,9 @@ pub fn launch(dense: Dense, below: Layer, tile: Tile) -> Launch {
             .u32("OUT_QUADS", dense.out_quads()),
         other_constants: vec![],
         flags: if below.keeps_derivative() { vec!["keeps_derivative"] } else { vec![] },
-        bindings: vec![
+        factors: vec![(Slot::Weights, Access::Read), (Slot::Gradient, Access::Read)],
+        result: vec![
             (if below.keeps_derivative() { Slot::Derivatives } else { Slot::Input }, Access::Read),
-            (Slot::Weights, Access::Read),
-            (Slot::Gradient, Access::Read),
             (Slot::InputGradient, Access::Write),
         ],
         blocks: blocks(dense),

@@ -12,22 +12,21 @@ pub fn blocks(dense: Dense) -> Blocks {
 /// Reads the input and the weights, writes the activations (or logits, where the activation is the identity). `trains` is the
 /// layer's position where it is trained: derivatives are kept then, and units drop out.
 pub fn launch(dense: Dense, input: Input, layer: Layer, trains: Option<usize>, tile: Tile) -> Launch {
-    let mut bindings = input.visiting();
-    bindings.extend([(Slot::Weights, Access::Read), (Slot::Output, Access::Write)]);
+    let mut factors = input.visiting();
+    factors.push((Slot::Weights, Access::Read));
+    let mut result = vec![(Slot::Output, Access::Write)];
     let mut flags = vec![];
     if layer.activation.keeps_derivative() {
         flags.push("from_logit");
     }
     if layer.keeps_derivative() && trains.is_some() {
         flags.push("keeps_derivative");
-        bindings.push((Slot::Derivatives, Access::Write));
+        result.push((Slot::Derivatives, Access::Write));
     }
     let mut dropout = Constants::new();
     if let Some(position) = trains.filter(|_| layer.dropout > 0.0) {
         flags.push("drops_out");
-        if !bindings.contains(&(Slot::State, Access::Write)) {
-            bindings.push((Slot::State, Access::Write));
-        }
+        result.push((Slot::State, Access::Write));
         dropout = dropout
             .u32("LAYER", position as u32)
             .u32("DROPPED_BELOW", (layer.dropout * 2f64.powi(32)) as u32)
@@ -48,7 +47,8 @@ pub fn launch(dense: Dense, input: Input, layer: Layer, trains: Option<usize>, t
             .chain(layer.activation.own_text())
             .collect(),
         flags,
-        bindings,
+        factors,
+        result,
         blocks: blocks(dense),
         cost: Cost {
             flops: dense.flops(),

@@ -22,18 +22,19 @@ pub struct Step {
 /// Reads the layer's input and gradient, updates its weights and the optimizer's slots.
 pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, step: Step) -> Launch {
     let optimizer = training.optimizer;
-    let mut bindings = vec![(Slot::Input, Access::Read), (Slot::Gradient, Access::Read)];
+    let mut factors = vec![(Slot::Input, Access::Read), (Slot::Gradient, Access::Read)];
     if input != Input::Activations {
-        bindings.push((Slot::Visited, Access::Read));
+        factors.push((Slot::Visited, Access::Read));
     }
+    let mut result = vec![];
     let mut weights_moved = 1;
     if step.keeps_gradient {
-        bindings.push((Slot::WeightGradient, Access::Write));
+        result.push((Slot::WeightGradient, Access::Write));
     } else {
         weights_moved = 2 * (1 + u64::from(optimizer.slots()));
-        bindings.extend([(Slot::Weights, Access::Write), (Slot::State, Access::Write)]);
+        result.extend([(Slot::Weights, Access::Write), (Slot::State, Access::Write)]);
         if optimizer.slots() > 0 {
-            bindings.push((Slot::OptimizerSlots, Access::Write));
+            result.push((Slot::OptimizerSlots, Access::Write));
         }
     }
     let mut parts = training.update_parts();
@@ -45,7 +46,7 @@ pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, st
     }
     if step.weighted_mean {
         parts.flags.push("weighted_mean");
-        bindings.push((Slot::Stats, Access::Read));
+        result.push((Slot::Stats, Access::Read));
     }
     Product {
         kernel: "dense_update",
@@ -57,7 +58,8 @@ pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, st
             .u32("OUT_QUADS", dense.out_quads()),
         other_constants: parts.constants,
         flags: parts.flags,
-        bindings,
+        factors,
+        result,
         blocks: blocks(dense),
         cost: Cost {
             flops: dense.flops(),

@@ -33,6 +33,7 @@ pub fn launch(dense: Dense, layer: usize, ends: Option<(usize, Training<'_>)>) -
         bindings,
         shape: None,
         parts: vec![],
+        partials: None,
         workgroup: WORKGROUP,
         workgroups: 1,
         cost: Cost { flops: dense.weights_bytes() / 2, bytes: dense.weights_bytes() },

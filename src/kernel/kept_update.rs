@@ -34,6 +34,7 @@ pub fn launch(dense: Dense, training: Training<'_>, closes_step: bool) -> Launch
         bindings,
         shape: None,
         parts: vec![],
+        partials: None,
         workgroup: WORKGROUP,
         workgroups: dense.weight_quads().div_ceil(WORKGROUP),
         cost: Cost {

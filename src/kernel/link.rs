@@ -84,16 +84,19 @@ const MODULES: &[(&str, &str)] = &[
     ("team/subgroup", include_str!("../../shaders/team/subgroup.wesl")),
     ("team/workgroup", include_str!("../../shaders/team/workgroup.wesl")),
     ("team_head", include_str!("../../shaders/team_head.wesl")),
+    ("tile/buffered", include_str!("../../shaders/tile/buffered.wesl")),
     ("tile/naive", include_str!("../../shaders/tile/naive.wesl")),
     ("tile/register", include_str!("../../shaders/tile/register.wesl")),
     ("tile/subgroup", include_str!("../../shaders/tile/subgroup.wesl")),
+    ("tile/sum_of_slices", include_str!("../../shaders/tile/sum_of_slices.wesl")),
     ("tile/workgroup", include_str!("../../shaders/tile/workgroup.wesl")),
+    ("tile/workgroup_memory", include_str!("../../shaders/tile/workgroup_memory.wesl")),
     ("wide", include_str!("../../shaders/wide.wesl")),
 ];
 
 /// Modules that the parts of a merged launch have in common: the step state and what reads it, and the shared memory of a
 /// workgroup, which has one part's work to do at a time.
-const SHARED: &[&str] = &["rates", "step"];
+const SHARED: &[&str] = &["rates", "step", "tile::workgroup_memory"];
 
 /// The WGSL of a launch, with its entry point named `main`.
 ///

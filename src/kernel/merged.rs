@@ -11,7 +11,7 @@ use super::{Access, Cost, Launch, Slot};
 pub(super) const BINDINGS: u32 = 32;
 
 /// Whether these can be parts of one launch: the same flags, as those are the whole text's, and workgroups of the same size, each
-/// made by the same root.
+/// made by the same root. Tiles of different shapes share memory: it is as large as the largest needs.
 pub fn fit(a: &Launch, b: &Launch) -> bool {
     a.root == b.root && a.flags == b.flags && a.workgroup == b.workgroup
 }
@@ -34,12 +34,16 @@ pub fn launch(parts: Vec<Launch>, closes: bool) -> Launch {
         bindings: vec![],
         shape: None,
         parts: vec![],
+        partials: None,
         workgroup: first.workgroup,
         workgroups: parts.iter().map(|part| part.workgroups).sum(),
         cost: parts.iter().fold(Cost::default(), |sum, part| sum + part.cost),
     };
     // What the shared modules import of it, the minibatch's rows, is the same in every part.
     merged.constants.extend(first.constants.iter().filter(|(name, _)| *name == "constants").cloned());
+    if parts.iter().any(|part| part.constants.iter().any(|(name, _)| *name == "memory")) {
+        merged.constants.push(("memory", memory(&parts)));
+    }
     merged.bindings = numbered(&parts).map(|(_, slot, access)| (slot, access)).collect();
     merged.parts = parts;
     merged
@@ -61,6 +65,14 @@ pub(super) fn numbered(parts: &[Launch]) -> impl Iterator<Item = (u32, Slot, Acc
         Slot::State,
         Access::Write,
     )))
+}
+
+/// The shared memory of a workgroup, which works for one part at a time: what the greediest part needs.
+fn memory(parts: &[Launch]) -> String {
+    let import = |at: usize| format!("import package::part{at}::memory::QUADS as quads_{at};\n");
+    let imports: String = (0..parts.len()).map(import).collect();
+    let most = (1..parts.len()).fold("quads_0".to_string(), |most, at| format!("max({most}, quads_{at})"));
+    format!("{imports}const QUADS = {most};\n")
 }
 
 /// The entry point: which part a workgroup belongs to.

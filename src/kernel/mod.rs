@@ -70,6 +70,8 @@ pub enum Slot {
     Metrics = 18,
     /// A score for every row of the set.
     Scores = 19,
+    /// Sums of a product's slices, where its reduction is cut.
+    Partials = 20,
 }
 
 /// Whether a kernel changes what it binds.
@@ -119,12 +121,23 @@ pub struct Launch {
     pub shape: Option<Shape>,
     /// The launches that this one is made of, where it is [`merged`].
     pub parts: Vec<Launch>,
+    /// The sums of slices that it adds up or writes, where a product's reduction is cut.
+    pub partials: Option<Partials>,
     /// Invocations of a workgroup.
     pub workgroup: u32,
     /// Workgroups of the whole launch.
     pub workgroups: u32,
     /// What it takes.
     pub cost: Cost,
+}
+
+/// Sums of the slices of a product's reduction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Partials {
+    /// How many slices, and the product's rows and columns, padding included.
+    pub shape: [u32; 3],
+    /// The launch that has to write them first, in the launch that adds them up.
+    pub written_by: Option<Box<Launch>>,
 }
 
 impl Launch {

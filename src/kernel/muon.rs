@@ -133,6 +133,7 @@ pub fn momentum(dense: Dense, training: Training<'_>, muon: Muon) -> Launch {
         bindings,
         shape: None,
         parts: vec![],
+        partials: None,
         workgroup: WORKGROUP,
         workgroups: dense.weight_quads().div_ceil(WORKGROUP),
         cost: Cost { flops: dense.weights_bytes(), bytes: 4 * dense.weights_bytes() },
@@ -146,7 +147,8 @@ pub fn gram(dense: Dense, muon: Muon, tile: Tile, normalizes: bool) -> Launch {
         dense,
         muon,
         gram_blocks(dense),
-        vec![(Slot::Direction, Access::Read), (Slot::Gram, Access::Write)],
+        vec![(Slot::Direction, Access::Read)],
+        vec![(Slot::Gram, Access::Write)],
         normalizes,
     )
     .launch(tile)
@@ -162,7 +164,8 @@ pub fn polynomial(dense: Dense, tile: Tile) -> Launch {
         constants: Constants::new().u32("SIDE_QUADS", blocks.k),
         other_constants: vec![],
         flags: vec![],
-        bindings: vec![(Slot::Gram, Access::Read), (Slot::GramPolynomial, Access::Write)],
+        factors: vec![(Slot::Gram, Access::Read)],
+        result: vec![(Slot::Gram, Access::Read), (Slot::GramPolynomial, Access::Write)],
         blocks,
         cost: cost(blocks, 2 * square_bytes(dense)),
     }
@@ -171,13 +174,14 @@ pub fn polynomial(dense: Dense, tile: Tile) -> Launch {
 
 /// Reads the direction and the polynomial; writes the next direction, or updates the weights by it.
 pub fn step(dense: Dense, muon: Muon, tile: Tile, step: Step) -> Launch {
-    let mut bindings = vec![(Slot::Direction, Access::Read), (Slot::GramPolynomial, Access::Read)];
+    let factors = vec![(Slot::Direction, Access::Read), (Slot::GramPolynomial, Access::Read)];
+    let mut result = vec![(Slot::Direction, Access::Read)];
     if step.updates_weights {
-        bindings.extend([(Slot::Weights, Access::Write), (Slot::State, Access::Write)]);
+        result.extend([(Slot::Weights, Access::Write), (Slot::State, Access::Write)]);
     } else {
-        bindings.push((Slot::NextDirection, Access::Write));
+        result.push((Slot::NextDirection, Access::Write));
     }
-    let mut product = product("newton_schulz_step", dense, muon, step_blocks(dense), bindings, step.normalizes);
+    let mut product = product("newton_schulz_step", dense, muon, step_blocks(dense), factors, result, step.normalizes);
     product.constants = product.constants.u32("BATCH", dense.batch).u32("IN", dense.inputs);
     product.cost.bytes += (1 + u64::from(step.updates_weights)) * dense.weights_bytes();
     if step.updates_weights {
@@ -198,7 +202,8 @@ fn product(
     dense: Dense,
     muon: Muon,
     blocks: Blocks,
-    mut bindings: Vec<(Slot, Access)>,
+    factors: Vec<(Slot, Access)>,
+    mut result: Vec<(Slot, Access)>,
     normalizes: bool,
 ) -> Product {
     let mut flags = vec![];
@@ -207,7 +212,7 @@ fn product(
     }
     if normalizes {
         flags.push("normalizes");
-        bindings.push((Slot::Norms, Access::Read));
+        result.push((Slot::Norms, Access::Read));
     }
     Product {
         kernel,
@@ -216,7 +221,8 @@ fn product(
         constants: Constants::new().u32("IN_QUADS", in_quads(dense)).u32("OUT_QUADS", dense.out_quads()),
         other_constants: vec![muon.constants(dense)],
         flags,
-        bindings,
+        factors,
+        result,
         blocks,
         cost: cost(blocks, dense.weights_bytes() + square_bytes(dense)),
     }

@@ -44,6 +44,7 @@ fn launch(
         bindings: vec![(Slot::Input, Access::Read), (Slot::Output, Access::Write)],
         shape: None,
         parts: vec![],
+        partials: None,
         workgroup: points.min(64),
         workgroups: points.div_ceil(64),
         cost: Cost::default(),

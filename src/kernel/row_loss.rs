@@ -82,6 +82,7 @@ impl Lossy<'_> {
             bindings,
             shape: None,
             parts: vec![],
+            partials: None,
             workgroup,
             workgroups: (4 * dense.batch_blocks()).div_ceil(rows_a_workgroup),
             cost: Cost {

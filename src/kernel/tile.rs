@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::tiling::Shape;
-use super::{Access, Constants, Cost, Input, Launch, Slot};
+use super::{Access, Constants, Cost, Input, Launch, Partials, Slot};
 
 /// Blocks of 4 × 4 in a product's rows, columns and reduction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +47,48 @@ pub enum Tile {
         /// Invocations and blocks along each side; even.
         side: u32,
     },
+    /// A workgroup of `rows × columns` invocations, `m × n` blocks each, fed through two buffers of shared memory that take turns.
+    Buffered {
+        /// Invocations down.
+        rows: u32,
+        /// Invocations across.
+        columns: u32,
+        /// Blocks down, of each invocation.
+        m: u32,
+        /// Blocks across, of each invocation.
+        n: u32,
+        /// Slices that the reduction is cut into, each a workgroup's; more than one takes a second launch, which adds them up.
+        slices: u32,
+    },
 }
+
+/// The buffered tiles, the largest first. A shape is here once, so that its name tells which it is.
+const BUFFERED: [Tile; 8] = [
+    buffered((16, 16), (2, 2)),
+    buffered((16, 8), (2, 2)),
+    buffered((8, 8), (2, 2)),
+    buffered((8, 8), (2, 1)),
+    buffered((8, 8), (1, 2)),
+    buffered((8, 8), (1, 1)),
+    buffered((16, 4), (1, 1)),
+    buffered((4, 16), (1, 1)),
+];
+
+const fn buffered((rows, columns): (u32, u32), (m, n): (u32, u32)) -> Tile {
+    Tile::Buffered { rows, columns, m, n, slices: 1 }
+}
+
+/// Shared memory that every WebGPU adapter has for a workgroup, in quads: 16 KiB.
+const SHARED_QUADS: u32 = 1024;
+
+/// Workgroups that fill a chip: a large GPU has some 100 to 150 cores.
+const FULL: u32 = 128;
+
+/// Blocks of a reduction that is worth a second launch to cut: 2,048 values, or 256 turns one after another.
+const LONG: u32 = 512;
+
+/// The slices that a reduction may be cut into.
+const SLICES: [u32; 3] = [16, 8, 4];
 
 impl fmt::Display for Tile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,6 +97,10 @@ impl fmt::Display for Tile {
             Tile::Register { m, n } => write!(f, "register {}×{}", 4 * m, 4 * n),
             Tile::Subgroup { lanes, m, n, .. } => write!(f, "subgroup {}×{}", 4 * m, 4 * lanes * n),
             Tile::Workgroup { side } => write!(f, "workgroup {0}×{0}", 4 * side),
+            Tile::Buffered { rows, columns, m, n, slices } => {
+                write!(f, "buffered {}×{}", 4 * rows * m, 4 * columns * n)?;
+                if *slices > 1 { write!(f, " in {slices}") } else { Ok(()) }
+            }
         }
     }
 }
@@ -68,7 +113,50 @@ impl Tile {
             Tile::Register { m, n } => m * n,
             Tile::Subgroup { lanes, m, n, .. } => m * n * lanes,
             Tile::Workgroup { side } => side * side,
+            Tile::Buffered { rows, columns, m, n, .. } => rows * m * columns * n,
         }
+    }
+
+    /// Blocks of the reduction in one turn of a buffered tile: an invocation brings one block at most, and both buffers fit.
+    fn depth(self) -> u32 {
+        let Tile::Buffered { rows, columns, m, n, .. } = self else { return 1 };
+        let edges = rows * m + columns * n;
+        let fits = |depth: &u32| depth * edges <= rows * columns && 8 * depth * edges <= SHARED_QUADS;
+        [4, 2].into_iter().find(fits).unwrap_or(1)
+    }
+
+    /// Quads of shared memory.
+    fn shared_quads(self) -> Option<u32> {
+        match self {
+            Tile::Workgroup { side } => Some(4 * side * side),
+            Tile::Buffered { rows, columns, m, n, .. } => Some(8 * self.depth() * (rows * m + columns * n)),
+            _ => None,
+        }
+    }
+
+    /// Slices that it cuts the reduction into.
+    pub fn slices(self) -> u32 {
+        if let Tile::Buffered { slices, .. } = self { slices } else { 1 }
+    }
+
+    /// The same with so many slices, where it can have any.
+    #[must_use]
+    pub fn sliced(self, slices: u32) -> Tile {
+        match self {
+            Tile::Buffered { rows, columns, m, n, .. } => Tile::Buffered { rows, columns, m, n, slices },
+            other => other,
+        }
+    }
+
+    /// How many of a buffered tile, unsliced, cover a product.
+    fn tiles(self, blocks: Blocks) -> u32 {
+        let Tile::Buffered { rows, columns, m, n, .. } = self else { return 1 };
+        blocks.m.div_ceil(rows * m) * blocks.n.div_ceil(columns * n)
+    }
+
+    /// Whether it is a product to be cut into slices: long, and so small that less than a quarter of a chip works at it.
+    fn may_slice(self, blocks: Blocks) -> bool {
+        blocks.k >= LONG && self.tiles(blocks) < FULL / 4
     }
 
     /// Whether it is not mostly outside a product of these blocks.
@@ -78,6 +166,10 @@ impl Tile {
             Tile::Register { m, n } => m <= blocks.m && n <= blocks.n,
             Tile::Subgroup { m, n, lanes, .. } => m <= blocks.m && (n == 1 || n * lanes <= blocks.n),
             Tile::Workgroup { side } => side <= 2 * blocks.m.max(blocks.n),
+            Tile::Buffered { slices, .. } => {
+                let fills = slices == 1 || self.may_slice(blocks) && slices * self.tiles(blocks) <= FULL;
+                fills && self.is_tight(blocks)
+            }
         }
     }
 
@@ -87,7 +179,15 @@ impl Tile {
             Tile::Naive | Tile::Register { .. } => 8,
             Tile::Subgroup { lanes, .. } => lanes,
             Tile::Workgroup { side } => side * side,
+            Tile::Buffered { rows, columns, .. } => rows * columns,
         }
+    }
+
+    /// Whether, of a buffered tile's work, little more is outside the product than of the tightest one's: a quarter at most.
+    fn is_tight(self, blocks: Blocks) -> bool {
+        let covered = |tile: Tile| u64::from(tile.tiles(blocks)) * u64::from(tile.area());
+        let least = BUFFERED.map(covered).into_iter().min().unwrap_or(0);
+        4 * covered(self) <= 5 * least
     }
 }
 
@@ -124,8 +224,15 @@ impl fmt::Display for Family {
 impl Family {
     /// The tile for a product.
     ///
-    /// Software: the largest tile that still makes 64 invocations, or eight subgroups. Hardware: 64 × 64 where the product
-    /// fills it, else 32 × 32.
+    /// Software: the largest tile that still makes 64 invocations, or eight subgroups.
+    ///
+    /// Hardware: a larger tile reads memory less often (128 × 128 half as often as 64 × 64), as long as there is one for every core,
+    /// and little of it lies outside the product. So it is the largest of the tight ones that makes more than half of [`FULL`]
+    /// workgroups, slices included; else the tight one that makes most. A long reduction over a small result is cut into
+    /// as many slices as that leaves room for: a product of 32 × 256 over 8,192 values is eight tiles of 32 × 32, with a core each and
+    /// 512 turns to take one after another; in sixteen slices it is 128 workgroups with 32 turns. That costs a dispatch, some
+    /// microseconds, and the partial sums' way to memory and back, of at most 128 tiles: what some ten turns cost. So a step
+    /// takes a dispatch more than it is said to for each such product, and none below 2,048 values.
     pub fn tile(self, blocks: Blocks) -> Tile {
         match self {
             Family::Reference => Tile::Naive,
@@ -142,7 +249,18 @@ impl Family {
                 let m = [8, 4, 2].into_iter().find(|m| !idle && subgroups(m) >= 8).unwrap_or(1);
                 Tile::Subgroup { lanes, m, n: 1, words_64 }
             }
-            Family::Hardware => Tile::Workgroup { side: if blocks.m >= 16 && blocks.n >= 16 { 16 } else { 8 } },
+            Family::Hardware => {
+                let sliced = |tile: Tile| {
+                    let fits = |slices: &u32| slices * tile.tiles(blocks) <= FULL;
+                    let slices = SLICES.into_iter().find(fits).filter(|_| tile.may_slice(blocks));
+                    tile.sliced(slices.unwrap_or(1))
+                };
+                let tight = || BUFFERED.into_iter().filter(|tile| tile.is_tight(blocks)).map(sliced);
+                let workgroups = |tile: &Tile| tile.tiles(blocks) * tile.slices();
+                // `rev`, because of equals the last is the largest: the first is wanted.
+                let most = || tight().rev().max_by_key(workgroups);
+                tight().find(|tile| 2 * workgroups(tile) > FULL).or_else(most).unwrap_or(BUFFERED[5])
+            }
         }
     }
 
@@ -154,7 +272,11 @@ impl Family {
             Family::Subgroups { lanes, words_64 } => [(1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (2, 2), (4, 2)]
                 .map(|(m, n)| Tile::Subgroup { lanes, m, n, words_64 })
                 .to_vec(),
-            Family::Hardware => [4, 8, 16].map(|side| Tile::Workgroup { side }).to_vec(),
+            Family::Hardware => {
+                let sliced = |tile: Tile| std::iter::once(1).chain(SLICES).map(move |slices| tile.sliced(slices));
+                let simple = [4, 8, 16].map(|side| Tile::Workgroup { side });
+                BUFFERED.into_iter().flat_map(sliced).chain(simple).collect()
+            }
         };
         variants.push(Tile::Naive);
         variants
@@ -180,13 +302,52 @@ pub(super) struct Product {
     pub constants: Constants,
     pub other_constants: Vec<(&'static str, String)>,
     pub flags: Vec<&'static str>,
-    pub bindings: Vec<(Slot, Access)>,
+    /// What its factors' blocks are read from.
+    pub factors: Vec<(Slot, Access)>,
+    /// What the result is stored in, and whatever else that takes.
+    pub result: Vec<(Slot, Access)>,
     pub blocks: Blocks,
     pub cost: Cost,
 }
 
 impl Product {
-    pub(super) fn launch(self, tile: Tile) -> Launch {
+    /// The product as one launch; or as two, where the tile cuts its reduction.
+    pub(super) fn launch(mut self, tile: Tile) -> Launch {
+        let slices = tile.slices();
+        if slices == 1 {
+            let result = std::mem::take(&mut self.result);
+            let missing: Vec<_> = result.into_iter().filter(|binding| !self.factors.contains(binding)).collect();
+            let bindings = [std::mem::take(&mut self.factors), missing].concat();
+            return self.under(tile, bindings);
+        }
+        let Blocks { m, n, .. } = self.blocks;
+        let shape = [slices, 4 * m, 4 * n];
+        let sums = u64::from(slices) * 16 * u64::from(m) * u64::from(n);
+        let result = std::mem::take(&mut self.result);
+        let mut factors = std::mem::take(&mut self.factors);
+        factors.push((Slot::Partials, Access::Write));
+        let mut first = self.under(tile, factors);
+        let mut last = first.clone();
+        first.flags.push("splits");
+        first.cost.bytes += 4 * sums;
+        first.partials = Some(Partials { shape, written_by: None });
+
+        const WORKGROUP: u32 = 64;
+        last.root = "tile/sum_of_slices";
+        last.bindings = [vec![(Slot::Partials, Access::Read)], result].concat();
+        last.constants.retain(|(name, _)| *name != "memory");
+        for (_, text) in last.constants.iter_mut().filter(|(name, _)| *name == "constants") {
+            text.push_str(&Constants::new().u32("WORKGROUP", WORKGROUP).text());
+        }
+        last.workgroup = WORKGROUP;
+        last.workgroups = (m * n).div_ceil(WORKGROUP);
+        last.cost = Cost { flops: sums, bytes: 4 * sums };
+        last.partials = Some(Partials { shape, written_by: Some(Box::new(first)) });
+        last
+    }
+
+    /// The launch of a tile's own shader.
+    fn under(self, tile: Tile, bindings: Vec<(Slot, Access)>) -> Launch {
         let Blocks { m, n, .. } = self.blocks;
         let mut flags = self.flags;
         let (root, constants, workgroups) = match tile {
@@ -212,11 +373,17 @@ impl Product {
             Tile::Workgroup { side } => {
                 ("tile/workgroup", self.constants.u32("SIDE", side), m.div_ceil(side) * n.div_ceil(side))
             }
+            Tile::Buffered { rows, columns, m: tile_m, n: tile_n, slices } => {
+                let threads = self.constants.u32("ROWS", rows).u32("COLUMNS", columns);
+                let own = threads.u32("TILE_M", tile_m).u32("TILE_N", tile_n).u32("DEPTH", tile.depth());
+                ("tile/buffered", own.u32("SLICES", slices), slices * tile.tiles(self.blocks))
+            }
         };
         let mut mounts = self.mounts;
         mounts.push(("product", self.kernel));
         let mut modules = self.other_constants;
         modules.push(("constants", constants.text()));
+        modules.extend(tile.shared_quads().map(|quads| ("memory", Constants::new().u32("QUADS", quads).text())));
         Launch {
             kernel: self.kernel,
             variant: tile.to_string(),
@@ -224,9 +391,10 @@ impl Product {
             mounts,
             constants: modules,
             flags,
-            bindings: self.bindings,
+            bindings,
             shape: self.input.map(|input| Shape::of(self.kernel, input, self.blocks)),
             parts: vec![],
+            partials: None,
             workgroup: tile.workgroup(),
             workgroups,
             cost: self.cost,

@@ -4,6 +4,7 @@
 //! A plan prints itself as a table.
 
 mod muon;
+mod slices;
 mod table;
 
 use crate::kernel::muon::Muon;
@@ -66,6 +67,8 @@ pub enum Role {
     Metrics,
     /// A score for every row of the set.
     Scores,
+    /// Sums of slices of a layer's products, where their reduction is cut; they take turns with it.
+    Partials(usize),
 }
 
 /// A device buffer.
@@ -135,7 +138,8 @@ impl Plan {
     /// outputs take the logits and the loss apart: 3L. Evaluating: the forward half and the counter. Clipping by the global
     /// norm, and skipping steps that are not finite, need every gradient before the first update: 2L more. Muon orthogonalizes the
     /// directions of L − 1 layers, in k iterations: (L − 1)(2 + 3k) more, and one a hidden layer less where gradients are kept
-    /// anyway.
+    /// anyway. One more for a product whose reduction is cut into slices, and for the updates together where theirs is: long
+    /// ones over few outputs, on a GPU (see [`Family::tile`](crate::kernel::tile::Family::tile)).
     ///
     /// # Errors
     ///
@@ -145,7 +149,7 @@ impl Plan {
         // First of all: the kernels' geometry is counted in 32 bits too.
         for layer in 0..dense.len() {
             for role in [Role::Weights(layer), Role::OptimizerSlots(layer), Role::Activations(layer)] {
-                buffer(role, request, &dense)?;
+                buffer(role, request, &dense, &[])?;
             }
         }
         let (mut dispatches, went_back) = forward(request, &dense);
@@ -163,7 +167,8 @@ impl Plan {
         let mut roles: Vec<Role> = dispatches.iter().flat_map(|dispatch| dispatch.roles.iter().copied()).collect();
         roles.sort();
         roles.dedup();
-        let buffers = roles.into_iter().map(|role| buffer(role, request, &dense)).collect::<Result<_, _>>()?;
+        let buffers =
+            roles.into_iter().map(|role| buffer(role, request, &dense, &dispatches)).collect::<Result<_, _>>()?;
         Ok(Plan { batch: request.batch, buffers, dispatches })
     }
 
@@ -218,6 +223,7 @@ impl Dispatch {
             Slot::GramPolynomial => Role::GramPolynomial,
             Slot::Metrics => Role::Metrics,
             Slot::Scores => Role::Scores,
+            Slot::Partials => Role::Partials(layer),
         })
     }
 
@@ -279,12 +285,12 @@ fn forward(request: Request<'_>, dense: &[Dense]) -> (Vec<Dispatch>, bool) {
     let few = dense[last].outputs <= head::MOST_OUTPUTS;
     let plain_layers = if few { last } else { last + 1 };
     let mut dispatches: Vec<Dispatch> = (0..plain_layers)
-        .map(|layer| {
+        .flat_map(|layer| {
             let blocks = dense_forward::blocks(dense[layer]);
             let tile = request.tiling.tile("dense_forward", request.input(layer), blocks);
             let trains = request.training.map(|_| layer);
             let launch = dense_forward::launch(dense[layer], request.input(layer), request.layer(layer), trains, tile);
-            Dispatch::of_layer(launch, layer)
+            slices::stages(launch, move |launch| Dispatch::of_layer(launch, layer))
         })
         .collect();
     let targets = request.device_targets();
@@ -323,10 +329,11 @@ fn metrics(request: Request<'_>, dense: &[Dense]) -> Option<Dispatch> {
 fn backward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
     (1..dense.len())
         .rev()
-        .map(|layer| {
+        .flat_map(|layer| {
             let blocks = dense_backward::blocks(dense[layer]);
             let tile = request.tiling.tile("dense_backward", Input::Activations, blocks);
-            Dispatch::of_layer(dense_backward::launch(dense[layer], request.layer(layer - 1), tile), layer)
+            let launch = dense_backward::launch(dense[layer], request.layer(layer - 1), tile);
+            slices::stages(launch, move |launch| Dispatch::of_layer(launch, layer))
         })
         .collect()
 }
@@ -340,14 +347,24 @@ fn updates(request: Request<'_>, dense: &[Dense], training: Training<'_>) -> Vec
         |layer: usize| request.tiling.tile("dense_update", request.input(layer), dense_update::blocks(dense[layer]));
     // Launches can be merged where their workgroups are alike: those of the largest layer decide.
     let largest = (0..dense.len()).max_by_key(|&layer| dense[layer].weight_quads()).map_or(Tile::Naive, own_tile);
-    let tile = |layer| Some(own_tile(layer)).filter(|tile| tile.workgroup() == largest.workgroup()).unwrap_or(largest);
+    let tile = |layer| {
+        let own = Some(own_tile(layer)).filter(|tile| tile.workgroup() == largest.workgroup()).unwrap_or(largest);
+        // Their reduction is the same minibatch: all are cut into slices or none, and both halves are merged.
+        own.sliced(largest.slices())
+    };
     let keeps_gradient = |layer| training.keeps_gradient() || muon_of(layer).is_some();
     let update = |layer: usize, closes| {
         let step = dense_update::Step { keeps_gradient: keeps_gradient(layer), closes, weighted_mean };
-        let launch = dense_update::launch(dense[layer], request.input(layer), training, tile(layer), step);
-        Dispatch::of_layer(launch, layer)
+        dense_update::launch(dense[layer], request.input(layer), training, tile(layer), step)
     };
-    let mut dispatches = together(last_to_first(), request.tiling.most_bindings, !keeps_gradient(0), update);
+    let most_bindings = request.tiling.most_bindings;
+    let sliced = last_to_first().filter(|&layer| tile(layer).slices() > 1);
+    let mut dispatches = together(sliced, most_bindings, false, |layer, _| {
+        let (slices, whole) = slices::split(update(layer, false));
+        Dispatch::of_layer(slices.unwrap_or(whole), layer)
+    });
+    let whole = |layer, closes| Dispatch::of_layer(slices::split(update(layer, closes)).1, layer);
+    dispatches.extend(together(last_to_first(), most_bindings, !keeps_gradient(0), whole));
     if training.keeps_gradient() {
         dispatches.extend(last_to_first().map(|layer| {
             let ends = (layer == 0).then_some((dense.len(), training));
@@ -358,7 +375,7 @@ fn updates(request: Request<'_>, dense: &[Dense], training: Training<'_>) -> Vec
         let plain_layers = last_to_first().filter(|&layer| muon_of(layer).is_none());
         let update =
             |layer: usize, closes| Dispatch::of_layer(kept_update::launch(dense[layer], training, closes), layer);
-        dispatches.extend(together(plain_layers, request.tiling.most_bindings, muon_of(0).is_none(), update));
+        dispatches.extend(together(plain_layers, most_bindings, muon_of(0).is_none(), update));
     }
     dispatches.extend(
         last_to_first().flat_map(|layer| {
@@ -380,9 +397,10 @@ fn together(
     for layer in layers {
         let own = dispatch(layer, false);
         let has_room = |group: &&mut Vec<(usize, Dispatch)>| {
-            // The step state is bound once.
-            let bindings: usize = group.iter().map(|(_, other)| other.roles.len() - 1).sum();
-            merged::fit(&group[0].1.launch, &own.launch) && bindings + own.roles.len() <= most_bindings as usize
+            // The step state is bound once for all, or not at all.
+            let but_state = |dispatch: &Dispatch| dispatch.roles.iter().filter(|&&role| role != Role::State).count();
+            let bindings: usize = group.iter().map(|(_, other)| but_state(other)).sum::<usize>() + but_state(&own) + 1;
+            merged::fit(&group[0].1.launch, &own.launch) && bindings <= most_bindings as usize
         };
         match groups.last_mut().filter(has_room) {
             Some(group) => group.push((layer, own)),
@@ -398,7 +416,7 @@ fn together(
     groups.into_iter().enumerate().map(merge).collect()
 }
 
-fn buffer(role: Role, request: Request<'_>, dense: &[Dense]) -> Result<Buffer, Error> {
+fn buffer(role: Role, request: Request<'_>, dense: &[Dense], dispatches: &[Dispatch]) -> Result<Buffer, Error> {
     let batch = u64::from(request.batch).next_multiple_of(4);
     let last = dense[dense.len() - 1];
     let (shape, element_bytes) = match role {
@@ -418,6 +436,7 @@ fn buffer(role: Role, request: Request<'_>, dense: &[Dense]) -> Result<Buffer, E
         Role::Scores => (vec![request.rows], 4),
         Role::Direction(_) | Role::DirectionNorm | Role::Gram | Role::GramPolynomial => (muon::shape(role, dense), 4),
         Role::Norms => (vec![dense.len() as u64, 2], 4),
+        Role::Partials(_) => (slices::shape(role, dispatches), 4),
         Role::Weights(layer) | Role::WeightGradient(layer) => (dense[layer].weights_shape().map(u64::from).to_vec(), 4),
         Role::OptimizerSlots(layer) => {
             let slots = u64::from(request.training.map_or(0, |training| training.optimizer.slots()));

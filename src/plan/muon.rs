@@ -1,6 +1,6 @@
 //! The update of a hidden layer under Muon.
 
-use super::{Dispatch, Request, Role};
+use super::{Dispatch, Request, Role, slices};
 use crate::kernel::muon::{self, Muon};
 use crate::kernel::{Dense, Slot, Training, gradient_norm};
 
@@ -29,18 +29,21 @@ pub(super) fn updates(
             muon::polynomial(this, tile(muon::polynomial_blocks(this))),
             muon::step(this, muon, tile(muon::step_blocks(this)), step),
         ]
-        .map(|launch| {
+        .into_iter()
+        .flat_map(move |launch| {
             let from = iteration as usize % 2;
-            Dispatch::new(launch, |slot| match slot {
+            let role = move |slot| match slot {
                 Slot::Direction => Role::Direction(from),
                 Slot::NextDirection => Role::Direction(1 - from),
                 Slot::Norms => Role::DirectionNorm,
                 Slot::Gram => Role::Gram,
                 Slot::GramPolynomial => Role::GramPolynomial,
                 Slot::State => Role::State,
+                Slot::Partials => Role::Partials(layer),
                 // The last step's.
                 _ => Role::Weights(layer),
-            })
+            };
+            slices::stages(launch, move |launch| Dispatch::new(launch, role))
         })
     });
     [momentum, norm].into_iter().chain(iterations).collect()

@@ -20,6 +20,7 @@ impl fmt::Display for Role {
             Role::WeightGradient(layer) => write!(f, "weight_gradient.{layer}"),
             Role::Derivatives(layer) => write!(f, "derivatives.{layer}"),
             Role::Norms => write!(f, "norms"),
+            Role::Partials(layer) => write!(f, "partials.{layer}"),
             Role::Gradient(layer) => write!(f, "gradient.{layer}"),
             Role::Direction(at) => write!(f, "direction.{at}"),
             Role::DirectionNorm => write!(f, "direction_norm"),

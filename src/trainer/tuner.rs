@@ -121,15 +121,21 @@ impl Candidate {
         tiling.picks.set(shape, tile);
         let plan = Plan::new(Request { tiling: &tiling, ..request })?;
         let is_it = |part: &Dispatch| part.launch.shape == Some(shape) && part.launch.variant == tile.to_string();
-        let Some(part) = plan.dispatches.iter().flat_map(Dispatch::parts).find(is_it) else { return Ok(None) };
+        let stages: Vec<Dispatch> = plan.dispatches.iter().flat_map(Dispatch::parts).filter(is_it).collect();
+        let Some(first) = stages.first() else { return Ok(None) };
+        // Where a reduction is cut into slices, what adds up this one's.
+        let sums = first.touches(Access::Write).find(|role| matches!(role, Role::Partials(_)));
+        let second =
+            sums.and_then(|sums| stages.iter().find(|stage| stage.touches(Access::Read).any(|role| role == sums)));
         let buffer = |role: &Role| plan.buffers.iter().find(|buffer| buffer.role == *role);
-        let buffers = (part.roles.iter().filter_map(buffer))
+        let stages = || std::iter::once(first).chain(second);
+        let buffers = (stages().flat_map(|stage| &stage.roles).filter_map(buffer))
             .map(|buffer| Ok((buffer.role, upload(gpu, request, buffer)?)))
             .collect::<Result<HashMap<_, _>, Error>>()?;
-        let writes = part.touches(Access::Write).filter(|&role| role != Role::State);
+        let writes = second.unwrap_or(first).touches(Access::Write).filter(|&role| role != Role::State);
         let writes = writes.filter_map(|role| buffer(&role).cloned()).collect();
-        let bound: Vec<(&Launch, Vec<&Buffer>)> =
-            vec![(&part.launch, part.roles.iter().map(|role| &buffers[role]).collect())];
+        let bind = |stage: &Dispatch| -> Vec<&Buffer> { stage.roles.iter().map(|role| &buffers[role]).collect() };
+        let bound: Vec<(&Launch, Vec<&Buffer>)> = stages().map(|stage| (&stage.launch, bind(stage))).collect();
         let program = Program::new(gpu, &bound, checks)?;
         Ok(Some(Candidate { tile, program, buffers, writes }))
     }
@@ -148,7 +154,7 @@ impl Candidate {
     fn seconds(&self, gpu: &Gpu) -> Result<f64, Error> {
         let round = |times: u64| -> Result<Duration, Error> {
             let started = Instant::now();
-            let submission = gpu.submit(&mut Traffic::default(), |encoder| self.program.repeat(encoder, 0, times));
+            let submission = gpu.submit(&mut Traffic::default(), |encoder| self.program.record(encoder, times));
             gpu.wait_for(submission)?;
             Ok(started.elapsed())
         };

@@ -11,7 +11,9 @@ use wgrad::kernel::{
 };
 use wgrad::{Activation, Layer, Loss, Optimizer, Rule};
 
-use crate::problem::{Adam1, Problem, ROWS, SCALARS, STATS_BYTES, STEP, bytes_of, floats, plain, run, state, unpadded};
+use crate::problem::{
+    Adam1, Problem, ROWS, SCALARS, STATS_BYTES, STEP, bytes_of, floats, plain, run, run_all, state, unpadded,
+};
 use crate::reference;
 use crate::support::{assert_close, families, gpu};
 
@@ -44,7 +46,7 @@ fn inputs_of(size: (u32, u32, u32)) -> [Input; 2] {
     }
 }
 
-fn check_forward(problem: &Problem, activation: Activation, tile: Tile, checks: Checks) {
+pub fn check_forward(problem: &Problem, activation: Activation, tile: Tile, checks: Checks) {
     let dense = problem.dense;
     let launch = dense_forward::launch(dense, problem.input, layer(activation), None, tile);
     let y = run(problem, &launch, Slot::Output, checks);
@@ -61,7 +63,7 @@ fn check_forward(problem: &Problem, activation: Activation, tile: Tile, checks: 
     }
 }
 
-fn check_backward(problem: &Problem, below: Activation, tile: Tile, checks: Checks) {
+pub fn check_backward(problem: &Problem, below: Activation, tile: Tile, checks: Checks) {
     let dense = problem.dense;
     let launch = dense_backward::launch(dense, layer(below), tile);
     let dx = run(problem, &launch, Slot::InputGradient, checks);
@@ -75,11 +77,10 @@ fn check_backward(problem: &Problem, below: Activation, tile: Tile, checks: Chec
     }
 }
 
-fn check_update(problem: &Problem, optimizer: &Optimizer, tile: Tile, checks: Checks) {
+pub fn check_update(problem: &Problem, optimizer: &Optimizer, tile: Tile, checks: Checks) {
     let dense = problem.dense;
     let launch = dense_update::launch(dense, problem.input, plain(optimizer), tile, CLOSING);
-    let mut contents = problem.contents(&launch);
-    gpu().run_once(&launch, &mut contents, checks).unwrap();
+    let contents = run_all(problem, &launch, checks);
     let what = label(problem, &launch, checks);
 
     let (gradient, bias_gradient) = reference::dense_gradient(&problem.x, &problem.dy, problem.in_step());
@@ -114,7 +115,7 @@ fn check_update(problem: &Problem, optimizer: &Optimizer, tile: Tile, checks: Ch
 }
 
 /// A layer with this activation, whatever its width.
-fn layer(activation: Activation) -> Layer {
+pub fn layer(activation: Activation) -> Layer {
     Layer { outputs: 0, activation, dropout: 0.0 }
 }
 

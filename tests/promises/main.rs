@@ -8,6 +8,7 @@ mod custom;
 mod data;
 mod dropout;
 mod golden;
+mod gpu_tiles;
 mod gradients;
 mod kernels;
 mod losses;

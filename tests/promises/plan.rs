@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use wgrad::gpu::Checks;
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::tiling::Tiling;
-use wgrad::kernel::{Access, Launch, Slot, Targets};
-use wgrad::plan::{Element, Plan, Request, Role};
-use wgrad::{Activation, Loss, Network, Optimizer};
+use wgrad::kernel::{Access, Launch, Targets};
+use wgrad::plan::{Dispatch, Element, Plan, Request, Role};
+use wgrad::{Activation, Loss, Network, Optimizer, Rule};
 
 use crate::problem::{self, Adam1, plain};
-use crate::support::{Random, gpu};
+use crate::support::{Random, assert_close, gpu};
 
 fn plan(widths: &[usize], optimizer: Option<&Optimizer>, batch: u32) -> Plan {
     plan_for(&Tiling::of(Family::Software), widths, optimizer, batch)
@@ -69,44 +69,57 @@ fn training_takes_the_dispatches_it_promises() {
     }
 }
 
-/// A part of a merged launch that reads another's constants or bindings, or is left out: as one, they do what they do alone.
+/// What a step starts from, for every buffer of a plan: the same numbers for the same roles, whatever else it has.
+fn contents_of(plan: &Plan) -> HashMap<Role, Vec<u8>> {
+    let batch = plan.batch;
+    let content = |role: Role, count: u64| match role {
+        Role::Set => {
+            let random = &mut Random(3);
+            (0..count).map(|_| random.bits() as u8).collect()
+        }
+        Role::State => problem::state(batch, 0.01, Adam1::SCALARS),
+        Role::Visited => (0..batch).flat_map(|place| (37 * place % 1000).to_le_bytes()).collect(),
+        Role::Targets => (0..count / 4).flat_map(|row| (row as u32 % 7).to_le_bytes()).collect(),
+        _ => {
+            let random = &mut Random(5);
+            (0..count / 4).flat_map(|_| (random.value().abs() as f32).to_le_bytes()).collect()
+        }
+    };
+    plan.buffers.iter().map(|buffer| (buffer.role, content(buffer.role, buffer.bytes))).collect()
+}
+
+/// Runs a launch by itself on what its roles hold.
+fn run(launch: &Launch, roles: &[Role], contents: &mut HashMap<Role, Vec<u8>>) {
+    let mut bound: Vec<Vec<u8>> = roles.iter().map(|role| contents[role].clone()).collect();
+    gpu().run_once(launch, &mut bound, Checks::Off).unwrap();
+    for ((role, bytes), (_, access)) in roles.iter().zip(bound).zip(&launch.bindings) {
+        if *access == Access::Write {
+            contents.insert(*role, bytes);
+        }
+    }
+}
+
+/// A part of a merged launch that reads another's constants or bindings, or is left out, or has less shared memory than it needs: as one,
+/// they do what they do alone. So do the halves of products whose reduction is sliced: a minibatch of 2,048 rows, on a GPU.
 #[test]
 fn merged_launches_do_what_their_parts_do() {
     let adam = Optimizer::keras_adam();
-    for family in [gpu().adapter().family(), Family::Reference, Family::Software, Family::Hardware] {
+    let families = [gpu().adapter().family(), Family::Reference, Family::Software, Family::Hardware];
+    for (family, batch, halves) in
+        families.map(|family| (family, 10, 1)).into_iter().chain([(Family::Hardware, 2048, 2)])
+    {
         let tiling = Tiling { most_bindings: 32, ..Tiling::of(family) };
-        let plan = plan_for(&tiling, &[30, 20, 50, 7], Some(&adam), 10);
-        let merged = &plan.dispatches[plan.dispatches.len() - 1];
-        assert_eq!(merged.launch.parts.len(), 3);
-        let random = &mut Random(3);
-        let mut contents: HashMap<Role, Vec<u8>> = HashMap::new();
-        for buffer in &plan.buffers {
-            let bytes = match buffer.role {
-                Role::Set => (0..buffer.bytes).map(|_| random.bits() as u8).collect(),
-                Role::State => problem::state(10, 0.01, Adam1::SCALARS),
-                Role::Visited => (0..10u32).flat_map(|place| (37 * place % 1000).to_le_bytes()).collect(),
-                _ => (0..buffer.bytes / 4).flat_map(|_| (random.value().abs() as f32).to_le_bytes()).collect(),
-            };
-            contents.insert(buffer.role, bytes);
-        }
-        let run = |launch: &Launch, roles: &[Role], contents: &mut HashMap<Role, Vec<u8>>| {
-            let mut bound: Vec<Vec<u8>> = roles.iter().map(|role| contents[role].clone()).collect();
-            gpu().run_once(launch, &mut bound, Checks::Off).unwrap();
-            for ((role, bytes), (_, access)) in roles.iter().zip(bound).zip(&launch.bindings) {
-                if *access == Access::Write {
-                    contents.insert(*role, bytes);
-                }
-            }
-        };
+        let plan = plan_for(&tiling, &[30, 20, 50, 7], Some(&adam), batch);
+        let mut contents = contents_of(&plan);
         let mut alone = contents.clone();
-        let mut own = merged.roles.iter().filter(|&&role| role != Role::State);
-        for part in &merged.launch.parts {
-            let role =
-                |&(slot, _): &(Slot, Access)| if slot == Slot::State { Role::State } else { *own.next().unwrap() };
-            let roles: Vec<Role> = part.bindings.iter().map(role).collect();
-            run(part, &roles, &mut alone);
+        let updates = &plan.dispatches[plan.dispatches.len() - halves..];
+        for merged in updates {
+            assert_eq!(merged.launch.parts.len(), 3);
+            for part in merged.parts() {
+                run(&part.launch, &part.roles, &mut alone);
+            }
+            run(&merged.launch, &merged.roles, &mut contents);
         }
-        run(&merged.launch, &merged.roles, &mut contents);
         for (role, bytes) in &contents {
             if *role == Role::State {
                 assert_eq!(bytes[0], alone[role][0] + 1, "{family:?}: the step is closed once");
@@ -115,6 +128,59 @@ fn merged_launches_do_what_their_parts_do() {
             }
         }
     }
+}
+
+/// Slices' sums that go to another layer's buffer, or are added up before they are there: a step with every kind of sliced product in
+/// a plan leaves what the plain kernels leave.
+#[test]
+fn a_step_with_sliced_products_does_what_the_plain_one_does() {
+    let rule = Rule::Muon {
+        momentum: 0.9,
+        nesterov: true,
+        match_rms_adamw: false,
+        eps: 1e-7,
+        ns_steps: 1.0,
+        adamw_lr: 0.01,
+        beta1: 0.9,
+        beta2: 0.999,
+        adamw_eps: 1e-7,
+    };
+    let optimizer = Optimizer::new(rule);
+    let step = |family| {
+        let plan = plan_for(&Tiling::of(family), &[2100, 8, 2048], Some(&optimizer), 5);
+        let mut contents = contents_of(&plan);
+        for dispatch in &plan.dispatches {
+            run(&dispatch.launch, &dispatch.roles, &mut contents);
+        }
+        (plan, contents)
+    };
+    let ((plan, contents), (_, plain)) = (step(Family::Hardware), step(Family::Reference));
+    let sliced = |dispatch: &&Dispatch| dispatch.touches(Access::Write).any(|role| matches!(role, Role::Partials(_)));
+    let kernels: Vec<&str> = plan.dispatches.iter().filter(sliced).map(|dispatch| dispatch.launch.kernel).collect();
+    assert_eq!(kernels, ["dense_forward", "dense_backward", "newton_schulz_gram"]);
+    for (role, bytes) in plain.iter().filter(|(role, _)| !matches!(role, Role::State | Role::Set | Role::Visited)) {
+        let floats = |bytes: &Vec<u8>| -> Vec<f64> {
+            bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into_iter().map(f64::from).collect()
+        };
+        assert_close(&role.to_string(), &floats(&contents[role]), &floats(bytes), 1e-5);
+    }
+}
+
+/// A dispatch more where nothing is gained; or a long reduction over a small result that leaves most of a chip idle.
+#[test]
+fn only_long_reductions_over_small_results_take_another_dispatch() {
+    let adam = Optimizer::keras_adam();
+    let tiling = Tiling { most_bindings: 16, ..Tiling::of(Family::Hardware) };
+    let kernels_of = |widths: &[usize], batch| {
+        let plan = plan_for(&tiling, widths, Some(&adam), batch);
+        plan.dispatches.iter().map(|dispatch| dispatch.launch.kernel).collect::<Vec<_>>()
+    };
+    let plain = ["dense_forward", "team_head", "dense_update"];
+    assert_eq!(kernels_of(&[2000, 256, 10], 32), plain);
+    assert_eq!(kernels_of(&[8192, 2048, 10], 32), plain);
+    assert_eq!(kernels_of(&[8192, 256, 10], 32), ["dense_forward", "dense_forward", "team_head", "dense_update"]);
+    assert_eq!(kernels_of(&[64, 64, 10], 4096), ["dense_forward", "team_head", "dense_update", "dense_update"]);
+    assert_eq!(kernels_of(&[784, 1024, 10], 4096), plain);
 }
 
 /// An evaluation that trains.

@@ -49,7 +49,7 @@ impl Problem {
         let first = STEP % per_epoch * batch;
         let in_step = if from_set { batch.min(ROWS - first) } else { batch };
         let visited: Vec<u32> =
-            (first..first + in_step).map(|at| reference::row_of(at, ROWS, SEED, STEP / per_epoch)).collect();
+            (first..first + in_step).map(|at| reference::row_of(at % ROWS, ROWS, SEED, STEP / per_epoch)).collect();
         let x = if from_set {
             visited.iter().flat_map(|&row| &source[row as usize * inputs..][..inputs]).copied().collect()
         } else {
@@ -112,6 +112,10 @@ impl Problem {
                 bytes(&rows)
             }
             Slot::Stats => vec![0; STATS_BYTES * batch],
+            Slot::Partials => {
+                let shape = launch.partials.as_ref().unwrap().shape;
+                bytes(&vec![f32::NAN; shape.iter().product::<u32>() as usize])
+            }
             _ => unreachable!("{slot:?} is an output of {}", launch.kernel),
         };
         let written = |slot: Slot| {
@@ -226,9 +230,19 @@ fn interleaved(moments: &[Vec<f64>; 2], outputs: usize, inputs: usize) -> Vec<f3
 
 /// Runs a launch and gives back the f32 content of one of its bindings.
 pub fn run(problem: &Problem, launch: &Launch, slot: Slot, checks: Checks) -> Vec<f64> {
+    floats(launch, &run_all(problem, launch, checks), slot)
+}
+
+/// Runs a launch, after the one that it needs first, and gives back the contents of its bindings.
+pub fn run_all(problem: &Problem, launch: &Launch, checks: Checks) -> Vec<Vec<u8>> {
     let mut contents = problem.contents(launch);
+    if let Some(first) = launch.partials.as_ref().and_then(|partials| partials.written_by.as_ref()) {
+        let sums = run_all(problem, first, checks);
+        let place = launch.bindings.iter().position(|&(slot, _)| slot == Slot::Partials).unwrap();
+        contents[place] = bytes_of(first, &sums, Slot::Partials).to_vec();
+    }
     gpu().run_once(launch, &mut contents, checks).unwrap();
-    floats(launch, &contents, slot)
+    contents
 }
 
 pub fn bytes_of<'a>(launch: &Launch, contents: &'a [Vec<u8>], slot: Slot) -> &'a [u8] {
