@@ -84,7 +84,7 @@ const SHARED_QUADS: u32 = 1024;
 /// Workgroups that fill a chip: a large GPU has some 100 to 150 cores.
 const FULL: u32 = 128;
 
-/// Blocks of a reduction that is worth a second launch to cut: 2,048 values, or 256 turns one after another.
+/// Blocks of a reduction that is worth a second launch to cut: 2,048 values, or 128 to 256 turns one after another.
 const LONG: u32 = 512;
 
 /// The slices that a reduction may be cut into.
@@ -231,8 +231,9 @@ impl Family {
     /// workgroups, slices included; else the tight one that makes most. A long reduction over a small result is cut into
     /// as many slices as that leaves room for: a product of 32 × 256 over 8,192 values is eight tiles of 32 × 32, with a core each and
     /// 512 turns to take one after another; in sixteen slices it is 128 workgroups with 32 turns. That costs a dispatch, some
-    /// microseconds, and the partial sums' way to memory and back, of at most 128 tiles: what some ten turns cost. So a step
-    /// takes a dispatch more than it is said to for each such product, and none below 2,048 values.
+    /// microseconds, and the partial sums' way to memory and back, of at most 128 tiles. So a step takes a dispatch more than it
+    /// otherwise would for each such product, and one for the updates together; none below 2,048 values.
+    /// All this is reasoned, not measured: the tuner measures.
     pub fn tile(self, blocks: Blocks) -> Tile {
         match self {
             Family::Reference => Tile::Naive,
