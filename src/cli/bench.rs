@@ -17,7 +17,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let (set, validation) = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed)?;
     let network = train::network(&run, &set, validation.as_ref());
     let shape = train::shape(&network);
-    let mut trainer = Trainer::on(train::open(&run)?, network, run.options.clone())?;
+    let mut trainer = Trainer::on(super::open_gpu(&run.adapter)?, network, run.options.clone())?;
     trainer.tune(&set, |_| {})?;
     let plan = trainer.plan(&set)?;
     let adapter = trainer.gpu().adapter();

@@ -24,8 +24,6 @@ pub(super) struct Run {
     pub init: Option<PathBuf>,
     pub save: PathBuf,
     pub adapter: AdapterChoice,
-    /// The program's folder among the user's caches.
-    pub cache: Option<PathBuf>,
 }
 
 /// The file, as it is written.
@@ -212,7 +210,6 @@ impl Run {
             None => file.model.hidden.unwrap_or_else(|| vec![256]),
         };
         let dropout = flags.dropout.map(Dropout::All).or(file.model.dropout);
-        let cache = dirs::cache_dir().map(|folder| folder.join("wgrad"));
         Ok(Run {
             data: flags.data.clone().or(file.data.train).unwrap_or_else(|| "mnist".into()),
             validation: flags.validation.as_deref().map(Validation::from_flag).or(file.data.validation),
@@ -244,14 +241,13 @@ impl Run {
                 shuffle: !flags.no_shuffle && file.train.shuffle.unwrap_or(true),
                 seed: flags.seed.or(file.train.seed).unwrap_or(0),
                 tuning: chosen(flags.tuning, file.train.tuning)?.unwrap_or_default(),
-                tuning_cache: cache.as_ref().map(|folder| folder.join("tuning.json")),
+                tuning_cache: super::cache_folder().map(|folder| folder.join("tuning.json")),
                 picks: file.tiles.into_iter().collect(),
                 ..defaults
             },
             init: flags.init.clone().or(file.train.init),
             save: flags.save.clone().or(file.train.save).unwrap_or_else(|| "model.safetensors".into()),
             adapter: chosen(flags.common.adapter.clone(), file.train.adapter)?.unwrap_or_default(),
-            cache,
         })
     }
 }

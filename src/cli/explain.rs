@@ -26,6 +26,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         return Gpu::open(&run.adapter).map(drop);
     }
     let tiling = adapter.as_ref().map_or(Tiling::of(Family::Software), AdapterSummary::tiling);
+    run.options.picks.check(run.options.family.unwrap_or(tiling.family))?;
     let tiling = run.options.tiled(tiling);
     let plan = Plan::new(run.options.training_request(&network, &set, &tiling))?;
 

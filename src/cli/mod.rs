@@ -11,12 +11,13 @@ mod predict;
 mod source;
 mod train;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 
-use crate::{Activation, Error, Gpu, Loss, Model, Optimizer, TrainOptions, Trainer};
+use crate::{Activation, AdapterChoice, Error, Gpu, Loss, Model, Optimizer, TrainOptions, Trainer};
 use options::{Cli, Command};
 
 /// Runs the program on its command line and says how it ended: 0 for success, 1 when the device failed or training
@@ -62,9 +63,22 @@ fn model(path: &Path, own: &options::Own) -> Result<Model, Error> {
     Model::read_with(path, &activations, &losses)
 }
 
+/// The program's folder among the user's caches.
+fn cache_folder() -> Option<PathBuf> {
+    dirs::cache_dir().map(|folder| folder.join("wgrad"))
+}
+
+/// The adapter asked for, with the kernels that earlier runs compiled.
+fn open_gpu(choice: &AdapterChoice) -> Result<Arc<Gpu>, Error> {
+    match cache_folder() {
+        Some(folder) => Gpu::open_with_cache(choice, &folder),
+        None => Gpu::open(choice),
+    }
+}
+
 /// A model on the adapter asked for, to be used and not trained: with an optimizer that keeps nothing.
 fn open(model: Model, common: &options::Common) -> Result<Trainer, Error> {
-    let gpu = Gpu::open(&common.adapter.clone().unwrap_or_default())?;
+    let gpu = open_gpu(&common.adapter.clone().unwrap_or_default())?;
     let options = TrainOptions { loss: model.loss, optimizer: Optimizer::sgd(0.0), ..TrainOptions::default() };
     let mut trainer = Trainer::on(gpu, model.network, options)?;
     trainer.set_weights(&model.weights)?;

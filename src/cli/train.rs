@@ -3,7 +3,6 @@
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,7 +12,7 @@ use super::config::{Run, Validation};
 use super::options::Train;
 use super::output::{Output, figures, grouped};
 use super::source;
-use crate::{Activation, Epoch, Error, Event, Gpu, Loss, Model, Network, Trainer};
+use crate::{Activation, Epoch, Error, Event, Loss, Model, Network, Trainer};
 
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let output = Output { json: flags.common.json };
@@ -21,7 +20,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     check_save(&run)?;
     // Opening a driver and unpacking a set take a tenth of a second each.
     let (gpu, sets) = std::thread::scope(|scope| {
-        let opening = scope.spawn(|| open(&run));
+        let opening = scope.spawn(|| super::open_gpu(&run.adapter));
         let sets = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed);
         (opening.join().unwrap_or_else(|_| Err(Error::Device("the driver crashed while it was opened".into()))), sets)
     });
@@ -102,14 +101,6 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         output.text(format_args!("See it read a digit:  wgrad predict --model {} --rows 0", run.save.display()))?;
     }
     Ok(())
-}
-
-/// The run's device, with the kernels that earlier runs compiled.
-pub(super) fn open(run: &Run) -> Result<Arc<Gpu>, Error> {
-    match &run.cache {
-        Some(folder) => Gpu::open_with_cache(&run.adapter, folder),
-        None => Gpu::open(&run.adapter),
-    }
 }
 
 /// The network for a run, its outputs inferred from the labels where the run does not say.

@@ -1,16 +1,20 @@
 //! The driver's compiled kernels, kept between runs where wgpu can (Vulkan's pipeline cache).
 
+use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::files::write_cache;
 
-/// More than any driver keeps for our few kernels.
-const MOST_BYTES: u64 = 256 << 20;
+/// More than our few kernels take; a cache that has grown past it, with the kernels of many networks, is begun anew.
+const MOST_BYTES: u64 = 32 << 20;
 
 /// A cache of compiled kernels and the file that it comes from and goes to.
 pub(super) struct PipelineCache {
     cache: wgpu::PipelineCache,
     file: PathBuf,
+    /// Kernels that were compiled when it was written last.
+    written: AtomicUsize,
 }
 
 impl PipelineCache {
@@ -20,11 +24,11 @@ impl PipelineCache {
             return None;
         }
         let file = folder.join(wgpu::util::pipeline_cache_key(adapter)?);
-        let known = std::fs::metadata(&file).is_ok_and(|about| about.len() <= MOST_BYTES);
-        let data = known.then(|| std::fs::read(&file).ok()).flatten();
-        // SAFETY: the data is what `keep` wrote, whole, from `get_data` of a cache of this adapter: the file is named after it, in a
-        // folder that the caller vouches for. wgpu and the driver check its header, and begin with an empty cache where another version
-        // of them wrote it.
+        let data = read(&file);
+        // SAFETY: the data is what `keep` wrote from `get_data` of a cache of this adapter, whose name the file has: `read` gives it only where
+        // its checksum is right, so that a torn or damaged file is none. wgpu and the driver check its header, and begin with an empty
+        // cache where another version of them wrote it. Who can forge a file there with its checksum can do so in the driver's own
+        // cache; the callers' folder is the user's.
         let cache = unsafe {
             device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
                 label: Some("wgrad"),
@@ -32,7 +36,7 @@ impl PipelineCache {
                 fallback: true,
             })
         };
-        Some(PipelineCache { cache, file })
+        Some(PipelineCache { cache, file, written: AtomicUsize::new(0) })
     }
 
     /// The cache, for a pipeline that is made.
@@ -40,10 +44,56 @@ impl PipelineCache {
         &self.cache
     }
 
-    /// Writes what was compiled so far.
-    pub fn keep(&self) {
-        if let Some(data) = self.cache.get_data() {
-            write_cache(&self.file, &data);
+    /// Writes it, where more kernels were compiled since it was written last.
+    pub fn keep(&self, compiled: usize) {
+        if self.written.swap(compiled, Ordering::Relaxed) < compiled
+            && let Some(data) = self.cache.get_data()
+        {
+            write_cache(&self.file, &[&checksum(&data).to_le_bytes(), &data[..]].concat());
         }
+    }
+}
+
+/// The content of a cache file, without its checksum; none where the file is not whole.
+fn read(file: &Path) -> Option<Vec<u8>> {
+    if std::fs::metadata(file).ok()?.len() > MOST_BYTES {
+        return None;
+    }
+    let bytes = std::fs::read(file).ok()?;
+    let (sum, data) = bytes.split_first_chunk()?;
+    (checksum(data) == u64::from_le_bytes(*sum)).then(|| data.to_vec())
+}
+
+/// SipHash with a key that is always the same.
+fn checksum(data: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(data);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that was torn, or in which a bit has turned, handed to the driver.
+    #[test]
+    fn damaged_files_are_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cache");
+        let data = b"what a driver compiled".to_vec();
+        let whole = [&checksum(&data).to_le_bytes()[..], &data].concat();
+        std::fs::write(&file, &whole).unwrap();
+        assert_eq!(read(&file), Some(data));
+        for cut in 0..whole.len() {
+            std::fs::write(&file, &whole[..cut]).unwrap();
+            assert_eq!(read(&file), None, "{cut} bytes");
+        }
+        for bit in 0..8 * whole.len() {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&file, &bytes).unwrap();
+            assert_eq!(read(&file), None, "bit {bit}");
+        }
+        assert_eq!(read(&folder.path().join("none")), None);
     }
 }

@@ -139,7 +139,6 @@ impl Gpu {
                 different.push(launch);
             }
         }
-        let known = self.compiled();
         let next = AtomicUsize::new(0);
         let work = || -> Result<(), Error> {
             while let Some(launch) = different.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -156,16 +155,15 @@ impl Gpu {
             let own = work();
             let crashed = |_| Err(Error::Device("the driver's shader compiler crashed".into()));
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(crashed)).fold(own, Result::and)
-        })?;
-        if let Some(cache) = self.pipeline_cache.as_ref().filter(|_| self.compiled() > known) {
-            cache.keep();
-        }
-        Ok(())
+        })
     }
 
-    /// Different kernels so far.
-    fn compiled(&self) -> usize {
-        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+    /// Writes what the driver compiled to the pipeline cache, where there is one and something is new.
+    pub(crate) fn keep_pipelines(&self) {
+        let compiled = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len();
+        if let Some(cache) = &self.pipeline_cache {
+            cache.keep(compiled);
+        }
     }
 
     /// The launch's kernel, compiled once for the life of the device.

@@ -10,7 +10,7 @@ use super::merged::BINDINGS;
 use crate::Error;
 
 /// Every shader module by its path in `shaders/`. A new one is one line here.
-const MODULES: &[(&str, &str)] = &[
+pub(crate) const MODULES: &[(&str, &str)] = &[
     ("activation/custom", include_str!("../../shaders/activation/custom.wesl")),
     ("activation/elu", include_str!("../../shaders/activation/elu.wesl")),
     ("activation/gelu", include_str!("../../shaders/activation/gelu.wesl")),

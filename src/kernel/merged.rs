@@ -14,6 +14,9 @@ use super::{Access, Cost, Launch, Slot};
 /// Binding numbers of a part; a power of two above every [`Slot`].
 pub(super) const BINDINGS: u32 = 32;
 
+/// Parts of one launch: past it a compiler's time for the whole is more than what a dispatch costs.
+pub const MOST_PARTS: usize = 8;
+
 /// Whether these can be parts of one launch: the same flags, as those are the whole text's, and workgroups of the same size, each
 /// made by the same root. Tiles of different shapes share memory: it is as large as the largest needs.
 pub fn fit(a: &Launch, b: &Launch) -> bool {

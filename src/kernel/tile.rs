@@ -173,6 +173,11 @@ impl Tile {
         }
     }
 
+    /// Whether launches under both can be merged: the same entry point, and workgroups of the same size.
+    pub fn is_like(self, other: Tile) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other) && self.workgroup() == other.workgroup()
+    }
+
     /// Invocations in a workgroup.
     pub fn workgroup(self) -> u32 {
         match self {

@@ -62,7 +62,12 @@ pub struct Picks(pub(crate) BTreeMap<String, String>);
 impl Picks {
     /// The tile's name for a kind of product, if one was picked.
     pub fn get(&self, shape: Shape) -> Option<&str> {
-        self.0.get(&shape.to_string()).map(String::as_str)
+        self.by_name(&shape.to_string())
+    }
+
+    /// The same, by the kind's own name.
+    pub(crate) fn by_name(&self, shape: &str) -> Option<&str> {
+        self.0.get(shape).map(String::as_str)
     }
 
     /// Picks a tile.
@@ -73,6 +78,12 @@ impl Picks {
     /// Every pick, by the kind of product: its name and the tile's.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(shape, tile)| (shape.as_str(), tile.as_str()))
+    }
+
+    /// Those that plans of this family can follow.
+    pub(crate) fn valid(mut self, family: Family) -> Picks {
+        self.0.retain(|shape, tile| Picks::from_iter([(shape.as_str(), tile.as_str())]).check(family).is_ok());
+        self
     }
 
     /// That every pick is one that plans of this family can follow. Sizes that no plan asks for are none's business.
@@ -124,18 +135,21 @@ pub struct Tiling {
     pub most_bindings: u32,
     /// Tiles that were picked; for any other product it is the family's rule.
     pub picks: Picks,
+    /// Whether independent dispatches are merged, and cut alike for it.
+    pub merges: bool,
 }
 
 impl Tiling {
     /// The family's rules alone, for an adapter that binds no more than WebGPU promises.
     pub fn of(family: Family) -> Self {
-        Tiling { family, most_bindings: 8, picks: Picks::default() }
+        Tiling { family, most_bindings: 8, picks: Picks::default(), merges: true }
     }
 
-    /// The tile for a product.
+    /// The tile for a product: the same for every product of its kind, so that a pick says which it was.
     pub fn tile(&self, kernel: &'static str, input: Input, blocks: Blocks) -> Tile {
-        let picked = self.picks.get(Shape::of(kernel, input, blocks));
+        let shape = Shape::of(kernel, input, blocks);
+        let picked = self.picks.get(shape);
         let variant = |name: &str| self.family.variants().into_iter().find(|tile| tile.to_string() == name);
-        picked.and_then(variant).unwrap_or_else(|| self.family.tile(blocks))
+        picked.and_then(variant).unwrap_or_else(|| self.family.tile(shape.blocks))
     }
 }

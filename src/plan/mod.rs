@@ -132,13 +132,13 @@ pub(crate) const STATS_BYTES: u64 = 28;
 impl Plan {
     /// The plan for one step.
     ///
-    /// Training with few outputs: a forward dispatch for each hidden layer; one for the logits, the loss and its
-    /// gradient; a backward dispatch for each hidden layer; an update for each layer. That is 3L − 1 for L layers: the
-    /// bias, the activation and its mask, the gather, the bias gradient and the optimizer are parts of these. Many
-    /// outputs take the logits and the loss apart: 3L. Evaluating: the forward half and the counter. Clipping by the global
-    /// norm, and skipping steps that are not finite, need every gradient before the first update: 2L more. Muon orthogonalizes the
-    /// directions of L − 1 layers, in k iterations: (L − 1)(2 + 3k) more, and one a hidden layer less where gradients are kept
-    /// anyway. One more for a product whose reduction is cut into slices, and for the updates together where theirs is: long
+    /// Training with few outputs: a forward dispatch for each hidden layer; one for the logits, the loss, its gradient and that of the
+    /// layer below; a backward dispatch for each hidden layer but the last; one for the updates of all layers. That is 2L − 1 for L > 1
+    /// layers: the bias, the activation and its mask, the gather, the bias gradient and the optimizer are parts of these. Families without
+    /// teams take 2L, and many outputs, whose logits, loss and gradient are apart, 2L + 1. An adapter that binds few buffers takes updates in
+    /// groups, as does a network of more than [`merged::MOST_PARTS`] layers. Evaluating: the forward half and the counter. Clipping by the
+    /// global norm, and skipping steps that are not finite, need every gradient before the first update: L + 1 more. Muon orthogonalizes
+    /// the directions of L − 1 layers, in k iterations: (L − 1)(2 + 3k) more, and an update more. One more for a product whose reduction is cut into slices, and for the updates together where theirs is: long
     /// ones over few outputs, on a GPU (see [`Family::tile`](crate::kernel::tile::Family::tile)).
     ///
     /// # Errors
@@ -214,7 +214,7 @@ impl Dispatch {
             Slot::State => Role::State,
             Slot::Output => Role::Activations(layer),
             Slot::Gradient => Role::Gradient(layer),
-            // Only dense_backward binds it, and the first layer has none.
+            // The first layer has none below it.
             Slot::InputGradient => Role::Gradient(layer.saturating_sub(1)),
             Slot::Stats => Role::Stats,
             Slot::Direction => Role::Direction(0),
@@ -348,9 +348,12 @@ fn updates(request: Request<'_>, dense: &[Dense], training: Training<'_>) -> Vec
     // Launches can be merged where their workgroups are alike: those of the largest layer decide.
     let largest = (0..dense.len()).max_by_key(|&layer| dense[layer].weight_quads()).map_or(Tile::Naive, own_tile);
     let tile = |layer| {
-        let own = Some(own_tile(layer)).filter(|tile| tile.workgroup() == largest.workgroup()).unwrap_or(largest);
+        let own = own_tile(layer);
+        if !request.tiling.merges {
+            return own;
+        }
         // Their reduction is the same minibatch: all are cut into slices or none, and both halves are merged.
-        own.sliced(largest.slices())
+        if own.is_like(largest) { own.sliced(largest.slices()) } else { largest }
     };
     let keeps_gradient = |layer| training.keeps_gradient() || muon_of(layer).is_some();
     let update = |layer: usize, closes| {
@@ -359,6 +362,7 @@ fn updates(request: Request<'_>, dense: &[Dense], training: Training<'_>) -> Vec
     };
     let most_bindings = request.tiling.most_bindings;
     let sliced = last_to_first().filter(|&layer| tile(layer).slices() > 1);
+    let most_bindings = if request.tiling.merges { most_bindings } else { 0 };
     let mut dispatches = together(sliced, most_bindings, false, |layer, _| {
         let (slices, whole) = slices::split(update(layer, false));
         Dispatch::of_layer(slices.unwrap_or(whole), layer)
@@ -400,7 +404,8 @@ fn together(
             // The step state is bound once for all, or not at all.
             let but_state = |dispatch: &Dispatch| dispatch.roles.iter().filter(|&&role| role != Role::State).count();
             let bindings: usize = group.iter().map(|(_, other)| but_state(other)).sum::<usize>() + but_state(&own) + 1;
-            merged::fit(&group[0].1.launch, &own.launch) && bindings <= most_bindings as usize
+            let fits = group.len() < merged::MOST_PARTS && bindings <= most_bindings as usize;
+            fits && merged::fit(&group[0].1.launch, &own.launch)
         };
         match groups.last_mut().filter(has_room) {
             Some(group) => group.push((layer, own)),

@@ -9,7 +9,7 @@ use super::runner::{Runner, State, Sums, upload};
 use super::watch::Watch;
 use super::{Order, Trainer};
 use crate::gpu::Buffer;
-use crate::plan::Role;
+use crate::plan::{Plan, Role};
 use crate::{Dataset, Error, NonFinite};
 
 impl Trainer {
@@ -45,18 +45,28 @@ impl Trainer {
         validation: Option<&Dataset>,
         told: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<History, Error> {
+        let mut going_on = ControlFlow::Continue(());
         self.tune(train, |event| {
-            // Nothing to break off yet: the first step has not begun.
-            let _ = told(event);
+            if told(event).is_break() {
+                going_on = ControlFlow::Break(());
+            }
         })?;
         let plan = self.plan(train)?;
-        // Whatever is wrong with it is said now; its kernels are compiled when they are wanted, after the first epoch's last step.
-        validation.map_or(Ok(()), |set| self.check_evaluation(set))?;
+        // Its rows go to the device now, and whatever is wrong with it is said; its kernels are compiled when they are wanted, after the
+        // first epoch's last step.
+        let mut waiting = match validation {
+            Some(set) => {
+                self.check_evaluation(set)?;
+                Some((set, upload(&self.gpu, set, &self.options.loss, self.network.outputs(), true)?))
+            }
+            None => None,
+        };
         let mut validating = None;
         let set = upload(&self.gpu, train, &self.options.loss, self.network.outputs(), true)?;
         let gpu = Arc::clone(&self.gpu);
         let mut training =
             Runner::new(&gpu, &plan, &[&self.model, &set], self.options.checks, self.options.steps_per_submission)?;
+        gpu.keep_pipelines();
         self.order = self.order_over(train);
         let Order { first_step, epochs_before, .. } = self.order;
         let per_epoch = train.rows().div_ceil(self.options.batch_size) as u64;
@@ -71,7 +81,6 @@ impl Trainer {
         let mut best = self.options.keep_best.then(Vec::new);
 
         let (begun, mut history) = (self.stats, History::default());
-        let mut going_on = ControlFlow::Continue(());
         while self.steps_done < last_step && going_on.is_continue() {
             let in_order = self.steps_done - first_step;
             let (epoch, first) = (epochs_before + in_order / per_epoch, in_order % per_epoch);
@@ -98,12 +107,13 @@ impl Trainer {
             self.steps_done += steps;
             self.stats.steps += steps;
             training.request_sums(&gpu, &mut self.stats);
-            if let Some(set) = validation {
-                let evaluator = match validating.take() {
-                    Some(evaluator) => evaluator,
-                    None => self.labelled_evaluator(set)?,
-                };
-                validating.insert(evaluator).run(&gpu, &mut self.stats)?;
+            if let Some((set, rows)) = waiting.take() {
+                let plan = Plan::new(self.evaluation_request(set, false))?;
+                validating = Some(self.evaluator_over(set.rows(), rows, &plan)?);
+                gpu.keep_pipelines();
+            }
+            if let Some(validating) = &mut validating {
+                validating.run(&gpu, &mut self.stats)?;
             }
 
             // The epoch's one blocking read: by the time the first sums are here, so are the second.

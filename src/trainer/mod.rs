@@ -40,7 +40,7 @@ const EVALUATION_BATCH: usize = 512;
 pub struct Trainer {
     gpu: Arc<Gpu>,
     tiling: Tiling,
-    /// Of its picks, those that were measured.
+    /// Of its picks, those that were pinned, or measured now or before.
     measured: Picks,
     network: Network,
     options: TrainOptions,
@@ -204,7 +204,17 @@ impl Trainer {
         self.options.check_set(train)?;
         let per_epoch = train.rows().div_ceil(self.options.batch_size) as u64;
         self.options.last_step(self.steps_done, self.order_over(train).first_step, per_epoch)?;
-        Plan::new(self.options.training_request(&self.network, train, &self.tiling))
+        let plan = Plan::new(self.options.training_request(&self.network, train, &self.tiling))?;
+        // A pin that is not followed would give other bits than the run that it comes from.
+        for (shape, tile) in plan.picks().iter() {
+            if let Some(pinned) = self.options.picks.by_name(shape).filter(|&pinned| pinned != tile) {
+                return Err(Error::Option(format!(
+                    "{shape} is pinned to \"{pinned}\" and would take \"{tile}\": the updates of all layers are one dispatch, and their tiles \
+                     must have the same kind and workgroup size as the largest layer's"
+                )));
+            }
+        }
+        Ok(plan)
     }
 
     /// The tile of every kind of product in the plan of a training step: what [`TrainOptions::picks`] of another run takes to have
@@ -229,16 +239,16 @@ impl Trainer {
         if self.options.tuning != Tuning::Auto {
             return Ok(());
         }
-        let key = tuning::key(self.gpu.adapter(), self.tiling.family);
+        let (adapter, family) = (self.gpu.adapter(), self.tiling.family);
         let cache = self.options.tuning_cache.as_deref();
-        let cached = cache.map_or(Picks::default(), |path| tuning::cached(path, &key));
+        let cached = cache.map_or(Picks::default(), |path| tuning::cached(path, adapter, family));
         let known = self.options.picks.clone().or(&self.measured).or(&cached);
         let request = self.options.training_request(&self.network, train, &self.tiling);
         let measured = tuner::tune(&self.gpu, request, self.options.checks, &known, |shape, at, of| {
             told(Event::Tuning { kernel: shape.kernel, at, of });
         })?;
         if let Some(path) = cache.filter(|_| measured.iter().next().is_some()) {
-            tuning::keep(path, &key, &measured);
+            tuning::keep(path, &tuning::key(adapter, family), &measured);
         }
         self.measured = known.or(&measured);
         self.tiling.picks = self.measured.clone().or(&self.tiling.picks);
@@ -331,16 +341,21 @@ impl Trainer {
     }
 
     fn labelled_evaluator(&self, set: &Dataset) -> Result<Evaluator, Error> {
-        set.check_for(&self.network, &self.options.loss)?;
+        self.check_evaluation(set)?;
         self.evaluator(set, true, false)
     }
 
     fn evaluator(&self, set: &Dataset, labelled: bool, metrics: bool) -> Result<Evaluator, Error> {
         let plan = Plan::new(self.evaluation_request(set, metrics))?;
         let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs(), labelled)?;
+        self.evaluator_over(set.rows(), rows, &plan)
+    }
+
+    /// An evaluator over rows that are on the device.
+    fn evaluator_over(&self, count: usize, rows: Buffers, plan: &Plan) -> Result<Evaluator, Error> {
         // A state of its own: training goes on where it was.
         let state = Buffers::from([(Role::State, self.gpu.zeros("the step state", crate::plan::STATE_BYTES)?)]);
-        let runner = Runner::new(&self.gpu, &plan, &[&state, &self.model, &rows], self.options.checks, None)?;
-        Ok(Evaluator { runner, rows: set.rows() })
+        let runner = Runner::new(&self.gpu, plan, &[&state, &self.model, &rows], self.options.checks, None)?;
+        Ok(Evaluator { runner, rows: count })
     }
 }

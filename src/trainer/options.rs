@@ -19,7 +19,7 @@ pub enum NonFinite {
     #[default]
     Stop,
     /// A step with a gradient that is not finite changes nothing and is counted, on the device. Needs every gradient before
-    /// the first update: two more dispatches a layer, as clipping by the norm does.
+    /// the first update: a dispatch more for each layer and one for all, as clipping by the norm does.
     Skip,
 }
 

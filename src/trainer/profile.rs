@@ -67,8 +67,12 @@ impl<'a> StepTimer<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Device`].
+    /// [`Error::Option`] where the plan has no such dispatch; [`Error::Device`].
     pub fn dispatch(&self, at: usize, times: u64) -> Result<Took, Error> {
+        let dispatches = self.runner.program().dispatches();
+        if at >= dispatches {
+            return Err(Error::Option(format!("there is no dispatch {at}: the plan has {dispatches}, from 0")));
+        }
         took(self.gpu, |encoder| self.runner.program().repeat(encoder, at, times))
     }
 }
@@ -86,12 +90,12 @@ pub fn step_times(gpu: &Gpu, plan: &Plan, checks: Checks) -> Result<StepTimes, E
     Ok(StepTimes { dispatches, step, host })
 }
 
-/// What a device reaches at its best, measured on it.
+/// What a device reaches with large work, measured on it. Small work that stays in its caches can be faster than the copy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ceilings {
     /// Bytes read and written by a copy from buffer to buffer, a second.
     pub copy: f64,
-    /// Floating-point operations of our largest product, 1024³, a second.
+    /// Floating-point operations of a product of 1024³ from u8 rows, a second.
     pub product: f64,
     /// The same of the plain kernel, one output at a time, on 32 × 784 · 784 × 256.
     pub naive: f64,
@@ -116,7 +120,7 @@ pub fn ceilings(gpu: &Gpu, checks: Checks) -> Result<Ceilings, Error> {
             targets: Targets::CLASSES,
             training: None,
             batch,
-            element: Element::F32,
+            element: Element::U8,
             rows: batch.into(),
             tiling,
             metrics: false,

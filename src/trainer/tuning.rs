@@ -1,10 +1,12 @@
 //! Where the picks of tiles come from: nowhere, a table that is shipped, or measurements here, kept in a file.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use crate::gpu::AdapterSummary;
-use crate::kernel::tile::Family;
+use crate::kernel::link::MODULES;
+use crate::kernel::tile::{Family, Tile};
 use crate::kernel::tiling::Picks;
 use crate::named::{Named, by_word};
 
@@ -37,17 +39,24 @@ const SHIPPED: &str = include_str!("shipped.json");
 /// The shipped picks for a family.
 pub(super) fn shipped(family: Family) -> Picks {
     let table: Table = serde_json::from_str(SHIPPED).unwrap_or_default();
-    table.get(&family.to_string()).into_iter().flatten().collect()
+    let picks: Picks = table.get(&family.to_string()).into_iter().flatten().collect();
+    picks.valid(family)
 }
 
-/// What picks in a cache belong to: other drivers and other kernels have others.
+/// What picks in a cache belong to: other drivers, other kernels and other tiles to choose from have others.
 pub(super) fn key(adapter: &AdapterSummary, family: Family) -> String {
-    format!("{} · {} · {family} · wgrad {}", adapter.name, adapter.driver, env!("CARGO_PKG_VERSION"))
+    let mut kernels = DefaultHasher::new();
+    MODULES.hash(&mut kernels);
+    family.variants().iter().for_each(|tile| tile.to_string().hash(&mut kernels));
+    let (version, kernels) = (env!("CARGO_PKG_VERSION"), kernels.finish());
+    format!("{} · {} · {family} · wgrad {version} · kernels {kernels:016x}", adapter.name, adapter.driver)
 }
 
-/// The picks in a cache file. A file that is not there, or is not one, has none: it costs a measurement, not a run.
-pub(super) fn cached(path: &Path, key: &str) -> Picks {
-    read(path).get(key).into_iter().flatten().collect()
+/// The picks in a cache file that can be followed. A file that is not there, or is not one, has none: it costs a measurement, not a
+/// run.
+pub(super) fn cached(path: &Path, adapter: &AdapterSummary, family: Family) -> Picks {
+    let picks: Picks = read(path).get(&key(adapter, family)).into_iter().flatten().collect();
+    picks.valid(family)
 }
 
 /// Adds picks to a cache file, which is replaced as a whole: whoever reads it meanwhile has the old one. A cache that cannot be written
@@ -55,7 +64,13 @@ pub(super) fn cached(path: &Path, key: &str) -> Picks {
 pub(super) fn keep(path: &Path, key: &str, picks: &Picks) {
     let mut table = read(path);
     let entry = table.entry(key.into()).or_default();
-    entry.extend(picks.iter().map(|(shape, tile)| (shape.to_string(), tile.to_string())));
+    // The plain tile is a last resort, to be looked into again.
+    entry.extend(
+        picks
+            .iter()
+            .filter(|(_, tile)| *tile != Tile::Naive.to_string())
+            .map(|(shape, tile)| (shape.to_string(), tile.to_string())),
+    );
     // Maps of text alone.
     let text = serde_json::to_string_pretty(&table).unwrap_or_default();
     crate::files::write_cache(path, text.as_bytes());
@@ -77,4 +92,24 @@ fn read(path: &Path) -> Table {
         tracing::warn!(%error, path = %path.display(), "not a tuning cache");
         Table::new()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shipped table that is no table, or names what there is not: `table` would be `off`, and nobody would know.
+    #[test]
+    fn the_shipped_table_can_be_followed() {
+        let table: Table = serde_json::from_str(SHIPPED).unwrap();
+        let families =
+            [true, false].map(|words_64| [4, 8, 16].map(|lanes| Family::Subgroups { lanes, words_64 })).concat();
+        let known = [families, vec![Family::Software, Family::Hardware]].concat();
+        for (name, picks) in &table {
+            let family = *known.iter().find(|family| family.to_string() == *name).unwrap();
+            assert_eq!(shipped(family).iter().count(), picks.len(), "{name}");
+            assert!(!picks.is_empty(), "{name}");
+        }
+        assert!(!table.is_empty());
+    }
 }

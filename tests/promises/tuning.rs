@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use wgrad::kernel::tile::Family;
 use wgrad::{Activation, Dataset, Event, Network, Picks, TrainOptions, Trainer, Tuning, Weights};
 
 use crate::support::{bits, flat, gpu, learnable, relative_error, succeed, wgrad};
@@ -43,7 +44,8 @@ fn every_tuning_learns_the_same_and_pinned_tiles_give_the_same_bits() {
     let (tuned, picks, tuned_accuracy, measured) = run(auto.clone());
     // The forward product, and an update for each layer; the head's are its own.
     assert_eq!(measured.len(), rule_picks.iter().count(), "{measured:?}");
-    for (weights, accuracy_of) in [(&tuned, tuned_accuracy), (&run(options(Tuning::Table)).0, accuracy)] {
+    let (by_table, _, table_accuracy, _) = run(options(Tuning::Table));
+    for (weights, accuracy_of) in [(&tuned, tuned_accuracy), (&by_table, table_accuracy)] {
         assert!(relative_error(&flat(weights), &flat(&reference)) < 1e-4);
         assert!((accuracy_of - accuracy).abs() < 0.005, "{accuracy_of} {accuracy}");
     }
@@ -77,8 +79,49 @@ fn a_broken_cache_costs_a_measurement() {
         let (.., measured) = run(auto(&path));
         assert!(measured.is_empty(), "written anew");
     }
+    // A tile that there is not, under the right key.
+    let text = std::fs::read_to_string(&path).unwrap();
+    let tile =
+        text.split('"').find(|word| ["subgroup ", "register ", "buffered "].iter().any(|kind| word.starts_with(kind)));
+    std::fs::write(&path, text.replace(tile.unwrap(), "subgroup 7×7")).unwrap();
+    let (_, picks, _, measured) = run(auto(&path));
+    assert!(!measured.is_empty() && picks.iter().all(|(_, tile)| tile != "subgroup 7×7"));
     let (.., measured) = run(auto(folder.path()));
     assert!(!measured.is_empty(), "a folder is not a cache");
+}
+
+/// Layers that are of one kind and have tiles of two; and the layers of a GPU's tiles, each of which is measured once and for itself.
+#[test]
+fn layers_of_one_kind_have_one_tile() {
+    let set = learnable(64, 30, 10, 1);
+    for (family, widths) in [(None, [300, 150, 280]), (Some(Family::Hardware), [40, 24, 20])] {
+        let network = Network::classifier(30, &widths, Activation::Relu, 10);
+        let options = TrainOptions { family, epochs: 1, batch_size: 64, ..options(Tuning::Off) };
+        let trainer = |options: &TrainOptions| Trainer::on(gpu(), network.clone(), options.clone()).unwrap();
+        let plan = trainer(&options).plan(&set).unwrap();
+        let picks = plan.picks();
+        for part in plan.dispatches.iter().flat_map(wgrad::plan::Dispatch::parts) {
+            if let Some(shape) = part.launch.shape {
+                assert_eq!(picks.get(shape), Some(part.launch.variant.as_str()), "{shape}");
+            }
+        }
+        if family.is_some() {
+            let mut tuned = trainer(&TrainOptions { tuning: Tuning::Auto, ..options.clone() });
+            let mut measured = 0;
+            tuned.tune(&set, |_| measured += 1).unwrap();
+            assert_eq!(measured, picks.iter().count());
+            tuned.tune(&set, |_| panic!("measured again")).unwrap();
+        }
+    }
+}
+
+/// Somebody who says stop while tiles are measured, and is not heard.
+#[test]
+fn a_run_can_be_broken_off_while_it_is_tuned() {
+    let (network, set) = problem();
+    let mut trainer = Trainer::on(gpu(), network, options(Tuning::Auto)).unwrap();
+    let history = trainer.fit_with(&set, None, |_| std::ops::ControlFlow::Break(())).unwrap();
+    assert!(history.epochs.is_empty() && history.stats.steps == 0);
 }
 
 /// A pin of a tile that there is not, taken for none.
