@@ -156,7 +156,7 @@ impl Tile {
 
     /// Whether it is a product to be cut into slices: long, and so small that less than a quarter of a chip works at it.
     fn may_slice(self, blocks: Blocks) -> bool {
-        blocks.k >= LONG && self.tiles(blocks) < FULL / 4
+        blocks.k > LONG && self.tiles(blocks) < FULL / 4
     }
 
     /// Whether it is not mostly outside a product of these blocks.
