@@ -84,7 +84,8 @@ const SHARED_QUADS: u32 = 1024;
 /// Workgroups that fill a chip: a large GPU has some 100 to 150 cores.
 const FULL: u32 = 128;
 
-/// Blocks of a reduction that is worth a second launch to cut: 2,048 values, or 128 to 256 turns one after another.
+/// Blocks of a reduction that is worth a second launch to cut: 2,048 values, or 128 to 256 turns one after another. As rules are for kinds of
+/// products, whose blocks are powers of two, that is more than 1,024 values.
 const LONG: u32 = 512;
 
 /// The slices that a reduction may be cut into.
@@ -156,7 +157,7 @@ impl Tile {
 
     /// Whether it is a product to be cut into slices: long, and so small that less than a quarter of a chip works at it.
     fn may_slice(self, blocks: Blocks) -> bool {
-        blocks.k > LONG && self.tiles(blocks) < FULL / 4
+        blocks.k >= LONG && self.tiles(blocks) < FULL / 4
     }
 
     /// Whether it is not mostly outside a product of these blocks.
@@ -237,7 +238,7 @@ impl Family {
     /// as many slices as that leaves room for: a product of 32 × 256 over 8,192 values is eight tiles of 32 × 32, with a core each and
     /// 512 turns to take one after another; in sixteen slices it is 128 workgroups with 32 turns. That costs a dispatch, some
     /// microseconds, and the partial sums' way to memory and back, of at most 128 tiles. So a step takes a dispatch more than it
-    /// otherwise would for each such product, and one for the updates together; none below 2,048 values.
+    /// otherwise would for each such product, and one for the updates together; none up to 1,024 values.
     /// All this is reasoned, not measured: the tuner measures.
     pub fn tile(self, blocks: Blocks) -> Tile {
         match self {

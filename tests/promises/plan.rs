@@ -186,7 +186,7 @@ fn only_long_reductions_over_small_results_take_another_dispatch() {
         plan.dispatches.iter().map(|dispatch| dispatch.launch.kernel).collect::<Vec<_>>()
     };
     let plain = ["dense_forward", "team_head", "dense_update"];
-    assert_eq!(kernels_of(&[2000, 256, 10], 32), plain);
+    assert_eq!(kernels_of(&[1000, 256, 10], 32), plain);
     assert_eq!(kernels_of(&[8192, 2048, 10], 32), plain);
     assert_eq!(kernels_of(&[8192, 256, 10], 32), ["dense_forward", "dense_forward", "team_head", "dense_update"]);
     assert_eq!(kernels_of(&[64, 64, 10], 4096), ["dense_forward", "team_head", "dense_update", "dense_update"]);
