@@ -78,7 +78,7 @@ fn plot(name: &str, points: &[Point]) -> Result<(), Box<dyn std::error::Error>> 
         .x_label_area_size(36)
         .y_label_area_size(56)
         .build_cartesian_2d((first.at..last.at).log_scale(), (least * 0.8..most * 1.2).log_scale())?;
-    chart.configure_mesh().x_desc(name).y_desc("times the first").draw()?;
+    chart.configure_mesh().light_line_style(WHITE).x_desc(name).y_desc("times the first").draw()?;
     for (label, line, color) in lines {
         chart
             .draw_series(LineSeries::new(line, color.stroke_width(2)).point_size(3))?
