@@ -39,7 +39,12 @@ pub(super) fn with_validation(
             train.split(fraction, seed).map(|(train, validation)| (train, Some(validation)))
         }
         Some(Validation::Path(words)) if words == "none" => Ok((train, None)),
-        Some(Validation::Path(words)) => Ok((train, Some(testing(words)?))),
+        Some(Validation::Path(words)) => match testing(words) {
+            Err(Error::Option(reason)) => {
+                Err(Error::Option(format!("--validation: {reason}; or none, or a fraction as 0.1")))
+            }
+            set => Ok((train, Some(set?))),
+        },
     }
 }
 

@@ -174,6 +174,16 @@ impl<'a> Screen<'a> {
                 }
                 Ok(())
             }
+            Event::Tuned { kinds, seconds } => {
+                if let Some(bar) = &self.bar {
+                    bar.reset();
+                    bar.set_prefix("");
+                    bar.set_message("");
+                }
+                self.clear();
+                self.output.event(json!({ "event": "tuned", "kinds": kinds, "seconds": seconds }))?;
+                self.output.text(format_args!("tried the tiles of {kinds} kinds of product, in {seconds:.1} s"))
+            }
             Event::Progress(progress) => {
                 if let Some(bar) = &self.bar {
                     if bar.position() > progress.step || bar.length() != Some(progress.steps) {

@@ -39,11 +39,14 @@ impl fmt::Display for Shape {
 /// The products that tiles are picked for.
 const PRODUCTS: [&str; 3] = ["dense_forward", "dense_backward", "dense_update"];
 
+/// Where their first factor can come from.
+const INPUTS: [Input; 3] = [Input::SetU8, Input::SetF32, Input::Activations];
+
 /// Whether the words are those of some [`Shape`].
 fn is_shape(words: &str) -> bool {
     let parts: Vec<&str> = words.split(' ').collect();
     let [kernel, input, blocks] = parts[..] else { return false };
-    let inputs = [Input::SetU8, Input::SetF32, Input::Activations].map(input_word);
+    let inputs = INPUTS.map(input_word);
     let sides: Vec<Option<u32>> = blocks.split('×').map(|side| side.parse().ok()).collect();
     PRODUCTS.contains(&kernel)
         && inputs.contains(&input)
@@ -102,7 +105,10 @@ impl Picks {
             }
             if !is_shape(shape) {
                 return Err(Error::Option(format!(
-                    "\"{shape}\" is not a kind of product: write kernel, input and blocks as powers of two, as in \"{}\"",
+                    "\"{shape}\" is not a kind of product: write one of {}, then its input, one of {}, then its blocks as powers of \
+                     two with × between them, as in \"{}\"",
+                    PRODUCTS.join(", "),
+                    INPUTS.map(input_word).join(", "),
                     Shape::of(PRODUCTS[0], Input::SetU8, Blocks { m: 8, n: 64, k: 256 })
                 )));
             }

@@ -88,6 +88,13 @@ pub enum Event {
         /// How many there are.
         of: usize,
     },
+    /// After the last of them.
+    Tuned {
+        /// Kinds of product that were measured.
+        kinds: usize,
+        /// How long all of it took.
+        seconds: f64,
+    },
     /// Every tenth of a second at most.
     Progress(Progress),
     /// After every epoch.

@@ -14,6 +14,7 @@ mod watch;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use evaluator::Evaluator;
 pub use history::{Epoch, Evaluation, Event, History, Progress, TrainStats};
@@ -235,7 +236,10 @@ impl Trainer {
     /// As [`plan`](Self::plan); [`Error::Kernel`], [`Error::Device`].
     pub fn tune(&mut self, train: &Dataset, mut told: impl FnMut(Event)) -> Result<(), Error> {
         // Whatever is wrong is said before anything is measured.
-        self.plan(train)?;
+        let asked = self.plan(train)?.picks();
+        for (shape, tile) in self.options.picks.iter().filter(|(shape, _)| asked.by_name(shape).is_none()) {
+            tracing::warn!(shape, tile, "a pinned tile is for a product that this run has not");
+        }
         if self.options.tuning != Tuning::Auto {
             return Ok(());
         }
@@ -244,12 +248,28 @@ impl Trainer {
         let cached = cache.map_or(Picks::default(), |path| tuning::cached(path, adapter, family));
         let known = self.options.picks.clone().or(&self.measured).or(&cached);
         let request = self.options.training_request(&self.network, train, &self.tiling);
-        let measured = tuner::tune(&self.gpu, request, self.options.checks, &known, |shape, at, of| {
-            told(Event::Tuning { kernel: shape.kernel, at, of });
-        })?;
-        if let Some(path) = cache.filter(|_| measured.iter().next().is_some()) {
-            tuning::keep(path, &tuning::key(adapter, family), &measured);
+        let started = Instant::now();
+        let found = tuner::tune(
+            &self.gpu,
+            request,
+            self.options.checks,
+            &known,
+            self.options.tuning_budget,
+            |shape, at, of| {
+                told(Event::Tuning { kernel: shape.kernel, at, of });
+            },
+        )?;
+        let picks_of = |found: &mut dyn Iterator<Item = &tuner::Found>| -> Picks {
+            found.map(|found| (found.shape.to_string(), found.tile.to_string())).collect()
+        };
+        if let Some(path) = cache.filter(|_| found.iter().any(|found| found.complete)) {
+            let complete = picks_of(&mut found.iter().filter(|found| found.complete));
+            tuning::keep(path, &tuning::key(adapter, family), &complete);
         }
+        if !found.is_empty() {
+            told(Event::Tuned { kinds: found.len(), seconds: started.elapsed().as_secs_f64() });
+        }
+        let measured = picks_of(&mut found.iter());
         self.measured = known.or(&measured);
         self.tiling.picks = self.measured.clone().or(&self.tiling.picks);
         Ok(())

@@ -1,6 +1,7 @@
 //! Everything about a run besides the network and the data.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::tuning::{self, Tuning};
 use super::watch::{EarlyStopping, Monitor, ReduceOnPlateau};
@@ -73,6 +74,8 @@ pub struct TrainOptions {
     pub tuning: Tuning,
     /// Where [`Tuning::Auto`] keeps what it measured; nowhere where it is `None`.
     pub tuning_cache: Option<PathBuf>,
+    /// How long [`Tuning::Auto`] may measure before a run. What it did not come to is measured by the next one.
+    pub tuning_budget: Duration,
     /// Tiles to be used before any other, as another run had them ([`Trainer::picks`](crate::Trainer::picks)): then it has that run's bits.
     pub picks: Picks,
     /// The family of kernels; by the adapter where it is `None`.
@@ -102,6 +105,7 @@ impl Default for TrainOptions {
             checks: Checks::default(),
             tuning: Tuning::default(),
             tuning_cache: None,
+            tuning_budget: Duration::from_millis(2200),
             picks: Picks::default(),
             family: None,
         }

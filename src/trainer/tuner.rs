@@ -14,8 +14,8 @@ use crate::plan::{Buffer as Planned, Dispatch, Element, Plan, Request, Role, STA
 /// A round lasts about this long, and the least of so many counts.
 const ROUND: Duration = Duration::from_millis(4);
 const ROUNDS: usize = 5;
-/// Compilers can take seconds for a variant: past it, a kind of product has the variants that were tried by then, its rule's at least.
-const BUDGET: Duration = Duration::from_millis(2200);
+/// Less is the machine's mood: a variant that is tried later has to be so much faster than one before it.
+const CLEARLY_FASTER: f64 = 0.97;
 /// Rows of the set that variants are tried on.
 const ROWS: u64 = 4096;
 /// ‖variant − plain‖ / ‖plain‖, and the largest difference of one value against the largest value.
@@ -26,15 +26,25 @@ const ROUNDING: f64 = 1e-7;
 /// A product that the plain kernel takes seconds for on a CPU keeps its rule's tile.
 const MOST_FLOPS: u64 = 8_000_000_000;
 
-/// Picks a tile for each kind of product in the plan of `request` that `known` has none for. `told` hears which is measured,
-/// as the first of how many.
+/// What was found for one kind of product.
+pub(super) struct Found {
+    pub shape: Shape,
+    pub tile: Tile,
+    /// Whether every variant was tried: what was cut short is not worth keeping for another run, which finds the compiler's work done.
+    pub complete: bool,
+}
+
+/// Picks a tile for each kind of product in the plan of `request` that `known` has none for. Compilers can take seconds for a variant: past
+/// the `budget`, a kind of product has the variants that were tried by then, and later kinds their rule's. `told` hears which is measured, as
+/// the first of how many.
 pub(super) fn tune(
     gpu: &Gpu,
     request: Request<'_>,
     checks: Checks,
     known: &Picks,
+    budget: Duration,
     mut told: impl FnMut(Shape, usize, usize),
-) -> Result<Picks, Error> {
+) -> Result<Vec<Found>, Error> {
     // The products do the same whatever the set's size; and each is tried by itself.
     let tiling = Tiling { merges: false, ..request.tiling.clone() };
     let request = Request { rows: request.rows.min(ROWS.max(request.batch.into())), tiling: &tiling, ..request };
@@ -50,16 +60,14 @@ pub(super) fn tune(
     // Where time runs out, it runs out for those that matter least.
     products.sort_by_key(|&(_, flops)| std::cmp::Reverse(flops));
     let started = Instant::now();
-    let mut picks = Picks::default();
-    for (at, &(shape, _)) in products.iter().enumerate() {
+    let mut found = vec![];
+    for (at, &(shape, _)) in products.iter().enumerate().take_while(|_| started.elapsed() < budget) {
         told(shape, at + 1, products.len());
-        let deadline = started + BUDGET * (at as u32 + 1) / products.len() as u32;
-        if let Some(tile) = fastest(gpu, request, checks, shape, deadline)? {
-            picks.set(shape, tile);
-        }
+        let deadline = started + budget * (at as u32 + 1) / products.len() as u32;
+        found.extend(fastest(gpu, request, checks, shape, deadline)?);
     }
-    tracing::debug!(?picks, took = ?started.elapsed(), "tuned");
-    Ok(picks)
+    tracing::debug!(kinds = found.len(), of = products.len(), took = ?started.elapsed(), "tuned");
+    Ok(found)
 }
 
 /// The fastest tile for a kind of product; the plain one where all others are wrong here. None for a product that is too large to be
@@ -70,15 +78,17 @@ fn fastest(
     checks: Checks,
     shape: Shape,
     deadline: Instant,
-) -> Result<Option<Tile>, Error> {
+) -> Result<Option<Found>, Error> {
     let expected = match Candidate::new(gpu, request, checks, shape, Tile::Naive)? {
         Some(plain) if plain.flops <= MOST_FLOPS => plain.results(gpu)?,
         _ => return Ok(None),
     };
     // Two at a time in device memory, no more.
     let mut best: Option<Candidate> = None;
+    let mut complete = true;
     for tile in candidates(request.tiling, shape) {
         if Instant::now() > deadline && best.is_some() {
+            complete = false;
             break;
         }
         let candidate = match Candidate::new(gpu, request, checks, shape, tile) {
@@ -99,7 +109,9 @@ fn fastest(
             None => Some(candidate),
         };
     }
-    Ok(Some(best.map_or(Tile::Naive, |best| best.tile)))
+    // Where all others are wrong here, the plain one; but that is to be looked into again.
+    let tile = best.as_ref().map_or(Tile::Naive, |best| best.tile);
+    Ok(Some(Found { shape, tile, complete: complete && best.is_some() }))
 }
 
 /// The variants for a product, its rule's first, then those nearest to it.
@@ -165,7 +177,7 @@ impl Candidate {
             }
         }
         tracing::debug!(champion = %self.tile, ms = 1e3 * least[0], challenger = %other.tile, ms = 1e3 * least[1], "timed");
-        Ok(if least[1] < least[0] { other } else { self })
+        Ok(if least[1] < CLEARLY_FASTER * least[0] { other } else { self })
     }
 
     /// What one run takes, in a round of them.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::gpu::AdapterSummary;
 use crate::kernel::link::MODULES;
-use crate::kernel::tile::{Family, Tile};
+use crate::kernel::tile::Family;
 use crate::kernel::tiling::Picks;
 use crate::named::{Named, by_word};
 
@@ -64,13 +64,7 @@ pub(super) fn cached(path: &Path, adapter: &AdapterSummary, family: Family) -> P
 pub(super) fn keep(path: &Path, key: &str, picks: &Picks) {
     let mut table = read(path);
     let entry = table.entry(key.into()).or_default();
-    // The plain tile is a last resort, to be looked into again.
-    entry.extend(
-        picks
-            .iter()
-            .filter(|(_, tile)| *tile != Tile::Naive.to_string())
-            .map(|(shape, tile)| (shape.to_string(), tile.to_string())),
-    );
+    entry.extend(picks.iter().map(|(shape, tile)| (shape.to_string(), tile.to_string())));
     // Maps of text alone.
     let text = serde_json::to_string_pretty(&table).unwrap_or_default();
     crate::files::write_cache(path, text.as_bytes());

@@ -1,6 +1,7 @@
 //! Tuning: whatever tiles are picked, the model is as good; pinned to the same ones, its bits are the same.
 
 use std::path::Path;
+use std::time::Duration;
 
 use wgrad::kernel::tile::Family;
 use wgrad::{Activation, Dataset, Event, Network, Picks, TrainOptions, Trainer, Tuning, Weights};
@@ -12,7 +13,9 @@ fn problem() -> (Network, Dataset) {
 }
 
 fn options(tuning: Tuning) -> TrainOptions {
-    TrainOptions { tuning, epochs: 3, batch_size: 20, ..TrainOptions::default() }
+    // All the time that it takes: how much is measured must not depend on the machine.
+    let tuning_budget = Duration::from_secs(3600);
+    TrainOptions { tuning, tuning_budget, epochs: 3, batch_size: 20, ..TrainOptions::default() }
 }
 
 /// What a run ends with: its weights, its tiles and its accuracy; and the products that were measured before it.
@@ -108,7 +111,7 @@ fn layers_of_one_kind_have_one_tile() {
         if family.is_some() {
             let mut tuned = trainer(&TrainOptions { tuning: Tuning::Auto, ..options.clone() });
             let mut measured = 0;
-            tuned.tune(&set, |_| measured += 1).unwrap();
+            tuned.tune(&set, |event| measured += usize::from(matches!(event, Event::Tuning { .. }))).unwrap();
             assert_eq!(measured, picks.iter().count());
             tuned.tune(&set, |_| panic!("measured again")).unwrap();
         }
@@ -122,6 +125,27 @@ fn a_run_can_be_broken_off_while_it_is_tuned() {
     let mut trainer = Trainer::on(gpu(), network, options(Tuning::Auto)).unwrap();
     let history = trainer.fit_with(&set, None, |_| std::ops::ControlFlow::Break(())).unwrap();
     assert!(history.epochs.is_empty() && history.stats.steps == 0);
+}
+
+/// A search that was cut short, kept for good: the machine that was busy once would have the wrong tiles for ever.
+#[test]
+fn what_was_cut_short_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let tuning_cache = Some(folder.path().join("tuning.json"));
+    let (.., measured) = run(TrainOptions {
+        tuning_cache: tuning_cache.clone(),
+        tuning_budget: Duration::ZERO,
+        ..options(Tuning::Auto)
+    });
+    assert!(measured.is_empty());
+    // Long enough to begin, too short for a second variant.
+    let tuning_budget = Duration::from_nanos(1_000);
+    let (.., measured) =
+        run(TrainOptions { tuning_cache: tuning_cache.clone(), tuning_budget, ..options(Tuning::Auto) });
+    assert!(measured.len() <= 1);
+    assert!(!folder.path().join("tuning.json").exists());
+    let (.., measured) = run(TrainOptions { tuning_cache, ..options(Tuning::Auto) });
+    assert!(!measured.is_empty() && folder.path().join("tuning.json").exists());
 }
 
 /// A pin of a tile that there is not, taken for none.
