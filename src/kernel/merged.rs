@@ -1,7 +1,7 @@
 //! Launches that have nothing to do with each other, as one: a dispatch costs some 10 µs on a software adapter and a barrier on
 //! every other, and what one leaves idle another can use.
 //!
-//! Each part is linked under a name of its own (`part0`, `part1`, …), its bindings moved up by [`BINDINGS`] a part, so that no
+//! Each part is linked under a name of its own (`part0`, `part1`, …), its bindings moved up by `BINDINGS` a part, so that no
 //! shader has to know. What they share (`link::SHARED`) is there once: the step state, and what reads it. A part is its root
 //! module's function `work(group, invocation, one)`.
 //!

@@ -233,7 +233,7 @@ impl Family {
     /// Software: the largest tile that still makes 64 invocations, or eight subgroups.
     ///
     /// Hardware: a larger tile reads memory less often (128 × 128 half as often as 64 × 64), as long as there is one for every core,
-    /// and little of it lies outside the product. So it is the largest of the tight ones that makes more than half of [`FULL`]
+    /// and little of it lies outside the product. So it is the largest of the tight ones that makes more than half of `FULL`
     /// workgroups, slices included; else the tight one that makes most. A long reduction over a small result is cut into
     /// as many slices as that leaves room for: a product of 32 × 256 over 8,192 values is eight tiles of 32 × 32, with a core each and
     /// 512 turns to take one after another; in sixteen slices it is 128 workgroups with 32 turns. That costs a dispatch, some
