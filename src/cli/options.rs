@@ -62,7 +62,7 @@ pub(super) struct Train {
     /// [default: softmax-cross-entropy]
     #[arg(long, value_name = "NAME|FILE.wgsl")]
     pub loss: Option<String>,
-    /// sgd, adagrad, adadelta, rmsprop, adam, adamw, nadam or lion, with PyTorch's defaults, or a file of your own
+    /// sgd, adagrad, adadelta, rmsprop, adam, adamw, nadam, lion or muon, with PyTorch's defaults, or a file of your own
     /// [default: adam as Keras sets it]
     #[arg(long, value_name = "NAME|FILE.wgsl")]
     pub optimizer: Option<String>,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::runner::{Buffers, State};
 use crate::Error;
 use crate::gpu::{Buffer, Checks, Gpu, Program, Traffic};
-use crate::kernel::tile::Tile;
+use crate::kernel::tile::{Family, Tile};
 use crate::kernel::tiling::{Picks, Shape, Tiling};
 use crate::kernel::{Access, Launch};
 use crate::plan::{Buffer as Planned, Dispatch, Element, Plan, Request, Role, STATE_BYTES};
@@ -30,7 +30,7 @@ const MOST_FLOPS: u64 = 8_000_000_000;
 pub(super) struct Found {
     pub shape: Shape,
     pub tile: Tile,
-    /// Whether every variant was tried: what was cut short is not worth keeping for another run, which finds the compiler's work done.
+    /// Whether every candidate was tried: what was cut short is not worth keeping for another run, which finds the compiler's work done.
     pub complete: bool,
 }
 
@@ -114,13 +114,15 @@ fn fastest(
     Ok(Some(Found { shape, tile, complete: complete && best.is_some() }))
 }
 
-/// The variants for a product, its rule's first, then those nearest to it.
+/// The variants for a product: its rule's first, then those nearest to it. A CPU's compilers take half a second for each: there it is two
+/// more, on a GPU a dozen.
 fn candidates(tiling: &Tiling, shape: Shape) -> Vec<Tile> {
     let rule = tiling.family.tile(shape.blocks);
     let mut others: Vec<Tile> = tiling.family.variants();
     others.retain(|&tile| tile != rule && tile != Tile::Naive && tile.suits(shape.blocks));
     others.sort_by_key(|tile| tile.area().abs_diff(rule.area()));
-    std::iter::once(rule).chain(others).collect()
+    let most = if tiling.family == Family::Hardware { 12 } else { 2 };
+    std::iter::once(rule).chain(others.into_iter().take(most)).collect()
 }
 
 /// A product under one tile, with buffers of its own.
