@@ -31,10 +31,9 @@ pub use metric::{ClassCounts, ClassMetrics, Metrics, RegressionMetrics};
 pub use network::{Activation, Layer, Network};
 pub use optimizer::{Optimizer, Rule};
 pub use schedule::{Decay, Schedule};
-pub use trainer::{Ceilings, StepTimer, Took, ceilings};
 pub use trainer::{
-    EarlyStopping, Epoch, Evaluation, Event, History, Monitor, NonFinite, Progress, ReduceOnPlateau, StepTimes,
-    TrainOptions, TrainStats, Trainer, Tuning, step_times,
+    Ceilings, EarlyStopping, Epoch, Evaluation, Event, History, Monitor, NonFinite, Progress, ReduceOnPlateau,
+    StepTimer, StepTimes, Took, TrainOptions, TrainStats, Trainer, Tuning, ceilings, step_times,
 };
 pub use weights::{Initializer, LayerWeights, Weights};
 pub use wgsl::Wgsl;

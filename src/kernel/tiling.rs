@@ -60,7 +60,7 @@ fn input_word(input: Input) -> &'static str {
 
 /// Tiles picked for kinds of products, by measuring or by hand. A run that is given the picks of another has its bits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Picks(pub(crate) BTreeMap<String, String>);
+pub struct Picks(BTreeMap<String, String>);
 
 impl Picks {
     /// The tile's name for a kind of product, if one was picked.

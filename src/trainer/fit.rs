@@ -9,7 +9,7 @@ use super::runner::{Runner, State, Sums, upload};
 use super::watch::Watch;
 use super::{Order, Trainer};
 use crate::gpu::Buffer;
-use crate::plan::{Plan, Role};
+use crate::plan::Role;
 use crate::{Dataset, Error, NonFinite};
 
 impl Trainer {
@@ -51,13 +51,17 @@ impl Trainer {
                 going_on = ControlFlow::Break(());
             }
         })?;
+        if going_on.is_break() {
+            return Ok(History::default());
+        }
         let plan = self.plan(train)?;
         // Its rows go to the device now, and whatever is wrong with it is said; its kernels are compiled when they are wanted, after the
         // first epoch's last step.
         let mut waiting = match validation {
             Some(set) => {
-                self.check_evaluation(set)?;
-                Some((set, upload(&self.gpu, set, &self.options.loss, self.network.outputs(), true)?))
+                let plan = self.evaluation_plan(set)?;
+                let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs(), true)?;
+                Some((set.rows(), rows, plan))
             }
             None => None,
         };
@@ -107,9 +111,8 @@ impl Trainer {
             self.steps_done += steps;
             self.stats.steps += steps;
             training.request_sums(&gpu, &mut self.stats);
-            if let Some((set, rows)) = waiting.take() {
-                let plan = Plan::new(self.evaluation_request(set, false))?;
-                validating = Some(self.evaluator_over(set.rows(), rows, &plan)?);
+            if let Some((count, rows, plan)) = waiting.take() {
+                validating = Some(self.evaluator_over(count, rows, &plan)?);
                 gpu.keep_pipelines();
             }
             if let Some(validating) = &mut validating {

@@ -345,11 +345,12 @@ impl Trainer {
         Ok(results)
     }
 
-    /// That a set can be evaluated on: its form, and the size of every buffer.
-    fn check_evaluation(&self, set: &Dataset) -> Result<(), Error> {
+    /// The plan of an evaluation, once it is known that the set and every buffer fit.
+    fn evaluation_plan(&self, set: &Dataset) -> Result<Plan, Error> {
         set.check_for(&self.network, &self.options.loss)?;
         let plan = Plan::new(self.evaluation_request(set, false))?;
-        plan.buffers.iter().try_for_each(|buffer| self.gpu.check_size(&buffer.role.to_string(), buffer.bytes))
+        plan.buffers.iter().try_for_each(|buffer| self.gpu.check_size(&buffer.role.to_string(), buffer.bytes))?;
+        Ok(plan)
     }
 
     fn evaluation_request(&self, set: &Dataset, metrics: bool) -> Request<'_> {
@@ -361,7 +362,7 @@ impl Trainer {
     }
 
     fn labelled_evaluator(&self, set: &Dataset) -> Result<Evaluator, Error> {
-        self.check_evaluation(set)?;
+        set.check_for(&self.network, &self.options.loss)?;
         self.evaluator(set, true, false)
     }
 
