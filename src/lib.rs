@@ -16,6 +16,7 @@ mod named;
 mod network;
 mod optimizer;
 pub mod plan;
+mod scaling;
 mod schedule;
 mod trainer;
 mod weights;
@@ -30,6 +31,7 @@ pub use loss::Loss;
 pub use metric::{ClassCounts, ClassMetrics, Metrics, RegressionMetrics};
 pub use network::{Activation, Layer, Network};
 pub use optimizer::{Optimizer, Rule};
+pub use scaling::Scaling;
 pub use schedule::{Decay, Schedule};
 pub use trainer::{
     Ceilings, EarlyStopping, Epoch, Evaluation, Event, History, Monitor, NonFinite, Progress, ReduceOnPlateau,

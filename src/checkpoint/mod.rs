@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::loss::Setting;
 use crate::named::Named;
 use crate::weights::{LayerWeights, Weights};
-use crate::{Activation, Error, Loss, Network};
+use crate::{Activation, Error, Loss, Network, Scaling};
 
 /// The one metadata key, a JSON object: with several, the file's bytes would depend on a hash map's order.
 const METADATA: &str = "wgrad";
@@ -25,9 +25,18 @@ pub struct Model {
     pub weights: Weights,
     /// The loss that they were trained with, which says what the outputs mean.
     pub loss: Loss,
+    /// The names of the classes, one an output; empty where nobody named them.
+    pub classes: Vec<String>,
+    /// What is done to features before the first layer, where anything is.
+    pub scaling: Option<Scaling>,
 }
 
 impl Model {
+    /// A model whose classes have no names and whose features are taken as they are.
+    pub fn new(network: Network, weights: Weights, loss: Loss) -> Self {
+        Model { network, weights, loss, classes: Vec::new(), scaling: None }
+    }
+
     /// Reads a model. A file that PyTorch wrote says nothing of activations or loss: its hidden layers are taken as ReLU, its
     /// loss as softmax cross-entropy.
     /// Trajectory files, whose tensors are named `init.0.weight` and so on, give their initial weights.
@@ -107,7 +116,9 @@ impl Model {
             });
         network.check().map_err(|error| Error::format(path, error.to_string()))?;
         let loss = loss_of(path, &about, losses)?;
-        Ok(Model { network, weights: Weights { layers }, loss })
+        let (classes, scaling) =
+            (classes_of(path, &about, network.outputs())?, scaling_of(path, &about, network.inputs())?);
+        Ok(Model { network, weights: Weights { layers }, loss, classes, scaling })
     }
 
     /// That a model can be written there: asked before hours are spent on what goes into it.
@@ -145,6 +156,13 @@ impl Model {
         });
         if dropouts.iter().any(|&rate| rate > 0.0) {
             about["dropout"] = dropouts.into();
+        }
+        if !self.classes.is_empty() {
+            about["classes"] = self.classes.clone().into();
+        }
+        if let Some(Scaling { shift, scale }) = &self.scaling {
+            // Not a tensor of its own: `load_state_dict` takes no name that the network has not.
+            about["scaling"] = serde_json::json!({ "shift": shift, "scale": scale });
         }
         let metadata = HashMap::from([(METADATA.to_string(), about.to_string())]);
         let bytes =
@@ -287,4 +305,28 @@ fn loss_of(path: &Path, about: &Option<Value>, own: &[Loss]) -> Result<Loss, Err
         Ok(loss)
     };
     read().map_err(|error: Error| broken(error.to_string()))
+}
+
+/// The classes' names: as many as there are outputs, or none.
+fn classes_of(path: &Path, about: &Option<Value>, outputs: usize) -> Result<Vec<String>, Error> {
+    let Some(names) = about.as_ref().and_then(|about| about.get("classes")) else { return Ok(Vec::new()) };
+    let read = || names.as_array()?.iter().map(|name| name.as_str().map(String::from)).collect::<Option<Vec<String>>>();
+    read().filter(|names| names.len() == outputs).ok_or_else(|| {
+        Error::format(path, format!("its metadata: classes must be a list of {outputs} names, one for each output"))
+    })
+}
+
+/// The scaling of the features, where there is one.
+fn scaling_of(path: &Path, about: &Option<Value>, inputs: usize) -> Result<Option<Scaling>, Error> {
+    let Some(table) = about.as_ref().and_then(|about| about.get("scaling")) else { return Ok(None) };
+    let read = |name: &str| {
+        let values = table[name].as_array()?.iter().map(|value| value.as_f64().map(|value| value as f32));
+        values.collect::<Option<Vec<f32>>>()
+    };
+    let (Some(shift), Some(scale)) = (read("shift"), read("scale")) else {
+        return Err(Error::format(path, "its metadata: scaling must have two lists of numbers, shift and scale"));
+    };
+    let scaling = Scaling { shift, scale };
+    scaling.check(inputs).map_err(|error| Error::format(path, format!("its metadata: {error}")))?;
+    Ok(Some(scaling))
 }

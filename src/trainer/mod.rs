@@ -173,7 +173,7 @@ impl Trainer {
     ///
     /// [`Error::Io`], [`Error::Device`]; [`Error::NonFiniteResult`] where a weight is not finite.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let model = Model { weights: self.weights()?, network: self.network.clone(), loss: self.options.loss.clone() };
+        let model = Model::new(self.network.clone(), self.weights()?, self.options.loss.clone());
         // The last update comes after the last loss, which is where bad numbers are seen otherwise.
         let bad = |error: Error| Error::NonFiniteResult(format!("the model is not saved: {error}"));
         model.network.check_weights(&model.weights).map_err(bad)?;

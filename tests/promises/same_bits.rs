@@ -217,7 +217,7 @@ fn weights_that_overflow_are_an_error_everywhere() {
     for (at, weight) in weights.layers[0].weight.iter_mut().enumerate() {
         *weight = if at % 2 == 0 { 3e38 } else { -3e38 };
     }
-    wgrad::Model { network, weights, loss: wgrad::Loss::default() }.write(folder.path().join("m.safetensors")).unwrap();
+    wgrad::Model::new(network, weights, wgrad::Loss::default()).write(folder.path().join("m.safetensors")).unwrap();
     for command in [
         &["train", "--hidden", "4", "--steps", "5", "--init", "m.safetensors"][..],
         &["evaluate", "--model", "m.safetensors"],

@@ -1,6 +1,6 @@
 //! Initial weights and model files.
 
-use wgrad::{Activation, Initializer, Loss, Model, Network};
+use wgrad::{Activation, Initializer, Loss, Model, Network, Scaling};
 
 use crate::support::{bits, flat};
 
@@ -107,7 +107,15 @@ fn a_model_file_round_trips_with_pytorchs_names() {
         ignore_index: Some(-100),
         gamma: 1.5,
     };
-    let model = Model { weights: Initializer::Torch.weights(&network, 9), network, loss };
+    let weights = Initializer::Torch.weights(&network, 9);
+    let model = Model {
+        classes: (0..network.outputs()).map(|class| format!("class {class}")).collect(),
+        scaling: Some(Scaling {
+            shift: (0..network.inputs()).map(|at| at as f32 / 3.0).collect(),
+            scale: (0..network.inputs()).map(|at| 1.0 / (1 + at) as f32).collect(),
+        }),
+        ..Model::new(network, weights, loss)
+    };
     model.write(&path).unwrap();
     assert_eq!(Model::read(&path).unwrap(), model);
     let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -136,7 +144,8 @@ fn saving_follows_links_and_replaces_files_only() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let network = Network::classifier(2, &[], Activation::Relu, 2);
-    let model = Model { weights: Initializer::Torch.weights(&network, 1), network, loss: Loss::default() };
+    let weights = Initializer::Torch.weights(&network, 1);
+    let model = Model::new(network, weights, Loss::default());
     std::fs::write(at("file"), "old").unwrap();
     std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
     model.write(at("link")).unwrap();
