@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::pipelines::PipelineCache;
 use super::program::Pipeline;
@@ -31,6 +32,7 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     pub(super) pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
     pub(super) pipeline_cache: Option<PipelineCache>,
+    handle: wgpu::Adapter,
     adapter: AdapterSummary,
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -67,13 +69,26 @@ impl Gpu {
     ///
     /// As [`open`](Self::open).
     pub async fn open_async(choice: &AdapterChoice, cache: Option<&Path>) -> Result<Arc<Gpu>, Error> {
-        let adapter = adapter::pick(choice).await?;
-        let summary = AdapterSummary::of(&adapter, true);
-        let (device, queue) = adapter
+        Gpu::on(adapter::pick(choice).await?, cache).await.map(Arc::new)
+    }
+
+    /// Another device of the same adapter.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] where the driver refuses.
+    pub(super) async fn another(&self) -> Result<Gpu, Error> {
+        Gpu::on(self.handle.clone(), None).await
+    }
+
+    /// A device of this adapter.
+    async fn on(handle: wgpu::Adapter, cache: Option<&Path>) -> Result<Gpu, Error> {
+        let summary = AdapterSummary::of(&handle, true);
+        let (device, queue) = handle
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("wgrad"),
-                required_features: adapter::wanted_features(&adapter),
-                required_limits: adapter.limits(),
+                required_features: adapter::wanted_features(&handle),
+                required_limits: handle.limits(),
                 ..Default::default()
             })
             .await
@@ -93,8 +108,8 @@ impl Gpu {
         let on_loss = keep(&failure);
         device.set_device_lost_callback(move |reason, message| on_loss(format!("lost ({reason:?}): {message}")));
 
-        let pipeline_cache = cache.and_then(|folder| PipelineCache::open(&device, &adapter.get_info(), folder));
-        Ok(Arc::new(Gpu { device, queue, pipelines: Mutex::default(), pipeline_cache, adapter: summary, failure }))
+        let pipeline_cache = cache.and_then(|folder| PipelineCache::open(&device, &handle.get_info(), folder));
+        Ok(Gpu { device, queue, pipelines: Mutex::default(), pipeline_cache, handle, adapter: summary, failure })
     }
 
     /// The adapter behind the device.
@@ -189,5 +204,11 @@ impl Gpu {
         let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
         self.device.poll(wait).map_err(|error| Error::Device(error.to_string()))?;
         self.check()
+    }
+
+    /// Whether the device finishes a submission so soon; if not, it goes on.
+    pub(super) fn is_done_within(&self, submission: &Submission, time: Duration) -> bool {
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: Some(time) };
+        self.device.poll(wait).is_ok()
     }
 }

@@ -5,6 +5,7 @@ mod device;
 mod pipelines;
 mod program;
 mod readback;
+mod rehearsal;
 
 pub use adapter::{AdapterChoice, AdapterKind, AdapterSummary, adapters};
 pub(crate) use device::{Buffer, Encoder, Submission};

@@ -25,10 +25,12 @@ pub(crate) struct Program {
     calls: Vec<Call>,
 }
 
-struct Call {
+/// A compiled kernel with its buffers.
+pub(super) struct Call {
     pipeline: Arc<Pipeline>,
     buffers: wgpu::BindGroup,
-    grid: [u32; 2],
+    /// Workgroups.
+    pub grid: [u32; 2],
 }
 
 /// A compiled kernel.
@@ -45,27 +47,8 @@ impl Program {
     /// [`Error::Kernel`] with the compiler's words.
     pub(crate) fn new(gpu: &Gpu, bindings: &[(&Launch, Vec<&Buffer>)], checks: Checks) -> Result<Self, Error> {
         gpu.compile_all(bindings.iter().map(|(launch, _)| *launch), checks)?;
-        let calls = bindings
-            .iter()
-            .map(|(launch, buffers)| {
-                let pipeline = gpu.pipeline(launch, checks)?;
-                let entries: Vec<_> = launch
-                    .numbered_bindings()
-                    .into_iter()
-                    .zip(buffers)
-                    .map(|((binding, ..), buffer)| wgpu::BindGroupEntry {
-                        binding,
-                        resource: buffer.as_entire_binding(),
-                    })
-                    .collect();
-                let buffers = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: Some(launch.kernel),
-                    layout: &pipeline.layout,
-                    entries: &entries,
-                });
-                Ok(Call { pipeline, buffers, grid: launch.grid(gpu.adapter().max_workgroups) })
-            })
-            .collect::<Result<_, Error>>()?;
+        let calls =
+            bindings.iter().map(|(launch, buffers)| gpu.call(launch, buffers, checks)).collect::<Result<_, Error>>()?;
         gpu.check()?;
         Ok(Program { calls })
     }
@@ -95,7 +78,7 @@ impl Program {
 }
 
 impl Call {
-    fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline.pipeline);
         pass.set_bind_group(0, &self.buffers, &[]);
         pass.dispatch_workgroups(self.grid[0], self.grid[1], 1);
@@ -139,6 +122,7 @@ impl Gpu {
                 different.push(launch);
             }
         }
+        different.retain(|launch| !self.knows(launch, checks));
         let next = AtomicUsize::new(0);
         let work = || -> Result<(), Error> {
             while let Some(launch) = different.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -155,7 +139,25 @@ impl Gpu {
             let own = work();
             let crashed = |_| Err(Error::Device("the driver's shader compiler crashed".into()));
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(crashed)).fold(own, Result::and)
-        })
+        })?;
+        self.rehearse(&different, checks)
+    }
+
+    /// A kernel with the buffers for its bindings, in their order.
+    pub(super) fn call(&self, launch: &Launch, buffers: &[&Buffer], checks: Checks) -> Result<Call, Error> {
+        let pipeline = self.pipeline(launch, checks)?;
+        let entries: Vec<_> = launch
+            .numbered_bindings()
+            .into_iter()
+            .zip(buffers)
+            .map(|((binding, ..), buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        let buffers = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(launch.kernel),
+            layout: &pipeline.layout,
+            entries: &entries,
+        });
+        Ok(Call { pipeline, buffers, grid: launch.grid(self.adapter().max_workgroups) })
     }
 
     /// Writes what the driver compiled to the pipeline cache, where there is one and something is new.
@@ -166,10 +168,14 @@ impl Gpu {
         }
     }
 
+    /// Whether the launch's kernel was compiled on this device.
+    fn knows(&self, launch: &Launch, checks: Checks) -> bool {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&key(launch, checks).0)
+    }
+
     /// The launch's kernel, compiled once for the life of the device.
     fn pipeline(&self, launch: &Launch, checks: Checks) -> Result<Arc<Pipeline>, Error> {
-        let checks = if launch.is_our_own() { checks } else { Checks::On };
-        let key = format!("{:?} {checks:?}", launch.identity());
+        let (key, checks) = key(launch, checks);
         if let Some(known) = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Arc::clone(known));
         }
@@ -232,4 +238,10 @@ impl Gpu {
             None => Ok(Pipeline { pipeline, layout }),
         }
     }
+}
+
+/// What a launch's kernel is known by once it is compiled, and whether it is with checks: whatever a user wrote is.
+fn key(launch: &Launch, checks: Checks) -> (String, Checks) {
+    let checks = if launch.is_our_own() { checks } else { Checks::On };
+    (format!("{:?} {checks:?}", launch.identity()), checks)
 }
