@@ -1,7 +1,8 @@
 //! How near does each kernel of the seed network's step come to what the device can do?
 //!
 //! Measured: each dispatch of the step by itself, repeated in one submission, over buffers of zeros; beside it the same products by the
-//! plain kernel, a copy from buffer to buffer, and a product of 1024³.
+//! plain tile (a block of 4 × 4 an invocation), a copy from buffer to buffer, a product of 1024³, and the first layer's by a textbook's kernel (an
+//! output an invocation).
 //! Columns: criterion's throughput is floating-point operations a second ("Gelem/s" are GFLOP/s), or bytes a second for the copy; a
 //! multiply-add is two operations. What lies between two dispatches is in the time of one.
 //! Not to be read as: shares of a step (alone, a dispatch finds its operands in the cache); nor as GPU speeds where the adapter is a CPU.
@@ -50,10 +51,11 @@ fn main() {
     }
     let most = ceilings(&gpu, Checks::Off).unwrap();
     println!(
-        "ceilings of {}: copy {:.1} GB/s, product of 1024³ {:.1} GFLOP/s",
+        "{}: copy {:.1} GB/s, product of 1024³ {:.1} GFLOP/s, of 32×784 · 784×256 by a textbook's kernel {:.2} GFLOP/s",
         gpu.adapter().name,
         most.copy / 1e9,
-        most.product / 1e9
+        most.product / 1e9,
+        most.naive / 1e9,
     );
     criterion.final_summary();
 }

@@ -43,8 +43,8 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let rows_per_second = f64::from(batch) / times.step;
     output.text(format_args!(
         "\n{rows_per_second:.0} rows/s; of a step, the host takes {:.1} µs, beside the device. The least of seven rounds each.\n\
-         The ceiling, measured here: a copy {:.1} GB/s, a product of 1024³ {:.1} GFLOP/s; the plain kernel reaches {:.2}. Of both shares, \
-         the larger.",
+         The ceiling, measured here: a copy {:.1} GB/s, a product of 1024³ {:.1} GFLOP/s; a textbook's kernel, an output \
+         an invocation, reaches {:.2}. Of both shares, the larger.",
         1e6 * times.host,
         ceilings.copy / 1e9,
         ceilings.product / 1e9,

@@ -10,7 +10,7 @@ use crate::gpu::{AdapterSummary, adapters};
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
 use crate::plan::Plan;
-use crate::{AdapterChoice, Error, Gpu};
+use crate::{AdapterChoice, Error, Gpu, Picks};
 
 /// Prints the plan of a training step. No device is opened: without an adapter, the plan is a software adapter's.
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
@@ -27,7 +27,8 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     }
     let tiling = adapter.as_ref().map_or(Tiling::of(Family::Software), AdapterSummary::tiling);
     run.options.picks.check(run.options.family.unwrap_or(tiling.family))?;
-    let tiling = run.options.tiled(tiling);
+    let measured = adapter.as_ref().map_or(Picks::default(), |adapter| run.options.measured_before(adapter));
+    let tiling = run.options.tiled(tiling, &measured);
     let plan = Plan::new(run.options.training_request(&network, &set, &tiling))?;
 
     output.text(format_args!("for {}\n", adapter.map_or("a software adapter".into(), |adapter| adapter.name)))?;

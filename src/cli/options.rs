@@ -97,7 +97,7 @@ pub(super) struct Train {
     #[arg(long, allow_negative_numbers = true)]
     pub epochs: Option<u64>,
     /// Train for so many steps, in place of the epochs
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, conflicts_with = "epochs")]
     pub steps: Option<u64>,
     /// Rows of a minibatch [default: 32]
     #[arg(long, allow_negative_numbers = true)]

@@ -84,6 +84,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("team/subgroup", include_str!("../../shaders/team/subgroup.wesl")),
     ("team/workgroup", include_str!("../../shaders/team/workgroup.wesl")),
     ("team_head", include_str!("../../shaders/team_head.wesl")),
+    ("textbook", include_str!("../../shaders/textbook.wesl")),
     ("tile/buffered", include_str!("../../shaders/tile/buffered.wesl")),
     ("tile/naive", include_str!("../../shaders/tile/naive.wesl")),
     ("tile/register", include_str!("../../shaders/tile/register.wesl")),

@@ -18,6 +18,7 @@ pub mod probe;
 pub mod regression_metrics;
 pub mod row_loss;
 pub mod team_head;
+pub mod textbook;
 pub mod tile;
 pub mod tiling;
 

@@ -93,7 +93,7 @@ impl Trainer {
                 gpu.adapter().name
             )));
         }
-        let tiling = options.tiled(gpu.adapter().tiling());
+        let tiling = options.tiled(gpu.adapter().tiling(), &Picks::default());
         options.picks.check(tiling.family)?;
         for (layer, dense) in network.dense_layers(1).into_iter().enumerate() {
             let [rows, columns] = dense.weights_shape().map(u64::from);
@@ -245,8 +245,7 @@ impl Trainer {
         }
         let (adapter, family) = (self.gpu.adapter(), self.tiling.family);
         let cache = self.options.tuning_cache.as_deref();
-        let cached = cache.map_or(Picks::default(), |path| tuning::cached(path, adapter, family));
-        let known = self.options.picks.clone().or(&self.measured).or(&cached);
+        let known = self.options.picks.clone().or(&self.measured).or(&self.options.measured_before(adapter));
         let request = self.options.training_request(&self.network, train, &self.tiling);
         let started = Instant::now();
         let found = tuner::tune(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::tuning::{self, Tuning};
 use super::watch::{EarlyStopping, Monitor, ReduceOnPlateau};
-use crate::gpu::Checks;
+use crate::gpu::{AdapterSummary, Checks};
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::kernel::{Clip, Training};
@@ -138,11 +138,18 @@ impl TrainOptions {
         Ok(())
     }
 
-    /// An adapter's tiling with the family and the picks that these options ask for.
-    pub(crate) fn tiled(&self, adapter: Tiling) -> Tiling {
+    /// An adapter's tiling with the family and the picks that these options ask for, where some were measured before.
+    pub(crate) fn tiled(&self, adapter: Tiling, measured: &Picks) -> Tiling {
         let family = self.family.unwrap_or(adapter.family);
         let shipped = if self.tuning == Tuning::Off { Picks::default() } else { tuning::shipped(family) };
-        Tiling { family, picks: self.picks.clone().or(&shipped), ..adapter }
+        Tiling { family, picks: self.picks.clone().or(measured).or(&shipped), ..adapter }
+    }
+
+    /// What was measured on this adapter before, where these options go by it.
+    pub(crate) fn measured_before(&self, adapter: &AdapterSummary) -> Picks {
+        let cache = self.tuning_cache.as_deref().filter(|_| self.tuning == Tuning::Auto);
+        let family = self.family.unwrap_or(adapter.family());
+        cache.map_or(Picks::default(), |path| tuning::cached(path, adapter, family))
     }
 
     /// The request for a plan that trains on this set.

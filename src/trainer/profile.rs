@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::TrainOptions;
 use super::runner::{Buffers, Runner, State};
-use crate::gpu::{Checks, Encoder, Gpu, Traffic};
-use crate::kernel::Targets;
-use crate::kernel::tiling::Tiling;
+use crate::gpu::{Checks, Encoder, Gpu, Program, Traffic};
+use crate::kernel::{Targets, textbook};
 use crate::plan::{Element, Plan, Request, Role};
 use crate::{Activation, Error, Network};
 
@@ -97,11 +96,11 @@ pub struct Ceilings {
     pub copy: f64,
     /// Floating-point operations of a product of 1024³ from u8 rows, a second.
     pub product: f64,
-    /// The same of the plain kernel, a block of 4 × 4 an invocation, on 32 × 784 · 784 × 256.
+    /// The same of a textbook's kernel, an output an invocation, for the product of 32 × 784 and 784 × 256 in f32.
     pub naive: f64,
 }
 
-/// Measures a copy of 32 MiB, a product of 1024³ with the tile of the adapter's rule, and the plain kernel.
+/// Measures a copy of 32 MiB, a product of 1024³ with the tile of the adapter's rule, and a textbook's kernel.
 ///
 /// # Errors
 ///
@@ -112,29 +111,31 @@ pub fn ceilings(gpu: &Gpu, checks: Checks) -> Result<Ceilings, Error> {
     let copy = least(|times| {
         took(gpu, |encoder| (0..times).for_each(|_| encoder.copy_buffer_to_buffer(&from, 0, &to, 0, COPIED)))
     })?;
-    let product = |tiling: &Tiling, batch: u32, widths: [usize; 2]| -> Result<f64, Error> {
-        let network = Network::new(widths[0]).dense(widths[1], Activation::Relu).dense(1, Activation::Identity);
+    let product = || -> Result<f64, Error> {
+        let network = Network::new(1024).dense(1024, Activation::Relu).dense(1, Activation::Identity);
         let plan = Plan::new(Request {
             network: &network,
             loss: &TrainOptions::default().loss,
             targets: Targets::CLASSES,
             training: None,
-            batch,
+            batch: 1024,
             element: Element::U8,
-            rows: batch.into(),
-            tiling,
+            rows: 1024,
+            tiling: &gpu.adapter().tiling(),
             metrics: false,
         })?;
         let timer = StepTimer::new(gpu, &plan, checks)?;
         Ok(plan.dispatches[0].launch.cost.flops as f64 / least(|times| timer.dispatch(0, times))?.0)
     };
-    let tiling = gpu.adapter().tiling();
-    let plain = Tiling { family: crate::kernel::tile::Family::Reference, ..tiling.clone() };
-    Ok(Ceilings {
-        copy: 2.0 * COPIED as f64 / copy.0,
-        product: product(&tiling, 1024, [1024, 1024])?,
-        naive: product(&plain, 32, [784, 256])?,
-    })
+    let naive = || -> Result<f64, Error> {
+        let [m, n, k] = [32, 256, 784];
+        let launch = textbook::launch(m, n, k);
+        let buffers = [m * k, k * n, m * n].map(|values| gpu.zeros(launch.kernel, 4 * u64::from(values)));
+        let [a, b, c] = buffers;
+        let program = Program::new(gpu, &[(&launch, vec![&a?, &b?, &c?])], checks)?;
+        Ok(launch.cost.flops as f64 / least(|times| took(gpu, |encoder| program.record(encoder, times)))?.0)
+    };
+    Ok(Ceilings { copy: 2.0 * COPIED as f64 / copy.0, product: product()?, naive: naive()? })
 }
 
 fn took(gpu: &Gpu, record: impl FnOnce(&mut Encoder)) -> Result<Took, Error> {

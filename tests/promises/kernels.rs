@@ -7,7 +7,7 @@ use wgrad::kernel::team_head::{self, Team};
 use wgrad::kernel::tile::{Family, Tile};
 use wgrad::kernel::{
     Access, Dense, Input, Launch, Slot, Targets, close_step, dense_backward, dense_forward, dense_update, head,
-    row_loss,
+    row_loss, textbook,
 };
 use wgrad::{Activation, Layer, Loss, Optimizer, Rule};
 
@@ -410,4 +410,18 @@ fn close_step_moves_the_counter_by_one() {
     let mut contents = vec![state(5, 0.0, [0.0; 4])];
     gpu().run_once(&close_step::launch(), &mut contents, Checks::Off).unwrap();
     assert_eq!(contents[0][..4], (STEP + 1).to_le_bytes());
+}
+
+/// A yardstick that is quick because it leaves something out.
+#[test]
+fn the_textbooks_product_is_the_product() {
+    let [m, n, k] = [5, 19, 7];
+    let value = |at: usize| ((at * 37 + 11) % 23) as f32 - 11.0;
+    let [a, b]: [Vec<f32>; 2] = [m * k, k * n].map(|count| (0..count).map(value).collect());
+    let launch = textbook::launch(m as u32, n as u32, k as u32);
+    let mut contents = [&a, &b, &vec![f32::NAN; m * n]].map(|values| bytemuck::cast_slice::<f32, u8>(values).to_vec());
+    gpu().run_once(&launch, &mut contents, Checks::On).unwrap();
+    // Small whole numbers: every sum is exact, in any order.
+    let product = (0..m * n).map(|at| (0..k).map(|l| f64::from(a[at / n * k + l] * b[l * n + at % n])).sum());
+    assert_eq!(floats(&launch, &contents, Slot::Output), product.collect::<Vec<f64>>());
 }

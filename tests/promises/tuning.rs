@@ -182,3 +182,27 @@ fn the_program_tells_its_tiles_and_takes_them() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("best"));
 }
+
+/// A plan that is explained with other tiles than the run would have.
+#[cfg(target_os = "linux")]
+#[test]
+fn explain_follows_what_was_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_wgrad"));
+        program.current_dir(folder.path()).env("XDG_CACHE_HOME", folder.path()).args(arguments);
+        let output = program.args(["--hidden", "16", "--validation", "none", "--tuning", "auto"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    run(&["train", "--steps", "1"]);
+    let cache = folder.path().join("wgrad/tuning.json");
+    let measured: serde_json::Value = serde_json::from_slice(&std::fs::read(&cache).unwrap()).unwrap();
+    let mut forced = measured.clone();
+    for table in forced.as_object_mut().unwrap().values_mut() {
+        table.as_object_mut().unwrap().values_mut().for_each(|tile| *tile = "naive".into());
+    }
+    std::fs::write(&cache, forced.to_string()).unwrap();
+    let explained = run(&["explain"]);
+    assert!(explained.lines().any(|line| line.contains("dense_forward") && line.contains("naive")), "{explained}");
+}
