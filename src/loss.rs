@@ -289,7 +289,7 @@ impl Loss {
     pub(crate) fn targets(&self, given: Targets) -> Targets {
         match self {
             Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence => given,
-            _ => Targets { kind: TargetKind::Values, ..given },
+            _ => Targets { kind: TargetKind::Values, label_bits: 32, ..given },
         }
     }
 

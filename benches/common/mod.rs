@@ -8,7 +8,7 @@ use std::time::Duration;
 use criterion::Criterion;
 use wgrad::kernel::tiling::Tiling;
 use wgrad::kernel::{Targets, Training};
-use wgrad::plan::{Element, Plan, Request};
+use wgrad::plan::{Element, Plan, Request, SetLayout};
 use wgrad::{Activation, AdapterChoice, Error, Gpu, Loss, Network, Optimizer, Schedule};
 
 /// The best adapter; no adapter is an error that says what to install.
@@ -28,8 +28,7 @@ pub fn plan(tiling: &Tiling, widths: &[usize], batch: u32, rows: u64) -> Result<
         targets: Targets::CLASSES,
         training: Some(training),
         batch,
-        element: Element::U8,
-        rows,
+        set: SetLayout::whole(Element::U8, rows),
         tiling,
         metrics: false,
     })

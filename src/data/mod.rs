@@ -1,5 +1,6 @@
 //! Data sets, and the files they come from.
 
+mod device;
 mod idx;
 #[cfg(all(feature = "cli", mnist_embedded))]
 mod mnist;
@@ -7,9 +8,10 @@ mod tensors;
 
 use std::path::Path;
 
-use crate::kernel::{TargetKind, Targets};
-use crate::plan::Element;
-use crate::{Error, Loss, Network};
+use half::f16;
+
+use crate::kernel::TargetKind;
+use crate::{Error, Loss, Network, Scaling};
 
 /// Rows of features with a class index each, checked when it is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,8 @@ pub struct Dataset {
     labels: Vec<u32>,
     values: Option<Values>,
     sample_weights: Option<Vec<f32>>,
+    /// What the device does to features as a minibatch is gathered.
+    scaling: Option<Scaling>,
 }
 
 /// A value for each output of every row.
@@ -34,6 +38,7 @@ struct Values {
 #[derive(Clone, Debug, PartialEq)]
 enum Features {
     U8(Vec<u8>),
+    F16(Vec<f16>),
     F32(Vec<f32>),
 }
 
@@ -60,21 +65,26 @@ impl Dataset {
     ///
     /// As [`from_u8`](Self::from_u8), and for a feature that is infinite or not a number.
     pub fn from_f32(features: Vec<f32>, width: usize, labels: Vec<u32>) -> Result<Self, Error> {
-        if let Some(at) = features.iter().position(|value| !value.is_finite()) {
-            return Err(Error::Data(format!(
-                "feature {} of row {} is {}: every feature must be finite",
-                at % width.max(1),
-                at / width.max(1),
-                features[at]
-            )));
-        }
+        check_finite(&features, width)?;
         Dataset::new(Features::F32(features), width, labels)
+    }
+
+    /// Rows of f16 features, which take half the memory of f32 on the device and are widened as they are read. The rest as
+    /// [`from_f32`](Self::from_f32).
+    ///
+    /// # Errors
+    ///
+    /// As [`from_f32`](Self::from_f32).
+    pub fn from_f16(features: Vec<f16>, width: usize, labels: Vec<u32>) -> Result<Self, Error> {
+        check_finite(&features, width)?;
+        Dataset::new(Features::F16(features), width, labels)
     }
 
     fn new(features: Features, width: usize, labels: Vec<u32>) -> Result<Self, Error> {
         let data = |reason: String| Err(Error::Data(reason));
         let count = match &features {
             Features::U8(values) => values.len(),
+            Features::F16(values) => values.len(),
             Features::F32(values) => values.len(),
         };
         if width == 0 {
@@ -89,7 +99,7 @@ impl Dataset {
                 labels.len()
             ));
         }
-        Ok(Dataset { features, width, rows: labels.len(), labels, values: None, sample_weights: None })
+        Ok(Dataset { features, width, rows: labels.len(), labels, values: None, sample_weights: None, scaling: None })
     }
 
     /// The same rows with values for targets, `[rows, outputs]`, row-major: distributions over classes, labels of 0 and 1 for
@@ -138,6 +148,30 @@ impl Dataset {
             )));
         }
         Ok(Dataset { sample_weights: Some(weights), ..self })
+    }
+
+    /// The same rows as the network will see them: `(x − shift) · scale`, feature by feature. f32 features are scaled here and now; u8 and f16
+    /// stay as they are, and the device scales each minibatch as it gathers its rows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] for another number of features, a value that is not finite, or a set that is scaled already.
+    pub fn with_scaling(mut self, scaling: Scaling) -> Result<Self, Error> {
+        scaling.check(self.width)?;
+        if self.scaling.is_some() {
+            return Err(Error::Data("the set has a scaling already: scale the one it was made from".into()));
+        }
+        match &mut self.features {
+            Features::F32(values) => {
+                for row in values.chunks_exact_mut(self.width) {
+                    let each = row.iter_mut().zip(&scaling.shift).zip(&scaling.scale);
+                    each.for_each(|((x, shift), scale)| *x = (*x - shift) * scale);
+                }
+                check_finite(values, self.width)?;
+            }
+            Features::U8(_) | Features::F16(_) => self.scaling = Some(scaling),
+        }
+        Ok(self)
     }
 
     /// The training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
@@ -221,12 +255,21 @@ impl Dataset {
         }
         let features = match &self.features {
             Features::U8(values) => Features::U8(gather(values, self.width, &rows)),
+            Features::F16(values) => Features::F16(gather(values, self.width, &rows)),
             Features::F32(values) => Features::F32(gather(values, self.width, &rows)),
         };
         let labels = if self.labels.is_empty() { Vec::new() } else { gather(&self.labels, 1, &rows) };
         let values = self.values.as_ref().map(|all| Values { values: gather(&all.values, all.outputs, &rows), ..*all });
         let sample_weights = self.sample_weights.as_ref().map(|weights| gather(weights, 1, &rows));
-        Ok(Dataset { features, width: self.width, rows: rows.len(), labels, values, sample_weights })
+        Ok(Dataset {
+            features,
+            width: self.width,
+            rows: rows.len(),
+            labels,
+            values,
+            sample_weights,
+            scaling: self.scaling.clone(),
+        })
     }
 
     /// Two parts: the rows to train on, and a fraction of them, chosen by the seed, to validate on.
@@ -305,52 +348,6 @@ impl Dataset {
             None => Ok(()),
         }
     }
-
-    /// The targets as the device keeps them in a form: words, a row after the other. As values, labels become one-hot, or, for
-    /// one output, 0 and 1. A row's weight comes after its targets.
-    pub(crate) fn device_targets(&self, form: Targets, outputs: usize) -> Vec<u32> {
-        let stride = form.row_words(outputs);
-        let weight_at = stride - if form.kind == TargetKind::Classes { 1 } else { 4 };
-        let mut words = vec![0; self.rows * stride];
-        for (row, target) in words.chunks_exact_mut(stride).enumerate() {
-            match (&self.values, form.kind) {
-                (Some(all), _) => {
-                    let values = &all.values[row * outputs..(row + 1) * outputs];
-                    target.iter_mut().zip(values).for_each(|(word, value)| *word = value.to_bits());
-                }
-                (None, TargetKind::Classes) => target[0] = self.labels[row],
-                (None, TargetKind::Values) if outputs == 1 => target[0] = (self.labels[row] as f32).to_bits(),
-                (None, TargetKind::Values) => target[self.labels[row] as usize] = 1f32.to_bits(),
-            }
-            if let Some(weights) = &self.sample_weights {
-                target[weight_at] = weights[row].to_bits();
-            }
-        }
-        words
-    }
-
-    /// The form of the targets.
-    pub(crate) fn targets(&self) -> Targets {
-        let kind = if self.values.is_some() { TargetKind::Values } else { TargetKind::Classes };
-        Targets { kind, sample_weights: self.sample_weights.is_some() }
-    }
-
-    /// The element type on the device.
-    pub(crate) fn element(&self) -> Element {
-        match self.features {
-            Features::U8(_) => Element::U8,
-            Features::F32(_) => Element::F32,
-        }
-    }
-
-    /// The features as the device keeps them, in bytes: after every row's last feature a 1, which the bias is
-    /// multiplied by (255 in u8), then zeros up to `4 · quads` elements.
-    pub(crate) fn with_device_rows<R>(&self, quads: usize, take: impl FnOnce(&[u8]) -> R) -> R {
-        match &self.features {
-            Features::U8(values) => take(&padded(values, self.width, 4 * quads, 255)),
-            Features::F32(values) => take(bytemuck::cast_slice(&padded(values, self.width, 4 * quads, 1.0))),
-        }
-    }
 }
 
 fn check_values(all: &Values, network: &Network, loss: &Loss) -> Result<(), Error> {
@@ -383,11 +380,14 @@ fn gather<T: Copy>(values: &[T], width: usize, rows: &[usize]) -> Vec<T> {
     rows.iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect()
 }
 
-fn padded<T: Copy + Default>(values: &[T], width: usize, stride: usize, one: T) -> Vec<T> {
-    let mut rows = vec![T::default(); values.len() / width * stride];
-    for (row, values) in rows.chunks_exact_mut(stride).zip(values.chunks_exact(width)) {
-        row[..width].copy_from_slice(values);
-        row[width] = one;
+fn check_finite<T: Copy + Into<f32>>(features: &[T], width: usize) -> Result<(), Error> {
+    match features.iter().position(|&value| !value.into().is_finite()) {
+        Some(at) => Err(Error::Data(format!(
+            "feature {} of row {} is {}: every feature must be finite",
+            at % width.max(1),
+            at / width.max(1),
+            features[at].into()
+        ))),
+        None => Ok(()),
     }
-    rows
 }

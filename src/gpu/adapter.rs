@@ -121,7 +121,8 @@ impl AdapterSummary {
 
     /// What a plan has to know of it.
     pub fn tiling(&self) -> Tiling {
-        Tiling { most_bindings: self.max_bindings, ..Tiling::of(self.family()) }
+        let most_bytes = self.max_binding_bytes.min(self.max_buffer_bytes);
+        Tiling { most_bindings: self.max_bindings, most_bytes, ..Tiling::of(self.family()) }
     }
 
     /// Which tiles suit it.

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::pipelines::PipelineCache;
 use super::program::Pipeline;
@@ -206,9 +207,19 @@ impl Gpu {
         self.check()
     }
 
-    /// Whether the device finishes a submission so soon; if not, it goes on.
-    pub(super) fn is_done_within(&self, submission: &Submission, time: Duration) -> bool {
-        let wait = wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: Some(time) };
-        self.device.poll(wait).is_ok()
+    /// Whether the device finishes all that it was handed so soon; if not, it goes on. Asked again and again: a wait with a time limit
+    /// panics in wgpu 30 where another thread sees the queue empty at the moment that it ends.
+    pub(super) fn is_done_within(&self, time: Duration) -> bool {
+        let done = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&done);
+        self.queue.on_submitted_work_done(move || told.store(true, Ordering::Release));
+        let begun = Instant::now();
+        while begun.elapsed() < time && self.device.poll(wgpu::PollType::Poll).is_ok() {
+            if done.load(Ordering::Acquire) {
+                return true;
+            }
+            std::thread::sleep(time / 100);
+        }
+        false
     }
 }

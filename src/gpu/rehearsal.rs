@@ -34,7 +34,7 @@ impl Gpu {
         let mut launches = launches.to_vec();
         launches.sort_by_key(|launch| Reverse(launch.identity().len()));
         let mut running = self.run_empty(launches[0], checks)?;
-        if self.is_done_within(&running, KNOWN) {
+        if self.is_done_within(KNOWN) {
             return self.check();
         }
         let next = AtomicUsize::new(1);

@@ -8,6 +8,7 @@ pub mod close_step;
 pub mod dense_backward;
 pub mod dense_forward;
 pub mod dense_update;
+pub mod gather;
 pub mod gradient_norm;
 pub mod head;
 pub mod kept_update;
@@ -73,6 +74,8 @@ pub enum Slot {
     Scores = 19,
     /// Sums of a product's slices, where its reduction is cut.
     Partials = 20,
+    /// A shift and a scale for each feature.
+    Scaling = 21,
 }
 
 /// Whether a kernel changes what it binds.
@@ -175,6 +178,8 @@ impl Launch {
 pub enum Input {
     /// Rows of a set of u8 features.
     SetU8,
+    /// Rows of a set of f16 features.
+    SetF16,
     /// Rows of a set of f32 features.
     SetF32,
     /// What the layer below wrote.
@@ -185,6 +190,7 @@ impl Input {
     fn module(self) -> &'static str {
         match self {
             Input::SetU8 => "input/set_u8",
+            Input::SetF16 => "input/set_f16",
             Input::SetF32 => "input/set_f32",
             Input::Activations => "input/activations",
         }
@@ -192,7 +198,11 @@ impl Input {
 
     /// Bytes of four features in device memory.
     pub fn quad_bytes(self) -> u64 {
-        if self == Input::SetU8 { 4 } else { 16 }
+        match self {
+            Input::SetU8 => 4,
+            Input::SetF16 => 8,
+            Input::SetF32 | Input::Activations => 16,
+        }
     }
 
     /// The bindings of a kernel that computes which row it visits.
@@ -220,11 +230,13 @@ pub struct Targets {
     pub kind: TargetKind,
     /// Whether every row has a weight of its own.
     pub sample_weights: bool,
+    /// Bits of a class index: 8, 16 or 32, and 32 beside a weight. All of them set in 8 or 16 is a row that the loss ignores.
+    pub label_bits: u32,
 }
 
 impl Targets {
-    /// Class indices, all rows alike.
-    pub const CLASSES: Targets = Targets { kind: TargetKind::Classes, sample_weights: false };
+    /// Class indices of 32 bits, all rows alike.
+    pub const CLASSES: Targets = Targets { kind: TargetKind::Classes, sample_weights: false, label_bits: 32 };
 
     fn module(self) -> &'static str {
         match self.kind {
@@ -233,12 +245,17 @@ impl Targets {
         }
     }
 
-    /// Words of one row's targets, for so many outputs, its weight included.
-    pub fn row_words(self, outputs: usize) -> usize {
+    /// Bits of one row's targets, for so many outputs, its weight included.
+    pub fn row_bits(self, outputs: u32) -> u64 {
         match self.kind {
-            TargetKind::Classes => 1 + usize::from(self.sample_weights),
-            TargetKind::Values => outputs.next_multiple_of(4) + 4 * usize::from(self.sample_weights),
+            TargetKind::Classes => u64::from(self.label_bits) + 32 * u64::from(self.sample_weights),
+            TargetKind::Values => 32 * u64::from(outputs.next_multiple_of(4) + 4 * u32::from(self.sample_weights)),
         }
+    }
+
+    /// Words of a set's targets.
+    pub fn words(self, rows: u64, outputs: u32) -> u64 {
+        (rows * self.row_bits(outputs)).div_ceil(32)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Any loss of a minibatch, forward and backward, a workgroup a row; and what all loss kernels have in common.
 
-use super::{Access, Constants, Cost, Dense, Launch, Slot, Targets, Training};
+use super::{Access, Constants, Cost, Dense, Launch, Slot, TargetKind, Targets, Training};
 use crate::{Loss, Optimizer, Schedule};
 
 /// Invocations that share a row; a power of two.
@@ -46,6 +46,11 @@ impl Lossy<'_> {
             flags.push("output_weights");
             bindings.push((Slot::OutputWeights, Access::Read));
         }
+        flags.extend(match (targets.kind, targets.label_bits) {
+            (TargetKind::Classes, 8) => Some("labels_8"),
+            (TargetKind::Classes, 16) => Some("labels_16"),
+            _ => None,
+        });
         if targets.sample_weights {
             flags.push("sample_weights");
         }
@@ -87,7 +92,7 @@ impl Lossy<'_> {
             workgroups: (4 * dense.batch_blocks()).div_ceil(rows_a_workgroup),
             cost: Cost {
                 flops: 6 * logits,
-                bytes: 4 * targets.row_words(dense.outputs as usize) as u64 * u64::from(dense.batch)
+                bytes: targets.row_bits(dense.outputs) * u64::from(dense.batch) / 8
                     + dense.output_bytes()
                     + (4 + 56) * u64::from(dense.batch),
             },

@@ -40,7 +40,7 @@ impl fmt::Display for Shape {
 const PRODUCTS: [&str; 3] = ["dense_forward", "dense_backward", "dense_update"];
 
 /// Where their first factor can come from.
-const INPUTS: [Input; 3] = [Input::SetU8, Input::SetF32, Input::Activations];
+const INPUTS: [Input; 4] = [Input::SetU8, Input::SetF16, Input::SetF32, Input::Activations];
 
 /// Whether the words are those of some [`Shape`].
 fn is_shape(words: &str) -> bool {
@@ -139,6 +139,8 @@ pub struct Tiling {
     pub family: Family,
     /// Storage buffers that one kernel can bind.
     pub most_bindings: u32,
+    /// Bytes of a buffer that one kernel can bind.
+    pub most_bytes: u64,
     /// Tiles that were picked; for any other product it is the family's rule.
     pub picks: Picks,
     /// Whether independent dispatches are merged, and cut alike for it.
@@ -148,7 +150,7 @@ pub struct Tiling {
 impl Tiling {
     /// The family's rules alone, for an adapter that binds no more than WebGPU promises.
     pub fn of(family: Family) -> Self {
-        Tiling { family, most_bindings: 8, picks: Picks::default(), merges: true }
+        Tiling { family, most_bindings: 8, most_bytes: 128 << 20, picks: Picks::default(), merges: true }
     }
 
     /// The tile for a product: the same for every product of its kind, so that a pick says which it was.

@@ -4,9 +4,11 @@
 //! A plan prints itself as a table.
 
 mod muon;
+mod set;
 mod slices;
 mod table;
 
+pub use self::set::{Element, SetLayout};
 use crate::kernel::muon::Muon;
 use crate::kernel::tile::Tile;
 use crate::kernel::tiling::{Picks, Tiling};
@@ -17,20 +19,15 @@ use crate::kernel::{
 use crate::loss::Task;
 use crate::{Error, Layer, Loss, Network};
 
-/// The element type of a set on the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Element {
-    /// Four features a word, scaled to [0, 1] as they are read.
-    U8,
-    /// Four bytes a feature.
-    F32,
-}
-
 /// What a buffer holds. The number tells the layers apart, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// The set's features.
-    Set,
+    /// Features of the set: one of its parts, from 0.
+    Set(usize),
+    /// A shift and a scale for each feature.
+    Scaling,
+    /// The minibatch's rows, where they are gathered from the set.
+    Minibatch,
     /// The set's targets.
     Targets,
     /// The step state.
@@ -115,10 +112,8 @@ pub struct Request<'a> {
     pub training: Option<Training<'a>>,
     /// Rows of a minibatch.
     pub batch: u32,
-    /// The set's element type.
-    pub element: Element,
-    /// Rows of the set.
-    pub rows: u64,
+    /// How the set lies on the device.
+    pub set: SetLayout,
     /// The adapter that it is cut for.
     pub tiling: &'a Tiling,
     /// Whether an evaluation measures more than loss and accuracy.
@@ -152,7 +147,9 @@ impl Plan {
                 buffer(role, request, &dense, &[])?;
             }
         }
-        let (mut dispatches, went_back) = forward(request, &dense);
+        let mut dispatches = set::gathers(request, dense[0]);
+        let (ahead, went_back) = forward(request, &dense);
+        dispatches.extend(ahead);
         match request.training {
             Some(training) => {
                 dispatches.extend(backward(request, &dense[..dense.len() - usize::from(went_back)]));
@@ -196,11 +193,11 @@ impl Dispatch {
     }
 
     /// A dispatch of one layer's kernel.
-    fn of_layer(launch: Launch, layer: usize) -> Self {
+    fn of_layer(request: Request<'_>, launch: Launch, layer: usize) -> Self {
+        let of_set = if request.set.is_gathered() { Role::Minibatch } else { Role::Set(0) };
         let launch_goes_below = launch.bindings.iter().any(|&(slot, _)| slot == Slot::InputGradient);
         Dispatch::new(launch, |slot| match slot {
-            Slot::Input if layer == 0 => Role::Set,
-            Slot::Input => Role::Activations(layer - 1),
+            Slot::Input => layer.checked_sub(1).map_or(of_set, Role::Activations),
             Slot::Targets => Role::Targets,
             Slot::OutputWeights => Role::OutputWeights,
             Slot::WeightGradient => Role::WeightGradient(layer),
@@ -224,6 +221,7 @@ impl Dispatch {
             Slot::Metrics => Role::Metrics,
             Slot::Scores => Role::Scores,
             Slot::Partials => Role::Partials(layer),
+            Slot::Scaling => Role::Scaling,
         })
     }
 
@@ -261,11 +259,8 @@ impl Dispatch {
 
 impl Request<'_> {
     fn input(&self, layer: usize) -> Input {
-        match (layer, self.element) {
-            (0, Element::U8) => Input::SetU8,
-            (0, Element::F32) => Input::SetF32,
-            _ => Input::Activations,
-        }
+        // A gathered minibatch is laid out as what a layer writes.
+        if layer == 0 && !self.set.is_gathered() { self.set.element.input() } else { Input::Activations }
     }
 
     /// The form that the loss takes the targets in.
@@ -290,7 +285,7 @@ fn forward(request: Request<'_>, dense: &[Dense]) -> (Vec<Dispatch>, bool) {
             let tile = request.tiling.tile("dense_forward", request.input(layer), blocks);
             let trains = request.training.map(|_| layer);
             let launch = dense_forward::launch(dense[layer], request.input(layer), request.layer(layer), trains, tile);
-            slices::stages(launch, move |launch| Dispatch::of_layer(launch, layer))
+            slices::stages(launch, move |launch| Dispatch::of_layer(request, launch, layer))
         })
         .collect();
     let targets = request.device_targets();
@@ -305,7 +300,7 @@ fn forward(request: Request<'_>, dense: &[Dense]) -> (Vec<Dispatch>, bool) {
         true => head::launch(lossy, request.input(last), request.tiling.family.row_workgroup()),
         false => row_loss::launch(lossy),
     });
-    dispatches.push(Dispatch::of_layer(loss, last));
+    dispatches.push(Dispatch::of_layer(request, loss, last));
     (dispatches, goes_back)
 }
 
@@ -322,7 +317,7 @@ fn metrics(request: Request<'_>, dense: &[Dense]) -> Option<Dispatch> {
             class_metrics::launch(lossy, counts, workgroup)
         }
     };
-    request.metrics.then(|| Dispatch::of_layer(launch, last))
+    request.metrics.then(|| Dispatch::of_layer(request, launch, last))
 }
 
 /// The gradient of every hidden layer, last to first. All of them come before the first update changes a weight.
@@ -333,7 +328,7 @@ fn backward(request: Request<'_>, dense: &[Dense]) -> Vec<Dispatch> {
             let blocks = dense_backward::blocks(dense[layer]);
             let tile = request.tiling.tile("dense_backward", Input::Activations, blocks);
             let launch = dense_backward::launch(dense[layer], request.layer(layer - 1), tile);
-            slices::stages(launch, move |launch| Dispatch::of_layer(launch, layer))
+            slices::stages(launch, move |launch| Dispatch::of_layer(request, launch, layer))
         })
         .collect()
 }
@@ -365,20 +360,21 @@ fn updates(request: Request<'_>, dense: &[Dense], training: Training<'_>) -> Vec
     let most_bindings = if request.tiling.merges { most_bindings } else { 0 };
     let mut dispatches = together(sliced, most_bindings, false, |layer, _| {
         let (slices, whole) = slices::split(update(layer, false));
-        Dispatch::of_layer(slices.unwrap_or(whole), layer)
+        Dispatch::of_layer(request, slices.unwrap_or(whole), layer)
     });
-    let whole = |layer, closes| Dispatch::of_layer(slices::split(update(layer, closes)).1, layer);
+    let whole = |layer, closes| Dispatch::of_layer(request, slices::split(update(layer, closes)).1, layer);
     dispatches.extend(together(last_to_first(), most_bindings, !keeps_gradient(0), whole));
     if training.keeps_gradient() {
         dispatches.extend(last_to_first().map(|layer| {
             let ends = (layer == 0).then_some((dense.len(), training));
-            Dispatch::of_layer(gradient_norm::launch(dense[layer], layer, ends), layer)
+            Dispatch::of_layer(request, gradient_norm::launch(dense[layer], layer, ends), layer)
         }));
     }
     if training.keeps_gradient() {
         let plain_layers = last_to_first().filter(|&layer| muon_of(layer).is_none());
-        let update =
-            |layer: usize, closes| Dispatch::of_layer(kept_update::launch(dense[layer], training, closes), layer);
+        let update = |layer: usize, closes| {
+            Dispatch::of_layer(request, kept_update::launch(dense[layer], training, closes), layer)
+        };
         dispatches.extend(together(plain_layers, most_bindings, muon_of(0).is_none(), update));
     }
     dispatches.extend(
@@ -425,11 +421,16 @@ fn buffer(role: Role, request: Request<'_>, dense: &[Dense], dispatches: &[Dispa
     let batch = u64::from(request.batch).next_multiple_of(4);
     let last = dense[dense.len() - 1];
     let (shape, element_bytes) = match role {
-        Role::Set => {
-            let features = 4 * u64::from(dense[0].x_quads());
-            (vec![request.rows, features], if request.element == Element::U8 { 1 } else { 4 })
+        Role::Set(part) => {
+            let rows = request.set.rows_of(part);
+            (vec![rows.end - rows.start, 4 * u64::from(dense[0].x_quads())], request.set.element.bytes())
         }
-        Role::Targets => (vec![request.rows, request.device_targets().row_words(request.network.outputs()) as u64], 4),
+        Role::Scaling => (vec![2, 4 * u64::from(dense[0].x_quads())], 4),
+        Role::Minibatch => (vec![batch, 4 * u64::from(dense[0].x_quads())], 4),
+        Role::Targets => match request.device_targets().row_bits(request.network.outputs() as u32) {
+            bits @ (8 | 16 | 32) => (vec![request.set.rows], bits / 8),
+            bits => (vec![request.set.rows, bits / 32], 4),
+        },
         Role::OutputWeights => (vec![4 * u64::from(last.out_quads())], 4),
         Role::State => (vec![1], STATE_BYTES),
         Role::Stats => (vec![u64::from(request.batch)], STATS_BYTES),
@@ -438,7 +439,7 @@ fn buffer(role: Role, request: Request<'_>, dense: &[Dense], dispatches: &[Dispa
             Task::Numbers => (vec![u64::from(last.out_quads()), regression_metrics::SUMS, 4], 4),
             task => (vec![class_metrics::Counts::of(task == Task::EachOutput, last.outputs).words(last.outputs)], 4),
         },
-        Role::Scores => (vec![request.rows], 4),
+        Role::Scores => (vec![request.set.rows], 4),
         Role::Direction(_) | Role::DirectionNorm | Role::Gram | Role::GramPolynomial => (muon::shape(role, dense), 4),
         Role::Norms => (vec![dense.len() as u64, 2], 4),
         Role::Partials(_) => (slices::shape(role, dispatches), 4),
@@ -453,7 +454,7 @@ fn buffer(role: Role, request: Request<'_>, dense: &[Dense], dispatches: &[Dispa
     };
     let elements = shape.iter().try_fold(1u64, |product, &side| product.checked_mul(side));
     match elements.filter(|&elements| elements <= u64::from(u32::MAX)) {
-        Some(elements) => Ok(Buffer { role, shape, bytes: elements * element_bytes }),
+        Some(elements) => Ok(Buffer { role, shape, bytes: (elements * element_bytes).next_multiple_of(4) }),
         None => Err(Error::Option(format!(
             "{role} would have the shape {shape:?}, more elements than 32-bit indices reach: make the batch or the \
              layer smaller"

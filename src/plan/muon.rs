@@ -14,7 +14,7 @@ pub(super) fn updates(
     muon: Muon,
 ) -> Vec<Dispatch> {
     let this = dense[layer];
-    let momentum = Dispatch::of_layer(muon::momentum(this, training, muon), layer);
+    let momentum = Dispatch::of_layer(request, muon::momentum(this, training, muon), layer);
     let norm = Dispatch::new(gradient_norm::launch(this, 0, None), |slot| match slot {
         Slot::Norms => Role::DirectionNorm,
         _ => Role::Direction(0),

@@ -8,7 +8,10 @@ use crate::kernel::Cost;
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Role::Set => write!(f, "set"),
+            Role::Set(0) => write!(f, "set"),
+            Role::Set(part) => write!(f, "set, part {}", part + 1),
+            Role::Scaling => write!(f, "scaling"),
+            Role::Minibatch => write!(f, "minibatch"),
             Role::Targets => write!(f, "targets"),
             Role::State => write!(f, "state"),
             Role::Stats => write!(f, "stats"),

@@ -182,8 +182,7 @@ impl TrainOptions {
             targets: set.targets(),
             training: None,
             batch: batch as u32,
-            element: set.element(),
-            rows: set.rows() as u64,
+            set: set.layout(tiling.most_bytes),
             tiling,
             metrics: false,
         }

@@ -6,7 +6,7 @@ use super::TrainOptions;
 use super::runner::{Buffers, Runner, State};
 use crate::gpu::{Checks, Encoder, Gpu, Program, Traffic};
 use crate::kernel::{Targets, textbook};
-use crate::plan::{Element, Plan, Request, Role};
+use crate::plan::{Element, Plan, Request, Role, SetLayout};
 use crate::{Activation, Error, Network};
 
 /// A round lasts about this long, so that handing it over does not matter.
@@ -46,7 +46,7 @@ impl<'a> StepTimer<'a> {
     ///
     /// [`Error::Kernel`] where a kernel does not compile; [`Error::Option`] where a buffer does not fit, [`Error::Device`].
     pub fn new(gpu: &'a Gpu, plan: &Plan, checks: Checks) -> Result<Self, Error> {
-        let rows = plan.buffers.iter().find(|buffer| buffer.role == Role::Set).map_or(1, |set| set.shape[0]);
+        let rows = plan.buffers.iter().find(|buffer| buffer.role == Role::Set(0)).map_or(1, |set| set.shape[0]);
         let state = gpu.zeros("the step state", crate::plan::STATE_BYTES)?;
         gpu.write(&state, &[State::new(rows as usize, plan.batch)]);
         let runner = Runner::new(gpu, plan, &[&Buffers::from([(Role::State, state)])], checks, None)?;
@@ -119,8 +119,7 @@ pub fn ceilings(gpu: &Gpu, checks: Checks) -> Result<Ceilings, Error> {
             targets: Targets::CLASSES,
             training: None,
             batch: 1024,
-            element: Element::U8,
-            rows: 1024,
+            set: SetLayout::whole(Element::U8, 1024),
             tiling: &gpu.adapter().tiling(),
             metrics: false,
         })?;

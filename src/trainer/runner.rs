@@ -86,14 +86,24 @@ pub(super) type Buffers = HashMap<Role, Buffer>;
 /// A set in device memory, with its targets as the loss takes them. Where they are not wanted, all of them are 0.
 pub(super) fn upload(gpu: &Gpu, set: &Dataset, loss: &Loss, outputs: usize, wanted: bool) -> Result<Buffers, Error> {
     let quads = quads_with_one(set.width() as u32) as usize;
-    let features = set.with_device_rows(quads, |rows| gpu.upload("the set's features", rows))?;
+    let layout = set.layout(gpu.adapter().tiling().most_bytes);
+    let mut buffers = Buffers::new();
+    for part in 0..layout.parts {
+        let rows = layout.rows_of(part);
+        let rows = rows.start as usize..rows.end as usize;
+        let features = set.with_device_rows(rows, quads, |rows| gpu.upload("the set's features", rows))?;
+        buffers.insert(Role::Set(part), features);
+    }
+    if let Some(scaling) = set.device_scaling(quads) {
+        buffers.insert(Role::Scaling, gpu.upload("the features' scaling", &scaling)?);
+    }
     let form = loss.targets(set.targets());
     let targets = if wanted {
-        gpu.upload("the set's targets", &set.device_targets(form, outputs))?
+        gpu.upload("the set's targets", &set.device_targets(0..set.rows(), form, outputs))?
     } else {
-        gpu.zeros("the set's targets", 4 * (set.rows() * form.row_words(outputs)) as u64)?
+        gpu.zeros("the set's targets", 4 * form.words(set.rows() as u64, outputs as u32))?
     };
-    let mut buffers = HashMap::from([(Role::Set, features), (Role::Targets, targets)]);
+    buffers.insert(Role::Targets, targets);
     if let Some(weights) = loss.parts(set.targets()).output_weights {
         let mut weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
         weights.resize(outputs.next_multiple_of(4), 0.0);

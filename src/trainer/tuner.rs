@@ -9,7 +9,7 @@ use crate::gpu::{Buffer, Checks, Gpu, Program, Traffic};
 use crate::kernel::tile::{Family, Tile};
 use crate::kernel::tiling::{Picks, Shape, Tiling};
 use crate::kernel::{Access, Launch};
-use crate::plan::{Buffer as Planned, Dispatch, Element, Plan, Request, Role, STATE_BYTES};
+use crate::plan::{Buffer as Planned, Dispatch, Element, Plan, Request, Role, STATE_BYTES, SetLayout};
 
 /// A round lasts about this long, and the least of so many counts.
 const ROUND: Duration = Duration::from_millis(4);
@@ -47,7 +47,8 @@ pub(super) fn tune(
 ) -> Result<Vec<Found>, Error> {
     // The products do the same whatever the set's size; and each is tried by itself.
     let tiling = Tiling { merges: false, ..request.tiling.clone() };
-    let request = Request { rows: request.rows.min(ROWS.max(request.batch.into())), tiling: &tiling, ..request };
+    let rows = request.set.rows.min(ROWS.max(request.batch.into()));
+    let request = Request { set: SetLayout { rows, ..request.set }, tiling: &tiling, ..request };
     let mut products: Vec<(Shape, u64)> = vec![];
     for launch in Plan::new(request)?.dispatches.iter().flat_map(Dispatch::parts).map(|part| part.launch) {
         if let Some(shape) = launch.shape.filter(|&shape| known.get(shape).is_none()) {
@@ -222,7 +223,7 @@ fn upload(gpu: &Gpu, request: Request<'_>, planned: &Planned) -> Result<Buffer, 
     match planned.role {
         Role::State => {
             let mut words = vec![0u32; STATE_BYTES as usize / 4];
-            let state = State { step: 1, learning_rate: 1.0, ..State::new(request.rows as usize, request.batch) };
+            let state = State { step: 1, learning_rate: 1.0, ..State::new(request.set.rows as usize, request.batch) };
             let known: &[u32] = bytemuck::cast_slice(std::slice::from_ref(&state));
             words[..known.len()].copy_from_slice(known);
             // The optimizer's scalars, and the clipping's factor: any that divide well.
@@ -231,12 +232,17 @@ fn upload(gpu: &Gpu, request: Request<'_>, planned: &Planned) -> Result<Buffer, 
             words[flags..].fill(0);
             gpu.upload(&name, &words)
         }
-        Role::Set if request.element == Element::U8 => {
+        Role::Set(_) if request.set.element == Element::U8 => {
             let bytes: Vec<u8> = (0..planned.bytes).map(|_| random.bits() as u8).collect();
             gpu.upload(&name, &bytes)
         }
+        Role::Set(_) if request.set.element == Element::F16 => {
+            // From 0 to just under 2, in f16.
+            let halves: Vec<u16> = (0..planned.bytes / 2).map(|_| random.bits() as u16 % 0x4000).collect();
+            gpu.upload(&name, &halves)
+        }
         Role::Visited => {
-            let rows: Vec<u32> = (0..request.batch).map(|_| random.bits() % request.rows as u32).collect();
+            let rows: Vec<u32> = (0..request.batch).map(|_| random.bits() % request.set.rows as u32).collect();
             gpu.upload(&name, &rows)
         }
         // Far from 0, where a sign or a root that turns on the last digit would not agree.

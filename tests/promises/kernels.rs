@@ -38,11 +38,12 @@ fn label(problem: &Problem, launch: &Launch, checks: Checks) -> String {
 }
 
 fn inputs_of(size: (u32, u32, u32)) -> [Input; 2] {
-    // Each size with two of the three, so that all three meet every extreme.
-    match (size.0 + size.2) % 3 {
+    // Each size with two of the four, so that all meet every extreme.
+    match (size.0 + size.1 + size.2) % 4 {
         0 => [Input::SetU8, Input::Activations],
         1 => [Input::SetU8, Input::SetF32],
-        _ => [Input::SetF32, Input::Activations],
+        2 => [Input::SetF16, Input::Activations],
+        _ => [Input::SetF32, Input::SetF16],
     }
 }
 

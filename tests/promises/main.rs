@@ -23,6 +23,7 @@ mod program;
 mod reference;
 mod same_bits;
 mod schedules;
+mod sets;
 mod support;
 mod tuning;
 mod weights;

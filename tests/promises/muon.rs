@@ -319,7 +319,7 @@ fn muon_reads_what_is_made_and_changes_weights_last() {
         for dispatch in &plan.dispatches {
             let written: Vec<Role> = dispatch.touches(Access::Write).collect();
             for role in dispatch.touches(Access::Read) {
-                let given = matches!(role, Role::Set | Role::Targets | Role::Weights(_));
+                let given = matches!(role, Role::Set(_) | Role::Targets | Role::Weights(_));
                 assert!(given || made.contains(&role), "{role} is read before it is made");
                 assert!(!updated.contains(&role) && !written.contains(&role), "{role}");
             }

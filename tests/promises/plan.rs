@@ -6,7 +6,7 @@ use wgrad::gpu::Checks;
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::tiling::Tiling;
 use wgrad::kernel::{Access, Launch, Targets};
-use wgrad::plan::{Dispatch, Element, Plan, Request, Role};
+use wgrad::plan::{Dispatch, Element, Plan, Request, Role, SetLayout};
 use wgrad::{Activation, Loss, Network, Optimizer, Rule};
 
 use crate::problem::{self, Adam1, plain};
@@ -25,8 +25,7 @@ fn plan_for(tiling: &Tiling, widths: &[usize], optimizer: Option<&Optimizer>, ba
         targets: Targets::CLASSES,
         training: optimizer.map(plain),
         batch,
-        element: Element::U8,
-        rows: 1000,
+        set: SetLayout::whole(Element::U8, 1000),
         tiling,
         metrics: false,
     };
@@ -73,7 +72,7 @@ fn training_takes_the_dispatches_it_promises() {
 fn contents_of(plan: &Plan) -> HashMap<Role, Vec<u8>> {
     let batch = plan.batch;
     let content = |role: Role, count: u64| match role {
-        Role::Set => {
+        Role::Set(_) => {
             let random = &mut Random(3);
             (0..count).map(|_| random.bits() as u8).collect()
         }
@@ -168,7 +167,7 @@ fn a_step_with_sliced_products_does_what_the_plain_one_does() {
     let sliced = |dispatch: &&Dispatch| dispatch.touches(Access::Write).any(|role| matches!(role, Role::Partials(_)));
     let kernels: Vec<&str> = plan.dispatches.iter().filter(sliced).map(|dispatch| dispatch.launch.kernel).collect();
     assert_eq!(kernels, ["dense_forward", "dense_backward", "newton_schulz_gram"]);
-    for (role, bytes) in plain.iter().filter(|(role, _)| !matches!(role, Role::State | Role::Set | Role::Visited)) {
+    for (role, bytes) in plain.iter().filter(|(role, _)| !matches!(role, Role::State | Role::Set(_) | Role::Visited)) {
         let floats = |bytes: &Vec<u8>| -> Vec<f64> {
             bytemuck::pod_collect_to_vec::<u8, f32>(bytes).into_iter().map(f64::from).collect()
         };
@@ -217,7 +216,7 @@ fn every_value_is_made_before_it_is_read_and_weights_change_last() {
             .iter()
             .map(|buffer| buffer.role)
             .filter(|role| {
-                matches!(role, Role::Set | Role::Targets | Role::State | Role::Weights(_) | Role::OptimizerSlots(_))
+                matches!(role, Role::Set(_) | Role::Targets | Role::State | Role::Weights(_) | Role::OptimizerSlots(_))
             })
             .collect();
         let mut updated: Vec<Role> = Vec::new();
@@ -248,7 +247,7 @@ fn memory_is_what_the_shapes_say() {
     let plan = plan(&[784, 256, 10], Some(&adam), 32);
     let bytes = |role| plan.buffers.iter().find(|buffer| buffer.role == role).unwrap().bytes;
     // A pixel a byte: 784, the bias's 1 and three of padding.
-    assert_eq!(bytes(Role::Set), 1000 * 788);
+    assert_eq!(bytes(Role::Set(0)), 1000 * 788);
     assert_eq!(bytes(Role::Weights(0)), 788 * 256 * 4);
     assert_eq!(bytes(Role::OptimizerSlots(0)), 2 * 788 * 256 * 4);
     assert_eq!(plan.bytes(), plan.buffers.iter().map(|buffer| buffer.bytes).sum::<u64>());

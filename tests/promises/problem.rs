@@ -44,6 +44,9 @@ impl Problem {
             // ReLU's output: many zeros, none below.
             Input::Activations => random.values(rows * inputs).into_iter().map(|value| value.max(0.0)).collect(),
             Input::SetF32 => random.values(rows * inputs),
+            Input::SetF16 => {
+                random.values(rows * inputs).into_iter().map(|value| half::f16::from_f64(value).into()).collect()
+            }
         };
         let per_epoch = ROWS.div_ceil(batch);
         let first = STEP % per_epoch * batch;
@@ -91,6 +94,10 @@ impl Problem {
             Slot::Input if self.input == Input::SetU8 => rows_with_one(&self.source, inputs, ROWS as usize)
                 .iter()
                 .map(|value| (value * 255.0).round() as u8)
+                .collect(),
+            Slot::Input if self.input == Input::SetF16 => rows_with_one(&self.source, inputs, ROWS as usize)
+                .iter()
+                .flat_map(|&value| half::f16::from_f32(value).to_le_bytes())
                 .collect(),
             Slot::Input => bytes(&rows_with_one(&self.source, inputs, self.source.len() / inputs)),
             Slot::Targets => self.labels.iter().flat_map(|&label| (label as u32).to_le_bytes()).collect(),

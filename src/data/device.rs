@@ -1,0 +1,109 @@
+//! A set as the device keeps it.
+
+use std::ops::Range;
+
+use half::f16;
+
+use super::{Dataset, Features};
+use crate::Scaling;
+use crate::kernel::{TargetKind, Targets, quads_with_one};
+use crate::plan::{Element, SetLayout};
+
+impl Dataset {
+    /// The element type on the device.
+    pub(crate) fn element(&self) -> Element {
+        match self.features {
+            Features::U8(_) => Element::U8,
+            Features::F16(_) => Element::F16,
+            Features::F32(_) => Element::F32,
+        }
+    }
+
+    /// How it lies on a device that binds buffers of so many bytes at most.
+    pub(crate) fn layout(&self, most_bytes: u64) -> SetLayout {
+        let whole = SetLayout::whole(self.element(), self.rows as u64);
+        let row_bytes = 4 * u64::from(quads_with_one(self.width as u32)) * whole.element.bytes();
+        SetLayout { is_scaled: self.scaling.is_some(), ..whole }.in_parts(row_bytes, most_bytes)
+    }
+
+    /// The scaling that a minibatch's features take as they are gathered: `4 · quads` shifts, then as many scales; nothing is done to what
+    /// comes after a row's last feature.
+    pub(crate) fn device_scaling(&self, quads: usize) -> Option<Vec<f32>> {
+        let Scaling { shift, scale } = self.scaling.as_ref()?;
+        let mut values = [vec![0.0; 4 * quads], vec![1.0; 4 * quads]].concat();
+        values[..self.width].copy_from_slice(shift);
+        values[4 * quads..][..self.width].copy_from_slice(scale);
+        Some(values)
+    }
+
+    /// The features of some rows, in bytes: after every row's last feature a 1, which the bias is multiplied by (255 in u8), then zeros up
+    /// to `4 · quads` elements.
+    pub(crate) fn with_device_rows<R>(&self, rows: Range<usize>, quads: usize, take: impl FnOnce(&[u8]) -> R) -> R {
+        let (width, stride) = (self.width, 4 * quads);
+        let elements = rows.start * width..rows.end * width;
+        match &self.features {
+            Features::U8(values) => take(&padded(&values[elements], width, stride, 255)),
+            Features::F16(values) => take(bytemuck::cast_slice(&padded(&values[elements], width, stride, f16::ONE))),
+            Features::F32(values) => take(bytemuck::cast_slice(&padded(&values[elements], width, stride, 1.0))),
+        }
+    }
+
+    /// The form of the targets. Class indices take as few bits as the largest asks for, where no weight lies beside them.
+    pub(crate) fn targets(&self) -> Targets {
+        let kind = if self.values.is_some() { TargetKind::Values } else { TargetKind::Classes };
+        let sample_weights = self.sample_weights.is_some();
+        let label_bits = match self.classes() {
+            _ if kind == TargetKind::Values || sample_weights => 32,
+            0..=0xff => 8,
+            0x100..=0xffff => 16,
+            _ => 32,
+        };
+        Targets { kind, sample_weights, label_bits }
+    }
+
+    /// The targets of some rows in a form, in whole words, a row after the other. As values, labels become one-hot, or, for one output, 0 and
+    /// 1. A row's weight comes after its targets.
+    pub(crate) fn device_targets(&self, rows: Range<usize>, form: Targets, outputs: usize) -> Vec<u32> {
+        let mut words = vec![0; form.words(rows.len() as u64, outputs as u32) as usize];
+        if form.kind == TargetKind::Classes && !form.sample_weights {
+            let labels = &self.labels[rows];
+            // A label that does not fit is a negative one, which the loss ignores.
+            match form.label_bits {
+                8 => narrow(labels, &mut words, |label| u8::try_from(label).unwrap_or(u8::MAX)),
+                16 => narrow(labels, &mut words, |label| u16::try_from(label).unwrap_or(u16::MAX)),
+                _ => words.copy_from_slice(labels),
+            }
+            return words;
+        }
+        let stride = form.row_bits(outputs as u32) as usize / 32;
+        let weight_at = stride - if form.kind == TargetKind::Classes { 1 } else { 4 };
+        for (row, target) in rows.zip(words.chunks_exact_mut(stride)) {
+            match (&self.values, form.kind) {
+                (Some(all), _) => {
+                    let values = &all.values[row * outputs..(row + 1) * outputs];
+                    target.iter_mut().zip(values).for_each(|(word, value)| *word = value.to_bits());
+                }
+                (None, TargetKind::Classes) => target[0] = self.labels[row],
+                (None, TargetKind::Values) if outputs == 1 => target[0] = (self.labels[row] as f32).to_bits(),
+                (None, TargetKind::Values) => target[self.labels[row] as usize] = 1f32.to_bits(),
+            }
+            if let Some(weights) = &self.sample_weights {
+                target[weight_at] = weights[row].to_bits();
+            }
+        }
+        words
+    }
+}
+
+fn narrow<T: bytemuck::Pod>(labels: &[u32], words: &mut [u32], of: impl Fn(u32) -> T) {
+    bytemuck::cast_slice_mut(words).iter_mut().zip(labels).for_each(|(narrow, &label)| *narrow = of(label));
+}
+
+fn padded<T: Copy + Default>(values: &[T], width: usize, stride: usize, one: T) -> Vec<T> {
+    let mut rows = vec![T::default(); values.len() / width * stride];
+    for (row, values) in rows.chunks_exact_mut(stride).zip(values.chunks_exact(width)) {
+        row[..width].copy_from_slice(values);
+        row[width] = one;
+    }
+    rows
+}

@@ -1,0 +1,88 @@
+//! How a set lies on the device, and how its rows come to the first layer.
+
+use std::ops::Range;
+
+use super::{Dispatch, Request, Role};
+use crate::kernel::gather::{self, Part};
+use crate::kernel::{Dense, Input, Slot};
+
+/// The element type of a set on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// Four features a word, scaled to [0, 1] as they are read.
+    U8,
+    /// Two features a word.
+    F16,
+    /// Four bytes a feature.
+    F32,
+}
+
+impl Element {
+    /// Bytes of a feature.
+    pub fn bytes(self) -> u64 {
+        self.input().quad_bytes() / 4
+    }
+
+    pub(super) fn input(self) -> Input {
+        match self {
+            Element::U8 => Input::SetU8,
+            Element::F16 => Input::SetF16,
+            Element::F32 => Input::SetF32,
+        }
+    }
+}
+
+/// How a set lies on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetLayout {
+    /// Its features' type.
+    pub element: Element,
+    /// Its rows.
+    pub rows: u64,
+    /// Buffers that its features are in, one after the other: several, where an adapter cannot bind them as one.
+    pub parts: usize,
+    /// Whether each feature has a shift and a scale.
+    pub is_scaled: bool,
+}
+
+impl SetLayout {
+    /// A set in one buffer, its features as they are.
+    pub fn whole(element: Element, rows: u64) -> Self {
+        SetLayout { element, rows, parts: 1, is_scaled: false }
+    }
+
+    /// The same rows in as many parts as it takes where a buffer has so many bytes at most, and a row `row_bytes`.
+    pub fn in_parts(self, row_bytes: u64, most_bytes: u64) -> Self {
+        let rows = (most_bytes / row_bytes.max(1)).max(1);
+        SetLayout { parts: self.rows.div_ceil(rows).max(1) as usize, ..self }
+    }
+
+    /// Whether a minibatch's rows are brought together before the first layer reads them: a product reads one buffer, and does
+    /// not know which feature it has at hand.
+    pub fn is_gathered(self) -> bool {
+        self.parts > 1 || self.is_scaled
+    }
+
+    /// The rows that are in a part.
+    pub fn rows_of(self, part: usize) -> Range<u64> {
+        let each = self.rows.div_ceil(self.parts as u64);
+        (each * part as u64).min(self.rows)..(each * (part as u64 + 1)).min(self.rows)
+    }
+}
+
+/// One dispatch a part, where the minibatch is gathered.
+pub(super) fn gathers(request: Request<'_>, first: Dense) -> Vec<Dispatch> {
+    let set = request.set;
+    let gather = |part: usize| {
+        let rows = set.rows_of(part);
+        let own = Part { first_row: rows.start as u32, rows: (rows.end - rows.start) as u32 };
+        let workgroup = request.tiling.family.row_workgroup();
+        Dispatch::new(gather::launch(first, set.element.input(), own, set.is_scaled, workgroup), |slot| match slot {
+            Slot::Input => Role::Set(part),
+            Slot::Scaling => Role::Scaling,
+            Slot::State => Role::State,
+            _ => Role::Minibatch,
+        })
+    };
+    (0..if set.is_gathered() { set.parts } else { 0 }).map(gather).collect()
+}
