@@ -159,12 +159,18 @@ impl Gpu {
     /// [`Error::Option`] where it is larger than the device can bind; [`Error::Device`] where memory has run out.
     pub(crate) fn zeros(&self, name: &str, bytes: u64) -> Result<Buffer, Error> {
         self.check_size(name, bytes)?;
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        self.buffer(name, bytes, usage, false)
+    }
+
+    /// A buffer for some use, of zeros.
+    pub(super) fn buffer(&self, name: &str, bytes: u64, usage: wgpu::BufferUsages, mapped: bool) -> Result<Buffer, Error> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(name),
             size: bytes.max(16).next_multiple_of(4),
-            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
+            usage,
+            mapped_at_creation: mapped,
         });
         match pollster::block_on(memory.pop()) {
             Some(error) => Err(Error::Device(format!("{name} ({bytes} bytes) cannot be allocated: {error}"))),
@@ -185,7 +191,22 @@ impl Gpu {
 
     /// Replaces the beginning of a buffer, before whatever is submitted next. `content` has whole words.
     pub(crate) fn write<T: bytemuck::NoUninit>(&self, buffer: &Buffer, content: &[T]) {
-        self.queue.write_buffer(buffer, 0, bytemuck::cast_slice(content));
+        self.write_at(buffer, 0, content);
+    }
+
+    /// The same, from a byte on.
+    pub(crate) fn write_at<T: bytemuck::NoUninit>(&self, buffer: &Buffer, byte: u64, content: &[T]) {
+        self.queue.write_buffer(buffer, byte, bytemuck::cast_slice(content));
+    }
+
+    /// Has whatever was asked of the device and has arrived told to those who asked. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] where the device failed meanwhile.
+    pub(crate) fn listen(&self) -> Result<(), Error> {
+        self.device.poll(wgpu::PollType::Poll).map_err(|error| Error::Device(error.to_string()))?;
+        self.check()
     }
 
     /// Records commands and hands them to the device, which runs them in order.

@@ -6,6 +6,7 @@ mod pipelines;
 mod program;
 mod readback;
 mod rehearsal;
+mod staging;
 
 pub use adapter::{AdapterChoice, AdapterKind, AdapterSummary, adapters};
 pub(crate) use device::{Buffer, Encoder, Submission};
@@ -13,3 +14,4 @@ pub use device::{Gpu, Traffic};
 pub use program::Checks;
 pub(crate) use program::Program;
 pub(crate) use readback::Readback;
+pub(crate) use staging::Staging;

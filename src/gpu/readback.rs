@@ -52,8 +52,7 @@ impl Readback {
     ///
     /// [`Error::Device`] where the device failed meanwhile.
     pub(crate) fn arrived<T: bytemuck::Pod>(&mut self, gpu: &Gpu) -> Result<Option<Vec<T>>, Error> {
-        gpu.device.poll(wgpu::PollType::Poll).map_err(|error| Error::Device(error.to_string()))?;
-        gpu.check()?;
+        gpu.listen()?;
         let Some(receiver) = &self.mapped else { return Ok(None) };
         // The channel has no other way to ask without waiting.
         match pin!(receiver.receive()).poll(&mut Context::from_waker(Waker::noop())) {
