@@ -1,11 +1,14 @@
 //! Data sets, and the files they come from.
 
+mod fingerprint;
 mod idx;
 #[cfg(all(feature = "cli", mnist_embedded))]
 mod mnist;
 mod tensors;
 
 use std::path::Path;
+
+pub(crate) use fingerprint::Fingerprint;
 
 use crate::kernel::{TargetKind, Targets};
 use crate::plan::Element;

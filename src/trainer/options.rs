@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::checkpoint::Checkpointing;
 use super::tuning::{self, Tuning};
 use super::watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 use crate::gpu::Checks;
@@ -68,6 +69,8 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Steps handed to the device at once; sized by their measured time where it is `None`. Changes no result.
     pub steps_per_submission: Option<u64>,
+    /// Where checkpoints of the run go, if anywhere. Changes no result.
+    pub checkpoint: Option<Checkpointing>,
     /// Whether the kernels check every index at run time.
     pub checks: Checks,
     /// How the kernels' tiles are chosen.
@@ -102,6 +105,7 @@ impl Default for TrainOptions {
             shuffle: true,
             seed: 0,
             steps_per_submission: None,
+            checkpoint: None,
             checks: Checks::default(),
             tuning: Tuning::default(),
             tuning_cache: None,
@@ -135,7 +139,7 @@ impl TrainOptions {
         if self.steps_per_submission == Some(0) {
             return Err(Error::Option("steps per submission are 0: they must be at least 1".into()));
         }
-        Ok(())
+        self.checkpoint.as_ref().map_or(Ok(()), Checkpointing::check)
     }
 
     /// An adapter's tiling with the family and the picks that these options ask for.

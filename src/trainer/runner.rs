@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytemuck::{Pod, Zeroable};
 
 use super::history::{Evaluation, TrainStats};
+use super::snapshot::Snapshots;
 use crate::gpu::{Buffer, Checks, Gpu, Program, Readback, Submission};
 use crate::kernel::quads_with_one;
 use crate::plan::{Plan, Role, STATE_BYTES, STATS_BYTES};
@@ -45,9 +46,10 @@ pub(super) struct State {
     pub schedule: [f32; 4],
 }
 
-/// The state's words that are read back: the learning rate's, and the number of skipped steps.
-const RATE_WORD: usize = 7;
-const SKIPPED_WORD: usize = 11;
+/// The state's words that are read back: the learning rate's, the number of skipped steps, and the rate that the schedule scales.
+pub(super) const RATE_WORD: usize = 7;
+pub(super) const SKIPPED_WORD: usize = 11;
+pub(super) const BASE_RATE_WORD: usize = 12;
 
 // What the plan allocates is what the shaders declare.
 const _: () = assert!(size_of::<State>() as u64 + 3 * 16 == STATE_BYTES);
@@ -100,6 +102,14 @@ pub(super) fn upload(gpu: &Gpu, set: &Dataset, loss: &Loss, outputs: usize, want
         buffers.insert(Role::OutputWeights, gpu.upload("the loss' weights", &weights)?);
     }
     Ok(buffers)
+}
+
+/// A part of a pass over a set.
+pub(super) struct Part<'a> {
+    pub steps: u64,
+    /// Whether the running sums go on, in place of being cleared.
+    pub continues: bool,
+    pub snapshots: Option<&'a mut Snapshots>,
 }
 
 /// A compiled plan with its own buffers, ready to run.
@@ -155,26 +165,50 @@ impl Runner {
         gpu: &Gpu,
         steps: u64,
         stats: &mut TrainStats,
+        told: impl FnMut(u64, Sums) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<u64, Error> {
+        self.run_part(gpu, Part { steps, continues: false, snapshots: None }, stats, told)
+    }
+
+    /// [`run`](Self::run), for a part of a pass, with checkpoints on its way.
+    pub fn run_part(
+        &mut self,
+        gpu: &Gpu,
+        part: Part<'_>,
+        stats: &mut TrainStats,
         mut told: impl FnMut(u64, Sums) -> Result<ControlFlow<()>, Error>,
     ) -> Result<u64, Error> {
         let mut ahead: VecDeque<(Submission, u64)> = VecDeque::new();
         let mut finished_at = Instant::now();
         let mut asked: Option<u64> = None;
         let mut asked_at = Instant::now();
-        let (mut done, mut steps) = (0, steps);
+        let Part { mut steps, continues, mut snapshots } = part;
+        let mut done = 0;
         while done < steps {
-            let chunk = self.chunk.min(steps - done);
+            let limit = snapshots.as_ref().map_or(u64::MAX, |snapshots| snapshots.limit(done));
+            let chunk = self.chunk.min(steps - done).min(limit);
+            // Behind the steps, in the same submission.
+            let mut snapshot = match snapshots.as_deref_mut() {
+                Some(snapshots) => snapshots.is_due(gpu, done + chunk)?.then_some(snapshots),
+                None => None,
+            };
             let ask = asked.is_none() && asked_at.elapsed() >= PROGRESS_INTERVAL;
             let (sums, state) = (&self.buffers[&Role::Stats], &self.buffers[&Role::State]);
             let submission = gpu.submit(&mut stats.traffic, |encoder| {
-                if done == 0 {
+                if done == 0 && !continues {
                     encoder.clear_buffer(sums, 0, None);
                 }
                 self.program.record(encoder, chunk);
                 if ask {
                     self.sums.copy(encoder, &[sums, state]);
                 }
+                if let Some(snapshot) = &mut snapshot {
+                    snapshot.copy(gpu, encoder, done + chunk);
+                }
             });
+            if let Some(snapshot) = snapshot {
+                snapshot.request();
+            }
             done += chunk;
             stats.dispatches += chunk * self.program.dispatches() as u64;
             ahead.push_back((submission, chunk));
@@ -188,6 +222,9 @@ impl Runner {
                     self.learn(finished_at.elapsed(), steps);
                     finished_at = Instant::now();
                 }
+            }
+            if let Some(snapshots) = &mut snapshots {
+                snapshots.advance(gpu)?;
             }
             if let Some(step) = asked
                 && let Some(sums) = self.sums.arrived(gpu)?

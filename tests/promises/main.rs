@@ -3,6 +3,7 @@
 //! Every test runs on a real adapter; where there is none they fail and say what to install.
 
 mod bad_input;
+mod checkpoints;
 mod costs;
 mod custom;
 mod data;
