@@ -98,7 +98,10 @@ fn a_run_goes_on_from_any_step_as_if_it_had_not_ended() {
         for step in [1, 5, 6, 7, 16] {
             let folder = tempfile::tempdir().unwrap();
             let checkpoint = checkpointing(folder.path(), Every::Steps(step));
-            assert!(fitted(TrainOptions { checkpoint, ..options.clone() }) == reference, "made checkpoints every {step} steps");
+            assert!(
+                fitted(TrainOptions { checkpoint, ..options.clone() }) == reference,
+                "made checkpoints every {step} steps"
+            );
             assert!(resumed(&file(folder.path(), step)) == reference, "from step {step} of {options:?}");
             // The newest: at the end, or one before it.
             assert!(resumed(folder.path()) == reference, "from the last one, every {step}");
@@ -120,7 +123,8 @@ fn every_optimizer_goes_on() {
         }",
     )
     .unwrap();
-    let named = ["sgd", "adagrad", "adadelta", "rmsprop", "adamw", "lion"].map(|word| Optimizer::from_name(word).unwrap());
+    let named =
+        ["sgd", "adagrad", "adadelta", "rmsprop", "adamw", "lion"].map(|word| Optimizer::from_name(word).unwrap());
     let mut momentum = Optimizer::from_name("rmsprop").unwrap();
     momentum.set("momentum", 0.9).unwrap();
     momentum.switch("centered", true).unwrap();
