@@ -32,6 +32,7 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
         Some(checkpoint) => resumed(gpu, flags, &run, checkpoint)?,
         None => begun(gpu, &run, &train, validation.as_ref())?,
     };
+    let interrupt = Interrupt::watch()?;
     let options = trainer.options().clone();
     let dispatches = trainer.plan(&train)?.dispatches.len();
     let adapter = trainer.gpu().adapter();
@@ -58,7 +59,6 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     let epochs = options.steps.map_or(options.epochs, |steps| steps.div_ceil(steps_per_epoch));
     let mut screen = Screen::new(&output, epochs);
     let mut written = Ok(());
-    let interrupt = Interrupt::watch()?;
     let mut interrupted = None;
     let history = trainer.fit_with(&train, validation.as_ref(), |event| {
         written = screen.show(event);

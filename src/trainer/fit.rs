@@ -132,10 +132,10 @@ impl Trainer {
             };
             if let Some(snapshots) = &mut snapshots {
                 let sources = self.sources(&training, best.as_deref().unwrap_or_default());
-                snapshots.begin(self.steps_done, last_step, &underway, sources);
+                snapshots.begin(self.steps_done, last_step, sources);
             }
 
-            let part = Part { steps, continues, snapshots: snapshots.as_mut() };
+            let part = Part { steps, continues, snapshots: snapshots.as_mut().map(|snapshots| (snapshots, &underway)) };
             let run = training.run_part(&gpu, part, &mut self.stats, |step, sums| {
                 finite(&sums)?;
                 going_on = told(Event::Progress(Progress {
@@ -150,7 +150,7 @@ impl Trainer {
             if run < steps
                 && let Some(snapshots) = &mut snapshots
             {
-                snapshots.take(&gpu, &mut self.stats.traffic, run)?;
+                snapshots.take(&gpu, &mut self.stats.traffic, run, &underway)?;
             }
             let steps = run;
             let trained_for = started.elapsed().as_secs_f64().max(1e-9);
@@ -203,8 +203,8 @@ impl Trainer {
                 // Between two epochs: with what follows from the one before.
                 (underway.sums_began, underway.skipped_before) = (self.steps_done, state.skipped);
                 let sources = self.sources(&training, best.as_deref().unwrap_or_default());
-                snapshots.begin(self.steps_done, last_step, &underway, sources);
-                snapshots.take(&gpu, &mut self.stats.traffic, 0)?;
+                snapshots.begin(self.steps_done, last_step, sources);
+                snapshots.take(&gpu, &mut self.stats.traffic, 0, &underway)?;
             }
             if broken_off || verdict.stops {
                 going_on = ControlFlow::Break(());

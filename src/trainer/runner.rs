@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, Zeroable};
 
+use super::checkpoint::Underway;
 use super::history::{Evaluation, TrainStats};
 use super::snapshot::Snapshots;
 use crate::gpu::{Buffer, Checks, Gpu, Program, Readback, Submission};
@@ -109,7 +110,8 @@ pub(super) struct Part<'a> {
     pub steps: u64,
     /// Whether the running sums go on, in place of being cleared.
     pub continues: bool,
-    pub snapshots: Option<&'a mut Snapshots>,
+    /// Who makes checkpoints meanwhile, and of what.
+    pub snapshots: Option<(&'a mut Snapshots, &'a Underway)>,
 }
 
 /// A compiled plan with its own buffers, ready to run.
@@ -185,11 +187,11 @@ impl Runner {
         let Part { mut steps, continues, mut snapshots } = part;
         let mut done = 0;
         while done < steps {
-            let limit = snapshots.as_ref().map_or(u64::MAX, |snapshots| snapshots.limit(done));
+            let limit = snapshots.as_ref().map_or(u64::MAX, |(snapshots, _)| snapshots.limit(done));
             let chunk = self.chunk.min(steps - done).min(limit);
             // Behind the steps, in the same submission.
-            let mut snapshot = match snapshots.as_deref_mut() {
-                Some(snapshots) => snapshots.is_due(gpu, done + chunk)?.then_some(snapshots),
+            let mut snapshot = match &mut snapshots {
+                Some((snapshots, underway)) => snapshots.is_due(gpu, done + chunk)?.then_some((snapshots, underway)),
                 None => None,
             };
             let ask = asked.is_none() && asked_at.elapsed() >= PROGRESS_INTERVAL;
@@ -202,11 +204,11 @@ impl Runner {
                 if ask {
                     self.sums.copy(encoder, &[sums, state]);
                 }
-                if let Some(snapshot) = &mut snapshot {
-                    snapshot.copy(gpu, encoder, done + chunk);
+                if let Some((snapshot, underway)) = &mut snapshot {
+                    snapshot.copy(gpu, encoder, done + chunk, underway);
                 }
             });
-            if let Some(snapshot) = snapshot {
+            if let Some((snapshot, _)) = snapshot {
                 snapshot.request();
             }
             done += chunk;
@@ -223,7 +225,7 @@ impl Runner {
                     finished_at = Instant::now();
                 }
             }
-            if let Some(snapshots) = &mut snapshots {
+            if let Some((snapshots, _)) = &mut snapshots {
                 snapshots.advance(gpu)?;
             }
             if let Some(step) = asked

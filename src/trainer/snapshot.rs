@@ -32,7 +32,6 @@ pub(super) struct Snapshots {
 struct Pass {
     first_step: u64,
     last_step: u64,
-    underway: Underway,
     sources: Vec<Buffer>,
 }
 
@@ -53,9 +52,9 @@ impl Snapshots {
     }
 
     /// Before steps are run: which, and of what buffers a checkpoint is made: all weights, all slots of the optimizer, the step state, the
-    /// running sums, and the best weights where `underway` has any.
-    pub fn begin(&mut self, first_step: u64, last_step: u64, underway: &Underway, sources: Vec<Buffer>) {
-        self.pass = Some(Pass { first_step, last_step, underway: underway.clone(), sources });
+    /// running sums, and the best weights where there are any.
+    pub fn begin(&mut self, first_step: u64, last_step: u64, sources: Vec<Buffer>) {
+        self.pass = Some(Pass { first_step, last_step, sources });
     }
 
     /// The most steps that may be run in one go after `done` of the pass, so that the next checkpoint is at its step.
@@ -84,8 +83,8 @@ impl Snapshots {
     }
 
     /// Records the copies after `done` steps of the pass, once it is known that one [is due](Self::is_due).
-    pub fn copy(&mut self, gpu: &Gpu, encoder: &mut Encoder, done: u64) {
-        let Some(Pass { first_step, underway, sources, .. }) = &self.pass else { return };
+    pub fn copy(&mut self, gpu: &Gpu, encoder: &mut Encoder, done: u64, underway: &Underway) {
+        let Some(Pass { first_step, sources, .. }) = &self.pass else { return };
         let copies = sources.iter().map(|source| {
             let readback = Readback::new(gpu, source.size());
             readback.copy(encoder, &[source]);
@@ -102,13 +101,13 @@ impl Snapshots {
     }
 
     /// Takes one where training was broken off, `done` steps into the pass.
-    pub fn take(&mut self, gpu: &Gpu, traffic: &mut Traffic, done: u64) -> Result<(), Error> {
+    pub fn take(&mut self, gpu: &Gpu, traffic: &mut Traffic, done: u64, underway: &Underway) -> Result<(), Error> {
         let step = self.pass.as_ref().map(|pass| pass.first_step + done);
         if step.is_none() || self.last_step == step {
             return Ok(());
         }
         self.drain(gpu)?;
-        gpu.submit(traffic, |encoder| self.copy(gpu, encoder, done));
+        gpu.submit(traffic, |encoder| self.copy(gpu, encoder, done, underway));
         self.request();
         Ok(())
     }

@@ -12,6 +12,7 @@ mod golden;
 mod gpu_tiles;
 mod gradients;
 mod kernels;
+mod killed;
 mod losses;
 mod main_job;
 mod metrics;
