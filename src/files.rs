@@ -5,11 +5,25 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
+/// What the names of temporary files begin with.
+pub(crate) const TEMPORARY: &str = ".wgrad-";
+
 /// Replaces a file: another beside it is written first, synced and then renamed, so that a file of this name is always a whole one.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let (mut file, path) = beside(path)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(&path))?;
-    file.persist(&path).map(drop).map_err(|error| Error::Io { path, source: error.error })
+    file.persist(&path).map_err(|error| Error::Io { path: path.clone(), source: error.error })?;
+    // The new name, too, outlives a power cut. Not every file system can promise it; the file is whole either way.
+    #[cfg(unix)]
+    if let Err(error) = std::fs::File::open(folder_of(&path)).and_then(|folder| folder.sync_all()) {
+        tracing::debug!(%error, path = %path.display(), "the folder is not synced");
+    }
+    Ok(())
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The same in a cache, whose folder is made where it is not there: what cannot be written is told of and done without.
@@ -27,9 +41,9 @@ pub(crate) fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), 
     if path.exists() && !path.is_file() || path.file_name().is_none() {
         return Err(Error::Option(format!("{} is not a file: only files can be replaced", path.display())));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(&path);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".wgrad-");
+    builder.prefix(TEMPORARY);
     // A model is no secret: the permissions of any new file, where temporary ones are private.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

@@ -23,7 +23,7 @@ mod weights;
 mod wgsl;
 
 pub use checkpoint::Model;
-pub use data::Dataset;
+pub use data::{Dataset, Generated, Source};
 pub use error::Error;
 pub use gpu::{AdapterChoice, Gpu};
 pub use kernel::tiling::Picks;
@@ -34,8 +34,9 @@ pub use optimizer::{Optimizer, Rule};
 pub use scaling::Scaling;
 pub use schedule::{Decay, Schedule};
 pub use trainer::{
-    Ceilings, EarlyStopping, Epoch, Evaluation, Event, History, Monitor, NonFinite, Progress, ReduceOnPlateau,
-    StepTimer, StepTimes, Took, TrainOptions, TrainStats, Trainer, Tuning, ceilings, step_times,
+    Ceilings, Checkpoint, Checkpointing, EarlyStopping, Epoch, Evaluation, Event, Every, History, Monitor, NonFinite,
+    Progress, ReduceOnPlateau, StepTimer, StepTimes, Took, TrainOptions, TrainStats, Trainer, Tuning, ceilings,
+    step_times,
 };
 pub use weights::{Initializer, LayerWeights, Weights};
 pub use wgsl::Wgsl;

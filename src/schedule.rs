@@ -187,6 +187,16 @@ impl Schedule {
         Ok(())
     }
 
+    /// The values by name, as [`set`](Self::set) takes them; without the times that end with the run.
+    pub(crate) fn values(&self) -> Vec<(&'static str, f64)> {
+        let mut decay = self.decay;
+        let own = decay.values().into_iter().filter_map(|(name, value)| match value {
+            Value::Number(number) => Some((name, *number)),
+            Value::Time(time) => Some((name, (*time)?)),
+        });
+        own.chain([("warmup", self.warmup.into()), ("start_factor", self.start_factor)]).collect()
+    }
+
     /// That every value is one the formulas can take.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Models in safetensors files, with the names and layout of `torch.nn.Sequential`: `0.weight` `[out, in]`, `0.bias`,
 //! `2.weight`, …; the numbers between are the activations, and the dropouts where there are any.
 
+pub(crate) mod folder;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -57,57 +59,35 @@ impl Model {
     pub fn read_with(path: impl AsRef<Path>, activations: &[Activation], losses: &[Loss]) -> Result<Self, Error> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
-        let file = parse(path, &bytes)?;
+        Model::of_file(path, &parse(path, &bytes)?, &about(path, &bytes)?, activations, losses)
+    }
+
+    /// The model in a file that was read.
+    pub(crate) fn of_file(
+        path: &Path,
+        file: &SafeTensors<'_>,
+        about: &Option<Value>,
+        activations: &[Activation],
+        losses: &[Loss],
+    ) -> Result<Self, Error> {
         let prefix =
             if file.tensor("0.weight").is_err() && file.tensor("init.0.weight").is_ok() { "init." } else { "" };
-
-        let about = about(path, &bytes)?;
-        let dropouts = dropouts(path, &about)?;
-        let mut layers: Vec<LayerWeights> = Vec::new();
-        let mut number = 0;
-        while let Ok(weight) = file.tensor(&format!("{prefix}{number}.weight")) {
-            let name = format!("{prefix}{number}.weight");
-            let &[outputs, inputs] = weight.shape() else {
-                return Err(Error::format(
-                    path,
-                    format!("{name} has the shape {:?}: it must be [out, in]", weight.shape()),
-                ));
-            };
-            if let Some(before) = layers.last()
-                && before.outputs != inputs
-            {
-                return Err(Error::format(
-                    path,
-                    format!("{name} takes {inputs} inputs, and the layer before it has {} outputs", before.outputs),
-                ));
-            }
-            let bias_name = format!("{prefix}{number}.bias");
-            let bias = file
-                .tensor(&bias_name)
-                .map_err(|_| Error::format(path, format!("it has {name} and no {bias_name}")))?;
-            if bias.shape() != [outputs] {
-                return Err(Error::format(
-                    path,
-                    format!("{bias_name} has the shape {:?}: it must be [{outputs}]", bias.shape()),
-                ));
-            }
-            let (weight, bias) = (f32_values(path, &name, &weight)?, f32_values(path, &bias_name, &bias)?);
-            if let Some(value) = weight.iter().chain(&bias).find(|value| !value.is_finite()) {
-                return Err(Error::format(path, format!("layer {number} holds {value}: every weight must be finite")));
-            }
-            layers.push(LayerWeights { inputs, outputs, weight, bias });
-            number += places(dropouts.get(layers.len() - 1).copied().unwrap_or(0.0));
-        }
-
+        let dropouts = dropouts(path, about)?;
+        let layers = layers(path, file, prefix, &dropouts)?;
         let Some(first) = layers.first() else {
             return Err(Error::format(
                 path,
                 "it has no tensor 0.weight: a model's layers are named 0.weight, 0.bias, 2.weight, …",
             ));
         };
-        check_all_read(path, &file, prefix, &dropouts, layers.len())?;
-        let rates = dropouts.iter().copied().chain(std::iter::repeat(0.0));
-        let network = activations_of(path, &about, layers.len(), activations)?
+        for (number, layer) in numbers(&dropouts_of(&dropouts, layers.len())).zip(&layers) {
+            if let Some(value) = layer.weight.iter().chain(&layer.bias).find(|value| !value.is_finite()) {
+                return Err(Error::format(path, format!("layer {number} holds {value}: every weight must be finite")));
+            }
+        }
+        check_all_read(path, file, prefix, &dropouts, layers.len())?;
+        let rates = dropouts_of(&dropouts, layers.len());
+        let network = activations_of(path, about, layers.len(), activations)?
             .into_iter()
             .zip(&layers)
             .zip(rates)
@@ -115,9 +95,9 @@ impl Model {
                 network.dense(layer.outputs, activation).dropout(rate)
             });
         network.check().map_err(|error| Error::format(path, error.to_string()))?;
-        let loss = loss_of(path, &about, losses)?;
+        let loss = loss_of(path, about, losses)?;
         let (classes, scaling) =
-            (classes_of(path, &about, network.outputs())?, scaling_of(path, &about, network.inputs())?);
+            (classes_of(path, about, network.outputs())?, scaling_of(path, about, network.inputs())?);
         Ok(Model { network, weights: Weights { layers }, loss, classes, scaling })
     }
 
@@ -137,19 +117,13 @@ impl Model {
     ///
     /// [`Error::Io`]; what was at the path before is still there then.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let path = path.as_ref();
-        let mut tensors: Vec<(String, TensorView<'_>)> = Vec::new();
+        self.write_with(path.as_ref(), Vec::new(), serde_json::json!({}))
+    }
+
+    /// [`write`](Self::write) with more tensors, and more to say of the file in its metadata.
+    pub(crate) fn write_with(&self, path: &Path, more: Vec<Tensor>, say: Value) -> Result<(), Error> {
         let dropouts: Vec<f64> = self.network.layers().iter().map(|layer| layer.dropout).collect();
-        for (number, layer) in numbers(&dropouts).zip(&self.weights.layers) {
-            for (part, shape, values) in [
-                ("weight", vec![layer.outputs, layer.inputs], &layer.weight),
-                ("bias", vec![layer.outputs], &layer.bias),
-            ] {
-                let view = TensorView::new(Dtype::F32, shape, bytemuck::cast_slice(values))
-                    .map_err(|error| Error::format(path, error.to_string()))?;
-                tensors.push((format!("{number}.{part}"), view));
-            }
-        }
+        let tensors: Vec<Tensor> = tensors("", &dropouts, &self.weights.layers).chain(more).collect();
         let activations: Vec<String> = self.network.layers().iter().map(|layer| layer.activation.to_string()).collect();
         let mut about = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"), "activations": activations, "loss": loss_to_json(&self.loss),
@@ -164,17 +138,104 @@ impl Model {
             // Not a tensor of its own: `load_state_dict` takes no name that the network has not.
             about["scaling"] = serde_json::json!({ "shift": shift, "scale": scale });
         }
+        if let Some(said) = say.as_object().filter(|said| !said.is_empty()) {
+            about["crc32"] =
+                checksum(tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.bytes.as_slice()))).into();
+            said.iter().for_each(|(key, value)| about[key] = value.clone());
+        }
         let metadata = HashMap::from([(METADATA.to_string(), about.to_string())]);
-        let bytes =
-            safetensors::serialize(tensors, Some(metadata)).map_err(|error| Error::format(path, error.to_string()))?;
+        let views = tensors.iter().map(|tensor| Ok((&tensor.name, tensor.view()?))).collect::<Result<Vec<_>, _>>();
+        let bytes = views
+            .and_then(|views| safetensors::serialize(views, Some(metadata)))
+            .map_err(|error: safetensors::SafeTensorError| Error::format(path, error.to_string()))?;
         crate::files::write_whole(path, &bytes)
     }
+}
+
+/// A tensor on its way to a file.
+pub(crate) struct Tensor {
+    pub name: String,
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+impl Tensor {
+    /// One of f32 values, u32 words and the like, which are its bytes.
+    pub fn new<T: bytemuck::NoUninit>(name: impl Into<String>, dtype: Dtype, shape: Vec<usize>, values: &[T]) -> Self {
+        Tensor { name: name.into(), dtype, shape, bytes: bytemuck::cast_slice(values).to_vec() }
+    }
+
+    fn view(&self) -> Result<TensorView<'_>, safetensors::SafeTensorError> {
+        TensorView::new(self.dtype, self.shape.clone(), &self.bytes)
+    }
+}
+
+/// The tensors of dense layers under a prefix.
+pub(crate) fn tensors(prefix: &str, dropouts: &[f64], layers: &[LayerWeights]) -> impl Iterator<Item = Tensor> {
+    numbers(dropouts).zip(layers).flat_map(move |(number, layer)| {
+        [("weight", vec![layer.outputs, layer.inputs], &layer.weight), ("bias", vec![layer.outputs], &layer.bias)]
+            .map(|(part, shape, values)| Tensor::new(format!("{prefix}{number}.{part}"), Dtype::F32, shape, values))
+    })
+}
+
+/// The CRC-32 of tensors' names and contents, whatever order a file has them in.
+pub(crate) fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> u32 {
+    let mut tensors: Vec<_> = tensors.collect();
+    tensors.sort_unstable_by_key(|(name, _)| *name);
+    let mut hasher = crc32fast::Hasher::new();
+    for (name, bytes) in tensors {
+        hasher.update(name.as_bytes());
+        hasher.update(bytes);
+    }
+    hasher.finalize()
 }
 
 /// A safetensors file's tensors.
 pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, Error> {
     SafeTensors::deserialize(bytes)
         .map_err(|error| Error::format(path, format!("it is not a whole safetensors file: {error}")))
+}
+
+/// The dense layers under `prefix`, in order; what their numbers are follows from the dropouts.
+pub(crate) fn layers(
+    path: &Path,
+    file: &SafeTensors<'_>,
+    prefix: &str,
+    dropouts: &[f64],
+) -> Result<Vec<LayerWeights>, Error> {
+    let mut layers: Vec<LayerWeights> = Vec::new();
+    let mut number = 0;
+    while let Ok(weight) = file.tensor(&format!("{prefix}{number}.weight")) {
+        let name = format!("{prefix}{number}.weight");
+        let &[outputs, inputs] = weight.shape() else {
+            return Err(Error::format(
+                path,
+                format!("{name} has the shape {:?}: it must be [out, in]", weight.shape()),
+            ));
+        };
+        if let Some(before) = layers.last()
+            && before.outputs != inputs
+        {
+            return Err(Error::format(
+                path,
+                format!("{name} takes {inputs} inputs, and the layer before it has {} outputs", before.outputs),
+            ));
+        }
+        let bias_name = format!("{prefix}{number}.bias");
+        let bias =
+            file.tensor(&bias_name).map_err(|_| Error::format(path, format!("it has {name} and no {bias_name}")))?;
+        if bias.shape() != [outputs] {
+            return Err(Error::format(
+                path,
+                format!("{bias_name} has the shape {:?}: it must be [{outputs}]", bias.shape()),
+            ));
+        }
+        let (weight, bias) = (f32_values(path, &name, &weight)?, f32_values(path, &bias_name, &bias)?);
+        layers.push(LayerWeights { inputs, outputs, weight, bias });
+        number += places(dropouts.get(layers.len() - 1).copied().unwrap_or(0.0));
+    }
+    Ok(layers)
 }
 
 /// A tensor's values, which must be f32.
@@ -194,9 +255,7 @@ fn check_all_read(
     dropouts: &[f64],
     layers: usize,
 ) -> Result<(), Error> {
-    let rates = dropouts.iter().copied().chain(std::iter::repeat(0.0)).take(layers + 1);
-    let rates: Vec<f64> = rates.collect();
-    let numbers: Vec<usize> = numbers(&rates).collect();
+    let numbers: Vec<usize> = numbers(&dropouts_of(dropouts, layers + 1)).collect();
     let known = |number: usize| numbers[..layers].contains(&number);
     for name in file.names() {
         let number = name
@@ -220,7 +279,7 @@ fn check_all_read(
 }
 
 /// What the file says of itself, where it was written here.
-fn about(path: &Path, bytes: &[u8]) -> Result<Option<Value>, Error> {
+pub(crate) fn about(path: &Path, bytes: &[u8]) -> Result<Option<Value>, Error> {
     let broken = |reason: String| Error::format(path, format!("its metadata: {reason}"));
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| broken(error.to_string()))?;
     let about = header.metadata().as_ref().and_then(|entries| entries.get(METADATA));
@@ -234,6 +293,11 @@ fn numbers(dropouts: &[f64]) -> impl Iterator<Item = usize> {
         *next += places(rate);
         Some(number)
     })
+}
+
+/// The dropouts of so many layers, where a file names those of the first.
+fn dropouts_of(dropouts: &[f64], layers: usize) -> Vec<f64> {
+    dropouts.iter().copied().chain(std::iter::repeat(0.0)).take(layers).collect()
 }
 
 /// How many of these numbers a layer takes with what comes after it.

@@ -7,9 +7,11 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::options::Train;
+use super::size::Size;
 use crate::loss::Setting;
 use crate::{
-    Activation, AdapterChoice, EarlyStopping, Error, Loss, Optimizer, ReduceOnPlateau, Rule, Schedule, TrainOptions,
+    Activation, AdapterChoice, Checkpointing, EarlyStopping, Error, Every, Loss, Optimizer, ReduceOnPlateau, Rule,
+    Schedule, TrainOptions,
 };
 
 /// Everything a run is, from flags, file and defaults.
@@ -198,13 +200,62 @@ struct TrainTable {
     save: Option<PathBuf>,
     adapter: Option<String>,
     tuning: Option<String>,
+    memory_budget: Option<String>,
+    checkpoint: Option<PathBuf>,
+    checkpoint_every: Option<Interval>,
+    checkpoint_keep: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "checkpoint_every is a number of steps, or a time as \"5m\"")]
+enum Interval {
+    Steps(u64),
+    Words(String),
+}
+
+impl TrainTable {
+    /// Where checkpoints go and when, if anywhere.
+    fn checkpointing(&self, flags: &Train) -> Result<Option<Checkpointing>, Error> {
+        let every = match (flags.checkpoint_every, &self.checkpoint_every) {
+            (Some(every), _) => Some(every),
+            (None, Some(Interval::Steps(steps))) => Some(Every::Steps(*steps)),
+            (None, Some(Interval::Words(words))) => Some(words.parse()?),
+            (None, None) => None,
+        };
+        let keep = flags.checkpoint_keep.or(self.checkpoint_keep);
+        match flags.checkpoint.as_ref().or(self.checkpoint.as_ref()) {
+            Some(folder) => {
+                let asked = Checkpointing::new(folder);
+                Ok(Some(Checkpointing {
+                    every: every.unwrap_or(asked.every),
+                    keep: keep.unwrap_or(asked.keep),
+                    ..asked
+                }))
+            }
+            None if every.is_some() || keep.is_some() => {
+                Err(Error::Option("checkpoints have no folder: name one with --checkpoint DIR".into()))
+            }
+            None => Ok(None),
+        }
+    }
 }
 
 impl Run {
     /// The run that the flags, their file and the defaults describe.
     pub fn new(flags: &Train) -> Result<Run, Error> {
-        let file = flags.config.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
+        if flags.resume.is_some() {
+            return Err(Error::Option("--resume is for wgrad train".into()));
+        }
+        let Some(path) = flags.config.as_deref() else { return Run::of(flags, None) };
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        Run::of(flags, Some((&text, path)))
+    }
+
+    /// The same, with the text of the file and where it is from.
+    pub fn of(flags: &Train, config: Option<(&str, &Path)>) -> Result<Run, Error> {
+        let file = config.map_or_else(|| Ok(File::default()), |(text, path)| File::parse(text, path))?;
         let defaults = TrainOptions::default();
+        let checkpoint = file.train.checkpointing(flags)?;
         let hidden = match &flags.hidden {
             Some(widths) => hidden(widths)?,
             None => file.model.hidden.unwrap_or_else(|| vec![256]),
@@ -240,7 +291,9 @@ impl Run {
                 steps: flags.steps.or(file.train.steps),
                 shuffle: !flags.no_shuffle && file.train.shuffle.unwrap_or(true),
                 seed: flags.seed.or(file.train.seed).unwrap_or(0),
+                checkpoint,
                 tuning: chosen(flags.tuning, file.train.tuning)?.unwrap_or_default(),
+                memory_budget: chosen(flags.memory_budget, file.train.memory_budget)?.map(|Size(bytes)| bytes),
                 tuning_cache: super::cache_folder().map(|folder| folder.join("tuning.json")),
                 picks: file.tiles.into_iter().collect(),
                 ..defaults
@@ -281,9 +334,8 @@ impl ScheduleTable {
 }
 
 impl File {
-    fn read(path: &Path) -> Result<File, Error> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        toml::from_str(&text).map_err(|error| Error::format(path, error.to_string()))
+    fn parse(text: &str, path: &Path) -> Result<File, Error> {
+        toml::from_str(text).map_err(|error| Error::format(path, error.to_string()))
     }
 }
 

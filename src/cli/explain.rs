@@ -10,6 +10,7 @@ use crate::gpu::{AdapterSummary, adapters};
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
 use crate::plan::Plan;
+use crate::trainer::SetShape;
 use crate::{AdapterChoice, Error, Gpu, Picks};
 
 /// Prints the plan of a training step. No device is opened: without an adapter, the plan is a software adapter's.
@@ -19,7 +20,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let (set, validation) = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed)?;
     let network = train::network(&run, &set, validation.as_ref());
     run.options.check(&network)?;
-    run.options.check_set(&set)?;
+    run.options.check_rows(set.rows())?;
     let adapter = adapters(&run.adapter).into_iter().find(|adapter| adapter.chosen);
     if adapter.is_none() && run.adapter != AdapterChoice::Auto {
         // The one asked for is not there: the error that opening it gives.
@@ -29,7 +30,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     run.options.picks.check(run.options.family.unwrap_or(tiling.family))?;
     let measured = adapter.as_ref().map_or(Picks::default(), |adapter| run.options.measured_before(adapter));
     let tiling = run.options.tiled(tiling, &measured);
-    let plan = Plan::new(run.options.training_request(&network, &set, &tiling))?;
+    let plan = Plan::new(run.options.training_request(&network, SetShape::of(&set, tiling.most_bytes), &tiling))?;
 
     output.text(format_args!("for {}\n", adapter.map_or("a software adapter".into(), |adapter| adapter.name)))?;
     output.text(&plan)?;

@@ -5,9 +5,12 @@ mod bench;
 mod config;
 mod evaluate;
 mod explain;
+mod interrupt;
 mod options;
 mod output;
 mod predict;
+mod resume;
+mod size;
 mod source;
 mod train;
 
@@ -21,7 +24,7 @@ use crate::{Activation, AdapterChoice, Error, Gpu, Loss, Model, Optimizer, Train
 use options::{Cli, Command};
 
 /// Runs the program on its command line and says how it ended: 0 for success, 1 when the device failed or training
-/// broke down, 2 for bad usage or bad input, 3 when no adapter serves.
+/// broke down, 2 for bad usage or bad input, 3 when no adapter serves, 130 or 143 when SIGINT or SIGTERM ended it.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let level = if cli.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
@@ -30,14 +33,14 @@ pub fn main() -> ExitCode {
     let outcome = match &cli.command {
         None => train::run(&cli.train),
         Some(Command::Train(options)) => train::run(options),
-        Some(Command::Evaluate(options)) => evaluate::run(options),
-        Some(Command::Predict(options)) => predict::run(options),
-        Some(Command::Bench(options)) => bench::run(options),
-        Some(Command::Explain(options)) => explain::run(options),
-        Some(Command::Adapters(options)) => adapters::run(options),
+        Some(Command::Evaluate(options)) => evaluate::run(options).map(|()| 0),
+        Some(Command::Predict(options)) => predict::run(options).map(|()| 0),
+        Some(Command::Bench(options)) => bench::run(options).map(|()| 0),
+        Some(Command::Explain(options)) => explain::run(options).map(|()| 0),
+        Some(Command::Adapters(options)) => adapters::run(options).map(|()| 0),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         // Whoever read our output has gone (`wgrad … | head`): nothing to complain about.
         Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {

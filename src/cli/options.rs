@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{Activation, AdapterChoice, Initializer, Monitor, NonFinite, Tuning};
+use super::size::Size;
+use crate::{Activation, AdapterChoice, Every, Initializer, Monitor, NonFinite, Tuning};
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
 ///
@@ -117,6 +118,22 @@ pub(super) struct Train {
     /// Where the model goes; a file that is there is replaced [default: model.safetensors]
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// Keep checkpoints in this folder, to resume the run from
+    #[arg(long, value_name = "DIR")]
+    pub checkpoint: Option<PathBuf>,
+    /// Make a checkpoint whenever so many steps are done, or after so long [default: 5m]
+    #[arg(long, value_name = "500|30s|5m")]
+    pub checkpoint_every: Option<Every>,
+    /// Keep so many checkpoints [default: 3]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    pub checkpoint_keep: Option<usize>,
+    /// Go on from a checkpoint, or from the newest of a folder; everything that the run was started with comes from there
+    #[arg(long, value_name = "DIR|FILE")]
+    pub resume: Option<PathBuf>,
+    /// Device memory for the set, as 500MB or 2GiB; a larger one is read in windows of half as much while it is trained on, and shuffled inside
+    /// them [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    pub memory_budget: Option<Size>,
     /// How the kernels' tiles are chosen: off by rules, table by what was fastest on adapters of the kind, auto by measuring here once
     /// [default: table]
     #[arg(long, value_name = "off|table|auto")]

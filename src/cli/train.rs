@@ -3,20 +3,23 @@
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::config::{Run, Validation};
+use super::interrupt::Interrupt;
 use super::options::Train;
 use super::output::{Output, figures, grouped};
-use super::source;
-use crate::{Activation, Epoch, Error, Event, Loss, Model, Network, Trainer};
+use super::{resume, source};
+use crate::{Activation, Checkpoint, Epoch, Error, Event, Gpu, Loss, Model, Network, Trainer};
 
-pub(super) fn run(flags: &Train) -> Result<(), Error> {
+/// Trains, and says how the program ends: 0, or by the signal that broke it off.
+pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     let output = Output { json: flags.common.json };
-    let run = Run::new(flags)?;
+    let (run, checkpoint) = resume::run_of(flags)?;
     check_save(&run)?;
     // Opening a driver and unpacking a set take a tenth of a second each.
     let (gpu, sets) = std::thread::scope(|scope| {
@@ -25,24 +28,19 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         (opening.join().unwrap_or_else(|_| Err(Error::Device("the driver crashed while it was opened".into()))), sets)
     });
     let (train, validation) = sets?;
-    let network = network(&run, &train, validation.as_ref());
-    let init = run.init.as_ref().map(Model::read).transpose()?;
-    if let (Some(model), Some(path)) = (&init, &run.init) {
-        network.check_weights(&model.weights).map_err(|error| Error::format(path, error.to_string()))?;
-    }
-
-    run.options.check(&network)?;
-    let mut trainer = Trainer::on(gpu?, network, run.options.clone())?;
-    if let Some(model) = init {
-        trainer.set_weights(&model.weights)?;
-    }
+    let mut trainer = match &checkpoint {
+        Some(checkpoint) => resumed(gpu, flags, &run, checkpoint)?,
+        None => begun(gpu, &run, &train, validation.as_ref())?,
+    };
+    let interrupt = Interrupt::watch()?;
+    let options = trainer.options().clone();
     let dispatches = trainer.plan(&train)?.dispatches.len();
     let adapter = trainer.gpu().adapter();
     let parameters = trainer.network().parameters();
     output.event(json!({
         "event": "start", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
         "kind": adapter.kind.to_string(), "dispatches_per_step": dispatches, "parameters": parameters,
-        "rows": train.rows(), "batch_size": run.options.batch_size, "seed": run.options.seed,
+        "rows": train.rows(), "batch_size": options.batch_size, "seed": options.seed, "resumed": checkpoint.as_ref().map(Checkpoint::step),
     }))?;
     output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
     output.text(format_args!(
@@ -50,17 +48,22 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         shape(trainer.network()),
         grouped(parameters as u64),
         grouped(train.rows() as u64),
-        run.options.batch_size,
+        options.batch_size,
     ))?;
+    if let Some(checkpoint) = &checkpoint {
+        output.text(format_args!("on from step {}: {}", grouped(checkpoint.step()), checkpoint.path().display()))?;
+    }
 
     let started = Instant::now();
-    let steps_per_epoch = train.rows().div_ceil(run.options.batch_size) as u64;
-    let epochs = run.options.steps.map_or(run.options.epochs, |steps| steps.div_ceil(steps_per_epoch));
+    let steps_per_epoch = train.rows().div_ceil(options.batch_size) as u64;
+    let epochs = options.steps.map_or(options.epochs, |steps| steps.div_ceil(steps_per_epoch));
     let mut screen = Screen::new(&output, epochs);
     let mut written = Ok(());
+    let mut interrupted = None;
     let history = trainer.fit_with(&train, validation.as_ref(), |event| {
         written = screen.show(event);
-        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        interrupted = interrupt.exit_code();
+        if written.is_ok() && interrupted.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     screen.clear();
     let history = history?;
@@ -80,6 +83,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         "val_accuracy": last.and_then(|epoch| epoch.validation).and_then(|validation| validation.accuracy),
         "epoch": last.map(|epoch| epoch.epoch), "seconds": seconds, "model": trained.then_some(&run.save),
         "tiles": trainer.picks(&train)?.iter().collect::<std::collections::BTreeMap<_, _>>(),
+        "step": trainer.steps_done(), "interrupted": interrupted.is_some(),
     }))?;
     let reached = match last.map(|epoch| (epoch.training, epoch.validation)) {
         Some((_, Some(validation))) => {
@@ -88,19 +92,61 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         Some((training, None)) => figures(&training),
         None => "no step done".into(),
     };
-    if !trained {
-        return output.text("\nno step done, and no model written");
+    if trained {
+        if let (Some(_), Some(epoch)) = (history.kept, last) {
+            output.text(format_args!("\nthe best epoch was {}", epoch.epoch))?;
+        }
+        output.text(format_args!("\n{reached}, in {seconds:.1} s. The model is in {}", run.save.display()))?;
+    } else {
+        output.text("\nno step done, and no model written")?;
     }
-    if let (Some(_), Some(epoch)) = (history.kept, last) {
-        output.text(format_args!("\nthe best epoch was {}", epoch.epoch))?;
+    if let Some(code) = interrupted {
+        let step = grouped(trainer.steps_done());
+        output.text(match &options.checkpoint {
+            Some(asked) => {
+                format!("Interrupted after step {step}. It goes on with:  {}", resume::how_to(&asked.folder))
+            }
+            None => format!("Interrupted after step {step}. With --checkpoint DIR it could go on from there."),
+        })?;
+        return Ok(code);
     }
-    output.text(format_args!("\n{reached}, in {seconds:.1} s. The model is in {}", run.save.display()))?;
     // A model with functions of the user's own takes more words than these.
     let brings_own = matches!(run.activation, Activation::Custom(_)) || matches!(run.options.loss, Loss::Custom(_));
-    if run.data == "mnist" && !brings_own {
+    if trained && run.data == "mnist" && !brings_own {
         output.text(format_args!("See it read a digit:  wgrad predict --model {} --rows 0", run.save.display()))?;
     }
-    Ok(())
+    Ok(0)
+}
+
+/// A trainer at its first step.
+fn begun(
+    gpu: Result<Arc<Gpu>, Error>,
+    run: &Run,
+    train: &crate::Dataset,
+    validation: Option<&crate::Dataset>,
+) -> Result<Trainer, Error> {
+    let network = network(run, train, validation);
+    let init = run.init.as_ref().map(Model::read).transpose()?;
+    if let (Some(model), Some(path)) = (&init, &run.init) {
+        network.check_weights(&model.weights).map_err(|error| Error::format(path, error.to_string()))?;
+    }
+    run.options.check(&network)?;
+    let mut trainer = Trainer::on(gpu?, network, run.options.clone())?;
+    if let Some(model) = init {
+        trainer.set_weights(&model.weights)?;
+    }
+    Ok(trainer)
+}
+
+/// A trainer that goes on, as far as the flags say.
+fn resumed(gpu: Result<Arc<Gpu>, Error>, flags: &Train, run: &Run, checkpoint: &Checkpoint) -> Result<Trainer, Error> {
+    let mut trainer = Trainer::resume(gpu?, checkpoint)?;
+    trainer.set_checkpointing(run.options.checkpoint.clone());
+    if flags.epochs.is_some() || flags.steps.is_some() {
+        trainer.set_steps(flags.steps);
+        trainer.set_epochs(flags.epochs.unwrap_or(trainer.options().epochs));
+    }
+    Ok(trainer)
 }
 
 /// The network for a run, its outputs inferred from the labels where the run does not say.

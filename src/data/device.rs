@@ -22,8 +22,16 @@ impl Dataset {
     /// How it lies on a device that binds buffers of so many bytes at most.
     pub(crate) fn layout(&self, most_bytes: u64) -> SetLayout {
         let whole = SetLayout::whole(self.element(), self.rows as u64);
-        let row_bytes = 4 * u64::from(quads_with_one(self.width as u32)) * whole.element.bytes();
-        SetLayout { is_scaled: self.scaling.is_some(), ..whole }.in_parts(row_bytes, most_bytes)
+        SetLayout { is_scaled: self.scaling.is_some(), ..whole }.in_parts(self.row_bytes(), most_bytes)
+    }
+
+    /// Bytes of its features there.
+    pub(crate) fn device_bytes(&self) -> u64 {
+        self.rows as u64 * self.row_bytes()
+    }
+
+    fn row_bytes(&self) -> u64 {
+        4 * u64::from(quads_with_one(self.width as u32)) * self.element().bytes()
     }
 
     /// The scaling that a minibatch's features take as they are gathered: `4 · quads` shifts, then as many scales; nothing is done to what
@@ -52,13 +60,7 @@ impl Dataset {
     pub(crate) fn targets(&self) -> Targets {
         let kind = if self.values.is_some() { TargetKind::Values } else { TargetKind::Classes };
         let sample_weights = self.sample_weights.is_some();
-        let label_bits = match self.classes() {
-            _ if kind == TargetKind::Values || sample_weights => 32,
-            0..=0xff => 8,
-            0x100..=0xffff => 16,
-            _ => 32,
-        };
-        Targets { kind, sample_weights, label_bits }
+        Targets { kind, sample_weights, label_bits: 32 }.for_classes(self.classes())
     }
 
     /// The targets of some rows in a form, in whole words, a row after the other. As values, labels become one-hot, or, for one output, 0 and

@@ -1,14 +1,18 @@
 //! Data sets, and the files they come from.
 
 mod device;
+mod fingerprint;
 mod idx;
 #[cfg(all(feature = "cli", mnist_embedded))]
 mod mnist;
+mod source;
 mod tensors;
 
 use std::path::Path;
 
+pub(crate) use fingerprint::Fingerprint;
 use half::f16;
+pub use source::{Generated, Source};
 
 use crate::kernel::TargetKind;
 use crate::{Error, Loss, Network, Scaling};

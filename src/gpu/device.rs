@@ -164,7 +164,13 @@ impl Gpu {
     }
 
     /// A buffer for some use, of zeros.
-    pub(super) fn buffer(&self, name: &str, bytes: u64, usage: wgpu::BufferUsages, mapped: bool) -> Result<Buffer, Error> {
+    pub(super) fn buffer(
+        &self,
+        name: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+        mapped: bool,
+    ) -> Result<Buffer, Error> {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(name),

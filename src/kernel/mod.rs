@@ -238,6 +238,17 @@ impl Targets {
     /// Class indices of 32 bits, all rows alike.
     pub const CLASSES: Targets = Targets { kind: TargetKind::Classes, sample_weights: false, label_bits: 32 };
 
+    /// Class indices of as few bits as so many classes ask for, where no weight lies beside them.
+    pub fn for_classes(self, classes: usize) -> Self {
+        let label_bits = match classes {
+            _ if self.kind == TargetKind::Values || self.sample_weights => 32,
+            0..=0xff => 8,
+            0x100..=0xffff => 16,
+            _ => 32,
+        };
+        Targets { label_bits, ..self }
+    }
+
     fn module(self) -> &'static str {
         match self.kind {
             TargetKind::Classes => "target/classes",

@@ -107,6 +107,16 @@ impl Optimizer {
         Ok(())
     }
 
+    /// The rule's numbers by name, as [`set`](Self::set) takes them.
+    pub(crate) fn values(&self) -> Vec<(&'static str, f64)> {
+        { self.rule }.parts().values.into_iter().map(|(name, value, _)| (name, *value)).collect()
+    }
+
+    /// The rule's switches by name, as [`switch`](Self::switch) takes them.
+    pub(crate) fn switches(&self) -> Vec<(&'static str, bool)> {
+        { self.rule }.parts().switches.into_iter().map(|(name, on)| (name, *on)).collect()
+    }
+
     fn has_no(&self, name: &str) -> Error {
         let mut rule = self.rule;
         let parts = rule.parts();

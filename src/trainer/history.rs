@@ -61,6 +61,79 @@ pub struct Epoch {
     pub stats: TrainStats,
 }
 
+impl Epoch {
+    /// Numbers of an epoch in a checkpoint: the fields in their order, a missing accuracy or validation NaN.
+    pub(super) const FIGURES: usize = 15;
+
+    /// An epoch of a checkpoint; none for another number of figures.
+    pub(super) fn of_figures(figures: &[f64]) -> Option<Self> {
+        let &[
+            epoch,
+            loss,
+            accuracy,
+            rows,
+            val_loss,
+            val_accuracy,
+            val_rows,
+            rate,
+            skipped,
+            seconds,
+            speed,
+            ref counts @ ..,
+        ] = figures
+        else {
+            return None;
+        };
+        let &[steps, dispatches, submissions, blocking_reads] = counts else { return None };
+        let some = |value: f64| Some(value).filter(|value| !value.is_nan());
+        let evaluation = |loss, accuracy, rows: f64| Evaluation { loss, accuracy: some(accuracy), rows: rows as u64 };
+        Some(Epoch {
+            epoch: epoch as u64,
+            training: evaluation(loss, accuracy, rows),
+            validation: some(val_rows).map(|rows| evaluation(val_loss, val_accuracy, rows)),
+            learning_rate: rate,
+            skipped_steps: skipped as u64,
+            seconds,
+            samples_per_second: speed,
+            stats: TrainStats {
+                steps: steps as u64,
+                dispatches: dispatches as u64,
+                traffic: Traffic { submissions: submissions as u64, blocking_reads: blocking_reads as u64 },
+            },
+        })
+    }
+}
+
+/// The reverse of [`Epoch::of_figures`].
+pub(super) fn figures_of(epoch: &Epoch) -> [f64; Epoch::FIGURES] {
+    let evaluation = |evaluation: Option<Evaluation>| {
+        evaluation.map_or([f64::NAN; 3], |Evaluation { loss, accuracy, rows }| {
+            [loss, accuracy.unwrap_or(f64::NAN), rows as f64]
+        })
+    };
+    let ([loss, accuracy, rows], [val_loss, val_accuracy, val_rows]) =
+        (evaluation(Some(epoch.training)), evaluation(epoch.validation));
+    let TrainStats { steps, dispatches, traffic: Traffic { submissions, blocking_reads } } = epoch.stats;
+    let counts = [steps, dispatches, submissions, blocking_reads].map(|count| count as f64);
+    [
+        epoch.epoch as f64,
+        loss,
+        accuracy,
+        rows,
+        val_loss,
+        val_accuracy,
+        val_rows,
+        epoch.learning_rate,
+        epoch.skipped_steps as f64,
+        epoch.seconds,
+        epoch.samples_per_second,
+        counts[0],
+        counts[1],
+        counts[2],
+        counts[3],
+    ]
+}
+
 /// How far an epoch is, as far as the host knows without waiting.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Progress {

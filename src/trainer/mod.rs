@@ -1,25 +1,36 @@
 //! Fit, evaluate, predict.
 
+mod checkpoint;
+mod configuration;
 mod evaluator;
 mod fit;
 mod history;
 mod options;
 mod probe;
 mod profile;
+mod resume;
+mod rows;
 mod runner;
+mod snapshot;
+mod stream;
 mod tuner;
 mod tuning;
 mod watch;
+mod windows;
 
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use checkpoint::{Checkpoint, Checkpointing, Every};
 use evaluator::Evaluator;
 pub use history::{Epoch, Evaluation, Event, History, Progress, TrainStats};
 pub use options::{NonFinite, TrainOptions};
 pub use profile::{Ceilings, StepTimer, StepTimes, Took, ceilings, step_times};
+use resume::Resumed;
+use rows::Rows;
+pub(crate) use rows::SetShape;
 use runner::{Buffers, Runner, upload};
 pub use tuning::Tuning;
 pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
@@ -31,7 +42,7 @@ use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::plan::{Plan, Request, Role};
 use crate::weights::LayerWeights;
-use crate::{Dataset, Error, Metrics, Network, Weights};
+use crate::{Dataset, Error, Metrics, Network, Scaling, Weights};
 
 /// The most rows of a minibatch when nothing is trained: enough to make launches cheap, few enough for small adapters.
 const EVALUATION_BATCH: usize = 512;
@@ -52,6 +63,11 @@ pub struct Trainer {
     skipped: u32,
     /// The set that the order goes over.
     order: Order,
+    /// The fit that the next one goes on with, from a checkpoint.
+    resumed: Option<Resumed>,
+    /// What is saved with the weights besides.
+    classes: Vec<String>,
+    scaling: Option<Scaling>,
     stats: TrainStats,
 }
 
@@ -83,6 +99,12 @@ impl Trainer {
     /// As [`new`](Self::new).
     pub fn on(gpu: Arc<Gpu>, network: Network, options: TrainOptions) -> Result<Self, Error> {
         options.check(&network)?;
+        let weights = options.initializer.weights(&network, options.seed);
+        Trainer::with_weights(gpu, network, options, &weights)
+    }
+
+    /// A trainer that begins with these weights.
+    fn with_weights(gpu: Arc<Gpu>, network: Network, options: TrainOptions, weights: &Weights) -> Result<Self, Error> {
         let own = gpu.adapter().family();
         // With another number of lanes they would compute something else.
         if let Some(asked @ Family::Subgroups { .. }) = options.family
@@ -101,7 +123,6 @@ impl Trainer {
             gpu.check_size(&format!("layer {}", layer + 1), 4 * values * rows * columns)?;
         }
         probe::check(&gpu, &network, &options)?;
-        let weights = options.initializer.weights(&network, options.seed);
         let model = Buffers::new();
         let mut trainer = Trainer {
             gpu,
@@ -113,9 +134,12 @@ impl Trainer {
             steps_done: 0,
             skipped: 0,
             order: Order::default(),
+            resumed: None,
+            classes: Vec::new(),
+            scaling: None,
             stats: TrainStats::default(),
         };
-        trainer.set_weights(&weights)?;
+        trainer.set_weights(weights)?;
         Ok(trainer)
     }
 
@@ -138,8 +162,13 @@ impl Trainer {
         }
         self.model = model;
         (self.steps_done, self.skipped) = (0, 0);
-        self.order = Order::default();
+        (self.order, self.resumed) = (Order::default(), None);
         Ok(())
+    }
+
+    /// What models and checkpoints are saved with besides the weights: the names of the classes, and what was done to the features.
+    pub fn describe(&mut self, classes: Vec<String>, scaling: Option<Scaling>) {
+        (self.classes, self.scaling) = (classes, scaling);
     }
 
     /// How far the next `fit` goes: so many steps, or [`TrainOptions::epochs`] where it is `None`.
@@ -174,6 +203,7 @@ impl Trainer {
     /// [`Error::Io`], [`Error::Device`]; [`Error::NonFiniteResult`] where a weight is not finite.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let model = Model::new(self.network.clone(), self.weights()?, self.options.loss.clone());
+        let model = Model { classes: self.classes.clone(), scaling: self.scaling.clone(), ..model };
         // The last update comes after the last loss, which is where bad numbers are seen otherwise.
         let bad = |error: Error| Error::NonFiniteResult(format!("the model is not saved: {error}"));
         model.network.check_weights(&model.weights).map_err(bad)?;
@@ -201,11 +231,16 @@ impl Trainer {
     ///
     /// [`Error::Data`] or [`Error::Option`] where the set, the network and the batch size do not fit together.
     pub fn plan(&self, train: &Dataset) -> Result<Plan, Error> {
-        train.check_for(&self.network, &self.options.loss)?;
-        self.options.check_set(train)?;
-        let per_epoch = train.rows().div_ceil(self.options.batch_size) as u64;
-        self.options.last_step(self.steps_done, self.order_over(train).first_step, per_epoch)?;
-        let plan = Plan::new(self.options.training_request(&self.network, train, &self.tiling))?;
+        self.plan_over(Rows::Whole(train))
+    }
+
+    fn plan_over(&self, train: Rows<'_>) -> Result<Plan, Error> {
+        train.at_hand().check_for(&self.network, &self.options.loss)?;
+        self.options.check_rows(train.count())?;
+        let per_epoch = train.count().div_ceil(self.options.batch_size) as u64;
+        self.options.last_step(self.fit_began(), self.order_over(train.count()).first_step, per_epoch)?;
+        let shape = train.shape(self.tiling.most_bytes);
+        let plan = Plan::new(self.options.training_request(&self.network, shape, &self.tiling))?;
         // A pin that is not followed would give other bits than the run that it comes from.
         for (shape, tile) in plan.picks().iter() {
             if let Some(pinned) = self.options.picks.by_name(shape).filter(|&pinned| pinned != tile) {
@@ -235,8 +270,16 @@ impl Trainer {
     ///
     /// As [`plan`](Self::plan); [`Error::Kernel`], [`Error::Device`].
     pub fn tune(&mut self, train: &Dataset, mut told: impl FnMut(Event)) -> Result<(), Error> {
+        self.tune_until(Rows::Whole(train), &mut |event| {
+            told(event);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// [`tune`](Self::tune), until `told` breaks off: what was not measured by then keeps its rule's tile.
+    fn tune_until(&mut self, train: Rows<'_>, told: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<(), Error> {
         // Whatever is wrong is said before anything is measured.
-        let asked = self.plan(train)?.picks();
+        let asked = self.plan_over(train)?.picks();
         for (shape, tile) in self.options.picks.iter().filter(|(shape, _)| asked.by_name(shape).is_none()) {
             tracing::warn!(shape, tile, "a pinned tile is for a product that this run has not");
         }
@@ -246,7 +289,7 @@ impl Trainer {
         let (adapter, family) = (self.gpu.adapter(), self.tiling.family);
         let cache = self.options.tuning_cache.as_deref();
         let known = self.options.picks.clone().or(&self.measured).or(&self.options.measured_before(adapter));
-        let request = self.options.training_request(&self.network, train, &self.tiling);
+        let request = self.options.training_request(&self.network, train.shape(self.tiling.most_bytes), &self.tiling);
         let started = Instant::now();
         let found = tuner::tune(
             &self.gpu,
@@ -254,9 +297,7 @@ impl Trainer {
             self.options.checks,
             &known,
             self.options.tuning_budget,
-            |shape, at, of| {
-                told(Event::Tuning { kernel: shape.kernel, at, of });
-            },
+            |shape, at, of| told(Event::Tuning { kernel: shape.kernel, at, of }),
         )?;
         let picks_of = |found: &mut dyn Iterator<Item = &tuner::Found>| -> Picks {
             found.map(|found| (found.shape.to_string(), found.tile.to_string())).collect()
@@ -266,7 +307,8 @@ impl Trainer {
             tuning::keep(path, &tuning::key(adapter, family), &complete);
         }
         if !found.is_empty() {
-            told(Event::Tuned { kinds: found.len(), seconds: started.elapsed().as_secs_f64() });
+            // What it says is nothing more to break off.
+            let _ = told(Event::Tuned { kinds: found.len(), seconds: started.elapsed().as_secs_f64() });
         }
         let measured = picks_of(&mut found.iter());
         self.measured = known.or(&measured);
@@ -357,7 +399,8 @@ impl Trainer {
         let widest = self.network.layers().iter().map(|layer| layer.outputs + 4).max().unwrap_or(4);
         let fitting = self.gpu.adapter().max_binding_bytes as usize / (4 * widest);
         let batch = set.rows().min(EVALUATION_BATCH).min(fitting / 4 * 4).max(1);
-        Request { metrics, ..self.options.evaluation_request(&self.network, set, batch, &self.tiling) }
+        let shape = SetShape::of(set, self.tiling.most_bytes);
+        Request { metrics, ..self.options.evaluation_request(&self.network, shape, batch, &self.tiling) }
     }
 
     fn labelled_evaluator(&self, set: &Dataset) -> Result<Evaluator, Error> {

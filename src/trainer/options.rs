@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::checkpoint::Checkpointing;
+use super::rows::SetShape;
 use super::tuning::{self, Tuning};
 use super::watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 use crate::gpu::{AdapterSummary, Checks};
@@ -11,7 +13,7 @@ use crate::kernel::tiling::{Picks, Tiling};
 use crate::kernel::{Clip, Training};
 use crate::named::{Named, by_word};
 use crate::plan::Request;
-use crate::{Dataset, Error, Initializer, Loss, Network, Optimizer, Schedule};
+use crate::{Error, Initializer, Loss, Network, Optimizer, Schedule};
 
 /// What becomes of a step whose numbers are not finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -68,6 +70,11 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Steps handed to the device at once; sized by their measured time where it is `None`. Changes no result.
     pub steps_per_submission: Option<u64>,
+    /// Where checkpoints of the run go, if anywhere. Changes no result.
+    pub checkpoint: Option<Checkpointing>,
+    /// Bytes of device memory that the set may take; a larger one is read in windows while the run trains on them, and shuffled inside each.
+    /// There is no limit where it is `None`.
+    pub memory_budget: Option<u64>,
     /// Whether the kernels check every index at run time.
     pub checks: Checks,
     /// How the kernels' tiles are chosen.
@@ -102,6 +109,8 @@ impl Default for TrainOptions {
             shuffle: true,
             seed: 0,
             steps_per_submission: None,
+            checkpoint: None,
+            memory_budget: None,
             checks: Checks::default(),
             tuning: Tuning::default(),
             tuning_cache: None,
@@ -135,7 +144,7 @@ impl TrainOptions {
         if self.steps_per_submission == Some(0) {
             return Err(Error::Option("steps per submission are 0: they must be at least 1".into()));
         }
-        Ok(())
+        self.checkpoint.as_ref().map_or(Ok(()), Checkpointing::check)
     }
 
     /// An adapter's tiling with the family and the picks that these options ask for, where some were measured before.
@@ -156,7 +165,7 @@ impl TrainOptions {
     pub(crate) fn training_request<'a>(
         &'a self,
         network: &'a Network,
-        set: &Dataset,
+        set: SetShape,
         tiling: &'a Tiling,
     ) -> Request<'a> {
         let training = Training {
@@ -172,29 +181,28 @@ impl TrainOptions {
     pub(crate) fn evaluation_request<'a>(
         &'a self,
         network: &'a Network,
-        set: &Dataset,
+        set: SetShape,
         batch: usize,
         tiling: &'a Tiling,
     ) -> Request<'a> {
         Request {
             network,
             loss: &self.loss,
-            targets: set.targets(),
+            targets: set.targets,
             training: None,
             batch: batch as u32,
-            set: set.layout(tiling.most_bytes),
+            set: set.layout,
             tiling,
             metrics: false,
         }
     }
 
     /// That the set has rows for a minibatch.
-    pub(crate) fn check_set(&self, train: &Dataset) -> Result<(), Error> {
-        if self.batch_size > train.rows() {
+    pub(crate) fn check_rows(&self, rows: usize) -> Result<(), Error> {
+        if self.batch_size > rows {
             return Err(Error::Option(format!(
-                "the batch size is {} and the set has {} rows: it must be from 1 to that",
+                "the batch size is {} and the set has {rows} rows: it must be from 1 to that",
                 self.batch_size,
-                train.rows()
             )));
         }
         Ok(())

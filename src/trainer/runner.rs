@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, Zeroable};
 
+use super::checkpoint::Underway;
 use super::history::{Evaluation, TrainStats};
+use super::snapshot::Snapshots;
+use super::stream::{Stream, Stretch};
 use crate::gpu::{Buffer, Checks, Gpu, Program, Readback, Submission};
 use crate::kernel::quads_with_one;
 use crate::plan::{Plan, Role, STATE_BYTES, STATS_BYTES};
@@ -45,9 +48,10 @@ pub(super) struct State {
     pub schedule: [f32; 4],
 }
 
-/// The state's words that are read back: the learning rate's, and the number of skipped steps.
-const RATE_WORD: usize = 7;
-const SKIPPED_WORD: usize = 11;
+/// The state's words that are read back: the learning rate's, the number of skipped steps, and the rate that the schedule scales.
+pub(super) const RATE_WORD: usize = 7;
+pub(super) const SKIPPED_WORD: usize = 11;
+pub(super) const BASE_RATE_WORD: usize = 12;
 
 // What the plan allocates is what the shaders declare.
 const _: () = assert!(size_of::<State>() as u64 + 3 * 16 == STATE_BYTES);
@@ -64,6 +68,13 @@ impl State {
             order_bits: u32::BITS - (rows - 1).leading_zeros(),
             ..State::zeroed()
         }
+    }
+
+    /// Replaces in a state on the device what says which rows the next steps visit, and nothing else.
+    pub fn write_order(&self, gpu: &Gpu, buffer: &Buffer) {
+        let seed = self.seed;
+        gpu.write_at(buffer, 4, &[self.rows, self.steps_per_epoch, self.order_bits, seed[0], seed[1]]);
+        gpu.write_at(buffer, 32, &[self.first_step, self.epochs_before]);
     }
 }
 
@@ -86,16 +97,13 @@ pub(super) type Buffers = HashMap<Role, Buffer>;
 /// A set in device memory, with its targets as the loss takes them. Where they are not wanted, all of them are 0.
 pub(super) fn upload(gpu: &Gpu, set: &Dataset, loss: &Loss, outputs: usize, wanted: bool) -> Result<Buffers, Error> {
     let quads = quads_with_one(set.width() as u32) as usize;
+    let mut buffers = beside(gpu, set, loss, outputs)?;
     let layout = set.layout(gpu.adapter().tiling().most_bytes);
-    let mut buffers = Buffers::new();
     for part in 0..layout.parts {
         let rows = layout.rows_of(part);
         let rows = rows.start as usize..rows.end as usize;
         let features = set.with_device_rows(rows, quads, |rows| gpu.upload("the set's features", rows))?;
         buffers.insert(Role::Set(part), features);
-    }
-    if let Some(scaling) = set.device_scaling(quads) {
-        buffers.insert(Role::Scaling, gpu.upload("the features' scaling", &scaling)?);
     }
     let form = loss.targets(set.targets());
     let targets = if wanted {
@@ -104,6 +112,15 @@ pub(super) fn upload(gpu: &Gpu, set: &Dataset, loss: &Loss, outputs: usize, want
         gpu.zeros("the set's targets", 4 * form.words(set.rows() as u64, outputs as u32))?
     };
     buffers.insert(Role::Targets, targets);
+    Ok(buffers)
+}
+
+/// What is beside a set's rows, the same for all of them: the scaling of its features, and the loss' weights.
+pub(super) fn beside(gpu: &Gpu, set: &Dataset, loss: &Loss, outputs: usize) -> Result<Buffers, Error> {
+    let mut buffers = Buffers::new();
+    if let Some(scaling) = set.device_scaling(quads_with_one(set.width() as u32) as usize) {
+        buffers.insert(Role::Scaling, gpu.upload("the features' scaling", &scaling)?);
+    }
     if let Some(weights) = loss.parts(set.targets()).output_weights {
         let mut weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
         weights.resize(outputs.next_multiple_of(4), 0.0);
@@ -112,9 +129,21 @@ pub(super) fn upload(gpu: &Gpu, set: &Dataset, loss: &Loss, outputs: usize, want
     Ok(buffers)
 }
 
+/// A part of a pass over a set.
+pub(super) struct Part<'a, 's> {
+    pub steps: u64,
+    /// Whether the running sums go on, in place of being cleared.
+    pub continues: bool,
+    /// Who brings the rows, where they are not on the device already.
+    pub stream: Option<&'a mut Stream<'s>>,
+    /// Who makes checkpoints meanwhile, and of what.
+    pub snapshots: Option<(&'a mut Snapshots, &'a Underway)>,
+}
+
 /// A compiled plan with its own buffers, ready to run.
 pub(super) struct Runner {
-    program: Program,
+    /// One for each place that rows can be in.
+    programs: Vec<Program>,
     pub buffers: Buffers,
     batch: u32,
     /// Steps of a chunk: set by the caller, or learned.
@@ -140,21 +169,22 @@ impl Runner {
             };
             buffers.insert(wanted.role, buffer);
         }
-        let bindings: Vec<_> = plan
-            .dispatches
-            .iter()
-            .map(|dispatch| (&dispatch.launch, dispatch.roles.iter().map(|role| &buffers[role]).collect()))
-            .collect();
-        let program = Program::new(gpu, &bindings, checks)?;
+        let program = program(gpu, plan, &[&buffers], checks)?;
         let sums = Readback::new(gpu, buffers[&Role::Stats].size() + STATE_BYTES);
         Ok(Runner {
-            program,
+            programs: vec![program],
             buffers,
             batch: plan.batch,
             chunk: chunk.unwrap_or(FIRST_CHUNK),
             fixed: chunk.is_some(),
             sums,
         })
+    }
+
+    /// Another program of the same steps, over rows in another place; it is the next by number.
+    pub fn also_over(&mut self, gpu: &Gpu, plan: &Plan, rows: &Buffers, checks: Checks) -> Result<(), Error> {
+        self.programs.push(program(gpu, plan, &[rows, &self.buffers], checks)?);
+        Ok(())
     }
 
     /// Runs steps of one pass over the set, after clearing the running sums, and says how many were run: all, unless
@@ -165,28 +195,58 @@ impl Runner {
         gpu: &Gpu,
         steps: u64,
         stats: &mut TrainStats,
+        told: impl FnMut(u64, Sums) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<u64, Error> {
+        self.run_part(gpu, Part { steps, continues: false, stream: None, snapshots: None }, stats, told)
+    }
+
+    /// [`run`](Self::run), for a part of a pass, with checkpoints on its way.
+    pub fn run_part(
+        &mut self,
+        gpu: &Gpu,
+        part: Part<'_, '_>,
+        stats: &mut TrainStats,
         mut told: impl FnMut(u64, Sums) -> Result<ControlFlow<()>, Error>,
     ) -> Result<u64, Error> {
         let mut ahead: VecDeque<(Submission, u64)> = VecDeque::new();
         let mut finished_at = Instant::now();
         let mut asked: Option<u64> = None;
         let mut asked_at = Instant::now();
-        let (mut done, mut steps) = (0, steps);
+        let Part { mut steps, continues, mut stream, mut snapshots } = part;
+        // Rows that are on the device already are there for all steps.
+        let mut stretch = Stretch { steps: if stream.is_some() { 0 } else { u64::MAX }, program: 0 };
+        let mut done = 0;
         while done < steps {
-            let chunk = self.chunk.min(steps - done);
+            if let Some(stream) = stream.as_mut().filter(|_| stretch.steps == 0) {
+                stretch = stream.next(gpu, &mut stats.traffic)?;
+            }
+            let limit = snapshots.as_ref().map_or(u64::MAX, |(snapshots, _)| snapshots.limit(done));
+            let chunk = self.chunk.min(steps - done).min(limit).min(stretch.steps);
+            // Behind the steps, in the same submission.
+            let mut snapshot = match &mut snapshots {
+                Some((snapshots, underway)) => snapshots.is_due(gpu, done + chunk)?.then_some((snapshots, underway)),
+                None => None,
+            };
             let ask = asked.is_none() && asked_at.elapsed() >= PROGRESS_INTERVAL;
             let (sums, state) = (&self.buffers[&Role::Stats], &self.buffers[&Role::State]);
             let submission = gpu.submit(&mut stats.traffic, |encoder| {
-                if done == 0 {
+                if done == 0 && !continues {
                     encoder.clear_buffer(sums, 0, None);
                 }
-                self.program.record(encoder, chunk);
+                self.programs[stretch.program].record(encoder, chunk);
                 if ask {
                     self.sums.copy(encoder, &[sums, state]);
                 }
+                if let Some((snapshot, underway)) = &mut snapshot {
+                    snapshot.copy(gpu, encoder, done + chunk, underway);
+                }
             });
+            if let Some((snapshot, _)) = snapshot {
+                snapshot.request();
+            }
             done += chunk;
-            stats.dispatches += chunk * self.program.dispatches() as u64;
+            stretch.steps -= chunk;
+            stats.dispatches += chunk * self.program().dispatches() as u64;
             ahead.push_back((submission, chunk));
             if ask {
                 self.sums.request();
@@ -198,6 +258,9 @@ impl Runner {
                     self.learn(finished_at.elapsed(), steps);
                     finished_at = Instant::now();
                 }
+            }
+            if let Some((snapshots, _)) = &mut snapshots {
+                snapshots.advance(gpu)?;
             }
             if let Some(step) = asked
                 && let Some(sums) = self.sums.arrived(gpu)?
@@ -238,7 +301,7 @@ impl Runner {
 
     /// The compiled steps.
     pub fn program(&self) -> &Program {
-        &self.program
+        &self.programs[0]
     }
 
     /// Rows of a minibatch.
@@ -286,6 +349,17 @@ impl Sums {
         let loss = if self.weight > 0.0 { self.loss / self.weight } else { 0.0 };
         Evaluation { loss, accuracy: (self.judged > 0).then(|| self.correct as f64 / self.judged as f64), rows }
     }
+}
+
+/// The plan's dispatches, each bound to the first buffers that have its roles.
+fn program(gpu: &Gpu, plan: &Plan, from: &[&Buffers], checks: Checks) -> Result<Program, Error> {
+    let buffer = |role| from.iter().find_map(|buffers| buffers.get(role));
+    let bindings: Vec<_> = plan
+        .dispatches
+        .iter()
+        .map(|dispatch| (&dispatch.launch, dispatch.roles.iter().filter_map(buffer).collect()))
+        .collect();
+    Program::new(gpu, &bindings, checks)
 }
 
 /// Zero activations with the 1 after each row's last unit, which the kernels keep but never write where the units fill

@@ -1,6 +1,7 @@
 //! Picks tiles by measuring: no variant is timed that was not first compared with the plain one.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::runner::{Buffers, State};
@@ -36,14 +37,14 @@ pub(super) struct Found {
 
 /// Picks a tile for each kind of product in the plan of `request` that `known` has none for. Compilers can take seconds for a variant: past
 /// the `budget`, a kind of product has the variants that were tried by then, and later kinds their rule's. `told` hears which is measured, as
-/// the first of how many.
+/// the first of how many, and may break off.
 pub(super) fn tune(
     gpu: &Gpu,
     request: Request<'_>,
     checks: Checks,
     known: &Picks,
     budget: Duration,
-    mut told: impl FnMut(Shape, usize, usize),
+    mut told: impl FnMut(Shape, usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<Found>, Error> {
     // The products do the same whatever the set's size; and each is tried by itself.
     let tiling = Tiling { merges: false, ..request.tiling.clone() };
@@ -63,7 +64,9 @@ pub(super) fn tune(
     let started = Instant::now();
     let mut found = vec![];
     for (at, &(shape, _)) in products.iter().enumerate().take_while(|_| started.elapsed() < budget) {
-        told(shape, at + 1, products.len());
+        if told(shape, at + 1, products.len()).is_break() {
+            break;
+        }
         let deadline = started + budget * (at as u32 + 1) / products.len() as u32;
         found.extend(fastest(gpu, request, checks, shape, deadline)?);
     }

@@ -94,6 +94,7 @@ impl Monitor {
 }
 
 /// The epochs of one run, as they are judged.
+#[derive(Clone, Debug)]
 pub(super) struct Watch {
     pub monitor: Monitor,
     pub early_stopping: Option<EarlyStopping>,
@@ -134,6 +135,33 @@ impl Watch {
         }
     }
 
+    /// What it remembers, for a checkpoint; NaN where there is nothing yet.
+    pub fn figures(&self) -> [f64; 6] {
+        let some = |value: Option<f64>| value.unwrap_or(f64::NAN);
+        let counts = [self.waited, self.bad_epochs, self.cooling].map(|count| count as f64);
+        [some(self.best), some(self.to_beat), some(self.plateaus_best), counts[0], counts[1], counts[2]]
+    }
+
+    /// The reverse; none for another number of figures.
+    pub fn with_figures(self, figures: &[f64]) -> Option<Self> {
+        let &[best, to_beat, plateaus_best, waited, bad_epochs, cooling] = figures else { return None };
+        let some = |value: f64| Some(value).filter(|value| !value.is_nan());
+        Some(Watch {
+            best: some(best),
+            to_beat: some(to_beat),
+            plateaus_best: some(plateaus_best),
+            waited: waited as u64,
+            bad_epochs: bad_epochs as u64,
+            cooling: cooling as u64,
+            ..self
+        })
+    }
+
+    /// Whether it has ended training.
+    pub fn is_over(&self) -> bool {
+        self.early_stopping.is_some_and(|early| self.waited >= early.patience)
+    }
+
     /// Judges an epoch that was trained with this learning rate.
     pub fn judge(&mut self, epoch: &Epoch, lr: f64) -> Verdict {
         let Some(figure) = self.monitor.figure(epoch) else {
@@ -153,7 +181,7 @@ impl Watch {
         } else {
             self.waited += 1;
         }
-        self.waited >= early.patience
+        self.is_over()
     }
 
     fn reduced(&mut self, figure: f64, lr: f64) -> f64 {

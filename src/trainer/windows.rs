@@ -32,7 +32,9 @@ pub(super) struct Visit {
 impl Windows {
     /// The windows' turns from a step of an epoch on, without end: the first is the one with that step in it.
     pub fn visits(self, epoch: u64, step: u64) -> impl Iterator<Item = Visit> {
-        (epoch..).flat_map(move |at| self.epoch(at)).skip_while(move |visit| visit.epoch == epoch && visit.first_step + visit.steps <= step)
+        (epoch..)
+            .flat_map(move |at| self.epoch(at))
+            .skip_while(move |visit| visit.epoch == epoch && visit.first_step + visit.steps <= step)
     }
 
     /// The turns of one epoch.

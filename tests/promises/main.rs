@@ -3,6 +3,7 @@
 //! Every test runs on a real adapter; where there is none they fail and say what to install.
 
 mod bad_input;
+mod checkpoints;
 mod costs;
 mod custom;
 mod data;
@@ -11,6 +12,7 @@ mod golden;
 mod gpu_tiles;
 mod gradients;
 mod kernels;
+mod killed;
 mod losses;
 mod main_job;
 mod metrics;
@@ -24,6 +26,7 @@ mod reference;
 mod same_bits;
 mod schedules;
 mod sets;
+mod streams;
 mod support;
 mod tuning;
 mod weights;

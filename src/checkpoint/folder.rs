@@ -1,0 +1,61 @@
+//! A folder of checkpoints: `step-0000001500.safetensors`, the newest with the highest number.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::Error;
+
+/// Temporary files that nobody has written to for so long are a killed run's.
+const ABANDONED: Duration = Duration::from_secs(60);
+
+/// The file for a step.
+pub(crate) fn file(folder: &Path, step: u64) -> PathBuf {
+    folder.join(format!("step-{step:010}.safetensors"))
+}
+
+/// The checkpoints in a folder with their steps, the newest first.
+///
+/// # Errors
+///
+/// [`Error::Io`].
+pub(crate) fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
+    let step =
+        |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok();
+    let mut found: Vec<(u64, PathBuf)> =
+        entries(folder)?.into_iter().filter_map(|path| Some((step(&path)?, path))).collect();
+    found.sort_unstable_by_key(|&(step, _)| std::cmp::Reverse(step));
+    Ok(found)
+}
+
+/// Makes the folder where it is not there, and clears away what killed runs left half written.
+///
+/// # Errors
+///
+/// [`Error::Io`] where it cannot be made or written to.
+pub(crate) fn open(folder: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    for path in entries(folder)? {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let age = || path.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if name.starts_with(crate::files::TEMPORARY) && age().is_some_and(|age| age > ABANDONED) {
+            std::fs::remove_file(&path).map_err(Error::io(&path))?;
+        }
+    }
+    crate::files::beside(&file(folder, 0)).map(drop)
+}
+
+/// Deletes the checkpoints before this one but for the last `keep`, this one included. Those of later steps are none of its business.
+///
+/// # Errors
+///
+/// [`Error::Io`].
+pub(crate) fn prune(folder: &Path, step: u64, keep: usize) -> Result<(), Error> {
+    let old = list(folder)?.into_iter().filter(|&(other, _)| other <= step).skip(keep);
+    old.map(|(_, path)| path).try_for_each(|path| std::fs::remove_file(&path).map_err(Error::io(&path)))
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let read =
+        || -> std::io::Result<_> { std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect() };
+    read().map_err(Error::io(folder))
+}

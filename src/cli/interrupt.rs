@@ -1,0 +1,38 @@
+//! Ctrl-C and `kill`: the first asks the run to end, the second ends the program.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::Error;
+
+/// Whether a signal came since this was made.
+pub(super) struct Interrupt {
+    signal: Arc<AtomicUsize>,
+}
+
+impl Interrupt {
+    /// From now on, a first SIGINT or SIGTERM does nothing by itself.
+    pub fn watch() -> Result<Self, Error> {
+        let (signal, second) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let register = |number: i32| -> std::io::Result<()> {
+            flag::register_conditional_shutdown(number, exit_code(number).into(), Arc::clone(&second))?;
+            flag::register(number, Arc::clone(&second))?;
+            flag::register_usize(number, Arc::clone(&signal), number as usize).map(drop)
+        };
+        let refused = |error| Error::Option(format!("signals cannot be listened to: {error}"));
+        register(SIGINT).and_then(|()| register(SIGTERM)).map_err(refused)?;
+        Ok(Interrupt { signal })
+    }
+
+    /// The program's exit code, where a signal came: 130 for SIGINT, 143 for SIGTERM, as a shell has it.
+    pub fn exit_code(&self) -> Option<u8> {
+        Some(self.signal.load(Ordering::Relaxed)).filter(|&signal| signal > 0).map(|signal| exit_code(signal as i32))
+    }
+}
+
+fn exit_code(signal: i32) -> u8 {
+    128 + signal as u8
+}

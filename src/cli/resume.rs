@@ -1,0 +1,126 @@
+//! Runs with checkpoints. A run is its words, the flags and the text of run.toml: its checkpoints have them, so that `--resume` takes no
+//! others.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+
+use super::config::Run;
+use super::options::{Cli, Command, Train};
+use crate::{Activation, Checkpoint, Checkpointing, Error, Loss, Rule};
+
+/// Flags that change no step of a run, but how far it goes or where things are: what may be said anew.
+const FREE: [&str; 7] = ["epochs", "steps", "save", "adapter", "checkpoint", "checkpoint_every", "checkpoint_keep"];
+/// Flags of one call, which no checkpoint has; run.toml it has as a text.
+const OF_THE_CALL: [&str; 3] = ["resume", "json", "verbose"];
+
+/// The keys of a checkpoint's notes.
+const ARGUMENTS: &str = "arguments";
+const CONFIG: &str = "run.toml";
+
+/// The run that the flags describe, and the checkpoint that it goes on from, where it does.
+pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> {
+    let given = given(&Cli::command().get_matches_from(std::env::args_os()))?;
+    let Some(path) = &flags.resume else {
+        let mut run = Run::new(flags)?;
+        if let Some(checkpoint) = &mut run.options.checkpoint {
+            let config = flags.config.as_deref().map(|path| std::fs::read_to_string(path).map_err(Error::io(path)));
+            checkpoint.notes = notes(words(&given), config.transpose()?);
+        }
+        return Ok((run, None));
+    };
+    if let Some((flag, _)) = given.iter().find(|(id, _)| ![&FREE[..], &OF_THE_CALL].concat().contains(&id.as_str())) {
+        return Err(Error::Option(format!(
+            "--{} with --resume: a run goes on as it began; only {} may be said anew",
+            flag.replace('_', "-"),
+            FREE.map(|free| format!("--{}", free.replace('_', "-"))).join(", ")
+        )));
+    }
+    let checkpoint = Checkpoint::open(path)?;
+    let file = checkpoint.path().to_path_buf();
+    let broken = |reason: String| Error::format(&file, format!("the words that its run was started with: {reason}"));
+    let mut before = checkpoint.notes();
+    let arguments =
+        before.remove(ARGUMENTS).ok_or_else(|| broken("it has none; a program of yours wrote it".into()))?;
+    let mut arguments: Vec<String> = serde_json::from_str(&arguments).map_err(|error| broken(error.to_string()))?;
+    arguments.extend(words(&given));
+    let config = before.remove(CONFIG);
+    let stored = parsed(&arguments).map_err(|error| broken(error.to_string()))?;
+    let mut run = Run::of(&stored, config.as_deref().map(|text| (text, file.as_path())))?;
+    // Checkpoints go on where this one is, wherever that has moved to.
+    let asked = run.options.checkpoint.take();
+    let folder = flags.checkpoint.clone().unwrap_or_else(|| crate::files::folder_of(&file).to_path_buf());
+    let asked = asked.unwrap_or_else(|| Checkpointing::new(&folder));
+    run.options.checkpoint = Some(Checkpointing { folder, notes: notes(arguments, config), ..asked });
+    let checkpoint = with_own_functions(checkpoint, &run);
+    Ok((run, Some(checkpoint)))
+}
+
+/// The flags of the command line, with their values.
+fn given(matches: &ArgMatches) -> Result<Vec<(String, Vec<String>)>, Error> {
+    let matches = matches.subcommand_matches("train").unwrap_or(matches);
+    let ids = matches.ids().map(|id| id.as_str());
+    let of_line =
+        ids.filter(|id| matches.try_get_raw(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine));
+    of_line
+        .map(|id| {
+            let values = matches.try_get_raw(id).ok().flatten().into_iter().flatten();
+            let text = values.map(|value| value.to_str().map(String::from)).collect::<Option<Vec<_>>>();
+            let refused = || Error::Option(format!("--{id} is not UTF-8: a checkpoint cannot have it"));
+            text.map(|text| (id.to_string(), text)).ok_or_else(refused)
+        })
+        .collect()
+}
+
+/// Flags as words that parse to them: those that make up a run.
+fn words(given: &[(String, Vec<String>)]) -> Vec<String> {
+    let command = Cli::command();
+    let of_the_run = given.iter().filter(|(id, _)| !OF_THE_CALL.contains(&id.as_str()) && id != "config");
+    of_the_run
+        .flat_map(|(id, values)| {
+            let argument = command.get_arguments().find(|argument| argument.get_id() == id.as_str());
+            let takes_values = argument.is_none_or(|argument| argument.get_action().takes_values());
+            let long = argument.and_then(|argument| argument.get_long()).unwrap_or_default().to_string();
+            match takes_values {
+                true => values.iter().map(|value| format!("--{long}={value}")).collect(),
+                false => vec![format!("--{long}")],
+            }
+        })
+        .collect()
+}
+
+/// The reverse. Of a flag that comes twice, the last one counts.
+fn parsed(words: &[String]) -> Result<Train, clap::Error> {
+    let line = ["wgrad", "train"].into_iter().chain(words.iter().map(String::as_str));
+    let command = Cli::command().mut_subcommand("train", |train| train.args_override_self(true));
+    match Cli::from_arg_matches(&command.try_get_matches_from(line)?)?.command {
+        Some(Command::Train(train)) => Ok(train),
+        _ => Ok(Train::default()),
+    }
+}
+
+fn notes(arguments: Vec<String>, config: Option<String>) -> BTreeMap<String, String> {
+    let arguments = serde_json::Value::from(arguments).to_string();
+    [(ARGUMENTS, Some(arguments)), (CONFIG, config)]
+        .into_iter()
+        .filter_map(|(key, text)| Some((key.to_string(), text?)))
+        .collect()
+}
+
+/// The run's words name the files of the user's own functions: they are read again.
+fn with_own_functions(checkpoint: Checkpoint, run: &Run) -> Checkpoint {
+    let activations: Vec<_> =
+        Some(run.activation).filter(|own| matches!(own, Activation::Custom(_))).into_iter().collect();
+    let losses: Vec<_> =
+        Some(run.options.loss.clone()).filter(|own| matches!(own, Loss::Custom(_))).into_iter().collect();
+    let rules: Vec<_> =
+        Some(run.options.optimizer.rule).filter(|own| matches!(own, Rule::Custom(_))).into_iter().collect();
+    checkpoint.bringing(&activations, &losses, &rules)
+}
+
+/// How a run goes on from a folder of checkpoints, for people.
+pub(super) fn how_to(folder: &Path) -> String {
+    format!("wgrad train --resume {}", folder.display())
+}

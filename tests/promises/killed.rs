@@ -1,0 +1,275 @@
+//! The program, killed, interrupted, on a full disk: it goes on from its last checkpoint, and ends in the bits that it would have had.
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use wgrad::{Checkpoint, Model};
+
+use crate::support::{Random, bits, flat, golden_file, relative_error, succeed, wgrad};
+
+/// Dropout, Adam, shuffled, clipped: 64 rows, 7 steps an epoch, the last of them short.
+fn base() -> Vec<String> {
+    let set = golden_file("adam").to_str().unwrap().to_string();
+    let words = "train --hidden 6 --dropout 0.2 --batch-size 10 --clip-grad-norm 0.5 --validation none --json --data";
+    words.split(' ').map(String::from).chain([set]).collect()
+}
+
+fn with(words: &str) -> Vec<String> {
+    base().into_iter().chain(words.split_whitespace().map(String::from)).collect()
+}
+
+fn run(folder: &Path, words: &[String]) -> Output {
+    wgrad(folder, &words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[track_caller]
+fn done(folder: &Path, words: &[String]) -> Vec<Value> {
+    let out = succeed(folder, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(String::from).collect()
+}
+
+fn spawn(folder: &Path, words: &[String]) -> Child {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_wgrad"));
+    program.current_dir(folder).args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Lines of a program that runs, until one has this event.
+fn until(lines: &mut impl Iterator<Item = std::io::Result<String>>, event: &str) {
+    let wanted = format!("\"event\":\"{event}\"");
+    assert!(lines.by_ref().any(|line| line.unwrap().contains(&wanted)), "no {event}");
+}
+
+fn weights(folder: &Path, file: &str) -> Vec<u32> {
+    bits(&Model::read(folder.join(file)).unwrap().weights)
+}
+
+/// What a run of so many steps ends in, when nothing happens to it.
+fn undisturbed(folder: &Path, steps: u64) -> Vec<u32> {
+    done(folder, &with(&format!("--steps {steps} --save undisturbed")));
+    weights(folder, "undisturbed")
+}
+
+/// A file that is there by half, a folder that cannot be resumed from, a step done twice or not at all.
+#[test]
+fn killed_twenty_times_the_run_ends_in_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut random = Random(5);
+    let mut steps = Vec::new();
+    for kill in 0..20 {
+        let words = match steps.last() {
+            None | Some(0) => with("--steps 1000000000 --checkpoint cks --checkpoint-every 3"),
+            Some(_) => words("train --resume cks --json"),
+        };
+        let mut child = spawn(folder, &words);
+        // It must not wait for us to read.
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let reader = std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+        std::thread::sleep(Duration::from_millis(100 + random.below(600) as u64));
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        child.kill().unwrap();
+        let mut errors = String::new();
+        std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut errors).unwrap();
+        child.wait().unwrap();
+        reader.join().unwrap().unwrap();
+        assert_eq!(errors, "", "kill {kill}: a whole one is there, or none");
+        steps.push(Checkpoint::open(folder.join("cks")).map_or(0, |checkpoint| checkpoint.step()));
+    }
+    assert!(steps.windows(2).filter(|pair| pair[0] < pair[1]).count() > 5, "{steps:?}");
+    let last = steps[19] + 5;
+    done(folder, &words(&format!("train --resume cks --json --steps {last}")));
+    assert!(weights(folder, "model.safetensors") == undisturbed(folder, last), "{steps:?}");
+}
+
+/// A signal that loses what was trained, is not heard, or ends a run with the wrong code; a run that cannot go on after it.
+#[test]
+fn a_signal_ends_a_run_that_can_go_on() {
+    for (name, code) in [("-TERM", 143), ("-INT", 130)] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let endless = with("--steps 1000000000 --checkpoint cks --checkpoint-every 10h --save saved");
+        let mut child = spawn(folder, &endless);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        until(&mut lines, "epoch");
+        signal(&child, name);
+        let last: Value = serde_json::from_str(&lines.last().unwrap().unwrap()).unwrap();
+        assert_eq!((child.wait().unwrap().code(), &last["event"]), (Some(code), &"end".into()));
+        assert_eq!(last["interrupted"], true);
+        let step = last["step"].as_u64().unwrap();
+        assert_eq!(Checkpoint::open(folder.join("cks")).unwrap().step(), step);
+        assert!(weights(folder, "saved") == undisturbed(folder, step), "the model of step {step}");
+        let events = done(folder, &words(&format!("train --resume cks --json --steps {}", step + 9)));
+        assert_eq!(events[0]["resumed"], step);
+        assert!(weights(folder, "saved") == undisturbed(folder, step + 9));
+    }
+}
+
+/// Someone who presses Ctrl-C again because the first did not help: here the program waits for a reader that does not read.
+#[test]
+fn the_second_signal_ends_the_program_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = spawn(folder.path(), &with("--steps 1000000000"));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    until(&mut lines, "epoch");
+    std::thread::sleep(Duration::from_secs(1));
+    signal(&child, "-INT");
+    std::thread::sleep(Duration::from_millis(200));
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no model: it had no time");
+}
+
+/// A signal while tiles are measured, heard when all of them are.
+#[test]
+fn a_signal_ends_tuning() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_wgrad"));
+    program.current_dir(folder.path()).args(with("--tuning auto --steps 1000000000"));
+    // Nothing that was measured before.
+    program.env("XDG_CACHE_HOME", folder.path().join("cache")).env("HOME", folder.path());
+    let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    until(&mut lines, "start");
+    signal(&child, "-INT");
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    assert!(rest.iter().all(|line| !line.contains("\"event\":\"epoch\"")), "{rest:?}");
+    assert!(!folder.path().join("model.safetensors").exists());
+}
+
+/// A disk that fills up while a checkpoint is written: the one before it is lost, or half of one is there, or nobody is told.
+#[test]
+fn a_full_disk_leaves_the_checkpoint_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    done(folder, &with("--steps 10 --checkpoint cks"));
+    let checkpoint = folder.join("cks/step-0000000010.safetensors");
+    let whole = std::fs::read(&checkpoint).unwrap();
+    let program = env!("CARGO_BIN_EXE_wgrad");
+    // No file may grow past 512 bytes; a write that would make it is an error, as one to a full disk is.
+    let limited =
+        format!("ulimit -f 1; trap '' XFSZ; exec '{program}' train --resume cks --steps 1000 --checkpoint-every 5");
+    let output = Command::new("sh").current_dir(folder).args(["-c", &limited]).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("step-00000000") && message.contains("too large"), "{message}");
+    let names = || std::fs::read_dir(folder.join("cks")).unwrap().count();
+    assert!(std::fs::read(&checkpoint).unwrap() == whole && names() == 1);
+
+    // A disk of its own, where one can be mounted: with room for one checkpoint.
+    std::fs::create_dir(folder.join("disk")).unwrap();
+    let size = (whole.len() * 3 / 2).next_multiple_of(4096);
+    let mounted = format!(
+        "mount -t tmpfs -o size={size} tmpfs disk && cp -r cks disk && \
+         ! '{program}' train --resume disk/cks --steps 1000 --checkpoint-every 5 2>message && cp -r disk/cks after"
+    );
+    let output = Command::new("unshare").current_dir(folder).args(["-rm", "sh", "-c", &mounted]).output();
+    if output.is_ok_and(|output| output.status.success()) {
+        let message = std::fs::read_to_string(folder.join("message")).unwrap();
+        assert!(message.contains("No space left") && message.contains("step-00000000"), "{message}");
+        assert_eq!(std::fs::read_dir(folder.join("after")).unwrap().count(), 1);
+        assert!(std::fs::read(folder.join("after/step-0000000010.safetensors")).unwrap() == whole);
+    }
+
+    // And with room, the run goes on.
+    done(folder, &words("train --resume cks --json --steps 20"));
+    assert!(weights(folder, "model.safetensors") == undisturbed(folder, 20));
+}
+
+/// What was said when the run began, lost or mixed with what is said now: in flags, in run.toml, in files of the user's own.
+#[test]
+fn a_run_is_resumed_with_the_words_it_began_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let set = golden_file("adam").to_str().unwrap().to_string();
+    let softsign = "fn activate(z: f32) -> f32 { return z / (1.0 + abs(z)); }
+        fn derivative(z: f32) -> f32 { return 1.0 / ((1.0 + abs(z)) * (1.0 + abs(z))); }";
+    std::fs::write(folder.join("softsign.wgsl"), softsign).unwrap();
+    let toml = format!(
+        "[data]\ntrain = '{set}'\nvalidation = 0.25\n[model]\nhidden = [6]\n[schedule]\nkind = 'cosine'\nt_max = 40\n[train]\nkeep_best = true\n\
+         batch_size = 10\nsave = 'from_toml'\ncheckpoint = 'cks'\ncheckpoint_every = 4\ncheckpoint_keep = 50\n"
+    );
+    std::fs::write(folder.join("run.toml"), toml).unwrap();
+    let begin = words("train --config run.toml --activation softsign.wgsl --lr 0.03 --json --save");
+    let whole = [begin.clone(), words("whole --epochs 6 --checkpoint whole_cks")].concat();
+    done(folder, &whole);
+    done(folder, &[begin, words("part --epochs 2")].concat());
+    // They may be gone, but for what has no copy in the file.
+    std::fs::remove_file(folder.join("run.toml")).unwrap();
+    done(folder, &words("train --resume cks --epochs 4 --save moved --json"));
+    std::fs::rename(folder.join("cks"), folder.join("elsewhere")).unwrap();
+    done(folder, &words("train --resume elsewhere --epochs 6 --json"));
+    assert!(weights(folder, "moved") == weights(folder, "whole"), "the file that was said last");
+    assert!(weights(folder, "part") != weights(folder, "whole"));
+    assert!(!folder.join("cks").exists() && !folder.join("from_toml").exists());
+
+    let refused = |arguments: &str, said: &[&str]| {
+        let output = run(folder, &words(arguments));
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {message}");
+        said.iter().for_each(|said| assert!(message.contains(said), "{arguments}: no {said} in {message}"));
+    };
+    refused("train --resume elsewhere --lr 0.1", &["--lr", "--epochs", "--checkpoint-keep"]);
+    refused("train --resume elsewhere --no-shuffle", &["--no-shuffle"]);
+    refused("train --resume elsewhere --batch-size 10", &["--batch-size"]);
+    refused("train --resume elsewhere --epochs 1", &["has ended before"]);
+    refused("train --resume nowhere", &["nowhere"]);
+    refused("train --resume whole", &["whole", "no checkpoint"]);
+    refused("explain --resume elsewhere", &["wgrad train"]);
+    refused("train --checkpoint-every 5", &["--checkpoint DIR"]);
+    refused("train --checkpoint-every 5d --checkpoint x", &["5d", "30s"]);
+    refused("train --checkpoint-every 0 --checkpoint x", &["0 steps"]);
+    refused("train --checkpoint-keep 0 --checkpoint x", &["at least 1"]);
+    refused("train --checkpoint elsewhere", &["another run"]);
+    std::fs::write(folder.join("softsign.wgsl"), softsign.replace("1.0 + abs", "1.5 + abs")).unwrap();
+    refused("train --resume elsewhere --epochs 7", &["not the text"]);
+    std::fs::remove_file(folder.join("softsign.wgsl")).unwrap();
+    refused("train --resume elsewhere --epochs 7", &["softsign.wgsl"]);
+}
+
+/// A checkpoint of an earlier version that cannot be opened any more, or goes on to something else. Its bits are its adapter's; what it
+/// learns is not.
+#[test]
+fn the_checkpoint_of_version_1_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let kept = root.join("tests/checkpoints/v1.safetensors");
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let checkpoint = Checkpoint::open(&kept).unwrap();
+    assert_eq!(checkpoint.step(), 11);
+    Model::read(&kept).unwrap();
+    let text = std::fs::read_to_string(root.join("tests/checkpoints/README.md")).unwrap();
+    let command = text.lines().find_map(|line| line.strip_prefix("    wgrad ")).unwrap();
+    let (begun, _) = command.split_once(" --checkpoint ").unwrap();
+    let begun = begun.replace("--steps 11", "--steps 30");
+    done(root, &[words(&begun), vec!["--save".into(), at("whole"), "--json".into()]].concat());
+    let resume = [
+        "train",
+        "--resume",
+        kept.to_str().unwrap(),
+        "--steps",
+        "30",
+        "--json",
+        "--checkpoint",
+        &at("cks"),
+        "--save",
+        &at("on"),
+    ];
+    let events = done(root, &resume.map(String::from));
+    assert_eq!(events[0]["resumed"], 11);
+    let model = |name| flat(&Model::read(at(name)).unwrap().weights);
+    let error = relative_error(&model("on"), &model("whole"));
+    assert!(error < 1e-4, "{error}");
+}
