@@ -1,6 +1,9 @@
 //! Models in safetensors files, with the names and layout of `torch.nn.Sequential`: `0.weight` `[out, in]`, `0.bias`,
 //! `2.weight`, …; the numbers between are the activations, and the dropouts where there are any.
 
+mod onnx;
+mod state_dict;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -280,7 +283,8 @@ fn not_brought(error: Error) -> Error {
     Error::Option(format!("{error}; one of your own comes with Model::read_with, or --wgsl"))
 }
 
-fn loss_to_json(loss: &Loss) -> Value {
+/// A loss' word and its values.
+pub(crate) fn loss_to_json(loss: &Loss) -> Value {
     let mut table = serde_json::json!({ "kind": loss.name() });
     for (name, setting) in loss.settings() {
         table[name] = match setting {

@@ -1,0 +1,123 @@
+//! Functions of one unit. Programs write the same activation in different operators; it is known by what it computes: every
+//! operator is applied to the same sample points, and what comes out at the end is compared.
+
+use crate::Activation;
+use crate::named::Named;
+
+/// A function of one unit: its values at the sample points.
+#[derive(Clone, PartialEq)]
+pub(super) struct Samples(Vec<f64>);
+
+/// Where functions are compared: close together where they bend, and far out.
+fn points() -> impl Iterator<Item = f64> {
+    (-32..=32).map(|quarter| f64::from(quarter) / 4.0).chain([-80.0, -30.0, -12.0, 12.0, 30.0, 80.0])
+}
+
+impl Samples {
+    /// The function that changes nothing.
+    pub fn identity() -> Self {
+        Samples(points().collect())
+    }
+
+    pub fn is_identity(&self) -> bool {
+        *self == Samples::identity()
+    }
+
+    pub fn map(&self, function: impl Fn(f64) -> f64) -> Self {
+        Samples(self.0.iter().map(|&value| function(value)).collect())
+    }
+
+    pub fn zip(&self, other: &Samples, function: impl Fn(f64, f64) -> f64) -> Self {
+        Samples(self.0.iter().zip(&other.0).map(|(&a, &b)| function(a, b)).collect())
+    }
+
+    /// The activation that this is, to within what constants lose in f32.
+    pub fn activation(&self) -> Option<Activation> {
+        let agrees = |activation: Activation| {
+            // NaN does not agree.
+            points().zip(&self.0).all(|(z, &value)| {
+                apply(activation, z).is_some_and(|right| (value - right).abs() <= 1e-5 * (1.0 + right.abs()))
+            })
+        };
+        Activation::WORDS.iter().map(|&(_, activation)| activation).find(|&activation| agrees(activation))
+    }
+}
+
+fn sigmoid(z: f64) -> f64 {
+    1.0 / (1.0 + (-z).exp())
+}
+
+fn softplus(z: f64) -> f64 {
+    z.max(0.0) + (-z.abs()).exp().ln_1p()
+}
+
+fn gelu(z: f64) -> f64 {
+    0.5 * z * (1.0 + libm::erf(z * std::f64::consts::FRAC_1_SQRT_2))
+}
+
+fn gelu_tanh(z: f64) -> f64 {
+    0.5 * z * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z.powi(3))).tanh())
+}
+
+/// An activation at a point; none of a user's own.
+fn apply(activation: Activation, z: f64) -> Option<f64> {
+    Some(match activation {
+        Activation::Identity => z,
+        Activation::Relu => z.max(0.0),
+        Activation::LeakyRelu => z.max(0.01 * z),
+        Activation::Elu => if z > 0.0 { z } else { z.exp_m1() },
+        Activation::Gelu => gelu(z),
+        Activation::GeluTanh => gelu_tanh(z),
+        Activation::Silu => z * sigmoid(z),
+        Activation::Tanh => z.tanh(),
+        Activation::Sigmoid => sigmoid(z),
+        Activation::Softplus => softplus(z),
+        Activation::Custom(_) => return None,
+    })
+}
+
+/// An operator of one input; `number` gives an attribute that is a number or its default, `approximate` is Gelu's.
+pub(super) fn unary(
+    op: &str,
+    number: &dyn Fn(&str, f32) -> f64,
+    approximate: &[u8],
+) -> Option<Box<dyn Fn(f64) -> f64>> {
+    Some(match op {
+        "Relu" => Box::new(|z| z.max(0.0)),
+        "LeakyRelu" => {
+            let alpha = number("alpha", 0.01);
+            Box::new(move |z| if z < 0.0 { alpha * z } else { z })
+        }
+        "Elu" => {
+            let alpha = number("alpha", 1.0);
+            Box::new(move |z| if z < 0.0 { alpha * z.exp_m1() } else { z })
+        }
+        "Gelu" if approximate == b"tanh" => Box::new(gelu_tanh),
+        "Gelu" => Box::new(gelu),
+        "Swish" => {
+            let alpha = number("alpha", 1.0);
+            Box::new(move |z| z * sigmoid(alpha * z))
+        }
+        "Tanh" => Box::new(f64::tanh),
+        "Sigmoid" => Box::new(sigmoid),
+        "Softplus" => Box::new(softplus),
+        "Erf" => Box::new(libm::erf),
+        "Exp" => Box::new(f64::exp),
+        "Log" => Box::new(f64::ln),
+        "Neg" => Box::new(|z| -z),
+        "Reciprocal" => Box::new(f64::recip),
+        _ => return None,
+    })
+}
+
+/// An operator of two inputs.
+pub(super) fn binary(op: &str) -> Option<fn(f64, f64) -> f64> {
+    Some(match op {
+        "Add" => |a, b| a + b,
+        "Sub" => |a, b| a - b,
+        "Mul" => |a, b| a * b,
+        "Div" => |a, b| a / b,
+        "Pow" => f64::powf,
+        _ => return None,
+    })
+}
