@@ -10,7 +10,7 @@ pub(super) struct Samples(Vec<f64>);
 
 /// Where functions are compared: close together where they bend, and far out.
 fn points() -> impl Iterator<Item = f64> {
-    (-32..=32).map(|quarter| f64::from(quarter) / 4.0).chain([-80.0, -30.0, -12.0, 12.0, 30.0, 80.0])
+    (-32..=32).map(|quarter| f64::from(quarter) / 4.0).chain((-20..=20).map(|four| 4.0 * f64::from(four)))
 }
 
 impl Samples {
@@ -19,15 +19,21 @@ impl Samples {
         Samples(points().collect())
     }
 
+    /// Whether nothing has been applied yet.
     pub fn is_identity(&self) -> bool {
         *self == Samples::identity()
     }
 
-    pub fn map(&self, function: impl Fn(f64) -> f64) -> Self {
+    /// The function that gives one value.
+    pub fn constant(value: f64) -> Self {
+        Samples(points().map(|_| value).collect())
+    }
+
+    fn map(&self, function: impl Fn(f64) -> f64) -> Self {
         Samples(self.0.iter().map(|&value| function(value)).collect())
     }
 
-    pub fn zip(&self, other: &Samples, function: impl Fn(f64, f64) -> f64) -> Self {
+    fn zip(&self, other: &Samples, function: impl Fn(f64, f64) -> f64) -> Self {
         Samples(self.0.iter().zip(&other.0).map(|(&a, &b)| function(a, b)).collect())
     }
 
@@ -76,48 +82,38 @@ fn apply(activation: Activation, z: f64) -> Option<f64> {
     })
 }
 
-/// An operator of one input; `number` gives an attribute that is a number or its default, `approximate` is Gelu's.
-pub(super) fn unary(
+/// What an operator makes of its operands. `number` gives an attribute that is a number, or its default; `approximate` is Gelu's.
+pub(super) fn operator(
     op: &str,
+    operands: &[Samples],
     number: &dyn Fn(&str, f32) -> f64,
     approximate: &[u8],
-) -> Option<Box<dyn Fn(f64) -> f64>> {
-    Some(match op {
-        "Relu" => Box::new(|z| z.max(0.0)),
-        "LeakyRelu" => {
-            let alpha = number("alpha", 0.01);
-            Box::new(move |z| if z < 0.0 { alpha * z } else { z })
+) -> Option<Samples> {
+    Some(match (op, operands) {
+        ("Relu", [z]) => z.map(|z| z.max(0.0)),
+        ("LeakyRelu", [z]) => z.map(|z| if z < 0.0 { number("alpha", 0.01) * z } else { z }),
+        ("Elu", [z]) => z.map(|z| if z < 0.0 { number("alpha", 1.0) * z.exp_m1() } else { z }),
+        ("Gelu", [z]) => z.map(if approximate == b"tanh" { gelu_tanh } else { gelu }),
+        ("Swish", [z]) => z.map(|z| z * sigmoid(number("alpha", 1.0) * z)),
+        ("Tanh", [z]) => z.map(f64::tanh),
+        ("Sigmoid", [z]) => z.map(sigmoid),
+        ("Softplus", [z]) => z.map(softplus),
+        ("Erf", [z]) => z.map(libm::erf),
+        ("Exp", [z]) => z.map(f64::exp),
+        ("Log", [z]) => z.map(f64::ln),
+        ("Neg", [z]) => z.map(|z| -z),
+        ("Reciprocal", [z]) => z.map(f64::recip),
+        ("Add", [a, b]) => a.zip(b, |a, b| a + b),
+        ("Sub", [a, b]) => a.zip(b, |a, b| a - b),
+        ("Mul", [a, b]) => a.zip(b, |a, b| a * b),
+        ("Div", [a, b]) => a.zip(b, |a, b| a / b),
+        ("Pow", [a, b]) => a.zip(b, f64::powf),
+        // PyTorch's softplus, above its threshold: 1 for true.
+        ("Greater", [a, b]) => a.zip(b, |a, b| f64::from(u8::from(a > b))),
+        ("Where", [condition, a, b]) => {
+            let chosen = a.0.iter().zip(&b.0).zip(&condition.0);
+            Samples(chosen.map(|((&a, &b), &condition)| if condition != 0.0 { a } else { b }).collect())
         }
-        "Elu" => {
-            let alpha = number("alpha", 1.0);
-            Box::new(move |z| if z < 0.0 { alpha * z.exp_m1() } else { z })
-        }
-        "Gelu" if approximate == b"tanh" => Box::new(gelu_tanh),
-        "Gelu" => Box::new(gelu),
-        "Swish" => {
-            let alpha = number("alpha", 1.0);
-            Box::new(move |z| z * sigmoid(alpha * z))
-        }
-        "Tanh" => Box::new(f64::tanh),
-        "Sigmoid" => Box::new(sigmoid),
-        "Softplus" => Box::new(softplus),
-        "Erf" => Box::new(libm::erf),
-        "Exp" => Box::new(f64::exp),
-        "Log" => Box::new(f64::ln),
-        "Neg" => Box::new(|z| -z),
-        "Reciprocal" => Box::new(f64::recip),
-        _ => return None,
-    })
-}
-
-/// An operator of two inputs.
-pub(super) fn binary(op: &str) -> Option<fn(f64, f64) -> f64> {
-    Some(match op {
-        "Add" => |a, b| a + b,
-        "Sub" => |a, b| a - b,
-        "Mul" => |a, b| a * b,
-        "Div" => |a, b| a / b,
-        "Pow" => f64::powf,
         _ => return None,
     })
 }

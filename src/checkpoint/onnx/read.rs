@@ -209,28 +209,13 @@ impl<'a> Chain<'a> {
             }
             (op, [Value::Features(features), Value::Constant(constant)]) => features.with(op, *constant, false),
             (op, [Value::Constant(constant), Value::Features(features)]) => features.with(op, *constant, true),
-            (op, [Value::Units { layer, function, .. }]) => {
+            (op, operands) => {
+                let (layer, operands) = same_units(operands)?;
                 let approximate = attribute("approximate").map_or(&[][..], |attribute| &attribute.s);
                 let number = |name: &str, default| f64::from(number(name, default));
-                let apply = elementwise::unary(op, &number, approximate).ok_or(FITS)?;
-                Ok(Value::Units { layer: *layer, function: function.map(apply), bare: false })
+                let function = elementwise::operator(op, &operands, &number, approximate).ok_or(FITS)?;
+                Ok(Value::Units { layer, function, bare: false })
             }
-            (op, [Value::Units { layer, function, .. }, Value::Units { layer: other, function: others, .. }]) => {
-                let apply = elementwise::binary(op).ok_or(FITS)?;
-                if layer != other {
-                    return Err(format!("it joins what layers {} and {} give: {FITS}", layer + 1, other + 1));
-                }
-                Ok(Value::Units { layer: *layer, function: function.zip(others, apply), bare: false })
-            }
-            (op, [Value::Units { layer, function, .. }, Value::Constant(constant)]) => {
-                let (apply, number) = elementwise::binary(op).zip(constant.scalar()?).ok_or(FITS)?;
-                Ok(Value::Units { layer: *layer, function: function.map(|value| apply(value, number)), bare: false })
-            }
-            (op, [Value::Constant(constant), Value::Units { layer, function, .. }]) => {
-                let (apply, number) = elementwise::binary(op).zip(constant.scalar()?).ok_or(FITS)?;
-                Ok(Value::Units { layer: *layer, function: function.map(|value| apply(number, value)), bare: false })
-            }
-            _ => Err(FITS.into()),
         }
     }
 
@@ -387,6 +372,26 @@ fn activation(layer: usize, function: &Samples) -> Result<Activation, String> {
             layer + 1
         )
     })
+}
+
+/// The functions that an operator's inputs are of one layer's units, and that layer; a number is one too.
+fn same_units(inputs: &[Value<'_>]) -> Result<(usize, Vec<Samples>), String> {
+    let mut of = None;
+    let mut functions = Vec::new();
+    for input in inputs {
+        functions.push(match input {
+            Value::Constant(constant) => Samples::constant(constant.scalar()?.ok_or(FITS)?),
+            Value::Units { layer, function, .. } => {
+                let other = *of.get_or_insert(*layer);
+                if other != *layer {
+                    return Err(format!("it joins what layers {} and {} give: {FITS}", other + 1, layer + 1));
+                }
+                function.clone()
+            }
+            Value::Features(_) | Value::Probabilities => return Err(FITS.into()),
+        });
+    }
+    of.map(|layer| (layer, functions)).ok_or_else(|| FITS.into())
 }
 
 /// The value of a Constant node.
