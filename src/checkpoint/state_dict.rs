@@ -63,7 +63,9 @@ fn read(file: &SafeTensors<'_>, activation: Option<Activation>) -> Result<Model,
     }
     let Some((first, first_whole, _)) = tensors.first() else { return Err(format!("it has no tensors: {NAMES}")) };
     if let Some((_, whole, _)) = tensors.iter().find(|(name, ..)| name.layers != first.layers) {
-        return Err(format!("{first_whole} and {whole} have different names, which say nothing of their order: {NAMES}"));
+        return Err(format!(
+            "{first_whole} and {whole} have different names, which say nothing of their order: {NAMES}"
+        ));
     }
 
     let mut layers: Vec<LayerWeights> = Vec::new();
@@ -122,7 +124,9 @@ fn check(name: &Name<'_>, shape: &[usize]) -> Result<(), String> {
         ("weight", 2) | ("bias", 1) if name.number.is_some() => Ok(()),
         ("weight", 2) | ("bias", 1) => Err("has no number".into()),
         ("weight", 1) => Err(format!("has the shape {shape:?}, as a normalization's, and there are dense layers only")),
-        ("weight", 3..=5) => Err(format!("has the shape {shape:?}, as a convolution's, and there are dense layers only")),
+        ("weight", 3..=5) => {
+            Err(format!("has the shape {shape:?}, as a convolution's, and there are dense layers only"))
+        }
         ("running_mean" | "running_var" | "num_batches_tracked", _) => {
             Err("is a batch normalization's, and there are dense layers only".into())
         }

@@ -19,7 +19,11 @@ pub(super) fn run(options: &Import) -> Result<(), Error> {
     model.write(&options.output)?;
     let (path, parameters) = (options.output.display(), model.network.parameters());
     output.event(json!({ "event": "imported", "file": path.to_string(), "parameters": parameters }))?;
-    output.text(format_args!("{path}: {}, {} parameters", super::inspect::widths(&model), grouped(parameters as u64)))?;
+    output.text(format_args!(
+        "{path}: {}, {} parameters",
+        super::inspect::widths(&model),
+        grouped(parameters as u64)
+    ))?;
     output.text(format_args!("loss {}", model.loss.name()))
 }
 

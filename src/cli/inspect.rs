@@ -25,7 +25,7 @@ pub(super) fn run(options: &Inspect) -> Result<(), Error> {
         Ok(model) => output.text(describe(model))?,
         Err(reason) => output.text(format_args!("not a model: {reason}"))?,
     }
-    output.text(contents.describe())
+    if contents.tensors.is_empty() { Ok(()) } else { output.text(contents.describe()) }
 }
 
 /// `784-256-10`
@@ -53,7 +53,8 @@ fn event(path: &Path, model: &Result<Model, Error>, contents: &Contents) -> Valu
         }
         Err(reason) => event["not_a_model"] = reason.to_string().into(),
     }
-    let tensor = |(name, kind, shape): &(String, String, Vec<usize>)| json!({ "name": name, "type": kind, "shape": shape });
+    let tensor =
+        |(name, kind, shape): &(String, String, Vec<usize>)| json!({ "name": name, "type": kind, "shape": shape });
     event["tensors"] = contents.tensors.iter().map(tensor).collect();
     event["metadata"] = Value::Object(contents.metadata.clone());
     event
@@ -67,7 +68,8 @@ fn describe(model: &Model) -> String {
     for (at, ((inputs, outputs), layer)) in model.network.widths().zip(model.network.layers()).enumerate() {
         let parameters = grouped(((inputs + 1) * outputs) as u64);
         let activation = layer.activation.to_string();
-        text += &format!("\n{:>5}{inputs:>10}{outputs:>10}  {activation:<12}{:>8}{parameters:>14}", at + 1, layer.dropout);
+        text +=
+            &format!("\n{:>5}{inputs:>10}{outputs:>10}  {activation:<12}{:>8}{parameters:>14}", at + 1, layer.dropout);
     }
     text += &format!("\n{} parameters", grouped(model.network.parameters() as u64));
     text += &format!("\nloss {}", loss_to_json(&model.loss));
@@ -97,20 +99,24 @@ impl Contents {
             .map(|(name, tensor)| (name.to_string(), tensor.dtype().to_string(), tensor.shape().to_vec()))
             .collect();
         tensors.sort();
-        let (_, header) =
-            SafeTensors::read_metadata(&bytes).map_err(|error| Error::format(path, error.to_string()))?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| Error::format(path, error.to_string()))?;
         let entries = header.metadata().iter().flatten();
         let value = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| text.clone().into());
         Ok(Contents { tensors, metadata: entries.map(|(key, text)| (key.clone(), value(text))).collect() })
     }
 
+    /// The tensors, and the metadata that the model's description does not have already.
     fn describe(&self) -> String {
-        let tensors = self.tensors.iter().map(|(name, kind, shape)| format!("  {name} {kind} {shape:?}"));
-        let metadata = self.metadata.iter().map(|(key, value)| format!("  {key}: {value:#}"));
-        let with_title = |title: &str, lines: Vec<String>| {
-            if lines.is_empty() { String::new() } else { format!("{title}\n{}\n", lines.join("\n")) }
-        };
-        let text = with_title("tensors", tensors.collect()) + &with_title("metadata", metadata.collect());
-        text.trim_end().to_string()
+        let told = ["activations", "dropout", "loss", "classes", "scaling"];
+        let of_model = self.metadata.get("wgrad").and_then(Value::as_object);
+        let of_model = of_model.into_iter().flatten().filter(|(key, _)| !told.contains(&key.as_str()));
+        let of_others = self.metadata.iter().filter(|(key, value)| *key != "wgrad" || !value.is_object());
+        let metadata: Vec<String> =
+            of_model.chain(of_others).map(|(key, value)| format!("\n  {key} {value}")).collect();
+        let tensor = |(name, kind, shape): &(String, String, Vec<usize>)| format!("\n  {name} {kind} {shape:?}");
+        let tensors: Vec<String> = self.tensors.iter().map(tensor).collect();
+        let titled = |title: &str, lines: &[String]| (!lines.is_empty()).then(|| title.to_string() + &lines.concat());
+        let parts = [titled("tensors", &tensors), titled("metadata", &metadata)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
     }
 }

@@ -1,30 +1,30 @@
 """Small ONNX models as other programs write them, with the outputs that ONNX Runtime has for them: what
 tests/promises/interchange.rs reads.
 
-pip install torch onnx onnxscript onnxruntime safetensors numpy, then: python make_fixtures.py FOLDER
+With torch onnx onnxscript onnxruntime safetensors numpy: python make_fixtures.py FOLDER torch helper expected
+With tensorflow keras tf2onnx, before expected: python make_fixtures.py FOLDER keras
 """
 import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
-import torch
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.numpy import save_file
 
-ACTIVATIONS = {
-    "relu": torch.nn.ReLU(), "leaky-relu": torch.nn.LeakyReLU(), "elu": torch.nn.ELU(), "gelu": torch.nn.GELU(),
-    "gelu-tanh": torch.nn.GELU(approximate="tanh"), "silu": torch.nn.SiLU(), "tanh": torch.nn.Tanh(),
-    "sigmoid": torch.nn.Sigmoid(), "softplus": torch.nn.Softplus(),
-}
 WIDTHS = [6, 5, 4, 3]
 RNG = np.random.default_rng(5)
 
 
 def torch_models(out):
     """Every activation, by both of PyTorch's exporters; a scaling, a flattening and a softmax in some."""
-    for i, (name, activation) in enumerate(ACTIVATIONS.items()):
+    import torch
+
+    activations = {
+        "relu": torch.nn.ReLU(), "leaky-relu": torch.nn.LeakyReLU(), "elu": torch.nn.ELU(), "gelu": torch.nn.GELU(),
+        "gelu-tanh": torch.nn.GELU(approximate="tanh"), "silu": torch.nn.SiLU(), "tanh": torch.nn.Tanh(),
+        "sigmoid": torch.nn.Sigmoid(), "softplus": torch.nn.Softplus(),
+    }
+    for i, (name, activation) in enumerate(activations.items()):
         torch.manual_seed(i)
         a, b, c, d = WIDTHS
         net = torch.nn.Sequential(torch.nn.Linear(a, b), activation, torch.nn.Dropout(0.5), torch.nn.Linear(b, c), activation,
@@ -50,7 +50,7 @@ def torch_models(out):
 
 
 def helper_models(out):
-    """What keras writes through tf2onnx (MatMul and Add), and what no exporter writes but the standard allows."""
+    """What no exporter writes but the standard allows."""
     def values(*shape):
         return RNG.standard_normal(shape).astype(np.float32)
 
@@ -83,12 +83,25 @@ def helper_models(out):
     ], {"s": np.abs(values(6)) + np.float32(0.1), "o": values(6), "w0": values(3, 6), "b0": values(3)})
 
 
-if __name__ == "__main__":
-    out = Path(sys.argv[1])
-    for old in out.glob("*.onnx"):
-        old.unlink()
-    torch_models(out)
-    helper_models(out)
+def keras_models(out):
+    import keras
+
+    keras.utils.set_random_seed(1)
+    def dense(width, activation):
+        return keras.layers.Dense(width, activation, bias_initializer="random_normal")
+
+    net = keras.Sequential([
+        keras.Input((2, 3)), keras.layers.Rescaling(0.5, offset=-1.0), keras.layers.Flatten(), dense(5, "silu"), keras.layers.Dropout(0.5),
+        dense(4, "relu"), dense(3, "softmax"),
+    ])
+    net(np.zeros((2, 2, 3), np.float32))
+    net.export(out / "keras_rescaling_flatten.onnx", format="onnx", verbose=False)
+
+
+def expected(out):
+    import onnxruntime
+    from safetensors.numpy import save_file
+
     for path in out.glob("*.onnx"):
         # Stack traces, with the paths of the machine that this ran on.
         model = onnx.load(path)
@@ -97,12 +110,15 @@ if __name__ == "__main__":
             part.ClearField("doc_string")
         onnx.save(model, path)
     x = RNG.standard_normal((8, 6)).astype(np.float32)
-    expected = {"x": x}
+    tensors = {"x": x}
     for path in sorted(out.glob("*.onnx")):
         session = onnxruntime.InferenceSession(path)
-        shape = session.get_inputs()[0].shape
-        rows = x.reshape(8, *shape[1:])
-        expected[path.stem] = session.run(None, {session.get_inputs()[0].name: rows})[0]
+        [given] = session.get_inputs()
+        tensors[path.stem] = session.run(None, {given.name: x.reshape(8, *given.shape[1:])})[0]
         print(path.stem, path.stat().st_size, sorted({node.op_type for node in onnx.load(path).graph.node}))
-    save_file(expected, out / "expected.safetensors")
-    print("PyTorch", torch.__version__, "onnx", onnx.__version__, "ONNX Runtime", onnxruntime.__version__)
+    save_file(tensors, out / "expected.safetensors")
+
+
+if __name__ == "__main__":
+    for part in sys.argv[2:]:
+        {"torch": torch_models, "helper": helper_models, "keras": keras_models, "expected": expected}[part](Path(sys.argv[1]))

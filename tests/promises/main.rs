@@ -10,6 +10,7 @@ mod dropout;
 mod golden;
 mod gpu_tiles;
 mod gradients;
+mod interchange;
 mod kernels;
 mod losses;
 mod main_job;

@@ -28,21 +28,27 @@ impl Constant<'_> {
             other => return Err(say(format!("is {other:?}: it must be Float, Double, Float16 or Bfloat16"))),
         };
         if in_list != 0 && raw.is_empty() && in_list == count {
-            return Ok((dims, match tensor.data_type() {
-                DataType::Double => tensor.double_data.iter().map(|&value| value as f32).collect(),
-                _ => tensor.float_data.clone(),
-            }));
+            return Ok((
+                dims,
+                match tensor.data_type() {
+                    DataType::Double => tensor.double_data.iter().map(|&value| value as f32).collect(),
+                    _ => tensor.float_data.clone(),
+                },
+            ));
         }
         if in_list != 0 || !raw.len().is_multiple_of(size) || raw.len() / size != count {
             let there = if raw.is_empty() { format!("{in_list} values") } else { format!("{} bytes", raw.len()) };
             return Err(say(format!("has {there}: its shape {dims:?} takes {count} values of {size} bytes")));
         }
-        Ok((dims, match tensor.data_type() {
-            DataType::Double => chunks(raw, |bytes| f64::from_le_bytes(bytes) as f32),
-            DataType::Float16 => chunks(raw, |bytes| f16::from_le_bytes(bytes).to_f32()),
-            DataType::Bfloat16 => chunks(raw, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-            _ => chunks(raw, f32::from_le_bytes),
-        }))
+        Ok((
+            dims,
+            match tensor.data_type() {
+                DataType::Double => chunks(raw, |bytes| f64::from_le_bytes(bytes) as f32),
+                DataType::Float16 => chunks(raw, |bytes| f16::from_le_bytes(bytes).to_f32()),
+                DataType::Bfloat16 => chunks(raw, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+                _ => chunks(raw, f32::from_le_bytes),
+            },
+        ))
     }
 
     /// Its one value, if it has only one.
@@ -70,9 +76,11 @@ impl Constant<'_> {
 /// The dimensions of a tensor, and their product.
 fn size(tensor: &TensorProto) -> Result<(Vec<usize>, usize), String> {
     if tensor.data_location() == DataLocation::External {
-        return Err("has its values in another file, and no other file is opened: export with the weights inside, in PyTorch \
+        return Err(
+            "has its values in another file, and no other file is opened: export with the weights inside, in PyTorch \
                     with torch.onnx.export(…, external_data=False)"
-            .into());
+                .into(),
+        );
     }
     let dims: Option<Vec<usize>> = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
     let count = dims.as_ref().and_then(|dims| dims.iter().try_fold(1usize, |count, &dim| count.checked_mul(dim)));

@@ -71,7 +71,13 @@ fn apply(activation: Activation, z: f64) -> Option<f64> {
         Activation::Identity => z,
         Activation::Relu => z.max(0.0),
         Activation::LeakyRelu => z.max(0.01 * z),
-        Activation::Elu => if z > 0.0 { z } else { z.exp_m1() },
+        Activation::Elu => {
+            if z > 0.0 {
+                z
+            } else {
+                z.exp_m1()
+            }
+        }
         Activation::Gelu => gelu(z),
         Activation::GeluTanh => gelu_tanh(z),
         Activation::Silu => z * sigmoid(z),

@@ -84,7 +84,11 @@ enum Value<'a> {
     Constant(Constant<'a>),
     Features(Features<'a>),
     /// A function of a layer's units; `bare` as they come from a product that has had no bias yet.
-    Units { layer: usize, function: Samples, bare: bool },
+    Units {
+        layer: usize,
+        function: Samples,
+        bare: bool,
+    },
     Probabilities,
 }
 
@@ -276,9 +280,9 @@ impl<'a> Chain<'a> {
         let Some(layer) = self.layers.last_mut() else { return Err(FITS.into()) };
         let (dims, values) = bias.values()?;
         let is_row = dims.iter().rev().skip(1).all(|&dim| dim == 1) && dims.len() <= 2;
-        let values = one_each(values, layer.outputs).filter(|_| is_row).ok_or_else(|| {
-            format!("its bias has the shape {dims:?}: it must be [{}]", layer.outputs)
-        })?;
+        let values = one_each(values, layer.outputs)
+            .filter(|_| is_row)
+            .ok_or_else(|| format!("its bias has the shape {dims:?}: it must be [{}]", layer.outputs))?;
         layer.bias = values.into_iter().map(|value| if beta == 1.0 { value } else { beta * value }).collect();
         Ok(())
     }
@@ -321,11 +325,10 @@ impl<'a> Features<'a> {
                 Features { offset: step(op == "Sub"), ..self }
             }
             ("Mul", _) | ("Div", false) if self.scale.is_none() => Features { scale: step(op == "Div"), ..self },
-            _ => {
-                return Err(format!(
-                    "{op} does not fit: features may be shifted and scaled before the first layer, once each, and no more"
-                ));
+            ("Add" | "Sub" | "Mul" | "Div", _) => {
+                return Err("before the first layer, features are shifted and scaled, once each, and no more".into());
             }
+            _ => return Err(FITS.into()),
         };
         Ok(Value::Features(features))
     }
