@@ -2,6 +2,8 @@
 //! `2.weight`, …; the numbers between are the activations, and the dropouts where there are any.
 
 pub(crate) mod folder;
+mod onnx;
+mod state_dict;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -344,7 +346,8 @@ fn not_brought(error: Error) -> Error {
     Error::Option(format!("{error}; one of your own comes with Model::read_with, or --wgsl"))
 }
 
-fn loss_to_json(loss: &Loss) -> Value {
+/// A loss' word and its values.
+pub(crate) fn loss_to_json(loss: &Loss) -> Value {
     let mut table = serde_json::json!({ "kind": loss.name() });
     for (name, setting) in loss.settings() {
         table[name] = match setting {

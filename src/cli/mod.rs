@@ -5,6 +5,9 @@ mod bench;
 mod config;
 mod evaluate;
 mod explain;
+mod export;
+mod import;
+mod inspect;
 mod interrupt;
 mod options;
 mod output;
@@ -35,6 +38,9 @@ pub fn main() -> ExitCode {
         Some(Command::Train(options)) => train::run(options),
         Some(Command::Evaluate(options)) => evaluate::run(options).map(|()| 0),
         Some(Command::Predict(options)) => predict::run(options).map(|()| 0),
+        Some(Command::Export(options)) => export::run(options).map(|()| 0),
+        Some(Command::Import(options)) => import::run(options).map(|()| 0),
+        Some(Command::Inspect(options)) => inspect::run(options).map(|()| 0),
         Some(Command::Bench(options)) => bench::run(options).map(|()| 0),
         Some(Command::Explain(options)) => explain::run(options).map(|()| 0),
         Some(Command::Adapters(options)) => adapters::run(options).map(|()| 0),
@@ -52,6 +58,12 @@ pub fn main() -> ExitCode {
 
 /// A model, with the functions that its file has the names of alone.
 fn model(path: &Path, own: &options::Own) -> Result<Model, Error> {
+    let (activations, losses) = own_functions(own)?;
+    Model::read_with(path, &activations, &losses)
+}
+
+/// The user's own activations and losses.
+fn own_functions(own: &options::Own) -> Result<(Vec<Activation>, Vec<Loss>), Error> {
     let (mut activations, mut losses) = (Vec::new(), Vec::new());
     for file in &own.files {
         let activation = Activation::read(file);
@@ -63,7 +75,15 @@ fn model(path: &Path, own: &options::Own) -> Result<Model, Error> {
             }
         }
     }
-    Model::read_with(path, &activations, &losses)
+    Ok((activations, losses))
+}
+
+/// That a file to be written is named as what will be in it: it is not the one that is read then.
+fn check_ending(path: &Path, ending: &str) -> Result<(), Error> {
+    if path.extension().is_some_and(|given| given == ending) {
+        return Ok(());
+    }
+    Err(Error::Option(format!("{} is to be written: its name must end in .{ending}", path.display())))
 }
 
 /// The program's folder among the user's caches.

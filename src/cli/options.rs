@@ -30,6 +30,12 @@ pub(super) enum Command {
     Evaluate(Evaluate),
     /// Class probabilities of a model for rows of a set
     Predict(Predict),
+    /// Write a model as ONNX
+    Export(Export),
+    /// Make a model of an ONNX file or of a PyTorch state dict
+    Import(Import),
+    /// What is in a model, a checkpoint or an ONNX file
+    Inspect(Inspect),
     /// What a training step would do: its dispatches and its memory
     Explain(Train),
     /// How long a training step takes here, and each of its dispatches: a table to paste
@@ -174,6 +180,53 @@ pub(super) struct Predict {
     pub own: Own,
     #[command(flatten)]
     pub common: Common,
+}
+
+#[derive(Args)]
+pub(super) struct Export {
+    /// A safetensors file with 0.weight, 0.bias, 2.weight, …
+    #[arg(value_name = "MODEL.safetensors")]
+    pub model: PathBuf,
+    /// Where the ONNX file goes; a file that is there is replaced
+    #[arg(value_name = "OUT.onnx")]
+    pub output: PathBuf,
+    /// Give probabilities (softmax, or sigmoid as the loss says) in place of logits
+    #[arg(long)]
+    pub softmax: bool,
+    #[command(flatten)]
+    pub own: Own,
+    /// One JSON object on stdout, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct Import {
+    /// An .onnx file, or a safetensors file with a state dict of dense layers
+    pub file: PathBuf,
+    /// Where the model goes; a file that is there is replaced
+    #[arg(value_name = "OUT.safetensors")]
+    pub output: PathBuf,
+    /// Of a state dict's hidden layers [default: relu, where a Sequential's numbers leave room for one]
+    #[arg(long, value_name = "NAME")]
+    pub activation: Option<Activation>,
+    /// What the outputs mean, where the file does not say [default: softmax-cross-entropy]
+    #[arg(long, value_name = "NAME")]
+    pub loss: Option<String>,
+    /// One JSON object on stdout, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct Inspect {
+    /// A safetensors or .onnx file
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub own: Own,
+    /// One JSON object on stdout, and nothing else there
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What a model file has the names of alone.

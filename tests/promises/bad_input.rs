@@ -10,7 +10,7 @@ use crate::support::{gpu, learnable, wgrad};
 
 /// The program in an empty folder with some files: exit 2, every word in its message, and no file more than before.
 #[track_caller]
-fn refused(files: &[(&str, Vec<u8>)], arguments: &[&str], words: &[&str]) {
+pub fn refused(files: &[(&str, Vec<u8>)], arguments: &[&str], words: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {
         std::fs::write(folder.path().join(name), content).unwrap();
@@ -27,7 +27,7 @@ fn refused(files: &[(&str, Vec<u8>)], arguments: &[&str], words: &[&str]) {
 }
 
 /// A safetensors file of f32 tensors, and of i64 ones for `y`.
-fn tensors(entries: &[(&str, &[usize], &[f32])], labels: Option<&[i64]>) -> Vec<u8> {
+pub fn tensors(entries: &[(&str, &[usize], &[f32])], labels: Option<&[i64]>) -> Vec<u8> {
     let bytes: Vec<Vec<u8>> = entries.iter().map(|(.., values)| bytemuck::cast_slice(values).to_vec()).collect();
     let label_bytes: Vec<u8> = labels.unwrap_or_default().iter().flat_map(|label| label.to_le_bytes()).collect();
     let mut views: Vec<(String, TensorView<'_>)> = entries

@@ -11,6 +11,7 @@ mod dropout;
 mod golden;
 mod gpu_tiles;
 mod gradients;
+mod interchange;
 mod kernels;
 mod killed;
 mod losses;

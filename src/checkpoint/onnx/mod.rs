@@ -1,0 +1,68 @@
+//! Models in ONNX files, for other runtimes and from them: a chain of dense layers, with the scaling of the features before it
+//! and a softmax or sigmoid after it.
+
+mod constant;
+mod elementwise;
+mod proto;
+mod read;
+mod write;
+
+use std::io::Read;
+use std::path::Path;
+
+use prost::Message;
+
+use crate::{Error, Loss, Model};
+
+/// The longest file: what protobuf allows, 2 GiB.
+const LONGEST: u64 = i32::MAX as u64;
+
+impl Model {
+    /// Writes the model as ONNX, for ONNX Runtime and others: opset 17, IR version 8, an input `x` `[batch, features]` f32 and an output
+    /// `logits` (`outputs` under a loss of numbers), or with `softmax` what [`Trainer::predict`](crate::Trainer::predict) gives,
+    /// `probabilities`: the softmax, or under sigmoid cross-entropy the sigmoid. The features' scaling is part of the graph; a model that
+    /// was trained on u8 features takes them here as floats in `[0, 1]`, divided by 255. The loss, the classes' names and the
+    /// dropout are in the file's metadata under `wgrad`, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for an activation of the user's own, for `softmax` under a loss of numbers, and for a model of over 2 GiB;
+    /// [`Error::Io`].
+    pub fn write_onnx(&self, path: impl AsRef<Path>, softmax: bool) -> Result<(), Error> {
+        crate::files::write_whole(path.as_ref(), &write::model(self, softmax)?.encode_to_vec())
+    }
+
+    /// Reads a model from ONNX: a chain of Gemm, or MatMul and Add, with activations in between in whatever operators they are written;
+    /// Flatten, Identity and Dropout change nothing. A shift and a scale before the first layer become the model's scaling; a softmax
+    /// or a sigmoid at the end says what the loss is, where the metadata does not. Weights of f16 and f64 become f32.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], or [`Error::Format`] naming the first node that does not fit, and what would. Weights in other files are refused:
+    /// none but this one is opened.
+    pub fn read_onnx(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Model::read_onnx_with(path, &[])
+    }
+
+    /// [`read_onnx`](Self::read_onnx) for a model that was trained with a loss of the user's own, of which a file has the name alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_onnx`](Self::read_onnx).
+    pub fn read_onnx_with(path: impl AsRef<Path>, losses: &[Loss]) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).map_err(Error::io(path))?;
+        file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+        if bytes.len() as u64 > LONGEST {
+            return Err(Error::format(path, "it is longer than 2 GiB, which no ONNX file is"));
+        }
+        Model::from_onnx(path, bytes, losses)
+    }
+
+    /// [`read_onnx_with`](Self::read_onnx_with) from a file's bytes; the path is for messages. For fuzzing.
+    #[doc(hidden)]
+    pub fn from_onnx(path: &Path, bytes: Vec<u8>, losses: &[Loss]) -> Result<Self, Error> {
+        read::model(path, bytes.into(), losses)
+    }
+}

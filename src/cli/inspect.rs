@@ -1,0 +1,122 @@
+//! `wgrad inspect`.
+
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use serde_json::{Map, Value, json};
+
+use super::options::Inspect;
+use super::output::{Output, grouped};
+use crate::checkpoint::loss_to_json;
+use crate::{Error, Loss, Model};
+
+pub(super) fn run(options: &Inspect) -> Result<(), Error> {
+    let output = Output { json: options.json };
+    let path: &Path = &options.file;
+    let (model, contents) = if path.extension().is_some_and(|ending| ending == "onnx") {
+        let losses: Vec<Loss> = super::own_functions(&options.own)?.1;
+        (Ok(Model::read_onnx_with(path, &losses)?), Contents::default())
+    } else {
+        let contents = Contents::read(path)?;
+        (super::model(path, &options.own), contents)
+    };
+    output.event(event(path, &model, &contents))?;
+    match &model {
+        Ok(model) => output.text(describe(model))?,
+        Err(reason) => output.text(format_args!("not a model: {reason}"))?,
+    }
+    if contents.tensors.is_empty() { Ok(()) } else { output.text(contents.describe()) }
+}
+
+/// `784-256-10`
+pub(super) fn widths(model: &Model) -> String {
+    let widths = model.network.layers().iter().map(|layer| layer.outputs.to_string());
+    std::iter::once(model.network.inputs().to_string()).chain(widths).collect::<Vec<_>>().join("-")
+}
+
+fn event(path: &Path, model: &Result<Model, Error>, contents: &Contents) -> Value {
+    let mut event = json!({ "event": "contents", "file": path.display().to_string() });
+    match model {
+        Ok(model) => {
+            let layers = model.network.widths().zip(model.network.layers()).map(|((inputs, outputs), layer)| {
+                json!({
+                    "inputs": inputs, "outputs": outputs, "activation": layer.activation.to_string(), "dropout": layer.dropout,
+                    "parameters": (inputs + 1) * outputs,
+                })
+            });
+            event["layers"] = layers.collect();
+            event["parameters"] = model.network.parameters().into();
+            event["loss"] = loss_to_json(&model.loss);
+            event["classes"] = model.classes.clone().into();
+            event["scaling"] =
+                model.scaling.as_ref().map_or(Value::Null, |by| json!({ "shift": by.shift, "scale": by.scale }));
+        }
+        Err(reason) => event["not_a_model"] = reason.to_string().into(),
+    }
+    let tensor =
+        |(name, kind, shape): &(String, String, Vec<usize>)| json!({ "name": name, "type": kind, "shape": shape });
+    event["tensors"] = contents.tensors.iter().map(tensor).collect();
+    event["metadata"] = Value::Object(contents.metadata.clone());
+    event
+}
+
+fn describe(model: &Model) -> String {
+    let mut text = format!(
+        "{:>5}{:>10}{:>10}  {:<12}{:>8}{:>14}",
+        "layer", "inputs", "outputs", "activation", "dropout", "parameters"
+    );
+    for (at, ((inputs, outputs), layer)) in model.network.widths().zip(model.network.layers()).enumerate() {
+        let parameters = grouped(((inputs + 1) * outputs) as u64);
+        let activation = layer.activation.to_string();
+        text +=
+            &format!("\n{:>5}{inputs:>10}{outputs:>10}  {activation:<12}{:>8}{parameters:>14}", at + 1, layer.dropout);
+    }
+    text += &format!("\n{} parameters", grouped(model.network.parameters() as u64));
+    text += &format!("\nloss {}", loss_to_json(&model.loss));
+    if !model.classes.is_empty() {
+        text += &format!("\nclasses {}", model.classes.join(", "));
+    }
+    if model.scaling.is_some() {
+        text += &format!("\nfeatures are shifted and scaled, each of {} by its own", model.network.inputs());
+    }
+    text
+}
+
+/// What a safetensors file has, whatever it means.
+#[derive(Default)]
+struct Contents {
+    /// Name, element type and shape.
+    tensors: Vec<(String, String, Vec<usize>)>,
+    metadata: Map<String, Value>,
+}
+
+impl Contents {
+    fn read(path: &Path) -> Result<Self, Error> {
+        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let file = crate::checkpoint::parse(path, &bytes)?;
+        let mut tensors: Vec<_> = file
+            .iter()
+            .map(|(name, tensor)| (name.to_string(), tensor.dtype().to_string(), tensor.shape().to_vec()))
+            .collect();
+        tensors.sort();
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| Error::format(path, error.to_string()))?;
+        let entries = header.metadata().iter().flatten();
+        let value = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| text.clone().into());
+        Ok(Contents { tensors, metadata: entries.map(|(key, text)| (key.clone(), value(text))).collect() })
+    }
+
+    /// The tensors, and the metadata that the model's description does not have already.
+    fn describe(&self) -> String {
+        let told = ["activations", "dropout", "loss", "classes", "scaling"];
+        let of_model = self.metadata.get("wgrad").and_then(Value::as_object);
+        let of_model = of_model.into_iter().flatten().filter(|(key, _)| !told.contains(&key.as_str()));
+        let of_others = self.metadata.iter().filter(|(key, value)| *key != "wgrad" || !value.is_object());
+        let metadata: Vec<String> =
+            of_model.chain(of_others).map(|(key, value)| format!("\n  {key} {value}")).collect();
+        let tensor = |(name, kind, shape): &(String, String, Vec<usize>)| format!("\n  {name} {kind} {shape:?}");
+        let tensors: Vec<String> = self.tensors.iter().map(tensor).collect();
+        let titled = |title: &str, lines: &[String]| (!lines.is_empty()).then(|| title.to_string() + &lines.concat());
+        let parts = [titled("tensors", &tensors), titled("metadata", &metadata)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
+    }
+}

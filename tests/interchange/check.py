@@ -1,0 +1,152 @@
+"""Models that leave wgrad and come back, against other programs: ONNX Runtime, NumPy in f64 and, with --torch, PyTorch.
+
+pip install -r tests/interchange/requirements.txt (and torch onnxscript for --torch), then, in the repository:
+python tests/interchange/check.py [--torch]
+"""
+import gzip
+import json
+import subprocess
+import sys
+import tempfile
+from math import erf
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+ROOT = Path(__file__).parents[2]
+ROWS = 1000
+TOLERANCE = 1e-5
+# f64 twins, from the papers' formulas.
+ACTIVATIONS = {
+    "relu": lambda z: np.maximum(z, 0), "leaky-relu": lambda z: np.where(z > 0, z, 0.01 * z),
+    "elu": lambda z: np.where(z > 0, z, np.expm1(z)), "gelu": lambda z: 0.5 * z * (1 + np.vectorize(erf)(z / np.sqrt(2))),
+    "gelu-tanh": lambda z: 0.5 * z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))),
+    "silu": lambda z: z / (1 + np.exp(-z)), "tanh": np.tanh, "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "softplus": lambda z: np.logaddexp(0, z), "identity": lambda z: z,
+}
+
+
+def wgrad(*arguments):
+    return subprocess.run([ROOT / "target/debug/wgrad", *map(str, arguments)], check=True, capture_output=True, text=True).stdout
+
+
+def predictions(model):
+    lines = wgrad("predict", "--model", model, "--input", "mnist", "--rows", f"0-{ROWS - 1}", "--json").splitlines()
+    return np.array([json.loads(line)["probabilities"] for line in lines])
+
+
+def runtime(path, x):
+    session = onnxruntime.InferenceSession(path)
+    [given], [taken] = session.get_inputs(), session.get_outputs()
+    assert given.shape == ["batch", x.shape[1]] and taken.shape[0] == "batch", (given.shape, taken.shape)
+    # One row, and all at once.
+    y = session.run(None, {given.name: x})[0]
+    assert np.abs(session.run(None, {given.name: x[:1]})[0] - y[:1]).max() <= TOLERANCE
+    return taken.name, y, session.get_modelmeta().custom_metadata_map
+
+
+def softmax(z):
+    e = np.exp(z - z.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def agree(what, a, b):
+    assert a.shape == b.shape, (what, a.shape, b.shape)
+    error = np.abs(a - b).max()
+    print(f"{what:50s} {error:.1e}")
+    assert error <= TOLERANCE, what
+
+
+def same_tensors(what, a, b):
+    a, b = load_file(a), load_file(b)
+    assert a.keys() == b.keys(), (what, a.keys(), b.keys())
+    assert all(a[k].tobytes() == b[k].tobytes() for k in a), what
+    print(f"{what:50s} same bits")
+
+
+def metadata(path):
+    return json.loads(safe_open(path, "numpy").metadata()["wgrad"])
+
+
+def mnist_through_onnx(folder, images):
+    model = folder / "mnist.safetensors"
+    wgrad("train", "--steps", 600, "--hidden", 64, "--validation", "none", "--save", model)
+    ours = predictions(model)
+    wgrad("export", model, folder / "p.onnx", "--softmax")
+    wgrad("export", model, folder / "z.onnx")
+    name, p, _ = runtime(folder / "p.onnx", images)
+    agree("MNIST, wgrad predict and ONNX Runtime", p, ours)
+    assert name == "probabilities" and (p.argmax(1) == ours.argmax(1)).all()
+    name, z, _ = runtime(folder / "z.onnx", images)
+    agree("the same without --softmax", softmax(z.astype(np.float64)), ours)
+    assert name == "logits"
+    wgrad("import", folder / "p.onnx", folder / "back.safetensors")
+    same_tensors("model -> ONNX -> model", model, folder / "back.safetensors")
+    assert metadata(model) == metadata(folder / "back.safetensors")
+    return model, ours
+
+
+def every_activation(folder):
+    """With a scaling of the features, classes, a dropout and each kind of loss."""
+    widths, rng = [20, 16, 12, 5], np.random.default_rng(0)
+    x = rng.standard_normal((200, widths[0])).astype(np.float32) * 3
+    for i, (name, activate) in enumerate(ACTIVATIONS.items()):
+        loss = ["softmax-cross-entropy", "sigmoid-cross-entropy", "mse"][i % 3]
+        numbers = [0, 3, 5]
+        tensors = {}
+        for number, fan_in, fan_out in zip(numbers, widths, widths[1:]):
+            tensors[f"{number}.weight"] = (rng.standard_normal((fan_out, fan_in)) / np.sqrt(fan_in)).astype(np.float32)
+            tensors[f"{number}.bias"] = rng.standard_normal(fan_out).astype(np.float32)
+        shift, scale = (rng.uniform(0.2, 2, widths[0]).astype(np.float32) for _ in range(2))
+        classes = [f"class {c}" for c in range(widths[-1])]
+        about = {"version": "0.1.0", "activations": [name, name, "identity"], "loss": {"kind": loss}, "dropout": [0.25, 0.0, 0.0],
+                 "classes": classes, "scaling": {"shift": shift.tolist(), "scale": scale.tolist()}}
+        model, graph, back = (folder / f"{name}{ending}" for ending in [".safetensors", ".onnx", ".back.safetensors"])
+        save_file(tensors, model, metadata={"wgrad": json.dumps(about)})
+        wgrad("export", model, graph, *["--softmax"] * (loss != "mse"))
+        y = (x.astype(np.float64) - shift) * scale
+        for number in numbers:
+            y = y @ tensors[f"{number}.weight"].T.astype(np.float64) + tensors[f"{number}.bias"]
+            y = activate(y) if number != numbers[-1] else y
+        y = {"softmax-cross-entropy": softmax, "sigmoid-cross-entropy": ACTIVATIONS["sigmoid"], "mse": lambda y: y}[loss](y)
+        _, z, said = runtime(graph, x)
+        agree(f"{name}, scaled, {loss}", z, y)
+        assert json.loads(said["wgrad"])["classes"] == classes
+        wgrad("import", graph, back)
+        same_tensors(f"{name} -> ONNX -> model", model, back)
+        assert {**metadata(back), "version": ""} == {**about, "version": ""}, metadata(back)
+
+
+def through_torch(folder, model, ours, images):
+    import safetensors.torch
+    import torch
+
+    def fresh():
+        return torch.nn.Sequential(torch.nn.Linear(784, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+
+    net = fresh()
+    net.load_state_dict(safetensors.torch.load_file(model))
+    with torch.no_grad():
+        agree("MNIST, wgrad predict and PyTorch", torch.softmax(net(torch.from_numpy(images)), 1).numpy(), ours)
+    safetensors.torch.save_file(net.state_dict(), folder / "net.safetensors")
+    torch.onnx.export(net, (torch.randn(2, 784),), folder / "net.onnx", external_data=False, verbose=False)
+    for name, given in [("state dict", "net.safetensors"), ("torch.onnx.export", "net.onnx")]:
+        back = folder / "from_torch.safetensors"
+        wgrad("import", folder / given, back)
+        same_tensors(f"model -> PyTorch -> {name} -> model", model, back)
+        assert (predictions(back) == ours).all()
+
+
+if __name__ == "__main__":
+    with gzip.open(ROOT / "data/mnist/t10k-images-idx3-ubyte.gz") as file:
+        pixels = np.frombuffer(file.read(), np.uint8, offset=16)
+    images = (pixels.reshape(-1, 784)[:ROWS] / 255).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        model, ours = mnist_through_onnx(folder, images)
+        every_activation(folder)
+        if "--torch" in sys.argv:
+            through_torch(folder, model, ours, images)

@@ -1,0 +1,124 @@
+"""Small ONNX models as other programs write them, with the outputs that ONNX Runtime has for them: what
+tests/promises/interchange.rs reads.
+
+With torch onnx onnxscript onnxruntime safetensors numpy: python make_fixtures.py FOLDER torch helper expected
+With tensorflow keras tf2onnx, before expected: python make_fixtures.py FOLDER keras
+"""
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+WIDTHS = [6, 5, 4, 3]
+RNG = np.random.default_rng(5)
+
+
+def torch_models(out):
+    """Every activation, by both of PyTorch's exporters; a scaling, a flattening and a softmax in some."""
+    import torch
+
+    activations = {
+        "relu": torch.nn.ReLU(), "leaky-relu": torch.nn.LeakyReLU(), "elu": torch.nn.ELU(), "gelu": torch.nn.GELU(),
+        "gelu-tanh": torch.nn.GELU(approximate="tanh"), "silu": torch.nn.SiLU(), "tanh": torch.nn.Tanh(),
+        "sigmoid": torch.nn.Sigmoid(), "softplus": torch.nn.Softplus(),
+    }
+    for i, (name, activation) in enumerate(activations.items()):
+        torch.manual_seed(i)
+        a, b, c, d = WIDTHS
+        net = torch.nn.Sequential(torch.nn.Linear(a, b), activation, torch.nn.Dropout(0.5), torch.nn.Linear(b, c), activation,
+                                  torch.nn.Linear(c, d)).eval()
+        x = torch.randn(4, a)
+        batch = torch.export.Dim("batch")
+        torch.onnx.export(net, (x,), out / f"torch_{name}.onnx", dynamo=True, external_data=False, dynamic_shapes=({0: batch},),
+                          verbose=False)
+        torch.onnx.export(net, (x,), out / f"torchscript_{name}.onnx", dynamo=False, opset_version=17, input_names=["x"],
+                          dynamic_axes={"x": {0: "n"}})
+
+    class Scaled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3, bias=False))
+            self.mean, self.std = torch.tensor(0.5), torch.tensor(0.25)
+
+        def forward(self, x):
+            return torch.softmax(self.net((x - self.mean) / self.std), 1)
+
+    torch.onnx.export(Scaled().eval(), (torch.randn(4, 1, 2, 3),), out / "torch_scaled_flatten_softmax.onnx", dynamo=False,
+                      opset_version=17, input_names=["x"], dynamic_axes={"x": {0: "n"}})
+
+
+def helper_models(out):
+    """What no exporter writes but the standard allows."""
+    def values(*shape):
+        return RNG.standard_normal(shape).astype(np.float32)
+
+    def save(name, nodes, tensors, shape=("n", 6), raw=True):
+        initializers = [numpy_helper.from_array(v, k) if raw else helper.make_tensor(k, TensorProto.FLOAT, v.shape, v.ravel())
+                        for k, v in tensors.items()]
+        graph = helper.make_graph(nodes, name, [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+                                  [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("n", 3))], initializers)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnx.checker.check_model(model)
+        onnx.save(model, out / f"{name}.onnx")
+
+    node = helper.make_node
+    save("matmul_add", [
+        node("MatMul", ["x", "w0"], ["a"]), node("Add", ["a", "b0"], ["b"]),
+        # GELU with the bias on the left, and division in place of multiplication.
+        node("Div", ["b", "root2"], ["c"]), node("Erf", ["c"], ["d"]), node("Add", ["one", "d"], ["e"]), node("Mul", ["half", "b"], ["f"]),
+        node("Mul", ["f", "e"], ["g"]),
+        node("MatMul", ["g", "w1"], ["h"]), node("Add", ["b1", "h"], ["i"]), node("Sigmoid", ["i"], ["y"]),
+    ], {"w0": values(6, 5), "b0": values(5), "w1": values(5, 3), "b1": values(3), "one": np.float32(1), "half": np.float32(0.5),
+        "root2": np.float32(2**0.5)})
+    save("gemm_alpha_beta", [
+        node("Gemm", ["x", "w0", "b0"], ["a"], alpha=0.5, beta=2.0, transB=1),
+        node("Exp", ["a"], ["b"]), node("Add", ["b", "one"], ["c"]), node("Log", ["c"], ["d"]),
+        node("Gemm", ["d", "w1", "b1"], ["e"], alpha=-1.5), node("Softmax", ["e"], ["y"]),
+    ], {"w0": values(5, 6), "b0": values(1, 5), "w1": values(5, 3), "b1": values(1), "one": np.ones(1, np.float32)}, raw=False)
+    save("scaled", [
+        node("Mul", ["x", "s"], ["a"]), node("Add", ["a", "o"], ["b"]), node("Identity", ["b"], ["c"]),
+        node("Gemm", ["c", "w0", "b0"], ["y"], transB=1),
+    ], {"s": np.abs(values(6)) + np.float32(0.1), "o": values(6), "w0": values(3, 6), "b0": values(3)})
+
+
+def keras_models(out):
+    import keras
+
+    keras.utils.set_random_seed(1)
+    def dense(width, activation):
+        return keras.layers.Dense(width, activation, bias_initializer="random_normal")
+
+    net = keras.Sequential([
+        keras.Input((2, 3)), keras.layers.Rescaling(0.5, offset=-1.0), keras.layers.Flatten(), dense(5, "silu"), keras.layers.Dropout(0.5),
+        dense(4, "relu"), dense(3, "softmax"),
+    ])
+    net(np.zeros((2, 2, 3), np.float32))
+    net.export(out / "keras_rescaling_flatten.onnx", format="onnx", verbose=False)
+
+
+def expected(out):
+    import onnxruntime
+    from safetensors.numpy import save_file
+
+    for path in out.glob("*.onnx"):
+        # Stack traces, with the paths of the machine that this ran on.
+        model = onnx.load(path)
+        for part in [model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output]:
+            del part.metadata_props[:]
+            part.ClearField("doc_string")
+        onnx.save(model, path)
+    x = RNG.standard_normal((8, 6)).astype(np.float32)
+    tensors = {"x": x}
+    for path in sorted(out.glob("*.onnx")):
+        session = onnxruntime.InferenceSession(path)
+        [given] = session.get_inputs()
+        tensors[path.stem] = session.run(None, {given.name: x.reshape(8, *given.shape[1:])})[0]
+        print(path.stem, path.stat().st_size, sorted({node.op_type for node in onnx.load(path).graph.node}))
+    save_file(tensors, out / "expected.safetensors")
+
+
+if __name__ == "__main__":
+    for part in sys.argv[2:]:
+        {"torch": torch_models, "helper": helper_models, "keras": keras_models, "expected": expected}[part](Path(sys.argv[1]))
