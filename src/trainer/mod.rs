@@ -229,7 +229,8 @@ impl Trainer {
         train.check_for(&self.network, &self.options.loss)?;
         self.options.check_set(train)?;
         let per_epoch = train.rows().div_ceil(self.options.batch_size) as u64;
-        self.options.last_step(self.fit_began(), self.order_over(train).first_step, per_epoch)?;
+        let first_step = self.order_over(train).first_step;
+        self.options.last_step(self.fit_began().max(first_step), first_step, per_epoch)?;
         let plan = Plan::new(self.options.training_request(&self.network, train, &self.tiling))?;
         // A pin that is not followed would give other bits than the run that it comes from.
         for (shape, tile) in plan.picks().iter() {

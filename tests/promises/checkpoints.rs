@@ -415,6 +415,7 @@ fn a_damaged_checkpoint_is_passed_over() {
             8 => Trainer::on(gpu(), network(), options).unwrap(),
             _ => Trainer::resume(gpu(), &Checkpoint::open(folder.path()).unwrap()).unwrap(),
         };
+        trainer.set_checkpointing(checkpointing(folder.path(), Every::Steps(steps)));
         trainer.set_steps(Some(steps));
         trainer.fit(&train, Some(&validation)).unwrap();
     }
