@@ -94,12 +94,18 @@ impl Trainer {
     /// As [`new`](Self::new).
     pub fn on(gpu: Arc<Gpu>, network: Network, options: TrainOptions) -> Result<Self, Error> {
         options.check(&network)?;
-        let weights = options.initializer.weights(&network, options.seed);
-        Trainer::with_weights(gpu, network, options, &weights)
+        Trainer::with_weights(gpu, network, options, |network, options| {
+            options.initializer.weights(network, options.seed)
+        })
     }
 
-    /// A trainer that begins with these weights.
-    fn with_weights(gpu: Arc<Gpu>, network: Network, options: TrainOptions, weights: &Weights) -> Result<Self, Error> {
+    /// A trainer that begins with these weights, which are made once it is known that they fit.
+    fn with_weights(
+        gpu: Arc<Gpu>,
+        network: Network,
+        options: TrainOptions,
+        weights: impl FnOnce(&Network, &TrainOptions) -> Weights,
+    ) -> Result<Self, Error> {
         let own = gpu.adapter().family();
         // With another number of lanes they would compute something else.
         if let Some(asked @ Family::Subgroups { .. }) = options.family
@@ -118,6 +124,7 @@ impl Trainer {
             gpu.check_size(&format!("layer {}", layer + 1), 4 * values * rows * columns)?;
         }
         probe::check(&gpu, &network, &options)?;
+        let weights = weights(&network, &options);
         let model = Buffers::new();
         let mut trainer = Trainer {
             gpu,
@@ -134,7 +141,7 @@ impl Trainer {
             scaling: None,
             stats: TrainStats::default(),
         };
-        trainer.set_weights(weights)?;
+        trainer.set_weights(&weights)?;
         Ok(trainer)
     }
 
