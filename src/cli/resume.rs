@@ -61,10 +61,13 @@ pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> 
 /// The flags of the command line, with their values.
 fn given(matches: &ArgMatches) -> Result<Vec<(String, Vec<String>)>, Error> {
     let matches = matches.subcommand_matches("train").unwrap_or(matches);
-    let ids = matches.ids().map(|id| id.as_str());
-    let of_line =
-        ids.filter(|id| matches.try_get_raw(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine));
-    of_line
+    // Without the groups, which clap has among them.
+    let known = |id: &str| Cli::command().get_arguments().any(|argument| argument.get_id() == id);
+    let of_line = |id: &&str| known(id) && matches.value_source(id) == Some(ValueSource::CommandLine);
+    matches
+        .ids()
+        .map(|id| id.as_str())
+        .filter(of_line)
         .map(|id| {
             let values = matches.try_get_raw(id).ok().flatten().into_iter().flatten();
             let text = values.map(|value| value.to_str().map(String::from)).collect::<Option<Vec<_>>>();

@@ -332,7 +332,7 @@ impl Checkpoint {
         let state: Vec<u32> = values(path, &file, "state.step", Dtype::U32)?;
         let counts = [underway.began, underway.sums_began, order.first_step];
         if counts.iter().any(|&count| count > step)
-            || underway.sums_began < order.first_step
+            || underway.sums_began.min(underway.began) < order.first_step
             || order.epochs_before > u32::MAX.into()
             || order.rows == 0
             || options.batch_size > order.rows
@@ -370,6 +370,9 @@ impl Checkpoint {
         };
         let validation = Some(&about["validation"]).filter(|set| !set.is_null());
         let (train, validation) = (set(&about["train"])?, validation.map(set).transpose()?);
+        if train.rows != order.rows as u64 {
+            return Err(format("its order is not its training set's".into()));
+        }
         let notes = self.notes();
         let run = Run { network, loss, classes, scaling, options, order, train, validation, adapter, picks, notes };
         if configuration::own_texts(own_of(&run).into_iter()) != about["own"] {

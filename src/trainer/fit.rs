@@ -123,7 +123,7 @@ impl Trainer {
         let mut snapshots = match (&self.options.checkpoint, sets) {
             (Some(asked), Some(sets)) => {
                 let run = self.run_of(asked, sets, plan.picks());
-                Some(Snapshots::new(asked, run, self.steps_done, resumed.is_some()))
+                Some(Snapshots::new(asked, run))
             }
             _ => None,
         };
@@ -248,18 +248,20 @@ impl Trainer {
                 (state.step, state.base_rate) = (self.steps_done as u32, verdict.lr as f32);
                 gpu.write(&self.model[&Role::State], &[state]);
             }
-            let broken_off = told(Event::Epoch(record)).is_break();
-            if broken_off
+            if told(Event::Epoch(record)).is_break() {
+                going_on = ControlFlow::Break(());
+            }
+            if going_on.is_break()
                 && self.steps_done < last_step
                 && let Some(snapshots) = &mut snapshots
             {
-                // Between two epochs: with what follows from the one before.
+                // Between two epochs, with what follows from the one before; within one it has been taken.
                 (underway.sums_began, underway.skipped_before) = (self.steps_done, state.skipped);
                 let sources = self.sources(&training, best.as_deref().unwrap_or_default());
                 snapshots.begin(self.steps_done, last_step, sources);
                 snapshots.take(&gpu, &mut self.stats.traffic, 0, &underway)?;
             }
-            if broken_off || verdict.stops {
+            if verdict.stops {
                 going_on = ControlFlow::Break(());
             }
         }

@@ -99,12 +99,18 @@ impl Trainer {
     /// As [`new`](Self::new).
     pub fn on(gpu: Arc<Gpu>, network: Network, options: TrainOptions) -> Result<Self, Error> {
         options.check(&network)?;
-        let weights = options.initializer.weights(&network, options.seed);
-        Trainer::with_weights(gpu, network, options, &weights)
+        Trainer::with_weights(gpu, network, options, |network, options| {
+            options.initializer.weights(network, options.seed)
+        })
     }
 
-    /// A trainer that begins with these weights.
-    fn with_weights(gpu: Arc<Gpu>, network: Network, options: TrainOptions, weights: &Weights) -> Result<Self, Error> {
+    /// A trainer that begins with these weights, which are made once it is known that they fit.
+    fn with_weights(
+        gpu: Arc<Gpu>,
+        network: Network,
+        options: TrainOptions,
+        weights: impl FnOnce(&Network, &TrainOptions) -> Weights,
+    ) -> Result<Self, Error> {
         let own = gpu.adapter().family();
         // With another number of lanes they would compute something else.
         if let Some(asked @ Family::Subgroups { .. }) = options.family
@@ -123,6 +129,7 @@ impl Trainer {
             gpu.check_size(&format!("layer {}", layer + 1), 4 * values * rows * columns)?;
         }
         probe::check(&gpu, &network, &options)?;
+        let weights = weights(&network, &options);
         let model = Buffers::new();
         let mut trainer = Trainer {
             gpu,
@@ -139,7 +146,7 @@ impl Trainer {
             scaling: None,
             stats: TrainStats::default(),
         };
-        trainer.set_weights(weights)?;
+        trainer.set_weights(&weights)?;
         Ok(trainer)
     }
 
@@ -238,7 +245,8 @@ impl Trainer {
         train.at_hand().check_for(&self.network, &self.options.loss)?;
         self.options.check_rows(train.count())?;
         let per_epoch = train.count().div_ceil(self.options.batch_size) as u64;
-        self.options.last_step(self.fit_began(), self.order_over(train.count()).first_step, per_epoch)?;
+        let first_step = self.order_over(train.count()).first_step;
+        self.options.last_step(self.fit_began().max(first_step), first_step, per_epoch)?;
         let shape = train.shape(self.tiling.most_bytes);
         let plan = Plan::new(self.options.training_request(&self.network, shape, &self.tiling))?;
         // A pin that is not followed would give other bits than the run that it comes from.

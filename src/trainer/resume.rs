@@ -60,8 +60,8 @@ impl Trainer {
             }
             None => tracing::warn!(was = family, is = %here.family(), "the tiles are chosen anew"),
         }
-        let mut trainer = Trainer::with_weights(gpu, network, options, &weights)?;
-        for layer in 0..weights.layers.len() {
+        let mut trainer = Trainer::with_weights(gpu, network, options, |_, _| weights)?;
+        for layer in 0..trainer.network.layers().len() {
             let planes: Vec<Vec<f32>> = slots.iter().map(|slot| slot.layers[layer].to_device()).collect();
             if let Some(buffer) = trainer.model.get(&Role::OptimizerSlots(layer)) {
                 trainer.gpu.write(buffer, &interleaved(&planes));

@@ -91,6 +91,11 @@ struct RowStats {
     bad_step: u32,
 }
 
+/// Whether some loss in the running sums was not finite.
+pub(super) fn has_bad_step(sums: &[u32]) -> bool {
+    bytemuck::cast_slice::<u32, RowStats>(sums).iter().any(|entry| entry.bad_step > 0)
+}
+
 /// Buffers by what they hold.
 pub(super) type Buffers = HashMap<Role, Buffer>;
 

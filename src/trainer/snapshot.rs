@@ -6,6 +6,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpointing, Every, Run, Saved, Underway};
+use super::options::NonFinite;
+use super::runner::has_bad_step;
 use crate::checkpoint::folder;
 use crate::gpu::{Buffer, Encoder, Gpu, Readback, Traffic};
 use crate::weights::LayerWeights;
@@ -43,12 +45,10 @@ struct OnItsWay {
 }
 
 impl Snapshots {
-    pub fn new(checkpointing: &Checkpointing, run: Run, step: u64, resumed: bool) -> Self {
+    pub fn new(checkpointing: &Checkpointing, run: Run) -> Self {
         let Checkpointing { folder, every, keep, .. } = checkpointing.clone();
-        // What it begins with is in a checkpoint already, where it begins with one.
-        let last_step = resumed.then_some(step);
         let (last_at, run) = (Instant::now(), Arc::new(run));
-        Snapshots { run, folder, every, keep, last_at, last_step, pass: None, on_its_way: None, writer: None }
+        Snapshots { run, folder, every, keep, last_at, last_step: None, pass: None, on_its_way: None, writer: None }
     }
 
     /// Before steps are run: which, and of what buffers a checkpoint is made: all weights, all slots of the optimizer, the step state, the
@@ -204,8 +204,9 @@ fn write(
     };
     let weights = unpacked(&weights, 0, 1);
     // Training ends by itself where it has come to this, and what was good before it is worth more.
-    if run.network.check_weights(&weights).is_err() {
-        tracing::warn!(step, "a checkpoint is left out: a weight is not finite");
+    let is_lost = run.options.non_finite == NonFinite::Stop && has_bad_step(&sums);
+    if is_lost || run.network.check_weights(&weights).is_err() {
+        tracing::warn!(step, "a checkpoint is left out: the loss or a weight is not finite");
         return Ok(());
     }
     let saved = Saved {
