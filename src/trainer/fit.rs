@@ -55,6 +55,7 @@ impl Trainer {
             return Ok(History::default());
         }
         let plan = self.plan(train)?;
+        self.origin = train.origin().clone();
         // Its rows go to the device now, and whatever is wrong with it is said; its kernels are compiled when they are wanted, after the
         // first epoch's last step.
         let mut waiting = match validation {

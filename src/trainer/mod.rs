@@ -25,6 +25,7 @@ pub use tuning::Tuning;
 pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 
 use crate::checkpoint::Model;
+use crate::data::Origin;
 use crate::gpu::{AdapterChoice, Gpu};
 use crate::kernel::quads_with_one;
 use crate::kernel::tile::Family;
@@ -53,6 +54,8 @@ pub struct Trainer {
     /// The set that the order goes over.
     order: Order,
     stats: TrainStats,
+    /// Of the set that it was trained on last.
+    origin: Origin,
 }
 
 /// Where in which order training is: another set, or another batch size, begins an order of its own.
@@ -114,6 +117,7 @@ impl Trainer {
             skipped: 0,
             order: Order::default(),
             stats: TrainStats::default(),
+            origin: Origin::default(),
         };
         trainer.set_weights(&weights)?;
         Ok(trainer)
@@ -173,7 +177,16 @@ impl Trainer {
     ///
     /// [`Error::Io`], [`Error::Device`]; [`Error::NonFiniteResult`] where a weight is not finite.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let model = Model::new(self.network.clone(), self.weights()?, self.options.loss.clone());
+        let Origin { class_names, scaling, columns, image } = self.origin.clone();
+        let outputs = self.network.outputs();
+        let model = Model {
+            // Outputs that no class has are no reason to lose the model.
+            classes: if [outputs, outputs.max(2)].contains(&class_names.len()) { class_names } else { Vec::new() },
+            scaling,
+            columns,
+            image,
+            ..Model::new(self.network.clone(), self.weights()?, self.options.loss.clone())
+        };
         // The last update comes after the last loss, which is where bad numbers are seen otherwise.
         let bad = |error: Error| Error::NonFiniteResult(format!("the model is not saved: {error}"));
         model.network.check_weights(&model.weights).map_err(bad)?;
