@@ -16,7 +16,7 @@ use crate::{AdapterChoice, Error, Gpu};
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let output = Output { json: flags.common.json };
     let run = Run::new(flags)?;
-    let (set, validation) = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed)?;
+    let (set, validation) = source::with_validation(&run)?;
     let network = train::network(&run, &set, validation.as_ref());
     run.options.check(&network)?;
     run.options.check_set(&set)?;
