@@ -23,9 +23,9 @@ mod weights;
 mod wgsl;
 
 pub use checkpoint::Model;
+pub use data::{Columns, Dataset, Fill, ImageShape, ReadOptions};
 #[doc(hidden)]
 pub use data::{FORMATS, Format};
-pub use data::{Columns, Dataset, Fill, ImageShape, ReadOptions};
 pub use error::Error;
 pub use gpu::{AdapterChoice, Gpu};
 pub use kernel::tiling::Picks;

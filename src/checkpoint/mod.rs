@@ -345,7 +345,10 @@ fn image_of(path: &Path, about: &Option<Value>, inputs: usize) -> Result<Option<
     let Some(table) = about.as_ref().and_then(|about| about.get("image")) else { return Ok(None) };
     let shape = ImageShape::deserialize(table).ok().filter(|shape| shape.features() == Some(inputs));
     shape.map(Some).ok_or_else(|| {
-        Error::format(path, format!("its metadata: image must have a height, a width and channels whose product is {inputs}"))
+        Error::format(
+            path,
+            format!("its metadata: image must have a height, a width and channels whose product is {inputs}"),
+        )
     })
 }
 

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use super::options::Train;
 use crate::loss::{Setting, Task};
 use crate::{
-    Activation, AdapterChoice, EarlyStopping, Error, Fill, ImageShape, Loss, Optimizer, ReadOptions, ReduceOnPlateau, Rule,
-    ScaleBy, Schedule, TrainOptions,
+    Activation, AdapterChoice, EarlyStopping, Error, Fill, ImageShape, Loss, Optimizer, ReadOptions, ReduceOnPlateau,
+    Rule, ScaleBy, Schedule, TrainOptions,
 };
 
 /// Everything a run is, from flags, file and defaults.

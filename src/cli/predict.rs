@@ -66,7 +66,8 @@ impl Report {
 
     /// The class with the largest probability; `None` where outputs stand for themselves.
     fn class(&self, values: &[f32]) -> Option<usize> {
-        let largest = || (0..values.len()).fold(0, |best, class| if values[class] > values[best] { class } else { best });
+        let largest =
+            || (0..values.len()).fold(0, |best, class| if values[class] > values[best] { class } else { best });
         (self.task == Task::Classes).then(largest)
     }
 
@@ -93,7 +94,8 @@ impl Report {
         let names: Vec<String> = (0..values.len()).map(|output| self.name(output)).collect();
         let wide = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(4);
         for (name, &value) in names.iter().zip(values) {
-            let bar = if self.task == Task::Numbers { String::new() } else { "█".repeat((30.0 * value).round() as usize) };
+            let bar =
+                if self.task == Task::Numbers { String::new() } else { "█".repeat((30.0 * value).round() as usize) };
             text += &format!("\n  {name:>wide$}  {value:.6}  {bar}");
         }
         text
@@ -108,7 +110,8 @@ impl Report {
     fn table_head(&self) -> String {
         let wide = self.wide();
         let class = if self.task == Task::Classes { format!("{:>wide$}", "class") } else { String::new() };
-        let names: String = (0..self.outputs.min(MOST_IN_A_LINE)).map(|output| format!("{:>wide$}", self.name(output))).collect();
+        let names: String =
+            (0..self.outputs.min(MOST_IN_A_LINE)).map(|output| format!("{:>wide$}", self.name(output))).collect();
         let more = if self.outputs > MOST_IN_A_LINE { "  …" } else { "" };
         format!("{:>8}{class}{names}{more}", "row")
     }

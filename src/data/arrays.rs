@@ -98,7 +98,8 @@ fn set(arrays: &dyn Arrays, suffix: &str, options: &ReadOptions) -> Result<Datas
             of_labels(vec![0; rows])?.with_targets(floats(&t), outputs).map_err(in_file)?
         }
         None => {
-            let labels = labels(&needed(arrays, &named("y"))?).map_err(|reason| wrong(format!("{} {reason}", named("y"))))?;
+            let labels =
+                labels(&needed(arrays, &named("y"))?).map_err(|reason| wrong(format!("{} {reason}", named("y"))))?;
             if labels.len() != rows {
                 return Err(wrong(format!("x has {rows} rows and y has {}: they must agree", labels.len())));
             }
@@ -187,7 +188,9 @@ fn labels(y: &Array<'_>) -> Result<Vec<u32>, String> {
     let signed = match y.element {
         Element::I8 | Element::I16 | Element::I32 | Element::I64 => true,
         Element::Bool | Element::U8 | Element::U16 | Element::U32 | Element::U64 => false,
-        other => return Err(format!("is {other:?}: it must be whole numbers, as I64 or U8; values to predict are named t")),
+        other => {
+            return Err(format!("is {other:?}: it must be whole numbers, as I64 or U8; values to predict are named t"));
+        }
     };
     let size = y.element.bytes();
     y.bytes

@@ -65,11 +65,8 @@ struct Target {
 impl Columns {
     /// As many columns of numbers, and no target: a table for a model that was trained on something else.
     pub(crate) fn numbers(count: usize) -> Self {
-        let column = |place: usize| Column {
-            name: (place + 1).to_string(),
-            place,
-            cells: Cells::Number { fill: None },
-        };
+        let column =
+            |place: usize| Column { name: (place + 1).to_string(), place, cells: Cells::Number { fill: None } };
         Columns { named: false, count, features: (0..count).map(column).collect(), target: None }
     }
 
@@ -120,12 +117,15 @@ impl Columns {
         };
         check_names(table.path(), &names)?;
         let place = |word: &str| {
-            let by_number = || word.parse().ok().filter(|number| (1..=names.len()).contains(number)).map(|number: usize| number - 1);
+            let by_number = || {
+                word.parse().ok().filter(|number| (1..=names.len()).contains(number)).map(|number: usize| number - 1)
+            };
             names.iter().position(|name| name == word).or_else(by_number).ok_or_else(|| {
                 wrong(format!("it has no column \"{word}\": use a name or a number from 1; it has {}", listed(&names)))
             })
         };
-        let places = |words: &[String]| words.iter().map(|word| place(word)).collect::<Result<BTreeSet<usize>, Error>>();
+        let places =
+            |words: &[String]| words.iter().map(|word| place(word)).collect::<Result<BTreeSet<usize>, Error>>();
         let (ignored, categorical) = (places(&options.ignore)?, places(&options.categorical)?);
         let target = match &options.label {
             Some(word) => place(word)?,
@@ -185,7 +185,9 @@ impl Columns {
                 (None, _) => labels.push(0),
             }
             if 4 * features.len() as u64 > MOST_BYTES {
-                return Err(wrong(format!("its rows of {width} features take more than 4 GiB: that is the most that fits")));
+                return Err(wrong(format!(
+                    "its rows of {width} features take more than 4 GiB: that is the most that fits"
+                )));
             }
             Ok(())
         })?;
@@ -215,8 +217,12 @@ impl Columns {
         // A table without the column of the targets: those after it are one place nearer.
         let without = self.target.as_ref().filter(|_| target.is_none() && count + 1 == self.count);
         if count != self.count && without.is_none() {
-            let or_less = if target.is_none() && self.target.is_some() { ", or one less, without the target" } else { "" };
-            return Err(Error::format(table.path(), format!("its rows have {count} cells: they must have {}{or_less}", self.count)));
+            let or_less =
+                if target.is_none() && self.target.is_some() { ", or one less, without the target" } else { "" };
+            return Err(Error::format(
+                table.path(),
+                format!("its rows have {count} cells: they must have {}{or_less}", self.count),
+            ));
         }
         let near = |place: usize| place - usize::from(without.is_some_and(|target| target.place < place));
         Ok((self.features.iter().map(|column| near(column.place)).collect(), target.map_or(0, |target| target.place)))
@@ -264,7 +270,11 @@ fn check_names(path: &Path, names: &[String]) -> Result<(), Error> {
         if let Some(before) = known.insert(name, place) {
             return Err(Error::format(
                 path,
-                format!("columns {} and {} are both named \"{name}\": every name must be there once", before + 1, place + 1),
+                format!(
+                    "columns {} and {} are both named \"{name}\": every name must be there once",
+                    before + 1,
+                    place + 1
+                ),
             ));
         }
     }
@@ -296,7 +306,8 @@ fn number(cell: &str) -> Result<f32, String> {
 }
 
 fn missing(cell: &str) -> String {
-    let found = if cell.is_empty() { "the cell is empty".into() } else { format!("\"{cell}\" stands for a missing value") };
+    let found =
+        if cell.is_empty() { "the cell is empty".into() } else { format!("\"{cell}\" stands for a missing value") };
     format!("{found}: fill it in, or ask for a fill (mean, zero or a number)")
 }
 
@@ -371,9 +382,10 @@ impl Seen {
             });
             return Ok(Cells::Number { fill: fill.filter(|fill| fill.is_finite()) });
         }
-        let first = self.no_number.as_ref().map_or(String::new(), |(cell, at)| {
-            format!("; the first cell that is no number is \"{cell}\" in {at}")
-        });
+        let first = self
+            .no_number
+            .as_ref()
+            .map_or(String::new(), |(cell, at)| format!("; the first cell that is no number is \"{cell}\" in {at}"));
         match self.words.len() {
             0 => Err("has no value at all: leave it out (ignore)".into()),
             1..=MOST_CATEGORIES => {
@@ -391,9 +403,12 @@ impl Seen {
             Some((cell, at)) if regression => Err(format!("has \"{cell}\" in {at}: every target must be a number")),
             _ if regression => Ok(None),
             None if self.fractions => Err(
-                "has numbers with fractions, which are no classes: a loss for numbers (mse, mae, huber) predicts them".into()
+                "has numbers with fractions, which are no classes: a loss for numbers (mse, mae, huber) predicts them"
+                    .into(),
             ),
-            _ if self.words.len() > MOST_CATEGORIES => Err(format!("has more than {MOST_CATEGORIES} different words: these are no classes")),
+            _ if self.words.len() > MOST_CATEGORIES => {
+                Err(format!("has more than {MOST_CATEGORIES} different words: these are no classes"))
+            }
             _ => {
                 let mut names: Vec<String> = self.words.iter().map(|word| class_name(word)).collect();
                 names.sort_by(|a, b| match (a.parse::<i64>(), b.parse::<i64>()) {

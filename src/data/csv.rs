@@ -24,9 +24,11 @@ pub(super) fn read_tsv(path: &Path, bytes: &[u8], options: &ReadOptions) -> Resu
 fn read_with(path: &Path, bytes: &[u8], options: &ReadOptions, delimiter: u8) -> Result<Dataset, Error> {
     let delimiter = match options.delimiter {
         None => delimiter,
-        Some(asked) => u8::try_from(asked).ok().filter(|asked| asked.is_ascii() && !b"\"\r\n".contains(asked)).ok_or_else(
-            || Error::Option(format!("the delimiter is {asked:?}: it must be one ASCII character, as , or ;")),
-        )?,
+        Some(asked) => {
+            u8::try_from(asked).ok().filter(|asked| asked.is_ascii() && !b"\"\r\n".contains(asked)).ok_or_else(
+                || Error::Option(format!("the delimiter is {asked:?}: it must be one ASCII character, as , or ;")),
+            )?
+        }
     };
     let mut text = Text { path, bytes, delimiter, names: None };
     let header = match (options.header, &options.columns, &options.label) {
@@ -90,7 +92,8 @@ impl Text<'_> {
             numeric.iter_mut().zip(&record).for_each(|(numeric, cell)| *numeric &= is_number(cell) || is_missing(cell));
             rows += 1;
         }
-        Ok(rows > 0 && first.iter().zip(numeric).all(|(cell, numeric)| !numeric || !is_number(cell) && !is_missing(cell)))
+        Ok(rows > 0
+            && first.iter().zip(numeric).all(|(cell, numeric)| !numeric || !is_number(cell) && !is_missing(cell)))
     }
 
     /// The same where the columns are known.
@@ -132,7 +135,10 @@ fn reason(error: &csv::Error) -> String {
     let line = |position: &Option<Position>| position.as_ref().map_or(0, Position::line);
     match error.kind() {
         ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            format!("line {} has {len} cells, and those before it {expected_len}: every row must have as many", line(pos))
+            format!(
+                "line {} has {len} cells, and those before it {expected_len}: every row must have as many",
+                line(pos)
+            )
         }
         ErrorKind::Utf8 { pos, err } => {
             format!("line {}, column {}: it is not UTF-8; save the file in that encoding", line(pos), err.field() + 1)

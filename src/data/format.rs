@@ -27,7 +27,12 @@ pub const FORMATS: &[Format] = &[
     Format { word: "npy", extensions: &["npy"], magic: &[b"\x93NUMPY"], read: |p, b, o| alone(npy::read(p, b, o)) },
     Format { word: "csv", extensions: &["csv"], magic: &[], read: |p, b, o| alone(csv::read(p, b, o)) },
     Format { word: "tsv", extensions: &["tsv", "tab"], magic: &[], read: |p, b, o| alone(csv::read_tsv(p, b, o)) },
-    Format { word: "parquet", extensions: &["parquet"], magic: &[b"PAR1"], read: |p, b, o| alone(parquet::read(p, b, o)) },
+    Format {
+        word: "parquet",
+        extensions: &["parquet"],
+        magic: &[b"PAR1"],
+        read: |p, b, o| alone(parquet::read(p, b, o)),
+    },
     Format {
         word: "image",
         extensions: &["png", "jpg", "jpeg"],

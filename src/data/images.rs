@@ -31,7 +31,8 @@ impl std::fmt::Display for ImageShape {
 
 /// Whether a folder has a folder for each class.
 pub(super) fn is_folder(folder: &Path) -> bool {
-    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| entry.path().is_dir())))
+    std::fs::read_dir(folder)
+        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| entry.path().is_dir())))
 }
 
 #[cfg(not(feature = "images"))]
@@ -77,7 +78,10 @@ mod decoded {
     /// One image is one row, to predict on.
     pub fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset, Error> {
         if !options.inputs_only {
-            return Err(Error::format(path, "one image is no set to train on: pass a folder with a folder of images for each class"));
+            return Err(Error::format(
+                path,
+                "one image is no set to train on: pass a folder with a folder of images for each class",
+            ));
         }
         let image = decode(path, bytes)?;
         let shape = options.image.unwrap_or_else(|| shape_of(&image));
@@ -98,7 +102,8 @@ mod decoded {
         if !test.is_dir() {
             return Ok((train, None));
         }
-        let like = ReadOptions { class_names: train.class_names().to_vec(), image: train.image_shape(), ..options.clone() };
+        let like =
+            ReadOptions { class_names: train.class_names().to_vec(), image: train.image_shape(), ..options.clone() };
         let test = read_classes(&test, &like)?;
         Ok((train, Some(test)))
     }
@@ -110,7 +115,10 @@ mod decoded {
         let mut files: Vec<(PathBuf, u32)> = Vec::new();
         for (path, class) in folders.iter().zip(&found) {
             let index = names.iter().position(|name| name == class).ok_or_else(|| {
-                Error::format(path, format!("\"{class}\" is none of the model's classes, which are {}", names.join(", ")))
+                Error::format(
+                    path,
+                    format!("\"{class}\" is none of the model's classes, which are {}", names.join(", ")),
+                )
             })?;
             let images = entries(path)?.into_iter().filter(|path| is_image(path));
             files.extend(images.map(|image| (image, index as u32)));
@@ -128,7 +136,10 @@ mod decoded {
         if bytes.is_none() {
             return Err(Error::format(
                 folder,
-                format!("{} images of {shape} take more than 4 GiB: that is the most that fits; make them smaller (image)", files.len()),
+                format!(
+                    "{} images of {shape} take more than 4 GiB: that is the most that fits; make them smaller (image)",
+                    files.len()
+                ),
             ));
         }
         let mut features = Vec::new();
@@ -144,7 +155,8 @@ mod decoded {
 
     /// What is in a folder, sorted, without hidden files.
     fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-        let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(Error::io(folder))?;
+        let entries =
+            std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(Error::io(folder))?;
         let hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         let mut paths: Vec<PathBuf> = entries.iter().map(|entry| entry.path()).filter(|path| !hidden(path)).collect();
         paths.sort();
@@ -153,7 +165,8 @@ mod decoded {
 
     fn name(path: &Path) -> Result<String, Error> {
         let name = path.file_name().and_then(|name| name.to_str());
-        name.map(String::from).ok_or_else(|| Error::format(path, "the folder's name, which is the class', is not UTF-8"))
+        name.map(String::from)
+            .ok_or_else(|| Error::format(path, "the folder's name, which is the class', is not UTF-8"))
     }
 
     fn is_image(path: &Path) -> bool {
@@ -170,7 +183,9 @@ mod decoded {
         limits.max_alloc = Some(MOST_DECODED);
         reader.limits(limits);
         let reader = reader.with_guessed_format().map_err(|error| wrong(error.to_string()))?;
-        reader.decode().map_err(|error| wrong(format!("it is not a whole PNG or JPEG image of a size that fits: {error}")))
+        reader
+            .decode()
+            .map_err(|error| wrong(format!("it is not a whole PNG or JPEG image of a size that fits: {error}")))
     }
 
     fn shape_of(image: &DynamicImage) -> ImageShape {

@@ -227,7 +227,11 @@ impl Dataset {
             None => self.classes() <= names.len(),
         };
         if !fits {
-            return Err(Error::Data(format!("{} names for {} classes: there must be one each", names.len(), self.classes())));
+            return Err(Error::Data(format!(
+                "{} names for {} classes: there must be one each",
+                names.len(),
+                self.classes()
+            )));
         }
         let mut sorted: Vec<&String> = names.iter().collect();
         sorted.sort_unstable();
@@ -396,7 +400,9 @@ impl Dataset {
     pub(crate) fn each_row(&self, mut take: impl FnMut(&mut dyn Iterator<Item = f32>)) {
         match &self.features {
             Features::U8(values) => {
-                values.chunks_exact(self.width).for_each(|row| take(&mut row.iter().map(|&byte| f32::from(byte) / 255.0)));
+                values
+                    .chunks_exact(self.width)
+                    .for_each(|row| take(&mut row.iter().map(|&byte| f32::from(byte) / 255.0)));
             }
             Features::F32(values) => values.chunks_exact(self.width).for_each(|row| take(&mut row.iter().copied())),
         }

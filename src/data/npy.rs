@@ -26,7 +26,8 @@ pub(super) fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<D
             "an array alone has no targets: put x.npy and y.npy or t.npy in a folder, or save both by numpy.savez",
         ));
     }
-    arrays::sets(&Files { path, arrays: HashMap::from([("x".into(), Cow::Borrowed(bytes))]) }, options).map(|(set, _)| set)
+    arrays::sets(&Files { path, arrays: HashMap::from([("x".into(), Cow::Borrowed(bytes))]) }, options)
+        .map(|(set, _)| set)
 }
 
 /// Whether a folder holds arrays.
@@ -37,7 +38,9 @@ pub(super) fn is_folder(folder: &Path) -> bool {
 /// `x.npy` with `y.npy` or `t.npy`.
 pub(super) fn read_folder(folder: &Path, options: &ReadOptions) -> Result<(Dataset, Option<Dataset>), Error> {
     let mut arrays = HashMap::new();
-    for name in ["x", "y", "t", "w"].iter().flat_map(|name| ["", "_train", "_test"].map(|suffix| format!("{name}{suffix}"))) {
+    for name in
+        ["x", "y", "t", "w"].iter().flat_map(|name| ["", "_train", "_test"].map(|suffix| format!("{name}{suffix}")))
+    {
         let file = folder.join(format!("{name}.npy"));
         if file.exists() {
             arrays.insert(name, Cow::Owned(crate::files::read_whole(&file)?));
@@ -48,7 +51,8 @@ pub(super) fn read_folder(folder: &Path, options: &ReadOptions) -> Result<(Datas
 
 /// The arrays of an archive.
 pub(super) fn read_npz(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<(Dataset, Option<Dataset>), Error> {
-    let archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| Error::format(path, format!("it is not a whole .npz file: {error}")))?;
+    let archive = ZipArchive::new(Cursor::new(bytes))
+        .map_err(|error| Error::format(path, format!("it is not a whole .npz file: {error}")))?;
     arrays::sets(&Archive { path, archive: RefCell::new(archive) }, options)
 }
 
@@ -115,7 +119,10 @@ impl Arrays for Archive<'_> {
         let count = header.bytes().map_err(wrong)?;
         // Never more than the header asks for, whatever the archive inflates to; and not allocated at once.
         let mut bytes = Vec::new();
-        file.by_ref().take(count + 1).read_to_end(&mut bytes).map_err(|error| wrong(format!("it cannot be inflated: {error}")))?;
+        file.by_ref()
+            .take(count + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| wrong(format!("it cannot be inflated: {error}")))?;
         if bytes.len() as u64 != count {
             return Err(wrong(header.disagrees(count, bytes.len() as u64)));
         }
@@ -188,7 +195,8 @@ impl Header {
 
     /// The bytes of its values.
     fn bytes(&self) -> Result<u64, String> {
-        let sizes = self.shape.iter().try_fold(self.element.bytes() as u64, |product, &size| product.checked_mul(size as u64));
+        let sizes =
+            self.shape.iter().try_fold(self.element.bytes() as u64, |product, &size| product.checked_mul(size as u64));
         sizes
             .filter(|&bytes| bytes <= MOST_BYTES)
             .ok_or_else(|| format!("its header asks for {:?} values: at most 4 GiB fit", self.shape))

@@ -26,7 +26,9 @@ impl Dataset {
     pub fn split_stratified(&self, fraction: f64, seed: u64) -> Result<(Self, Self), Error> {
         let held_out = self.held_out(fraction)?;
         if self.labels.is_empty() {
-            return Err(Error::Data("a stratified split needs a class index for every row, and the targets are values".into()));
+            return Err(Error::Data(
+                "a stratified split needs a class index for every row, and the targets are values".into(),
+            ));
         }
         let mut classes: std::collections::BTreeMap<u32, Vec<usize>> = std::collections::BTreeMap::new();
         for row in self.shuffled(seed) {

@@ -50,7 +50,10 @@ impl Arrays for Tensors<'_> {
             Dtype::F32 => Element::F32,
             Dtype::F64 => Element::F64,
             other => {
-                return Err(Error::format(self.path, format!("{name} is {other:?}: it must be whole numbers or F16 to F64")));
+                return Err(Error::format(
+                    self.path,
+                    format!("{name} is {other:?}: it must be whole numbers or F16 to F64"),
+                ));
             }
         };
         Ok(Some(Array { element, shape: tensor.shape().to_vec(), bytes: Cow::Borrowed(tensor.data()) }))
