@@ -153,6 +153,7 @@ impl Columns {
     /// A table's rows, encoded. Without `with_targets`, whatever is in the targets' column is not looked at, and it need not be there.
     pub(super) fn encode(&self, table: &dyn Table, with_targets: bool) -> Result<Dataset, Error> {
         let wrong = |reason: String| Error::format(table.path(), reason);
+        self.check_places()?;
         let target = self.target.as_ref().filter(|_| with_targets);
         if with_targets && target.is_none() {
             return Err(wrong("the model knows of no target among its columns".into()));
@@ -228,31 +229,31 @@ impl Columns {
         Ok((self.features.iter().map(|column| near(column.place)).collect(), target.map_or(0, |target| target.place)))
     }
 
-    /// That it can be used on tables: it may come from a file that somebody else wrote.
+    /// That it fits a network: it may come from a file that somebody else wrote.
     pub(crate) fn check(&self, width: usize, outputs: usize) -> Result<(), Error> {
-        let wrong = |reason: String| Err(Error::Data(reason));
-        let categories = self.features.iter().filter_map(|column| match &column.cells {
-            Cells::Category { words, .. } => Some(words.len()),
-            Cells::Number { .. } => None,
-        });
-        if categories.clone().any(|count| count == 0) || self.width() != width {
-            return wrong(format!("the columns have {} features, the network takes {width}", self.width()));
+        self.check_places()?;
+        if self.width() != width {
+            return Err(Error::Data(format!("the columns have {} features, the network takes {width}", self.width())));
         }
-        let places: BTreeSet<usize> = self.features.iter().map(|column| column.place).collect();
-        let target = self.target.as_ref();
-        if self.count > MOST_COLUMNS
-            || places.len() != self.features.len()
-            || target.is_some_and(|target| places.contains(&target.place))
-            || places.into_iter().chain(target.map(|target| target.place)).any(|place| place >= self.count)
-        {
-            return wrong("the columns have places that cannot be".into());
-        }
-        match target.and_then(|target| target.classes.as_ref()) {
-            Some(classes) if classes.is_empty() || classes.len() > outputs.max(2) => {
-                wrong(format!("the columns name {} classes, the network has {outputs} outputs", classes.len()))
-            }
+        match self.target.as_ref().and_then(|target| target.classes.as_ref()) {
+            Some(classes) if classes.is_empty() || classes.len() > outputs.max(2) => Err(Error::Data(format!(
+                "the columns name {} classes, the network has {outputs} outputs",
+                classes.len()
+            ))),
             _ => Ok(()),
         }
+    }
+
+    /// That every column has a place of its own, and at least one feature.
+    fn check_places(&self) -> Result<(), Error> {
+        let target = self.target.as_ref().map(|target| target.place);
+        let places: BTreeSet<usize> = self.features.iter().map(|column| column.place).chain(target).collect();
+        let all_apart = places.len() == self.features.len() + usize::from(target.is_some());
+        let all_there = self.count <= MOST_COLUMNS && places.last().is_none_or(|&last| last < self.count);
+        if all_apart && all_there && self.features.iter().all(|column| column.cells.width() > 0) {
+            return Ok(());
+        }
+        Err(Error::Data("the columns have places or words that cannot be".into()))
     }
 }
 

@@ -320,6 +320,12 @@ impl Dataset {
         idx::read_directory(directory.as_ref())
     }
 
+    /// The set of an images and a labels file that are in memory.
+    #[doc(hidden)]
+    pub fn from_idx_bytes(images: &[u8], labels: &[u8]) -> Result<Self, Error> {
+        idx::pair_from(Path::new("images"), images, Path::new("labels"), labels)
+    }
+
     /// A safetensors file with `x` `[N, D]` (or images `[N, H, W]`, `[N, H, W, C]`), and `y` `[N]` class indices or `t` `[N, C]` values; where
     /// there is a `w` `[N]`, it holds the sample weights. Features of u8 stay so; all others become f32.
     ///

@@ -171,8 +171,11 @@ impl Header {
         let value = |key: &str| Some(text.split_once(&format!("'{key}':"))?.1.trim_start());
         let descr = value("descr")?.strip_prefix('\'')?.split_once('\'')?.0;
         let shape = value("shape")?.strip_prefix('(')?.split_once(')')?.0;
-        let fortran = value("fortran_order")?;
-        let fortran = fortran.starts_with("True") || !fortran.starts_with("False").then_some(false)?;
+        let fortran = match value("fortran_order")? {
+            word if word.starts_with("True") => true,
+            word if word.starts_with("False") => false,
+            _ => return None,
+        };
         let element = match &descr.get(1..)? {
             &"b1" => Element::Bool,
             &"u1" => Element::U8,
