@@ -1,6 +1,6 @@
 //! Tables of named cells, and how they become features and targets: what CSV and Parquet have in common.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use csv::StringRecord;
@@ -207,8 +207,9 @@ impl Columns {
     fn places(&self, table: &dyn Table, count: usize, target: Option<&Target>) -> Result<(Vec<usize>, usize), Error> {
         if let (true, Some(names)) = (self.named, table.names()) {
             check_names(table.path(), names)?;
+            let places: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
             let find = |name: &str| {
-                names.iter().position(|known| known == name).ok_or_else(|| {
+                places.get(name).copied().ok_or_else(|| {
                     Error::format(table.path(), format!("it has no column \"{name}\"; it has {}", listed(names)))
                 })
             };
@@ -343,13 +344,13 @@ fn class_index(classes: &HashMap<&str, u32>, cell: &str) -> Result<u32, String> 
 struct Seen {
     numbers: u64,
     sum: f64,
-    /// All numbers have no fraction.
+    /// Some numbers have one.
     fractions: bool,
     /// The first cell that is no number, and where it is.
     no_number: Option<(String, String)>,
     missing: bool,
-    /// The different cells, up to one more than are allowed for categories; all of them while they may be classes.
-    words: BTreeSet<String>,
+    /// The different cells, up to one more than there may be categories or classes.
+    words: HashSet<String>,
 }
 
 impl Seen {
@@ -390,7 +391,8 @@ impl Seen {
         match self.words.len() {
             0 => Err("has no value at all: leave it out (ignore)".into()),
             1..=MOST_CATEGORIES => {
-                Ok(Cells::Category { words: self.words.iter().cloned().collect(), fill: fill.is_some() })
+                let words: BTreeSet<&String> = self.words.iter().collect();
+                Ok(Cells::Category { words: words.into_iter().cloned().collect(), fill: fill.is_some() })
             }
             _ => Err(format!(
                 "has more than {MOST_CATEGORIES} different words, a feature for each: leave it out (ignore){first}"

@@ -1,5 +1,6 @@
 //! Tables as text: CSV, TSV.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use csv::{ErrorKind, Position, Reader, ReaderBuilder, StringRecord, Trim};
@@ -99,7 +100,8 @@ impl Text<'_> {
     /// The same where the columns are known.
     fn has_header_of(&self, columns: &Columns) -> Result<bool, Error> {
         let first = self.begin(1)?.pop().unwrap_or_default();
-        if columns.is_named() && columns.numeric().all(|(_, name)| first.iter().any(|cell| cell == name)) {
+        let words: HashSet<&str> = first.iter().collect();
+        if columns.is_named() && columns.numeric().all(|(_, name)| words.contains(name)) {
             return Ok(true);
         }
         let is_name = |cell: Option<&str>| cell.is_some_and(|cell| !is_number(cell) && !is_missing(cell));

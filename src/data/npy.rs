@@ -176,19 +176,19 @@ impl Header {
             word if word.starts_with("False") => false,
             _ => return None,
         };
-        let element = match &descr.get(1..)? {
-            &"b1" => Element::Bool,
-            &"u1" => Element::U8,
-            &"i1" => Element::I8,
-            &"u2" => Element::U16,
-            &"i2" => Element::I16,
-            &"u4" => Element::U32,
-            &"i4" => Element::I32,
-            &"u8" => Element::U64,
-            &"i8" => Element::I64,
-            &"f2" => Element::F16,
-            &"f4" => Element::F32,
-            &"f8" => Element::F64,
+        let element = match descr.get(1..)? {
+            "b1" => Element::Bool,
+            "u1" => Element::U8,
+            "i1" => Element::I8,
+            "u2" => Element::U16,
+            "i2" => Element::I16,
+            "u4" => Element::U32,
+            "i4" => Element::I32,
+            "u8" => Element::U64,
+            "i8" => Element::I64,
+            "f2" => Element::F16,
+            "f4" => Element::F32,
+            "f8" => Element::F64,
             _ => return None,
         };
         let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());

@@ -1,5 +1,6 @@
 //! Tables in Parquet files.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -9,12 +10,20 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 
 use super::columns::{Columns, Table};
-use super::{Dataset, ReadOptions};
+use super::{Dataset, MOST_BYTES, ReadOptions};
 use crate::Error;
 
 /// A set of a file's rows: numbers, truth as 0 and 1, and words.
 pub(super) fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset, Error> {
+    // The crate checks some of what a file says with assertions.
+    let read = AssertUnwindSafe(|| read_rows(path, bytes, options));
+    catch_unwind(read)
+        .unwrap_or_else(|_| Err(Error::format(path, "it is not a whole Parquet file: it says what cannot be")))
+}
+
+fn read_rows(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset, Error> {
     let reader = SerializedFileReader::new(Bytes::copy_from_slice(bytes)).map_err(|error| broken(path, &error))?;
+    check_sizes(path, bytes.len() as u64, &reader)?;
     let fields = reader.metadata().file_metadata().schema().get_fields();
     if let Some(nested) = fields.iter().find(|field| !field.is_primitive()) {
         return Err(Error::format(
@@ -29,6 +38,26 @@ pub(super) fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<D
         None if options.inputs_only => Columns::numbers(table.names.len()).encode(&table, false),
         None => Columns::learn(&table, options)?.encode(&table, true),
     }
+}
+
+/// That every chunk is inside the file, and inflates to no more than fits.
+fn check_sizes(path: &Path, length: u64, reader: &SerializedFileReader<Bytes>) -> Result<(), Error> {
+    for chunk in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+        let begin = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset()).min(chunk.data_page_offset());
+        let end =
+            u64::try_from(begin).ok().and_then(|begin| begin.checked_add(u64::try_from(chunk.compressed_size()).ok()?));
+        let fits = end.is_some_and(|end| end <= length) && (0..=MOST_BYTES as i64).contains(&chunk.uncompressed_size());
+        if !fits || chunk.num_values() < 0 {
+            return Err(Error::format(
+                path,
+                format!(
+                    "its column {} is said to be where the file is not, or to have more than 4 GiB",
+                    chunk.column_path()
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 struct Rows<'a> {
