@@ -20,15 +20,14 @@ pub fn read(word: &str, bytes: &[u8]) {
         QUIET.call_once(|| std::panic::set_hook(Box::new(|_| {})));
     }
     let format = FORMATS.iter().find(|format| format.word == word).expect("a format of this name");
-    // Only tables are read differently in the others.
-    let ways = ways().into_iter().take(if matches!(word, "csv" | "tsv" | "parquet") { 4 } else { 2 });
-    for options in ways {
-        let Ok((set, _)) = (format.read)(Path::new("fuzz"), bytes, &options) else { continue };
-        if let Some(columns) = set.columns() {
-            let like = ReadOptions { columns: Some(columns.clone()), inputs_only: true, ..options };
-            let again = (format.read)(Path::new("fuzz"), bytes, &like);
-            assert!(options_agree(&again, &set), "the same file, other features");
-        }
+    // Which way is taken hangs on the length, which a mutation changes soon. Only tables are read differently in the last two.
+    let ways_of_format = if matches!(word, "csv" | "parquet") { 4 } else { 2 };
+    let options = &ways()[bytes.len() % ways_of_format];
+    let Ok((set, _)) = (format.read)(Path::new("fuzz"), bytes, options) else { return };
+    if let Some(columns) = set.columns() {
+        let like = ReadOptions { columns: Some(columns.clone()), inputs_only: true, ..options.clone() };
+        let again = (format.read)(Path::new("fuzz"), bytes, &like);
+        assert!(options_agree(&again, &set), "the same file, other features");
     }
 }
 

@@ -13,6 +13,9 @@ use super::columns::{Columns, Table};
 use super::{Dataset, MOST_BYTES, ReadOptions};
 use crate::Error;
 
+/// The most rows for each byte of a file.
+const MOST_ROWS_A_BYTE: u64 = 256;
+
 /// A set of a file's rows: numbers, truth as 0 and 1, and words.
 pub(super) fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset, Error> {
     // The crate checks some of what a file says with assertions.
@@ -40,18 +43,24 @@ fn read_rows(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset
     }
 }
 
-/// That every chunk is inside the file, and inflates to no more than fits.
+/// That every chunk is inside the file, has the rows that its group has, and inflates to no more than fits. A value that is repeated takes no
+/// bytes, so that a file of nothing may claim any number of rows: more than a set to learn from has are not believed.
 fn check_sizes(path: &Path, length: u64, reader: &SerializedFileReader<Bytes>) -> Result<(), Error> {
-    for chunk in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+    let groups = reader.metadata().row_groups();
+    let rows = groups.iter().try_fold(0u64, |rows, group| rows.checked_add(u64::try_from(group.num_rows()).ok()?));
+    if rows.is_none_or(|rows| rows > MOST_ROWS_A_BYTE * length) {
+        return Err(Error::format(path, format!("it says that it has more rows than its {length} bytes can hold")));
+    }
+    for (group, chunk) in groups.iter().flat_map(|group| group.columns().iter().map(move |chunk| (group, chunk))) {
         let begin = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset()).min(chunk.data_page_offset());
-        let end =
-            u64::try_from(begin).ok().and_then(|begin| begin.checked_add(u64::try_from(chunk.compressed_size()).ok()?));
+        let size = u64::try_from(chunk.compressed_size()).ok();
+        let end = u64::try_from(begin).ok().and_then(|begin| begin.checked_add(size?));
         let fits = end.is_some_and(|end| end <= length) && (0..=MOST_BYTES as i64).contains(&chunk.uncompressed_size());
-        if !fits || chunk.num_values() < 0 {
+        if !fits || chunk.num_values() != group.num_rows() {
             return Err(Error::format(
                 path,
                 format!(
-                    "its column {} is said to be where the file is not, or to have more than 4 GiB",
+                    "its column {} is said to be where the file is not, or to have other rows or more than 4 GiB",
                     chunk.column_path()
                 ),
             ));
