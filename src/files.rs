@@ -1,12 +1,38 @@
-//! Files that are written whole or not at all.
+//! Files that are read whole, and written whole or not at all.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
 
 /// What the names of temporary files begin with.
 pub(crate) const TEMPORARY: &str = ".wgrad-";
+/// The most bytes of a file that are read into memory.
+const MOST_READ: u64 = 1 << 33;
+
+/// All bytes of a file, or of a pipe. What has no end is not read to it.
+pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>, Error> {
+    let file = std::fs::File::open(path).map_err(Error::io(path))?;
+    let about = file.metadata().map_err(Error::io(path))?;
+    if about.is_dir() {
+        return Err(Error::format(path, "it is a folder: a file is needed"));
+    }
+    let most = if about.is_file() { MOST_READ } else { 1 << 30 };
+    if about.len() > most {
+        return Err(Error::format(path, format!("it has {} bytes: at most {most} are read", about.len())));
+    }
+    read_to_end(path, file, most)
+}
+
+/// All that a stream has, up to so many bytes.
+pub(crate) fn read_to_end(path: &Path, stream: impl Read, most: u64) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    stream.take(most + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    if bytes.len() as u64 > most {
+        return Err(Error::format(path, format!("it has more than {most} bytes: that is the most that is read")));
+    }
+    Ok(bytes)
+}
 
 /// Replaces a file: another beside it is written first, synced and then renamed, so that a file of this name is always a whole one.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {

@@ -23,7 +23,9 @@ mod weights;
 mod wgsl;
 
 pub use checkpoint::Model;
-pub use data::{Dataset, Generated, Source};
+pub use data::{Columns, Dataset, Fill, Generated, ImageShape, ReadOptions, Source};
+#[doc(hidden)]
+pub use data::{FORMATS, Format};
 pub use error::Error;
 pub use gpu::{AdapterChoice, Gpu};
 pub use kernel::tiling::Picks;
@@ -31,7 +33,7 @@ pub use loss::Loss;
 pub use metric::{ClassCounts, ClassMetrics, Metrics, RegressionMetrics};
 pub use network::{Activation, Layer, Network};
 pub use optimizer::{Optimizer, Rule};
-pub use scaling::Scaling;
+pub use scaling::{ScaleBy, Scaling};
 pub use schedule::{Decay, Schedule};
 pub use trainer::{
     Ceilings, Checkpoint, Checkpointing, EarlyStopping, Epoch, Evaluation, Event, Every, History, Monitor, NonFinite,

@@ -1,6 +1,7 @@
 //! What is done to features before a network sees them, the same in training and in prediction.
 
-use crate::Error;
+use crate::named::{Named, by_word};
+use crate::{Dataset, Error};
 
 /// One shift and one scale for each feature: the network sees `(x − shift) · scale`. A u8 feature is in `[0, 1]` before that.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +12,71 @@ pub struct Scaling {
     pub scale: Vec<f32>,
 }
 
+/// Which statistics of the training rows features are scaled by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ScaleBy {
+    /// None: as they are.
+    #[default]
+    None,
+    /// To a mean of 0 and a standard deviation of 1.
+    Standardize,
+    /// To `[0, 1]`.
+    MinMax,
+}
+
+impl Named for ScaleBy {
+    const WHAT: &'static str = "a scaling";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("none", ScaleBy::None), ("standardize", ScaleBy::Standardize), ("min-max", ScaleBy::MinMax)];
+}
+
+by_word!(ScaleBy);
+
+impl ScaleBy {
+    /// The scaling of a set's features, if any. Give it the training rows alone: what is held out is not to be known.
+    pub fn of(self, train: &Dataset) -> Option<Scaling> {
+        match self {
+            ScaleBy::None => None,
+            ScaleBy::Standardize => Some(Scaling::standardize(train)),
+            ScaleBy::MinMax => Some(Scaling::min_max(train)),
+        }
+    }
+}
+
 impl Scaling {
+    /// To a mean of 0 and a standard deviation of 1 (over `n`, as scikit-learn's `StandardScaler` has it) in these rows. A feature that is
+    /// the same in all of them becomes 0.
+    pub fn standardize(train: &Dataset) -> Self {
+        let statistics = Statistics::of(train);
+        let deviation = |at: usize| (statistics.squares[at] / train.rows() as f64).sqrt();
+        Scaling::from_parts((0..train.width()).map(|at| match statistics.is_constant(at) {
+            true => (f64::from(statistics.least[at]), 1.0),
+            false => (statistics.mean[at], deviation(at)),
+        }))
+    }
+
+    /// To `[0, 1]` in these rows. A feature that is the same in all of them becomes 0.
+    pub fn min_max(train: &Dataset) -> Self {
+        let Statistics { least, most, .. } = Statistics::of(train);
+        Scaling::from_parts(least.iter().zip(most).map(|(&least, most)| {
+            let range = f64::from(most) - f64::from(least);
+            (f64::from(least), if range > 0.0 { range } else { 1.0 })
+        }))
+    }
+
+    /// What is taken away, and what is divided by.
+    fn from_parts(parts: impl Iterator<Item = (f64, f64)>) -> Self {
+        // Differences so small that f32 has no number to divide by them stay as they are.
+        let scale = |divisor: f64| Some((1.0 / divisor) as f32).filter(|scale| scale.is_finite()).unwrap_or(1.0);
+        let (shift, scale) = parts.map(|(shift, divisor)| (shift as f32, scale(divisor))).unzip();
+        Scaling { shift, scale }
+    }
+
+    /// What the network sees of a feature.
+    pub(crate) fn apply(&self, feature: usize, value: f32) -> f32 {
+        (value - self.shift[feature]) * self.scale[feature]
+    }
+
     /// That there is a finite shift and a finite scale for each of so many features.
     ///
     /// # Errors
@@ -30,5 +95,42 @@ impl Scaling {
             }
         }
         Ok(())
+    }
+}
+
+/// Of each feature, in f64, in one pass: Welford, "Note on a method for calculating corrected sums of squares and products", 1962.
+struct Statistics {
+    mean: Vec<f64>,
+    /// Sums of squared differences from the mean.
+    squares: Vec<f64>,
+    least: Vec<f32>,
+    most: Vec<f32>,
+}
+
+impl Statistics {
+    fn of(set: &Dataset) -> Self {
+        let width = set.width();
+        let mut all = Statistics {
+            mean: vec![0.0; width],
+            squares: vec![0.0; width],
+            least: vec![f32::INFINITY; width],
+            most: vec![f32::NEG_INFINITY; width],
+        };
+        let mut rows = 0.0;
+        set.each_row(|row| {
+            rows += 1.0;
+            for (at, value) in row.enumerate() {
+                let difference = f64::from(value) - all.mean[at];
+                all.mean[at] += difference / rows;
+                all.squares[at] += difference * (f64::from(value) - all.mean[at]);
+                all.least[at] = all.least[at].min(value);
+                all.most[at] = all.most[at].max(value);
+            }
+        });
+        all
+    }
+
+    fn is_constant(&self, at: usize) -> bool {
+        self.least[at] >= self.most[at]
     }
 }

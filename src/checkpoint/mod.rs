@@ -10,12 +10,13 @@ use std::path::Path;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::loss::Setting;
 use crate::named::Named;
 use crate::weights::{LayerWeights, Weights};
-use crate::{Activation, Error, Loss, Network, Scaling};
+use crate::{Activation, Columns, Error, ImageShape, Loss, Network, Scaling};
 
 /// The one metadata key, a JSON object: with several, the file's bytes would depend on a hash map's order.
 const METADATA: &str = "wgrad";
@@ -29,16 +30,20 @@ pub struct Model {
     pub weights: Weights,
     /// The loss that they were trained with, which says what the outputs mean.
     pub loss: Loss,
-    /// The names of the classes, one an output; empty where nobody named them.
+    /// The names of the classes, one an output, or both of the two that one output tells apart; empty where nobody named them.
     pub classes: Vec<String>,
     /// What is done to features before the first layer, where anything is.
     pub scaling: Option<Scaling>,
+    /// How the features are made of a table's columns, where they are.
+    pub columns: Option<Columns>,
+    /// The form of the images that the features are, where they are.
+    pub image: Option<ImageShape>,
 }
 
 impl Model {
     /// A model whose classes have no names and whose features are taken as they are.
     pub fn new(network: Network, weights: Weights, loss: Loss) -> Self {
-        Model { network, weights, loss, classes: Vec::new(), scaling: None }
+        Model { network, weights, loss, classes: Vec::new(), scaling: None, columns: None, image: None }
     }
 
     /// Reads a model. A file that PyTorch wrote says nothing of activations or loss: its hidden layers are taken as ReLU, its
@@ -100,7 +105,8 @@ impl Model {
         let loss = loss_of(path, about, losses)?;
         let (classes, scaling) =
             (classes_of(path, about, network.outputs())?, scaling_of(path, about, network.inputs())?);
-        Ok(Model { network, weights: Weights { layers }, loss, classes, scaling })
+        let (columns, image) = (columns_of(path, about, &network)?, image_of(path, about, network.inputs())?);
+        Ok(Model { network, weights: Weights { layers }, loss, classes, scaling, columns, image })
     }
 
     /// That a model can be written there: asked before hours are spent on what goes into it.
@@ -139,6 +145,14 @@ impl Model {
         if let Some(Scaling { shift, scale }) = &self.scaling {
             // Not a tensor of its own: `load_state_dict` takes no name that the network has not.
             about["scaling"] = serde_json::json!({ "shift": shift, "scale": scale });
+        }
+        for (name, value) in [
+            ("columns", self.columns.as_ref().map(serde_json::to_value)),
+            ("image", self.image.as_ref().map(serde_json::to_value)),
+        ] {
+            if let Some(value) = value {
+                about[name] = value.map_err(|error| Error::format(path, error.to_string()))?;
+            }
         }
         if let Some(said) = say.as_object().filter(|said| !said.is_empty()) {
             about["crc32"] =
@@ -378,8 +392,29 @@ fn loss_of(path: &Path, about: &Option<Value>, own: &[Loss]) -> Result<Loss, Err
 fn classes_of(path: &Path, about: &Option<Value>, outputs: usize) -> Result<Vec<String>, Error> {
     let Some(names) = about.as_ref().and_then(|about| about.get("classes")) else { return Ok(Vec::new()) };
     let read = || names.as_array()?.iter().map(|name| name.as_str().map(String::from)).collect::<Option<Vec<String>>>();
-    read().filter(|names| names.len() == outputs).ok_or_else(|| {
+    read().filter(|names| names.len() == outputs.max(2) || names.len() == outputs).ok_or_else(|| {
         Error::format(path, format!("its metadata: classes must be a list of {outputs} names, one for each output"))
+    })
+}
+
+/// The columns that the features are made of, where they are.
+fn columns_of(path: &Path, about: &Option<Value>, network: &Network) -> Result<Option<Columns>, Error> {
+    let Some(table) = about.as_ref().and_then(|about| about.get("columns")) else { return Ok(None) };
+    let broken = |reason: String| Error::format(path, format!("its metadata: columns: {reason}"));
+    let columns = Columns::deserialize(table).map_err(|error| broken(error.to_string()))?;
+    columns.check(network.inputs(), network.outputs()).map_err(|error| broken(error.to_string()))?;
+    Ok(Some(columns))
+}
+
+/// The form of the images, where there are any.
+fn image_of(path: &Path, about: &Option<Value>, inputs: usize) -> Result<Option<ImageShape>, Error> {
+    let Some(table) = about.as_ref().and_then(|about| about.get("image")) else { return Ok(None) };
+    let shape = ImageShape::deserialize(table).ok().filter(|shape| shape.features() == Some(inputs));
+    shape.map(Some).ok_or_else(|| {
+        Error::format(
+            path,
+            format!("its metadata: image must have a height, a width and channels whose product is {inputs}"),
+        )
     })
 }
 

@@ -14,7 +14,7 @@ use crate::{Error, Trainer};
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let output = Output { json: flags.common.json };
     let run = Run::new(flags)?;
-    let (set, validation) = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed)?;
+    let (set, validation) = source::with_validation(&run)?;
     let network = train::network(&run, &set, validation.as_ref());
     let shape = train::shape(&network);
     let mut trainer = Trainer::on(super::open_gpu(&run.adapter)?, network, run.options.clone())?;

@@ -8,16 +8,20 @@ use serde::Deserialize;
 
 use super::options::Train;
 use super::size::Size;
-use crate::loss::Setting;
+use crate::loss::{Setting, Task};
 use crate::{
-    Activation, AdapterChoice, Checkpointing, EarlyStopping, Error, Every, Loss, Optimizer, ReduceOnPlateau, Rule,
-    Schedule, TrainOptions,
+    Activation, AdapterChoice, Checkpointing, EarlyStopping, Error, Every, Fill, ImageShape, Loss, Optimizer,
+    ReadOptions, ReduceOnPlateau, Rule, ScaleBy, Schedule, TrainOptions,
 };
 
 /// Everything a run is, from flags, file and defaults.
 pub(super) struct Run {
     pub data: String,
     pub validation: Option<Validation>,
+    /// Whether a fraction to validate on has every class in proportion.
+    pub stratify: bool,
+    pub reading: ReadOptions,
+    pub scaling: ScaleBy,
     pub hidden: Vec<usize>,
     pub activation: Activation,
     pub dropout: Vec<f64>,
@@ -48,6 +52,59 @@ struct File {
 struct Data {
     train: Option<String>,
     validation: Option<Validation>,
+    stratify: bool,
+    label: Option<Place>,
+    header: Option<bool>,
+    delimiter: Option<char>,
+    fill: Option<FillValue>,
+    ignore: Vec<Place>,
+    categorical: Vec<Place>,
+    image: Option<[usize; 3]>,
+    scaling: Option<String>,
+}
+
+/// A column.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a column is a name, or a number from 1")]
+enum Place {
+    Number(usize),
+    Name(String),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "fill must be mean, zero or a number")]
+enum FillValue {
+    Word(String),
+    Number(f32),
+}
+
+impl Data {
+    /// What the readers are told.
+    fn reading(&self, flags: &Train, loss: &Loss) -> Result<ReadOptions, Error> {
+        let word = |place: &Place| match place {
+            Place::Number(number) => number.to_string(),
+            Place::Name(name) => name.clone(),
+        };
+        let image = self.image.map(|[height, width, channels]| ImageShape { height, width, channels });
+        if let Some(shape) = image.filter(|shape| shape.features().is_none()) {
+            return Err(Error::Option(format!("image is {shape}: it must be a height, a width, and 1 or 3 channels")));
+        }
+        Ok(ReadOptions {
+            header: self.header,
+            delimiter: self.delimiter,
+            label: flags.label.clone().or(self.label.as_ref().map(word)),
+            regression: loss.task() == Task::Numbers,
+            fill: match &self.fill {
+                None => None,
+                Some(FillValue::Word(word)) => Some(word.parse()?),
+                Some(FillValue::Number(number)) => Some(Fill::Number(*number)),
+            },
+            ignore: self.ignore.iter().map(word).collect(),
+            categorical: self.categorical.iter().map(word).collect(),
+            image,
+            ..ReadOptions::default()
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -261,7 +318,11 @@ impl Run {
             None => file.model.hidden.unwrap_or_else(|| vec![256]),
         };
         let dropout = flags.dropout.map(Dropout::All).or(file.model.dropout);
+        let loss = file.loss.with(flags)?;
         Ok(Run {
+            stratify: file.data.stratify,
+            reading: file.data.reading(flags, &loss)?,
+            scaling: chosen(flags.scaling, file.data.scaling)?.unwrap_or_default(),
             data: flags.data.clone().or(file.data.train).unwrap_or_else(|| "mnist".into()),
             validation: flags.validation.as_deref().map(Validation::from_flag).or(file.data.validation),
             dropout: dropout.map_or_else(|| Ok(vec![0.0; hidden.len()]), |dropout| dropout.of_layers(hidden.len()))?,
@@ -269,7 +330,7 @@ impl Run {
             activation: chosen(flags.activation, file.model.activation)?.unwrap_or(Activation::Relu),
             outputs: file.model.outputs,
             options: TrainOptions {
-                loss: file.loss.with(flags)?,
+                loss,
                 optimizer: file.optimizer.with(flags)?,
                 schedule: file.schedule.with(flags)?,
                 reduce_on_plateau: file.reduce_on_plateau.map(ReduceOnPlateau::from),

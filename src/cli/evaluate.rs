@@ -13,10 +13,11 @@ const MOST_IN_TABLE: usize = 20;
 pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     let output = Output { json: options.common.json };
     let model = super::model(&options.model, &options.own)?;
-    let set = source::testing(&options.data)?;
+    let set = source::for_model(&options.data, &model)?;
     set.check_for(&model.network, &model.loss)?;
+    let names = if model.classes.is_empty() { set.class_names().to_vec() } else { model.classes.clone() };
     let metrics = super::open(model, &options.common)?.metrics(&set)?;
-    output.event(event(&metrics, options.top_k))?;
+    output.event(event(&metrics, options.top_k, &names))?;
 
     output.text(format_args!("{}   on {} rows", figures(&metrics.evaluation), grouped(metrics.evaluation.rows)))?;
     if let Some(classes) = metrics.classes.as_ref().filter(|classes| classes.classes.len() > options.top_k)
@@ -33,8 +34,8 @@ pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
         ))?;
     }
     if let Some(classes) = &metrics.classes {
-        output.text(class_table(classes))?;
-        if let Some(table) = confusion_table(classes) {
+        output.text(class_table(classes, &names))?;
+        if let Some(table) = confusion_table(classes, &names) {
             output.text(table)?;
         }
     }
@@ -42,7 +43,7 @@ pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
 }
 
 /// Everything in one object; what the loss does not have is not there.
-fn event(metrics: &Metrics, top_k: usize) -> Value {
+fn event(metrics: &Metrics, top_k: usize, names: &[String]) -> Value {
     let evaluation = metrics.evaluation;
     let mut event = Map::from_iter([
         ("event".into(), json!("evaluation")),
@@ -60,9 +61,10 @@ fn event(metrics: &Metrics, top_k: usize) -> Value {
         put("r2", json!(r2));
     }
     if let Some(classes) = &metrics.classes {
+        let outputs = classes.classes.len();
         let figures = |class: usize, counts: &ClassCounts| {
             json!({
-                "class": class, "support": counts.support, "predicted": counts.predicted, "hits": counts.hits,
+                "class": class, "name": source::name_of(names, outputs, class), "support": counts.support, "predicted": counts.predicted, "hits": counts.hits,
                 "precision": counts.precision(), "recall": counts.recall(), "f1": counts.f1(),
             })
         };
@@ -87,31 +89,40 @@ fn event(metrics: &Metrics, top_k: usize) -> Value {
     Value::Object(event)
 }
 
-fn class_table(metrics: &ClassMetrics) -> String {
+fn class_table(metrics: &ClassMetrics, names: &[String]) -> String {
+    let (classes, wide) = labels(metrics, names);
     let line = |name: &str, rows: String, [precision, recall, f1]: [f64; 3]| {
-        format!("\n{name:>7}{rows:>10}{precision:>11.4}{recall:>9.4}{f1:>9.4}")
+        format!("\n{name:>wide$}{rows:>10}{precision:>11.4}{recall:>9.4}{f1:>9.4}")
     };
-    let mut table = format!("\n{:>7}{:>10}{:>11}{:>9}{:>9}", "class", "rows", "precision", "recall", "F1");
-    for (class, counts) in metrics.classes.iter().enumerate() {
+    let mut table = format!("\n{:>wide$}{:>10}{:>11}{:>9}{:>9}", "class", "rows", "precision", "recall", "F1");
+    for (class, counts) in classes.iter().zip(&metrics.classes) {
         let figures = [counts.precision(), counts.recall(), counts.f1()];
-        table += &line(&class.to_string(), grouped(counts.support), figures);
+        table += &line(class, grouped(counts.support), figures);
     }
     let figures =
         [ClassCounts::precision, ClassCounts::recall, ClassCounts::f1].map(|figure| metrics.macro_mean(figure));
     table + &line("mean", String::new(), figures)
 }
 
+/// What the classes are called, and how wide their column is.
+fn labels(metrics: &ClassMetrics, names: &[String]) -> (Vec<String>, usize) {
+    let outputs = metrics.classes.len();
+    let labels: Vec<String> = (0..outputs).map(|class| source::name_of(names, outputs, class)).collect();
+    let widest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+    (labels, (2 + widest).max(7))
+}
+
 /// Rows by class, in each by what was predicted.
-fn confusion_table(metrics: &ClassMetrics) -> Option<String> {
-    let classes = metrics.classes.len();
-    let confusion = metrics.confusion.as_ref().filter(|_| classes <= MOST_IN_TABLE)?;
-    let width = 2 + confusion.iter().max().map_or(1, |most| most.to_string().len()).max(classes.to_string().len());
+fn confusion_table(metrics: &ClassMetrics, names: &[String]) -> Option<String> {
+    let (classes, wide) = labels(metrics, names);
+    let confusion = metrics.confusion.as_ref().filter(|_| classes.len() <= MOST_IN_TABLE)?;
+    let numbers = confusion.iter().max().map_or(1, |most| most.to_string().len());
+    let width = 2 + classes.iter().map(|label| label.chars().count()).max().unwrap_or(0).max(numbers);
     let cells =
         |values: &mut dyn Iterator<Item = String>| values.map(|value| format!("{value:>width$}")).collect::<String>();
-    let mut table =
-        format!("\nclass ↓ predicted →\n{:>7}{}", "", cells(&mut (0..classes).map(|class| class.to_string())));
-    for (class, row) in confusion.chunks_exact(classes).enumerate() {
-        table += &format!("\n{class:>7}{}", cells(&mut row.iter().map(u64::to_string)));
+    let mut table = format!("\nclass ↓ predicted →\n{:>wide$}{}", "", cells(&mut classes.iter().cloned()));
+    for (class, row) in classes.iter().zip(confusion.chunks_exact(classes.len())) {
+        table += &format!("\n{class:>wide$}{}", cells(&mut row.iter().map(u64::to_string)));
     }
     Some(table)
 }

@@ -17,7 +17,7 @@ use crate::{AdapterChoice, Error, Gpu, Picks};
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let output = Output { json: flags.common.json };
     let run = Run::new(flags)?;
-    let (set, validation) = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed)?;
+    let (set, validation) = source::with_validation(&run)?;
     let network = train::network(&run, &set, validation.as_ref());
     run.options.check(&network)?;
     run.options.check_rows(set.rows())?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::size::Size;
-use crate::{Activation, AdapterChoice, Every, Initializer, Monitor, NonFinite, Tuning};
+use crate::{Activation, AdapterChoice, Every, Initializer, Monitor, NonFinite, ScaleBy, Tuning};
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
 ///
@@ -49,9 +49,16 @@ pub(super) struct Train {
     /// A file with any of these options, and more; a flag wins over it
     #[arg(long, value_name = "RUN.toml")]
     pub config: Option<PathBuf>,
-    /// mnist, a directory of MNIST-style IDX files, or a safetensors file with x and y [default: mnist]
+    /// mnist; a file of CSV, TSV, .npz, safetensors or Parquet; a directory of MNIST-style IDX files, of x.npy and y.npy, or of a
+    /// directory of images for each class [default: mnist]
     #[arg(long, value_name = "mnist|DIR|FILE")]
     pub data: Option<String>,
+    /// The column of a table that is to be learned, by name or by number from 1 [default: the last one]
+    #[arg(long, value_name = "COLUMN")]
+    pub label: Option<String>,
+    /// Scale every feature by its statistics in the training rows: none, standardize or min-max [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub scaling: Option<ScaleBy>,
     /// Validate on this set, on a fraction (as 0.1) of the training rows, or on none [default: the set's own test rows]
     #[arg(long, value_name = "DIR|FILE|FRACTION|none")]
     pub validation: Option<String>,
@@ -153,7 +160,7 @@ pub(super) struct Evaluate {
     /// A safetensors file with 0.weight, 0.bias, 2.weight, …
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// mnist, a directory of IDX files (its test rows are taken, where it has any), or a safetensors file
+    /// mnist, or a file or directory as in training (its test rows are taken, where it has any)
     #[arg(long, value_name = "mnist|DIR|FILE", default_value = "mnist")]
     pub data: String,
     /// Count how often the right class is among the first K
@@ -170,10 +177,11 @@ pub(super) struct Predict {
     /// A safetensors file with 0.weight, 0.bias, 2.weight, …
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// mnist, a directory of IDX files (its test rows are taken, where it has any), or a safetensors file with x
-    #[arg(long, value_name = "mnist|DIR|FILE", default_value = "mnist")]
+    /// mnist, a file or directory as in training (its test rows are taken, where it has any), an image, an array (.npy), or - for
+    /// standard input: lines of CSV, or any such file
+    #[arg(long, value_name = "mnist|DIR|FILE|-", default_value = "mnist")]
     pub input: String,
-    /// One row of the input, as 7, or several, as 7-9 [default: 0 for mnist and directories, all for a file]
+    /// One row of the input, as 7, or several, as 7-9 [default: 0 for mnist and directories, all for a file or standard input]
     #[arg(long, value_name = "N[-M]")]
     pub rows: Option<String>,
     #[command(flatten)]

@@ -8,14 +8,17 @@ use serde_json::json;
 use super::options::Predict;
 use super::output::Output;
 use super::source;
-use crate::{Dataset, Error, Loss};
+use crate::loss::Task;
+use crate::{Error, Model};
+
+/// The most outputs that a line of the table has.
+const MOST_IN_A_LINE: usize = 10;
 
 pub(super) fn run(options: &Predict) -> Result<(), Error> {
     let output = Output { json: options.common.json };
     let model = super::model(&options.model, &options.own)?;
-    let path = Path::new(&options.input);
-    let is_file = options.input != "mnist" && path.is_file();
-    let set = if is_file { Dataset::inputs_from_safetensors(path)? } else { source::testing(&options.input)? };
+    let set = source::inputs(&options.input, &model)?;
+    let is_file = options.input == "-" || options.input != "mnist" && !Path::new(&options.input).is_dir();
     let rows = match &options.rows {
         Some(words) => parse_rows(words)?,
         None if is_file => 0..=set.rows() - 1,
@@ -31,29 +34,94 @@ pub(super) fn run(options: &Predict) -> Result<(), Error> {
         )));
     }
     let chosen = set.select(rows.clone())?;
-    chosen.check_width(&model.network)?;
-
-    let outputs = model.network.outputs();
-    let is_classifier = matches!(model.loss, Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence);
-    let is_probability = is_classifier || matches!(model.loss, Loss::SigmoidCrossEntropy { .. });
-    let probabilities = super::open(model, &options.common)?.predict(&chosen)?;
-    for (row, values) in rows.zip(probabilities.chunks_exact(outputs)) {
-        let class = (0..outputs).fold(0, |best, c| if values[c] > values[best] { c } else { best });
-        let key = if is_probability { "probabilities" } else { "outputs" };
-        let mut event = json!({ "event": "prediction", "row": row, key: values });
-        if is_classifier {
-            event["class"] = json!(class);
-            output.text(format_args!("row {row}: class {class}"))?;
-        } else {
-            output.text(format_args!("row {row}:"))?;
-        }
-        output.event(event)?;
-        for (at, value) in values.iter().enumerate() {
-            let bar = if is_probability { "█".repeat((30.0 * value).round() as usize) } else { String::new() };
-            output.text(format_args!("  {at:>4}  {value:.6}  {bar}"))?;
-        }
+    let report = Report::new(&model);
+    let results = super::open(model, &options.common)?.predict(&chosen)?;
+    let results = results.chunks_exact(report.outputs);
+    let one = rows.start() == rows.end();
+    if !one {
+        output.text(report.table_head())?;
+    }
+    for (row, values) in rows.zip(results) {
+        output.event(report.event(row, values))?;
+        output.text(if one { report.one(row, values) } else { report.table_line(row, values) })?;
     }
     Ok(())
+}
+
+/// What the outputs mean, and how they are told.
+struct Report {
+    outputs: usize,
+    names: Vec<String>,
+    task: Task,
+}
+
+impl Report {
+    fn new(model: &Model) -> Self {
+        Report { outputs: model.network.outputs(), names: model.classes.clone(), task: model.loss.task() }
+    }
+
+    fn name(&self, output: usize) -> String {
+        source::name_of(&self.names, self.outputs, output)
+    }
+
+    /// The class with the largest probability; `None` where outputs stand for themselves.
+    fn class(&self, values: &[f32]) -> Option<usize> {
+        let largest =
+            || (0..values.len()).fold(0, |best, class| if values[class] > values[best] { class } else { best });
+        (self.task == Task::Classes).then(largest)
+    }
+
+    fn event(&self, row: usize, values: &[f32]) -> serde_json::Value {
+        let key = if self.task == Task::Numbers { "outputs" } else { "probabilities" };
+        let mut event = json!({ "event": "prediction", "row": row, key: values });
+        if let Some(class) = self.class(values) {
+            event["class"] = json!(class);
+            event["name"] = json!(self.name(class));
+        }
+        if !self.names.is_empty() {
+            let names: Vec<String> = (0..values.len()).map(|output| self.name(output)).collect();
+            event["names"] = json!(names);
+        }
+        event
+    }
+
+    /// A row with a line for every output.
+    fn one(&self, row: usize, values: &[f32]) -> String {
+        let mut text = match self.class(values) {
+            Some(class) => format!("row {row}: class {}", self.name(class)),
+            None => format!("row {row}:"),
+        };
+        let names: Vec<String> = (0..values.len()).map(|output| self.name(output)).collect();
+        let wide = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(4);
+        for (name, &value) in names.iter().zip(values) {
+            let bar =
+                if self.task == Task::Numbers { String::new() } else { "█".repeat((30.0 * value).round() as usize) };
+            text += &format!("\n  {name:>wide$}  {value:.6}  {bar}");
+        }
+        text
+    }
+
+    /// How wide the table's columns of outputs are.
+    fn wide(&self) -> usize {
+        let shown = self.outputs.min(MOST_IN_A_LINE);
+        2 + (0..shown).map(|output| self.name(output).chars().count()).max().unwrap_or(0).max(9)
+    }
+
+    fn table_head(&self) -> String {
+        let wide = self.wide();
+        let class = if self.task == Task::Classes { format!("{:>wide$}", "class") } else { String::new() };
+        let names: String =
+            (0..self.outputs.min(MOST_IN_A_LINE)).map(|output| format!("{:>wide$}", self.name(output))).collect();
+        let more = if self.outputs > MOST_IN_A_LINE { "  …" } else { "" };
+        format!("{:>8}{class}{names}{more}", "row")
+    }
+
+    fn table_line(&self, row: usize, values: &[f32]) -> String {
+        let wide = self.wide();
+        let class = self.class(values).map_or(String::new(), |class| format!("{:>wide$}", self.name(class)));
+        let values: String = values.iter().take(MOST_IN_A_LINE).map(|value| format!("{value:>wide$.6}")).collect();
+        format!("{row:>8}{class}{values}")
+    }
 }
 
 /// `7`, or `7-9`.

@@ -2,50 +2,100 @@
 
 use std::path::Path;
 
-use super::config::Validation;
-use crate::{Dataset, Error};
+use super::config::{Run, Validation};
+use crate::loss::Task;
+use crate::{Dataset, Error, Model, ReadOptions};
+
+/// The most bytes that are read from standard input.
+const MOST_FROM_STDIN: u64 = 1 << 30;
 
 /// What to train on, and what that brings to validate on.
-pub(super) fn training(words: &str) -> Result<(Dataset, Option<Dataset>), Error> {
+fn training(words: &str, options: &ReadOptions) -> Result<(Dataset, Option<Dataset>), Error> {
     let path = Path::new(words);
     if words == "mnist" {
         mnist().map(|(train, test)| (train, Some(test)))
-    } else if path.is_dir() {
-        Dataset::from_idx_dir(path)
     } else if path.exists() {
-        Dataset::from_safetensors(path).map(|set| (set, None))
+        Dataset::read(path, options)
     } else {
         Err(Error::Option(format!(
-            "there is no \"{words}\": data is mnist, a directory of MNIST-style IDX files, or a safetensors file"
+            "there is no \"{words}\": data is mnist, a file (CSV, TSV, .npz, safetensors, Parquet), or a folder (MNIST-style IDX files, \
+             x.npy and y.npy, or a folder of images for each class)"
         )))
     }
 }
 
 /// What to evaluate or predict on: the test rows, where there are any.
-pub(super) fn testing(words: &str) -> Result<Dataset, Error> {
-    training(words).map(|(train, test)| test.unwrap_or(train))
+fn testing(words: &str, options: &ReadOptions) -> Result<Dataset, Error> {
+    training(words, options).map(|(train, test)| test.unwrap_or(train))
 }
 
-/// Training and validation sets, as the words for both say.
-pub(super) fn with_validation(
-    data: &str,
-    validation: Option<&Validation>,
-    seed: u64,
-) -> Result<(Dataset, Option<Dataset>), Error> {
-    let (train, own) = training(data)?;
-    match validation {
-        None => Ok((train, own)),
-        Some(&Validation::Fraction(fraction)) => {
-            train.split(fraction, seed).map(|(train, validation)| (train, Some(validation)))
+/// Training and validation sets, as the words for both say. The scaling is of the training rows alone.
+pub(super) fn with_validation(run: &Run) -> Result<(Dataset, Option<Dataset>), Error> {
+    let (train, own) = training(&run.data, &run.reading)?;
+    let (train, validation) = match &run.validation {
+        None => (train, own),
+        Some(Validation::Fraction(fraction)) => {
+            let (fraction, seed) = (*fraction, run.options.seed);
+            let (train, validation) =
+                if run.stratify { train.split_stratified(fraction, seed)? } else { train.split(fraction, seed)? };
+            (train, Some(validation))
         }
-        Some(Validation::Path(words)) if words == "none" => Ok((train, None)),
-        Some(Validation::Path(words)) => match testing(words) {
-            Err(Error::Option(reason)) => {
-                Err(Error::Option(format!("--validation: {reason}; or none, or a fraction as 0.1")))
+        Some(Validation::Path(words)) if words == "none" => (train, None),
+        Some(Validation::Path(words)) => {
+            let alike = ReadOptions {
+                columns: train.columns().cloned(),
+                image: train.image_shape(),
+                class_names: train.class_names().to_vec(),
+                ..run.reading.clone()
+            };
+            match testing(words, &alike) {
+                Err(Error::Option(reason)) => {
+                    return Err(Error::Option(format!("--validation: {reason}; or none, or a fraction as 0.1")));
+                }
+                set => (train, Some(set?)),
             }
-            set => Ok((train, Some(set?))),
-        },
+        }
+    };
+    let Some(scaling) = run.scaling.of(&train) else { return Ok((train, validation)) };
+    let validation = validation.map(|set| set.with_scaling(scaling.clone())).transpose()?;
+    Ok((train.with_scaling(scaling)?, validation))
+}
+
+/// Rows with their targets for a model that is there.
+pub(super) fn for_model(words: &str, model: &Model) -> Result<Dataset, Error> {
+    let regression = model.loss.task() == Task::Numbers;
+    scaled(testing(words, &ReadOptions { regression, ..ReadOptions::of_model(model) })?, model)
+}
+
+/// Rows to predict on; `-` is standard input.
+pub(super) fn inputs(words: &str, model: &Model) -> Result<Dataset, Error> {
+    let mut options = ReadOptions { inputs_only: true, ..ReadOptions::of_model(model) };
+    if model.image.is_none() && model.network.inputs() == 784 {
+        options.image = Some(crate::ImageShape { height: 28, width: 28, channels: 1 });
     }
+    let set = if words == "-" {
+        let bytes = crate::files::read_to_end(Path::new("-"), std::io::stdin().lock(), MOST_FROM_STDIN)?;
+        Dataset::from_bytes(&bytes, &options)?
+    } else {
+        testing(words, &options)?
+    };
+    scaled(set, model)
+}
+
+fn scaled(set: Dataset, model: &Model) -> Result<Dataset, Error> {
+    // Said before any that is wrong with the scaling.
+    set.check_width(&model.network)?;
+    match model.scaling.clone() {
+        Some(scaling) => set.with_scaling(scaling),
+        None => Ok(set),
+    }
+}
+
+/// What a class, or an output, is called: its name, or its number where it has none.
+pub(super) fn name_of(names: &[String], outputs: usize, index: usize) -> String {
+    // The one output of two classes is the second one's probability.
+    let place = if outputs == 1 && names.len() == 2 { 1 } else { index };
+    names.get(place).cloned().unwrap_or_else(|| index.to_string())
 }
 
 #[cfg(mnist_embedded)]

@@ -24,7 +24,7 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     // Opening a driver and unpacking a set take a tenth of a second each.
     let (gpu, sets) = std::thread::scope(|scope| {
         let opening = scope.spawn(|| super::open_gpu(&run.adapter));
-        let sets = source::with_validation(&run.data, run.validation.as_ref(), run.options.seed);
+        let sets = source::with_validation(&run);
         (opening.join().unwrap_or_else(|_| Err(Error::Device("the driver crashed while it was opened".into()))), sets)
     });
     let (train, validation) = sets?;

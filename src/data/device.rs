@@ -22,7 +22,8 @@ impl Dataset {
     /// How it lies on a device that binds buffers of so many bytes at most.
     pub(crate) fn layout(&self, most_bytes: u64) -> SetLayout {
         let whole = SetLayout::whole(self.element(), self.rows as u64);
-        SetLayout { is_scaled: self.scaling.is_some(), ..whole }.in_parts(self.row_bytes(), most_bytes)
+        let is_scaled = whole.element != Element::F32 && self.origin.scaling.is_some();
+        SetLayout { is_scaled, ..whole }.in_parts(self.row_bytes(), most_bytes)
     }
 
     /// Bytes of its features there.
@@ -37,7 +38,8 @@ impl Dataset {
     /// The scaling that a minibatch's features take as they are gathered: `4 · quads` shifts, then as many scales; nothing is done to what
     /// comes after a row's last feature.
     pub(crate) fn device_scaling(&self, quads: usize) -> Option<Vec<f32>> {
-        let Scaling { shift, scale } = self.scaling.as_ref()?;
+        let scaled = |_: &&Scaling| self.layout(u64::MAX).is_scaled;
+        let Scaling { shift, scale } = self.origin.scaling.as_ref().filter(scaled)?;
         let mut values = [vec![0.0; 4 * quads], vec![1.0; 4 * quads]].concat();
         values[..self.width].copy_from_slice(shift);
         values[4 * quads..][..self.width].copy_from_slice(scale);

@@ -8,15 +8,12 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::Dataset;
+use super::{Dataset, ImageShape, MOST_BYTES};
 use crate::Error;
 
 /// Magic numbers: unsigned bytes in three dimensions (rows, height, width) or one (rows).
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
-
-/// The most bytes that a file's header may ask for: what 32-bit indices reach on the device.
-const MOST_BYTES: u64 = 1 << 32;
 
 /// `train-images-idx3-ubyte` and its three companions, each with or without `.gz`. EMNIST puts its own name before
 /// these, and writes dots where others write hyphens.
@@ -78,7 +75,9 @@ pub(super) fn pair_from(
         return Err(Error::format(images_path, "it has no images: at least one is needed"));
     }
     let width = sizes[1..].iter().map(|&size| size as usize).product();
+    let shape = ImageShape { height: sizes[1] as usize, width: sizes[2] as usize, channels: 1 };
     Dataset::from_u8(pixels, width, labels.into_iter().map(u32::from).collect())
+        .and_then(|set| set.with_image_shape(shape))
         .map_err(|error| Error::format(images_path, error.to_string()))
 }
 

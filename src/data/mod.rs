@@ -1,21 +1,39 @@
 //! Data sets, and the files they come from.
 
+mod arrays;
+mod columns;
+mod csv;
 mod device;
 mod fingerprint;
+mod format;
 mod idx;
+mod images;
 #[cfg(all(feature = "cli", mnist_embedded))]
 mod mnist;
+mod npy;
+mod options;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod source;
+mod split;
 mod tensors;
 
 use std::path::Path;
 
+pub use columns::Columns;
 pub(crate) use fingerprint::Fingerprint;
+#[doc(hidden)]
+pub use format::{FORMATS, Format};
 use half::f16;
+pub use images::ImageShape;
+pub use options::{Fill, ReadOptions};
 pub use source::{Generated, Source};
 
 use crate::kernel::TargetKind;
-use crate::{Error, Loss, Network, Scaling};
+use crate::{Error, Loss, Model, Network, Scaling};
+
+/// The most bytes that a set's features may take: what 32-bit indices reach on the device.
+const MOST_BYTES: u64 = 1 << 32;
 
 /// Rows of features with a class index each, checked when it is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +45,31 @@ pub struct Dataset {
     labels: Vec<u32>,
     values: Option<Values>,
     sample_weights: Option<Vec<f32>>,
-    /// What the device does to features as a minibatch is gathered.
-    scaling: Option<Scaling>,
+    origin: Origin,
+}
+
+/// What is known of how the features and the targets came to be: what a model keeps of the set that it was trained on, so that new inputs
+/// become the same features, and results have names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Origin {
+    /// Of the classes, in the order of their indices; empty where they have none.
+    pub class_names: Vec<String>,
+    /// What is done to the features; of f32 features it is done already.
+    pub scaling: Option<Scaling>,
+    /// The columns that the features were made of.
+    pub columns: Option<Columns>,
+    /// The form of the rows, where they are images.
+    pub image: Option<ImageShape>,
+}
+
+impl Origin {
+    /// The model with what it keeps of its training set. Names of classes that it has no outputs for are no reason to lose it.
+    pub fn kept_in(self, model: Model) -> Model {
+        let Origin { class_names, scaling, columns, image } = self;
+        let outputs = model.network.outputs();
+        let classes = Some(class_names).filter(|names| [outputs, outputs.max(2)].contains(&names.len()));
+        Model { classes: classes.unwrap_or_default(), scaling, columns, image, ..model }
+    }
 }
 
 /// A value for each output of every row.
@@ -84,6 +125,47 @@ impl Dataset {
         Dataset::new(Features::F16(features), width, labels)
     }
 
+    /// Rows of f32 features with a label each, from wherever they come: all must have as many features.
+    ///
+    /// ```
+    /// let points = [([0.0, 0.5], 0), ([1.0, 0.25], 1)];
+    /// let set = wgrad::Dataset::from_rows(points)?;
+    /// assert_eq!((set.rows(), set.width(), set.labels()), (2, 2, &[0, 1][..]));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`from_f32`](Self::from_f32), and for rows of different widths.
+    pub fn from_rows<F: AsRef<[f32]>>(rows: impl IntoIterator<Item = (F, u32)>) -> Result<Self, Error> {
+        let (mut features, mut labels, mut width) = (Vec::new(), Vec::new(), 0);
+        for (row, label) in rows {
+            let row = row.as_ref();
+            if labels.is_empty() {
+                width = row.len();
+            }
+            if row.len() != width {
+                return Err(Error::Data(format!(
+                    "row {} has {} features, and those before it {width}: all must have as many",
+                    labels.len(),
+                    row.len()
+                )));
+            }
+            features.extend_from_slice(row);
+            labels.push(label);
+        }
+        Dataset::from_f32(features, width, labels)
+    }
+
+    /// By the type of the features.
+    fn of(features: Features, width: usize, labels: Vec<u32>) -> Result<Self, Error> {
+        match features {
+            Features::U8(features) => Dataset::from_u8(features, width, labels),
+            Features::F16(features) => Dataset::from_f16(features, width, labels),
+            Features::F32(features) => Dataset::from_f32(features, width, labels),
+        }
+    }
+
     fn new(features: Features, width: usize, labels: Vec<u32>) -> Result<Self, Error> {
         let data = |reason: String| Err(Error::Data(reason));
         let count = match &features {
@@ -103,7 +185,8 @@ impl Dataset {
                 labels.len()
             ));
         }
-        Ok(Dataset { features, width, rows: labels.len(), labels, values: None, sample_weights: None, scaling: None })
+        let (rows, origin) = (labels.len(), Origin::default());
+        Ok(Dataset { features, width, rows, labels, values: None, sample_weights: None, origin })
     }
 
     /// The same rows with values for targets, `[rows, outputs]`, row-major: distributions over classes, labels of 0 and 1 for
@@ -154,28 +237,99 @@ impl Dataset {
         Ok(Dataset { sample_weights: Some(weights), ..self })
     }
 
-    /// The same rows as the network will see them: `(x − shift) · scale`, feature by feature. f32 features are scaled here and now; u8 and f16
-    /// stay as they are, and the device scales each minibatch as it gathers its rows.
+    /// The same rows with a name for each class, in the order of their indices: reports use them, and the model keeps them.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] for another number of features, a value that is not finite, or a set that is scaled already.
+    /// [`Error::Data`] for fewer names than classes, for a name that is there twice, and for values that are targets of one output, which
+    /// are no classes.
+    pub fn with_class_names(mut self, names: Vec<String>) -> Result<Self, Error> {
+        let fits = match &self.values {
+            Some(values) => values.outputs == names.len() && names.len() > 1,
+            None => self.classes() <= names.len(),
+        };
+        if !fits {
+            return Err(Error::Data(format!(
+                "{} names for {} classes: there must be one each",
+                names.len(),
+                self.classes()
+            )));
+        }
+        let mut sorted: Vec<&String> = names.iter().collect();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::Data(format!("two classes are named \"{}\"", pair[0])));
+        }
+        self.origin.class_names = names;
+        Ok(self)
+    }
+
+    /// The same rows, which are images of this form.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] where it has another number of features, or channels that are neither 1 nor 3.
+    pub fn with_image_shape(mut self, shape: ImageShape) -> Result<Self, Error> {
+        if shape.features() != Some(self.width) {
+            return Err(Error::Data(format!(
+                "rows of {} features are no images of {shape}: there must be height × width × 1 or 3 of them",
+                self.width
+            )));
+        }
+        self.origin.image = Some(shape);
+        Ok(self)
+    }
+
+    /// The same rows as a network is to see them. Compute it of the training rows alone
+    /// ([`Scaling::standardize`], [`Scaling::min_max`]) and give it to every other set too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] for another number of features, for a set that is scaled already, and for a feature that is no longer finite.
     pub fn with_scaling(mut self, scaling: Scaling) -> Result<Self, Error> {
         scaling.check(self.width)?;
-        if self.scaling.is_some() {
-            return Err(Error::Data("the set has a scaling already: scale the one it was made from".into()));
+        if self.origin.scaling.is_some() {
+            return Err(Error::Data("the set is scaled already".into()));
         }
-        match &mut self.features {
-            Features::F32(values) => {
-                for row in values.chunks_exact_mut(self.width) {
-                    let each = row.iter_mut().zip(&scaling.shift).zip(&scaling.scale);
-                    each.for_each(|((x, shift), scale)| *x = (*x - shift) * scale);
+        // Bytes and f16 stay what they are: theirs is applied as a minibatch is gathered.
+        if let Features::F32(features) = &mut self.features {
+            for (row, values) in features.chunks_exact_mut(self.width).enumerate() {
+                for (at, value) in values.iter_mut().enumerate() {
+                    *value = scaling.apply(at, *value);
+                    if !value.is_finite() {
+                        return Err(Error::Data(format!("feature {at} of row {row} is {value} after its scaling")));
+                    }
                 }
-                check_finite(values, self.width)?;
             }
-            Features::U8(_) | Features::F16(_) => self.scaling = Some(scaling),
         }
+        self.origin.scaling = Some(scaling);
         Ok(self)
+    }
+
+    fn with_columns(mut self, columns: Columns) -> Self {
+        self.origin.columns = Some(columns);
+        self
+    }
+
+    /// A set from a file or a folder, and one of test rows where that brings them: a folder of MNIST-style IDX files, or with a folder of
+    /// images for each class, or with `x.npy` and `y.npy`; CSV and TSV, `.npy`, `.npz`, safetensors, Parquet, images. The reader is chosen by
+    /// the extension, or by how the file begins.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it, also where this build has no reader for it.
+    pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Self, Option<Self>), Error> {
+        format::read(path.as_ref(), options)
+    }
+
+    /// [`read`](Self::read) from memory, where there is no file: by how it begins, or else as text (CSV).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn from_bytes(bytes: &[u8], options: &ReadOptions) -> Result<Self, Error> {
+        let path = Path::new("-");
+        (format::of(path, bytes).read)(path, bytes, options).map(|(set, _)| set)
     }
 
     /// The training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
@@ -188,14 +342,20 @@ impl Dataset {
         idx::read_directory(directory.as_ref())
     }
 
-    /// A safetensors file with `x` `[N, D]` f32, and `y` `[N]` i64 class indices or `t` `[N, C]` f32 values; where there is a
-    /// `w` `[N]` f32, it holds the sample weights.
+    /// The set of an images and a labels file that are in memory.
+    #[doc(hidden)]
+    pub fn from_idx_bytes(images: &[u8], labels: &[u8]) -> Result<Self, Error> {
+        idx::pair_from(Path::new("images"), images, Path::new("labels"), labels)
+    }
+
+    /// A safetensors file with `x` `[N, D]` (or images `[N, H, W]`, `[N, H, W, C]`), and `y` `[N]` class indices or `t` `[N, C]` values; where
+    /// there is a `w` `[N]`, it holds the sample weights. Features of u8 stay so; all others become f32.
     ///
     /// # Errors
     ///
     /// As [`from_idx_dir`](Self::from_idx_dir).
     pub fn from_safetensors(path: impl AsRef<Path>) -> Result<Self, Error> {
-        tensors::read(path.as_ref())
+        Dataset::in_tensors(path.as_ref(), &ReadOptions::default())
     }
 
     /// The `x` of such a file alone, to predict on: every label is 0.
@@ -204,7 +364,11 @@ impl Dataset {
     ///
     /// As [`from_idx_dir`](Self::from_idx_dir).
     pub fn inputs_from_safetensors(path: impl AsRef<Path>) -> Result<Self, Error> {
-        tensors::read_inputs(path.as_ref())
+        Dataset::in_tensors(path.as_ref(), &ReadOptions::inputs())
+    }
+
+    fn in_tensors(path: &Path, options: &ReadOptions) -> Result<Self, Error> {
+        tensors::read(path, &crate::files::read_whole(path)?, options).map(|(set, _)| set)
     }
 
     /// MNIST as it is inside the program: 60,000 rows to train on and 10,000 to test.
@@ -227,10 +391,52 @@ impl Dataset {
         self.width
     }
 
-    /// Outputs that a network needs for these targets: one more than the largest label, or the values of a row.
+    /// Outputs that a network needs for these targets: as many as there are class names, or one more than the largest label, or the values
+    /// of a row.
     pub fn classes(&self) -> usize {
         let largest = self.labels.iter().filter(|&&label| label <= i32::MAX as u32).max();
-        self.values.as_ref().map_or(largest.map_or(0, |&largest| largest as usize + 1), |values| values.outputs)
+        let labels = largest.map_or(0, |&largest| largest as usize + 1).max(self.origin.class_names.len());
+        self.values.as_ref().map_or(labels, |values| values.outputs)
+    }
+
+    /// The names of the classes, in the order of their indices; empty where they have none.
+    pub fn class_names(&self) -> &[String] {
+        &self.origin.class_names
+    }
+
+    /// How the features were made of a table's columns, where they were.
+    pub fn columns(&self) -> Option<&Columns> {
+        self.origin.columns.as_ref()
+    }
+
+    /// What is done to the features before a network sees them.
+    pub fn scaling(&self) -> Option<&Scaling> {
+        self.origin.scaling.as_ref()
+    }
+
+    /// The form of the rows, where they are images.
+    pub fn image_shape(&self) -> Option<ImageShape> {
+        self.origin.image
+    }
+
+    /// All that a model keeps of it.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// What a pass over the features sees of each row: the f32 values, or the bytes as `[0, 1]`.
+    pub(crate) fn each_row(&self, mut take: impl FnMut(&mut dyn Iterator<Item = f32>)) {
+        match &self.features {
+            Features::U8(values) => {
+                values
+                    .chunks_exact(self.width)
+                    .for_each(|row| take(&mut row.iter().map(|&byte| f32::from(byte) / 255.0)));
+            }
+            Features::F16(values) => {
+                values.chunks_exact(self.width).for_each(|row| take(&mut row.iter().map(|value| value.to_f32())));
+            }
+            Features::F32(values) => values.chunks_exact(self.width).for_each(|row| take(&mut row.iter().copied())),
+        }
     }
 
     /// The class index of every row; empty where the targets are values. A negative one, which only a loss' `ignore_index`
@@ -265,36 +471,8 @@ impl Dataset {
         let labels = if self.labels.is_empty() { Vec::new() } else { gather(&self.labels, 1, &rows) };
         let values = self.values.as_ref().map(|all| Values { values: gather(&all.values, all.outputs, &rows), ..*all });
         let sample_weights = self.sample_weights.as_ref().map(|weights| gather(weights, 1, &rows));
-        Ok(Dataset {
-            features,
-            width: self.width,
-            rows: rows.len(),
-            labels,
-            values,
-            sample_weights,
-            scaling: self.scaling.clone(),
-        })
-    }
-
-    /// Two parts: the rows to train on, and a fraction of them, chosen by the seed, to validate on.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Option`] where a part would have no rows.
-    pub fn split(&self, fraction: f64, seed: u64) -> Result<(Self, Self), Error> {
-        let held_out = (self.rows() as f64 * fraction).round();
-        if !(held_out >= 1.0 && held_out < self.rows() as f64) {
-            return Err(Error::Option(format!(
-                "a fraction of {fraction} of {} rows: it must leave at least one row on both sides",
-                self.rows()
-            )));
-        }
-        let mut rows: Vec<usize> = (0..self.rows()).collect();
-        rows.sort_by_key(|&row| crate::weights::hash(seed, row as u64));
-        let (validation, train) = rows.split_at_mut(held_out as usize);
-        train.sort_unstable();
-        validation.sort_unstable();
-        Ok((self.select(train.iter().copied())?, self.select(validation.iter().copied())?))
+        let origin = self.origin.clone();
+        Ok(Dataset { features, width: self.width, rows: rows.len(), labels, values, sample_weights, origin })
     }
 
     /// That the network takes rows of this width.

@@ -46,8 +46,8 @@ impl Source for Dataset {
         let values = self.values.as_ref().map(|all| Values { values: all.values[of(all.outputs)].to_vec(), ..*all });
         let labels = if self.labels.is_empty() { Vec::new() } else { self.labels[rows.clone()].to_vec() };
         let sample_weights = self.sample_weights.as_ref().map(|weights| weights[rows.clone()].to_vec());
-        let scaling = self.scaling.clone();
-        Ok(Dataset { features, width: self.width, rows: rows.len(), labels, values, sample_weights, scaling })
+        let origin = self.origin.clone();
+        Ok(Dataset { features, width: self.width, rows: rows.len(), labels, values, sample_weights, origin })
     }
 }
 

@@ -19,7 +19,7 @@ use super::history::{Epoch, History, figures_of};
 use super::watch::Watch;
 use super::{Order, TrainOptions};
 use crate::checkpoint::{self as files, Model, Tensor, folder};
-use crate::data::Fingerprint;
+use crate::data::{Fingerprint, Origin};
 use crate::kernel::tiling::Picks;
 use crate::plan::STATE_BYTES;
 use crate::weights::LayerWeights;
@@ -117,8 +117,8 @@ pub(super) struct Underway {
 pub(super) struct Run {
     pub network: Network,
     pub loss: Loss,
-    pub classes: Vec<String>,
-    pub scaling: Option<crate::Scaling>,
+    /// Of the training set.
+    pub origin: Origin,
     pub options: TrainOptions,
     pub order: Order,
     pub train: Fingerprint,
@@ -186,7 +186,7 @@ impl Saved {
             "tiles": run.picks.iter().collect::<BTreeMap<_, _>>(),
             "notes": run.notes,
         } });
-        let model = Model { network: run.network, weights, loss: run.loss, classes: run.classes, scaling: run.scaling };
+        let model = run.origin.kept_in(Model::new(run.network, weights, run.loss));
         model.write_with(&folder::file(folder, step), tensors, about)
     }
 }
@@ -298,7 +298,7 @@ impl Checkpoint {
         let format = |reason: String| Error::format(path, reason);
         let file = files::parse(path, &self.bytes)?;
         let all = Some(self.about.clone());
-        let Model { network, weights, loss, classes, scaling } =
+        let Model { network, weights, loss, classes: class_names, scaling, columns, image } =
             Model::of_file(path, &file, &all, &self.activations, &self.losses)?;
         let about = &self.about["checkpoint"];
         let mut options = configuration::from_json(&about["options"], &self.rules, crate::files::folder_of(path))?;
@@ -374,7 +374,8 @@ impl Checkpoint {
             return Err(format("its order is not its training set's".into()));
         }
         let notes = self.notes();
-        let run = Run { network, loss, classes, scaling, options, order, train, validation, adapter, picks, notes };
+        let origin = Origin { class_names, scaling, columns, image };
+        let run = Run { network, loss, origin, options, order, train, validation, adapter, picks, notes };
         if configuration::own_texts(own_of(&run).into_iter()) != about["own"] {
             return Err(format("a function of your own is not the text that the run was made with".into()));
         }

@@ -90,6 +90,7 @@ impl Trainer {
             return Ok(History::default());
         }
         let plan = self.plan_over(train)?;
+        self.origin = train.at_hand().origin().clone();
         // Its rows go to the device now, and whatever is wrong with it is said; its kernels are compiled when they are wanted, after the
         // first epoch's last step.
         let mut waiting = match validation {

@@ -36,13 +36,14 @@ pub use tuning::Tuning;
 pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 
 use crate::checkpoint::Model;
+use crate::data::Origin;
 use crate::gpu::{AdapterChoice, Gpu};
 use crate::kernel::quads_with_one;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::plan::{Plan, Request, Role};
 use crate::weights::LayerWeights;
-use crate::{Dataset, Error, Metrics, Network, Scaling, Weights};
+use crate::{Dataset, Error, Metrics, Network, Weights};
 
 /// The most rows of a minibatch when nothing is trained: enough to make launches cheap, few enough for small adapters.
 const EVALUATION_BATCH: usize = 512;
@@ -65,10 +66,9 @@ pub struct Trainer {
     order: Order,
     /// The fit that the next one goes on with, from a checkpoint.
     resumed: Option<Resumed>,
-    /// What is saved with the weights besides.
-    classes: Vec<String>,
-    scaling: Option<Scaling>,
     stats: TrainStats,
+    /// Of the set that it was trained on last.
+    origin: Origin,
 }
 
 /// Where in which order training is: another set, or another batch size, begins an order of its own.
@@ -142,9 +142,8 @@ impl Trainer {
             skipped: 0,
             order: Order::default(),
             resumed: None,
-            classes: Vec::new(),
-            scaling: None,
             stats: TrainStats::default(),
+            origin: Origin::default(),
         };
         trainer.set_weights(&weights)?;
         Ok(trainer)
@@ -171,11 +170,6 @@ impl Trainer {
         (self.steps_done, self.skipped) = (0, 0);
         (self.order, self.resumed) = (Order::default(), None);
         Ok(())
-    }
-
-    /// What models and checkpoints are saved with besides the weights: the names of the classes, and what was done to the features.
-    pub fn describe(&mut self, classes: Vec<String>, scaling: Option<Scaling>) {
-        (self.classes, self.scaling) = (classes, scaling);
     }
 
     /// How far the next `fit` goes: so many steps, or [`TrainOptions::epochs`] where it is `None`.
@@ -210,7 +204,7 @@ impl Trainer {
     /// [`Error::Io`], [`Error::Device`]; [`Error::NonFiniteResult`] where a weight is not finite.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let model = Model::new(self.network.clone(), self.weights()?, self.options.loss.clone());
-        let model = Model { classes: self.classes.clone(), scaling: self.scaling.clone(), ..model };
+        let model = self.origin.clone().kept_in(model);
         // The last update comes after the last loss, which is where bad numbers are seen otherwise.
         let bad = |error: Error| Error::NonFiniteResult(format!("the model is not saved: {error}"));
         model.network.check_weights(&model.weights).map_err(bad)?;

@@ -40,7 +40,7 @@ impl Trainer {
     /// [`Error::Format`] for a file that is damaged or lacks functions of the user's own; else as [`on`](Self::on).
     pub fn resume(gpu: Arc<Gpu>, checkpoint: &Checkpoint) -> Result<Self, Error> {
         let Saved { run, step, underway, weights, slots, best, state, sums } = checkpoint.saved()?;
-        let Run { network, mut options, order, train, validation, adapter, picks, classes, scaling, .. } = run;
+        let Run { network, mut options, order, train, validation, adapter, picks, origin, .. } = run;
         let [name, driver, family] = &adapter;
         let here = gpu.adapter();
         if (name, driver) != (&here.name, &here.driver) {
@@ -69,7 +69,7 @@ impl Trainer {
         }
         trainer.gpu.write(&trainer.model[&Role::State], &state);
         (trainer.steps_done, trainer.skipped, trainer.order) = (step, state[SKIPPED_WORD], order);
-        (trainer.classes, trainer.scaling) = (classes, scaling);
+        trainer.origin = origin;
         let path = checkpoint.path().to_path_buf();
         trainer.resumed = Some(Resumed { underway, best, state, sums, train, validation, path });
         Ok(trainer)
@@ -155,8 +155,7 @@ impl Trainer {
         Run {
             network: self.network.clone(),
             loss: self.options.loss.clone(),
-            classes: self.classes.clone(),
-            scaling: self.scaling.clone(),
+            origin: self.origin.clone(),
             options: self.options.clone(),
             order: self.order,
             train,

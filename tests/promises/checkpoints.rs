@@ -277,7 +277,7 @@ fn a_checkpoint_is_a_model() {
     let options = TrainOptions { checkpoint: checkpointing(folder.path(), Every::Steps(30)), ..options() };
     let mut trainer = Trainer::on(gpu(), network(), options).unwrap();
     let classes: Vec<String> = ["a", "b", "c", "d", "e"].map(String::from).into();
-    trainer.describe(classes.clone(), None);
+    let train = train.with_class_names(classes.clone()).unwrap();
     trainer.fit(&train, Some(&validation)).unwrap();
     let model = Model::read(file(folder.path(), 30)).unwrap();
     assert_eq!((&model.network, &model.weights, &model.classes), (&network(), &trainer.weights().unwrap(), &classes));

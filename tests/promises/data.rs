@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use wgrad::{Activation, Dataset, Network, TrainOptions, Trainer};
+use wgrad::{Activation, Dataset, ImageShape, Network, TrainOptions, Trainer};
 
 use crate::support::{assert_close, gpu};
 
@@ -58,7 +58,8 @@ fn bundled_mnist_is_the_published_one() {
 /// A reader that knows MNIST's own spelling only: gzipped or not, EMNIST's names, a directory without test files.
 #[test]
 fn any_mnist_style_directory_is_read() {
-    let expected = Dataset::from_u8((0..24).collect(), 6, vec![3, 1, 0, 2]).unwrap();
+    let shape = ImageShape { height: 2, width: 3, channels: 1 };
+    let expected = Dataset::from_u8((0..24).collect(), 6, vec![3, 1, 0, 2]).unwrap().with_image_shape(shape).unwrap();
     let names: [fn(&str) -> String; 3] = [
         |name| name.into(),
         |name| format!("{name}.gz"),

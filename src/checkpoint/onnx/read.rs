@@ -57,7 +57,7 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<Model,
     network.check().and_then(|()| network.check_weights(&weights)).map_err(|error| broken(error.to_string()))?;
     loss.check(network.outputs()).map_err(|error| broken(error.to_string()))?;
     let classes = classes_of(path, &about, network.outputs())?;
-    Ok(Model { network, weights, loss, classes, scaling })
+    Ok(Model { classes, scaling, ..Model::new(network, weights, loss) })
 }
 
 /// That the operators mean what they mean here: since opset 7, Gemm and Add broadcast by themselves.

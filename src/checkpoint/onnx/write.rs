@@ -14,7 +14,7 @@ const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 
 pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
-    let Model { network, weights, loss, classes, scaling } = model;
+    let Model { network, weights, loss, classes, scaling, .. } = model;
     network.check_weights(weights)?;
     if 4 * network.parameters() as u64 > LONGEST - (1 << 20) {
         return Err(Error::Option(format!(

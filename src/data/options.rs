@@ -1,0 +1,75 @@
+//! What the readers are told besides where the data is.
+
+use std::str::FromStr;
+
+use super::{Columns, ImageShape};
+use crate::{Error, Model};
+
+/// What a file does not say of itself. Every reader takes what concerns it.
+#[derive(Clone, Debug, Default)]
+pub struct ReadOptions {
+    /// Of a table in text: whether its first row names the columns; else it is seen from the rows: they have numbers where it has none.
+    pub header: Option<bool>,
+    /// Of a table in text: what is between cells; else a comma in `.csv`, a tab in `.tsv`.
+    pub delimiter: Option<char>,
+    /// The column of the targets, by name or by number from 1; else the last one.
+    pub label: Option<String>,
+    /// The targets are numbers to predict, and no classes.
+    pub regression: bool,
+    /// What stands for a missing value (an empty cell, `NA`, `NaN`, `?`); else that is an error. In a column of words all of its features
+    /// are 0 then.
+    pub fill: Option<Fill>,
+    /// Columns that are left out, by name or number.
+    pub ignore: Vec<String>,
+    /// Columns of numbers that stand for categories, by name or number: one feature for each, as for a column of words.
+    pub categorical: Vec<String>,
+    /// Encode as this says, which comes from another set ([`Dataset::columns`](crate::Dataset::columns)) or from a model.
+    pub columns: Option<Columns>,
+    /// Of images: the form that they are resized to; else that of the first.
+    pub image: Option<ImageShape>,
+    /// Of folders of images: the classes in the order of their indices; else the folders, sorted.
+    pub class_names: Vec<String>,
+    /// Read no targets, whether they are there or not: every label is 0.
+    pub inputs_only: bool,
+}
+
+impl ReadOptions {
+    /// Features alone, to predict on.
+    pub fn inputs() -> Self {
+        ReadOptions { inputs_only: true, ..ReadOptions::default() }
+    }
+
+    /// So that the rows become what a model was trained on: its columns, its images' form, its classes.
+    pub fn of_model(model: &Model) -> Self {
+        ReadOptions {
+            columns: model.columns.clone(),
+            image: model.image,
+            class_names: model.classes.clone(),
+            ..ReadOptions::default()
+        }
+    }
+}
+
+/// What stands for a missing number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fill {
+    /// The mean of the column's others, in the table that the columns were learned from.
+    Mean,
+    /// 0.
+    Zero,
+    /// This one.
+    Number(f32),
+}
+
+impl FromStr for Fill {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self, Error> {
+        match (word, word.parse::<f32>()) {
+            ("mean", _) => Ok(Fill::Mean),
+            ("zero", _) => Ok(Fill::Zero),
+            (_, Ok(number)) if number.is_finite() => Ok(Fill::Number(number)),
+            _ => Err(Error::Option(format!("\"{word}\" is no fill: use mean, zero or a finite number"))),
+        }
+    }
+}

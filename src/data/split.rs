@@ -1,0 +1,78 @@
+//! A set in two parts: rows to train on, and rows held out.
+
+use super::Dataset;
+use crate::Error;
+use crate::weights::hash;
+
+impl Dataset {
+    /// Two parts: the rows to train on, and a fraction of them, chosen by the seed, to validate on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] where a part would have no rows.
+    pub fn split(&self, fraction: f64, seed: u64) -> Result<(Self, Self), Error> {
+        let held_out = self.held_out(fraction)?;
+        let mut rows = self.shuffled(seed);
+        rows.truncate(held_out);
+        self.parts(rows)
+    }
+
+    /// The same with every class in proportion, to within a row: of `n` rows of a class, `n · fraction` are held out, rounded down, and
+    /// one more of those classes that lose most by that, until there are as many as [`split`](Self::split) has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] where a part would have no rows; [`Error::Data`] where the targets are values.
+    pub fn split_stratified(&self, fraction: f64, seed: u64) -> Result<(Self, Self), Error> {
+        let held_out = self.held_out(fraction)?;
+        if self.labels.is_empty() {
+            return Err(Error::Data(
+                "a stratified split needs a class index for every row, and the targets are values".into(),
+            ));
+        }
+        let mut classes: std::collections::BTreeMap<u32, Vec<usize>> = std::collections::BTreeMap::new();
+        for row in self.shuffled(seed) {
+            classes.entry(self.labels[row]).or_default().push(row);
+        }
+        let share = |rows: &[usize]| rows.len() as f64 * fraction;
+        let mut counts: Vec<(Vec<usize>, usize)> = classes
+            .into_values()
+            .map(|rows| {
+                let count = share(&rows).floor() as usize;
+                (rows, count)
+            })
+            .collect();
+        let lost = |(rows, count): &(Vec<usize>, usize)| share(rows) - *count as f64;
+        counts.sort_by(|a, b| lost(b).total_cmp(&lost(a)));
+        let missing = held_out.saturating_sub(counts.iter().map(|(_, count)| count).sum());
+        counts.iter_mut().take(missing).for_each(|(_, count)| *count += 1);
+        self.parts(counts.into_iter().flat_map(|(rows, count)| rows.into_iter().take(count)).collect())
+    }
+
+    /// How many rows a fraction is.
+    fn held_out(&self, fraction: f64) -> Result<usize, Error> {
+        let held_out = (self.rows() as f64 * fraction).round();
+        if !(held_out >= 1.0 && held_out < self.rows() as f64) {
+            return Err(Error::Option(format!(
+                "a fraction of {fraction} of {} rows: it must leave at least one row on both sides",
+                self.rows()
+            )));
+        }
+        Ok(held_out as usize)
+    }
+
+    /// The numbers of the rows in an order that the seed decides.
+    fn shuffled(&self, seed: u64) -> Vec<usize> {
+        let mut rows: Vec<usize> = (0..self.rows()).collect();
+        rows.sort_by_key(|&row| hash(seed, row as u64));
+        rows
+    }
+
+    /// The other rows, and these, each in the set's order.
+    fn parts(&self, held_out: Vec<usize>) -> Result<(Self, Self), Error> {
+        let mut is_held_out = vec![false; self.rows()];
+        held_out.into_iter().for_each(|row| is_held_out[row] = true);
+        let those = |held_out: bool| (0..self.rows()).filter(|&row| is_held_out[row] == held_out).collect::<Vec<_>>();
+        Ok((self.select(those(false))?, self.select(those(true))?))
+    }
+}

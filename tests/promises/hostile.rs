@@ -1,0 +1,242 @@
+//! Files that were made to do harm, or cut short: an error each, and never more memory than the file can hold.
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use wgrad::{Dataset, Error, FORMATS, Format, ReadOptions};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use crate::formats::fixture;
+use crate::support::{Random, wgrad};
+
+fn format(word: &str) -> &'static Format {
+    FORMATS.iter().find(|format| format.word == word).unwrap()
+}
+
+/// Both ways of reading: with targets, and features alone.
+fn both() -> [ReadOptions; 2] {
+    [ReadOptions::default(), ReadOptions::inputs()]
+}
+
+#[track_caller]
+fn refused(word: &str, bytes: &[u8], words: &str) {
+    for options in both() {
+        let error = (format(word).read)(Path::new("hostile"), bytes, &options).map(drop).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        // An array or an image alone is refused before it is looked at.
+        let alone = !options.inputs_only && (word == "npy" || word == "image");
+        assert!(alone || error.to_string().contains(words), "{word}: no \"{words}\" in: {error}");
+    }
+}
+
+/// `.npy` with any header.
+fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), values].concat()
+}
+
+fn npz(entries: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
+    let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in entries {
+        writer.start_file(*name, SimpleFileOptions::default().compression_method(method)).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// A header's word for how many there are, believed before it is compared with the file.
+#[test]
+fn headers_that_lie() {
+    for shape in [
+        "(1152921504606846976, 2)",
+        "(4294967295, 4294967295)",
+        "(99999999999999999999, 1)",
+        "(2, 18446744073709551615)",
+    ] {
+        let lying = npy("<f4", shape, &[0; 16]);
+        let entries = [("x.npy", &lying[..]), ("y.npy", &npy("<i8", "(2,)", &[0; 16])[..])];
+        refused("npy", &lying, "its header");
+        refused("npz", &npz(&entries, CompressionMethod::Stored), "its header");
+    }
+    refused("npy", &npy("<f4", "(1000000, 1000)", &[0; 16]), "only 16: it is cut short");
+    refused("npy", &npy("<f4", "(2, 1)", &[0; 16]), "more");
+    refused("npy", &npy("<f4", "(0, 1)", &[]), "empty");
+    refused("npy", &npy("|O", "(2, 2)", &[0; 16]), "its header");
+    refused("npy", &npy("<f4", "(2, -2)", &[0; 16]), "its header");
+    refused("npy", &npy("<f4", &format!("({})", "1,".repeat(1000)), &[0; 4]), "its header");
+    // Four gigabytes of header, and a header that nests.
+    refused("npy", &[b"\x93NUMPY\x02\x00", &u32::MAX.to_le_bytes()[..], &[b' '; 64]].concat(), "4294967295 bytes");
+    refused("npy", &npy(&"(".repeat(30_000), "(2, 2)", &[0; 16]), "its header");
+
+    let tensors = |header: &str| [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    for header in [
+        r#"{"x":{"dtype":"F32","shape":[1152921504606846976,2],"data_offsets":[0,16]}}"#,
+        r#"{"x":{"dtype":"F32","shape":[2,2],"data_offsets":[0,18446744073709551615]}}"#,
+        r#"{"x":{"dtype":"F32","shape":[18446744073709551615,18446744073709551615],"data_offsets":[0,4]}}"#,
+    ] {
+        refused("safetensors", &tensors(header), "not a whole safetensors file");
+    }
+    refused("safetensors", &tensors(&"[".repeat(1 << 20)), "not a whole safetensors file");
+    for length in [1u64 << 60, 100_000_000, 100_000_001] {
+        refused("safetensors", &[&length.to_le_bytes()[..], b"{}"].concat(), "not a whole safetensors file");
+    }
+}
+
+/// A safetensors header that really has 100 MB, which are parsed.
+#[test]
+fn a_header_of_100_mb() {
+    let header = vec![b' '; 100_000_001];
+    refused(
+        "safetensors",
+        &[&(header.len() as u64).to_le_bytes()[..], &header].concat(),
+        "not a whole safetensors file",
+    );
+}
+
+/// An archive that inflates to more than its arrays' headers say, or than memory has.
+#[test]
+fn zip_bombs() {
+    let y = npy("<i8", "(2,)", &[0; 16]);
+    // A thousandfold: 64 MB of zeros after an array of 16 bytes.
+    let bomb = [npy("<f4", "(2, 2)", &[0; 16]), vec![0; 64 << 20]].concat();
+    let archive = npz(&[("x.npy", &bomb), ("y.npy", &y)], CompressionMethod::Deflated);
+    assert!(archive.len() < 1 << 18, "{}", archive.len());
+    refused("npz", &archive, "more");
+    // One that says so, beyond what fits.
+    let honest =
+        npz(&[("x.npy", &npy("|u1", "(1048576, 1048576)", &[0; 1 << 20])), ("y.npy", &y)], CompressionMethod::Deflated);
+    refused("npz", &honest, "at most 4 GiB");
+    // Arrays that nobody asks for are not inflated.
+    let x = npy("|u1", "(2, 2)", &[1, 2, 3, 4]);
+    let other = npz(&[("x.npy", &x), ("y.npy", &y), ("z.npy", &bomb)], CompressionMethod::Deflated);
+    assert_eq!((format("npz").read)(Path::new("z"), &other, &ReadOptions::default()).unwrap().0.rows(), 2);
+    refused("npz", &npz(&[("y.npy", &y)], CompressionMethod::Stored), "no array x");
+    refused("npz", b"PK\x05\x06\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0", "npz");
+}
+
+/// Images that ask for terabytes of pixels.
+#[cfg(feature = "images")]
+#[test]
+fn images_of_absurd_size() {
+    let chunk = |kind: &[u8; 4], content: &[u8]| {
+        let mut crc = flate2::Crc::new();
+        crc.update(&[&kind[..], content].concat());
+        [&(content.len() as u32).to_be_bytes()[..], kind, content, &crc.sum().to_be_bytes()].concat()
+    };
+    let png = |width: u32, height: u32| {
+        let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
+        [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &header), &chunk(b"IDAT", &[0; 8]), &chunk(b"IEND", &[])].concat()
+    };
+    for (width, height) in [(u32::MAX, u32::MAX), (1 << 31, 1), (60_000, 60_000), (16_000, 16_000), (0, 0)] {
+        refused("image", &png(width, height), "not a whole PNG or JPEG image");
+    }
+    refused("image", b"\xff\xd8\xff\xe0\x00\x10JFIF", "not a whole PNG or JPEG image");
+    refused("image", b"GIF89a", "not a whole PNG or JPEG image");
+    let named = ReadOptions {
+        image: Some(wgrad::ImageShape { height: 1 << 40, width: 1 << 40, channels: 3 }),
+        ..both()[0].clone()
+    };
+    assert!(matches!(Dataset::read(fixture("animals"), &named), Err(Error::Format { .. })));
+}
+
+/// Every file cut short at every length, and with bytes that are others: an error or another set, and no panic.
+#[test]
+fn files_cut_short_or_damaged() {
+    let mut random = Random(7);
+    for (word, name) in [
+        ("npz", "compressed.npz"),
+        ("npz", "fortran.npz"),
+        ("npy", "pair/x.npy"),
+        ("safetensors", "f16.safetensors"),
+        ("image", "animals/cat/1.png"),
+        ("image", "animals/dog/1.jpg"),
+        ("parquet", "table.parquet"),
+    ] {
+        let whole = std::fs::read(fixture(name)).unwrap();
+        let read = |bytes: &[u8], what: &str| {
+            for options in both() {
+                let outcome =
+                    catch_unwind(AssertUnwindSafe(|| (format(word).read)(Path::new(name), bytes, &options).map(drop)));
+                assert!(outcome.is_ok(), "{name}, {what}: a panic");
+            }
+        };
+        for length in 0..whole.len() {
+            read(&whole[..length], &format!("{length} bytes"));
+            if word != "image" && word != "parquet" {
+                for options in both() {
+                    let cut = (format(word).read)(Path::new(name), &whole[..length], &options);
+                    assert!(cut.is_err(), "{name}: {length} bytes are read as a whole file");
+                }
+            }
+        }
+        for _ in 0..500 {
+            let mut damaged = whole.clone();
+            for _ in 0..=random.below(4) {
+                let at = random.below(damaged.len());
+                damaged[at] = random.bits() as u8;
+            }
+            read(&damaged, "damaged");
+        }
+    }
+}
+
+/// What is no file of data at all: a folder with nothing in it, a file that nobody may read, one that never ends.
+#[test]
+fn paths_that_are_no_files() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("folder.csv")).unwrap();
+    let mut cases: Vec<(&str, &str)> = vec![("folder.csv", "no train-images"), ("missing.csv", "there is no")];
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let secret = folder.path().join("secret.csv");
+        std::fs::write(&secret, "1,2\n").unwrap();
+        std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o000)).unwrap();
+        // Whoever may read everything reads this too.
+        if std::fs::File::open(&secret).is_err() {
+            cases.push(("secret.csv", "secret.csv: Permission denied"));
+        }
+        symlink("loop.csv", folder.path().join("loop.csv")).unwrap();
+        cases.push(("loop.csv", "there is no"));
+    }
+    for (path, words) in cases {
+        let output = wgrad(folder.path(), &["train", "--data", path]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{path}: {message}");
+        assert!(message.contains(words), "{path}: {message}");
+    }
+}
+
+/// The program under a limit of its memory, on files that ask for more: an error, and not the end by the system.
+#[cfg(target_os = "linux")]
+#[test]
+fn hostile_files_take_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let y = npy("<i8", "(2,)", &[0; 16]);
+    let bomb = [npy("<f4", "(1024, 1048576)", &[0; 16]), vec![0; 16 << 20]].concat();
+    std::fs::write(
+        folder.path().join("bomb.npz"),
+        npz(&[("x.npy", &bomb), ("y.npy", &y)], CompressionMethod::Deflated),
+    )
+    .unwrap();
+    std::fs::write(
+        folder.path().join("lying.npz"),
+        npz(&[("x.npy", &npy("<f4", "(1024, 1048576)", &[])), ("y.npy", &y)], CompressionMethod::Stored),
+    )
+    .unwrap();
+    std::fs::write(folder.path().join("lying.safetensors"), (1u64 << 60).to_le_bytes()).unwrap();
+    std::fs::write(folder.path().join("wide.csv"), ",".repeat(1 << 22)).unwrap();
+    // Sparse: 100 GB that are nowhere.
+    std::fs::File::create(folder.path().join("sparse.csv")).unwrap().set_len(100 << 30).unwrap();
+    for name in ["bomb.npz", "lying.npz", "lying.safetensors", "wide.csv", "sparse.csv"] {
+        // explain opens no device; 1.5 GB of address space are the program, its drivers and the stacks of its threads.
+        let script = format!("ulimit -v 1500000; exec {} explain --data {name}", env!("CARGO_BIN_EXE_wgrad"));
+        let output =
+            std::process::Command::new("sh").current_dir(folder.path()).args(["-c", &script]).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{name}: {} {message}", output.status);
+        assert!(message.contains(name), "{message}");
+    }
+}
