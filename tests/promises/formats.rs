@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
-use wgrad::{Dataset, Error, ImageShape, ReadOptions, ScaleBy, Scaling};
+use wgrad::{Dataset, ImageShape, ReadOptions, ScaleBy, Scaling};
 
 use crate::data::idx;
 use crate::support::Random;
