@@ -14,12 +14,13 @@ use crate::{Error, Trainer};
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let output = Output { json: flags.common.json };
     let run = Run::new(flags)?;
-    let (set, validation) = source::with_validation(&run)?;
-    let network = train::network(&run, &set, validation.as_ref());
+    let (rows, validation) = source::of_run(&run)?;
+    let set = rows.at_hand();
+    let network = train::network(&run, &rows, validation.as_ref());
     let shape = train::shape(&network);
     let mut trainer = Trainer::on(super::open_gpu(&run.adapter)?, network, run.options.clone())?;
-    trainer.tune(&set, |_| {})?;
-    let plan = trainer.plan(&set)?;
+    trainer.tune(set, |_| {})?;
+    let plan = trainer.plan(set)?;
     let adapter = trainer.gpu().adapter();
     let times = step_times(trainer.gpu(), &plan, run.options.checks)?;
     let ceilings = ceilings(trainer.gpu(), run.options.checks)?;

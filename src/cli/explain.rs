@@ -17,8 +17,9 @@ use crate::{AdapterChoice, Error, Gpu, Picks};
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let output = Output { json: flags.common.json };
     let run = Run::new(flags)?;
-    let (set, validation) = source::with_validation(&run)?;
-    let network = train::network(&run, &set, validation.as_ref());
+    let (rows, validation) = source::of_run(&run)?;
+    let set = rows.at_hand();
+    let network = train::network(&run, &rows, validation.as_ref());
     run.options.check(&network)?;
     run.options.check_rows(set.rows())?;
     let adapter = adapters(&run.adapter).into_iter().find(|adapter| adapter.chosen);
@@ -30,7 +31,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     run.options.picks.check(run.options.family.unwrap_or(tiling.family))?;
     let measured = adapter.as_ref().map_or(Picks::default(), |adapter| run.options.measured_before(adapter));
     let tiling = run.options.tiled(tiling, &measured);
-    let plan = Plan::new(run.options.training_request(&network, SetShape::of(&set, tiling.most_bytes), &tiling))?;
+    let plan = Plan::new(run.options.training_request(&network, SetShape::of(set, tiling.most_bytes), &tiling))?;
 
     output.text(format_args!("for {}\n", adapter.map_or("a software adapter".into(), |adapter| adapter.name)))?;
     output.text(&plan)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::config::{Run, Validation};
 use crate::loss::Task;
-use crate::{Dataset, Error, Model, ReadOptions};
+use crate::{Dataset, Error, Model, ReadOptions, ScaleBy, Source, Stored};
 
 /// The most bytes that are read from standard input.
 const MOST_FROM_STDIN: u64 = 1 << 30;
@@ -29,10 +29,65 @@ fn testing(words: &str, options: &ReadOptions) -> Result<Dataset, Error> {
     training(words, options).map(|(train, test)| test.unwrap_or(train))
 }
 
+/// What a run trains on.
+pub(super) enum Rows {
+    Set(Dataset),
+    /// A file that the memory budget has no room for; the set has its first rows.
+    Stored(Stored, Dataset),
+}
+
+impl Rows {
+    /// All of them, or the first.
+    pub fn at_hand(&self) -> &Dataset {
+        match self {
+            Rows::Set(set) | Rows::Stored(_, set) => set,
+        }
+    }
+
+    pub fn count(&self) -> usize {
+        match self {
+            Rows::Set(set) => set.rows(),
+            Rows::Stored(stored, _) => stored.rows(),
+        }
+    }
+
+    /// Outputs that a network needs for them.
+    pub fn classes(&self) -> usize {
+        match self {
+            Rows::Set(set) => set.classes(),
+            Rows::Stored(stored, _) => stored.classes(),
+        }
+    }
+}
+
+/// What a run trains on, and validates on. A safetensors file that is larger than the memory budget stays where it is, unless something has to
+/// be known of all its rows first.
+pub(super) fn of_run(run: &Run) -> Result<(Rows, Option<Dataset>), Error> {
+    let path = Path::new(&run.data);
+    let is_safetensors = path.extension().is_some_and(|extension| extension == "safetensors");
+    let is_larger = |budget| std::fs::metadata(path).is_ok_and(|about| about.len() > budget);
+    let is_whole = run.scaling != ScaleBy::None || matches!(run.validation, Some(Validation::Fraction(_)));
+    if !is_safetensors || is_whole || !run.options.memory_budget.is_some_and(is_larger) {
+        return with_validation(run).map(|(train, validation)| (Rows::Set(train), validation));
+    }
+    let stored = Stored::open(path)?;
+    let first = stored.read(0..run.options.batch_size.clamp(1, stored.rows()))?;
+    let (first, validation) = beside(run, first, None)?;
+    Ok((Rows::Stored(stored, first), validation))
+}
+
 /// Training and validation sets, as the words for both say. The scaling is of the training rows alone.
-pub(super) fn with_validation(run: &Run) -> Result<(Dataset, Option<Dataset>), Error> {
+fn with_validation(run: &Run) -> Result<(Dataset, Option<Dataset>), Error> {
     let (train, own) = training(&run.data, &run.reading)?;
-    let (train, validation) = match &run.validation {
+    let (train, validation) = beside(run, train, own)?;
+    let Some(scaling) = run.scaling.of(&train) else { return Ok((train, validation)) };
+    let validation = validation.map(|set| set.with_scaling(scaling.clone())).transpose()?;
+    Ok((train.with_scaling(scaling)?, validation))
+}
+
+/// The training set with what it is validated on; `own` is what came with it.
+fn beside(run: &Run, train: Dataset, own: Option<Dataset>) -> Result<(Dataset, Option<Dataset>), Error> {
+    Ok(match &run.validation {
         None => (train, own),
         Some(Validation::Fraction(fraction)) => {
             let (fraction, seed) = (*fraction, run.options.seed);
@@ -55,10 +110,7 @@ pub(super) fn with_validation(run: &Run) -> Result<(Dataset, Option<Dataset>), E
                 set => (train, Some(set?)),
             }
         }
-    };
-    let Some(scaling) = run.scaling.of(&train) else { return Ok((train, validation)) };
-    let validation = validation.map(|set| set.with_scaling(scaling.clone())).transpose()?;
-    Ok((train.with_scaling(scaling)?, validation))
+    })
 }
 
 /// Rows with their targets for a model that is there.

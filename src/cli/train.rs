@@ -13,6 +13,7 @@ use super::config::{Run, Validation};
 use super::interrupt::Interrupt;
 use super::options::Train;
 use super::output::{Output, figures, grouped};
+use super::source::Rows;
 use super::{resume, source};
 use crate::{Activation, Checkpoint, Epoch, Error, Event, Gpu, Loss, Model, Network, Trainer};
 
@@ -24,30 +25,31 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     // Opening a driver and unpacking a set take a tenth of a second each.
     let (gpu, sets) = std::thread::scope(|scope| {
         let opening = scope.spawn(|| super::open_gpu(&run.adapter));
-        let sets = source::with_validation(&run);
+        let sets = source::of_run(&run);
         (opening.join().unwrap_or_else(|_| Err(Error::Device("the driver crashed while it was opened".into()))), sets)
     });
-    let (train, validation) = sets?;
+    let (rows, validation) = sets?;
+    let train = rows.at_hand();
     let mut trainer = match &checkpoint {
         Some(checkpoint) => resumed(gpu, flags, &run, checkpoint)?,
-        None => begun(gpu, &run, &train, validation.as_ref())?,
+        None => begun(gpu, &run, &rows, validation.as_ref())?,
     };
     let interrupt = Interrupt::watch()?;
     let options = trainer.options().clone();
-    let dispatches = trainer.plan(&train)?.dispatches.len();
+    let dispatches = trainer.plan(train)?.dispatches.len();
     let adapter = trainer.gpu().adapter();
     let parameters = trainer.network().parameters();
     output.event(json!({
         "event": "start", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
         "kind": adapter.kind.to_string(), "dispatches_per_step": dispatches, "parameters": parameters,
-        "rows": train.rows(), "batch_size": options.batch_size, "seed": options.seed, "resumed": checkpoint.as_ref().map(Checkpoint::step),
+        "rows": rows.count(), "batch_size": options.batch_size, "seed": options.seed, "resumed": checkpoint.as_ref().map(Checkpoint::step),
     }))?;
     output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
     output.text(format_args!(
         "{}: {} parameters, {} rows, batches of {}, {dispatches} dispatches a step",
         shape(trainer.network()),
         grouped(parameters as u64),
-        grouped(train.rows() as u64),
+        grouped(rows.count() as u64),
         options.batch_size,
     ))?;
     if let Some(checkpoint) = &checkpoint {
@@ -55,16 +57,20 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     }
 
     let started = Instant::now();
-    let steps_per_epoch = train.rows().div_ceil(options.batch_size) as u64;
+    let steps_per_epoch = rows.count().div_ceil(options.batch_size) as u64;
     let epochs = options.steps.map_or(options.epochs, |steps| steps.div_ceil(steps_per_epoch));
     let mut screen = Screen::new(&output, epochs);
     let mut written = Ok(());
     let mut interrupted = None;
-    let history = trainer.fit_with(&train, validation.as_ref(), |event| {
+    let mut told = |event| {
         written = screen.show(event);
         interrupted = interrupt.exit_code();
         if written.is_ok() && interrupted.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    });
+    };
+    let history = match &rows {
+        Rows::Set(set) => trainer.fit_with(set, validation.as_ref(), &mut told),
+        Rows::Stored(stored, _) => trainer.fit_from(stored, validation.as_ref(), &mut told),
+    };
     screen.clear();
     let history = history?;
 
@@ -82,7 +88,7 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
         "val_loss": last.and_then(|epoch| epoch.validation).map(|validation| validation.loss),
         "val_accuracy": last.and_then(|epoch| epoch.validation).and_then(|validation| validation.accuracy),
         "epoch": last.map(|epoch| epoch.epoch), "seconds": seconds, "model": trained.then_some(&run.save),
-        "tiles": trainer.picks(&train)?.iter().collect::<std::collections::BTreeMap<_, _>>(),
+        "tiles": trainer.picks(train)?.iter().collect::<std::collections::BTreeMap<_, _>>(),
         "step": trainer.steps_done(), "interrupted": interrupted.is_some(),
     }))?;
     let reached = match last.map(|epoch| (epoch.training, epoch.validation)) {
@@ -122,10 +128,10 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
 fn begun(
     gpu: Result<Arc<Gpu>, Error>,
     run: &Run,
-    train: &crate::Dataset,
+    rows: &Rows,
     validation: Option<&crate::Dataset>,
 ) -> Result<Trainer, Error> {
-    let network = network(run, train, validation);
+    let network = network(run, rows, validation);
     let init = run.init.as_ref().map(Model::read).transpose()?;
     if let (Some(model), Some(path)) = (&init, &run.init) {
         network.check_weights(&model.weights).map_err(|error| Error::format(path, error.to_string()))?;
@@ -150,8 +156,9 @@ fn resumed(gpu: Result<Arc<Gpu>, Error>, flags: &Train, run: &Run, checkpoint: &
 }
 
 /// The network for a run, its outputs inferred from the labels where the run does not say.
-pub(super) fn network(run: &Run, train: &crate::Dataset, validation: Option<&crate::Dataset>) -> Network {
-    let classes = train.classes().max(validation.map_or(0, crate::Dataset::classes));
+pub(super) fn network(run: &Run, rows: &Rows, validation: Option<&crate::Dataset>) -> Network {
+    let train = rows.at_hand();
+    let classes = rows.classes().max(validation.map_or(0, crate::Dataset::classes));
     // Two classes are one yes or no to the sigmoid.
     let inferred =
         if classes == 2 && matches!(run.options.loss, Loss::SigmoidCrossEntropy { .. }) && !train.labels().is_empty() {

@@ -182,7 +182,7 @@ fn floats(array: &Array<'_>) -> Vec<f32> {
 }
 
 /// Class indices.
-fn labels(y: &Array<'_>) -> Result<Vec<u32>, String> {
+pub(super) fn labels(y: &Array<'_>) -> Result<Vec<u32>, String> {
     let ([_] | [_, 1]) = y.shape[..] else {
         return Err(format!("has the shape {:?}: it must be [rows]", y.shape));
     };

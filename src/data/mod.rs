@@ -16,6 +16,7 @@ mod options;
 mod parquet;
 mod source;
 mod split;
+mod stored;
 mod tensors;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ use half::f16;
 pub use images::ImageShape;
 pub use options::{Fill, ReadOptions};
 pub use source::{Generated, Source};
+pub use stored::Stored;
 
 use crate::kernel::TargetKind;
 use crate::{Error, Loss, Model, Network, Scaling};

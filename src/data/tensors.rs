@@ -35,27 +35,27 @@ impl Arrays for Tensors<'_> {
 
     fn get(&self, name: &str) -> Result<Option<Array<'_>>, Error> {
         let Ok(tensor) = self.file.tensor(name) else { return Ok(None) };
-        let element = match tensor.dtype() {
-            Dtype::BOOL => Element::Bool,
-            Dtype::U8 => Element::U8,
-            Dtype::I8 => Element::I8,
-            Dtype::U16 => Element::U16,
-            Dtype::I16 => Element::I16,
-            Dtype::U32 => Element::U32,
-            Dtype::I32 => Element::I32,
-            Dtype::U64 => Element::U64,
-            Dtype::I64 => Element::I64,
-            Dtype::F16 => Element::F16,
-            Dtype::BF16 => Element::BF16,
-            Dtype::F32 => Element::F32,
-            Dtype::F64 => Element::F64,
-            other => {
-                return Err(Error::format(
-                    self.path,
-                    format!("{name} is {other:?}: it must be whole numbers or F16 to F64"),
-                ));
-            }
-        };
+        let element = element(self.path, name, tensor.dtype())?;
         Ok(Some(Array { element, shape: tensor.shape().to_vec(), bytes: Cow::Borrowed(tensor.data()) }))
+    }
+}
+
+/// The element type of a tensor of this name.
+pub(super) fn element(path: &Path, name: &str, dtype: Dtype) -> Result<Element, Error> {
+    match dtype {
+        Dtype::BOOL => Ok(Element::Bool),
+        Dtype::U8 => Ok(Element::U8),
+        Dtype::I8 => Ok(Element::I8),
+        Dtype::U16 => Ok(Element::U16),
+        Dtype::I16 => Ok(Element::I16),
+        Dtype::U32 => Ok(Element::U32),
+        Dtype::I32 => Ok(Element::I32),
+        Dtype::U64 => Ok(Element::U64),
+        Dtype::I64 => Ok(Element::I64),
+        Dtype::F16 => Ok(Element::F16),
+        Dtype::BF16 => Ok(Element::BF16),
+        Dtype::F32 => Ok(Element::F32),
+        Dtype::F64 => Ok(Element::F64),
+        other => Err(Error::format(path, format!("{name} is {other:?}: it must be whole numbers or F16 to F64"))),
     }
 }

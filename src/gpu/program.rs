@@ -1,5 +1,6 @@
 //! A plan's dispatches, compiled and bound: ready to be encoded any number of times.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -123,6 +124,8 @@ impl Gpu {
             }
         }
         different.retain(|launch| !self.knows(launch, checks));
+        // The longest first: with the others beside it, all are done soonest.
+        different.sort_by_key(|launch| Reverse(launch.identity().len()));
         let next = AtomicUsize::new(0);
         let work = || -> Result<(), Error> {
             while let Some(launch) = different.get(next.fetch_add(1, Ordering::Relaxed)) {

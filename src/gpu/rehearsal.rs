@@ -5,7 +5,6 @@
 //! dispatched over no workgroups first, on as many devices as there are cores: 1.2 s on two of them. Where the cache has them already the
 //! first answers at once, and no other device is opened.
 
-use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -21,18 +20,15 @@ const KNOWN: Duration = Duration::from_millis(40);
 const NOTHING: u64 = 256;
 
 impl Gpu {
-    /// Has the driver compile these different kernels, all at once.
+    /// Has the driver compile these different kernels, the longest of which is the first, all at once.
     ///
     /// # Errors
     ///
     /// [`Error::Device`] where this device failed. What fails on another is compiled when it first runs on this one.
     pub(super) fn rehearse(&self, launches: &[&Launch], checks: Checks) -> Result<(), Error> {
-        if self.adapter().kind != AdapterKind::Software || launches.len() < 2 {
+        if self.adapter().kind != AdapterKind::Software || launches.len() < 2 || !keeps_kernels() {
             return Ok(());
         }
-        // The longest first: with the others beside it, all are done soonest.
-        let mut launches = launches.to_vec();
-        launches.sort_by_key(|launch| Reverse(launch.identity().len()));
         let mut running = self.run_empty(launches[0], checks)?;
         if self.is_done_within(KNOWN) {
             return self.check();
@@ -70,4 +66,10 @@ impl Gpu {
             call.record(&mut encoder.begin_compute_pass(&Default::default()))
         }))
     }
+}
+
+/// Whether Mesa keeps what it compiled, which its users can forbid: what other devices compile is of no use then.
+fn keeps_kernels() -> bool {
+    let forbidden = |word: String| ["1", "true", "yes", "y"].contains(&word.to_lowercase().as_str());
+    !std::env::var("MESA_SHADER_CACHE_DISABLE").is_ok_and(forbidden)
 }

@@ -191,3 +191,97 @@ fn what_is_wrong_with_rows_ends_the_run() {
         trainer(TrainOptions { memory_budget: Some(100), ..options() }).fit(&set, None).unwrap_err().to_string();
     assert!(small.contains("416 bytes"), "{small}");
 }
+
+/// A set of safetensors tensors: rows of bytes, of floats; labels, weights.
+fn stored_set(path: &std::path::Path, rows: usize) {
+    let mut random = Random(12);
+    let x: Vec<u8> = (0..rows * 9).map(|_| random.bits() as u8).collect();
+    let y: Vec<i64> = (0..rows).map(|_| random.below(3) as i64).collect();
+    let w: Vec<f32> = (0..rows).map(|row| 1.0 + (row % 2) as f32).collect();
+    let view =
+        |dtype, shape: &[usize], bytes| safetensors::tensor::TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
+    let (y, w) = (bytemuck::cast_slice(&y), bytemuck::cast_slice(&w));
+    let tensors = [
+        ("w", view(safetensors::Dtype::F32, &[rows], w)),
+        ("x", view(safetensors::Dtype::U8, &[rows, 3, 3], &x)),
+        ("y", view(safetensors::Dtype::I64, &[rows], y)),
+    ];
+    safetensors::serialize_to_file(tensors, None, path).unwrap();
+}
+
+/// Rows that are read from another place of the file than theirs; a file that is larger than the budget and is read whole all the same, or
+/// trains to another model by the program.
+#[test]
+fn a_file_is_read_in_windows_as_a_set_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("set.safetensors");
+    stored_set(&path, 1003);
+    let stored = wgrad::Stored::open(&path).unwrap();
+    let set = Dataset::from_safetensors(&path).unwrap();
+    assert_eq!((stored.rows(), stored.classes()), (1003, 3));
+    assert_eq!(stored.read(500..731).unwrap(), set.read(500..731).unwrap());
+
+    let mut by_file = trainer(options());
+    by_file.fit_from(&stored, None, |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(bits(&by_file.weights().unwrap()), trained(&set, options()).0);
+
+    let program = [
+        "train",
+        "--data",
+        "set.safetensors",
+        "--hidden",
+        "12",
+        "--batch-size",
+        "16",
+        "--epochs",
+        "2",
+        "--memory-budget",
+        "4kB",
+    ];
+    let train = |more: &[&str]| crate::support::succeed(folder.path(), &[&program[..], more].concat());
+    train(&["--save", "stored.safetensors"]);
+    // A part to validate on is known only with all rows: the set is read whole, and goes to the device in windows.
+    let told = train(&["--save", "split.safetensors", "--validation", "0.25"]);
+    assert!(told.contains("752 rows"), "{told}");
+    let mut twin = Trainer::on(
+        gpu(),
+        Network::classifier(9, &[12], Activation::Relu, 3),
+        TrainOptions { seed: 0, memory_budget: Some(4000), ..options() },
+    )
+    .unwrap();
+    twin.fit(&set, None).unwrap();
+    let model = wgrad::Model::read(folder.path().join("stored.safetensors")).unwrap();
+    assert_eq!(bits(&model.weights), bits(&twin.weights().unwrap()));
+}
+
+/// A file that lies about what is in it, and is believed until its rows are wanted; memory for rows that it has not.
+#[test]
+fn files_that_lie_are_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("set.safetensors");
+    stored_set(&path, 64);
+    let whole = std::fs::read(&path).unwrap();
+    let with_header = |header: &str| [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 100]].concat();
+    for (bytes, said) in [
+        (whole[..5].to_vec(), "no header"),
+        (whole[..60].to_vec(), "a header of"),
+        (whole[..whole.len() - 1].to_vec(), "does not lie whole"),
+        ([&u64::MAX.to_le_bytes()[..], &whole[8..]].concat(), "a header of"),
+        (with_header(r#"{"y":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#), "no tensor x"),
+        (
+            with_header(
+                r#"{"x":{"dtype":"U8","shape":[4,9],"data_offsets":[0,36]},"y":{"dtype":"U8","shape":[5],"data_offsets":[36,41]}}"#,
+            ),
+            "must agree",
+        ),
+        (with_header(r#"{"x":{"dtype":"U8","shape":[1152921504606846976,16],"data_offsets":[0,36]}}"#), "its header"),
+        (with_header(r#"{"x":{"dtype":"U8","shape":[4,9],"data_offsets":[36,0]}}"#), "header"),
+        (with_header("nonsense"), "its header"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = wgrad::Stored::open(&path).err().expect(said).to_string();
+        assert!(error.contains(said) && error.contains("set.safetensors"), "{error}");
+    }
+    assert!(wgrad::Stored::open(folder.path()).is_err());
+    assert!(wgrad::Stored::open(folder.path().join("none")).is_err());
+}

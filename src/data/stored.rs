@@ -1,0 +1,157 @@
+//! A set that stays in its safetensors file: rows are read as they are needed.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use safetensors::tensor::Metadata;
+
+use super::arrays::{self, Array, Arrays, Element};
+use super::{Dataset, ReadOptions, Source, tensors};
+use crate::Error;
+
+/// The most bytes of a header, as the safetensors format has it.
+const MOST_OF_HEADER: u64 = 100_000_000;
+/// Rows whose labels are looked at at once, to know the largest.
+const LABELS_AT_ONCE: usize = 1 << 20;
+
+/// A safetensors set that is larger than memory: `x`, `y` or `t`, and `w`, as [`Dataset::read`] takes them, read a stretch of rows at a time.
+pub struct Stored {
+    path: PathBuf,
+    file: Mutex<File>,
+    tensors: Vec<Tensor>,
+    rows: usize,
+    classes: usize,
+}
+
+/// A tensor in the file; its first side is the rows.
+struct Tensor {
+    name: String,
+    element: Element,
+    shape: Vec<usize>,
+    begins: u64,
+}
+
+impl Tensor {
+    fn row_bytes(&self) -> u64 {
+        self.shape[1..].iter().map(|&side| side as u64).product::<u64>() * self.element.bytes() as u64
+    }
+}
+
+impl Stored {
+    /// Opens a file, and reads all its labels once to know the largest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref().to_path_buf();
+        let wrong = |reason: String| Error::format(&path, reason);
+        let mut file = File::open(&path).map_err(Error::io(&path))?;
+        let size = file.metadata().map_err(Error::io(&path))?.len();
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(|_| wrong("it is not a whole safetensors file: no header".into()))?;
+        let length = u64::from_le_bytes(length);
+        if length > MOST_OF_HEADER || length + 8 > size {
+            return Err(wrong(format!("it is not a whole safetensors file: a header of {length} bytes in {size}")));
+        }
+        let header = crate::files::read_to_end(&path, (&mut file).take(length), length)?;
+        let about: Metadata = serde_json::from_slice(&header).map_err(|error| wrong(format!("its header: {error}")))?;
+        let known = ["x", "y", "t", "w"].into_iter().filter_map(|name| Some((name, about.info(name)?)));
+        let tensors = known
+            .map(|(name, info)| {
+                let element = tensors::element(&path, name, info.dtype)?;
+                let (from, to) = info.data_offsets;
+                let count = info.shape.iter().try_fold(element.bytes(), |product, &side| product.checked_mul(side));
+                let fits = (to as u64).checked_add(8 + length).is_some_and(|end| end <= size);
+                if info.shape.is_empty() || from > to || count != Some(to - from) || !fits {
+                    return Err(wrong(format!("{name} of the shape {:?} does not lie whole in the file", info.shape)));
+                }
+                Ok(Tensor { name: name.into(), element, shape: info.shape.clone(), begins: 8 + length + from as u64 })
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        let rows = tensors.iter().find(|tensor| tensor.name == "x").map(|x| x.shape[0]);
+        let rows = rows.filter(|&rows| rows > 0).ok_or_else(|| wrong("it has no tensor x with rows".into()))?;
+        if let Some(other) = tensors.iter().find(|tensor| tensor.shape[0] != rows) {
+            return Err(wrong(format!("x has {rows} rows and {} has {}: they must agree", other.name, other.shape[0])));
+        }
+        let mut stored = Stored { path, file: Mutex::new(file), tensors, rows, classes: 0 };
+        stored.classes = stored.largest()?;
+        Ok(stored)
+    }
+
+    /// Outputs that a network needs.
+    fn largest(&self) -> Result<usize, Error> {
+        if !self.tensors.iter().any(|tensor| tensor.name == "y") || self.tensors.iter().any(|tensor| tensor.name == "t")
+        {
+            return Ok(self.read(0..1)?.classes());
+        }
+        let stretches = (0..self.rows).step_by(LABELS_AT_ONCE);
+        stretches.map(|first| first..(first + LABELS_AT_ONCE).min(self.rows)).try_fold(0, |most, rows| {
+            let y = Stretch { stored: self, rows }.array("y")?;
+            let labels = y
+                .map(|y| arrays::labels(&y))
+                .transpose()
+                .map_err(|reason| Error::format(&self.path, format!("y {reason}")))?;
+            let largest = labels.into_iter().flatten().filter(|&label| label <= i32::MAX as u32).max();
+            Ok(most.max(largest.map_or(0, |label| label as usize + 1)))
+        })
+    }
+}
+
+impl Source for Stored {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn read(&self, rows: Range<usize>) -> Result<Dataset, Error> {
+        arrays::sets(&Stretch { stored: self, rows }, &ReadOptions::default()).map(|(set, _)| set)
+    }
+}
+
+/// Some rows of the file's tensors.
+struct Stretch<'a> {
+    stored: &'a Stored,
+    rows: Range<usize>,
+}
+
+impl Stretch<'_> {
+    fn array(&self, name: &str) -> Result<Option<Array<'static>>, Error> {
+        let Some(tensor) = self.stored.tensors.iter().find(|tensor| tensor.name == name) else { return Ok(None) };
+        let path = &self.stored.path;
+        let row_bytes = tensor.row_bytes();
+        let mut bytes = vec![0; row_bytes as usize * self.rows.len()];
+        {
+            let mut file = self.stored.file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.seek(SeekFrom::Start(tensor.begins + row_bytes * self.rows.start as u64)).map_err(Error::io(path))?;
+            file.read_exact(&mut bytes).map_err(Error::io(path))?;
+        }
+        let shape = [&[self.rows.len()], &tensor.shape[1..]].concat();
+        Ok(Some(Array { element: tensor.element, shape, bytes: Cow::Owned(bytes) }))
+    }
+}
+
+impl Arrays for Stretch<'_> {
+    fn path(&self) -> &Path {
+        &self.stored.path
+    }
+
+    fn noun(&self) -> &'static str {
+        "tensor"
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.stored.tensors.iter().map(|tensor| tensor.name.clone()).collect()
+    }
+
+    fn get(&self, name: &str) -> Result<Option<Array<'_>>, Error> {
+        self.array(name)
+    }
+}
