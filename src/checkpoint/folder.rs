@@ -27,6 +27,25 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
     Ok(found)
 }
 
+/// Keeps a folder for one run as long as it lives: the system lets go of it with the program, however that ends.
+///
+/// # Errors
+///
+/// [`Error::Option`] where another run has it; [`Error::Io`].
+pub(crate) fn lock(folder: &Path) -> Result<std::fs::File, Error> {
+    let path = folder.join(".lock");
+    let file =
+        std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(Error::io(&path))?;
+    match fs4::FileExt::try_lock(&file) {
+        Ok(()) => Ok(file),
+        Err(fs4::TryLockError::WouldBlock) => Err(Error::Option(format!(
+            "{}: another run leaves its checkpoints there now: choose another folder, or wait for it",
+            folder.display()
+        ))),
+        Err(fs4::TryLockError::Error(error)) => Err(Error::Io { path, source: error }),
+    }
+}
+
 /// Makes the folder where it is not there, and clears away what killed runs left half written.
 ///
 /// # Errors
@@ -51,7 +70,11 @@ pub(crate) fn open(folder: &Path) -> Result<(), Error> {
 /// [`Error::Io`].
 pub(crate) fn prune(folder: &Path, step: u64, keep: usize) -> Result<(), Error> {
     let old = list(folder)?.into_iter().filter(|&(other, _)| other <= step).skip(keep);
-    old.map(|(_, path)| path).try_for_each(|path| std::fs::remove_file(&path).map_err(Error::io(&path)))
+    old.map(|(_, path)| path).try_for_each(|path| match std::fs::remove_file(&path) {
+        // Somebody else's doing, and what was wanted.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(Error::io(&path)),
+    })
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {

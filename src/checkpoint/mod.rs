@@ -65,7 +65,7 @@ impl Model {
     /// As [`read`](Self::read).
     pub fn read_with(path: impl AsRef<Path>, activations: &[Activation], losses: &[Loss]) -> Result<Self, Error> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let bytes = crate::files::read_whole(path)?;
         Model::of_file(path, &parse(path, &bytes)?, &about(path, &bytes)?, activations, losses)
     }
 
@@ -158,6 +158,8 @@ impl Model {
             about["crc32"] =
                 checksum(tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.bytes.as_slice()))).into();
             said.iter().for_each(|(key, value)| about[key] = value.clone());
+            // A map's keys are in order: what is read back is the same text.
+            about["crc32_about"] = crc32fast::hash(about.to_string().as_bytes()).into();
         }
         let metadata = HashMap::from([(METADATA.to_string(), about.to_string())]);
         let views = tensors.iter().map(|tensor| Ok((&tensor.name, tensor.view()?))).collect::<Result<Vec<_>, _>>();

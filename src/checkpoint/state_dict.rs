@@ -25,7 +25,7 @@ impl Model {
     /// [`Error::Io`], or [`Error::Format`] naming the first tensor that does not fit, and what would.
     pub fn read_state_dict(path: impl AsRef<Path>, activation: Option<Activation>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let bytes = crate::files::read_whole(path)?;
         let file = parse(path, &bytes)?;
         if about(path, &bytes)?.is_some() {
             return match activation {

@@ -92,7 +92,7 @@ struct Contents {
 
 impl Contents {
     fn read(path: &Path) -> Result<Self, Error> {
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let bytes = crate::files::read_whole(path)?;
         let file = crate::checkpoint::parse(path, &bytes)?;
         let mut tensors: Vec<_> = file
             .iter()

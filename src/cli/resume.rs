@@ -45,6 +45,10 @@ pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> 
     let arguments =
         before.remove(ARGUMENTS).ok_or_else(|| broken("it has none; a program of yours wrote it".into()))?;
     let mut arguments: Vec<String> = serde_json::from_str(&arguments).map_err(|error| broken(error.to_string()))?;
+    // How far it goes is said in steps or in epochs, and not in both.
+    if given.iter().any(|(flag, _)| ["epochs", "steps"].contains(&flag.as_str())) {
+        arguments.retain(|word| !word.starts_with("--epochs=") && !word.starts_with("--steps="));
+    }
     arguments.extend(words(&given));
     let config = before.remove(CONFIG);
     let stored = parsed(&arguments).map_err(|error| broken(error.to_string()))?;

@@ -72,7 +72,7 @@ pub(super) fn of_run(run: &Run) -> Result<(Rows, Option<Dataset>), Error> {
     }
     let stored = Stored::open(path)?;
     let first = stored.read(0..run.options.batch_size.clamp(1, stored.rows()))?;
-    let (first, validation) = beside(run, first, None)?;
+    let (first, validation) = beside(run, first, stored.test()?)?;
     Ok((Rows::Stored(stored, first), validation))
 }
 

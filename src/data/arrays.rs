@@ -200,7 +200,10 @@ pub(super) fn labels(y: &Array<'_>) -> Result<Vec<u32>, String> {
         .map(|(row, bytes)| {
             let mut word = [if signed && bytes[size - 1] >= 0x80 { 0xff } else { 0 }; 8];
             word[..size].copy_from_slice(bytes);
-            let value = i64::from_le_bytes(word);
+            let value = match signed {
+                true => i64::from_le_bytes(word).into(),
+                false => i128::from(u64::from_le_bytes(word)),
+            };
             // Negative ones are for a loss' ignore_index; whether this one is, is known only with the loss.
             i32::try_from(value)
                 .ok()

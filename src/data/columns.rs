@@ -90,6 +90,11 @@ impl Columns {
         self.features.iter().filter(number).map(|column| (column.place, column.name.as_str()))
     }
 
+    /// The names of all features.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.features.iter().map(|column| column.name.as_str())
+    }
+
     /// Whether columns are found by name.
     pub(super) fn is_named(&self) -> bool {
         self.named
@@ -162,6 +167,18 @@ impl Columns {
         let classes = target.and_then(|target| target.classes.as_ref()).map(|words| indices(words));
         let width = self.width();
         let (mut features, mut labels, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rows = 0u64;
+        table.each(&mut |_, _| {
+            rows += 1;
+            Ok(())
+        })?;
+        if rows.saturating_mul(4 * width as u64) > super::MOST_BYTES {
+            return Err(wrong(format!(
+                "{rows} rows of {width} features take more than {} bytes: leave columns of many words out (ignore)",
+                super::MOST_BYTES
+            )));
+        }
+        features.reserve_exact(rows as usize * width);
         let mut places: Option<(Vec<usize>, usize)> = None;
         table.each(&mut |row, record| {
             if places.is_none() {

@@ -101,7 +101,7 @@ impl Text<'_> {
     fn has_header_of(&self, columns: &Columns) -> Result<bool, Error> {
         let first = self.begin(1)?.pop().unwrap_or_default();
         let words: HashSet<&str> = first.iter().collect();
-        if columns.is_named() && columns.numeric().all(|(_, name)| words.contains(name)) {
+        if columns.is_named() && columns.names().all(|name| words.contains(name)) {
             return Ok(true);
         }
         let is_name = |cell: Option<&str>| cell.is_some_and(|cell| !is_number(cell) && !is_missing(cell));

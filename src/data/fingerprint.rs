@@ -42,6 +42,10 @@ impl Dataset {
         if let Some(weights) = &self.sample_weights {
             hasher.update(bytemuck::cast_slice(weights));
         }
+        // f32 features have it in them.
+        if let Some(scaling) = self.device_scaling(self.width / 4 + 1) {
+            hasher.update(bytemuck::cast_slice(&scaling));
+        }
     }
 }
 

@@ -60,7 +60,9 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Sets, Error> {
         let bytes = crate::files::read_whole(path)?;
         return (of(path, &bytes).read)(path, &bytes, options);
     }
-    if npy::is_folder(path) {
+    if idx::is_folder(path) {
+        idx::read_directory(path)
+    } else if npy::is_folder(path) {
         npy::read_folder(path, options)
     } else if images::is_folder(path) {
         images::read_folder(path, options)

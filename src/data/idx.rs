@@ -15,6 +15,12 @@ use crate::Error;
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
 
+/// Whether a folder has such files.
+pub(super) fn is_folder(folder: &Path) -> bool {
+    let is_train = |entry: std::fs::DirEntry| is_kind(&entry.path(), "train-images") && entry.path().is_file();
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_train)))
+}
+
 /// `train-images-idx3-ubyte` and its three companions, each with or without `.gz`. EMNIST puts its own name before
 /// these, and writes dots where others write hyphens.
 pub(super) fn read_directory(directory: &Path) -> Result<(Dataset, Option<Dataset>), Error> {

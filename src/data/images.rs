@@ -29,10 +29,11 @@ impl std::fmt::Display for ImageShape {
     }
 }
 
-/// Whether a folder has a folder for each class.
+/// Whether a folder has folders, as one for each class; hidden ones are none.
 pub(super) fn is_folder(folder: &Path) -> bool {
-    std::fs::read_dir(folder)
-        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| entry.path().is_dir())))
+    let is_class =
+        |entry: std::fs::DirEntry| !entry.file_name().to_string_lossy().starts_with('.') && entry.path().is_dir();
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_class)))
 }
 
 #[cfg(not(feature = "images"))]

@@ -294,6 +294,18 @@ impl Dataset {
             return Err(Error::Data("the set is scaled already".into()));
         }
         // Bytes and f16 stay what they are: theirs is applied as a minibatch is gathered.
+        let far = |at: usize, value: f32| !scaling.apply(at, value).is_finite();
+        let bad = match &self.features {
+            Features::U8(_) => (0..self.width).find(|&at| far(at, 0.0) || far(at, 1.0)),
+            Features::F16(values) => {
+                let at = values.iter().enumerate().find(|(at, value)| far(at % self.width, value.to_f32()));
+                at.map(|(at, _)| at % self.width)
+            }
+            Features::F32(_) => None,
+        };
+        if let Some(at) = bad {
+            return Err(Error::Data(format!("feature {at} is no longer finite after its scaling")));
+        }
         if let Features::F32(features) = &mut self.features {
             for (row, values) in features.chunks_exact_mut(self.width).enumerate() {
                 for (at, value) in values.iter_mut().enumerate() {
@@ -351,7 +363,7 @@ impl Dataset {
     }
 
     /// A safetensors file with `x` `[N, D]` (or images `[N, H, W]`, `[N, H, W, C]`), and `y` `[N]` class indices or `t` `[N, C]` values; where
-    /// there is a `w` `[N]`, it holds the sample weights. Features of u8 stay so; all others become f32.
+    /// there is a `w` `[N]`, it holds the sample weights. Features of u8 and f16 stay so; all others become f32.
     ///
     /// # Errors
     ///

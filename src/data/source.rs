@@ -16,7 +16,8 @@ pub trait Source: Send + Sync {
     /// Outputs that a network needs for the targets: one more than the largest label, or the values of a row.
     fn classes(&self) -> usize;
 
-    /// Some of the rows, in the source's own order; the same rows whenever they are asked for. Called on a thread of its own.
+    /// Some of the rows, in the source's own order; the same rows whenever they are asked for. Called on other threads than the one that trains, and before training
+    /// for a few rows.
     ///
     /// # Errors
     ///

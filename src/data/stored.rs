@@ -25,7 +25,14 @@ pub struct Stored {
     tensors: Vec<Tensor>,
     rows: usize,
     classes: usize,
+    /// What comes after the names of the rows to train on, and of those to test on.
+    suffix: &'static str,
 }
+
+/// What comes after the names of rows to test on.
+const TEST: &str = "_test";
+/// The most bytes of a row of any tensor.
+const MOST_OF_ROW: u64 = 1 << 30;
 
 /// A tensor in the file; its first side is the rows.
 struct Tensor {
@@ -36,6 +43,11 @@ struct Tensor {
 }
 
 impl Tensor {
+    /// Whether its name is one letter and this.
+    fn is_of(&self, suffix: &str) -> bool {
+        &self.name[1..] == suffix
+    }
+
     fn row_bytes(&self) -> u64 {
         self.shape[1..].iter().map(|&side| side as u64).product::<u64>() * self.element.bytes() as u64
     }
@@ -60,9 +72,12 @@ impl Stored {
         }
         let header = crate::files::read_to_end(&path, (&mut file).take(length), length)?;
         let about: Metadata = serde_json::from_slice(&header).map_err(|error| wrong(format!("its header: {error}")))?;
-        let known = ["x", "y", "t", "w"].into_iter().filter_map(|name| Some((name, about.info(name)?)));
+        let suffix = if about.info("x").is_none() && about.info("x_train").is_some() { "_train" } else { "" };
+        let names = [suffix, TEST].into_iter().flat_map(|end| ["x", "y", "t", "w"].map(|name| format!("{name}{end}")));
+        let known = names.filter_map(|name| Some((about.info(&name)?, name)));
         let tensors = known
-            .map(|(name, info)| {
+            .map(|(info, name)| {
+                let name = name.as_str();
                 let element = tensors::element(&path, name, info.dtype)?;
                 let (from, to) = info.data_offsets;
                 let count = info.shape.iter().try_fold(element.bytes(), |product, &side| product.checked_mul(side));
@@ -73,25 +88,57 @@ impl Stored {
                 Ok(Tensor { name: name.into(), element, shape: info.shape.clone(), begins: 8 + length + from as u64 })
             })
             .collect::<Result<Vec<_>, Error>>()?;
-        let rows = tensors.iter().find(|tensor| tensor.name == "x").map(|x| x.shape[0]);
+        if let Some(large) = tensors.iter().find(|tensor| tensor.row_bytes() > MOST_OF_ROW) {
+            return Err(wrong(format!(
+                "a row of {} takes {} bytes: at most {MOST_OF_ROW} are read",
+                large.name,
+                large.row_bytes()
+            )));
+        }
+        if let Some(y) = tensors
+            .iter()
+            .find(|tensor| tensor.name.starts_with('y') && tensor.shape[1..].iter().any(|&side| side != 1))
+        {
+            return Err(wrong(format!("{} has the shape {:?}: it must be [rows]", y.name, y.shape)));
+        }
+        let x = format!("x{suffix}");
+        let rows = tensors.iter().find(|tensor| tensor.name == x).map(|x| x.shape[0]);
         let rows = rows.filter(|&rows| rows > 0).ok_or_else(|| wrong("it has no tensor x with rows".into()))?;
-        if let Some(other) = tensors.iter().find(|tensor| tensor.shape[0] != rows) {
+        if let Some(other) = tensors.iter().find(|tensor| tensor.is_of(suffix) && tensor.shape[0] != rows) {
             return Err(wrong(format!("x has {rows} rows and {} has {}: they must agree", other.name, other.shape[0])));
         }
-        let mut stored = Stored { path, file: Mutex::new(file), tensors, rows, classes: 0 };
+        let mut stored = Stored { path, file: Mutex::new(file), tensors, rows, classes: 0, suffix };
         stored.classes = stored.largest()?;
         Ok(stored)
     }
 
+    /// The rows to test on, where the file has some: `x_test` and the rest beside `x_train`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dataset::read`].
+    pub fn test(&self) -> Result<Option<Dataset>, Error> {
+        let test = format!("x{TEST}");
+        let Some(x) = self.tensors.iter().find(|tensor| tensor.name == test && !self.suffix.is_empty()) else {
+            return Ok(None);
+        };
+        let all = Stretch { stored: self, rows: 0..x.shape[0], suffix: TEST };
+        arrays::sets(&all, &ReadOptions::default()).map(|(set, _)| Some(set))
+    }
+
+    fn train(&self, rows: Range<usize>) -> Stretch<'_> {
+        Stretch { stored: self, rows, suffix: self.suffix }
+    }
+
     /// Outputs that a network needs.
     fn largest(&self) -> Result<usize, Error> {
-        if !self.tensors.iter().any(|tensor| tensor.name == "y") || self.tensors.iter().any(|tensor| tensor.name == "t")
-        {
+        let has = |name: &str| self.tensors.iter().any(|tensor| tensor.name == format!("{name}{}", self.suffix));
+        if !has("y") || has("t") {
             return Ok(self.read(0..1)?.classes());
         }
         let stretches = (0..self.rows).step_by(LABELS_AT_ONCE);
         stretches.map(|first| first..(first + LABELS_AT_ONCE).min(self.rows)).try_fold(0, |most, rows| {
-            let y = Stretch { stored: self, rows }.array("y")?;
+            let y = self.train(rows).array("y")?;
             let labels = y
                 .map(|y| arrays::labels(&y))
                 .transpose()
@@ -112,7 +159,7 @@ impl Source for Stored {
     }
 
     fn read(&self, rows: Range<usize>) -> Result<Dataset, Error> {
-        arrays::sets(&Stretch { stored: self, rows }, &ReadOptions::default()).map(|(set, _)| set)
+        arrays::sets(&self.train(rows), &ReadOptions::default()).map(|(set, _)| set)
     }
 }
 
@@ -120,13 +167,27 @@ impl Source for Stored {
 struct Stretch<'a> {
     stored: &'a Stored,
     rows: Range<usize>,
+    suffix: &'static str,
 }
 
 impl Stretch<'_> {
     fn array(&self, name: &str) -> Result<Option<Array<'static>>, Error> {
+        let name = format!("{name}{}", self.suffix);
         let Some(tensor) = self.stored.tensors.iter().find(|tensor| tensor.name == name) else { return Ok(None) };
         let path = &self.stored.path;
         let row_bytes = tensor.row_bytes();
+        if self.rows.start > self.rows.end || self.rows.end > tensor.shape[0] {
+            return Err(Error::Data(format!(
+                "rows {} to {} are not in {name}, which has {}",
+                self.rows.start, self.rows.end, tensor.shape[0]
+            )));
+        }
+        if row_bytes.saturating_mul(self.rows.len() as u64) > super::MOST_BYTES {
+            return Err(Error::format(
+                path,
+                format!("{} rows of {name} take more than {} bytes at once", self.rows.len(), super::MOST_BYTES),
+            ));
+        }
         let mut bytes = vec![0; row_bytes as usize * self.rows.len()];
         {
             let mut file = self.stored.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,7 +209,8 @@ impl Arrays for Stretch<'_> {
     }
 
     fn names(&self) -> Vec<String> {
-        self.stored.tensors.iter().map(|tensor| tensor.name.clone()).collect()
+        let of_these = self.stored.tensors.iter().filter(|tensor| tensor.is_of(self.suffix));
+        of_these.map(|tensor| tensor.name[..1].to_string()).collect()
     }
 
     fn get(&self, name: &str) -> Result<Option<Array<'_>>, Error> {

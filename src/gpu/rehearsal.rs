@@ -44,15 +44,18 @@ impl Gpu {
         };
         let helpers = std::thread::available_parallelism().map_or(1, usize::from).min(launches.len()) - 1;
         std::thread::scope(|scope| {
-            for _ in 0..helpers {
-                // Where a thread cannot be had, this one does its work.
-                let _ = std::thread::Builder::new().spawn_scoped(scope, help);
-            }
-            loop {
-                self.wait_for(running)?;
+            // Where a thread cannot be had, this one does its work.
+            let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, help).ok();
+            let threads: Vec<_> = (0..helpers).filter_map(spawn).collect();
+            let mut own = || loop {
+                self.wait_for(running.clone())?;
                 let Some(launch) = take() else { return Ok(()) };
                 running = self.run_empty(launch, checks)?;
-            }
+            };
+            let done = own();
+            // A driver that crashes on another device is no harm to this one.
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+            done
         })
     }
 

@@ -240,7 +240,7 @@ impl Checkpoint {
     }
 
     fn of_file(path: &Path) -> Result<Self, Error> {
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let bytes = crate::files::read_whole(path)?;
         let file = files::parse(path, &bytes)?;
         let about = files::about(path, &bytes)?.unwrap_or_default();
         let format = |reason: String| Err(Error::format(path, reason));
@@ -256,6 +256,11 @@ impl Checkpoint {
         let checksum = files::checksum(file.iter().map(|(name, tensor)| (name, tensor.data())));
         if about["crc32"].as_u64() != Some(checksum.into()) {
             return format("its contents are not what was written: the checksum differs".into());
+        }
+        let mut rest = about.clone();
+        let of_rest = rest.as_object_mut().and_then(|rest| rest.remove("crc32_about"));
+        if of_rest.is_some_and(|of_rest| of_rest != crc32fast::hash(rest.to_string().as_bytes())) {
+            return format("it is damaged: the checksum of its metadata is another".into());
         }
         let (activations, losses, rules) = Default::default();
         Ok(Checkpoint { path: path.into(), about, bytes, activations, losses, rules })

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::checkpoint::{Checkpointing, Every};
 use super::{EarlyStopping, ReduceOnPlateau, TrainOptions};
+use crate::gpu::Checks;
 use crate::{Error, Optimizer, Rule, Schedule, Wgsl};
 
 /// Everything but the loss, which a model file has, the tiles, which follow from the plan, and what changes no result. Of a function of the
@@ -24,7 +25,8 @@ pub(super) fn to_json(options: &TrainOptions) -> Value {
             "seed": options.seed, "clip_grad_norm": options.clip_grad_norm, "clip_grad_value": options.clip_grad_value,
             "non_finite": options.non_finite.to_string(), "keep_best": options.keep_best, "monitor": options.monitor.to_string(),
             "initializer": options.initializer.to_string(), "tuning": options.tuning.to_string(),
-            "memory_budget": options.memory_budget,
+            "memory_budget": options.memory_budget, "steps_per_submission": options.steps_per_submission,
+            "checks": options.checks == Checks::On,
         },
         "checkpoint": options.checkpoint.as_ref().map(|checkpoint| json!({
             "every": checkpoint.every.to_string(), "keep": checkpoint.keep,
@@ -76,6 +78,14 @@ pub(super) fn from_json(json: &Value, own: &[Rule], folder: &std::path::Path) ->
         initializer: train.word("initializer")?,
         tuning: train.word("tuning")?,
         memory_budget: train.optional("memory_budget").map(|_| train.count("memory_budget")).transpose()?,
+        steps_per_submission: train
+            .optional("steps_per_submission")
+            .map(|_| train.count("steps_per_submission"))
+            .transpose()?,
+        checks: match train.optional("checks") {
+            Some(_) if train.switch("checks")? => Checks::On,
+            _ => Checks::Off,
+        },
         checkpoint: optional("checkpoint")?
             .map(|table| {
                 let (every, keep): (Every, _) = (table.word("every")?, table.count("keep")? as usize);

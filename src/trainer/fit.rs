@@ -43,10 +43,10 @@ impl Trainer {
         validation: Option<&Dataset>,
         mut told: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<History, Error> {
-        match self.options.memory_budget.filter(|&budget| train.device_bytes() > budget) {
-            Some(_) => self.fit_from(train, validation, told),
-            None => pollster::block_on(self.fit_async(Rows::Whole(train), validation, &mut told, None)),
+        if self.exceeds_budget(train) {
+            return self.fit_from(train, validation, told);
         }
+        pollster::block_on(self.fit_async(Rows::Whole(train), validation, &mut told, None))
     }
 
     /// Trains on rows that are read while it goes, in windows that fit the [memory budget](crate::TrainOptions::memory_budget) twice (64 MiB where
@@ -65,6 +65,9 @@ impl Trainer {
         if train.rows() == 0 {
             return Err(Error::Data("the set is empty: at least one row is needed".into()));
         }
+        if train.rows() > u32::MAX as usize {
+            return Err(Error::Data(format!("there are {} rows: at most {} can be counted", train.rows(), u32::MAX)));
+        }
         let first = train.read(0..1)?;
         let outputs = self.network.outputs();
         let rows = Rows::windows(train, &first, &self.options, outputs, self.tiling.most_bytes)?;
@@ -78,6 +81,7 @@ impl Trainer {
         told: &mut dyn FnMut(Event) -> ControlFlow<()>,
         scope: Option<&'scope Scope<'scope, 'env>>,
     ) -> Result<History, Error> {
+        let _lock = self.options.checkpoint.as_ref().map(|asked| self.claim(asked)).transpose()?;
         let sets = self.sets_of_checkpoints(train, validation)?;
         let mut going_on = ControlFlow::Continue(());
         self.tune_until(train, &mut |event| {
@@ -151,6 +155,7 @@ impl Trainer {
                     network: self.network.clone(),
                     loss: self.options.loss.clone(),
                     shape: train.shape(self.tiling.most_bytes),
+                    scaling: train.at_hand().scaling().cloned(),
                     windows: self.windows_of(source, window),
                     order: self.order,
                     steps: self.steps_done..last_step,

@@ -43,7 +43,7 @@ use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::plan::{Plan, Request, Role};
 use crate::weights::LayerWeights;
-use crate::{Dataset, Error, Metrics, Network, Weights};
+use crate::{Dataset, Error, Metrics, Network, Source, Weights};
 
 /// The most rows of a minibatch when nothing is trained: enough to make launches cheap, few enough for small adapters.
 const EVALUATION_BATCH: usize = 512;
@@ -232,7 +232,17 @@ impl Trainer {
     ///
     /// [`Error::Data`] or [`Error::Option`] where the set, the network and the batch size do not fit together.
     pub fn plan(&self, train: &Dataset) -> Result<Plan, Error> {
-        self.plan_over(Rows::Whole(train))
+        if !self.exceeds_budget(train) {
+            return self.plan_over(Rows::Whole(train));
+        }
+        let first = train.read(0..1)?;
+        let outputs = self.network.outputs();
+        self.plan_over(Rows::windows(train, &first, &self.options, outputs, self.tiling.most_bytes)?)
+    }
+
+    /// Whether a set has no room in the memory budget.
+    fn exceeds_budget(&self, set: &Dataset) -> bool {
+        self.options.memory_budget.is_some_and(|budget| set.device_bytes() > budget)
     }
 
     fn plan_over(&self, train: Rows<'_>) -> Result<Plan, Error> {

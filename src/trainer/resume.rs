@@ -100,15 +100,14 @@ impl Trainer {
         self.resumed.as_ref().map_or(self.steps_done, |resumed| resumed.underway.began)
     }
 
-    /// The sets' fingerprints, where checkpoints ask for them: that a resumed run has its own sets, and that the folder is this run's, is
-    /// known before anything is trained.
+    /// The sets' fingerprints, where checkpoints ask for them: that a resumed run has its own sets is known
+    /// before anything is trained.
     pub(super) fn sets_of_checkpoints(
         &self,
         train: Rows<'_>,
         validation: Option<&Dataset>,
     ) -> Result<Option<(Fingerprint, Option<Fingerprint>)>, Error> {
         let asked = self.options.checkpoint.as_ref();
-        asked.map_or(Ok(()), |asked| self.claim(asked))?;
         if asked.is_none() && self.resumed.is_none() {
             return Ok(None);
         }
@@ -128,19 +127,20 @@ impl Trainer {
         Ok(Some(sets))
     }
 
-    /// Makes a folder ready for checkpoints, unless there are some of another run.
-    fn claim(&self, asked: &Checkpointing) -> Result<(), Error> {
+    /// Makes a folder ready for checkpoints, unless there are some of another run, and keeps it from others for as long as the file is open.
+    pub(super) fn claim(&self, asked: &Checkpointing) -> Result<std::fs::File, Error> {
         folder::open(&asked.folder)?;
+        let lock = folder::lock(&asked.folder)?;
         let own = |folder: &std::path::Path| folder.canonicalize().ok() == asked.folder.canonicalize().ok();
         if self.resumed.as_ref().is_some_and(|resumed| own(crate::files::folder_of(&resumed.path))) {
-            return Ok(());
+            return Ok(lock);
         }
         match folder::list(&asked.folder)?.first() {
             Some((step, path)) if *step > self.steps_done => Err(Error::Option(format!(
                 "{} is of another run: resume that one, or choose another folder for this one's checkpoints",
                 path.display()
             ))),
-            _ => Ok(()),
+            _ => Ok(lock),
         }
     }
 

@@ -5,7 +5,7 @@ use super::{TrainOptions, Trainer};
 use crate::data::Fingerprint;
 use crate::kernel::Targets;
 use crate::plan::SetLayout;
-use crate::{Dataset, Error, Source};
+use crate::{Dataset, Error, Scaling, Source};
 
 /// Device memory for windows, where a run does not say.
 const DEFAULT_BUDGET: u64 = 64 << 20;
@@ -23,8 +23,11 @@ impl SetShape {
         SetShape { layout: set.layout(most_bytes), targets: set.targets() }
     }
 
-    /// That a stretch of rows is like the ones that the plan was made for; else why not.
-    pub fn check_stretch(&self, set: &Dataset) -> Result<(), String> {
+    /// That a stretch of rows is like the first row, which the plan was made for; else why not.
+    pub fn check_stretch(&self, set: &Dataset, scaling: Option<&Scaling>) -> Result<(), String> {
+        if set.scaling() != scaling {
+            return Err("they are scaled otherwise than the first row: all need one and the same scaling".into());
+        }
         let (layout, targets) = (set.layout(u64::MAX), set.targets());
         if (layout.element, layout.is_scaled) != (self.layout.element, self.layout.is_scaled) {
             return Err(format!(

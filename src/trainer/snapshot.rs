@@ -133,7 +133,10 @@ impl Snapshots {
         {
             let contents = copies.into_iter().filter_map(|(_, content)| content).collect();
             let (run, folder, keep) = (Arc::clone(&self.run), self.folder.clone(), self.keep);
-            self.writer = Some(std::thread::spawn(move || write(&run, step, underway, contents, &folder, keep)));
+            let writer = std::thread::Builder::new().name("wgrad checkpoint".into());
+            let spawned = writer.spawn(move || write(&run, step, underway, contents, &folder, keep));
+            self.writer =
+                Some(spawned.map_err(|error| Error::Device(format!("no thread can be had to write with: {error}")))?);
         }
         Ok(())
     }

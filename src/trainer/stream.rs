@@ -14,7 +14,7 @@ use super::windows::{Visit, Windows};
 use crate::gpu::{Buffer, Gpu, Staging, Traffic};
 use crate::kernel::quads_with_one;
 use crate::plan::Role;
-use crate::{Error, Loss, Network, Source};
+use crate::{Error, Loss, Network, Scaling, Source};
 
 /// Blocks of host memory: one that is filled, one whose rows are on their way.
 const BLOCKS: usize = 2;
@@ -35,6 +35,7 @@ pub(super) struct Reading<'a> {
     pub network: Network,
     pub loss: Loss,
     pub shape: SetShape,
+    pub scaling: Option<Scaling>,
     pub windows: Windows,
     pub order: Order,
     /// The run's first step, and the one after its last.
@@ -175,12 +176,18 @@ impl Reading<'_> {
     /// Reads a window's rows into a block: features first, targets from a byte on.
     fn fill(&self, visit: Visit, first_step: u64, staging: Staging, targets_at: u64) -> Result<Filled, Error> {
         let rows = visit.rows.start as usize..visit.rows.end as usize;
-        let set = self.source.read(rows.clone())?;
-        let wrong = |reason: String| Error::Data(format!("rows {} to {}: {reason}", rows.start, rows.end - 1));
+        let wrong = |reason: String| {
+            Error::Data(format!(
+                "in rows {} to {}, where row 0 is the first of these: {reason}",
+                rows.start,
+                rows.end - 1
+            ))
+        };
+        let set = self.source.read(rows.clone()).map_err(|error| wrong(error.to_string()))?;
         if set.rows() != rows.len() {
             return Err(wrong(format!("{} rows came", set.rows())));
         }
-        self.shape.check_stretch(&set).map_err(wrong)?;
+        self.shape.check_stretch(&set, self.scaling.as_ref()).map_err(wrong)?;
         set.check_for(&self.network, &self.loss).map_err(|error| wrong(error.to_string()))?;
         let quads = quads_with_one(set.width() as u32) as usize;
         let feature_bytes = set.with_device_rows(0..set.rows(), quads, |bytes| {

@@ -436,3 +436,51 @@ fn a_damaged_checkpoint_is_passed_over() {
     let empty = tempfile::tempdir().unwrap();
     assert!(Checkpoint::open(empty.path()).unwrap_err().to_string().contains("has no checkpoint"));
 }
+
+/// Two runs that leave checkpoints in one folder at once, and clear each other's away.
+#[test]
+fn a_folder_has_one_run_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, _) = sets();
+    let options = TrainOptions { checkpoint: checkpointing(folder.path(), Every::Steps(50)), ..options() };
+    let mut trainer = Trainer::on(gpu(), network(), options.clone()).unwrap();
+    let mut refused = None;
+    trainer
+        .fit_with(&train, None, |_| {
+            let mut other = Trainer::on(gpu(), network(), options.clone()).unwrap();
+            refused.get_or_insert_with(|| other.fit(&train, None).unwrap_err().to_string());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert!(refused.as_ref().is_some_and(|refused| refused.contains("another run")), "{refused:?}");
+}
+
+/// Bytes that are scaled on the device are the same bytes without their scaling: a run goes on with features that it never saw.
+#[test]
+fn another_scaling_is_another_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, _) = sets();
+    let scaled = train.clone().with_scaling(wgrad::Scaling::standardize(&train)).unwrap();
+    let checkpoint = checkpointing(folder.path(), Every::Steps(10));
+    Trainer::on(gpu(), network(), TrainOptions { checkpoint, ..options() }).unwrap().fit(&scaled, None).unwrap();
+    let resume = || Trainer::resume(gpu(), &Checkpoint::open(folder.path()).unwrap()).unwrap();
+    let error = resume().fit(&train, None).unwrap_err().to_string();
+    assert!(error.contains("another training set"), "{error}");
+    resume().fit(&scaled, None).unwrap();
+}
+
+/// A digit of the seed that the disk turned: the run would go on in another order, and nobody would know.
+#[test]
+fn metadata_that_changed_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, _) = sets();
+    let checkpoint = checkpointing(folder.path(), Every::Steps(1000));
+    Trainer::on(gpu(), network(), TrainOptions { checkpoint, ..options() }).unwrap().fit(&train, None).unwrap();
+    let path = file(folder.path(), 30);
+    let text = std::fs::read(&path).unwrap();
+    let at = text.windows(11).position(|words| words == br#"\"seed\":3,"#).unwrap();
+    let turned = [&text[..at], br#"\"seed\":7,"#, &text[at + 11..]].concat();
+    std::fs::write(&path, turned).unwrap();
+    let error = Checkpoint::open(&path).unwrap_err().to_string();
+    assert!(error.contains("metadata"), "{error}");
+}

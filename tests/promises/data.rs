@@ -105,3 +105,20 @@ fn a_split_keeps_every_row_once() {
     assert_eq!(set.split(0.25, 3).unwrap(), (train, validation.clone()));
     assert_ne!(set.split(0.25, 4).unwrap().1, validation);
 }
+
+/// A folder that something hidden was left in, or anything else beside the files.
+#[test]
+fn idx_files_may_have_folders_beside_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/mnist");
+    for entry in std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap()) {
+        if entry.file_name().to_string_lossy().starts_with("t10k") {
+            let name = entry.file_name().to_string_lossy().replace("t10k", "train");
+            std::fs::copy(entry.path(), folder.path().join(name)).unwrap();
+        }
+    }
+    std::fs::create_dir(folder.path().join(".cache")).unwrap();
+    std::fs::create_dir(folder.path().join("notes")).unwrap();
+    let (set, test) = wgrad::Dataset::read(folder.path(), &wgrad::ReadOptions::default()).unwrap();
+    assert_eq!((set.rows(), test), (10_000, None));
+}

@@ -210,3 +210,15 @@ fn metadata_that_does_not_fit_is_refused() {
     let error = Model::read(&path).unwrap_err().to_string();
     assert!(error.contains("image must have") && error.contains("is 3"), "{error}");
 }
+
+/// A lone row of words that is taken for names; a folder of IDX files that an editor left a folder in.
+#[test]
+fn a_row_of_words_is_a_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = "colour,shape,kind\nred,round,apple\nyellow,long,banana\ngreen,round,apple\nyellow,bent,banana\n";
+    std::fs::write(folder.path().join("fruit.csv"), table).unwrap();
+    succeed(folder.path(), &["train", "--data", "fruit.csv", "--hidden", "none", "--batch-size", "2", "--epochs", "2"]);
+    let predict = ["predict", "--model", "model.safetensors", "--json", "--input", "-"];
+    assert_eq!(events(&piped(folder.path(), &predict, b"red,long\n")).len(), 1);
+    assert_eq!(events(&piped(folder.path(), &predict, b"shape,colour\nlong,red\nbent,red\n")).len(), 2);
+}

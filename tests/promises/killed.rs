@@ -279,3 +279,16 @@ fn the_checkpoint_of_version_1_opens() {
     let error = relative_error(&model("on"), &model("whole"));
     assert!(error < 1e-4, "{error}");
 }
+
+/// A length that was said in steps, and is said in epochs now: two answers to one question.
+#[test]
+fn a_run_of_steps_goes_on_for_epochs_and_the_other_way_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    done(folder, &with("--steps 10 --checkpoint steps --checkpoint-every 5"));
+    done(folder, &words("train --resume steps --json --epochs 3 --save by-epochs"));
+    assert!(weights(folder, "by-epochs") == undisturbed(folder, 21));
+    done(folder, &with("--epochs 2 --checkpoint epochs --checkpoint-every 5"));
+    done(folder, &words("train --resume epochs --json --steps 25 --save by-steps"));
+    assert!(weights(folder, "by-steps") == undisturbed(folder, 25));
+}

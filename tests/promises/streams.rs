@@ -120,7 +120,11 @@ fn fits_and_resumed_runs_go_on_inside_a_window() {
     let checkpoint = Checkpointing { every: Every::Steps(33), keep: 9, ..Checkpointing::new(folder.path()) };
     trained(&set, TrainOptions { steps: Some(100), checkpoint: Some(checkpoint), ..options() });
     // One that was due while another was written is left out.
-    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    let files: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some())
+        .collect();
     assert!(files.len() >= 2, "{files:?}");
     for path in files {
         let mut resumed = Trainer::resume(gpu(), &Checkpoint::open(path).unwrap()).unwrap();
@@ -252,6 +256,43 @@ fn a_file_is_read_in_windows_as_a_set_is() {
     twin.fit(&set, None).unwrap();
     let model = wgrad::Model::read(folder.path().join("stored.safetensors")).unwrap();
     assert_eq!(bits(&model.weights), bits(&twin.weights().unwrap()));
+}
+
+/// Rows to test on that a file brings along, and that nobody looks at where it stays on the disk.
+#[test]
+fn a_stored_file_brings_its_test_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("set.safetensors");
+    let bytes: Vec<u8> = (0..640u32).map(|at| (at * 37 % 251) as u8).collect();
+    let labels: Vec<u8> = (0..64).map(|row| row % 3).collect();
+    let view = |shape: &[usize], bytes| {
+        safetensors::tensor::TensorView::new(safetensors::Dtype::U8, shape.to_vec(), bytes).unwrap()
+    };
+    let tensors = [
+        ("x_test", view(&[20, 10], &bytes[..200])),
+        ("x_train", view(&[64, 10], &bytes)),
+        ("y_test", view(&[20], &labels[..20])),
+        ("y_train", view(&[64], &labels)),
+    ];
+    safetensors::serialize_to_file(tensors, None, &path).unwrap();
+    let stored = wgrad::Stored::open(&path).unwrap();
+    let (train, test) = Dataset::read(&path, &wgrad::ReadOptions::default()).unwrap();
+    assert_eq!((stored.read(0..64).unwrap(), stored.test().unwrap()), (train, test));
+    let program = [
+        "train",
+        "--data",
+        "set.safetensors",
+        "--hidden",
+        "none",
+        "--batch-size",
+        "16",
+        "--epochs",
+        "1",
+        "--memory-budget",
+        "500",
+    ];
+    let told = crate::support::succeed(folder.path(), &program);
+    assert!(told.contains("64 rows") && told.contains("on 20 rows"), "{told}");
 }
 
 /// A file that lies about what is in it, and is believed until its rows are wanted; memory for rows that it has not.

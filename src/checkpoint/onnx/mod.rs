@@ -7,7 +7,6 @@ mod proto;
 mod read;
 mod write;
 
-use std::io::Read;
 use std::path::Path;
 
 use prost::Message;
@@ -51,9 +50,7 @@ impl Model {
     /// As [`read_onnx`](Self::read_onnx).
     pub fn read_onnx_with(path: impl AsRef<Path>, losses: &[Loss]) -> Result<Self, Error> {
         let path = path.as_ref();
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).map_err(Error::io(path))?;
-        file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+        let bytes = crate::files::read_whole(path)?;
         if bytes.len() as u64 > LONGEST {
             return Err(Error::format(path, "it is longer than 2 GiB, which no ONNX file is"));
         }
