@@ -101,7 +101,13 @@ impl Text<'_> {
     fn has_header_of(&self, columns: &Columns) -> Result<bool, Error> {
         let first = self.begin(1)?.pop().unwrap_or_default();
         let words: HashSet<&str> = first.iter().collect();
-        if columns.is_named() && columns.names().all(|name| words.contains(name)) {
+        // Any column of words may be left out, which is told later; where there are no others, all have to be there.
+        let has_numbers = columns.numeric().next().is_some();
+        let are_named = match has_numbers {
+            true => columns.numeric().all(|(_, name)| words.contains(name)),
+            false => columns.names().all(|name| words.contains(name)),
+        };
+        if columns.is_named() && are_named {
             return Ok(true);
         }
         let is_name = |cell: Option<&str>| cell.is_some_and(|cell| !is_number(cell) && !is_missing(cell));

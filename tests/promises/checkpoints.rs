@@ -8,7 +8,7 @@ use wgrad::{
     NonFinite, Optimizer, ReduceOnPlateau, Rule, Schedule, TrainOptions, Trainer,
 };
 
-use crate::support::{bits, gpu, learnable};
+use crate::support::{bits, files_in, gpu, learnable};
 
 /// 6 steps an epoch, the last of them short; widths that are padded on the device.
 fn sets() -> (Dataset, Dataset) {
@@ -183,11 +183,7 @@ fn the_last_few_are_kept() {
     };
     let mut trainer = Trainer::on(gpu(), network(), options.clone()).unwrap();
     trainer.fit(&train, None).unwrap();
-    let names = || {
-        let mut names: Vec<_> = std::fs::read_dir(&path).unwrap().map(|file| file.unwrap().file_name()).collect();
-        names.sort();
-        names.into_iter().map(|name| name.into_string().unwrap()).collect::<Vec<_>>()
-    };
+    let names = || files_in(&path);
     let kept = names();
     assert_eq!(kept.len(), 2, "{kept:?}");
     assert_eq!(kept[1], "step-0000000600.safetensors");
@@ -224,14 +220,14 @@ fn a_checkpoint_is_made_whenever_so_much_time_has_passed() {
         trainer.fit(&train, None).unwrap();
         trainer.weights().unwrap()
     });
-    assert!(std::fs::read_dir(folder.path()).unwrap().count() > 2);
+    assert!(files_in(folder.path()).len() > 2);
     let later = tempfile::tempdir().unwrap();
     let every = Every::Time(std::time::Duration::from_secs(3600));
     let mut trainer =
         Trainer::on(gpu(), network(), TrainOptions { checkpoint: checkpointing(later.path(), every), ..options })
             .unwrap();
     trainer.fit(&train, None).unwrap();
-    assert_eq!(std::fs::read_dir(later.path()).unwrap().count(), 1, "the last step's alone");
+    assert_eq!(files_in(later.path()).len(), 1, "the last step's alone");
     assert_eq!(bits(&trainer.weights().unwrap()), reference);
     for (words, every) in [
         ("500", Some(Every::Steps(500))),

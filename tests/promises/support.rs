@@ -96,6 +96,15 @@ pub fn succeed(folder: &std::path::Path, arguments: &[&str]) -> String {
     out.into_owned()
 }
 
+/// The names of a folder's files, in order; but the one that keeps a folder of checkpoints for one run.
+pub fn files_in(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name != ".lock");
+    names.sort();
+    names
+}
+
 /// A file of the test data.
 pub fn golden_file(case: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{case}.safetensors"))

@@ -195,8 +195,12 @@ fn explain_follows_what_was_measured() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    run(&["train", "--steps", "1"]);
     let cache = folder.path().join("wgrad/tuning.json");
+    // On a busy machine a search may be cut short, and is not kept.
+    assert!((0..20).any(|_| {
+        run(&["train", "--steps", "1"]);
+        cache.exists()
+    }));
     let measured: serde_json::Value = serde_json::from_slice(&std::fs::read(&cache).unwrap()).unwrap();
     let mut forced = measured.clone();
     for table in forced.as_object_mut().unwrap().values_mut() {
