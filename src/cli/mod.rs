@@ -16,6 +16,7 @@ mod resume;
 mod size;
 mod source;
 mod train;
+mod watchers;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

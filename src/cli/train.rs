@@ -13,6 +13,7 @@ use super::config::{Run, Validation};
 use super::interrupt::Interrupt;
 use super::options::Train;
 use super::output::{Output, figures, grouped};
+use super::watchers::Watcher;
 use super::{resume, source};
 use crate::{Activation, Checkpoint, Epoch, Error, Event, Gpu, Loss, Model, Network, Trainer};
 
@@ -57,15 +58,15 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     let started = Instant::now();
     let steps_per_epoch = train.rows().div_ceil(options.batch_size) as u64;
     let epochs = options.steps.map_or(options.epochs, |steps| steps.div_ceil(steps_per_epoch));
-    let mut screen = Screen::new(&output, epochs);
+    let mut watchers: Vec<Box<dyn Watcher + '_>> = vec![Box::new(Screen::new(&output, epochs))];
     let mut written = Ok(());
     let mut interrupted = None;
     let history = trainer.fit_with(&train, validation.as_ref(), |event| {
-        written = screen.show(event);
+        written = watchers.iter_mut().try_for_each(|watcher| watcher.hear(&event));
         interrupted = interrupt.exit_code();
         if written.is_ok() && interrupted.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
-    screen.clear();
+    drop(watchers);
     let history = history?;
 
     // Saved even where nobody reads our output any more; but not where nothing was trained.
@@ -209,9 +210,17 @@ impl<'a> Screen<'a> {
         Screen { output, epochs, bar }
     }
 
-    fn show(&mut self, event: Event) -> Result<(), Error> {
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Watcher for Screen<'_> {
+    fn hear(&mut self, event: &Event) -> Result<(), Error> {
         match event {
-            Event::Tuning { kernel, at, of } => {
+            &Event::Tuning { kernel, at, of } => {
                 if let Some(bar) = &self.bar {
                     bar.set_length(of as u64);
                     bar.set_prefix("tuning");
@@ -220,7 +229,7 @@ impl<'a> Screen<'a> {
                 }
                 Ok(())
             }
-            Event::Tuned { kinds, seconds } => {
+            &Event::Tuned { kinds, seconds } => {
                 if let Some(bar) = &self.bar {
                     bar.reset();
                     bar.set_prefix("");
@@ -230,7 +239,7 @@ impl<'a> Screen<'a> {
                 self.output.event(json!({ "event": "tuned", "kinds": kinds, "seconds": seconds }))?;
                 self.output.text(format_args!("tried the tiles of {kinds} kinds of product, in {seconds:.1} s"))
             }
-            Event::Progress(progress) => {
+            &Event::Progress(progress) => {
                 if let Some(bar) = &self.bar {
                     if bar.position() > progress.step || bar.length() != Some(progress.steps) {
                         bar.reset();
@@ -246,7 +255,7 @@ impl<'a> Screen<'a> {
                 }
                 Ok(())
             }
-            Event::Epoch(epoch) => {
+            &Event::Epoch(epoch) => {
                 self.clear();
                 self.output.event(json!({
                     "event": "epoch", "epoch": epoch.epoch,
@@ -261,11 +270,11 @@ impl<'a> Screen<'a> {
             }
         }
     }
+}
 
-    fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+impl Drop for Screen<'_> {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
