@@ -12,15 +12,17 @@ use serde_json::json;
 use super::config::{Run, Validation};
 use super::interrupt::Interrupt;
 use super::options::Train;
-use super::output::{Output, figures, grouped};
+use super::out::Out;
+use super::output::{Output, epoch_event, figures, grouped};
 use super::watchers::Watcher;
-use super::{resume, source};
+use super::{report, resume, source};
 use crate::{Activation, Checkpoint, Epoch, Error, Event, Gpu, Loss, Model, Network, Trainer};
 
 /// Trains, and says how the program ends: 0, or by the signal that broke it off.
 pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     let output = Output { json: flags.common.json };
     let (run, checkpoint) = resume::run_of(flags)?;
+    let mut out = run.out.as_deref().map(|folder| Out::take(folder, &run, checkpoint.is_some())).transpose()?;
     check_save(&run)?;
     // Opening a driver and unpacking a set take a tenth of a second each.
     let (gpu, sets) = std::thread::scope(|scope| {
@@ -59,6 +61,10 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     let steps_per_epoch = train.rows().div_ceil(options.batch_size) as u64;
     let epochs = options.steps.map_or(options.epochs, |steps| steps.div_ceil(steps_per_epoch));
     let mut watchers: Vec<Box<dyn Watcher + '_>> = vec![Box::new(Screen::new(&output, epochs))];
+    if let Some(out) = &mut out {
+        out.begin(&run, &trainer, &train, validation.as_ref())?;
+        watchers.push(Box::new(out.metrics()?));
+    }
     let mut written = Ok(());
     let mut interrupted = None;
     let history = trainer.fit_with(&train, validation.as_ref(), |event| {
@@ -74,8 +80,14 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     if trained {
         trainer.save(&run.save)?;
     }
-    written?;
     let seconds = started.elapsed().as_secs_f64();
+    if let Some(out) = &mut out {
+        out.end(if interrupted.is_some() || written.is_err() { "interrupted" } else { "finished" }, seconds)?;
+        if trained {
+            report::write(out, &mut trainer, &history, &train, validation.as_ref())?;
+        }
+    }
+    written?;
     // The epoch whose weights the model has.
     let last = history.kept.and_then(|kept| history.epochs.get(kept)).or(history.epochs.last());
     output.event(json!({
@@ -100,6 +112,9 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
         output.text(format_args!("\n{reached}, in {seconds:.1} s. The model is in {}", run.save.display()))?;
     } else {
         output.text("\nno step done, and no model written")?;
+    }
+    if let Some(out) = out.filter(|_| trained) {
+        output.text(format_args!("How it went is in {}", out.folder().join(report::PAGE).display()))?;
     }
     if let Some(code) = interrupted {
         let step = grouped(trainer.steps_done());
@@ -257,15 +272,7 @@ impl Watcher for Screen<'_> {
             }
             &Event::Epoch(epoch) => {
                 self.clear();
-                self.output.event(json!({
-                    "event": "epoch", "epoch": epoch.epoch,
-                    "loss": epoch.training.loss, "accuracy": epoch.training.accuracy,
-                    "val_loss": epoch.validation.map(|validation| validation.loss),
-                    "val_accuracy": epoch.validation.and_then(|validation| validation.accuracy),
-                    "learning_rate": epoch.learning_rate, "skipped_steps": epoch.skipped_steps,
-                    "seconds": epoch.seconds, "samples_per_second": epoch.samples_per_second,
-                    "submissions": epoch.stats.traffic.submissions, "blocking_reads": epoch.stats.traffic.blocking_reads,
-                }))?;
+                self.output.event(epoch_event(&epoch))?;
                 self.output.text(line(&epoch, self.epochs))
             }
         }
