@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use super::options::Runs;
 use super::out::{ABOUT, is_running, read_about, read_metrics};
 use super::output::{Output, table};
-use super::report::duration;
+use super::report::{duration, to_the_second};
 use crate::Error;
 
 /// The tables of `run.json` that settings are in.
 const SETTINGS: [&str; 9] =
     ["adapter", "data", "model", "loss", "optimizer", "schedule", "train", "early_stopping", "reduce_on_plateau"];
 /// What follows from other settings, or is a place.
-const NO_SETTINGS: [&str; 2] = ["model.file", "model.parameters"];
+const NO_SETTINGS: [&str; 4] = ["data.features", "data.validation_rows", "model.file", "model.parameters"];
 
 pub(super) fn run(options: &Runs) -> Result<(), Error> {
     let output = Output { json: options.json };
@@ -194,8 +194,6 @@ impl Summary {
         let loss = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}{mark}"));
         let share = |value: Option<f64>| value.map_or("-".into(), |value| format!("{:.2}%{mark}", 100.0 * value));
         let asked = self.epochs_asked().map_or("?".into(), |asked| asked.to_string());
-        // To the second.
-        let started = self.started().get(..19).unwrap_or_default().replace('T', " ");
         vec![
             self.name.clone(),
             word(&self.about["model"]["network"]),
@@ -209,7 +207,7 @@ impl Summary {
             share(self.accuracy().last),
             duration(self.seconds()),
             self.state.clone(),
-            clean(&started),
+            clean(&to_the_second(self.started())),
         ]
     }
 

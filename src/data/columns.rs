@@ -84,15 +84,15 @@ impl Columns {
         self.features.iter().flat_map(names).collect()
     }
 
-    /// The cells that a row's features were made of, by the names of their columns: numbers, and the word whose feature is 1; nothing where
-    /// none is.
+    /// The cells that a row's features were made of, by the names of their columns: numbers, of six digits, and the word whose feature is
+    /// 1; nothing where none is.
     pub fn cells(&self, features: &[f32]) -> Vec<(String, String)> {
         let mut rest = features;
         let mut cell = |column: &Column| {
             let (own, others) = rest.split_at(column.cells.width().min(rest.len()));
             rest = others;
             let cell = match &column.cells {
-                Cells::Number { .. } => own.first().map(f32::to_string),
+                Cells::Number { .. } => own.first().map(|&value| six_digits(value)),
                 Cells::Category { words, .. } => {
                     own.iter().position(|&value| value == 1.0).and_then(|word| words.get(word).cloned())
                 }
@@ -323,6 +323,11 @@ fn number(cell: &str) -> Result<f32, String> {
     }
     let value = cell.parse::<f32>().map_err(|_| format!("\"{}\" is no number", short(cell)))?;
     if value.is_finite() { Ok(value) } else { Err(format!("{} is no finite f32", short(cell))) }
+}
+
+/// Without what scaling, and its reverse, have left in the last digits.
+fn six_digits(value: f32) -> String {
+    format!("{value:.5e}").parse().map_or_else(|_| value.to_string(), |value: f64| value.to_string())
 }
 
 fn missing(cell: &str) -> String {

@@ -112,7 +112,7 @@ impl Chart {
             },
             Chart {
                 title: "rows",
-                under: "predicted - true",
+                under: "predicted − true",
                 series: vec![series("", SECOND, Form::Bars(width), bars.collect())],
                 is_share: false,
             },
@@ -165,13 +165,13 @@ fn draw_all<DB: DrawingBackend>(
 
 fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, chart: &Chart, scale: i32) -> Result<(), Error> {
     let font = |size: i32| ("sans-serif", size * scale).into_font();
-    let words = font(15).color(&INK);
-    area.draw(&Text::new(chart.title, (8 * scale, 8 * scale), font(17).color(&INK))).map_err(cannot)?;
+    let words = font(17).color(&INK);
+    area.draw(&Text::new(chart.title, (8 * scale, 8 * scale), font(19).color(&INK))).map_err(cannot)?;
     let mut right = area.dim_in_pixel().0 as i32 - 14 * scale;
     for series in chart.series.iter().rev().filter(|series| !series.name.is_empty()) {
         let wide = area.estimate_text_size(series.name, &words).map_err(cannot)?.0 as i32;
         area.draw(&Text::new(series.name, (right - wide, 9 * scale), words.clone())).map_err(cannot)?;
-        let dot = (right - wide - 9 * scale, 15 * scale);
+        let dot = (right - wide - 9 * scale, 17 * scale);
         area.draw(&Circle::new(dot, 4 * scale, series.color.filled())).map_err(cannot)?;
         right -= wide + 28 * scale;
     }
@@ -196,10 +196,11 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, chart: &Chart, scale:
         .map_err(cannot)?;
     built
         .configure_mesh()
+        .disable_x_mesh()
         .light_line_style(TRANSPARENT)
         .bold_line_style(GRID.stroke_width(scale as u32))
         .axis_style(GRID.stroke_width(scale as u32))
-        .label_style(font(14).color(&INK))
+        .label_style(font(17).color(&INK))
         .x_labels(7)
         .y_labels(6)
         .x_label_formatter(&x_label)

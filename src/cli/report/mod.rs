@@ -5,7 +5,7 @@ mod findings;
 mod page;
 mod pictures;
 
-pub(super) use page::duration;
+pub(super) use page::{duration, to_the_second};
 
 use super::out::Out;
 use crate::{Dataset, Error, History, Trainer};

@@ -67,7 +67,7 @@ fn state(about: &Value, history: &History) -> String {
     let last = history.epochs.last().map_or(0, |epoch| epoch.epoch);
     let kept = history.kept.and_then(|kept| history.epochs.get(kept));
     let kept = kept.map_or(String::new(), |epoch| format!(", with the weights of epoch {}", epoch.epoch));
-    format!("{} after epoch {last}{kept}; begun {}", text(&about["state"]), text(&about["started"]))
+    format!("{} after epoch {last}{kept}; begun {} UTC", text(&about["state"]), to_the_second(&text(&about["started"])))
 }
 
 fn figures(about: &Value, history: &History, findings: &Findings) -> Markup {
@@ -147,19 +147,17 @@ fn classes(findings: &Findings) -> Result<Markup, Error> {
 }
 
 fn confusion(counts: &[u64], names: &[String]) -> Result<Markup, Error> {
-    const CELL: usize = 42;
-    // Letters over a column, which is too narrow for more.
-    const HEAD: usize = 5;
+    const HIGH: usize = 42;
     let classes = names.len();
     if classes > MOST_NUMBERED {
         let address = pictures::matrix(counts, classes).address()?;
         return Ok(html! { img src=(address) alt="confusion matrix"; });
     }
     let letters = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).clamp(1, 10);
+    let wide = (460 / classes).clamp(HIGH, 100);
     let (left, top) = (14 + 9 * letters, 24);
-    let (width, height) = (left + classes * CELL, top + classes * CELL);
-    let view = format!("0 0 {width} {height}");
-    let middle = |at: usize| at * CELL + CELL / 2;
+    let view = format!("0 0 {} {}", left + classes * wide, top + classes * HIGH);
+    let (across, down) = (|at: usize| left + at * wide + wide / 2, |at: usize| top + at * HIGH + HIGH / 2);
     let cell = |row: usize, column: usize| {
         let all = counts[row * classes..(row + 1) * classes].iter().sum::<u64>().max(1);
         let count = counts[row * classes + column];
@@ -171,17 +169,17 @@ fn confusion(counts: &[u64], names: &[String]) -> Result<Markup, Error> {
     Ok(html! {
         svg viewBox=(view) role="img" aria-label="confusion matrix" font-family="sans-serif" font-size="14" {
             @for (at, name) in names.iter().enumerate() {
-                text x=(left - 8) y=(top + middle(at)) dy=".35em" text-anchor="end" style="fill:var(--soft)" { title { (name) } (short(name, letters)) }
-                text x=(left + middle(at)) y=(top - 8) text-anchor="middle" style="fill:var(--soft)" { title { (name) } (short(name, HEAD)) }
+                text x=(left - 8) y=(down(at)) dy=".35em" text-anchor="end" style="fill:var(--soft)" { title { (name) } (short(name, letters)) }
+                text x=(across(at)) y=(top - 8) text-anchor="middle" style="fill:var(--soft)" { title { (name) } (short(name, wide / 9)) }
             }
             @for row in 0..classes {
                 @for column in 0..classes {
                     @let (count, share, color) = cell(row, column);
                     g {
                         title { (names[row]) " as " (names[column]) ": " (count) }
-                        rect x=(left + column * CELL + 1) y=(top + row * CELL + 1) width=(CELL - 2) height=(CELL - 2) rx="4" style=(color) {}
+                        rect x=(left + column * wide + 1) y=(top + row * HIGH + 1) width=(wide - 2) height=(HIGH - 2) rx="4" style=(color) {}
                         @if count > 0 {
-                            text x=(left + middle(column)) y=(top + middle(row)) dy=".35em" text-anchor="middle"
+                            text x=(across(column)) y=(down(row)) dy=".35em" text-anchor="middle"
                                 style=(if share > 0.35 { "fill:#fff" } else { "fill:var(--ink)" }) { (count) }
                         }
                     }
@@ -241,12 +239,13 @@ fn mistakes_table(worst: &[Mistake], is_numbers: bool) -> Markup {
         Input::Image(..) => Vec::new(),
     };
     let all = worst.first().map(cells).unwrap_or_default();
+    let kind = if is_numbers { "number" } else { "name" };
     let has_probability = worst.iter().any(|mistake| mistake.probability.is_some());
     html! {
         div.scroll {
             table {
                 tr {
-                    th { "row" } th { "true" } th { "predicted" }
+                    th { "row" } th class=(kind) { "true" } th class=(kind) { "predicted" }
                     @if has_probability { th { "probability" } }
                     th { @if is_numbers { "off by" } @else { "loss" } }
                     @for (name, _) in all.iter().take(MOST_CELLS) { th { (name) } }
@@ -254,11 +253,11 @@ fn mistakes_table(worst: &[Mistake], is_numbers: bool) -> Markup {
                 @for mistake in worst {
                     tr {
                         td { (mistake.row) }
-                        td.name { (mistake.truth) }
-                        td.name.wrong { (mistake.predicted) }
+                        td class=(kind) title=(mistake.truth) { (mistake.truth) }
+                        td class={ (kind) " wrong" } title=(mistake.predicted) { (mistake.predicted) }
                         @if has_probability { td { (mistake.probability.map_or(String::new(), |p| format!("{:.1} %", 100.0 * p))) } }
                         td { (format!("{:.4}", mistake.loss)) }
-                        @for (_, cell) in cells(mistake).iter().take(MOST_CELLS) { td.name title=(cell) { (cell) } }
+                        @for (_, cell) in cells(mistake).iter().take(MOST_CELLS) { td.number title=(cell) { (cell) } }
                     }
                 }
             }
@@ -318,10 +317,12 @@ fn run(about: &Value) -> Markup {
     }
 }
 
-/// "kind adam, lr 0.001": what is null is left out.
+/// "adam, lr 0.001": what is null is left out.
 fn described(table: &Value) -> String {
-    let entries = table.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
-    entries.map(|(name, value)| format!("{} {}", name.replace('_', " "), text(value))).collect::<Vec<_>>().join(", ")
+    let kind = table["kind"].as_str().map(String::from);
+    let others = table.as_object().into_iter().flatten().filter(|(name, value)| !value.is_null() && *name != "kind");
+    let others = others.map(|(name, value)| format!("{} {}", name.replace('_', " "), text(value)));
+    kind.into_iter().chain(others).collect::<Vec<_>>().join(", ")
 }
 
 /// Words as a shell takes them.
@@ -344,6 +345,11 @@ fn short(name: &str, letters: usize) -> String {
         true => name.chars().take(letters - 1).chain(['…']).collect(),
         false => name.into(),
     }
+}
+
+/// "2026-11-25 17:17:40", in UTC as it is written.
+pub fn to_the_second(time: &str) -> String {
+    time.get(..19).unwrap_or(time).replace('T', " ")
 }
 
 /// "45.2 s", "3 min 20 s", "2 h 5 min"
