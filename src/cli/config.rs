@@ -28,6 +28,8 @@ pub(super) struct Run {
     pub outputs: Option<usize>,
     pub options: TrainOptions,
     pub init: Option<PathBuf>,
+    /// The text of run.toml.
+    pub config: Option<String>,
     /// The run's folder.
     pub out: Option<PathBuf>,
     pub save: PathBuf,
@@ -379,6 +381,7 @@ impl Run {
             save: flags.save.clone().or(file.train.save).unwrap_or(model),
             out,
             started: super::out::now(),
+            config: config.map(|(text, _)| text.into()),
             adapter: chosen(flags.common.adapter.clone(), file.train.adapter)?.unwrap_or_default(),
         })
     }

@@ -93,7 +93,7 @@ impl Out {
         let layers = network.layers();
         let hidden = &layers[..layers.len().saturating_sub(1)];
         let parts = json!({
-            "state": "running", "ended": null, "seconds": null,
+            "state": "running", "ended": null, "seconds": null, "config": run.config,
             "wgrad": env!("CARGO_PKG_VERSION"),
             "platform": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             "adapter": {

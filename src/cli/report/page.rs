@@ -156,7 +156,8 @@ fn confusion(counts: &[u64], names: &[String]) -> Result<Markup, Error> {
     let letters = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).clamp(1, 10);
     let wide = (460 / classes).clamp(HIGH, 100);
     let (left, top) = (14 + 9 * letters, 24);
-    let view = format!("0 0 {} {}", left + classes * wide, top + classes * HIGH);
+    let width = left + classes * wide;
+    let view = format!("0 0 {width} {}", top + classes * HIGH);
     let (across, down) = (|at: usize| left + at * wide + wide / 2, |at: usize| top + at * HIGH + HIGH / 2);
     let cell = |row: usize, column: usize| {
         let all = counts[row * classes..(row + 1) * classes].iter().sum::<u64>().max(1);
@@ -167,7 +168,7 @@ fn confusion(counts: &[u64], names: &[String]) -> Result<Markup, Error> {
         (count, share, format!("fill:rgba(var(--{color}),{:.3})", share.sqrt()))
     };
     Ok(html! {
-        svg viewBox=(view) role="img" aria-label="confusion matrix" font-family="sans-serif" font-size="14" {
+        svg viewBox=(view) style=(format!("max-width:{}px", width * 5 / 4)) role="img" aria-label="confusion matrix" font-family="sans-serif" font-size="14" {
             @for (at, name) in names.iter().enumerate() {
                 text x=(left - 8) y=(down(at)) dy=".35em" text-anchor="end" style="fill:var(--soft)" { title { (name) } (short(name, letters)) }
                 text x=(across(at)) y=(top - 8) text-anchor="middle" style="fill:var(--soft)" { title { (name) } (short(name, wide / 9)) }
@@ -307,6 +308,7 @@ fn run(about: &Value) -> Markup {
                 p.soft { "gone on from step " (text(&again["step"])) " at " (text(&again["at"])) ":" }
                 pre { (command(&again["command"])) }
             }
+            @if let Some(config) = about["config"].as_str() { p.soft { "run.toml:" } pre { (config) } }
             dl {
                 @for (name, words) in versions { dt { (name) } dd { (words) } }
                 @for name in tables.iter().filter(|name| about[**name].is_object()) {
