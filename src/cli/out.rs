@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use fs4::FileExt;
+use fs4::{FileExt, TryLockError};
 use serde_json::{Value, json};
 
 use super::config::Run;
@@ -40,7 +40,7 @@ const COLUMNS: [&str; 11] = [
 
 /// The time now, as RFC 3339 has it, in UTC.
 pub(super) fn now() -> String {
-    humantime::format_rfc3339_micros(SystemTime::now()).to_string()
+    humantime::format_rfc3339_micros(SystemTime::now().max(SystemTime::UNIX_EPOCH)).to_string()
 }
 
 /// A folder that is this run's alone while it goes on.
@@ -58,7 +58,7 @@ impl Out {
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let lock = File::create(folder.join(LOCK)).map_err(Error::io(folder.join(LOCK)))?;
         let refused = |reason: &str| Err(Error::Option(format!("--out {}: {reason}", folder.display())));
-        if FileExt::try_lock(&lock).is_err() {
+        if is_locked(&lock) {
             return refused("another run is writing there now");
         }
         let before = folder.join(ABOUT).exists().then(|| read_about(folder)).transpose()?;
@@ -172,7 +172,12 @@ pub(super) fn read_about(folder: &Path) -> Result<Value, Error> {
 pub(super) fn is_running(folder: &Path) -> bool {
     // Not made where it is not there: looking at a folder changes nothing in it.
     let lock = File::options().write(true).open(folder.join(LOCK));
-    lock.is_ok_and(|lock| FileExt::try_lock(&lock).is_err())
+    lock.is_ok_and(|lock| is_locked(&lock))
+}
+
+/// Whether another program has it; else it is ours now. Where a file system has no locks, nobody has.
+fn is_locked(lock: &File) -> bool {
+    matches!(FileExt::try_lock(lock), Err(TryLockError::WouldBlock))
 }
 
 /// The epochs that a folder has. A line that a power cut has cut off is left out.

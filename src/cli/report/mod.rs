@@ -25,8 +25,12 @@ pub(super) fn write(
     train: &Dataset,
     validation: Option<&Dataset>,
 ) -> Result<(), Error> {
+    // No more than the device has room for.
+    let row_bytes = 4 * train.width() as u64;
+    let room = trainer.options().memory_budget.map_or(MOST_JUDGED, |bytes| (bytes / row_bytes).max(1) as usize);
+    let most = room.min(MOST_JUDGED);
     let some = match validation {
-        None if train.rows() > MOST_JUDGED => Some(train.select(0..MOST_JUDGED)?),
+        None if train.rows() > most => Some(train.select(0..most)?),
         _ => None,
     };
     let set = some.as_ref().or(validation).unwrap_or(train);

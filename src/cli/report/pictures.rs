@@ -5,8 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::{Error, ImageShape, LayerWeights};
 
-/// The most units whose weights are shown.
+/// The most units whose weights are shown, and the most pixels of all of them: a page is to stay small.
 const MOST_TILES: usize = 64;
+const MOST_PIXELS: usize = 1 << 18;
 /// Pixels between tiles.
 const GAP: usize = 1;
 
@@ -63,7 +64,7 @@ pub fn tiles(shape: ImageShape, layer: &LayerWeights) -> (Picture, usize) {
     let mut units: Vec<&[f32]> = layer.weight.chunks_exact(layer.inputs).collect();
     let norm = |unit: &[f32]| unit.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>();
     units.sort_by(|a, b| norm(b).total_cmp(&norm(a)));
-    units.truncate(MOST_TILES);
+    units.truncate((MOST_PIXELS / (shape.width * shape.height)).clamp(1, MOST_TILES));
     let across = (units.len() as f64).sqrt().ceil() as usize;
     let down = units.len().div_ceil(across);
     let (wide, high) = (shape.width + GAP, shape.height + GAP);
