@@ -143,7 +143,7 @@ impl Summary {
     fn reached(&self, figure: &str, better: fn(f64, f64) -> f64) -> Reached {
         let key = if self.validates() { format!("val_{figure}") } else { figure.into() };
         let values = || self.epochs.iter().filter_map(|epoch| epoch[&key].as_f64());
-        Reached { best: values().reduce(better), last: values().last() }
+        Reached { best: values().reduce(better), last: values().next_back() }
     }
 
     fn loss(&self) -> Reached {

@@ -234,8 +234,8 @@ impl<'a> Screen<'a> {
 
 impl Watcher for Screen<'_> {
     fn hear(&mut self, event: &Event) -> Result<(), Error> {
-        match event {
-            &Event::Tuning { kernel, at, of } => {
+        match *event {
+            Event::Tuning { kernel, at, of } => {
                 if let Some(bar) = &self.bar {
                     bar.set_length(of as u64);
                     bar.set_prefix("tuning");
@@ -244,7 +244,7 @@ impl Watcher for Screen<'_> {
                 }
                 Ok(())
             }
-            &Event::Tuned { kinds, seconds } => {
+            Event::Tuned { kinds, seconds } => {
                 if let Some(bar) = &self.bar {
                     bar.reset();
                     bar.set_prefix("");
@@ -254,7 +254,7 @@ impl Watcher for Screen<'_> {
                 self.output.event(json!({ "event": "tuned", "kinds": kinds, "seconds": seconds }))?;
                 self.output.text(format_args!("tried the tiles of {kinds} kinds of product, in {seconds:.1} s"))
             }
-            &Event::Progress(progress) => {
+            Event::Progress(progress) => {
                 if let Some(bar) = &self.bar {
                     if bar.position() > progress.step || bar.length() != Some(progress.steps) {
                         bar.reset();
@@ -270,7 +270,7 @@ impl Watcher for Screen<'_> {
                 }
                 Ok(())
             }
-            &Event::Epoch(epoch) => {
+            Event::Epoch(epoch) => {
                 self.clear();
                 self.output.event(epoch_event(&epoch))?;
                 self.output.text(line(&epoch, self.epochs))
