@@ -60,6 +60,9 @@ fn plot(name: &str, points: &[Point]) -> Result<(), Box<dyn std::error::Error>> 
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/scaling");
     std::fs::create_dir_all(folder)?;
     let path = format!("{folder}/{name}.svg");
+    // Only for the widths of words.
+    let font = include_bytes!("../src/cli/report/font/Roboto-Latin.ttf");
+    plotters::style::register_font("sans-serif", FontStyle::Normal, font).map_err(|_| "no font")?;
     let root = SVGBackend::new(&path, (560, 400)).into_drawing_area();
     root.fill(&WHITE)?;
     let of = |value: fn(&Point) -> f64| {

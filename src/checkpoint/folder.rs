@@ -42,7 +42,11 @@ pub(crate) fn lock(folder: &Path) -> Result<std::fs::File, Error> {
             "{}: another run leaves its checkpoints there now: choose another folder, or wait for it",
             folder.display()
         ))),
-        Err(fs4::TryLockError::Error(error)) => Err(Error::Io { path, source: error }),
+        // Some network file systems have no locks: there nobody is kept out.
+        Err(fs4::TryLockError::Error(error)) => {
+            tracing::warn!(%error, "the folder of checkpoints is not locked");
+            Ok(file)
+        }
     }
 }
 

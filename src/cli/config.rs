@@ -28,7 +28,13 @@ pub(super) struct Run {
     pub outputs: Option<usize>,
     pub options: TrainOptions,
     pub init: Option<PathBuf>,
+    /// The text of run.toml.
+    pub config: Option<String>,
+    /// The run's folder.
+    pub out: Option<PathBuf>,
     pub save: PathBuf,
+    /// When it began, which tells it from any other.
+    pub started: String,
     pub adapter: AdapterChoice,
 }
 
@@ -112,6 +118,15 @@ impl Data {
 pub(super) enum Validation {
     Path(String),
     Fraction(f64),
+}
+
+impl std::fmt::Display for Validation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Validation::Path(words) => f.write_str(words),
+            Validation::Fraction(fraction) => write!(f, "{fraction}"),
+        }
+    }
 }
 
 impl Validation {
@@ -254,6 +269,7 @@ struct TrainTable {
     keep_best: Option<bool>,
     monitor: Option<String>,
     init: Option<PathBuf>,
+    out: Option<PathBuf>,
     save: Option<PathBuf>,
     adapter: Option<String>,
     tuning: Option<String>,
@@ -319,6 +335,8 @@ impl Run {
         };
         let dropout = flags.dropout.map(Dropout::All).or(file.model.dropout);
         let loss = file.loss.with(flags)?;
+        let out = flags.out.clone().or(file.train.out);
+        let model = out.as_deref().unwrap_or(Path::new("")).join("model.safetensors");
         Ok(Run {
             stratify: file.data.stratify,
             reading: file.data.reading(flags, &loss)?,
@@ -360,7 +378,10 @@ impl Run {
                 ..defaults
             },
             init: flags.init.clone().or(file.train.init),
-            save: flags.save.clone().or(file.train.save).unwrap_or_else(|| "model.safetensors".into()),
+            save: flags.save.clone().or(file.train.save).unwrap_or(model),
+            out,
+            started: super::out::now(),
+            config: config.map(|(text, _)| text.into()),
             adapter: chosen(flags.common.adapter.clone(), file.train.adapter)?.unwrap_or_default(),
         })
     }

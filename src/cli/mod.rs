@@ -10,12 +10,16 @@ mod import;
 mod inspect;
 mod interrupt;
 mod options;
+mod out;
 mod output;
 mod predict;
+mod report;
 mod resume;
+mod runs;
 mod size;
 mod source;
 mod train;
+mod watchers;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -41,6 +45,7 @@ pub fn main() -> ExitCode {
         Some(Command::Export(options)) => export::run(options).map(|()| 0),
         Some(Command::Import(options)) => import::run(options).map(|()| 0),
         Some(Command::Inspect(options)) => inspect::run(options).map(|()| 0),
+        Some(Command::Runs(options)) => runs::run(options).map(|()| 0),
         Some(Command::Bench(options)) => bench::run(options).map(|()| 0),
         Some(Command::Explain(options)) => explain::run(options).map(|()| 0),
         Some(Command::Adapters(options)) => adapters::run(options).map(|()| 0),

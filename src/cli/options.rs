@@ -36,6 +36,8 @@ pub(super) enum Command {
     Import(Import),
     /// What is in a model, a checkpoint or an ONNX file
     Inspect(Inspect),
+    /// The runs of a folder, with what they reached and what tells them apart
+    Runs(Runs),
     /// What a training step would do: its dispatches and its memory
     Explain(Train),
     /// How long a training step takes here, and each of its dispatches: a table to paste
@@ -128,7 +130,10 @@ pub(super) struct Train {
     /// Begin with the weights of this safetensors file
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
-    /// Where the model goes; a file that is there is replaced [default: model.safetensors]
+    /// A folder for this run: what it is, its metrics as it goes, its model, and a report when it ends
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Where the model goes; a file that is there is replaced [default: model.safetensors, in the run's folder where there is one]
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
     /// Keep checkpoints in this folder, to resume the run from
@@ -233,6 +238,16 @@ pub(super) struct Inspect {
     #[command(flatten)]
     pub own: Own,
     /// One JSON object on stdout, and nothing else there
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct Runs {
+    /// A folder with the folders of runs, or one of these
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// One JSON object a line on stdout, and nothing else there
     #[arg(long)]
     pub json: bool,
 }

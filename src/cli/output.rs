@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{Error, Evaluation};
+use crate::{Epoch, Error, Evaluation};
 
 /// Where a command's results go.
 pub(super) struct Output {
@@ -40,4 +40,33 @@ pub(super) fn grouped(number: u64) -> String {
 pub(super) fn figures(result: &Evaluation) -> String {
     let accuracy = result.accuracy.map_or(String::new(), |accuracy| format!("  accuracy {:.2} %", 100.0 * accuracy));
     format!("loss {:.4}{accuracy}", result.loss)
+}
+
+/// An epoch, for programs.
+pub(super) fn epoch_event(epoch: &Epoch) -> Value {
+    json!({
+        "event": "epoch", "epoch": epoch.epoch,
+        "loss": epoch.training.loss, "accuracy": epoch.training.accuracy,
+        "val_loss": epoch.validation.map(|validation| validation.loss),
+        "val_accuracy": epoch.validation.and_then(|validation| validation.accuracy),
+        "learning_rate": epoch.learning_rate, "skipped_steps": epoch.skipped_steps,
+        "seconds": epoch.seconds, "samples_per_second": epoch.samples_per_second,
+        "submissions": epoch.stats.traffic.submissions, "blocking_reads": epoch.stats.traffic.blocking_reads,
+    })
+}
+
+/// Columns that are as wide as their widest cell and two spaces apart, the first to the left and the others to the right.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let wide = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..rows.iter().map(Vec::len).max().unwrap_or(0)).map(wide).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
+            0 => format!("{cell:<width$}"),
+            _ => format!("  {cell:>width$}"),
+        });
+        cells.collect::<String>().trim_end().to_string()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -12,13 +12,15 @@ use super::options::{Cli, Command, Train};
 use crate::{Activation, Checkpoint, Checkpointing, Error, Loss, Rule};
 
 /// Flags that change no step of a run, but how far it goes or where things are: what may be said anew.
-const FREE: [&str; 7] = ["epochs", "steps", "save", "adapter", "checkpoint", "checkpoint_every", "checkpoint_keep"];
+const FREE: [&str; 8] =
+    ["epochs", "steps", "out", "save", "adapter", "checkpoint", "checkpoint_every", "checkpoint_keep"];
 /// Flags of one call, which no checkpoint has; run.toml it has as a text.
 const OF_THE_CALL: [&str; 3] = ["resume", "json", "verbose"];
 
 /// The keys of a checkpoint's notes.
 const ARGUMENTS: &str = "arguments";
 const CONFIG: &str = "run.toml";
+const STARTED: &str = "started";
 
 /// The run that the flags describe, and the checkpoint that it goes on from, where it does.
 pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> {
@@ -27,7 +29,7 @@ pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> 
         let mut run = Run::new(flags)?;
         if let Some(checkpoint) = &mut run.options.checkpoint {
             let config = flags.config.as_deref().map(|path| std::fs::read_to_string(path).map_err(Error::io(path)));
-            checkpoint.notes = notes(words(&given), config.transpose()?);
+            checkpoint.notes = notes(words(&given), config.transpose()?, &run.started);
         }
         return Ok((run, None));
     };
@@ -53,11 +55,15 @@ pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> 
     let config = before.remove(CONFIG);
     let stored = parsed(&arguments).map_err(|error| broken(error.to_string()))?;
     let mut run = Run::of(&stored, config.as_deref().map(|text| (text, file.as_path())))?;
+    if let Some(started) = before.remove(STARTED) {
+        run.started = started;
+    }
     // Checkpoints go on where this one is, wherever that has moved to.
     let asked = run.options.checkpoint.take();
     let folder = flags.checkpoint.clone().unwrap_or_else(|| crate::files::folder_of(&file).to_path_buf());
     let asked = asked.unwrap_or_else(|| Checkpointing::new(&folder));
-    run.options.checkpoint = Some(Checkpointing { folder, notes: notes(arguments, config), ..asked });
+    let notes = notes(arguments, config, &run.started);
+    run.options.checkpoint = Some(Checkpointing { folder, notes, ..asked });
     let checkpoint = with_own_functions(checkpoint, &run);
     Ok((run, Some(checkpoint)))
 }
@@ -108,9 +114,9 @@ fn parsed(words: &[String]) -> Result<Train, clap::Error> {
     }
 }
 
-fn notes(arguments: Vec<String>, config: Option<String>) -> BTreeMap<String, String> {
+fn notes(arguments: Vec<String>, config: Option<String>, started: &str) -> BTreeMap<String, String> {
     let arguments = serde_json::Value::from(arguments).to_string();
-    [(ARGUMENTS, Some(arguments)), (CONFIG, config)]
+    [(ARGUMENTS, Some(arguments)), (CONFIG, config), (STARTED, Some(started.into()))]
         .into_iter()
         .filter_map(|(key, text)| Some((key.to_string(), text?)))
         .collect()

@@ -12,15 +12,18 @@ use serde_json::json;
 use super::config::{Run, Validation};
 use super::interrupt::Interrupt;
 use super::options::Train;
-use super::output::{Output, figures, grouped};
+use super::out::Out;
+use super::output::{Output, epoch_event, figures, grouped};
 use super::source::Rows;
-use super::{resume, source};
+use super::watchers::Watcher;
+use super::{report, resume, source};
 use crate::{Activation, Checkpoint, Epoch, Error, Event, Gpu, Loss, Model, Network, Trainer};
 
 /// Trains, and says how the program ends: 0, or by the signal that broke it off.
 pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     let output = Output { json: flags.common.json };
     let (run, checkpoint) = resume::run_of(flags)?;
+    let mut out = run.out.as_deref().map(|folder| Out::take(folder, &run, checkpoint.is_some())).transpose()?;
     check_save(&run)?;
     // Opening a driver and unpacking a set take a tenth of a second each.
     let (gpu, sets) = std::thread::scope(|scope| {
@@ -59,11 +62,15 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     let started = Instant::now();
     let steps_per_epoch = rows.count().div_ceil(options.batch_size) as u64;
     let epochs = options.steps.map_or(options.epochs, |steps| steps.div_ceil(steps_per_epoch));
-    let mut screen = Screen::new(&output, epochs);
+    let mut watchers: Vec<Box<dyn Watcher + '_>> = vec![Box::new(Screen::new(&output, epochs))];
+    if let Some(out) = &mut out {
+        out.begin(&run, &trainer, train, validation.as_ref())?;
+        watchers.push(Box::new(out.metrics()?));
+    }
     let mut written = Ok(());
     let mut interrupted = None;
     let mut told = |event| {
-        written = screen.show(event);
+        written = watchers.iter_mut().try_for_each(|watcher| watcher.hear(&event));
         interrupted = interrupt.exit_code();
         if written.is_ok() && interrupted.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
@@ -71,7 +78,7 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
         Rows::Set(set) => trainer.fit_with(set, validation.as_ref(), &mut told),
         Rows::Stored(stored, _) => trainer.fit_from(stored, validation.as_ref(), &mut told),
     };
-    screen.clear();
+    drop(watchers);
     let history = history?;
 
     // Saved even where nobody reads our output any more; but not where nothing was trained.
@@ -79,8 +86,14 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     if trained {
         trainer.save(&run.save)?;
     }
-    written?;
     let seconds = started.elapsed().as_secs_f64();
+    if let Some(out) = &mut out {
+        out.end(if interrupted.is_some() || written.is_err() { "interrupted" } else { "finished" }, seconds)?;
+        if trained {
+            report::write(out, &mut trainer, &history, &train, validation.as_ref())?;
+        }
+    }
+    written?;
     // The epoch whose weights the model has.
     let last = history.kept.and_then(|kept| history.epochs.get(kept)).or(history.epochs.last());
     output.event(json!({
@@ -105,6 +118,9 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
         output.text(format_args!("\n{reached}, in {seconds:.1} s. The model is in {}", run.save.display()))?;
     } else {
         output.text("\nno step done, and no model written")?;
+    }
+    if let Some(out) = out.filter(|_| trained) {
+        output.text(format_args!("How it went is in {}", out.folder().join(report::PAGE).display()))?;
     }
     if let Some(code) = interrupted {
         let step = grouped(trainer.steps_done());
@@ -216,8 +232,16 @@ impl<'a> Screen<'a> {
         Screen { output, epochs, bar }
     }
 
-    fn show(&mut self, event: Event) -> Result<(), Error> {
-        match event {
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Watcher for Screen<'_> {
+    fn hear(&mut self, event: &Event) -> Result<(), Error> {
+        match *event {
             Event::Tuning { kernel, at, of } => {
                 if let Some(bar) = &self.bar {
                     bar.set_length(of as u64);
@@ -255,24 +279,16 @@ impl<'a> Screen<'a> {
             }
             Event::Epoch(epoch) => {
                 self.clear();
-                self.output.event(json!({
-                    "event": "epoch", "epoch": epoch.epoch,
-                    "loss": epoch.training.loss, "accuracy": epoch.training.accuracy,
-                    "val_loss": epoch.validation.map(|validation| validation.loss),
-                    "val_accuracy": epoch.validation.and_then(|validation| validation.accuracy),
-                    "learning_rate": epoch.learning_rate, "skipped_steps": epoch.skipped_steps,
-                    "seconds": epoch.seconds, "samples_per_second": epoch.samples_per_second,
-                    "submissions": epoch.stats.traffic.submissions, "blocking_reads": epoch.stats.traffic.blocking_reads,
-                }))?;
+                self.output.event(epoch_event(&epoch))?;
                 self.output.text(line(&epoch, self.epochs))
             }
         }
     }
+}
 
-    fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+impl Drop for Screen<'_> {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

@@ -84,6 +84,24 @@ impl Columns {
         self.features.iter().flat_map(names).collect()
     }
 
+    /// The cells that a row's features were made of, by the names of their columns: numbers, of six digits, and the word whose feature is
+    /// 1; nothing where none is.
+    pub fn cells(&self, features: &[f32]) -> Vec<(String, String)> {
+        let mut rest = features;
+        let mut cell = |column: &Column| {
+            let (own, others) = rest.split_at(column.cells.width().min(rest.len()));
+            rest = others;
+            let cell = match &column.cells {
+                Cells::Number { .. } => own.first().map(|&value| six_digits(value)),
+                Cells::Category { words, .. } => {
+                    own.iter().position(|&value| value == 1.0).and_then(|word| words.get(word).cloned())
+                }
+            };
+            (column.name.clone(), cell.unwrap_or_default())
+        };
+        self.features.iter().map(&mut cell).collect()
+    }
+
     /// The names of the columns that must be there, and are numbers.
     pub(super) fn numeric(&self) -> impl Iterator<Item = (usize, &str)> {
         let number = |column: &&Column| matches!(column.cells, Cells::Number { .. });
@@ -322,6 +340,11 @@ fn number(cell: &str) -> Result<f32, String> {
     }
     let value = cell.parse::<f32>().map_err(|_| format!("\"{}\" is no number", short(cell)))?;
     if value.is_finite() { Ok(value) } else { Err(format!("{} is no finite f32", short(cell))) }
+}
+
+/// Without what scaling, and its reverse, have left in the last digits.
+fn six_digits(value: f32) -> String {
+    format!("{value:.5e}").parse().map_or_else(|_| value.to_string(), |value: f64| value.to_string())
 }
 
 fn missing(cell: &str) -> String {

@@ -438,6 +438,21 @@ impl Dataset {
         &self.origin
     }
 
+    /// A row's features, as they were before any scaling: f32 values, or bytes as `[0, 1]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] for a row that the set does not have.
+    pub fn row(&self, row: usize) -> Result<Vec<f32>, Error> {
+        let mut features = Vec::new();
+        self.select([row])?.each_row(|row| features.extend(row));
+        // Of other types, the scaling has not been applied yet.
+        if let (Features::F32(_), Some(Scaling { shift, scale })) = (&self.features, &self.origin.scaling) {
+            features.iter_mut().zip(shift.iter().zip(scale)).for_each(|(x, (shift, scale))| *x = *x / scale + shift);
+        }
+        Ok(features)
+    }
+
     /// What a pass over the features sees of each row: the f32 values, or the bytes as `[0, 1]`.
     pub(crate) fn each_row(&self, mut take: impl FnMut(&mut dyn Iterator<Item = f32>)) {
         match &self.features {

@@ -1,4 +1,4 @@
-//! The options of a run as JSON, in the tables and words of run.toml, for its checkpoints.
+//! The options of a run as JSON, in the tables and words of run.toml, for its checkpoints and for people.
 
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ use crate::{Error, Optimizer, Rule, Schedule, Wgsl};
 
 /// Everything but the loss, which a model file has, the tiles, which follow from the plan, and what changes no result. Of a function of the
 /// user's own, its name.
-pub(super) fn to_json(options: &TrainOptions) -> Value {
+pub(crate) fn to_json(options: &TrainOptions) -> Value {
     json!({
         "optimizer": optimizer_to_json(&options.optimizer),
         "schedule": schedule_to_json(&options.schedule),

@@ -24,6 +24,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use checkpoint::{Checkpoint, Checkpointing, Every};
+#[cfg(feature = "cli")]
+pub(crate) use configuration::to_json as options_to_json;
 use evaluator::Evaluator;
 pub use history::{Epoch, Evaluation, Event, History, Progress, TrainStats};
 pub use options::{NonFinite, TrainOptions};

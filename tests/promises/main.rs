@@ -27,6 +27,7 @@ mod plan;
 mod problem;
 mod program;
 mod reference;
+mod report;
 mod same_bits;
 mod schedules;
 mod sets;

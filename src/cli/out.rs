@@ -1,0 +1,250 @@
+//! A run's folder: `run.json` with what it is and how it ended, and `metrics.jsonl` and `metrics.csv` with a line an epoch, written as it goes.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use fs4::{FileExt, TryLockError};
+use serde_json::{Value, json};
+
+use super::config::Run;
+use super::output::epoch_event;
+use super::train::shape;
+use super::watchers::Watcher;
+use crate::checkpoint::loss_to_json;
+use crate::{Dataset, Error, Event, Trainer};
+
+/// What there is to know of a run.
+pub(super) const ABOUT: &str = "run.json";
+/// Its epochs, an object a line.
+pub(super) const METRICS: &str = "metrics.jsonl";
+const TABLE: &str = "metrics.csv";
+/// Empty, and locked by the run while it goes on: however that ends, the system unlocks it.
+const LOCK: &str = ".lock";
+
+/// The columns of the table.
+const COLUMNS: [&str; 11] = [
+    "epoch",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "learning_rate",
+    "skipped_steps",
+    "seconds",
+    "samples_per_second",
+    "submissions",
+    "blocking_reads",
+];
+
+/// The time now, as RFC 3339 has it, in UTC.
+pub(super) fn now() -> String {
+    humantime::format_rfc3339_micros(SystemTime::now().max(SystemTime::UNIX_EPOCH)).to_string()
+}
+
+/// A folder that is this run's alone while it goes on.
+pub(super) struct Out {
+    folder: PathBuf,
+    about: Value,
+    /// Whether it has the run's beginning.
+    resumes: bool,
+    _lock: File,
+}
+
+impl Out {
+    /// Takes a folder, which is made where it is not there: a new one, or the one of the run that is gone on with.
+    pub fn take(folder: &Path, run: &Run, resumes: bool) -> Result<Self, Error> {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let lock = File::create(folder.join(LOCK)).map_err(Error::io(folder.join(LOCK)))?;
+        let refused = |reason: &str| Err(Error::Option(format!("--out {}: {reason}", folder.display())));
+        if is_locked(&lock) {
+            return refused("another run is writing there now");
+        }
+        let before = folder.join(ABOUT).exists().then(|| read_about(folder)).transpose()?;
+        if before.as_ref().is_some_and(|about| !resumes || about["started"] != *run.started) {
+            return refused("it has a run already; name a new folder, or go on with that run by --resume");
+        }
+        let resumes = before.is_some();
+        let about = before.unwrap_or_else(|| json!({ "started": run.started, "resumed": [] }));
+        Ok(Out { folder: folder.into(), about, resumes, _lock: lock })
+    }
+
+    /// Writes down what is about to run.
+    pub fn begin(
+        &mut self,
+        run: &Run,
+        trainer: &Trainer,
+        train: &Dataset,
+        validation: Option<&Dataset>,
+    ) -> Result<(), Error> {
+        let command: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into()).collect();
+        let now_in = std::env::current_dir().ok();
+        if self.resumes {
+            let again = json!({ "at": now(), "step": trainer.steps_done(), "command": command, "folder": now_in });
+            if let Some(times) = self.about["resumed"].as_array_mut() {
+                times.push(again);
+            }
+        } else {
+            (self.about["command"], self.about["folder"]) = (command.into(), json!(now_in));
+        }
+        let adapter = trainer.gpu().adapter();
+        let (options, network) = (trainer.options(), trainer.network());
+        let layers = network.layers();
+        let hidden = &layers[..layers.len().saturating_sub(1)];
+        let parts = json!({
+            "state": "running", "ended": null, "seconds": null, "config": run.config,
+            "wgrad": env!("CARGO_PKG_VERSION"),
+            "platform": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            "adapter": {
+                "name": adapter.name, "kind": adapter.kind.to_string(), "backend": adapter.backend, "driver": adapter.driver,
+            },
+            "data": {
+                "train": run.data, "rows": train.rows(), "features": train.width(), "scaling": run.scaling.to_string(),
+                "validation": run.validation.as_ref().map(ToString::to_string), "validation_rows": validation.map(Dataset::rows),
+            },
+            "model": {
+                "network": shape(network), "parameters": network.parameters(), "file": run.save,
+                "activation": hidden.first().map(|layer| layer.activation.to_string()),
+                "dropout": hidden.iter().map(|layer| layer.dropout).collect::<Vec<_>>(),
+                "init": run.init,
+            },
+            "loss": loss_to_json(&options.loss),
+            "steps_per_epoch": train.rows().div_ceil(options.batch_size),
+        });
+        let settings = crate::trainer::options_to_json(options);
+        for (name, value) in [parts, settings].iter().filter_map(Value::as_object).flatten() {
+            self.about[name] = value.clone();
+        }
+        self.write()
+    }
+
+    /// Who writes the metrics down.
+    pub fn metrics(&self) -> Result<MetricFiles, Error> {
+        MetricFiles::new(&self.folder, self.resumes)
+    }
+
+    /// Writes down how the run ended: `finished`, `interrupted` or `failed`.
+    pub fn end(&mut self, state: &str, seconds: f64) -> Result<(), Error> {
+        (self.about["state"], self.about["ended"], self.about["seconds"]) =
+            (state.into(), now().into(), seconds.into());
+        self.write()
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What `run.json` has.
+    pub fn about(&self) -> &Value {
+        &self.about
+    }
+
+    fn write(&self) -> Result<(), Error> {
+        let text = format!("{:#}\n", self.about);
+        crate::files::write_whole(&self.folder.join(ABOUT), text.as_bytes())
+    }
+}
+
+impl Drop for Out {
+    /// A run that an error has ended.
+    fn drop(&mut self) {
+        if self.about["state"] == "running"
+            && let Err(error) = self.end("failed", 0.0)
+        {
+            tracing::warn!(%error, "how the run ended is not written down");
+        }
+    }
+}
+
+/// `run.json` of a folder.
+pub(super) fn read_about(folder: &Path) -> Result<Value, Error> {
+    let path = folder.join(ABOUT);
+    let about: Value = serde_json::from_slice(&crate::files::read_whole(&path)?)
+        .map_err(|error| Error::format(&path, error.to_string()))?;
+    match about["started"].is_string() {
+        true => Ok(about),
+        false => Err(Error::format(&path, "it does not say when a run started: wgrad train --out writes such files")),
+    }
+}
+
+/// Whether a run is writing to the folder now.
+pub(super) fn is_running(folder: &Path) -> bool {
+    // Not made where it is not there: looking at a folder changes nothing in it.
+    let lock = File::options().write(true).open(folder.join(LOCK));
+    lock.is_ok_and(|lock| is_locked(&lock))
+}
+
+/// Whether another program has it; else it is ours now. Where a file system has no locks, nobody has.
+fn is_locked(lock: &File) -> bool {
+    matches!(FileExt::try_lock(lock), Err(TryLockError::WouldBlock))
+}
+
+/// The epochs that a folder has. A line that a power cut has cut off is left out.
+pub(super) fn read_metrics(folder: &Path) -> Result<Vec<Value>, Error> {
+    let path = folder.join(METRICS);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let bytes = crate::files::read_whole(&path)?;
+    let lines = bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    Ok(lines.filter(|line: &Value| line["epoch"].is_u64()).collect())
+}
+
+/// The two files of metrics.
+pub(super) struct MetricFiles {
+    folder: PathBuf,
+    lines: File,
+    table: File,
+    /// The last epoch that they have.
+    last: u64,
+}
+
+impl MetricFiles {
+    fn new(folder: &Path, resumes: bool) -> Result<Self, Error> {
+        MetricFiles::with(folder, if resumes { read_metrics(folder)? } else { Vec::new() })
+    }
+
+    /// Begins both anew, with these epochs.
+    fn with(folder: &Path, epochs: Vec<Value>) -> Result<Self, Error> {
+        let header = format!("{}\n", COLUMNS.join(","));
+        let lines = epochs.iter().map(line).collect::<String>();
+        let table = epochs.iter().fold(header, |table, epoch| table + &row(epoch));
+        crate::files::write_whole(&folder.join(METRICS), lines.as_bytes())?;
+        crate::files::write_whole(&folder.join(TABLE), table.as_bytes())?;
+        let open = |name: &str| {
+            let path = folder.join(name);
+            File::options().append(true).open(&path).map_err(Error::io(path))
+        };
+        let last = epochs.last().and_then(|epoch| epoch["epoch"].as_u64()).unwrap_or(0);
+        Ok(MetricFiles { folder: folder.into(), lines: open(METRICS)?, table: open(TABLE)?, last })
+    }
+}
+
+impl Watcher for MetricFiles {
+    fn hear(&mut self, event: &Event) -> Result<(), Error> {
+        let Event::Epoch(epoch) = event else { return Ok(()) };
+        if epoch.epoch <= self.last {
+            // A run that went on from before its end does some epochs again.
+            let mut before = read_metrics(&self.folder)?;
+            before.retain(|line| line["epoch"].as_u64() < Some(epoch.epoch));
+            *self = MetricFiles::with(&self.folder, before)?;
+        }
+        let event = epoch_event(epoch);
+        self.lines.write_all(line(&event).as_bytes()).map_err(Error::io(self.folder.join(METRICS)))?;
+        self.table.write_all(row(&event).as_bytes()).map_err(Error::io(self.folder.join(TABLE)))?;
+        self.last = epoch.epoch;
+        Ok(())
+    }
+}
+
+fn line(epoch: &Value) -> String {
+    format!("{epoch}\n")
+}
+
+/// All values are numbers, or nothing.
+fn row(epoch: &Value) -> String {
+    let cell =
+        |name: &&str| Some(&epoch[*name]).filter(|value| !value.is_null()).map_or(String::new(), Value::to_string);
+    format!("{}\n", COLUMNS.iter().map(cell).collect::<Vec<_>>().join(","))
+}

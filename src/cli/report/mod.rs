@@ -1,0 +1,48 @@
+//! The report of a run: one page with everything in it, and its curves as files of their own.
+
+mod curves;
+mod findings;
+mod page;
+mod pictures;
+
+pub(super) use page::{duration, to_the_second};
+
+use super::out::Out;
+use crate::{Dataset, Error, History, Trainer};
+use curves::{Chart, Colors};
+use findings::Findings;
+
+/// The page's name in the run's folder.
+pub(super) const PAGE: &str = "report.html";
+/// The most rows of a training set that are judged where there are none to validate on.
+const MOST_JUDGED: usize = 100_000;
+
+/// Looks at what was trained and writes the page and the curves. It reads from the device: training is over.
+pub(super) fn write(
+    out: &Out,
+    trainer: &mut Trainer,
+    history: &History,
+    train: &Dataset,
+    validation: Option<&Dataset>,
+) -> Result<(), Error> {
+    // No more than the device has room for.
+    let row_bytes = 4 * train.width() as u64;
+    let room = trainer.options().memory_budget.map_or(MOST_JUDGED, |bytes| (bytes / row_bytes).max(1) as usize);
+    let most = room.min(MOST_JUDGED);
+    let some = match validation {
+        None if train.rows() > most => Some(train.select(0..most)?),
+        _ => None,
+    };
+    let set = some.as_ref().or(validation).unwrap_or(train);
+    let on = match (validation, &some) {
+        (Some(_), _) => "validation",
+        (None, None) => "training",
+        (None, Some(_)) => "first training",
+    };
+    let findings = Findings::of(trainer, set, on)?;
+    let charts = Chart::of_history(&history.epochs);
+    let write = |name: &str, bytes: &[u8]| crate::files::write_whole(&out.folder().join(name), bytes);
+    write("curves.svg", curves::svg(&charts, Colors::OnPaper)?.as_bytes())?;
+    write("curves.png", &curves::png(&charts)?)?;
+    write(PAGE, page::html(out.about(), history, &charts, &findings)?.as_bytes())
+}

@@ -1,0 +1,365 @@
+//! The page: one file, with its pictures inside and no script. Whatever a user named is escaped by maud.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde_json::Value;
+
+use super::curves::{self, Chart, Colors};
+use super::findings::{Findings, Input, Mistake};
+use super::pictures::{self, Picture};
+use crate::cli::output::grouped;
+use crate::{ClassCounts, Error, History};
+
+const STYLE: &str = include_str!("style.css");
+/// The most classes whose confusion matrix has its numbers written in it.
+const MOST_NUMBERED: usize = 20;
+/// The most classes that the table has.
+const MOST_IN_TABLE: usize = 200;
+/// The most cells of a row that are shown.
+const MOST_CELLS: usize = 8;
+
+pub fn html(about: &Value, history: &History, charts: &[Chart], findings: &Findings) -> Result<String, Error> {
+    let network = text(&about["model"]["network"]);
+    let title = format!("{network} on {}", text(&about["data"]["train"]));
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="generator" content="wgrad";
+                title { (title) }
+                // An icon of its own, so that none is asked for.
+                link rel="icon" href="data:,";
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    h1 { (title) }
+                    p.soft { (state(about, history)) }
+                    (figures(about, history, findings))
+                    section id="curves" {
+                        h2 { "Curves" }
+                        (drawn(charts)?)
+                    }
+                    (classes(findings)?)
+                    @if !findings.numbers.is_empty() {
+                        section id="numbers" {
+                            h2 { "Predicted and true" }
+                            p.soft {
+                                (grouped(findings.numbers.len() as u64)) " " (findings.on) " rows"
+                                @if findings.names.len() > 1 { ", the first of " (findings.names.len()) " outputs" }
+                            }
+                            (drawn(&Chart::of_numbers(&findings.numbers))?)
+                        }
+                    }
+                    (mistakes(findings)?)
+                    (first_layer(findings)?)
+                    (run(about))
+                }
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+/// "finished, epoch 10 of 10, begun 2026-…"
+fn state(about: &Value, history: &History) -> String {
+    let last = history.epochs.last().map_or(0, |epoch| epoch.epoch);
+    let kept = history.kept.and_then(|kept| history.epochs.get(kept));
+    let kept = kept.map_or(String::new(), |epoch| format!(", with the weights of epoch {}", epoch.epoch));
+    format!("{} after epoch {last}{kept}; begun {} UTC", text(&about["state"]), to_the_second(&text(&about["started"])))
+}
+
+fn figures(about: &Value, history: &History, findings: &Findings) -> Markup {
+    let (metrics, on) = (&findings.metrics, findings.on);
+    let share = |share: f64| format!("{:.2} %", 100.0 * share);
+    let number = |number: f64| format!("{number:.4}");
+    let mut all = vec![(format!("{on} loss"), number(metrics.evaluation.loss))];
+    let mut add = |name: &str, figure: Option<String>| all.extend(figure.map(|figure| (name.to_string(), figure)));
+    add(&format!("{on} accuracy"), metrics.evaluation.accuracy.map(share));
+    let classes = metrics.classes.as_ref().filter(|classes| classes.classes.len() > 1);
+    add("mean F1", classes.map(|classes| number(classes.macro_mean(ClassCounts::f1))));
+    add("area under the ROC curve", metrics.roc_auc.map(number));
+    add("mean absolute error", metrics.regression.map(|all| number(all.mean_absolute_error)));
+    add("root mean squared error", metrics.regression.map(|all| number(all.root_mean_squared_error)));
+    add("R²", metrics.regression.map(|all| number(all.r2)));
+    add("parameters", about["model"]["parameters"].as_u64().map(grouped));
+    add("time", about["seconds"].as_f64().map(duration));
+    add("rows/s in training", history.epochs.last().map(|epoch| grouped(epoch.samples_per_second as u64)));
+    html! {
+        div.figures {
+            @for (name, figure) in all { div { b { (figure) } span { (name) } } }
+        }
+    }
+}
+
+fn drawn(charts: &[Chart]) -> Result<Markup, Error> {
+    let svgs = charts.iter().map(|chart| {
+        let svg = curves::svg(std::slice::from_ref(chart), Colors::OfPage)?;
+        let label = format!("<svg role=\"img\" aria-label=\"{}\" ", chart.title());
+        Ok(svg.replacen("<svg ", &label, 1))
+    });
+    let svgs = svgs.collect::<Result<Vec<_>, Error>>()?;
+    Ok(html! { div.charts { @for svg in svgs { div { (PreEscaped(svg)) } } } })
+}
+
+fn classes(findings: &Findings) -> Result<Markup, Error> {
+    let Some(metrics) = &findings.metrics.classes else { return Ok(html! {}) };
+    let many = metrics.classes.len();
+    // The one output of two classes counts the second one.
+    let names = if many == 1 { &findings.names[1..] } else { &findings.names[..] };
+    let matrix = match &findings.confusion {
+        Some(counts) => Some(confusion(counts, &findings.names)?),
+        None => None,
+    };
+    Ok(html! {
+        @if let Some(matrix) = matrix {
+            section id="confusion" {
+                h2 { "Confusion matrix" }
+                p.soft { "Rows are true classes, columns predicted ones; the color is the share of the row." }
+                div.wide.matrix { (matrix) }
+            }
+        }
+        section id="classes" {
+            h2 { "Classes" }
+            div.scroll {
+                table {
+                    tr { th { "class" } th { "precision" } th { "recall" } th { "F1" } th { "rows" } }
+                    @for (name, counts) in names.iter().zip(&metrics.classes).take(MOST_IN_TABLE) {
+                        tr {
+                            td.name title=(name) { (name) }
+                            @for figure in [counts.precision(), counts.recall(), counts.f1()] { td { (format!("{figure:.4}")) } }
+                            td { (grouped(counts.support)) }
+                        }
+                    }
+                    tr {
+                        td.name { "mean" }
+                        @for figure in [ClassCounts::precision, ClassCounts::recall, ClassCounts::f1] {
+                            td { (format!("{:.4}", metrics.macro_mean(figure))) }
+                        }
+                        td {}
+                    }
+                }
+            }
+            @if many > MOST_IN_TABLE { p.soft { "The first " (MOST_IN_TABLE) " of " (many) " classes; the mean is of all." } }
+        }
+    })
+}
+
+fn confusion(counts: &[u64], names: &[String]) -> Result<Markup, Error> {
+    const HIGH: usize = 42;
+    let classes = names.len();
+    if classes > MOST_NUMBERED {
+        let address = pictures::matrix(counts, classes).address()?;
+        return Ok(html! { img src=(address) alt="confusion matrix"; });
+    }
+    let letters = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).clamp(1, 10);
+    let wide = (460 / classes).clamp(HIGH, 100);
+    let (left, top) = (14 + 9 * letters, 24);
+    let width = left + classes * wide;
+    let view = format!("0 0 {width} {}", top + classes * HIGH);
+    let (across, down) = (|at: usize| left + at * wide + wide / 2, |at: usize| top + at * HIGH + HIGH / 2);
+    let cell = |row: usize, column: usize| {
+        let all = counts[row * classes..(row + 1) * classes].iter().sum::<u64>().max(1);
+        let count = counts[row * classes + column];
+        let share = count as f64 / all as f64;
+        let color = if row == column { "right" } else { "wrong" };
+        // The square root, so that a few mistakes can be seen.
+        (count, share, format!("fill:rgba(var(--{color}),{:.3})", share.sqrt()))
+    };
+    Ok(html! {
+        svg viewBox=(view) style=(format!("max-width:{}px", width * 5 / 4)) role="img" aria-label="confusion matrix" font-family="sans-serif" font-size="14" {
+            @for (at, name) in names.iter().enumerate() {
+                text x=(left - 8) y=(down(at)) dy=".35em" text-anchor="end" style="fill:var(--soft)" { title { (name) } (short(name, letters)) }
+                text x=(across(at)) y=(top - 8) text-anchor="middle" style="fill:var(--soft)" { title { (name) } (short(name, wide / 9)) }
+            }
+            @for row in 0..classes {
+                @for column in 0..classes {
+                    @let (count, share, color) = cell(row, column);
+                    g {
+                        title { (names[row]) " as " (names[column]) ": " (count) }
+                        rect x=(left + column * wide + 1) y=(top + row * HIGH + 1) width=(wide - 2) height=(HIGH - 2) rx="4" style=(color) {}
+                        @if count > 0 {
+                            text x=(across(column)) y=(down(row)) dy=".35em" text-anchor="middle"
+                                style=(if share > 0.35 { "fill:#fff" } else { "fill:var(--ink)" }) { (count) }
+                        }
+                    }
+                }
+            }
+        }
+    })
+}
+
+fn mistakes(findings: &Findings) -> Result<Markup, Error> {
+    let worst = &findings.worst;
+    if worst.is_empty() {
+        return Ok(
+            html! { section id="mistakes" { h2 { "Mistakes" } p { "None: all " (findings.on) " rows are right." } } },
+        );
+    }
+    let is_numbers = !findings.numbers.is_empty();
+    let pictures = worst.iter().map(|mistake| match &mistake.input {
+        Input::Image(shape, features) => Picture::of_row(*shape, features).address().map(Some),
+        Input::Cells(_) => Ok(None),
+    });
+    let pictures = pictures.collect::<Result<Vec<_>, Error>>()?;
+    Ok(html! {
+        section id="mistakes" {
+            h2 { "The " (worst.len()) " worst mistakes" }
+            p.soft {
+                @if is_numbers {
+                    "Those that are furthest off, of " (grouped(findings.numbers.len() as u64)) " " (findings.on) " rows."
+                } @else {
+                    "Those with the highest loss, of " (grouped(findings.wrong)) " wrong among "
+                    (grouped(findings.metrics.evaluation.rows)) " " (findings.on) " rows."
+                }
+            }
+            @if pictures.iter().any(Option::is_some) {
+                div.mistakes {
+                    @for (mistake, picture) in worst.iter().zip(pictures).filter_map(|(mistake, picture)| Some((mistake, picture?))) {
+                        figure title=(format!("row {}, {} {:.4}", mistake.row, if is_numbers { "off by" } else { "loss" }, mistake.loss)) {
+                            img src=(picture) alt=(format!("row {}", mistake.row));
+                            figcaption {
+                                "true " b { (mistake.truth) } br;
+                                "predicted " b.wrong { (mistake.predicted) }
+                                @if let Some(probability) = mistake.probability { " " (format!("{:.1} %", 100.0 * probability)) }
+                            }
+                        }
+                    }
+                }
+            } @else {
+                (mistakes_table(worst, is_numbers))
+            }
+        }
+    })
+}
+
+fn mistakes_table(worst: &[Mistake], is_numbers: bool) -> Markup {
+    let cells = |mistake: &Mistake| match &mistake.input {
+        Input::Cells(cells) => cells.clone(),
+        Input::Image(..) => Vec::new(),
+    };
+    let all = worst.first().map(cells).unwrap_or_default();
+    let kind = if is_numbers { "number" } else { "name" };
+    let has_probability = worst.iter().any(|mistake| mistake.probability.is_some());
+    html! {
+        div.scroll {
+            table {
+                tr {
+                    th { "row" } th class=(kind) { "true" } th class=(kind) { "predicted" }
+                    @if has_probability { th { "probability" } }
+                    th { @if is_numbers { "off by" } @else { "loss" } }
+                    @for (name, _) in all.iter().take(MOST_CELLS) { th { (name) } }
+                }
+                @for mistake in worst {
+                    tr {
+                        td { (mistake.row) }
+                        td class=(kind) title=(mistake.truth) { (mistake.truth) }
+                        td class={ (kind) " wrong" } title=(mistake.predicted) { (mistake.predicted) }
+                        @if has_probability { td { (mistake.probability.map_or(String::new(), |p| format!("{:.1} %", 100.0 * p))) } }
+                        td { (format!("{:.4}", mistake.loss)) }
+                        @for (_, cell) in cells(mistake).iter().take(MOST_CELLS) { td.number title=(cell) { (cell) } }
+                    }
+                }
+            }
+        }
+        @if all.len() > MOST_CELLS { p.soft { "The first " (MOST_CELLS) " of " (all.len()) " columns." } }
+    }
+}
+
+fn first_layer(findings: &Findings) -> Result<Markup, Error> {
+    let layer = &findings.first_layer;
+    let Some(shape) = layer.image else { return Ok(html! {}) };
+    let (picture, units) = pictures::tiles(shape, &layer.weights);
+    let address = picture.address()?;
+    Ok(html! {
+        section id="weights" {
+            h2 { "First layer" }
+            p.soft {
+                "What " (units) " of " (layer.weights.outputs) " units look for, those with the largest weights first: "
+                @if shape.channels == 1 { "blue negative, red positive, each as strong as its largest weight." }
+                @else { "each channel's weights about grey." }
+            }
+            div.wide.tiles { img src=(address) alt=(format!("weights of {units} units")); }
+        }
+    })
+}
+
+fn run(about: &Value) -> Markup {
+    let versions =
+        [("wgrad", text(&about["wgrad"])), ("platform", text(&about["platform"])), ("folder", text(&about["folder"]))];
+    let tables = [
+        "adapter",
+        "data",
+        "model",
+        "loss",
+        "optimizer",
+        "schedule",
+        "train",
+        "early_stopping",
+        "reduce_on_plateau",
+        "checkpoint",
+    ];
+    html! {
+        section id="run" {
+            h2 { "Run" }
+            pre { (command(&about["command"])) }
+            @for again in about["resumed"].as_array().into_iter().flatten() {
+                p.soft { "gone on from step " (text(&again["step"])) " at " (text(&again["at"])) ":" }
+                pre { (command(&again["command"])) }
+            }
+            @if let Some(config) = about["config"].as_str() { p.soft { "run.toml:" } pre { (config) } }
+            dl {
+                @for (name, words) in versions { dt { (name) } dd { (words) } }
+                @for name in tables.iter().filter(|name| about[**name].is_object()) {
+                    dt { (name.replace('_', " ")) } dd { (described(&about[*name])) }
+                }
+            }
+        }
+    }
+}
+
+/// "adam, lr 0.001": what is null is left out.
+fn described(table: &Value) -> String {
+    let kind = table["kind"].as_str().map(String::from);
+    let others = table.as_object().into_iter().flatten().filter(|(name, value)| !value.is_null() && *name != "kind");
+    let others = others.map(|(name, value)| format!("{} {}", name.replace('_', " "), text(value)));
+    kind.into_iter().chain(others).collect::<Vec<_>>().join(", ")
+}
+
+/// Words as a shell takes them.
+fn command(words: &Value) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:,+@%".contains(letter);
+    let quoted = |word: &str| match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    words.as_array().into_iter().flatten().filter_map(Value::as_str).map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), String::from)
+}
+
+/// At most so many letters.
+fn short(name: &str, letters: usize) -> String {
+    match name.chars().count() > letters {
+        true => name.chars().take(letters - 1).chain(['…']).collect(),
+        false => name.into(),
+    }
+}
+
+/// "2026-11-25 17:17:40", in UTC as it is written.
+pub fn to_the_second(time: &str) -> String {
+    time.get(..19).unwrap_or(time).replace('T', " ")
+}
+
+/// "45.2 s", "3 min 20 s", "2 h 5 min"
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}

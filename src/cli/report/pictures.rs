@@ -1,0 +1,108 @@
+//! Pictures as PNG, and as addresses that have their picture in them.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::{Error, ImageShape, LayerWeights};
+
+/// The most units whose weights are shown, and the most pixels of all of them: a page is to stay small.
+const MOST_TILES: usize = 64;
+const MOST_PIXELS: usize = 1 << 18;
+/// Pixels between tiles.
+const GAP: usize = 1;
+
+/// Pixels of so many bytes each: 1 grey, 3 RGB, 4 RGB and opacity.
+pub struct Picture {
+    pub width: usize,
+    pub height: usize,
+    pub channels: usize,
+    pub bytes: Vec<u8>,
+}
+
+impl Picture {
+    /// A row of features as the image that it is: in `[0, 1]` as it is, else from its least to its largest value.
+    pub fn of_row(shape: ImageShape, features: &[f32]) -> Self {
+        let fold = |of: fn(f32, f32) -> f32, first| features.iter().copied().fold(first, of);
+        let (least, most) = (fold(f32::min, 0.0), fold(f32::max, 1.0));
+        let byte = |&value: &f32| (255.0 * (value - least) / (most - least)).round() as u8;
+        let ImageShape { height, width, channels } = shape;
+        Picture { width, height, channels, bytes: features.iter().map(byte).collect() }
+    }
+
+    pub fn png(&self) -> Result<Vec<u8>, Error> {
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, self.width as u32, self.height as u32);
+        encoder.set_color(match self.channels {
+            1 => png::ColorType::Grayscale,
+            3 => png::ColorType::Rgb,
+            _ => png::ColorType::Rgba,
+        });
+        let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&self.bytes));
+        written.map_err(|error| Error::Option(format!("a picture cannot be encoded: {error}")))?;
+        Ok(file)
+    }
+
+    /// `data:image/png;base64,…`
+    pub fn address(&self) -> Result<String, Error> {
+        Ok(format!("data:image/png;base64,{}", STANDARD.encode(self.png()?)))
+    }
+
+    /// Transparent all over.
+    fn clear(width: usize, height: usize) -> Self {
+        Picture { width, height, channels: 4, bytes: vec![0; 4 * width * height] }
+    }
+
+    fn set(&mut self, x: usize, y: usize, [red, green, blue]: [u8; 3]) {
+        let at = 4 * (y * self.width + x);
+        self.bytes[at..at + 4].copy_from_slice(&[red, green, blue, 255]);
+    }
+}
+
+/// The weights of the units that weigh their input most, each a tile of the input's form, and how many they are. Grey inputs have colours from
+/// blue for the most negative over white to red; inputs with colours have their own, about grey.
+pub fn tiles(shape: ImageShape, layer: &LayerWeights) -> (Picture, usize) {
+    let mut units: Vec<&[f32]> = layer.weight.chunks_exact(layer.inputs).collect();
+    let norm = |unit: &[f32]| unit.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>();
+    units.sort_by(|a, b| norm(b).total_cmp(&norm(a)));
+    units.truncate((MOST_PIXELS / (shape.width * shape.height)).clamp(1, MOST_TILES));
+    let across = (units.len() as f64).sqrt().ceil() as usize;
+    let down = units.len().div_ceil(across);
+    let (wide, high) = (shape.width + GAP, shape.height + GAP);
+    let mut picture = Picture::clear(across * wide - GAP, down * high - GAP);
+    for (place, unit) in units.iter().enumerate() {
+        let (left, top) = (place % across * wide, place / across * high);
+        let largest = unit.iter().fold(f32::MIN_POSITIVE, |largest, w| largest.max(w.abs()));
+        for (at, pixel) in unit.chunks_exact(shape.channels).enumerate() {
+            let color = match *pixel {
+                [red, green, blue] => [red, green, blue].map(|w| (127.5 + 127.5 * w / largest) as u8),
+                _ => diverging(pixel[0] / largest),
+            };
+            picture.set(left + at % shape.width, top + at / shape.width, color);
+        }
+    }
+    (picture, units.len())
+}
+
+/// A confusion matrix with a pixel for each cell, by the share of its row.
+pub fn matrix(counts: &[u64], classes: usize) -> Picture {
+    let mut picture = Picture::clear(classes, classes);
+    for (y, row) in counts.chunks_exact(classes).enumerate() {
+        let all = row.iter().sum::<u64>().max(1) as f64;
+        for (x, &count) in row.iter().enumerate() {
+            // The square root, so that a few mistakes can be seen.
+            let share = (count as f64 / all).sqrt();
+            picture.set(x, y, mix([246, 248, 250], if x == y { [9, 105, 218] } else { [207, 34, 46] }, share));
+        }
+    }
+    picture
+}
+
+/// From −1 to 1: blue, white, red.
+fn diverging(value: f32) -> [u8; 3] {
+    let end = if value < 0.0 { [5, 80, 174] } else { [180, 20, 30] };
+    mix([247, 247, 247], end, value.abs().into())
+}
+
+fn mix(from: [u8; 3], to: [u8; 3], share: f64) -> [u8; 3] {
+    std::array::from_fn(|at| (f64::from(from[at]) * (1.0 - share) + f64::from(to[at]) * share).round() as u8)
+}

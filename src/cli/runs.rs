@@ -1,0 +1,247 @@
+//! `wgrad runs`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::options::Runs;
+use super::out::{ABOUT, is_running, read_about, read_metrics};
+use super::output::{Output, table};
+use super::report::{duration, to_the_second};
+use crate::Error;
+
+/// The tables of `run.json` that settings are in.
+const SETTINGS: [&str; 9] =
+    ["adapter", "data", "model", "loss", "optimizer", "schedule", "train", "early_stopping", "reduce_on_plateau"];
+/// What follows from other settings, or is a place.
+const NO_SETTINGS: [&str; 4] = ["data.features", "data.validation_rows", "model.file", "model.parameters"];
+
+pub(super) fn run(options: &Runs) -> Result<(), Error> {
+    let output = Output { json: options.json };
+    let (mut runs, mut broken) = (Vec::new(), Vec::new());
+    for folder in folders(&options.folder)? {
+        match Summary::read(&folder) {
+            Ok(run) => runs.push(run),
+            Err(error) => broken.push((name_of(&folder), error)),
+        }
+    }
+    if runs.is_empty() && broken.is_empty() {
+        return Err(Error::Option(format!(
+            "{} has no runs: they are folders with a {ABOUT}, as wgrad train --out DIR makes them",
+            options.folder.display()
+        )));
+    }
+    runs.sort_by(|a, b| {
+        a.rank().partial_cmp(&b.rank()).unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.started().cmp(b.started()))
+    });
+    for run in &runs {
+        output.event(run.event())?;
+    }
+    for (name, error) in &broken {
+        output.event(json!({ "event": "run", "name": name, "state": "unreadable", "error": error.to_string() }))?;
+    }
+    if !runs.is_empty() {
+        let head = [
+            "run",
+            "network",
+            "optimizer",
+            "lr",
+            "batch",
+            "epochs",
+            "loss",
+            "last",
+            "accuracy",
+            "last",
+            "time",
+            "state",
+            "started",
+        ];
+        let rows: Vec<Vec<String>> =
+            std::iter::once(head.map(String::from).to_vec()).chain(runs.iter().map(Summary::row)).collect();
+        output.text(table(&rows))?;
+        if runs.iter().any(|run| !run.validates()) {
+            output.text("* of the training rows: there are none to validate on")?;
+        }
+    }
+    let differing = differing(&runs);
+    if !differing.is_empty() {
+        output.text("\nWhat tells them apart:")?;
+    }
+    for (setting, values) in differing {
+        for (at, (value, names)) in values.iter().enumerate() {
+            output.text(format_args!("{:<28}{value}: {}", if at == 0 { &setting } else { "" }, names.join(", ")))?;
+        }
+    }
+    for (name, error) in &broken {
+        output.text(format_args!("{}{name} cannot be read: {error}", if runs.is_empty() { "" } else { "\n" }))?;
+    }
+    Ok(())
+}
+
+/// The folders of runs in a folder, or itself.
+fn folders(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    if folder.join(ABOUT).exists() {
+        return Ok(vec![folder.into()]);
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        if path.join(ABOUT).exists() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A folder's name, without what would move a terminal's cursor.
+fn name_of(folder: &Path) -> String {
+    let name = folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    clean(&name.unwrap_or_else(|| folder.display().to_string()))
+}
+
+fn clean(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+/// A run, as its files have it.
+struct Summary {
+    name: String,
+    about: Value,
+    state: String,
+    epochs: Vec<Value>,
+}
+
+/// The best and the last of a figure.
+#[derive(Clone, Copy)]
+struct Reached {
+    best: Option<f64>,
+    last: Option<f64>,
+}
+
+impl Summary {
+    fn read(folder: &Path) -> Result<Self, Error> {
+        let (about, epochs) = (read_about(folder)?, read_metrics(folder)?);
+        let state = match about["state"].as_str() {
+            Some("running") if !is_running(folder) => "killed".into(),
+            Some(state) => clean(state),
+            None => "unknown".into(),
+        };
+        Ok(Summary { name: name_of(folder), about, state, epochs })
+    }
+
+    fn started(&self) -> &str {
+        self.about["started"].as_str().unwrap_or_default()
+    }
+
+    fn validates(&self) -> bool {
+        self.epochs.iter().any(|epoch| epoch["val_loss"].is_number())
+    }
+
+    /// Of validation where there is any.
+    fn reached(&self, figure: &str, better: fn(f64, f64) -> f64) -> Reached {
+        let key = if self.validates() { format!("val_{figure}") } else { figure.into() };
+        let values = || self.epochs.iter().filter_map(|epoch| epoch[&key].as_f64());
+        Reached { best: values().reduce(better), last: values().next_back() }
+    }
+
+    fn loss(&self) -> Reached {
+        self.reached("loss", f64::min)
+    }
+
+    fn accuracy(&self) -> Reached {
+        self.reached("accuracy", f64::max)
+    }
+
+    /// By the best loss: of validation first, then of training, then those that have none.
+    fn rank(&self) -> (bool, f64) {
+        (!self.validates(), self.loss().best.unwrap_or(f64::INFINITY))
+    }
+
+    fn epochs_done(&self) -> u64 {
+        self.epochs.last().and_then(|epoch| epoch["epoch"].as_u64()).unwrap_or(0)
+    }
+
+    /// The epochs that it was to have.
+    fn epochs_asked(&self) -> Option<u64> {
+        let train = &self.about["train"];
+        match (train["steps"].as_u64(), self.about["steps_per_epoch"].as_u64().filter(|&steps| steps > 0)) {
+            (Some(steps), Some(each)) => Some(steps.div_ceil(each)),
+            _ => train["epochs"].as_u64(),
+        }
+    }
+
+    /// Of all its epochs, also of those before it was broken off.
+    fn seconds(&self) -> f64 {
+        self.epochs.iter().filter_map(|epoch| epoch["seconds"].as_f64()).sum()
+    }
+
+    fn event(&self) -> Value {
+        let (loss, accuracy) = (self.loss(), self.accuracy());
+        json!({
+            "event": "run", "name": self.name, "state": self.state, "started": self.about["started"],
+            "on": if self.validates() { "validation" } else { "training" },
+            "best_loss": loss.best, "last_loss": loss.last, "best_accuracy": accuracy.best, "last_accuracy": accuracy.last,
+            "epochs": self.epochs_done(), "epochs_asked": self.epochs_asked(), "seconds": self.seconds(),
+            "settings": self.settings(),
+        })
+    }
+
+    fn row(&self) -> Vec<String> {
+        let word = |value: &Value| clean(&plain(value));
+        let mark = if self.validates() || self.epochs.is_empty() { "" } else { "*" };
+        let loss = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}{mark}"));
+        let share = |value: Option<f64>| value.map_or("-".into(), |value| format!("{:.2}%{mark}", 100.0 * value));
+        let asked = self.epochs_asked().map_or("?".into(), |asked| asked.to_string());
+        vec![
+            self.name.clone(),
+            word(&self.about["model"]["network"]),
+            word(&self.about["optimizer"]["kind"]),
+            word(&self.about["optimizer"]["lr"]),
+            word(&self.about["train"]["batch_size"]),
+            format!("{}/{asked}", self.epochs_done()),
+            loss(self.loss().best),
+            loss(self.loss().last),
+            share(self.accuracy().best),
+            share(self.accuracy().last),
+            duration(self.seconds()),
+            self.state.clone(),
+            clean(&to_the_second(self.started())),
+        ]
+    }
+
+    /// Every setting by its name, as `optimizer.lr`.
+    fn settings(&self) -> BTreeMap<String, String> {
+        let tables = SETTINGS.iter().filter_map(|&name| Some((name, self.about[name].as_object()?)));
+        tables
+            .flat_map(|(table, values)| {
+                values.iter().map(move |(name, value)| (format!("{table}.{name}"), clean(&plain(value))))
+            })
+            .filter(|(name, _)| !NO_SETTINGS.contains(&name.as_str()))
+            .chain([("wgrad".to_string(), clean(&plain(&self.about["wgrad"])))])
+            .collect()
+    }
+}
+
+/// A setting that differs, with the runs that have each of its values.
+type Differing<'a> = (String, BTreeMap<String, Vec<&'a str>>);
+
+fn differing(runs: &[Summary]) -> Vec<Differing<'_>> {
+    let mut all: BTreeMap<String, BTreeMap<String, Vec<&str>>> = BTreeMap::new();
+    for run in runs {
+        for (name, value) in run.settings() {
+            all.entry(name).or_default().entry(value).or_default().push(&run.name);
+        }
+    }
+    // One that a run has not at all, as an optimizer's own values, goes with its kind.
+    all.into_iter().filter(|(_, values)| values.len() > 1).collect()
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    }
+}
