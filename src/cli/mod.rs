@@ -1,4 +1,5 @@
 //! The program: options, output, and one file a command.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod adapters;
 mod bench;
@@ -13,9 +14,11 @@ mod options;
 mod output;
 mod predict;
 mod resume;
+mod screen;
 mod size;
 mod source;
 mod train;
+mod watchers;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

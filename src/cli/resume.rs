@@ -14,7 +14,7 @@ use crate::{Activation, Checkpoint, Checkpointing, Error, Loss, Rule};
 /// Flags that change no step of a run, but how far it goes or where things are: what may be said anew.
 const FREE: [&str; 7] = ["epochs", "steps", "save", "adapter", "checkpoint", "checkpoint_every", "checkpoint_keep"];
 /// Flags of one call, which no checkpoint has; run.toml it has as a text.
-const OF_THE_CALL: [&str; 3] = ["resume", "json", "verbose"];
+const OF_THE_CALL: [&str; 4] = ["resume", "screen", "json", "verbose"];
 
 /// The keys of a checkpoint's notes.
 const ARGUMENTS: &str = "arguments";
