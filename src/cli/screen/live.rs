@@ -6,9 +6,11 @@ use super::curve::Curve;
 use super::terminal::{self, Cursor};
 use super::{Course, lines, picture};
 use crate::cli::watchers::Watcher;
-use crate::{Epoch, Error, Event, Progress};
+use crate::{Epoch, Error, Evaluation, Event, Progress};
 
 const BETWEEN_FRAMES: Duration = Duration::from_millis(100);
+/// Of training, in a point of the curves.
+const LEAST_SECONDS: f64 = 0.05;
 
 /// Loss and accuracy of the rows trained on, as they came, and of validation after each epoch.
 #[derive(Default)]
@@ -26,6 +28,24 @@ pub(super) struct Known {
     pub last_epoch: Option<Epoch>,
     pub loss: Curves,
     pub accuracy: Curves,
+    /// Trained on, and not in the curves yet.
+    since: Part,
+}
+
+/// Rows that become a point of the curves: their sums.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    rows: f64,
+    loss: f64,
+    accuracy: Option<f64>,
+}
+
+impl Part {
+    fn and(self, more: Evaluation) -> Part {
+        let rows = more.rows as f64;
+        let accuracy = more.accuracy.map(|accuracy| rows * accuracy + self.accuracy.unwrap_or(0.0));
+        Part { rows: self.rows + rows, loss: self.loss + rows * more.loss, accuracy: accuracy.or(self.accuracy) }
+    }
 }
 
 /// Draws what it hears.
@@ -48,6 +68,7 @@ impl Live {
             last_epoch: None,
             loss: Curves::default(),
             accuracy: Curves::default(),
+            since: Part::default(),
         };
         Live { known, lines: Vec::new(), drawn: None, colours: terminal::has_colours(), failed: false }
     }
@@ -102,11 +123,17 @@ impl Known {
     fn hear_progress(&mut self, progress: &Progress) {
         self.tuning = None;
         let at = (progress.epoch - 1) as f64 + progress.step as f64 / progress.steps as f64;
-        self.loss.training.push(at, progress.lately.loss);
-        if let Some(accuracy) = progress.lately.accuracy {
-            self.accuracy.training.push(at, accuracy);
-        }
         self.progress = Some(*progress);
+        self.since = self.since.and(progress.lately);
+        // The few rows at an epoch's end, or of a short epoch, would be a point of noise.
+        if self.since.rows < LEAST_SECONDS * progress.samples_per_second && !self.loss.training.points().is_empty() {
+            return;
+        }
+        let part = std::mem::take(&mut self.since);
+        self.loss.training.push(at, part.loss / part.rows);
+        if let Some(accuracy) = part.accuracy {
+            self.accuracy.training.push(at, accuracy / part.rows);
+        }
     }
 
     fn hear_epoch(&mut self, epoch: &Epoch) {

@@ -1,7 +1,7 @@
 //! The picture of a run, in whatever space there is.
 //!
 //!     ⋯ a blank row, where the cursor waits ⋯
-//!     loss  ── training  • validation         accuracy                       0 – 5 epochs
+//!     loss  ⠒⠒ training  • validation         accuracy                       0 – 5 epochs
 //!     two charts, side by side, or one above the other, or the loss alone
 //!     epoch 3/10 ━━━━━━━━━━━━━━━━━━━━━───────────── 62 %
 //!     figures in columns
@@ -20,14 +20,11 @@ use super::live::{Curves, Known};
 use crate::cli::output::grouped;
 use crate::{Evaluation, Progress};
 
-/// The least space for more than a line.
-const LEAST_COLUMNS: u16 = 30;
-const LEAST_ROWS: u16 = 9;
 /// Columns from which two charts are side by side.
 const SIDE_BY_SIDE: u16 = 60;
-/// Columns of a figure, and figures in a row at most.
+/// Columns of a figure, and how many may be in a row.
 const FIGURE: u16 = 20;
-const MOST_FIGURES: u16 = 4;
+const IN_A_ROW: [u16; 3] = [4, 3, 2];
 /// Rows of lines that stay in sight above the picture.
 const LINES_ABOVE: u16 = 2;
 /// Rows of a chart, with its title.
@@ -44,30 +41,28 @@ pub(super) fn live(known: &Known, columns: u16, rows: u16) -> Buffer {
         return one_row(&format!("tuning {kernel} {at}/{of}"), columns);
     }
     let Some(progress) = known.progress else { return one_row("", columns) };
-    if columns < LEAST_COLUMNS || rows < LEAST_ROWS {
+    let figures = figures(known, &progress);
+    let in_a_row = IN_A_ROW.into_iter().find(|count| count * FIGURE <= columns + 1).unwrap_or(1);
+    let below = 1 + (figures.len() as u16).div_ceil(in_a_row);
+    if in_a_row == 1 || rows < 1 + below {
         return one_row(&short(known, &progress, columns), columns);
     }
-    let figures = figures(known, &progress);
-    let in_a_row = ((columns + 1) / FIGURE).min(MOST_FIGURES);
-    let below = 1 + (figures.len() as u16).div_ceil(in_a_row);
     let charts = charts(known, columns, rows.saturating_sub(1 + below + LINES_ABOVE), rows);
     let top = 1 + charts.iter().map(|(area, _)| area.bottom()).max().unwrap_or(0);
     let mut picture = blank(columns, top + below);
     draw_charts(&mut picture, known, &charts);
     bar(&mut picture, top, known, &progress);
     for (at, (label, value)) in (0u16..).zip(&figures) {
-        let (column, row) = (at % in_a_row * FIGURE, top + 1 + at / in_a_row);
-        let room = usize::from(FIGURE - 1);
-        let (after, _) = picture.set_stringn(column, row, label, room, FAINT);
-        let room = room.saturating_sub(usize::from(after - column));
-        picture.set_stringn(after, row, value, room, Style::new());
+        let place = Rect::new(at % in_a_row * FIGURE, top + 1 + at / in_a_row, FIGURE - 1, 1);
+        let place = put(&mut picture, place, label, FAINT);
+        put(&mut picture, place, value, Style::new());
     }
     picture
 }
 
 /// What stays when it is over: the curves, where there were any.
 pub(super) fn left_behind(known: &Known, columns: u16, rows: u16) -> Buffer {
-    if known.progress.is_none() || columns < LEAST_COLUMNS || rows < LEAST_ROWS {
+    if known.progress.is_none() || columns + 1 < 2 * FIGURE {
         return blank(columns, 0);
     }
     let charts = charts(known, columns, rows.saturating_sub(1 + LINES_ABOVE), rows);
@@ -111,15 +106,14 @@ fn percent(progress: &Progress) -> u64 {
 
 /// How far the epoch is.
 fn bar(picture: &mut Buffer, row: u16, known: &Known, progress: &Progress) {
-    let before = format!("epoch {}/{} ", progress.epoch, known.course.epochs);
+    let row = Rect::new(0, row, picture.area.width, 1);
+    let row = put(picture, row, &format!("epoch {}/{} ", progress.epoch, known.course.epochs), Style::new());
     let after = format!(" {:>3} %", percent(progress));
-    let columns = picture.area.width;
-    let (at, _) = picture.set_stringn(0, row, &before, columns.into(), Style::new());
-    let room = usize::from(columns - at).saturating_sub(after.chars().count());
+    let room = usize::from(row.width).saturating_sub(after.chars().count());
     let full = room * progress.step as usize / progress.steps.max(1) as usize;
-    let (at, _) = picture.set_stringn(at, row, "━".repeat(full), room, TRAINING);
-    let (at, _) = picture.set_stringn(at, row, "─".repeat(room - full), room, FAINT);
-    picture.set_stringn(at, row, &after, (columns - at).into(), Style::new());
+    let row = put(picture, row, &"━".repeat(full), TRAINING);
+    let row = put(picture, row, &"─".repeat(room - full), FAINT);
+    put(picture, row, &after, Style::new());
 }
 
 /// Words and numbers, in the order of their places.
@@ -172,32 +166,40 @@ fn charts(known: &Known, columns: u16, room: u16, rows: u16) -> Vec<(Rect, Kind)
 }
 
 fn draw_charts(picture: &mut Buffer, known: &Known, charts: &[(Rect, Kind)]) {
-    for &(area, kind) in charts {
-        let area = Rect { y: area.y + 1, ..area };
-        let [title, plot] = [Rect { height: 1, ..area }, Rect { y: area.y + 1, height: area.height - 1, ..area }];
-        let times = times(known);
+    let times = times(known);
+    for (at, &(area, kind)) in charts.iter().enumerate() {
+        let title = Rect { y: area.y + 1, height: 1, ..area };
+        let plot = Rect { y: area.y + 2, height: area.height - 1, ..area };
         let (name, curves) = match kind {
             Kind::Loss => ("loss", &known.loss),
             Kind::Accuracy => ("accuracy", &known.accuracy),
         };
-        draw_title(picture, title, name, times, !curves.validation.points().is_empty());
-        let scale = Scale::of(kind, curves);
-        draw_curves(picture, plot, curves, &scale, times);
+        let after = put(picture, title, name, Style::new().add_modifier(Modifier::BOLD));
+        // Said once for both: what the curves are in the first, where they are in the last.
+        let after = if at == 0 { draw_legend(picture, after, curves) } else { after };
+        if at + 1 == charts.len() {
+            draw_span(picture, after, times);
+        }
+        draw_curves(picture, plot, curves, &Scale::of(kind, curves), times);
     }
 }
 
-fn draw_title(picture: &mut Buffer, area: Rect, name: &str, times: [f64; 2], validates: bool) {
-    let put = |picture: &mut Buffer, at: u16, text: &str, style: Style| {
-        picture.set_stringn(at, area.y, text, area.right().saturating_sub(at).into(), style).0
-    };
-    let at = put(picture, area.x, name, Style::new().add_modifier(Modifier::BOLD));
-    let at = put(picture, at, "  ⠒⠒ training", TRAINING);
-    let at = if validates { put(picture, at, "  • validation", VALIDATION) } else { at };
-    // Where the words leave room for it, and in charts one above the other always.
+/// Writes into a row as far as there is room, and says what room is left.
+fn put(picture: &mut Buffer, row: Rect, text: &str, style: Style) -> Rect {
+    let (x, _) = picture.set_stringn(row.x, row.y, text, row.width.into(), style);
+    Rect { x, width: row.right() - x, ..row }
+}
+
+fn draw_legend(picture: &mut Buffer, row: Rect, curves: &Curves) -> Rect {
+    let row = put(picture, row, "  ⠒⠒ training", TRAINING);
+    if curves.validation.points().is_empty() { row } else { put(picture, row, "  • validation", VALIDATION) }
+}
+
+/// The stretch of the run, at the row's end where it has room.
+fn draw_span(picture: &mut Buffer, row: Rect, times: [f64; 2]) {
     let span = format!("  {} – {} epochs", round(times[0]), round(times[1]));
-    let width = span.chars().count() as u16;
-    if at + width <= area.right() {
-        put(picture, area.right() - width, &span, FAINT);
+    if let Some(indent) = row.width.checked_sub(span.chars().count() as u16) {
+        put(picture, Rect { x: row.x + indent, width: row.width - indent, ..row }, &span, FAINT);
     }
 }
 
