@@ -211,7 +211,8 @@ fn a_usual_terminal_shows_curves_and_figures() {
     ];
     words.iter().for_each(|words| assert!(has(&picture, &[words]), "no {words} in\n{}", terminal.text()));
     assert!(rows_with_dots(&picture) >= 3, "{}", terminal.text());
-    assert!(picture.iter().map(|row| row.matches('•').count()).sum::<usize>() >= 1 + 4, "{}", terminal.text());
+    // The legend's, and two in each chart.
+    assert!(picture.iter().map(|row| row.matches('•').count()).sum::<usize>() > 4, "{}", terminal.text());
     assert_eq!(terminal.finish(), Some(0));
     let all = terminal.history();
     for epoch in 1..=3 {
