@@ -1,10 +1,12 @@
 //! The picture of a run, in whatever space there is.
 //!
-//!     ⋯ a blank row, where the cursor waits ⋯
-//!     loss  ⠒⠒ training  • validation         accuracy                       0 – 5 epochs
-//!     two charts, side by side, or one above the other, or the loss alone
-//!     epoch 3/10 ━━━━━━━━━━━━━━━━━━━━━───────────── 62 %
-//!     figures in columns
+//! ```text
+//! ⋯ a blank row, where the cursor waits ⋯
+//! loss  ⠒⠒ training  • validation         accuracy                       0 – 5 epochs
+//! two charts, side by side, or one above the other, or the loss alone
+//! epoch 3/10 ━━━━━━━━━━━━━━━━━━━━━───────────── 62 %
+//! figures in columns
+//! ```
 //!
 //! Where there is no room for that, one line.
 
