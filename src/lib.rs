@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
+// What a run tells, it tells its caller.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod checkpoint;
 #[cfg(feature = "cli")]

@@ -1,4 +1,5 @@
 //! The program: options, output, and one file a command.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod adapters;
 mod bench;
@@ -16,6 +17,7 @@ mod predict;
 mod report;
 mod resume;
 mod runs;
+mod screen;
 mod size;
 mod source;
 mod train;

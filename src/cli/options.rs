@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::screen::Screen;
 use super::size::Size;
 use crate::{Activation, AdapterChoice, Every, Initializer, Monitor, NonFinite, ScaleBy, Tuning};
 
@@ -156,6 +157,9 @@ pub(super) struct Train {
     /// [default: table]
     #[arg(long, value_name = "off|table|auto")]
     pub tuning: Option<Tuning>,
+    /// live, curves that grow; lines, one an epoch; or none [default: live in a terminal, else lines]
+    #[arg(long, value_name = "live|lines|none")]
+    pub screen: Option<Screen>,
     #[command(flatten)]
     pub common: Common,
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{Epoch, Error, Evaluation};
 
 /// Where a command's results go.
+#[derive(Clone, Copy)]
 pub(super) struct Output {
     pub json: bool,
 }

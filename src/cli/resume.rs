@@ -15,7 +15,7 @@ use crate::{Activation, Checkpoint, Checkpointing, Error, Loss, Rule};
 const FREE: [&str; 8] =
     ["epochs", "steps", "out", "save", "adapter", "checkpoint", "checkpoint_every", "checkpoint_keep"];
 /// Flags of one call, which no checkpoint has; run.toml it has as a text.
-const OF_THE_CALL: [&str; 3] = ["resume", "json", "verbose"];
+const OF_THE_CALL: [&str; 4] = ["resume", "screen", "json", "verbose"];
 
 /// The keys of a checkpoint's notes.
 const ARGUMENTS: &str = "arguments";

@@ -1,23 +1,22 @@
 //! `wgrad train`.
 
-use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::config::{Run, Validation};
 use super::interrupt::Interrupt;
 use super::options::Train;
 use super::out::Out;
-use super::output::{Output, epoch_event, figures, grouped};
+use super::output::{Output, figures, grouped};
+use super::screen::{self, Course};
 use super::source::Rows;
 use super::watchers::Watcher;
 use super::{report, resume, source};
-use crate::{Activation, Checkpoint, Epoch, Error, Event, Gpu, Loss, Model, Network, Trainer};
+use crate::{Activation, Checkpoint, Error, Gpu, Loss, Model, Network, Trainer};
 
 /// Trains, and says how the program ends: 0, or by the signal that broke it off.
 pub(super) fn run(flags: &Train) -> Result<u8, Error> {
@@ -62,7 +61,14 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     let started = Instant::now();
     let steps_per_epoch = rows.count().div_ceil(options.batch_size) as u64;
     let epochs = options.steps.map_or(options.epochs, |steps| steps.div_ceil(steps_per_epoch));
-    let mut watchers: Vec<Box<dyn Watcher + '_>> = vec![Box::new(Screen::new(&output, epochs))];
+    let course = Course {
+        epochs,
+        steps: options.steps.unwrap_or(options.epochs.saturating_mul(steps_per_epoch)),
+        batch_size: options.batch_size,
+        device_bytes: trainer.device_bytes(train, validation.as_ref())?,
+    };
+    let mut watchers: Vec<Box<dyn Watcher + '_>> = Vec::new();
+    watchers.extend(screen::watcher(flags.screen, &output, course));
     if let Some(out) = &mut out {
         out.begin(&run, &trainer, train, validation.as_ref())?;
         watchers.push(Box::new(out.metrics()?));
@@ -78,6 +84,7 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
         Rows::Set(set) => trainer.fit_with(set, validation.as_ref(), &mut told),
         Rows::Stored(stored, _) => trainer.fit_from(stored, validation.as_ref(), &mut told),
     };
+    // The screen leaves the terminal to what is said now.
     drop(watchers);
     let history = history?;
 
@@ -212,98 +219,4 @@ pub(super) fn shape(network: &Network) -> String {
         .map(|width| width.to_string())
         .collect();
     widths.join("-")
-}
-
-/// What a person sees while training goes on: a line that moves where stdout is a terminal, and one line an epoch.
-struct Screen<'a> {
-    output: &'a Output,
-    epochs: u64,
-    bar: Option<ProgressBar>,
-}
-
-impl<'a> Screen<'a> {
-    fn new(output: &'a Output, epochs: u64) -> Self {
-        let bar = (!output.json && std::io::stdout().is_terminal()).then(|| {
-            // The template is a constant of ours; were it wrong, a plain bar would do.
-            let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::new(0).with_style(style)
-        });
-        Screen { output, epochs, bar }
-    }
-
-    fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl Watcher for Screen<'_> {
-    fn hear(&mut self, event: &Event) -> Result<(), Error> {
-        match *event {
-            Event::Tuning { kernel, at, of } => {
-                if let Some(bar) = &self.bar {
-                    bar.set_length(of as u64);
-                    bar.set_prefix("tuning");
-                    bar.set_message(kernel);
-                    bar.set_position(at as u64);
-                }
-                Ok(())
-            }
-            Event::Tuned { kinds, seconds } => {
-                if let Some(bar) = &self.bar {
-                    bar.reset();
-                    bar.set_prefix("");
-                    bar.set_message("");
-                }
-                self.clear();
-                self.output.event(json!({ "event": "tuned", "kinds": kinds, "seconds": seconds }))?;
-                self.output.text(format_args!("tried the tiles of {kinds} kinds of product, in {seconds:.1} s"))
-            }
-            Event::Progress(progress) => {
-                if let Some(bar) = &self.bar {
-                    if bar.position() > progress.step || bar.length() != Some(progress.steps) {
-                        bar.reset();
-                        bar.set_length(progress.steps);
-                    }
-                    bar.set_prefix(format!("epoch {}/{}", progress.epoch, self.epochs));
-                    bar.set_message(format!(
-                        "{}  {} rows/s",
-                        figures(&progress.so_far),
-                        grouped(progress.samples_per_second as u64),
-                    ));
-                    bar.set_position(progress.step);
-                }
-                Ok(())
-            }
-            Event::Epoch(epoch) => {
-                self.clear();
-                self.output.event(epoch_event(&epoch))?;
-                self.output.text(line(&epoch, self.epochs))
-            }
-        }
-    }
-}
-
-impl Drop for Screen<'_> {
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
-
-fn line(epoch: &Epoch, epochs: u64) -> String {
-    let validation =
-        epoch.validation.map_or(String::new(), |validation| format!("   validation {}", figures(&validation)));
-    let skipped = match epoch.skipped_steps {
-        0 => String::new(),
-        steps => format!("   {} steps skipped", grouped(steps)),
-    };
-    format!(
-        "epoch {:>2}/{epochs}   {}{validation}   {:.1} s  {} rows/s{skipped}",
-        epoch.epoch,
-        figures(&epoch.training),
-        epoch.seconds,
-        grouped(epoch.samples_per_second as u64),
-    )
 }

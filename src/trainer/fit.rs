@@ -195,15 +195,31 @@ impl Trainer {
                 stream: stream.as_mut(),
                 snapshots: snapshots.as_mut().map(|snapshots| (snapshots, &underway)),
             };
-            let run = training.run_part(&gpu, part, &mut self.stats, |step, sums| {
-                finite(&sums)?;
-                going_on = told(Event::Progress(Progress {
+            let knows_norm = self.options.computes_gradient_norm();
+            // The rows and sums that were told last.
+            let mut heard = (0, Sums::default());
+            let mut tell = |step: u64, sums: Sums, seconds: f64| {
+                let rows = rows_of(step);
+                if rows == heard.0 {
+                    return ControlFlow::Continue(());
+                }
+                let lately = sums.since(heard.1).over(rows - heard.0);
+                heard = (rows, sums);
+                told(Event::Progress(Progress {
                     epoch: epoch + 1,
                     step: first + before_now + step,
                     steps: per_epoch,
-                    so_far: sums.over(rows_of(step)),
-                    samples_per_second: rows_now(step) as f64 / started.elapsed().as_secs_f64(),
-                }));
+                    so_far: sums.over(rows),
+                    lately,
+                    samples_per_second: rows_now(step) as f64 / seconds,
+                    learning_rate: sums.learning_rate.into(),
+                    gradient_norm: knows_norm.then_some(sums.gradient_norm.into()),
+                    seconds,
+                }))
+            };
+            let run = training.run_part(&gpu, part, &mut self.stats, |step, sums| {
+                finite(&sums)?;
+                going_on = tell(step, sums, started.elapsed().as_secs_f64());
                 Ok(going_on)
             })?;
             if run < steps
@@ -228,6 +244,9 @@ impl Trainer {
             // The epoch's one blocking read: by the time the first sums are here, so are the second.
             let sums = training.sums(&gpu, &mut self.stats).await?;
             finite(&sums)?;
+            if tell(steps, sums, trained_for).is_break() {
+                going_on = ControlFlow::Break(());
+            }
             let validation = match &mut validating {
                 Some(validating) => Some(validating.evaluation(&gpu, &mut self.stats).await?),
                 None => None,

@@ -136,6 +136,7 @@ pub(super) fn figures_of(epoch: &Epoch) -> [f64; Epoch::FIGURES] {
 
 /// How far an epoch is, as far as the host knows without waiting.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Counted from 1 since the weights were new.
     pub epoch: u64,
@@ -145,12 +146,23 @@ pub struct Progress {
     pub steps: u64,
     /// Loss and accuracy over them.
     pub so_far: Evaluation,
+    /// Over those of them that came since the progress before, in this epoch.
+    pub lately: Evaluation,
     /// Rows trained on a second in this epoch.
     pub samples_per_second: f64,
+    /// The learning rate of the last of these steps.
+    pub learning_rate: f64,
+    /// The norm of that step's gradient, of all layers together and before it is clipped. It is known where training needs it, under
+    /// [`TrainOptions::clip_grad_norm`](crate::TrainOptions::clip_grad_norm) or [`NonFinite::Skip`](crate::NonFinite::Skip): elsewhere no gradient is
+    /// ever in memory as a whole.
+    pub gradient_norm: Option<f64>,
+    /// Wall-clock time of this epoch's training.
+    pub seconds: f64,
 }
 
 /// Something to tell while training goes on.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Event {
     /// Before the first step, where [`Tuning::Auto`](crate::Tuning::Auto) has something to measure.
     Tuning {
@@ -168,7 +180,7 @@ pub enum Event {
         /// How long all of it took.
         seconds: f64,
     },
-    /// Every tenth of a second at most.
+    /// Every tenth of a second at most, and at the end of an epoch's steps.
     Progress(Progress),
     /// After every epoch.
     Epoch(Epoch),

@@ -247,6 +247,26 @@ impl Trainer {
         self.options.memory_budget.is_some_and(|budget| set.device_bytes() > budget)
     }
 
+    /// Device memory that [`fit`](Self::fit) takes by its plans: the weights, the optimizer's values, what is in between, and both sets.
+    ///
+    /// # Errors
+    ///
+    /// As [`plan`](Self::plan), for either set.
+    pub fn device_bytes(&self, train: &Dataset, validation: Option<&Dataset>) -> Result<u64, Error> {
+        let budget = self.options.memory_budget.filter(|&budget| train.device_bytes() > budget);
+        let bytes_of = |plan: &Plan, counts: fn(Role) -> bool| -> u64 {
+            plan.buffers.iter().filter(|buffer| counts(buffer.role)).map(|buffer| buffer.bytes).sum()
+        };
+        let training = self.plan(train)?;
+        let training = match budget {
+            // Two windows in place of the set.
+            Some(budget) => budget + bytes_of(&training, |role| !matches!(role, Role::Set(_) | Role::Targets)),
+            None => training.bytes(),
+        };
+        let validation = validation.map(|set| self.evaluation_plan(set)).transpose()?;
+        Ok(training + validation.map_or(0, |plan| bytes_of(&plan, |role| !matches!(role, Role::Weights(_)))))
+    }
+
     fn plan_over(&self, train: Rows<'_>) -> Result<Plan, Error> {
         train.at_hand().check_for(&self.network, &self.options.loss)?;
         self.options.check_rows(train.count())?;

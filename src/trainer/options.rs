@@ -197,6 +197,11 @@ impl TrainOptions {
         }
     }
 
+    /// Whether a kernel of the training step computes the norm of the whole gradient.
+    pub(super) fn computes_gradient_norm(&self) -> bool {
+        self.clip_grad_norm.is_some() || self.non_finite == NonFinite::Skip
+    }
+
     /// That the set has rows for a minibatch.
     pub(crate) fn check_rows(&self, rows: usize) -> Result<(), Error> {
         if self.batch_size > rows {

@@ -48,10 +48,12 @@ pub(super) struct State {
     pub schedule: [f32; 4],
 }
 
-/// The state's words that are read back: the learning rate's, the number of skipped steps, and the rate that the schedule scales.
+/// The state's words that are read back: the learning rate's, the number of skipped steps, the rate that the schedule scales, and the norm
+/// of the gradient.
 pub(super) const RATE_WORD: usize = 7;
 pub(super) const SKIPPED_WORD: usize = 11;
 pub(super) const BASE_RATE_WORD: usize = 12;
+const NORM_WORD: usize = 28;
 
 // What the plan allocates is what the shaders declare.
 const _: () = assert!(size_of::<State>() as u64 + 3 * 16 == STATE_BYTES);
@@ -326,6 +328,8 @@ pub(super) struct Sums {
     pub bad_step: Option<u64>,
     /// Of the last step.
     pub learning_rate: f32,
+    /// Of the last step's gradient, where a kernel computes it.
+    pub gradient_norm: f32,
     /// Since the weights were new.
     pub skipped: u32,
 }
@@ -334,8 +338,12 @@ impl Sums {
     /// From the words of the running sums and the state behind them.
     fn of(words: &[u32]) -> Self {
         let (entries, state) = words.split_at(words.len() - STATE_BYTES as usize / 4);
-        let of_device =
-            Sums { learning_rate: f32::from_bits(state[RATE_WORD]), skipped: state[SKIPPED_WORD], ..Sums::default() };
+        let of_device = Sums {
+            learning_rate: f32::from_bits(state[RATE_WORD]),
+            gradient_norm: f32::from_bits(state[NORM_WORD]),
+            skipped: state[SKIPPED_WORD],
+            ..Sums::default()
+        };
         bytemuck::cast_slice::<u32, RowStats>(entries).iter().fold(of_device, |sums, entry| Sums {
             loss: sums.loss + f64::from(entry.loss) - f64::from(entry.compensation),
             weight: sums.weight + f64::from(entry.weight),
@@ -347,6 +355,17 @@ impl Sums {
                 .min(),
             ..sums
         })
+    }
+
+    /// What came on top of earlier sums of the same pass.
+    pub fn since(self, earlier: Sums) -> Sums {
+        Sums {
+            loss: self.loss - earlier.loss,
+            weight: self.weight - earlier.weight,
+            correct: self.correct - earlier.correct,
+            judged: self.judged - earlier.judged,
+            ..self
+        }
     }
 
     /// Their means, over so many rows. Where every row is ignored, the loss is 0.

@@ -1,0 +1,104 @@
+//! A line an epoch, for people or as JSON.
+
+use serde_json::json;
+
+use crate::cli::output::{Output, epoch_event, figures, grouped};
+use crate::cli::watchers::Watcher;
+use crate::{Epoch, Error, Evaluation, Event};
+
+/// Writes a line when an epoch is over.
+pub(super) struct Lines {
+    pub output: Output,
+    pub epochs: u64,
+}
+
+impl Watcher for Lines {
+    fn hear(&mut self, event: &Event) -> Result<(), Error> {
+        match event {
+            Event::Tuned { kinds, seconds } => {
+                self.output.event(json!({ "event": "tuned", "kinds": kinds, "seconds": seconds }))?;
+                self.output.text(tuned(*kinds, *seconds))
+            }
+            Event::Epoch(epoch) => {
+                self.output.event(epoch_event(epoch))?;
+                self.output.text(line(epoch, self.epochs))
+            }
+            Event::Tuning { .. } | Event::Progress(_) => Ok(()),
+        }
+    }
+}
+
+pub(super) fn tuned(kinds: usize, seconds: f64) -> String {
+    format!("tried the tiles of {kinds} kinds of product, in {seconds:.1} s")
+}
+
+/// All there is to say of an epoch.
+fn line(epoch: &Epoch, epochs: u64) -> String {
+    let validation =
+        epoch.validation.map_or(String::new(), |validation| format!("   validation {}", figures(&validation)));
+    let skipped = match epoch.skipped_steps {
+        0 => String::new(),
+        steps => format!("   {} steps skipped", grouped(steps)),
+    };
+    format!(
+        "epoch {:>2}/{epochs}   {}{validation}   {:.1} s  {} rows/s{skipped}",
+        epoch.epoch,
+        figures(&epoch.training),
+        epoch.seconds,
+        grouped(epoch.samples_per_second as u64),
+    )
+}
+
+/// As much of it as fits into so many columns.
+pub(super) fn line_within(epoch: &Epoch, epochs: u64, columns: usize) -> String {
+    let pair = |result: &Evaluation, percent: &str| {
+        let accuracy = result.accuracy.map_or(String::new(), |accuracy| format!(" {:.2}{percent}", 100.0 * accuracy));
+        format!("{:.4}{accuracy}", result.loss)
+    };
+    let (at, training) = (epoch.epoch, &epoch.training);
+    let validation = |word: &str, percent: &str| {
+        epoch.validation.map_or(String::new(), |validation| format!("{word}{}", pair(&validation, percent)))
+    };
+    let forms = [
+        line(epoch, epochs),
+        format!(
+            "epoch {at:>2}/{epochs}   loss {}{}   {:.1} s",
+            pair(training, " %"),
+            validation("   validation ", " %"),
+            epoch.seconds
+        ),
+        format!("{at:>2}/{epochs} {}{}", pair(training, "%"), validation(" val ", "%")),
+        format!("{at}/{epochs} {}", pair(epoch.validation.as_ref().unwrap_or(training), "%")),
+    ];
+    let fits = |form: &&String| form.chars().count() <= columns;
+    let cut = |form: &String| form.chars().take(columns).collect();
+    forms.iter().find(fits).cloned().unwrap_or_else(|| forms.last().map_or(String::new(), cut))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line that a narrow terminal would break in two, or that lost its loss.
+    #[test]
+    fn an_epoch_fits_into_any_width() {
+        let evaluation = Evaluation { loss: 0.2211, accuracy: Some(0.9356), rows: 100 };
+        let epoch = Epoch {
+            epoch: 3,
+            training: evaluation,
+            validation: Some(Evaluation { loss: 0.1144, ..evaluation }),
+            learning_rate: 0.001,
+            skipped_steps: 2,
+            seconds: 5.9,
+            samples_per_second: 10_551.0,
+            stats: crate::TrainStats::default(),
+        };
+        let within = |columns| line_within(&epoch, 10, columns);
+        assert_eq!(within(200), line(&epoch, 10));
+        assert_eq!(within(79), "epoch  3/10   loss 0.2211 93.56 %   validation 0.1144 93.56 %   5.9 s");
+        assert_eq!(within(39), " 3/10 0.2211 93.56% val 0.1144 93.56%");
+        assert_eq!(within(19), "3/10 0.1144 93.56%");
+        assert_eq!(within(6), "3/10 0");
+        assert!((0..130).all(|columns| within(columns).chars().count() <= columns));
+    }
+}

@@ -1,0 +1,343 @@
+//! The picture of a run, in whatever space there is.
+//!
+//! ```text
+//! ⋯ a blank row, where the cursor waits ⋯
+//! loss  ⠒⠒ training  • validation         accuracy                       0 – 5 epochs
+//! two charts, side by side, or one above the other, or the loss alone
+//! epoch 3/10 ━━━━━━━━━━━━━━━━━━━━━───────────── 62 %
+//! figures in columns
+//! ```
+//!
+//! Where there is no room for that, one line.
+
+use ratatui_core::buffer::Buffer;
+use ratatui_core::layout::Rect;
+use ratatui_core::style::{Color, Modifier, Style};
+use ratatui_core::symbols::Marker;
+use ratatui_core::text::Line;
+use ratatui_core::widgets::Widget;
+use ratatui_widgets::chart::{Axis, Chart, Dataset, GraphType};
+
+use super::live::{Curves, Known};
+use crate::cli::output::grouped;
+use crate::{Evaluation, Progress};
+
+/// Columns from which two charts are side by side.
+const SIDE_BY_SIDE: u16 = 60;
+/// Columns of a figure, and how many may be in a row.
+const FIGURE: u16 = 20;
+const IN_A_ROW: [u16; 3] = [4, 3, 2];
+/// Rows of lines that stay in sight above the picture.
+const LINES_ABOVE: u16 = 2;
+/// Rows of a chart, with its title.
+const LEAST_CHART: u16 = 4;
+const MOST_CHART: u16 = 14;
+
+const TRAINING: Style = Style::new().fg(Color::Cyan);
+const VALIDATION: Style = Style::new().fg(Color::Yellow);
+const FAINT: Style = Style::new().add_modifier(Modifier::DIM);
+
+/// While it runs, in so much space at most.
+pub(super) fn live(known: &Known, columns: u16, rows: u16) -> Buffer {
+    if let Some((kernel, at, of)) = known.tuning {
+        return one_row(&format!("tuning {kernel} {at}/{of}"), columns);
+    }
+    let Some(progress) = known.progress else { return one_row("", columns) };
+    let figures = figures(known, &progress);
+    let in_a_row = IN_A_ROW.into_iter().find(|count| count * FIGURE <= columns + 1).unwrap_or(1);
+    let below = 1 + (figures.len() as u16).div_ceil(in_a_row);
+    if in_a_row == 1 || rows < 1 + below {
+        return one_row(&short(known, &progress, columns), columns);
+    }
+    let charts = charts(known, columns, rows.saturating_sub(1 + below + LINES_ABOVE), rows);
+    let top = 1 + charts.iter().map(|(area, _)| area.bottom()).max().unwrap_or(0);
+    let mut picture = blank(columns, top + below);
+    draw_charts(&mut picture, known, &charts);
+    bar(&mut picture, top, known, &progress);
+    for (at, (label, value)) in (0u16..).zip(&figures) {
+        let place = Rect::new(at % in_a_row * FIGURE, top + 1 + at / in_a_row, FIGURE - 1, 1);
+        let place = put(&mut picture, place, label, FAINT);
+        put(&mut picture, place, value, Style::new());
+    }
+    picture
+}
+
+/// What stays when it is over: the curves, where there were any.
+pub(super) fn left_behind(known: &Known, columns: u16, rows: u16) -> Buffer {
+    if known.progress.is_none() || columns + 1 < 2 * FIGURE {
+        return blank(columns, 0);
+    }
+    let charts = charts(known, columns, rows.saturating_sub(1 + LINES_ABOVE), rows);
+    let rows = charts.iter().map(|(area, _)| area.bottom() + 1).max().unwrap_or(0);
+    let mut picture = blank(columns, rows);
+    draw_charts(&mut picture, known, &charts);
+    picture
+}
+
+fn blank(columns: u16, rows: u16) -> Buffer {
+    Buffer::empty(Rect::new(0, 0, columns, rows))
+}
+
+fn one_row(text: &str, columns: u16) -> Buffer {
+    let mut picture = blank(columns, 1);
+    picture.set_stringn(0, 0, text, columns.into(), Style::new());
+    picture
+}
+
+/// The most important of it in so many columns.
+fn short(known: &Known, progress: &Progress, columns: u16) -> String {
+    let mut words = vec![
+        format!("{}/{}", progress.epoch, known.course.epochs),
+        format!("{}%", percent(progress)),
+        format!("{:.4}", progress.so_far.loss),
+    ];
+    words.extend(progress.so_far.accuracy.map(|accuracy| format!("{:.1}%", 100.0 * accuracy)));
+    words.extend(known.seconds_left().map(|(_, of_run)| duration(of_run)));
+    let mut text = String::new();
+    for word in words {
+        if text.chars().count() + 1 + word.chars().count() <= columns.into() {
+            text = if text.is_empty() { word } else { format!("{text} {word}") };
+        }
+    }
+    text
+}
+
+fn percent(progress: &Progress) -> u64 {
+    100 * progress.step / progress.steps.max(1)
+}
+
+/// How far the epoch is.
+fn bar(picture: &mut Buffer, row: u16, known: &Known, progress: &Progress) {
+    let row = Rect::new(0, row, picture.area.width, 1);
+    let row = put(picture, row, &format!("epoch {}/{} ", progress.epoch, known.course.epochs), Style::new());
+    let after = format!(" {:>3} %", percent(progress));
+    let room = usize::from(row.width).saturating_sub(after.chars().count());
+    let full = room * progress.step as usize / progress.steps.max(1) as usize;
+    let row = put(picture, row, &"━".repeat(full), TRAINING);
+    let row = put(picture, row, &"─".repeat(room - full), FAINT);
+    put(picture, row, &after, Style::new());
+}
+
+/// Words and numbers, in the order of their places.
+fn figures(known: &Known, progress: &Progress) -> Vec<(&'static str, String)> {
+    let (of_epoch, of_run) = known.seconds_left().unwrap_or_default();
+    let loss = |result: &Evaluation| format!("{:.4}", result.loss);
+    let accuracy =
+        |result: &Evaluation| result.accuracy.map_or("–".into(), |accuracy| format!("{:.2} %", 100.0 * accuracy));
+    let mut figures = vec![
+        ("epoch left ", duration(of_epoch)),
+        ("run left ", duration(of_run)),
+        ("rows/s ", grouped(progress.samples_per_second as u64)),
+        ("memory ", bytes(known.course.device_bytes)),
+        ("loss ", loss(&progress.so_far)),
+        ("accuracy ", accuracy(&progress.so_far)),
+        ("lr ", number(progress.learning_rate)),
+        ("grad norm ", progress.gradient_norm.map_or("–".into(), number)),
+    ];
+    if let Some(validation) = known.last_epoch.and_then(|epoch| epoch.validation) {
+        figures.extend([("val loss ", loss(&validation)), ("val acc ", accuracy(&validation))]);
+    }
+    figures
+}
+
+/// What a chart shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Loss,
+    Accuracy,
+}
+
+/// The charts' places below the blank row, in `room` rows of a terminal with `rows`.
+fn charts(known: &Known, columns: u16, room: u16, rows: u16) -> Vec<(Rect, Kind)> {
+    let height = room.min((2 * rows / 5).clamp(LEAST_CHART, MOST_CHART));
+    let has_accuracy = known.accuracy.training.points().len() + known.accuracy.validation.points().len() > 0;
+    if height < LEAST_CHART {
+        vec![]
+    } else if has_accuracy && columns >= SIDE_BY_SIDE {
+        let width = (columns - 2) / 2;
+        vec![
+            (Rect::new(0, 0, width, height), Kind::Loss),
+            (Rect::new(columns - width, 0, width, height), Kind::Accuracy),
+        ]
+    } else if has_accuracy && room >= 2 * LEAST_CHART {
+        let height = height.min(room / 2);
+        vec![(Rect::new(0, 0, columns, height), Kind::Loss), (Rect::new(0, height, columns, height), Kind::Accuracy)]
+    } else {
+        vec![(Rect::new(0, 0, columns, height), Kind::Loss)]
+    }
+}
+
+fn draw_charts(picture: &mut Buffer, known: &Known, charts: &[(Rect, Kind)]) {
+    let times = times(known);
+    for (at, &(area, kind)) in charts.iter().enumerate() {
+        let title = Rect { y: area.y + 1, height: 1, ..area };
+        let plot = Rect { y: area.y + 2, height: area.height - 1, ..area };
+        let (name, curves) = match kind {
+            Kind::Loss => ("loss", &known.loss),
+            Kind::Accuracy => ("accuracy", &known.accuracy),
+        };
+        let after = put(picture, title, name, Style::new().add_modifier(Modifier::BOLD));
+        // Said once for both: what the curves are in the first, where they are in the last.
+        let after = if at == 0 { draw_legend(picture, after, curves) } else { after };
+        if at + 1 == charts.len() {
+            draw_span(picture, after, times);
+        }
+        draw_curves(picture, plot, curves, &Scale::of(kind, curves), times);
+    }
+}
+
+/// Writes into a row as far as there is room, and says what room is left.
+fn put(picture: &mut Buffer, row: Rect, text: &str, style: Style) -> Rect {
+    let (x, _) = picture.set_stringn(row.x, row.y, text, row.width.into(), style);
+    Rect { x, width: row.right() - x, ..row }
+}
+
+fn draw_legend(picture: &mut Buffer, row: Rect, curves: &Curves) -> Rect {
+    let row = put(picture, row, "  ⠒⠒ training", TRAINING);
+    if curves.validation.points().is_empty() { row } else { put(picture, row, "  • validation", VALIDATION) }
+}
+
+/// The stretch of the run, at the row's end where it has room.
+fn draw_span(picture: &mut Buffer, row: Rect, times: [f64; 2]) {
+    let span = format!("  {} – {} epochs", round(times[0]), round(times[1]));
+    if let Some(indent) = row.width.checked_sub(span.chars().count() as u16) {
+        put(picture, Rect { x: row.x + indent, width: row.width - indent, ..row }, &span, FAINT);
+    }
+}
+
+/// The stretch of the run that is shown, in epochs: doubled whenever the curves fill it.
+fn times(known: &Known) -> [f64; 2] {
+    let Some((now, end)) = known.place() else { return [0.0, 1.0] };
+    let first = known.loss.training.points().first().map_or(0.0, |&(at, _)| at);
+    // A run that was resumed begins with a later epoch.
+    let from = (first - 1e-9).max(0.0).floor();
+    let mut length = end - from;
+    while length / 2.0 >= now - from && length > 1e-6 {
+        length /= 2.0;
+    }
+    [from, from + length]
+}
+
+/// Between which values a chart is, and how: the logarithm of a loss that is always above 0, as it falls by factors.
+struct Scale {
+    kind: Kind,
+    logarithmic: bool,
+    /// On the scale.
+    bounds: [f64; 2],
+}
+
+impl Scale {
+    fn of(kind: Kind, curves: &Curves) -> Scale {
+        let values = curves.training.values().chain(curves.validation.values());
+        let logarithmic = kind == Kind::Loss && values.clone().all(|value| value > 0.0);
+        let on_scale = |value: f64| if logarithmic { value.ln() } else { value };
+        let mut sorted: Vec<f64> = values.map(on_scale).collect();
+        sorted.sort_by(f64::total_cmp);
+        // The first moments of an accuracy would take all the room of what comes later.
+        let lowest = if kind == Kind::Accuracy { sorted.len() / 20 } else { 0 };
+        let (low, high) = (sorted.get(lowest).copied().unwrap_or(0.0), sorted.last().copied().unwrap_or(1.0));
+        let margin = if high > low { 0.02 * (high - low) } else { 0.5 };
+        Scale { kind, logarithmic, bounds: [low - margin, high + margin] }
+    }
+
+    fn place(&self, value: f64) -> f64 {
+        let value = if self.logarithmic { value.ln() } else { value };
+        value.clamp(self.bounds[0], self.bounds[1])
+    }
+
+    /// A value of the scale, in six columns.
+    fn label(&self, place: f64) -> String {
+        let text = match self.kind {
+            Kind::Accuracy => format!("{:.1} %", 100.0 * place.clamp(0.0, 1.0)),
+            Kind::Loss if self.logarithmic => number(place.exp()),
+            Kind::Loss => number(place),
+        };
+        format!("{text:>7}")
+    }
+}
+
+fn draw_curves(picture: &mut Buffer, area: Rect, curves: &Curves, scale: &Scale, times: [f64; 2]) {
+    let placed = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
+        points.iter().map(|&(at, value)| (at, scale.place(value))).collect()
+    };
+    let (training, validation) = (placed(curves.training.points()), placed(curves.validation.points()));
+    let [low, high] = scale.bounds;
+    let marks = if area.height >= 5 { vec![low, (low + high) / 2.0, high] } else { vec![low, high] };
+    let labels = marks.into_iter().map(|mark| Line::styled(scale.label(mark), FAINT));
+    let dataset =
+        |points, marker, kind, style| Dataset::default().data(points).marker(marker).graph_type(kind).style(style);
+    let datasets = vec![
+        dataset(&training, Marker::Braille, GraphType::Line, TRAINING),
+        dataset(&validation, Marker::Dot, GraphType::Scatter, VALIDATION),
+    ];
+    Chart::new(datasets)
+        .x_axis(Axis::default().bounds(times))
+        .y_axis(Axis::default().bounds(scale.bounds).labels(labels).style(FAINT))
+        .legend_position(None)
+        .render(area, picture);
+}
+
+/// "0:42", "1:02:03", "3 d 4 h"
+fn duration(seconds: f64) -> String {
+    let all = seconds.clamp(0.0, 1e12).round() as u64;
+    let (hours, minutes, seconds) = (all / 3600, all / 60 % 60, all % 60);
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        1..24 => format!("{hours}:{minutes:02}:{seconds:02}"),
+        _ => format!("{} d {} h", hours / 24, hours % 24),
+    }
+}
+
+fn bytes(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let power = (bytes.max(1).ilog2() / 10).min(units.len() as u32 - 1);
+    let number = bytes as f64 / f64::from(10 * power).exp2();
+    let digits = if number < 10.0 && power > 0 { 1 } else { 0 };
+    format!("{number:.digits$} {}", units[power as usize])
+}
+
+/// A number in six columns, or seven with its sign.
+fn number(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".into(),
+        size if !size.is_finite() => value.to_string(),
+        size if !(1e-3..1e4).contains(&size) => format!("{value:.1e}"),
+        size if size < 1.0 => trimmed(format!("{value:.4}")),
+        size if size < 100.0 => trimmed(format!("{value:.2}")),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// A place in the run.
+fn round(epochs: f64) -> String {
+    let digits = if epochs < 0.1 { 4 } else { 2 };
+    trimmed(format!("{epochs:.digits$}"))
+}
+
+/// Without zeros that say nothing.
+fn trimmed(text: String) -> String {
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').into(),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A number that is a power off, or wider than its place.
+    #[test]
+    fn numbers_are_what_they_say() {
+        assert_eq!([0.0, 42.4, 3723.0, 100_000.0].map(duration), ["0:00", "0:42", "1:02:03", "1 d 3 h"]);
+        assert_eq!(
+            [0, 1023, 1024, 198_181_000, 3 << 30].map(bytes),
+            ["0 B", "1023 B", "1.0 KiB", "189 MiB", "3.0 GiB"]
+        );
+        assert_eq!(
+            [0.001, 0.01234, 2.3, 1234.6, 1e-5, -12.34].map(number),
+            ["0.001", "0.0123", "2.3", "1235", "1.0e-5", "-12.34"]
+        );
+        assert_eq!([0.0, 0.01953125, 1.25, 10.0].map(round), ["0", "0.0195", "1.25", "10"]);
+    }
+}
