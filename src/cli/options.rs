@@ -42,6 +42,8 @@ pub(super) enum Command {
     Explain(Train),
     /// How long a training step takes here, and each of its dispatches: a table to paste
     Bench(Train),
+    /// Where the time of a training step goes, kernel by kernel, and a trace of some steps
+    Profile(ProfileOptions),
     /// Every adapter of this machine
     Adapters(Adapters),
 }
@@ -158,6 +160,15 @@ pub(super) struct Train {
     pub tuning: Option<Tuning>,
     #[command(flatten)]
     pub common: Common,
+}
+
+#[derive(Args)]
+pub(super) struct ProfileOptions {
+    /// Write a trace of some steps, which https://ui.perfetto.dev and chrome://tracing open; a file that is there is replaced
+    #[arg(long, value_name = "FILE.json")]
+    pub trace: Option<PathBuf>,
+    #[command(flatten)]
+    pub train: Train,
 }
 
 #[derive(Args)]

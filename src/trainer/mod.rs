@@ -13,6 +13,7 @@ mod rows;
 mod runner;
 mod snapshot;
 mod stream;
+mod trace;
 mod tuner;
 mod tuning;
 mod watch;
@@ -34,6 +35,7 @@ use resume::Resumed;
 use rows::Rows;
 pub(crate) use rows::SetShape;
 use runner::{Buffers, Runner, upload};
+pub use trace::{Profile, Span, Trace, profile};
 pub use tuning::Tuning;
 pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 

@@ -25,6 +25,7 @@ mod non_finite;
 mod optimizers;
 mod plan;
 mod problem;
+mod profile;
 mod program;
 mod reference;
 mod same_bits;
