@@ -18,6 +18,7 @@ mod optimizer;
 pub mod plan;
 mod scaling;
 mod schedule;
+pub mod tensorboard;
 mod trainer;
 mod weights;
 mod wgsl;
@@ -37,7 +38,7 @@ pub use scaling::{ScaleBy, Scaling};
 pub use schedule::{Decay, Schedule};
 pub use trainer::{
     Ceilings, Checkpoint, Checkpointing, EarlyStopping, Epoch, Evaluation, Event, Every, History, Monitor, NonFinite,
-    Profile, Progress, ReduceOnPlateau, Span, StepTimer, StepTimes, Took, Trace, TrainOptions, TrainStats,
+    Parameters, Profile, Progress, ReduceOnPlateau, Span, StepTimer, StepTimes, Took, Trace, TrainOptions, TrainStats,
     Trainer, Tuning, ceilings, profile, step_times,
 };
 pub use weights::{Initializer, LayerWeights, Weights};

@@ -33,6 +33,8 @@ pub(super) struct Run {
     pub save: PathBuf,
     /// When it began, which tells it from any other.
     pub started: String,
+    /// Where event files go.
+    pub tensorboard: Option<PathBuf>,
     pub adapter: AdapterChoice,
 }
 
@@ -269,6 +271,7 @@ struct TrainTable {
     init: Option<PathBuf>,
     out: Option<PathBuf>,
     save: Option<PathBuf>,
+    tensorboard: Option<PathBuf>,
     adapter: Option<String>,
     tuning: Option<String>,
     memory_budget: Option<String>,
@@ -379,6 +382,7 @@ impl Run {
             save: flags.save.clone().or(file.train.save).unwrap_or(model),
             out,
             started: super::out::now(),
+            tensorboard: flags.tensorboard.clone().or(file.train.tensorboard),
             adapter: chosen(flags.common.adapter.clone(), file.train.adapter)?.unwrap_or_default(),
         })
     }

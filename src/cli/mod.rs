@@ -19,6 +19,7 @@ mod resume;
 mod runs;
 mod size;
 mod source;
+mod tensorboard;
 mod times;
 mod train;
 mod watchers;

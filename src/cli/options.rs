@@ -138,6 +138,9 @@ pub(super) struct Train {
     /// Where the model goes; a file that is there is replaced [default: model.safetensors, in the run's folder where there is one]
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// Write event files for TensorBoard into this folder: curves, histograms of weights and gradients, the first layer as images
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
     /// Keep checkpoints in this folder, to resume the run from
     #[arg(long, value_name = "DIR")]
     pub checkpoint: Option<PathBuf>,

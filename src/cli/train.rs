@@ -14,6 +14,7 @@ use super::interrupt::Interrupt;
 use super::options::Train;
 use super::out::Out;
 use super::output::{Output, epoch_event, figures, grouped};
+use super::tensorboard::TensorBoard;
 use super::watchers::Watcher;
 use super::{report, resume, source};
 use crate::{Activation, Checkpoint, Epoch, Error, Event, Gpu, Loss, Model, Network, Trainer};
@@ -64,6 +65,10 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     if let Some(out) = &mut out {
         out.begin(&run, &trainer, &train, validation.as_ref())?;
         watchers.push(Box::new(out.metrics()?));
+    }
+    if let Some(folder) = &run.tensorboard {
+        trainer.tell_parameters(true);
+        watchers.push(Box::new(TensorBoard::create(folder, &trainer, &train, checkpoint.is_some())?));
     }
     let mut written = Ok(());
     let mut interrupted = None;
@@ -270,6 +275,7 @@ impl Watcher for Screen<'_> {
                 }
                 Ok(())
             }
+            Event::Parameters(_) => Ok(()),
             &Event::Epoch(epoch) => {
                 self.clear();
                 self.output.event(epoch_event(&epoch))?;

@@ -23,6 +23,7 @@ mod metrics;
 mod muon;
 mod non_finite;
 mod optimizers;
+mod parameters;
 mod plan;
 mod problem;
 mod profile;
