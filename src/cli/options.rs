@@ -167,7 +167,7 @@ pub(super) struct Train {
 
 #[derive(Args)]
 pub(super) struct ProfileOptions {
-    /// Write a trace of some steps, which https://ui.perfetto.dev and chrome://tracing open; a file that is there is replaced
+    /// Write a trace of some steps, which <https://ui.perfetto.dev> opens; a file that is there is replaced
     #[arg(long, value_name = "FILE.json")]
     pub trace: Option<PathBuf>,
     #[command(flatten)]

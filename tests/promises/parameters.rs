@@ -47,19 +47,16 @@ fn the_gradient_told_is_the_next_steps() {
         ignore_index: None,
         gamma: 0.0,
     };
-    let plain = |steps| options(steps);
-    let mut cases: Vec<(String, Box<dyn Fn(u64) -> TrainOptions>)> = vec![
-        ("weighted".into(), Box::new(move |steps| TrainOptions { loss: weighted.clone(), ..plain(steps) })),
-        ("windows".into(), Box::new(move |steps| TrainOptions { memory_budget: Some(2 * 13 * 48), ..plain(steps) })),
-        ("skips".into(), Box::new(move |steps| TrainOptions { non_finite: NonFinite::Skip, ..plain(steps) })),
+    let plain = || options(steps);
+    let mut cases = vec![
+        ("weighted".to_string(), TrainOptions { loss: weighted, ..plain() }),
+        ("windows".into(), TrainOptions { memory_budget: Some(2 * 13 * 48), ..plain() }),
+        ("skips".into(), TrainOptions { non_finite: NonFinite::Skip, ..plain() }),
     ];
-    for family in families() {
-        let of_family = move |steps| TrainOptions { family: Some(family), ..plain(steps) };
-        cases.push((format!("{family:?}"), Box::new(of_family)));
-    }
+    cases.extend(families().map(|family| (format!("{family:?}"), TrainOptions { family: Some(family), ..plain() })));
     for (what, options) in cases {
-        let (_, told, _) = run(&set, options(steps), true);
-        let (after, ..) = run(&set, options(steps + 1), false);
+        let (after, ..) = run(&set, TrainOptions { steps: Some(steps + 1), ..options.clone() }, false);
+        let (_, told, _) = run(&set, options, true);
         let last = told.last().unwrap();
         assert_eq!(last.step, steps, "{what}");
         let moved: Vec<f64> =

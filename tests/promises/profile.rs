@@ -56,7 +56,7 @@ fn profile_lists_the_plans_kernels_and_its_trace_is_one() {
     }
     let names = |track: u64| tracks[&track].iter().map(|event| event["name"].as_str().unwrap());
     let plan = kernels(&explain);
-    assert!(tracks[&1].len() > plan.len() && tracks[&1].len() % plan.len() == 0);
+    assert!(tracks[&1].len() > plan.len() && tracks[&1].len().is_multiple_of(plan.len()));
     assert!(names(1).eq(plan.iter().map(String::as_str).cycle().take(tracks[&1].len())));
     assert!(names(2).eq(["encode", "submit", "wait"].into_iter().cycle().take(tracks[&2].len())));
     // By the host's last wait, all was done.
