@@ -20,6 +20,7 @@ mod optimizer;
 pub mod plan;
 mod scaling;
 mod schedule;
+pub mod tensorboard;
 mod trainer;
 mod weights;
 mod wgsl;
@@ -39,8 +40,8 @@ pub use scaling::{ScaleBy, Scaling};
 pub use schedule::{Decay, Schedule};
 pub use trainer::{
     Ceilings, Checkpoint, Checkpointing, EarlyStopping, Epoch, Evaluation, Event, Every, History, Monitor, NonFinite,
-    Progress, ReduceOnPlateau, StepTimer, StepTimes, Took, TrainOptions, TrainStats, Trainer, Tuning, ceilings,
-    step_times,
+    Parameters, Profile, Progress, ReduceOnPlateau, Span, StepTimer, StepTimes, Took, Trace, TrainOptions, TrainStats,
+    Trainer, Tuning, ceilings, profile, step_times,
 };
 pub use weights::{Initializer, LayerWeights, Weights};
 pub use wgsl::Wgsl;

@@ -35,6 +35,8 @@ pub(super) struct Run {
     pub save: PathBuf,
     /// When it began, which tells it from any other.
     pub started: String,
+    /// Where event files go.
+    pub tensorboard: Option<PathBuf>,
     pub adapter: AdapterChoice,
 }
 
@@ -271,6 +273,7 @@ struct TrainTable {
     init: Option<PathBuf>,
     out: Option<PathBuf>,
     save: Option<PathBuf>,
+    tensorboard: Option<PathBuf>,
     adapter: Option<String>,
     tuning: Option<String>,
     memory_budget: Option<String>,
@@ -382,6 +385,7 @@ impl Run {
             out,
             started: super::out::now(),
             config: config.map(|(text, _)| text.into()),
+            tensorboard: flags.tensorboard.clone().or(file.train.tensorboard),
             adapter: chosen(flags.common.adapter.clone(), file.train.adapter)?.unwrap_or_default(),
         })
     }

@@ -1,15 +1,16 @@
 //! `wgrad explain`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::config::Run;
 use super::options::Train;
 use super::output::Output;
 use super::{source, train};
 use crate::gpu::{AdapterSummary, adapters};
+use crate::kernel::Access;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
-use crate::plan::Plan;
+use crate::plan::{Plan, Role};
 use crate::trainer::SetShape;
 use crate::{AdapterChoice, Error, Gpu, Picks};
 
@@ -37,9 +38,14 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     output.text(&plan)?;
     for dispatch in &plan.dispatches {
         let launch = &dispatch.launch;
+        let bound = |access| -> Vec<Value> {
+            let buffer = |role: Role| json!({ "name": role.to_string(), "shape": plan.shape(role) });
+            dispatch.touches(access).map(buffer).collect()
+        };
         output.event(json!({
             "event": "dispatch", "kernel": launch.kernel, "variant": launch.variant, "workgroups": launch.workgroups,
-            "flops": launch.cost.flops, "bytes": launch.cost.bytes,
+            "flops": launch.cost.flops, "bytes": launch.cost.bytes, "intensity": launch.cost.intensity(),
+            "fuses": launch.fuses(), "reads": bound(Access::Read), "writes": bound(Access::Write),
         }))?;
     }
     for buffer in &plan.buffers {
@@ -47,5 +53,9 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
             "event": "buffer", "name": buffer.role.to_string(), "shape": buffer.shape, "bytes": buffer.bytes,
         }))?;
     }
-    Ok(())
+    let cost = plan.cost();
+    output.event(json!({
+        "event": "step", "dispatches": plan.dispatches.len(), "flops": cost.flops, "bytes": cost.bytes,
+        "intensity": cost.intensity(), "memory_bytes": plan.bytes(),
+    }))
 }

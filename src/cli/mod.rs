@@ -14,12 +14,15 @@ mod options;
 mod out;
 mod output;
 mod predict;
+mod profile;
 mod report;
 mod resume;
 mod runs;
 mod screen;
 mod size;
 mod source;
+mod tensorboard;
+mod times;
 mod train;
 mod watchers;
 
@@ -49,6 +52,7 @@ pub fn main() -> ExitCode {
         Some(Command::Inspect(options)) => inspect::run(options).map(|()| 0),
         Some(Command::Runs(options)) => runs::run(options).map(|()| 0),
         Some(Command::Bench(options)) => bench::run(options).map(|()| 0),
+        Some(Command::Profile(options)) => profile::run(options).map(|()| 0),
         Some(Command::Explain(options)) => explain::run(options).map(|()| 0),
         Some(Command::Adapters(options)) => adapters::run(options).map(|()| 0),
     };

@@ -43,6 +43,8 @@ pub(super) enum Command {
     Explain(Train),
     /// How long a training step takes here, and each of its dispatches: a table to paste
     Bench(Train),
+    /// Where the time of a training step goes, kernel by kernel, and a trace of some steps
+    Profile(ProfileOptions),
     /// Every adapter of this machine
     Adapters(Adapters),
 }
@@ -137,6 +139,9 @@ pub(super) struct Train {
     /// Where the model goes; a file that is there is replaced [default: model.safetensors, in the run's folder where there is one]
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// Write event files for TensorBoard into this folder: curves, histograms of weights and gradients, the first layer as images
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
     /// Keep checkpoints in this folder, to resume the run from
     #[arg(long, value_name = "DIR")]
     pub checkpoint: Option<PathBuf>,
@@ -162,6 +167,15 @@ pub(super) struct Train {
     pub screen: Option<Screen>,
     #[command(flatten)]
     pub common: Common,
+}
+
+#[derive(Args)]
+pub(super) struct ProfileOptions {
+    /// Write a trace of some steps, which <https://ui.perfetto.dev> opens; a file that is there is replaced
+    #[arg(long, value_name = "FILE.json")]
+    pub trace: Option<PathBuf>,
+    #[command(flatten)]
+    pub train: Train,
 }
 
 #[derive(Args)]

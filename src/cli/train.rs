@@ -14,9 +14,10 @@ use super::out::Out;
 use super::output::{Output, figures, grouped};
 use super::screen::{self, Course};
 use super::source::Rows;
+use super::tensorboard::TensorBoard;
 use super::watchers::Watcher;
 use super::{report, resume, source};
-use crate::{Activation, Checkpoint, Error, Gpu, Loss, Model, Network, Trainer};
+use crate::{Activation, Checkpoint, Error, Event, Gpu, Loss, Model, Network, Trainer};
 
 /// Trains, and says how the program ends: 0, or by the signal that broke it off.
 pub(super) fn run(flags: &Train) -> Result<u8, Error> {
@@ -73,9 +74,13 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
         out.begin(&run, &trainer, train, validation.as_ref())?;
         watchers.push(Box::new(out.metrics()?));
     }
+    if let Some(folder) = &run.tensorboard {
+        trainer.tell_parameters(true);
+        watchers.push(Box::new(TensorBoard::create(folder, &trainer, train, checkpoint.is_some())?));
+    }
     let mut written = Ok(());
     let mut interrupted = None;
-    let mut told = |event| {
+    let mut told = |event: Event<'_>| {
         written = watchers.iter_mut().try_for_each(|watcher| watcher.hear(&event));
         interrupted = interrupt.exit_code();
         if written.is_ok() && interrupted.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

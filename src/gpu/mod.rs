@@ -7,6 +7,7 @@ mod program;
 mod readback;
 mod rehearsal;
 mod staging;
+mod timestamps;
 
 pub use adapter::{AdapterChoice, AdapterKind, AdapterSummary, adapters};
 pub(crate) use device::{Buffer, Encoder, Submission};
@@ -15,3 +16,4 @@ pub use program::Checks;
 pub(crate) use program::Program;
 pub(crate) use readback::Readback;
 pub(crate) use staging::Staging;
+pub(crate) use timestamps::Timestamps;

@@ -67,6 +67,12 @@ impl Program {
         }
     }
 
+    /// Records one of the dispatches in a pass of its own, whose times are written.
+    pub(super) fn record_timed(&self, encoder: &mut Encoder, at: usize, times: wgpu::ComputePassTimestampWrites<'_>) {
+        let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes: Some(times) };
+        self.calls[at].record(&mut encoder.begin_compute_pass(&descriptor));
+    }
+
     /// Records a number of steps, one after another.
     pub(crate) fn record(&self, encoder: &mut Encoder, steps: u64) {
         let mut pass = encoder.begin_compute_pass(&Default::default());

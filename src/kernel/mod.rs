@@ -8,6 +8,7 @@ pub mod close_step;
 pub mod dense_backward;
 pub mod dense_forward;
 pub mod dense_update;
+mod fuses;
 pub mod gather;
 pub mod gradient_norm;
 pub mod head;
@@ -94,6 +95,13 @@ pub struct Cost {
     pub flops: u64,
     /// The fewest bytes of storage that have to be read or written once.
     pub bytes: u64,
+}
+
+impl Cost {
+    /// Floating-point operations for each byte, which says what bounds it.
+    pub fn intensity(self) -> f64 {
+        self.flops as f64 / self.bytes.max(1) as f64
+    }
 }
 
 impl std::ops::Add for Cost {

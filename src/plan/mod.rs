@@ -169,6 +169,23 @@ impl Plan {
         Ok(Plan { batch: request.batch, buffers, dispatches })
     }
 
+    /// The plan of a step that leaves every layer's gradient in memory, before any clipping, and changes no weight.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn gradients(request: Request<'_>) -> Result<Plan, Error> {
+        let training = request.training.map(|training| Training { clip: None, skips_non_finite: true, ..training });
+        let mut plan = Plan::new(Request { training, ..request })?;
+        // Where a step may be skipped, all gradients are there before the first update. What follows them is not wanted.
+        let is_gradient = |role| matches!(role, Role::WeightGradient(_));
+        let writes = |dispatch: &Dispatch| dispatch.touches(Access::Write).any(is_gradient);
+        let wanted = plan.dispatches.iter().rposition(writes).map_or(0, |last| last + 1);
+        plan.dispatches.truncate(wanted);
+        plan.buffers.retain(|buffer| plan.dispatches.iter().any(|dispatch| dispatch.roles.contains(&buffer.role)));
+        Ok(plan)
+    }
+
     /// Work and traffic of a step.
     pub fn cost(&self) -> Cost {
         self.dispatches.iter().fold(Cost::default(), |sum, dispatch| sum + dispatch.launch.cost)
@@ -178,6 +195,11 @@ impl Plan {
     pub fn picks(&self) -> Picks {
         let parts = self.dispatches.iter().flat_map(Dispatch::parts).map(|part| part.launch);
         parts.filter_map(|launch| Some((launch.shape?.to_string(), launch.variant))).collect()
+    }
+
+    /// The shape of the buffer with this role, in elements, padding included; empty where there is none.
+    pub fn shape(&self, role: Role) -> &[u64] {
+        self.buffers.iter().find(|buffer| buffer.role == role).map_or(&[], |buffer| &buffer.shape)
     }
 
     /// Device memory that the plan takes, the set included.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Plan, Role};
-use crate::kernel::Cost;
+use crate::kernel::{Access, Cost};
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,20 +36,26 @@ impl fmt::Display for Role {
 }
 
 impl fmt::Display for Plan {
-    /// Two tables: the dispatches of a step with their work, and the buffers with their memory.
+    /// Two tables: the dispatches of a step with their work, what each fuses and binds, and the buffers with their memory.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<28}{:<18}{:>10}{:>10}{:>10}  reads → writes", "dispatch", "tile", "groups", "MFLOP", "KiB")?;
+        writeln!(f, "{:<26}{:<32}{:>8}{:>10}{:>10}{:>8}", "dispatch", "tile", "groups", "MFLOP", "KiB", "FLOP/B")?;
         for dispatch in &self.dispatches {
             let launch = &dispatch.launch;
             row(f, launch.kernel, &launch.variant, &launch.workgroups.to_string(), launch.cost)?;
             let list = |access| {
-                let roles: Vec<String> = dispatch.touches(access).map(|role| role.to_string()).collect();
-                roles.join(" ")
+                let roles = dispatch.touches(access).map(|role| format!("{role} {:?}", self.shape(role)));
+                roles.collect::<Vec<_>>().join(", ")
             };
-            writeln!(f, "  {} → {}", list(crate::kernel::Access::Read), list(crate::kernel::Access::Write))?;
+            for (what, words) in
+                [("fuses", launch.fuses().join(", ")), ("reads", list(Access::Read)), ("writes", list(Access::Write))]
+            {
+                if !words.is_empty() {
+                    writeln!(f, "  {what:<8}{words}")?;
+                }
+            }
         }
         row(f, "a step", "", &format!("{} calls", self.dispatches.len()), self.cost())?;
-        writeln!(f, "\n\n{:<28}{:<24}{:>14}", "buffer", "shape", "KiB")?;
+        writeln!(f, "\n{:<28}{:<24}{:>14}", "buffer", "shape", "KiB")?;
         for buffer in &self.buffers {
             let shape = format!("{:?}", buffer.shape);
             writeln!(f, "{:<28}{shape:<24}{:>14.1}", buffer.role.to_string(), buffer.bytes as f64 / 1024.0)?;
@@ -60,5 +66,5 @@ impl fmt::Display for Plan {
 
 fn row(f: &mut fmt::Formatter<'_>, name: &str, tile: &str, groups: &str, cost: Cost) -> fmt::Result {
     let (mflop, kib) = (cost.flops as f64 / 1e6, cost.bytes as f64 / 1024.0);
-    write!(f, "{name:<28}{tile:<18}{groups:>10}{mflop:>10.2}{kib:>10.1}")
+    writeln!(f, "{name:<26}{tile:<32}{groups:>8}{mflop:>10.2}{kib:>10.1}{:>8.1}", cost.intensity())
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::checkpoint::Underway;
 use super::history::{Epoch, Event, History, Progress};
+use super::parameters::ParameterReader;
 use super::rows::Rows;
 use super::runner::{Buffers, Part, Runner, State, Sums, beside, upload};
 use super::snapshot::Snapshots;
@@ -148,6 +149,9 @@ impl Trainer {
             },
         };
         gpu.write(&self.model[&Role::State], &[state]);
+        // Compiled when it is wanted, as the validation's kernels are.
+        let mut unread = self.tells_parameters.then(|| places.clone());
+        let mut reader = None;
         let mut stream = match (train, scope) {
             (Rows::Windows { source, window, .. }, Some(scope)) => {
                 let reading = Reading {
@@ -232,6 +236,16 @@ impl Trainer {
             self.steps_done += steps;
             self.stats.steps += steps;
             continues = false;
+            if let Some(places) = unread.take() {
+                let shape = train.shape(self.tiling.most_bytes);
+                let plan = Plan::gradients(self.options.training_request(&self.network, shape, &self.tiling))?;
+                reader = Some(ParameterReader::new(&gpu, &plan, &self.model, &places, checks)?);
+                gpu.keep_pipelines();
+            }
+            if let Some(reader) = &mut reader {
+                let place = stream.as_ref().map_or(0, Stream::place);
+                reader.take(&gpu, &mut self.stats.traffic, self.steps_done, place);
+            }
             training.request_sums(&gpu, &mut self.stats);
             if let Some((count, rows, plan)) = waiting.take() {
                 validating = Some(self.evaluator_over(count, rows, &plan)?);
@@ -272,6 +286,13 @@ impl Trainer {
             if verdict.lr as f32 != state.base_rate {
                 (state.step, state.base_rate) = (self.steps_done as u32, verdict.lr as f32);
                 gpu.write(&self.model[&Role::State], &[state]);
+            }
+            if let Some(reader) = &mut reader {
+                // As old as the sums, and so here with them.
+                let parameters = reader.parameters(&gpu, &mut self.stats.traffic, &self.network).await?;
+                if told(Event::Parameters(&parameters)).is_break() {
+                    going_on = ControlFlow::Break(());
+                }
             }
             if told(Event::Epoch(record)).is_break() {
                 going_on = ControlFlow::Break(());

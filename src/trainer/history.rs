@@ -1,5 +1,6 @@
 //! What a run tells: while it goes, after every epoch, and at its end.
 
+use crate::Weights;
 use crate::gpu::Traffic;
 
 /// What the host had to do so far.
@@ -160,10 +161,21 @@ pub struct Progress {
     pub seconds: f64,
 }
 
+/// What a network has learned, and where it is heading.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Parameters {
+    /// Steps done since the weights were new.
+    pub step: u64,
+    /// After that step.
+    pub weights: Weights,
+    /// The gradient of the loss by them, before any clipping, over the minibatch that the next step would visit.
+    pub gradients: Weights,
+}
+
 /// Something to tell while training goes on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Event {
+pub enum Event<'a> {
     /// Before the first step, where [`Tuning::Auto`](crate::Tuning::Auto) has something to measure.
     Tuning {
         /// The product that tiles are tried for.
@@ -182,6 +194,8 @@ pub enum Event {
     },
     /// Every tenth of a second at most, and at the end of an epoch's steps.
     Progress(Progress),
+    /// Before the event of an epoch, where [`Trainer::tell_parameters`](crate::Trainer::tell_parameters) asked for them.
+    Parameters(&'a Parameters),
     /// After every epoch.
     Epoch(Epoch),
 }

@@ -6,6 +6,7 @@ mod evaluator;
 mod fit;
 mod history;
 mod options;
+mod parameters;
 mod probe;
 mod profile;
 mod resume;
@@ -13,6 +14,7 @@ mod rows;
 mod runner;
 mod snapshot;
 mod stream;
+mod trace;
 mod tuner;
 mod tuning;
 mod watch;
@@ -27,13 +29,14 @@ pub use checkpoint::{Checkpoint, Checkpointing, Every};
 #[cfg(feature = "cli")]
 pub(crate) use configuration::to_json as options_to_json;
 use evaluator::Evaluator;
-pub use history::{Epoch, Evaluation, Event, History, Progress, TrainStats};
+pub use history::{Epoch, Evaluation, Event, History, Parameters, Progress, TrainStats};
 pub use options::{NonFinite, TrainOptions};
 pub use profile::{Ceilings, StepTimer, StepTimes, Took, ceilings, step_times};
 use resume::Resumed;
 use rows::Rows;
 pub(crate) use rows::SetShape;
 use runner::{Buffers, Runner, upload};
+pub use trace::{Profile, Span, Trace, profile};
 pub use tuning::Tuning;
 pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 
@@ -71,6 +74,8 @@ pub struct Trainer {
     stats: TrainStats,
     /// Of the set that it was trained on last.
     origin: Origin,
+    /// Whether parameters are told.
+    tells_parameters: bool,
 }
 
 /// Where in which order training is: another set, or another batch size, begins an order of its own.
@@ -146,6 +151,7 @@ impl Trainer {
             resumed: None,
             stats: TrainStats::default(),
             origin: Origin::default(),
+            tells_parameters: false,
         };
         trainer.set_weights(&weights)?;
         Ok(trainer)
@@ -177,6 +183,12 @@ impl Trainer {
     /// How far the next `fit` goes: so many steps, or [`TrainOptions::epochs`] where it is `None`.
     pub fn set_steps(&mut self, steps: Option<u64>) {
         self.options.steps = steps;
+    }
+
+    /// Whether a `fit` tells the weights and their gradient after every epoch, as [`Event::Parameters`]. An epoch costs a step, a submission and a
+    /// copy of the weights more then, and no read that is waited for; the device keeps a gradient. Changes no result.
+    pub fn tell_parameters(&mut self, tells: bool) {
+        self.tells_parameters = tells;
     }
 
     /// The weights as they are now, read from the device.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::TrainOptions;
 use super::runner::{Buffers, Runner, State};
 use crate::gpu::{Checks, Encoder, Gpu, Program, Traffic};
-use crate::kernel::{Targets, textbook};
+use crate::kernel::{Cost, Targets, textbook};
 use crate::plan::{Element, Plan, Request, Role, SetLayout};
 use crate::{Activation, Error, Network};
 
@@ -74,6 +74,27 @@ impl<'a> StepTimer<'a> {
         }
         took(self.gpu, |encoder| self.runner.program().repeat(encoder, at, times))
     }
+
+    /// Each dispatch repeated by itself, and whole steps.
+    pub(super) fn times(&self) -> Result<StepTimes, Error> {
+        let dispatch = |at| Ok(least(|times| self.dispatch(at, times))?.0);
+        let dispatches = (0..self.runner.program().dispatches()).map(dispatch).collect::<Result<_, Error>>()?;
+        let (step, host) = self.whole()?;
+        Ok(StepTimes { dispatches, step, host })
+    }
+
+    /// What a step takes among many, and the host of it.
+    pub(super) fn whole(&self) -> Result<(f64, f64), Error> {
+        least(|times| self.steps(times))
+    }
+
+    pub(super) fn gpu(&self) -> &Gpu {
+        self.gpu
+    }
+
+    pub(super) fn program(&self) -> &Program {
+        self.runner.program()
+    }
 }
 
 /// Times a plan over buffers of zeros, many steps a submission.
@@ -82,11 +103,7 @@ impl<'a> StepTimer<'a> {
 ///
 /// As [`StepTimer::new`].
 pub fn step_times(gpu: &Gpu, plan: &Plan, checks: Checks) -> Result<StepTimes, Error> {
-    let timer = StepTimer::new(gpu, plan, checks)?;
-    let (step, host) = least(|times| timer.steps(times))?;
-    let dispatch = |at| Ok(least(|times| timer.dispatch(at, times))?.0);
-    let dispatches = (0..plan.dispatches.len()).map(dispatch).collect::<Result<_, Error>>()?;
-    Ok(StepTimes { dispatches, step, host })
+    StepTimer::new(gpu, plan, checks)?.times()
 }
 
 /// What a device reaches with large work, measured on it. Small work that stays in its caches can be faster than the copy.
@@ -98,6 +115,14 @@ pub struct Ceilings {
     pub product: f64,
     /// The same of a textbook's kernel, an output an invocation, for the product of 32 × 784 and 784 × 256 in f32.
     pub naive: f64,
+}
+
+impl Ceilings {
+    /// Work that took so long, as the share of the ceiling that it is nearest to.
+    pub fn share(self, cost: Cost, seconds: f64) -> f64 {
+        let (flops, bytes) = (cost.flops as f64 / seconds, cost.bytes as f64 / seconds);
+        (flops / self.product).max(bytes / self.copy)
+    }
 }
 
 /// Measures a copy of 32 MiB, a product of 1024³ with the tile of the adapter's rule, and a textbook's kernel.

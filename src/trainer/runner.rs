@@ -10,7 +10,7 @@ use super::checkpoint::Underway;
 use super::history::{Evaluation, TrainStats};
 use super::snapshot::Snapshots;
 use super::stream::{Stream, Stretch};
-use crate::gpu::{Buffer, Checks, Gpu, Program, Readback, Submission};
+use crate::gpu::{Buffer, Checks, Encoder, Gpu, Program, Readback, Submission};
 use crate::kernel::quads_with_one;
 use crate::plan::{Plan, Role, STATE_BYTES, STATS_BYTES};
 use crate::{Dataset, Error, Loss};
@@ -192,6 +192,11 @@ impl Runner {
     pub fn also_over(&mut self, gpu: &Gpu, plan: &Plan, rows: &Buffers, checks: Checks) -> Result<(), Error> {
         self.programs.push(program(gpu, plan, &[rows, &self.buffers], checks)?);
         Ok(())
+    }
+
+    /// Records one step over the rows in a place.
+    pub fn record(&self, encoder: &mut Encoder, place: usize) {
+        self.programs[place].record(encoder, 1);
     }
 
     /// Runs steps of one pass over the set, after clearing the running sums, and says how many were run: all, unless

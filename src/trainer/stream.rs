@@ -131,6 +131,11 @@ impl<'scope> Stream<'scope> {
         Ok(stretch)
     }
 
+    /// Where the rows of the steps on their way are, by the number of the runner's program.
+    pub fn place(&self) -> usize {
+        (self.turn + self.places.len() - 1) % self.places.len()
+    }
+
     fn receive(&mut self, gpu: &Gpu) -> Result<Filled, Error> {
         loop {
             match self.filled.recv_timeout(PATIENCE) {

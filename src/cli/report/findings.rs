@@ -103,7 +103,7 @@ fn keep_worst(worst: &mut Vec<(f64, usize, Vec<f32>)>) {
 }
 
 /// The form of rows that are images, or as wide as MNIST's.
-fn image_of(set: &Dataset) -> Option<ImageShape> {
+pub fn image_of(set: &Dataset) -> Option<ImageShape> {
     let like_mnist = (set.width() == 784).then_some(ImageShape { height: 28, width: 28, channels: 1 });
     set.image_shape().or(like_mnist)
 }

@@ -5,7 +5,9 @@ mod findings;
 mod page;
 mod pictures;
 
+pub(super) use findings::image_of;
 pub(super) use page::{duration, to_the_second};
+pub(super) use pictures::tiles;
 
 use super::out::Out;
 use crate::{Dataset, Error, History, Trainer};

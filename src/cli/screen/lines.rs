@@ -23,7 +23,7 @@ impl Watcher for Lines {
                 self.output.event(epoch_event(epoch))?;
                 self.output.text(line(epoch, self.epochs))
             }
-            Event::Tuning { .. } | Event::Progress(_) => Ok(()),
+            Event::Tuning { .. } | Event::Progress(_) | Event::Parameters(_) => Ok(()),
         }
     }
 }

@@ -96,6 +96,7 @@ impl Watcher for Live {
                 self.lines.push(lines::tuned(kinds, seconds));
             }
             Event::Progress(progress) => self.known.hear_progress(progress),
+            Event::Parameters(_) => {}
             Event::Epoch(epoch) => {
                 self.known.hear_epoch(epoch);
                 let columns = terminal::size().map_or(80, |(columns, _)| columns);

@@ -1,0 +1,67 @@
+//! `wgrad profile`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::options::ProfileOptions;
+use super::times::Timed;
+use crate::plan::Plan;
+use crate::trainer::{Span, Trace, profile};
+use crate::{Error, files};
+
+/// Tells where the time of a training step goes, and writes a trace of some where one is asked for.
+pub(super) fn run(flags: &ProfileOptions) -> Result<(), Error> {
+    let timed = Timed::new(&flags.train)?;
+    let found = profile(timed.gpu(), &timed.plan, timed.run.options.checks)?;
+    let how = match found.trace.by_clock {
+        true => "Dispatches: by the device's clock, each in a pass of its own, the median of the trace's steps.",
+        false => "Dispatches: each repeated by itself, as the device has no clock; the least of seven rounds.",
+    };
+    timed.print(&found.times, how)?;
+    if let Some(path) = &flags.trace {
+        write(path, &found.trace, &timed.plan, &timed.gpu().adapter().name)?;
+        timed.output.text(format_args!("\nhttps://ui.perfetto.dev opens {}", path.display()))?;
+        timed.output.event(json!({ "event": "trace", "file": path }))?;
+    }
+    Ok(())
+}
+
+/// The trace in the [format of Chrome's](https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU), as an array: a track for
+/// the device, and one for the host.
+fn write(path: &Path, trace: &Trace, plan: &Plan, adapter: &str) -> Result<(), Error> {
+    let clock = if trace.by_clock { "its own clock" } else { "each kernel's time, laid end to end" };
+    let name = |of: &str, tid: u32, name: &str| json!({ "name": of, "ph": "M", "pid": 1, "tid": tid, "args": { "name": name } });
+    let device = trace.device.iter().map(|span| {
+        let launch = &plan.dispatches[span.place].launch;
+        let about = json!({
+            "dispatch": span.place, "tile": launch.variant, "fuses": launch.fuses(),
+            "flops": launch.cost.flops, "bytes": launch.cost.bytes,
+        });
+        complete(span, DEVICE, "kernel", about)
+    });
+    let host = trace.host.iter().map(|span| complete(span, HOST, "host", json!({ "submission": span.place })));
+    let events: Vec<Value> = [
+        name("process_name", DEVICE, "wgrad"),
+        name("thread_name", DEVICE, &format!("{adapter} ({clock})")),
+        name("thread_name", HOST, "host"),
+    ]
+    .into_iter()
+    .chain(device)
+    .chain(host)
+    .collect();
+    files::write_whole(path, Value::from(events).to_string().as_bytes())
+}
+
+/// The tracks' numbers.
+const DEVICE: u32 = 1;
+const HOST: u32 = 2;
+
+/// A complete event, in microseconds.
+fn complete(span: &Span, tid: u32, category: &str, about: Value) -> Value {
+    // Whole nanoseconds, so that what touches does not overlap.
+    let [begin, end] = [span.begin, span.end].map(|seconds| (1e9 * seconds).round());
+    json!({
+        "name": span.name, "cat": category, "ph": "X", "ts": begin / 1e3, "dur": (end - begin) / 1e3, "pid": 1, "tid": tid, "args": about,
+    })
+}

@@ -1,0 +1,83 @@
+//! `--tensorboard`: what a run tells, as event files.
+
+use std::path::Path;
+
+use super::report::{image_of, tiles};
+use super::watchers::Watcher;
+use crate::tensorboard::EventFile;
+use crate::{Dataset, Epoch, Error, Event, ImageShape, Parameters, Progress, Trainer};
+
+/// Writes them. Steps count from when the weights were new.
+pub(super) struct TensorBoard {
+    file: EventFile,
+    /// What a row of the set is as an image, where it is one.
+    image: Option<ImageShape>,
+    /// Steps of the epochs that were told.
+    step: u64,
+    /// Whether it goes on from a checkpoint, and has told nothing yet.
+    resumes: bool,
+}
+
+impl TensorBoard {
+    pub fn create(folder: &Path, trainer: &Trainer, train: &Dataset, resumes: bool) -> Result<Self, Error> {
+        let file = EventFile::create(folder)?;
+        Ok(TensorBoard { file, image: image_of(train), step: trainer.steps_done(), resumes })
+    }
+
+    /// Every tenth of a second.
+    fn progress(&mut self, step: u64, progress: &Progress) -> Result<(), Error> {
+        self.file.scalar("within_epoch/loss", step, progress.so_far.loss)?;
+        if let Some(accuracy) = progress.so_far.accuracy {
+            self.file.scalar("within_epoch/accuracy", step, accuracy)?;
+        }
+        self.file.scalar("within_epoch/samples_per_second", step, progress.samples_per_second)
+    }
+
+    fn epoch(&mut self, step: u64, epoch: &Epoch) -> Result<(), Error> {
+        self.step = step;
+        for (of, evaluation) in [("training", Some(epoch.training)), ("validation", epoch.validation)] {
+            let Some(evaluation) = evaluation else { continue };
+            self.file.scalar(&format!("loss/{of}"), step, evaluation.loss)?;
+            if let Some(accuracy) = evaluation.accuracy {
+                self.file.scalar(&format!("accuracy/{of}"), step, accuracy)?;
+            }
+        }
+        self.file.scalar("learning_rate", step, epoch.learning_rate)?;
+        self.file.scalar("samples_per_second", step, epoch.samples_per_second)
+    }
+
+    fn parameters(&mut self, step: u64, parameters: &Parameters) -> Result<(), Error> {
+        for (what, of) in [("weights", &parameters.weights), ("gradients", &parameters.gradients)] {
+            for (layer, own) in of.layers.iter().enumerate() {
+                self.file.histogram(&format!("{what}/layer_{}/weight", layer + 1), step, &own.weight)?;
+                self.file.histogram(&format!("{what}/layer_{}/bias", layer + 1), step, &own.bias)?;
+            }
+        }
+        let Some(shape) = self.image else { return Ok(()) };
+        let (picture, _) = tiles(shape, &parameters.weights.layers[0]);
+        let size = [picture.height, picture.width];
+        self.file.png("weights/layer_1", step, size, picture.channels, picture.png()?)
+    }
+}
+
+impl Watcher for TensorBoard {
+    fn hear(&mut self, event: &Event) -> Result<(), Error> {
+        let step = match event {
+            Event::Progress(progress) => (progress.epoch - 1) * progress.steps + progress.step,
+            Event::Parameters(parameters) => parameters.step,
+            Event::Epoch(epoch) => self.step + epoch.stats.steps,
+            _ => return Ok(()),
+        };
+        // A checkpoint is of a moment before its epoch is judged, or of one after: what is told first says which.
+        if std::mem::take(&mut self.resumes) {
+            self.file.forget_from(step)?;
+        }
+        match event {
+            Event::Progress(progress) => self.progress(step, progress),
+            Event::Parameters(parameters) => self.parameters(step, parameters),
+            Event::Epoch(epoch) => self.epoch(step, epoch),
+            _ => Ok(()),
+        }?;
+        self.file.flush()
+    }
+}

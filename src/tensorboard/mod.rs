@@ -1,0 +1,163 @@
+//! Event files for [TensorBoard](https://www.tensorflow.org/tensorboard): scalars, histograms and images.
+
+mod proto;
+mod record;
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prost::Message;
+
+use crate::Error;
+use proto::{Event, Histogram, Image, SessionLog, Summary, Value, event, value};
+
+/// Bars of a histogram, all equally wide.
+const BARS: usize = 64;
+
+/// A file that TensorBoard reads while it grows.
+///
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// let mut file = wgrad::tensorboard::EventFile::create(folder.path())?;
+/// file.scalar("loss", 1, 2.3)?;
+/// file.flush()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct EventFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl EventFile {
+    /// A new file in a folder, which is made where it is not there; files of earlier runs stay, and TensorBoard shows all of a folder as one run.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn create(folder: impl AsRef<Path>) -> Result<Self, Error> {
+        let folder = folder.as_ref();
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let now = now();
+        // TensorBoard reads the files of a folder in the order of their names.
+        let name = format!("{:010}.{:09}.{}", now.as_secs(), now.subsec_nanos(), std::process::id());
+        let path = folder.join(format!("events.out.tfevents.{name}.wgrad"));
+        let file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(Error::io(&path))?;
+        let mut file = EventFile { path, file: BufWriter::new(file) };
+        file.write(0, event::What::FileVersion("brain.Event:2".into()))?;
+        Ok(file)
+    }
+
+    /// Has readers forget what was written to the folder before and is of this step or a later one: a run that was broken off tells it again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn forget_from(&mut self, step: u64) -> Result<(), Error> {
+        self.write(step, event::What::SessionLog(SessionLog { status: proto::START }))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A number after so many steps.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn scalar(&mut self, tag: &str, step: u64, number: f64) -> Result<(), Error> {
+        self.summary(tag, step, value::Value::Simple(number as f32))
+    }
+
+    /// How values are spread: those that are finite. Where there are none, nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn histogram(&mut self, tag: &str, step: u64, values: &[f32]) -> Result<(), Error> {
+        match histogram(values) {
+            Some(histogram) => self.summary(tag, step, value::Value::Histogram(histogram)),
+            None => Ok(()),
+        }
+    }
+
+    /// An image of `[height, width]` pixels as the bytes of a PNG file. `channels` are 1 for grey, 3 for RGB, 4 with opacity.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn png(&mut self, tag: &str, step: u64, size: [usize; 2], channels: usize, png: Vec<u8>) -> Result<(), Error> {
+        let [height, width] = size.map(|side| side as i32);
+        self.summary(tag, step, value::Value::Image(Image { height, width, colorspace: channels as i32, encoded: png }))
+    }
+
+    /// Hands what was written to the system, for others to read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.file.flush().map_err(Error::io(&self.path))
+    }
+
+    fn summary(&mut self, tag: &str, step: u64, value: value::Value) -> Result<(), Error> {
+        let value = Value { tag: tag.into(), value: Some(value) };
+        self.write(step, event::What::Summary(Summary { value: vec![value] }))
+    }
+
+    fn write(&mut self, step: u64, what: event::What) -> Result<(), Error> {
+        let event = Event { wall_time: now().as_secs_f64(), step: step as i64, what: Some(what) };
+        record::write(&mut self.file, &event.encode_to_vec()).map_err(Error::io(&self.path))
+    }
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn histogram(values: &[f32]) -> Option<Histogram> {
+    let finite = || values.iter().filter(|value| value.is_finite()).map(|&value| f64::from(value));
+    let (min, max) = (finite().reduce(f64::min)?, finite().reduce(f64::max)?);
+    let bars = if min < max { BARS } else { 1 };
+    let width = (max - min) / bars as f64;
+    let mut bucket = vec![0.0; bars];
+    for value in finite() {
+        // 0 / 0 is the first one.
+        bucket[(((value - min) / width) as usize).min(bars - 1)] += 1.0;
+    }
+    Some(Histogram {
+        min,
+        max,
+        num: finite().count() as f64,
+        sum: finite().sum(),
+        sum_squares: finite().map(|value| value * value).sum(),
+        bucket_limit: (1..=bars).map(|bar| if bar == bars { max } else { min + width * bar as f64 }).collect(),
+        bucket,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::histogram;
+
+    /// A value in the wrong bar, at the ends above all, or one that is lost: counted by hand.
+    #[test]
+    fn histograms_count_every_finite_value() {
+        let values: Vec<f32> = (0..=64).map(|value| value as f32 / 64.0).chain([f32::NAN, f32::INFINITY]).collect();
+        let found = histogram(&values).unwrap();
+        // 65 values over 64 bars: the last one has both 63/64 and 1.
+        assert_eq!(found.bucket, [vec![1.0; 63], vec![2.0]].concat());
+        assert_eq!((found.min, found.max, found.num, found.sum), (0.0, 1.0, 65.0, 32.5));
+        assert_eq!((found.bucket_limit[0], found.bucket_limit[63]), (1.0 / 64.0, 1.0));
+        assert!(
+            (found.sum_squares - (1..=64).map(|value| f64::from(value * value)).sum::<f64>() / 4096.0).abs() < 1e-12
+        );
+        let alike = histogram(&[-2.0; 5]).unwrap();
+        assert_eq!((alike.bucket, alike.bucket_limit), (vec![5.0], vec![-2.0]));
+        assert_eq!(histogram(&[f32::NAN]), None);
+    }
+}

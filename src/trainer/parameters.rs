@@ -1,0 +1,69 @@
+//! Weights and gradients for whoever watches a run. After an epoch's last step comes one of a plan that keeps its gradient and changes nothing,
+//! with copies behind it: they are older than the epoch's sums, so the one read that is waited for brings them too.
+
+use super::history::Parameters;
+use super::runner::{Buffers, Runner};
+use crate::gpu::{Buffer, Checks, Gpu, Readback, Traffic};
+use crate::plan::{Plan, Role, STATE_BYTES};
+use crate::weights::LayerWeights;
+use crate::{Error, Network, Weights};
+
+/// Reads them, again and again.
+pub(super) struct ParameterReader {
+    runner: Runner,
+    /// The step state of the run, which the one of this step is a copy of.
+    state: Buffer,
+    /// The weights of every layer, then the gradients.
+    sources: Vec<Buffer>,
+    copies: Readback,
+    step: u64,
+}
+
+impl ParameterReader {
+    /// For a [plan of gradients](Plan::gradients) over the run's weights and the places that its rows can be in.
+    pub fn new(gpu: &Gpu, plan: &Plan, model: &Buffers, places: &[Buffers], checks: Checks) -> Result<Self, Error> {
+        let own = Buffers::from([(Role::State, gpu.zeros("the step state", STATE_BYTES)?)]);
+        let mut runner = Runner::new(gpu, plan, &[&own, model, &places[0]], checks, None)?;
+        for place in &places[1..] {
+            runner.also_over(gpu, plan, place, checks)?;
+        }
+        let of = |buffers: &Buffers, role: fn(usize) -> Role| -> Vec<Buffer> {
+            (0..).map_while(|layer| buffers.get(&role(layer)).cloned()).collect()
+        };
+        let sources = [of(model, Role::Weights), of(&runner.buffers, Role::WeightGradient)].concat();
+        let copies = Readback::new(gpu, sources.iter().map(Buffer::size).sum());
+        Ok(ParameterReader { runner, state: model[&Role::State].clone(), sources, copies, step: 0 })
+    }
+
+    /// Hands over the step and the copies, behind all that is on its way. `step` steps have been done.
+    pub fn take(&mut self, gpu: &Gpu, traffic: &mut Traffic, step: u64, place: usize) {
+        gpu.submit(traffic, |encoder| {
+            encoder.copy_buffer_to_buffer(&self.state, 0, &self.runner.buffers[&Role::State], 0, STATE_BYTES);
+            self.runner.record(encoder, place);
+            self.copies.copy(encoder, &self.sources.iter().collect::<Vec<_>>());
+        });
+        self.copies.request();
+        self.step = step;
+    }
+
+    /// What was taken, waiting where it has not arrived.
+    pub async fn parameters(
+        &mut self,
+        gpu: &Gpu,
+        traffic: &mut Traffic,
+        network: &Network,
+    ) -> Result<Parameters, Error> {
+        let values: Vec<f32> = self.copies.wait(gpu, traffic).await?;
+        let mut rest = values.as_slice();
+        let mut sizes = self.sources.iter().map(|source| source.size() as usize / 4);
+        let mut next = || {
+            let layers = network.widths().zip(&mut sizes).map(|((inputs, outputs), size)| {
+                let (own, others) = rest.split_at(size);
+                rest = others;
+                LayerWeights::from_device(inputs, outputs, own)
+            });
+            Weights { layers: layers.collect() }
+        };
+        Ok(Parameters { step: self.step, weights: next(), gradients: next() })
+    }
+}
