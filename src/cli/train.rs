@@ -102,7 +102,7 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     if let Some(out) = &mut out {
         out.end(if interrupted.is_some() || written.is_err() { "interrupted" } else { "finished" }, seconds)?;
         if trained {
-            report::write(out, &mut trainer, &history, &train, validation.as_ref())?;
+            report::write(out, &mut trainer, &history, train, validation.as_ref())?;
         }
     }
     written?;

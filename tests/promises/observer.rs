@@ -86,7 +86,7 @@ fn the_gradient_norm_is_that_of_the_step() {
         let mut trainer = trainer(options);
         let before = flat(&trainer.weights().unwrap());
         let mut told = None;
-        let hear = |event| {
+        let hear = |event: Event<'_>| {
             if let Event::Progress(progress) = event {
                 told = progress.gradient_norm;
             }
