@@ -1,6 +1,7 @@
 //! Data sets, and the files they come from.
 
 mod arrays;
+mod check;
 mod columns;
 mod csv;
 mod device;
@@ -21,6 +22,7 @@ mod tensors;
 
 use std::path::Path;
 
+use check::check_finite;
 pub use columns::Columns;
 pub(crate) use fingerprint::Fingerprint;
 #[doc(hidden)]
@@ -31,8 +33,7 @@ pub use options::{Fill, ReadOptions};
 pub use source::{Generated, Source};
 pub use stored::Stored;
 
-use crate::kernel::TargetKind;
-use crate::{Error, Loss, Model, Network, Scaling};
+use crate::{Error, Model, Scaling};
 
 /// The most bytes that a set's features may take: what 32-bit indices reach on the device.
 const MOST_BYTES: u64 = 1 << 32;
@@ -503,102 +504,8 @@ impl Dataset {
         let origin = self.origin.clone();
         Ok(Dataset { features, width: self.width, rows: rows.len(), labels, values, sample_weights, origin })
     }
-
-    /// That the network takes rows of this width.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Data`] naming both numbers.
-    pub fn check_width(&self, network: &Network) -> Result<(), Error> {
-        if self.width != network.inputs() {
-            return Err(Error::Data(format!(
-                "the rows have {} features, the network takes {}",
-                self.width,
-                network.inputs()
-            )));
-        }
-        Ok(())
-    }
-
-    /// That the network takes these rows and has an output for every label.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Data`] naming the numbers that differ, and the first row whose target the loss cannot take.
-    pub fn check_for(&self, network: &Network, loss: &Loss) -> Result<(), Error> {
-        self.check_width(network)?;
-        match &self.values {
-            Some(all) => check_values(all, network, loss),
-            None => self.check_labels(network, loss),
-        }
-    }
-
-    fn check_labels(&self, network: &Network, loss: &Loss) -> Result<(), Error> {
-        let ignored = match loss {
-            Loss::SoftmaxCrossEntropy { ignore_index, .. } => ignore_index.map(|index| index as u32),
-            Loss::KlDivergence => {
-                return Err(Error::Data(
-                    "kl-divergence needs a distribution for every row (t), and the set has class indices (y)".into(),
-                ));
-            }
-            _ => None,
-        };
-        // One output takes a label of 0 or 1.
-        let labels = if loss.targets(self.targets()).kind == TargetKind::Values {
-            network.outputs().max(2)
-        } else {
-            network.outputs()
-        };
-        match self.labels.iter().position(|&label| label as usize >= labels && Some(label) != ignored) {
-            Some(row) => Err(Error::Data(format!(
-                "the label of row {row} is {}: with {} outputs, labels go from 0 to {}",
-                self.labels[row] as i32,
-                network.outputs(),
-                labels - 1
-            ))),
-            None => Ok(()),
-        }
-    }
-}
-
-fn check_values(all: &Values, network: &Network, loss: &Loss) -> Result<(), Error> {
-    if all.outputs != network.outputs() {
-        return Err(Error::Data(format!(
-            "a row has {} targets, the network {} outputs: they must agree",
-            all.outputs,
-            network.outputs()
-        )));
-    }
-    let range = match loss {
-        Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence => 0.0..=f32::MAX,
-        Loss::SigmoidCrossEntropy { .. } => 0.0..=1.0,
-        _ => f32::MIN..=f32::MAX,
-    };
-    match all.values.iter().position(|value| !range.contains(value)) {
-        Some(at) => Err(Error::Data(format!(
-            "target {} of row {} is {}: {} takes targets {}",
-            at % all.outputs,
-            at / all.outputs,
-            all.values[at],
-            loss.name(),
-            if *range.end() == 1.0 { "from 0 to 1" } else { "of at least 0" },
-        ))),
-        None => Ok(()),
-    }
 }
 
 fn gather<T: Copy>(values: &[T], width: usize, rows: &[usize]) -> Vec<T> {
     rows.iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect()
-}
-
-fn check_finite<T: Copy + Into<f32>>(features: &[T], width: usize) -> Result<(), Error> {
-    match features.iter().position(|&value| !value.into().is_finite()) {
-        Some(at) => Err(Error::Data(format!(
-            "feature {} of row {} is {}: every feature must be finite",
-            at % width.max(1),
-            at / width.max(1),
-            features[at].into()
-        ))),
-        None => Ok(()),
-    }
 }
