@@ -29,7 +29,7 @@ pub(super) enum Command {
     Train(Train),
     /// Loss, accuracy and other metrics of a model on a set
     Evaluate(Evaluate),
-    /// Class probabilities of a model for rows of a set
+    /// Predictions of a model for rows of a set, a table, an array, an image, or standard input
     Predict(Predict),
     /// Write a model as ONNX
     Export(Export),
