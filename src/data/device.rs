@@ -22,8 +22,7 @@ impl Dataset {
     /// How it lies on a device that binds buffers of so many bytes at most.
     pub(crate) fn layout(&self, most_bytes: u64) -> SetLayout {
         let whole = SetLayout::whole(self.element(), self.rows as u64);
-        let is_scaled = whole.element != Element::F32 && self.origin.scaling.is_some();
-        SetLayout { is_scaled, ..whole }.in_parts(self.row_bytes(), most_bytes)
+        SetLayout { is_scaled: self.scaling_of_device().is_some(), ..whole }.in_parts(self.row_bytes(), most_bytes)
     }
 
     /// Bytes of its features there.
@@ -35,11 +34,15 @@ impl Dataset {
         4 * u64::from(quads_with_one(self.width as u32)) * self.element().bytes()
     }
 
+    /// The scaling that is left to the device: f32 features have theirs in them.
+    fn scaling_of_device(&self) -> Option<&Scaling> {
+        self.origin.scaling.as_ref().filter(|_| self.element() != Element::F32)
+    }
+
     /// The scaling that a minibatch's features take as they are gathered: `4 · quads` shifts, then as many scales; nothing is done to what
     /// comes after a row's last feature.
     pub(crate) fn device_scaling(&self, quads: usize) -> Option<Vec<f32>> {
-        let scaled = |_: &&Scaling| self.layout(u64::MAX).is_scaled;
-        let Scaling { shift, scale } = self.origin.scaling.as_ref().filter(scaled)?;
+        let Scaling { shift, scale } = self.scaling_of_device()?;
         let mut values = [vec![0.0; 4 * quads], vec![1.0; 4 * quads]].concat();
         values[..self.width].copy_from_slice(shift);
         values[4 * quads..][..self.width].copy_from_slice(scale);

@@ -265,16 +265,17 @@ impl Trainer {
     ///
     /// As [`plan`](Self::plan), for either set.
     pub fn device_bytes(&self, train: &Dataset, validation: Option<&Dataset>) -> Result<u64, Error> {
-        let budget = self.options.memory_budget.filter(|&budget| train.device_bytes() > budget);
         let bytes_of = |plan: &Plan, counts: fn(Role) -> bool| -> u64 {
             plan.buffers.iter().filter(|buffer| counts(buffer.role)).map(|buffer| buffer.bytes).sum()
         };
-        let training = self.plan(train)?;
-        let training = match budget {
-            // Two windows in place of the set.
-            Some(budget) => budget + bytes_of(&training, |role| !matches!(role, Role::Set(_) | Role::Targets)),
-            None => training.bytes(),
+        let plan = self.plan(train)?;
+        // A plan has one window, and the device two.
+        let second = if self.exceeds_budget(train) {
+            bytes_of(&plan, |role| matches!(role, Role::Set(_) | Role::Targets))
+        } else {
+            0
         };
+        let training = plan.bytes() + second;
         let validation = validation.map(|set| self.evaluation_plan(set)).transpose()?;
         Ok(training + validation.map_or(0, |plan| bytes_of(&plan, |role| !matches!(role, Role::Weights(_)))))
     }

@@ -1,6 +1,7 @@
 //! Runs a program's steps in chunks: each a submission of some 75 ms, encoded while the one before it runs.
 
 use std::collections::{HashMap, VecDeque};
+use std::mem::offset_of;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -75,8 +76,9 @@ impl State {
     /// Replaces in a state on the device what says which rows the next steps visit, and nothing else.
     pub fn write_order(&self, gpu: &Gpu, buffer: &Buffer) {
         let seed = self.seed;
-        gpu.write_at(buffer, 4, &[self.rows, self.steps_per_epoch, self.order_bits, seed[0], seed[1]]);
-        gpu.write_at(buffer, 32, &[self.first_step, self.epochs_before]);
+        let of_rows = [self.rows, self.steps_per_epoch, self.order_bits, seed[0], seed[1]];
+        gpu.write_at(buffer, offset_of!(State, rows) as u64, &of_rows);
+        gpu.write_at(buffer, offset_of!(State, first_step) as u64, &[self.first_step, self.epochs_before]);
     }
 }
 
