@@ -7,6 +7,7 @@ mod config;
 mod evaluate;
 mod explain;
 mod export;
+mod figures;
 mod import;
 mod inspect;
 mod interrupt;

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
+use super::figures::figure;
 use crate::{Epoch, Error, Evaluation};
 
 /// Where a command's results go.
@@ -40,7 +41,7 @@ pub(super) fn grouped(number: u64) -> String {
 /// "loss 0.2211  accuracy 93.56 %"
 pub(super) fn figures(result: &Evaluation) -> String {
     let accuracy = result.accuracy.map_or(String::new(), |accuracy| format!("  accuracy {:.2} %", 100.0 * accuracy));
-    format!("loss {:.4}{accuracy}", result.loss)
+    format!("loss {}{accuracy}", figure(result.loss))
 }
 
 /// An epoch, for programs.

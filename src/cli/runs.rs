@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::figures::{duration, figure, to_the_second};
 use super::options::Runs;
 use super::out::{ABOUT, is_running, read_about, read_metrics};
 use super::output::{Output, table};
-use super::report::{duration, to_the_second};
 use crate::Error;
 
 /// The tables of `run.json` that settings are in.
@@ -191,7 +191,7 @@ impl Summary {
     fn row(&self) -> Vec<String> {
         let word = |value: &Value| clean(&plain(value));
         let mark = if self.validates() || self.epochs.is_empty() { "" } else { "*" };
-        let loss = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}{mark}"));
+        let loss = |value: Option<f64>| value.map_or("-".into(), |value| figure(value) + mark);
         let share = |value: Option<f64>| value.map_or("-".into(), |value| format!("{:.2}%{mark}", 100.0 * value));
         let asked = self.epochs_asked().map_or("?".into(), |asked| asked.to_string());
         vec![

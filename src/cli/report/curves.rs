@@ -185,13 +185,17 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, chart: &Chart, scale:
     let (x_step, y_step) = ((x.end - x.start) / 6.0, (y.end - y.start) / 6.0);
     let x_label = |x: &f64| if by_epoch && x.fract() != 0.0 { String::new() } else { number(*x, x_step, false) };
     let y_label = |y: &f64| number(*y, y_step, chart.is_share);
+    let mut wide = 50 * scale;
+    for end in [y.start, y.end] {
+        wide = wide.max(area.estimate_text_size(&y_label(&end), &words).map_err(cannot)?.0 as i32);
+    }
     let mut built = ChartBuilder::on(area)
         .margin_top(34 * scale)
         .margin_right(14 * scale)
         .margin_bottom(6 * scale)
         .margin_left(4 * scale)
         .x_label_area_size(40 * scale)
-        .y_label_area_size(58 * scale)
+        .y_label_area_size(wide + 8 * scale)
         .build_cartesian_2d(x, y)
         .map_err(cannot)?;
     built
@@ -249,7 +253,10 @@ fn around(values: impl Iterator<Item = f64>) -> Range<f64> {
 fn number(value: f64, step: f64, is_share: bool) -> String {
     let (value, step, unit) = if is_share { (100.0 * value, 100.0 * step, "%") } else { (value, step, "") };
     if step < 1e-4 || value.abs() >= 1e6 {
-        return format!("{value:.1e}");
+        // Digits after the first, down to the step's own.
+        let digits = if value == 0.0 { 0.0 } else { value.abs().log10().floor() - (step / 2.0).log10().floor() };
+        let digits = digits.clamp(0.0, 6.0) as usize;
+        return format!("{value:.digits$e}{unit}");
     }
     let digits = (1.0 - step.log10()).floor().clamp(0.0, 6.0) as usize;
     let text = format!("{value:.digits$}");

@@ -1,7 +1,7 @@
 //! What a report shows of a model: its metrics, what it got most wrong, and its first layer.
 
+use crate::cli::figures::figure;
 use crate::cli::source::name_of;
-
 use crate::loss::Task;
 use crate::{Dataset, Error, ImageShape, LayerWeights, Metrics, Trainer};
 
@@ -13,6 +13,8 @@ const AT_ONCE: usize = 1 << 16;
 pub struct Findings {
     /// Which rows were judged, as a word before "rows".
     pub on: &'static str,
+    /// What the accuracy is of.
+    pub accuracy: &'static str,
     pub metrics: Metrics,
     /// What each output is called.
     pub names: Vec<String>,
@@ -57,14 +59,14 @@ impl Findings {
         let (mut worst, mut wrong, mut numbers) = (Vec::new(), 0, Vec::new());
         for first in (0..set.rows()).step_by(AT_ONCE) {
             let rows = first..(first + AT_ONCE).min(set.rows());
-            let predictions = trainer.predict(&set.select(rows.clone())?)?;
-            for (row, outputs) in rows.zip(predictions.chunks_exact(judge.outputs)) {
-                if let Some(loss) = judge.loss(row, outputs) {
+            let logits = trainer.logits(&set.select(rows.clone())?)?;
+            for (row, logits) in rows.zip(logits.chunks_exact(judge.outputs)) {
+                if let Some(loss) = judge.loss(row, logits) {
                     wrong += 1;
-                    worst.push((loss, row, outputs.to_vec()));
+                    worst.push((loss, row, logits.to_vec()));
                 }
                 if judge.task == Task::Numbers {
-                    numbers.push([judge.target(row, 0), outputs[0]]);
+                    numbers.push([judge.target(row, 0), logits[0]]);
                 }
                 if worst.len() > 40 * WORST {
                     keep_worst(&mut worst);
@@ -73,18 +75,23 @@ impl Findings {
         }
         keep_worst(&mut worst);
         let image = image_of(set);
-        let mistake = |(loss, row, outputs): (f64, usize, Vec<f32>)| {
+        let mistake = |(loss, row, logits): (f64, usize, Vec<f32>)| {
             let features = set.row(row)?;
             let input = match image {
                 Some(shape) => Input::Image(shape, features),
                 None => Input::Cells(cells(set, &features)),
             };
-            let (truth, predicted, probability) = judge.words(row, &outputs);
+            let (truth, predicted, probability) = judge.words(row, &judge.loss.predict(&logits));
             Ok(Mistake { row, loss, truth, predicted, probability, input })
         };
         let mut layers = trainer.weights()?.layers;
         Ok(Findings {
             on,
+            accuracy: if judge.task == Task::EachOutput && judge.outputs > 1 {
+                "accuracy of outputs"
+            } else {
+                "accuracy"
+            },
             confusion: confusion(&metrics, judge.outputs),
             names: judge.all_names(),
             worst: worst.into_iter().map(mistake).collect::<Result<_, Error>>()?,
@@ -102,9 +109,10 @@ fn keep_worst(worst: &mut Vec<(f64, usize, Vec<f32>)>) {
     worst.truncate(WORST);
 }
 
-/// The form of rows that are images, or as wide as MNIST's.
+/// The form of rows that are images, or as wide as MNIST's and no table's.
 pub fn image_of(set: &Dataset) -> Option<ImageShape> {
-    let like_mnist = (set.width() == 784).then_some(ImageShape { height: 28, width: 28, channels: 1 });
+    let is_like_mnist = set.width() == 784 && set.columns().is_none();
+    let like_mnist = is_like_mnist.then_some(ImageShape { height: 28, width: 28, channels: 1 });
     set.image_shape().or(like_mnist)
 }
 
@@ -173,23 +181,25 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The loss of a row that is wrong: −log p of its class, the mean of −log p over outputs, or how far its numbers are off.
-    fn loss(&self, row: usize, outputs: &[f32]) -> Option<f64> {
+    /// How wrong a row is that is wrong: −log p of its class, the mean of −log p over outputs, or how far its numbers are off. From the logits, as p
+    /// is 0 in f32 where it is small.
+    fn loss(&self, row: usize, logits: &[f32]) -> Option<f64> {
         match self.task {
             Task::Classes => {
                 let class = self.class(row)?;
-                (largest(outputs) != class).then(|| log_loss(outputs[class]))
+                (largest(logits) != class).then(|| log_sum_exp(logits) - f64::from(logits[class]))
             }
             Task::EachOutput => {
                 let targets = (0..self.outputs).map(|output| self.target(row, output) > 0.5);
-                let each =
-                    targets.zip(outputs).map(|(yes, &p)| (yes == (p > 0.5), log_loss(if yes { p } else { 1.0 - p })));
+                let each = targets
+                    .zip(logits)
+                    .map(|(yes, &z)| (yes == (z > 0.0), log_sum_exp(&[0.0, if yes { -z } else { z }])));
                 let (right, sum) = each.fold((true, 0.0), |(all, sum), (right, loss)| (all && right, sum + loss));
                 (!right).then_some(sum / self.outputs as f64)
             }
             Task::Numbers => {
                 let off = |(output, &value): (usize, &f32)| f64::from(value - self.target(row, output)).powi(2);
-                Some(outputs.iter().enumerate().map(off).sum::<f64>().sqrt())
+                Some(logits.iter().enumerate().map(off).sum::<f64>().sqrt())
             }
         }
     }
@@ -197,7 +207,7 @@ impl<'a> Judge<'a> {
     /// What is right, what was predicted, and with which probability.
     fn words(&self, row: usize, outputs: &[f32]) -> (String, String, Option<f64>) {
         let numbers = |values: &mut dyn Iterator<Item = f32>| {
-            values.map(|value| format!("{value:.4}")).collect::<Vec<_>>().join(", ")
+            values.map(|value| figure(value.into())).collect::<Vec<_>>().join(", ")
         };
         let yes = |values: &mut dyn Iterator<Item = f32>| {
             let named = values.enumerate().filter(|(_, value)| *value > 0.5).map(|(output, _)| self.name(output));
@@ -224,8 +234,10 @@ impl<'a> Judge<'a> {
     }
 }
 
-fn log_loss(probability: f32) -> f64 {
-    -f64::from(probability).max(f64::MIN_POSITIVE).ln()
+/// log Σ exp z, for any z.
+fn log_sum_exp(logits: &[f32]) -> f64 {
+    let largest = f64::from(logits[largest(logits)]);
+    largest + logits.iter().map(|&z| (f64::from(z) - largest).exp()).sum::<f64>().ln()
 }
 
 /// Of equals, the first.

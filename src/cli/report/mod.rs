@@ -6,7 +6,6 @@ mod page;
 mod pictures;
 
 pub(super) use findings::image_of;
-pub(super) use page::{duration, to_the_second};
 pub(super) use pictures::tiles;
 
 use super::out::Out;
@@ -28,7 +27,7 @@ pub(super) fn write(
     validation: Option<&Dataset>,
 ) -> Result<(), Error> {
     // No more than the device has room for.
-    let row_bytes = 4 * train.width() as u64;
+    let row_bytes = train.device_bytes().div_ceil(train.rows() as u64).max(1);
     let room = trainer.options().memory_budget.map_or(MOST_JUDGED, |bytes| (bytes / row_bytes).max(1) as usize);
     let most = room.min(MOST_JUDGED);
     let some = match validation {

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::curves::{self, Chart, Colors};
 use super::findings::{Findings, Input, Mistake};
 use super::pictures::{self, Picture};
+use crate::cli::figures::{duration, figure, to_the_second};
 use crate::cli::output::grouped;
 use crate::{ClassCounts, Error, History};
 
@@ -73,16 +74,15 @@ fn state(about: &Value, history: &History) -> String {
 fn figures(about: &Value, history: &History, findings: &Findings) -> Markup {
     let (metrics, on) = (&findings.metrics, findings.on);
     let share = |share: f64| format!("{:.2} %", 100.0 * share);
-    let number = |number: f64| format!("{number:.4}");
-    let mut all = vec![(format!("{on} loss"), number(metrics.evaluation.loss))];
+    let mut all = vec![(format!("{on} loss"), figure(metrics.evaluation.loss))];
     let mut add = |name: &str, figure: Option<String>| all.extend(figure.map(|figure| (name.to_string(), figure)));
-    add(&format!("{on} accuracy"), metrics.evaluation.accuracy.map(share));
+    add(&format!("{on} {}", findings.accuracy), metrics.evaluation.accuracy.map(share));
     let classes = metrics.classes.as_ref().filter(|classes| classes.classes.len() > 1);
-    add("mean F1", classes.map(|classes| number(classes.macro_mean(ClassCounts::f1))));
-    add("area under the ROC curve", metrics.roc_auc.map(number));
-    add("mean absolute error", metrics.regression.map(|all| number(all.mean_absolute_error)));
-    add("root mean squared error", metrics.regression.map(|all| number(all.root_mean_squared_error)));
-    add("R²", metrics.regression.map(|all| number(all.r2)));
+    add("mean F1", classes.map(|classes| figure(classes.macro_mean(ClassCounts::f1))));
+    add("area under the ROC curve", metrics.roc_auc.map(figure));
+    add("mean absolute error", metrics.regression.map(|all| figure(all.mean_absolute_error)));
+    add("root mean squared error", metrics.regression.map(|all| figure(all.root_mean_squared_error)));
+    add("R²", metrics.regression.map(|all| figure(all.r2)));
     add("parameters", about["model"]["parameters"].as_u64().map(grouped));
     add("time", about["seconds"].as_f64().map(duration));
     add("rows/s in training", history.epochs.last().map(|epoch| grouped(epoch.samples_per_second as u64)));
@@ -210,31 +210,35 @@ fn mistakes(findings: &Findings) -> Result<Markup, Error> {
                 @if is_numbers {
                     "Those that are furthest off, of " (grouped(findings.numbers.len() as u64)) " " (findings.on) " rows."
                 } @else {
-                    "Those with the highest loss, of " (grouped(findings.wrong)) " wrong among "
+                    "Those with the highest −log p, of " (grouped(findings.wrong)) " wrong among "
                     (grouped(findings.metrics.evaluation.rows)) " " (findings.on) " rows."
                 }
             }
             @if pictures.iter().any(Option::is_some) {
                 div.mistakes {
                     @for (mistake, picture) in worst.iter().zip(pictures).filter_map(|(mistake, picture)| Some((mistake, picture?))) {
-                        figure title=(format!("row {}, {} {:.4}", mistake.row, if is_numbers { "off by" } else { "loss" }, mistake.loss)) {
-                            img src=(picture) alt=(format!("row {}", mistake.row));
+                        figure {
+                            img src=(picture) alt=(format!("{} row {}", findings.on, mistake.row));
                             figcaption {
                                 "true " b { (mistake.truth) } br;
                                 "predicted " b.wrong { (mistake.predicted) }
                                 @if let Some(probability) = mistake.probability { " " (format!("{:.1} %", 100.0 * probability)) }
+                                br; span.soft {
+                                    "row " (mistake.row) ", " @if is_numbers { "off by " } @else { "−log p " } (figure(mistake.loss))
+                                }
                             }
                         }
                     }
                 }
             } @else {
-                (mistakes_table(worst, is_numbers))
+                (mistakes_table(findings, is_numbers))
             }
         }
     })
 }
 
-fn mistakes_table(worst: &[Mistake], is_numbers: bool) -> Markup {
+fn mistakes_table(findings: &Findings, is_numbers: bool) -> Markup {
+    let worst = &findings.worst;
     let cells = |mistake: &Mistake| match &mistake.input {
         Input::Cells(cells) => cells.clone(),
         Input::Image(..) => Vec::new(),
@@ -246,9 +250,9 @@ fn mistakes_table(worst: &[Mistake], is_numbers: bool) -> Markup {
         div.scroll {
             table {
                 tr {
-                    th { "row" } th class=(kind) { "true" } th class=(kind) { "predicted" }
+                    th { (findings.on) " row" } th class=(kind) { "true" } th class=(kind) { "predicted" }
                     @if has_probability { th { "probability" } }
-                    th { @if is_numbers { "off by" } @else { "loss" } }
+                    th { @if is_numbers { "off by" } @else { "−log p" } }
                     @for (name, _) in all.iter().take(MOST_CELLS) { th { (name) } }
                 }
                 @for mistake in worst {
@@ -257,7 +261,7 @@ fn mistakes_table(worst: &[Mistake], is_numbers: bool) -> Markup {
                         td class=(kind) title=(mistake.truth) { (mistake.truth) }
                         td class={ (kind) " wrong" } title=(mistake.predicted) { (mistake.predicted) }
                         @if has_probability { td { (mistake.probability.map_or(String::new(), |p| format!("{:.1} %", 100.0 * p))) } }
-                        td { (format!("{:.4}", mistake.loss)) }
+                        td { (figure(mistake.loss)) }
                         @for (_, cell) in cells(mistake).iter().take(MOST_CELLS) { td.number title=(cell) { (cell) } }
                     }
                 }
@@ -276,7 +280,9 @@ fn first_layer(findings: &Findings) -> Result<Markup, Error> {
         section id="weights" {
             h2 { "First layer" }
             p.soft {
-                "What " (units) " of " (layer.weights.outputs) " units look for, those with the largest weights first: "
+                @if units == layer.weights.outputs { "What its " (units) " units look for" }
+                @else { "What " (units) " of " (layer.weights.outputs) " units look for" }
+                ", those with the largest weights first: "
                 @if shape.channels == 1 { "blue negative, red positive, each as strong as its largest weight." }
                 @else { "each channel's weights about grey." }
             }
@@ -346,20 +352,5 @@ fn short(name: &str, letters: usize) -> String {
     match name.chars().count() > letters {
         true => name.chars().take(letters - 1).chain(['…']).collect(),
         false => name.into(),
-    }
-}
-
-/// "2026-11-25 17:17:40", in UTC as it is written.
-pub fn to_the_second(time: &str) -> String {
-    time.get(..19).unwrap_or(time).replace('T', " ")
-}
-
-/// "45.2 s", "3 min 20 s", "2 h 5 min"
-pub fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{seconds:.1} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
     }
 }

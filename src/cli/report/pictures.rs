@@ -8,6 +8,8 @@ use crate::{Error, ImageShape, LayerWeights};
 /// The most units whose weights are shown, and the most pixels of all of them: a page is to stay small.
 const MOST_TILES: usize = 64;
 const MOST_PIXELS: usize = 1 << 18;
+/// The most pixels of a row's image on a side.
+const MOST_ON_A_SIDE: usize = 128;
 /// Pixels between tiles.
 const GAP: usize = 1;
 
@@ -20,13 +22,24 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A row of features as the image that it is: in `[0, 1]` as it is, else from its least to its largest value.
+    /// A row of features as the image that it is: in `[0, 1]` as it is, else from its least to its largest value. A large one has the mean of some
+    /// pixels for each.
     pub fn of_row(shape: ImageShape, features: &[f32]) -> Self {
         let fold = |of: fn(f32, f32) -> f32, first| features.iter().copied().fold(first, of);
         let (least, most) = (fold(f32::min, 0.0), fold(f32::max, 1.0));
         let byte = |&value: &f32| (255.0 * (value - least) / (most - least)).round() as u8;
         let ImageShape { height, width, channels } = shape;
-        Picture { width, height, channels, bytes: features.iter().map(byte).collect() }
+        let each = height.max(width).div_ceil(MOST_ON_A_SIDE);
+        let (high, wide) = (height.div_ceil(each), width.div_ceil(each));
+        let mean = |at: usize| {
+            let (y, x, channel) = (at / channels / wide * each, at / channels % wide * each, at % channels);
+            let rows = y..(y + each).min(height);
+            let pixels =
+                rows.flat_map(|y| (x..(x + each).min(width)).map(move |x| (y * width + x) * channels + channel));
+            let (sum, count) = pixels.fold((0.0, 0.0), |(sum, count), at| (sum + features[at], count + 1.0));
+            byte(&(sum / count))
+        };
+        Picture { width: wide, height: high, channels, bytes: (0..high * wide * channels).map(mean).collect() }
     }
 
     pub fn png(&self) -> Result<Vec<u8>, Error> {

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::cli::figures::figure;
 use crate::cli::output::{Output, epoch_event, figures, grouped};
 use crate::cli::watchers::Watcher;
 use crate::{Epoch, Error, Evaluation, Event};
@@ -53,7 +54,7 @@ fn line(epoch: &Epoch, epochs: u64) -> String {
 pub(super) fn line_within(epoch: &Epoch, epochs: u64, columns: usize) -> String {
     let pair = |result: &Evaluation, percent: &str| {
         let accuracy = result.accuracy.map_or(String::new(), |accuracy| format!(" {:.2}{percent}", 100.0 * accuracy));
-        format!("{:.4}{accuracy}", result.loss)
+        figure(result.loss) + &accuracy
     };
     let (at, training) = (epoch.epoch, &epoch.training);
     let validation = |word: &str, percent: &str| {

@@ -19,6 +19,7 @@ use ratatui_core::widgets::Widget;
 use ratatui_widgets::chart::{Axis, Chart, Dataset, GraphType};
 
 use super::live::{Curves, Known};
+use crate::cli::figures::{bytes, countdown, figure, number, trimmed};
 use crate::cli::output::grouped;
 use crate::{Evaluation, Progress};
 
@@ -89,10 +90,10 @@ fn short(known: &Known, progress: &Progress, columns: u16) -> String {
     let mut words = vec![
         format!("{}/{}", progress.epoch, known.course.epochs),
         format!("{}%", percent(progress)),
-        format!("{:.4}", progress.so_far.loss),
+        figure(progress.so_far.loss),
     ];
     words.extend(progress.so_far.accuracy.map(|accuracy| format!("{:.1}%", 100.0 * accuracy)));
-    words.extend(known.seconds_left().map(|(_, of_run)| duration(of_run)));
+    words.extend(known.seconds_left().map(|(_, of_run)| countdown(of_run)));
     let mut text = String::new();
     for word in words {
         if text.chars().count() + 1 + word.chars().count() <= columns.into() {
@@ -121,12 +122,12 @@ fn bar(picture: &mut Buffer, row: u16, known: &Known, progress: &Progress) {
 /// Words and numbers, in the order of their places.
 fn figures(known: &Known, progress: &Progress) -> Vec<(&'static str, String)> {
     let (of_epoch, of_run) = known.seconds_left().unwrap_or_default();
-    let loss = |result: &Evaluation| format!("{:.4}", result.loss);
+    let loss = |result: &Evaluation| figure(result.loss);
     let accuracy =
         |result: &Evaluation| result.accuracy.map_or("–".into(), |accuracy| format!("{:.2} %", 100.0 * accuracy));
     let mut figures = vec![
-        ("epoch left ", duration(of_epoch)),
-        ("run left ", duration(of_run)),
+        ("epoch left ", countdown(of_epoch)),
+        ("run left ", countdown(of_run)),
         ("rows/s ", grouped(progress.samples_per_second as u64)),
         ("memory ", bytes(known.course.device_bytes)),
         ("loss ", loss(&progress.so_far)),
@@ -277,67 +278,19 @@ fn draw_curves(picture: &mut Buffer, area: Rect, curves: &Curves, scale: &Scale,
         .render(area, picture);
 }
 
-/// "0:42", "1:02:03", "3 d 4 h"
-fn duration(seconds: f64) -> String {
-    let all = seconds.clamp(0.0, 1e12).round() as u64;
-    let (hours, minutes, seconds) = (all / 3600, all / 60 % 60, all % 60);
-    match hours {
-        0 => format!("{minutes}:{seconds:02}"),
-        1..24 => format!("{hours}:{minutes:02}:{seconds:02}"),
-        _ => format!("{} d {} h", hours / 24, hours % 24),
-    }
-}
-
-fn bytes(bytes: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let power = (bytes.max(1).ilog2() / 10).min(units.len() as u32 - 1);
-    let number = bytes as f64 / f64::from(10 * power).exp2();
-    let digits = if number < 10.0 && power > 0 { 1 } else { 0 };
-    format!("{number:.digits$} {}", units[power as usize])
-}
-
-/// A number in six columns, or seven with its sign.
-fn number(value: f64) -> String {
-    match value.abs() {
-        0.0 => "0".into(),
-        size if !size.is_finite() => value.to_string(),
-        size if !(1e-3..1e4).contains(&size) => format!("{value:.1e}"),
-        size if size < 1.0 => trimmed(format!("{value:.4}")),
-        size if size < 100.0 => trimmed(format!("{value:.2}")),
-        _ => format!("{value:.0}"),
-    }
-}
-
 /// A place in the run.
 fn round(epochs: f64) -> String {
     let digits = if epochs < 0.1 { 4 } else { 2 };
     trimmed(format!("{epochs:.digits$}"))
 }
 
-/// Without zeros that say nothing.
-fn trimmed(text: String) -> String {
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').into(),
-        false => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A number that is a power off, or wider than its place.
+    /// A place that is a power off.
     #[test]
-    fn numbers_are_what_they_say() {
-        assert_eq!([0.0, 42.4, 3723.0, 100_000.0].map(duration), ["0:00", "0:42", "1:02:03", "1 d 3 h"]);
-        assert_eq!(
-            [0, 1023, 1024, 198_181_000, 3 << 30].map(bytes),
-            ["0 B", "1023 B", "1.0 KiB", "189 MiB", "3.0 GiB"]
-        );
-        assert_eq!(
-            [0.001, 0.01234, 2.3, 1234.6, 1e-5, -12.34].map(number),
-            ["0.001", "0.0123", "2.3", "1235", "1.0e-5", "-12.34"]
-        );
+    fn a_place_has_the_digits_that_tell_it() {
         assert_eq!([0.0, 0.01953125, 1.25, 10.0].map(round), ["0", "0.0195", "1.25", "10"]);
     }
 }
