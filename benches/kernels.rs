@@ -11,10 +11,11 @@
 mod common;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use wgrad::Gpu;
 use wgrad::gpu::Checks;
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::tiling::Tiling;
-use wgrad::{Gpu, StepTimer, ceilings};
+use wgrad::profile::{StepTimer, ceilings};
 
 /// The dispatches of one plan, each as a benchmark.
 fn dispatches(criterion: &mut Criterion, gpu: &Gpu, group: &str, tiling: &Tiling, batch: u32, only: Option<&str>) {

@@ -13,7 +13,8 @@ mod common;
 
 use plotters::prelude::*;
 use wgrad::gpu::Checks;
-use wgrad::{Error, Gpu, step_times};
+use wgrad::profile::step_times;
+use wgrad::{Error, Gpu};
 
 struct Point {
     at: f64,

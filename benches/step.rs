@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Throughput};
 use wgrad::gpu::Checks;
-use wgrad::{Activation, Dataset, Network, StepTimer, TrainOptions, Trainer};
+use wgrad::profile::StepTimer;
+use wgrad::{Activation, Dataset, Network, TrainOptions, Trainer};
 
 fn main() {
     let mut criterion = common::criterion();

@@ -39,9 +39,15 @@ pub use optimizer::{Optimizer, Rule};
 pub use scaling::{ScaleBy, Scaling};
 pub use schedule::{Decay, Schedule};
 pub use trainer::{
-    Ceilings, Checkpoint, Checkpointing, EarlyStopping, Epoch, Evaluation, Event, Every, History, Monitor, NonFinite,
-    Parameters, Profile, Progress, ReduceOnPlateau, Span, StepTimer, StepTimes, Took, Trace, TrainOptions, TrainStats,
-    Trainer, Tuning, ceilings, profile, step_times,
+    Checkpoint, Checkpointing, EarlyStopping, Epoch, Evaluation, Event, Every, History, Monitor, NonFinite, Parameters,
+    Progress, ReduceOnPlateau, TrainOptions, TrainStats, Trainer, Tuning,
 };
 pub use weights::{Initializer, LayerWeights, Weights};
 pub use wgsl::Wgsl;
+
+/// Where the time of a step goes, and what the device could do at most.
+pub mod profile {
+    pub use crate::trainer::{
+        Bound, Ceilings, Profile, Span, StepTimer, StepTimes, Took, Trace, ceilings, profile, step_times,
+    };
+}

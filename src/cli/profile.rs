@@ -42,7 +42,7 @@ fn write(path: &Path, trace: &Trace, plan: &Plan, adapter: &str) -> Result<(), E
     });
     let host = trace.host.iter().map(|span| complete(span, HOST, "host", json!({ "submission": span.place })));
     let events: Vec<Value> = [
-        name("process_name", DEVICE, "wgrad"),
+        name("process_name", HOST, "wgrad"),
         name("thread_name", DEVICE, &format!("{adapter} ({clock})")),
         name("thread_name", HOST, "host"),
     ]
@@ -54,8 +54,9 @@ fn write(path: &Path, trace: &Trace, plan: &Plan, adapter: &str) -> Result<(), E
 }
 
 /// The tracks' numbers.
-const DEVICE: u32 = 1;
-const HOST: u32 = 2;
+/// A viewer takes the first, of the process's own number, for its main thread.
+const HOST: u32 = 1;
+const DEVICE: u32 = 2;
 
 /// A complete event, in microseconds.
 fn complete(span: &Span, tid: u32, category: &str, about: Value) -> Value {

@@ -20,7 +20,11 @@ pub(super) struct TensorBoard {
 
 impl TensorBoard {
     pub fn create(folder: &Path, trainer: &Trainer, train: &Dataset, resumes: bool) -> Result<Self, Error> {
-        let file = EventFile::create(folder)?;
+        let mut file = EventFile::create(folder)?;
+        if !resumes {
+            // A run that was in this folder before: two curves in one would go back and forth.
+            file.forget_from(0)?;
+        }
         Ok(TensorBoard { file, image: image_of(train), step: trainer.steps_done(), resumes })
     }
 

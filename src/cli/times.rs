@@ -7,7 +7,7 @@ use super::options::Train;
 use super::output::Output;
 use super::{source, train};
 use crate::gpu::Gpu;
-use crate::kernel::Cost;
+use crate::kernel::{Cost, Launch};
 use crate::plan::Plan;
 use crate::trainer::{Ceilings, StepTimes, ceilings};
 use crate::{Error, Trainer};
@@ -44,30 +44,57 @@ impl Timed {
 
     /// A line for each dispatch, one for a step, and the figures behind them. `how` says how the dispatches were timed.
     pub fn print(&self, times: &StepTimes, how: &str) -> Result<(), Error> {
-        let (output, plan, ceilings) = (&self.output, &self.plan, self.ceilings);
+        let (output, plan) = (&self.output, &self.plan);
+        // Again: another process may have been in the way the first time.
+        let ceilings = self.ceilings.or_higher(ceilings(self.gpu(), self.run.options.checks)?);
         let (adapter, batch) = (self.gpu().adapter(), plan.batch);
-        output.text(format_args!(
-            "{}, batches of {batch}, on {} ({})\n\n{}",
-            self.shape, adapter.name, adapter.driver, HEADING
-        ))?;
+        output.text(format_args!("{}, batches of {batch}, on {} ({})\n", self.shape, adapter.name, adapter.driver))?;
         let sum: f64 = times.dispatches.iter().sum();
+        // Equal launches in one row, as Muon has many.
+        let mut kinds: Vec<(&Launch, usize, f64)> = Vec::new();
         for (dispatch, &seconds) in plan.dispatches.iter().zip(&times.dispatches) {
             let launch = &dispatch.launch;
-            let of_step = seconds / sum;
-            output.text(row(launch.kernel, &launch.variant, seconds, of_step, launch.cost, ceilings))?;
+            let is_alike = |other: &Launch| {
+                (other.kernel, &other.variant, other.cost) == (launch.kernel, &launch.variant, launch.cost)
+            };
+            match kinds.iter_mut().find(|(other, ..)| is_alike(other)) {
+                Some((_, count, all)) => (*count, *all) = (*count + 1, *all + seconds),
+                None => kinds.push((launch, 1, seconds)),
+            }
+            let (share, bound) = ceilings.share(launch.cost, seconds);
             output.event(json!({
                 "event": "dispatch", "kernel": launch.kernel, "variant": launch.variant, "seconds": seconds,
-                "flops": launch.cost.flops, "bytes": launch.cost.bytes, "share": of_step,
-                "of_ceiling": ceilings.share(launch.cost, seconds),
+                "flops": launch.cost.flops, "bytes": launch.cost.bytes, "share": seconds / sum,
+                "of_ceiling": share, "ceiling": bound.to_string(),
             }))?;
         }
-        output.text(row("their sum", "", sum, 1.0, plan.cost(), ceilings))?;
-        output.text(row("a step", "", times.step, times.step / sum, plan.cost(), ceilings))?;
+        let row = |name: String, tile: &str, cost: Cost, seconds: f64, is_part: bool| {
+            let (share, bound) = ceilings.share(cost, seconds);
+            [
+                name,
+                tile.into(),
+                format!("{:.3}", 1e3 * seconds),
+                if is_part { format!("{:.0} %", 100.0 * seconds / sum) } else { String::new() },
+                format!("{:.1}", cost.flops as f64 / seconds / 1e9),
+                format!("{:.1}", cost.bytes as f64 / seconds / 1e9),
+                format!("{:.0} % {bound}", 100.0 * share),
+            ]
+        };
+        let head = ["dispatch", "tile", "ms", "of sum", "GFLOP/s", "GB/s", "of ceiling"].map(String::from);
+        let mut rows = vec![head];
+        for (launch, count, seconds) in kinds {
+            let times = if count > 1 { format!(" ×{count}") } else { String::new() };
+            let cost = Cost { flops: count as u64 * launch.cost.flops, bytes: count as u64 * launch.cost.bytes };
+            rows.push(row(format!("{}{times}", launch.kernel), &launch.variant, cost, seconds, true));
+        }
+        rows.push(row("their sum".into(), "", plan.cost(), sum, true));
+        rows.push(row("a step".into(), "", plan.cost(), times.step, false));
+        output.text(markdown(&rows))?;
         let rows_per_second = f64::from(batch) / times.step;
         output.text(format_args!(
             "\n{how} A step: the least of seven rounds of many, {rows_per_second:.0} rows/s; the host takes {:.1} µs of it, beside the \
              device.\nThe ceiling, measured here: a copy {:.1} GB/s, a product of 1024³ {:.1} GFLOP/s; a textbook's kernel, an output \
-             an invocation, reaches {:.2}. Of both shares, the larger.",
+             an invocation, reaches {:.2}. Of both shares, the larger, and what it is of.",
             1e6 * times.host,
             ceilings.copy / 1e9,
             ceilings.product / 1e9,
@@ -82,17 +109,18 @@ impl Timed {
     }
 }
 
-const HEADING: &str = "\
-| dispatch         | tile                           |       ms | of step |  GFLOP/s |   GB/s | of ceiling |
-|:--|:--|--:|--:|--:|--:|--:|";
-
-fn row(name: &str, tile: &str, seconds: f64, of_step: f64, cost: Cost, ceilings: Ceilings) -> String {
-    format!(
-        "| {name:<16} | {tile:<30} | {:>8.3} | {:>5.0} % | {:>8.1} | {:>6.1} | {:>8.0} % |",
-        1e3 * seconds,
-        100.0 * of_step,
-        cost.flops as f64 / seconds / 1e9,
-        cost.bytes as f64 / seconds / 1e9,
-        100.0 * ceilings.share(cost, seconds),
-    )
+/// A table whose columns are as wide as their widest cell, the first two to the left and the others to the right.
+fn markdown<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let line = |row: &[String; COLUMNS]| {
+        let cells = row.iter().enumerate().map(|(column, cell)| match (column, width(column)) {
+            (0 | 1, width) => format!(" {cell:<width$} |"),
+            (_, width) => format!(" {cell:>width$} |"),
+        });
+        std::iter::once("|".to_string()).chain(cells).collect::<String>()
+    };
+    let ruler = (0..COLUMNS).map(|column| if column < 2 { ":--|" } else { "--:|" }).collect::<String>();
+    let mut lines: Vec<String> = rows.iter().map(line).collect();
+    lines.insert(1, format!("|{ruler}"));
+    lines.join("\n")
 }

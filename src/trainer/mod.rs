@@ -31,7 +31,7 @@ pub(crate) use configuration::to_json as options_to_json;
 use evaluator::Evaluator;
 pub use history::{Epoch, Evaluation, Event, History, Parameters, Progress, TrainStats};
 pub use options::{NonFinite, TrainOptions};
-pub use profile::{Ceilings, StepTimer, StepTimes, Took, ceilings, step_times};
+pub use profile::{Bound, Ceilings, StepTimer, StepTimes, Took, ceilings, step_times};
 use resume::Resumed;
 use rows::Rows;
 pub(crate) use rows::SetShape;

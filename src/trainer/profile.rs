@@ -106,6 +106,24 @@ pub fn step_times(gpu: &Gpu, plan: &Plan, checks: Checks) -> Result<StepTimes, E
     StepTimer::new(gpu, plan, checks)?.times()
 }
 
+/// What keeps a kernel from being faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// What the device computes in a second.
+    Arithmetic,
+    /// What it reads and writes in a second.
+    Memory,
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Bound::Arithmetic => "arithmetic",
+            Bound::Memory => "memory",
+        })
+    }
+}
+
 /// What a device reaches with large work, measured on it. Small work that stays in its caches can be faster than the copy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ceilings {
@@ -118,23 +136,34 @@ pub struct Ceilings {
 }
 
 impl Ceilings {
-    /// Work that took so long, as the share of the ceiling that it is nearest to.
-    pub fn share(self, cost: Cost, seconds: f64) -> f64 {
-        let (flops, bytes) = (cost.flops as f64 / seconds, cost.bytes as f64 / seconds);
-        (flops / self.product).max(bytes / self.copy)
+    /// Work that took so long, as the share of the ceiling that it is nearest to, and which one that is.
+    pub fn share(self, cost: Cost, seconds: f64) -> (f64, Bound) {
+        let arithmetic = cost.flops as f64 / seconds / self.product;
+        let memory = cost.bytes as f64 / seconds / self.copy;
+        if arithmetic > memory { (arithmetic, Bound::Arithmetic) } else { (memory, Bound::Memory) }
+    }
+
+    /// The higher of two measurements, figure by figure.
+    pub fn or_higher(self, other: Ceilings) -> Ceilings {
+        Ceilings {
+            copy: self.copy.max(other.copy),
+            product: self.product.max(other.product),
+            naive: self.naive.max(other.naive),
+        }
     }
 }
 
-/// Measures a copy of 32 MiB, a product of 1024³ with the tile of the adapter's rule, and a textbook's kernel.
+/// Measures a copy of 256 MiB, or of the largest buffer, as a smaller one would stay in the caches of a large device; a product of 1024³ with the tile of the adapter's rule, and a textbook's kernel.
 ///
 /// # Errors
 ///
 /// As [`StepTimer::new`].
 pub fn ceilings(gpu: &Gpu, checks: Checks) -> Result<Ceilings, Error> {
-    const COPIED: u64 = 32 << 20;
-    let [from, to] = [gpu.zeros("copied from", COPIED)?, gpu.zeros("copied to", COPIED)?];
+    let adapter = gpu.adapter();
+    let copied = adapter.max_binding_bytes.min(adapter.max_buffer_bytes).min(256 << 20) / 4 * 4;
+    let [from, to] = [gpu.zeros("copied from", copied)?, gpu.zeros("copied to", copied)?];
     let copy = least(|times| {
-        took(gpu, |encoder| (0..times).for_each(|_| encoder.copy_buffer_to_buffer(&from, 0, &to, 0, COPIED)))
+        took(gpu, |encoder| (0..times).for_each(|_| encoder.copy_buffer_to_buffer(&from, 0, &to, 0, copied)))
     })?;
     let product = || -> Result<f64, Error> {
         let network = Network::new(1024).dense(1024, Activation::Relu).dense(1, Activation::Identity);
@@ -159,7 +188,7 @@ pub fn ceilings(gpu: &Gpu, checks: Checks) -> Result<Ceilings, Error> {
         let program = Program::new(gpu, &[(&launch, vec![&a?, &b?, &c?])], checks)?;
         Ok(launch.cost.flops as f64 / least(|times| took(gpu, |encoder| program.record(encoder, times)))?.0)
     };
-    Ok(Ceilings { copy: 2.0 * COPIED as f64 / copy.0, product: product()?, naive: naive()? })
+    Ok(Ceilings { copy: 2.0 * copied as f64 / copy.0, product: product()?, naive: naive()? })
 }
 
 fn took(gpu: &Gpu, record: impl FnOnce(&mut Encoder)) -> Result<Took, Error> {
