@@ -21,6 +21,7 @@ mod losses;
 mod main_job;
 mod metrics;
 mod muon;
+mod names;
 mod non_finite;
 mod observer;
 mod optimizers;
