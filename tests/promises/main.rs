@@ -8,6 +8,7 @@ mod costs;
 mod custom;
 mod data;
 mod dropout;
+mod faults;
 mod formats;
 mod golden;
 mod gpu_tiles;
