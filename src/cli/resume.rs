@@ -63,7 +63,8 @@ pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> 
         beyond(&run, &file).into_iter().find(|(flag, _)| !given.iter().any(|(id, _)| id == flag))
     {
         return Err(Error::Option(format!(
-            "--{flag} {}: so say the words in {}, which is outside this folder and the checkpoint's; say it again if that is meant",
+            "--{flag} {}: by the words in {} the run writes there, which is outside this folder and the checkpoint's; say the option again if \
+             that is meant",
             path.display(),
             file.display()
         )));

@@ -219,10 +219,10 @@ fn a_checkpoint_does_not_say_what_is_replaced() {
         assert!(message.contains(option) && message.contains("outside this folder"), "{message}");
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
         assert!(!folder.join("new").exists(), "{option}");
-        // Who says it again means it.
-        succeed(&elsewhere, &[&resume[..], &[option, "mine"]].concat());
-        assert!(elsewhere.join("mine").exists());
-        _ = std::fs::remove_dir_all(elsewhere.join("mine"));
-        _ = std::fs::remove_file(elsewhere.join("mine"));
+        if option == "--save" {
+            // Who says it again means it.
+            succeed(&elsewhere, &[&resume[..], &[option, "mine"]].concat());
+            std::fs::remove_file(elsewhere.join("mine")).unwrap();
+        }
     }
 }
