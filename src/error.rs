@@ -41,7 +41,7 @@ pub enum Error {
         reason: String,
     },
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), remedy(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -62,6 +62,16 @@ pub enum Error {
         /// Its epoch, counted from 1.
         epoch: u64,
     },
+}
+
+/// What helps where the system's word does not say it.
+fn remedy(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => "; make room, or name a place that has some",
+        PermissionDenied | ReadOnlyFilesystem => "; name a place that is yours to use",
+        _ => "",
+    }
 }
 
 /// How to get a software adapter where there is no GPU.
@@ -95,6 +105,99 @@ impl Error {
             | Error::Format { .. }
             | Error::Io { .. }
             | Error::Output(_) => 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An example of every variant. One that is not here does not compile.
+    macro_rules! variants {
+        ($($pattern:pat => $example:expr),* $(,)?) => {
+            fn examples() -> Vec<Error> {
+                let _each_has_one = |error: &Error| match error { $($pattern => ()),* };
+                vec![$($example),*]
+            }
+        };
+    }
+
+    // A new variant is a line here, and one in docs/errors.md.
+    variants! {
+        Error::NoAdapter(_) => Error::NoAdapter(String::new()),
+        Error::Device(_) => Error::Device(String::new()),
+        Error::Kernel { .. } => Error::Kernel { kernel: String::new(), reason: String::new() },
+        Error::Wgsl { .. } => Error::Wgsl { name: String::new(), reason: String::new() },
+        Error::Option(_) => Error::Option(String::new()),
+        Error::Data(_) => Error::Data(String::new()),
+        Error::Format { .. } => Error::format("", ""),
+        Error::Io { .. } => Error::io("")(std::io::Error::other("")),
+        Error::NonFiniteResult(_) => Error::NonFiniteResult(String::new()),
+        Error::Output(_) => Error::Output(std::io::Error::other("")),
+        Error::NonFinite { .. } => Error::NonFinite { step: 1, epoch: 1 },
+    }
+
+    /// Everything that a file of the repository has.
+    fn text(name: &str) -> String {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Rows of the tables of docs/errors.md whose first cell is code, as cells.
+    fn rows(catalogue: &str) -> Vec<Vec<&str>> {
+        let is_row = |line: &&str| line.starts_with("| `");
+        catalogue
+            .lines()
+            .filter(is_row)
+            .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+            .collect()
+    }
+
+    /// An error that a user meets and finds nowhere, or a code that is not what the program ends with.
+    #[test]
+    fn every_variant_is_in_the_catalogue_with_its_code() {
+        let catalogue = text("docs/errors.md");
+        let (variants, _) = catalogue.split_once("\n## ").unwrap();
+        let mut told: Vec<(&str, &str)> = rows(variants).iter().map(|row| (row[0].trim_matches('`'), row[1])).collect();
+        let mut known: Vec<(String, String)> = examples()
+            .iter()
+            .map(|error| {
+                let name =
+                    format!("{error:?}").split(|letter: char| !letter.is_alphanumeric()).next().unwrap().to_string();
+                (name, error.exit_code().to_string())
+            })
+            .collect();
+        told.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(told, known.iter().map(|(name, code)| (name.as_str(), code.as_str())).collect::<Vec<_>>());
+    }
+
+    /// A message that was reworded, and is not found any more by the words that a user has: what the catalogue quotes is somewhere in the
+    /// code, but for what `…` stands for.
+    #[test]
+    fn the_catalogue_quotes_what_is_said() {
+        fn sources(folder: &std::path::Path, all: &mut String) {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if entry.is_dir() {
+                    sources(&entry, all);
+                } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                    *all += &std::fs::read_to_string(&entry).unwrap();
+                }
+            }
+        }
+        let mut code = String::new();
+        sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut code);
+        // A text may go on in the next line.
+        let code = code.replace("\\\"", "\"").split_whitespace().collect::<Vec<_>>().join(" ").replace("\\ ", "");
+        let catalogue = text("docs/errors.md");
+        let (_, families) = catalogue.split_once("\n## ").unwrap();
+        let rows = rows(families);
+        assert!(rows.len() > 40);
+        for quoted in rows.iter().flat_map(|row| row[0].split('`').skip(1).step_by(2)) {
+            for words in quoted.split('…').map(str::trim).filter(|words| words.len() > 3) {
+                assert!(code.contains(words), "nothing says \"{words}\", of \"{quoted}\"");
+            }
         }
     }
 }

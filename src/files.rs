@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::Error;
 
@@ -60,8 +61,36 @@ pub(crate) fn write_cache(path: &Path, bytes: &[u8]) {
     }
 }
 
+/// How long a lock of a cache is waited for: who holds it writes for milliseconds, unless it was stopped.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Keeps others from adding to a cache file, as long as what is returned lives. Who has it and does not let go, or a file system without
+/// locks, costs what two add at once, and no run.
+pub(crate) fn lock_cache(path: &Path) -> Option<std::fs::File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    std::fs::create_dir_all(folder_of(path)).ok()?;
+    let lock = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(PathBuf::from(name)).ok()?;
+    let begun = Instant::now();
+    loop {
+        match fs4::FileExt::try_lock(&lock) {
+            Ok(()) => return Some(lock),
+            Err(fs4::TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(5))
+            }
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Whether nobody who lives is writing this temporary file, as far as can be told: [`beside`] locks them.
+pub(crate) fn is_abandoned(path: &Path) -> bool {
+    let lock = std::fs::File::open(path).map(|file| fs4::FileExt::try_lock(&file));
+    !matches!(lock, Ok(Err(fs4::TryLockError::WouldBlock)))
+}
+
 /// A temporary file in the folder that the path is in, and the path itself with links followed: a rename would replace the
-/// link. Whatever is there already must be a file.
+/// link. Whatever is there already must be a file. It is locked, for [`is_abandoned`]; where that cannot be, its age tells.
 pub(crate) fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), Error> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     if path.exists() && !path.is_file() || path.file_name().is_none() {
@@ -74,5 +103,6 @@ pub(crate) fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), 
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let file = builder.tempfile_in(folder).map_err(Error::io(folder))?;
+    _ = fs4::FileExt::try_lock(file.as_file());
     Ok((file, path))
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::Error;
 
-/// Temporary files that nobody has written to for so long are a killed run's.
+/// Temporary files that nobody has written to for so long, and nobody has a lock on, are a killed run's. The clock alone says nothing: it may
+/// have been set.
 const ABANDONED: Duration = Duration::from_secs(60);
 
 /// The file for a step.
@@ -60,7 +61,8 @@ pub(crate) fn open(folder: &Path) -> Result<(), Error> {
     for path in entries(folder)? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let age = || path.metadata().ok()?.modified().ok()?.elapsed().ok();
-        if name.starts_with(crate::files::TEMPORARY) && age().is_some_and(|age| age > ABANDONED) {
+        let is_old = || age().is_some_and(|age| age > ABANDONED);
+        if name.starts_with(crate::files::TEMPORARY) && is_old() && crate::files::is_abandoned(&path) {
             std::fs::remove_file(&path).map_err(Error::io(&path))?;
         }
     }
@@ -85,4 +87,26 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let read =
         || -> std::io::Result<_> { std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect() };
     read().map_err(Error::io(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that is being written, deleted because the clock was set forward; one of a killed run, left there for ever.
+    #[test]
+    fn only_what_nobody_writes_is_cleared_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writing, _) = crate::files::beside(&folder.path().join("model.safetensors")).unwrap();
+        let (killed, _) = crate::files::beside(&folder.path().join("model.safetensors")).unwrap();
+        let killed = killed.into_temp_path().keep().unwrap();
+        let young = folder.path().join(".wgrad-young");
+        std::fs::write(&young, "").unwrap();
+        let long_ago = std::fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH + ABANDONED);
+        for path in [writing.path(), &killed] {
+            std::fs::File::options().write(true).open(path).unwrap().set_times(long_ago).unwrap();
+        }
+        open(folder.path()).unwrap();
+        assert!(writing.path().exists() && young.exists() && !killed.exists());
+    }
 }

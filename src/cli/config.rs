@@ -102,10 +102,11 @@ impl Data {
             delimiter: self.delimiter,
             label: flags.label.clone().or(self.label.as_ref().map(word)),
             regression: loss.task() == Task::Numbers,
-            fill: match &self.fill {
-                None => None,
-                Some(FillValue::Word(word)) => Some(word.parse()?),
-                Some(FillValue::Number(number)) => Some(Fill::Number(*number)),
+            fill: match (flags.fill, &self.fill) {
+                (Some(fill), _) => Some(fill),
+                (None, Some(FillValue::Word(word))) => Some(word.parse()?),
+                (None, Some(FillValue::Number(number))) => Some(Fill::Number(*number)),
+                (None, None) => None,
             },
             ignore: self.ignore.iter().map(word).collect(),
             categorical: self.categorical.iter().map(word).collect(),
@@ -144,11 +145,29 @@ impl Validation {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Model {
-    hidden: Option<Vec<usize>>,
+    hidden: Option<Widths>,
     activation: Option<String>,
     dropout: Option<Dropout>,
     outputs: Option<usize>,
     initializer: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "hidden is a list of widths, one width, or \"none\"")]
+enum Widths {
+    Each(Vec<usize>),
+    One(usize),
+    Words(String),
+}
+
+impl Widths {
+    fn list(self) -> Result<Vec<usize>, Error> {
+        match self {
+            Widths::Each(widths) => Ok(widths),
+            Widths::One(width) => Ok(vec![width]),
+            Widths::Words(words) => hidden("hidden", &words),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -333,8 +352,8 @@ impl Run {
         let defaults = TrainOptions::default();
         let checkpoint = file.train.checkpointing(flags)?;
         let hidden = match &flags.hidden {
-            Some(widths) => hidden(widths)?,
-            None => file.model.hidden.unwrap_or_else(|| vec![256]),
+            Some(widths) => hidden("--hidden", widths)?,
+            None => file.model.hidden.map_or_else(|| Ok(vec![256]), Widths::list)?,
         };
         let dropout = flags.dropout.map(Dropout::All).or(file.model.dropout);
         let loss = file.loss.with(flags)?;
@@ -446,13 +465,14 @@ impl OptimizerTable {
     }
 }
 
-fn hidden(widths: &str) -> Result<Vec<usize>, Error> {
+/// Widths in words; `what` is what said them.
+fn hidden(what: &str, widths: &str) -> Result<Vec<usize>, Error> {
     if widths == "none" {
         return Ok(Vec::new());
     }
     let width = |word: &str| {
         word.trim().parse().map_err(|_| {
-            Error::Option(format!("--hidden {widths}: \"{word}\" is not a width; write numbers as 256,128, or none"))
+            Error::Option(format!("{what} {widths}: \"{word}\" is not a width; write numbers as 256,128, or none"))
         })
     };
     widths.split(',').map(width).collect()

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::options::Evaluate;
-use super::output::{Output, figures, grouped};
+use super::output::{Output, clean, figures, grouped};
 use super::source;
 use crate::{ClassCounts, ClassMetrics, Error, Metrics, RegressionMetrics};
 
@@ -107,7 +107,7 @@ fn class_table(metrics: &ClassMetrics, names: &[String]) -> String {
 /// What the classes are called, and how wide their column is.
 fn labels(metrics: &ClassMetrics, names: &[String]) -> (Vec<String>, usize) {
     let outputs = metrics.classes.len();
-    let labels: Vec<String> = (0..outputs).map(|class| source::name_of(names, outputs, class)).collect();
+    let labels: Vec<String> = (0..outputs).map(|class| clean(&source::name_of(names, outputs, class))).collect();
     let widest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
     (labels, (2 + widest).max(7))
 }

@@ -6,7 +6,7 @@ use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
 
 use super::options::Inspect;
-use super::output::{Output, grouped};
+use super::output::{Output, clean, grouped};
 use crate::checkpoint::loss_to_json;
 use crate::{Error, Loss, Model};
 
@@ -74,7 +74,7 @@ fn describe(model: &Model) -> String {
     text += &format!("\n{} parameters", grouped(model.network.parameters() as u64));
     text += &format!("\nloss {}", loss_to_json(&model.loss));
     if !model.classes.is_empty() {
-        text += &format!("\nclasses {}", model.classes.join(", "));
+        text += &format!("\nclasses {}", clean(&model.classes.join(", ")));
     }
     if model.scaling.is_some() {
         text += &format!("\nfeatures are shifted and scaled, each of {} by its own", model.network.inputs());
@@ -112,8 +112,9 @@ impl Contents {
         let of_model = of_model.into_iter().flatten().filter(|(key, _)| !told.contains(&key.as_str()));
         let of_others = self.metadata.iter().filter(|(key, value)| *key != "wgrad" || !value.is_object());
         let metadata: Vec<String> =
-            of_model.chain(of_others).map(|(key, value)| format!("\n  {key} {value}")).collect();
-        let tensor = |(name, kind, shape): &(String, String, Vec<usize>)| format!("\n  {name} {kind} {shape:?}");
+            of_model.chain(of_others).map(|(key, value)| format!("\n  {} {value}", clean(key))).collect();
+        let tensor =
+            |(name, kind, shape): &(String, String, Vec<usize>)| format!("\n  {} {kind} {shape:?}", clean(name));
         let tensors: Vec<String> = self.tensors.iter().map(tensor).collect();
         let titled = |title: &str, lines: &[String]| (!lines.is_empty()).then(|| title.to_string() + &lines.concat());
         let parts = [titled("tensors", &tensors), titled("metadata", &metadata)];

@@ -62,7 +62,7 @@ pub fn main() -> ExitCode {
         // Whoever read our output has gone (`wgrad … | head`): nothing to complain about.
         Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", output::clean_lines(&error.to_string()));
             ExitCode::from(error.exit_code())
         }
     }

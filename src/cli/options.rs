@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::screen::Screen;
 use super::size::Size;
-use crate::{Activation, AdapterChoice, Every, Initializer, Monitor, NonFinite, ScaleBy, Tuning};
+use crate::{Activation, AdapterChoice, Every, Fill, Initializer, Monitor, NonFinite, ScaleBy, Tuning};
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
 ///
@@ -61,6 +61,9 @@ pub(super) struct Train {
     /// The column of a table that is to be learned, by name or by number from 1 [default: the last one]
     #[arg(long, value_name = "COLUMN")]
     pub label: Option<String>,
+    /// What stands for a table's missing cells: mean, zero or a number [default: they are errors]
+    #[arg(long, value_name = "mean|zero|NUMBER", allow_negative_numbers = true)]
+    pub fill: Option<Fill>,
     /// Scale every feature by its statistics in the training rows: none, standardize or min-max [default: none]
     #[arg(long, value_name = "NAME")]
     pub scaling: Option<ScaleBy>,

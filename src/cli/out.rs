@@ -1,9 +1,11 @@
 //! A run's folder: `run.json` with what it is and how it ended, and `metrics.jsonl` and `metrics.csv` with a line an epoch, written as it goes.
+// When a run started is told by the clock on the wall.
+#![allow(clippy::disallowed_types)]
 
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fs4::{FileExt, TryLockError};
 use serde_json::{Value, json};
@@ -38,9 +40,14 @@ const COLUMNS: [&str; 11] = [
     "blocking_reads",
 ];
 
-/// The time now, as RFC 3339 has it, in UTC.
+/// Of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// The time now, as RFC 3339 has it, in UTC. For people, and as a run's name: nothing is decided by it.
 pub(super) fn now() -> String {
-    humantime::format_rfc3339_micros(SystemTime::now().max(SystemTime::UNIX_EPOCH)).to_string()
+    // A clock that was never set, or was set beyond what the format has.
+    let most = SystemTime::UNIX_EPOCH + Duration::from_secs(LAST_SECOND);
+    humantime::format_rfc3339_micros(SystemTime::now().clamp(SystemTime::UNIX_EPOCH, most)).to_string()
 }
 
 /// A folder that is this run's alone while it goes on.
@@ -49,12 +56,16 @@ pub(super) struct Out {
     about: Value,
     /// Whether it has the run's beginning.
     resumes: bool,
+    /// The folders that were made for it, the innermost first.
+    made: Vec<PathBuf>,
     _lock: File,
 }
 
 impl Out {
-    /// Takes a folder, which is made where it is not there: a new one, or the one of the run that is gone on with.
+    /// Takes a folder, which is made where it is not there: a new one, the one of the run that is gone on with, or one whose run ended
+    /// before its first epoch did.
     pub fn take(folder: &Path, run: &Run, resumes: bool) -> Result<Self, Error> {
+        let made = folder.ancestors().take_while(|folder| !folder.exists()).map(PathBuf::from).collect();
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let lock = File::create(folder.join(LOCK)).map_err(Error::io(folder.join(LOCK)))?;
         let refused = |reason: &str| Err(Error::Option(format!("--out {}: {reason}", folder.display())));
@@ -62,12 +73,16 @@ impl Out {
             return refused("another run is writing there now");
         }
         let before = folder.join(ABOUT).exists().then(|| read_about(folder)).transpose()?;
-        if before.as_ref().is_some_and(|about| !resumes || about["started"] != *run.started) {
-            return refused("it has a run already; name a new folder, or go on with that run by --resume");
-        }
+        let before = match before {
+            Some(about) if resumes && about["started"] == *run.started => Some(about),
+            Some(_) if !read_metrics(folder)?.is_empty() => {
+                return refused("it has a run already; name a new folder, or go on with that run by --resume");
+            }
+            _ => None,
+        };
         let resumes = before.is_some();
         let about = before.unwrap_or_else(|| json!({ "started": run.started, "resumed": [] }));
-        Ok(Out { folder: folder.into(), about, resumes, _lock: lock })
+        Ok(Out { folder: folder.into(), about, resumes, made, _lock: lock })
     }
 
     /// Writes down what is about to run.
@@ -124,10 +139,16 @@ impl Out {
         MetricFiles::new(&self.folder, self.resumes)
     }
 
-    /// Writes down how the run ended: `finished`, `interrupted` or `failed`.
-    pub fn end(&mut self, state: &str, seconds: f64) -> Result<(), Error> {
-        (self.about["state"], self.about["ended"], self.about["seconds"]) =
-            (state.into(), now().into(), seconds.into());
+    /// Writes down how the run ended, `finished`, `interrupted` or `failed`, and with how many steps since its weights were new.
+    pub fn end(&mut self, state: &str, seconds: f64, steps: Option<u64>) -> Result<(), Error> {
+        for (name, value) in [
+            ("state", json!(state)),
+            ("ended", json!(now())),
+            ("seconds", json!(seconds)),
+            ("steps_done", json!(steps)),
+        ] {
+            self.about[name] = value;
+        }
         self.write()
     }
 
@@ -147,10 +168,15 @@ impl Out {
 }
 
 impl Drop for Out {
-    /// A run that an error has ended.
+    /// A run that an error has ended; before it began, nothing is left of it.
     fn drop(&mut self) {
+        if self.about["state"].is_null() && !self.made.is_empty() {
+            _ = std::fs::remove_file(self.folder.join(LOCK));
+            // One that has something in it by now stays.
+            self.made.iter().for_each(|folder| _ = std::fs::remove_dir(folder));
+        }
         if self.about["state"] == "running"
-            && let Err(error) = self.end("failed", 0.0)
+            && let Err(error) = self.end("failed", 0.0, None)
         {
             tracing::warn!(%error, "how the run ended is not written down");
         }
@@ -224,6 +250,10 @@ impl MetricFiles {
 impl Watcher for MetricFiles {
     fn hear(&mut self, event: &Event) -> Result<(), Error> {
         let Event::Epoch(epoch) = event else { return Ok(()) };
+        if epoch.epoch <= self.last && epoch.stats.steps == 0 {
+            // A run that goes on from the end of an epoch tells of it again, with no step and no time.
+            return Ok(());
+        }
         if epoch.epoch <= self.last {
             // A run that went on from before its end does some epochs again.
             let mut before = read_metrics(&self.folder)?;

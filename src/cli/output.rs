@@ -14,9 +14,9 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// A line for people; nothing under `--json`.
-    pub fn text(&self, line: impl std::fmt::Display) -> Result<(), Error> {
-        if self.json { Ok(()) } else { Self::line(line) }
+    /// Lines for people; nothing under `--json`.
+    pub fn text(&self, lines: impl std::fmt::Display) -> Result<(), Error> {
+        if self.json { Ok(()) } else { Self::line(clean_lines(&lines.to_string())) }
     }
 
     /// A line for programs; nothing without `--json`.
@@ -28,6 +28,20 @@ impl Output {
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(Error::Output)
     }
+}
+
+/// A name as a terminal may have it: it comes from a file, and what would move the cursor, begin a line or turn the direction of writing is �.
+pub(super) fn clean(name: &str) -> String {
+    name.replace(moves, "\u{fffd}")
+}
+
+/// The same of lines.
+pub(super) fn clean_lines(text: &str) -> String {
+    text.replace(|letter| moves(letter) && letter != '\n', "\u{fffd}")
+}
+
+fn moves(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A number with commas between its thousands.

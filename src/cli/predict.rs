@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::options::Predict;
-use super::output::Output;
+use super::output::{Output, clean};
 use super::source;
 use crate::loss::Task;
 use crate::{Error, Model};
@@ -64,6 +64,11 @@ impl Report {
         source::name_of(&self.names, self.outputs, output)
     }
 
+    /// The same for people.
+    fn shown(&self, output: usize) -> String {
+        clean(&self.name(output))
+    }
+
     /// The class with the largest probability; `None` where outputs stand for themselves.
     fn class(&self, values: &[f32]) -> Option<usize> {
         let largest =
@@ -88,10 +93,10 @@ impl Report {
     /// A row with a line for every output.
     fn one(&self, row: usize, values: &[f32]) -> String {
         let mut text = match self.class(values) {
-            Some(class) => format!("row {row}: class {}", self.name(class)),
+            Some(class) => format!("row {row}: class {}", self.shown(class)),
             None => format!("row {row}:"),
         };
-        let names: Vec<String> = (0..values.len()).map(|output| self.name(output)).collect();
+        let names: Vec<String> = (0..values.len()).map(|output| self.shown(output)).collect();
         let wide = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(4);
         for (name, &value) in names.iter().zip(values) {
             let bar =
@@ -104,21 +109,21 @@ impl Report {
     /// How wide the table's columns of outputs are.
     fn wide(&self) -> usize {
         let shown = self.outputs.min(MOST_IN_A_LINE);
-        2 + (0..shown).map(|output| self.name(output).chars().count()).max().unwrap_or(0).max(9)
+        2 + (0..shown).map(|output| self.shown(output).chars().count()).max().unwrap_or(0).max(9)
     }
 
     fn table_head(&self) -> String {
         let wide = self.wide();
         let class = if self.task == Task::Classes { format!("{:>wide$}", "class") } else { String::new() };
         let names: String =
-            (0..self.outputs.min(MOST_IN_A_LINE)).map(|output| format!("{:>wide$}", self.name(output))).collect();
+            (0..self.outputs.min(MOST_IN_A_LINE)).map(|output| format!("{:>wide$}", self.shown(output))).collect();
         let more = if self.outputs > MOST_IN_A_LINE { "  …" } else { "" };
         format!("{:>8}{class}{names}{more}", "row")
     }
 
     fn table_line(&self, row: usize, values: &[f32]) -> String {
         let wide = self.wide();
-        let class = self.class(values).map_or(String::new(), |class| format!("{:>wide$}", self.name(class)));
+        let class = self.class(values).map_or(String::new(), |class| format!("{:>wide$}", self.shown(class)));
         let values: String = values.iter().take(MOST_IN_A_LINE).map(|value| format!("{value:>wide$.6}")).collect();
         format!("{row:>8}{class}{values}")
     }

@@ -8,10 +8,12 @@ use super::options::ProfileOptions;
 use super::times::Timed;
 use crate::plan::Plan;
 use crate::trainer::{Span, Trace, profile};
-use crate::{Error, files};
+use crate::{Error, Model, files};
 
 /// Tells where the time of a training step goes, and writes a trace of some where one is asked for.
 pub(super) fn run(flags: &ProfileOptions) -> Result<(), Error> {
+    // Said before minutes are spent on what goes there.
+    flags.trace.as_deref().map(Model::check_writable).transpose()?;
     let timed = Timed::new(&flags.train)?;
     let found = profile(timed.gpu(), &timed.plan, timed.run.options.checks)?;
     let how = match found.trace.by_clock {

@@ -2,7 +2,7 @@
 //! others.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
@@ -44,8 +44,9 @@ pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> 
     let file = checkpoint.path().to_path_buf();
     let broken = |reason: String| Error::format(&file, format!("the words that its run was started with: {reason}"));
     let mut before = checkpoint.notes();
-    let arguments =
-        before.remove(ARGUMENTS).ok_or_else(|| broken("it has none; a program of yours wrote it".into()))?;
+    let arguments = before
+        .remove(ARGUMENTS)
+        .ok_or_else(|| broken("it has none; a program of yours wrote it, and can go on by Trainer::resume".into()))?;
     let mut arguments: Vec<String> = serde_json::from_str(&arguments).map_err(|error| broken(error.to_string()))?;
     // How far it goes is said in steps or in epochs, and not in both.
     if given.iter().any(|(flag, _)| ["epochs", "steps"].contains(&flag.as_str())) {
@@ -57,6 +58,16 @@ pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> 
     let mut run = Run::of(&stored, config.as_deref().map(|text| (text, file.as_path())))?;
     if let Some(started) = before.remove(STARTED) {
         run.started = started;
+    }
+    if let Some((flag, path)) =
+        beyond(&run, &file).into_iter().find(|(flag, _)| !given.iter().any(|(id, _)| id == flag))
+    {
+        return Err(Error::Option(format!(
+            "--{flag} {}: by the words in {} the run writes there, which is outside this folder and the checkpoint's; say the option again if \
+             that is meant",
+            path.display(),
+            file.display()
+        )));
     }
     // Checkpoints go on where this one is, wherever that has moved to.
     let asked = run.options.checkpoint.take();
@@ -133,7 +144,25 @@ fn with_own_functions(checkpoint: Checkpoint, run: &Run) -> Checkpoint {
     checkpoint.bringing(&activations, &losses, &rules)
 }
 
+/// What the run writes outside the folder that it is started in and that of its checkpoint. The words in a file must not have
+/// others replaced: these have to be said by who starts the program.
+fn beyond<'a>(run: &'a Run, checkpoint: &Path) -> Vec<(&'static str, &'a Path)> {
+    let own = crate::files::folder_of(checkpoint);
+    let is_beside = |path: &Path| {
+        let rest = path.strip_prefix(own).unwrap_or(path);
+        rest.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    };
+    // The model in the run's folder is no word of its own.
+    let save = Some(run.save.as_path()).filter(|save| run.out.as_deref() != save.parent());
+    [("out", run.out.as_deref()), ("save", save), ("tensorboard", run.tensorboard.as_deref())]
+        .into_iter()
+        .filter_map(|(flag, path)| Some((flag, path.filter(|path| !is_beside(path))?)))
+        .collect()
+}
+
 /// How a run goes on from a folder of checkpoints, for people.
-pub(super) fn how_to(folder: &Path) -> String {
-    format!("wgrad train --resume {}", folder.display())
+pub(super) fn how_to(folder: &Path, run: &Run) -> String {
+    let again =
+        beyond(run, &folder.join("any")).into_iter().map(|(flag, path)| format!(" --{flag} {}", path.display()));
+    format!("wgrad train --resume {}{}", folder.display(), again.collect::<String>())
 }

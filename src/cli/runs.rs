@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::figures::{duration, figure, to_the_second};
 use super::options::Runs;
 use super::out::{ABOUT, is_running, read_about, read_metrics};
-use super::output::{Output, table};
+use super::output::{Output, clean, table};
 use crate::Error;
 
 /// The tables of `run.json` that settings are in.
@@ -49,13 +49,13 @@ pub(super) fn run(options: &Runs) -> Result<(), Error> {
             "lr",
             "batch",
             "epochs",
-            "loss",
-            "last",
-            "accuracy",
-            "last",
+            "best loss",
+            "last loss",
+            "best accuracy",
+            "last accuracy",
             "time",
             "state",
-            "started",
+            "started (UTC)",
         ];
         let rows: Vec<Vec<String>> =
             std::iter::once(head.map(String::from).to_vec()).chain(runs.iter().map(Summary::row)).collect();
@@ -99,10 +99,6 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 fn name_of(folder: &Path) -> String {
     let name = folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     clean(&name.unwrap_or_else(|| folder.display().to_string()))
-}
-
-fn clean(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// A run, as its files have it.
@@ -159,8 +155,15 @@ impl Summary {
         (!self.validates(), self.loss().best.unwrap_or(f64::INFINITY))
     }
 
-    fn epochs_done(&self) -> u64 {
-        self.epochs.last().and_then(|epoch| epoch["epoch"].as_u64()).unwrap_or(0)
+    /// Whole epochs, and, where the run was broken off in one, the share of that which was done.
+    fn epochs_done(&self) -> (u64, f64) {
+        let told = self.epochs.last().and_then(|epoch| epoch["epoch"].as_u64()).unwrap_or(0);
+        match (self.about["steps_done"].as_u64(), self.about["steps_per_epoch"].as_u64()) {
+            (Some(steps), Some(each @ 1..)) if self.state == "interrupted" && steps / each < told => {
+                (steps / each, (steps % each) as f64 / each as f64)
+            }
+            _ => (told, 0.0),
+        }
     }
 
     /// The epochs that it was to have.
@@ -174,7 +177,7 @@ impl Summary {
 
     /// Of all its epochs, also of those before it was broken off.
     fn seconds(&self) -> f64 {
-        self.epochs.iter().filter_map(|epoch| epoch["seconds"].as_f64()).sum()
+        self.epochs.iter().filter_map(|epoch| epoch["seconds"].as_f64()).fold(0.0, std::ops::Add::add)
     }
 
     fn event(&self) -> Value {
@@ -183,7 +186,7 @@ impl Summary {
             "event": "run", "name": self.name, "state": self.state, "started": self.about["started"],
             "on": if self.validates() { "validation" } else { "training" },
             "best_loss": loss.best, "last_loss": loss.last, "best_accuracy": accuracy.best, "last_accuracy": accuracy.last,
-            "epochs": self.epochs_done(), "epochs_asked": self.epochs_asked(), "seconds": self.seconds(),
+            "epochs": self.epochs_done().0, "epochs_asked": self.epochs_asked(), "seconds": self.seconds(),
             "settings": self.settings(),
         })
     }
@@ -194,13 +197,18 @@ impl Summary {
         let loss = |value: Option<f64>| value.map_or("-".into(), |value| figure(value) + mark);
         let share = |value: Option<f64>| value.map_or("-".into(), |value| format!("{:.2}%{mark}", 100.0 * value));
         let asked = self.epochs_asked().map_or("?".into(), |asked| asked.to_string());
+        let done = match self.epochs_done() {
+            (whole, 0.0) => whole.to_string(),
+            // Not rounded up to an epoch that was not done.
+            (whole, share) => format!("{whole}.{}", (10.0 * share) as u64),
+        };
         vec![
             self.name.clone(),
             word(&self.about["model"]["network"]),
             word(&self.about["optimizer"]["kind"]),
             word(&self.about["optimizer"]["lr"]),
             word(&self.about["train"]["batch_size"]),
-            format!("{}/{asked}", self.epochs_done()),
+            format!("{done}/{asked}"),
             loss(self.loss().best),
             loss(self.loss().last),
             share(self.accuracy().best),

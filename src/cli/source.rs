@@ -116,7 +116,8 @@ fn beside(run: &Run, train: Dataset, own: Option<Dataset>) -> Result<(Dataset, O
 /// Rows with their targets for a model that is there.
 pub(super) fn for_model(words: &str, model: &Model) -> Result<Dataset, Error> {
     let regression = model.loss.task() == Task::Numbers;
-    scaled(testing(words, &ReadOptions { regression, ..ReadOptions::of_model(model) })?, model)
+    let set = testing(words, &ReadOptions { regression, ..ReadOptions::of_model(model) })?;
+    scaled(set, model).map_err(|error| of_mnist(words, "--data", error))
 }
 
 /// Rows to predict on; `-` is standard input.
@@ -131,7 +132,17 @@ pub(super) fn inputs(words: &str, model: &Model) -> Result<Dataset, Error> {
     } else {
         testing(words, &options)?
     };
-    scaled(set, model)
+    scaled(set, model).map_err(|error| of_mnist(words, "--input", error))
+}
+
+/// Who named no set has not asked for MNIST's.
+fn of_mnist(words: &str, flag: &str, error: Error) -> Error {
+    match error {
+        Error::Data(reason) if words == "mnist" => {
+            Error::Data(format!("{reason}; the set is MNIST, as long as {flag} names no other"))
+        }
+        error => error,
+    }
 }
 
 fn scaled(set: Dataset, model: &Model) -> Result<Dataset, Error> {

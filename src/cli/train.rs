@@ -22,6 +22,7 @@ use crate::{Activation, Checkpoint, Error, Event, Gpu, Loss, Model, Network, Tra
 /// Trains, and says how the program ends: 0, or by the signal that broke it off.
 pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     let output = Output { json: flags.common.json };
+    let interrupt = Interrupt::watch()?;
     let (run, checkpoint) = resume::run_of(flags)?;
     let mut out = run.out.as_deref().map(|folder| Out::take(folder, &run, checkpoint.is_some())).transpose()?;
     check_save(&run)?;
@@ -37,7 +38,10 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
         Some(checkpoint) => resumed(gpu, flags, &run, checkpoint)?,
         None => begun(gpu, &run, &rows, validation.as_ref())?,
     };
-    let interrupt = Interrupt::watch()?;
+    if let Some(code) = interrupt.exit_code() {
+        output.text("Interrupted before the first step: nothing is written")?;
+        return Ok(code);
+    }
     let options = trainer.options().clone();
     let dispatches = trainer.plan(train)?.dispatches.len();
     let adapter = trainer.gpu().adapter();
@@ -68,8 +72,14 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
         batch_size: options.batch_size,
         device_bytes: trainer.device_bytes(train, validation.as_ref())?,
     };
+    let nothing_left = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.step() >= course.steps);
     let mut watchers: Vec<Box<dyn Watcher + '_>> = Vec::new();
-    watchers.extend(screen::watcher(flags.screen, &output, course));
+    if nothing_left {
+        // Its end is made sure of: the last epoch is judged, and the model and the report are written.
+        output.text("nothing left to do: all its steps are done; --epochs or --steps takes it further")?;
+    } else {
+        watchers.extend(screen::watcher(flags.screen, &output, course));
+    }
     if let Some(out) = &mut out {
         out.begin(&run, &trainer, train, validation.as_ref())?;
         watchers.push(Box::new(out.metrics()?));
@@ -99,13 +109,20 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
         trainer.save(&run.save)?;
     }
     let seconds = started.elapsed().as_secs_f64();
+    let state = match &written {
+        Ok(()) if interrupted.is_none() => "finished",
+        Ok(()) | Err(Error::Output(_)) => "interrupted",
+        Err(_) => "failed",
+    };
+    let mut reported = Ok(());
     if let Some(out) = &mut out {
-        out.end(if interrupted.is_some() || written.is_err() { "interrupted" } else { "finished" }, seconds)?;
-        if trained {
-            report::write(out, &mut trainer, &history, train, validation.as_ref())?;
+        reported = out.end(state, seconds, Some(trainer.steps_done()));
+        if trained && reported.is_ok() {
+            reported = report::write(out, &mut trainer, &history, train, validation.as_ref());
         }
     }
-    written?;
+    // What went wrong first is what is told.
+    written.and(reported)?;
     // The epoch whose weights the model has.
     let last = history.kept.and_then(|kept| history.epochs.get(kept)).or(history.epochs.last());
     output.event(json!({
@@ -138,7 +155,7 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
         let step = grouped(trainer.steps_done());
         output.text(match &options.checkpoint {
             Some(asked) => {
-                format!("Interrupted after step {step}. It goes on with:  {}", resume::how_to(&asked.folder))
+                format!("Interrupted after step {step}. It goes on with:  {}", resume::how_to(&asked.folder, &run))
             }
             None => format!("Interrupted after step {step}. With --checkpoint DIR it could go on from there."),
         })?;

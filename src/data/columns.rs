@@ -179,7 +179,9 @@ impl Columns {
         self.check_places()?;
         let target = self.target.as_ref().filter(|_| with_targets);
         if with_targets && target.is_none() {
-            return Err(wrong("the model knows of no target among its columns".into()));
+            return Err(wrong(
+                "the model knows of no target among its columns: only one that was trained on a table does".into(),
+            ));
         }
         let encoders: Vec<Encoder> = self.features.iter().map(Encoder::new).collect();
         let classes = target.and_then(|target| target.classes.as_ref()).map(|words| indices(words));
@@ -289,7 +291,7 @@ impl Columns {
         if all_apart && all_there && self.features.iter().all(|column| column.cells.width() > 0) {
             return Ok(());
         }
-        Err(Error::Data("the columns have places or words that cannot be".into()))
+        Err(Error::Data("the columns have places or words that cannot be: every column needs a place of its own and, of words, at least one".into()))
     }
 }
 

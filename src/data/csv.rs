@@ -31,7 +31,28 @@ fn read_with(path: &Path, bytes: &[u8], options: &ReadOptions, delimiter: u8) ->
             )?
         }
     };
-    let mut text = Text { path, bytes, delimiter, names: None };
+    let text = Text { path, bytes, delimiter, names: None };
+    encoded(text, options).map_err(|error| hinted(error, bytes, delimiter))
+}
+
+/// Where the first line has as much of another delimiter, as `1,5;2,5` does: that one is named.
+fn hinted(error: Error, bytes: &[u8], delimiter: u8) -> Error {
+    let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let count = |delimiter: u8| first.iter().filter(|&&byte| byte == delimiter).count();
+    let other = b";\t|,".iter().copied().filter(|&other| other != delimiter).max_by_key(|&other| count(other));
+    match (error, other) {
+        (Error::Format { path, reason }, Some(other)) if count(other) > 0 && count(other) >= count(delimiter) => {
+            let other = char::from(other);
+            Error::Format {
+                path,
+                reason: format!("{reason}; is {other:?} between its cells? delimiter under [data] in run.toml says so"),
+            }
+        }
+        (error, _) => error,
+    }
+}
+
+fn encoded(mut text: Text<'_>, options: &ReadOptions) -> Result<Dataset, Error> {
     let header = match (options.header, &options.columns, &options.label) {
         (Some(header), ..) => header,
         (None, Some(columns), _) => text.has_header_of(columns)?,
@@ -88,13 +109,14 @@ impl Text<'_> {
         }
         let first = record.clone();
         let mut numeric = vec![true; first.len()];
-        let mut rows = 0;
-        while rows < ROWS_TO_JUDGE_BY && self.next(&mut reader, &mut record)? {
+        for _ in 1..=ROWS_TO_JUDGE_BY {
+            if !self.next(&mut reader, &mut record)? {
+                break;
+            }
             numeric.iter_mut().zip(&record).for_each(|(numeric, cell)| *numeric &= is_number(cell) || is_missing(cell));
-            rows += 1;
         }
-        Ok(rows > 0
-            && first.iter().zip(numeric).all(|(cell, numeric)| !numeric || !is_number(cell) && !is_missing(cell)))
+        // One row of words alone is a header with nothing below it.
+        Ok(first.iter().zip(numeric).all(|(cell, numeric)| !numeric || !is_number(cell) && !is_missing(cell)))
     }
 
     /// The same where the columns are known.

@@ -46,7 +46,8 @@ pub(super) fn read_directory(directory: &Path) -> Result<(Dataset, Option<Datase
         Some(train) => Ok((train, test)),
         None => Err(Error::format(
             directory,
-            "there are no train-images-idx3-ubyte and train-labels-idx1-ubyte files (or the same with .gz)",
+            "there are no train-images-idx3-ubyte and train-labels-idx1-ubyte files (or the same with .gz), no x.npy, and no folders of \
+             images, one for each class: a folder must have one of these",
         )),
     }
 }

@@ -186,7 +186,27 @@ mod decoded {
         let reader = reader.with_guessed_format().map_err(|error| wrong(error.to_string()))?;
         reader
             .decode()
+            .map(on_white)
             .map_err(|error| wrong(format!("it is not a whole PNG or JPEG image of a size that fits: {error}")))
+    }
+
+    /// What is transparent shows white, as on a page: the colors beneath it are whatever a program left there.
+    fn on_white(image: DynamicImage) -> DynamicImage {
+        if !image.color().has_alpha() {
+            return image;
+        }
+        let has_color = image.color().has_color();
+        let mut pixels = image.into_rgba8();
+        for pixel in pixels.pixels_mut() {
+            let [colors @ .., opacity] = &mut pixel.0;
+            let opacity = u32::from(*opacity);
+            colors
+                .iter_mut()
+                .for_each(|color| *color = ((u32::from(*color) * opacity + 255 * (255 - opacity) + 127) / 255) as u8);
+        }
+        let opaque = DynamicImage::ImageRgba8(pixels);
+        // Grey with opacity stays grey.
+        if has_color { opaque.into_rgb8().into() } else { opaque.into_luma8().into() }
     }
 
     fn shape_of(image: &DynamicImage) -> ImageShape {

@@ -261,7 +261,7 @@ impl Dataset {
         let mut sorted: Vec<&String> = names.iter().collect();
         sorted.sort_unstable();
         if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::Data(format!("two classes are named \"{}\"", pair[0])));
+            return Err(Error::Data(format!("two classes are named \"{}\": every name must be there once", pair[0])));
         }
         self.origin.class_names = names;
         Ok(self)
@@ -292,7 +292,7 @@ impl Dataset {
     pub fn with_scaling(mut self, scaling: Scaling) -> Result<Self, Error> {
         scaling.check(self.width)?;
         if self.origin.scaling.is_some() {
-            return Err(Error::Data("the set is scaled already".into()));
+            return Err(Error::Data("the set is scaled already: scale its rows as they were read, once".into()));
         }
         // Bytes and f16 stay what they are: theirs is applied as a minibatch is gathered.
         let far = |at: usize, value: f32| !scaling.apply(at, value).is_finite();
@@ -305,7 +305,9 @@ impl Dataset {
             Features::F32(_) => None,
         };
         if let Some(at) = bad {
-            return Err(Error::Data(format!("feature {at} is no longer finite after its scaling")));
+            return Err(Error::Data(format!(
+                "feature {at} is no longer finite after its scaling: its values, or the scale, are too large"
+            )));
         }
         if let Features::F32(features) = &mut self.features {
             for (row, values) in features.chunks_exact_mut(self.width).enumerate() {

@@ -185,14 +185,28 @@ impl Stretch<'_> {
         if row_bytes.saturating_mul(self.rows.len() as u64) > super::MOST_BYTES {
             return Err(Error::format(
                 path,
-                format!("{} rows of {name} take more than {} bytes at once", self.rows.len(), super::MOST_BYTES),
+                format!(
+                    "{} rows of {name} take more than {} bytes at once: read fewer",
+                    self.rows.len(),
+                    super::MOST_BYTES
+                ),
             ));
         }
         let mut bytes = vec![0; row_bytes as usize * self.rows.len()];
         {
             let mut file = self.stored.file.lock().unwrap_or_else(PoisonError::into_inner);
             file.seek(SeekFrom::Start(tensor.begins + row_bytes * self.rows.start as u64)).map_err(Error::io(path))?;
-            file.read_exact(&mut bytes).map_err(Error::io(path))?;
+            file.read_exact(&mut bytes).map_err(|error| match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => Error::format(
+                    path,
+                    format!(
+                        "it was cut short since it was opened: rows {} to {} of {name} are not there any more; leave it alone while it is \
+                         trained on",
+                        self.rows.start, self.rows.end
+                    ),
+                ),
+                _ => Error::io(path)(error),
+            })?;
         }
         let shape = [&[self.rows.len()], &tensor.shape[1..]].concat();
         Ok(Some(Array { element: tensor.element, shape, bytes: Cow::Owned(bytes) }))

@@ -8,6 +8,7 @@ mod readback;
 mod rehearsal;
 mod staging;
 mod timestamps;
+mod trusted;
 
 pub use adapter::{AdapterChoice, AdapterKind, AdapterSummary, adapters};
 pub(crate) use device::{Buffer, Encoder, Submission};

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::trusted::pipeline_cache;
 use crate::files::write_cache;
 
 /// More than our few kernels take; a cache that has grown past it, with the kernels of many networks, is begun anew.
@@ -24,18 +25,7 @@ impl PipelineCache {
             return None;
         }
         let file = folder.join(wgpu::util::pipeline_cache_key(adapter)?);
-        let data = read(&file);
-        // SAFETY: the data is what `keep` wrote from `get_data` of a cache of this adapter, whose name the file has: `read` gives it only where
-        // its checksum is right, so that a torn or damaged file is none. wgpu and the driver check its header, and begin with an empty
-        // cache where another version of them wrote it. Who can forge a file there with its checksum can do so in the driver's own
-        // cache; the callers' folder is the user's.
-        let cache = unsafe {
-            device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
-                label: Some("wgrad"),
-                data: data.as_deref(),
-                fallback: true,
-            })
-        };
+        let cache = pipeline_cache(device, &file);
         Some(PipelineCache { cache, file, written: AtomicUsize::new(0) })
     }
 
@@ -55,7 +45,7 @@ impl PipelineCache {
 }
 
 /// The content of a cache file, without its checksum; none where the file is not whole.
-fn read(file: &Path) -> Option<Vec<u8>> {
+pub(super) fn read(file: &Path) -> Option<Vec<u8>> {
     if std::fs::metadata(file).ok()?.len() > MOST_BYTES {
         return None;
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::pipelines::PipelineCache;
+use super::trusted::shader_module;
 use super::{Buffer, Encoder, Gpu, Traffic};
 use crate::Error;
 use crate::kernel::link::link;
@@ -197,16 +198,7 @@ impl Gpu {
 
     fn compile(&self, launch: &Launch, wgsl: String, checks: Checks) -> Result<Pipeline, Error> {
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let descriptor =
-            wgpu::ShaderModuleDescriptor { label: Some(launch.kernel), source: wgpu::ShaderSource::Wgsl(wgsl.into()) };
-        let module = match checks {
-            // SAFETY: the text is this crate's own (whatever holds a user's comes here with checks), no index in it depends on data that was not checked on the host,
-            // and the plan sizes every buffer for the constants that the text was linked with.
-            Checks::Off => unsafe {
-                self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
-            },
-            Checks::On => self.device.create_shader_module(descriptor),
-        };
+        let module = shader_module(&self.device, launch, wgsl, checks);
         let entries: Vec<_> = launch
             .numbered_bindings()
             .into_iter()

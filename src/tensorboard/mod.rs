@@ -1,4 +1,6 @@
 //! Event files for [TensorBoard](https://www.tensorflow.org/tensorboard): scalars, histograms and images.
+// Its times are those of the clock on the wall.
+#![allow(clippy::disallowed_types)]
 
 mod proto;
 mod record;

@@ -198,7 +198,10 @@ impl Resumed {
         if sums.size() != 4 * self.sums.len() as u64
             || in_order(sums_began) % epoch + u64::from(state.step) - sums_began > epoch
         {
-            return Err(Error::format(self.path, "its running sums are not those of such an epoch"));
+            return Err(Error::format(
+                self.path,
+                "its running sums are not those of such an epoch: resume from another checkpoint",
+            ));
         }
         gpu.write(sums, &self.sums);
         state.learning_rate = f32::from_bits(self.state[RATE_WORD]);

@@ -59,9 +59,10 @@ pub(super) fn cached(path: &Path, adapter: &AdapterSummary, family: Family) -> P
     picks.valid(family)
 }
 
-/// Adds picks to a cache file, which is replaced as a whole: whoever reads it meanwhile has the old one. A cache that cannot be written
-/// is told of and done without.
+/// Adds picks to a cache file, which is replaced as a whole: whoever reads it meanwhile has the old one, and whoever adds to it waits. A
+/// cache that cannot be written is told of and done without.
 pub(super) fn keep(path: &Path, key: &str, picks: &Picks) {
+    let _alone = crate::files::lock_cache(path);
     let mut table = read(path);
     let entry = table.entry(key.into()).or_default();
     entry.extend(picks.iter().map(|(shape, tile)| (shape.to_string(), tile.to_string())));
@@ -73,10 +74,10 @@ pub(super) fn keep(path: &Path, key: &str, picks: &Picks) {
 fn read(path: &Path) -> Table {
     /// More than any adapter has kinds of product.
     const MOST_BYTES: u64 = 4 << 20;
-    match std::fs::metadata(path).map(|file| file.len()) {
-        Ok(bytes) if bytes <= MOST_BYTES => {}
-        Ok(bytes) => {
-            tracing::warn!(path = %path.display(), bytes, "too large to be a tuning cache");
+    match std::fs::metadata(path) {
+        Ok(about) if about.is_file() && about.len() <= MOST_BYTES => {}
+        Ok(about) => {
+            tracing::warn!(path = %path.display(), bytes = about.len(), "too large to be a tuning cache, or no file");
             return Table::new();
         }
         Err(_) => return Table::new(),
@@ -91,6 +92,37 @@ fn read(path: &Path) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Two runs that end their tuning at once, and one's picks are lost, or the file is half of each.
+    #[test]
+    fn picks_that_are_kept_at_once_are_all_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/tuning.json");
+        let key = |thread: u32, time: u32| format!("adapter {thread} of time {time}");
+        let picks: Picks = [("dense_update set_u8 16×16×8", "naive")].into_iter().collect();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let (path, picks) = (&path, &picks);
+                scope.spawn(move || (0..10).for_each(|time| keep(path, &key(thread, time), picks)));
+            }
+        });
+        let table = read(&path);
+        for (thread, time) in (0..8).flat_map(|thread| (0..10).map(move |time| (thread, time))) {
+            assert_eq!(table[&key(thread, time)].len(), 1, "{thread} {time}");
+        }
+        assert_eq!(table.len(), 80);
+    }
+
+    /// A lock that a program holds which was stopped, and everybody who waits for it for ever.
+    #[test]
+    fn a_lock_that_is_never_let_go_does_not_end_a_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tuning.json");
+        let _stopped = crate::files::lock_cache(&path).unwrap();
+        let picks: Picks = [("dense_update set_u8 16×16×8", "naive")].into_iter().collect();
+        keep(&path, "key", &picks);
+        assert_eq!(read(&path).len(), 1);
+    }
 
     /// A shipped table that is no table, or names what there is not: `table` would be `off`, and nobody would know.
     #[test]

@@ -176,6 +176,31 @@ fn broken_idx_files_are_refused() {
     refused(&[("readme", vec![])], &["train", "--data", "."], &["no train-images"]);
 }
 
+/// A message that leaves out what would help: the delimiter that is there, what a folder may have, which set was taken.
+#[test]
+fn messages_say_what_would_be_right() {
+    let table = |text: &str| [("set.csv", text.as_bytes().to_vec())];
+    let train = ["train", "--data", "set.csv", "--batch-size", "2", "--out", "out/deep"];
+    refused(&table("a;b;c\n1;2;0\n3;4;1\n"), &train, &["';'", "delimiter", "[data]"]);
+    refused(&table("1,5;2,5;0\n3;4;1\n"), &train, &["';'", "delimiter"]);
+    refused(&table("a\tb\n1\t0\n2\t1\n"), &train, &["'\\t'", "delimiter"]);
+    refused(&table("height,width,species\n"), &train, &["it has no rows", "at least one"]);
+    refused(&table("a,b\n1,0\n,1\n"), &train, &["row 1 (line 3)", "column \"a\""]);
+    refused(&[("readme", vec![])], &["train", "--data", "."], &["train-images", "x.npy", "folders of images"]);
+    let model = tensors(&[("0.weight", &[3, 2], &[0.5; 6]), ("0.bias", &[3], &[0.5; 3])], None);
+    for command in ["evaluate", "predict"] {
+        let flag = if command == "predict" { "--input" } else { "--data" };
+        let words = ["784 features", "takes 2", "MNIST", flag];
+        refused(&[("m.safetensors", model.clone())], &[command, "--model", "m.safetensors"], &words);
+    }
+    refused(&with_set(good_set()), &["profile", "--trace", "nodir/x.json"], &["nodir"]);
+    for (hidden, said) in [("true", "one width"), ("\"many\"", "\"many\" is not a width"), ("-1", "hidden")] {
+        let config = format!("[model]\nhidden = {hidden}\n").into_bytes();
+        let files = [with_set(good_set())[0].clone(), ("run.toml", config)];
+        refused(&files, &[&TRAIN[..], &["--config", "run.toml"]].concat(), &[said]);
+    }
+}
+
 /// A model file of other shapes, or none at all.
 #[test]
 fn model_files_that_do_not_fit_are_refused() {

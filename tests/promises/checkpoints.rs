@@ -201,6 +201,7 @@ fn the_last_few_are_kept() {
     // Half a file that a killed run left: cleared away, once nobody can be writing it.
     let left = path.join(".wgrad-left");
     let recent = path.join(".wgrad-recent");
+    #[allow(clippy::disallowed_types)]
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
     std::fs::File::create(&left).unwrap().set_modified(old).unwrap();
     std::fs::write(&recent, "x").unwrap();

@@ -260,3 +260,30 @@ fn idx_images_keep_their_form() {
     let (set, _) = Dataset::read(folder.path(), &ReadOptions::default()).unwrap();
     assert_eq!(set.image_shape(), Some(ImageShape { height: 2, width: 3, channels: 1 }));
 }
+
+/// What is transparent, in the color that a program left beneath it: a drawing on nothing, which is black all over.
+#[cfg(feature = "images")]
+#[test]
+fn what_is_transparent_is_white() {
+    let png = |color: png::ColorType, pixels: &[u8]| {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 2, 2);
+        encoder.set_color(color);
+        encoder.write_header().unwrap().write_image_data(pixels).unwrap();
+        bytes
+    };
+    let read = |bytes: &[u8], channels: usize| {
+        let image = Some(ImageShape { height: 2, width: 2, channels });
+        Dataset::from_bytes(bytes, &ReadOptions { image, ..ReadOptions::inputs() }).unwrap().row(0).unwrap()
+    };
+    let bytes = |values: &[u8]| values.iter().map(|&value| f32::from(value) / 255.0).collect::<Vec<f32>>();
+    // Opaque, transparent with black and with red beneath, half transparent: 255 - 128 of white, and 128 of what is there.
+    let colors = [10, 20, 30, 255, 0, 0, 0, 0, 255, 0, 0, 0, 0, 100, 255, 128];
+    let rgba = png(png::ColorType::Rgba, &colors);
+    assert_eq!(read(&rgba, 3), bytes(&[10, 20, 30, 255, 255, 255, 255, 255, 255, 127, 177, 255]));
+    let grey = png(png::ColorType::GrayscaleAlpha, &[10, 255, 0, 0, 255, 0, 100, 128]);
+    assert_eq!(read(&grey, 1), bytes(&[10, 255, 255, 177]));
+    // As they are where nothing is.
+    let plain = png(png::ColorType::Grayscale, &[0, 10, 100, 255]);
+    assert_eq!(read(&plain, 1), bytes(&[0, 10, 100, 255]));
+}

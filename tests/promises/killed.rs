@@ -149,6 +149,44 @@ fn the_second_signal_ends_the_program_at_once() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no model: it had no time");
 }
 
+/// A signal before there is anything to interrupt: a program that the system ends, an empty folder that is left, a run that begins all the same.
+#[test]
+fn a_signal_while_the_set_is_read_ends_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set.csv");
+    assert!(Command::new("mkfifo").arg(&set).status().unwrap().success());
+    let child = spawn(folder.path(), &words("train --data set.csv --batch-size 2 --out out/deep"));
+    // Opened by both: the program waits for rows.
+    let mut rows = std::fs::File::options().write(true).open(&set).unwrap();
+    signal(&child, "-INT");
+    std::io::Write::write_all(&mut rows, b"1,2,0\n3,4,1\n5,6,0\n").unwrap();
+    drop(rows);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(130), "{said} {}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("Interrupted before the first step") && !said.contains("epoch"), "{said}");
+    assert_eq!(files_in(folder.path()), ["set.csv"]);
+}
+
+/// A run that is done, told once more as an epoch of no time and no rows; or one whose program ended before it had saved its model.
+#[test]
+fn a_run_that_is_done_has_nothing_left_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    done(folder, &with("--epochs 3 --checkpoint cks --out out --save out/model"));
+    let metrics = std::fs::read(folder.join("out/metrics.jsonl")).unwrap();
+    let model = std::fs::read(folder.join("out/model")).unwrap();
+    std::fs::remove_file(folder.join("out/model")).unwrap();
+    let told = succeed(folder, &["train", "--resume", "cks"]);
+    assert!(told.contains("nothing left to do") && told.contains("--epochs") && !told.contains("epoch "), "{told}");
+    assert!(std::fs::read(folder.join("out/metrics.jsonl")).unwrap() == metrics);
+    assert!(std::fs::read(folder.join("out/model")).unwrap() == model);
+    // It goes on, and its metrics with it.
+    done(folder, &words("train --resume cks --epochs 5 --json"));
+    let metrics = std::fs::read_to_string(folder.join("out/metrics.jsonl")).unwrap();
+    assert!(metrics.lines().count() == 5 && !metrics.contains("\"samples_per_second\":0.0"), "{metrics}");
+}
+
 /// A signal while tiles are measured, heard when all of them are.
 #[test]
 fn a_signal_ends_tuning() {

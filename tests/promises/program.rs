@@ -74,6 +74,56 @@ fn run_toml_says_what_flags_say_and_flags_win() {
     assert!(!folder.path().join("wrong.safetensors").exists());
 }
 
+/// One width that has to be written as a list, and words of run.toml that no flag has.
+#[test]
+fn widths_and_fills_are_said_in_any_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = golden("adam");
+    let shape = |hidden: &str| {
+        std::fs::write(folder.path().join("run.toml"), format!("[model]\nhidden = {hidden}\n")).unwrap();
+        succeed(folder.path(), &["explain", "--data", &set, "--config", "run.toml", "--batch-size", "8"])
+    };
+    assert_eq!(shape("32"), shape("[32]"));
+    assert_eq!(shape("\"none\""), shape("[]"));
+    assert_eq!(shape("\"16, 8\""), shape("[16, 8]"));
+    assert!(shape("32") != shape("[]") && shape("[16, 8]") != shape("32"));
+
+    std::fs::write(folder.path().join("gaps.csv"), "height,kind\n1,a\n,b\n3,a\n5,b\n").unwrap();
+    let train = ["train", "--data", "gaps.csv", "--batch-size", "2", "--epochs", "1", "--hidden", "none"];
+    let mean = wgrad::Fill::Number(3.0);
+    for (fill, same) in [("mean", mean), ("3", mean), ("zero", wgrad::Fill::Zero), ("-1.5", wgrad::Fill::Number(-1.5))]
+    {
+        succeed(folder.path(), &[&train[..], &["--fill", fill]].concat());
+        let options = wgrad::ReadOptions { fill: Some(same), ..Default::default() };
+        let (set, _) = wgrad::Dataset::read(folder.path().join("gaps.csv"), &options).unwrap();
+        let columns = wgrad::Model::read(folder.path().join("model.safetensors")).unwrap().columns.unwrap();
+        let kept = wgrad::ReadOptions { columns: Some(columns), ..Default::default() };
+        let (again, _) = wgrad::Dataset::read(folder.path().join("gaps.csv"), &kept).unwrap();
+        assert_eq!(set.row(1).unwrap(), again.row(1).unwrap(), "{fill}");
+    }
+    assert_eq!(wgrad(folder.path(), &[&train[..], &["--fill", "median"]].concat()).status.code(), Some(2));
+}
+
+/// Where there is no desktop, words of a driver's layer among the program's own; or a program that begins again and again, or with other words.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_desktop_the_program_is_as_quiet() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_wgrad"));
+    for name in ["XDG_RUNTIME_DIR", "MESA_VK_DEVICE_SELECT", "NODEVICE_SELECT"] {
+        program.env_remove(name);
+    }
+    let set = golden("adam");
+    let output =
+        program.current_dir(folder.path()).args(["train", "--steps", "1", "--data", &set, "--out", "a b"]).output();
+    let output = output.unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let about: Value = serde_json::from_slice(&std::fs::read(folder.path().join("a b/run.json")).unwrap()).unwrap();
+    let command: Vec<&str> = about["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    assert_eq!(command, [env!("CARGO_BIN_EXE_wgrad"), "train", "--steps", "1", "--data", &set, "--out", "a b"]);
+}
+
 /// An evaluation or a prediction that is not the trained model's.
 #[test]
 fn evaluate_and_predict_use_the_saved_model() {

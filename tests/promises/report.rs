@@ -283,10 +283,22 @@ fn interrupted_and_stopped_runs_have_reports() {
     told.count();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(read(folder, "cut/report.html").contains("interrupted after epoch"));
+    // Half an epoch is no epoch.
+    let about = &mut json(folder, "cut/run.json");
+    assert!(about["steps_done"].is_u64());
+    let told = lines(&read(folder, "cut/metrics.jsonl")).len() as u64;
+    about["steps_done"] = (7 * told - 3).into();
+    std::fs::write(folder.join("cut/run.json"), about.to_string()).unwrap();
+    let listed = succeed(folder, &["runs", "cut"]);
+    assert!(listed.contains(&format!(" {}.5/", told - 1)), "{listed}");
     assert!(run(folder, &small("--epochs 50 --lr 0 --early-stopping 2 --keep-best --out early")).status.success());
     assert!(read(folder, "early/report.html").contains("finished after epoch 3, with the weights of epoch 1"));
     let failed = run(folder, &small("--epochs 50 --lr 1e30 --optimizer sgd --out failed"));
     assert_eq!((failed.status.code(), &json(folder, "failed/run.json")["state"]), (Some(1), &"failed".into()));
+    // It has nothing to lose: what is mended may go there.
+    assert!(run(folder, &small("--epochs 2 --out failed")).status.success());
+    assert_eq!(json(folder, "failed/run.json")["state"], "finished");
+    assert_eq!(run(folder, &small("--epochs 2 --out failed")).status.code(), Some(2));
 }
 
 /// Runs in another order than their losses', a setting that all share among those that differ, and one bad folder that hides the others.
@@ -348,6 +360,17 @@ fn runs_are_listed_and_compared() {
         assert!(apart.replace("1e-5", "0.00001").contains(words), "no {words} in {apart}");
     }
     assert!(!apart.contains("batch_size") && !apart.contains("network"), "{apart}");
+    // Every column has a heading of its own, and a time is that of a place.
+    let heading = text_of(folder).lines().next().unwrap().to_string();
+    for words in ["best loss", "last loss", "best accuracy", "last accuracy", "started (UTC)"] {
+        assert!(heading.contains(words), "{heading}");
+    }
+    let mut begun = json(folder, "slow/run.json");
+    begun["state"] = "failed".into();
+    std::fs::create_dir(folder.join("begun")).unwrap();
+    std::fs::write(folder.join("begun/run.json"), begun.to_string()).unwrap();
+    let begun = succeed(folder, &["runs", "begun"]);
+    assert!(begun.contains(" 0.0 s") && !begun.contains("-0.0"), "{begun}");
     let one = succeed(folder, &["runs", "slow"]);
     assert!(one.contains("slow") && !one.contains("apart"), "{one}");
 }

@@ -39,6 +39,7 @@ fn winsize([columns, rows]: [u16; 2]) -> Winsize {
 }
 
 impl Terminal {
+    #[allow(unsafe_code)]
     fn run(folder: &Path, words: &str, size: [u16; 2], environment: &[(&str, &str)]) -> Terminal {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();

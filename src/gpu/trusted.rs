@@ -1,0 +1,42 @@
+//! The two calls of wgpu that the compiler cannot check, and all the `unsafe` there is: it is denied elsewhere (`Cargo.toml`). Each is
+//! behind a function that sees to what the call asks for, so that no caller can get it wrong.
+#![allow(unsafe_code)]
+
+use std::path::Path;
+
+use super::pipelines::read;
+use super::program::Checks;
+use crate::kernel::Launch;
+
+/// A driver's cache of pipelines, with what a file has where the file is whole.
+pub(super) fn pipeline_cache(device: &wgpu::Device, file: &Path) -> wgpu::PipelineCache {
+    let data = read(file);
+    // SAFETY: the data is what `PipelineCache::keep` wrote from `get_data` of a cache of this adapter, whose name the file has: `read`
+    // gives it only where its checksum is right, so that a torn or damaged file is none. wgpu checks its header, and begins with an
+    // empty cache where another driver, or another version of this one, wrote it. Who can forge a file there with its checksum can do
+    // so in the driver's own cache: the folder is the user's.
+    unsafe {
+        device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
+            label: Some("wgrad"),
+            data: data.as_deref(),
+            fallback: true,
+        })
+    }
+}
+
+/// The module of a launch's text. Whatever a user wrote is checked as it runs, whoever asks for what.
+pub(super) fn shader_module(
+    device: &wgpu::Device,
+    launch: &Launch,
+    wgsl: String,
+    checks: Checks,
+) -> wgpu::ShaderModule {
+    let descriptor =
+        wgpu::ShaderModuleDescriptor { label: Some(launch.kernel), source: wgpu::ShaderSource::Wgsl(wgsl.into()) };
+    if checks == Checks::On || !launch.is_our_own() {
+        return device.create_shader_module(descriptor);
+    }
+    // SAFETY: the text is this crate's own. No index in it depends on data that was not checked on the host, and the plan sizes every
+    // buffer for the constants that the text was linked with. The tests run each kernel with checks and without, and compare.
+    unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+}

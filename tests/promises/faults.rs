@@ -1,0 +1,431 @@
+//! What a machine does to a run: no place to write, no room, files that change beneath it, time that stands still or jumps, others who use
+//! the same folders, caches that are none. Each ends in a clear message, or in the result as if nothing had been.
+#![cfg(target_os = "linux")]
+
+use std::io::{BufRead, BufReader};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use wgrad::{Activation, Event, Model, Network, Source, Stored, TrainOptions, Trainer};
+
+use crate::bad_input::tensors;
+use crate::support::{Random, bits, files_in, golden_file, gpu, succeed};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_wgrad");
+
+/// 64 rows, 7 steps an epoch.
+fn train(words: &str) -> String {
+    let set = golden_file("adam").to_str().unwrap().to_string();
+    format!("train --hidden 6 --batch-size 10 --validation none --json --data {set} {words}")
+}
+
+fn program(folder: &Path, words: &str) -> Command {
+    let mut program = Command::new(PROGRAM);
+    program.current_dir(folder).args(words.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    program
+}
+
+fn shell(folder: &Path, script: &str) -> Output {
+    Command::new("sh").current_dir(folder).args(["-c", script]).output().unwrap()
+}
+
+fn message(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn weights(folder: &Path, file: &str) -> Vec<u32> {
+    bits(&Model::read(folder.join(file)).unwrap().weights)
+}
+
+/// A folder with a model that was trained for so many steps, and its weights.
+fn undisturbed(steps: u64) -> (tempfile::TempDir, Vec<u32>) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = program(folder.path(), &train(&format!("--steps {steps} --save model.safetensors"))).output().unwrap();
+    assert!(output.status.success(), "{}", message(&output));
+    let weights = weights(folder.path(), "model.safetensors");
+    (folder, weights)
+}
+
+/// All that writes, into a place.
+fn writers(place: &str) -> Vec<String> {
+    let explained = train("");
+    let (_, options) = explained.split_once(' ').unwrap();
+    vec![
+        train(&format!("--steps 7 --save {place}/new.safetensors")),
+        train(&format!("--steps 7 --save kept --out {place}/new")),
+        train(&format!("--steps 7 --save kept --tensorboard {place}/new")),
+        train(&format!("--steps 7 --save kept --checkpoint {place}/new")),
+        format!("export model.safetensors {place}/new.onnx"),
+        format!("import model.safetensors {place}/new.safetensors"),
+        format!("profile --trace {place}/new.json {options}"),
+    ]
+}
+
+/// A folder that cannot be written to, found out when the work is done, or told without its name. Also for who may write anywhere: a file
+/// stands where a folder should, the system has the place for itself, or it is on a disk that is mounted to be read.
+#[test]
+fn places_that_cannot_be_written_to_are_named() {
+    let (folder, _) = undisturbed(7);
+    let folder = folder.path();
+    std::fs::write(folder.join("file"), "").unwrap();
+    let before = files_in(folder);
+    for place in ["file", "/sys/wgrad", "/proc/wgrad"] {
+        for words in writers(place) {
+            let output = program(folder, &words).output().unwrap();
+            let message = message(&output);
+            assert_eq!(output.status.code(), Some(2), "{words}: {message}");
+            assert!(message.starts_with("error: ") && message.contains(place), "{words}: {message}");
+            assert!(!message.contains("kept") && !folder.join("kept").exists(), "{words}: it was trained before");
+        }
+    }
+    assert_eq!(files_in(folder), before);
+
+    std::fs::create_dir(folder.join("disk")).unwrap();
+    let mount = "mount -t tmpfs tmpfs disk && mount -o remount,ro disk";
+    let commands: Vec<String> =
+        writers("disk").iter().map(|words| format!("! '{PROGRAM}' {words} >>out 2>>message")).collect();
+    let script = format!("{mount} || exit 77; {}", commands.join(" && "));
+    let mounted = Command::new("unshare").current_dir(folder).args(["-rm", "sh", "-c", &script]).status();
+    match mounted.map(|status| status.code()) {
+        Ok(Some(0)) => {
+            let message = std::fs::read_to_string(folder.join("message")).unwrap();
+            for words in ["Read-only file system", "name a place that is yours"] {
+                assert_eq!(message.matches(words).count(), 7, "{message}");
+            }
+        }
+        // Where nothing can be mounted, the rest has to do.
+        other => assert!(!matches!(other, Ok(Some(1))), "one of them ended well"),
+    }
+}
+
+/// No room for what is written, anything of it: half a file, the one that was there before lost, or nobody told. No file may grow past a
+/// limit here; a write that would make it is an error, as one to a full disk is.
+#[test]
+fn a_full_disk_leaves_no_half_files() {
+    let (folder, _) = undisturbed(7);
+    let folder = folder.path();
+    let limited = |blocks: u32, words: &str| {
+        shell(folder, &format!("ulimit -f {blocks}; trap '' XFSZ; exec '{PROGRAM}' {words}"))
+    };
+    let refused = |blocks: u32, words: &str, file: &str| {
+        let output = limited(blocks, words);
+        let message = message(&output);
+        assert_eq!(output.status.code(), Some(2), "{words}: {message}");
+        assert!(
+            message.contains(file) && message.contains("File too large") && message.contains("make room"),
+            "{words}: {message}"
+        );
+    };
+    let old = std::fs::read(folder.join("model.safetensors")).unwrap();
+    std::fs::write(folder.join("old.onnx"), "old").unwrap();
+    let before = files_in(folder);
+    refused(1, &train("--steps 14 --save model.safetensors"), "model.safetensors");
+    refused(1, "export model.safetensors old.onnx", "old.onnx");
+    refused(1, "import model.safetensors new.safetensors", "new.safetensors");
+    assert_eq!(files_in(folder), before, "no temporary file");
+    assert!(std::fs::read(folder.join("model.safetensors")).unwrap() == old);
+    assert_eq!(std::fs::read(folder.join("old.onnx")).unwrap(), b"old");
+
+    // What grows while it goes: with the model of the step that it came to, and nothing said that is not so.
+    let endless = |words: &str| train(&format!("--steps 1000000000 --save grown {words}"));
+    for (words, file) in [("--out out", "metrics"), ("--tensorboard board", "tfevents")] {
+        refused(16, &endless(words), file);
+        assert!(!weights(folder, "grown").is_empty());
+        std::fs::remove_file(folder.join("grown")).unwrap();
+    }
+    let about: Value = serde_json::from_slice(&std::fs::read(folder.join("out/run.json")).unwrap()).unwrap();
+    assert_eq!(about["state"], "failed", "{about}");
+    let told = std::fs::read_to_string(folder.join("out/metrics.jsonl")).unwrap();
+    let epochs = told.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok()).count();
+    assert!(epochs > 1 && succeed(folder, &["runs", "out"]).contains(&format!("{epochs}/")));
+    // It fails before its first epoch: its folder is free for the next.
+    refused(1, &train("--steps 7 --save kept --out again"), "run.json");
+    assert!(limited(10_000, &train("--steps 7 --out again")).status.success());
+}
+
+/// A cache that has no room, no folder, or a folder in its place: a warning, and the run as it is without one.
+#[test]
+fn caches_cost_time_and_never_a_run() {
+    let (folder, without) = undisturbed(21);
+    let folder = folder.path();
+    std::fs::write(folder.join("file"), "").unwrap();
+    let cached = |place: &str| {
+        let mut program = program(folder, &train("--steps 21 --save cached"));
+        let output = program.env("XDG_CACHE_HOME", folder.join(place)).output().unwrap();
+        assert!(output.status.success(), "{place}: {}", message(&output));
+        assert!(weights(folder, "cached") == without, "{place}");
+        message(&output)
+    };
+    for place in ["file", "/sys/wgrad"] {
+        let told = cached(place);
+        assert!(told.is_empty() || told.contains("a cache is not written"), "{told}");
+    }
+    // Compiled kernels that are none: cut short, of another machine, a folder.
+    assert_eq!(cached("cache"), "");
+    let own = folder.join("cache/wgrad");
+    let names = if own.exists() { files_in(&own) } else { vec![] };
+    for name in names {
+        let file = own.join(&name);
+        let whole = std::fs::read(&file).unwrap();
+        let mut random = Random(3);
+        let noise: Vec<u8> = (0..whole.len()).map(|_| random.bits() as u8).collect();
+        // With the right checksum, so that the driver sees it.
+        let mut hasher = std::hash::DefaultHasher::new();
+        std::hash::Hasher::write(&mut hasher, &noise);
+        let sum = std::hash::Hasher::finish(&hasher).to_le_bytes();
+        for damaged in [whole[..whole.len() / 2].to_vec(), noise.clone(), [&sum[..], &noise].concat()] {
+            std::fs::write(&file, &damaged).unwrap();
+            assert_eq!(cached("cache"), "");
+            assert!(std::fs::read(&file).unwrap() != damaged, "it is begun anew");
+        }
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        assert!(cached("cache").contains("a cache is not written"));
+    }
+}
+
+/// Picks of tiles that are none, are followed, or are waited for: a plan that is explained reads them.
+#[test]
+fn picks_that_are_none_are_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let own = folder.join("picks/wgrad");
+    std::fs::create_dir_all(&own).unwrap();
+    let cache = own.join("tuning.json");
+    let explained = |told: bool| {
+        let words = train("").replacen("train", "explain --tuning auto", 1);
+        let output = program(folder, &words).env("XDG_CACHE_HOME", folder.join("picks")).output().unwrap();
+        assert!(output.status.success(), "{}", message(&output));
+        assert_eq!(message(&output).contains("tuning cache"), told, "{}", message(&output));
+        output.stdout
+    };
+    let plain = explained(false);
+    for content in ["{\"a\": {\"b\"", "{\"a\": 1e999}", &"[".repeat(100_000), &" ".repeat(5 << 20)] {
+        std::fs::write(&cache, content).unwrap();
+        assert!(explained(true) == plain);
+    }
+    std::fs::write(&cache, "{\"another adapter\": {\"dense_update set_u8 16×16×8\": \"subgroup 99999999999×7\"}}")
+        .unwrap();
+    assert!(explained(false) == plain);
+    std::fs::remove_file(&cache).unwrap();
+    std::fs::create_dir(&cache).unwrap();
+    assert!(explained(true) == plain);
+    std::fs::remove_dir(&cache).unwrap();
+    assert!(Command::new("mkfifo").arg(&cache).status().unwrap().success());
+    assert!(explained(true) == plain);
+}
+
+/// Rows that are read from a file which is another by then: what is gone is told with its name, and what is still open is read on.
+#[test]
+fn a_set_may_go_while_it_is_trained_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("set.safetensors");
+    let (rows, width) = (4000, 8);
+    let mut random = Random(11);
+    let x: Vec<f32> = (0..rows * width).map(|_| random.value() as f32).collect();
+    let y: Vec<i64> = (0..rows as i64).map(|row| row % 3).collect();
+    let whole = tensors(&[("x", &[rows, width], &x)], Some(&y));
+    let fit = |change: &dyn Fn()| {
+        std::fs::write(&path, &whole).unwrap();
+        let stored = Stored::open(&path).unwrap();
+        let network = Network::classifier(width, &[6], Activation::Relu, 3);
+        let options =
+            TrainOptions { batch_size: 20, epochs: 4, memory_budget: Some(20_000), ..TrainOptions::default() };
+        let mut trainer = Trainer::on(gpu(), network, options).unwrap();
+        let mut epochs = 0;
+        let fitted = trainer.fit_from(&stored, None, |event| {
+            if let Event::Epoch(_) = event {
+                epochs += 1;
+                if epochs == 1 {
+                    change();
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        fitted.map(|_| bits(&trainer.weights().unwrap()))
+    };
+    let undisturbed = fit(&|| ()).unwrap();
+    assert!(fit(&|| std::fs::remove_file(&path).unwrap()).unwrap() == undisturbed, "it is open");
+    let replace = || {
+        let other: Vec<f32> = x.iter().map(|value| -value).collect();
+        let beside = folder.path().join("other");
+        std::fs::write(&beside, tensors(&[("x", &[rows, width], &other)], Some(&y))).unwrap();
+        std::fs::rename(beside, &path).unwrap();
+    };
+    assert!(fit(&replace).unwrap() == undisturbed, "by rename, as files should be replaced");
+    let shrink = || std::fs::File::options().write(true).open(&path).unwrap().set_len(whole.len() as u64 / 2).unwrap();
+    let error = fit(&shrink).unwrap_err();
+    let message = error.to_string();
+    assert!(error.exit_code() == 2 && message.contains("set.safetensors"), "{message}");
+    assert!(message.contains("it was cut short since it was opened: rows "), "{message}");
+    std::fs::write(&path, &whole).unwrap();
+    let stored = Stored::open(&path).unwrap();
+    shrink();
+    assert!(stored.read(rows - 1..rows).is_err() && stored.read(0..20).is_ok());
+}
+
+/// Files that are there when a folder is looked at, and gone when they are read: as links into nothing are.
+#[test]
+fn files_that_vanish_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("/gone", path).unwrap();
+    };
+    ["idx/train-images-idx3-ubyte", "idx/train-labels-idx1-ubyte", "images/cat/1.png", "images/dog/1.png"]
+        .iter()
+        .for_each(|name| link(name));
+    for (set, file) in [("idx", "idx/train-images-idx3-ubyte"), ("images", "images/cat/1.png")] {
+        let output = program(folder.path(), &format!("train --data {set}")).output().unwrap();
+        let message = message(&output);
+        // An IDX file that is not there is no such folder either.
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(file) || message.contains("train-images-idx3-ubyte"), "{message}");
+        assert!(message.contains("No such file") || message.contains("must have one of these"), "{message}");
+    }
+}
+
+/// A laptop that sleeps: steps that are done twice or not at all, times that are none, and a run that trusts them.
+#[test]
+fn a_run_that_is_stopped_and_continued_ends_in_the_same_bits() {
+    let (folder, without) = undisturbed(2800);
+    let folder = folder.path();
+    let began = Instant::now();
+    let mut child =
+        program(folder, &train("--steps 2800 --save stopped --checkpoint cks --checkpoint-every 50")).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let first: Vec<String> = lines.by_ref().take(2).collect();
+    let rest = std::thread::spawn(move || lines.collect::<Vec<String>>());
+    let signal =
+        |name: &str| assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+    let mut stopped = Duration::ZERO;
+    for pause in [150, 400, 30, 250] {
+        signal("-STOP");
+        let since = Instant::now();
+        std::thread::sleep(Duration::from_millis(pause));
+        stopped += since.elapsed();
+        signal("-CONT");
+        std::thread::sleep(Duration::from_millis(40));
+    }
+    assert!(child.wait().unwrap().success());
+    let took = began.elapsed().as_secs_f64();
+    let told: Vec<Value> =
+        first.iter().chain(&rest.join().unwrap()).map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(weights(folder, "stopped") == without);
+    let seconds = |event: &Value| event["seconds"].as_f64().unwrap();
+    let epochs: Vec<&Value> = told.iter().filter(|event| event["event"] == "epoch").collect();
+    assert_eq!(epochs.len(), 400);
+    assert!(epochs.iter().all(|epoch| seconds(epoch) > 0.0 && epoch["samples_per_second"].as_f64().unwrap() > 0.0));
+    let (sum, end) = (epochs.iter().map(|epoch| seconds(epoch)).sum::<f64>(), seconds(told.last().unwrap()));
+    assert!(sum <= end && end <= took, "{sum} {end} {took}");
+    assert!(end >= stopped.as_secs_f64(), "what it was stopped for has passed: {end} {stopped:?}");
+}
+
+/// A clock that somebody sets while a run goes on: checkpoints that never come, files of the year 1970 that are in the way, times below 0. It
+/// jumps at every look here, by years, forward and back.
+#[test]
+fn nothing_is_decided_by_the_clock_on_the_wall() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let shim = r#"
+        #define _GNU_SOURCE
+        #include <dlfcn.h>
+        #include <time.h>
+        int clock_gettime(clockid_t clock, struct timespec *now) {
+            static int (*real)(clockid_t, struct timespec *);
+            static _Atomic unsigned looks;
+            static const long jumps[] = {0, 86400L * 365 * 20, -86400L * 365 * 60, 3600, 86400L * 365 * 9000};
+            if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+            int result = real(clock, now);
+            if (clock == CLOCK_REALTIME) now->tv_sec += jumps[looks++ % 5];
+            return result;
+        }"#;
+    std::fs::write(folder.join("clock.c"), shim).unwrap();
+    let compiled =
+        Command::new("cc").current_dir(folder).args(["-shared", "-fPIC", "-o", "clock.so", "clock.c", "-ldl"]).output();
+    assert!(compiled.is_ok_and(|output| output.status.success()), "Rust links by cc");
+    let jumping = |words: &str| {
+        let mut program = program(folder, words);
+        program.env("LD_PRELOAD", folder.join("clock.so"));
+        program
+    };
+    let endless = "--steps 1000000000 --out out --tensorboard board --checkpoint cks --checkpoint-every 1s";
+    let mut child = jumping(&train(endless)).spawn().unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let told = std::thread::spawn(move || stdout.lines().map(Result::unwrap).collect::<Vec<String>>());
+    // Checkpoints come by a clock that nobody sets.
+    while !folder.join("cks").exists() || files_in(&folder.join("cks")).len() < 2 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let told: Vec<Value> = told.join().unwrap().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let epochs: Vec<&Value> = told.iter().filter(|event| event["event"] == "epoch").collect();
+    assert!(epochs.iter().all(|epoch| epoch["seconds"].as_f64().unwrap() > 0.0));
+    let steps = told.last().unwrap()["step"].as_u64().unwrap() + 70;
+    let resumed = jumping(&format!("train --resume cks --steps {steps} --json")).output().unwrap();
+    assert!(resumed.status.success(), "{}", message(&resumed));
+    assert!(weights(folder, "out/model.safetensors") == undisturbed(steps).1);
+    let listed = jumping("runs .").output().unwrap();
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("finished"), "{}", message(&listed));
+}
+
+/// Several who begin at once with one folder, for checkpoints or for the run: two that write there, or none.
+#[test]
+fn one_folder_is_one_runs() {
+    for option in ["--out shared --save", "--checkpoint shared --save"] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let endless = |at: usize| train(&format!("--steps 1000000000 {option} model{at}"));
+        let mut children: Vec<_> = (0..3).map(|at| program(folder, &endless(at)).spawn().unwrap()).collect();
+        // All but one end by themselves.
+        let mut ended: Vec<Output> = Vec::new();
+        while ended.len() < 2 {
+            let at = children.iter_mut().position(|child| child.try_wait().unwrap().is_some());
+            match at {
+                Some(at) => ended.push(children.remove(at).wait_with_output().unwrap()),
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+        for output in &ended {
+            let message = message(output);
+            assert!(output.status.code() == Some(2) && message.contains("another run"), "{option}: {message}");
+        }
+        let mut child = children.remove(0);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains("\"event\":\"epoch\"")));
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        assert!(lines.last().unwrap().contains("\"event\":\"end\""));
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+    }
+}
+
+/// Runs that measure tiles at once and keep what they found in one file: half of each, or an error for the second.
+#[test]
+fn runs_that_tune_at_once_share_a_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let set = golden_file("adam").to_str().unwrap().to_string();
+    let words = |hidden: u32| {
+        format!(
+            "train --hidden {hidden} --batch-size 10 --validation none --tuning auto --steps 7 --save {hidden} --data {set}"
+        )
+    };
+    let begun = [40, 24, 12]
+        .map(|hidden| program(folder, &words(hidden)).env("XDG_CACHE_HOME", folder.join("cache")).spawn().unwrap());
+    for child in begun {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", message(&output));
+        assert_eq!(message(&output), "");
+    }
+    // On a busy machine a search may be cut short, and is not kept.
+    if let Ok(text) = std::fs::read(folder.join("cache/wgrad/tuning.json")) {
+        let table: serde_json::Map<String, Value> = serde_json::from_slice(&text).unwrap();
+        assert!(table.len() == 1 && table.values().all(|picks| !picks.as_object().unwrap().is_empty()));
+    }
+}
