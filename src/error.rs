@@ -7,9 +7,35 @@ pub enum Error {
     /// No adapter at all, or none that fits what was asked for.
     #[error("{0}")]
     NoAdapter(String),
-    /// The device was lost, ran out of memory, or refused an operation.
+    /// The device was lost, or refused an operation.
     #[error("the device failed: {0}")]
     Device(String),
+    /// There is no device memory left for a buffer.
+    #[error(
+        "{what} takes {bytes} bytes, and the device has no memory left for it ({reason}); fewer units, a smaller batch or a memory budget \
+             take less"
+    )]
+    OutOfMemory {
+        /// What it would have held.
+        what: String,
+        /// Its size.
+        bytes: u64,
+        /// The driver's word.
+        reason: String,
+    },
+    /// The device failed while it trained: it was lost, or had no memory left.
+    #[error("the device failed {}: {reason}", place(*done, *sent, *epoch))]
+    DeviceFailed {
+        /// Steps that are known to be done.
+        done: u64,
+        /// Steps that the device had been handed: it failed in one of those after `done`, or, where it had done them all, in what follows a
+        /// step: validation, copies, another epoch's first allocations.
+        sent: u64,
+        /// The epoch, counted from 1.
+        epoch: u64,
+        /// How, and what was tried then.
+        reason: String,
+    },
     /// A shader could not be linked or compiled.
     #[error("kernel {kernel}: {reason}")]
     Kernel {
@@ -54,13 +80,15 @@ pub enum Error {
     /// Standard output cannot be written to.
     #[error("stdout: {0}")]
     Output(std::io::Error),
-    /// The loss became infinite or not a number.
-    #[error("the loss is not finite in step {step} (epoch {epoch}); a smaller learning rate often helps")]
+    /// The loss, or what it comes from, became infinite or not a number.
+    #[error("numbers are not finite in step {step} (epoch {epoch}): {cause}; a smaller learning rate often helps")]
     NonFinite {
         /// The first such step, counted from 1.
         step: u64,
         /// Its epoch, counted from 1.
         epoch: u64,
+        /// What was the first, as far as that is known.
+        cause: String,
     },
 }
 
@@ -71,6 +99,15 @@ fn remedy(error: &std::io::Error) -> &'static str {
         StorageFull | QuotaExceeded | FileTooLarge => "; make room, or name a place that has some",
         PermissionDenied | ReadOnlyFilesystem => "; name a place that is yours to use",
         _ => "",
+    }
+}
+
+/// Where a device failed that had been handed so many steps, and is known to have done so many.
+fn place(done: u64, sent: u64, epoch: u64) -> String {
+    match sent - done.min(sent) {
+        0 => format!("after step {done} (epoch {epoch})"),
+        1 => format!("in step {sent} (epoch {epoch})"),
+        _ => format!("in one of the steps {} to {sent} (epoch {epoch})", done + 1),
     }
 }
 
@@ -98,7 +135,12 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::NoAdapter(_) => 3,
-            Error::Device(_) | Error::Kernel { .. } | Error::NonFinite { .. } | Error::NonFiniteResult(_) => 1,
+            Error::Device(_)
+            | Error::DeviceFailed { .. }
+            | Error::OutOfMemory { .. }
+            | Error::Kernel { .. }
+            | Error::NonFinite { .. }
+            | Error::NonFiniteResult(_) => 1,
             Error::Wgsl { .. }
             | Error::Option(_)
             | Error::Data(_)
@@ -127,6 +169,8 @@ mod tests {
     variants! {
         Error::NoAdapter(_) => Error::NoAdapter(String::new()),
         Error::Device(_) => Error::Device(String::new()),
+        Error::OutOfMemory { .. } => Error::OutOfMemory { what: String::new(), bytes: 0, reason: String::new() },
+        Error::DeviceFailed { .. } => Error::DeviceFailed { done: 0, sent: 0, epoch: 1, reason: String::new() },
         Error::Kernel { .. } => Error::Kernel { kernel: String::new(), reason: String::new() },
         Error::Wgsl { .. } => Error::Wgsl { name: String::new(), reason: String::new() },
         Error::Option(_) => Error::Option(String::new()),
@@ -135,7 +179,7 @@ mod tests {
         Error::Io { .. } => Error::io("")(std::io::Error::other("")),
         Error::NonFiniteResult(_) => Error::NonFiniteResult(String::new()),
         Error::Output(_) => Error::Output(std::io::Error::other("")),
-        Error::NonFinite { .. } => Error::NonFinite { step: 1, epoch: 1 },
+        Error::NonFinite { .. } => Error::NonFinite { step: 1, epoch: 1, cause: String::new() },
     }
 
     /// Everything that a file of the repository has.

@@ -83,6 +83,16 @@ pub(crate) fn prune(folder: &Path, step: u64, keep: usize) -> Result<(), Error> 
     })
 }
 
+/// Deletes the checkpoints of later steps than this one.
+///
+/// # Errors
+///
+/// [`Error::Io`].
+pub(crate) fn forget_after(folder: &Path, step: u64) -> Result<(), Error> {
+    let later = list(folder)?.into_iter().filter(|&(other, _)| other > step);
+    later.map(|(_, path)| path).try_for_each(|path| std::fs::remove_file(&path).map_err(Error::io(&path)))
+}
+
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let read =
         || -> std::io::Result<_> { std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect() };

@@ -287,6 +287,8 @@ struct TrainTable {
     clip_grad_norm: Option<f64>,
     clip_grad_value: Option<f64>,
     non_finite: Option<String>,
+    lower_factor: Option<f64>,
+    lower_times: Option<u64>,
     keep_best: Option<bool>,
     monitor: Option<String>,
     init: Option<PathBuf>,
@@ -299,6 +301,7 @@ struct TrainTable {
     checkpoint: Option<PathBuf>,
     checkpoint_every: Option<Interval>,
     checkpoint_keep: Option<usize>,
+    device_retries: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -318,16 +321,18 @@ impl TrainTable {
             (None, None) => None,
         };
         let keep = flags.checkpoint_keep.or(self.checkpoint_keep);
+        let device_retries = flags.device_retries.or(self.device_retries);
         match flags.checkpoint.as_ref().or(self.checkpoint.as_ref()) {
             Some(folder) => {
                 let asked = Checkpointing::new(folder);
                 Ok(Some(Checkpointing {
                     every: every.unwrap_or(asked.every),
                     keep: keep.unwrap_or(asked.keep),
+                    device_retries: device_retries.unwrap_or(asked.device_retries),
                     ..asked
                 }))
             }
-            None if every.is_some() || keep.is_some() => {
+            None if every.is_some() || keep.is_some() || device_retries.is_some() => {
                 Err(Error::Option("checkpoints have no folder: name one with --checkpoint DIR".into()))
             }
             None => Ok(None),
@@ -386,6 +391,8 @@ impl Run {
                 clip_grad_norm: flags.clip_grad_norm.or(file.train.clip_grad_norm),
                 clip_grad_value: flags.clip_grad_value.or(file.train.clip_grad_value),
                 non_finite: chosen(flags.non_finite, file.train.non_finite)?.unwrap_or_default(),
+                lower_factor: file.train.lower_factor.unwrap_or(defaults.lower_factor),
+                lower_times: file.train.lower_times.unwrap_or(defaults.lower_times),
                 initializer: chosen(flags.initializer, file.model.initializer)?.unwrap_or_default(),
                 batch_size: flags.batch_size.or(file.train.batch_size).unwrap_or(defaults.batch_size),
                 epochs: flags.epochs.or(file.train.epochs).unwrap_or(defaults.epochs),

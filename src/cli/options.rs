@@ -103,8 +103,8 @@ pub(super) struct Train {
     /// Cut every gradient off at this value and its negative
     #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
     pub clip_grad_value: Option<f64>,
-    /// stop, or skip and count the steps whose gradient is not finite [default: stop]
-    #[arg(long, value_name = "stop|skip")]
+    /// stop, skip and count the steps whose gradient is not finite, or lower the rate and go on from the epoch's beginning [default: stop]
+    #[arg(long, value_name = "stop|skip|lower")]
     pub non_finite: Option<NonFinite>,
     /// End when so many epochs in a row were no better than the best
     #[arg(long, value_name = "EPOCHS", allow_negative_numbers = true)]
@@ -154,6 +154,9 @@ pub(super) struct Train {
     /// Keep so many checkpoints [default: 3]
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub checkpoint_keep: Option<usize>,
+    /// Go on by itself so often when the device fails, from the last checkpoint and on another device of the same adapter [default: 3]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub device_retries: Option<u64>,
     /// Go on from a checkpoint, or from the newest of a folder; everything that the run was started with comes from there
     #[arg(long, value_name = "DIR|FILE")]
     pub resume: Option<PathBuf>,

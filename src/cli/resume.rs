@@ -12,8 +12,18 @@ use super::options::{Cli, Command, Train};
 use crate::{Activation, Checkpoint, Checkpointing, Error, Loss, Rule};
 
 /// Flags that change no step of a run, but how far it goes or where things are: what may be said anew.
-const FREE: [&str; 9] =
-    ["epochs", "steps", "out", "save", "tensorboard", "adapter", "checkpoint", "checkpoint_every", "checkpoint_keep"];
+const FREE: [&str; 10] = [
+    "epochs",
+    "steps",
+    "out",
+    "save",
+    "tensorboard",
+    "adapter",
+    "checkpoint",
+    "checkpoint_every",
+    "checkpoint_keep",
+    "device_retries",
+];
 /// Flags of one call, which no checkpoint has; run.toml it has as a text.
 const OF_THE_CALL: [&str; 4] = ["resume", "screen", "json", "verbose"];
 

@@ -14,7 +14,7 @@ pub(super) struct TensorBoard {
     image: Option<ImageShape>,
     /// Steps of the epochs that were told.
     step: u64,
-    /// Whether it goes on from a checkpoint, and has told nothing yet.
+    /// Whether it goes on from a checkpoint, and has told nothing since.
     resumes: bool,
 }
 
@@ -70,6 +70,10 @@ impl Watcher for TensorBoard {
             Event::Progress(progress) => (progress.epoch - 1) * progress.steps + progress.step,
             Event::Parameters(parameters) => parameters.step,
             Event::Epoch(epoch) => self.step + epoch.stats.steps,
+            &Event::DeviceReplaced { step, .. } | &Event::RateLowered { step, .. } => {
+                (self.step, self.resumes) = (step, true);
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         // A checkpoint is of a moment before its epoch is judged, or of one after: what is told first says which.

@@ -88,6 +88,7 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
         trainer.tell_parameters(true);
         watchers.push(Box::new(TensorBoard::create(folder, &trainer, train, checkpoint.is_some())?));
     }
+    let began = trainer.steps_done();
     let mut written = Ok(());
     let mut interrupted = None;
     let mut told = |event: Event<'_>| {
@@ -101,7 +102,10 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     };
     // The screen leaves the terminal to what is said now.
     drop(watchers);
-    let history = history?;
+    let history = match history {
+        Ok(history) => history,
+        Err(error) => return Err(saved_before(error, &output, &run, &mut trainer, began)),
+    };
 
     // Saved even where nobody reads our output any more; but not where nothing was trained.
     let trained = !history.epochs.is_empty();
@@ -167,6 +171,27 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
         output.text(format_args!("See it read a digit:  wgrad predict --model {} --rows 0", run.save.display()))?;
     }
     Ok(0)
+}
+
+/// An error that ends a run, once what was trained is saved, where it can be: a full disk may hold no checkpoint, and the model elsewhere.
+fn saved_before(error: Error, output: &Output, run: &Run, trainer: &mut Trainer, began: u64) -> Error {
+    let is_worth_it = !matches!(error, Error::NonFinite { .. } | Error::NonFiniteResult(_));
+    if is_worth_it && trainer.steps_done() > began {
+        match trainer.save(&run.save) {
+            Ok(()) => {
+                let step = trainer.steps_done();
+                // Where nobody reads what is said, the error is said still.
+                let _ = output.event(json!({ "event": "saved", "step": step, "model": &run.save }));
+                let _ = output.text(format_args!(
+                    "\nThe model as it is after step {} is in {}",
+                    grouped(step),
+                    run.save.display()
+                ));
+            }
+            Err(reason) => tracing::warn!(%reason, "what was trained is not saved"),
+        }
+    }
+    error
 }
 
 /// A trainer at its first step.

@@ -1,11 +1,12 @@
 //! An open device, with every way that it can fail turned into an error.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::faults::Faults;
 use super::pipelines::PipelineCache;
 use super::program::Pipeline;
 use super::{AdapterChoice, AdapterSummary, adapter};
@@ -33,8 +34,11 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     pub(super) pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
     pub(super) pipeline_cache: Option<PipelineCache>,
+    pub(super) faults: Faults,
     handle: wgpu::Adapter,
     adapter: AdapterSummary,
+    /// Where compiled kernels are kept for the next run, if anywhere.
+    cache: Option<PathBuf>,
     failure: Arc<Mutex<Option<String>>>,
 }
 
@@ -82,6 +86,19 @@ impl Gpu {
         Gpu::on(self.handle.clone(), None).await
     }
 
+    /// A device in place of this one, which has failed: of the same adapter, with the same cache.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] where the driver refuses.
+    pub(crate) async fn replacement(&self) -> Result<Gpu, Error> {
+        if self.faults.refuses_another() {
+            return Err(Error::Device(format!("{} cannot be opened: it is refused on purpose", self.adapter.name)));
+        }
+        let gpu = Gpu::on(self.handle.clone(), self.cache.as_deref()).await?;
+        Ok(Gpu { faults: self.faults.of_next(), ..gpu })
+    }
+
     /// A device of this adapter.
     async fn on(handle: wgpu::Adapter, cache: Option<&Path>) -> Result<Gpu, Error> {
         let summary = AdapterSummary::of(&handle, true);
@@ -96,21 +113,24 @@ impl Gpu {
             .map_err(|error| Error::Device(format!("{} cannot be opened: {error}", summary.name)))?;
         tracing::debug!(adapter = summary.name, driver = summary.driver, "opened");
 
-        // wgpu's own handlers abort the process; ours keep the first failure for `check`.
-        let failure = Arc::new(Mutex::new(None));
-        let keep = |failure: &Arc<Mutex<Option<String>>>| {
-            let failure = Arc::clone(failure);
-            move |message: String| {
-                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
-            }
-        };
-        let on_error = keep(&failure);
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| on_error(error.to_string())));
-        let on_loss = keep(&failure);
-        device.set_device_lost_callback(move |reason, message| on_loss(format!("lost ({reason:?}): {message}")));
+        // wgpu's own handlers abort the process; ours keep the first failure, and a loss, for `check`.
+        let failure = Arc::new(Mutex::new(None::<String>));
+        let first = Arc::clone(&failure);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.to_string());
+        }));
+        // What fails because the device is lost may be known before the loss is.
+        let lost = Arc::clone(&failure);
+        device.set_device_lost_callback(move |reason, message| {
+            let words = format!("it was lost ({reason:?}): {message}");
+            let words = words.trim_end_matches(": ").to_string();
+            let before = lost.lock().unwrap_or_else(PoisonError::into_inner).replace(words);
+            tracing::debug!(before, "a device is lost");
+        });
 
         let pipeline_cache = cache.and_then(|folder| PipelineCache::open(&device, &handle.get_info(), folder));
-        Ok(Gpu { device, queue, pipelines: Mutex::default(), pipeline_cache, handle, adapter: summary, failure })
+        let (pipelines, faults, cache) = (Mutex::default(), Faults::default(), cache.map(Path::to_path_buf));
+        Ok(Gpu { device, queue, pipelines, pipeline_cache, faults, handle, adapter: summary, cache, failure })
     }
 
     /// The adapter behind the device.
@@ -129,6 +149,17 @@ impl Gpu {
             Some(message) => Err(Error::Device(message.clone())),
             None => Ok(()),
         }
+    }
+
+    /// The same, once whatever the device was handed is done or given up: a loss may be told only then.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    pub(crate) fn settled(&self) -> Result<(), Error> {
+        let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
+        self.check()?;
+        waited.map(drop).map_err(|error| Error::Device(error.to_string()))
     }
 
     /// Loses the device on purpose, so that a program can try how it takes it. Whatever is asked of it next fails.
@@ -156,7 +187,7 @@ impl Gpu {
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] where it is larger than the device can bind; [`Error::Device`] where memory has run out.
+    /// [`Error::Option`] where it is larger than the device can bind; [`Error::OutOfMemory`].
     pub(crate) fn zeros(&self, name: &str, bytes: u64) -> Result<Buffer, Error> {
         self.check_size(name, bytes)?;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
@@ -171,6 +202,10 @@ impl Gpu {
         usage: wgpu::BufferUsages,
         mapped: bool,
     ) -> Result<Buffer, Error> {
+        let refused = |reason| Err(Error::OutOfMemory { what: name.into(), bytes, reason });
+        if self.faults.refuses(name) {
+            return refused("it is refused on purpose".into());
+        }
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(name),
@@ -179,7 +214,7 @@ impl Gpu {
             mapped_at_creation: mapped,
         });
         match pollster::block_on(memory.pop()) {
-            Some(error) => Err(Error::Device(format!("{name} ({bytes} bytes) cannot be allocated: {error}"))),
+            Some(error) => refused(error.to_string()),
             None => Ok(buffer),
         }
     }
@@ -217,6 +252,18 @@ impl Gpu {
 
     /// Records commands and hands them to the device, which runs them in order.
     pub(crate) fn submit(&self, traffic: &mut Traffic, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> Submission {
+        if self.faults.is_lost_now() {
+            self.lose();
+        }
+        self.hand_over(traffic, record)
+    }
+
+    /// The same, for what is no part of any run.
+    pub(super) fn hand_over(
+        &self,
+        traffic: &mut Traffic,
+        record: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> Submission {
         traffic.submissions += 1;
         let mut encoder = self.device.create_command_encoder(&Default::default());
         record(&mut encoder);

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod device;
+mod faults;
 mod pipelines;
 mod program;
 mod readback;

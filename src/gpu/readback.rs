@@ -11,26 +11,26 @@ use crate::Error;
 /// A read on its way. Nothing waits for it until [`wait`](Self::wait) is called.
 pub(crate) struct Readback {
     staging: Buffer,
+    bytes: u64,
     mapped: Option<OneshotReceiver<Result<(), wgpu::BufferAsyncError>>>,
 }
 
 impl Readback {
     /// Room for `bytes`.
-    pub(crate) fn new(gpu: &Gpu, bytes: u64) -> Self {
-        let staging = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("readback"),
-            size: bytes,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        Readback { staging, mapped: None }
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfMemory`].
+    pub(crate) fn new(gpu: &Gpu, bytes: u64) -> Result<Self, Error> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        Ok(Readback { staging: gpu.buffer("a copy to read", bytes, usage, false)?, bytes, mapped: None })
     }
 
     /// Records the copy of buffers, one after another, as far as there is room.
     pub(crate) fn copy(&self, encoder: &mut wgpu::CommandEncoder, from: &[&Buffer]) {
         let mut at = 0;
         for buffer in from {
-            let bytes = buffer.size().min(self.staging.size() - at);
+            let bytes = buffer.size().min(self.bytes - at);
             encoder.copy_buffer_to_buffer(buffer, 0, &self.staging, at, bytes);
             at += bytes;
         }
@@ -88,7 +88,7 @@ impl Readback {
         let failed = |reason: String| Error::Device(format!("a read failed: {reason}"));
         result.map_err(|error| failed(error.to_string()))?;
         let view = self.staging.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
-        let content = bytemuck::pod_collect_to_vec(&view);
+        let content = bytemuck::pod_collect_to_vec(&view[..self.bytes as usize]);
         drop(view);
         self.staging.unmap();
         Ok(content)
@@ -107,7 +107,7 @@ impl Gpu {
         count: usize,
         traffic: &mut Traffic,
     ) -> Result<Vec<T>, Error> {
-        let mut readback = Readback::new(self, (count * size_of::<T>()) as u64);
+        let mut readback = Readback::new(self, (count * size_of::<T>()) as u64)?;
         self.submit(traffic, |encoder| readback.copy(encoder, &[buffer]));
         pollster::block_on(readback.wait(self, traffic))
     }

@@ -65,7 +65,7 @@ impl Gpu {
             launch.bindings.iter().map(|_| self.zeros("nothing", NOTHING)).collect::<Result<_, _>>()?;
         let mut call = self.call(launch, &buffers.iter().collect::<Vec<_>>(), checks)?;
         call.grid = [0, 1];
-        Ok(self.submit(&mut Traffic::default(), |encoder| {
+        Ok(self.hand_over(&mut Traffic::default(), |encoder| {
             call.record(&mut encoder.begin_compute_pass(&Default::default()))
         }))
     }

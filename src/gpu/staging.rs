@@ -13,7 +13,7 @@ impl Gpu {
     ///
     /// # Errors
     ///
-    /// [`Error::Device`] where memory has run out.
+    /// [`Error::OutOfMemory`].
     pub(crate) fn staging(&self, name: &str, bytes: u64) -> Result<Staging, Error> {
         let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
         self.buffer(name, bytes, usage, true).map(|buffer| Staging { buffer })

@@ -16,7 +16,7 @@ impl Timestamps {
     ///
     /// # Errors
     ///
-    /// [`Error::Device`] where memory has run out.
+    /// [`Error::OutOfMemory`].
     pub(crate) fn new(gpu: &Gpu, dispatches: usize) -> Result<Option<Self>, Error> {
         let count = 2 * dispatches;
         if !gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) || count > Self::MOST {
@@ -31,7 +31,7 @@ impl Timestamps {
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
         let resolved = gpu.buffer("times", bytes, usage, false)?;
         let seconds_a_tick = 1e-9 * f64::from(gpu.queue.get_timestamp_period());
-        Ok(Some(Timestamps { times, resolved, read: Readback::new(gpu, bytes), seconds_a_tick }))
+        Ok(Some(Timestamps { times, resolved, read: Readback::new(gpu, bytes)?, seconds_a_tick }))
     }
 
     /// The most times that there is room for.

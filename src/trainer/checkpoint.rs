@@ -37,15 +37,18 @@ pub struct Checkpointing {
     pub every: Every,
     /// How many are kept: older ones are deleted when a new one is in its place.
     pub keep: usize,
+    /// How often a fit goes on by itself when its device fails: on another one of the same adapter, from its last checkpoint, or from its
+    /// beginning where there is none yet. Above 0, the host keeps a copy of what that takes: the weights and the optimizer's values.
+    pub device_retries: u64,
     /// Words to find again in the file, for the program's own use.
     pub notes: BTreeMap<String, String>,
 }
 
 impl Checkpointing {
-    /// Every five minutes, the last three.
+    /// Every five minutes, the last three; a device may fail three times.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let every = Every::Time(Duration::from_secs(300));
-        Checkpointing { folder: folder.into(), every, keep: 3, notes: BTreeMap::new() }
+        Checkpointing { folder: folder.into(), every, keep: 3, device_retries: 3, notes: BTreeMap::new() }
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -178,7 +181,7 @@ impl Saved {
             "position": {
                 "step": step, "rows": run.order.rows, "first_step": run.order.first_step, "epochs_before": run.order.epochs_before,
                 "began": underway.began, "sums_began": underway.sums_began, "skipped_before": underway.skipped_before,
-                "kept": underway.history.kept,
+                "kept": underway.history.kept, "lowered": underway.history.lowered,
             },
             "train": set(&run.train),
             "validation": run.validation.as_ref().map(set),
@@ -319,6 +322,8 @@ impl Checkpoint {
         if kept.is_some_and(|kept| kept >= epochs.len()) {
             return Err(format("the best epoch is none of its epochs".into()));
         }
+        // Those of earlier versions have it not.
+        let lowered = position.optional("lowered").map_or(Ok(0), |_| position.count("lowered"))?;
         let underway = Underway {
             began: position.count("began")?,
             sums_began: position.count("sums_began")?,
@@ -326,7 +331,7 @@ impl Checkpoint {
             watch: watch
                 .with_figures(&values(path, &file, "state.watch", Dtype::F64)?)
                 .ok_or_else(|| format("state.watch has not the figures of this version".into()))?,
-            history: History { epochs, kept, ..History::default() },
+            history: History { epochs, kept, lowered, ..History::default() },
         };
         let order = Order {
             rows: position.count("rows")? as usize,

@@ -23,13 +23,14 @@ pub(crate) fn to_json(options: &TrainOptions) -> Value {
         "train": {
             "epochs": options.epochs, "steps": options.steps, "batch_size": options.batch_size, "shuffle": options.shuffle,
             "seed": options.seed, "clip_grad_norm": options.clip_grad_norm, "clip_grad_value": options.clip_grad_value,
-            "non_finite": options.non_finite.to_string(), "keep_best": options.keep_best, "monitor": options.monitor.to_string(),
+            "non_finite": options.non_finite.to_string(), "lower_factor": options.lower_factor, "lower_times": options.lower_times,
+            "keep_best": options.keep_best, "monitor": options.monitor.to_string(),
             "initializer": options.initializer.to_string(), "tuning": options.tuning.to_string(),
             "memory_budget": options.memory_budget, "steps_per_submission": options.steps_per_submission,
             "checks": options.checks == Checks::On,
         },
         "checkpoint": options.checkpoint.as_ref().map(|checkpoint| json!({
-            "every": checkpoint.every.to_string(), "keep": checkpoint.keep,
+            "every": checkpoint.every.to_string(), "keep": checkpoint.keep, "device_retries": checkpoint.device_retries,
         })),
     })
 }
@@ -43,6 +44,7 @@ pub(super) fn from_json(json: &Value, own: &[Rule], folder: &std::path::Path) ->
     let table = |name: &'static str| Table::of(name, &json[name]);
     let optional = |name| if json[name].is_null() { Ok(None) } else { table(name).map(Some) };
     let train = table("train")?;
+    let defaults = TrainOptions::default();
     Ok(TrainOptions {
         optimizer: optimizer_of(&table("optimizer")?, own)?,
         schedule: schedule_of(&table("schedule")?)?,
@@ -73,6 +75,11 @@ pub(super) fn from_json(json: &Value, own: &[Rule], folder: &std::path::Path) ->
         clip_grad_norm: train.optional("clip_grad_norm").map(|_| train.number("clip_grad_norm")).transpose()?,
         clip_grad_value: train.optional("clip_grad_value").map(|_| train.number("clip_grad_value")).transpose()?,
         non_finite: train.word("non_finite")?,
+        // Those of earlier versions have neither.
+        lower_factor: train
+            .optional("lower_factor")
+            .map_or(Ok(defaults.lower_factor), |_| train.number("lower_factor"))?,
+        lower_times: train.optional("lower_times").map_or(Ok(defaults.lower_times), |_| train.count("lower_times"))?,
         keep_best: train.switch("keep_best")?,
         monitor: train.word("monitor")?,
         initializer: train.word("initializer")?,
@@ -89,10 +96,16 @@ pub(super) fn from_json(json: &Value, own: &[Rule], folder: &std::path::Path) ->
         checkpoint: optional("checkpoint")?
             .map(|table| {
                 let (every, keep): (Every, _) = (table.word("every")?, table.count("keep")? as usize);
-                Ok::<_, Error>(Checkpointing { every, keep, ..Checkpointing::new(folder) })
+                let asked = Checkpointing { every, keep, ..Checkpointing::new(folder) };
+                // Those of earlier versions have it not.
+                let device_retries = match table.optional("device_retries") {
+                    Some(_) => table.count("device_retries")?,
+                    None => asked.device_retries,
+                };
+                Ok::<_, Error>(Checkpointing { device_retries, ..asked })
             })
             .transpose()?,
-        ..TrainOptions::default()
+        ..defaults
     })
 }
 

@@ -1,23 +1,21 @@
-//! Training: epochs of steps, each with one blocking read at its end, and what is decided there.
+//! Training, from the first step to the last, on one device or, where that fails, on those after it.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread::Scope;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::checkpoint::Underway;
-use super::history::{Epoch, Event, History, Progress};
-use super::parameters::ParameterReader;
+use super::epochs::Fit;
+use super::history::{Event, History};
+use super::moment::Moment;
 use super::rows::Rows;
-use super::runner::{Buffers, Part, Runner, State, Sums, beside, upload};
+use super::runner::{SKIPPED_WORD, State};
 use super::snapshot::Snapshots;
-use super::stream::{Reading, Stream};
-use super::watch::Watch;
-use super::{Order, Trainer};
-use crate::gpu::Buffer;
-use crate::plan::Plan;
-use crate::plan::Role;
-use crate::{Dataset, Error, NonFinite, Source};
+use super::{NonFinite, Order, Trainer};
+use crate::data::Fingerprint;
+use crate::kernel::tiling::Picks;
+use crate::plan::{Plan, Role};
+use crate::{Dataset, Error, Source};
 
 impl Trainer {
     /// Trains, and evaluates on `validation` after every epoch. A second `fit` on as many rows goes on where the first
@@ -26,8 +24,12 @@ impl Trainer {
     /// # Errors
     ///
     /// [`Error::Data`] or [`Error::Option`] where a set, the network and the batch size do not fit together, before
-    /// anything is trained; [`Error::NonFinite`] when the loss breaks down; [`Error::Device`]; [`Error::Io`] where a checkpoint cannot be
-    /// written, [`Error::Data`] where a resumed run is given other sets than it had.
+    /// anything is trained; [`Error::NonFinite`] when numbers are no longer finite; [`Error::OutOfMemory`] where there is no device memory for what
+    /// it begins with, [`Error::DeviceFailed`] when the device fails while it trains, more often than
+    /// [`Checkpointing::device_retries`](crate::Checkpointing::device_retries) allows; [`Error::Device`]; [`Error::Io`] where a checkpoint cannot
+    /// be written, [`Error::Data`] where a resumed run is given other sets than it had.
+    ///
+    /// After an error the trainer is where the device is, and can be used; where the device was lost, whatever is asked of it says so.
     pub fn fit(&mut self, train: &Dataset, validation: Option<&Dataset>) -> Result<History, Error> {
         self.fit_with(train, validation, |_| ControlFlow::Continue(()))
     }
@@ -96,330 +98,218 @@ impl Trainer {
         }
         let plan = self.plan_over(train)?;
         self.origin = train.at_hand().origin().clone();
-        // Its rows go to the device now, and whatever is wrong with it is said; its kernels are compiled when they are wanted, after the
-        // first epoch's last step.
-        let mut waiting = match validation {
-            Some(set) => {
-                let plan = self.evaluation_plan(set)?;
-                let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs(), true)?;
-                Some((set.rows(), rows, plan))
-            }
-            None => None,
-        };
-        let mut validating = None;
-        let gpu = Arc::clone(&self.gpu);
-        let places = self.places(train, &plan)?;
-        let (checks, chunk) = (self.options.checks, self.options.steps_per_submission);
-        let mut training = Runner::new(&gpu, &plan, &[&self.model, &places[0]], checks, chunk)?;
-        for place in &places[1..] {
-            training.also_over(&gpu, &plan, place, checks)?;
-        }
-        gpu.keep_pipelines();
         self.order = self.order_over(train.count());
+        let snapshots = self.snapshots(sets, plan.picks())?;
+        // Where it may have to be known where numbers went bad, and no other moment is kept.
+        let is_new = self.steps_done == 0 && snapshots.as_ref().and_then(Snapshots::last).is_none();
+        let explains = self.options.non_finite == NonFinite::Stop && is_new;
+        let first = if explains { Some(self.beginning()?) } else { None };
+        let keeps_good = self.options.non_finite == NonFinite::Lower;
+        let mut kept = Kept { snapshots, first, keeps_good, ..Kept::default() };
+        let (begun, started) = (self.stats, Instant::now());
+        let began = self.fit_began();
+        let mut failures = 0;
+        let history = loop {
+            let error = match self.attempt(train, &plan, validation, told, scope, &mut kept).await {
+                Ok(history) => break history,
+                Err(error) => error,
+            };
+            let of = self.options.checkpoint.as_ref().map_or(0, |asked| asked.device_retries);
+            let reason = error.to_string();
+            let (answer, history) = if let Some(step) = self.bad_step(&error) {
+                let Some((moment, rate)) = self.lower(step, &mut kept)? else {
+                    let per_step = started.elapsed().div_f64((step - began.min(step)).max(1) as f64);
+                    return Err(self.explained(error, train, &plan, validation, &kept, per_step).await);
+                };
+                let (times, of) = (moment.lowered(), self.options.lower_times);
+                let event = Event::RateLowered { reason: &reason, step: moment.step, rate, times, of };
+                (told(event), moment.history())
+            } else {
+                failures += 1;
+                let moment = self.recover(error, failures, &mut kept).await?;
+                let event = Event::DeviceReplaced { reason: &reason, step: moment.step, times: failures, of };
+                (told(event), moment.history())
+            };
+            if answer.is_break() {
+                break history;
+            }
+        };
+        Ok(History { stats: self.stats.since(begun), ..history })
+    }
+
+    /// The step whose numbers were not finite, where an error says that they were not.
+    fn bad_step(&self, error: &Error) -> Option<u64> {
+        match error {
+            Error::NonFinite { step, .. } => Some(*step),
+            // Of the validation after this step.
+            Error::NonFiniteResult(_) if self.options.non_finite == NonFinite::Lower => Some(self.steps_done),
+            _ => None,
+        }
+    }
+
+    /// Goes back to before the numbers of a step were not finite, with a lower rate: to where, and how low. None where that may not be.
+    fn lower(&mut self, step: u64, kept: &mut Kept) -> Result<Option<(Moment, f64)>, Error> {
+        let times = kept.good.iter().map(Moment::lowered).max().unwrap_or(0) + 1;
+        if times > self.options.lower_times {
+            return Ok(None);
+        }
+        // Where the very next step is bad, what it began with is.
+        if kept.good.len() > 1 && kept.good.last().is_some_and(|newest| newest.step + 1 >= step) {
+            kept.good.pop();
+        }
+        let Some(mut moment) = kept.good.pop() else { return Ok(None) };
+        let rate = moment.lower(self.options.lower_factor, times);
+        if let Some(snapshots) = &mut kept.snapshots {
+            snapshots.go_back_to(&moment)?;
+        }
+        self.go_back(&moment)?;
+        Ok(Some((moment, rate)))
+    }
+
+    /// An error about numbers that are not finite, with what was the first, where that can be found in less than a minute.
+    async fn explained(
+        &mut self,
+        error: Error,
+        train: Rows<'_>,
+        plan: &Plan,
+        validation: Option<&Dataset>,
+        kept: &Kept,
+        per_step: Duration,
+    ) -> Error {
+        let Error::NonFinite { step, epoch, cause } = error else { return error };
+        let checkpoint = kept.snapshots.as_ref().and_then(Snapshots::last);
+        let from = kept.good.last().or(checkpoint).or(kept.first.as_ref()).filter(|from| from.step < step);
+        let seconds = |from: &Moment| per_step.as_secs_f64() * (step - from.step) as f64;
+        let found = match from.filter(|from| matches!(train, Rows::Whole(_)) && seconds(from) < MOST_SECONDS) {
+            Some(from) => self.diagnose(train, plan, validation, from, step).await,
+            None => return Error::NonFinite { step, epoch, cause },
+        };
         let Order { first_step, epochs_before, .. } = self.order;
         let per_epoch = train.count().div_ceil(self.options.batch_size) as u64;
-        let last_step = self.options.last_step(self.fit_began(), first_step, per_epoch)?;
-        let mut state = self.state(train.count(), plan.batch, last_step);
-
-        let batch = u64::from(plan.batch);
-        let rows_before = |step: u64| (step * batch).min(train.count() as u64);
-        let stops_at_bad = self.options.non_finite == NonFinite::Stop;
-        let mut best = self.options.keep_best.then(Vec::new);
-        let resumed = self.resumed.take();
-        let mut snapshots = match (&self.options.checkpoint, sets) {
-            (Some(asked), Some(sets)) => {
-                let run = self.run_of(asked, sets, plan.picks());
-                Some(Snapshots::new(asked, run))
+        match found {
+            Ok((step, cause)) => {
+                let epoch = epochs_before + (step - 1 - first_step) / per_epoch + 1;
+                Error::NonFinite { step, epoch, cause }
             }
-            _ => None,
-        };
-        let mut underway = match resumed {
-            Some(resumed) => {
-                if let (Some(best), Some(weights)) = (&mut best, &resumed.best) {
-                    *best = self.upload_weights("the best weights", weights)?;
+            Err(_) => Error::NonFinite { step, epoch, cause },
+        }
+    }
+
+    /// Who makes the checkpoints of a fit, where they are asked for.
+    fn snapshots(
+        &mut self,
+        sets: Option<(Fingerprint, Option<Fingerprint>)>,
+        picks: Picks,
+    ) -> Result<Option<Snapshots>, Error> {
+        let (Some(asked), Some(sets)) = (self.options.checkpoint.clone(), sets) else { return Ok(None) };
+        let beginning = if asked.device_retries > 0 { Some(self.beginning()?) } else { None };
+        Ok(Some(Snapshots::new(&asked, self.run_of(&asked, sets, picks), beginning)))
+    }
+
+    /// The fit from where the trainer is to its end, as long as the device lasts.
+    async fn attempt<'scope, 'env: 'scope>(
+        &mut self,
+        train: Rows<'env>,
+        plan: &Plan,
+        validation: Option<&Dataset>,
+        told: &mut dyn FnMut(Event) -> ControlFlow<()>,
+        scope: Option<&'scope Scope<'scope, 'env>>,
+        kept: &mut Kept,
+    ) -> Result<History, Error> {
+        let mut fit = self.begin(train, plan, validation, scope)?;
+        match self.run_epochs(&mut fit, kept, told).await {
+            Ok(()) => Ok(fit.history()),
+            Err(error) => Err(self.located(error, &fit)),
+        }
+    }
+
+    /// An error in the middle of a fit: where the device failed, it says in which steps.
+    fn located(&mut self, error: Error, fit: &Fit) -> Error {
+        let on_its_way = fit.on_its_way();
+        let (done, sent, epoch) = (self.steps_done + on_its_way.start, self.steps_done + on_its_way.end, fit.epoch());
+        match (self.gpu.settled(), error) {
+            (Err(Error::Device(reason)), _) => Error::DeviceFailed { done, sent, epoch, reason },
+            (_, error) => {
+                // It has done all that it was handed, whatever went wrong beside it: the trainer is where the device is.
+                let state = &self.model[&Role::State];
+                if let Ok(state) = self.gpu.read::<u32>(state, size_of::<State>() / 4, &mut self.stats.traffic) {
+                    (self.steps_done, self.skipped) = (state[0].into(), state[SKIPPED_WORD]);
                 }
-                resumed.go_on(&gpu, &training, &mut state)?
-            }
-            None => Underway {
-                began: self.steps_done,
-                sums_began: self.steps_done,
-                skipped_before: self.skipped,
-                watch: Watch::new(self.options.monitor, self.options.early_stopping, self.options.reduce_on_plateau),
-                history: History::default(),
-            },
-        };
-        gpu.write(&self.model[&Role::State], &[state]);
-        // Compiled when it is wanted, as the validation's kernels are.
-        let mut unread = self.tells_parameters.then(|| places.clone());
-        let mut reader = None;
-        let mut stream = match (train, scope) {
-            (Rows::Windows { source, window, .. }, Some(scope)) => {
-                let reading = Reading {
-                    source,
-                    network: self.network.clone(),
-                    loss: self.options.loss.clone(),
-                    shape: train.shape(self.tiling.most_bytes),
-                    scaling: train.at_hand().scaling().cloned(),
-                    windows: self.windows_of(source, window),
-                    order: self.order,
-                    steps: self.steps_done..last_step,
-                };
-                Some(Stream::begin(scope, &gpu, reading, places, &self.model[&Role::State])?)
-            }
-            _ => None,
-        };
-        // Whether an epoch goes on that was begun before the checkpoint; its last step may have been done, and nothing more.
-        let mut continues = underway.sums_began < self.steps_done;
-
-        let begun = self.stats;
-        while (self.steps_done < last_step || continues) && going_on.is_continue() && !underway.watch.is_over() {
-            if !continues {
-                (underway.sums_began, underway.skipped_before) = (self.steps_done, state.skipped);
-            }
-            let in_order = underway.sums_began - first_step;
-            let (epoch, first) = (epochs_before + in_order / per_epoch, in_order % per_epoch);
-            // Steps of the epoch that are in the sums already.
-            let before_now = self.steps_done - underway.sums_began;
-            let steps = (per_epoch - first - before_now).min(last_step - self.steps_done);
-            let (started, before) = (Instant::now(), self.stats);
-            let rows_of = |steps: u64| rows_before(first + before_now + steps) - rows_before(first);
-            let rows_now = |steps: u64| rows_of(steps) - rows_of(0);
-            let finite = |sums: &Sums| match sums.bad_step {
-                Some(step) if stops_at_bad => Err(Error::NonFinite { step, epoch: epoch + 1 }),
-                _ => Ok(()),
-            };
-            if let Some(snapshots) = &mut snapshots {
-                let sources = self.sources(&training, best.as_deref().unwrap_or_default());
-                snapshots.begin(self.steps_done, last_step, sources);
-            }
-
-            let part = Part {
-                steps,
-                continues,
-                stream: stream.as_mut(),
-                snapshots: snapshots.as_mut().map(|snapshots| (snapshots, &underway)),
-            };
-            let knows_norm = self.options.computes_gradient_norm();
-            // The rows and sums that were told last.
-            let mut heard = (0, Sums::default());
-            let mut tell = |step: u64, sums: Sums, seconds: f64| {
-                let rows = rows_of(step);
-                if rows == heard.0 {
-                    return ControlFlow::Continue(());
-                }
-                let lately = sums.since(heard.1).over(rows - heard.0);
-                heard = (rows, sums);
-                told(Event::Progress(Progress {
-                    epoch: epoch + 1,
-                    step: first + before_now + step,
-                    steps: per_epoch,
-                    so_far: sums.over(rows),
-                    lately,
-                    samples_per_second: rows_now(step) as f64 / seconds,
-                    learning_rate: sums.learning_rate.into(),
-                    gradient_norm: knows_norm.then_some(sums.gradient_norm.into()),
-                    seconds,
-                }))
-            };
-            let run = training.run_part(&gpu, part, &mut self.stats, |step, sums| {
-                finite(&sums)?;
-                going_on = tell(step, sums, started.elapsed().as_secs_f64());
-                Ok(going_on)
-            })?;
-            if run < steps
-                && let Some(snapshots) = &mut snapshots
-            {
-                snapshots.take(&gpu, &mut self.stats.traffic, run, &underway)?;
-            }
-            let steps = run;
-            let trained_for = started.elapsed().as_secs_f64().max(1e-9);
-            self.steps_done += steps;
-            self.stats.steps += steps;
-            continues = false;
-            if let Some(places) = unread.take() {
-                let shape = train.shape(self.tiling.most_bytes);
-                let plan = Plan::gradients(self.options.training_request(&self.network, shape, &self.tiling))?;
-                reader = Some(ParameterReader::new(&gpu, &plan, &self.model, &places, checks)?);
-                gpu.keep_pipelines();
-            }
-            if let Some(reader) = &mut reader {
-                let place = stream.as_ref().map_or(0, Stream::place);
-                reader.take(&gpu, &mut self.stats.traffic, self.steps_done, place);
-            }
-            training.request_sums(&gpu, &mut self.stats);
-            if let Some((count, rows, plan)) = waiting.take() {
-                validating = Some(self.evaluator_over(count, rows, &plan)?);
-                gpu.keep_pipelines();
-            }
-            if let Some(validating) = &mut validating {
-                validating.run(&gpu, &mut self.stats)?;
-            }
-
-            // The epoch's one blocking read: by the time the first sums are here, so are the second.
-            let sums = training.sums(&gpu, &mut self.stats).await?;
-            finite(&sums)?;
-            if tell(steps, sums, trained_for).is_break() {
-                going_on = ControlFlow::Break(());
-            }
-            let validation = match &mut validating {
-                Some(validating) => Some(validating.evaluation(&gpu, &mut self.stats).await?),
-                None => None,
-            };
-            let record = Epoch {
-                epoch: epoch + 1,
-                training: sums.over(rows_of(steps)),
-                validation,
-                learning_rate: sums.learning_rate.into(),
-                skipped_steps: (sums.skipped - underway.skipped_before).into(),
-                seconds: started.elapsed().as_secs_f64(),
-                samples_per_second: rows_now(steps) as f64 / trained_for,
-                stats: self.stats.since(before),
-            };
-            underway.history.epochs.push(record);
-
-            let verdict = underway.watch.judge(&record, state.base_rate.into());
-            if let Some(best) = best.as_mut().filter(|_| verdict.is_best) {
-                self.copy_weights(best, Direction::Out)?;
-                underway.history.kept = Some(underway.history.epochs.len() - 1);
-            }
-            (state.skipped, self.skipped) = (sums.skipped, sums.skipped);
-            if verdict.lr as f32 != state.base_rate {
-                (state.step, state.base_rate) = (self.steps_done as u32, verdict.lr as f32);
-                gpu.write(&self.model[&Role::State], &[state]);
-            }
-            if let Some(reader) = &mut reader {
-                // As old as the sums, and so here with them.
-                let parameters = reader.parameters(&gpu, &mut self.stats.traffic, &self.network).await?;
-                if told(Event::Parameters(&parameters)).is_break() {
-                    going_on = ControlFlow::Break(());
+                match error {
+                    Error::OutOfMemory { .. } => {
+                        Error::DeviceFailed { done: sent, sent, epoch, reason: error.to_string() }
+                    }
+                    error => error,
                 }
             }
-            if told(Event::Epoch(record)).is_break() {
-                going_on = ControlFlow::Break(());
-            }
-            if going_on.is_break()
-                && self.steps_done < last_step
-                && let Some(snapshots) = &mut snapshots
-            {
-                // Between two epochs, with what follows from the one before; within one it has been taken.
-                (underway.sums_began, underway.skipped_before) = (self.steps_done, state.skipped);
-                let sources = self.sources(&training, best.as_deref().unwrap_or_default());
-                snapshots.begin(self.steps_done, last_step, sources);
-                snapshots.take(&gpu, &mut self.stats.traffic, 0, &underway)?;
-            }
-            if verdict.stops {
-                going_on = ControlFlow::Break(());
-            }
         }
-        if let Some(snapshots) = snapshots {
-            snapshots.finish(&gpu, &mut self.stats.traffic)?;
-        }
-        if let Some(best) = best.as_mut().filter(|best| !best.is_empty()) {
-            self.copy_weights(best, Direction::Back)?;
-        }
-        Ok(History { stats: self.stats.since(begun), ..underway.history })
     }
 
-    /// The step state that a run to `last_step` begins with.
-    fn state(&self, rows: usize, batch: u32, last_step: u64) -> State {
-        let Order { first_step, epochs_before, .. } = self.order;
-        let (schedule, lr) = (&self.options.schedule, self.options.optimizer.lr);
-        let fresh = State::new(rows, batch);
-        let end = if schedule.by_epoch {
-            epochs_before + (last_step - first_step).div_ceil(fresh.steps_per_epoch.into())
-        } else {
-            last_step
+    /// After an error: another device in place of one that failed, and where the fit goes on there.
+    ///
+    /// # Errors
+    ///
+    /// The error itself, where it is another one, no checkpoints are made, or the device has failed too often; and what else was in the way.
+    async fn recover(&mut self, error: Error, failures: u64, kept: &mut Kept) -> Result<Arc<Moment>, Error> {
+        // A device that has just been opened may have no memory for what the last one had.
+        let is_failure = matches!(error, Error::DeviceFailed { .. })
+            || self.gpu.check().is_err()
+            || failures > 1 && matches!(error, Error::OutOfMemory { .. });
+        let Some(snapshots) = kept.snapshots.as_mut().filter(|_| is_failure) else { return Err(error) };
+        let Some(moment) = snapshots.go_back()? else { return Err(error) };
+        let allowed = self.options.checkpoint.as_ref().map_or(0, |asked| asked.device_retries);
+        if failures > allowed {
+            let before = if failures == 2 { "once".into() } else { format!("{} times", failures - 1) };
+            return Err(and(
+                error,
+                &format!("it had failed {before} before, and may {allowed} in a fit (device_retries)"),
+            ));
+        }
+        let another = match self.gpu.replacement().await {
+            Ok(another) => another,
+            Err(none) => return Err(and(error, &format!("another device cannot be had: {none}"))),
         };
-        State {
-            step: self.steps_done as u32,
-            seed: [self.options.seed as u32, (self.options.seed >> 32) as u32],
-            shuffle: self.options.shuffle.into(),
-            first_step: first_step as u32,
-            epochs_before: epochs_before as u32,
-            by_epoch: schedule.by_epoch.into(),
-            skipped: self.skipped,
-            base_rate: lr as f32,
-            warmup: schedule.warmup,
-            warmup_start: schedule.start_factor as f32,
-            schedule: schedule.device_values(end, lr),
-            ..fresh
+        tracing::debug!(%error, step = moment.step, "training goes on on another device");
+        self.gpu = Arc::new(another);
+        match self.go_back(&moment) {
+            Ok(()) => Ok(moment),
+            Err(none) => Err(and(error, &format!("on another device it cannot go on: {none}"))),
         }
-    }
-
-    /// The order that the next step belongs to.
-    pub(super) fn order_over(&self, rows: usize) -> Order {
-        if self.order.rows == rows {
-            return self.order;
-        }
-        let per_epoch = self.order.rows.div_ceil(self.options.batch_size).max(1) as u64;
-        let epochs_before = self.order.epochs_before + (self.steps_done - self.order.first_step).div_ceil(per_epoch);
-        Order { rows, first_step: self.steps_done, epochs_before }
-    }
-
-    /// Where the rows are on the device: one place with all of them, or two that windows take turns in.
-    fn places(&self, train: Rows<'_>, plan: &Plan) -> Result<Vec<Buffers>, Error> {
-        let (loss, outputs) = (&self.options.loss, self.network.outputs());
-        match train {
-            Rows::Whole(set) => Ok(vec![upload(&self.gpu, set, loss, outputs, true)?]),
-            Rows::Windows { first, .. } => {
-                let of_set = |role| matches!(role, Role::Set(_) | Role::Targets);
-                let zeros = |buffer: &crate::plan::Buffer| {
-                    Ok((buffer.role, self.gpu.zeros(&buffer.role.to_string(), buffer.bytes)?))
-                };
-                let place = || {
-                    let mut place = beside(&self.gpu, first, loss, outputs)?;
-                    place.extend(
-                        plan.buffers
-                            .iter()
-                            .filter(|buffer| of_set(buffer.role))
-                            .map(zeros)
-                            .collect::<Result<Vec<_>, Error>>()?,
-                    );
-                    Ok(place)
-                };
-                (0..2).map(|_| place()).collect()
-            }
-        }
-    }
-
-    /// What a checkpoint is made of, as [`Snapshots::begin`] takes it.
-    fn sources(&self, training: &Runner, best: &[Buffer]) -> Vec<Buffer> {
-        let layers = 0..self.network.layers().len();
-        let of_layers = |role: fn(usize) -> Role| layers.clone().filter_map(move |layer| self.model.get(&role(layer)));
-        of_layers(Role::Weights)
-            .chain(of_layers(Role::OptimizerSlots))
-            .chain([&self.model[&Role::State], &training.buffers[&Role::Stats]])
-            .chain(best)
-            .cloned()
-            .collect()
-    }
-
-    /// Copies all weights, on the device, to the buffers given, which are made where there are none, or back from them.
-    fn copy_weights(&mut self, kept: &mut Vec<Buffer>, direction: Direction) -> Result<(), Error> {
-        let layers = self.network.layers().len();
-        let weights = (0..layers).map(|layer| &self.model[&Role::Weights(layer)]);
-        if kept.is_empty() {
-            *kept = weights
-                .clone()
-                .map(|weights| self.gpu.zeros("the best weights", weights.size()))
-                .collect::<Result<_, Error>>()?;
-        }
-        self.gpu.submit(&mut self.stats.traffic, |encoder| {
-            for (weights, kept) in weights.zip(&*kept) {
-                let (from, to) = match direction {
-                    Direction::Out => (weights, kept),
-                    Direction::Back => (kept, weights),
-                };
-                encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
-            }
-        });
-        Ok(())
     }
 }
 
-/// Of a copy of the weights.
-#[derive(Clone, Copy)]
-enum Direction {
-    Out,
-    Back,
+/// Running steps again to see where numbers went bad takes no longer.
+const MOST_SECONDS: f64 = 60.0;
+
+/// What a fit can go back to.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub snapshots: Option<Snapshots>,
+    /// Its beginning, where the weights were new and it makes no checkpoints.
+    first: Option<Moment>,
+    /// The beginnings of the epoch and of the one before it, where the rate is lowered when numbers are not finite.
+    good: Vec<Moment>,
+    pub keeps_good: bool,
+}
+
+impl Kept {
+    /// Keeps the moment in which an epoch begins.
+    pub fn keep(&mut self, moment: Moment) {
+        self.good.retain(|other| other.step < moment.step);
+        if self.good.len() > 1 {
+            self.good.remove(0);
+        }
+        self.good.push(moment);
+    }
+}
+
+/// A device's failure, with what was tried then.
+fn and(error: Error, tried: &str) -> Error {
+    match error {
+        Error::DeviceFailed { done, sent, epoch, reason } => {
+            Error::DeviceFailed { done, sent, epoch, reason: format!("{reason}; {tried}") }
+        }
+        Error::Device(reason) => Error::Device(format!("{reason}; {tried}")),
+        error => Error::Device(format!("{error}; {tried}")),
+    }
 }

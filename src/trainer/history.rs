@@ -192,6 +192,32 @@ pub enum Event<'a> {
         /// How long all of it took.
         seconds: f64,
     },
+    /// The device failed, and training goes on on another one of the same adapter: see
+    /// [`Checkpointing::device_retries`](crate::Checkpointing::device_retries). What was told of later steps is told again.
+    DeviceReplaced {
+        /// How and where it failed.
+        reason: &'a str,
+        /// Steps done where training goes on.
+        step: u64,
+        /// How often that has happened in this fit, this time included.
+        times: u64,
+        /// How often it may.
+        of: u64,
+    },
+    /// Numbers were not finite, and training goes on from before them with a lower rate: see [`NonFinite::Lower`](crate::NonFinite::Lower). What
+    /// was told of later steps is told again.
+    RateLowered {
+        /// Where and how they were not.
+        reason: &'a str,
+        /// Steps done where training goes on.
+        step: u64,
+        /// The rate, before any schedule.
+        rate: f64,
+        /// How often that has happened in this fit, this time included.
+        times: u64,
+        /// How often it may.
+        of: u64,
+    },
     /// Every tenth of a second at most, and at the end of an epoch's steps.
     Progress(Progress),
     /// Before the event of an epoch, where [`Trainer::tell_parameters`](crate::Trainer::tell_parameters) asked for them.
@@ -208,6 +234,8 @@ pub struct History {
     /// The place in `epochs` of the one whose weights the run ended with, where that is the best by
     /// [`TrainOptions::keep_best`](crate::TrainOptions::keep_best) instead of the last.
     pub kept: Option<usize>,
+    /// How often the rate was lowered because numbers were not finite, under [`NonFinite::Lower`](crate::NonFinite::Lower).
+    pub lowered: u64,
     /// What the host had to do in the whole run.
     pub stats: TrainStats,
 }

@@ -2,9 +2,12 @@
 
 mod checkpoint;
 mod configuration;
+mod diagnosis;
+mod epochs;
 mod evaluator;
 mod fit;
 mod history;
+mod moment;
 mod options;
 mod parameters;
 mod probe;
@@ -42,7 +45,7 @@ pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 
 use crate::checkpoint::Model;
 use crate::data::Origin;
-use crate::gpu::{AdapterChoice, Gpu};
+use crate::gpu::{AdapterChoice, Buffer, Gpu};
 use crate::kernel::quads_with_one;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
@@ -197,18 +200,18 @@ impl Trainer {
     ///
     /// [`Error::Device`].
     pub fn weights(&mut self) -> Result<Weights, Error> {
+        let layers = 0..self.network.layers().len();
+        self.weights_of(&layers.map(|layer| self.model[&Role::Weights(layer)].clone()).collect::<Vec<_>>())
+    }
+
+    /// Weights read from these buffers, one a layer.
+    fn weights_of(&mut self, buffers: &[Buffer]) -> Result<Weights, Error> {
         let traffic = &mut self.stats.traffic;
-        let layers = self
-            .network
-            .widths()
-            .enumerate()
-            .map(|(layer, (inputs, outputs))| {
-                let buffer = &self.model[&Role::Weights(layer)];
-                let values: Vec<f32> = self.gpu.read(buffer, buffer.size() as usize / 4, traffic)?;
-                Ok(LayerWeights::from_device(inputs, outputs, &values))
-            })
-            .collect::<Result<_, Error>>()?;
-        Ok(Weights { layers })
+        let layers = self.network.widths().zip(buffers).map(|((inputs, outputs), buffer)| {
+            let values: Vec<f32> = self.gpu.read(buffer, buffer.size() as usize / 4, traffic)?;
+            Ok(LayerWeights::from_device(inputs, outputs, &values))
+        });
+        Ok(Weights { layers: layers.collect::<Result<_, Error>>()? })
     }
 
     /// Writes the weights to a safetensors file that `torch.nn.Sequential.load_state_dict` takes, whole or not at all.
@@ -225,7 +228,7 @@ impl Trainer {
         model.write(path)
     }
 
-    /// The device it runs on.
+    /// The device it runs on: another than it was made on, where that failed and a [`fit`](Self::fit) went on.
     pub fn gpu(&self) -> &Arc<Gpu> {
         &self.gpu
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::checkpoint::Checkpointing;
 use super::rows::SetShape;
+use super::runner::Sums;
 use super::tuning::{self, Tuning};
 use super::watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 use crate::gpu::{AdapterSummary, Checks};
@@ -18,17 +19,23 @@ use crate::{Error, Initializer, Loss, Network, Optimizer, Schedule};
 /// What becomes of a step whose numbers are not finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum NonFinite {
-    /// A loss that is not finite ends training with [`Error::NonFinite`].
+    /// A loss that is not finite ends training with [`Error::NonFinite`], which says where it came from, as far as that can be known: the steps
+    /// since the fit's beginning, or its last checkpoint, are run again for it, where that takes less than a minute.
     #[default]
     Stop,
     /// A step with a gradient that is not finite changes nothing and is counted, on the device. Needs every gradient before
     /// the first update: a dispatch more for each layer and one for all, as clipping by the norm does.
     Skip,
+    /// Training goes on from the beginning of the epoch, with a rate that is lower by [`TrainOptions::lower_factor`]; at most
+    /// [`TrainOptions::lower_times`] times, then it stops. Where the epoch's first step is bad, from the beginning of the one before. Weights and
+    /// the optimizer's values are read after every epoch for it. A run that was resumed within an epoch goes back as far as that.
+    Lower,
 }
 
 impl Named for NonFinite {
     const WHAT: &'static str = "a way with steps that are not finite";
-    const WORDS: &'static [(&'static str, Self)] = &[("stop", NonFinite::Stop), ("skip", NonFinite::Skip)];
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("stop", NonFinite::Stop), ("skip", NonFinite::Skip), ("lower", NonFinite::Lower)];
 }
 by_word!(NonFinite);
 
@@ -56,6 +63,10 @@ pub struct TrainOptions {
     pub clip_grad_value: Option<f64>,
     /// What becomes of a step whose numbers are not finite.
     pub non_finite: NonFinite,
+    /// What the learning rate is multiplied by under [`NonFinite::Lower`].
+    pub lower_factor: f64,
+    /// How often it may be.
+    pub lower_times: u64,
     /// How weights begin.
     pub initializer: Initializer,
     /// Rows of a minibatch. The last one of an epoch has the rows that remain.
@@ -102,6 +113,8 @@ impl Default for TrainOptions {
             clip_grad_norm: None,
             clip_grad_value: None,
             non_finite: NonFinite::default(),
+            lower_factor: 0.5,
+            lower_times: 5,
             initializer: Initializer::default(),
             batch_size: 32,
             epochs: 10,
@@ -137,6 +150,12 @@ impl TrainOptions {
         }
         if self.clip_grad_norm.is_some() && self.clip_grad_value.is_some() {
             return Err(Error::Option("both clip_grad_norm and clip_grad_value: gradients are clipped by one".into()));
+        }
+        if !(1e-30..=1.0 - 1e-7).contains(&self.lower_factor) {
+            return Err(Error::Option(format!(
+                "lower_factor is {}: it must be above 0 and below 1",
+                self.lower_factor
+            )));
         }
         if self.batch_size == 0 {
             return Err(Error::Option("the batch size is 0: it must be at least 1".into()));
@@ -200,6 +219,16 @@ impl TrainOptions {
     /// Whether a kernel of the training step computes the norm of the whole gradient.
     pub(super) fn computes_gradient_norm(&self) -> bool {
         self.clip_grad_norm.is_some() || self.non_finite == NonFinite::Skip
+    }
+
+    /// That the losses in the sums of an epoch, counted from 0, are finite, where training stops at others.
+    pub(super) fn finite(&self, sums: &Sums, epoch: u64) -> Result<(), Error> {
+        match sums.bad_step {
+            Some(step) if self.non_finite != NonFinite::Skip => {
+                Err(Error::NonFinite { step, epoch: epoch + 1, cause: "the loss".into() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// That the set has rows for a minibatch.

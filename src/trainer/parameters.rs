@@ -31,7 +31,7 @@ impl ParameterReader {
             (0..).map_while(|layer| buffers.get(&role(layer)).cloned()).collect()
         };
         let sources = [of(model, Role::Weights), of(&runner.buffers, Role::WeightGradient)].concat();
-        let copies = Readback::new(gpu, sources.iter().map(Buffer::size).sum());
+        let copies = Readback::new(gpu, sources.iter().map(Buffer::size).sum())?;
         Ok(ParameterReader { runner, state: model[&Role::State].clone(), sources, copies, step: 0 })
     }
 
@@ -44,6 +44,11 @@ impl ParameterReader {
         });
         self.copies.request();
         self.step = step;
+    }
+
+    /// What a buffer of the step has, once it was taken.
+    pub fn buffer(&self, role: Role) -> Option<&Buffer> {
+        self.runner.buffers.get(&role)
     }
 
     /// What was taken, waiting where it has not arrived.

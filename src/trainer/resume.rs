@@ -22,11 +22,11 @@ pub(super) struct Resumed {
     pub underway: Underway,
     pub best: Option<Weights>,
     /// The step state's words, and the running sums'.
-    state: Vec<u32>,
-    sums: Vec<u32>,
-    train: Fingerprint,
-    validation: Option<Fingerprint>,
-    path: PathBuf,
+    pub state: Vec<u32>,
+    pub sums: Vec<u32>,
+    /// The fingerprints of both sets; none where they are this fit's own.
+    pub sets: Option<(Fingerprint, Option<Fingerprint>)>,
+    pub path: PathBuf,
 }
 
 impl Trainer {
@@ -71,7 +71,7 @@ impl Trainer {
         (trainer.steps_done, trainer.skipped, trainer.order) = (step, state[SKIPPED_WORD], order);
         trainer.origin = origin;
         let path = checkpoint.path().to_path_buf();
-        trainer.resumed = Some(Resumed { underway, best, state, sums, train, validation, path });
+        trainer.resumed = Some(Resumed { underway, best, state, sums, sets: Some((train, validation)), path });
         Ok(trainer)
     }
 
@@ -179,12 +179,13 @@ impl Resumed {
             let path = self.path.display();
             Err(Error::Data(format!("{path}: the run had another {what}: {was}, and this one has {is}")))
         };
-        if train != self.train {
-            return refused("training set", self.train.to_string(), train.to_string());
+        let Some((own_train, own_validation)) = self.sets else { return Ok(()) };
+        if train != own_train {
+            return refused("training set", own_train.to_string(), train.to_string());
         }
-        if validation != self.validation {
+        if validation != own_validation {
             let words = |set: Option<Fingerprint>| set.map_or("none".into(), |set| set.to_string());
-            return refused("validation set", words(self.validation), words(validation));
+            return refused("validation set", words(own_validation), words(validation));
         }
         Ok(())
     }

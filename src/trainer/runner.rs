@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::mem::offset_of;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
 use bytemuck::{Pod, Zeroable};
@@ -159,6 +159,8 @@ pub(super) struct Runner {
     chunk: u64,
     fixed: bool,
     sums: Readback,
+    /// Of the pass that is run: its steps from those known to be done to those handed over.
+    on_its_way: Range<u64>,
 }
 
 impl Runner {
@@ -179,7 +181,7 @@ impl Runner {
             buffers.insert(wanted.role, buffer);
         }
         let program = program(gpu, plan, &[&buffers], checks)?;
-        let sums = Readback::new(gpu, buffers[&Role::Stats].size() + STATE_BYTES);
+        let sums = Readback::new(gpu, buffers[&Role::Stats].size() + STATE_BYTES)?;
         Ok(Runner {
             programs: vec![program],
             buffers,
@@ -187,6 +189,7 @@ impl Runner {
             chunk: chunk.unwrap_or(FIRST_CHUNK),
             fixed: chunk.is_some(),
             sums,
+            on_its_way: 0..0,
         })
     }
 
@@ -230,6 +233,7 @@ impl Runner {
         // Rows that are on the device already are there for all steps.
         let mut stretch = Stretch { steps: if stream.is_some() { 0 } else { u64::MAX }, program: 0 };
         let mut done = 0;
+        self.on_its_way = 0..0;
         while done < steps {
             if let Some(stream) = stream.as_mut().filter(|_| stretch.steps == 0) {
                 stretch = stream.next(gpu, &mut stats.traffic)?;
@@ -237,10 +241,13 @@ impl Runner {
             let limit = snapshots.as_ref().map_or(u64::MAX, |(snapshots, _)| snapshots.limit(done));
             let chunk = self.chunk.min(steps - done).min(limit).min(stretch.steps);
             // Behind the steps, in the same submission.
-            let mut snapshot = match &mut snapshots {
-                Some((snapshots, underway)) => snapshots.is_due(gpu, done + chunk)?.then_some((snapshots, underway)),
-                None => None,
-            };
+            let mut snapshot = None;
+            if let Some((snapshots, underway)) = &mut snapshots
+                && snapshots.is_due(gpu, done + chunk)?
+            {
+                snapshots.prepare(gpu, done + chunk, underway)?;
+                snapshot = Some(snapshots);
+            }
             let ask = asked.is_none() && asked_at.elapsed() >= PROGRESS_INTERVAL;
             let (sums, state) = (&self.buffers[&Role::Stats], &self.buffers[&Role::State]);
             let submission = gpu.submit(&mut stats.traffic, |encoder| {
@@ -251,14 +258,15 @@ impl Runner {
                 if ask {
                     self.sums.copy(encoder, &[sums, state]);
                 }
-                if let Some((snapshot, underway)) = &mut snapshot {
-                    snapshot.copy(gpu, encoder, done + chunk, underway);
+                if let Some(snapshot) = &snapshot {
+                    snapshot.copy(encoder);
                 }
             });
-            if let Some((snapshot, _)) = snapshot {
+            if let Some(snapshot) = snapshot {
                 snapshot.request();
             }
             done += chunk;
+            self.on_its_way.end = done;
             stretch.steps -= chunk;
             stats.dispatches += chunk * self.program().dispatches() as u64;
             ahead.push_back((submission, chunk));
@@ -269,6 +277,7 @@ impl Runner {
             while ahead.len() > CHUNKS_AHEAD || (done == steps && !ahead.is_empty()) {
                 if let Some((oldest, steps)) = ahead.pop_front() {
                     gpu.wait_for(oldest)?;
+                    self.on_its_way.start += steps;
                     self.learn(finished_at.elapsed(), steps);
                     finished_at = Instant::now();
                 }
@@ -287,10 +296,17 @@ impl Runner {
         }
         // An answer still on its way would be older than the sums that are read next.
         if asked.is_some() {
-            self.sums = Readback::new(gpu, self.buffers[&Role::Stats].size() + STATE_BYTES);
+            self.sums = Readback::new(gpu, self.buffers[&Role::Stats].size() + STATE_BYTES)?;
         }
         tracing::debug!(steps = done, chunk = self.chunk, "ran a pass");
+        self.on_its_way = 0..0;
         Ok(done)
+    }
+
+    /// Of the pass that is run, or broke off with an error: how many of its steps are known to be done, and how many were handed over. Both
+    /// are 0 once it has been run.
+    pub fn on_its_way(&self) -> Range<u64> {
+        self.on_its_way.clone()
     }
 
     /// Asks for the sums of the pass that was run.

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpointing, Every, Run, Saved, Underway};
+use super::moment::Moment;
 use super::options::NonFinite;
 use super::runner::has_bad_step;
 use crate::checkpoint::folder;
@@ -27,8 +28,13 @@ pub(super) struct Snapshots {
     last_step: Option<u64>,
     pass: Option<Pass>,
     on_its_way: Option<OnItsWay>,
-    writer: Option<JoinHandle<Result<(), Error>>>,
+    writer: Option<JoinHandle<Written>>,
+    /// Where the fit goes back to when its device fails: its beginning, and then its last checkpoint. None where it does not.
+    last: Option<Arc<Moment>>,
 }
+
+/// What comes of writing one: the moment that it is of, where that is asked for and it was not left out.
+type Written = Result<Option<Moment>, Error>;
 
 /// The steps that are run now.
 struct Pass {
@@ -45,10 +51,62 @@ struct OnItsWay {
 }
 
 impl Snapshots {
-    pub fn new(checkpointing: &Checkpointing, run: Run) -> Self {
+    /// `beginning` is where the fit begins, if it is to go back there when its device fails before the first checkpoint.
+    pub fn new(checkpointing: &Checkpointing, run: Run, beginning: Option<Moment>) -> Self {
         let Checkpointing { folder, every, keep, .. } = checkpointing.clone();
-        let (last_at, run) = (Instant::now(), Arc::new(run));
-        Snapshots { run, folder, every, keep, last_at, last_step: None, pass: None, on_its_way: None, writer: None }
+        let (last_at, run, last) = (Instant::now(), Arc::new(run), beginning.map(Arc::new));
+        Snapshots {
+            run,
+            folder,
+            every,
+            keep,
+            last_at,
+            last_step: None,
+            pass: None,
+            on_its_way: None,
+            writer: None,
+            last,
+        }
+    }
+
+    /// Where the fit goes back to, now that its device has failed and what was on its way there is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`advance`](Self::advance).
+    pub fn go_back(&mut self) -> Result<Option<Arc<Moment>>, Error> {
+        (self.on_its_way, self.pass) = (None, None);
+        if let Some(writer) = self.writer.take() {
+            self.wrote(joined(writer)?);
+        }
+        self.last_step = self.last.as_ref().and_then(|last| last.written());
+        Ok(self.last.clone())
+    }
+
+    /// Goes back to another moment of the same fit: what was taken after it is of another course, and deleted.
+    ///
+    /// # Errors
+    ///
+    /// As [`advance`](Self::advance); [`Error::Io`].
+    pub fn go_back_to(&mut self, moment: &Moment) -> Result<(), Error> {
+        self.go_back()?;
+        folder::forget_after(&self.folder, moment.step)?;
+        self.last_step = None;
+        if self.last.is_some() {
+            self.last = Some(Arc::new(moment.clone()));
+        }
+        Ok(())
+    }
+
+    /// Where the fit would go back to.
+    pub fn last(&self) -> Option<&Moment> {
+        self.last.as_deref()
+    }
+
+    fn wrote(&mut self, moment: Option<Moment>) {
+        if let Some(moment) = moment {
+            self.last = Some(Arc::new(moment));
+        }
     }
 
     /// Before steps are run: which, and of what buffers a checkpoint is made: all weights, all slots of the optimizer, the step state, the
@@ -82,17 +140,27 @@ impl Snapshots {
         Ok((due || is_last) && self.last_step != Some(step))
     }
 
-    /// Records the copies after `done` steps of the pass, once it is known that one [is due](Self::is_due).
-    pub fn copy(&mut self, gpu: &Gpu, encoder: &mut Encoder, done: u64, underway: &Underway) {
-        let Some(Pass { first_step, sources, .. }) = &self.pass else { return };
-        let copies = sources.iter().map(|source| {
-            let readback = Readback::new(gpu, source.size());
-            readback.copy(encoder, &[source]);
-            (readback, None)
-        });
+    /// Makes room for the copies after `done` steps of the pass, once it is known that one [is due](Self::is_due).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfMemory`].
+    pub fn prepare(&mut self, gpu: &Gpu, done: u64, underway: &Underway) -> Result<(), Error> {
+        let Some(Pass { first_step, sources, .. }) = &self.pass else { return Ok(()) };
+        let room = |source: &Buffer| Ok((Readback::new(gpu, source.size())?, None));
+        let copies = sources.iter().map(room).collect::<Result<_, Error>>()?;
         let step = first_step + done;
-        self.on_its_way = Some(OnItsWay { step, underway: underway.clone(), copies: copies.collect() });
+        self.on_its_way = Some(OnItsWay { step, underway: underway.clone(), copies });
         (self.last_at, self.last_step) = (Instant::now(), Some(step));
+        Ok(())
+    }
+
+    /// Records the copies that there is room for now.
+    pub fn copy(&self, encoder: &mut Encoder) {
+        let (Some(pass), Some(way)) = (&self.pass, &self.on_its_way) else { return };
+        for (source, (readback, _)) in pass.sources.iter().zip(&way.copies) {
+            readback.copy(encoder, &[source]);
+        }
     }
 
     /// Asks for the copies, once their recording has been submitted.
@@ -107,7 +175,8 @@ impl Snapshots {
             return Ok(());
         }
         self.drain(gpu)?;
-        gpu.submit(traffic, |encoder| self.copy(gpu, encoder, done, underway));
+        self.prepare(gpu, done, underway)?;
+        gpu.submit(traffic, |encoder| self.copy(encoder));
         self.request();
         Ok(())
     }
@@ -119,7 +188,7 @@ impl Snapshots {
     /// What went wrong with the last one that was written.
     pub fn advance(&mut self, gpu: &Gpu) -> Result<(), Error> {
         if let Some(writer) = self.writer.take_if(|writer| writer.is_finished()) {
-            joined(writer)?;
+            self.wrote(joined(writer)?);
         }
         let Some(way) = &mut self.on_its_way else { return Ok(()) };
         for (readback, content) in way.copies.iter_mut().filter(|(_, content)| content.is_none()) {
@@ -133,8 +202,12 @@ impl Snapshots {
         {
             let contents = copies.into_iter().filter_map(|(_, content)| content).collect();
             let (run, folder, keep) = (Arc::clone(&self.run), self.folder.clone(), self.keep);
+            let remembers = self.last.is_some();
             let writer = std::thread::Builder::new().name("wgrad checkpoint".into());
-            let spawned = writer.spawn(move || write(&run, step, underway, contents, &folder, keep));
+            let spawned = writer.spawn(move || {
+                let moment = write(&run, step, underway, contents, &folder, keep)?;
+                Ok(moment.filter(|_| remembers))
+            });
             self.writer =
                 Some(spawned.map_err(|error| Error::Device(format!("no thread can be had to write with: {error}")))?);
         }
@@ -146,14 +219,17 @@ impl Snapshots {
     /// # Errors
     ///
     /// As [`advance`](Self::advance).
-    pub fn finish(mut self, gpu: &Gpu, traffic: &mut Traffic) -> Result<(), Error> {
+    pub fn finish(&mut self, gpu: &Gpu, traffic: &mut Traffic) -> Result<(), Error> {
         self.advance(gpu)?;
         let arrived = |way: &OnItsWay| way.copies.iter().all(|(_, content)| content.is_some());
         if self.on_its_way.as_ref().is_some_and(|way| !arrived(way)) {
             traffic.blocking_reads += 1;
         }
         self.drain(gpu)?;
-        self.writer.take().map_or(Ok(()), joined)
+        if let Some(writer) = self.writer.take() {
+            self.wrote(joined(writer)?);
+        }
+        Ok(())
     }
 
     /// Waits until none is on its way but in the thread.
@@ -175,11 +251,11 @@ impl Drop for Snapshots {
     }
 }
 
-fn joined(writer: JoinHandle<Result<(), Error>>) -> Result<(), Error> {
+fn joined(writer: JoinHandle<Written>) -> Written {
     writer.join().unwrap_or_else(|_| Err(Error::Device("the thread that writes checkpoints crashed".into())))
 }
 
-/// From the device's buffers, in the order of [`Snapshots::begin`], to a file.
+/// From the device's buffers, in the order of [`Snapshots::begin`], to a file. The moment that it is of, where it is not left out.
 fn write(
     run: &Run,
     step: u64,
@@ -187,13 +263,13 @@ fn write(
     contents: Vec<Vec<u32>>,
     folder: &std::path::Path,
     keep: usize,
-) -> Result<(), Error> {
+) -> Written {
     let started = Instant::now();
     let layers = run.network.layers().len();
     let slots = run.options.optimizer.slots() as usize;
     let mut contents = contents.into_iter();
     let layers_of = |contents: &mut dyn Iterator<Item = Vec<u32>>| -> Vec<Vec<u32>> { contents.take(layers).collect() };
-    let weights = layers_of(&mut contents);
+    let own = layers_of(&mut contents);
     let of_slots = if slots > 0 { layers_of(&mut contents) } else { Vec::new() };
     let (state, sums) = (contents.next().unwrap_or_default(), contents.next().unwrap_or_default());
     let best = layers_of(&mut contents);
@@ -205,12 +281,12 @@ fn write(
         });
         Weights { layers: layers.collect() }
     };
-    let weights = unpacked(&weights, 0, 1);
-    // Training ends by itself where it has come to this, and what was good before it is worth more.
-    let is_lost = run.options.non_finite == NonFinite::Stop && has_bad_step(&sums);
+    let weights = unpacked(&own, 0, 1);
+    // Training ends or goes back by itself where it has come to this, and what was good before it is worth more.
+    let is_lost = run.options.non_finite != NonFinite::Skip && has_bad_step(&sums);
     if is_lost || run.network.check_weights(&weights).is_err() {
         tracing::warn!(step, "a checkpoint is left out: the loss or a weight is not finite");
-        return Ok(());
+        return Ok(None);
     }
     let saved = Saved {
         run: run.clone(),
@@ -222,10 +298,11 @@ fn write(
         state,
         sums,
     };
+    let moment = Moment::of_checkpoint(&saved, folder::file(folder, step), own, of_slots);
     saved.write(folder)?;
     folder::prune(folder, step, keep)?;
     tracing::debug!(step, took = ?started.elapsed(), "a checkpoint is written");
-    Ok(())
+    Ok(Some(moment))
 }
 
 /// One slot of `[…, slots, 4]`.

@@ -244,6 +244,25 @@ fn a_full_disk_leaves_the_checkpoint_before() {
     assert!(weights(folder, "model.safetensors") == undisturbed(folder, 20));
 }
 
+/// A run that ends without what it has trained, because a checkpoint cannot be written; or with a model of another step than it says.
+#[test]
+fn a_checkpoint_that_cannot_be_written_costs_no_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut child = spawn(folder, &with("--steps 1000000000 --checkpoint cks --checkpoint-every 3 --save saved"));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    until(&mut lines, "epoch");
+    std::fs::rename(folder.join("cks"), folder.join("moved")).unwrap();
+    std::fs::write(folder.join("cks"), "in the way").unwrap();
+    let last: Value = serde_json::from_str(&lines.last().unwrap().unwrap()).unwrap();
+    let mut message = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut message).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(2), "{message}");
+    assert!(message.contains("cks/step-00000"), "{message}");
+    assert_eq!((&last["event"], &last["model"]), (&"saved".into(), &"saved".into()));
+    assert!(weights(folder, "saved") == undisturbed(folder, last["step"].as_u64().unwrap()));
+}
+
 /// What was said when the run began, lost or mixed with what is said now: in flags, in run.toml, in files of the user's own.
 #[test]
 fn a_run_is_resumed_with_the_words_it_began_with() {

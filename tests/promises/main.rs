@@ -7,6 +7,7 @@ mod checkpoints;
 mod costs;
 mod custom;
 mod data;
+mod device_loss;
 mod dropout;
 mod faults;
 mod formats;

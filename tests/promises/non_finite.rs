@@ -1,10 +1,13 @@
 //! Steps whose numbers are not finite: seen on the device by their bits, skipped and counted there where that is asked for.
 
+use std::ops::ControlFlow;
+
 use wgrad::{
-    Activation, Dataset, Initializer, LayerWeights, Loss, Network, NonFinite, Optimizer, TrainOptions, Trainer, Weights,
+    Activation, Checkpoint, Checkpointing, Dataset, Error, Event, Every, History, Initializer, LayerWeights, Loss,
+    Network, NonFinite, Optimizer, TrainOptions, Trainer, Weights,
 };
 
-use crate::support::{Random, bits, gpu};
+use crate::support::{Random, bits, files_in, golden_file, gpu, succeed};
 
 const BATCH: usize = 4;
 const WIDTH: usize = 5;
@@ -65,7 +68,200 @@ fn a_skipped_step_leaves_no_trace_but_the_count() {
 fn training_stops_at_a_loss_that_is_not_finite_unless_told_otherwise() {
     let mut stopping = trainer(Optimizer::sgd(0.1), NonFinite::Stop);
     let error = stopping.fit(&set(&[&good(1), &overflowing(), &good(2)]), None).unwrap_err();
-    assert!(error.to_string().contains("step 2 (epoch 1)"), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("step 2 (epoch 1): an output of layer 1 is"), "{said}");
+    // It is where it was before the bad step.
+    assert_eq!(stopping.steps_done(), 1);
+    assert_eq!(
+        bits(&stopping.weights().unwrap()),
+        bits(&{
+            let mut one = trainer(Optimizer::sgd(0.1), NonFinite::Stop);
+            one.set_steps(Some(1));
+            one.fit(&set(&[&good(1), &overflowing(), &good(2)]), None).unwrap();
+            one.weights().unwrap()
+        })
+    );
+}
+
+/// Two rows, each a minibatch of its own, of one number to learn; a chain of layers of one unit each.
+fn chain(weights: &[f32], features: [f32; 2], targets: [f32; 2], options: TrainOptions) -> (Trainer, Dataset) {
+    let set = Dataset::from_f32(features.to_vec(), 1, vec![0; 2]).unwrap().with_targets(targets.to_vec(), 1).unwrap();
+    let hidden = vec![1; weights.len() - 1];
+    let network = Network::classifier(1, &hidden, Activation::Identity, 1);
+    let layer = |&weight: &f32| LayerWeights { inputs: 1, outputs: 1, weight: vec![weight], bias: vec![0.0] };
+    let options = TrainOptions { loss: Loss::MeanSquaredError, batch_size: 1, shuffle: false, ..options };
+    let mut trainer = Trainer::on(gpu(), network, options).unwrap();
+    trainer.set_weights(&Weights { layers: weights.iter().map(layer).collect() }).unwrap();
+    (trainer, set)
+}
+
+/// A message that names the step in which it was seen and not the one in which it went wrong, the wrong layer, or the loss for all: what is first
+/// was worked out by hand. Where the bad step begins the epoch, too.
+#[test]
+fn a_stop_names_step_layer_and_kind() {
+    let tiny = Optimizer::sgd(1e-30);
+    let (large, small) = (2f32.powi(120), 2f32.powi(-120));
+    for (weights, features, targets, optimizer, words) in [
+        // 2 · (1 − 1000) · 2¹²⁰ overflows, 2 · 999 · 2⁻¹²⁰ does not.
+        (
+            &[large, small][..],
+            [1.0, 1.0],
+            [1e3, 1.0],
+            tiny,
+            "in step 1 (epoch 1): the gradient of layer 2's weights is infinite",
+        ),
+        (
+            &[small, large],
+            [1.0, 1.0],
+            [1.0, 1e3],
+            tiny,
+            "in step 2 (epoch 1): the gradient of layer 1's weights is infinite",
+        ),
+        // 1e38 · 6.
+        (&[0.5, 6.0, 1e-30], [1.0, 2e38], [1.0, 1.0], tiny, "in step 2 (epoch 1): an output of layer 2 is infinite"),
+        // 1e37 · 2000.
+        (
+            &[0.5],
+            [1.0, 1.0],
+            [1e3, 1e3],
+            Optimizer::sgd(1e37),
+            "in step 1 (epoch 1): the update of layer 1's weights left a value that is infinite",
+        ),
+        // (1e20)².
+        (
+            &[0.5],
+            [1.0, 1.0],
+            [1.0, 1e20],
+            tiny,
+            "in step 2 (epoch 1): the loss of a row is the first, though every gradient is finite",
+        ),
+    ] {
+        let options = TrainOptions { optimizer, epochs: 2, ..TrainOptions::default() };
+        let (mut trainer, set) = chain(weights, features, targets, options);
+        let error = trainer.fit(&set, None).unwrap_err();
+        assert!(error.to_string().contains(words), "{weights:?} {features:?}: {error}");
+        assert!(matches!(error, Error::NonFinite { .. }), "{error}");
+        // And is where it was before, so that something else may be tried.
+        assert!(
+            trainer.weights().unwrap().layers.iter().all(|layer| layer.weight[0].is_finite()) || words.contains("left")
+        );
+    }
+}
+
+/// What a run comes to, how often its rate was lowered, and to what.
+fn lowered(trainer: &mut Trainer, set: &Dataset) -> (Result<History, Error>, Vec<f64>, Vec<u64>) {
+    let (mut rates, mut from) = (Vec::new(), Vec::new());
+    let history = trainer.fit_with(set, None, |event| {
+        if let Event::RateLowered { reason, step, rate, times, .. } = event {
+            rates.push(rate);
+            from.push(step);
+            assert_eq!(times, rates.len() as u64);
+            assert!(reason.contains("not finite"), "{reason}");
+        }
+        ControlFlow::Continue(())
+    });
+    (history, rates, from)
+}
+
+/// A rate that is lowered and what it has spoilt kept, or steps that are left out: the bits must be those of a run that began with the lower rate.
+#[test]
+fn a_run_whose_rate_is_lowered_is_one_that_had_that_rate() {
+    let batches: Vec<Vec<f32>> = (1..6).map(good).collect();
+    let set = set(&batches.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    // Five steps an epoch; then all rows in one, where it is the next epoch that begins with what was spoilt.
+    for batch_size in [BATCH, 5 * BATCH] {
+        let options = |lr: f64, non_finite| TrainOptions {
+            optimizer: Optimizer::from_name("sgd").map(|sgd| Optimizer { lr, ..sgd }).unwrap(),
+            loss: Loss::MeanSquaredError,
+            non_finite,
+            lower_factor: 1e-16,
+            batch_size,
+            epochs: 6,
+            ..TrainOptions::default()
+        };
+        let values: Vec<f32> = (0..20).flat_map(|row| [row as f32 / 20.0, 0.5, -0.25]).collect();
+        let set = set.clone().with_targets(values, 3).unwrap();
+        let network = Network::classifier(WIDTH, &[6], Activation::Relu, 3);
+        let mut trainer = Trainer::on(gpu(), network.clone(), options(1e30, NonFinite::Lower)).unwrap();
+        let (history, rates, from) = lowered(&mut trainer, &set);
+        let history = history.unwrap();
+        assert_eq!((rates.len(), history.lowered, history.epochs.len()), (2, 2, 6), "{rates:?}");
+        assert_eq!(from, [0, 0]);
+        let mut clean = Trainer::on(gpu(), network, options(rates[1], NonFinite::Stop)).unwrap();
+        let expected = clean.fit(&set, None).unwrap();
+        assert_eq!(bits(&trainer.weights().unwrap()), bits(&clean.weights().unwrap()));
+        assert!(
+            history.epochs.iter().map(|epoch| epoch.training).eq(expected.epochs.iter().map(|epoch| epoch.training))
+        );
+        assert_eq!(history.epochs[5].learning_rate, f64::from(rates[1] as f32));
+    }
+}
+
+/// A run that goes bad whatever the rate: it ends, and says what it was; not with the first, and not never.
+#[test]
+fn a_rate_is_lowered_so_often() {
+    let (first, second) = (good(1), good(2));
+    let mut lowering = trainer(Optimizer::sgd(0.1), NonFinite::Lower);
+    // Every minibatch of the first epoch is good but the last.
+    let (history, rates, from) = lowered(&mut lowering, &set(&[&first, &second, &overflowing()]));
+    assert_eq!(rates.len(), 5);
+    assert!(
+        rates.iter().zip(1..).all(|(rate, times)| (rate / (0.1 * 0.5f64.powi(times)) - 1.0).abs() < 1e-6),
+        "{rates:?}"
+    );
+    assert_eq!(from, [0; 5]);
+    let error = history.unwrap_err().to_string();
+    assert!(error.contains("step 3 (epoch 1): an output of layer 1 is"), "{error}");
+}
+
+/// A checkpoint of steps that were undone; one that forgets the rate, or how often it was lowered.
+#[test]
+fn a_run_whose_rate_was_lowered_goes_on_from_its_checkpoints() {
+    let batches: Vec<Vec<f32>> = (1..6).map(good).collect();
+    let set = set(&batches.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    let folder = tempfile::tempdir().unwrap();
+    let options = TrainOptions {
+        optimizer: Optimizer { lr: 1e30, ..Optimizer::keras_adam() },
+        non_finite: NonFinite::Lower,
+        lower_factor: 1e-16,
+        batch_size: BATCH,
+        epochs: 8,
+        checkpoint: Some(Checkpointing { every: Every::Steps(3), keep: 1000, ..Checkpointing::new(folder.path()) }),
+        ..TrainOptions::default()
+    };
+    let network = Network::classifier(WIDTH, &[6], Activation::Relu, 3);
+    let mut trainer = Trainer::on(gpu(), network, options).unwrap();
+    let (history, rates, _) = lowered(&mut trainer, &set);
+    let history = history.unwrap();
+    assert!(!rates.is_empty());
+    let expected = bits(&trainer.weights().unwrap());
+    let files = files_in(folder.path());
+    assert!(files.len() > 1, "{files:?}");
+    for file in files {
+        let checkpoint = Checkpoint::open(folder.path().join(&file)).unwrap();
+        let mut resumed = Trainer::resume(gpu(), &checkpoint).unwrap();
+        resumed.set_checkpointing(None);
+        let end = resumed.fit(&set, None).unwrap();
+        assert_eq!((end.lowered, end.epochs.len()), (history.lowered, 8));
+        assert!(bits(&resumed.weights().unwrap()) == expected, "{file}");
+    }
+}
+
+/// The words of the option, the keys of run.toml and the line of `--json`.
+#[test]
+fn the_program_lowers_the_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = golden_file("adam").to_str().unwrap().to_string();
+    let toml = format!(
+        "[data]\ntrain = '{set}'\nvalidation = 'none'\n[model]\nhidden = [6]\n[optimizer]\nkind = 'sgd'\nlr = 1e30\n\
+         [train]\nepochs = 2\nlower_factor = 1e-16\nlower_times = 5\n"
+    );
+    std::fs::write(folder.path().join("run.toml"), toml).unwrap();
+    let out = succeed(folder.path(), &["train", "--config", "run.toml", "--non-finite", "lower", "--json"]);
+    let lowered = out.lines().filter(|line| line.contains("\"event\":\"rate_lowered\"")).collect::<Vec<_>>();
+    assert!(!lowered.is_empty() && lowered[0].contains("\"of\":5"), "{out}");
+    let out = succeed(folder.path(), &["train", "--config", "run.toml", "--non-finite", "lower"]);
+    assert!(out.contains("with a learning rate of"), "{out}");
 }
 
 /// A gradient that overflows under a loss that does not: only the gradient's own bits tell.

@@ -31,6 +31,12 @@ impl Curve {
         }
     }
 
+    /// Forgets the points after a place.
+    pub fn forget_after(&mut self, place: f64) {
+        self.points.retain(|&(at, _)| at <= place);
+        self.next = (0, 0.0);
+    }
+
     pub fn points(&self) -> &[(f64, f64)] {
         &self.points
     }

@@ -24,6 +24,18 @@ impl Watcher for Lines {
                 self.output.event(epoch_event(epoch))?;
                 self.output.text(line(epoch, self.epochs))
             }
+            &Event::DeviceReplaced { reason, step, times, of } => {
+                self.output.event(json!({
+                    "event": "device_replaced", "reason": reason, "step": step, "times": times, "of": of,
+                }))?;
+                self.output.text(device_replaced(reason, step, times, of))
+            }
+            &Event::RateLowered { reason, step, rate, times, of } => {
+                self.output.event(json!({
+                    "event": "rate_lowered", "reason": reason, "step": step, "learning_rate": rate, "times": times, "of": of,
+                }))?;
+                self.output.text(rate_lowered(reason, step, rate, times, of))
+            }
             Event::Tuning { .. } | Event::Progress(_) | Event::Parameters(_) => Ok(()),
         }
     }
@@ -31,6 +43,14 @@ impl Watcher for Lines {
 
 pub(super) fn tuned(kinds: usize, seconds: f64) -> String {
     format!("tried the tiles of {kinds} kinds of product, in {seconds:.1} s")
+}
+
+pub(super) fn device_replaced(reason: &str, step: u64, times: u64, of: u64) -> String {
+    format!("{reason}; on from step {} on another device ({times} of {of})", grouped(step))
+}
+
+pub(super) fn rate_lowered(reason: &str, step: u64, rate: f64, times: u64, of: u64) -> String {
+    format!("{reason}; on from step {} with a learning rate of {rate} ({times} of {of})", grouped(step))
 }
 
 /// All there is to say of an epoch.

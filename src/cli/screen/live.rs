@@ -95,6 +95,14 @@ impl Watcher for Live {
                 self.known.tuning = None;
                 self.lines.push(lines::tuned(kinds, seconds));
             }
+            &Event::DeviceReplaced { reason, step, times, of } => {
+                self.known.go_back(step);
+                self.lines.push(lines::device_replaced(reason, step, times, of));
+            }
+            &Event::RateLowered { reason, step, rate, times, of } => {
+                self.known.go_back(step);
+                self.lines.push(lines::rate_lowered(reason, step, rate, times, of));
+            }
             Event::Progress(progress) => self.known.hear_progress(progress),
             Event::Parameters(_) => {}
             Event::Epoch(epoch) => {
@@ -146,6 +154,17 @@ impl Known {
             }
         }
         self.last_epoch = Some(*epoch);
+    }
+
+    /// Forgets what comes after a step, and will be told again.
+    fn go_back(&mut self, step: u64) {
+        let Some(progress) = self.progress.take() else { return };
+        let at = step as f64 / progress.steps as f64;
+        for curves in [&mut self.loss, &mut self.accuracy] {
+            curves.training.forget_after(at);
+            curves.validation.forget_after(at);
+        }
+        self.since = Part::default();
     }
 
     /// Where the run is, and where it ends, in epochs.

@@ -1,0 +1,69 @@
+//! Failures on purpose, for tests: a device that is lost with a certain submission, memory that has run out for a certain buffer, a driver
+//! that opens no other device.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Gpu;
+
+/// What [`Gpu::refuse`] calls a device.
+const ANOTHER_DEVICE: &str = "another device";
+
+/// What is to fail on a device, and on those that replace it.
+#[derive(Default)]
+pub(super) struct Faults {
+    /// Submissions until this device is lost, then until each of those after it is; 0: it is not.
+    losses: Mutex<Vec<u64>>,
+    /// What cannot be had, and how often; for all of them.
+    refused: Arc<Mutex<HashMap<String, u64>>>,
+}
+
+impl Faults {
+    /// Those of the device that comes in place of this one.
+    pub fn of_next(&self) -> Faults {
+        let losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
+        Faults { losses: Mutex::new(losses.iter().skip(1).copied().collect()), refused: Arc::clone(&self.refused) }
+    }
+
+    /// Counts a submission, and says whether the device is lost with it.
+    pub fn is_lost_now(&self) -> bool {
+        match self.losses.lock().unwrap_or_else(PoisonError::into_inner).first_mut() {
+            Some(left @ 1..) => {
+                *left -= 1;
+                *left == 0
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a buffer of this name cannot be had.
+    pub fn refuses(&self, name: &str) -> bool {
+        match self.refused.lock().unwrap_or_else(PoisonError::into_inner).get_mut(name) {
+            Some(left @ 1..) => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether no other device can be had.
+    pub fn refuses_another(&self) -> bool {
+        self.refuses(ANOTHER_DEVICE)
+    }
+}
+
+impl Gpu {
+    /// Loses this device with its so-many-th submission from now, and those that come in its place with theirs; 0: not at all. For tests.
+    #[doc(hidden)]
+    pub fn lose_with(&self, submissions: &[u64]) {
+        *self.faults.losses.lock().unwrap_or_else(PoisonError::into_inner) = submissions.to_vec();
+    }
+
+    /// Has no memory for a buffer of this name, so many times, here and on the devices that come in this one's place; or does not open
+    /// `"another device"`. For tests.
+    #[doc(hidden)]
+    pub fn refuse(&self, name: &str, times: u64) {
+        self.faults.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), times);
+    }
+}

@@ -1,0 +1,270 @@
+//! A device that is lost, or has no memory left, in the middle of a fit: an error that says where, or the run goes on by itself and ends in
+//! the bits of one that nothing happened to.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use wgrad::{
+    Activation, AdapterChoice, Checkpoint, Checkpointing, Dataset, EarlyStopping, Error, Event, Every, Generated, Gpu,
+    History, Network, Optimizer, ReduceOnPlateau, TrainOptions, Trainer,
+};
+
+use crate::support::{Random, bits, files_in, learnable};
+
+/// A device of the test's own, to lose.
+fn own_gpu() -> Arc<Gpu> {
+    Gpu::open(&AdapterChoice::Auto).unwrap()
+}
+
+/// 6 steps an epoch, the last of them short.
+fn sets() -> (Dataset, Dataset) {
+    (learnable(40, 9, 5, 1), learnable(30, 9, 5, 2))
+}
+
+fn network() -> Network {
+    Network::new(9).dense(13, Activation::Relu).dropout(0.2).dense(5, Activation::Identity)
+}
+
+/// What a run carries from step to step and from epoch to epoch: slots, a plateau, early stopping, the best weights. A step a submission.
+fn options(checkpoint: Option<Checkpointing>) -> TrainOptions {
+    TrainOptions {
+        optimizer: Optimizer { lr: 0.05, ..Optimizer::keras_adam() },
+        reduce_on_plateau: Some(ReduceOnPlateau { patience: 0, cooldown: 1, ..ReduceOnPlateau::default() }),
+        early_stopping: Some(EarlyStopping { patience: 3, min_delta: 0.0 }),
+        keep_best: true,
+        batch_size: 7,
+        epochs: 4,
+        seed: 3,
+        steps_per_submission: Some(1),
+        checkpoint,
+        ..TrainOptions::default()
+    }
+}
+
+/// Submissions with which a fit reads where it begins: weights and slots of two layers, and the state.
+const READS: u64 = 5;
+
+fn every(folder: &Path, steps: u64) -> Option<Checkpointing> {
+    Some(Checkpointing { every: Every::Steps(steps), keep: 1000, ..Checkpointing::new(folder) })
+}
+
+/// What a run comes to: its weights, and its epochs without their times.
+type End = (Vec<u32>, Vec<String>, Option<usize>);
+
+fn end(trainer: &mut Trainer, history: &History) -> End {
+    let epoch = |epoch: &wgrad::Epoch| {
+        format!("{} {:?} {:?} {}", epoch.epoch, epoch.training, epoch.validation, epoch.learning_rate)
+    };
+    (bits(&trainer.weights().unwrap()), history.epochs.iter().map(epoch).collect(), history.kept)
+}
+
+fn undisturbed() -> End {
+    let (train, validation) = sets();
+    let mut trainer = Trainer::on(own_gpu(), network(), options(None)).unwrap();
+    let history = trainer.fit(&train, Some(&validation)).unwrap();
+    end(&mut trainer, &history)
+}
+
+/// The steps that a fit went on from, and its end.
+fn fitted(trainer: &mut Trainer) -> (Vec<u64>, Result<History, Error>) {
+    let (train, validation) = sets();
+    let mut from = Vec::new();
+    let history = trainer.fit_with(&train, Some(&validation), |event| {
+        if let Event::DeviceReplaced { reason, step, times, of } = event {
+            from.push(step);
+            assert_eq!((times, of), (from.len() as u64, 3));
+            assert!(reason.contains("the device failed") && reason.contains("epoch"), "{reason}");
+        }
+        ControlFlow::Continue(())
+    });
+    (from, history)
+}
+
+/// A step done twice or not at all, sums that begin anew, an epoch told to early stopping twice, results of a dead device that are believed: in
+/// the first submission, in an epoch, in its validation, in the last step, and whatever lies between.
+#[test]
+fn a_run_goes_on_when_its_device_is_lost() {
+    let expected = undisturbed();
+    let mut random = Random(7);
+    let mut places = vec![1, 2, 9, 10, 11];
+    // 4 epochs of 6 steps, each with its sums and its validation: some forty submissions.
+    places.extend((0..7).map(|_| 12 + random.below(28) as u64));
+    let mut went_back = Vec::new();
+    for place in places {
+        let folder = tempfile::tempdir().unwrap();
+        let gpu = own_gpu();
+        let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options(every(folder.path(), 4))).unwrap();
+        gpu.lose_with(&[READS + place]);
+        let (from, history) = fitted(&mut trainer);
+        assert_eq!(from.len(), 1, "submission {place}");
+        assert!(end(&mut trainer, &history.unwrap()) == expected, "lost with submission {place}, on from {from:?}");
+        assert!(gpu.check().is_err() && trainer.gpu().check().is_ok());
+        assert_eq!(Checkpoint::open(folder.path()).unwrap().step(), trainer.steps_done());
+        went_back.extend(from);
+    }
+    assert!(went_back.contains(&0) && went_back.iter().any(|&step| step > 6), "{went_back:?}");
+    assert!(went_back.iter().all(|step| step % 4 == 0), "{went_back:?}");
+}
+
+/// A second loss that is not survived, one more than may be, and a run of losses that goes on for ever.
+#[test]
+fn a_device_may_be_lost_so_often() {
+    let expected = undisturbed();
+    let folder = tempfile::tempdir().unwrap();
+    let gpu = own_gpu();
+    let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options(every(folder.path(), 4))).unwrap();
+    gpu.lose_with(&[15, 12, 9]);
+    let (from, history) = fitted(&mut trainer);
+    assert_eq!(from.len(), 3);
+    assert!(end(&mut trainer, &history.unwrap()) == expected, "{from:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let gpu = own_gpu();
+    let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options(every(folder.path(), 4))).unwrap();
+    gpu.lose_with(&[15, 3, 3, 3]);
+    let (from, history) = fitted(&mut trainer);
+    assert_eq!(from.len(), 3);
+    let error = history.unwrap_err();
+    assert!(matches!(error, Error::DeviceFailed { .. }), "{error}");
+    assert!(error.to_string().contains("it had failed 3 times before"), "{error}");
+    // It says what it cannot do, and why.
+    assert!(trainer.weights().unwrap_err().to_string().contains("lost"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let gpu = own_gpu();
+    let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options(every(folder.path(), 4))).unwrap();
+    gpu.lose_with(&[15]);
+    gpu.refuse("another device", 1);
+    let error = fitted(&mut trainer).1.unwrap_err().to_string();
+    assert!(error.contains("lost") && error.contains("another device cannot be had: "), "{error}");
+}
+
+/// A step that the device never came to, named as done; a trainer that goes on with what it does not have.
+#[test]
+fn without_checkpoints_a_lost_device_is_an_error_that_says_where() {
+    let (train, validation) = sets();
+    // Ten submissions an epoch: six steps, their sums, a step of validation, its sums, and the best weights.
+    for (lost_with, step, epoch) in [(1, 1, 1), (4, 4, 1), (12, 8, 2), (14, 10, 2)] {
+        let gpu = own_gpu();
+        let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options(None)).unwrap();
+        gpu.lose_with(&[READS + lost_with]);
+        let error = trainer.fit(&train, Some(&validation)).unwrap_err();
+        let Error::DeviceFailed { done, sent, epoch: said, ref reason } = error else { panic!("{error}") };
+        assert!(done < step && step <= sent && sent <= step + 2, "{lost_with}: {done} to {sent}, not {step}");
+        assert_eq!(said, epoch);
+        assert!(reason.contains("lost"), "{error}");
+        assert_eq!(error.exit_code(), 1);
+        assert!(trainer.fit(&train, None).is_err() && trainer.evaluate(&train).is_err());
+    }
+    // In the validation: all of the epoch's steps are done.
+    let gpu = own_gpu();
+    let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options(None)).unwrap();
+    gpu.lose_with(&[READS + 8]);
+    let error = trainer.fit(&train, Some(&validation)).unwrap_err();
+    assert!(matches!(error, Error::DeviceFailed { done: 6, sent: 6, epoch: 1, .. }), "{error}");
+    assert!(error.to_string().contains("after step 6 (epoch 1)"), "{error}");
+}
+
+/// Memory that runs out half-way: what was to be allocated is not said, or a fit begins that cannot go on.
+#[test]
+fn memory_that_runs_out_is_an_error_or_another_device() {
+    let (train, validation) = sets();
+    for (name, mid_run) in [
+        ("the set's features", false),
+        ("the set's targets", false),
+        ("activations.0", false),
+        ("stats", false),
+        ("a copy to read", false),
+        ("the best weights", true),
+    ] {
+        let gpu = own_gpu();
+        let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options(None)).unwrap();
+        gpu.refuse(name, 1);
+        let error = trainer.fit(&train, Some(&validation)).unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains(name) && said.contains("bytes"), "{name}: {said}");
+        assert_eq!(matches!(error, Error::DeviceFailed { .. }), mid_run, "{name}: {said}");
+        assert_eq!(matches!(error, Error::OutOfMemory { .. }), !mid_run, "{name}: {said}");
+        // The device is as it was, and so is the trainer, where the device says.
+        assert_eq!(trainer.steps_done(), if mid_run { 6 } else { 0 });
+        trainer.fit(&train, Some(&validation)).unwrap();
+    }
+    let expected = undisturbed();
+    // In the first checkpoint there is no room for its copies, or after the first epoch none for the best weights.
+    for (name, times) in [("the best weights", 1), ("the best weights", 2)] {
+        let folder = tempfile::tempdir().unwrap();
+        let gpu = own_gpu();
+        let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options(every(folder.path(), 4))).unwrap();
+        gpu.refuse(name, times);
+        let (from, history) = fitted(&mut trainer);
+        assert_eq!(from.len() as u64, times);
+        assert!(end(&mut trainer, &history.unwrap()) == expected, "{name}");
+    }
+    // Nothing is tried again where nothing has been trained.
+    let folder = tempfile::tempdir().unwrap();
+    let gpu = own_gpu();
+    let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options(every(folder.path(), 4))).unwrap();
+    gpu.refuse("the set's features", 1);
+    let (from, history) = fitted(&mut trainer);
+    assert!(from.is_empty() && matches!(history, Err(Error::OutOfMemory { .. })), "{from:?} {history:?}");
+    assert_eq!(files_in(folder.path()).len(), 0);
+}
+
+/// Windows that are read from the wrong place on, or a thread that reads on for a device that is gone.
+#[test]
+fn a_streamed_run_goes_on() {
+    let row = |row: u64| {
+        let mut random = Random(row + 1);
+        let features: Vec<f32> = random.values(9).into_iter().map(|value| value as f32).collect();
+        let label = (0..5u32).max_by(|&a, &b| features[a as usize].total_cmp(&features[b as usize])).unwrap();
+        (features, label)
+    };
+    let read = |rows: std::ops::Range<usize>| -> Result<Dataset, Error> {
+        let (features, labels): (Vec<Vec<f32>>, Vec<u32>) = rows.map(|at| row(at as u64)).unzip();
+        Dataset::from_f32(features.concat(), 9, labels)
+    };
+    let source = Generated::new(40, 5, read);
+    let validation = sets().1;
+    let fit = |lost_with: &[u64]| {
+        let folder = tempfile::tempdir().unwrap();
+        let gpu = own_gpu();
+        // Windows of a few minibatches.
+        let options = TrainOptions { memory_budget: Some(1500), ..options(every(folder.path(), 4)) };
+        let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options).unwrap();
+        gpu.lose_with(lost_with);
+        let mut times = 0;
+        let history = trainer
+            .fit_from(&source, Some(&validation), |event| {
+                times += usize::from(matches!(event, Event::DeviceReplaced { .. }));
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(times, lost_with.len());
+        end(&mut trainer, &history)
+    };
+    let expected = fit(&[]);
+    for lost_with in [&[7][..], &[14], &[29, 13], &[33]] {
+        assert!(fit(lost_with) == expected, "{lost_with:?}");
+    }
+}
+
+/// A trainer that shares the lost device, and was never told; and one that has been resumed, and goes back to where it was not.
+#[test]
+fn a_resumed_run_goes_back_to_its_checkpoint() {
+    let expected = undisturbed();
+    let (train, validation) = sets();
+    let folder = tempfile::tempdir().unwrap();
+    let gpu = own_gpu();
+    let mut first = Trainer::on(Arc::clone(&gpu), network(), options(every(folder.path(), 100))).unwrap();
+    first.set_steps(Some(9));
+    first.fit(&train, Some(&validation)).unwrap();
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    let mut trainer = Trainer::resume(Arc::clone(&gpu), &checkpoint).unwrap();
+    trainer.set_steps(None);
+    gpu.lose_with(&[8]);
+    let (from, history) = fitted(&mut trainer);
+    assert_eq!(from, [9]);
+    assert!(end(&mut trainer, &history.unwrap()) == expected);
+    assert!(first.weights().unwrap_err().to_string().contains("lost"));
+}
