@@ -1,18 +1,17 @@
 //! An open device, with every way that it can fail turned into an error.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::buffer::{Buffer, Memory, Tally, buffer_bytes};
 use super::pipelines::PipelineCache;
 use super::program::Pipeline;
-use super::{AdapterChoice, AdapterSummary, adapter};
+use super::{AdapterChoice, AdapterSummary, Limits, adapter};
 use crate::Error;
 
-/// A buffer in device memory.
-pub(crate) type Buffer = wgpu::Buffer;
 /// Commands being recorded.
 pub(crate) type Encoder = wgpu::CommandEncoder;
 /// Work handed to the device, to be waited for.
@@ -27,13 +26,27 @@ pub struct Traffic {
     pub blocking_reads: u64,
 }
 
+/// Which device to open, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Of which adapter.
+    pub adapter: AdapterChoice,
+    /// What of the adapter it may use.
+    pub limits: Limits,
+    /// A folder where compiled kernels are kept for the next run, on the adapters and drivers that wgpu can ask for them. Nobody should be able
+    /// to write there who is not trusted: the driver believes what it finds. A cache that cannot be read or written is none.
+    pub cache: Option<PathBuf>,
+}
+
 /// An open device. One can serve many trainers, one after another or side by side.
 pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
     pub(super) pipeline_cache: Option<PipelineCache>,
+    pub(super) tally: Arc<Tally>,
     handle: wgpu::Adapter,
+    limits: Limits,
     adapter: AdapterSummary,
     failure: Arc<Mutex<Option<String>>>,
 }
@@ -51,26 +64,29 @@ impl Gpu {
     ///
     /// [`Error::NoAdapter`] where there is none; [`Error::Device`] where its driver refuses.
     pub fn open(choice: &AdapterChoice) -> Result<Arc<Gpu>, Error> {
-        pollster::block_on(Gpu::open_async(choice, None))
+        Gpu::open_with(&OpenOptions { adapter: choice.clone(), ..OpenOptions::default() })
     }
 
-    /// [`open`](Self::open), with a folder where compiled kernels are kept for the next run, on the adapters and drivers that wgpu can ask for
-    /// them. Nobody should be able to write there who is not trusted: the driver believes what it finds.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open); a cache that cannot be read or written is none.
-    pub fn open_with_cache(choice: &AdapterChoice, folder: &Path) -> Result<Arc<Gpu>, Error> {
-        pollster::block_on(Gpu::open_async(choice, Some(folder)))
-    }
-
-    /// [`open`](Self::open) or [`open_with_cache`](Self::open_with_cache), awaited.
+    /// Opens a device in another way.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub async fn open_async(choice: &AdapterChoice, cache: Option<&Path>) -> Result<Arc<Gpu>, Error> {
-        Gpu::on(adapter::pick(choice).await?, cache).await.map(Arc::new)
+    pub fn open_with(options: &OpenOptions) -> Result<Arc<Gpu>, Error> {
+        pollster::block_on(Gpu::open_async(options))
+    }
+
+    /// [`open_with`](Self::open_with), awaited.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_async(options: &OpenOptions) -> Result<Arc<Gpu>, Error> {
+        let handle = adapter::pick(&options.adapter).await?;
+        let mut gpu = Gpu::on(handle, options.limits).await?;
+        gpu.pipeline_cache =
+            options.cache.as_ref().and_then(|folder| PipelineCache::open(&gpu.device, &gpu.handle.get_info(), folder));
+        Ok(Arc::new(gpu))
     }
 
     /// Another device of the same adapter.
@@ -79,17 +95,17 @@ impl Gpu {
     ///
     /// [`Error::Device`] where the driver refuses.
     pub(super) async fn another(&self) -> Result<Gpu, Error> {
-        Gpu::on(self.handle.clone(), None).await
+        Gpu::on(self.handle.clone(), self.limits).await
     }
 
     /// A device of this adapter.
-    async fn on(handle: wgpu::Adapter, cache: Option<&Path>) -> Result<Gpu, Error> {
-        let summary = AdapterSummary::of(&handle, true);
+    async fn on(handle: wgpu::Adapter, limits: Limits) -> Result<Gpu, Error> {
+        let summary = AdapterSummary::of(&handle, limits, true);
         let (device, queue) = handle
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("wgrad"),
-                required_features: adapter::wanted_features(&handle),
-                required_limits: handle.limits(),
+                required_features: limits.features(&handle),
+                required_limits: limits.of(&handle),
                 ..Default::default()
             })
             .await
@@ -109,13 +125,27 @@ impl Gpu {
         let on_loss = keep(&failure);
         device.set_device_lost_callback(move |reason, message| on_loss(format!("lost ({reason:?}): {message}")));
 
-        let pipeline_cache = cache.and_then(|folder| PipelineCache::open(&device, &handle.get_info(), folder));
-        Ok(Gpu { device, queue, pipelines: Mutex::default(), pipeline_cache, handle, adapter: summary, failure })
+        Ok(Gpu {
+            device,
+            queue,
+            pipelines: Mutex::default(),
+            pipeline_cache: None,
+            tally: Arc::default(),
+            handle,
+            limits,
+            adapter: summary,
+            failure,
+        })
     }
 
     /// The adapter behind the device.
     pub fn adapter(&self) -> &AdapterSummary {
         &self.adapter
+    }
+
+    /// What its buffers take now.
+    pub fn memory(&self) -> Memory {
+        self.tally.memory(&self.device)
     }
 
     /// That nothing has failed so far. After a loss the device goes on accepting work and does none of it, so this is
@@ -171,16 +201,19 @@ impl Gpu {
         usage: wgpu::BufferUsages,
         mapped: bool,
     ) -> Result<Buffer, Error> {
+        let (size, most) = (buffer_bytes(bytes), self.adapter.max_buffer_bytes);
+        if size > most {
+            return Err(Error::Option(format!(
+                "{name} takes {size} bytes in one buffer, and {} has buffers of at most {most}",
+                self.adapter.name
+            )));
+        }
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(name),
-            size: bytes.max(16).next_multiple_of(4),
-            usage,
-            mapped_at_creation: mapped,
-        });
+        let descriptor = wgpu::BufferDescriptor { label: Some(name), size, usage, mapped_at_creation: mapped };
+        let buffer = self.device.create_buffer(&descriptor);
         match pollster::block_on(memory.pop()) {
-            Some(error) => Err(Error::Device(format!("{name} ({bytes} bytes) cannot be allocated: {error}"))),
-            None => Ok(buffer),
+            Some(error) => Err(Error::Device(format!("{name} ({size} bytes) cannot be allocated: {error}"))),
+            None => Ok(Buffer::counted(buffer, &self.tally)),
         }
     }
 

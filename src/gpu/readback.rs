@@ -23,7 +23,7 @@ impl Readback {
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        Readback { staging, mapped: None }
+        Readback { staging: Buffer::counted(staging, &gpu.tally), mapped: None }
     }
 
     /// Records the copy of buffers, one after another, as far as there is room.

@@ -84,6 +84,7 @@ impl Trainer {
     ) -> Result<History, Error> {
         let _lock = self.options.checkpoint.as_ref().map(|asked| self.claim(asked)).transpose()?;
         let sets = self.sets_of_checkpoints(train, validation)?;
+        self.check_memory(train, validation)?;
         let mut going_on = ControlFlow::Continue(());
         self.tune_until(train, &mut |event| {
             if told(event).is_break() {
@@ -100,7 +101,7 @@ impl Trainer {
         // first epoch's last step.
         let mut waiting = match validation {
             Some(set) => {
-                let plan = self.evaluation_plan(set)?;
+                let plan = self.evaluation_plan(set, false)?;
                 let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs(), true)?;
                 Some((set.rows(), rows, plan))
             }

@@ -31,7 +31,7 @@ impl ParameterReader {
             (0..).map_while(|layer| buffers.get(&role(layer)).cloned()).collect()
         };
         let sources = [of(model, Role::Weights), of(&runner.buffers, Role::WeightGradient)].concat();
-        let copies = Readback::new(gpu, sources.iter().map(Buffer::size).sum());
+        let copies = Readback::new(gpu, sources.iter().map(|source| source.size()).sum());
         Ok(ParameterReader { runner, state: model[&Role::State].clone(), sources, copies, step: 0 })
     }
 

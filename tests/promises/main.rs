@@ -17,6 +17,7 @@ mod inputs;
 mod interchange;
 mod kernels;
 mod killed;
+mod limits;
 mod losses;
 mod main_job;
 mod metrics;
