@@ -21,6 +21,7 @@ mod limits;
 mod losses;
 mod main_job;
 mod metrics;
+mod misuse;
 mod muon;
 mod non_finite;
 mod observer;
