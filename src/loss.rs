@@ -247,6 +247,12 @@ impl Loss {
         {
             return option(format!("gamma is {gamma}: it must be from 0 to 100"));
         }
+        // Labels have 32 bits: another index would stand for the label that its low ones are.
+        if let Loss::SoftmaxCrossEntropy { ignore_index: Some(index), .. } = self
+            && i32::try_from(*index).is_err()
+        {
+            return option(format!("ignore_index is {index}: it must be from {} to {}", i32::MIN, i32::MAX));
+        }
         let (name, weights) = match self {
             Loss::SoftmaxCrossEntropy { label_smoothing, .. } if !(0.0..=1.0).contains(label_smoothing) => {
                 return option(format!("label_smoothing is {label_smoothing}: it must be from 0 to 1"));

@@ -311,13 +311,13 @@ impl Network {
                     layer.inputs,
                 )));
             }
-            if (layer.weight.len(), layer.bias.len()) != (inputs * outputs, outputs) {
+            let count = inputs.saturating_mul(outputs);
+            if (layer.weight.len(), layer.bias.len()) != (count, outputs) {
                 return Err(Error::Data(format!(
-                    "layer {} has {} weights and {} biases: {inputs} inputs and {outputs} outputs take {} and {outputs}",
+                    "layer {} has {} weights and {} biases: {inputs} inputs and {outputs} outputs take {count} and {outputs}",
                     position + 1,
                     layer.weight.len(),
                     layer.bias.len(),
-                    inputs * outputs,
                 )));
             }
             if let Some(value) = layer.weight.iter().chain(&layer.bias).find(|value| !value.is_finite()) {

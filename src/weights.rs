@@ -119,8 +119,11 @@ impl fmt::Display for Initializer {
 
 impl Initializer {
     /// Initial weights. A value depends on the seed, the layer and its place alone, so the same seed gives the same
-    /// bits on every platform.
+    /// bits on every platform. A network that does not pass its [check](Network::check) has none.
     pub fn weights(self, network: &Network, seed: u64) -> Weights {
+        if network.check().is_err() {
+            return Weights::default();
+        }
         let layers = network
             .widths()
             .enumerate()

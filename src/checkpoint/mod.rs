@@ -123,8 +123,11 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]; what was at the path before is still there then.
+    /// [`Error::Option`] for a network that does not pass its check, [`Error::Data`] for weights that are not its own; [`Error::Io`]. What was at the
+    /// path before is still there then.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        self.network.check()?;
+        self.network.check_weights(&self.weights)?;
         self.write_with(path.as_ref(), Vec::new(), serde_json::json!({}))
     }
 

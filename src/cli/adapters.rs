@@ -4,13 +4,13 @@ use serde_json::json;
 
 use super::options::Adapters;
 use super::output::{Output, grouped};
+use crate::Error;
 use crate::gpu::adapters;
-use crate::{Error, Gpu};
 
 pub(super) fn run(options: &Adapters) -> Result<(), Error> {
     let output = Output { json: options.common.json };
     let choice = options.common.adapter.clone().unwrap_or_default();
-    let found = adapters(&choice);
+    let found = adapters(&choice, super::limits()?);
     for adapter in &found {
         output.event(json!({
             "event": "adapter", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
@@ -38,5 +38,5 @@ pub(super) fn run(options: &Adapters) -> Result<(), Error> {
         return output.text("\n→ the one that would be used; --adapter takes auto, cpu, or part of a name");
     }
     // Nothing serves: the reason and the package to install are the error that opening it gives.
-    Gpu::open(&choice).map(drop)
+    super::open_gpu(&choice).map(drop)
 }

@@ -12,7 +12,7 @@ use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
 use crate::plan::{Plan, Role};
 use crate::trainer::SetShape;
-use crate::{AdapterChoice, Error, Gpu, Picks};
+use crate::{AdapterChoice, Error, Picks};
 
 /// Prints the plan of a training step. No device is opened: without an adapter, the plan is a software adapter's.
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
@@ -23,10 +23,10 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let network = train::network(&run, &rows, validation.as_ref());
     run.options.check(&network)?;
     run.options.check_rows(set.rows())?;
-    let adapter = adapters(&run.adapter).into_iter().find(|adapter| adapter.chosen);
+    let adapter = adapters(&run.adapter, super::limits()?).into_iter().find(|adapter| adapter.chosen);
     if adapter.is_none() && run.adapter != AdapterChoice::Auto {
         // The one asked for is not there: the error that opening it gives.
-        return Gpu::open(&run.adapter).map(drop);
+        return super::open_gpu(&run.adapter).map(drop);
     }
     let tiling = adapter.as_ref().map_or(Tiling::of(Family::Software), AdapterSummary::tiling);
     run.options.picks.check(run.options.family.unwrap_or(tiling.family))?;

@@ -33,6 +33,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 
+use crate::gpu::{Limits, OpenOptions};
 use crate::{Activation, AdapterChoice, Error, Gpu, Loss, Model, Optimizer, TrainOptions, Trainer};
 use options::{Cli, Command};
 
@@ -105,10 +106,12 @@ fn cache_folder() -> Option<PathBuf> {
 
 /// The adapter asked for, with the kernels that earlier runs compiled.
 fn open_gpu(choice: &AdapterChoice) -> Result<Arc<Gpu>, Error> {
-    match cache_folder() {
-        Some(folder) => Gpu::open_with_cache(choice, &folder),
-        None => Gpu::open(choice),
-    }
+    Gpu::open_with(&OpenOptions { adapter: choice.clone(), limits: limits()?, cache: cache_folder() })
+}
+
+/// What may be used of an adapter: `WGRAD_LIMITS` says `webgpu`, to know what a browser would take.
+fn limits() -> Result<Limits, Error> {
+    std::env::var("WGRAD_LIMITS").map_or(Ok(Limits::default()), |words| words.parse())
 }
 
 /// A model on the adapter asked for, to be used and not trained: with an optimizer that keeps nothing.

@@ -7,6 +7,7 @@ use crate::Error;
 use crate::error::INSTALL_HINT;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
+use crate::named::{Named, by_word};
 
 /// Which adapter to train on.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -30,6 +31,42 @@ impl FromStr for AdapterChoice {
             "auto" => Ok(AdapterChoice::Auto),
             "cpu" => Ok(AdapterChoice::Cpu),
             name => Ok(AdapterChoice::Named(name.to_lowercase())),
+        }
+    }
+}
+
+/// What a device may use of its adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Limits {
+    /// All that it offers.
+    #[default]
+    Adapter,
+    /// What WebGPU promises everywhere: its default limits and no optional feature. To know what a browser would take.
+    WebGpu,
+}
+
+impl Named for Limits {
+    const WHAT: &'static str = "a choice of limits";
+    const WORDS: &'static [(&'static str, Self)] = &[("adapter", Limits::Adapter), ("webgpu", Limits::WebGpu)];
+}
+by_word!(Limits);
+
+impl Limits {
+    /// Those of the adapter that may be used.
+    pub(super) fn of(self, adapter: &wgpu::Adapter) -> wgpu::Limits {
+        match self {
+            Limits::Adapter => adapter.limits(),
+            Limits::WebGpu => wgpu::Limits::default().or_worse_values_from(&adapter.limits()),
+        }
+    }
+
+    /// The optional features of those that matter that the adapter has and that may be used.
+    pub(super) fn features(self, adapter: &wgpu::Adapter) -> wgpu::Features {
+        match self {
+            Limits::Adapter => {
+                FEATURES.iter().fold(wgpu::Features::empty(), |all, &(_, flag)| all | flag) & adapter.features()
+            }
+            Limits::WebGpu => wgpu::Features::empty(),
         }
     }
 }
@@ -61,7 +98,7 @@ impl fmt::Display for AdapterKind {
     }
 }
 
-/// What there is to know of an adapter before using it.
+/// What there is to know of an adapter before using it: of its limits and features, those that may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdapterSummary {
     /// The adapter's name.
@@ -101,8 +138,8 @@ const FEATURES: &[(&str, wgpu::Features)] = &[
 ];
 
 impl AdapterSummary {
-    pub(super) fn of(adapter: &wgpu::Adapter, chosen: bool) -> Self {
-        let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    pub(super) fn of(adapter: &wgpu::Adapter, usable: Limits, chosen: bool) -> Self {
+        let (info, limits, features) = (adapter.get_info(), usable.of(adapter), usable.features(adapter));
         AdapterSummary {
             name: info.name.clone(),
             backend: info.backend.to_string(),
@@ -137,11 +174,6 @@ impl AdapterSummary {
     }
 }
 
-/// The optional features that the adapter has of those that matter.
-pub(super) fn wanted_features(adapter: &wgpu::Adapter) -> wgpu::Features {
-    FEATURES.iter().fold(wgpu::Features::empty(), |all, &(_, flag)| all | flag) & adapter.features()
-}
-
 fn kind(device_type: wgpu::DeviceType) -> AdapterKind {
     match device_type {
         wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
@@ -152,11 +184,11 @@ fn kind(device_type: wgpu::DeviceType) -> AdapterKind {
     }
 }
 
-/// Every adapter of this machine, best first; the one that the choice would use is marked.
-pub fn adapters(choice: &AdapterChoice) -> Vec<AdapterSummary> {
+/// Every adapter of this machine, best first, with what of it may be used; the one that the choice would use is marked.
+pub fn adapters(choice: &AdapterChoice, limits: Limits) -> Vec<AdapterSummary> {
     let found = pollster::block_on(all());
     let chosen = chosen(&found, choice);
-    found.iter().enumerate().map(|(at, adapter)| AdapterSummary::of(adapter, chosen == Some(at))).collect()
+    found.iter().enumerate().map(|(at, adapter)| AdapterSummary::of(adapter, limits, chosen == Some(at))).collect()
 }
 
 /// The adapter of the choice.

@@ -1,19 +1,18 @@
 //! An open device, with every way that it can fail turned into an error.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::buffer::{Buffer, Memory, Tally, buffer_bytes};
 use super::faults::Faults;
 use super::pipelines::PipelineCache;
 use super::program::Pipeline;
-use super::{AdapterChoice, AdapterSummary, adapter};
+use super::{AdapterChoice, AdapterSummary, Limits, adapter};
 use crate::Error;
 
-/// A buffer in device memory.
-pub(crate) type Buffer = wgpu::Buffer;
 /// Commands being recorded.
 pub(crate) type Encoder = wgpu::CommandEncoder;
 /// Work handed to the device, to be waited for.
@@ -28,6 +27,18 @@ pub struct Traffic {
     pub blocking_reads: u64,
 }
 
+/// Which device to open, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Of which adapter.
+    pub adapter: AdapterChoice,
+    /// What of the adapter it may use.
+    pub limits: Limits,
+    /// A folder where compiled kernels are kept for the next run, on the adapters and drivers that wgpu can ask for them. Nobody should be able
+    /// to write there who is not trusted: the driver believes what it finds. A cache that cannot be read or written is none.
+    pub cache: Option<PathBuf>,
+}
+
 /// An open device. One can serve many trainers, one after another or side by side.
 pub struct Gpu {
     pub(super) device: wgpu::Device,
@@ -35,7 +46,9 @@ pub struct Gpu {
     pub(super) pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
     pub(super) pipeline_cache: Option<PipelineCache>,
     pub(super) faults: Faults,
+    pub(super) tally: Arc<Tally>,
     handle: wgpu::Adapter,
+    limits: Limits,
     adapter: AdapterSummary,
     /// Where compiled kernels are kept for the next run, if anywhere.
     cache: Option<PathBuf>,
@@ -55,26 +68,26 @@ impl Gpu {
     ///
     /// [`Error::NoAdapter`] where there is none; [`Error::Device`] where its driver refuses.
     pub fn open(choice: &AdapterChoice) -> Result<Arc<Gpu>, Error> {
-        pollster::block_on(Gpu::open_async(choice, None))
+        Gpu::open_with(&OpenOptions { adapter: choice.clone(), ..OpenOptions::default() })
     }
 
-    /// [`open`](Self::open), with a folder where compiled kernels are kept for the next run, on the adapters and drivers that wgpu can ask for
-    /// them. Nobody should be able to write there who is not trusted: the driver believes what it finds.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open); a cache that cannot be read or written is none.
-    pub fn open_with_cache(choice: &AdapterChoice, folder: &Path) -> Result<Arc<Gpu>, Error> {
-        pollster::block_on(Gpu::open_async(choice, Some(folder)))
-    }
-
-    /// [`open`](Self::open) or [`open_with_cache`](Self::open_with_cache), awaited.
+    /// Opens a device in another way.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub async fn open_async(choice: &AdapterChoice, cache: Option<&Path>) -> Result<Arc<Gpu>, Error> {
-        Gpu::on(adapter::pick(choice).await?, cache).await.map(Arc::new)
+    pub fn open_with(options: &OpenOptions) -> Result<Arc<Gpu>, Error> {
+        pollster::block_on(Gpu::open_async(options))
+    }
+
+    /// [`open_with`](Self::open_with), awaited.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_async(options: &OpenOptions) -> Result<Arc<Gpu>, Error> {
+        let handle = adapter::pick(&options.adapter).await?;
+        Ok(Arc::new(Gpu::on(handle, options.limits).await?.keeping_pipelines(options.cache.clone())))
     }
 
     /// Another device of the same adapter.
@@ -83,7 +96,7 @@ impl Gpu {
     ///
     /// [`Error::Device`] where the driver refuses.
     pub(super) async fn another(&self) -> Result<Gpu, Error> {
-        Gpu::on(self.handle.clone(), None).await
+        Gpu::on(self.handle.clone(), self.limits).await
     }
 
     /// A device in place of this one, which has failed: of the same adapter, with the same cache.
@@ -95,18 +108,25 @@ impl Gpu {
         if self.faults.refuses_another() {
             return Err(Error::Device(format!("{} cannot be opened: it is refused on purpose", self.adapter.name)));
         }
-        let gpu = Gpu::on(self.handle.clone(), self.cache.as_deref()).await?;
+        let gpu = self.another().await?.keeping_pipelines(self.cache.clone());
         Ok(Gpu { faults: self.faults.of_next(), ..gpu })
     }
 
+    /// With a folder where compiled kernels are kept for the next run.
+    fn keeping_pipelines(self, cache: Option<PathBuf>) -> Self {
+        let pipeline_cache =
+            cache.as_ref().and_then(|folder| PipelineCache::open(&self.device, &self.handle.get_info(), folder));
+        Gpu { pipeline_cache, cache, ..self }
+    }
+
     /// A device of this adapter.
-    async fn on(handle: wgpu::Adapter, cache: Option<&Path>) -> Result<Gpu, Error> {
-        let summary = AdapterSummary::of(&handle, true);
+    async fn on(handle: wgpu::Adapter, limits: Limits) -> Result<Gpu, Error> {
+        let summary = AdapterSummary::of(&handle, limits, true);
         let (device, queue) = handle
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("wgrad"),
-                required_features: adapter::wanted_features(&handle),
-                required_limits: handle.limits(),
+                required_features: limits.features(&handle),
+                required_limits: limits.of(&handle),
                 ..Default::default()
             })
             .await
@@ -128,14 +148,29 @@ impl Gpu {
             tracing::debug!(before, "a device is lost");
         });
 
-        let pipeline_cache = cache.and_then(|folder| PipelineCache::open(&device, &handle.get_info(), folder));
-        let (pipelines, faults, cache) = (Mutex::default(), Faults::default(), cache.map(Path::to_path_buf));
-        Ok(Gpu { device, queue, pipelines, pipeline_cache, faults, handle, adapter: summary, cache, failure })
+        Ok(Gpu {
+            device,
+            queue,
+            pipelines: Mutex::default(),
+            pipeline_cache: None,
+            faults: Faults::default(),
+            tally: Arc::default(),
+            handle,
+            limits,
+            adapter: summary,
+            cache: None,
+            failure,
+        })
     }
 
     /// The adapter behind the device.
     pub fn adapter(&self) -> &AdapterSummary {
         &self.adapter
+    }
+
+    /// What its buffers take now.
+    pub fn memory(&self) -> Memory {
+        self.tally.memory(&self.device)
     }
 
     /// That nothing has failed so far. After a loss the device goes on accepting work and does none of it, so this is
@@ -202,20 +237,23 @@ impl Gpu {
         usage: wgpu::BufferUsages,
         mapped: bool,
     ) -> Result<Buffer, Error> {
-        let refused = |reason| Err(Error::OutOfMemory { what: name.into(), bytes, reason });
+        let (size, most) = (buffer_bytes(bytes), self.adapter.max_buffer_bytes);
+        if size > most {
+            return Err(Error::Option(format!(
+                "{name} takes {size} bytes in one buffer, and {} has buffers of at most {most}",
+                self.adapter.name
+            )));
+        }
+        let refused = |reason| Err(Error::OutOfMemory { what: name.into(), bytes: size, reason });
         if self.faults.refuses(name) {
             return refused("it is refused on purpose".into());
         }
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(name),
-            size: bytes.max(16).next_multiple_of(4),
-            usage,
-            mapped_at_creation: mapped,
-        });
+        let descriptor = wgpu::BufferDescriptor { label: Some(name), size, usage, mapped_at_creation: mapped };
+        let buffer = self.device.create_buffer(&descriptor);
         match pollster::block_on(memory.pop()) {
             Some(error) => refused(error.to_string()),
-            None => Ok(buffer),
+            None => Ok(Buffer::counted(buffer, &self.tally)),
         }
     }
 

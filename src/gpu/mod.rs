@@ -1,6 +1,7 @@
 //! The device: adapters, buffers, pipelines and reads. Nothing outside this room names wgpu.
 
 mod adapter;
+mod buffer;
 mod device;
 mod faults;
 mod pipelines;
@@ -11,9 +12,11 @@ mod staging;
 mod timestamps;
 mod trusted;
 
-pub use adapter::{AdapterChoice, AdapterKind, AdapterSummary, adapters};
-pub(crate) use device::{Buffer, Encoder, Submission};
-pub use device::{Gpu, Traffic};
+pub use adapter::{AdapterChoice, AdapterKind, AdapterSummary, Limits, adapters};
+pub use buffer::Memory;
+pub(crate) use buffer::{Buffer, buffer_bytes};
+pub(crate) use device::{Encoder, Submission};
+pub use device::{Gpu, OpenOptions, Traffic};
 pub use program::Checks;
 pub(crate) use program::Program;
 pub(crate) use readback::Readback;

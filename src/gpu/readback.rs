@@ -20,7 +20,7 @@ impl Readback {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfMemory`].
+    /// [`Error::OutOfMemory`], [`Error::Option`] where it is larger than any buffer.
     pub(crate) fn new(gpu: &Gpu, bytes: u64) -> Result<Self, Error> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         Ok(Readback { staging: gpu.buffer("a copy to read", bytes, usage, false)?, bytes, mapped: None })

@@ -138,8 +138,15 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] where a buffer would be larger than 32-bit indices reach.
+    /// [`Error::Option`] for a network that does not pass its check, no rows at all, and where a buffer would be larger than 32-bit indices reach.
     pub fn new(request: Request<'_>) -> Result<Plan, Error> {
+        request.network.check()?;
+        if request.batch == 0 || request.set.rows == 0 || request.set.parts == 0 {
+            return Err(Error::Option(format!(
+                "a batch of {} rows, of a set of {} in {} parts: there must be one of each at least",
+                request.batch, request.set.rows, request.set.parts
+            )));
+        }
         let dense = request.network.dense_layers(request.batch);
         // First of all: the kernels' geometry is counted in 32 bits too.
         for layer in 0..dense.len() {
@@ -200,6 +207,29 @@ impl Plan {
     /// The shape of the buffer with this role, in elements, padding included; empty where there is none.
     pub fn shape(&self, role: Role) -> &[u64] {
         self.buffers.iter().find(|buffer| buffer.role == role).map_or(&[], |buffer| &buffer.shape)
+    }
+
+    /// The first buffer of more than so many bytes.
+    pub fn larger_than(&self, bytes: u64) -> Option<&Buffer> {
+        self.buffers.iter().find(|buffer| buffer.bytes > bytes)
+    }
+
+    /// The largest batch, of fewer rows than the request's, whose plan has no buffer of more than so many bytes; none where the batch is not
+    /// what makes it too large.
+    pub fn largest_batch(request: Request<'_>, most_bytes: u64) -> Option<u32> {
+        let fits = |batch: u32| {
+            Plan::new(Request { batch, ..request }).is_ok_and(|plan| plan.larger_than(most_bytes).is_none())
+        };
+        let (mut fitting, mut beyond) = (0, request.batch);
+        while beyond - fitting > 1 {
+            let between = fitting + (beyond - fitting) / 2;
+            if fits(between) {
+                fitting = between;
+            } else {
+                beyond = between;
+            }
+        }
+        (fitting > 0).then_some(fitting)
     }
 
     /// Device memory that the plan takes, the set included.

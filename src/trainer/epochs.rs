@@ -156,7 +156,7 @@ impl Trainer {
         // first epoch's last step.
         let waiting = match validation {
             Some(set) => {
-                let plan = self.evaluation_plan(set)?;
+                let plan = self.evaluation_plan(set, false)?;
                 let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs(), true)?;
                 Some((set.rows(), rows, plan))
             }

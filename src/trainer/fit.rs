@@ -86,6 +86,7 @@ impl Trainer {
     ) -> Result<History, Error> {
         let _lock = self.options.checkpoint.as_ref().map(|asked| self.claim(asked)).transpose()?;
         let sets = self.sets_of_checkpoints(train, validation)?;
+        self.check_memory(train, validation)?;
         let mut going_on = ControlFlow::Continue(());
         self.tune_until(train, &mut |event| {
             if told(event).is_break() {

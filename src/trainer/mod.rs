@@ -7,6 +7,7 @@ mod epochs;
 mod evaluator;
 mod fit;
 mod history;
+mod memory;
 mod moment;
 mod options;
 mod parameters;
@@ -133,11 +134,7 @@ impl Trainer {
         }
         let tiling = options.tiled(gpu.adapter().tiling(), &Picks::default());
         options.picks.check(tiling.family)?;
-        for (layer, dense) in network.dense_layers(1).into_iter().enumerate() {
-            let [rows, columns] = dense.weights_shape().map(u64::from);
-            let values = u64::from(options.optimizer.slots().max(1));
-            gpu.check_size(&format!("layer {}", layer + 1), 4 * values * rows * columns)?;
-        }
+        memory::check_layers(&gpu, &network, &options)?;
         probe::check(&gpu, &network, &options)?;
         let weights = weights(&network, &options);
         let model = Buffers::new();
@@ -262,27 +259,6 @@ impl Trainer {
         self.options.memory_budget.is_some_and(|budget| set.device_bytes() > budget)
     }
 
-    /// Device memory that [`fit`](Self::fit) takes by its plans: the weights, the optimizer's values, what is in between, and both sets.
-    ///
-    /// # Errors
-    ///
-    /// As [`plan`](Self::plan), for either set.
-    pub fn device_bytes(&self, train: &Dataset, validation: Option<&Dataset>) -> Result<u64, Error> {
-        let bytes_of = |plan: &Plan, counts: fn(Role) -> bool| -> u64 {
-            plan.buffers.iter().filter(|buffer| counts(buffer.role)).map(|buffer| buffer.bytes).sum()
-        };
-        let plan = self.plan(train)?;
-        // A plan has one window, and the device two.
-        let second = if self.exceeds_budget(train) {
-            bytes_of(&plan, |role| matches!(role, Role::Set(_) | Role::Targets))
-        } else {
-            0
-        };
-        let training = plan.bytes() + second;
-        let validation = validation.map(|set| self.evaluation_plan(set)).transpose()?;
-        Ok(training + validation.map_or(0, |plan| bytes_of(&plan, |role| !matches!(role, Role::Weights(_)))))
-    }
-
     fn plan_over(&self, train: Rows<'_>) -> Result<Plan, Error> {
         train.at_hand().check_for(&self.network, &self.options.loss)?;
         self.options.check_rows(train.count())?;
@@ -290,7 +266,7 @@ impl Trainer {
         let first_step = self.order_over(train.count()).first_step;
         self.options.last_step(self.fit_began().max(first_step), first_step, per_epoch)?;
         let shape = train.shape(self.tiling.most_bytes);
-        let plan = Plan::new(self.options.training_request(&self.network, shape, &self.tiling))?;
+        let plan = self.fitting_plan(self.options.training_request(&self.network, shape, &self.tiling))?;
         // A pin that is not followed would give other bits than the run that it comes from.
         for (shape, tile) in plan.picks().iter() {
             if let Some(pinned) = self.options.picks.by_name(shape).filter(|&pinned| pinned != tile) {
@@ -437,18 +413,13 @@ impl Trainer {
     }
 
     /// The plan of an evaluation, once it is known that the set and every buffer fit.
-    fn evaluation_plan(&self, set: &Dataset) -> Result<Plan, Error> {
+    fn evaluation_plan(&self, set: &Dataset, metrics: bool) -> Result<Plan, Error> {
         set.check_for(&self.network, &self.options.loss)?;
-        let plan = Plan::new(self.evaluation_request(set, false))?;
-        plan.buffers.iter().try_for_each(|buffer| self.gpu.check_size(&buffer.role.to_string(), buffer.bytes))?;
-        Ok(plan)
+        self.fitting_plan(self.evaluation_request(set, metrics))
     }
 
     fn evaluation_request(&self, set: &Dataset, metrics: bool) -> Request<'_> {
-        // Wide layers take fewer rows, so that whatever can be trained can be evaluated.
-        let widest = self.network.layers().iter().map(|layer| layer.outputs + 4).max().unwrap_or(4);
-        let fitting = self.gpu.adapter().max_binding_bytes as usize / (4 * widest);
-        let batch = set.rows().min(EVALUATION_BATCH).min(fitting / 4 * 4).max(1);
+        let batch = set.rows().min(EVALUATION_BATCH);
         let shape = SetShape::of(set, self.tiling.most_bytes);
         Request { metrics, ..self.options.evaluation_request(&self.network, shape, batch, &self.tiling) }
     }
@@ -459,7 +430,7 @@ impl Trainer {
     }
 
     fn evaluator(&self, set: &Dataset, labelled: bool, metrics: bool) -> Result<Evaluator, Error> {
-        let plan = Plan::new(self.evaluation_request(set, metrics))?;
+        let plan = self.fitting_plan(self.evaluation_request(set, metrics))?;
         let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs(), labelled)?;
         self.evaluator_over(set.rows(), rows, &plan)
     }

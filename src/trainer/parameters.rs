@@ -15,7 +15,8 @@ pub(super) struct ParameterReader {
     state: Buffer,
     /// The weights of every layer, then the gradients.
     sources: Vec<Buffer>,
-    copies: Readback,
+    /// One for each: a network's weights may be more than a buffer holds.
+    copies: Vec<Readback>,
     step: u64,
 }
 
@@ -31,7 +32,7 @@ impl ParameterReader {
             (0..).map_while(|layer| buffers.get(&role(layer)).cloned()).collect()
         };
         let sources = [of(model, Role::Weights), of(&runner.buffers, Role::WeightGradient)].concat();
-        let copies = Readback::new(gpu, sources.iter().map(Buffer::size).sum())?;
+        let copies = sources.iter().map(|source| Readback::new(gpu, source.size())).collect::<Result<_, Error>>()?;
         Ok(ParameterReader { runner, state: model[&Role::State].clone(), sources, copies, step: 0 })
     }
 
@@ -40,9 +41,9 @@ impl ParameterReader {
         gpu.submit(traffic, |encoder| {
             encoder.copy_buffer_to_buffer(&self.state, 0, &self.runner.buffers[&Role::State], 0, STATE_BYTES);
             self.runner.record(encoder, place);
-            self.copies.copy(encoder, &self.sources.iter().collect::<Vec<_>>());
+            self.copies.iter().zip(&self.sources).for_each(|(copy, source)| copy.copy(encoder, &[source]));
         });
-        self.copies.request();
+        self.copies.iter_mut().for_each(Readback::request);
         self.step = step;
     }
 
@@ -58,17 +59,12 @@ impl ParameterReader {
         traffic: &mut Traffic,
         network: &Network,
     ) -> Result<Parameters, Error> {
-        let values: Vec<f32> = self.copies.wait(gpu, traffic).await?;
-        let mut rest = values.as_slice();
-        let mut sizes = self.sources.iter().map(|source| source.size() as usize / 4);
-        let mut next = || {
-            let layers = network.widths().zip(&mut sizes).map(|((inputs, outputs), size)| {
-                let (own, others) = rest.split_at(size);
-                rest = others;
-                LayerWeights::from_device(inputs, outputs, own)
-            });
-            Weights { layers: layers.collect() }
-        };
-        Ok(Parameters { step: self.step, weights: next(), gradients: next() })
+        let widths: Vec<(usize, usize)> = network.widths().collect();
+        let mut layers = Vec::with_capacity(self.copies.len());
+        for (copy, &(inputs, outputs)) in self.copies.iter_mut().zip(widths.iter().cycle()) {
+            layers.push(LayerWeights::from_device(inputs, outputs, &copy.wait::<f32>(gpu, traffic).await?));
+        }
+        let gradients = Weights { layers: layers.split_off(widths.len()) };
+        Ok(Parameters { step: self.step, weights: Weights { layers }, gradients })
     }
 }

@@ -12,6 +12,8 @@ use crate::{Activation, Error, Network};
 /// A round lasts about this long, so that handing it over does not matter.
 const ROUND: Duration = Duration::from_millis(40);
 const ROUNDS: usize = 7;
+/// The most that is recorded at once.
+const MOST_TIMES: u64 = 1 << 18;
 
 /// Seconds, each the least of seven rounds: what the device does when nothing else runs on the machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,8 +59,9 @@ impl<'a> StepTimer<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Device`].
+    /// [`Error::Option`] for more than 262,144 of them, which the host has to remember all; [`Error::Device`].
     pub fn steps(&self, times: u64) -> Result<Took, Error> {
+        check_times(times)?;
         took(self.gpu, |encoder| self.runner.program().record(encoder, times))
     }
 
@@ -66,12 +69,13 @@ impl<'a> StepTimer<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] where the plan has no such dispatch; [`Error::Device`].
+    /// [`Error::Option`] where the plan has no such dispatch, and for more than 262,144 times; [`Error::Device`].
     pub fn dispatch(&self, at: usize, times: u64) -> Result<Took, Error> {
         let dispatches = self.runner.program().dispatches();
         if at >= dispatches {
             return Err(Error::Option(format!("there is no dispatch {at}: the plan has {dispatches}, from 0")));
         }
+        check_times(times)?;
         took(self.gpu, |encoder| self.runner.program().repeat(encoder, at, times))
     }
 
@@ -189,6 +193,13 @@ pub fn ceilings(gpu: &Gpu, checks: Checks) -> Result<Ceilings, Error> {
         Ok(launch.cost.flops as f64 / least(|times| took(gpu, |encoder| program.record(encoder, times)))?.0)
     };
     Ok(Ceilings { copy: 2.0 * copied as f64 / copy.0, product: product()?, naive: naive()? })
+}
+
+fn check_times(times: u64) -> Result<(), Error> {
+    match times {
+        0..=MOST_TIMES => Ok(()),
+        _ => Err(Error::Option(format!("{times} times in one submission: at most {MOST_TIMES} can be asked for"))),
+    }
 }
 
 fn took(gpu: &Gpu, record: impl FnOnce(&mut Encoder)) -> Result<Took, Error> {

@@ -67,6 +67,7 @@ impl<'a> Rows<'a> {
         outputs: usize,
         most_bytes: u64,
     ) -> Result<Self, Error> {
+        options.check_rows(source.rows())?;
         let targets = options.loss.targets(targets_of(source, first));
         let row_bytes = first.device_bytes();
         let target_bytes = targets.row_bits(outputs as u32).div_ceil(8);

@@ -27,6 +27,9 @@ const ROUNDING: f64 = 1e-7;
 /// A product that the plain kernel takes seconds for on a CPU keeps its rule's tile.
 const MOST_FLOPS: u64 = 8_000_000_000;
 
+/// Nobody waits longer, and a deadline can be told.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 /// What was found for one kind of product.
 pub(super) struct Found {
     pub shape: Shape,
@@ -61,7 +64,7 @@ pub(super) fn tune(
     }
     // Where time runs out, it runs out for those that matter least.
     products.sort_by_key(|&(_, flops)| std::cmp::Reverse(flops));
-    let started = Instant::now();
+    let (started, budget) = (Instant::now(), budget.min(LONGEST));
     let mut found = vec![];
     for (at, &(shape, _)) in products.iter().enumerate().take_while(|_| started.elapsed() < budget) {
         if told(shape, at + 1, products.len()).is_break() {

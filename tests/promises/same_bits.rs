@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use wgrad::{Activation, Dataset, Event, Network, TrainOptions, Trainer, Weights};
 
-use crate::support::{bits, gpu, learnable, succeed, wgrad};
+use crate::support::{bits, gpu, learnable, own_gpu, succeed, wgrad};
 
 /// The seed network on rows of its width: enough of them for a short last batch and several chunks.
 fn seed_network() -> (Network, Dataset) {
@@ -183,7 +183,7 @@ fn submissions_are_sized_by_the_measured_step() {
 /// A driver's complaint that aborts the process, or a lost device whose results are believed.
 #[test]
 fn a_lost_device_is_an_error() {
-    let gpu = wgrad::Gpu::open(&wgrad::AdapterChoice::Auto).unwrap();
+    let gpu = own_gpu();
     let (network, set) = seed_network();
     let mut trainer = Trainer::on(std::sync::Arc::clone(&gpu), network, TrainOptions::default()).unwrap();
     gpu.lose();

@@ -4,13 +4,25 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Arc, OnceLock};
 
+use wgrad::gpu::{Limits, OpenOptions};
 use wgrad::kernel::tile::Family;
-use wgrad::{AdapterChoice, Dataset, Gpu, Weights};
+use wgrad::{Dataset, Gpu, Weights};
 
 /// The one device of the suite. No adapter is a failure, with the package to install.
 pub fn gpu() -> Arc<Gpu> {
     static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
-    Arc::clone(GPU.get_or_init(|| Gpu::open(&AdapterChoice::Auto).unwrap_or_else(|error| panic!("{error}"))))
+    Arc::clone(GPU.get_or_init(own_gpu))
+}
+
+/// Another device of the same kind. `WGRAD_LIMITS` says what both may use, as it does to the program.
+pub fn own_gpu() -> Arc<Gpu> {
+    let options = OpenOptions { limits: limits(), ..OpenOptions::default() };
+    Gpu::open_with(&options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What the suite's devices may use of their adapter.
+pub fn limits() -> Limits {
+    std::env::var("WGRAD_LIMITS").map_or(Limits::Adapter, |words| words.parse().unwrap())
 }
 
 /// Every family of tiles: the device's own, and those that run anywhere.
