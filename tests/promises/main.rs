@@ -29,14 +29,17 @@ mod plan;
 mod problem;
 mod profile;
 mod program;
-mod reference;
 mod report;
 mod same_bits;
 mod schedules;
 mod screen;
+mod selftest;
 mod sets;
 mod streams;
 mod support;
 mod tables;
 mod tuning;
 mod weights;
+
+// The f64 twins are the selftest's.
+use wgrad::selftest::reference;
