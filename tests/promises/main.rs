@@ -2,6 +2,7 @@
 //!
 //! Every test runs on a real adapter; where there is none they fail and say what to install.
 
+mod backends;
 mod bad_input;
 mod checkpoints;
 mod costs;
