@@ -20,6 +20,7 @@ mod optimizer;
 pub mod plan;
 mod scaling;
 mod schedule;
+pub mod selftest;
 pub mod tensorboard;
 mod trainer;
 mod weights;

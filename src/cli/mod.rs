@@ -20,6 +20,7 @@ mod report;
 mod resume;
 mod runs;
 mod screen;
+mod selftest;
 mod size;
 mod source;
 mod tensorboard;
@@ -57,6 +58,7 @@ pub fn main() -> ExitCode {
         Some(Command::Profile(options)) => profile::run(options).map(|()| 0),
         Some(Command::Explain(options)) => explain::run(options).map(|()| 0),
         Some(Command::Adapters(options)) => adapters::run(options).map(|()| 0),
+        Some(Command::Selftest(options)) => selftest::run(options),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

@@ -47,6 +47,8 @@ pub(super) enum Command {
     Profile(ProfileOptions),
     /// Every adapter of this machine
     Adapters(Adapters),
+    /// Whether the adapter and its driver compute what they should
+    Selftest(Selftest),
 }
 
 #[derive(Args, Default)]
@@ -286,6 +288,24 @@ pub(super) struct Own {
 
 #[derive(Args)]
 pub(super) struct Adapters {
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub(super) struct Selftest {
+    /// A folder with more trajectories to follow, as tests/golden has them
+    #[arg(long, value_name = "DIR")]
+    pub golden: Option<PathBuf>,
+    /// Make those checks alone that have these words in the section or the name, as a failure tells them
+    #[arg(long, value_name = "WORDS")]
+    pub only: Option<String>,
+    /// Check nothing: write every shader, as browsers are given it, into this folder, for their compilers to be tried on
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["golden", "only"])]
+    pub wgsl: Option<PathBuf>,
+    /// As if subgroups had so many lanes: kernels that are wrong, to see that they are found
+    #[arg(long, value_name = "N", hide = true)]
+    pub lanes: Option<u32>,
     #[command(flatten)]
     pub common: Common,
 }

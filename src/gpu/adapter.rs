@@ -115,6 +115,8 @@ pub struct AdapterSummary {
     pub max_buffer_bytes: u64,
     /// Shared memory of a workgroup, in bytes.
     pub max_workgroup_bytes: u32,
+    /// Invocations of a workgroup.
+    pub max_workgroup_invocations: u32,
     /// Workgroups in one dimension of a dispatch.
     pub max_workgroups: u32,
     /// Storage buffers that a kernel can bind.
@@ -148,6 +150,7 @@ impl AdapterSummary {
             max_binding_bytes: limits.max_storage_buffer_binding_size,
             max_buffer_bytes: limits.max_buffer_size,
             max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            max_workgroup_invocations: limits.max_compute_invocations_per_workgroup,
             max_workgroups: limits.max_compute_workgroups_per_dimension,
             max_bindings: limits.max_storage_buffers_per_shader_stage,
             subgroup_sizes: (info.subgroup_min_size, info.subgroup_max_size),

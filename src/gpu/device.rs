@@ -95,7 +95,7 @@ impl Gpu {
     /// # Errors
     ///
     /// [`Error::Device`] where the driver refuses.
-    pub(super) async fn another(&self) -> Result<Gpu, Error> {
+    pub(crate) async fn another(&self) -> Result<Gpu, Error> {
         Gpu::on(self.handle.clone(), self.limits).await
     }
 

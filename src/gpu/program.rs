@@ -9,7 +9,7 @@ use super::pipelines::PipelineCache;
 use super::trusted::shader_module;
 use super::{Buffer, Encoder, Gpu, Traffic};
 use crate::Error;
-use crate::kernel::link::link;
+use crate::kernel::link::{link, link_for_browsers};
 use crate::kernel::{Access, Launch};
 
 /// Whether kernels check every index and loop at run time.
@@ -190,7 +190,9 @@ impl Gpu {
             return Ok(Arc::clone(known));
         }
         let started = Instant::now();
-        let pipeline = Arc::new(self.compile(launch, link(launch)?, checks)?);
+        // naga takes no line that enables what it knows; browsers want one.
+        let wgsl = if cfg!(target_family = "wasm") { link_for_browsers(launch)? } else { link(launch)? };
+        let pipeline = Arc::new(self.compile(launch, wgsl, checks)?);
         tracing::debug!(kernel = launch.kernel, variant = launch.variant, took = ?started.elapsed(), "compiled");
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&pipeline));
         Ok(pipeline)

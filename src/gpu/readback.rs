@@ -107,8 +107,24 @@ impl Gpu {
         count: usize,
         traffic: &mut Traffic,
     ) -> Result<Vec<T>, Error> {
-        let mut readback = Readback::new(self, (count * size_of::<T>()) as u64)?;
-        self.submit(traffic, |encoder| readback.copy(encoder, &[buffer]));
+        self.read_at(buffer, 0, count, traffic)
+    }
+
+    /// The same from a byte on, a multiple of 4.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub(crate) fn read_at<T: bytemuck::Pod>(
+        &self,
+        buffer: &Buffer,
+        byte: u64,
+        count: usize,
+        traffic: &mut Traffic,
+    ) -> Result<Vec<T>, Error> {
+        let bytes = (count * size_of::<T>()) as u64;
+        let mut readback = Readback::new(self, bytes)?;
+        self.submit(traffic, |encoder| encoder.copy_buffer_to_buffer(buffer, byte, &readback.staging, 0, bytes));
         pollster::block_on(readback.wait(self, traffic))
     }
 }

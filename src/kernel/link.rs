@@ -97,6 +97,10 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("wide", include_str!("../../shaders/wide.wesl")),
 ];
 
+/// The same, for this crate's tests.
+#[doc(hidden)]
+pub const MODULE_NAMES: &[(&str, &str)] = MODULES;
+
 /// Modules that the parts of a merged launch have in common: the step state and what reads it, and the shared memory of a
 /// workgroup, which has one part's work to do at a time.
 const SHARED: &[&str] = &["rates", "step", "tile::workgroup_memory"];
@@ -124,6 +128,18 @@ pub fn link(launch: &Launch) -> Result<String, Error> {
     wesl::compile(&module_path(launch.root), &resolver, &EscapeMangler, &options)
         .map(|linked| linked.to_string())
         .map_err(|error| Error::Kernel { kernel: launch.kernel.into(), reason: error.to_string() })
+}
+
+/// The same for a browser, whose compiler wants to hear of what not every device has.
+///
+/// # Errors
+///
+/// As [`link`].
+pub fn link_for_browsers(launch: &Launch) -> Result<String, Error> {
+    let text = link(launch)?;
+    // What the linker leaves has no comments, and no name of ours is one of these.
+    let has_subgroups = text.contains("subgroup_invocation_id") || text.contains("subgroupAdd");
+    Ok(if has_subgroups { format!("enable subgroups;\n{text}") } else { text })
 }
 
 /// The modules of a launch, or of a part of one: under that part's name and with binding numbers of its own.

@@ -135,6 +135,11 @@ impl Tile {
         }
     }
 
+    /// Bytes of shared memory that a workgroup takes.
+    pub fn shared_bytes(self) -> u32 {
+        16 * self.shared_quads().unwrap_or(0)
+    }
+
     /// Slices that it cuts the reduction into.
     pub fn slices(self) -> u32 {
         if let Tile::Buffered { slices, .. } = self { slices } else { 1 }

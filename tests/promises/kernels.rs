@@ -2,22 +2,17 @@
 //! with outputs poisoned first.
 
 use wgrad::gpu::Checks;
-use wgrad::kernel::row_loss::Lossy;
 use wgrad::kernel::team_head::{self, Team};
 use wgrad::kernel::tile::{Family, Tile};
-use wgrad::kernel::{
-    Access, Dense, Input, Launch, Slot, Targets, close_step, dense_backward, dense_forward, dense_update, head,
-    row_loss, textbook,
-};
-use wgrad::{Activation, Layer, Loss, Optimizer, Rule};
+use wgrad::kernel::{Dense, Input, Launch, Slot, dense_backward, dense_forward, dense_update, head, row_loss};
+use wgrad::selftest::kernels;
+pub use wgrad::selftest::kernels::layer;
+use wgrad::selftest::kernels::lossy;
+use wgrad::{Activation, Optimizer};
 
-use crate::problem::{
-    Adam1, Problem, ROWS, SCALARS, STATS_BYTES, STEP, bytes_of, floats, plain, run, run_all, state, unpadded,
-};
+use crate::problem::{Adam1, Problem, ROWS, STATS_BYTES, bytes_of};
 use crate::reference;
-use crate::support::{assert_close, families, gpu};
-
-const TOLERANCE: f64 = 1e-5;
+use crate::support::{agrees, families, gpu};
 
 /// Batches 1, 3, 5, 33; features 1, 7, 784; outputs 1, 2, 10, 1000: each with each other's extremes.
 const SIZES: &[(u32, u32, u32)] = &[
@@ -33,10 +28,6 @@ const SIZES: &[(u32, u32, u32)] = &[
     (33, 784, 10),
 ];
 
-fn label(problem: &Problem, launch: &Launch, checks: Checks) -> String {
-    format!("{} {} {:?} {:?} checks {checks:?}", launch.kernel, launch.variant, problem.dense, problem.input)
-}
-
 fn inputs_of(size: (u32, u32, u32)) -> [Input; 2] {
     // Each size with two of the four, so that all meet every extreme.
     match (size.0 + size.1 + size.2) % 4 {
@@ -47,130 +38,24 @@ fn inputs_of(size: (u32, u32, u32)) -> [Input; 2] {
     }
 }
 
+#[track_caller]
 pub fn check_forward(problem: &Problem, activation: Activation, tile: Tile, checks: Checks) {
-    let dense = problem.dense;
-    let launch = dense_forward::launch(dense, problem.input, layer(activation), None, tile);
-    let y = run(problem, &launch, Slot::Output, checks);
-    let (stride, outputs) = ((dense.outputs as usize / 4 + 1) * 4, dense.outputs as usize);
-    let twin = reference::dense_forward(&problem.x, &problem.weights, &problem.bias, activation == Activation::Relu);
-    let what = label(problem, &launch, checks);
-    assert_close(&what, &unpadded(&y, stride, problem.in_step(), outputs), &twin, TOLERANCE);
-    // The 1 after the last unit, where the kernel writes that quad, and zeros after it.
-    if outputs % 4 != 0 {
-        for row in y.chunks_exact(stride) {
-            assert_eq!(row[outputs], 1.0, "{what}: the bias's 1");
-            assert!(row[outputs + 1..].iter().all(|&value| value == 0.0), "{what}: padding");
-        }
-    }
+    agrees(kernels::forward(&gpu(), problem, activation, tile, checks));
 }
 
+#[track_caller]
 pub fn check_backward(problem: &Problem, below: Activation, tile: Tile, checks: Checks) {
-    let dense = problem.dense;
-    let launch = dense_backward::launch(dense, layer(below), tile);
-    let dx = run(problem, &launch, Slot::InputGradient, checks);
-    let (stride, inputs) = (dense.inputs.next_multiple_of(4) as usize, dense.inputs as usize);
-    let relu = below == Activation::Relu;
-    let twin = reference::dense_backward(&problem.dy, &problem.weights, &problem.x, dense.outputs as usize, relu);
-    let what = label(problem, &launch, checks);
-    assert_close(&what, &unpadded(&dx, stride, problem.in_step(), inputs), &twin, TOLERANCE);
-    for row in dx.chunks_exact(stride) {
-        assert!(row[inputs..].iter().all(|&value| value == 0.0), "{what}: padding");
-    }
+    agrees(kernels::backward(&gpu(), problem, below, tile, checks));
 }
 
+#[track_caller]
 pub fn check_update(problem: &Problem, optimizer: &Optimizer, tile: Tile, checks: Checks) {
-    let dense = problem.dense;
-    let launch = dense_update::launch(dense, problem.input, plain(optimizer), tile, CLOSING);
-    let contents = run_all(problem, &launch, checks);
-    let what = label(problem, &launch, checks);
-
-    let (gradient, bias_gradient) = reference::dense_gradient(&problem.x, &problem.dy, problem.in_step());
-    let gradients = gradient.iter().chain(&bias_gradient);
-    let weights = problem.weights.iter().chain(&problem.bias);
-    let [m, v] = problem.moments();
-    let twin: Vec<[f64; 3]> = weights
-        .zip(gradients)
-        .zip(m.iter().zip(&v))
-        .map(|((&w, &g), (&m, &v))| match optimizer.rule {
-            Rule::Sgd { .. } => [reference::sgd(w, g, optimizer.lr), m, v],
-            _ => Adam1::TWIN.step(w, g, m, v, Adam1::T),
-        })
-        .collect();
-    let part = |at: usize| twin.iter().map(|values| values[at]).collect::<Vec<_>>();
-
-    let (outputs, rows) = (dense.outputs as usize, dense.inputs as usize + 1);
-    let stride = outputs.next_multiple_of(4);
-    let updated = floats(&launch, &contents, Slot::Weights);
-    assert_close(&what, &unpadded(&updated, stride, rows, outputs), &part(0), TOLERANCE);
-    assert!(updated[rows * stride..].iter().all(|&value| value == 0.0), "{what}: padding rows");
-    if matches!(optimizer.rule, Rule::Adam { .. }) {
-        let slots = floats(&launch, &contents, Slot::OptimizerSlots);
-        for (slot, name) in ["first moment", "second moment"].into_iter().enumerate() {
-            let values: Vec<f64> = slots.chunks_exact(8).flat_map(|pair| &pair[4 * slot..][..4]).copied().collect();
-            let values = unpadded(&values, stride, rows, outputs);
-            assert_close(&format!("{what}: {name}"), &values, &part(1 + slot), TOLERANCE);
-        }
-    }
-    let step = u32::from_le_bytes(bytes_of(&launch, &contents, Slot::State)[..4].try_into().unwrap());
-    assert_eq!(step, STEP + 1, "{what}: the step is closed");
+    agrees(kernels::update(&gpu(), problem, optimizer, tile, checks));
 }
 
-/// A layer with this activation, whatever its width.
-pub fn layer(activation: Activation) -> Layer {
-    Layer { outputs: 0, activation, dropout: 0.0 }
-}
-
-const CLOSING: dense_update::Step = dense_update::Step { closes: true, weighted_mean: false, keeps_gradient: false };
-
-/// The losses in the running sums.
-fn losses_of(launch: &Launch, contents: &[Vec<u8>]) -> Vec<f64> {
-    let stats = bytes_of(launch, contents, Slot::Stats);
-    stats.chunks_exact(STATS_BYTES).map(|row| f32::from_le_bytes(row[..4].try_into().unwrap()).into()).collect()
-}
-
-/// Softmax cross-entropy with class indices.
-fn lossy<'a>(dense: Dense, training: Option<&'a Optimizer>) -> Lossy<'a> {
-    const LOSS: &Loss =
-        &Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: None, gamma: 0.0 };
-    Lossy { dense, loss: LOSS, targets: Targets::CLASSES, training: training.map(plain) }
-}
-
-/// What the loss kernels leave behind, few classes or many.
+#[track_caller]
 fn check_loss(problem: &Problem, launch: &Launch, checks: Checks) {
-    let dense = problem.dense;
-    let mut contents = problem.contents(launch);
-    gpu().run_once(launch, &mut contents, checks).unwrap();
-    let what = label(problem, launch, checks);
-    let in_step = problem.in_step();
-    let (losses, correct, gradient) =
-        reference::softmax_cross_entropy(&problem.logits(), &problem.step_labels(), in_step);
-
-    let (stride, outputs) = (dense.outputs.next_multiple_of(4) as usize, dense.outputs as usize);
-    let dz = floats(launch, &contents, Slot::Gradient);
-    assert_close(&what, &unpadded(&dz, stride, in_step, outputs), &gradient, TOLERANCE);
-    assert!(dz[in_step * stride..].iter().all(|&value| value == 0.0), "{what}: places past the minibatch");
-
-    assert_close(&format!("{what}: losses"), &losses_of(launch, &contents)[..in_step], &losses, TOLERANCE);
-    let stats = bytes_of(launch, &contents, Slot::Stats);
-    let hits: Vec<bool> = stats.chunks_exact(STATS_BYTES).map(|row| row[12] == 1).collect();
-    assert_eq!(hits[..in_step], correct, "{what}: correct predictions");
-
-    if launch.bindings.contains(&(Slot::InputGradient, Access::Write)) {
-        let inputs = dense.inputs as usize;
-        let dx = floats(launch, &contents, Slot::InputGradient);
-        let twin = reference::dense_backward(&gradient, &problem.weights, &problem.x, outputs, true);
-        let stride = inputs.next_multiple_of(4);
-        assert_close(&format!("{what}: below"), &unpadded(&dx, stride, in_step, inputs), &twin, TOLERANCE);
-        let padding = |row: &[f64]| row[inputs..].iter().all(|&value| value == 0.0);
-        assert!(dx.chunks_exact(stride).all(padding), "{what}: padding below");
-    }
-
-    let visited = bytes_of(launch, &contents, Slot::Visited);
-    let visited: Vec<u32> = visited.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect();
-    assert_eq!(visited[..in_step], problem.visited, "{what}: visited rows");
-    let scalars = &floats(launch, &contents, Slot::State)[SCALARS / 4..][..2];
-    let expected = [0.9 * Adam1::SCALARS[0] + 0.1, 0.999 * Adam1::SCALARS[1] + 0.001].map(f64::from);
-    assert_close(&format!("{what}: scalars"), scalars, &expected, TOLERANCE);
+    agrees(kernels::loss(&gpu(), problem, launch, checks));
 }
 
 /// A tile that is right at round sizes only; a gather, a bias or an activation that is lost.
@@ -277,25 +162,7 @@ fn loss_kernels_that_only_evaluate_agree_with_their_twin() {
         };
         let by_team = |team| team_head::launch(lossy(problem.dense, None), problem.input, None, team);
         for launch in teams().into_iter().filter(|_| few).map(by_team).chain([one_by_one]) {
-            let mut contents = problem.contents(&launch);
-            let before = bytes_of(&launch, &contents, Slot::State).to_vec();
-            gpu().run_once(&launch, &mut contents, Checks::Off).unwrap();
-            let what = label(&problem, &launch, Checks::Off);
-            assert_eq!(bytes_of(&launch, &contents, Slot::State), before, "{what}: the state is left alone");
-            let (losses, ..) =
-                reference::softmax_cross_entropy(&problem.logits(), &problem.step_labels(), problem.in_step());
-            assert_close(
-                &format!("{what}: losses"),
-                &losses_of(&launch, &contents)[..losses.len()],
-                &losses,
-                TOLERANCE,
-            );
-            if few {
-                let stride = (size.2 as usize / 4 + 1) * 4;
-                let z = floats(&launch, &contents, Slot::Output);
-                let z = unpadded(&z, stride, problem.in_step(), size.2 as usize);
-                assert_close(&format!("{what}: logits"), &z, &problem.logits(), TOLERANCE);
-            }
+            agrees(kernels::evaluation(&gpu(), &problem, &launch, Checks::Off));
         }
     }
 }
@@ -408,21 +275,11 @@ fn every_epoch_visits_every_row_once_in_the_keyed_order() {
 /// A counter that does not move, or moves by another number.
 #[test]
 fn close_step_moves_the_counter_by_one() {
-    let mut contents = vec![state(5, 0.0, [0.0; 4])];
-    gpu().run_once(&close_step::launch(), &mut contents, Checks::Off).unwrap();
-    assert_eq!(contents[0][..4], (STEP + 1).to_le_bytes());
+    agrees(kernels::closing(&gpu(), Checks::Off));
 }
 
 /// A yardstick that is quick because it leaves something out.
 #[test]
 fn the_textbooks_product_is_the_product() {
-    let [m, n, k] = [5, 19, 7];
-    let value = |at: usize| ((at * 37 + 11) % 23) as f32 - 11.0;
-    let [a, b]: [Vec<f32>; 2] = [m * k, k * n].map(|count| (0..count).map(value).collect());
-    let launch = textbook::launch(m as u32, n as u32, k as u32);
-    let mut contents = [&a, &b, &vec![f32::NAN; m * n]].map(|values| bytemuck::cast_slice::<f32, u8>(values).to_vec());
-    gpu().run_once(&launch, &mut contents, Checks::On).unwrap();
-    // Small whole numbers: every sum is exact, in any order.
-    let product = (0..m * n).map(|at| (0..k).map(|l| f64::from(a[at / n * k + l] * b[l * n + at % n])).sum());
-    assert_eq!(floats(&launch, &contents, Slot::Output), product.collect::<Vec<f64>>());
+    agrees(kernels::textbook(&gpu(), Checks::On));
 }

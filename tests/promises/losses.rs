@@ -1,106 +1,13 @@
 //! Every loss, with every kind of target and every option, against its f64 twin; its gradient against central differences, in
 //! the middle of a network; for few outputs and for many.
 
+use wgrad::selftest::training::{LossCase, RATE, ROWS, WIDTH, losses};
 use wgrad::{Activation, Dataset, Initializer, Loss, Network, Optimizer, TrainOptions, Trainer};
 
 use crate::reference::loss::{Targets, weighted_mean_loss};
 use crate::reference::network::{gradient, layers, logits};
 use crate::reference::softmax_cross_entropy;
-use crate::support::{Random, assert_close, bits, gpu};
-
-const ROWS: usize = 7;
-const WIDTH: usize = 6;
-/// So large a rate that a step of gradient descent drowns the weight, and their difference keeps its digits.
-const RATE: f64 = 1e4;
-
-/// A minibatch whose targets are class indices or values.
-struct Case {
-    loss: Loss,
-    outputs: usize,
-    labels: Option<Vec<i64>>,
-    values: Vec<f64>,
-    /// 1 where rows have none.
-    weights: Vec<f64>,
-}
-
-impl Case {
-    fn targets(&self) -> Targets<'_> {
-        self.labels.as_ref().map_or(Targets::Values(&self.values), |labels| Targets::Classes(labels))
-    }
-
-    fn set(&self, x: &[f64]) -> Dataset {
-        let features = x.iter().map(|&value| value as f32).collect();
-        let labels = self.labels.clone().unwrap_or_else(|| vec![0; ROWS]);
-        let set = Dataset::from_f32(features, WIDTH, labels.iter().map(|&label| label as u32).collect()).unwrap();
-        let set = match self.labels {
-            Some(_) => set,
-            None => set.with_targets(self.values.iter().map(|&value| value as f32).collect(), self.outputs).unwrap(),
-        };
-        if self.weights.iter().all(|&weight| weight == 1.0) {
-            return set;
-        }
-        set.with_sample_weights(self.weights.iter().map(|&weight| weight as f32).collect()).unwrap()
-    }
-}
-
-fn cases(outputs: usize) -> Vec<Case> {
-    let random = &mut Random(outputs as u64);
-    let plain: Vec<i64> = (0..ROWS).map(|_| random.below(outputs) as i64).collect();
-    let ignoring: Vec<i64> =
-        plain.iter().enumerate().map(|(row, &label)| if row % 3 == 1 { -100 } else { label }).collect();
-    let class_weights: Vec<f64> = (0..outputs).map(|c| 0.5 + f64::from(c as f32 % 3.0)).collect();
-    // Any row sum; some classes with none.
-    let soft: Vec<f64> = random.values(ROWS * outputs).into_iter().map(|value| value.max(0.0)).collect();
-    let binary: Vec<f64> = soft.iter().map(|&value| f64::from(u8::from(value > 0.3))).collect();
-    let numbers = random.values(ROWS * outputs);
-
-    let all_alike = || vec![1.0; ROWS];
-    let softmax =
-        |label_smoothing: f64, weighted: bool, ignore_index: Option<i64>, gamma: f64| Loss::SoftmaxCrossEntropy {
-            label_smoothing,
-            class_weights: weighted.then(|| class_weights.clone()),
-            ignore_index,
-            gamma,
-        };
-    let classes = |loss: Loss, labels: &[i64]| Case {
-        loss,
-        outputs,
-        labels: Some(labels.to_vec()),
-        values: vec![],
-        weights: all_alike(),
-    };
-    let values = |loss: Loss, values: &[f64]| Case {
-        loss,
-        outputs,
-        labels: None,
-        values: values.to_vec(),
-        weights: all_alike(),
-    };
-    let mut cases = Vec::new();
-    for (smoothing, gamma) in [(0.0, 0.0), (0.1, 0.0), (0.0, 2.0), (0.1, 0.5)] {
-        for weighted in [false, true] {
-            cases.push(classes(softmax(smoothing, weighted, None, gamma), &plain));
-            cases.push(classes(softmax(smoothing, weighted, Some(-100), gamma), &ignoring));
-            cases.push(values(softmax(smoothing, weighted, None, gamma), &soft));
-        }
-    }
-    cases.push(values(Loss::KlDivergence, &soft));
-    cases.push(values(Loss::sigmoid_cross_entropy(), &binary));
-    for gamma in [0.0, 0.5, 2.0] {
-        cases.push(values(Loss::SigmoidCrossEntropy { pos_weight: Some(class_weights.clone()), gamma }, &binary));
-    }
-    cases.push(classes(Loss::sigmoid_cross_entropy(), &plain));
-    for loss in [Loss::MeanSquaredError, Loss::MeanAbsoluteError, Loss::Huber { delta: 0.4 }] {
-        cases.push(values(loss, &numbers));
-    }
-    // And all of them once more, with rows that weigh differently, or nothing; some of them, where that is seen already.
-    for at in (0..cases.len()).step_by(if outputs == 3 { 1 } else { 6 }) {
-        let Case { loss, labels, values, .. } = &cases[at];
-        let weights = (0..ROWS).map(|row| [0.5, 2.0, 0.0, 1.5][(row + at) % 4]).collect();
-        cases.push(Case { loss: loss.clone(), outputs, labels: labels.clone(), values: values.clone(), weights });
-    }
-    cases
-}
+use crate::support::{Random, agrees, assert_close, bits, gpu};
 
 fn trainer(network: &Network, loss: &Loss) -> Trainer {
     let options = TrainOptions {
@@ -117,30 +24,8 @@ fn trainer(network: &Network, loss: &Loss) -> Trainer {
 }
 
 fn check(outputs: usize) {
-    let x = Random(1).values(ROWS * WIDTH);
-    let network = Network::classifier(WIDTH, &[5], Activation::Relu, outputs);
-    let before = layers(&network, &Initializer::Torch.weights(&network, 3));
-    for case in cases(outputs) {
-        let labels = case.labels.is_some();
-        let what = format!("{:?}, {outputs} outputs, labels {labels}, weights {:?}", case.loss, case.weights);
-        let twin =
-            |layers: &[_]| weighted_mean_loss(&case.loss, &logits(layers, &x), &case.targets(), outputs, &case.weights);
-        let (set, mut trainer) = (case.set(&x), trainer(&network, &case.loss));
-
-        let evaluation = trainer.evaluate(&set).unwrap();
-        assert_close(&format!("{what}: evaluated"), &[evaluation.loss], &[twin(&before)], 1e-5);
-        let history = trainer.fit(&set, None).unwrap();
-        assert_close(&format!("{what}: trained"), &[history.epochs[0].training.loss], &[twin(&before)], 1e-5);
-
-        let after = layers(&network, &trainer.weights().unwrap());
-        for (at, ((before, after), expected)) in before.iter().zip(&after).zip(gradient(&before, &twin)).enumerate() {
-            let step = |before: &[f64], after: &[f64]| -> Vec<f64> {
-                before.iter().zip(after).map(|(before, after)| (before - after) / RATE).collect()
-            };
-            let (weights, bias) = (step(&before.weights, &after.weights), step(&before.bias, &after.bias));
-            assert_close(&format!("{what}: layer {at}"), &weights, &expected.weights, 1e-5);
-            assert_close(&format!("{what}: bias {at}"), &bias, &expected.bias, 1e-5);
-        }
+    for case in losses(outputs) {
+        agrees(case.agrees(&gpu()));
     }
 }
 
@@ -163,7 +48,7 @@ fn ignored_rows_alone_have_no_loss_and_change_nothing() {
     let loss =
         Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: Some(-100), gamma: 0.0 };
     let network = Network::classifier(WIDTH, &[5], Activation::Relu, 3);
-    let case = Case {
+    let case = LossCase {
         loss: loss.clone(),
         outputs: 3,
         labels: Some(vec![-100; ROWS]),
@@ -172,7 +57,7 @@ fn ignored_rows_alone_have_no_loss_and_change_nothing() {
     };
     let mut trainer = trainer(&network, &loss);
     let before = trainer.weights().unwrap();
-    let history = trainer.fit(&case.set(&Random(1).values(ROWS * WIDTH)), None).unwrap();
+    let history = trainer.fit(&case.set(&Random(1).values(ROWS * WIDTH)).unwrap(), None).unwrap();
     assert_eq!(history.epochs[0].training.loss, 0.0);
     assert_eq!(history.epochs[0].training.accuracy, None);
     assert_eq!(bits(&trainer.weights().unwrap()), bits(&before));
@@ -183,8 +68,8 @@ fn ignored_rows_alone_have_no_loss_and_change_nothing() {
 fn every_loss_costs_the_same_dispatches() {
     let network = Network::classifier(WIDTH, &[5], Activation::Relu, 3);
     let x = Random(1).values(ROWS * WIDTH);
-    for case in cases(3) {
-        let plan = trainer(&network, &case.loss).plan(&case.set(&x)).unwrap();
+    for case in losses(3) {
+        let plan = trainer(&network, &case.loss).plan(&case.set(&x).unwrap()).unwrap();
         assert_eq!(plan.dispatches.len(), 3, "{:?}", case.loss);
     }
 }
@@ -195,8 +80,8 @@ fn losses_refuse_what_they_cannot_take() {
     let network = Network::classifier(WIDTH, &[5], Activation::Relu, 3);
     let x = Random(1).values(ROWS * WIDTH);
     let refused = |loss: Loss, labels: Option<Vec<i64>>, values: Vec<f64>, words: &[&str]| {
-        let case = Case { loss: loss.clone(), outputs: 3, labels, values, weights: vec![1.0; ROWS] };
-        let error = trainer(&network, &loss).fit(&case.set(&x), None).unwrap_err();
+        let case = LossCase { loss: loss.clone(), outputs: 3, labels, values, weights: vec![1.0; ROWS] };
+        let error = trainer(&network, &loss).fit(&case.set(&x).unwrap(), None).unwrap_err();
         for word in words {
             assert!(error.to_string().contains(word), "no \"{word}\" in {error}");
         }
@@ -248,7 +133,7 @@ fn a_short_batch_is_divided_by_its_own_weights() {
     let x = Random(1).values(ROWS * WIDTH);
     let network = Network::classifier(WIDTH, &[5], Activation::Relu, outputs);
     let initial = Initializer::Torch.weights(&network, 3);
-    for case in cases(outputs) {
+    for case in losses(outputs) {
         let mut twin = layers(&network, &initial);
         for step in 0..3 {
             let rows = if step % 2 == 0 { 0..batch } else { batch..ROWS };
@@ -276,7 +161,7 @@ fn a_short_batch_is_divided_by_its_own_weights() {
         };
         let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
         trainer.set_weights(&initial).unwrap();
-        trainer.fit(&case.set(&x), None).unwrap();
+        trainer.fit(&case.set(&x).unwrap(), None).unwrap();
         for (trained, twin) in layers(&network, &trainer.weights().unwrap()).iter().zip(&twin) {
             assert_close(&format!("{:?}", case.loss), &trained.weights, &twin.weights, 1e-5);
             assert_close(&format!("{:?}", case.loss), &trained.bias, &twin.bias, 1e-5);

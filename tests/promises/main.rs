@@ -2,6 +2,7 @@
 //!
 //! Every test runs on a real adapter; where there is none they fail and say what to install.
 
+mod backends;
 mod bad_input;
 mod checkpoints;
 mod costs;
@@ -34,14 +35,17 @@ mod plan;
 mod problem;
 mod profile;
 mod program;
-mod reference;
 mod report;
 mod same_bits;
 mod schedules;
 mod screen;
+mod selftest;
 mod sets;
 mod streams;
 mod support;
 mod tables;
 mod tuning;
 mod weights;
+
+// The f64 twins are the selftest's.
+use wgrad::selftest::reference;

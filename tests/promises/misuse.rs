@@ -11,10 +11,11 @@ use wgrad::kernel::Targets;
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::tiling::Tiling;
 use wgrad::plan::{Element, Plan, Request, SetLayout};
+use wgrad::profile::StepTimer;
 use wgrad::{
     Activation, Checkpoint, Checkpointing, Dataset, Decay, EarlyStopping, Error, Event, Every, Generated, ImageShape,
     Initializer, LayerWeights, Loss, Model, Network, NonFinite, Optimizer, Picks, ReduceOnPlateau, Rule, Scaling,
-    Schedule, Source, StepTimer, TrainOptions, Trainer, Tuning, Weights,
+    Schedule, Source, TrainOptions, Trainer, Tuning, Weights,
 };
 
 use crate::problem::plain;

@@ -1,77 +1,16 @@
 //! Every optimizer against its f64 twin, on a matrix and a bias of odd sizes, over several steps; and what they cost.
 
-use wgrad::{Activation, Dataset, Initializer, Network, Optimizer, Rule, TrainOptions, Trainer};
+use wgrad::selftest::training::{self, optimizers};
+use wgrad::{Activation, Initializer, Network, Optimizer, Rule, TrainOptions, Trainer};
 
-use crate::reference::network::{layers, logits};
-use crate::reference::optimizer::{Kept, step};
-use crate::reference::{dense_gradient, softmax_cross_entropy};
-use crate::support::{Random, assert_close, bits, flat, gpu, learnable};
-
-/// Every rule, with every variant that has a formula of its own.
-fn optimizers() -> Vec<Optimizer> {
-    let (beta1, beta2, eps) = (0.9, 0.99, 1e-7);
-    [
-        Rule::Sgd { momentum: 0.0, nesterov: false },
-        Rule::Sgd { momentum: 0.9, nesterov: false },
-        Rule::Sgd { momentum: 0.8, nesterov: true },
-        Rule::Adagrad { eps: 1e-10 },
-        Rule::Adadelta { rho: 0.8, eps: 1e-6 },
-        Rule::RmsProp { alpha: 0.9, eps, momentum: 0.0, centered: false },
-        Rule::RmsProp { alpha: 0.9, eps, momentum: 0.5, centered: false },
-        Rule::RmsProp { alpha: 0.9, eps, momentum: 0.0, centered: true },
-        Rule::RmsProp { alpha: 0.9, eps, momentum: 0.5, centered: true },
-        Rule::Adam { beta1, beta2, eps, amsgrad: false },
-        Rule::Adam { beta1, beta2, eps, amsgrad: true },
-        Rule::AdamW { beta1, beta2, eps, amsgrad: false },
-        Rule::AdamW { beta1, beta2, eps, amsgrad: true },
-        Rule::NAdam { beta1, beta2, eps, momentum_decay: 0.5 },
-        Rule::Lion { beta1, beta2 },
-    ]
-    .into_iter()
-    .flat_map(|rule| [0.0, 0.1].map(|weight_decay| Optimizer { lr: 0.01, weight_decay, rule }))
-    .collect()
-}
+use crate::support::{agrees, bits, flat, gpu, learnable};
 
 /// A moment in another's slot, a decay on the wrong side of the gradient, a correction that lags a step, padding that
 /// drifts.
 #[test]
 fn every_optimizer_agrees_with_its_twin() {
-    let (rows, width, classes) = (11, 7, 3);
-    let random = &mut Random(4);
-    let x = random.values(rows * width);
-    let labels: Vec<usize> = (0..rows).map(|_| random.below(classes)).collect();
-    let features = x.iter().map(|&value| value as f32).collect();
-    let set = Dataset::from_f32(features, width, labels.iter().map(|&label| label as u32).collect()).unwrap();
-    let network = Network::classifier(width, &[], Activation::Relu, classes);
-    let initial = Initializer::Torch.weights(&network, 1);
-
     for optimizer in optimizers() {
-        let mut twin = layers(&network, &initial);
-        let mut kept = vec![Kept::default(); (width + 1) * classes];
-        let steps = 6;
-        for t in 1..=steps {
-            let (.., gradient) = softmax_cross_entropy(&logits(&twin, &x), &labels, rows);
-            let (weights, bias) = dense_gradient(&x, &gradient, rows);
-            let layer = &mut twin[0];
-            let parameters = layer.weights.iter_mut().chain(&mut layer.bias);
-            for ((w, g), kept) in parameters.zip(weights.iter().chain(&bias)).zip(&mut kept) {
-                *w = step(&optimizer, kept, *w, *g, t);
-            }
-        }
-
-        let options = TrainOptions {
-            optimizer,
-            batch_size: rows,
-            shuffle: false,
-            steps: Some(steps as u64),
-            ..TrainOptions::default()
-        };
-        let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
-        trainer.set_weights(&initial).unwrap();
-        trainer.fit(&set, None).unwrap();
-        let trained = layers(&network, &trainer.weights().unwrap());
-        assert_close(&format!("{optimizer:?}: weights"), &trained[0].weights, &twin[0].weights, 2e-5);
-        assert_close(&format!("{optimizer:?}: bias"), &trained[0].bias, &twin[0].bias, 2e-5);
+        agrees(training::optimizer(&gpu(), optimizer));
     }
 }
 

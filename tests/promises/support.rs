@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use wgrad::gpu::{Limits, OpenOptions};
 use wgrad::kernel::tile::Family;
+pub use wgrad::selftest::compared::{Random, relative_error};
 use wgrad::{Dataset, Gpu, Weights};
 
 /// The one device of the suite. No adapter is a failure, with the package to install.
@@ -30,44 +31,19 @@ pub fn families() -> [Family; 4] {
     [Family::Reference, Family::Software, gpu().adapter().family(), Family::Hardware]
 }
 
-/// Random numbers that are the same in every run.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn bits(&mut self) -> u32 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) as u32 ^ (self.0 >> 11) as u32
-    }
-
-    /// U[-1, 1)
-    pub fn value(&mut self) -> f64 {
-        // Through f32, so that host and device begin with the same number.
-        f64::from((f64::from(self.bits()) / f64::from(1u32 << 31) - 1.0) as f32)
-    }
-
-    pub fn values(&mut self, count: usize) -> Vec<f64> {
-        (0..count).map(|_| self.value()).collect()
-    }
-
-    pub fn below(&mut self, limit: usize) -> usize {
-        self.bits() as usize % limit
-    }
-}
-
-/// ‖out − reference‖ / ‖reference‖, or ‖out‖ where the reference is 0.
-pub fn relative_error(out: &[f64], reference: &[f64]) -> f64 {
-    assert_eq!(out.len(), reference.len());
-    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
-    let difference = norm(&mut out.iter().zip(reference).map(|(a, b)| a - b));
-    let size = norm(&mut reference.iter().copied());
-    if size == 0.0 { difference } else { difference / size }
-}
-
 #[track_caller]
 pub fn assert_close(what: &str, out: &[f64], reference: &[f64], tolerance: f64) {
     let error = relative_error(out, reference);
     // Written so that NaN fails.
     assert!(error < tolerance, "{what}: relative error {error:e}, allowed {tolerance:e}");
+}
+
+/// That a check of the selftest finds what it expects.
+#[track_caller]
+pub fn agrees(agreed: Result<f64, String>) {
+    if let Err(wrong) = agreed {
+        panic!("{wrong}");
+    }
 }
 
 /// All weights and biases in one row, for comparing.

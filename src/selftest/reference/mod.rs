@@ -63,9 +63,13 @@ pub fn sgd(w: f64, g: f64, lr: f64) -> f64 {
 
 /// `torch.optim.Adam` in step `t`, from 1.
 pub struct Adam {
+    /// η
     pub lr: f64,
+    /// β₁
     pub beta1: f64,
+    /// β₂
     pub beta2: f64,
+    /// ε
     pub eps: f64,
 }
 
@@ -96,7 +100,7 @@ pub fn dropout_mask(seed: u64, step: u32, layer: usize, place: usize, unit: usiz
 
 /// The row at a position of an epoch: the keyed bijection of `order.wesl`, again.
 pub fn row_of(position: u32, rows: u32, seed: u64, epoch: u32) -> u32 {
-    let bits = (0..32).find(|&bits| 1u64 << bits >= u64::from(rows)).unwrap();
+    let bits = (0..32).find(|&bits| 1u64 << bits >= u64::from(rows)).unwrap_or(32);
     let (low_bits, high_bits) = (bits / 2, bits - bits / 2);
     let key = hash(seed as u32 ^ hash((seed >> 32) as u32 ^ hash(epoch)));
     let mut row = position;

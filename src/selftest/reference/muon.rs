@@ -3,12 +3,16 @@
 /// A matrix, row-major.
 #[derive(Clone)]
 pub struct Matrix {
+    /// How many.
     pub rows: usize,
+    /// How many.
     pub columns: usize,
+    /// Row after row.
     pub values: Vec<f64>,
 }
 
 impl Matrix {
+    /// Rows as columns.
     pub fn transposed(&self) -> Matrix {
         let value = |at: usize| self.values[at % self.rows * self.columns + at / self.rows];
         Matrix { rows: self.columns, columns: self.rows, values: (0..self.values.len()).map(value).collect() }

@@ -1,6 +1,6 @@
 //! The optimizers in f64, one weight at a time, after the formulas of `torch.optim`'s documentation (Lion: its paper's).
 
-use wgrad::{Optimizer, Rule};
+use crate::{Optimizer, Rule};
 
 /// What an optimizer keeps of one weight: named as in the formulas, whichever of them a rule uses.
 #[derive(Clone, Default)]
@@ -59,7 +59,8 @@ pub fn step(optimizer: &Optimizer, kept: &mut Kept, w: f64, gradient: f64, t: i3
             *m = beta2 * *m + (1.0 - beta2) * g;
             sign
         }
-        other => panic!("{other:?} has no twin yet"),
+        // What a user wrote has no twin, and Muon one of its own: NaN agrees with nothing.
+        Rule::Muon { .. } | Rule::Custom(_) => f64::NAN,
     };
     w - lr * direction
 }

@@ -1,14 +1,16 @@
 //! A whole network in f64: the loss of a minibatch, and nothing else. Its gradient comes from central differences, which
 //! share no line with any backward pass.
 
-use wgrad::{Network, Weights};
+use crate::{Network, Weights};
 
 use super::{dense_forward, softmax_cross_entropy};
 
 /// One layer: weights `[inputs, outputs]` and bias.
 #[derive(Clone)]
 pub struct Layer {
+    /// Row-major.
     pub weights: Vec<f64>,
+    /// One an output.
     pub bias: Vec<f64>,
 }
 

@@ -1,0 +1,333 @@
+//! The numbers of PyTorch: whole trajectories, computed there in float64, step by step. `tests/golden/make_golden.py` wrote the files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+use super::compared::{Agreed, Compared, words};
+use crate::checkpoint::{f32_values, layers, parse};
+use crate::{
+    Dataset, Decay, Error, Gpu, Loss, Network, Optimizer, ReadOptions, Rule, Schedule, TrainOptions, Trainer, Weights,
+};
+
+/// ‖out − PyTorch's‖ / ‖PyTorch's‖ after a whole trajectory.
+const TOLERANCE: f64 = 2e-5;
+
+/// No trajectory takes more steps: each is a submission and a read.
+const MOST_STEPS: usize = 10_000;
+
+macro_rules! embedded {
+    ($($name:literal)*) => {
+        /// The trajectories that are part of this crate, by name.
+        pub const EMBEDDED: &[(&str, &[u8])] =
+            &[$(($name, include_bytes!(concat!("../../tests/golden/", $name, ".safetensors")))),*];
+    };
+}
+
+embedded! {
+    "activation_elu" "activation_gelu" "activation_gelu-tanh" "activation_leaky-relu" "activation_sigmoid" "activation_silu"
+    "activation_softplus" "activation_tanh" "adadelta" "adagrad" "adagrad_weight_decay" "adam" "adam_weight_decay" "adamw"
+    "adamw_amsgrad" "amsgrad" "batch_of_one" "binary" "class_weights" "clip_grad_norm" "clip_grad_value" "cosine_lr" "deep"
+    "everything_at_once" "exponential_lr" "huber" "ignore_index" "kl_divergence" "l1" "label_smoothing" "momentum" "mse" "multilabel"
+    "muon" "muon_match_rms_adamw" "nadam" "nesterov" "odd_sizes" "one_cycle_lr" "polynomial_lr" "pos_weight" "rmsprop"
+    "rmsprop_momentum_centered" "rmsprop_weight_decay" "sgd" "short_last_batch" "soft_smoothed_weighted" "soft_targets" "step_lr"
+    "warmup_cosine_lr" "weight_decay_sgd"
+}
+
+/// One trajectory: what to run, and what has to come out.
+pub struct Trajectory {
+    /// Its file's name, without an ending.
+    pub name: String,
+    network: Network,
+    options: TrainOptions,
+    set: Dataset,
+    initial: Weights,
+    losses: Vec<f64>,
+    /// Gradients of the first step, in the order of [`flat`], before clipping.
+    gradients: Vec<f64>,
+    /// Weights and bias of every layer after the last step, in that order.
+    weights: Vec<f64>,
+}
+
+/// All weights and biases in one row.
+fn flat(weights: &Weights) -> Vec<f64> {
+    let parts = weights.layers.iter().flat_map(|layer| layer.weight.iter().chain(&layer.bias));
+    parts.map(|&value| value.into()).collect()
+}
+
+/// The trajectories in a folder's safetensors files, in the order of their names.
+///
+/// # Errors
+///
+/// [`Error::Io`] or [`Error::Format`], naming the file and what is wrong with it; a folder without any is an error too.
+pub fn read_folder(folder: &Path) -> Result<Vec<Trajectory>, Error> {
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
+    let paths =
+        entries.map(|entry| Ok(entry.map_err(Error::io(folder))?.path())).collect::<Result<Vec<PathBuf>, _>>()?;
+    let mut files: Vec<PathBuf> =
+        paths.into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "safetensors")).collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(Error::format(folder, "it has no .safetensors file: a folder of trajectories is needed"));
+    }
+    files.iter().map(|file| Trajectory::read(file, &crate::files::read_whole(file)?)).collect()
+}
+
+impl Trajectory {
+    /// The trajectory in these bytes; the path is for messages, and its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Format`], saying what is wrong.
+    pub fn read(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let wrong = |reason: String| Error::format(path, reason);
+        let file = parse(path, bytes)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(error.to_string()))?;
+        let text = header.metadata().as_ref().and_then(|entries| entries.get("case"));
+        let text = text.ok_or_else(|| wrong("it has no \"case\" in its metadata: it is no trajectory".into()))?;
+        let case: Value = serde_json::from_str(text).map_err(|error| wrong(format!("its case: {error}")))?;
+        let said = Said { path, value: &case };
+
+        let initial = weights(path, &file, "init.")?;
+        let sizes = |weights: &Weights| -> Vec<[usize; 2]> {
+            weights.layers.iter().map(|layer| [layer.inputs, layer.outputs]).collect()
+        };
+        let all = |prefix: &str| -> Result<Vec<f64>, Error> {
+            let weights = weights(path, &file, prefix)?;
+            if sizes(&weights) != sizes(&initial) {
+                return Err(wrong(format!("{prefix}… has other shapes than init.…: they must be the same")));
+            }
+            Ok(flat(&weights))
+        };
+        let (Some(first), hidden) = (initial.layers.first(), initial.layers.split_last()) else {
+            return Err(wrong("it has no tensor init.0.weight".into()));
+        };
+        let (last, hidden) = hidden.map_or((first, &[][..]), |(last, hidden)| (last, hidden));
+        let widths: Vec<usize> = hidden.iter().map(|layer| layer.outputs).collect();
+        let activation = said.at("activation").text()?.parse().map_err(|error: Error| wrong(error.to_string()))?;
+        let network = Network::classifier(first.inputs, &widths, activation, last.outputs);
+
+        let losses = file.tensor("loss").map_err(|_| wrong("it has no tensor loss".into()))?;
+        let losses: Vec<f64> = f32_values(path, "loss", &losses)?.into_iter().map(f64::from).collect();
+        let steps = said.at("steps").number()?;
+        if steps != losses.len() as f64 || losses.is_empty() || losses.len() > MOST_STEPS {
+            return Err(wrong(format!(
+                "it says {steps} steps and has {} losses: one a step, 1 to {MOST_STEPS}",
+                losses.len()
+            )));
+        }
+        let options = TrainOptions {
+            loss: loss(said)?,
+            optimizer: optimizer(said)?,
+            schedule: schedule(said)?,
+            clip_grad_norm: said.at("clip_grad_norm").number_if_any(),
+            clip_grad_value: said.at("clip_grad_value").number_if_any(),
+            batch_size: said.at("batch_size").number()? as usize,
+            steps: Some(1),
+            shuffle: false,
+            ..TrainOptions::default()
+        };
+        let set = Dataset::from_bytes(bytes, &ReadOptions::default()).map_err(|error| wrong(error.to_string()))?;
+        let checked = options.check(&network).and_then(|()| options.check_rows(set.rows()));
+        checked.map_err(|error| wrong(error.to_string()))?;
+        Ok(Trajectory {
+            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            set,
+            gradients: all("grad0.")?,
+            weights: all("final.")?,
+            network,
+            options,
+            initial,
+            losses,
+        })
+    }
+
+    /// Runs it one step at a time: the first gradients, the losses of its steps and the final weights must be PyTorch's.
+    ///
+    /// # Errors
+    ///
+    /// What is not as expected.
+    pub fn agrees(&self, gpu: &Arc<Gpu>) -> Agreed {
+        let name = &self.name;
+        let mut compared = Compared::default();
+        // So large a rate that a step of gradient descent drowns the weight, and their difference is the gradient.
+        let rate = 1e4;
+        let descent = TrainOptions {
+            optimizer: Optimizer::sgd(rate),
+            schedule: Schedule::default(),
+            clip_grad_norm: None,
+            clip_grad_value: None,
+            ..self.options.clone()
+        };
+        let (_, after) = self.trained(gpu, descent, 1).map_err(words)?;
+        let gradients: Vec<f64> =
+            flat(&self.initial).iter().zip(&after).map(|(before, after)| (before - after) / rate).collect();
+        compared.close(format_args!("{name}: first gradients"), &gradients, &self.gradients, TOLERANCE)?;
+
+        let (losses, weights) = self.trained(gpu, self.options.clone(), self.losses.len()).map_err(words)?;
+        compared.close(format_args!("{name}: losses"), &losses, &self.losses, TOLERANCE)?;
+        compared.close(format_args!("{name}: weights"), &weights, &self.weights, TOLERANCE)?;
+        compared.agreed()
+    }
+
+    /// The losses of so many steps, and the weights after them.
+    fn trained(&self, gpu: &Arc<Gpu>, options: TrainOptions, steps: usize) -> Result<(Vec<f64>, Vec<f64>), Error> {
+        let mut trainer = Trainer::on(Arc::clone(gpu), self.network.clone(), options)?;
+        trainer.set_weights(&self.initial)?;
+        let mut losses = vec![];
+        for _ in 0..steps {
+            losses.extend(trainer.fit(&self.set, None)?.epochs.first().map(|epoch| epoch.training.loss));
+        }
+        Ok((losses, flat(&trainer.weights()?)))
+    }
+}
+
+/// The layers under a prefix.
+fn weights(path: &Path, file: &SafeTensors<'_>, prefix: &str) -> Result<Weights, Error> {
+    layers(path, file, prefix, &[]).map(|layers| Weights { layers })
+}
+
+/// A value in a file's case, by whose name errors go.
+#[derive(Clone, Copy)]
+struct Said<'a> {
+    path: &'a Path,
+    value: &'a Value,
+}
+
+impl<'a> Said<'a> {
+    /// A part of it; null where there is none.
+    fn at(self, name: &str) -> Self {
+        Said { value: &self.value[name], ..self }
+    }
+
+    fn wrong(self, wanted: &str) -> Error {
+        Error::format(self.path, format!("its case has {} where {wanted} is needed", self.value))
+    }
+
+    fn text(self) -> Result<&'a str, Error> {
+        self.value.as_str().ok_or_else(|| self.wrong("a name"))
+    }
+
+    fn number(self) -> Result<f64, Error> {
+        self.value.as_f64().ok_or_else(|| self.wrong("a number"))
+    }
+
+    fn number_if_any(self) -> Option<f64> {
+        self.value.as_f64()
+    }
+
+    fn or(self, default: f64) -> f64 {
+        self.value.as_f64().unwrap_or(default)
+    }
+
+    fn is_on(self) -> bool {
+        self.value.as_bool().unwrap_or(false)
+    }
+
+    /// A list of numbers, if there is any.
+    fn list(self) -> Result<Option<Vec<f64>>, Error> {
+        let number = |value| Said { value, ..self }.number();
+        self.value.as_array().map(|list| list.iter().map(number).collect()).transpose()
+    }
+
+    fn unknown(self, what: &str) -> Error {
+        Error::format(self.path, format!("its {what} {} is none that trajectories are run with", self.value))
+    }
+}
+
+fn optimizer(case: Said<'_>) -> Result<Optimizer, Error> {
+    let given = case.at("optimizer_args");
+    let betas = given.at("betas").list()?.unwrap_or_default();
+    let (beta1, beta2) = (betas.first().copied().unwrap_or(0.9), betas.get(1).copied().unwrap_or(0.999));
+    let eps = || given.at("eps").number();
+    let rule = match case.at("optimizer").text()? {
+        "SGD" => Rule::Sgd { momentum: given.at("momentum").or(0.0), nesterov: given.at("nesterov").is_on() },
+        "Adam" => Rule::Adam { beta1, beta2, eps: eps()?, amsgrad: given.at("amsgrad").is_on() },
+        "AdamW" => Rule::AdamW { beta1, beta2, eps: eps()?, amsgrad: given.at("amsgrad").is_on() },
+        "NAdam" => Rule::NAdam {
+            beta1,
+            beta2,
+            eps: given.at("eps").or(1e-8),
+            momentum_decay: given.at("momentum_decay").or(4e-3),
+        },
+        "Muon" => Rule::Muon {
+            momentum: given.at("momentum").or(0.95),
+            nesterov: given.at("nesterov").value.as_bool().unwrap_or(true),
+            match_rms_adamw: given.at("adjust_lr_fn").value == "match_rms_adamw",
+            eps: 1e-7,
+            ns_steps: 5.0,
+            adamw_lr: case.at("adamw_args").at("lr").number()?,
+            beta1,
+            beta2,
+            adamw_eps: 1e-8,
+        },
+        "Adagrad" => Rule::Adagrad { eps: eps()? },
+        "Adadelta" => Rule::Adadelta { rho: given.at("rho").or(0.9), eps: given.at("eps").or(1e-6) },
+        "RMSprop" => Rule::RmsProp {
+            alpha: given.at("alpha").number()?,
+            eps: eps()?,
+            momentum: given.at("momentum").or(0.0),
+            centered: given.at("centered").is_on(),
+        },
+        _ => return Err(case.at("optimizer").unknown("optimizer")),
+    };
+    let defaults = Optimizer::new(rule);
+    Ok(Optimizer {
+        lr: given.at("lr").number()?,
+        weight_decay: given.at("weight_decay").or(defaults.weight_decay),
+        rule,
+    })
+}
+
+fn loss(case: Said<'_>) -> Result<Loss, Error> {
+    let given = case.at("loss_args");
+    Ok(match case.at("loss").text()? {
+        "softmax_cross_entropy" => Loss::SoftmaxCrossEntropy {
+            label_smoothing: given.at("label_smoothing").or(0.0),
+            class_weights: given.at("weight").list()?,
+            ignore_index: given.at("ignore_index").value.as_i64(),
+            gamma: 0.0,
+        },
+        "sigmoid_cross_entropy" => Loss::SigmoidCrossEntropy { pos_weight: given.at("pos_weight").list()?, gamma: 0.0 },
+        "kl_divergence" => Loss::KlDivergence,
+        "mse" => Loss::MeanSquaredError,
+        "l1" => Loss::MeanAbsoluteError,
+        "huber" => Loss::Huber { delta: given.at("delta").number()? },
+        _ => return Err(case.at("loss").unknown("loss")),
+    })
+}
+
+/// PyTorch's schedulers, one or two after each other: a warm-up, and what comes after it.
+fn schedule(case: Said<'_>) -> Result<Schedule, Error> {
+    let schedulers = case.at("schedule").value.as_array().map_or(&[][..], Vec::as_slice);
+    let mut schedule = Schedule::default();
+    for scheduler in schedulers {
+        let (kind, given) = (Said { value: &scheduler[0], ..case }, Said { value: &scheduler[1], ..case });
+        schedule.decay = match kind.text()? {
+            "LinearLR" => {
+                schedule.warmup = given.at("total_iters").number()? as u32;
+                schedule.start_factor = given.at("start_factor").number()?;
+                continue;
+            }
+            "StepLR" => Decay::Step { step_size: given.at("step_size").number()?, gamma: given.at("gamma").number()? },
+            "ExponentialLR" => Decay::Exponential { gamma: given.at("gamma").number()? },
+            "PolynomialLR" => Decay::Polynomial {
+                total_iters: given.at("total_iters").number_if_any(),
+                power: given.at("power").number()?,
+            },
+            "CosineAnnealingLR" => {
+                Decay::Cosine { t_max: given.at("T_max").number_if_any(), eta_min: given.at("eta_min").or(0.0) }
+            }
+            "OneCycleLR" => Decay::OneCycle {
+                total_steps: given.at("total_steps").number_if_any(),
+                pct_start: 0.3,
+                div_factor: 25.0,
+                final_div_factor: 1e4,
+            },
+            _ => return Err(kind.unknown("schedule")),
+        };
+    }
+    Ok(schedule)
+}

@@ -1,0 +1,85 @@
+//! The limits that an adapter states, touched.
+
+use super::compared::{Agreed, Compared, words};
+use super::kernels::{TOLERANCE, layer};
+use crate::gpu::{AdapterKind, Checks, Program, Traffic};
+use crate::kernel::tile::Tile;
+use crate::kernel::{Dense, Input, Slot, dense_forward};
+use crate::{Activation, Error, Gpu};
+
+/// Of one buffer that is tried; two are needed, and on a CPU the memory is that of everybody.
+const MOST_BYTES: u64 = 1 << 30;
+const MOST_BYTES_SOFTWARE: u64 = 256 << 20;
+/// An adapter that has not even so much for a buffer is of no use.
+const LEAST_BYTES: u64 = 1 << 24;
+/// Columns at the end that are looked at.
+const LAST: u32 = 64;
+
+/// The size that is tried first: the largest that can be bound, unless that is a great deal.
+pub fn largest_buffer(gpu: &Gpu) -> u64 {
+    let software = gpu.adapter().kind == AdapterKind::Software;
+    gpu.adapter().tiling().most_bytes.min(if software { MOST_BYTES_SOFTWARE } else { MOST_BYTES })
+}
+
+/// A product whose result fills a buffer of the largest size, by more workgroups than a dimension takes where the adapter
+/// has a limit there: its last columns are right. Where memory is short, half as large a buffer, and so on.
+///
+/// # Errors
+///
+/// What is not as expected.
+pub fn fill_largest_buffer(gpu: &Gpu) -> Agreed {
+    let mut bytes = largest_buffer(gpu);
+    loop {
+        match fill(gpu, bytes) {
+            Ok(agreed) => return agreed,
+            Err(Error::Device(reason)) if gpu.check().is_err() || bytes / 2 < LEAST_BYTES => return Err(reason),
+            // Memory has run out, and nothing else is lost.
+            Err(Error::Device(reason)) => {
+                tracing::debug!(bytes, reason, "too large here");
+                bytes /= 2;
+            }
+            Err(error) => return Err(words(error)),
+        }
+    }
+}
+
+/// Four rows of one feature, and as many units as make a result of so many bytes.
+fn fill(gpu: &Gpu, bytes: u64) -> Result<Agreed, Error> {
+    // A row of the result has a quad more than units, for the 1 that a bias is multiplied by.
+    let units = (bytes / 16) as u32 / 4 * 4 - 4;
+    let dense = Dense { batch: 4, inputs: 1, outputs: units };
+    let launch = dense_forward::launch(dense, Input::Activations, layer(Activation::Identity), None, Tile::Naive);
+    let stride = u64::from(4 * dense.y_quads());
+    let x = [2f32, -3.0, 0.5, 7.0];
+    let weight = |unit: u32| (unit % 1024) as f32 / 512.0 - 1.0;
+    let bias = |unit: u32| (unit % 7) as f32;
+    let last = || units - LAST..units;
+
+    let rows: Vec<f32> = x.iter().flat_map(|&x| [x, 1.0, 0.0, 0.0]).collect();
+    let input = gpu.upload("rows", &rows)?;
+    // All others are 0, as new buffers are.
+    let weights = gpu.zeros("weights", 16 * u64::from(units))?;
+    gpu.write_at(&weights, 4 * u64::from(units - LAST), &last().map(weight).collect::<Vec<f32>>());
+    gpu.write_at(&weights, 4 * u64::from(2 * units - LAST), &last().map(bias).collect::<Vec<f32>>());
+    let output = gpu.zeros("result", 16 * stride)?;
+    let bound = launch.bindings.iter().map(|&(slot, _)| match slot {
+        Slot::Input => &input,
+        Slot::Weights => &weights,
+        _ => &output,
+    });
+    let program = Program::new(gpu, &[(&launch, bound.collect())], Checks::Off)?;
+    let traffic = &mut Traffic::default();
+    gpu.submit(traffic, |encoder| program.record(encoder, 1));
+
+    let [columns, lines] = launch.grid(gpu.adapter().max_workgroups);
+    let (mut compared, mut worst) = (Compared::default(), Ok(()));
+    for (row, &x) in (0..).zip(&x) {
+        let at = 4 * (row * stride + u64::from(units - LAST));
+        let told: Vec<f32> = gpu.read_at(&output, at, LAST as usize, traffic)?;
+        let told: Vec<f64> = told.into_iter().map(f64::from).collect();
+        let twin: Vec<f64> = last().map(|unit| f64::from(x * weight(unit) + bias(unit))).collect();
+        let what = format!("row {row} of a buffer of {bytes} bytes, {columns} × {lines} workgroups");
+        worst = worst.and(compared.close(what, &told, &twin, TOLERANCE));
+    }
+    Ok(worst.and_then(|()| compared.agreed()))
+}

@@ -1,0 +1,116 @@
+//! Every backend, without having one: all shaders are valid with what their devices have, and translated for Vulkan, Metal and DX12 by
+//! what wgpu has for it. What a browser alone would refuse, its compiler has to say: the README has the command.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use naga::back::{hlsl, msl, spv};
+use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
+use naga::{Module, ShaderStage};
+use wgrad::kernel::link::{MODULE_NAMES, link, link_for_browsers};
+use wgrad::kernel::tile::Family;
+use wgrad::kernel::{Launch, Slot};
+use wgrad::selftest::shaders::every_launch;
+
+/// What a device of the kind has, and no more: a shader that asks for subgroups on one without is not valid.
+fn capabilities(family: Family) -> Capabilities {
+    // Two f16 of a word as f32 is part of WebGPU; f16 itself is not, and is not asked for.
+    let all = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    match family {
+        Family::Subgroups { words_64: true, .. } => all | Capabilities::SUBGROUP | Capabilities::SHADER_INT64,
+        Family::Subgroups { words_64: false, .. } => all | Capabilities::SUBGROUP,
+        _ => all,
+    }
+}
+
+/// Validates a shader, and translates it as wgpu does on each system.
+fn translate(family: Family, wgsl: &str) -> Result<(), String> {
+    let module: Module = naga::front::wgsl::parse_str(wgsl).map_err(|error| error.emit_to_string(wgsl))?;
+    let info = Validator::new(ValidationFlags::all(), capabilities(family))
+        .subgroup_stages(ShaderStages::COMPUTE)
+        .subgroup_operations(SubgroupOperationSet::all())
+        .validate(&module)
+        .map_err(|error| error.emit_to_string(wgsl))?;
+    let entry = || Some((ShaderStage::Compute, "main".to_string()));
+
+    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+    let pipeline = spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: "main".into() };
+    spv::write_vec(&module, &info, &options, Some(&pipeline)).map_err(|error| format!("SPIR-V: {error}"))?;
+
+    // Subgroups take 2.1, words of 64 bits 2.3.
+    let options = msl::Options { lang_version: (2, 3), ..Default::default() };
+    let pipeline = msl::PipelineOptions { entry_point: entry(), ..Default::default() };
+    msl::write_string(&module, &info, &options, &pipeline).map_err(|error| format!("Metal: {error}"))?;
+
+    // Subgroups and words of 64 bits take 6.0.
+    let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
+    let (mut text, pipeline) = (String::new(), hlsl::PipelineOptions { entry_point: entry() });
+    let mut writer = hlsl::Writer::new(&mut text, &options, &pipeline);
+    writer.write(&module, &info, None).map_err(|error| format!("HLSL: {error}"))?;
+    Ok(())
+}
+
+/// A kernel that Metal's or DX12's compiler would never see, as its translator has no words for it; one that needs what its adapter
+/// lacks; a merged launch whose parts do not link together. All are seen where they were made, with no such device.
+#[test]
+fn every_shader_is_translated_for_every_backend() {
+    let launches = every_launch().unwrap();
+    assert!(launches.len() > 500, "{}", launches.len());
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut refused = vec![];
+        while let Some((family, launch)) = launches.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let linked = link(launch).map_err(|error| error.to_string());
+            if let Err(reason) = linked.and_then(|wgsl| translate(*family, &wgsl)) {
+                refused.push(format!("{} {} ({family}), {:?}: {reason}", launch.kernel, launch.variant, launch.flags));
+            }
+        }
+        refused
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let refused: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(refused.is_empty(), "{} of {} refused, as {}", refused.len(), launches.len(), refused[0]);
+}
+
+/// Shaders that look translated because nobody asked for them: every module in `shaders/` is in one of them, every kind of merged launch, and
+/// every binding.
+#[test]
+fn no_module_is_left_out() {
+    let launches = every_launch().unwrap();
+    let parts = |launch: &Launch| if launch.parts.is_empty() { vec![launch.clone()] } else { launch.parts.clone() };
+    let all: Vec<Launch> = launches.iter().flat_map(|(_, launch)| parts(launch)).collect();
+    let mut seen: BTreeSet<&str> = all.iter().map(|launch| launch.root).collect();
+    seen.extend(all.iter().flat_map(|launch| launch.mounts.iter().map(|(_, path)| *path)));
+    // What others import by name is in the text of all that do.
+    let imported = |name: &str| {
+        MODULE_NAMES.iter().any(|(_, text)| text.contains(&format!("import package::{}::", name.replace('/', "::"))))
+    };
+    let missing: Vec<&str> =
+        MODULE_NAMES.iter().map(|(name, _)| *name).filter(|name| !seen.contains(name) && !imported(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+
+    let bound: BTreeSet<Slot> = all.iter().flat_map(|launch| launch.bindings.iter().map(|(slot, _)| *slot)).collect();
+    assert_eq!(bound.len(), 22, "{bound:?}");
+    for family in wgrad::selftest::shaders::FAMILIES {
+        let merged = |(other, launch): &&(Family, Launch)| *other == family && launch.parts.len() > 1;
+        assert!(launches.iter().filter(merged).count() > 1, "{family}: merged launches");
+    }
+}
+
+/// A line that browsers want and naga does not know, in the wrong one of the two.
+#[test]
+fn browsers_are_told_of_subgroups() {
+    let launches = every_launch().unwrap();
+    let of = |lanes| launches.iter().filter(move |(family, _)| matches!(family, Family::Subgroups { .. }) == lanes);
+    let enabled = |launch: &Launch| link_for_browsers(launch).unwrap().starts_with("enable subgroups;\n");
+    let tile = |launch: &Launch| launch.root == "tile/subgroup";
+    let (_, with) = of(true).find(|(_, launch)| tile(launch)).unwrap();
+    assert!(enabled(with) && !link(with).unwrap().contains("enable "));
+    let (_, team) = of(true).find(|(_, launch)| launch.kernel == "team_head").unwrap();
+    assert!(enabled(team));
+    let (_, without) = of(false).find(|(_, launch)| launch.kernel == "team_head").unwrap();
+    assert!(!enabled(without));
+}
