@@ -84,6 +84,16 @@ fn headers_that_lie() {
     }
 }
 
+/// Test rows of which there are none, so that the others' bytes are right and a row's overflow.
+#[test]
+fn stretches_of_no_rows() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let header = r#"{"x_train":{"dtype":"U8","shape":[1,2],"data_offsets":[0,2]},"y_train":{"dtype":"U8","shape":[1],"data_offsets":[2,3]},"x_test":{"dtype":"F32","shape":[0,1099511627776,1099511627776],"data_offsets":[3,3]}}"#;
+    std::fs::write(&file, [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 3]].concat()).unwrap();
+    let error = wgrad::Stored::open(file.path()).map(drop).unwrap_err();
+    assert!(error.to_string().contains("a row of x_test takes"), "{error}");
+}
+
 /// A safetensors header that really has 100 MB, which are parsed.
 #[test]
 fn a_header_of_100_mb() {
