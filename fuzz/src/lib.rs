@@ -1,9 +1,10 @@
-//! What every fuzz target does with its bytes: read them as a set, with targets and as inputs alone. Whatever comes back is right; a
-//! panic, an abort or more memory than libFuzzer's limit is not.
+//! What every fuzz target does with its bytes: read them as what they may be, a set (with targets and as inputs alone) or a model. Whatever
+//! comes back is right; a panic, an abort or more memory than libFuzzer's limit is not.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use wgrad::{Columns, Dataset, FORMATS, Fill, ReadOptions};
+use wgrad::{Activation, Checkpoint, Columns, Dataset, FORMATS, Fill, Model, ReadOptions, Source, Stored};
 
 /// The ways in which a reader can be asked.
 fn ways() -> [ReadOptions; 4] {
@@ -54,4 +55,60 @@ pub fn columns(bytes: &[u8]) {
             let _ = Dataset::from_bytes(text, &like);
         }
     }
+}
+
+/// A model file, and the same as a state dict of another program. A model that was read is one that can be written, and is then the same.
+pub fn model(bytes: &[u8]) {
+    let path = Path::new("fuzz");
+    if let Ok(model) = Model::from_bytes(path, bytes, &[], &[]) {
+        let file = scratch("model");
+        model.write(&file).expect("what was read can be written");
+        assert_eq!(Model::read(&file).expect("what was written can be read"), model);
+    }
+    let _ = Model::from_state_dict(path, bytes, Some(Activation::Tanh));
+    let _ = Model::from_state_dict(path, bytes, None);
+}
+
+/// An ONNX file. A model that was read is one that can be written, and is then the same network under the same loss.
+pub fn onnx(bytes: &[u8]) {
+    if let Ok(model) = Model::from_onnx(Path::new("fuzz"), bytes.to_vec(), &[]) {
+        let file = scratch("onnx");
+        model.write_onnx(&file, false).expect("what was read can be written");
+        let again = Model::read_onnx(&file).expect("what was written can be read");
+        assert_eq!((again.network, again.loss, again.classes), (model.network, model.loss, model.classes));
+    }
+}
+
+/// A checkpoint, whatever its checksums: they are easily forged, and no mutation gets past them.
+pub fn checkpoint(bytes: &[u8]) {
+    if let Ok(checkpoint) = Checkpoint::from_bytes(Path::new("fuzz"), bytes.to_vec()) {
+        let _ = (checkpoint.step(), checkpoint.notes(), checkpoint.check());
+    }
+}
+
+/// A safetensors set of which stretches are read. They are rows of what the whole file is read as.
+pub fn stored(bytes: &[u8]) {
+    let file = scratch("stored");
+    std::fs::write(&file, bytes).expect("a temporary file");
+    let Ok(stored) = Stored::open(&file) else { return };
+    let rows = stored.rows();
+    for stretch in [0..1, rows / 2..rows, rows - 1..rows] {
+        if stretch.len() > 1 << 16 {
+            continue;
+        }
+        if let (Ok(set), Ok(whole)) = (stored.read(stretch.clone()), Dataset::from_safetensors(&file)) {
+            assert_eq!(whole.select(stretch).expect("rows of the whole").labels(), set.labels());
+        }
+    }
+    let _ = stored.test();
+}
+
+/// A file of this process' own; in memory, where TMPDIR is.
+fn scratch(name: &str) -> PathBuf {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = std::env::temp_dir().join(format!("wgrad-fuzz-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        folder
+    });
+    FOLDER.join(name)
 }

@@ -65,8 +65,13 @@ impl Model {
     /// As [`read`](Self::read).
     pub fn read_with(path: impl AsRef<Path>, activations: &[Activation], losses: &[Loss]) -> Result<Self, Error> {
         let path = path.as_ref();
-        let bytes = crate::files::read_whole(path)?;
-        Model::of_file(path, &parse(path, &bytes)?, &about(path, &bytes)?, activations, losses)
+        Model::from_bytes(path, &crate::files::read_whole(path)?, activations, losses)
+    }
+
+    /// [`read_with`](Self::read_with) from a file's bytes; the path is for messages. For fuzzing.
+    #[doc(hidden)]
+    pub fn from_bytes(path: &Path, bytes: &[u8], activations: &[Activation], losses: &[Loss]) -> Result<Self, Error> {
+        Model::of_file(path, &parse(path, bytes)?, &about(path, bytes)?, activations, losses)
     }
 
     /// The model in a file that was read.

@@ -25,11 +25,16 @@ impl Model {
     /// [`Error::Io`], or [`Error::Format`] naming the first tensor that does not fit, and what would.
     pub fn read_state_dict(path: impl AsRef<Path>, activation: Option<Activation>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let bytes = crate::files::read_whole(path)?;
-        let file = parse(path, &bytes)?;
-        if about(path, &bytes)?.is_some() {
+        Model::from_state_dict(path, &crate::files::read_whole(path)?, activation)
+    }
+
+    /// [`read_state_dict`](Self::read_state_dict) from a file's bytes; the path is for messages. For fuzzing.
+    #[doc(hidden)]
+    pub fn from_state_dict(path: &Path, bytes: &[u8], activation: Option<Activation>) -> Result<Self, Error> {
+        let file = parse(path, bytes)?;
+        if about(path, bytes)?.is_some() {
             return match activation {
-                None => Model::read(path),
+                None => Model::from_bytes(path, bytes, &[], &[]),
                 Some(_) => Err(Error::format(path, "it says itself what its activations are: none can be given")),
             };
         }

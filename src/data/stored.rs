@@ -49,7 +49,8 @@ impl Tensor {
     }
 
     fn row_bytes(&self) -> u64 {
-        self.shape[1..].iter().map(|&side| side as u64).product::<u64>() * self.element.bytes() as u64
+        // With no rows, the other sides may be any.
+        self.shape[1..].iter().fold(self.element.bytes() as u64, |bytes, &side| bytes.saturating_mul(side as u64))
     }
 }
 

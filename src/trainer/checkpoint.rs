@@ -243,8 +243,15 @@ impl Checkpoint {
     }
 
     fn of_file(path: &Path) -> Result<Self, Error> {
-        let bytes = crate::files::read_whole(path)?;
-        let file = files::parse(path, &bytes)?;
+        let checkpoint = Checkpoint::from_bytes(path, crate::files::read_whole(path)?)?;
+        checkpoint.check_sums()?;
+        Ok(checkpoint)
+    }
+
+    /// [`open`](Self::open) from a file's bytes, whatever their checksums; the path is for messages. For fuzzing.
+    #[doc(hidden)]
+    pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
+        files::parse(path, &bytes)?;
         let about = files::about(path, &bytes)?.unwrap_or_default();
         let format = |reason: String| Err(Error::format(path, reason));
         match about["checkpoint"]["format"].as_u64() {
@@ -256,6 +263,15 @@ impl Checkpoint {
             }
             Some(_) => {}
         }
+        let (activations, losses, rules) = Default::default();
+        Ok(Checkpoint { path: path.into(), about, bytes, activations, losses, rules })
+    }
+
+    /// That tensors and metadata are what was written.
+    fn check_sums(&self) -> Result<(), Error> {
+        let Checkpoint { path, bytes, about, .. } = self;
+        let file = files::parse(path, bytes)?;
+        let format = |reason: String| Err(Error::format(path, reason));
         let checksum = files::checksum(file.iter().map(|(name, tensor)| (name, tensor.data())));
         if about["crc32"].as_u64() != Some(checksum.into()) {
             return format("its contents are not what was written: the checksum differs".into());
@@ -265,8 +281,13 @@ impl Checkpoint {
         if of_rest.is_some_and(|of_rest| of_rest != crc32fast::hash(rest.to_string().as_bytes())) {
             return format("it is damaged: the checksum of its metadata is another".into());
         }
-        let (activations, losses, rules) = Default::default();
-        Ok(Checkpoint { path: path.into(), about, bytes, activations, losses, rules })
+        Ok(())
+    }
+
+    /// That all of it can be gone on with, as [`Trainer::resume`](crate::Trainer::resume) finds it. For fuzzing.
+    #[doc(hidden)]
+    pub fn check(&self) -> Result<(), Error> {
+        self.saved().map(drop)
     }
 
     /// Brings functions of the user's own: a file has their names and checksums, never their text.

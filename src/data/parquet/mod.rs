@@ -1,0 +1,229 @@
+//! Tables in Parquet files. The crate that reads them trusts what they say of themselves; so what they say is looked at first: the footer
+//! and each page's header ([`thrift`]), each page before its values ([`pages`]), and here how much it all is.
+
+mod pages;
+mod thrift;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use bytes::Bytes;
+use csv::StringRecord;
+use parquet::basic::{Repetition, Type};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{
+    ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
+};
+use parquet::record::Field;
+use parquet::record::reader::TreeBuilder;
+
+use super::columns::{Columns, Table};
+use super::{Dataset, MOST_BYTES, ReadOptions};
+use crate::Error;
+use pages::Group;
+use thrift::{FILE_METADATA, Walk};
+
+/// The most cells for each byte of a file, and of text in them: a value that is repeated takes no bytes, so that a file of nothing may
+/// claim any number of rows. More than a set to learn from has are not believed.
+const MOST_CELLS_A_BYTE: u64 = 1 << 8;
+const MOST_TEXT_A_BYTE: u64 = 1 << 13;
+/// The longest footer, and name of a column, which each row has.
+const MOST_OF_FOOTER: usize = 8 << 20;
+const MOST_OF_NAME: usize = 1 << 10;
+/// The most columns with columns inside that are parsed, to name the first of them: they may be inside each other.
+const MOST_GROUPS: usize = 100;
+/// The longest value of fixed length; the longest that is read is a half.
+const MOST_FIXED: i32 = 64;
+/// Cells that are decoded at once.
+const CELLS_AT_ONCE: usize = 1 << 20;
+
+/// A set of a file's rows: numbers, truth as 0 and 1, and words. Beside it, no more is kept in memory at once than the file, 100 bytes for
+/// each of its footer's, and the pages in hand: [`most_of_pages`].
+pub(super) fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset, Error> {
+    // The crate checks some of what a file says with assertions.
+    let read = AssertUnwindSafe(|| read_rows(path, bytes, options));
+    catch_unwind(read)
+        .unwrap_or_else(|_| Err(Error::format(path, "it is not a whole Parquet file: it says what cannot be")))
+}
+
+fn read_rows(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset, Error> {
+    let bytes = Bytes::copy_from_slice(bytes);
+    check_footer(&bytes).map_err(|reason| Error::format(path, format!("it is not a whole Parquet file: {reason}")))?;
+    let skip = || ParquetStatisticsPolicy::SkipAll;
+    let options_of_file = ParquetMetaDataOptions::new()
+        .with_column_stats_policy(skip())
+        .with_size_stats_policy(skip())
+        .with_encoding_stats_policy(skip());
+    let about = ParquetMetaDataReader::new()
+        .with_metadata_options(Some(options_of_file))
+        .parse_and_finish(&bytes)
+        .map_err(|error| broken(path, &error))?;
+    check_columns(&about)
+        .and_then(|()| check_sizes(bytes.len() as u64, &about))
+        .map_err(|reason| Error::format(path, reason))?;
+    let fields = about.file_metadata().schema().get_fields();
+    let names = fields.iter().map(|field| field.name().to_string()).collect();
+    let table = Rows { path, bytes, about, names };
+    match &options.columns {
+        Some(columns) => columns.encode(&table, !options.inputs_only),
+        None if options.inputs_only => Columns::numbers(table.names.len()).encode(&table, false),
+        None => Columns::learn(&table, options)?.encode(&table, true),
+    }
+}
+
+/// That the footer is what a parser that trusts it can be given.
+fn check_footer(bytes: &[u8]) -> Result<(), String> {
+    let body = bytes.strip_suffix(b"PAR1").ok_or("it does not end as one")?;
+    let (body, length) = body.split_last_chunk().ok_or("it ends before its footer")?;
+    let length = u32::from_le_bytes(*length) as usize;
+    if length > MOST_OF_FOOTER {
+        return Err(format!("its footer has {length} bytes: at most {MOST_OF_FOOTER} are read"));
+    }
+    let begin = body.len().checked_sub(length);
+    let footer = begin.map(|begin| &body[begin..]).ok_or_else(|| format!("a footer of {length} bytes is not there"))?;
+    let mut children = Vec::new();
+    Walk { rest: footer }.through(FILE_METADATA, &mut |_, count| children.extend((count != 0).then_some(count)))?;
+    let count = children.iter().try_fold(0, |sum: usize, &count| sum.checked_add(usize::try_from(count).ok()?));
+    if count.is_none_or(|count| count > footer.len()) || children.len() > MOST_GROUPS {
+        return Err("its columns have more columns inside than there are".into());
+    }
+    Ok(())
+}
+
+/// That its columns are plain ones, of values that take no more than they seem.
+fn check_columns(about: &ParquetMetaData) -> Result<(), String> {
+    for (at, field) in about.file_metadata().schema().get_fields().iter().enumerate() {
+        let name = field.name();
+        if name.len() > MOST_OF_NAME {
+            return Err(format!(
+                "the name of column {} has {} bytes: at most {MOST_OF_NAME} are read",
+                at + 1,
+                name.len()
+            ));
+        }
+        if !field.is_primitive() || field.get_basic_info().repetition() == Repetition::REPEATED {
+            return Err(format!("column \"{name}\" has columns inside: only plain ones are read"));
+        }
+        if field.get_physical_type() == Type::FIXED_LEN_BYTE_ARRAY
+            && !about
+                .file_metadata()
+                .schema_descr()
+                .columns()
+                .get(at)
+                .is_some_and(|column| (1..=MOST_FIXED).contains(&column.type_length()))
+        {
+            return Err(format!(
+                "column \"{name}\" has values of a fixed length: only numbers, truth and text are read"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// That every chunk is inside the file, in a place of its own, and has the rows that its group has; and that there are not more cells than
+/// are believed.
+fn check_sizes(length: u64, about: &ParquetMetaData) -> Result<(), String> {
+    let mut cells = 0u64;
+    let mut stored = 0u64;
+    for group in about.row_groups() {
+        let rows = u64::try_from(group.num_rows()).unwrap_or(u64::MAX);
+        cells = cells.saturating_add(rows.saturating_mul(group.num_columns().max(1) as u64));
+        for chunk in group.columns() {
+            let begin = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
+            let size = u64::try_from(chunk.compressed_size()).unwrap_or(u64::MAX);
+            let end = u64::try_from(begin).ok().and_then(|begin| begin.checked_add(size));
+            stored = stored.saturating_add(size);
+            if end.is_none_or(|end| end > length) || stored > length || chunk.num_values() != group.num_rows() {
+                return Err(format!(
+                    "its column {} is said to be where the file is not, or another is, or to have other rows",
+                    chunk.column_path()
+                ));
+            }
+        }
+    }
+    if cells > MOST_BYTES.min(MOST_CELLS_A_BYTE * length) {
+        return Err(format!("it says that it has more rows than its {length} bytes can hold"));
+    }
+    Ok(())
+}
+
+/// The most bytes that the pages in hand may take, one of each column and its dictionary, of a file of so many.
+fn most_of_pages(length: u64) -> u64 {
+    MOST_BYTES.min((256 << 20) + 64 * length)
+}
+
+struct Rows<'a> {
+    path: &'a Path,
+    bytes: Bytes,
+    about: ParquetMetaData,
+    names: Vec<String>,
+}
+
+impl Table for Rows<'_> {
+    fn path(&self) -> &Path {
+        self.path
+    }
+
+    fn names(&self) -> Option<&[String]> {
+        Some(&self.names)
+    }
+
+    fn each(&self, take: &mut dyn FnMut(usize, &StringRecord) -> Result<(), Error>) -> Result<(), Error> {
+        let length = self.bytes.len() as u64;
+        let at_once = (CELLS_AT_ONCE / self.names.len().max(1)).clamp(1, 1 << 10);
+        let schema = self.about.file_metadata().schema_descr_ptr();
+        let (mut row, mut text) = (0, 0);
+        for group in self.about.row_groups() {
+            let group = Group::new(self.bytes.clone(), group, most_of_pages(length));
+            let rows = TreeBuilder::new().with_batch_size(at_once).as_iter(schema.clone(), &group);
+            for fields in rows.map_err(|error| broken(self.path, &error))? {
+                let fields = fields.map_err(|error| broken(self.path, &error))?;
+                let mut record = StringRecord::new();
+                for (name, field) in fields.get_column_iter() {
+                    let cell = cell(field).map_err(|what| {
+                        Error::format(
+                            self.path,
+                            format!("row {row}, column \"{name}\" is {what}: only numbers, truth and text are read"),
+                        )
+                    })?;
+                    record.push_field(&cell);
+                }
+                text += record.as_slice().len() as u64;
+                if text > MOST_TEXT_A_BYTE * length {
+                    let reason =
+                        format!("its first {row} rows have {text} bytes of text: no more are read of {length}");
+                    return Err(Error::format(self.path, reason));
+                }
+                take(row, &record)?;
+                row += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value as it would be written in text; of what is none of these, what it is.
+fn cell(field: &Field) -> Result<String, String> {
+    Ok(match field {
+        Field::Null => String::new(),
+        Field::Bool(value) => u8::from(*value).to_string(),
+        Field::Byte(value) => value.to_string(),
+        Field::Short(value) => value.to_string(),
+        Field::Int(value) => value.to_string(),
+        Field::Long(value) => value.to_string(),
+        Field::UByte(value) => value.to_string(),
+        Field::UShort(value) => value.to_string(),
+        Field::UInt(value) => value.to_string(),
+        Field::ULong(value) => value.to_string(),
+        Field::Float16(value) => value.to_string(),
+        Field::Float(value) => value.to_string(),
+        Field::Double(value) => value.to_string(),
+        Field::Str(value) => value.trim().to_string(),
+        Field::Bytes(bytes) => return Err(format!("{} bytes", bytes.len())),
+        other => return Err(other.to_string()),
+    })
+}
+
+fn broken(path: &Path, error: &ParquetError) -> Error {
+    Error::format(path, format!("it is not a whole Parquet file: {error}"))
+}

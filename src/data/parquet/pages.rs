@@ -1,0 +1,250 @@
+//! The pages of a column: each is looked at before the crate inflates it, and again before its values are decoded.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parquet::basic::{Compression, Encoding, Type};
+use parquet::bloom_filter::Sbbf;
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
+use parquet::file::reader::RowGroupReader;
+use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::record::reader::RowIter;
+use parquet::schema::types::Type as SchemaType;
+
+use super::thrift::{PAGE_HEADER, Walk};
+
+/// What an entry of a dictionary takes in memory, at most.
+const ENTRY_BYTES: u64 = 32;
+
+/// A row group whose columns are read a page at a time.
+pub(super) struct Group<'a> {
+    file: Bytes,
+    about: &'a RowGroupMetaData,
+    room: Arc<Room>,
+}
+
+impl<'a> Group<'a> {
+    /// Its pages may take so many bytes, all columns' together.
+    pub fn new(file: Bytes, about: &'a RowGroupMetaData, most: u64) -> Self {
+        Group { file, about, room: Arc::new(Room { most, taken: AtomicU64::new(0) }) }
+    }
+}
+
+impl RowGroupReader for Group<'_> {
+    fn metadata(&self) -> &RowGroupMetaData {
+        self.about
+    }
+
+    fn num_columns(&self) -> usize {
+        self.about.num_columns()
+    }
+
+    fn get_column_page_reader(&self, column: usize) -> Result<Box<dyn PageReader>> {
+        Pages::new(&self.file, self.about, self.about.column(column), &self.room).map(|pages| Box::new(pages) as _)
+    }
+
+    fn get_column_bloom_filter(&self, _: usize) -> Option<&Sbbf> {
+        None
+    }
+
+    fn get_row_iter(&self, projection: Option<SchemaType>) -> Result<RowIter<'_>> {
+        RowIter::from_row_group(projection, self)
+    }
+}
+
+/// Bytes that pages may take, and those that they do.
+struct Room {
+    most: u64,
+    taken: AtomicU64,
+}
+
+/// A column's pages.
+struct Pages {
+    reader: SerializedPageReader<Bytes>,
+    /// The bytes of those to come.
+    rest: Bytes,
+    compression: Compression,
+    kind: Type,
+    /// Whether values may be missing, so that levels come before them.
+    optional: bool,
+    /// Values that are still to come, with the missing ones.
+    values: u64,
+    room: Arc<Room>,
+    /// What the dictionary, where there has been one, and the page in hand take of it.
+    dictionary: Option<u64>,
+    page: u64,
+}
+
+impl Pages {
+    fn new(file: &Bytes, group: &RowGroupMetaData, column: &ColumnChunkMetaData, room: &Arc<Room>) -> Result<Self> {
+        let (begin, length) = column.byte_range();
+        let rows = usize::try_from(group.num_rows())?;
+        Ok(Pages {
+            reader: SerializedPageReader::new(Arc::new(file.clone()), column, rows, None)?,
+            rest: file.slice(begin as usize..(begin + length) as usize),
+            compression: column.compression(),
+            kind: column.column_type(),
+            optional: column.column_descr().max_def_level() > 0,
+            values: rows as u64,
+            room: room.clone(),
+            dictionary: None,
+            page: 0,
+        })
+    }
+
+    /// The page in hand takes so many bytes now.
+    fn make_room(&mut self, page: u64) -> Result<()> {
+        let before = self.room.taken.fetch_sub(self.page, Ordering::Relaxed) - self.page;
+        self.page = 0;
+        if before.saturating_add(page) > self.room.most {
+            return refuse(format!(
+                "its pages take more than {} bytes at once, the most that is read of a file of this size",
+                self.room.most
+            ));
+        }
+        self.room.taken.fetch_add(page, Ordering::Relaxed);
+        self.page = page;
+        Ok(())
+    }
+
+    /// Looks at the next page's header; where its bytes end.
+    fn check_header(&mut self) -> Result<usize> {
+        let mut walk = Walk { rest: &self.rest };
+        let (mut kind, mut inflated, mut stored, mut levels) = (-1, -1, -1, 0i64);
+        let told = walk.through(PAGE_HEADER, &mut |name, value| match name {
+            "kind" => kind = value,
+            "inflated" => inflated = value,
+            "stored" => stored = value,
+            _ => levels += i64::from(value),
+        });
+        told.map_err(ParquetError::General)?;
+        let header = self.rest.len() - walk.rest.len();
+        let sizes = (u64::try_from(inflated), usize::try_from(stored), usize::try_from(levels));
+        let (Ok(inflated), Ok(stored), Ok(levels)) = sizes else {
+            return refuse("a page has a size below 0".into());
+        };
+        if stored > walk.rest.len() || levels > stored {
+            return refuse(format!("a page of {stored} bytes is said to be in {}", walk.rest.len()));
+        }
+        // Pages of an index, which no writer puts among the others.
+        if ![0, 2, 3].contains(&kind) {
+            return refuse(format!("a page is of kind {kind}: it must be one of values"));
+        }
+        let compressed = &walk.rest[levels..stored];
+        if self.compression != Compression::UNCOMPRESSED && inflated > most_inflated(self.compression, stored as u64) {
+            return refuse(format!("{stored} bytes are said to inflate to {inflated}, which they cannot"));
+        }
+        // The crate inflates this to its end, wherever that is.
+        if matches!(self.compression, Compression::GZIP(_)) {
+            let mut most = flate2::read::MultiGzDecoder::new(compressed).take(inflated + 1);
+            if std::io::copy(&mut most, &mut std::io::sink()).unwrap_or(0) > inflated {
+                return refuse(format!("a page inflates to more than the {inflated} bytes that it is said to have"));
+            }
+        }
+        self.make_room(inflated.max(stored as u64))?;
+        Ok(header + stored)
+    }
+
+    /// Looks at a page that is inflated.
+    fn check_page(&mut self, page: &Page) -> Result<()> {
+        let bytes = page.buffer().len() as u64;
+        if let Page::DictionaryPage { num_values, .. } = page {
+            self.make_room(bytes + ENTRY_BYTES * u64::from(*num_values))?;
+            self.dictionary = Some(self.dictionary.unwrap_or(0) + std::mem::take(&mut self.page));
+            return Ok(());
+        }
+        let count = page.num_values().into();
+        let more = || format!("its pages have more values than the {} rows that are left", self.values);
+        self.values = self.values.checked_sub(count).ok_or_else(|| ParquetError::General(more()))?;
+        match page.encoding() {
+            Encoding::PLAIN | Encoding::RLE | Encoding::DELTA_BINARY_PACKED | Encoding::BYTE_STREAM_SPLIT => Ok(()),
+            Encoding::PLAIN_DICTIONARY | Encoding::RLE_DICTIONARY if self.dictionary.is_some() => Ok(()),
+            Encoding::DELTA_LENGTH_BYTE_ARRAY if self.kind == Type::BYTE_ARRAY => {
+                self.make_room(bytes + 4 * count)?;
+                self.check_lengths(page, count)
+            }
+            // Each value repeats what it likes of the one before it: a few bytes may be any number of them.
+            other => refuse(format!(
+                "a page's encoding is {other}, which is not read: write it plain, or with the dictionary that is the default"
+            )),
+        }
+    }
+
+    /// That the lengths before the values are no more than the values.
+    fn check_lengths(&self, page: &Page, values: u64) -> Result<()> {
+        let levels = match page {
+            Page::DataPageV2 { def_levels_byte_len, rep_levels_byte_len, .. } => {
+                u64::from(*def_levels_byte_len) + u64::from(*rep_levels_byte_len)
+            }
+            Page::DataPage { buf, def_level_encoding: Encoding::RLE, .. } if self.optional => {
+                4 + buf.first_chunk().map_or(0, |&length| u64::from(u32::from_le_bytes(length)))
+            }
+            _ if self.optional => return refuse("a page's levels have an encoding that no writer gives them".into()),
+            _ => 0,
+        };
+        let rest = usize::try_from(levels).ok().and_then(|levels| page.buffer().get(levels..)).unwrap_or_default();
+        let mut walk = Walk { rest };
+        // The sizes of blocks and miniblocks are before the count.
+        let count = walk.varint().and_then(|_| walk.varint()).and_then(|_| walk.varint());
+        match count.map_err(ParquetError::General)? {
+            count if count <= values => Ok(()),
+            count => refuse(format!("a page of {values} values says that it has {count} lengths")),
+        }
+    }
+}
+
+/// More than so many bytes can inflate to.
+fn most_inflated(compression: Compression, stored: u64) -> u64 {
+    let ratio = match compression {
+        // A copy of 64 bytes takes three.
+        Compression::SNAPPY => 64,
+        Compression::GZIP(_) => 1_100,
+        // A block of 128 KiB takes four.
+        _ => 1 << 16,
+    };
+    (stored + 64).saturating_mul(ratio)
+}
+
+fn refuse<T>(reason: String) -> Result<T> {
+    Err(ParquetError::General(reason))
+}
+
+impl PageReader for Pages {
+    fn get_next_page(&mut self) -> Result<Option<Page>> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let end = self.check_header()?;
+        self.rest = self.rest.slice(end..);
+        let page = self.reader.get_next_page()?;
+        page.iter().try_for_each(|page| self.check_page(page))?;
+        Ok(page)
+    }
+
+    // Nothing is skipped here.
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        Err(ParquetError::NYI("pages are read, not skipped".into()))
+    }
+
+    fn skip_next_page(&mut self) -> Result<()> {
+        Err(ParquetError::NYI("pages are read, not skipped".into()))
+    }
+}
+
+impl Iterator for Pages {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        self.room.taken.fetch_sub(self.dictionary.unwrap_or(0) + self.page, Ordering::Relaxed);
+    }
+}

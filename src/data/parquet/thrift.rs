@@ -1,0 +1,251 @@
+//! What Parquet writes about itself, in Thrift's compact protocol: gone through before the crate parses it. The crate takes a field's type
+//! from its number, whatever the file says, makes room for as many elements as a list claims, and counts through those that take no
+//! bytes. So every field must have the type that the format gives it: then both read the same bytes, and no length is larger than the
+//! bytes that are left.
+
+/// What is in a place.
+#[derive(Clone, Copy)]
+pub(super) enum Shape {
+    Bool,
+    Byte,
+    I16,
+    I32,
+    I64,
+    Double,
+    Binary,
+    /// An i32 that whoever goes through is told, by this name.
+    Told(&'static str),
+    List(&'static Shape),
+    Struct(&'static [(i16, Shape)]),
+}
+
+use Shape::{Binary, Bool, Byte, Double, I16, I32, I64, List, Struct, Told};
+
+/// How a type is written, as a field's or an element's; of a field that is a bool, true is 1.
+const FALSE: u8 = 2;
+const LIST: u8 = 9;
+const STRUCT: u8 = 12;
+/// Structs and lists inside each other; the deepest that the format has is nine.
+const DEEPEST: usize = 16;
+
+const EMPTY: Shape = Struct(&[]);
+const TIME: Shape = Struct(&[(1, Bool), (2, Struct(&[(1, EMPTY), (2, EMPTY), (3, EMPTY)]))]);
+const LOGICAL_TYPE: Shape = Struct(&[
+    (1, EMPTY),
+    (2, EMPTY),
+    (3, EMPTY),
+    (4, EMPTY),
+    (5, Struct(&[(1, I32), (2, I32)])),
+    (6, EMPTY),
+    (7, TIME),
+    (8, TIME),
+    (10, Struct(&[(1, Byte), (2, Bool)])),
+    (11, EMPTY),
+    (12, EMPTY),
+    (13, EMPTY),
+    (14, EMPTY),
+    (15, EMPTY),
+    (16, Struct(&[(1, Byte)])),
+    (17, Struct(&[(1, Binary)])),
+    (18, Struct(&[(1, Binary), (2, I32)])),
+    (19, EMPTY),
+]);
+const SCHEMA_ELEMENT: Shape = Struct(&[
+    (1, I32),
+    (2, I32),
+    (3, I32),
+    (4, Binary),
+    (5, Told("children")),
+    (6, I32),
+    (7, I32),
+    (8, I32),
+    (9, I32),
+    (10, LOGICAL_TYPE),
+]);
+const BOX: Shape =
+    Struct(&[(1, Double), (2, Double), (3, Double), (4, Double), (5, Double), (6, Double), (7, Double), (8, Double)]);
+/// Without what the crate is told to skip: the statistics.
+const COLUMN_METADATA: Shape = Struct(&[
+    (1, I32),
+    (2, List(&I32)),
+    (4, I32),
+    (5, I64),
+    (6, I64),
+    (7, I64),
+    (9, I64),
+    (10, I64),
+    (11, I64),
+    (14, I64),
+    (15, I32),
+    (17, Struct(&[(1, BOX), (2, List(&I32))])),
+]);
+const COLUMN_CHUNK: Shape =
+    Struct(&[(1, Binary), (2, I64), (3, COLUMN_METADATA), (4, I64), (5, I32), (6, I64), (7, I32)]);
+const ROW_GROUP: Shape = Struct(&[
+    (1, List(&COLUMN_CHUNK)),
+    (2, I64),
+    (3, I64),
+    (4, List(&Struct(&[(1, I32), (2, Bool), (3, Bool)]))),
+    (5, I64),
+    (7, I16),
+]);
+
+/// A footer. It tells the `children` of the schema's elements.
+pub(super) const FILE_METADATA: Shape = Struct(&[
+    (1, I32),
+    (2, List(&SCHEMA_ELEMENT)),
+    (3, I64),
+    (4, List(&ROW_GROUP)),
+    (5, List(&Struct(&[(1, Binary), (2, Binary)]))),
+    (6, Binary),
+    (7, List(&Struct(&[(1, EMPTY), (2, EMPTY), (3, EMPTY)]))),
+]);
+
+/// What is before a page. It tells its `kind`, the bytes that are `stored` and to which they `inflate`, and those of the `levels`, which are
+/// not compressed.
+pub(super) const PAGE_HEADER: Shape = Struct(&[
+    (1, Told("kind")),
+    (2, Told("inflated")),
+    (3, Told("stored")),
+    (4, I32),
+    (5, Struct(&[(1, I32), (2, I32), (3, I32), (4, I32)])),
+    (6, EMPTY),
+    (7, Struct(&[(1, I32), (2, I32), (3, Bool)])),
+    (8, Struct(&[(1, I32), (2, I32), (3, I32), (4, I32), (5, Told("levels")), (6, Told("levels")), (7, Bool)])),
+]);
+
+impl Shape {
+    fn is_written_as(self, kind: u8) -> bool {
+        match self {
+            Bool => kind == 1 || kind == FALSE,
+            Byte => kind == 3,
+            I16 => kind == 4,
+            I32 | Told(_) => kind == 5,
+            I64 => kind == 6,
+            Double => kind == 7,
+            Binary => kind == 8,
+            List(_) => kind == LIST,
+            Struct(_) => kind == STRUCT,
+        }
+    }
+}
+
+/// Bytes that are read from their begin.
+pub(super) struct Walk<'a> {
+    pub rest: &'a [u8],
+}
+
+impl<'a> Walk<'a> {
+    /// Goes through one message, to its end.
+    pub fn through(&mut self, shape: Shape, tell: &mut dyn FnMut(&'static str, i32)) -> Result<(), String> {
+        self.value(STRUCT, Some(shape), 0, tell)
+    }
+
+    /// An unsigned number, seven bits a byte.
+    pub fn varint(&mut self) -> Result<u64, String> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.take(1)?[0];
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err("a number has more than 64 bits".into())
+    }
+
+    fn signed(&mut self) -> Result<i64, String> {
+        self.varint().map(|value| (value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
+    fn take(&mut self, count: u64) -> Result<&'a [u8], String> {
+        let (taken, rest) = usize::try_from(count)
+            .ok()
+            .and_then(|count| self.rest.split_at_checked(count))
+            .ok_or_else(|| format!("something of {count} bytes is said to be in {}", self.rest.len()))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// What has no shape is none of the format's fields, which a reader passes over.
+    fn value(
+        &mut self,
+        kind: u8,
+        shape: Option<Shape>,
+        depth: usize,
+        tell: &mut dyn FnMut(&'static str, i32),
+    ) -> Result<(), String> {
+        if depth > DEEPEST {
+            return Err(format!("its description is more than {DEEPEST} deep"));
+        }
+        if shape.is_some_and(|shape| !shape.is_written_as(kind)) {
+            return Err(format!("a field of its description has type {kind}, which is not the format's"));
+        }
+        match kind {
+            1 | FALSE => {}
+            3 => drop(self.take(1)?),
+            4..=6 => {
+                let value = self.signed()?;
+                if let Some(Told(name)) = shape {
+                    tell(name, i32::try_from(value).map_err(|_| format!("{value} is no 32-bit number"))?);
+                }
+            }
+            7 => drop(self.take(8)?),
+            8 => {
+                let length = self.varint()?;
+                self.take(length)?;
+            }
+            LIST => self.list(shape, depth, tell)?,
+            STRUCT => self.fields(shape, depth, tell)?,
+            other => return Err(format!("its description has something of type {other}, which Parquet has not")),
+        }
+        Ok(())
+    }
+
+    fn list(
+        &mut self,
+        shape: Option<Shape>,
+        depth: usize,
+        tell: &mut dyn FnMut(&'static str, i32),
+    ) -> Result<(), String> {
+        let head = self.take(1)?[0];
+        let (kind, count) = (head & 15, if head >> 4 == 15 { self.varint()? } else { u64::from(head >> 4) });
+        if count > self.rest.len() as u64 {
+            return Err(format!("a list of {count} is said to be in {} bytes", self.rest.len()));
+        }
+        if count > 0 && (kind == 1 || kind == FALSE) {
+            return Err("its description has a list of truths, which Parquet has not".into());
+        }
+        let of = if let Some(List(of)) = shape { Some(*of) } else { None };
+        for _ in 0..count {
+            if kind == STRUCT && self.rest.first() == Some(&0) {
+                return Err("its description has a list of nothing".into());
+            }
+            self.value(kind, of, depth + 1, tell)?;
+        }
+        Ok(())
+    }
+
+    fn fields(
+        &mut self,
+        shape: Option<Shape>,
+        depth: usize,
+        tell: &mut dyn FnMut(&'static str, i32),
+    ) -> Result<(), String> {
+        let known = if let Some(Struct(known)) = shape { known } else { &[] };
+        let mut number = 0i16;
+        loop {
+            let head = self.take(1)?[0];
+            if head == 0 {
+                return Ok(());
+            }
+            let next = match head >> 4 {
+                0 => i16::try_from(self.signed()?).ok(),
+                more => number.checked_add(more.into()),
+            };
+            number = next.ok_or("a field of its description has a number that no field has")?;
+            let of = known.iter().find(|(known, _)| *known == number).map(|(_, shape)| *shape);
+            self.value(head & 15, of, depth + 1, tell)?;
+        }
+    }
+}
