@@ -107,8 +107,22 @@ impl Gpu {
         count: usize,
         traffic: &mut Traffic,
     ) -> Result<Vec<T>, Error> {
+        pollster::block_on(self.fetch(buffer, count, traffic))
+    }
+
+    /// [`read`](Self::read), awaited.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub(crate) async fn fetch<T: bytemuck::Pod>(
+        &self,
+        buffer: &Buffer,
+        count: usize,
+        traffic: &mut Traffic,
+    ) -> Result<Vec<T>, Error> {
         let mut readback = Readback::new(self, (count * size_of::<T>()) as u64)?;
         self.submit(traffic, |encoder| readback.copy(encoder, &[buffer]));
-        pollster::block_on(readback.wait(self, traffic))
+        readback.wait(self, traffic).await
     }
 }
