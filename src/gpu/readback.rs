@@ -110,7 +110,21 @@ impl Gpu {
         self.read_at(buffer, 0, count, traffic)
     }
 
-    /// The same from a byte on, a multiple of 4.
+    /// [`read`](Self::read), awaited.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub(crate) async fn fetch<T: bytemuck::Pod>(
+        &self,
+        buffer: &Buffer,
+        count: usize,
+        traffic: &mut Traffic,
+    ) -> Result<Vec<T>, Error> {
+        self.fetch_at(buffer, 0, count, traffic).await
+    }
+
+    /// [`read`](Self::read) from a byte on, a multiple of 4.
     ///
     /// # Errors
     ///
@@ -122,9 +136,19 @@ impl Gpu {
         count: usize,
         traffic: &mut Traffic,
     ) -> Result<Vec<T>, Error> {
+        pollster::block_on(self.fetch_at(buffer, byte, count, traffic))
+    }
+
+    async fn fetch_at<T: bytemuck::Pod>(
+        &self,
+        buffer: &Buffer,
+        byte: u64,
+        count: usize,
+        traffic: &mut Traffic,
+    ) -> Result<Vec<T>, Error> {
         let bytes = (count * size_of::<T>()) as u64;
         let mut readback = Readback::new(self, bytes)?;
         self.submit(traffic, |encoder| encoder.copy_buffer_to_buffer(buffer, byte, &readback.staging, 0, bytes));
-        pollster::block_on(readback.wait(self, traffic))
+        readback.wait(self, traffic).await
     }
 }

@@ -244,7 +244,7 @@ impl Trainer {
             let (started, before) = (Instant::now(), self.stats);
             let mut teller = self.begin_part(fit);
             if kept.keeps_good {
-                kept.keep(self.moment_of(fit)?);
+                kept.keep(self.moment_of(fit).await?);
             }
             self.run_part(fit, kept.snapshots.as_mut(), &mut teller, told)?;
             let trained_for = started.elapsed().as_secs_f64().max(1e-9);
@@ -253,7 +253,7 @@ impl Trainer {
             }
             let sums = self.read_sums(fit).await?;
             if kept.keeps_good {
-                self.check_update(fit)?;
+                self.check_update(fit).await?;
             }
             if let Some(progress) = teller.progress(fit.part.steps, sums, trained_for) {
                 fit.heard(told(Event::Progress(progress)));
@@ -392,9 +392,10 @@ impl Trainer {
     }
 
     /// That the last update left every weight finite, which no loss has seen yet.
-    fn check_update(&mut self, fit: &Fit<'_, '_>) -> Result<(), Error> {
+    async fn check_update(&mut self, fit: &Fit<'_, '_>) -> Result<(), Error> {
         let (step, epoch) = (self.steps_done, fit.epoch());
-        match bad_tensor(&self.weights()?, First::Below) {
+        let weights = self.weights_of(&self.weight_buffers()).await?;
+        match bad_tensor(&weights, First::Below) {
             Some((tensor, value)) => Err(Error::NonFinite { step, epoch, cause: update_of(&tensor, value) }),
             None => Ok(()),
         }

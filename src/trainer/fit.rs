@@ -100,11 +100,11 @@ impl Trainer {
         let plan = self.plan_over(train)?;
         self.origin = train.at_hand().origin().clone();
         self.order = self.order_over(train.count());
-        let snapshots = self.snapshots(sets, plan.picks())?;
+        let snapshots = self.snapshots(sets, plan.picks()).await?;
         // Where it may have to be known where numbers went bad, and no other moment is kept.
         let is_new = self.steps_done == 0 && snapshots.as_ref().and_then(Snapshots::last).is_none();
         let explains = self.options.non_finite == NonFinite::Stop && is_new;
-        let first = if explains { Some(self.beginning()?) } else { None };
+        let first = if explains { Some(self.beginning().await?) } else { None };
         let keeps_good = self.options.non_finite == NonFinite::Lower;
         let mut kept = Kept { snapshots, first, keeps_good, ..Kept::default() };
         let (begun, started) = (self.stats, Instant::now());
@@ -197,13 +197,13 @@ impl Trainer {
     }
 
     /// Who makes the checkpoints of a fit, where they are asked for.
-    fn snapshots(
+    async fn snapshots(
         &mut self,
         sets: Option<(Fingerprint, Option<Fingerprint>)>,
         picks: Picks,
     ) -> Result<Option<Snapshots>, Error> {
         let (Some(asked), Some(sets)) = (self.options.checkpoint.clone(), sets) else { return Ok(None) };
-        let beginning = if asked.device_retries > 0 { Some(self.beginning()?) } else { None };
+        let beginning = if asked.device_retries > 0 { Some(self.beginning().await?) } else { None };
         Ok(Some(Snapshots::new(&asked, self.run_of(&asked, sets, picks), beginning)))
     }
 
@@ -220,12 +220,12 @@ impl Trainer {
         let mut fit = self.begin(train, plan, validation, scope)?;
         match self.run_epochs(&mut fit, kept, told).await {
             Ok(()) => Ok(fit.history()),
-            Err(error) => Err(self.located(error, &fit)),
+            Err(error) => Err(self.located(error, &fit).await),
         }
     }
 
     /// An error in the middle of a fit: where the device failed, it says in which steps.
-    fn located(&mut self, error: Error, fit: &Fit) -> Error {
+    async fn located(&mut self, error: Error, fit: &Fit<'_, '_>) -> Error {
         let on_its_way = fit.on_its_way();
         let (done, sent, epoch) = (self.steps_done + on_its_way.start, self.steps_done + on_its_way.end, fit.epoch());
         match (self.gpu.settled(), error) {
@@ -233,7 +233,7 @@ impl Trainer {
             (_, error) => {
                 // It has done all that it was handed, whatever went wrong beside it: the trainer is where the device is.
                 let state = &self.model[&Role::State];
-                if let Ok(state) = self.gpu.read::<u32>(state, size_of::<State>() / 4, &mut self.stats.traffic) {
+                if let Ok(state) = self.gpu.fetch::<u32>(state, size_of::<State>() / 4, &mut self.stats.traffic).await {
                     (self.steps_done, self.skipped) = (state[0].into(), state[SKIPPED_WORD]);
                 }
                 match error {

@@ -197,18 +197,21 @@ impl Trainer {
     ///
     /// [`Error::Device`].
     pub fn weights(&mut self) -> Result<Weights, Error> {
-        let layers = 0..self.network.layers().len();
-        self.weights_of(&layers.map(|layer| self.model[&Role::Weights(layer)].clone()).collect::<Vec<_>>())
+        pollster::block_on(self.weights_of(&self.weight_buffers()))
+    }
+
+    fn weight_buffers(&self) -> Vec<Buffer> {
+        (0..self.network.layers().len()).map(|layer| self.model[&Role::Weights(layer)].clone()).collect()
     }
 
     /// Weights read from these buffers, one a layer.
-    fn weights_of(&mut self, buffers: &[Buffer]) -> Result<Weights, Error> {
-        let traffic = &mut self.stats.traffic;
-        let layers = self.network.widths().zip(buffers).map(|((inputs, outputs), buffer)| {
-            let values: Vec<f32> = self.gpu.read(buffer, buffer.size() as usize / 4, traffic)?;
-            Ok(LayerWeights::from_device(inputs, outputs, &values))
-        });
-        Ok(Weights { layers: layers.collect::<Result<_, Error>>()? })
+    async fn weights_of(&mut self, buffers: &[Buffer]) -> Result<Weights, Error> {
+        let mut layers = Vec::new();
+        for ((inputs, outputs), buffer) in self.network.widths().zip(buffers) {
+            let values: Vec<f32> = self.gpu.fetch(buffer, buffer.size() as usize / 4, &mut self.stats.traffic).await?;
+            layers.push(LayerWeights::from_device(inputs, outputs, &values));
+        }
+        Ok(Weights { layers })
     }
 
     /// Writes the weights to a safetensors file that `torch.nn.Sequential.load_state_dict` takes, whole or not at all.

@@ -8,7 +8,6 @@ use super::resume::Resumed;
 use super::runner::{BASE_RATE_WORD, SKIPPED_WORD};
 use super::{Order, Trainer};
 use crate::Error;
-use crate::gpu::Buffer;
 use crate::plan::Role;
 
 /// A moment of a fit: its beginning, or one that a checkpoint is of.
@@ -75,12 +74,14 @@ impl Moment {
 
 impl Trainer {
     /// The moment before a fit begins, read from the device.
-    pub(super) fn beginning(&mut self) -> Result<Moment, Error> {
-        let traffic = &mut self.stats.traffic;
-        let read =
-            |(&role, buffer): (&Role, &Buffer)| Ok((role, self.gpu.read(buffer, buffer.size() as usize / 4, traffic)?));
+    pub(super) async fn beginning(&mut self) -> Result<Moment, Error> {
+        let mut model = Vec::new();
+        for (&role, buffer) in &self.model {
+            let words = self.gpu.fetch(buffer, buffer.size() as usize / 4, &mut self.stats.traffic).await?;
+            model.push((role, words));
+        }
         Ok(Moment {
-            model: self.model.iter().map(read).collect::<Result<_, Error>>()?,
+            model,
             step: self.steps_done,
             skipped: self.skipped,
             order: self.order,
@@ -90,11 +91,14 @@ impl Trainer {
     }
 
     /// The moment that a fit is at, read from the device.
-    pub(super) fn moment_of(&mut self, fit: &Fit<'_, '_>) -> Result<Moment, Error> {
-        let moment = self.beginning()?;
+    pub(super) async fn moment_of(&mut self, fit: &Fit<'_, '_>) -> Result<Moment, Error> {
+        let moment = self.beginning().await?;
         let sums = &fit.training.buffers[&Role::Stats];
-        let sums = self.gpu.read(sums, sums.size() as usize / 4, &mut self.stats.traffic)?;
-        let best = fit.best.as_ref().filter(|best| !best.is_empty()).map(|best| self.weights_of(best)).transpose()?;
+        let sums = self.gpu.fetch(sums, sums.size() as usize / 4, &mut self.stats.traffic).await?;
+        let best = match fit.best.as_ref().filter(|best| !best.is_empty()) {
+            Some(best) => Some(self.weights_of(best).await?),
+            None => None,
+        };
         let state = moment.model.iter().find(|(role, _)| *role == Role::State).map(|(_, words)| words.clone());
         let (underway, state) = (fit.underway.clone(), state.unwrap_or_default());
         let resumed = Resumed { underway, best, state, sums, sets: None, path: PathBuf::new() };

@@ -110,12 +110,14 @@ fn a_stop_names_step_layer_and_kind() {
             tiny,
             "in step 1 (epoch 1): the gradient of layer 2's weights is infinite",
         ),
+        (&[small, large], [1.0, 1.0], [1.0, 1e3], tiny, "in step 2 (epoch 1): the gradient of layer 1's weights is"),
+        // The gradient by the second layer's output overflows, and so do both below it; the third layer's own does not.
         (
-            &[small, large],
+            &[2f32.powi(-60), 2f32.powi(-60), large],
             [1.0, 1.0],
-            [1.0, 1e3],
+            [1e3, 1.0],
             tiny,
-            "in step 2 (epoch 1): the gradient of layer 1's weights is infinite",
+            "in step 1 (epoch 1): the gradient of layer 2's weights is",
         ),
         // 1e38 · 6.
         (&[0.5, 6.0, 1e-30], [1.0, 2e38], [1.0, 1.0], tiny, "in step 2 (epoch 1): an output of layer 2 is infinite"),
@@ -146,6 +148,23 @@ fn a_stop_names_step_layer_and_kind() {
             trainer.weights().unwrap().layers.iter().all(|layer| layer.weight[0].is_finite()) || words.contains("left")
         );
     }
+}
+
+/// An update that overflows after the last loss, which nothing sees.
+#[test]
+fn the_last_update_is_seen_where_the_rate_is_lowered() {
+    let options = TrainOptions {
+        optimizer: Optimizer::sgd(1e37),
+        non_finite: NonFinite::Lower,
+        lower_factor: 1e-16,
+        steps: Some(1),
+        ..TrainOptions::default()
+    };
+    let (mut trainer, set) = chain(&[0.5], [1.0, 1.0], [1e3, 1e3], options);
+    let (history, rates, _) = lowered(&mut trainer, &set);
+    assert_eq!((history.unwrap().lowered, rates.len()), (1, 1));
+    let weight = trainer.weights().unwrap().layers[0].weight[0];
+    assert!((1e24..3e24).contains(&weight), "{weight}");
 }
 
 /// What a run comes to, how often its rate was lowered, and to what.
