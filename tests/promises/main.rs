@@ -31,6 +31,7 @@ mod plan;
 mod problem;
 mod profile;
 mod program;
+mod properties;
 mod reference;
 mod report;
 mod same_bits;

@@ -4,7 +4,7 @@ use wgrad::{
     Activation, Dataset, Initializer, LayerWeights, Loss, Network, NonFinite, Optimizer, TrainOptions, Trainer, Weights,
 };
 
-use crate::support::{Random, bits, gpu};
+use crate::support::{Random, assert_dispatches, bits, gpu};
 
 const BATCH: usize = 4;
 const WIDTH: usize = 5;
@@ -54,7 +54,7 @@ fn a_skipped_step_leaves_no_trace_but_the_count() {
         let expected = clean.fit(&set(&[&first, &second]), None).unwrap();
         assert_eq!(history.epochs.iter().map(|epoch| epoch.skipped_steps).collect::<Vec<_>>(), [1, 1]);
         assert_eq!(expected.epochs.iter().map(|epoch| epoch.skipped_steps).collect::<Vec<_>>(), [0, 0]);
-        assert_eq!(history.stats.dispatches, dispatches * history.stats.steps);
+        assert_dispatches(history.stats.dispatches / history.stats.steps, dispatches, 2, optimizer.name());
         assert!(history.epochs.iter().all(|epoch| epoch.training.loss.is_finite()));
         assert_eq!(bits(&skipping.weights().unwrap()), bits(&clean.weights().unwrap()), "{optimizer:?}");
     }
