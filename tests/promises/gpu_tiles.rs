@@ -1,11 +1,11 @@
 //! The tiles for real GPUs are right, at sizes that are multiples of nothing, whole and in slices, alone and merged; and ask for no more
 //! than every adapter has.
 
-use wgrad::Activation;
 use wgrad::gpu::Checks;
 use wgrad::kernel::link::link;
 use wgrad::kernel::tile::{Blocks, Family, Tile};
 use wgrad::kernel::{Dense, Input, Launch, Slot, dense_backward, dense_forward, dense_update, merged};
+use wgrad::{Activation, Optimizer};
 
 use crate::kernels::{check_backward, check_forward, check_update, layer};
 use crate::problem::{Adam1, Problem, bytes_of, plain, run_all, state};
@@ -94,7 +94,8 @@ fn tiles_of_gpus_keep_to_what_every_adapter_has_and_go_by_name() {
 /// Shared memory that a merged launch has once a part, more than adapters have; or too little of it, for the part that needs less.
 #[test]
 fn parts_of_a_merged_launch_share_memory() {
-    let optimizer = Adam1::optimizer();
+    // With what Adam keeps, nine buffers: more than WebGPU promises.
+    let optimizer = if gpu().adapter().max_bindings < 9 { Optimizer::sgd(0.01) } else { Adam1::optimizer() };
     let problems = [(33, 70, 10), (33, 45, 70)].map(|size| Problem::new(size, Input::Activations));
     let named = |name: &str| Family::Hardware.variants().into_iter().find(|tile| tile.to_string() == name).unwrap();
     let tiles = ["buffered 64×16", "buffered 64×64"].map(named);

@@ -35,6 +35,7 @@ mod plan;
 mod problem;
 mod profile;
 mod program;
+mod properties;
 mod report;
 mod same_bits;
 mod schedules;

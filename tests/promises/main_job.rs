@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::succeed;
+use crate::support::{gpu, succeed};
 
 /// A loop that runs, reports, and does not learn. One epoch of the seed program; ten are run by `examples/mnist_seeds`.
 #[test]
@@ -11,7 +11,9 @@ fn the_seed_program_learns_mnist() {
     let stdout = succeed(folder.path(), &["train", "--epochs", "1", "--json"]);
     let events: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events[0]["parameters"], 203_530);
-    assert!(events[0]["dispatches_per_step"].as_u64().unwrap() <= 4);
+    // Five on any adapter; one less where the updates of both layers are one.
+    let most = if gpu().adapter().max_bindings < 16 { 5 } else { 4 };
+    assert!(events[0]["dispatches_per_step"].as_u64().unwrap() <= most);
     let epoch = &events[1];
     assert!(epoch["blocking_reads"].as_u64().unwrap() <= 1, "{epoch}");
     assert!(epoch["submissions"].as_u64().unwrap() < 1875 / 4, "no submission per step: {epoch}");

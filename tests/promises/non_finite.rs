@@ -7,7 +7,7 @@ use wgrad::{
     Network, NonFinite, Optimizer, TrainOptions, Trainer, Weights,
 };
 
-use crate::support::{Random, bits, files_in, golden_file, gpu, succeed};
+use crate::support::{Random, assert_dispatches, bits, files_in, golden_file, gpu, succeed};
 
 const BATCH: usize = 4;
 const WIDTH: usize = 5;
@@ -57,7 +57,7 @@ fn a_skipped_step_leaves_no_trace_but_the_count() {
         let expected = clean.fit(&set(&[&first, &second]), None).unwrap();
         assert_eq!(history.epochs.iter().map(|epoch| epoch.skipped_steps).collect::<Vec<_>>(), [1, 1]);
         assert_eq!(expected.epochs.iter().map(|epoch| epoch.skipped_steps).collect::<Vec<_>>(), [0, 0]);
-        assert_eq!(history.stats.dispatches, dispatches * history.stats.steps);
+        assert_dispatches(history.stats.dispatches / history.stats.steps, dispatches, 2, optimizer.name());
         assert!(history.epochs.iter().all(|epoch| epoch.training.loss.is_finite()));
         assert_eq!(bits(&skipping.weights().unwrap()), bits(&clean.weights().unwrap()), "{optimizer:?}");
     }

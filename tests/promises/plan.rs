@@ -109,21 +109,30 @@ fn launches_of_very_deep_networks_stay_small() {
 }
 
 /// A part of a merged launch that reads another's constants or bindings, or is left out, or has less shared memory than it needs: as one,
-/// they do what they do alone. So do the halves of products whose reduction is sliced: a minibatch of 2,048 rows, on a GPU.
+/// they do what they do alone. So do the halves of products whose reduction is sliced: a minibatch of 2,048 rows, on a GPU. Where an adapter binds
+/// 8 buffers, two of three layers are merged, under an optimizer that keeps nothing.
 #[test]
 fn merged_launches_do_what_their_parts_do() {
-    let adam = Optimizer::keras_adam();
+    let (optimizer, most_bindings, most_parts) = match gpu().adapter().max_bindings {
+        32.. => (Optimizer::keras_adam(), 32, 3),
+        _ => (Optimizer::sgd(0.01), 8, 2),
+    };
     let families = [gpu().adapter().family(), Family::Reference, Family::Software, Family::Hardware];
     for (family, batch, halves) in
         families.map(|family| (family, 10, 1)).into_iter().chain([(Family::Hardware, 2048, 2)])
     {
-        let tiling = Tiling { most_bindings: 32, ..Tiling::of(family) };
-        let plan = plan_for(&tiling, &[30, 20, 50, 7], Some(&adam), batch);
+        let tiling = Tiling { most_bindings, ..Tiling::of(family) };
+        let plan = plan_for(&tiling, &[30, 20, 50, 7], Some(&optimizer), batch);
         let mut contents = contents_of(&plan);
         let mut alone = contents.clone();
-        let updates = &plan.dispatches[plan.dispatches.len() - halves..];
+        let is_update = |dispatch: &&Dispatch| dispatch.launch.kernel == "dense_update";
+        let updates: Vec<&Dispatch> = plan.dispatches.iter().filter(is_update).collect();
+        let merged = updates.iter().filter(|update| update.launch.parts.len() == most_parts).count();
+        // Slices' sums are a buffer more, and may be one too many.
+        assert!(merged == halves || (most_parts == 2 && merged > 0), "{family:?}: {merged}");
+        // The step is closed by the whole, not by its parts.
+        let closes = u8::from(updates.last().is_some_and(|last| !last.launch.parts.is_empty()));
         for merged in updates {
-            assert_eq!(merged.launch.parts.len(), 3);
             for part in merged.parts() {
                 run(&part.launch, &part.roles, &mut alone);
             }
@@ -131,7 +140,7 @@ fn merged_launches_do_what_their_parts_do() {
         }
         for (role, bytes) in &contents {
             if *role == Role::State {
-                assert_eq!(bytes[0], alone[role][0] + 1, "{family:?}: the step is closed once");
+                assert_eq!(bytes[0], alone[role][0] + closes, "{family:?}: the step is closed once");
             } else {
                 assert_eq!(bytes, &alone[role], "{family:?}: {role}");
             }

@@ -9,7 +9,7 @@ use wgrad::kernel::{Clip, Targets, Training};
 use wgrad::plan::{Element, Plan, Request, SetLayout};
 use wgrad::{Activation, Loss, Network, Optimizer, Schedule};
 
-use crate::support::succeed;
+use crate::support::{documented_config, gpu, succeed};
 
 fn events(stdout: &str) -> Vec<Value> {
     stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -59,9 +59,14 @@ fn profile_lists_the_plans_kernels_and_its_trace_is_one() {
     assert!(tracks[&2].len() > plan.len() && tracks[&2].len().is_multiple_of(plan.len()));
     assert!(names(2).eq(plan.iter().map(String::as_str).cycle().take(tracks[&2].len())));
     assert!(names(1).eq(["encode", "submit", "wait"].into_iter().cycle().take(tracks[&1].len())));
-    // By the host's last wait, all was done.
-    let last = |track: u64| tracks[&track].last().map(|event| number(event, "ts") + number(event, "dur")).unwrap();
-    assert!(last(2) <= last(1) + 1e-3);
+    if gpu().adapter().features.contains(&"timestamps") {
+        // By the host's last wait, all was done.
+        let last = |track: u64| tracks[&track].last().map(|event| number(event, "ts") + number(event, "dur")).unwrap();
+        assert!(last(2) <= last(1) + 1e-3);
+    } else {
+        // By no clock, they are laid out from where they were handed over.
+        assert!((number(tracks[&2][0], "ts") - number(tracks[&1][1], "ts")).abs() < 1e-3);
+    }
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["trace.json"], "nothing is trained, and nothing else written");
 }
@@ -70,8 +75,8 @@ fn profile_lists_the_plans_kernels_and_its_trace_is_one() {
 #[test]
 fn explain_adds_up() {
     let folder = tempfile::tempdir().unwrap();
-    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/run.toml");
-    for arguments in [&["explain", "--json"][..], &["explain", "--json", "--config", config]] {
+    let config = documented_config(folder.path());
+    for arguments in [&["explain", "--json"][..], &["explain", "--json", "--config", &config]] {
         let events = events(&succeed(folder.path(), arguments));
         let [step] = of_kind(&events, "step")[..] else { panic!("{events:?}") };
         let (dispatches, buffers) = (of_kind(&events, "dispatch"), of_kind(&events, "buffer"));

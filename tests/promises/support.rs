@@ -31,6 +31,17 @@ pub fn families() -> [Family; 4] {
     [Family::Reference, Family::Software, gpu().adapter().family(), Family::Hardware]
 }
 
+/// That a step takes as many dispatches as are promised. On a device of WebGPU's limits it may take those more that such adapters have no way to
+/// save: the gradient below the loss, and a layer's updates that bind too many buffers to be merged, of which runs that keep gradients have two.
+#[track_caller]
+pub fn assert_dispatches(a_step: u64, promised: u64, layers: u64, what: &str) {
+    let more = match limits() {
+        Limits::Adapter => 0,
+        Limits::WebGpu => 1 + 2 * (layers - 1),
+    };
+    assert!((promised..=promised + more).contains(&a_step), "{what}: {a_step} dispatches, and {promised} are promised");
+}
+
 #[track_caller]
 pub fn assert_close(what: &str, out: &[f64], reference: &[f64], tolerance: f64) {
     let error = relative_error(out, reference);
@@ -91,6 +102,17 @@ pub fn files_in(folder: &std::path::Path) -> Vec<String> {
     names.retain(|name| name != ".lock");
     names.sort();
     names
+}
+
+/// docs/run.toml, in a folder: as it is, or with a tile that this adapter has where that is one of its subgroups.
+pub fn documented_config(folder: &std::path::Path) -> String {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/run.toml")).unwrap();
+    let tile = "\"subgroup 16×32\"";
+    assert!(text.contains(tile));
+    let has_it = matches!(gpu().adapter().family(), Family::Subgroups { .. });
+    let path = folder.join("run.toml");
+    std::fs::write(&path, if has_it { text } else { text.replace(tile, "\"naive\"") }).unwrap();
+    path.to_str().unwrap().into()
 }
 
 /// A file of the test data.
