@@ -11,18 +11,17 @@ use crate::kernel::Access;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
 use crate::plan::{Plan, Role};
-use crate::trainer::SetShape;
+use crate::trainer::{Rows, first_of_windows};
 use crate::{AdapterChoice, Error, Picks};
 
 /// Prints the plan of a training step. No device is opened: without an adapter, the plan is a software adapter's.
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let output = Output { json: flags.common.json };
     let run = Run::new(flags)?;
-    let (rows, validation) = source::of_run(&run)?;
-    let set = rows.at_hand();
-    let network = train::network(&run, &rows, validation.as_ref());
+    let (set, validation) = source::of_run(&run)?;
+    let network = train::network(&run, &set, validation.as_ref());
     run.options.check(&network)?;
-    run.options.check_rows(set.rows())?;
+    run.options.check_rows(set.source().rows())?;
     let adapter = adapters(&run.adapter, super::limits()?).into_iter().find(|adapter| adapter.chosen);
     if adapter.is_none() && run.adapter != AdapterChoice::Auto {
         // The one asked for is not there: the error that opening it gives.
@@ -32,7 +31,9 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     run.options.picks.check(run.options.family.unwrap_or(tiling.family))?;
     let measured = adapter.as_ref().map_or(Picks::default(), |adapter| run.options.measured_before(adapter));
     let tiling = run.options.tiled(tiling, &measured);
-    let plan = Plan::new(run.options.training_request(&network, SetShape::of(set, tiling.most_bytes), &tiling))?;
+    let first = first_of_windows(set.source(), run.options.memory_budget)?;
+    let rows = Rows::of(set.source(), first.as_ref(), &run.options, network.outputs(), tiling.most_bytes)?;
+    let plan = Plan::new(run.options.training_request(&network, rows.shape(tiling.most_bytes), &tiling))?;
 
     output.text(format_args!("for {}\n", adapter.map_or("a software adapter".into(), |adapter| adapter.name)))?;
     output.text(&plan)?;

@@ -5,13 +5,14 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use fs4::{FileExt, TryLockError};
 use serde_json::{Value, json};
 
 use super::config::Run;
 use super::output::epoch_event;
+use super::source::TrainingSet;
 use super::train::shape;
 use super::watchers::Watcher;
 use crate::checkpoint::loss_to_json;
@@ -58,6 +59,7 @@ pub(super) struct Out {
     resumes: bool,
     /// The folders that were made for it, the innermost first.
     made: Vec<PathBuf>,
+    begun: Instant,
     _lock: File,
 }
 
@@ -82,7 +84,7 @@ impl Out {
         };
         let resumes = before.is_some();
         let about = before.unwrap_or_else(|| json!({ "started": run.started, "resumed": [] }));
-        Ok(Out { folder: folder.into(), about, resumes, made, _lock: lock })
+        Ok(Out { folder: folder.into(), about, resumes, made, begun: Instant::now(), _lock: lock })
     }
 
     /// Writes down what is about to run.
@@ -90,9 +92,10 @@ impl Out {
         &mut self,
         run: &Run,
         trainer: &Trainer,
-        train: &Dataset,
+        train: &TrainingSet,
         validation: Option<&Dataset>,
     ) -> Result<(), Error> {
+        let rows = train.source().rows();
         let command: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into()).collect();
         let now_in = std::env::current_dir().ok();
         if self.resumes {
@@ -115,7 +118,7 @@ impl Out {
                 "name": adapter.name, "kind": adapter.kind.to_string(), "backend": adapter.backend, "driver": adapter.driver,
             },
             "data": {
-                "train": run.data, "rows": train.rows(), "features": train.width(), "scaling": run.scaling.to_string(),
+                "train": run.data, "rows": rows, "features": train.at_hand().width(), "scaling": run.scaling.to_string(),
                 "validation": run.validation.as_ref().map(ToString::to_string), "validation_rows": validation.map(Dataset::rows),
             },
             "model": {
@@ -125,7 +128,7 @@ impl Out {
                 "init": run.init,
             },
             "loss": loss_to_json(&options.loss),
-            "steps_per_epoch": train.rows().div_ceil(options.batch_size),
+            "steps_per_epoch": rows.div_ceil(options.batch_size),
         });
         let settings = crate::trainer::options_to_json(options);
         for (name, value) in [parts, settings].iter().filter_map(Value::as_object).flatten() {
@@ -140,7 +143,8 @@ impl Out {
     }
 
     /// Writes down how the run ended, `finished`, `interrupted` or `failed`, and with how many steps since its weights were new.
-    pub fn end(&mut self, state: &str, seconds: f64, steps: Option<u64>) -> Result<(), Error> {
+    pub fn end(&mut self, state: &str, steps: Option<u64>) -> Result<(), Error> {
+        let seconds = self.begun.elapsed().as_secs_f64();
         for (name, value) in [
             ("state", json!(state)),
             ("ended", json!(now())),
@@ -176,7 +180,7 @@ impl Drop for Out {
             self.made.iter().for_each(|folder| _ = std::fs::remove_dir(folder));
         }
         if self.about["state"] == "running"
-            && let Err(error) = self.end("failed", 0.0, None)
+            && let Err(error) = self.end("failed", None)
         {
             tracing::warn!(%error, "how the run ended is not written down");
         }
@@ -198,12 +202,15 @@ pub(super) fn read_about(folder: &Path) -> Result<Value, Error> {
 pub(super) fn is_running(folder: &Path) -> bool {
     // Not made where it is not there: looking at a folder changes nothing in it.
     let lock = File::options().write(true).open(folder.join(LOCK));
-    lock.is_ok_and(|lock| is_locked(&lock))
+    // Shared, so that two who look do not take each other for a run.
+    lock.is_ok_and(|lock| matches!(FileExt::try_lock_shared(&lock), Err(TryLockError::WouldBlock)))
 }
 
-/// Whether another program has it; else it is ours now. Where a file system has no locks, nobody has.
+/// Whether another run has it; else it is ours now. Where a file system has no locks, nobody has.
 fn is_locked(lock: &File) -> bool {
-    matches!(FileExt::try_lock(lock), Err(TryLockError::WouldBlock))
+    let is_taken = || matches!(FileExt::try_lock(lock), Err(TryLockError::WouldBlock));
+    // Not by someone who only looks, for a moment.
+    (0..5).all(|_| is_taken() && (std::thread::sleep(Duration::from_millis(20)), true).1)
 }
 
 /// The epochs that a folder has. A line that a power cut has cut off is left out.

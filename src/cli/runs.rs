@@ -1,6 +1,6 @@
 //! `wgrad runs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -118,9 +118,15 @@ struct Reached {
 
 impl Summary {
     fn read(folder: &Path) -> Result<Self, Error> {
-        let (about, epochs) = (read_about(folder)?, read_metrics(folder)?);
+        let mut about = read_about(folder)?;
+        let ran = about["state"] == "running" && !is_running(folder);
+        if ran {
+            // It may have ended between the two looks.
+            about = read_about(folder)?;
+        }
+        let epochs = read_metrics(folder)?;
         let state = match about["state"].as_str() {
-            Some("running") if !is_running(folder) => "killed".into(),
+            Some("running") if ran => "killed".into(),
             Some(state) => clean(state),
             None => "unknown".into(),
         };
@@ -236,14 +242,27 @@ impl Summary {
 type Differing<'a> = (String, BTreeMap<String, Vec<&'a str>>);
 
 fn differing(runs: &[Summary]) -> Vec<Differing<'_>> {
-    let mut all: BTreeMap<String, BTreeMap<String, Vec<&str>>> = BTreeMap::new();
-    for run in runs {
-        for (name, value) in run.settings() {
-            all.entry(name).or_default().entry(value).or_default().push(&run.name);
+    let settings: Vec<(&str, BTreeMap<String, String>)> =
+        runs.iter().map(|run| (run.name.as_str(), run.settings())).collect();
+    let names: BTreeSet<&String> = settings.iter().flat_map(|(_, own)| own.keys()).collect();
+    let mut all = Vec::new();
+    for name in names {
+        let kind = format!("{}.kind", name.split('.').next().unwrap_or_default());
+        let mut values: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for (run, own) in &settings {
+            // A value of an optimizer that a run has not goes with its kind, which is told.
+            let of_another_kind = own.contains_key(&kind);
+            match own.get(name) {
+                Some(value) => values.entry(value.clone()).or_default().push(run),
+                None if of_another_kind => {}
+                None => values.entry("-".into()).or_default().push(run),
+            }
+        }
+        if values.len() > 1 {
+            all.push((name.clone(), values));
         }
     }
-    // One that a run has not at all, as an optimizer's own values, goes with its kind.
-    all.into_iter().filter(|(_, values)| values.len() > 1).collect()
+    all
 }
 
 fn plain(value: &Value) -> String {

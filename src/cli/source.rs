@@ -30,50 +30,43 @@ fn testing(words: &str, options: &ReadOptions) -> Result<Dataset, Error> {
 }
 
 /// What a run trains on.
-pub(super) enum Rows {
-    Set(Dataset),
+pub(super) enum TrainingSet {
+    Whole(Dataset),
     /// A file that the memory budget has no room for; the set has its first rows.
     Stored(Stored, Dataset),
 }
 
-impl Rows {
-    /// All of them, or the first.
+impl TrainingSet {
+    /// All rows, or the first: what they are like.
     pub fn at_hand(&self) -> &Dataset {
         match self {
-            Rows::Set(set) | Rows::Stored(_, set) => set,
+            TrainingSet::Whole(set) | TrainingSet::Stored(_, set) => set,
         }
     }
 
-    pub fn count(&self) -> usize {
+    /// All rows, wherever they are.
+    pub fn source(&self) -> &dyn Source {
         match self {
-            Rows::Set(set) => set.rows(),
-            Rows::Stored(stored, _) => stored.rows(),
-        }
-    }
-
-    /// Outputs that a network needs for them.
-    pub fn classes(&self) -> usize {
-        match self {
-            Rows::Set(set) => set.classes(),
-            Rows::Stored(stored, _) => stored.classes(),
+            TrainingSet::Whole(set) => set,
+            TrainingSet::Stored(stored, _) => stored,
         }
     }
 }
 
 /// What a run trains on, and validates on. A safetensors file that is larger than the memory budget stays where it is, unless something has to
 /// be known of all its rows first.
-pub(super) fn of_run(run: &Run) -> Result<(Rows, Option<Dataset>), Error> {
+pub(super) fn of_run(run: &Run) -> Result<(TrainingSet, Option<Dataset>), Error> {
     let path = Path::new(&run.data);
     let is_safetensors = path.extension().is_some_and(|extension| extension == "safetensors");
     let is_larger = |budget| std::fs::metadata(path).is_ok_and(|about| about.len() > budget);
     let is_whole = run.scaling != ScaleBy::None || matches!(run.validation, Some(Validation::Fraction(_)));
     if !is_safetensors || is_whole || !run.options.memory_budget.is_some_and(is_larger) {
-        return with_validation(run).map(|(train, validation)| (Rows::Set(train), validation));
+        return with_validation(run).map(|(train, validation)| (TrainingSet::Whole(train), validation));
     }
     let stored = Stored::open(path)?;
     let first = stored.read(0..run.options.batch_size.clamp(1, stored.rows()))?;
     let (first, validation) = beside(run, first, stored.test()?)?;
-    Ok((Rows::Stored(stored, first), validation))
+    Ok((TrainingSet::Stored(stored, first), validation))
 }
 
 /// Training and validation sets, as the words for both say. The scaling is of the training rows alone.

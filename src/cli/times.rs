@@ -27,13 +27,12 @@ impl Timed {
     pub fn new(flags: &Train) -> Result<Self, Error> {
         let output = Output { json: flags.common.json };
         let run = Run::new(flags)?;
-        let (rows, validation) = source::of_run(&run)?;
-        let set = rows.at_hand();
-        let network = train::network(&run, &rows, validation.as_ref());
+        let (set, validation) = source::of_run(&run)?;
+        let network = train::network(&run, &set, validation.as_ref());
         let shape = train::shape(&network);
         let mut trainer = Trainer::on(super::open_gpu(&run.adapter)?, network, run.options.clone())?;
-        trainer.tune(set, |_| {})?;
-        let plan = trainer.plan(set)?;
+        trainer.tune(set.source(), |_| {})?;
+        let plan = trainer.plan(set.source())?;
         let ceilings = ceilings(trainer.gpu(), run.options.checks)?;
         Ok(Timed { output, run, trainer, shape, plan, ceilings })
     }

@@ -12,165 +12,216 @@ use super::interrupt::Interrupt;
 use super::options::Train;
 use super::out::Out;
 use super::output::{Output, figures, grouped};
-use super::screen::{self, Course};
-use super::source::Rows;
+use super::screen::{self, Course, Screen};
+use super::source::TrainingSet;
 use super::tensorboard::TensorBoard;
 use super::watchers::Watcher;
 use super::{report, resume, source};
-use crate::{Activation, Checkpoint, Error, Event, Gpu, Loss, Model, Network, Trainer};
+use crate::{Activation, Checkpoint, Dataset, Error, Event, Gpu, History, Loss, Model, Network, Trainer};
 
 /// Trains, and says how the program ends: 0, or by the signal that broke it off.
 pub(super) fn run(flags: &Train) -> Result<u8, Error> {
-    let output = Output { json: flags.common.json };
     let interrupt = Interrupt::watch()?;
-    let (run, checkpoint) = resume::run_of(flags)?;
-    let mut out = run.out.as_deref().map(|folder| Out::take(folder, &run, checkpoint.is_some())).transpose()?;
-    check_save(&run)?;
-    // Opening a driver and unpacking a set take a tenth of a second each.
-    let (gpu, sets) = std::thread::scope(|scope| {
-        let opening = scope.spawn(|| super::open_gpu(&run.adapter));
-        let sets = source::of_run(&run);
-        (opening.join().unwrap_or_else(|_| Err(Error::Device("the driver crashed while it was opened".into()))), sets)
-    });
-    let (rows, validation) = sets?;
-    let train = rows.at_hand();
-    let mut trainer = match &checkpoint {
-        Some(checkpoint) => resumed(gpu, flags, &run, checkpoint)?,
-        None => begun(gpu, &run, &rows, validation.as_ref())?,
-    };
+    let mut ready = Ready::new(flags)?;
     if let Some(code) = interrupt.exit_code() {
-        output.text("Interrupted before the first step: nothing is written")?;
+        ready.output.text("Interrupted before the first step: nothing is written")?;
         return Ok(code);
     }
-    let options = trainer.options().clone();
-    let dispatches = trainer.plan(train)?.dispatches.len();
-    let adapter = trainer.gpu().adapter();
-    let parameters = trainer.network().parameters();
-    output.event(json!({
-        "event": "start", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
-        "kind": adapter.kind.to_string(), "dispatches_per_step": dispatches, "parameters": parameters,
-        "rows": rows.count(), "batch_size": options.batch_size, "seed": options.seed, "resumed": checkpoint.as_ref().map(Checkpoint::step),
-    }))?;
-    output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
-    output.text(format_args!(
-        "{}: {} parameters, {} rows, batches of {}, {dispatches} dispatches a step",
-        shape(trainer.network()),
-        grouped(parameters as u64),
-        grouped(rows.count() as u64),
-        options.batch_size,
-    ))?;
-    if let Some(checkpoint) = &checkpoint {
-        output.text(format_args!("on from step {}: {}", grouped(checkpoint.step()), checkpoint.path().display()))?;
+    ready.introduce()?;
+    let trained = ready.train(flags.screen, &interrupt)?;
+    ready.conclude(trained)
+}
+
+/// A run before its first step.
+struct Ready {
+    output: Output,
+    run: Run,
+    checkpoint: Option<Checkpoint>,
+    out: Option<Out>,
+    set: TrainingSet,
+    validation: Option<Dataset>,
+    trainer: Trainer,
+}
+
+/// A run after its last.
+struct Trained {
+    history: History,
+    seconds: f64,
+    /// What went wrong first where it was shown or written down, which ended it.
+    told: Result<(), Error>,
+    /// The exit code of the signal that ended it.
+    interrupted: Option<u8>,
+}
+
+impl Ready {
+    /// Reads what there is to read, opens the adapter, and finds whatever is wrong with either.
+    fn new(flags: &Train) -> Result<Self, Error> {
+        let output = Output { json: flags.common.json };
+        let (run, checkpoint) = resume::run_of(flags)?;
+        let out = run.out.as_deref().map(|folder| Out::take(folder, &run, checkpoint.is_some())).transpose()?;
+        check_save(&run)?;
+        // Opening a driver and unpacking a set take a tenth of a second each.
+        let (gpu, sets) = std::thread::scope(|scope| {
+            let opening = scope.spawn(|| super::open_gpu(&run.adapter));
+            let sets = source::of_run(&run);
+            let crashed = || Error::Device("the driver crashed while it was opened".into());
+            (opening.join().unwrap_or_else(|_| Err(crashed())), sets)
+        });
+        let (set, validation) = sets?;
+        let trainer = match &checkpoint {
+            Some(checkpoint) => resumed(gpu, flags, &run, checkpoint)?,
+            None => begun(gpu, &run, &set, validation.as_ref())?,
+        };
+        Ok(Ready { output, run, checkpoint, out, set, validation, trainer })
     }
 
-    let started = Instant::now();
-    let steps_per_epoch = rows.count().div_ceil(options.batch_size) as u64;
-    let epochs = options.steps.map_or(options.epochs, |steps| steps.div_ceil(steps_per_epoch));
-    let course = Course {
-        epochs,
-        steps: options.steps.unwrap_or(options.epochs.saturating_mul(steps_per_epoch)),
-        batch_size: options.batch_size,
-        device_bytes: trainer.device_bytes(train, validation.as_ref())?,
-    };
-    let nothing_left = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.step() >= course.steps);
-    let mut watchers: Vec<Box<dyn Watcher + '_>> = Vec::new();
-    if nothing_left {
-        // Its end is made sure of: the last epoch is judged, and the model and the report are written.
-        output.text("nothing left to do: all its steps are done; --epochs or --steps takes it further")?;
-    } else {
-        watchers.extend(screen::watcher(flags.screen, &output, course));
+    /// Says what is about to run.
+    fn introduce(&self) -> Result<(), Error> {
+        let Ready { output, checkpoint, trainer, .. } = self;
+        let options = trainer.options();
+        let rows = self.set.source().rows();
+        let dispatches = trainer.plan(self.set.source())?.dispatches.len();
+        let adapter = trainer.gpu().adapter();
+        let parameters = trainer.network().parameters();
+        output.event(json!({
+            "event": "start", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
+            "kind": adapter.kind.to_string(), "dispatches_per_step": dispatches, "parameters": parameters,
+            "rows": rows, "batch_size": options.batch_size, "seed": options.seed,
+            "resumed": checkpoint.as_ref().map(Checkpoint::step),
+        }))?;
+        output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
+        output.text(format_args!(
+            "{}: {} parameters, {} rows, batches of {}, {dispatches} dispatches a step",
+            shape(trainer.network()),
+            grouped(parameters as u64),
+            grouped(rows as u64),
+            options.batch_size,
+        ))?;
+        if let Some(checkpoint) = checkpoint {
+            output.text(format_args!(
+                "on from step {}: {}",
+                grouped(checkpoint.step()),
+                checkpoint.path().display()
+            ))?;
+        }
+        Ok(())
     }
-    if let Some(out) = &mut out {
-        out.begin(&run, &trainer, train, validation.as_ref())?;
-        watchers.push(Box::new(out.metrics()?));
-    }
-    if let Some(folder) = &run.tensorboard {
-        trainer.tell_parameters(true);
-        watchers.push(Box::new(TensorBoard::create(folder, &trainer, train, checkpoint.is_some())?));
-    }
-    let began = trainer.steps_done();
-    let mut written = Ok(());
-    let mut interrupted = None;
-    let mut told = |event: Event<'_>| {
-        written = watchers.iter_mut().try_for_each(|watcher| watcher.hear(&event));
-        interrupted = interrupt.exit_code();
-        if written.is_ok() && interrupted.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    };
-    let history = match &rows {
-        Rows::Set(set) => trainer.fit_with(set, validation.as_ref(), &mut told),
-        Rows::Stored(stored, _) => trainer.fit_from(stored, validation.as_ref(), &mut told),
-    };
-    // The screen leaves the terminal to what is said now.
-    drop(watchers);
-    let history = match history {
-        Ok(history) => history,
-        Err(error) => return Err(saved_before(error, &output, &run, &mut trainer, began)),
-    };
 
-    // Saved even where nobody reads our output any more; but not where nothing was trained.
-    let trained = !history.epochs.is_empty();
-    if trained {
-        trainer.save(&run.save)?;
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    let state = match &written {
-        Ok(()) if interrupted.is_none() => "finished",
-        Ok(()) | Err(Error::Output(_)) => "interrupted",
-        Err(_) => "failed",
-    };
-    let mut reported = Ok(());
-    if let Some(out) = &mut out {
-        reported = out.end(state, seconds, Some(trainer.steps_done()));
-        if trained && reported.is_ok() {
-            reported = report::write(out, &mut trainer, &history, train, validation.as_ref());
+    /// Trains, with everyone told who wants to be, and saves the model.
+    fn train(&mut self, screen: Option<Screen>, interrupt: &Interrupt) -> Result<Trained, Error> {
+        let Ready { output, run, checkpoint, out, set, validation, trainer } = self;
+        let validation = validation.as_ref();
+        let started = Instant::now();
+        trainer.tell_parameters(run.tensorboard.is_some());
+        let course = Course::of(trainer, set, validation)?;
+        let nothing_left = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.step() >= course.steps);
+        let mut watchers: Vec<Box<dyn Watcher + '_>> = Vec::new();
+        if nothing_left {
+            // Its end is made sure of: the last epoch is judged, and the model and the report are written.
+            output.text("nothing left to do: all its steps are done; --epochs or --steps takes it further")?;
+        } else {
+            watchers.extend(screen::watcher(screen, output, course));
         }
-    }
-    // What went wrong first is what is told.
-    written.and(reported)?;
-    // The epoch whose weights the model has.
-    let last = history.kept.and_then(|kept| history.epochs.get(kept)).or(history.epochs.last());
-    output.event(json!({
-        "event": "end", "loss": last.map(|epoch| epoch.training.loss),
-        "val_loss": last.and_then(|epoch| epoch.validation).map(|validation| validation.loss),
-        "val_accuracy": last.and_then(|epoch| epoch.validation).and_then(|validation| validation.accuracy),
-        "epoch": last.map(|epoch| epoch.epoch), "seconds": seconds, "model": trained.then_some(&run.save),
-        "tiles": trainer.picks(train)?.iter().collect::<std::collections::BTreeMap<_, _>>(),
-        "step": trainer.steps_done(), "interrupted": interrupted.is_some(),
-    }))?;
-    let reached = match last.map(|epoch| (epoch.training, epoch.validation)) {
-        Some((_, Some(validation))) => {
-            format!("validation {} on {} rows", figures(&validation), grouped(validation.rows))
+        if let Some(out) = out {
+            out.begin(run, trainer, set, validation)?;
+            watchers.push(Box::new(out.metrics()?));
         }
-        Some((training, None)) => figures(&training),
-        None => "no step done".into(),
-    };
-    if trained {
-        if let (Some(_), Some(epoch)) = (history.kept, last) {
-            output.text(format_args!("\nthe best epoch was {}", epoch.epoch))?;
+        if let Some(folder) = &run.tensorboard {
+            watchers.push(Box::new(TensorBoard::create(folder, trainer, set.at_hand(), checkpoint.is_some())?));
         }
-        output.text(format_args!("\n{reached}, in {seconds:.1} s. The model is in {}", run.save.display()))?;
-    } else {
-        output.text("\nno step done, and no model written")?;
-    }
-    if let Some(out) = out.filter(|_| trained) {
-        output.text(format_args!("How it went is in {}", out.folder().join(report::PAGE).display()))?;
-    }
-    if let Some(code) = interrupted {
-        let step = grouped(trainer.steps_done());
-        output.text(match &options.checkpoint {
-            Some(asked) => {
-                format!("Interrupted after step {step}. It goes on with:  {}", resume::how_to(&asked.folder, &run))
+        let began = trainer.steps_done();
+        let mut told = Ok(());
+        let mut interrupted = None;
+        let mut tell = |event: Event<'_>| {
+            for watcher in &mut watchers {
+                // All hear of it, also where one has failed; the first failure is kept.
+                let heard = watcher.hear(&event);
+                told = std::mem::replace(&mut told, Ok(())).and(heard);
             }
-            None => format!("Interrupted after step {step}. With --checkpoint DIR it could go on from there."),
-        })?;
-        return Ok(code);
+            interrupted = interrupt.exit_code();
+            if told.is_ok() && interrupted.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let history = match set {
+            TrainingSet::Whole(set) => trainer.fit_with(set, validation, &mut tell),
+            TrainingSet::Stored(stored, _) => trainer.fit_from(stored, validation, &mut tell),
+        };
+        // The screen leaves the terminal to what is said now.
+        drop(watchers);
+        let history = history.map_err(|error| saved_before(error, output, run, trainer, began))?;
+        // Saved even where nobody reads our output any more; but not where nothing was trained.
+        if !history.epochs.is_empty() {
+            trainer.save(&run.save)?;
+        }
+        Ok(Trained { history, seconds: started.elapsed().as_secs_f64(), told, interrupted })
     }
-    // A model with functions of the user's own takes more words than these.
-    let brings_own = matches!(run.activation, Activation::Custom(_)) || matches!(run.options.loss, Loss::Custom(_));
-    if trained && run.data == "mnist" && !brings_own {
-        output.text(format_args!("See it read a digit:  wgrad predict --model {} --rows 0", run.save.display()))?;
+
+    /// Says and writes down how it went.
+    fn conclude(mut self, trained: Trained) -> Result<u8, Error> {
+        let Trained { history, seconds, told, interrupted } = trained;
+        let steps_done = self.trainer.steps_done();
+        if let Some(out) = &mut self.out {
+            let state = match &told {
+                Ok(()) if interrupted.is_none() => "finished",
+                Ok(()) | Err(Error::Output(_)) => "interrupted",
+                Err(_) => "failed",
+            };
+            out.end(state, Some(steps_done))?;
+        }
+        let said = told.and_then(|()| self.say_the_end(&history, seconds, interrupted));
+        // A report that cannot be written keeps nothing from being said.
+        let reported = match self.out.take().filter(|_| !history.epochs.is_empty()) {
+            Some(out) => report::write(&out, &mut self.trainer, &history, &self.set, self.validation.as_ref())
+                .and_then(|()| self.say_where(&out)),
+            None => Ok(()),
+        };
+        said.and(reported)?;
+        let output = &self.output;
+        if let Some(code) = interrupted {
+            let step = grouped(steps_done);
+            output.text(match &self.trainer.options().checkpoint {
+                Some(asked) => {
+                    let how = resume::how_to(&asked.folder, &self.run);
+                    format!("Interrupted after step {step}. It goes on with:  {how}")
+                }
+                None => format!("Interrupted after step {step}. With --checkpoint DIR it could go on from there."),
+            })?;
+            return Ok(code);
+        }
+        let run = &self.run;
+        // A model with functions of the user's own takes more words than these.
+        let brings_own = matches!(run.activation, Activation::Custom(_)) || matches!(run.options.loss, Loss::Custom(_));
+        if !history.epochs.is_empty() && run.data == "mnist" && !brings_own {
+            output.text(format_args!("See it read a digit:  wgrad predict --model {} --rows 0", run.save.display()))?;
+        }
+        Ok(0)
     }
-    Ok(0)
+
+    fn say_the_end(&self, history: &History, seconds: f64, interrupted: Option<u8>) -> Result<(), Error> {
+        let Ready { output, run, trainer, .. } = self;
+        // The epoch whose weights the model has.
+        let last = history.kept.and_then(|kept| history.epochs.get(kept)).or(history.epochs.last());
+        output.event(json!({
+            "event": "end", "loss": last.map(|epoch| epoch.training.loss),
+            "val_loss": last.and_then(|epoch| epoch.validation).map(|validation| validation.loss),
+            "val_accuracy": last.and_then(|epoch| epoch.validation).and_then(|validation| validation.accuracy),
+            "epoch": last.map(|epoch| epoch.epoch), "seconds": seconds, "model": last.map(|_| &run.save),
+            "tiles": trainer.picks(self.set.source())?.iter().collect::<std::collections::BTreeMap<_, _>>(),
+            "step": trainer.steps_done(), "interrupted": interrupted.is_some(),
+        }))?;
+        let Some(last) = last else { return output.text("\nno step done, and no model written") };
+        if history.kept.is_some() {
+            output.text(format_args!("\nthe best epoch was {}", last.epoch))?;
+        }
+        let reached = match &last.validation {
+            Some(validation) => format!("validation {} on {} rows", figures(validation), grouped(validation.rows)),
+            None => figures(&last.training),
+        };
+        output.text(format_args!("\n{reached}, in {seconds:.1} s. The model is in {}", run.save.display()))
+    }
+
+    fn say_where(&self, out: &Out) -> Result<(), Error> {
+        self.output.text(format_args!("How it went is in {}", out.folder().join(report::PAGE).display()))
+    }
 }
 
 /// An error that ends a run, once what was trained is saved, where it can be: a full disk may hold no checkpoint, and the model elsewhere.
@@ -198,10 +249,10 @@ fn saved_before(error: Error, output: &Output, run: &Run, trainer: &mut Trainer,
 fn begun(
     gpu: Result<Arc<Gpu>, Error>,
     run: &Run,
-    rows: &Rows,
-    validation: Option<&crate::Dataset>,
+    set: &TrainingSet,
+    validation: Option<&Dataset>,
 ) -> Result<Trainer, Error> {
-    let network = network(run, rows, validation);
+    let network = network(run, set, validation);
     let init = run.init.as_ref().map(Model::read).transpose()?;
     if let (Some(model), Some(path)) = (&init, &run.init) {
         network.check_weights(&model.weights).map_err(|error| Error::format(path, error.to_string()))?;
@@ -226,9 +277,9 @@ fn resumed(gpu: Result<Arc<Gpu>, Error>, flags: &Train, run: &Run, checkpoint: &
 }
 
 /// The network for a run, its outputs inferred from the labels where the run does not say.
-pub(super) fn network(run: &Run, rows: &Rows, validation: Option<&crate::Dataset>) -> Network {
-    let train = rows.at_hand();
-    let classes = rows.classes().max(validation.map_or(0, crate::Dataset::classes));
+pub(super) fn network(run: &Run, set: &TrainingSet, validation: Option<&Dataset>) -> Network {
+    let train = set.at_hand();
+    let classes = set.source().classes().max(validation.map_or(0, Dataset::classes));
     // Two classes are one yes or no to the sigmoid.
     let inferred =
         if classes == 2 && matches!(run.options.loss, Loss::SigmoidCrossEntropy { .. }) && !train.labels().is_empty() {

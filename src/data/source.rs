@@ -23,6 +23,12 @@ pub trait Source: Send + Sync {
     ///
     /// Whatever is wrong with them; training ends with it.
     fn read(&self, rows: Range<usize>) -> Result<Dataset, Error>;
+
+    /// All rows, where they are in memory.
+    #[doc(hidden)]
+    fn whole(&self) -> Option<&Dataset> {
+        None
+    }
 }
 
 impl Source for Dataset {
@@ -32,6 +38,10 @@ impl Source for Dataset {
 
     fn classes(&self) -> usize {
         Dataset::classes(self)
+    }
+
+    fn whole(&self) -> Option<&Dataset> {
+        Some(self)
     }
 
     fn read(&self, rows: Range<usize>) -> Result<Dataset, Error> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::epochs::Fit;
 use super::history::{Event, History};
 use super::moment::Moment;
-use super::rows::Rows;
+use super::rows::{self, Rows};
 use super::runner::{SKIPPED_WORD, State};
 use super::snapshot::Snapshots;
 use super::{NonFinite, Order, Trainer};
@@ -46,7 +46,7 @@ impl Trainer {
         validation: Option<&Dataset>,
         mut told: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<History, Error> {
-        if self.exceeds_budget(train) {
+        if self.first_of_windows(train)?.is_some() {
             return self.fit_from(train, validation, told);
         }
         pollster::block_on(self.fit_async(Rows::Whole(train), validation, &mut told, None))
@@ -65,15 +65,9 @@ impl Trainer {
         validation: Option<&Dataset>,
         mut told: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<History, Error> {
-        if train.rows() == 0 {
-            return Err(Error::Data("the set is empty: at least one row is needed".into()));
-        }
-        if train.rows() > u32::MAX as usize {
-            return Err(Error::Data(format!("there are {} rows: at most {} can be counted", train.rows(), u32::MAX)));
-        }
-        let first = train.read(0..1)?;
-        let outputs = self.network.outputs();
-        let rows = Rows::windows(train, &first, &self.options, outputs, self.tiling.most_bytes)?;
+        // A set that would fit as well: windows are what was asked for.
+        let first = rows::first_of_windows(train, Some(0))?;
+        let rows = self.rows_of(train, first.as_ref())?;
         std::thread::scope(|scope| pollster::block_on(self.fit_async(rows, validation, &mut told, Some(scope))))
     }
 

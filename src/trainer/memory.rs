@@ -7,7 +7,7 @@ use super::rows::Rows;
 use super::{TrainOptions, Trainer};
 use crate::gpu::{Gpu, buffer_bytes};
 use crate::plan::{Plan, Request, Role, STATE_BYTES};
-use crate::{Dataset, Error, Network};
+use crate::{Dataset, Error, Network, Source};
 
 /// That every layer's weights, and the optimizer's values beside them, are buffers that the device can bind.
 ///
@@ -83,14 +83,6 @@ impl Trainer {
     pub(super) fn check_memory(&self, train: Rows<'_>, validation: Option<&Dataset>) -> Result<(), Error> {
         self.plan_over(train)?;
         validation.map(|set| self.evaluation_plan(set, false)).transpose()?;
-        let (told, most) = (self.told_bytes(), self.gpu.adapter().max_buffer_bytes);
-        if self.tells_parameters && told > most {
-            return Err(Error::Option(format!(
-                "the weights and gradients that are to be told take {told} bytes in one buffer, and {} has buffers of at most {most}: train without \
-                 telling them",
-                self.gpu.adapter().name
-            )));
-        }
         Ok(())
     }
 
@@ -100,10 +92,12 @@ impl Trainer {
     /// # Errors
     ///
     /// As [`plan`](Self::plan), for either set.
-    pub fn device_bytes(&self, train: &Dataset, validation: Option<&Dataset>) -> Result<u64, Error> {
-        let plan = self.plan(train)?;
+    pub fn device_bytes(&self, train: &dyn Source, validation: Option<&Dataset>) -> Result<u64, Error> {
+        let first = self.first_of_windows(train)?;
+        let train = self.rows_of(train, first.as_ref())?;
+        let plan = self.plan_over(train)?;
         // A plan has one window, and the device two.
-        let second = if self.exceeds_budget(train) { bytes_of(&plan, is_of_set) } else { 0 };
+        let second = if matches!(train, Rows::Windows { .. }) { bytes_of(&plan, is_of_set) } else { 0 };
         let validating = match validation {
             Some(set) => {
                 let plan = self.evaluation_plan(set, false)?;
@@ -120,8 +114,8 @@ impl Trainer {
     }
 
     /// Device memory of the step that tells parameters, and of what they are read by.
-    fn telling_bytes(&self, train: &Dataset) -> Result<u64, Error> {
-        let shape = super::SetShape::of(train, self.tiling.most_bytes);
+    fn telling_bytes(&self, train: Rows<'_>) -> Result<u64, Error> {
+        let shape = train.shape(self.tiling.most_bytes);
         let plan = Plan::gradients(self.options.training_request(&self.network, shape, &self.tiling))?;
         let is_shared =
             |role| is_of_set(role) || matches!(role, Role::Weights(_) | Role::Scaling | Role::OutputWeights);

@@ -38,7 +38,7 @@ pub use options::{NonFinite, TrainOptions};
 pub use profile::{Bound, Ceilings, StepTimer, StepTimes, Took, ceilings, step_times};
 use resume::Resumed;
 use rows::Rows;
-pub(crate) use rows::SetShape;
+pub(crate) use rows::{Rows, SetShape, first_of_windows};
 use runner::{Buffers, Runner, upload};
 pub use trace::{Profile, Span, Trace, profile};
 pub use tuning::Tuning;
@@ -248,18 +248,19 @@ impl Trainer {
     /// # Errors
     ///
     /// [`Error::Data`] or [`Error::Option`] where the set, the network and the batch size do not fit together.
-    pub fn plan(&self, train: &Dataset) -> Result<Plan, Error> {
-        if !self.exceeds_budget(train) {
-            return self.plan_over(Rows::Whole(train));
-        }
-        let first = train.read(0..1)?;
-        let outputs = self.network.outputs();
-        self.plan_over(Rows::windows(train, &first, &self.options, outputs, self.tiling.most_bytes)?)
+    pub fn plan(&self, train: &dyn Source) -> Result<Plan, Error> {
+        let first = self.first_of_windows(train)?;
+        self.plan_over(self.rows_of(train, first.as_ref())?)
     }
 
-    /// Whether a set has no room in the memory budget.
-    fn exceeds_budget(&self, set: &Dataset) -> bool {
-        self.options.memory_budget.is_some_and(|budget| set.device_bytes() > budget)
+    /// The first row of a set that is read in windows.
+    fn first_of_windows(&self, train: &dyn Source) -> Result<Option<Dataset>, Error> {
+        rows::first_of_windows(train, self.options.memory_budget)
+    }
+
+    /// All rows of a set, or windows of them.
+    fn rows_of<'a>(&self, train: &'a dyn Source, first: Option<&'a Dataset>) -> Result<Rows<'a>, Error> {
+        Rows::of(train, first, &self.options, self.network.outputs(), self.tiling.most_bytes)
     }
 
     fn plan_over(&self, train: Rows<'_>) -> Result<Plan, Error> {
@@ -288,7 +289,7 @@ impl Trainer {
     /// # Errors
     ///
     /// As [`plan`](Self::plan).
-    pub fn picks(&self, train: &Dataset) -> Result<Picks, Error> {
+    pub fn picks(&self, train: &dyn Source) -> Result<Picks, Error> {
         Ok(self.plan(train)?.picks())
     }
 
@@ -298,8 +299,10 @@ impl Trainer {
     /// # Errors
     ///
     /// As [`plan`](Self::plan); [`Error::Kernel`], [`Error::Device`].
-    pub fn tune(&mut self, train: &Dataset, mut told: impl FnMut(Event)) -> Result<(), Error> {
-        self.tune_until(Rows::Whole(train), &mut |event| {
+    pub fn tune(&mut self, train: &dyn Source, mut told: impl FnMut(Event)) -> Result<(), Error> {
+        let first = self.first_of_windows(train)?;
+        let rows = self.rows_of(train, first.as_ref())?;
+        self.tune_until(rows, &mut |event| {
             told(event);
             ControlFlow::Continue(())
         })

@@ -47,7 +47,7 @@ impl SetShape {
 
 /// What a run trains on.
 #[derive(Clone, Copy)]
-pub(super) enum Rows<'a> {
+pub(crate) enum Rows<'a> {
     Whole(&'a Dataset),
     Windows {
         source: &'a dyn Source,
@@ -58,9 +58,44 @@ pub(super) enum Rows<'a> {
     },
 }
 
+/// The first row of a source that is read in windows, as it is one that is not in memory or has no room in the memory budget; none of one that
+/// goes to the device as a whole.
+///
+/// # Errors
+///
+/// [`Error::Data`] where it has no rows, or more than can be counted; and whatever is wrong with the first.
+pub(crate) fn first_of_windows(source: &dyn Source, budget: Option<u64>) -> Result<Option<Dataset>, Error> {
+    let fits = |set: &Dataset| budget.is_none_or(|budget| set.device_bytes() <= budget);
+    if source.whole().is_some_and(fits) {
+        return Ok(None);
+    }
+    if source.rows() == 0 {
+        return Err(Error::Data("the set is empty: at least one row is needed".into()));
+    }
+    if source.rows() > u32::MAX as usize {
+        return Err(Error::Data(format!("there are {} rows: at most {} can be counted", source.rows(), u32::MAX)));
+    }
+    source.read(0..1).map(Some)
+}
+
 impl<'a> Rows<'a> {
+    /// All of a source, or windows of it where its first row is given.
+    pub fn of(
+        source: &'a dyn Source,
+        first: Option<&'a Dataset>,
+        options: &TrainOptions,
+        outputs: usize,
+        most_bytes: u64,
+    ) -> Result<Self, Error> {
+        match (source.whole(), first) {
+            (Some(set), None) => Ok(Rows::Whole(set)),
+            (_, Some(first)) => Rows::windows(source, first, options, outputs, most_bytes),
+            (None, None) => Err(Error::Data("rows that are not in memory are read in windows".into())),
+        }
+    }
+
     /// A source in windows that fit the options' memory budget.
-    pub fn windows(
+    fn windows(
         source: &'a dyn Source,
         first: &'a Dataset,
         options: &TrainOptions,

@@ -9,6 +9,7 @@ pub(super) use findings::image_of;
 pub(super) use pictures::tiles;
 
 use super::out::Out;
+use super::source::TrainingSet;
 use crate::{Dataset, Error, History, Trainer};
 use curves::{Chart, Colors};
 use findings::Findings;
@@ -23,22 +24,23 @@ pub(super) fn write(
     out: &Out,
     trainer: &mut Trainer,
     history: &History,
-    train: &Dataset,
+    train: &TrainingSet,
     validation: Option<&Dataset>,
 ) -> Result<(), Error> {
+    let (first, rows) = (train.at_hand(), train.source().rows());
     // No more than the device has room for.
-    let row_bytes = train.device_bytes().div_ceil(train.rows() as u64).max(1);
+    let row_bytes = first.device_bytes().div_ceil(first.rows() as u64).max(1);
     let room = trainer.options().memory_budget.map_or(MOST_JUDGED, |bytes| (bytes / row_bytes).max(1) as usize);
     let most = room.min(MOST_JUDGED);
-    let some = match validation {
-        None if train.rows() > most => Some(train.select(0..most)?),
+    let some = match (validation, train.source().whole()) {
+        (None, whole) if whole.is_none() || rows > most => Some(train.source().read(0..rows.min(most))?),
         _ => None,
     };
-    let set = some.as_ref().or(validation).unwrap_or(train);
+    let set = some.as_ref().or(validation).unwrap_or(first);
     let on = match (validation, &some) {
         (Some(_), _) => "validation",
-        (None, None) => "training",
-        (None, Some(_)) => "first training",
+        (None, Some(some)) if some.rows() < rows => "first training",
+        (None, _) => "training",
     };
     let findings = Findings::of(trainer, set, on)?;
     let charts = Chart::of_history(&history.epochs);

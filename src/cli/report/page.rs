@@ -84,7 +84,8 @@ fn figures(about: &Value, history: &History, findings: &Findings) -> Markup {
     add("root mean squared error", metrics.regression.map(|all| figure(all.root_mean_squared_error)));
     add("R²", metrics.regression.map(|all| figure(all.r2)));
     add("parameters", about["model"]["parameters"].as_u64().map(grouped));
-    add("time", about["seconds"].as_f64().map(duration));
+    let seconds = history.epochs.iter().fold(0.0, |sum, epoch| sum + epoch.seconds);
+    add("time in epochs", Some(duration(seconds)));
     add("rows/s in training", history.epochs.last().map(|epoch| grouped(epoch.samples_per_second as u64)));
     html! {
         div.figures {

@@ -9,8 +9,9 @@ mod terminal;
 use std::str::FromStr;
 
 use super::output::Output;
+use super::source::TrainingSet;
 use super::watchers::Watcher;
-use crate::Error;
+use crate::{Dataset, Error, Trainer};
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,19 @@ pub(super) struct Course {
     pub steps: u64,
     pub batch_size: usize,
     pub device_bytes: u64,
+}
+
+impl Course {
+    pub fn of(trainer: &Trainer, set: &TrainingSet, validation: Option<&Dataset>) -> Result<Self, Error> {
+        let options = trainer.options();
+        let per_epoch = set.source().rows().div_ceil(options.batch_size) as u64;
+        Ok(Course {
+            epochs: options.steps.map_or(options.epochs, |steps| steps.div_ceil(per_epoch)),
+            steps: options.steps.unwrap_or(options.epochs.saturating_mul(per_epoch)),
+            batch_size: options.batch_size,
+            device_bytes: trainer.device_bytes(set.source(), validation)?,
+        })
+    }
 }
 
 /// Who shows the run. Where stdout is no terminal that the curves could be drawn on, there are lines, and under `--json` its own.
