@@ -25,7 +25,7 @@ use thrift::{FILE_METADATA, Walk};
 
 /// The most cells for each byte of a file, and of text in them: a value that is repeated takes no bytes, so that a file of nothing may
 /// claim any number of rows. More than a set to learn from has are not believed.
-const MOST_CELLS_A_BYTE: u64 = 1 << 8;
+const MOST_CELLS_A_BYTE: u64 = 1 << 10;
 const MOST_TEXT_A_BYTE: u64 = 1 << 13;
 /// The longest footer, and name of a column, which each row has.
 const MOST_OF_FOOTER: usize = 8 << 20;

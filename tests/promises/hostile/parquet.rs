@@ -5,7 +5,9 @@ use std::io::Write;
 
 use wgrad::{ReadOptions, Scaling};
 
-use super::{explained_in_little_memory, format, refused};
+#[cfg(target_os = "linux")]
+use super::explained_in_little_memory;
+use super::{format, refused};
 
 /// A message in Thrift's compact protocol.
 #[derive(Clone, Default)]
