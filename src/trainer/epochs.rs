@@ -417,42 +417,6 @@ impl Trainer {
         Ok(verdict)
     }
 
-    /// The step state that a run to `last_step` begins with.
-    fn state(&self, rows: usize, batch: u32, last_step: u64) -> State {
-        let Order { first_step, epochs_before, .. } = self.order;
-        let (schedule, lr) = (&self.options.schedule, self.options.optimizer.lr);
-        let fresh = State::new(rows, batch);
-        let end = if schedule.by_epoch {
-            epochs_before + (last_step - first_step).div_ceil(fresh.steps_per_epoch.into())
-        } else {
-            last_step
-        };
-        State {
-            step: self.steps_done as u32,
-            seed: [self.options.seed as u32, (self.options.seed >> 32) as u32],
-            shuffle: self.options.shuffle.into(),
-            first_step: first_step as u32,
-            epochs_before: epochs_before as u32,
-            by_epoch: schedule.by_epoch.into(),
-            skipped: self.skipped,
-            base_rate: lr as f32,
-            warmup: schedule.warmup,
-            warmup_start: schedule.start_factor as f32,
-            schedule: schedule.device_values(end, lr),
-            ..fresh
-        }
-    }
-
-    /// The order that the next step belongs to.
-    pub(super) fn order_over(&self, rows: usize) -> Order {
-        if self.order.rows == rows {
-            return self.order;
-        }
-        let per_epoch = self.order.rows.div_ceil(self.options.batch_size).max(1) as u64;
-        let epochs_before = self.order.epochs_before + (self.steps_done - self.order.first_step).div_ceil(per_epoch);
-        Order { rows, first_step: self.steps_done, epochs_before }
-    }
-
     /// Where the rows are on the device: one place with all of them, or two that windows take turns in.
     fn places(&self, train: Rows<'_>, plan: &Plan) -> Result<Vec<Buffers>, Error> {
         let (loss, outputs) = (&self.options.loss, self.network.outputs());

@@ -97,7 +97,7 @@ impl Trainer {
         let snapshots = self.snapshots(sets, plan.picks()).await?;
         // Where it may have to be known where numbers went bad, and no other moment is kept.
         let is_new = self.steps_done == 0 && snapshots.as_ref().and_then(Snapshots::last).is_none();
-        let explains = self.options.non_finite == NonFinite::Stop && is_new;
+        let explains = self.options.non_finite == NonFinite::Stop && is_new && matches!(train, Rows::Whole(_));
         let first = if explains { Some(self.beginning().await?) } else { None };
         let keeps_good = self.options.non_finite == NonFinite::Lower;
         let mut kept = Kept { snapshots, first, keeps_good, ..Kept::default() };
@@ -183,7 +183,7 @@ impl Trainer {
         let per_epoch = train.count().div_ceil(self.options.batch_size) as u64;
         match found {
             Ok((step, cause)) => {
-                let epoch = epochs_before + (step - 1 - first_step) / per_epoch + 1;
+                let epoch = epochs_before + step.saturating_sub(first_step + 1) / per_epoch + 1;
                 Error::NonFinite { step, epoch, cause }
             }
             Err(_) => Error::NonFinite { step, epoch, cause },
@@ -270,6 +270,42 @@ impl Trainer {
             Ok(()) => Ok(moment),
             Err(none) => Err(and(error, &format!("on another device it cannot go on: {none}"))),
         }
+    }
+
+    /// The step state that a run to `last_step` begins with.
+    pub(super) fn state(&self, rows: usize, batch: u32, last_step: u64) -> State {
+        let Order { first_step, epochs_before, .. } = self.order;
+        let (schedule, lr) = (&self.options.schedule, self.options.optimizer.lr);
+        let fresh = State::new(rows, batch);
+        let end = if schedule.by_epoch {
+            epochs_before + (last_step - first_step).div_ceil(fresh.steps_per_epoch.into())
+        } else {
+            last_step
+        };
+        State {
+            step: self.steps_done as u32,
+            seed: [self.options.seed as u32, (self.options.seed >> 32) as u32],
+            shuffle: self.options.shuffle.into(),
+            first_step: first_step as u32,
+            epochs_before: epochs_before as u32,
+            by_epoch: schedule.by_epoch.into(),
+            skipped: self.skipped,
+            base_rate: lr as f32,
+            warmup: schedule.warmup,
+            warmup_start: schedule.start_factor as f32,
+            schedule: schedule.device_values(end, lr),
+            ..fresh
+        }
+    }
+
+    /// The order that the next step belongs to.
+    pub(super) fn order_over(&self, rows: usize) -> Order {
+        if self.order.rows == rows {
+            return self.order;
+        }
+        let per_epoch = self.order.rows.div_ceil(self.options.batch_size).max(1) as u64;
+        let epochs_before = self.order.epochs_before + (self.steps_done - self.order.first_step).div_ceil(per_epoch);
+        Order { rows, first_step: self.steps_done, epochs_before }
     }
 }
 

@@ -83,13 +83,14 @@ fn training_stops_at_a_loss_that_is_not_finite_unless_told_otherwise() {
     );
 }
 
-/// Two rows, each a minibatch of its own, of one number to learn; a chain of layers of one unit each.
+/// Two minibatches, each of a row four times, of one number to learn; a chain of layers of one unit each.
 fn chain(weights: &[f32], features: [f32; 2], targets: [f32; 2], options: TrainOptions) -> (Trainer, Dataset) {
-    let set = Dataset::from_f32(features.to_vec(), 1, vec![0; 2]).unwrap().with_targets(targets.to_vec(), 1).unwrap();
+    let rows = |values: [f32; 2]| values.into_iter().flat_map(|value| [value; 4]).collect::<Vec<_>>();
+    let set = Dataset::from_f32(rows(features), 1, vec![0; 8]).unwrap().with_targets(rows(targets), 1).unwrap();
     let hidden = vec![1; weights.len() - 1];
     let network = Network::classifier(1, &hidden, Activation::Identity, 1);
     let layer = |&weight: &f32| LayerWeights { inputs: 1, outputs: 1, weight: vec![weight], bias: vec![0.0] };
-    let options = TrainOptions { loss: Loss::MeanSquaredError, batch_size: 1, shuffle: false, ..options };
+    let options = TrainOptions { loss: Loss::MeanSquaredError, batch_size: 4, shuffle: false, ..options };
     let mut trainer = Trainer::on(gpu(), network, options).unwrap();
     trainer.set_weights(&Weights { layers: weights.iter().map(layer).collect() }).unwrap();
     (trainer, set)
