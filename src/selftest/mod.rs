@@ -148,9 +148,12 @@ struct Case {
     run: Run,
 }
 
+/// A check on a device.
+type OnDevice = dyn Fn(&Arc<Gpu>) -> Agreed + Send + Sync;
+
 /// How a check is made.
 enum Run {
-    On(Box<dyn Fn(&Arc<Gpu>) -> Agreed + Send + Sync>),
+    On(Box<OnDevice>),
     NotEligible(&'static str),
 }
 

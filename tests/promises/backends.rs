@@ -2,6 +2,7 @@
 //! what wgpu has for it. What a browser alone would refuse, its compiler has to say: the README has the command.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use naga::back::{hlsl, msl, spv};
@@ -10,7 +11,13 @@ use naga::{Module, ShaderStage};
 use wgrad::kernel::link::{MODULE_NAMES, link, link_for_browsers};
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::{Launch, Slot};
-use wgrad::selftest::shaders::every_launch;
+use wgrad::selftest::shaders::{FAMILIES, every_launch};
+
+/// All of them, made once.
+fn launches() -> &'static [(Family, Launch)] {
+    static LAUNCHES: OnceLock<Vec<(Family, Launch)>> = OnceLock::new();
+    LAUNCHES.get_or_init(|| every_launch().unwrap())
+}
 
 /// What a device of the kind has, and no more: a shader that asks for subgroups on one without is not valid.
 fn capabilities(family: Family) -> Capabilities {
@@ -54,7 +61,7 @@ fn translate(family: Family, wgsl: &str) -> Result<(), String> {
 /// lacks; a merged launch whose parts do not link together. All are seen where they were made, with no such device.
 #[test]
 fn every_shader_is_translated_for_every_backend() {
-    let launches = every_launch().unwrap();
+    let launches = launches();
     assert!(launches.len() > 500, "{}", launches.len());
     let next = AtomicUsize::new(0);
     let work = || {
@@ -79,7 +86,7 @@ fn every_shader_is_translated_for_every_backend() {
 /// every binding.
 #[test]
 fn no_module_is_left_out() {
-    let launches = every_launch().unwrap();
+    let launches = launches();
     let parts = |launch: &Launch| if launch.parts.is_empty() { vec![launch.clone()] } else { launch.parts.clone() };
     let all: Vec<Launch> = launches.iter().flat_map(|(_, launch)| parts(launch)).collect();
     let mut seen: BTreeSet<&str> = all.iter().map(|launch| launch.root).collect();
@@ -94,7 +101,7 @@ fn no_module_is_left_out() {
 
     let bound: BTreeSet<Slot> = all.iter().flat_map(|launch| launch.bindings.iter().map(|(slot, _)| *slot)).collect();
     assert_eq!(bound.len(), 22, "{bound:?}");
-    for family in wgrad::selftest::shaders::FAMILIES {
+    for family in FAMILIES {
         let merged = |(other, launch): &&(Family, Launch)| *other == family && launch.parts.len() > 1;
         assert!(launches.iter().filter(merged).count() > 1, "{family}: merged launches");
     }
@@ -103,7 +110,7 @@ fn no_module_is_left_out() {
 /// A line that browsers want and naga does not know, in the wrong one of the two.
 #[test]
 fn browsers_are_told_of_subgroups() {
-    let launches = every_launch().unwrap();
+    let launches = launches();
     let of = |lanes| launches.iter().filter(move |(family, _)| matches!(family, Family::Subgroups { .. }) == lanes);
     let enabled = |launch: &Launch| link_for_browsers(launch).unwrap().starts_with("enable subgroups;\n");
     let tile = |launch: &Launch| launch.root == "tile/subgroup";
