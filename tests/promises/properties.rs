@@ -186,7 +186,7 @@ impl Case {
                 label_smoothing: 0.1,
                 class_weights: Some(weights),
                 ignore_index: self.has_labels().then_some(-100),
-                gamma: if self.seed % 2 == 0 { 2.0 } else { 0.0 },
+                gamma: if self.seed.is_multiple_of(2) { 2.0 } else { 0.0 },
             },
             ("sigmoid-cross-entropy", true) => Loss::SigmoidCrossEntropy { pos_weight: Some(weights), gamma: 2.0 },
             ("huber", true) => Loss::Huber { delta: 0.25 },
@@ -205,8 +205,8 @@ impl Case {
         if self.variant {
             optimizer.weight_decay = 0.1;
             match &mut optimizer.rule {
-                Rule::Sgd { momentum, nesterov } => (*momentum, *nesterov) = (0.9, self.seed % 2 == 0),
-                Rule::RmsProp { momentum, centered, .. } => (*momentum, *centered) = (0.5, self.seed % 2 == 0),
+                Rule::Sgd { momentum, nesterov } => (*momentum, *nesterov) = (0.9, self.seed.is_multiple_of(2)),
+                Rule::RmsProp { momentum, centered, .. } => (*momentum, *centered) = (0.5, self.seed.is_multiple_of(2)),
                 Rule::Adam { amsgrad, .. } | Rule::AdamW { amsgrad, .. } => *amsgrad = true,
                 Rule::Muon { match_rms_adamw, nesterov, ns_steps, .. } => {
                     (*match_rms_adamw, *nesterov, *ns_steps) = (true, false, 3.0);
@@ -585,6 +585,11 @@ fn muon_stepped(optimizer: &Optimizer, slots: &mut Slots, before: &Layer, gradie
     (after, rate * of_direction + of_weights)
 }
 
+/// Whether a difference is no more than it may be, which NaN is not.
+fn within(difference: f64, reach: f64) -> bool {
+    difference.abs() <= reach
+}
+
 /// A layer's weights and bias in one: `[inputs + 1, outputs]`.
 fn whole(layer: &Layer) -> Vec<f64> {
     [&layer.weights[..], &layer.bias].concat()
@@ -617,8 +622,7 @@ fn agrees(gpu: &Arc<Gpu>, case: &Case) -> Result<u64, String> {
         let (loss, gradients) = gradients(case, &rows, &before, at);
         let history = trainer.fit(&rows.set, None).map_err(|error| wrong("fit", error))?;
         let told = history.epochs[0].training.loss;
-        // Written so that NaN fails.
-        if !((told - loss).abs() <= 1e-5 * loss.abs() + 4e-6) {
+        if !within(told - loss, 1e-5 * loss.abs() + 4e-6) {
             return Err(format!("step {at}: a loss of {told}, and the twin's is {loss}"));
         }
         let after = layers(&network, &trainer.weights().map_err(|error| wrong("weights", error))?);
@@ -632,12 +636,12 @@ fn agrees(gpu: &Arc<Gpu>, case: &Case) -> Result<u64, String> {
             if by_norm {
                 let (twin, reach) = muon_stepped(&optimizer, &mut slots[layer], before, &gradients[layer]);
                 let off = has.iter().zip(&twin).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
-                if !(off <= reach) {
+                if !within(off, reach) {
                     return Err(format!("step {at}, layer {layer}: off by a norm of {off:e}, allowed {reach:e}"));
                 }
             }
             for i in count..has.len() {
-                if !((has[i] - twin[i]).abs() <= reach[i]) {
+                if !within(has[i] - twin[i], reach[i]) {
                     let (g, deviation) = (gradients[layer].values[i], gradients[layer].variances[i].sqrt());
                     return Err(format!(
                         "step {at}, layer {layer}, weight {i} of {}: {} became {}, and the twin's {}; allowed {:e}; gradient {g:e} ± {deviation:e} \
