@@ -2,6 +2,7 @@
 //! others.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Component, Path};
 
 use clap::parser::ValueSource;
@@ -73,8 +74,8 @@ pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> 
         beyond(&run, &file).into_iter().find(|(flag, _)| !given.iter().any(|(id, _)| id == flag))
     {
         return Err(Error::Option(format!(
-            "--{flag} {}: by the words in {} the run writes there, which is outside this folder and the checkpoint's; say the option again if \
-             that is meant",
+            "--{flag} {}: by the words in {} the run writes there, outside this folder and the checkpoint's, or over a file that is \
+             no model; say the option again if that is meant",
             path.display(),
             file.display()
         )));
@@ -154,20 +155,28 @@ fn with_own_functions(checkpoint: Checkpoint, run: &Run) -> Checkpoint {
     checkpoint.bringing(&activations, &losses, &rules)
 }
 
-/// What the run writes outside the folder that it is started in and that of its checkpoint. The words in a file must not have
-/// others replaced: these have to be said by who starts the program.
+/// What the run writes outside the folder that it is started in and that of its checkpoint, or over a file that is no model. The words in
+/// a file must not have others replaced: these have to be said by who starts the program.
 fn beyond<'a>(run: &'a Run, checkpoint: &Path) -> Vec<(&'static str, &'a Path)> {
     let own = crate::files::folder_of(checkpoint);
     let is_beside = |path: &Path| {
         let rest = path.strip_prefix(own).unwrap_or(path);
         rest.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
     };
+    let is_other = |path: &Path| path.is_file() && !begins_as_model(path).unwrap_or(false);
     // The model in the run's folder is no word of its own.
     let save = Some(run.save.as_path()).filter(|save| run.out.as_deref() != save.parent());
     [("out", run.out.as_deref()), ("save", save), ("tensorboard", run.tensorboard.as_deref())]
         .into_iter()
-        .filter_map(|(flag, path)| Some((flag, path.filter(|path| !is_beside(path))?)))
+        .filter_map(|(flag, path)| Some((flag, path.filter(|path| !is_beside(path) || is_other(path))?)))
         .collect()
+}
+
+/// As safetensors files do: eight bytes of a length, and an object.
+fn begins_as_model(path: &Path) -> std::io::Result<bool> {
+    let mut begin = [0; 9];
+    std::fs::File::open(path)?.read_exact(&mut begin)?;
+    Ok(begin[8] == b'{')
 }
 
 /// How a run goes on from a folder of checkpoints, for people.

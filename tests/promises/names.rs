@@ -198,6 +198,7 @@ fn a_checkpoint_does_not_say_what_is_replaced() {
         succeed(folder, &begin);
         _ = std::fs::remove_file(&victim);
         std::fs::write(&victim, "precious").unwrap();
+        std::fs::write(elsewhere.join("victim"), "precious").unwrap();
         let was = elsewhere.join("cks");
         _ = std::fs::remove_dir_all(&was);
         std::fs::rename(folder.join("cks"), &was).unwrap();
@@ -207,6 +208,7 @@ fn a_checkpoint_does_not_say_what_is_replaced() {
     for (option, place) in [
         ("--save", victim.to_str().unwrap()),
         ("--save", "a/../victim"),
+        ("--save", "victim"),
         ("--out", &absolute),
         ("--tensorboard", &absolute),
     ] {
@@ -217,7 +219,9 @@ fn a_checkpoint_does_not_say_what_is_replaced() {
         let message = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{option} {place}: {message}");
         assert!(message.contains(option) && message.contains("outside this folder"), "{message}");
-        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+        for victim in [&victim, &elsewhere.join("victim")] {
+            assert_eq!(std::fs::read_to_string(victim).unwrap(), "precious");
+        }
         assert!(!folder.join("new").exists(), "{option}");
         if option == "--save" {
             // Who says it again means it.
