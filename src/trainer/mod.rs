@@ -37,7 +37,6 @@ pub use history::{Epoch, Evaluation, Event, History, Parameters, Progress, Train
 pub use options::{NonFinite, TrainOptions};
 pub use profile::{Bound, Ceilings, StepTimer, StepTimes, Took, ceilings, step_times};
 use resume::Resumed;
-use rows::Rows;
 pub(crate) use rows::{Rows, SetShape, first_of_windows};
 use runner::{Buffers, Runner, upload};
 pub use trace::{Profile, Span, Trace, profile};
