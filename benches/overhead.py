@@ -1,7 +1,7 @@
 """What showing a run costs: the program in a pseudo-terminal, with everything on and with everything off, in pairs.
 
     cargo build --release
-    python3 benches/overhead.py [--pairs 10] [--epochs 5] [--on "--screen live"] [--off "--screen none"] [-- more flags of wgrad train]
+    python3 benches/overhead.py [--pairs 10] [--epochs 5] [--on "--screen live …"] [--off "--screen none"] [-- more flags of wgrad train]
 
 A run's time goes from its line about the network to its model's file, over its epochs: so neither tuning, nor a driver's start, nor
 the report at the end is in it. The order within a pair alternates. The control row has everything off on both sides: what it shows is this
@@ -14,7 +14,7 @@ program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "target
 parser = argparse.ArgumentParser()
 parser.add_argument("--pairs", type=int, default=10)
 parser.add_argument("--epochs", type=int, default=5)
-parser.add_argument("--on", default="--screen live")
+parser.add_argument("--on", default="--screen live --tensorboard tb --out run")
 parser.add_argument("--off", default="--screen none")
 parser.add_argument("--program", default=program)
 parser.add_argument("more", nargs="*")

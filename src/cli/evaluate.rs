@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::figures::figure;
 use super::options::Evaluate;
 use super::output::{Output, clean, figures, grouped};
 use super::source;
@@ -30,7 +31,9 @@ pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     }
     if let Some(RegressionMetrics { mean_absolute_error, root_mean_squared_error, r2 }) = metrics.regression {
         output.text(format_args!(
-            "mean absolute error {mean_absolute_error:.4}   root mean squared error {root_mean_squared_error:.4}   R² {r2:.4}"
+            "mean absolute error {}   root mean squared error {}   R² {r2:.4}",
+            figure(mean_absolute_error),
+            figure(root_mean_squared_error)
         ))?;
     }
     if let Some(classes) = &metrics.classes {

@@ -25,6 +25,11 @@ pub(super) fn number(value: f64) -> String {
     }
 }
 
+/// A number that the device has in f32, as the f64 that is written the same.
+pub(super) fn shortest(value: f64) -> f64 {
+    (value as f32).to_string().parse().unwrap_or(value)
+}
+
 /// Without zeros that say nothing.
 pub(super) fn trimmed(text: String) -> String {
     match text.contains('.') {
@@ -81,6 +86,7 @@ mod tests {
         );
         let widest = (-320..308).map(|power| figure(-9.999_95 * 10f64.powi(power)).chars().count()).max();
         assert_eq!(widest, Some(11));
+        assert_eq!([f64::from(1e-3f32), f64::from(0.1f32), 0.0].map(shortest), [0.001, 0.1, 0.0]);
         assert_eq!([0.0, 42.4, 3723.0, 100_000.0].map(countdown), ["0:00", "0:42", "1:02:03", "1 d 3 h"]);
         assert_eq!(
             [0, 1023, 1024, 198_181_000, 3 << 30].map(bytes),

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::figures::figure;
+use super::figures::{figure, shortest};
 use crate::{Epoch, Error, Evaluation};
 
 /// Where a command's results go.
@@ -65,7 +65,7 @@ pub(super) fn epoch_event(epoch: &Epoch) -> Value {
         "loss": epoch.training.loss, "accuracy": epoch.training.accuracy,
         "val_loss": epoch.validation.map(|validation| validation.loss),
         "val_accuracy": epoch.validation.and_then(|validation| validation.accuracy),
-        "learning_rate": epoch.learning_rate, "skipped_steps": epoch.skipped_steps,
+        "learning_rate": shortest(epoch.learning_rate), "skipped_steps": epoch.skipped_steps,
         "seconds": epoch.seconds, "samples_per_second": epoch.samples_per_second,
         "submissions": epoch.stats.traffic.submissions, "blocking_reads": epoch.stats.traffic.blocking_reads,
     })

@@ -13,7 +13,10 @@ use crate::{Error, Model, files};
 /// Tells where the time of a training step goes, and writes a trace of some where one is asked for.
 pub(super) fn run(flags: &ProfileOptions) -> Result<(), Error> {
     // Said before minutes are spent on what goes there.
-    flags.trace.as_deref().map(Model::check_writable).transpose()?;
+    if let Some(path) = &flags.trace {
+        super::check_ending(path, "json")?;
+        Model::check_writable(path)?;
+    }
     let timed = Timed::new(&flags.train)?;
     let found = profile(timed.gpu(), &timed.plan, timed.run.options.checks)?;
     let how = match found.trace.by_clock {

@@ -168,7 +168,8 @@ pub struct Parameters {
     pub step: u64,
     /// After that step.
     pub weights: Weights,
-    /// The gradient of the loss by them, before any clipping, over the minibatch that the next step would visit.
+    /// The gradient of the loss by them, before any clipping, over the minibatch that the next step would visit; at the end of an epoch that is read
+    /// in windows, one more of its last window, as the next is not there yet.
     pub gradients: Weights,
 }
 

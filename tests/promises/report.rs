@@ -88,7 +88,10 @@ fn the_report_of_images_is_true() {
             "true <b>{}</b><br>predicted <b class=\"wrong\">{class}</b> {probability:.1} %",
             test.labels()[*row]
         );
-        assert!(figure.contains(&format!("alt=\"row {row}\"")) && figure.contains(&words), "row {row} in {figure}");
+        assert!(
+            figure.contains(&format!("alt=\"validation row {row}\"")) && figure.contains(&words),
+            "row {row} in {figure}"
+        );
         let (width, height, pixels) = picture(all_between(figure, "src=\"", "\"")[0]);
         let bytes: Vec<u8> = test.row(*row).unwrap().iter().map(|value| (255.0 * value).round() as u8).collect();
         assert!((width, height) == (28, 28) && pixels == bytes, "row {row} looks different");
