@@ -317,7 +317,7 @@ fn runs_are_listed_and_compared() {
     refused(&["runs", "."], "no runs");
     refused(&["runs", "nowhere"], "nowhere");
     for (name, words) in [
-        ("slow", "--lr 0.00001 --epochs 2"),
+        ("slow", "--lr 0.00001 --epochs 2 --early-stopping 9"),
         ("fast", "--lr 0.01 --epochs 8"),
         ("blind", "--validation none --epochs 2 --lr 0.01"),
     ] {
@@ -359,7 +359,9 @@ fn runs_are_listed_and_compared() {
     std::fs::remove_dir_all(folder.join("strange")).unwrap();
     let (_, apart) =
         text_of(folder).split_once("What tells them apart:").map(|(a, b)| (a.to_string(), b.to_string())).unwrap();
-    for words in ["optimizer.lr", "0.01: fast, blind", "0.00001: slow", "train.epochs"] {
+    for words in
+        ["optimizer.lr", "0.01: fast, blind", "0.00001: slow", "train.epochs", "early_stopping.patience", "9: slow"]
+    {
         assert!(apart.replace("1e-5", "0.00001").contains(words), "no {words} in {apart}");
     }
     assert!(!apart.contains("batch_size") && !apart.contains("network"), "{apart}");

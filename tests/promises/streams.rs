@@ -293,6 +293,16 @@ fn a_stored_file_brings_its_test_rows() {
     ];
     let told = crate::support::succeed(folder.path(), &program);
     assert!(told.contains("64 rows") && told.contains("on 20 rows"), "{told}");
+    // What is told of the run is of all its rows, not of the first minibatch; and so is what the report judges.
+    crate::support::succeed(folder.path(), &[&program[..], &["--validation", "none", "--out", "run"]].concat());
+    let read = |name: &str| std::fs::read_to_string(folder.path().join("run").join(name)).unwrap();
+    let about: serde_json::Value = serde_json::from_str(&read("run.json")).unwrap();
+    assert_eq!((&about["data"]["rows"], &about["steps_per_epoch"]), (&64.into(), &4.into()));
+    // As many as the budget has room for.
+    assert!(read("report.html").contains(" wrong among 41 first training rows"));
+    // The window that it would have, not the file.
+    let explained = crate::support::succeed(folder.path(), &[&["explain"], &program[1..]].concat());
+    assert!(explained.contains("set [16, ") && !explained.contains("set [64, "), "{explained}");
 }
 
 /// A file that lies about what is in it, and is believed until its rows are wanted; memory for rows that it has not.
