@@ -22,7 +22,7 @@ fn dispatches(criterion: &mut Criterion, gpu: &Gpu, group: &str, tiling: &Tiling
     let plan = common::plan(tiling, &[784, 256, 10], batch, 60_000).unwrap();
     let timer = StepTimer::new(gpu, &plan, Checks::Off).unwrap();
     let mut group = criterion.benchmark_group(format!("{group}, batch {batch}"));
-    for (at, dispatch) in plan.dispatches.iter().enumerate() {
+    for (at, dispatch) in plan.dispatches().iter().enumerate() {
         let launch = &dispatch.launch;
         if only.is_some_and(|only| only != launch.kernel) || (only.is_some() && launch.cost.flops < 1 << 20) {
             continue;

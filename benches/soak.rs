@@ -66,7 +66,7 @@ fn main() {
     };
     let network = Network::classifier(8, &[16], Activation::Relu, 4);
     let mut trainer = Trainer::on(gpu.clone(), network, options).unwrap();
-    let a_step = trainer.plan(&train).unwrap().dispatches.len() as u64;
+    let a_step = trainer.plan(&train).unwrap().dispatches().len() as u64;
     trainer.evaluate(&validation).unwrap();
     let a_validation = trainer.stats().dispatches;
     let said = trainer.device_bytes(&train, Some(&validation)).unwrap();

@@ -20,6 +20,7 @@ mod optimizer;
 pub mod plan;
 mod scaling;
 mod schedule;
+#[cfg(feature = "selftest")]
 pub mod selftest;
 pub mod tensorboard;
 mod trainer;

@@ -2,8 +2,7 @@
 //! others.
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
@@ -74,8 +73,8 @@ pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> 
         beyond(&run, &file).into_iter().find(|(flag, _)| !given.iter().any(|(id, _)| id == flag))
     {
         return Err(Error::Option(format!(
-            "--{flag} {}: by the words in {} the run writes there, outside this folder and the checkpoint's, or over a file that is \
-             no model; say the option again if that is meant",
+            "--{flag} {}: by the words in {} the run writes there, outside this folder and the checkpoint's, by a link, or over a file \
+             that is no model; say the option again if that is meant",
             path.display(),
             file.display()
         )));
@@ -159,11 +158,13 @@ fn with_own_functions(checkpoint: Checkpoint, run: &Run) -> Checkpoint {
 /// a file must not have others replaced: these have to be said by who starts the program.
 fn beyond<'a>(run: &'a Run, checkpoint: &Path) -> Vec<(&'static str, &'a Path)> {
     let own = crate::files::folder_of(checkpoint);
+    let homes: Vec<PathBuf> = [Path::new("."), own].iter().filter_map(|home| home.canonicalize().ok()).collect();
     let is_beside = |path: &Path| {
         let rest = path.strip_prefix(own).unwrap_or(path);
-        rest.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        let goes_down = rest.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        goes_down && where_it_is(path).is_some_and(|place| homes.iter().any(|home| place.starts_with(home)))
     };
-    let is_other = |path: &Path| path.is_file() && !begins_as_model(path).unwrap_or(false);
+    let is_other = |path: &Path| path.is_file() && !is_model(path) || path.is_dir() && has_links(path);
     // The model in the run's folder is no word of its own.
     let save = Some(run.save.as_path()).filter(|save| run.out.as_deref() != save.parent());
     [("out", run.out.as_deref()), ("save", save), ("tensorboard", run.tensorboard.as_deref())]
@@ -172,11 +173,28 @@ fn beyond<'a>(run: &'a Run, checkpoint: &Path) -> Vec<(&'static str, &'a Path)> 
         .collect()
 }
 
-/// As safetensors files do: eight bytes of a length, and an object.
-fn begins_as_model(path: &Path) -> std::io::Result<bool> {
-    let mut begin = [0; 9];
-    std::fs::File::open(path)?.read_exact(&mut begin)?;
-    Ok(begin[8] == b'{')
+/// Where a path leads, links followed: that of it which is there. None where that is a link into nothing.
+fn where_it_is(path: &Path) -> Option<PathBuf> {
+    let path = Path::new(".").join(path);
+    let there = path.ancestors().find(|place| place.symlink_metadata().is_ok())?;
+    there.canonicalize().ok()
+}
+
+/// Whether it is a model, or a checkpoint, that was written here.
+fn is_model(path: &Path) -> bool {
+    let about = crate::files::read_whole(path).and_then(|bytes| crate::checkpoint::about(path, &bytes));
+    matches!(about, Ok(Some(_)))
+}
+
+/// Whether anything in a folder is a link, which a run that writes there would follow, or cannot be looked at.
+fn has_links(folder: &Path) -> bool {
+    let is_or_has = |entry: std::io::Result<std::fs::DirEntry>| {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        Ok(kind.is_symlink() || kind.is_dir() && has_links(&entry.path()))
+    };
+    std::fs::read_dir(folder)
+        .is_ok_and(|mut entries| entries.any(|entry| is_or_has(entry).unwrap_or_else(|_: std::io::Error| true)))
 }
 
 /// How a run goes on from a folder of checkpoints, for people.

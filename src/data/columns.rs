@@ -6,6 +6,7 @@ use std::path::Path;
 use csv::StringRecord;
 use serde::{Deserialize, Serialize};
 
+use super::cell::{class_index, class_name, is_missing, missing, number, short, six_digits};
 use super::{Dataset, Fill, MOST_BYTES, ReadOptions};
 use crate::Error;
 
@@ -326,59 +327,8 @@ fn listed(names: &[String]) -> String {
     format!("{}{}", some.join(", "), if names.len() > some.len() { ", …" } else { "" })
 }
 
-/// Whether a cell has no value.
-pub(super) fn is_missing(cell: &str) -> bool {
-    cell.is_empty() || cell == "NA" || cell == "?" || cell.eq_ignore_ascii_case("nan")
-}
-
-/// Whether a cell is written as a number; `inf` is, though no set takes it.
-pub(super) fn is_number(cell: &str) -> bool {
-    cell.parse::<f64>().is_ok()
-}
-
-fn number(cell: &str) -> Result<f32, String> {
-    if is_missing(cell) {
-        return Err(missing(cell));
-    }
-    let value = cell.parse::<f32>().map_err(|_| format!("\"{}\" is no number", short(cell)))?;
-    if value.is_finite() { Ok(value) } else { Err(format!("{} is no finite f32", short(cell))) }
-}
-
-/// Without what scaling, and its reverse, have left in the last digits.
-fn six_digits(value: f32) -> String {
-    format!("{value:.5e}").parse().map_or_else(|_| value.to_string(), |value: f64| value.to_string())
-}
-
-fn missing(cell: &str) -> String {
-    let found =
-        if cell.is_empty() { "the cell is empty".into() } else { format!("\"{cell}\" stands for a missing value") };
-    format!("{found}: fill it in, or ask for a fill ([data] fill in run.toml: mean, zero or a number)")
-}
-
-/// A cell's begin, for messages.
-fn short(cell: &str) -> String {
-    let begin: String = cell.chars().take(40).collect();
-    if begin.len() < cell.len() { format!("{begin}…") } else { begin }
-}
-
-/// A class' name: its word, or, for numbers without a fraction, their digits, so that 1 and 1.0 are one class.
-fn class_name(cell: &str) -> String {
-    match cell.parse::<f64>() {
-        Ok(value) if value.fract() == 0.0 && value.abs() < 1e15 => format!("{}", value as i64),
-        _ => cell.into(),
-    }
-}
-
 fn indices(words: &[String]) -> HashMap<&str, u32> {
     words.iter().zip(0..).map(|(word, index)| (word.as_str(), index)).collect()
-}
-
-fn class_index(classes: &HashMap<&str, u32>, cell: &str) -> Result<u32, String> {
-    if is_missing(cell) {
-        return Err("the target is missing: leave the row out, or fill it in".into());
-    }
-    let found = classes.get(cell).or_else(|| classes.get(class_name(cell).as_str()));
-    found.copied().ok_or_else(|| format!("\"{}\" is none of the {} classes", short(cell), classes.len()))
 }
 
 /// What a pass over a column has found.

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use csv::{ErrorKind, Position, Reader, ReaderBuilder, StringRecord, Trim};
 
-use super::columns::{Columns, Table, is_missing, is_number};
+use super::cell::{is_missing, is_number};
+use super::columns::{Columns, Table};
 use super::{Dataset, ReadOptions};
 use crate::Error;
 

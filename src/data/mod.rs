@@ -1,6 +1,8 @@
 //! Data sets, and the files they come from.
 
 mod arrays;
+mod builders;
+mod cell;
 mod check;
 mod columns;
 mod csv;
@@ -190,142 +192,6 @@ impl Dataset {
         }
         let (rows, origin) = (labels.len(), Origin::default());
         Ok(Dataset { features, width, rows, labels, values: None, sample_weights: None, origin })
-    }
-
-    /// The same rows with values for targets, `[rows, outputs]`, row-major: distributions over classes, labels of 0 and 1 for
-    /// each output, or numbers to predict.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Data`] for counts that disagree, and for a value that is infinite or not a number.
-    pub fn with_targets(self, values: Vec<f32>, outputs: usize) -> Result<Self, Error> {
-        if outputs == 0 || Some(values.len()) != self.rows.checked_mul(outputs) {
-            return Err(Error::Data(format!(
-                "{} targets are not {} rows of {outputs}: there must be rows × outputs of them",
-                values.len(),
-                self.rows
-            )));
-        }
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            return Err(Error::Data(format!(
-                "target {} of row {} is {}: every target must be finite",
-                at % outputs,
-                at / outputs,
-                values[at]
-            )));
-        }
-        Ok(Dataset { labels: Vec::new(), values: Some(Values { outputs, values }), ..self })
-    }
-
-    /// The same rows with a weight each, in the losses' means: a row's loss counts so often. Accuracies count rows, whatever
-    /// their weights.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Data`] for another number of weights than rows, and for one that is negative or not finite.
-    pub fn with_sample_weights(self, weights: Vec<f32>) -> Result<Self, Error> {
-        if weights.len() != self.rows {
-            return Err(Error::Data(format!(
-                "{} sample weights for {} rows: there must be one a row",
-                weights.len(),
-                self.rows
-            )));
-        }
-        if let Some(row) = weights.iter().position(|weight| !(0.0..=1e30).contains(weight)) {
-            return Err(Error::Data(format!(
-                "the sample weight of row {row} is {}: it must be finite and at least 0",
-                weights[row]
-            )));
-        }
-        Ok(Dataset { sample_weights: Some(weights), ..self })
-    }
-
-    /// The same rows with a name for each class, in the order of their indices: reports use them, and the model keeps them.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Data`] for fewer names than classes, for a name that is there twice, and for values that are targets of one output, which
-    /// are no classes.
-    pub fn with_class_names(mut self, names: Vec<String>) -> Result<Self, Error> {
-        let fits = match &self.values {
-            Some(values) => values.outputs == names.len() && names.len() > 1,
-            None => self.classes() <= names.len(),
-        };
-        if !fits {
-            return Err(Error::Data(format!(
-                "{} names for {} classes: there must be one each",
-                names.len(),
-                self.classes()
-            )));
-        }
-        let mut sorted: Vec<&String> = names.iter().collect();
-        sorted.sort_unstable();
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::Data(format!("two classes are named \"{}\": every name must be there once", pair[0])));
-        }
-        self.origin.class_names = names;
-        Ok(self)
-    }
-
-    /// The same rows, which are images of this form.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Data`] where it has another number of features, or channels that are neither 1 nor 3.
-    pub fn with_image_shape(mut self, shape: ImageShape) -> Result<Self, Error> {
-        if shape.features() != Some(self.width) {
-            return Err(Error::Data(format!(
-                "rows of {} features are no images of {shape}: there must be height × width × 1 or 3 of them",
-                self.width
-            )));
-        }
-        self.origin.image = Some(shape);
-        Ok(self)
-    }
-
-    /// The same rows as a network is to see them. Compute it of the training rows alone
-    /// ([`Scaling::standardize`], [`Scaling::min_max`]) and give it to every other set too.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Data`] for another number of features, for a set that is scaled already, and for a feature that is no longer finite.
-    pub fn with_scaling(mut self, scaling: Scaling) -> Result<Self, Error> {
-        scaling.check(self.width)?;
-        if self.origin.scaling.is_some() {
-            return Err(Error::Data("the set is scaled already: scale its rows as they were read, once".into()));
-        }
-        // Bytes and f16 stay what they are: theirs is applied as a minibatch is gathered.
-        let far = |at: usize, value: f32| !scaling.apply(at, value).is_finite();
-        let bad = match &self.features {
-            Features::U8(_) => (0..self.width).find(|&at| far(at, 0.0) || far(at, 1.0)),
-            Features::F16(values) => {
-                let at = values.iter().enumerate().find(|(at, value)| far(at % self.width, value.to_f32()));
-                at.map(|(at, _)| at % self.width)
-            }
-            Features::F32(_) => None,
-        };
-        if let Some(at) = bad {
-            return Err(Error::Data(format!(
-                "feature {at} is no longer finite after its scaling: its values, or the scale, are too large"
-            )));
-        }
-        if let Features::F32(features) = &mut self.features {
-            for (row, values) in features.chunks_exact_mut(self.width).enumerate() {
-                for (at, value) in values.iter_mut().enumerate() {
-                    *value = scaling.apply(at, *value);
-                    if !value.is_finite() {
-                        return Err(Error::Data(format!("feature {at} of row {row} is {value} after its scaling")));
-                    }
-                }
-            }
-        }
-        self.origin.scaling = Some(scaling);
-        Ok(self)
-    }
-
-    fn with_columns(mut self, columns: Columns) -> Self {
-        self.origin.columns = Some(columns);
-        self
     }
 
     /// A set from a file or a folder, and one of test rows where that brings them: a folder of MNIST-style IDX files, or with a folder of

@@ -37,6 +37,8 @@ pub(super) fn shader_module(
         return device.create_shader_module(descriptor);
     }
     // SAFETY: the text is this crate's own. No index in it depends on data that was not checked on the host, and the plan sizes every
-    // buffer for the constants that the text was linked with. The tests run each kernel with checks and without, and compare.
+    // buffer for the constants that the text was linked with: `Plan::new` alone makes plans, and nobody outside the crate can change one.
+    // `Gpu::run_once`, hidden, has no plan: who calls it, the tests and the selftest, sizes the buffers. The tests run each kernel with
+    // checks and without, and compare.
     unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
 }

@@ -29,10 +29,24 @@ use std::fmt;
 use self::tiling::Shape;
 use crate::{Optimizer, Schedule};
 
-/// What a kernel binds, by role. A role has the same binding number in every shader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u32)]
-pub enum Slot {
+/// The slots, listed once.
+macro_rules! slots {
+    ($($(#[$about:meta])* $slot:ident = $number:literal,)*) => {
+        /// What a kernel binds, by role. A role has the same binding number in every shader.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u32)]
+        pub enum Slot {
+            $($(#[$about])* $slot = $number,)*
+        }
+
+        impl Slot {
+            /// All of them.
+            pub const ALL: &'static [Slot] = &[$(Slot::$slot),*];
+        }
+    };
+}
+
+slots! {
     /// A layer's input: the set, or the activations below.
     Input = 0,
     /// Targets of the whole set.

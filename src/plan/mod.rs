@@ -4,99 +4,36 @@
 //! A plan prints itself as a table.
 
 mod muon;
+mod role;
 mod set;
 mod slices;
 mod table;
 
+pub use self::role::{Buffer, Dispatch, Role};
 pub use self::set::{Element, SetLayout};
 use crate::kernel::muon::Muon;
 use crate::kernel::tile::Tile;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::kernel::{
-    Access, Cost, Dense, Input, Launch, Slot, Targets, Training, class_metrics, close_step, dense_backward,
-    dense_forward, dense_update, gradient_norm, head, kept_update, merged, regression_metrics, row_loss, team_head,
+    Access, Cost, Dense, Input, Targets, Training, class_metrics, close_step, dense_backward, dense_forward,
+    dense_update, gradient_norm, head, kept_update, merged, regression_metrics, row_loss, team_head,
 };
 use crate::loss::Task;
 use crate::{Error, Layer, Loss, Network};
 
-/// What a buffer holds. The number tells the layers apart, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// Features of the set: one of its parts, from 0.
-    Set(usize),
-    /// A shift and a scale for each feature.
-    Scaling,
-    /// The minibatch's rows, where they are gathered from the set.
-    Minibatch,
-    /// The set's targets.
-    Targets,
-    /// The step state.
-    State,
-    /// Running sums of loss and correct predictions.
-    Stats,
-    /// The set's row for each place in the minibatch.
-    Visited,
-    /// A weight for each output, in the loss.
-    OutputWeights,
-    /// A layer's weights and bias.
-    Weights(usize),
-    /// The optimizer's values beside a layer's weights.
-    OptimizerSlots(usize),
-    /// A layer's output.
-    Activations(usize),
-    /// Gradient of the loss by a layer's output, before its activation.
-    Gradient(usize),
-    /// Gradient of the loss by a layer's weights, where it is kept.
-    WeightGradient(usize),
-    /// The sum of the squares of every layer's gradient, and how much of it is not finite.
-    Norms,
-    /// Derivatives of a layer's activation, where its output alone does not tell them.
-    Derivatives(usize),
-    /// Muon's direction of the layer whose turn it is, before and after an iteration: two buffers, 0 and 1, that take turns.
-    Direction(usize),
-    /// The sum of the direction's squares.
-    DirectionNorm,
-    /// The direction's Gram matrix.
-    Gram,
-    /// The polynomial of it that the direction is multiplied by.
-    GramPolynomial,
-    /// What evaluations count or sum besides the loss.
-    Metrics,
-    /// A score for every row of the set.
-    Scores,
-    /// Sums of slices of a layer's products, where their reduction is cut; they take turns with it.
-    Partials(usize),
-}
-
-/// A device buffer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Buffer {
-    /// What it holds.
-    pub role: Role,
-    /// Its shape in elements, padding included.
-    pub shape: Vec<u64>,
-    /// Its size.
-    pub bytes: u64,
-}
-
-/// One launch and what it binds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Dispatch {
-    /// The kernel with its sizes.
-    pub launch: Launch,
-    /// One role for each of the launch's bindings, in their order.
-    pub roles: Vec<Role>,
-}
-
-/// What one step does on the device.
+/// What one step does on the device. Kernels run without checks because the plan knows every extent: so [`Plan::new`] alone makes one, and
+/// nobody outside can change it.
+///
+/// ```compile_fail,E0616
+/// fn forget(plan: &mut wgrad::plan::Plan) {
+///     plan.buffers.clear();
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Rows of a minibatch.
-    pub batch: u32,
-    /// Every buffer that the dispatches bind, in order of role.
-    pub buffers: Vec<Buffer>,
-    /// The dispatches of one step, in order.
-    pub dispatches: Vec<Dispatch>,
+    pub(crate) batch: u32,
+    pub(crate) buffers: Vec<Buffer>,
+    pub(crate) dispatches: Vec<Dispatch>,
 }
 
 /// What a plan is made for.
@@ -193,6 +130,21 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Rows of a minibatch.
+    pub fn batch(&self) -> u32 {
+        self.batch
+    }
+
+    /// Every buffer that the dispatches bind, in order of role.
+    pub fn buffers(&self) -> &[Buffer] {
+        &self.buffers
+    }
+
+    /// The dispatches of one step, in order.
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
+    }
+
     /// Work and traffic of a step.
     pub fn cost(&self) -> Cost {
         self.dispatches.iter().fold(Cost::default(), |sum, dispatch| sum + dispatch.launch.cost)
@@ -235,77 +187,6 @@ impl Plan {
     /// Device memory that the plan takes, the set included.
     pub fn bytes(&self) -> u64 {
         self.buffers.iter().map(|buffer| buffer.bytes).sum()
-    }
-}
-
-impl Dispatch {
-    fn new(launch: Launch, role: impl Fn(Slot) -> Role) -> Self {
-        let roles = launch.bindings.iter().map(|&(slot, _)| role(slot)).collect();
-        Dispatch { launch, roles }
-    }
-
-    /// A dispatch of one layer's kernel.
-    fn of_layer(request: Request<'_>, launch: Launch, layer: usize) -> Self {
-        let of_set = if request.set.is_gathered() { Role::Minibatch } else { Role::Set(0) };
-        let launch_goes_below = launch.bindings.iter().any(|&(slot, _)| slot == Slot::InputGradient);
-        Dispatch::new(launch, |slot| match slot {
-            Slot::Input => layer.checked_sub(1).map_or(of_set, Role::Activations),
-            Slot::Targets => Role::Targets,
-            Slot::OutputWeights => Role::OutputWeights,
-            Slot::WeightGradient => Role::WeightGradient(layer),
-            Slot::Norms => Role::Norms,
-            // dense_backward reads those of the layer below, which is where its result goes.
-            Slot::Derivatives if launch_goes_below => Role::Derivatives(layer.saturating_sub(1)),
-            Slot::Derivatives => Role::Derivatives(layer),
-            Slot::Visited => Role::Visited,
-            Slot::Weights => Role::Weights(layer),
-            Slot::OptimizerSlots => Role::OptimizerSlots(layer),
-            Slot::State => Role::State,
-            Slot::Output => Role::Activations(layer),
-            Slot::Gradient => Role::Gradient(layer),
-            // The first layer has none below it.
-            Slot::InputGradient => Role::Gradient(layer.saturating_sub(1)),
-            Slot::Stats => Role::Stats,
-            Slot::Direction => Role::Direction(0),
-            Slot::NextDirection => Role::Direction(1),
-            Slot::Gram => Role::Gram,
-            Slot::GramPolynomial => Role::GramPolynomial,
-            Slot::Metrics => Role::Metrics,
-            Slot::Scores => Role::Scores,
-            Slot::Partials => Role::Partials(layer),
-            Slot::Scaling => Role::Scaling,
-        })
-    }
-
-    /// Dispatches that do not depend on each other as one, the longest first, so that the short ones fill up what it leaves idle.
-    fn merged(mut parts: Vec<Dispatch>, closes: bool) -> Self {
-        parts.sort_by_key(|part| std::cmp::Reverse(part.launch.workgroups));
-        let roles_of =
-            |part: &Dispatch| part.roles.iter().copied().filter(|&role| role != Role::State).collect::<Vec<_>>();
-        let mut roles: Vec<Role> = parts.iter().flat_map(roles_of).collect();
-        let launch = merged::launch(parts.into_iter().map(|part| part.launch).collect(), closes);
-        // The state is what they share, and comes last.
-        roles.extend((launch.bindings.len() > roles.len()).then_some(Role::State));
-        Dispatch { launch, roles }
-    }
-
-    /// What it is made of, where it is merged; else itself.
-    pub fn parts(&self) -> Vec<Dispatch> {
-        if self.launch.parts.is_empty() {
-            return vec![self.clone()];
-        }
-        let mut own = self.roles.iter().copied().filter(|&role| role != Role::State);
-        let mut part = |launch: &Launch| {
-            let mut role = |slot| if slot == Slot::State { Some(Role::State) } else { own.next() };
-            let roles = launch.bindings.iter().filter_map(|&(slot, _)| role(slot)).collect();
-            Dispatch { launch: launch.clone(), roles }
-        };
-        self.launch.parts.iter().map(&mut part).collect()
-    }
-
-    /// The roles that the dispatch writes, and those it reads.
-    pub fn touches(&self, access: Access) -> impl Iterator<Item = Role> {
-        self.launch.bindings.iter().zip(&self.roles).filter(move |((_, a), _)| *a == access).map(|(_, &role)| role)
     }
 }
 

@@ -70,6 +70,10 @@ impl Trainer {
                     8 * most / row_bits
                 )
             }
+            (None, Some(Role::Scores)) => {
+                format!("ask for the metrics of {} rows at most, or for the loss and the accuracy alone", most / 4)
+            }
+            (None, Some(Role::Metrics)) => "no batch changes that: ask for the loss and the accuracy alone".into(),
             (None, _) => "no batch is small enough: make the layers smaller".into(),
         };
         Err(Error::Option(format!("{reason}; {advice}")))

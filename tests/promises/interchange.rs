@@ -9,7 +9,7 @@ use wgrad::{Activation, Error, Initializer, Loss, Model, Network, Scaling};
 
 use crate::bad_input::{refused, tensors};
 use crate::reference::dense_forward;
-use crate::reference::network::layers;
+use crate::reference::network::{activate, layers};
 use crate::support::{assert_close, bits, succeed};
 
 const ACTIVATIONS: [Activation; 10] = [
@@ -141,35 +141,6 @@ fn logits(model: &Model, x: &[f64]) -> Vec<f64> {
         let z = dense_forward(&x, &layer.weights, &layer.bias, false);
         z.into_iter().map(|z| activate(described.activation, z)).collect()
     })
-}
-
-fn activate(activation: Activation, z: f64) -> f64 {
-    let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
-    match activation {
-        Activation::Identity => z,
-        Activation::Relu => z.max(0.0),
-        Activation::LeakyRelu => {
-            if z < 0.0 {
-                z / 100.0
-            } else {
-                z
-            }
-        }
-        Activation::Elu => {
-            if z < 0.0 {
-                z.exp() - 1.0
-            } else {
-                z
-            }
-        }
-        Activation::Gelu => z * (1.0 + libm::erf(z / 2f64.sqrt())) / 2.0,
-        Activation::GeluTanh => z * sigmoid(2.0 * (2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z * z * z)),
-        Activation::Silu => z * sigmoid(z),
-        Activation::Tanh => z.tanh(),
-        Activation::Sigmoid => sigmoid(z),
-        Activation::Softplus => (1.0 + z.exp()).ln(),
-        _ => unreachable!(),
-    }
 }
 
 /// A message of protobuf, field by field: nothing here comes from the reader.

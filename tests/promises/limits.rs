@@ -68,7 +68,7 @@ fn a_batch_that_does_not_fit_is_refused_with_the_largest_that_does() {
     refused(&gpu, &words, || beyond.fit(&set, Some(&validation)));
     refused(&gpu, &words, || beyond.plan(&set));
     refused(&gpu, &words, || beyond.tune(&set, |_| ()));
-    assert_eq!(trainer(8192).plan(&set).unwrap().batch, 8192);
+    assert_eq!(trainer(8192).plan(&set).unwrap().batch(), 8192);
     // Whatever was refused, the trainer is as good as new.
     assert_eq!(beyond.evaluate(&validation).unwrap().rows, 50);
 }
@@ -97,6 +97,19 @@ fn layers_and_targets_are_refused_with_the_number_that_fits() {
     let network = Network::classifier(1, &[], Activation::Relu, 2000);
     let mut trainer = Trainer::on(Arc::clone(&gpu), network, options).unwrap();
     refused(&gpu, &["targets", "134224000", "at most 16777 rows", "memory budget"], || trainer.fit(&set, None));
+}
+
+/// Metrics that take a score for each row, said to be the layers' fault. A score is 4 bytes: 33,554,432 rows.
+#[test]
+fn metrics_are_refused_with_what_helps() {
+    let gpu = webgpu();
+    let rows = (1 << 25) + 1;
+    let set = Dataset::from_u8(vec![1; rows], 1, vec![0; rows]).unwrap();
+    let network = Network::classifier(1, &[], Activation::Relu, 2);
+    let mut trainer = Trainer::on(Arc::clone(&gpu), network, TrainOptions::default()).unwrap();
+    refused(&gpu, &["scores", "134217732", "metrics of 33554432 rows at most", "loss and the accuracy alone"], || {
+        trainer.metrics(&set)
+    });
 }
 
 /// A search that ends beside the largest batch, or that blames the batch for what it does not change.
@@ -188,7 +201,7 @@ fn more_workgroups_than_a_dimension_takes_compute_the_same() {
         let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
         trainer.set_weights(&initial).unwrap();
         let plan = trainer.plan(&set).unwrap();
-        let most = plan.dispatches.iter().map(|dispatch| dispatch.launch.workgroups).max().unwrap();
+        let most = plan.dispatches().iter().map(|dispatch| dispatch.launch.workgroups).max().unwrap();
         trainer.fit(&set, None).unwrap();
         (most, flat(&trainer.weights().unwrap()))
     };

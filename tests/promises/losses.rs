@@ -70,7 +70,7 @@ fn every_loss_costs_the_same_dispatches() {
     let x = Random(1).values(ROWS * WIDTH);
     for case in losses(3) {
         let plan = trainer(&network, &case.loss).plan(&case.set(&x).unwrap()).unwrap();
-        assert_dispatches(plan.dispatches.len() as u64, 3, 2, &format!("{:?}", case.loss));
+        assert_dispatches(plan.dispatches().len() as u64, 3, 2, &format!("{:?}", case.loss));
     }
 }
 

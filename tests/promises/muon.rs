@@ -288,10 +288,10 @@ fn muon_takes_the_dispatches_it_promises_and_repeats_its_bits() {
                 None => 2 * layers + (layers - 1) * (2 + 3 * ns_steps),
                 Some(_) => 3 * layers + (layers - 1) * (2 + 3 * ns_steps),
             };
-            let a_step = plan.dispatches.len() as u64;
+            let a_step = plan.dispatches().len() as u64;
             assert_dispatches(a_step, expected as u64, layers as u64, &format!("{hidden:?} {case:?}"));
             // One set of them, whatever the number of layers.
-            let directions = plan.buffers.iter().filter(|buffer| matches!(buffer.role, Role::Direction(_))).count();
+            let directions = plan.buffers().iter().filter(|buffer| matches!(buffer.role, Role::Direction(_))).count();
             assert_eq!(directions, if layers > 1 { 2 } else { 0 });
             let history = trainer.fit(&set, None).unwrap();
             assert_eq!(history.stats.dispatches, a_step * history.stats.steps);
@@ -317,7 +317,7 @@ fn muon_reads_what_is_made_and_changes_weights_last() {
         let trainer = Trainer::on(gpu(), network, options).unwrap();
         let plan = trainer.plan(&learnable(20, 5, 3, 1)).unwrap();
         let (mut made, mut updated) = (Vec::new(), Vec::new());
-        for dispatch in &plan.dispatches {
+        for dispatch in plan.dispatches() {
             let written: Vec<Role> = dispatch.touches(Access::Write).collect();
             for role in dispatch.touches(Access::Read) {
                 let given = matches!(role, Role::Set(_) | Role::Targets | Role::Weights(_));
@@ -329,8 +329,8 @@ fn muon_reads_what_is_made_and_changes_weights_last() {
             assert!(dispatch.roles.len() <= gpu().adapter().max_bindings as usize, "what the adapter binds");
         }
         let closing: Vec<bool> =
-            plan.dispatches.iter().map(|dispatch| dispatch.launch.flags.contains(&"closes_step")).collect();
-        assert_eq!(closing.iter().position(|&closes| closes), Some(plan.dispatches.len() - 1), "the last one");
+            plan.dispatches().iter().map(|dispatch| dispatch.launch.flags.contains(&"closes_step")).collect();
+        assert_eq!(closing.iter().position(|&closes| closes), Some(plan.dispatches().len() - 1), "the last one");
         let table = plan.to_string();
         for word in
             ["muon_momentum", "newton_schulz_gram", "newton_schulz_polynomial", "newton_schulz_step", "direction.1"]

@@ -230,3 +230,53 @@ fn a_checkpoint_does_not_say_what_is_replaced() {
         }
     }
 }
+
+/// The same by way of a link that came with the checkpoint, to which no word of the path points; and a file that only begins as a model.
+#[test]
+fn a_checkpoint_writes_through_no_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let outside = folder.path().join("outside");
+    for place in [&home, &outside] {
+        std::fs::create_dir(place).unwrap();
+    }
+    let set = golden_file("adam").to_str().unwrap().to_string();
+    let model = outside.join("model.safetensors");
+    for (option, place, links) in [
+        ("--save", "cks/l/new", &[("cks/l", "../../outside")][..]),
+        ("--save", "cks/l", &[("cks/l", "../../outside/model.safetensors")]),
+        ("--save", "down/l/new", &[("down/l", "../../outside")]),
+        ("--out", "cks/l", &[("cks/l", "../../outside")]),
+        ("--out", "cks/run", &[("cks/run/metrics.jsonl", "../../../outside/precious")]),
+        ("--tensorboard", "cks/l/board", &[("cks/l", "../../outside")]),
+        ("--tensorboard", "cks/l", &[("cks/l", "../../outside/nothing")]),
+        // Nine bytes of a model, and those of a set.
+        ("--save", "begins", &[]),
+        ("--save", "set", &[]),
+    ] {
+        std::fs::create_dir_all(home.join(place).parent().unwrap()).unwrap();
+        let before = ["train", "--data", &set, "--batch-size", "10", "--steps", "7", "--checkpoint", "cks"];
+        succeed(&home, &[&before[..], &[option, place]].concat());
+        for written in [place, "down", "cks/run", "model.safetensors"] {
+            let written = home.join(written);
+            _ = std::fs::remove_dir_all(&written);
+            _ = std::fs::remove_file(&written);
+        }
+        _ = std::fs::remove_dir_all(home.join("cks/l"));
+        for (link, target) in links {
+            std::fs::create_dir_all(home.join(link).parent().unwrap()).unwrap();
+            symlink(target, home.join(link)).unwrap();
+        }
+        std::fs::write(home.join("begins"), b"12345678{precious").unwrap();
+        std::fs::copy(golden_file("adam"), home.join("set")).unwrap();
+        std::fs::write(outside.join("precious"), "precious").unwrap();
+        std::fs::copy(home.join("cks").join(files_in(&home.join("cks")).last().unwrap()), &model).unwrap();
+        let was = (everything(&outside), std::fs::read(home.join("begins")).unwrap());
+        let output = wgrad(&home, &["train", "--resume", "cks", "--steps", "14"]);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{option} {place}: {message}");
+        assert!(message.contains(option) && message.contains("outside this folder"), "{option} {place}: {message}");
+        assert!((everything(&outside), std::fs::read(home.join("begins")).unwrap()) == was, "{option} {place}");
+        std::fs::remove_dir_all(home.join("cks")).unwrap();
+    }
+}

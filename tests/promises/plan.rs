@@ -33,7 +33,7 @@ fn plan_for(tiling: &Tiling, widths: &[usize], optimizer: Option<&Optimizer>, ba
 }
 
 fn kernels(plan: &Plan) -> Vec<&str> {
-    plan.dispatches.iter().map(|dispatch| dispatch.launch.kernel).collect()
+    plan.dispatches().iter().map(|dispatch| dispatch.launch.kernel).collect()
 }
 
 const LANES: Family = Family::Subgroups { lanes: 8, words_64: false };
@@ -56,7 +56,7 @@ fn training_takes_the_dispatches_it_promises() {
         let few = vec![20; depth + 1];
         let many = [&few[1..], &[65]].concat();
         let count =
-            |family, bindings, widths| plan_for(&tiling(family, bindings), widths, Some(&adam), 8).dispatches.len();
+            |family, bindings, widths| plan_for(&tiling(family, bindings), widths, Some(&adam), 8).dispatches().len();
         for family in [LANES, Family::Hardware] {
             assert_eq!(count(family, 32, &few), if depth == 1 { 2 } else { 2 * depth - 1 });
         }
@@ -70,7 +70,7 @@ fn training_takes_the_dispatches_it_promises() {
 
 /// What a step starts from, for every buffer of a plan: the same numbers for the same roles, whatever else it has.
 fn contents_of(plan: &Plan) -> HashMap<Role, Vec<u8>> {
-    let batch = plan.batch;
+    let batch = plan.batch();
     let content = |role: Role, count: u64| match role {
         Role::Set(_) => {
             let random = &mut Random(3);
@@ -84,7 +84,7 @@ fn contents_of(plan: &Plan) -> HashMap<Role, Vec<u8>> {
             (0..count / 4).flat_map(|_| (random.value().abs() as f32).to_le_bytes()).collect()
         }
     };
-    plan.buffers.iter().map(|buffer| (buffer.role, content(buffer.role, buffer.bytes))).collect()
+    plan.buffers().iter().map(|buffer| (buffer.role, content(buffer.role, buffer.bytes))).collect()
 }
 
 /// Runs a launch by itself on what its roles hold.
@@ -103,7 +103,7 @@ fn run(launch: &Launch, roles: &[Role], contents: &mut HashMap<Role, Vec<u8>>) {
 fn launches_of_very_deep_networks_stay_small() {
     let tiling = Tiling { most_bindings: 1_000_000, ..Tiling::of(LANES) };
     let plan = plan_for(&tiling, &[8; 41], Some(&Optimizer::keras_adam()), 8);
-    let parts: Vec<usize> = plan.dispatches.iter().map(|dispatch| dispatch.launch.parts.len()).collect();
+    let parts: Vec<usize> = plan.dispatches().iter().map(|dispatch| dispatch.launch.parts.len()).collect();
     assert_eq!(parts.iter().sum::<usize>(), 40);
     assert!(parts.iter().all(|&parts| parts <= 8));
 }
@@ -126,7 +126,7 @@ fn merged_launches_do_what_their_parts_do() {
         let mut contents = contents_of(&plan);
         let mut alone = contents.clone();
         let is_update = |dispatch: &&Dispatch| dispatch.launch.kernel == "dense_update";
-        let updates: Vec<&Dispatch> = plan.dispatches.iter().filter(is_update).collect();
+        let updates: Vec<&Dispatch> = plan.dispatches().iter().filter(is_update).collect();
         let merged = updates.iter().filter(|update| update.launch.parts.len() == most_parts).count();
         // Slices' sums are a buffer more, and may be one too many.
         assert!(merged == halves || (most_parts == 2 && merged > 0), "{family:?}: {merged}");
@@ -167,14 +167,14 @@ fn a_step_with_sliced_products_does_what_the_plain_one_does() {
     let step = |family| {
         let plan = plan_for(&Tiling::of(family), &[2100, 8, 2048], Some(&optimizer), 5);
         let mut contents = contents_of(&plan);
-        for dispatch in &plan.dispatches {
+        for dispatch in plan.dispatches() {
             run(&dispatch.launch, &dispatch.roles, &mut contents);
         }
         (plan, contents)
     };
     let ((plan, contents), (_, plain)) = (step(Family::Hardware), step(Family::Reference));
     let sliced = |dispatch: &&Dispatch| dispatch.touches(Access::Write).any(|role| matches!(role, Role::Partials(_)));
-    let kernels: Vec<&str> = plan.dispatches.iter().filter(sliced).map(|dispatch| dispatch.launch.kernel).collect();
+    let kernels: Vec<&str> = plan.dispatches().iter().filter(sliced).map(|dispatch| dispatch.launch.kernel).collect();
     assert_eq!(kernels, ["dense_forward", "dense_backward", "newton_schulz_gram"]);
     for (role, bytes) in plain.iter().filter(|(role, _)| !matches!(role, Role::State | Role::Set(_) | Role::Visited)) {
         let floats = |bytes: &Vec<u8>| -> Vec<f64> {
@@ -191,7 +191,7 @@ fn only_long_reductions_over_small_results_take_another_dispatch() {
     let tiling = Tiling { most_bindings: 16, ..Tiling::of(Family::Hardware) };
     let kernels_of = |widths: &[usize], batch| {
         let plan = plan_for(&tiling, widths, Some(&adam), batch);
-        plan.dispatches.iter().map(|dispatch| dispatch.launch.kernel).collect::<Vec<_>>()
+        plan.dispatches().iter().map(|dispatch| dispatch.launch.kernel).collect::<Vec<_>>()
     };
     let plain = ["dense_forward", "team_head", "dense_update"];
     assert_eq!(kernels_of(&[1000, 256, 10], 32), plain);
@@ -206,7 +206,7 @@ fn only_long_reductions_over_small_results_take_another_dispatch() {
 fn evaluation_writes_no_weights() {
     let plan = plan(&[784, 256, 10], None, 32);
     assert_eq!(kernels(&plan), ["dense_forward", "head", "close_step"]);
-    let written: Vec<Role> = plan.dispatches.iter().flat_map(|dispatch| dispatch.touches(Access::Write)).collect();
+    let written: Vec<Role> = plan.dispatches().iter().flat_map(|dispatch| dispatch.touches(Access::Write)).collect();
     assert!(!written.iter().any(|role| matches!(role, Role::Weights(_) | Role::OptimizerSlots(_))), "{written:?}");
 }
 
@@ -221,7 +221,7 @@ fn every_value_is_made_before_it_is_read_and_weights_change_last() {
     for (widths, tiling) in networks.iter().flat_map(|widths| tilings.iter().map(move |tiling| (widths, tiling))) {
         let plan = plan_for(tiling, widths, Some(&adam), 8);
         let mut made: Vec<Role> = plan
-            .buffers
+            .buffers()
             .iter()
             .map(|buffer| buffer.role)
             .filter(|role| {
@@ -229,7 +229,7 @@ fn every_value_is_made_before_it_is_read_and_weights_change_last() {
             })
             .collect();
         let mut updated: Vec<Role> = Vec::new();
-        for dispatch in &plan.dispatches {
+        for dispatch in plan.dispatches() {
             for role in dispatch.touches(Access::Read) {
                 assert!(made.contains(&role), "{role} is read before it is made");
                 assert!(!updated.contains(&role), "{role} is read after its update");
@@ -254,12 +254,12 @@ fn every_value_is_made_before_it_is_read_and_weights_change_last() {
 fn memory_is_what_the_shapes_say() {
     let adam = Optimizer::keras_adam();
     let plan = plan(&[784, 256, 10], Some(&adam), 32);
-    let bytes = |role| plan.buffers.iter().find(|buffer| buffer.role == role).unwrap().bytes;
+    let bytes = |role| plan.buffers().iter().find(|buffer| buffer.role == role).unwrap().bytes;
     // A pixel a byte: 784, the bias's 1 and three of padding.
     assert_eq!(bytes(Role::Set(0)), 1000 * 788);
     assert_eq!(bytes(Role::Weights(0)), 788 * 256 * 4);
     assert_eq!(bytes(Role::OptimizerSlots(0)), 2 * 788 * 256 * 4);
-    assert_eq!(plan.bytes(), plan.buffers.iter().map(|buffer| buffer.bytes).sum::<u64>());
+    assert_eq!(plan.bytes(), plan.buffers().iter().map(|buffer| buffer.bytes).sum::<u64>());
 }
 
 /// Costs in `explain` that no kernel has: the floating-point operations of the seed network, by hand.
@@ -267,7 +267,7 @@ fn memory_is_what_the_shapes_say() {
 fn costs_are_the_methods() {
     let adam = Optimizer::keras_adam();
     let plan = plan(&[784, 256, 10], Some(&adam), 32);
-    let flops: Vec<u64> = plan.dispatches.iter().map(|dispatch| dispatch.launch.cost.flops).collect();
+    let flops: Vec<u64> = plan.dispatches().iter().map(|dispatch| dispatch.launch.cost.flops).collect();
     let (first, second) = (2 * 32 * 785 * 256, 2 * 32 * 257 * 10);
     let below = 2 * 32 * 256 * 10;
     assert_eq!(flops, [first, second + 6 * 32 * 10, below, second, first]);
@@ -290,10 +290,10 @@ fn large_launches_use_a_second_dimension() {
 fn a_plan_prints_every_dispatch_and_buffer() {
     let plan = plan(&[784, 256, 10], Some(&Optimizer::keras_adam()), 32);
     let table = plan.to_string();
-    for dispatch in &plan.dispatches {
+    for dispatch in plan.dispatches() {
         assert!(table.contains(dispatch.launch.kernel) && table.contains(&dispatch.launch.variant), "{table}");
     }
-    for buffer in &plan.buffers {
+    for buffer in plan.buffers() {
         assert!(table.contains(&buffer.role.to_string()), "{table}");
     }
 }

@@ -116,7 +116,7 @@ fn what_is_fused_is_said() {
             tiling: &tiling,
             metrics: false,
         });
-        plan.unwrap().dispatches.iter().map(|dispatch| dispatch.launch.fuses()).collect()
+        plan.unwrap().dispatches().iter().map(|dispatch| dispatch.launch.fuses()).collect()
     };
     let head = ["last layer", "bias", "loss softmax-cross-entropy", "derivative of relu", "gradient of the loss"];
     let books = ["running sums of loss and hits", "learning rate and optimizer's scalars"];

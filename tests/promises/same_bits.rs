@@ -163,7 +163,7 @@ fn the_loop_stays_on_the_device() {
     assert_eq!(history.stats.steps, 3 * 32);
     // Five on any adapter; one less where the updates of both layers are one.
     let most = if gpu().adapter().max_bindings < 16 { 5 } else { 4 };
-    assert!(trainer.plan(&set).unwrap().dispatches.len() <= most, "dispatches of a training step");
+    assert!(trainer.plan(&set).unwrap().dispatches().len() <= most, "dispatches of a training step");
     for epoch in &history.epochs {
         assert!(epoch.stats.traffic.blocking_reads <= 1, "{:?}", epoch.stats);
         // Two chunks and their sums, and the same for one step of validation.

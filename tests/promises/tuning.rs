@@ -104,7 +104,7 @@ fn layers_of_one_kind_have_one_tile() {
         let trainer = |options: &TrainOptions| Trainer::on(gpu(), network.clone(), options.clone()).unwrap();
         let plan = trainer(&options).plan(&set).unwrap();
         let picks = plan.picks();
-        for part in plan.dispatches.iter().flat_map(wgrad::plan::Dispatch::parts) {
+        for part in plan.dispatches().iter().flat_map(wgrad::plan::Dispatch::parts) {
             if let Some(shape) = part.launch.shape {
                 assert_eq!(picks.get(shape), Some(part.launch.variant.as_str()), "{shape}");
             }

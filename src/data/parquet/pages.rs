@@ -114,11 +114,12 @@ impl Pages {
     /// Looks at the next page's header; where its bytes end.
     fn check_header(&mut self) -> Result<usize> {
         let mut walk = Walk { rest: &self.rest };
-        let (mut kind, mut inflated, mut stored, mut levels) = (-1, -1, -1, 0i64);
+        let (mut kind, mut inflated, mut stored, mut levels, mut compressed) = (-1, -1, -1, 0i64, true);
         let told = walk.through(PAGE_HEADER, &mut |name, value| match name {
             "kind" => kind = value,
             "inflated" => inflated = value,
             "stored" => stored = value,
+            "compressed" => compressed = value != 0,
             _ => levels += i64::from(value),
         });
         told.map_err(ParquetError::General)?;
@@ -134,14 +135,17 @@ impl Pages {
         if ![0, 2, 3].contains(&kind) {
             return refuse(format!("a page is of kind {kind}: it must be one of values"));
         }
-        let compressed = &walk.rest[levels..stored];
-        if self.compression != Compression::UNCOMPRESSED && inflated > most_inflated(self.compression, stored as u64) {
+        let compressed = compressed && self.compression != Compression::UNCOMPRESSED;
+        if compressed && inflated > most_inflated(self.compression, stored as u64) {
             return refuse(format!("{stored} bytes are said to inflate to {inflated}, which they cannot"));
         }
-        // The crate inflates this to its end, wherever that is.
-        if matches!(self.compression, Compression::GZIP(_)) {
-            let mut most = flate2::read::MultiGzDecoder::new(compressed).take(inflated + 1);
-            if std::io::copy(&mut most, &mut std::io::sink()).unwrap_or(0) > inflated {
+        // The crate inflates this to its end, wherever that is, but where nothing is said to be in it.
+        let most = inflated.saturating_sub(levels as u64);
+        if compressed && most > 0 && matches!(self.compression, Compression::GZIP(_)) {
+            let mut page = flate2::read::MultiGzDecoder::new(&walk.rest[levels..stored]).take(most + 1);
+            let count = std::io::copy(&mut page, &mut std::io::sink())
+                .map_err(|error| ParquetError::General(format!("a page does not inflate: {error}")))?;
+            if count > most {
                 return refuse(format!("a page inflates to more than the {inflated} bytes that it is said to have"));
             }
         }

@@ -13,13 +13,14 @@ pub(super) enum Shape {
     I64,
     Double,
     Binary,
-    /// An i32 that whoever goes through is told, by this name.
+    /// An i32 that whoever goes through is told, by this name; and a bool, as 0 or 1.
     Told(&'static str),
+    ToldBool(&'static str),
     List(&'static Shape),
     Struct(&'static [(i16, Shape)]),
 }
 
-use Shape::{Binary, Bool, Byte, Double, I16, I32, I64, List, Struct, Told};
+use Shape::{Binary, Bool, Byte, Double, I16, I32, I64, List, Struct, Told, ToldBool};
 
 /// How a type is written, as a field's or an element's; of a field that is a bool, true is 1.
 const FALSE: u8 = 2;
@@ -101,8 +102,8 @@ pub(super) const FILE_METADATA: Shape = Struct(&[
     (7, List(&Struct(&[(1, EMPTY), (2, EMPTY), (3, EMPTY)]))),
 ]);
 
-/// What is before a page. It tells its `kind`, the bytes that are `stored` and to which they `inflate`, and those of the `levels`, which are
-/// not compressed.
+/// What is before a page. It tells its `kind`, the bytes that are `stored` and how many they are `inflated`, those of the `levels`, which are
+/// not compressed, and whether the rest is `compressed`, where that is said.
 pub(super) const PAGE_HEADER: Shape = Struct(&[
     (1, Told("kind")),
     (2, Told("inflated")),
@@ -111,13 +112,24 @@ pub(super) const PAGE_HEADER: Shape = Struct(&[
     (5, Struct(&[(1, I32), (2, I32), (3, I32), (4, I32)])),
     (6, EMPTY),
     (7, Struct(&[(1, I32), (2, I32), (3, Bool)])),
-    (8, Struct(&[(1, I32), (2, I32), (3, I32), (4, I32), (5, Told("levels")), (6, Told("levels")), (7, Bool)])),
+    (
+        8,
+        Struct(&[
+            (1, I32),
+            (2, I32),
+            (3, I32),
+            (4, I32),
+            (5, Told("levels")),
+            (6, Told("levels")),
+            (7, ToldBool("compressed")),
+        ]),
+    ),
 ]);
 
 impl Shape {
     fn is_written_as(self, kind: u8) -> bool {
         match self {
-            Bool => kind == 1 || kind == FALSE,
+            Bool | ToldBool(_) => kind == 1 || kind == FALSE,
             Byte => kind == 3,
             I16 => kind == 4,
             I32 | Told(_) => kind == 5,
@@ -182,7 +194,11 @@ impl<'a> Walk<'a> {
             return Err(format!("a field of its description has type {kind}, which is not the format's"));
         }
         match kind {
-            1 | FALSE => {}
+            1 | FALSE => {
+                if let Some(ToldBool(name)) = shape {
+                    tell(name, i32::from(kind == 1));
+                }
+            }
             3 => drop(self.take(1)?),
             4..=6 => {
                 let value = self.signed()?;
@@ -226,6 +242,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Each has a larger number than the one before it, as all writers have them: a parser would keep the last of two that have the same.
     fn fields(
         &mut self,
         shape: Option<Shape>,
@@ -243,7 +260,13 @@ impl<'a> Walk<'a> {
                 0 => i16::try_from(self.signed()?).ok(),
                 more => number.checked_add(more.into()),
             };
+            let before = number;
             number = next.ok_or("a field of its description has a number that no field has")?;
+            if number <= before {
+                return Err(format!(
+                    "field {number} of its description follows field {before}: their numbers must ascend"
+                ));
+            }
             let of = known.iter().find(|(known, _)| *known == number).map(|(_, shape)| *shape);
             self.value(head & 15, of, depth + 1, tell)?;
         }

@@ -1,7 +1,7 @@
 //! A whole network in f64: the loss of a minibatch, and nothing else. Its gradient comes from central differences, which
 //! share no line with any backward pass.
 
-use crate::{Network, Weights};
+use crate::{Activation, Network, Weights};
 
 use super::{dense_forward, softmax_cross_entropy};
 
@@ -26,6 +26,32 @@ pub fn layers(network: &Network, weights: &Weights) -> Vec<Layer> {
             bias: layer.bias.iter().map(|&value| value.into()).collect(),
         })
         .collect()
+}
+
+/// An activation's value.
+///
+/// # Panics
+///
+/// For one of the user's own, whose formula only its WGSL has.
+pub fn activate(activation: Activation, z: f64) -> f64 {
+    let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
+    match activation {
+        Activation::Identity => z,
+        Activation::Relu => z.max(0.0),
+        Activation::LeakyRelu if z > 0.0 => z,
+        Activation::LeakyRelu => 0.01 * z,
+        Activation::Elu if z > 0.0 => z,
+        Activation::Elu => z.exp_m1(),
+        Activation::Gelu => 0.5 * z * (1.0 + libm::erf(z / 2f64.sqrt())),
+        Activation::GeluTanh => {
+            0.5 * z * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z.powi(3))).tanh())
+        }
+        Activation::Silu => z * sigmoid(z),
+        Activation::Tanh => z.tanh(),
+        Activation::Sigmoid => sigmoid(z),
+        Activation::Softplus => z.max(0.0) + (-z.abs()).exp().ln_1p(),
+        Activation::Custom(_) => panic!("{activation} has no twin"),
+    }
 }
 
 /// The logits of a minibatch, with ReLU after every layer but the last.

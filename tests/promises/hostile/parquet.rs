@@ -18,6 +18,7 @@ struct Message {
 
 /// The types of fields and elements.
 const TRUE: u8 = 1;
+const FALSE: u8 = 2;
 const I32: u8 = 5;
 const I64: u8 = 6;
 const BINARY: u8 = 8;
@@ -44,6 +45,14 @@ impl Message {
         self.bytes.push((number - self.last) << 4 | kind);
         self.bytes.extend(content);
         self.last = number;
+        self
+    }
+
+    /// With a field whose number is written out, and may be one that has been.
+    fn numbered(mut self, number: u8, kind: u8, content: &[u8]) -> Self {
+        self.bytes.push(kind);
+        self.bytes.extend(zigzag(number.into()));
+        self.bytes.extend(content);
         self
     }
 
@@ -105,6 +114,18 @@ fn about_values(count: i32, encoding: i32) -> Message {
 
 fn values(count: i32, encoding: i32, bytes: &[u8]) -> Vec<u8> {
     page(0, bytes.len() as i32, bytes, 5, about_values(count, encoding))
+}
+
+/// What a page of the second kind says of two values: the bytes of their levels, and whether what follows is compressed.
+fn about_levels(levels: i32, compressed: u8) -> Message {
+    let about = Message::default().i32(1, 2).i32(2, 0).i32(3, 2).i32(4, PLAIN).i32(5, levels).i32(6, 0);
+    about.field(7, compressed, &[])
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(bytes).unwrap();
+    gzip.finish().unwrap()
 }
 
 fn dictionary(count: i32, bytes: &[u8]) -> Vec<u8> {
@@ -247,13 +268,41 @@ fn sizes_in_a_pages_header() {
     );
 }
 
-/// A page that inflates to a thousand times what it says.
+/// A page that inflates to a thousand times what it says, or says twice where its levels end: once for whoever looks, once for the parser.
 #[test]
 fn a_page_that_is_a_bomb() {
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    gzip.write_all(&vec![0; 64 << 20]).unwrap();
-    let pages = page(0, 16, &gzip.finish().unwrap(), 5, about_values(2, PLAIN));
+    let bomb = gzip(&vec![0; 64 << 20]);
+    let pages = page(0, 16, &bomb, 5, about_values(2, PLAIN));
     refused("parquet", &with_pages(DOUBLE, GZIP, pages), "inflates to more");
+    let pages = page(3, 16, &bomb, 8, about_levels(0, TRUE));
+    refused("parquet", &with_pages(DOUBLE, GZIP, pages), "inflates to more");
+
+    // From its fifth byte on it does not inflate.
+    let header = |levels| {
+        let about = about_levels(levels, TRUE);
+        Message::default().i32(1, 3).i32(2, 16).i32(3, bomb.len() as i32).message(8, about)
+    };
+    let twice = header(4).numbered(8, STRUCT, &about_levels(0, TRUE).end());
+    refused("parquet", &with_pages(DOUBLE, GZIP, [twice.end(), bomb.clone()].concat()), "must ascend");
+    let pages = [header(4).end(), bomb.clone()].concat();
+    refused("parquet", &with_pages(DOUBLE, GZIP, pages), "a page does not inflate");
+    let back = Message::default().i32(2, 16).numbered(1, I32, &zigzag(3));
+    refused("parquet", &with_header(back), "must ascend");
+}
+
+/// Pages that are compressed, and one that is not though its column is, which a check for the others must not refuse.
+#[test]
+fn pages_that_say_whether_they_are_compressed() {
+    let values = [0.5f64.to_le_bytes(), (-2f64).to_le_bytes()].concat();
+    for (kind, bytes, field, about) in [
+        (0, gzip(&values), 5, about_values(2, PLAIN)),
+        (3, gzip(&values), 8, about_levels(0, TRUE)),
+        (3, values.clone(), 8, about_levels(0, FALSE)),
+    ] {
+        let file = with_pages(DOUBLE, GZIP, page(kind, values.len() as i32, &bytes, field, about));
+        let (set, _) = (format("parquet").read)(std::path::Path::new("pages"), &file, &ReadOptions::default()).unwrap();
+        assert_eq!((set.row(0).unwrap(), set.row(1).unwrap()), (vec![0.5], vec![-2.0]));
+    }
 }
 
 /// A dictionary of as many entries as a number has room for, and indices where there is no dictionary.
