@@ -6,7 +6,7 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use super::checkpoint::Underway;
-use super::diagnosis::{First, bad_tensor, update_of};
+use super::diagnosis::{First, bad_tensor, found_after};
 use super::evaluator::Evaluator;
 use super::fit::Kept;
 use super::history::{Epoch, Event, History, Progress};
@@ -16,6 +16,7 @@ use super::runner::{Buffers, Part, Runner, State, Sums, beside, upload};
 use super::snapshot::Snapshots;
 use super::stream::{Reading, Stream};
 use super::watch::{Verdict, Watch};
+use super::weight_check::WeightCheck;
 use super::{Order, Trainer};
 use crate::gpu::{Buffer, Gpu, Submission};
 use crate::plan::{Plan, Role};
@@ -33,6 +34,8 @@ pub(super) struct Fit<'env, 'scope> {
     /// The places that rows can be in, until the kernels that tell parameters are wanted, where they are.
     unread: Option<Vec<Buffers>>,
     reader: Option<ParameterReader>,
+    /// Who sees weights that are not finite; none before the first epoch's end.
+    weight_check: Option<WeightCheck>,
     /// The best weights, where they are kept: none before there are any.
     pub best: Option<Vec<Buffer>>,
     state: State,
@@ -219,6 +222,7 @@ impl Trainer {
             validating: None,
             unread,
             reader: None,
+            weight_check: None,
             best,
             state,
             last_step,
@@ -243,18 +247,19 @@ impl Trainer {
         {
             let (started, before) = (Instant::now(), self.stats);
             let mut teller = self.begin_part(fit);
-            if kept.keeps_good {
+            // Where an epoch goes on, its beginning was kept, unless it was begun by another fit.
+            if kept.keeps_good && (!fit.continues || kept.good.is_empty()) {
                 kept.keep(self.moment_of(fit).await?);
             }
             self.run_part(fit, kept.snapshots.as_mut(), &mut teller, told)?;
             let trained_for = started.elapsed().as_secs_f64().max(1e-9);
             if fit.stops_short() {
+                fit.continues = true;
                 break;
             }
             let sums = self.read_sums(fit).await?;
-            if kept.keeps_good {
-                self.check_update(fit).await?;
-            }
+            self.check_weights(fit).await?;
+            kept.forget_first();
             if let Some(progress) = teller.progress(fit.part.steps, sums, trained_for) {
                 fit.heard(told(Event::Progress(progress)));
             }
@@ -378,7 +383,12 @@ impl Trainer {
             let place = fit.stream.as_ref().map_or(0, Stream::place);
             reader.take(gpu, &mut self.stats.traffic, self.steps_done, place);
         }
-        fit.training.request_sums(gpu, &mut self.stats);
+        let check = match &mut fit.weight_check {
+            Some(check) => check,
+            none => none.insert(WeightCheck::new(gpu, &self.network, &self.model, self.options.checks)?),
+        };
+        fit.training.request_sums(gpu, &mut self.stats, |encoder| check.record(encoder));
+        check.request();
         if let Some((count, rows, plan)) = fit.waiting.take() {
             fit.validating = Some(self.evaluator_over(count, rows, &plan)?);
             gpu.keep_pipelines();
@@ -391,12 +401,16 @@ impl Trainer {
         Ok(sums)
     }
 
-    /// That the last update left every weight finite, which no loss has seen yet.
-    async fn check_update(&mut self, fit: &Fit<'_, '_>) -> Result<(), Error> {
+    /// That the epoch's updates left every weight finite, as was counted beside its sums: no loss has seen the last one, and maybe none of them.
+    async fn check_weights(&mut self, fit: &mut Fit<'_, '_>) -> Result<(), Error> {
+        let Some(check) = &mut fit.weight_check else { return Ok(()) };
+        if check.are_finite(&fit.gpu, &mut self.stats.traffic).await? {
+            return Ok(());
+        }
         let (step, epoch) = (self.steps_done, fit.epoch());
         let weights = self.weights_of(&self.weight_buffers()).await?;
         match bad_tensor(&weights, First::Below) {
-            Some((tensor, value)) => Err(Error::NonFinite { step, epoch, cause: update_of(&tensor, value) }),
+            Some((tensor, value)) => Err(Error::NonFinite { step, epoch, cause: found_after(&tensor, value) }),
             None => Ok(()),
         }
     }

@@ -309,10 +309,13 @@ impl Runner {
         self.on_its_way.clone()
     }
 
-    /// Asks for the sums of the pass that was run.
-    pub fn request_sums(&mut self, gpu: &Gpu, stats: &mut TrainStats) {
+    /// Asks for the sums of the pass that was run, in one submission with what else is to be recorded.
+    pub fn request_sums(&mut self, gpu: &Gpu, stats: &mut TrainStats, beside: impl FnOnce(&mut Encoder)) {
         let from = [&self.buffers[&Role::Stats], &self.buffers[&Role::State]];
-        gpu.submit(&mut stats.traffic, |encoder| self.sums.copy(encoder, &from));
+        gpu.submit(&mut stats.traffic, |encoder| {
+            self.sums.copy(encoder, &from);
+            beside(encoder);
+        });
         self.sums.request();
     }
 
