@@ -12,14 +12,19 @@ pub enum Error {
     Device(String),
     /// There is no device memory left for a buffer.
     #[error(
-        "{what} takes {bytes} bytes, and the device has no memory left for it ({reason}); fewer units, a smaller batch or a memory budget \
-             take less"
+        "{what} takes {bytes} bytes, and the device has no memory left for it where its buffers take {held} bytes ({reason}){}; fewer units, \
+             a smaller batch or a memory budget take less",
+        in_all.map_or(String::new(), |bytes| format!("; a fit takes {bytes} bytes in all"))
     )]
     OutOfMemory {
         /// What it would have held.
         what: String,
         /// Its size.
         bytes: u64,
+        /// What the buffers of the device took by then, in bytes.
+        held: u64,
+        /// What the fit that wanted it takes, where one did: see [`Trainer::device_bytes`](crate::Trainer::device_bytes).
+        in_all: Option<u64>,
         /// The driver's word.
         reason: String,
     },
@@ -169,7 +174,9 @@ mod tests {
     variants! {
         Error::NoAdapter(_) => Error::NoAdapter(String::new()),
         Error::Device(_) => Error::Device(String::new()),
-        Error::OutOfMemory { .. } => Error::OutOfMemory { what: String::new(), bytes: 0, reason: String::new() },
+        Error::OutOfMemory { .. } => {
+            Error::OutOfMemory { what: String::new(), bytes: 0, held: 0, in_all: None, reason: String::new() }
+        },
         Error::DeviceFailed { .. } => Error::DeviceFailed { done: 0, sent: 0, epoch: 1, reason: String::new() },
         Error::Kernel { .. } => Error::Kernel { kernel: String::new(), reason: String::new() },
         Error::Wgsl { .. } => Error::Wgsl { name: String::new(), reason: String::new() },

@@ -76,11 +76,7 @@ pub(crate) fn open(folder: &Path) -> Result<(), Error> {
 /// [`Error::Io`].
 pub(crate) fn prune(folder: &Path, step: u64, keep: usize) -> Result<(), Error> {
     let old = list(folder)?.into_iter().filter(|&(other, _)| other <= step).skip(keep);
-    old.map(|(_, path)| path).try_for_each(|path| match std::fs::remove_file(&path) {
-        // Somebody else's doing, and what was wanted.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(Error::io(&path)),
-    })
+    old.map(|(_, path)| path).try_for_each(remove)
 }
 
 /// Deletes the checkpoints of later steps than this one.
@@ -90,7 +86,15 @@ pub(crate) fn prune(folder: &Path, step: u64, keep: usize) -> Result<(), Error> 
 /// [`Error::Io`].
 pub(crate) fn forget_after(folder: &Path, step: u64) -> Result<(), Error> {
     let later = list(folder)?.into_iter().filter(|&(other, _)| other > step);
-    later.map(|(_, path)| path).try_for_each(|path| std::fs::remove_file(&path).map_err(Error::io(&path)))
+    later.map(|(_, path)| path).try_for_each(remove)
+}
+
+fn remove(path: PathBuf) -> Result<(), Error> {
+    match std::fs::remove_file(&path) {
+        // Somebody else's doing, and what was wanted.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(Error::io(&path)),
+    }
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {

@@ -224,9 +224,14 @@ impl Ready {
     }
 }
 
-/// An error that ends a run, once what was trained is saved, where it can be: a full disk may hold no checkpoint, and the model elsewhere.
+/// An error that ends a run, once what was trained is saved, where it can be: a full disk may hold no checkpoint, and the model elsewhere. Where
+/// it was found which numbers were the first to go bad, the trainer is at the step before.
 fn saved_before(error: Error, output: &Output, run: &Run, trainer: &mut Trainer, began: u64) -> Error {
-    let is_worth_it = !matches!(error, Error::NonFinite { .. } | Error::NonFiniteResult(_));
+    let is_worth_it = match &error {
+        Error::NonFinite { step, .. } => trainer.steps_done() < *step,
+        Error::NonFiniteResult(_) => false,
+        _ => true,
+    };
     if is_worth_it && trainer.steps_done() > began {
         match trainer.save(&run.save) {
             Ok(()) => {

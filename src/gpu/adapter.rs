@@ -216,6 +216,14 @@ pub(super) async fn pick(choice: &AdapterChoice) -> Result<wgpu::Adapter, Error>
     }
 }
 
+/// An adapter that was found before, of the same name and backend.
+pub(super) async fn again(known: &wgpu::AdapterInfo) -> Option<wgpu::Adapter> {
+    all().await.into_iter().find(|adapter| {
+        let info = adapter.get_info();
+        (info.name, info.backend) == (known.name.clone(), known.backend)
+    })
+}
+
 /// Every adapter that runs compute shaders, best first: by kind, then by backend.
 async fn all() -> Vec<wgpu::Adapter> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());

@@ -61,10 +61,15 @@ impl Drop for Counted {
 }
 
 impl Tally {
+    /// Bytes of the buffers that are alive.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     pub fn memory(&self, device: &wgpu::Device) -> Memory {
         Memory {
             buffers_made: self.made.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
+            bytes: self.bytes(),
             allocated_bytes: device.generate_allocator_report().map(|report| report.total_allocated_bytes),
         }
     }

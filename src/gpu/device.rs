@@ -99,7 +99,8 @@ impl Gpu {
         Gpu::on(self.handle.clone(), self.limits).await
     }
 
-    /// A device in place of this one, which has failed: of the same adapter, with the same cache.
+    /// A device in place of this one, which has failed: of the same adapter, with the same cache. Where the adapter is lost as well, it is
+    /// looked for again, by its name and backend.
     ///
     /// # Errors
     ///
@@ -108,8 +109,14 @@ impl Gpu {
         if self.faults.refuses_another() {
             return Err(Error::Device(format!("{} cannot be opened: it is refused on purpose", self.adapter.name)));
         }
-        let gpu = self.another().await?.keeping_pipelines(self.cache.clone());
-        Ok(Gpu { faults: self.faults.of_next(), ..gpu })
+        let gpu = match self.another().await {
+            Ok(gpu) if !self.faults.refuses_same_adapter() => gpu,
+            refused => match adapter::again(&self.handle.get_info()).await {
+                Some(handle) => Gpu::on(handle, self.limits).await?,
+                None => refused?,
+            },
+        };
+        Ok(Gpu { faults: self.faults.of_next(), ..gpu.keeping_pipelines(self.cache.clone()) })
     }
 
     /// With a folder where compiled kernels are kept for the next run.
@@ -197,7 +204,8 @@ impl Gpu {
         waited.map(drop).map_err(|error| Error::Device(error.to_string()))
     }
 
-    /// Loses the device on purpose, so that a program can try how it takes it. Whatever is asked of it next fails.
+    /// Loses the device on purpose: to try how a program takes it, and that a run [goes on](crate::Checkpointing::device_retries). It has no
+    /// other use. Whatever is asked of the device next fails.
     pub fn lose(&self) {
         self.device.destroy();
     }
@@ -244,7 +252,8 @@ impl Gpu {
                 self.adapter.name
             )));
         }
-        let refused = |reason| Err(Error::OutOfMemory { what: name.into(), bytes: size, reason });
+        let held = self.tally.bytes();
+        let refused = |reason| Err(Error::OutOfMemory { what: name.into(), bytes: size, held, in_all: None, reason });
         if self.faults.refuses(name) {
             return refused("it is refused on purpose".into());
         }
@@ -333,5 +342,23 @@ impl Gpu {
             std::thread::sleep(time / 100);
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Memory of another device of the adapter that is read or written as this one's, or a panic inside wgpu.
+    #[test]
+    fn another_devices_buffers_are_errors() {
+        let other = Gpu::open(&AdapterChoice::Auto).unwrap();
+        let [writing, reading] = [(); 2].map(|()| pollster::block_on(other.another()).unwrap());
+        let there = other.upload("there", &[2u32; 4]).unwrap();
+        writing.write(&there, &[3u32; 4]);
+        assert!(matches!(writing.check(), Err(Error::Device(_))));
+        let mut traffic = Traffic::default();
+        assert!(matches!(reading.read::<u32>(&there, 4, &mut traffic), Err(Error::Device(_))));
+        assert_eq!(other.read::<u32>(&there, 4, &mut traffic).unwrap(), [2; 4]);
     }
 }

@@ -8,6 +8,8 @@ use super::Gpu;
 
 /// What [`Gpu::refuse`] calls a device.
 const ANOTHER_DEVICE: &str = "another device";
+/// And the adapter that it was opened of.
+const SAME_ADAPTER: &str = "the same adapter";
 
 /// What is to fail on a device, and on those that replace it.
 #[derive(Default)]
@@ -51,6 +53,11 @@ impl Faults {
     pub fn refuses_another(&self) -> bool {
         self.refuses(ANOTHER_DEVICE)
     }
+
+    /// Whether no other device can be had of the adapter as it was found first.
+    pub fn refuses_same_adapter(&self) -> bool {
+        self.refuses(SAME_ADAPTER)
+    }
 }
 
 impl Gpu {
@@ -61,7 +68,7 @@ impl Gpu {
     }
 
     /// Has no memory for a buffer of this name, so many times, here and on the devices that come in this one's place; or does not open
-    /// `"another device"`. For tests.
+    /// `"another device"`, or not of `"the same adapter"` as long as that is not looked for again. For tests.
     #[doc(hidden)]
     pub fn refuse(&self, name: &str, times: u64) {
         self.faults.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), times);

@@ -6,7 +6,7 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use super::checkpoint::Underway;
-use super::diagnosis::{First, bad_tensor, update_of};
+use super::diagnosis::{First, bad_tensor, found_after};
 use super::evaluator::Evaluator;
 use super::fit::Kept;
 use super::history::{Epoch, Event, History, Progress};
@@ -16,6 +16,7 @@ use super::runner::{Buffers, Part, Runner, State, Sums, beside, upload};
 use super::snapshot::Snapshots;
 use super::stream::{Reading, Stream};
 use super::watch::{Verdict, Watch};
+use super::weight_check::WeightCheck;
 use super::{Order, Trainer};
 use crate::gpu::{Buffer, Gpu, Submission};
 use crate::plan::{Plan, Role};
@@ -33,6 +34,8 @@ pub(super) struct Fit<'env, 'scope> {
     /// The places that rows can be in, until the kernels that tell parameters are wanted, where they are.
     unread: Option<Vec<Buffers>>,
     reader: Option<ParameterReader>,
+    /// Who sees weights that are not finite; none before the first epoch's end.
+    weight_check: Option<WeightCheck>,
     /// The best weights, where they are kept: none before there are any.
     pub best: Option<Vec<Buffer>>,
     state: State,
@@ -42,6 +45,8 @@ pub(super) struct Fit<'env, 'scope> {
     pub underway: Underway,
     /// Whether an epoch goes on that was begun before the checkpoint; its last step may have been done, and nothing more.
     continues: bool,
+    /// Whether its last part ended before its epoch did, as someone broke off.
+    is_broken_off: bool,
     part: EpochPart,
     going_on: ControlFlow<()>,
 }
@@ -219,12 +224,14 @@ impl Trainer {
             validating: None,
             unread,
             reader: None,
+            weight_check: None,
             best,
             state,
             last_step,
             until: last_step,
             underway,
             continues,
+            is_broken_off: false,
             part: EpochPart::default(),
             going_on: ControlFlow::Continue(()),
         })
@@ -243,22 +250,24 @@ impl Trainer {
         {
             let (started, before) = (Instant::now(), self.stats);
             let mut teller = self.begin_part(fit);
-            if kept.keeps_good {
+            // Where an epoch goes on, its beginning was kept, unless it was begun by another fit.
+            if kept.keeps_good && (!fit.continues || kept.good.is_empty()) {
                 kept.keep(self.moment_of(fit).await?);
             }
             self.run_part(fit, kept.snapshots.as_mut(), &mut teller, told)?;
             let trained_for = started.elapsed().as_secs_f64().max(1e-9);
             if fit.stops_short() {
+                fit.continues = true;
                 break;
             }
             let sums = self.read_sums(fit).await?;
-            if kept.keeps_good {
-                self.check_update(fit).await?;
-            }
+            self.check_weights(fit).await?;
+            kept.forget_first();
+            self.check_skipped(fit, &sums)?;
             if let Some(progress) = teller.progress(fit.part.steps, sums, trained_for) {
                 fit.heard(told(Event::Progress(progress)));
             }
-            let validation = match &mut fit.validating {
+            let validation = match fit.validating.as_mut().filter(|_| !fit.is_broken_off) {
                 Some(validating) => Some(validating.evaluation(&fit.gpu, &mut self.stats).await?),
                 None => None,
             };
@@ -352,7 +361,8 @@ impl Trainer {
             }
             Ok(*going_on)
         })?;
-        if run < fit.part.steps
+        fit.is_broken_off = run < fit.part.steps;
+        if fit.is_broken_off
             && let Some(snapshots) = snapshots
         {
             snapshots.take(&fit.gpu, &mut self.stats.traffic, run, &fit.underway)?;
@@ -378,12 +388,19 @@ impl Trainer {
             let place = fit.stream.as_ref().map_or(0, Stream::place);
             reader.take(gpu, &mut self.stats.traffic, self.steps_done, place);
         }
-        fit.training.request_sums(gpu, &mut self.stats);
-        if let Some((count, rows, plan)) = fit.waiting.take() {
+        let check = match &mut fit.weight_check {
+            Some(check) => check,
+            none => none.insert(WeightCheck::new(gpu, &self.network, &self.model, self.options.checks)?),
+        };
+        fit.training.request_sums(gpu, &mut self.stats, |encoder| check.record(encoder));
+        check.request();
+        if fit.is_broken_off {
+            // Whoever breaks off wants the model and the checkpoint, and no look at another set before them.
+        } else if let Some((count, rows, plan)) = fit.waiting.take() {
             fit.validating = Some(self.evaluator_over(count, rows, &plan)?);
             gpu.keep_pipelines();
         }
-        if let Some(validating) = &mut fit.validating {
+        if let Some(validating) = fit.validating.as_mut().filter(|_| !fit.is_broken_off) {
             validating.run(gpu, &mut self.stats)?;
         }
         let sums = fit.training.sums(gpu, &mut self.stats).await?;
@@ -391,20 +408,38 @@ impl Trainer {
         Ok(sums)
     }
 
-    /// That the last update left every weight finite, which no loss has seen yet.
-    async fn check_update(&mut self, fit: &Fit<'_, '_>) -> Result<(), Error> {
+    /// That the epoch's updates left every weight finite, as was counted beside its sums: no loss has seen the last one, and maybe none of them.
+    async fn check_weights(&mut self, fit: &mut Fit<'_, '_>) -> Result<(), Error> {
+        let Some(check) = &mut fit.weight_check else { return Ok(()) };
+        if check.are_finite(&fit.gpu, &mut self.stats.traffic).await? {
+            return Ok(());
+        }
         let (step, epoch) = (self.steps_done, fit.epoch());
         let weights = self.weights_of(&self.weight_buffers()).await?;
         match bad_tensor(&weights, First::Below) {
-            Some((tensor, value)) => Err(Error::NonFinite { step, epoch, cause: update_of(&tensor, value) }),
+            Some((tensor, value)) => Err(Error::NonFinite { step, epoch, cause: found_after(&tensor, value) }),
             None => Ok(()),
         }
+    }
+
+    /// That an epoch has not skipped all its steps: what is left of it is no loss, which must not count as the least of all.
+    fn check_skipped(&self, fit: &Fit<'_, '_>, sums: &Sums) -> Result<(), Error> {
+        let steps = fit.part.before_now + fit.part.steps;
+        if sums.are_of_nothing() && steps > 0 && u64::from(sums.skipped - fit.underway.skipped_before) >= steps {
+            let cause = format!("all {steps} steps of the epoch were skipped, as no loss of theirs was finite");
+            return Err(Error::NonFinite { step: self.steps_done, epoch: fit.epoch(), cause });
+        }
+        Ok(())
     }
 
     /// What follows from an epoch's figures: weights to keep, another rate, an end.
     fn judge(&mut self, fit: &mut Fit<'_, '_>, record: Epoch, skipped: u32) -> Result<Verdict, Error> {
         fit.underway.history.epochs.push(record);
-        let verdict = fit.underway.watch.judge(&record, fit.state.base_rate.into());
+        let verdict = match fit.is_broken_off {
+            // A part of an epoch, and not validated, says nothing that others could be compared with.
+            true => Verdict { is_best: false, lr: fit.state.base_rate.into(), stops: false },
+            false => fit.underway.watch.judge(&record, fit.state.base_rate.into()),
+        };
         if let Some(best) = fit.best.as_mut().filter(|_| verdict.is_best) {
             self.copy_weights(best, Direction::Out)?;
             fit.underway.history.kept = Some(fit.underway.history.epochs.len() - 1);

@@ -31,7 +31,7 @@ impl Evaluator {
     pub fn run(&mut self, gpu: &Gpu, stats: &mut TrainStats) -> Result<(), Error> {
         self.begin(gpu);
         self.runner.run(gpu, self.steps(), stats, |_, _| Ok(ControlFlow::Continue(())))?;
-        self.runner.request_sums(gpu, stats);
+        self.runner.request_sums(gpu, stats, |_| ());
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
+use super::diagnosis::{MOST_TIME, THE_LOSS};
 use super::epochs::Fit;
 use super::history::{Event, History};
 use super::moment::Moment;
@@ -94,15 +95,17 @@ impl Trainer {
         let plan = self.plan_over(train)?;
         self.origin = train.at_hand().origin().clone();
         self.order = self.order_over(train.count());
-        let snapshots = self.snapshots(sets, plan.picks()).await?;
+        let snapshots = self.snapshots(sets, plan.picks()).await;
+        let snapshots = snapshots.map_err(|error| self.in_all(error, train, validation))?;
         // Where it may have to be known where numbers went bad, and no other moment is kept.
         let is_new = self.steps_done == 0 && snapshots.as_ref().and_then(Snapshots::last).is_none();
         let explains = self.options.non_finite == NonFinite::Stop && is_new && matches!(train, Rows::Whole(_));
-        let first = if explains { Some(self.beginning().await?) } else { None };
+        let first = if explains { Some(self.beginning().await) } else { None };
+        let first = first.transpose().map_err(|error| self.in_all(error, train, validation))?;
         let keeps_good = self.options.non_finite == NonFinite::Lower;
+        let (begun, started, began) = (self.stats, Instant::now(), self.steps_done);
+        let first = first.map(|first| (first, started));
         let mut kept = Kept { snapshots, first, keeps_good, ..Kept::default() };
-        let (begun, started) = (self.stats, Instant::now());
-        let began = self.fit_began();
         let mut failures = 0;
         let history = loop {
             let error = match self.attempt(train, &plan, validation, told, scope, &mut kept).await {
@@ -112,12 +115,12 @@ impl Trainer {
             let of = self.options.checkpoint.as_ref().map_or(0, |asked| asked.device_retries);
             let reason = error.to_string();
             let (answer, history) = if let Some(step) = self.bad_step(&error) {
-                let Some((moment, rate)) = self.lower(step, &mut kept)? else {
+                let Some((moment, learning_rate)) = self.lower(step, &mut kept)? else {
                     let per_step = started.elapsed().div_f64((step - began.min(step)).max(1) as f64);
                     return Err(self.explained(error, train, &plan, validation, &kept, per_step).await);
                 };
                 let (times, of) = (moment.lowered(), self.options.lower_times);
-                let event = Event::RateLowered { reason: &reason, step: moment.step, rate, times, of };
+                let event = Event::RateLowered { reason: &reason, step: moment.step, learning_rate, times, of };
                 (told(event), moment.history())
             } else {
                 failures += 1;
@@ -126,6 +129,8 @@ impl Trainer {
                 (told(event), moment.history())
             };
             if answer.is_break() {
+                // The next fit is one of its own.
+                self.resumed = None;
                 break history;
             }
         };
@@ -145,17 +150,22 @@ impl Trainer {
     /// Goes back to before the numbers of a step were not finite, with a lower rate: to where, and how low. None where that may not be.
     fn lower(&mut self, step: u64, kept: &mut Kept) -> Result<Option<(Moment, f64)>, Error> {
         let times = kept.good.iter().map(Moment::lowered).max().unwrap_or(0) + 1;
-        if times > self.options.lower_times {
+        if self.options.non_finite != NonFinite::Lower || times > self.options.lower_times {
             return Ok(None);
         }
         // Where the very next step is bad, what it began with is.
         if kept.good.len() > 1 && kept.good.last().is_some_and(|newest| newest.step + 1 >= step) {
             kept.good.pop();
         }
-        let Some(mut moment) = kept.good.pop() else { return Ok(None) };
+        let Some(mut moment) = kept.good.last().cloned() else { return Ok(None) };
         let rate = moment.lower(self.options.lower_factor, times);
+        if rate as f32 == 0.0 {
+            // Nothing would change any more.
+            return Ok(None);
+        }
+        kept.good.pop();
         if let Some(snapshots) = &mut kept.snapshots {
-            snapshots.go_back_to(&moment)?;
+            snapshots.go_back_to(&mut moment)?;
         }
         self.go_back(&moment)?;
         Ok(Some((moment, rate)))
@@ -173,20 +183,22 @@ impl Trainer {
     ) -> Error {
         let Error::NonFinite { step, epoch, cause } = error else { return error };
         let checkpoint = kept.snapshots.as_ref().and_then(Snapshots::last);
-        let from = kept.good.last().or(checkpoint).or(kept.first.as_ref()).filter(|from| from.step < step);
-        let seconds = |from: &Moment| per_step.as_secs_f64() * (step - from.step) as f64;
-        let found = match from.filter(|from| matches!(train, Rows::Whole(_)) && seconds(from) < MOST_SECONDS) {
-            Some(from) => self.diagnose(train, plan, validation, from, step).await,
-            None => return Error::NonFinite { step, epoch, cause },
+        let first = kept.first.as_ref().map(|(first, _)| first);
+        let from = kept.good.last().or(checkpoint).or(first).filter(|from| from.step < step);
+        let is_short = |from: &Moment| per_step.as_secs_f64() * (step - from.step) as f64 <= MOST_TIME.as_secs_f64();
+        let is_wanted = self.options.non_finite != NonFinite::Skip && matches!(train, Rows::Whole(_));
+        let Some(from) = from.filter(|from| is_wanted && is_short(from)) else {
+            return Error::NonFinite { step, epoch, cause };
         };
-        let Order { first_step, epochs_before, .. } = self.order;
-        let per_epoch = train.count().div_ceil(self.options.batch_size) as u64;
+        // Weights that were found after a step are what the next one begins with.
+        let seen = if cause == THE_LOSS { step } else { step + 1 };
+        let found = self.diagnose(train, plan, validation, from, seen).await;
+        self.resumed = None;
         match found {
-            Ok((step, cause)) => {
-                let epoch = epochs_before + step.saturating_sub(first_step + 1) / per_epoch + 1;
-                Error::NonFinite { step, epoch, cause }
+            Ok(Some((step, cause))) => {
+                Error::NonFinite { step, epoch: self.order.epoch_of(step, self.options.batch_size), cause }
             }
-            Err(_) => Error::NonFinite { step, epoch, cause },
+            _ => Error::NonFinite { step, epoch, cause },
         }
     }
 
@@ -211,10 +223,22 @@ impl Trainer {
         scope: Option<&'scope Scope<'scope, 'env>>,
         kept: &mut Kept,
     ) -> Result<History, Error> {
-        let mut fit = self.begin(train, plan, validation, scope)?;
+        let mut fit =
+            self.begin(train, plan, validation, scope).map_err(|error| self.in_all(error, train, validation))?;
         match self.run_epochs(&mut fit, kept, told).await {
             Ok(()) => Ok(fit.history()),
-            Err(error) => Err(self.located(error, &fit).await),
+            Err(error) => Err(self.located(self.in_all(error, train, validation), &fit).await),
+        }
+    }
+
+    /// An error, with what the whole fit takes where there was no memory for a part of it.
+    fn in_all(&self, error: Error, train: Rows<'_>, validation: Option<&Dataset>) -> Error {
+        match error {
+            Error::OutOfMemory { what, bytes, held, reason, .. } => {
+                let in_all = self.bytes_of_fit(train, validation).ok();
+                Error::OutOfMemory { what, bytes, held, in_all, reason }
+            }
+            error => error,
         }
     }
 
@@ -257,7 +281,7 @@ impl Trainer {
             let before = if failures == 2 { "once".into() } else { format!("{} times", failures - 1) };
             return Err(and(
                 error,
-                &format!("it had failed {before} before, and may {allowed} in a fit (device_retries)"),
+                &format!("it had failed {before} before, and may {allowed} times in a fit (device_retries)"),
             ));
         }
         let another = match self.gpu.replacement().await {
@@ -265,8 +289,7 @@ impl Trainer {
             Err(none) => return Err(and(error, &format!("another device cannot be had: {none}"))),
         };
         tracing::debug!(%error, step = moment.step, "training goes on on another device");
-        self.gpu = Arc::new(another);
-        match self.go_back(&moment) {
+        match self.go_back_on(Arc::new(another), &moment) {
             Ok(()) => Ok(moment),
             Err(none) => Err(and(error, &format!("on another device it cannot go on: {none}"))),
         }
@@ -309,17 +332,14 @@ impl Trainer {
     }
 }
 
-/// Running steps again to see where numbers went bad takes no longer.
-const MOST_SECONDS: f64 = 60.0;
-
 /// What a fit can go back to.
 #[derive(Default)]
 pub(super) struct Kept {
     pub snapshots: Option<Snapshots>,
-    /// Its beginning, where the weights were new and it makes no checkpoints.
-    first: Option<Moment>,
+    /// Its beginning and when that was, where the weights were new and it makes no checkpoints.
+    first: Option<(Moment, Instant)>,
     /// The beginnings of the epoch and of the one before it, where the rate is lowered when numbers are not finite.
-    good: Vec<Moment>,
+    pub good: Vec<Moment>,
     pub keeps_good: bool,
 }
 
@@ -331,6 +351,11 @@ impl Kept {
             self.good.remove(0);
         }
         self.good.push(moment);
+    }
+
+    /// Lets go of its beginning, once it would take too long to come from there again.
+    pub fn forget_first(&mut self) {
+        self.first.take_if(|(_, began)| began.elapsed() > MOST_TIME);
     }
 }
 

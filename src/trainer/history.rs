@@ -213,7 +213,7 @@ pub enum Event<'a> {
         /// Steps done where training goes on.
         step: u64,
         /// The rate, before any schedule.
-        rate: f64,
+        learning_rate: f64,
         /// How often that has happened in this fit, this time included.
         times: u64,
         /// How often it may.

@@ -4,6 +4,7 @@
 //! out by asking for it.
 
 use super::rows::Rows;
+use super::weight_check::WeightCheck;
 use super::{TrainOptions, Trainer};
 use crate::gpu::{Gpu, buffer_bytes};
 use crate::plan::{Plan, Request, Role, STATE_BYTES};
@@ -98,7 +99,11 @@ impl Trainer {
     /// As [`plan`](Self::plan), for either set.
     pub fn device_bytes(&self, train: &dyn Source, validation: Option<&Dataset>) -> Result<u64, Error> {
         let first = self.first_of_windows(train)?;
-        let train = self.rows_of(train, first.as_ref())?;
+        self.bytes_of_fit(self.rows_of(train, first.as_ref())?, validation)
+    }
+
+    /// The same, of rows as they are read.
+    pub(super) fn bytes_of_fit(&self, train: Rows<'_>, validation: Option<&Dataset>) -> Result<u64, Error> {
         let plan = self.plan_over(train)?;
         // A plan has one window, and the device two.
         let second = if matches!(train, Rows::Windows { .. }) { bytes_of(&plan, is_of_set) } else { 0 };
@@ -114,7 +119,8 @@ impl Trainer {
         let best = if self.options.keep_best { weights } else { 0 };
         let is_kept = |role| matches!(role, Role::Weights(_) | Role::OptimizerSlots(_) | Role::State | Role::Stats);
         let snapshot = if self.options.checkpoint.is_some() { bytes_of(&plan, is_kept) + best } else { 0 };
-        Ok(bytes_of(&plan, |_| true) + second + sums_bytes(&plan) + validating + telling + best + snapshot)
+        let checking = 2 * buffer_bytes(WeightCheck::bytes(&self.network));
+        Ok(bytes_of(&plan, |_| true) + second + sums_bytes(&plan) + checking + validating + telling + best + snapshot)
     }
 
     /// Device memory of the step that tells parameters, and of what they are read by.

@@ -22,6 +22,7 @@ mod trace;
 mod tuner;
 mod tuning;
 mod watch;
+mod weight_check;
 mod windows;
 
 use std::ops::ControlFlow;
@@ -88,6 +89,14 @@ struct Order {
     /// The step in which its first epoch began, and the epochs before it.
     first_step: u64,
     epochs_before: u64,
+}
+
+impl Order {
+    /// The epoch of a step, both counted from 1.
+    fn epoch_of(self, step: u64, batch_size: usize) -> u64 {
+        let per_epoch = self.rows.div_ceil(batch_size).max(1) as u64;
+        self.epochs_before + step.saturating_sub(self.first_step + 1) / per_epoch + 1
+    }
 }
 
 impl Trainer {
@@ -173,6 +182,8 @@ impl Trainer {
                 model.insert(Role::OptimizerSlots(layer), self.gpu.zeros(&name, slot_bytes)?);
             }
         }
+        // A device that is lost takes whatever it is given.
+        self.gpu.check()?;
         self.model = model;
         (self.steps_done, self.skipped) = (0, 0);
         (self.order, self.resumed) = (Order::default(), None);

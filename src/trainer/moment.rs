@@ -1,13 +1,16 @@
 //! Where a fit can go back to when its device has failed: all that it had on the device, in host memory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::checkpoint::Saved;
+use super::checkpoint::{Run, Saved};
 use super::epochs::Fit;
 use super::resume::Resumed;
 use super::runner::{BASE_RATE_WORD, SKIPPED_WORD};
+use super::snapshot::{slots_of, unpacked};
 use super::{Order, Trainer};
 use crate::Error;
+use crate::gpu::Gpu;
 use crate::plan::Role;
 
 /// A moment of a fit: its beginning, or one that a checkpoint is of.
@@ -66,6 +69,26 @@ impl Moment {
         rate
     }
 
+    /// Writes a checkpoint of it, where it is one inside a fit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn write(&mut self, run: &Run, folder: &Path) -> Result<(), Error> {
+        let Some(resumed) = self.resumed.clone() else { return Ok(()) };
+        let of = |role: fn(usize) -> Role| -> Vec<Vec<u32>> {
+            let words =
+                |layer| self.model.iter().find(|(other, _)| *other == role(layer)).map(|(_, words)| words.clone());
+            (0..).map_while(words).collect()
+        };
+        let Resumed { underway, best, state, sums, .. } = resumed;
+        let (weights, slots) = (of(Role::Weights), of(Role::OptimizerSlots));
+        let (weights, slots) = (unpacked(run, &weights, 0, 1), slots_of(run, &slots));
+        Saved { run: run.clone(), step: self.step, underway, weights, slots, best, state, sums }.write(folder)?;
+        self.is_written = true;
+        Ok(())
+    }
+
     /// What the fit had told by then.
     pub fn history(&self) -> super::History {
         self.resumed.as_ref().map_or_else(Default::default, |resumed| resumed.underway.history.clone())
@@ -107,8 +130,14 @@ impl Trainer {
 
     /// Takes the trainer back to a moment, on the device that it has now.
     pub(super) fn go_back(&mut self, moment: &Moment) -> Result<(), Error> {
-        let upload = |(role, words): &(Role, Vec<u32>)| Ok((*role, self.gpu.upload(&role.to_string(), words)?));
-        self.model = moment.model.iter().map(upload).collect::<Result<_, Error>>()?;
+        self.go_back_on(Arc::clone(&self.gpu), moment)
+    }
+
+    /// The same on a device that may be another, which is the trainer's once all of the moment is there.
+    pub(super) fn go_back_on(&mut self, gpu: Arc<Gpu>, moment: &Moment) -> Result<(), Error> {
+        let upload = |(role, words): &(Role, Vec<u32>)| Ok((*role, gpu.upload(&role.to_string(), words)?));
+        let model = moment.model.iter().map(upload).collect::<Result<_, Error>>()?;
+        (self.gpu, self.model) = (gpu, model);
         (self.steps_done, self.skipped, self.order) = (moment.step, moment.skipped, moment.order);
         self.resumed = moment.resumed.clone();
         Ok(())

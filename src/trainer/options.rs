@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::checkpoint::Checkpointing;
+use super::diagnosis::THE_LOSS;
 use super::rows::SetShape;
 use super::runner::Sums;
 use super::tuning::{self, Tuning};
@@ -19,15 +20,17 @@ use crate::{Error, Initializer, Loss, Network, Optimizer, Schedule};
 /// What becomes of a step whose numbers are not finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum NonFinite {
-    /// A loss that is not finite ends training with [`Error::NonFinite`], which says where it came from, as far as that can be known: the steps
-    /// since the fit's beginning, or its last checkpoint, are run again for it, where that takes less than a minute.
+    /// A loss that is not finite ends training with [`Error::NonFinite`]; so do weights that are not, which a bounded activation may keep from
+    /// the loss: at the next checkpoint, or at the end of the epoch. It says where that came from, as far as can be known: the steps since the
+    /// fit's beginning, or its last checkpoint, are run again for it, where that takes less than a minute. So long the host keeps a copy of
+    /// what the fit began with.
     #[default]
     Stop,
     /// A step with a gradient that is not finite changes nothing and is counted, on the device. Needs every gradient before
     /// the first update: a dispatch more for each layer and one for all, as clipping by the norm does.
     Skip,
     /// Training goes on from the beginning of the epoch, with a rate that is lower by [`TrainOptions::lower_factor`]; at most
-    /// [`TrainOptions::lower_times`] times, then it stops. Where the epoch's first step is bad, from the beginning of the one before. Weights and
+    /// [`TrainOptions::lower_times`] times, and not to 0, then it stops. Where the epoch's first step is bad, from the beginning of the one before. Weights and
     /// the optimizer's values are read after every epoch for it. A run that was resumed within an epoch goes back as far as that.
     Lower,
 }
@@ -225,7 +228,7 @@ impl TrainOptions {
     pub(super) fn finite(&self, sums: &Sums, epoch: u64) -> Result<(), Error> {
         match sums.bad_step {
             Some(step) if self.non_finite != NonFinite::Skip => {
-                Err(Error::NonFinite { step, epoch: epoch + 1, cause: "the loss".into() })
+                Err(Error::NonFinite { step, epoch: epoch + 1, cause: THE_LOSS.into() })
             }
             _ => Ok(()),
         }

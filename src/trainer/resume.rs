@@ -194,11 +194,11 @@ impl Resumed {
     pub fn go_on(self, gpu: &Gpu, training: &Runner, state: &mut State) -> Result<Underway, Error> {
         let sums = &training.buffers[&Role::Stats];
         let epoch = u64::from(state.steps_per_epoch);
-        let in_order = |step: u64| step - u64::from(state.first_step);
         let Underway { sums_began, .. } = self.underway;
-        if sums.size() != 4 * self.sums.len() as u64
-            || in_order(sums_began) % epoch + u64::from(state.step) - sums_began > epoch
-        {
+        let in_order = sums_began.checked_sub(state.first_step.into());
+        let in_sums = u64::from(state.step).checked_sub(sums_began);
+        let is_within = in_order.zip(in_sums).is_some_and(|(before, since)| before % epoch + since <= epoch);
+        if sums.size() != 4 * self.sums.len() as u64 || !is_within {
             return Err(Error::format(
                 self.path,
                 "its running sums are not those of such an epoch: resume from another checkpoint",

@@ -309,10 +309,13 @@ impl Runner {
         self.on_its_way.clone()
     }
 
-    /// Asks for the sums of the pass that was run.
-    pub fn request_sums(&mut self, gpu: &Gpu, stats: &mut TrainStats) {
+    /// Asks for the sums of the pass that was run, in one submission with what else is to be recorded.
+    pub fn request_sums(&mut self, gpu: &Gpu, stats: &mut TrainStats, beside: impl FnOnce(&mut Encoder)) {
         let from = [&self.buffers[&Role::Stats], &self.buffers[&Role::State]];
-        gpu.submit(&mut stats.traffic, |encoder| self.sums.copy(encoder, &from));
+        gpu.submit(&mut stats.traffic, |encoder| {
+            self.sums.copy(encoder, &from);
+            beside(encoder);
+        });
         self.sums.request();
     }
 
@@ -358,6 +361,11 @@ pub(super) struct Sums {
 }
 
 impl Sums {
+    /// Whether no row has a loss in them.
+    pub fn are_of_nothing(&self) -> bool {
+        self.weight == 0.0
+    }
+
     /// From the words of the running sums and the state behind them.
     fn of(words: &[u32]) -> Self {
         let (entries, state) = words.split_at(words.len() - STATE_BYTES as usize / 4);

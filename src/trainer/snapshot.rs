@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpointing, Every, Run, Saved, Underway};
+use super::diagnosis::{First, bad_tensor, found_after};
 use super::moment::Moment;
 use super::options::NonFinite;
 use super::runner::has_bad_step;
@@ -83,15 +84,18 @@ impl Snapshots {
         Ok(self.last.clone())
     }
 
-    /// Goes back to another moment of the same fit: what was taken after it is of another course, and deleted.
+    /// Goes back to another moment of the same fit, of which a checkpoint is made: what was taken after it is of another course, and then
+    /// deleted.
     ///
     /// # Errors
     ///
     /// As [`advance`](Self::advance); [`Error::Io`].
-    pub fn go_back_to(&mut self, moment: &Moment) -> Result<(), Error> {
+    pub fn go_back_to(&mut self, moment: &mut Moment) -> Result<(), Error> {
         self.go_back()?;
+        // In this order: whenever the run is killed, there is one to go on from.
+        moment.write(&self.run, &self.folder)?;
         folder::forget_after(&self.folder, moment.step)?;
-        self.last_step = None;
+        self.last_step = moment.written();
         if self.last.is_some() {
             self.last = Some(Arc::new(moment.clone()));
         }
@@ -266,35 +270,33 @@ fn write(
 ) -> Written {
     let started = Instant::now();
     let layers = run.network.layers().len();
-    let slots = run.options.optimizer.slots() as usize;
     let mut contents = contents.into_iter();
     let layers_of = |contents: &mut dyn Iterator<Item = Vec<u32>>| -> Vec<Vec<u32>> { contents.take(layers).collect() };
     let own = layers_of(&mut contents);
-    let of_slots = if slots > 0 { layers_of(&mut contents) } else { Vec::new() };
+    let of_slots = if run.options.optimizer.slots() > 0 { layers_of(&mut contents) } else { Vec::new() };
     let (state, sums) = (contents.next().unwrap_or_default(), contents.next().unwrap_or_default());
     let best = layers_of(&mut contents);
 
-    let unpacked = |values: &[Vec<u32>], slot: usize, slots: usize| -> Weights {
-        let sizes = run.network.widths();
-        let layers = sizes.zip(values).map(|((inputs, outputs), values)| {
-            LayerWeights::from_device(inputs, outputs, &plane(bytemuck::cast_slice(values), slot, slots))
-        });
-        Weights { layers: layers.collect() }
-    };
-    let weights = unpacked(&own, 0, 1);
-    // Training ends or goes back by itself where it has come to this, and what was good before it is worth more.
-    let is_lost = run.options.non_finite != NonFinite::Skip && has_bad_step(&sums);
-    if is_lost || run.network.check_weights(&weights).is_err() {
+    let weights = unpacked(run, &own, 0, 1);
+    // What was good before it is worth more.
+    let bad = bad_tensor(&weights, First::Below);
+    // Training ends or goes back by itself where it has come to this: at this epoch's end at the latest.
+    let (policy, has_bad_step) = (run.options.non_finite, has_bad_step(&sums));
+    if policy != NonFinite::Skip && has_bad_step || policy == NonFinite::Lower && bad.is_some() {
         tracing::warn!(step, "a checkpoint is left out: the loss or a weight is not finite");
         return Ok(None);
+    }
+    if let Some((tensor, value)) = bad {
+        let epoch = run.order.epoch_of(step, run.options.batch_size);
+        return Err(Error::NonFinite { step, epoch, cause: found_after(&tensor, value) });
     }
     let saved = Saved {
         run: run.clone(),
         step,
         underway,
         weights,
-        slots: (0..slots).map(|slot| unpacked(&of_slots, slot, slots)).collect(),
-        best: (!best.is_empty()).then(|| unpacked(&best, 0, 1)),
+        slots: slots_of(run, &of_slots),
+        best: (!best.is_empty()).then(|| unpacked(run, &best, 0, 1)),
         state,
         sums,
     };
@@ -303,6 +305,20 @@ fn write(
     folder::prune(folder, step, keep)?;
     tracing::debug!(step, took = ?started.elapsed(), "a checkpoint is written");
     Ok(Some(moment))
+}
+
+/// The optimizer's values of all layers, by slot.
+pub(super) fn slots_of(run: &Run, values: &[Vec<u32>]) -> Vec<Weights> {
+    let slots = run.options.optimizer.slots() as usize;
+    (0..slots).map(|slot| unpacked(run, values, slot, slots)).collect()
+}
+
+/// One slot of all layers' words, `[…, slots, 4]` each.
+pub(super) fn unpacked(run: &Run, values: &[Vec<u32>], slot: usize, slots: usize) -> Weights {
+    let layers = run.network.widths().zip(values).map(|((inputs, outputs), values)| {
+        LayerWeights::from_device(inputs, outputs, &plane(bytemuck::cast_slice(values), slot, slots))
+    });
+    Weights { layers: layers.collect() }
 }
 
 /// One slot of `[…, slots, 4]`.

@@ -6,16 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wgrad::{
-    Activation, AdapterChoice, Checkpoint, Checkpointing, Dataset, EarlyStopping, Error, Event, Every, Generated, Gpu,
-    History, Network, Optimizer, ReduceOnPlateau, TrainOptions, Trainer,
+    Activation, Checkpoint, Checkpointing, Dataset, Decay, EarlyStopping, Error, Event, Every, Generated, History,
+    Loss, Network, NonFinite, Optimizer, ReduceOnPlateau, Schedule, TrainOptions, Trainer,
 };
 
-use crate::support::{Random, bits, files_in, learnable};
-
-/// A device of the test's own, to lose.
-fn own_gpu() -> Arc<Gpu> {
-    Gpu::open(&AdapterChoice::Auto).unwrap()
-}
+use crate::support::{Random, bits, files_in, learnable, own_gpu};
 
 /// 6 steps an epoch, the last of them short.
 fn sets() -> (Dataset, Dataset) {
@@ -127,7 +122,7 @@ fn a_device_may_be_lost_so_often() {
     assert_eq!(from.len(), 3);
     let error = history.unwrap_err();
     assert!(matches!(error, Error::DeviceFailed { .. }), "{error}");
-    assert!(error.to_string().contains("it had failed 3 times before"), "{error}");
+    assert!(error.to_string().contains("it had failed 3 times before, and may 3 times in a fit"), "{error}");
     // It says what it cannot do, and why.
     assert!(trainer.weights().unwrap_err().to_string().contains("lost"));
 
@@ -138,6 +133,16 @@ fn a_device_may_be_lost_so_often() {
     gpu.refuse("another device", 1);
     let error = fitted(&mut trainer).1.unwrap_err().to_string();
     assert!(error.contains("lost") && error.contains("another device cannot be had: "), "{error}");
+
+    // An adapter that is as lost as its device, as after a driver was updated: it is looked for again.
+    let folder = tempfile::tempdir().unwrap();
+    let gpu = own_gpu();
+    let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options(every(folder.path(), 4))).unwrap();
+    gpu.lose_with(&[15]);
+    gpu.refuse("the same adapter", 1);
+    let history = fitted(&mut trainer).1.unwrap();
+    assert!(end(&mut trainer, &history) == expected);
+    assert_eq!(trainer.gpu().adapter(), gpu.adapter());
 }
 
 /// A step that the device never came to, named as done; a trainer that goes on with what it does not have.
@@ -181,8 +186,14 @@ fn memory_that_runs_out_is_an_error_or_another_device() {
         let gpu = own_gpu();
         let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options(None)).unwrap();
         gpu.refuse(name, 1);
+        let in_all = trainer.device_bytes(&train, Some(&validation)).unwrap();
         let error = trainer.fit(&train, Some(&validation)).unwrap_err();
         let said = error.to_string();
+        // What the fit needs, and what there is already: the model at least.
+        assert!(said.contains(&format!("a fit takes {in_all} bytes in all")), "{said}");
+        let held = said.split_once("buffers take ").and_then(|(_, rest)| rest.split_once(' '));
+        let held: u64 = held.unwrap().0.parse().unwrap();
+        assert!((4 * 198..in_all).contains(&held), "{said}");
         assert!(said.contains(name) && said.contains("bytes"), "{name}: {said}");
         assert_eq!(matches!(error, Error::DeviceFailed { .. }), mid_run, "{name}: {said}");
         assert_eq!(matches!(error, Error::OutOfMemory { .. }), !mid_run, "{name}: {said}");
@@ -267,4 +278,66 @@ fn a_resumed_run_goes_back_to_its_checkpoint() {
     assert_eq!(from, [9]);
     assert!(end(&mut trainer, &history.unwrap()) == expected);
     assert!(first.weights().unwrap_err().to_string().contains("lost"));
+}
+
+/// An epoch's beginning that is pushed out by the checkpoint after it that a run went on from: it would go back to another place when its numbers
+/// go bad later.
+#[test]
+fn a_run_whose_rate_is_lowered_goes_on() {
+    let (train, validation) = sets();
+    let targets = |set: &Dataset, rows: usize| {
+        let values = (0..rows * 5).map(|at| (at % 7) as f32 - 3.0).collect();
+        set.clone().with_targets(values, 5).unwrap()
+    };
+    let (train, validation) = (targets(&train, 40), targets(&validation, 30));
+    let fit = |lost_with: &[u64]| {
+        let folder = tempfile::tempdir().unwrap();
+        let gpu = own_gpu();
+        let options = TrainOptions {
+            loss: Loss::MeanSquaredError,
+            // So much more with every step: updates of 1e20 in the second epoch, behind its first checkpoint.
+            optimizer: Optimizer { lr: 1e-10, ..Optimizer::keras_adam() },
+            schedule: Schedule { decay: Decay::Exponential { gamma: 2500.0 }, ..Schedule::default() },
+            non_finite: NonFinite::Lower,
+            lower_factor: 1e-20,
+            early_stopping: None,
+            epochs: 2,
+            ..options(every(folder.path(), 4))
+        };
+        let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options).unwrap();
+        gpu.lose_with(lost_with);
+        let (mut replaced, mut lowered) = (0, Vec::new());
+        let history = trainer.fit_with(&train, Some(&validation), |event| {
+            match event {
+                Event::DeviceReplaced { .. } => replaced += 1,
+                Event::RateLowered { step, .. } => lowered.push(step),
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        });
+        assert_eq!(replaced, lost_with.len(), "{lost_with:?}");
+        (end(&mut trainer, &history.unwrap()), lowered)
+    };
+    let expected = fit(&[]);
+    assert_eq!(expected.1, [6]);
+    // An epoch has some twenty submissions, reads of its beginning included; steps 7 to 12 are with those around the thirty-third.
+    for place in [14, 20, 27, 31, 32, 33, 34, 35, 36, 40, 47] {
+        assert!(fit(&[place]) == expected, "lost with submission {place}");
+    }
+}
+
+/// A trainer that is given to the device that could not hold it: the lost one's buffers are gone, and the new one's not there yet.
+#[test]
+fn a_device_that_cannot_take_the_model_takes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let gpu = own_gpu();
+    let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options(every(folder.path(), 4))).unwrap();
+    gpu.lose_with(&[15]);
+    gpu.refuse("weights.1", 1);
+    let (from, history) = fitted(&mut trainer);
+    let said = history.unwrap_err().to_string();
+    assert!(from.is_empty() && said.contains("on another device it cannot go on: weights.1 takes"), "{said}");
+    // It is on the device that was lost, with its buffers, and says so.
+    assert!(Arc::ptr_eq(trainer.gpu(), &gpu));
+    assert!(trainer.weights().unwrap_err().to_string().contains("lost"));
 }

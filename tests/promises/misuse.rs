@@ -365,13 +365,14 @@ fn a_lost_device_says_so_to_every_call() {
             .and_then(|mut trainer| trainer.fit(&set(), None))
             .map(drop),
         trainer.fit(&set(), None).map(drop),
+        Trainer::on(Arc::clone(&lost), network(), options()).map(drop),
+        trainer.set_weights(&weights),
     ];
     for (at, result) in results.into_iter().enumerate() {
         assert!(matches!(result, Err(Error::Device(_))), "call {at}: {result:?}");
     }
     // What needs no device still answers.
     trainer.plan(&set()).unwrap();
-    let _ = trainer.set_weights(&weights);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     drop(trainer);
     self::trainer().fit(&set(), None).unwrap();

@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 
 use wgrad::{
     Activation, Checkpoint, Checkpointing, Dataset, Error, Event, Every, History, Initializer, LayerWeights, Loss,
-    Network, NonFinite, Optimizer, TrainOptions, Trainer, Weights,
+    Model, Network, NonFinite, Optimizer, TrainOptions, Trainer, Weights,
 };
 
-use crate::support::{Random, assert_dispatches, bits, files_in, golden_file, gpu, succeed};
+use crate::support::{Random, assert_dispatches, bits, files_in, golden_file, gpu, succeed, wgrad};
 
 const BATCH: usize = 4;
 const WIDTH: usize = 5;
@@ -85,9 +85,19 @@ fn training_stops_at_a_loss_that_is_not_finite_unless_told_otherwise() {
 
 /// Two rows, each a minibatch of its own, of one number to learn; a chain of layers of one unit each.
 fn chain(weights: &[f32], features: [f32; 2], targets: [f32; 2], options: TrainOptions) -> (Trainer, Dataset) {
+    chain_of(Activation::Identity, weights, features, targets, options)
+}
+
+fn chain_of(
+    activation: Activation,
+    weights: &[f32],
+    features: [f32; 2],
+    targets: [f32; 2],
+    options: TrainOptions,
+) -> (Trainer, Dataset) {
     let set = Dataset::from_f32(features.to_vec(), 1, vec![0; 2]).unwrap().with_targets(targets.to_vec(), 1).unwrap();
     let hidden = vec![1; weights.len() - 1];
-    let network = Network::classifier(1, &hidden, Activation::Identity, 1);
+    let network = Network::classifier(1, &hidden, activation, 1);
     let layer = |&weight: &f32| LayerWeights { inputs: 1, outputs: 1, weight: vec![weight], bias: vec![0.0] };
     let options = TrainOptions { loss: Loss::MeanSquaredError, batch_size: 1, shuffle: false, ..options };
     let mut trainer = Trainer::on(gpu(), network, options).unwrap();
@@ -144,10 +154,68 @@ fn a_stop_names_step_layer_and_kind() {
         assert!(error.to_string().contains(words), "{weights:?} {features:?}: {error}");
         assert!(matches!(error, Error::NonFinite { .. }), "{error}");
         // And is where it was before, so that something else may be tried.
-        assert!(
-            trainer.weights().unwrap().layers.iter().all(|layer| layer.weight[0].is_finite()) || words.contains("left")
-        );
+        assert!(trainer.weights().unwrap().layers.iter().all(|layer| layer.weight[0].is_finite()));
+        let Error::NonFinite { step, .. } = error else { unreachable!() };
+        assert!(trainer.steps_done() < step, "{error}");
     }
+}
+
+/// Weights that are infinite behind an activation that bounds them: no loss shows it, and a run went to its end with them. The gradient of the
+/// first layer's weight, 2 · (0 − 10) · 1e38, overflows in the first step; tanh and sigmoid are as they would be of a large number then.
+#[test]
+fn weights_that_no_loss_tells_of_end_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept =
+        |device_retries| Checkpointing { every: Every::Steps(1), device_retries, ..Checkpointing::new(folder.path()) };
+    for (activation, weight) in [(Activation::Tanh, 0.0), (Activation::Sigmoid, 0.0)] {
+        for (steps, checkpoint) in [(1, None), (2, None), (9, None), (9, Some(kept(3))), (9, Some(kept(0)))] {
+            let options = TrainOptions {
+                optimizer: Optimizer::sgd(0.1),
+                steps: Some(steps),
+                checkpoint: checkpoint.clone(),
+                ..TrainOptions::default()
+            };
+            let (mut trainer, set) = chain_of(activation, &[weight, 1.0], [1e38, 1.0], [10.0, 10.0], options);
+            let before = bits(&trainer.weights().unwrap());
+            let said = trainer.fit(&set, None).unwrap_err().to_string();
+            assert!(
+                said.contains("in step 1 (epoch 1): the gradient of layer 1's weights is infinite"),
+                "{activation:?} {steps} {checkpoint:?}: {said}"
+            );
+            assert_eq!((trainer.steps_done(), bits(&trainer.weights().unwrap())), (0, before));
+            assert_eq!(files_in(folder.path()).len(), 0);
+        }
+    }
+}
+
+/// Checkpoints that are left out one after another, to the end of an epoch that may take a day.
+#[test]
+fn a_checkpoint_that_cannot_be_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let steps = 2000;
+    // The first layer's weight stays 0 until the third step.
+    let features = (0..steps).map(|step| [0.0, 0.0, 1e38].get(step).copied().unwrap_or(1.0)).collect();
+    let set = Dataset::from_f32(features, 1, vec![0; steps]).unwrap().with_targets(vec![10.0; steps], 1).unwrap();
+    let options = TrainOptions {
+        loss: Loss::MeanSquaredError,
+        optimizer: Optimizer::sgd(1e-30),
+        batch_size: 1,
+        shuffle: false,
+        epochs: 1,
+        checkpoint: Some(Checkpointing { every: Every::Steps(2), ..Checkpointing::new(folder.path()) }),
+        ..TrainOptions::default()
+    };
+    let network = Network::classifier(1, &[1], Activation::Tanh, 1);
+    let mut trainer = Trainer::on(gpu(), network, options).unwrap();
+    let layer = |weight| LayerWeights { inputs: 1, outputs: 1, weight: vec![weight], bias: vec![0.0] };
+    trainer.set_weights(&Weights { layers: vec![layer(0.0), layer(1.0)] }).unwrap();
+    let error = trainer.fit(&set, None).unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("in step 3 (epoch 1): the gradient of layer 1's weights is infinite"), "{said}");
+    assert_eq!(files_in(folder.path()), ["step-0000000002.safetensors"]);
+    // The steps of parts that were run to their end: of the diagnosis, and not the epoch.
+    assert!(trainer.stats().steps < 100, "{}", trainer.stats().steps);
+    assert_eq!(trainer.steps_done(), 2);
 }
 
 /// An update that overflows after the last loss, which nothing sees.
@@ -171,8 +239,8 @@ fn the_last_update_is_seen_where_the_rate_is_lowered() {
 fn lowered(trainer: &mut Trainer, set: &Dataset) -> (Result<History, Error>, Vec<f64>, Vec<u64>) {
     let (mut rates, mut from) = (Vec::new(), Vec::new());
     let history = trainer.fit_with(set, None, |event| {
-        if let Event::RateLowered { reason, step, rate, times, .. } = event {
-            rates.push(rate);
+        if let Event::RateLowered { reason, step, learning_rate, times, .. } = event {
+            rates.push(learning_rate);
             from.push(step);
             assert_eq!(times, rates.len() as u64);
             assert!(reason.contains("not finite"), "{reason}");
@@ -266,6 +334,77 @@ fn a_run_whose_rate_was_lowered_goes_on_from_its_checkpoints() {
     }
 }
 
+/// A folder that has no checkpoint for a moment, in which the run is killed: its own were of a course that was undone, the older ones pruned.
+#[test]
+fn a_lowered_rate_is_on_the_disk_before_it_is_told() {
+    let batches: Vec<Vec<f32>> = (1..6).map(good).collect();
+    let set = set(&batches.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    let folder = tempfile::tempdir().unwrap();
+    let options = TrainOptions {
+        optimizer: Optimizer { lr: 1e30, ..Optimizer::keras_adam() },
+        non_finite: NonFinite::Lower,
+        lower_factor: 1e-30,
+        batch_size: BATCH,
+        epochs: 4,
+        checkpoint: Some(Checkpointing {
+            every: Every::Steps(1),
+            keep: 1,
+            device_retries: 0,
+            ..Checkpointing::new(folder.path())
+        }),
+        ..TrainOptions::default()
+    };
+    let network = Network::classifier(WIDTH, &[6], Activation::Relu, 3);
+    let mut trainer = Trainer::on(gpu(), network, options).unwrap();
+    let killed = tempfile::tempdir().unwrap();
+    let mut lowered_at = None;
+    trainer
+        .fit_with(&set, None, |event| {
+            if let Event::RateLowered { step, .. } = event {
+                lowered_at = Some(step);
+                for file in files_in(folder.path()) {
+                    std::fs::copy(folder.path().join(&file), killed.path().join(&file)).unwrap();
+                }
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    let checkpoint = Checkpoint::open(killed.path()).unwrap();
+    assert_eq!(Some(checkpoint.step()), lowered_at);
+    let mut resumed = Trainer::resume(gpu(), &checkpoint).unwrap();
+    resumed.set_checkpointing(None);
+    assert_eq!(resumed.fit(&set, None).unwrap().lowered, 1);
+    assert_eq!(bits(&resumed.weights().unwrap()), bits(&trainer.weights().unwrap()));
+}
+
+/// A rate that has become 0, with which a run learns nothing to its end; and what a fit that was broken off there leaves to the next one.
+#[test]
+fn a_rate_is_not_lowered_to_nothing() {
+    let (first, second) = (good(1), good(2));
+    let bad = set(&[&first, &second, &overflowing()]);
+    let lowering = |times| {
+        let mut trainer = trainer(Optimizer::sgd(0.1), NonFinite::Lower);
+        let options = TrainOptions { lower_factor: 1e-30, lower_times: times, ..trainer.options().clone() };
+        let weights = trainer.weights().unwrap();
+        trainer = Trainer::on(gpu(), trainer.network().clone(), options).unwrap();
+        trainer.set_weights(&weights).unwrap();
+        trainer
+    };
+    let (history, rates, _) = lowered(&mut lowering(5), &bad);
+    assert_eq!(rates.len(), 1, "{rates:?}");
+    assert!(matches!(history, Err(Error::NonFinite { step: 3, .. })), "{history:?}");
+
+    let mut trainer = lowering(5);
+    let broken_off = trainer.fit_with(&bad, None, |event| match event {
+        Event::RateLowered { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert_eq!(broken_off.unwrap().lowered, 1);
+    // Other rows than those: nothing is left of where that fit would have gone on.
+    let history = trainer.fit(&set(&[&first, &second]), None).unwrap();
+    assert_eq!((history.lowered, history.epochs.len()), (0, 2));
+}
+
 /// The words of the option, the keys of run.toml and the line of `--json`.
 #[test]
 fn the_program_lowers_the_rate() {
@@ -281,6 +420,25 @@ fn the_program_lowers_the_rate() {
     assert!(!lowered.is_empty() && lowered[0].contains("\"of\":5"), "{out}");
     let out = succeed(folder.path(), &["train", "--config", "run.toml", "--non-finite", "lower"]);
     assert!(out.contains("with a learning rate of"), "{out}");
+}
+
+/// Weights that were good, thrown away because the next step was not.
+#[test]
+fn the_program_saves_what_was_before_a_bad_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = golden_file("adam").to_str().unwrap().to_string();
+    let words = ["train", "--data", &set, "--validation", "none", "--hidden", "6", "--optimizer", "sgd", "--json"];
+    let output = wgrad(folder.path(), &[&words[..], &["--lr", "1e30"]].concat());
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("in step 2 (epoch 1)"), "{err}");
+    let saved = out.lines().find(|line| line.contains("\"event\":\"saved\"")).unwrap_or_else(|| panic!("{out}{err}"));
+    assert!(saved.contains("\"step\":1"), "{saved}");
+    let one = folder.path().join("one");
+    std::fs::create_dir(&one).unwrap();
+    succeed(&one, &[&words[..], &["--lr", "1e30", "--steps", "1"]].concat());
+    let model = |folder: &std::path::Path| bits(&Model::read(folder.join("model.safetensors")).unwrap().weights);
+    assert_eq!(model(folder.path()), model(&one));
 }
 
 /// A gradient that overflows under a loss that does not: only the gradient's own bits tell.
@@ -359,4 +517,12 @@ fn a_bad_row_is_bad_in_its_own_step_alone() {
             assert!(matches!(error, Error::NonFinite { step: bad, .. } if bad == step as u64), "{what}: {error}");
         }
     }
+}
+
+/// An epoch of nothing but skipped steps whose loss is 0, the best there is.
+#[test]
+fn an_epoch_of_skipped_steps_is_no_good_one() {
+    let mut skipping = trainer(Optimizer::sgd(0.1), NonFinite::Skip);
+    let error = skipping.fit(&set(&[&overflowing(), &overflowing()]), None).unwrap_err();
+    assert!(error.to_string().contains("all 2 steps of the epoch were skipped"), "{error}");
 }

@@ -193,14 +193,16 @@ fn a_lost_device_is_an_error() {
     assert!(matches!(error, wgrad::Error::Device(_)), "{error}");
 }
 
-/// A loss that became NaN and trained on in silence: the step is named, and nothing is written.
+/// A loss that became NaN and trained on in silence: the step is named, and nothing is written but the model as it was before.
 #[test]
 fn a_loss_that_breaks_down_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let output = wgrad(folder.path(), &["train", "--optimizer", "sgd", "--lr", "1e30", "--epochs", "1"]);
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains("not finite in step"), "{message}");
+    assert!(message.contains("not finite in step 2"), "{message}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("after step 1 is in model.safetensors"));
+    std::fs::remove_file(folder.path().join("model.safetensors")).unwrap();
     // An update that overflows after the last loss, which was finite.
     let output = wgrad(folder.path(), &["train", "--optimizer", "sgd", "--lr", "3e38", "--steps", "1"]);
     let message = String::from_utf8_lossy(&output.stderr);

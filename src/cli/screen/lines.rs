@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cli::figures::figure;
+use crate::cli::figures::{figure, shortest};
 use crate::cli::output::{Output, epoch_event, figures, grouped};
 use crate::cli::watchers::Watcher;
 use crate::{Epoch, Error, Evaluation, Event};
@@ -30,11 +30,11 @@ impl Watcher for Lines {
                 }))?;
                 self.output.text(device_replaced(reason, step, times, of))
             }
-            &Event::RateLowered { reason, step, rate, times, of } => {
+            &Event::RateLowered { reason, step, learning_rate, times, of } => {
                 self.output.event(json!({
-                    "event": "rate_lowered", "reason": reason, "step": step, "learning_rate": rate, "times": times, "of": of,
+                    "event": "rate_lowered", "reason": reason, "step": step, "learning_rate": learning_rate, "times": times, "of": of,
                 }))?;
-                self.output.text(rate_lowered(reason, step, rate, times, of))
+                self.output.text(rate_lowered(reason, step, learning_rate, times, of))
             }
             Event::Tuning { .. } | Event::Progress(_) | Event::Parameters(_) => Ok(()),
         }
@@ -49,8 +49,9 @@ pub(super) fn device_replaced(reason: &str, step: u64, times: u64, of: u64) -> S
     format!("{reason}; on from step {} on another device ({times} of {of})", grouped(step))
 }
 
-pub(super) fn rate_lowered(reason: &str, step: u64, rate: f64, times: u64, of: u64) -> String {
-    format!("{reason}; on from step {} with a learning rate of {rate} ({times} of {of})", grouped(step))
+pub(super) fn rate_lowered(reason: &str, step: u64, learning_rate: f64, times: u64, of: u64) -> String {
+    let (step, rate) = (grouped(step), shortest(learning_rate));
+    format!("{reason}; on from step {step} with a learning rate of {rate} ({times} of {of})")
 }
 
 /// All there is to say of an epoch.

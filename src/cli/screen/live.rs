@@ -99,9 +99,9 @@ impl Watcher for Live {
                 self.known.go_back(step);
                 self.lines.push(lines::device_replaced(reason, step, times, of));
             }
-            &Event::RateLowered { reason, step, rate, times, of } => {
+            &Event::RateLowered { reason, step, learning_rate, times, of } => {
                 self.known.go_back(step);
-                self.lines.push(lines::rate_lowered(reason, step, rate, times, of));
+                self.lines.push(lines::rate_lowered(reason, step, learning_rate, times, of));
             }
             Event::Progress(progress) => self.known.hear_progress(progress),
             Event::Parameters(_) => {}
