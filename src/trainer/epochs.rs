@@ -425,7 +425,7 @@ impl Trainer {
     /// That an epoch has not skipped all its steps: what is left of it is no loss, which must not count as the least of all.
     fn check_skipped(&self, fit: &Fit<'_, '_>, sums: &Sums) -> Result<(), Error> {
         let steps = fit.part.before_now + fit.part.steps;
-        if sums.are_of_nothing() && steps > 0 && u64::from(sums.skipped - fit.underway.skipped_before) >= steps {
+        if sums.have_no_loss() && steps > 0 && u64::from(sums.skipped - fit.underway.skipped_before) >= steps {
             let cause = format!("all {steps} steps of the epoch were skipped, as no loss of theirs was finite");
             return Err(Error::NonFinite { step: self.steps_done, epoch: fit.epoch(), cause });
         }

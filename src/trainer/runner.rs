@@ -361,9 +361,9 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Whether no row has a loss in them.
-    pub fn are_of_nothing(&self) -> bool {
-        self.weight == 0.0
+    /// Whether they have no loss: one that is not finite is not added.
+    pub fn have_no_loss(&self) -> bool {
+        self.loss == 0.0
     }
 
     /// From the words of the running sums and the state behind them.
