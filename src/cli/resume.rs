@@ -188,13 +188,13 @@ fn is_model(path: &Path) -> bool {
 
 /// Whether anything in a folder is a link, which a run that writes there would follow, or cannot be looked at.
 fn has_links(folder: &Path) -> bool {
-    let is_or_has = |entry: std::io::Result<std::fs::DirEntry>| {
+    let is_or_has = |entry: std::io::Result<std::fs::DirEntry>| -> std::io::Result<bool> {
         let entry = entry?;
         let kind = entry.file_type()?;
         Ok(kind.is_symlink() || kind.is_dir() && has_links(&entry.path()))
     };
-    std::fs::read_dir(folder)
-        .is_ok_and(|mut entries| entries.any(|entry| is_or_has(entry).unwrap_or_else(|_: std::io::Error| true)))
+    let Ok(mut entries) = std::fs::read_dir(folder) else { return true };
+    entries.any(|entry| is_or_has(entry).unwrap_or(true))
 }
 
 /// How a run goes on from a folder of checkpoints, for people.
