@@ -300,8 +300,11 @@ pub(super) struct Selftest {
     /// Make those checks alone that have these words in the section or the name, as a failure tells them
     #[arg(long, value_name = "WORDS")]
     pub only: Option<String>,
+    /// A check that takes longer has failed: the driver hangs in it [default: 600]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub timeout: Option<u64>,
     /// Check nothing: write every shader, as browsers are given it, into this folder, for their compilers to be tried on
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["golden", "only"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["golden", "only", "timeout"])]
     pub wgsl: Option<PathBuf>,
     /// As if subgroups had so many lanes: kernels that are wrong, to see that they are found
     #[arg(long, value_name = "N", hide = true)]

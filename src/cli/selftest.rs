@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -24,7 +25,12 @@ pub(super) fn run(flags: &Selftest) -> Result<u8, Error> {
     let gpu = crate::Gpu::open(&flags.common.adapter.clone().unwrap_or_default())?;
     let adapter = gpu.adapter();
     output.text(format_args!("{} ({}, {}), {}", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
-    let options = Options { golden: flags.golden.clone(), only: flags.only.clone(), lanes: flags.lanes };
+    let options = Options {
+        golden: flags.golden.clone(),
+        only: flags.only.clone(),
+        timeout: flags.timeout.map(Duration::from_secs),
+        lanes: flags.lanes,
+    };
     let (mut broken, mut done) = (Ok(()), 0);
     let report = selftest::run(&gpu, &options, |check, all| {
         done += 1;
@@ -95,6 +101,9 @@ fn ended(output: Output, report: &Report) -> Result<(), Error> {
     for (reason, count) in reasons {
         output.text(format_args!("not eligible: {count} need {reason}"))?;
     }
+    if report.left_out > 0 {
+        output.text(format_args!("not made: {} checks, as several before them did not come back", report.left_out))?;
+    }
     let (passed, failures) = (report.passed(), report.failures().count());
     let adapter = &report.adapter;
     output.text(format_args!(
@@ -113,7 +122,7 @@ fn ended(output: Output, report: &Report) -> Result<(), Error> {
         }))?;
     }
     output.event(json!({
-        "event": "selftest", "passed": passed, "failed": failures, "checks": report.checks.len(), "adapter": adapter.name,
+        "event": "selftest", "passed": passed, "failed": failures, "checks": report.checks.len(), "left_out": report.left_out, "adapter": adapter.name,
         "backend": adapter.backend, "driver": adapter.driver, "kind": adapter.kind.to_string(),
         "family": adapter.family().to_string(), "version": report.version, "seconds": report.took.as_secs_f64(),
     }))

@@ -48,7 +48,7 @@ pub(super) fn all(gpu: &Gpu, options: &Options) -> Result<Vec<Case>, Error> {
     Ok(cases)
 }
 
-fn case(
+pub(super) fn case(
     section: &'static str,
     name: impl Into<String>,
     run: impl Fn(&Arc<Gpu>) -> Agreed + Send + Sync + 'static,

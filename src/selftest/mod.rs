@@ -22,17 +22,20 @@ pub mod reference;
 pub mod shaders;
 #[doc(hidden)]
 pub mod training;
+mod workers;
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::gpu::{AdapterKind, AdapterSummary};
 use crate::{Error, Gpu};
 use compared::Agreed;
+
+/// How long a check may take where nothing else is told. The slowest takes lavapipe 25 a compiler's 26 s.
+pub const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What a selftest is told.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +44,8 @@ pub struct Options {
     pub golden: Option<PathBuf>,
     /// Checks alone whose section or name has these words.
     pub only: Option<String>,
+    /// How long a check may take until it counts as one that does not come back, which has failed; [`TIMEOUT`] where none is told.
+    pub timeout: Option<Duration>,
     /// As if the adapter's subgroups had so many lanes: kernels that are wrong, to see that they are found.
     #[doc(hidden)]
     pub lanes: Option<u32>,
@@ -77,8 +82,10 @@ pub struct Report {
     pub adapter: AdapterSummary,
     /// The version of this crate.
     pub version: &'static str,
-    /// Every check.
+    /// Every check that was made.
     pub checks: Vec<Check>,
+    /// How many were not made: whoever was told broke off, or several before them had not come back.
+    pub left_out: usize,
     /// How long all of it took.
     pub took: Duration,
 }
@@ -168,7 +175,9 @@ enum Run {
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 ///
-/// On a software adapter checks run on all cores, on devices of their own; a device that a check loses is replaced for the next.
+/// On a software adapter checks run on all cores, on devices of their own; a device that a check loses is replaced for the next. A check that
+/// does not come back within [`Options::timeout`] has failed. Its thread cannot be ended: it and its device are left behind, and another goes on; after
+/// three of them nothing else is begun.
 ///
 /// # Errors
 ///
@@ -186,49 +195,14 @@ pub fn run(
         AdapterKind::Software => std::thread::available_parallelism().map_or(1, usize::from).min(8),
         _ => 1,
     };
-    let (next, ends) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let (sender, done) = mpsc::channel();
-    let work = |sender: mpsc::Sender<(usize, Check)>| -> Result<(), Error> {
-        let mut own = Arc::new(pollster::block_on(gpu.another())?);
-        while let Some((at, case)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, cases.get(at)?)))
-        {
-            if ends.load(Ordering::Relaxed) {
-                break;
-            }
-            // Whoever listens has gone: nobody wants the rest.
-            if sender.send((at, case.check(&own))).is_err() {
-                break;
-            }
-            if own.check().is_err() {
-                own = Arc::new(pollster::block_on(gpu.another())?);
-            }
-        }
-        Ok(())
-    };
-    let mut checks: Vec<(usize, Check)> = vec![];
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers)
-            .map(|_| {
-                let sender = sender.clone();
-                scope.spawn(|| work(sender))
-            })
-            .collect();
-        drop(sender);
-        for (at, check) in done {
-            if told(&check, cases.len()).is_break() {
-                ends.store(true, Ordering::Relaxed);
-            }
-            checks.push((at, check));
-        }
-        let crashed = |_| Err(Error::Device("a check crashed".into()));
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(crashed)).fold(Ok(()), Result::and)
-    })?;
-    checks.sort_by_key(|&(at, _)| at);
+    let (all, timeout, of) = (cases.len(), options.timeout.unwrap_or(TIMEOUT), Arc::clone(gpu));
+    let open = move || pollster::block_on(of.another()).map(Arc::new);
+    let checks = workers::make_all(cases, workers, timeout, open, |check| told(check, all))?;
     Ok(Report {
         adapter: gpu.adapter().clone(),
         version: env!("CARGO_PKG_VERSION"),
-        checks: checks.into_iter().map(|(_, check)| check).collect(),
+        left_out: all - checks.len(),
+        checks,
         took: started.elapsed(),
     })
 }

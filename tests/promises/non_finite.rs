@@ -83,14 +83,13 @@ fn training_stops_at_a_loss_that_is_not_finite_unless_told_otherwise() {
     );
 }
 
-/// Two minibatches, each of a row four times, of one number to learn; a chain of layers of one unit each.
+/// Two rows, each a minibatch of its own, of one number to learn; a chain of layers of one unit each.
 fn chain(weights: &[f32], features: [f32; 2], targets: [f32; 2], options: TrainOptions) -> (Trainer, Dataset) {
-    let rows = |values: [f32; 2]| values.into_iter().flat_map(|value| [value; 4]).collect::<Vec<_>>();
-    let set = Dataset::from_f32(rows(features), 1, vec![0; 8]).unwrap().with_targets(rows(targets), 1).unwrap();
+    let set = Dataset::from_f32(features.to_vec(), 1, vec![0; 2]).unwrap().with_targets(targets.to_vec(), 1).unwrap();
     let hidden = vec![1; weights.len() - 1];
     let network = Network::classifier(1, &hidden, Activation::Identity, 1);
     let layer = |&weight: &f32| LayerWeights { inputs: 1, outputs: 1, weight: vec![weight], bias: vec![0.0] };
-    let options = TrainOptions { loss: Loss::MeanSquaredError, batch_size: 4, shuffle: false, ..options };
+    let options = TrainOptions { loss: Loss::MeanSquaredError, batch_size: 1, shuffle: false, ..options };
     let mut trainer = Trainer::on(gpu(), network, options).unwrap();
     trainer.set_weights(&Weights { layers: weights.iter().map(layer).collect() }).unwrap();
     (trainer, set)
@@ -311,4 +310,53 @@ fn a_gradient_that_overflows_under_a_finite_loss_is_skipped() {
     let epoch = trainer.fit(&set, None).unwrap().epochs[0];
     assert_eq!(epoch.skipped_steps, 0);
     assert_ne!(trainer.weights().unwrap(), weights);
+}
+
+/// A row that overflows and spoils the steps before its own, as minibatches are computed in quads of rows: 0 in a place past a minibatch's rows is
+/// no 0 once it is multiplied with what is not finite.
+#[test]
+fn a_bad_row_is_bad_in_its_own_step_alone() {
+    const ROWS: usize = 30;
+    const BAD: usize = 15;
+    let mut features = Random(4).values(ROWS * WIDTH).into_iter().map(|value| value as f32).collect::<Vec<_>>();
+    features[BAD * WIDTH..][..WIDTH].fill(3e38);
+    let labels = (0..ROWS as u32).map(|row| row % 3).collect();
+    let set = Dataset::from_f32(features, WIDTH, labels).unwrap();
+    let numbers = set.clone().with_targets(vec![0.5; 3 * ROWS], 3).unwrap();
+    let many: Vec<u32> = (0..ROWS as u32).map(|row| row * 3).collect();
+    let many = Dataset::from_f32((0..ROWS).flat_map(|row| set.row(row).unwrap()).collect(), WIDTH, many).unwrap();
+    for (set, loss, outputs) in [
+        (&set, Loss::default(), 3),
+        (&numbers, Loss::MeanSquaredError, 3),
+        // The loss of many outputs has a kernel of its own.
+        (&many, Loss::default(), 90),
+    ] {
+        for (batch_size, activation) in [
+            (1, Activation::Relu),
+            (1, Activation::Gelu),
+            (2, Activation::Silu),
+            (3, Activation::Gelu),
+            (5, Activation::Relu),
+        ] {
+            let network = Network::classifier(WIDTH, &[6, 5], activation, outputs);
+            let options = |non_finite| TrainOptions {
+                loss: loss.clone(),
+                optimizer: Optimizer::sgd(1e-3),
+                initializer: Initializer::Constant(1.0),
+                non_finite,
+                batch_size,
+                shuffle: false,
+                epochs: 1,
+                ..TrainOptions::default()
+            };
+            let what = format!("{loss:?}, batches of {batch_size}, {activation:?}");
+            let mut skipping = Trainer::on(gpu(), network.clone(), options(NonFinite::Skip)).unwrap();
+            let history = skipping.fit(set, None).unwrap();
+            assert_eq!(history.epochs[0].skipped_steps, 1, "{what}");
+            let mut stopping = Trainer::on(gpu(), network, options(NonFinite::Stop)).unwrap();
+            let step = BAD / batch_size + 1;
+            let error = stopping.fit(set, None).unwrap_err();
+            assert!(matches!(error, Error::NonFinite { step: bad, .. } if bad == step as u64), "{what}: {error}");
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod case;
 mod rows;
 mod twin;
 
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -113,9 +114,17 @@ fn random_networks_agree_with_their_twins() {
         (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(vec![]));
     let (kept, next_kept) = (kept(), AtomicUsize::new(0));
     let lots = || {
-        let gpu = own_gpu();
+        // A device keeps every kernel that it has compiled: one for so many networks, or thousands of them take all memory.
+        const NETWORKS: usize = 20;
+        let (device, used) = (RefCell::new(own_gpu()), Cell::new(0));
+        let gpu = || {
+            if used.replace(used.get() + 1) % NETWORKS == NETWORKS - 1 {
+                device.replace(own_gpu());
+            }
+            Arc::clone(&device.borrow())
+        };
         while let Some(case) = kept.get(next_kept.fetch_add(1, Ordering::Relaxed)) {
-            match agrees(&gpu, case) {
+            match agrees(&gpu(), case) {
                 Ok(steps) if steps == case.steps => {}
                 Ok(steps) => failures.lock().unwrap().push(format!("{steps} steps could be judged\n{case:?}")),
                 Err(reason) => failures.lock().unwrap().push(format!("{reason}\n{case:?}")),
@@ -128,7 +137,7 @@ fn random_networks_agree_with_their_twins() {
             // The same cases in every run.
             let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[lot as u8; 32]);
             let outcome = TestRunner::new_with_rng(config, rng).run(&cases(), |case| {
-                let steps = agrees(&gpu, &case).map_err(TestCaseError::fail)?;
+                let steps = agrees(&gpu(), &case).map_err(TestCaseError::fail)?;
                 asked.fetch_add(case.steps as usize, Ordering::Relaxed);
                 judged.fetch_add(steps as usize, Ordering::Relaxed);
                 Ok(())

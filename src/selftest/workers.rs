@@ -1,0 +1,205 @@
+//! Checks on several threads, each with a device of its own; and what becomes of one that does not come back.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::{Case, Check, Outcome};
+use crate::{Error, Gpu};
+
+/// After so many checks that did not come back, nothing else is begun: each waits for the whole time, and leaves a thread behind.
+const MOST_LATE: usize = 3;
+
+/// A thread, with the case that it is at.
+struct Worker {
+    orders: mpsc::Sender<usize>,
+    thread: JoinHandle<()>,
+    at: usize,
+    since: Instant,
+}
+
+/// What a worker, by its number, found; or that it has no device.
+type Found = (usize, Result<Check, Error>);
+
+/// Makes the checks of the cases, on so many threads, with devices from `open`: those that were made, in the order of the cases. `told` hears of
+/// each, and may break off. One that takes longer than `timeout` has failed: its thread cannot be ended, is left behind with its device, and
+/// another takes its place.
+///
+/// # Errors
+///
+/// [`Error::Device`] where no device can be had.
+pub(super) fn make_all(
+    cases: Vec<Case>,
+    workers: usize,
+    timeout: Duration,
+    open: impl Fn() -> Result<Arc<Gpu>, Error> + Send + Sync + 'static,
+    mut told: impl FnMut(&Check) -> ControlFlow<()>,
+) -> Result<Vec<Check>, Error> {
+    let (cases, open) = (Arc::new(cases), Arc::new(open));
+    let (sender, found) = mpsc::channel();
+    let start = |number: usize, at: usize| -> Result<Worker, Error> {
+        let (orders, next) = mpsc::channel();
+        let (cases, open, sender) = (Arc::clone(&cases), Arc::clone(&open), sender.clone());
+        let work = move || work(number, &cases, &*open, &next, &sender);
+        let thread = std::thread::Builder::new().spawn(work).map_err(|error| Error::Device(error.to_string()))?;
+        // It has only just begun to listen.
+        _ = orders.send(at);
+        Ok(Worker { orders, thread, at, since: Instant::now() })
+    };
+
+    let mut next = 0..cases.len();
+    let mut busy: HashMap<usize, Worker> = HashMap::new();
+    let (mut started, mut late, mut failed) = (0, 0, Ok(()));
+    let mut checks: Vec<(usize, Check)> = vec![];
+    loop {
+        while busy.len() < workers
+            && let Some(at) = next.next()
+        {
+            busy.insert(started, start(started, at)?);
+            started += 1;
+        }
+        let Some(first) = busy.values().map(|worker| worker.since).min() else { break };
+        let (at, check) = match found.recv_timeout((first + timeout).saturating_duration_since(Instant::now())) {
+            Ok((number, result)) => {
+                // What one that was given up found comes too late.
+                let Some(worker) = busy.get_mut(&number) else { continue };
+                let at = worker.at;
+                match next.next() {
+                    Some(order) if result.is_ok() => {
+                        (worker.at, worker.since) = (order, Instant::now());
+                        _ = worker.orders.send(order);
+                    }
+                    _ => busy.remove(&number).into_iter().for_each(|worker| worker.end(timeout)),
+                }
+                match result {
+                    Ok(check) => (at, check),
+                    Err(error) => {
+                        (next, failed) = (0..0, Err(error));
+                        continue;
+                    }
+                }
+            }
+            Err(_) => {
+                let of_first = busy.iter().find(|(_, worker)| worker.since == first).map(|(&number, _)| number);
+                let Some(worker) = of_first.and_then(|number| busy.remove(&number)) else { continue };
+                late += 1;
+                if late == MOST_LATE {
+                    next = 0..0;
+                }
+                (worker.at, cases[worker.at].late(timeout))
+            }
+        };
+        if told(&check).is_break() {
+            next = 0..0;
+        }
+        checks.push((at, check));
+    }
+    failed?;
+    checks.sort_by_key(|&(at, _)| at);
+    Ok(checks.into_iter().map(|(_, check)| check).collect())
+}
+
+impl Worker {
+    /// Has it end with its device, as there is nothing more to do, and waits so long for that at most: drivers hang there too.
+    fn end(self, timeout: Duration) {
+        drop(self.orders);
+        let begun = Instant::now();
+        while !self.thread.is_finished() && begun.elapsed() < timeout {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// Makes the checks that are ordered, until nobody orders or listens any more. A device that a check loses is replaced for the next.
+fn work(
+    number: usize,
+    cases: &[Case],
+    open: &dyn Fn() -> Result<Arc<Gpu>, Error>,
+    orders: &mpsc::Receiver<usize>,
+    found: &mpsc::Sender<Found>,
+) {
+    let mut own: Option<Arc<Gpu>> = None;
+    for at in orders {
+        let mut check = || -> Result<Check, Error> {
+            let gpu = match own.take().filter(|gpu| gpu.check().is_ok()) {
+                Some(gpu) => gpu,
+                None => open()?,
+            };
+            Ok(cases[at].check(own.insert(gpu)))
+        };
+        let crashed = |_| Err(Error::Device("the driver crashed as a device was opened".into()));
+        if found.send((number, catch_unwind(AssertUnwindSafe(&mut check)).unwrap_or_else(crashed))).is_err() {
+            break;
+        }
+    }
+}
+
+impl Case {
+    /// What it is told to have come to where it has not come back.
+    fn late(&self, timeout: Duration) -> Check {
+        let seconds = timeout.as_secs_f64();
+        let outcome = Outcome::Failed(format!(
+            "it did not come back within {seconds} s: the driver hangs in it, or its compiler is very slow"
+        ));
+        Check { section: self.section, name: self.name.clone(), outcome, took: timeout }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::cases::case;
+    use super::*;
+    use crate::AdapterChoice;
+
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
+    /// Checks that pass, but those of these numbers, which never come back; with how many devices were opened.
+    fn made(count: usize, hang: &'static [usize]) -> (Vec<Check>, usize) {
+        let gpu = Gpu::open(&AdapterChoice::Auto).unwrap();
+        // Locked for as long as the test process runs, as a driver is that hangs.
+        static HELD: Mutex<()> = Mutex::new(());
+        std::mem::forget(HELD.try_lock());
+        let cases = (0..count).map(|at| {
+            case("", at.to_string(), move |_| {
+                if hang.contains(&at) {
+                    drop(HELD.lock());
+                }
+                Ok(0.0)
+            })
+        });
+        let opened = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&opened);
+        let open = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok(Arc::clone(&gpu))
+        };
+        let checks = make_all(cases.collect(), 1, TIMEOUT, open, |_| ControlFlow::Continue(())).unwrap();
+        (checks, opened.load(Ordering::Relaxed))
+    }
+
+    /// A selftest that hangs with the driver: it is named as a failure, and all others are made, on another device.
+    #[test]
+    fn a_check_that_does_not_come_back_has_failed() {
+        let (checks, opened) = made(6, &[1]);
+        let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+        assert_eq!(names, ["0", "1", "2", "3", "4", "5"]);
+        let Outcome::Failed(reason) = &checks[1].outcome else { panic!("{:?}", checks[1]) };
+        assert!(reason.contains("did not come back within 2 s"), "{reason}");
+        assert_eq!(checks.iter().filter(|check| check.outcome == Outcome::Passed(0.0)).count(), 5, "{checks:?}");
+        assert_eq!(opened, 2);
+    }
+
+    /// A driver in which everything hangs, waited for once a check: hours.
+    #[test]
+    fn a_driver_that_hangs_again_and_again_is_given_up() {
+        let (checks, _) = made(1000, &[0, 1, 2, 3, 4, 5]);
+        assert_eq!(checks.len(), MOST_LATE, "{checks:?}");
+        assert!(checks.iter().all(|check| matches!(check.outcome, Outcome::Failed(_))), "{checks:?}");
+    }
+}
