@@ -97,10 +97,38 @@ fn killed_twenty_times_the_run_ends_in_the_same_bits() {
     assert!(weights(folder, "model.safetensors") == undisturbed(folder, last), "{steps:?}");
 }
 
+/// Whether these tests, and so the program, run under something like `nohup`.
+fn ignores_hangups() -> bool {
+    let ended = Command::new("sh").args(["-c", "kill -HUP $$"]).status().unwrap();
+    ended.code().is_some()
+}
+
+/// A run under `nohup` that a closed terminal ends all the same.
+#[test]
+fn a_hangup_that_is_to_be_ignored_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Command::new("sh");
+    program.args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_wgrad")]);
+    program.current_dir(folder.path()).args(with("--steps 1000000000 --save saved"));
+    let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    until(&mut lines, "epoch");
+    signal(&child, "-HUP");
+    for _ in 0..3 {
+        until(&mut lines, "epoch");
+    }
+    signal(&child, "-TERM");
+    lines.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
 /// A signal that loses what was trained, is not heard, or ends a run with the wrong code; a run that cannot go on after it.
 #[test]
 fn a_signal_ends_a_run_that_can_go_on() {
-    for (name, code) in [("-TERM", 143), ("-INT", 130)] {
+    for (name, code) in [("-TERM", 143), ("-INT", 130), ("-HUP", 129)] {
+        if name == "-HUP" && (!cfg!(target_os = "linux") || ignores_hangups()) {
+            continue;
+        }
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let endless = with("--steps 1000000000 --checkpoint cks --checkpoint-every 10h --save saved");
