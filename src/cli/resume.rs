@@ -38,8 +38,7 @@ pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> 
     let Some(path) = &flags.resume else {
         let mut run = Run::new(flags)?;
         if let Some(checkpoint) = &mut run.options.checkpoint {
-            let config = flags.config.as_deref().map(|path| std::fs::read_to_string(path).map_err(Error::io(path)));
-            checkpoint.notes = notes(words(&given), config.transpose()?, &run.started);
+            checkpoint.notes = notes(words(&given), run.config.clone(), &run.started);
         }
         return Ok((run, None));
     };

@@ -181,11 +181,13 @@ fn the_second_signal_ends_the_program_at_once() {
 #[test]
 fn a_signal_while_the_set_is_read_ends_the_program() {
     let folder = tempfile::tempdir().unwrap();
-    let set = folder.path().join("set.csv");
-    assert!(Command::new("mkfifo").arg(&set).status().unwrap().success());
-    let child = spawn(folder.path(), &words("train --data set.csv --batch-size 2 --out out/deep"));
-    // Opened by both: the program waits for rows.
-    let mut rows = std::fs::File::options().write(true).open(&set).unwrap();
+    std::os::unix::fs::symlink("/dev/stdin", folder.path().join("set.csv")).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_wgrad"));
+    program.current_dir(folder.path()).args("train --data set.csv --batch-size 2 --out out/deep".split(' '));
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut rows = child.stdin.take().unwrap();
+    // More than a pipe holds: once they are written the program reads them, and waits for more.
+    std::io::Write::write_all(&mut rows, &b"1,2,0\n3,4,1\n5,6,0\n".repeat(20_000)).unwrap();
     signal(&child, "-INT");
     std::io::Write::write_all(&mut rows, b"1,2,0\n3,4,1\n5,6,0\n").unwrap();
     drop(rows);
