@@ -9,6 +9,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use super::config::Run;
 use super::options::{Cli, Command, Train};
+use super::output::quoted;
 use crate::{Activation, Checkpoint, Checkpointing, Error, Loss, Rule};
 
 /// Flags that change no step of a run, but how far it goes or where things are: what may be said anew.
@@ -198,7 +199,7 @@ fn has_links(folder: &Path) -> bool {
 
 /// How a run goes on from a folder of checkpoints, for people.
 pub(super) fn how_to(folder: &Path, run: &Run) -> String {
-    let again =
-        beyond(run, &folder.join("any")).into_iter().map(|(flag, path)| format!(" --{flag} {}", path.display()));
-    format!("wgrad train --resume {}{}", folder.display(), again.collect::<String>())
+    let word = |path: &Path| quoted(&path.display().to_string());
+    let again = beyond(run, &folder.join("any")).into_iter().map(|(flag, path)| format!(" --{flag} {}", word(path)));
+    format!("wgrad train --resume {}{}", word(folder), again.collect::<String>())
 }

@@ -189,7 +189,6 @@ fn a_signal_while_the_set_is_read_ends_the_program() {
     // More than a pipe holds: once they are written the program reads them, and waits for more.
     std::io::Write::write_all(&mut rows, &b"1,2,0\n3,4,1\n5,6,0\n".repeat(20_000)).unwrap();
     signal(&child, "-INT");
-    std::io::Write::write_all(&mut rows, b"1,2,0\n3,4,1\n5,6,0\n").unwrap();
     drop(rows);
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -392,4 +391,24 @@ fn a_run_of_steps_goes_on_for_epochs_and_the_other_way_round() {
     done(folder, &with("--epochs 2 --checkpoint epochs --checkpoint-every 5"));
     done(folder, &words("train --resume epochs --json --steps 25 --save by-steps"));
     assert!(weights(folder, "by-steps") == undisturbed(folder, 25));
+}
+
+/// A line to copy that a shell takes apart: a folder with a space and a quote in its name.
+#[test]
+fn the_hint_to_go_on_is_one_that_a_shell_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut words = with("--steps 1000000000 --checkpoint");
+    words.push("it's mine".into());
+    words.retain(|word| word != "--json");
+    let mut child = spawn(folder, &words);
+    let taken = folder.join("it's mine/.lock");
+    while !taken.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    signal(&child, "-INT");
+    let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    assert!(said.contains(r"wgrad train --resume 'it'\''s mine'"), "{said}");
 }
