@@ -75,6 +75,10 @@ pub fn main() -> ExitCode {
 
 /// A model, with the functions that its file has the names of alone.
 fn model(path: &Path, own: &options::Own) -> Result<Model, Error> {
+    if path.extension().is_some_and(|ending| ending == "onnx") && path.is_file() {
+        let words = format!("wgrad import {} model.safetensors", output::quoted(&path.display().to_string()));
+        return Err(Error::format(path, format!("an ONNX model is made one of wgrad first: {words}")));
+    }
     let (activations, losses) = own_functions(own)?;
     Model::read_with(path, &activations, &losses)
 }

@@ -199,6 +199,14 @@ fn messages_say_what_would_be_right() {
         let files = [with_set(good_set())[0].clone(), ("run.toml", config)];
         refused(&files, &[&TRAIN[..], &["--config", "run.toml"]].concat(), &[said]);
     }
+    refused(&table("a,b\n1,0\n,1\n"), &train, &["--fill mean", "fill under [data]"]);
+    let model = tensors(&[("0.weight", &[3, 2], &[0.5; 6]), ("0.bias", &[3], &[0.5; 3])], None);
+    let files = [with_set(good_set())[0].clone(), ("m.safetensors", model)];
+    for k in ["0", "4"] {
+        let words = ["evaluate", "--model", "m.safetensors", "--data", "set.safetensors", "--top-k", k];
+        refused(&files, &words, &[&format!("--top-k {k}"), "from 1 to 3"]);
+    }
+    refused(&[("m.onnx", vec![])], &["predict", "--model", "m.onnx"], &["wgrad import m.onnx"]);
 }
 
 /// A model file of other shapes, or none at all.
