@@ -119,7 +119,11 @@ pub(crate) fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), 
     // A model is no secret: the permissions of any new file, where temporary ones are private.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(folder).map_err(Error::io(folder))?;
+    let file = builder.tempfile_in(folder).map_err(|error| {
+        // Of the file that was asked for: the temporary one's name, which the error has, says nothing to anybody.
+        let source = std::fs::metadata(folder).err().unwrap_or_else(|| error.kind().into());
+        Error::Io { path: path.clone(), source }
+    })?;
     _ = fs4::FileExt::try_lock(file.as_file());
     Ok((file, path))
 }

@@ -35,6 +35,12 @@ const STARTED: &str = "started";
 
 /// The run that the flags describe, and the checkpoint that it goes on from, where it does.
 pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> {
+    let (run, checkpoint) = described(flags)?;
+    check_folders(&run)?;
+    Ok((run, checkpoint))
+}
+
+fn described(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> {
     let given = given(&Cli::command().get_matches_from(std::env::args_os()))?;
     let Some(path) = &flags.resume else {
         let mut run = Run::new(flags)?;
@@ -87,6 +93,30 @@ pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> 
     run.options.checkpoint = Some(Checkpointing { folder, notes, ..asked });
     let checkpoint = with_own_functions(checkpoint, &run);
     Ok((run, Some(checkpoint)))
+}
+
+/// That the run's folders can be folders, and that its own is not that of its checkpoints, which is locked alone.
+fn check_folders(run: &Run) -> Result<(), Error> {
+    let checkpoints = run.options.checkpoint.as_ref().map(|asked| asked.folder.as_path());
+    let folders =
+        [("out", run.out.as_deref()), ("checkpoint", checkpoints), ("tensorboard", run.tensorboard.as_deref())];
+    for (flag, folder) in folders.into_iter().filter_map(|(flag, folder)| Some((flag, folder?))) {
+        if let Some(other) = folder.ancestors().find(|place| place.exists() && !place.is_dir()) {
+            return Err(Error::Option(format!(
+                "--{flag} {}: a folder is needed, and {} is none",
+                folder.display(),
+                other.display()
+            )));
+        }
+    }
+    let place = |folder: &Path| folder.canonicalize().or_else(|_| std::path::absolute(folder)).ok();
+    match (run.out.as_deref(), checkpoints) {
+        (Some(out), Some(checkpoints)) if place(out) == place(checkpoints) => Err(Error::Option(format!(
+            "--out and --checkpoint cannot be the same folder: name another for one of them, as --checkpoint {}/checkpoints",
+            out.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The flags of the command line, with their values.
