@@ -241,7 +241,7 @@ mod tests {
             }
         }
         fn without_comment(line: &str) -> &str {
-            let is_outside = |at: &usize| line[..*at].matches('"').count() % 2 == 0;
+            let is_outside = |at: &usize| line[..*at].matches('"').count().is_multiple_of(2);
             let begin = line.match_indices("//").map(|(at, _)| at).find(is_outside);
             &line[..begin.unwrap_or(line.len())]
         }

@@ -11,9 +11,26 @@ pub(crate) const TEMPORARY: &str = ".wgrad-";
 /// The most bytes of a file that are read into memory.
 const MOST_READ: u64 = 1 << 33;
 
+/// A file, to be read. A pipe that has a name is none: it would be waited for until somebody writes to it, and no signal ends that. Those
+/// that the program was started with, as `/dev/stdin`, have none.
+pub(crate) fn open(path: &Path) -> Result<std::fs::File, Error> {
+    #[cfg(unix)]
+    if std::fs::metadata(path).is_ok_and(|about| std::os::unix::fs::FileTypeExt::is_fifo(&about.file_type()))
+        && path.canonicalize().is_ok_and(|place| !place.starts_with("/dev"))
+    {
+        return Err(Error::format(path, "it is a named pipe: a file is needed, or /dev/stdin and the pipe before it"));
+    }
+    std::fs::File::open(path).map_err(Error::io(path))
+}
+
+/// All of a text.
+pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
+    String::from_utf8(read_whole(path)?).map_err(|_| Error::format(path, "it is not UTF-8: save it in that encoding"))
+}
+
 /// All bytes of a file, or of a pipe. What has no end is not read to it.
 pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>, Error> {
-    let file = std::fs::File::open(path).map_err(Error::io(path))?;
+    let file = open(path)?;
     let about = file.metadata().map_err(Error::io(path))?;
     if about.is_dir() {
         return Err(Error::format(path, "it is a folder: a file is needed"));
@@ -102,7 +119,11 @@ pub(crate) fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), 
     // A model is no secret: the permissions of any new file, where temporary ones are private.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(folder).map_err(Error::io(folder))?;
+    let file = builder.tempfile_in(folder).map_err(|error| {
+        // Of the file that was asked for: the temporary one's name, which the error has, says nothing to anybody.
+        let source = std::fs::metadata(folder).err().unwrap_or_else(|| error.kind().into());
+        Error::Io { path: path.clone(), source }
+    })?;
     _ = fs4::FileExt::try_lock(file.as_file());
     Ok((file, path))
 }

@@ -80,6 +80,9 @@ const DECAYS: &[(&str, Decay)] = &[
     ("one-cycle", Decay::OneCycle { total_steps: None, pct_start: 0.3, div_factor: 25.0, final_div_factor: 1e4 }),
 ];
 
+/// Those that have none.
+const NEEDED: [(&str, &str); 2] = [("step", "step_size"), ("exponential", "gamma")];
+
 /// One of a decay's values.
 enum Value<'a> {
     Number(&'a mut f64),
@@ -216,6 +219,12 @@ impl Schedule {
                 Value::Time(Some(value)) => (*value, true),
                 Value::Time(None) => continue,
             };
+            if value == 0.0 && NEEDED.contains(&(self.name(), name)) {
+                return Err(Error::Option(format!(
+                    "schedule {} needs {name}, above 0, as it has no default: say it under [schedule] in run.toml",
+                    self.name()
+                )));
+            }
             match name {
                 "eta_min" if !(0.0..=1e30).contains(&value) => return refuse(name, value, "finite and at least 0"),
                 "eta_min" => {}

@@ -73,7 +73,7 @@ impl Wgsl {
     ///
     /// [`Error::Io`].
     pub(crate) fn read(path: &Path) -> Result<(String, String), Error> {
-        let source = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let source = crate::files::read_text(path)?;
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Ok((name, source))
     }

@@ -347,7 +347,7 @@ impl Run {
             return Err(Error::Option("--resume is for wgrad train".into()));
         }
         let Some(path) = flags.config.as_deref() else { return Run::of(flags, None) };
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let text = crate::files::read_text(path)?;
         Run::of(flags, Some((&text, path)))
     }
 

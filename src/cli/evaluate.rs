@@ -6,7 +6,7 @@ use super::figures::figure;
 use super::options::Evaluate;
 use super::output::{Output, clean, figures, grouped};
 use super::source;
-use crate::{ClassCounts, ClassMetrics, Error, Metrics, RegressionMetrics};
+use crate::{ClassCounts, ClassMetrics, Error, Metrics, Model, RegressionMetrics};
 
 /// The most classes whose confusion matrix fits a screen.
 const MOST_IN_TABLE: usize = 20;
@@ -17,14 +17,15 @@ pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     let set = source::for_model(&options.data, &model)?;
     set.check_for(&model.network, &model.loss)?;
     let names = if model.classes.is_empty() { set.class_names().to_vec() } else { model.classes.clone() };
+    let top_k = top_k(options.top_k, &model)?;
     let metrics = super::open(model, &options.common)?.metrics(&set)?;
-    output.event(event(&metrics, options.top_k, &names))?;
+    output.event(event(&metrics, top_k, &names))?;
 
     output.text(format_args!("{}   on {} rows", figures(&metrics.evaluation), grouped(metrics.evaluation.rows)))?;
-    if let Some(classes) = metrics.classes.as_ref().filter(|classes| classes.classes.len() > options.top_k)
-        && let Some(share) = classes.top_k(options.top_k)
+    if let Some(classes) = metrics.classes.as_ref().filter(|classes| classes.classes.len() > top_k)
+        && let Some(share) = classes.top_k(top_k)
     {
-        output.text(format_args!("the right class is among the first {} for {:.2} %", options.top_k, 100.0 * share))?;
+        output.text(format_args!("the right class is among the first {top_k} for {:.2} %", 100.0 * share))?;
     }
     if let Some(auc) = metrics.roc_auc {
         output.text(format_args!("area under the ROC curve {auc:.4}"))?;
@@ -43,6 +44,18 @@ pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Among how many classes the right one is looked for.
+fn top_k(asked: Option<usize>, model: &Model) -> Result<usize, Error> {
+    // One output tells of two classes.
+    let classes = model.network.outputs().max(2);
+    match asked {
+        Some(k) if !(1..=classes).contains(&k) => {
+            Err(Error::Option(format!("--top-k {k}: the model has {classes} classes, it must be from 1 to {classes}")))
+        }
+        asked => Ok(asked.unwrap_or(5)),
+    }
 }
 
 /// Everything in one object; what the loss does not have is not there.

@@ -1,4 +1,4 @@
-//! Ctrl-C and `kill`: the first asks the run to end, the second ends the program.
+//! Ctrl-C, `kill` and a terminal that is closed: the first asks the run to end, the second ends the program.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ pub(super) struct Interrupt {
 }
 
 impl Interrupt {
-    /// From now on, a first SIGINT or SIGTERM does nothing by itself.
+    /// From now on, a first SIGINT, SIGTERM or SIGHUP does nothing by itself.
     pub fn watch() -> Result<Self, Error> {
         let (signal, second) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let register = |number: i32| -> std::io::Result<()> {
@@ -24,10 +24,14 @@ impl Interrupt {
         };
         let refused = |error| Error::Option(format!("signals cannot be listened to: {error}"));
         register(SIGINT).and_then(|()| register(SIGTERM)).map_err(refused)?;
+        #[cfg(unix)]
+        if !hangs_on() {
+            register(signal_hook::consts::SIGHUP).map_err(refused)?;
+        }
         Ok(Interrupt { signal })
     }
 
-    /// The program's exit code, where a signal came: 130 for SIGINT, 143 for SIGTERM, as a shell has it.
+    /// The program's exit code, where a signal came: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP, as a shell has it.
     pub fn exit_code(&self) -> Option<u8> {
         Some(self.signal.load(Ordering::Relaxed)).filter(|&signal| signal > 0).map(|signal| exit_code(signal as i32))
     }
@@ -35,4 +39,12 @@ impl Interrupt {
 
 fn exit_code(signal: i32) -> u8 {
     128 + signal as u8
+}
+
+/// Whether SIGHUP is to be ignored, as `nohup` asks, or nobody knows: to listen to it would undo that.
+#[cfg(unix)]
+fn hangs_on() -> bool {
+    let about = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = about.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_none_or(|mask| mask >> (signal_hook::consts::SIGHUP - 1) & 1 == 1)
 }

@@ -28,6 +28,7 @@ mod times;
 mod train;
 mod watchers;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ use crate::{Activation, AdapterChoice, Error, Gpu, Loss, Model, Optimizer, Train
 use options::{Cli, Command};
 
 /// Runs the program on its command line and says how it ended: 0 for success, 1 when the device failed or training
-/// broke down, 2 for bad usage or bad input, 3 when no adapter serves, 130 or 143 when SIGINT or SIGTERM ended it.
+/// broke down, 2 for bad usage or bad input, 3 when no adapter serves, 130, 143 or 129 when SIGINT, SIGTERM or SIGHUP ended it.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let level = if cli.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
@@ -65,7 +66,8 @@ pub fn main() -> ExitCode {
         // Whoever read our output has gone (`wgrad … | head`): nothing to complain about.
         Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", output::clean_lines(&error.to_string()));
+            // A terminal that was closed takes nothing any more, which must not be a panic.
+            _ = writeln!(std::io::stderr(), "error: {}", output::clean_lines(&error.to_string()));
             ExitCode::from(error.exit_code())
         }
     }
@@ -73,6 +75,10 @@ pub fn main() -> ExitCode {
 
 /// A model, with the functions that its file has the names of alone.
 fn model(path: &Path, own: &options::Own) -> Result<Model, Error> {
+    if path.extension().is_some_and(|ending| ending == "onnx") && path.is_file() {
+        let words = format!("wgrad import {} model.safetensors", output::quoted(&path.display().to_string()));
+        return Err(Error::format(path, format!("an ONNX model is made one of wgrad first: {words}")));
+    }
     let (activations, losses) = own_functions(own)?;
     Model::read_with(path, &activations, &losses)
 }

@@ -194,9 +194,9 @@ pub(super) struct Evaluate {
     /// mnist, or a file or directory as in training (its test rows are taken, where it has any)
     #[arg(long, value_name = "mnist|DIR|FILE", default_value = "mnist")]
     pub data: String,
-    /// Count how often the right class is among the first K
-    #[arg(long, value_name = "K", default_value_t = 5)]
-    pub top_k: usize,
+    /// Count how often the right class is among the first K; 5, where there are more classes, if nothing is said
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
     #[command(flatten)]
     pub own: Own,
     #[command(flatten)]

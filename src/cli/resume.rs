@@ -9,6 +9,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use super::config::Run;
 use super::options::{Cli, Command, Train};
+use super::output::quoted;
 use crate::{Activation, Checkpoint, Checkpointing, Error, Loss, Rule};
 
 /// Flags that change no step of a run, but how far it goes or where things are: what may be said anew.
@@ -34,12 +35,17 @@ const STARTED: &str = "started";
 
 /// The run that the flags describe, and the checkpoint that it goes on from, where it does.
 pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> {
+    let (run, checkpoint) = described(flags)?;
+    check_folders(&run)?;
+    Ok((run, checkpoint))
+}
+
+fn described(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> {
     let given = given(&Cli::command().get_matches_from(std::env::args_os()))?;
     let Some(path) = &flags.resume else {
         let mut run = Run::new(flags)?;
         if let Some(checkpoint) = &mut run.options.checkpoint {
-            let config = flags.config.as_deref().map(|path| std::fs::read_to_string(path).map_err(Error::io(path)));
-            checkpoint.notes = notes(words(&given), config.transpose()?, &run.started);
+            checkpoint.notes = notes(words(&given), run.config.clone(), &run.started);
         }
         return Ok((run, None));
     };
@@ -87,6 +93,30 @@ pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> 
     run.options.checkpoint = Some(Checkpointing { folder, notes, ..asked });
     let checkpoint = with_own_functions(checkpoint, &run);
     Ok((run, Some(checkpoint)))
+}
+
+/// That the run's folders can be folders, and that its own is not that of its checkpoints, which is locked alone.
+fn check_folders(run: &Run) -> Result<(), Error> {
+    let checkpoints = run.options.checkpoint.as_ref().map(|asked| asked.folder.as_path());
+    let folders =
+        [("out", run.out.as_deref()), ("checkpoint", checkpoints), ("tensorboard", run.tensorboard.as_deref())];
+    for (flag, folder) in folders.into_iter().filter_map(|(flag, folder)| Some((flag, folder?))) {
+        if let Some(other) = folder.ancestors().find(|place| place.exists() && !place.is_dir()) {
+            return Err(Error::Option(format!(
+                "--{flag} {}: a folder is needed, and {} is none",
+                folder.display(),
+                other.display()
+            )));
+        }
+    }
+    let place = |folder: &Path| folder.canonicalize().or_else(|_| std::path::absolute(folder)).ok();
+    match (run.out.as_deref(), checkpoints) {
+        (Some(out), Some(checkpoints)) if place(out) == place(checkpoints) => Err(Error::Option(format!(
+            "--out and --checkpoint cannot be the same folder: name another for one of them, as --checkpoint {}/checkpoints",
+            out.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The flags of the command line, with their values.
@@ -188,18 +218,18 @@ fn is_model(path: &Path) -> bool {
 
 /// Whether anything in a folder is a link, which a run that writes there would follow, or cannot be looked at.
 fn has_links(folder: &Path) -> bool {
-    let is_or_has = |entry: std::io::Result<std::fs::DirEntry>| {
+    let is_or_has = |entry: std::io::Result<std::fs::DirEntry>| -> std::io::Result<bool> {
         let entry = entry?;
         let kind = entry.file_type()?;
         Ok(kind.is_symlink() || kind.is_dir() && has_links(&entry.path()))
     };
-    std::fs::read_dir(folder)
-        .is_ok_and(|mut entries| entries.any(|entry| is_or_has(entry).unwrap_or_else(|_: std::io::Error| true)))
+    let Ok(mut entries) = std::fs::read_dir(folder) else { return true };
+    entries.any(|entry| is_or_has(entry).unwrap_or(true))
 }
 
 /// How a run goes on from a folder of checkpoints, for people.
 pub(super) fn how_to(folder: &Path, run: &Run) -> String {
-    let again =
-        beyond(run, &folder.join("any")).into_iter().map(|(flag, path)| format!(" --{flag} {}", path.display()));
-    format!("wgrad train --resume {}{}", folder.display(), again.collect::<String>())
+    let word = |path: &Path| quoted(&path.display().to_string());
+    let again = beyond(run, &folder.join("any")).into_iter().map(|(flag, path)| format!(" --{flag} {}", word(path)));
+    format!("wgrad train --resume {}{}", word(folder), again.collect::<String>())
 }

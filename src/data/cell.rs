@@ -28,7 +28,7 @@ pub(super) fn six_digits(value: f32) -> String {
 pub(super) fn missing(cell: &str) -> String {
     let found =
         if cell.is_empty() { "the cell is empty".into() } else { format!("\"{cell}\" stands for a missing value") };
-    format!("{found}: fill it in, or ask for a fill ([data] fill in run.toml: mean, zero or a number)")
+    format!("{found}: fill it in, or ask for a fill (--fill mean, zero or a number; or fill under [data] in run.toml)")
 }
 
 /// A cell's begin, for messages.

@@ -160,6 +160,7 @@ impl Columns {
         for place in (0..names.len()).filter(|place| *place != target && !ignored.contains(place)) {
             let cells = seen[place].cells(options.fill, categorical.contains(&place));
             let cells = cells.map_err(|reason| wrong(format!("column \"{}\" {reason}", names[place])))?;
+            seen[place].warn_of_typos(table.path(), &names[place], categorical.contains(&place));
             features.push(Column { name: names[place].clone(), place, cells });
         }
         if features.is_empty() {
@@ -335,6 +336,7 @@ fn indices(words: &[String]) -> HashMap<&str, u32> {
 #[derive(Default)]
 struct Seen {
     numbers: u64,
+    others: u64,
     sum: f64,
     /// Some numbers have one.
     fractions: bool,
@@ -357,12 +359,29 @@ impl Seen {
                 self.sum += value;
                 self.fractions |= value.fract() != 0.0;
             }
-            Err(_) if self.no_number.is_none() => self.no_number = Some((short(cell), place_of(row, record))),
-            Err(_) => {}
+            Err(_) => {
+                self.others += 1;
+                self.no_number.get_or_insert_with(|| (short(cell), place_of(row, record)));
+            }
         }
         if self.words.len() <= MOST_CATEGORIES && !self.words.contains(cell) {
             self.words.insert(cell.into());
         }
+    }
+
+    /// A column of numbers that a few cells, mistyped perhaps, make one of words.
+    fn warn_of_typos(&self, path: &Path, name: &str, categorical: bool) {
+        let Some((cell, at)) = self.no_number.as_ref().filter(|_| !categorical && self.numbers > 9 * self.others)
+        else {
+            return;
+        };
+        tracing::warn!(
+            "{}: column \"{name}\" is taken for words, as \"{cell}\" in {at} is no number, and {} of {} cells are: mend it, or name the \
+             column in categorical",
+            path.display(),
+            self.numbers,
+            self.numbers + self.others
+        );
     }
 
     /// As a column of features.

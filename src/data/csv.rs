@@ -89,7 +89,39 @@ impl Text<'_> {
 
     /// The next row, header or not.
     fn next(&self, reader: &mut Reader<&[u8]>, record: &mut StringRecord) -> Result<bool, Error> {
-        reader.read_record(record).map_err(|error| Error::format(self.path, reason(&error)))
+        let is_there = reader.read_record(record).map_err(|error| Error::format(self.path, self.reason(&error)))?;
+        if let Some(mut position) = record.position().cloned() {
+            position.set_line(self.line(&position));
+            record.set_position(Some(position));
+        }
+        Ok(is_there)
+    }
+
+    /// The line that a row begins in. Its position is where the row before it ended: at the \n of an \r\n, and before empty lines.
+    fn line(&self, position: &Position) -> u64 {
+        let rest = self.bytes.get(position.byte() as usize..).unwrap_or_default();
+        let ends = rest.iter().take_while(|byte| b"\r\n".contains(byte));
+        position.line() + ends.filter(|&&byte| byte == b'\n').count() as u64
+    }
+
+    fn reason(&self, error: &csv::Error) -> String {
+        let line = |position: &Option<Position>| position.as_ref().map_or(0, |position| self.line(position));
+        match error.kind() {
+            ErrorKind::UnequalLengths { pos, expected_len, len } => {
+                format!(
+                    "line {} has {len} cells, and those before it {expected_len}: every row must have as many",
+                    line(pos)
+                )
+            }
+            ErrorKind::Utf8 { pos, err } => {
+                format!(
+                    "line {}, column {}: it is not UTF-8; save the file in that encoding",
+                    line(pos),
+                    err.field() + 1
+                )
+            }
+            _ => format!("it cannot be read: {error}"),
+        }
     }
 
     /// The first rows, or fewer where there are not so many.
@@ -159,21 +191,5 @@ impl Table for Text<'_> {
             row += 1;
         }
         Ok(())
-    }
-}
-
-fn reason(error: &csv::Error) -> String {
-    let line = |position: &Option<Position>| position.as_ref().map_or(0, Position::line);
-    match error.kind() {
-        ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            format!(
-                "line {} has {len} cells, and those before it {expected_len}: every row must have as many",
-                line(pos)
-            )
-        }
-        ErrorKind::Utf8 { pos, err } => {
-            format!("line {}, column {}: it is not UTF-8; save the file in that encoding", line(pos), err.field() + 1)
-        }
-        _ => format!("it cannot be read: {error}"),
     }
 }

@@ -63,7 +63,7 @@ impl Stored {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref().to_path_buf();
         let wrong = |reason: String| Error::format(&path, reason);
-        let mut file = File::open(&path).map_err(Error::io(&path))?;
+        let mut file = crate::files::open(&path)?;
         let size = file.metadata().map_err(Error::io(&path))?.len();
         let mut length = [0; 8];
         file.read_exact(&mut length).map_err(|_| wrong("it is not a whole safetensors file: no header".into()))?;

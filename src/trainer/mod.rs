@@ -38,7 +38,9 @@ pub use history::{Epoch, Evaluation, Event, History, Parameters, Progress, Train
 pub use options::{NonFinite, TrainOptions};
 pub use profile::{Bound, Ceilings, StepTimer, StepTimes, Took, ceilings, step_times};
 use resume::Resumed;
-pub(crate) use rows::{Rows, SetShape, first_of_windows};
+#[cfg(feature = "cli")]
+pub(crate) use rows::first_of_windows;
+pub(crate) use rows::{Rows, SetShape};
 use runner::{Buffers, Runner, upload};
 pub use trace::{Profile, Span, Trace, profile};
 pub use tuning::Tuning;

@@ -72,7 +72,13 @@ fn options_out_of_range_are_refused() {
         (&["--loss", "hinge"], &["hinge", "softmax-cross-entropy"]),
         (&["--dropout", "1"], &["dropout of 1", "below 1"]),
         (&["--schedule", "cosin"], &["cosin", "did you mean cosine?"]),
-        (&["--schedule", "step"], &["step_size is 0", "from 1"]),
+        (&["--schedule", "step"], &["step needs step_size", "[schedule] in run.toml"]),
+        (&["--schedule", "exponential"], &["exponential needs gamma", "[schedule] in run.toml"]),
+        (&["--out", "set.safetensors"], &["--out set.safetensors: a folder is needed"]),
+        (&["--out", "set.safetensors/deep"], &["--out", "set.safetensors is none"]),
+        (&["--checkpoint", "set.safetensors"], &["--checkpoint set.safetensors: a folder is needed"]),
+        (&["--tensorboard", "set.safetensors"], &["--tensorboard set.safetensors: a folder is needed"]),
+        (&["--out", "both", "--checkpoint", "./both"], &["--out", "--checkpoint", "cannot be the same folder"]),
         (&["--early-stopping", "0"], &["patience is 0", "at least 1"]),
         (&["--clip-grad-value", "0"], &["clip_grad_value is 0", "above 0"]),
         (&["--clip-grad-value", "1", "--clip-grad-norm", "1"], &["clip_grad_norm", "clip_grad_value", "by one"]),
@@ -80,7 +86,7 @@ fn options_out_of_range_are_refused() {
         (&["--monitor", "acuracy"], &["did you mean accuracy?"]),
         (&["--initializer", "constant:x"], &["constant:x", "constant:0.1"]),
         (&["--validation", "1.5"], &["fraction", "at least one row"]),
-        (&["--save", "no/such/folder/m.safetensors"], &["no/such/folder"]),
+        (&["--save", "no/such/folder/m.safetensors"], &["error: no/such/folder/m.safetensors: No such file"]),
         (&["--save", "."], &["not a file"]),
         (&["--save", "set.safetensors"], &["the data itself"]),
         (&["--save", "/dev/null"], &["not a file"]),
@@ -193,6 +199,14 @@ fn messages_say_what_would_be_right() {
         let words = ["784 features", "takes 2", "MNIST", flag];
         refused(&[("m.safetensors", model.clone())], &[command, "--model", "m.safetensors"], &words);
     }
+    refused(&table("a,b\n1,0\n,1\n"), &train, &["--fill mean", "fill under [data]"]);
+    let model = tensors(&[("0.weight", &[3, 2], &[0.5; 6]), ("0.bias", &[3], &[0.5; 3])], None);
+    let files = [with_set(good_set())[0].clone(), ("m.safetensors", model)];
+    for k in ["0", "4"] {
+        let words = ["evaluate", "--model", "m.safetensors", "--data", "set.safetensors", "--top-k", k];
+        refused(&files, &words, &[&format!("--top-k {k}"), "from 1 to 3"]);
+    }
+    refused(&[("m.onnx", vec![])], &["predict", "--model", "m.onnx"], &["wgrad import m.onnx"]);
     refused(&with_set(good_set()), &["profile", "--trace", "nodir/x.json"], &["nodir"]);
     for (hidden, said) in [("true", "one width"), ("\"many\"", "\"many\" is not a width"), ("-1", "hidden")] {
         let config = format!("[model]\nhidden = {hidden}\n").into_bytes();

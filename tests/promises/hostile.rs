@@ -195,7 +195,7 @@ fn files_cut_short_or_damaged() {
     }
 }
 
-/// What is no file of data at all: a folder with nothing in it, a file that nobody may read, one that never ends.
+/// What is no file of data at all: a folder with nothing in it, a file that nobody may read, a pipe that nobody writes to.
 #[test]
 fn paths_that_are_no_files() {
     let folder = tempfile::tempdir().unwrap();
@@ -210,6 +210,14 @@ fn paths_that_are_no_files() {
         // Whoever may read everything reads this too.
         if std::fs::File::open(&secret).is_err() {
             cases.push(("secret.csv", "secret.csv: Permission denied"));
+        }
+        let made = std::process::Command::new("mkfifo").arg(folder.path().join("pipe.csv")).status().unwrap();
+        assert!(made.success());
+        cases.push(("pipe.csv", "pipe.csv: it is a named pipe"));
+        for arguments in [&["train", "--config", "pipe.csv"][..], &["inspect", "pipe.csv"]] {
+            let output = wgrad(folder.path(), arguments);
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code() == Some(2) && message.contains("named pipe"), "{arguments:?}: {message}");
         }
         symlink("loop.csv", folder.path().join("loop.csv")).unwrap();
         cases.push(("loop.csv", "there is no"));

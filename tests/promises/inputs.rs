@@ -222,3 +222,29 @@ fn a_row_of_words_is_a_row() {
     assert_eq!(events(&piped(folder.path(), &predict, b"red,long\n")).len(), 1);
     assert_eq!(events(&piped(folder.path(), &predict, b"shape,colour\nlong,red\nbent,red\n")).len(), 2);
 }
+
+/// One mistyped cell, for which a column of numbers becomes a feature for each of its words, and nobody says so.
+#[test]
+fn a_column_of_numbers_that_is_taken_for_words_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = |cells: &[&str]| {
+        let rows = (0..40)
+            .map(|row| format!("{},{}\n", cells.get(row).map_or(row.to_string(), |cell| (*cell).into()), row % 2));
+        std::fs::write(folder.path().join("set.csv"), format!("size,y\n{}", rows.collect::<String>())).unwrap();
+    };
+    let told = |more: &[&str]| {
+        let words = ["explain", "--data", "set.csv", "--batch-size", "8"];
+        let output = wgrad(folder.path(), &[&words, more].concat());
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{message}");
+        message
+    };
+    table(&["1", "2", "3_5"]);
+    let message = told(&[]);
+    assert!(message.contains("column \"size\"") && message.contains("\"3_5\" in row 2 (line 4)"), "{message}");
+    assert!(message.contains("39 of 40"), "{message}");
+    std::fs::write(folder.path().join("run.toml"), "[data]\ncategorical = [\"size\"]\n").unwrap();
+    assert_eq!(told(&["--config", "run.toml"]), "");
+    table(&["a", "b", "c", "d"]);
+    assert_eq!(told(&[]), "", "9 of 10 are no nearly all");
+}

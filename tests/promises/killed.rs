@@ -97,10 +97,38 @@ fn killed_twenty_times_the_run_ends_in_the_same_bits() {
     assert!(weights(folder, "model.safetensors") == undisturbed(folder, last), "{steps:?}");
 }
 
+/// Whether these tests, and so the program, run under something like `nohup`.
+fn ignores_hangups() -> bool {
+    let ended = Command::new("sh").args(["-c", "kill -HUP $$"]).status().unwrap();
+    ended.code().is_some()
+}
+
+/// A run under `nohup` that a closed terminal ends all the same.
+#[test]
+fn a_hangup_that_is_to_be_ignored_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Command::new("sh");
+    program.args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_wgrad")]);
+    program.current_dir(folder.path()).args(with("--steps 1000000000 --save saved"));
+    let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    until(&mut lines, "epoch");
+    signal(&child, "-HUP");
+    for _ in 0..3 {
+        until(&mut lines, "epoch");
+    }
+    signal(&child, "-TERM");
+    lines.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
 /// A signal that loses what was trained, is not heard, or ends a run with the wrong code; a run that cannot go on after it.
 #[test]
 fn a_signal_ends_a_run_that_can_go_on() {
-    for (name, code) in [("-TERM", 143), ("-INT", 130)] {
+    for (name, code) in [("-TERM", 143), ("-INT", 130), ("-HUP", 129)] {
+        if name == "-HUP" && (!cfg!(target_os = "linux") || ignores_hangups()) {
+            continue;
+        }
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let endless = with("--steps 1000000000 --checkpoint cks --checkpoint-every 10h --save saved");
@@ -153,13 +181,14 @@ fn the_second_signal_ends_the_program_at_once() {
 #[test]
 fn a_signal_while_the_set_is_read_ends_the_program() {
     let folder = tempfile::tempdir().unwrap();
-    let set = folder.path().join("set.csv");
-    assert!(Command::new("mkfifo").arg(&set).status().unwrap().success());
-    let child = spawn(folder.path(), &words("train --data set.csv --batch-size 2 --out out/deep"));
-    // Opened by both: the program waits for rows.
-    let mut rows = std::fs::File::options().write(true).open(&set).unwrap();
+    std::os::unix::fs::symlink("/dev/stdin", folder.path().join("set.csv")).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_wgrad"));
+    program.current_dir(folder.path()).args("train --data set.csv --batch-size 2 --out out/deep".split(' '));
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut rows = child.stdin.take().unwrap();
+    // More than a pipe holds: once they are written the program reads them, and waits for more.
+    std::io::Write::write_all(&mut rows, &b"1,2,0\n3,4,1\n5,6,0\n".repeat(20_000)).unwrap();
     signal(&child, "-INT");
-    std::io::Write::write_all(&mut rows, b"1,2,0\n3,4,1\n5,6,0\n").unwrap();
     drop(rows);
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -362,4 +391,24 @@ fn a_run_of_steps_goes_on_for_epochs_and_the_other_way_round() {
     done(folder, &with("--epochs 2 --checkpoint epochs --checkpoint-every 5"));
     done(folder, &words("train --resume epochs --json --steps 25 --save by-steps"));
     assert!(weights(folder, "by-steps") == undisturbed(folder, 25));
+}
+
+/// A line to copy that a shell takes apart: a folder with a space and a quote in its name.
+#[test]
+fn the_hint_to_go_on_is_one_that_a_shell_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut words = with("--steps 1000000000 --checkpoint");
+    words.push("it's mine".into());
+    words.retain(|word| word != "--json");
+    let mut child = spawn(folder, &words);
+    let taken = folder.join("it's mine/.lock");
+    while !taken.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    signal(&child, "-INT");
+    let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    assert!(said.contains(r"wgrad train --resume 'it'\''s mine'"), "{said}");
 }

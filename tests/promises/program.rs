@@ -243,11 +243,13 @@ fn a_closed_pipe_ends_the_program_quietly() {
     wgrad::Model::read(folder.path().join("model.safetensors")).expect("what was trained is not lost");
 }
 
-/// A key in the documentation that the program does not know, or a value that it refuses.
+/// A key in the documentation that the program does not know, a value that it refuses, or one that it warns of.
 #[test]
 fn the_documented_run_toml_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let config = documented_config(folder.path());
+    let run = wgrad(folder.path(), &["train", "--config", &config, "--steps", "1", "--validation", "none"]);
+    assert!(run.status.success() && run.stderr.is_empty(), "{}", String::from_utf8_lossy(&run.stderr));
     let plan = succeed(folder.path(), &["explain", "--config", &config]);
     assert!(plan.contains("gradient_norm") && plan.contains("derivatives.0"), "{plan}");
 }

@@ -201,7 +201,7 @@ fn schedules_go_by_name_and_refuse_what_they_cannot_take() {
     let error = Schedule::from_name("cosin").unwrap_err().to_string();
     assert!(error.contains("did you mean cosine?") && error.contains("one-cycle"), "{error}");
     let mut step = Schedule::from_name("step").unwrap();
-    assert!(step.check().unwrap_err().to_string().contains("step_size is 0"));
+    assert!(step.check().unwrap_err().to_string().contains("step needs step_size"));
     step.set("step_size", 30.0).unwrap();
     step.check().unwrap();
     assert_eq!(step.decay, Decay::Step { step_size: 30.0, gamma: 0.1 });

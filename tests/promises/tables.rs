@@ -60,6 +60,33 @@ fn headers_are_seen_or_said() {
     assert_eq!(csv("x,,0\n1,2,0\n3,4,1\n", &fill).unwrap().rows(), 3, "no name, but a missing value");
 }
 
+/// A line that is another one in an editor: files of \r\n, as spreadsheets write them, empty lines, and cells with lines in them.
+#[test]
+fn lines_are_counted_as_an_editor_does() {
+    let default = ReadOptions::default();
+    for (rows, words) in [
+        (&["a,b,y", "1,2,0", "3,,1"][..], "row 1 (line 3), column \"b\""),
+        (&["a,b,y", "1,2,0", "", "", "3,,1"], "row 1 (line 5), column \"b\""),
+        (&["a,b,y", "\"1\",\"u\nv\",0", "3,,1"], "row 1 (line 4), column \"b\""),
+        (&["a,b,y", ",2,0", "3,4,1"], "row 0 (line 2), column \"a\""),
+        (&["a,b,y", "1,2,0", "3,1"], "line 3 has 2 cells, and those before it 3"),
+        (&["a,b,y", "1,\"u\nv\",0", "", "3,1"], "line 5 has 2 cells"),
+    ] {
+        for mark in ["", "\u{feff}"] {
+            for end in ["\n", "\r\n"] {
+                let text = mark.to_string() + &rows.join("\n").replace('\n', end) + end;
+                let error = csv(&text, &default).unwrap_err();
+                assert!(error.contains(words), "{text:?}: {error}");
+            }
+        }
+    }
+    let inputs = ReadOptions { columns: plain(PEOPLE).columns().cloned(), ..ReadOptions::inputs() };
+    let error = csv("age,city,height\r\n1,Paris,1\r\n", &inputs).unwrap_err();
+    assert!(error.contains("row 0 (line 2), column \"city\""), "{error}");
+    let error = Dataset::from_bytes(b"a,b\r\n1,2\r\n\xff\xfe,3\r\n", &default).unwrap_err();
+    assert!(error.to_string().contains("line 3, column 1: it is not UTF-8"), "{error}");
+}
+
 /// Targets: by name, by number, whole numbers as classes, numbers to predict.
 #[test]
 fn targets_are_classes_or_numbers() {

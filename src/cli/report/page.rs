@@ -7,7 +7,7 @@ use super::curves::{self, Chart, Colors};
 use super::findings::{Findings, Input, Mistake};
 use super::pictures::{self, Picture};
 use crate::cli::figures::{duration, figure, to_the_second};
-use crate::cli::output::grouped;
+use crate::cli::output::{grouped, quoted};
 use crate::{ClassCounts, Error, History};
 
 const STYLE: &str = include_str!("style.css");
@@ -336,11 +336,6 @@ fn described(table: &Value) -> String {
 
 /// Words as a shell takes them.
 fn command(words: &Value) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:,+@%".contains(letter);
-    let quoted = |word: &str| match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_string(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    };
     words.as_array().into_iter().flatten().filter_map(Value::as_str).map(quoted).collect::<Vec<_>>().join(" ")
 }
 
