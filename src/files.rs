@@ -120,9 +120,10 @@ pub(crate) fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), 
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let file = builder.tempfile_in(folder).map_err(|error| {
-        // Of the file that was asked for: the temporary one's name, which the error has, says nothing to anybody.
-        let source = std::fs::metadata(folder).err().unwrap_or_else(|| error.kind().into());
-        Error::Io { path: path.clone(), source }
+        // The system's words, of the file that was asked for: the error adds the temporary one's name, which says nothing to anybody.
+        let said = error.to_string();
+        let said = said.split_once(" at path ").map_or(said.as_str(), |(said, _)| said);
+        Error::Io { path: path.clone(), source: std::io::Error::new(error.kind(), said) }
     })?;
     _ = fs4::FileExt::try_lock(file.as_file());
     Ok((file, path))
