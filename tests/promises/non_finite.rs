@@ -522,7 +522,10 @@ fn a_bad_row_is_bad_in_its_own_step_alone() {
 /// An epoch of nothing but skipped steps whose loss is 0, the best there is.
 #[test]
 fn an_epoch_of_skipped_steps_is_no_good_one() {
-    let mut skipping = trainer(Optimizer::sgd(0.1), NonFinite::Skip);
-    let error = skipping.fit(&set(&[&overflowing(), &overflowing()]), None).unwrap_err();
+    // 2¹²⁰ · 2¹²⁰
+    let options =
+        TrainOptions { optimizer: Optimizer::sgd(0.1), non_finite: NonFinite::Skip, ..TrainOptions::default() };
+    let (mut skipping, set) = chain(&[2f32.powi(120); 2], [1.0; 2], [1.0; 2], options);
+    let error = skipping.fit(&set, None).unwrap_err();
     assert!(error.to_string().contains("all 2 steps of the epoch were skipped"), "{error}");
 }

@@ -20,8 +20,10 @@ fn a_wrong_kernel_is_found_and_named() {
     let output = wgrad(folder.path(), &arguments);
     let out = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{out}");
-    let failed = out.lines().find(|line| line.starts_with("failed: tiles, dense_forward")).expect(&out);
-    for word in [&tile, "33 rows 45 → 70", "relative error", "expected"] {
+    // Checks come in the order in which they end.
+    let is_of = |line: &&str| line.starts_with("failed: tiles, dense_forward") && line.contains("33 rows 45 → 70");
+    let failed = out.lines().find(is_of).expect(&out);
+    for word in [&tile, "relative error", "expected"] {
         assert!(failed.contains(word), "no \"{word}\" in {failed}");
     }
     assert!(out.contains("failed on "), "{out}");
