@@ -15,7 +15,7 @@ const STEPS: usize = 8;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     /// Of each dispatch by the device's clock, the median of the trace's; where it has none, repeated by itself as
-    /// [`step_times`](crate::step_times) does. Of whole steps, as there.
+    /// [`step_times`](crate::profile::step_times) does. Of whole steps, as there.
     pub times: StepTimes,
     /// Some steps.
     pub trace: Trace,
