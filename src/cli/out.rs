@@ -208,9 +208,14 @@ pub(super) fn is_running(folder: &Path) -> bool {
 
 /// Whether another run has it; else it is ours now. Where a file system has no locks, nobody has.
 fn is_locked(lock: &File) -> bool {
-    let is_taken = || matches!(FileExt::try_lock(lock), Err(TryLockError::WouldBlock));
-    // Not by someone who only looks, for a moment.
-    (0..5).all(|_| is_taken() && (std::thread::sleep(Duration::from_millis(20)), true).1)
+    for _ in 0..5 {
+        if !matches!(FileExt::try_lock(lock), Err(TryLockError::WouldBlock)) {
+            return false;
+        }
+        // It may be someone who only looks, for a moment.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
 }
 
 /// The epochs that a folder has. A line that a power cut has cut off is left out.

@@ -58,8 +58,7 @@ fn write(path: &Path, trace: &Trace, plan: &Plan, adapter: &str) -> Result<(), E
     files::write_whole(path, Value::from(events).to_string().as_bytes())
 }
 
-/// The tracks' numbers.
-/// A viewer takes the first, of the process's own number, for its main thread.
+/// The tracks' numbers. A viewer takes the one with the process's own for its main thread.
 const HOST: u32 = 1;
 const DEVICE: u32 = 2;
 

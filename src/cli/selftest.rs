@@ -8,9 +8,10 @@ use serde_json::json;
 
 use super::options::Selftest;
 use super::output::{Output, table};
-use crate::Error;
+use crate::gpu::OpenOptions;
 use crate::selftest::shaders::write_for_browsers;
 use crate::selftest::{self, Check, Options, Outcome, Report, Section};
+use crate::{Error, Gpu};
 
 /// Checks the adapter, prints a table and whatever failed. The exit code is 1 where anything did.
 pub(super) fn run(flags: &Selftest) -> Result<u8, Error> {
@@ -22,7 +23,8 @@ pub(super) fn run(flags: &Selftest) -> Result<u8, Error> {
         return Ok(0);
     }
     // Without the kernels of earlier runs: the compiler is a part of what is checked.
-    let gpu = crate::Gpu::open(&flags.common.adapter.clone().unwrap_or_default())?;
+    let adapter = flags.common.adapter.clone().unwrap_or_default();
+    let gpu = Gpu::open_with(&OpenOptions { adapter, limits: super::limits()?, cache: None })?;
     let adapter = gpu.adapter();
     output.text(format_args!("{} ({}, {}), {}", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
     let options = Options {

@@ -9,12 +9,13 @@ use super::checkpoint::Underway;
 use super::diagnosis::{First, bad_tensor, found_after};
 use super::evaluator::Evaluator;
 use super::fit::Kept;
-use super::history::{Epoch, Event, History, Progress};
+use super::history::{Epoch, Event, History};
 use super::parameters::ParameterReader;
 use super::rows::Rows;
 use super::runner::{Buffers, Part, Runner, State, Sums, beside, upload};
 use super::snapshot::Snapshots;
 use super::stream::{Reading, Stream};
+use super::teller::{EpochPart, Teller};
 use super::watch::{Verdict, Watch};
 use super::weight_check::WeightCheck;
 use super::{Order, Trainer};
@@ -49,68 +50,6 @@ pub(super) struct Fit<'env, 'scope> {
     is_broken_off: bool,
     part: EpochPart,
     going_on: ControlFlow<()>,
-}
-
-/// What of an epoch is trained now: all of it, but where a run begins or ends inside one.
-#[derive(Clone, Copy, Default)]
-struct EpochPart {
-    /// Counted from 0 since the weights were new.
-    epoch: u64,
-    /// Of the epoch: its steps; the first whose rows are in the sums; how many were in them before now; and how many come to them now.
-    per_epoch: u64,
-    first: u64,
-    before_now: u64,
-    steps: u64,
-    /// Rows of a minibatch and of the set.
-    batch: u64,
-    rows: u64,
-}
-
-impl EpochPart {
-    fn rows_before(&self, step: u64) -> u64 {
-        (step * self.batch).min(self.rows)
-    }
-
-    /// Rows in the sums after so many of the steps that come now.
-    fn rows_of(&self, steps: u64) -> u64 {
-        self.rows_before(self.first + self.before_now + steps) - self.rows_before(self.first)
-    }
-
-    /// Those of them that came now.
-    fn rows_now(&self, steps: u64) -> u64 {
-        self.rows_of(steps) - self.rows_of(0)
-    }
-}
-
-/// What is told of an epoch while it goes on.
-struct Teller {
-    part: EpochPart,
-    knows_norm: bool,
-    /// The rows and sums that were told last.
-    heard: (u64, Sums),
-}
-
-impl Teller {
-    /// The progress after so many steps, unless that was told.
-    fn progress(&mut self, step: u64, sums: Sums, seconds: f64) -> Option<Progress> {
-        let rows = self.part.rows_of(step);
-        if rows == self.heard.0 {
-            return None;
-        }
-        let lately = sums.since(self.heard.1).over(rows - self.heard.0);
-        self.heard = (rows, sums);
-        Some(Progress {
-            epoch: self.part.epoch + 1,
-            step: self.part.first + self.part.before_now + step,
-            steps: self.part.per_epoch,
-            so_far: sums.over(rows),
-            lately,
-            samples_per_second: self.part.rows_now(step) as f64 / seconds,
-            learning_rate: sums.learning_rate.into(),
-            gradient_norm: self.knows_norm.then_some(sums.gradient_norm.into()),
-            seconds,
-        })
-    }
 }
 
 impl Fit<'_, '_> {
@@ -332,7 +271,7 @@ impl Trainer {
             rows: fit.train.count() as u64,
         };
         fit.part = part;
-        Teller { part, knows_norm: self.options.computes_gradient_norm(), heard: (0, Sums::default()) }
+        Teller::new(part, self.options.computes_gradient_norm())
     }
 
     /// Runs the part's steps, or as many as are wanted, and hands over what comes after them.

@@ -18,6 +18,7 @@ mod rows;
 mod runner;
 mod snapshot;
 mod stream;
+mod teller;
 mod trace;
 mod tuner;
 mod tuning;
