@@ -1,22 +1,26 @@
 """What showing a run costs: the program in a pseudo-terminal, with everything on and with everything off, in pairs.
 
     cargo build --release
-    python3 benches/overhead.py [--pairs 10] [--epochs 5] [--on "--screen live …"] [--off "--screen none"] [-- more flags of wgrad train]
+    python3 benches/overhead.py [--pairs 5] [--epochs 10] [--on "--screen live …"] [--off "--screen none"] [-- more flags of wgrad train]
 
-A run's time goes from its line about the network to its model's file, over its epochs: so neither tuning, nor a driver's start, nor
-the report at the end is in it. The order within a pair alternates. The control row has everything off on both sides: what it shows is this
-machine's noise. On a software adapter the cores do the device's work too: there, on Linux, the processor's time over the same span is a steadier
-measure of the same cost.
+The two runs of a pair take turns of a second, the other one being stopped meanwhile: so both have the same machine, whatever else it does, which
+whole runs one after the other do not. A run's time is that of its turns, from its line about the network to its model's file, over its epochs: so
+neither tuning, nor a driver's start, nor the report at the end is in it. The control row has everything off on both sides: what it shows is what
+this method cannot tell apart. On a software adapter the cores do the device's work too: there, on Linux, the processor's time in the same turns is
+another measure of the same cost. `--other` is a program for the side that is off: so two builds can be compared.
 """
-import argparse, os, pty, random, re, select, statistics, struct, sys, tempfile, termios, fcntl, time
+import argparse, os, pty, random, re, select, signal, statistics, struct, sys, tempfile, termios, fcntl, time
 
 program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "target", "release", "wgrad")
 parser = argparse.ArgumentParser()
-parser.add_argument("--pairs", type=int, default=10)
-parser.add_argument("--epochs", type=int, default=5)
+parser.add_argument("--pairs", type=int, default=5)
+parser.add_argument("--epochs", type=int, default=10)
 parser.add_argument("--on", default="--screen live --tensorboard tb --out run")
 parser.add_argument("--off", default="--screen none")
 parser.add_argument("--program", default=program)
+parser.add_argument("--other")
+parser.add_argument("--turn", type=float, default=1.0, help="seconds")
+parser.add_argument("--no-control", action="store_true")
 parser.add_argument("more", nargs="*")
 asked = parser.parse_args()
 
@@ -28,45 +32,75 @@ def processor_seconds(process):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def seconds(flags):
-    """Of an epoch of one run, and the processor's."""
-    with tempfile.TemporaryDirectory() as folder:
-        model = os.path.join(folder, "model.safetensors")
-        words = ["train", "--save", model, "--epochs", str(asked.epochs), "--seed", "1", *flags.split(), *asked.more]
-        child, terminal = pty.fork()
-        if child == 0:
-            os.chdir(folder)
+class Run:
+    """The program, stopped but for its turns."""
+
+    def __init__(self, program, flags):
+        self.folder = tempfile.TemporaryDirectory()
+        self.model = os.path.join(self.folder.name, "model.safetensors")
+        words = ["train", "--save", self.model, "--epochs", str(asked.epochs), "--seed", "1", *flags.split(), *asked.more]
+        self.process, self.terminal = pty.fork()
+        if self.process == 0:
+            os.chdir(self.folder.name)
             os.environ["TERM"] = "xterm-256color"
-            os.execv(asked.program, [asked.program, *words])
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        text, began, ended = b"", None, None
-        while True:
-            if ended is None and os.path.exists(model):
-                ended = time.monotonic(), processor_seconds(child)
-            if not select.select([terminal], [], [], 0.005)[0]:
+            os.execv(program, [program, *words])
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.text, self.spent = b"", [0.0, 0.0]
+        self.read_until(lambda: b"dispatches a step" in re.sub(rb"\s+", b" ", self.text))
+        os.kill(self.process, signal.SIGSTOP)
+
+    def read_until(self, is_done):
+        """What it writes, until then or to its end."""
+        while not is_done():
+            if not select.select([self.terminal], [], [], 0.002)[0]:
                 continue
             try:
-                chunk = os.read(terminal, 65536)
+                chunk = os.read(self.terminal, 65536)
             except OSError:
-                break
+                return
             if not chunk:
-                break
-            text += chunk
-            if began is None and b"dispatches a step" in re.sub(rb"\s+", b" ", text):
-                began = time.monotonic(), processor_seconds(child)
-        os.close(terminal)
-        _, status = os.waitpid(child, 0)
-        if status or began is None or ended is None:
-            sys.exit(f"wgrad {' '.join(words)} failed:\n{text.decode(errors='replace')}")
-        return [(end - begin) / asked.epochs for begin, end in zip(began, ended)]
+                return
+            self.text += chunk
+
+    def has_ended(self):
+        return os.path.exists(self.model)
+
+    def turn(self):
+        """Lets it go on for a while, or to its end."""
+        began, used = time.monotonic(), processor_seconds(self.process)
+        os.kill(self.process, signal.SIGCONT)
+        self.read_until(lambda: self.has_ended() or time.monotonic() - began > asked.turn)
+        os.kill(self.process, signal.SIGSTOP)
+        self.spent[0] += time.monotonic() - began
+        self.spent[1] += processor_seconds(self.process) - used
+
+    def seconds(self):
+        """Of an epoch, and the processor's."""
+        os.kill(self.process, signal.SIGCONT)
+        self.read_until(lambda: False)
+        os.close(self.terminal)
+        _, status = os.waitpid(self.process, 0)
+        if status or not os.path.exists(self.model):
+            sys.exit(f"wgrad failed:\n{self.text.decode(errors='replace')}")
+        self.folder.cleanup()
+        return [spent / asked.epochs for spent in self.spent]
+
+
+def pair_of(sides, first):
+    """The seconds of both."""
+    runs = [Run(*side) for side in sides]
+    while not all(run.has_ended() for run in runs):
+        for run in (runs if first == 0 else runs[::-1]):
+            if not run.has_ended():
+                run.turn()
+        first = 1 - first
+    return [run.seconds() for run in runs]
 
 
 def row(name, on, off):
     pairs = []
     for pair in range(asked.pairs):
-        sides = [on, off] if pair % 2 == 0 else [off, on]
-        times = [seconds(flags) for flags in sides]
-        with_all, without = times if pair % 2 == 0 else times[::-1]
+        with_all, without = pair_of([on, off], pair % 2)
         pairs.append((with_all, without))
         told = [f"{side[0]:.3f} s ({side[1]:.2f} s of processor)" for side in (with_all, without)]
         print(f"  {name}: pair {pair + 1}: {told[0]} against {told[1]} an epoch", file=sys.stderr, flush=True)
@@ -80,7 +114,8 @@ def row(name, on, off):
     print(f"| {name} | {statistics.median(without[0] for _, without in pairs):.3f} s | {cells[0]} | {cells[1]} |", flush=True)
 
 
-seconds(asked.off)  # the driver's own caches
+on, off = (asked.program, asked.on), (asked.other or asked.program, asked.off)
 print("| | an epoch with everything off | ratio of an epoch, median of pairs (95 % of its medians) | of the processor's time |\n|---|---|---|---|")
-row(f"`{asked.on}` against `{asked.off}`", asked.on, asked.off)
-row("control: off against off", asked.off, asked.off)
+row(f"`{asked.on}` against `{asked.off}`", on, off)
+if not asked.no_control:
+    row("control: off against off", off, off)

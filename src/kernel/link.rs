@@ -37,6 +37,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("element/sigmoid_cross_entropy", include_str!("../../shaders/element/sigmoid_cross_entropy.wesl")),
     ("exact", include_str!("../../shaders/exact.wesl")),
     ("finish", include_str!("../../shaders/finish.wesl")),
+    ("finite", include_str!("../../shaders/finite.wesl")),
     ("gather", include_str!("../../shaders/gather.wesl")),
     ("gradient_norm", include_str!("../../shaders/gradient_norm.wesl")),
     ("head", include_str!("../../shaders/head.wesl")),

@@ -122,24 +122,28 @@ fn now() -> Duration {
 }
 
 fn histogram(values: &[f32]) -> Option<Histogram> {
+    // Once for what is summed, and once for the bars, whose ends follow from it: training waits for this.
     let finite = || values.iter().filter(|value| value.is_finite()).map(|&value| f64::from(value));
-    let (min, max) = (finite().reduce(f64::min)?, finite().reduce(f64::max)?);
-    let bars = if min < max { BARS } else { 1 };
-    let width = (max - min) / bars as f64;
-    let mut bucket = vec![0.0; bars];
+    let mut found = Histogram { min: f64::INFINITY, max: f64::NEG_INFINITY, ..Histogram::default() };
+    for value in finite() {
+        (found.min, found.max) = (found.min.min(value), found.max.max(value));
+        found.num += 1.0;
+        found.sum += value;
+        found.sum_squares += value * value;
+    }
+    if found.num == 0.0 {
+        return None;
+    }
+    let bars = if found.min < found.max { BARS } else { 1 };
+    let width = (found.max - found.min) / bars as f64;
+    found.bucket = vec![0.0; bars];
     for value in finite() {
         // 0 / 0 is the first one.
-        bucket[(((value - min) / width) as usize).min(bars - 1)] += 1.0;
+        found.bucket[(((value - found.min) / width) as usize).min(bars - 1)] += 1.0;
     }
-    Some(Histogram {
-        min,
-        max,
-        num: finite().count() as f64,
-        sum: finite().sum(),
-        sum_squares: finite().map(|value| value * value).sum(),
-        bucket_limit: (1..=bars).map(|bar| if bar == bars { max } else { min + width * bar as f64 }).collect(),
-        bucket,
-    })
+    let end = |bar| if bar == bars { found.max } else { found.min + width * bar as f64 };
+    found.bucket_limit = (1..=bars).map(end).collect();
+    Some(found)
 }
 
 #[cfg(test)]

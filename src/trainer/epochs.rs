@@ -6,7 +6,6 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use super::checkpoint::Underway;
-use super::diagnosis::{First, bad_tensor, found_after};
 use super::evaluator::Evaluator;
 use super::fit::Kept;
 use super::history::{Epoch, Event, History};
@@ -17,7 +16,6 @@ use super::snapshot::Snapshots;
 use super::stream::{Reading, Stream};
 use super::teller::{EpochPart, Teller};
 use super::watch::{Verdict, Watch};
-use super::weight_check::WeightCheck;
 use super::{Order, Trainer};
 use crate::gpu::{Buffer, Gpu, Submission};
 use crate::plan::{Plan, Role};
@@ -35,8 +33,6 @@ pub(super) struct Fit<'env, 'scope> {
     /// The places that rows can be in, until the kernels that tell parameters are wanted, where they are.
     unread: Option<Vec<Buffers>>,
     reader: Option<ParameterReader>,
-    /// Who sees weights that are not finite; none before the first epoch's end.
-    weight_check: Option<WeightCheck>,
     /// The best weights, where they are kept: none before there are any.
     pub best: Option<Vec<Buffer>>,
     state: State,
@@ -163,7 +159,6 @@ impl Trainer {
             validating: None,
             unread,
             reader: None,
-            weight_check: None,
             best,
             state,
             last_step,
@@ -200,7 +195,6 @@ impl Trainer {
                 break;
             }
             let sums = self.read_sums(fit).await?;
-            self.check_weights(fit).await?;
             kept.forget_first();
             self.check_skipped(fit, &sums)?;
             if let Some(progress) = teller.progress(fit.part.steps, sums, trained_for) {
@@ -327,12 +321,7 @@ impl Trainer {
             let place = fit.stream.as_ref().map_or(0, Stream::place);
             reader.take(gpu, &mut self.stats.traffic, self.steps_done, place);
         }
-        let check = match &mut fit.weight_check {
-            Some(check) => check,
-            none => none.insert(WeightCheck::new(gpu, &self.network, &self.model, self.options.checks)?),
-        };
-        fit.training.request_sums(gpu, &mut self.stats, |encoder| check.record(encoder));
-        check.request();
+        fit.training.request_sums(gpu, &mut self.stats);
         if fit.is_broken_off {
             // Whoever breaks off wants the model and the checkpoint, and no look at another set before them.
         } else if let Some((count, rows, plan)) = fit.waiting.take() {
@@ -345,20 +334,6 @@ impl Trainer {
         let sums = fit.training.sums(gpu, &mut self.stats).await?;
         self.options.finite(&sums, fit.part.epoch)?;
         Ok(sums)
-    }
-
-    /// That the epoch's updates left every weight finite, as was counted beside its sums: no loss has seen the last one, and maybe none of them.
-    async fn check_weights(&mut self, fit: &mut Fit<'_, '_>) -> Result<(), Error> {
-        let Some(check) = &mut fit.weight_check else { return Ok(()) };
-        if check.are_finite(&fit.gpu, &mut self.stats.traffic).await? {
-            return Ok(());
-        }
-        let (step, epoch) = (self.steps_done, fit.epoch());
-        let weights = self.weights_of(&self.weight_buffers()).await?;
-        match bad_tensor(&weights, First::Below) {
-            Some((tensor, value)) => Err(Error::NonFinite { step, epoch, cause: found_after(&tensor, value) }),
-            None => Ok(()),
-        }
     }
 
     /// That an epoch has not skipped all its steps: what is left of it is no loss, which must not count as the least of all.

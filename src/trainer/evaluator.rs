@@ -31,7 +31,7 @@ impl Evaluator {
     pub fn run(&mut self, gpu: &Gpu, stats: &mut TrainStats) -> Result<(), Error> {
         self.begin(gpu);
         self.runner.run(gpu, self.steps(), stats, |_, _| Ok(ControlFlow::Continue(())))?;
-        self.runner.request_sums(gpu, stats, |_| ());
+        self.runner.request_sums(gpu, stats);
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl Evaluator {
     /// The sums' means, which must be finite.
     pub async fn evaluation(&mut self, gpu: &Gpu, stats: &mut TrainStats) -> Result<Evaluation, Error> {
         let sums = self.runner.sums(gpu, stats).await?;
-        match sums.bad_step {
+        match sums.bad_loss {
             None => Ok(sums.over(self.rows as u64)),
             Some(step) => {
                 let first = (step - 1) * u64::from(self.runner.batch());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use super::diagnosis::{MOST_TIME, THE_LOSS};
+use super::diagnosis::MOST_TIME;
 use super::epochs::Fit;
 use super::history::{Event, History};
 use super::moment::Moment;
@@ -190,16 +190,10 @@ impl Trainer {
         let Some(from) = from.filter(|from| is_wanted && is_short(from)) else {
             return Error::NonFinite { step, epoch, cause };
         };
-        // Weights that were found after a step are what the next one begins with.
-        let seen = if cause == THE_LOSS { step } else { step + 1 };
-        let found = self.diagnose(train, plan, validation, from, seen).await;
+        let found = self.diagnose(train, plan, validation, from, step, &cause).await;
         self.resumed = None;
-        match found {
-            Ok(Some((step, cause))) => {
-                Error::NonFinite { step, epoch: self.order.epoch_of(step, self.options.batch_size), cause }
-            }
-            _ => Error::NonFinite { step, epoch, cause },
-        }
+        let cause = found.ok().flatten().unwrap_or(cause);
+        Error::NonFinite { step, epoch, cause }
     }
 
     /// Who makes the checkpoints of a fit, where they are asked for.

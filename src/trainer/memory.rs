@@ -4,7 +4,6 @@
 //! out by asking for it.
 
 use super::rows::Rows;
-use super::weight_check::WeightCheck;
 use super::{TrainOptions, Trainer};
 use crate::gpu::{Gpu, buffer_bytes};
 use crate::plan::{Plan, Request, Role, STATE_BYTES};
@@ -119,8 +118,7 @@ impl Trainer {
         let best = if self.options.keep_best { weights } else { 0 };
         let is_kept = |role| matches!(role, Role::Weights(_) | Role::OptimizerSlots(_) | Role::State | Role::Stats);
         let snapshot = if self.options.checkpoint.is_some() { bytes_of(&plan, is_kept) + best } else { 0 };
-        let checking = 2 * buffer_bytes(WeightCheck::bytes(&self.network));
-        Ok(bytes_of(&plan, |_| true) + second + sums_bytes(&plan) + checking + validating + telling + best + snapshot)
+        Ok(bytes_of(&plan, |_| true) + second + sums_bytes(&plan) + validating + telling + best + snapshot)
     }
 
     /// Device memory of the step that tells parameters, and of what they are read by.

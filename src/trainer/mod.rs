@@ -23,7 +23,6 @@ mod trace;
 mod tuner;
 mod tuning;
 mod watch;
-mod weight_check;
 mod windows;
 
 use std::ops::ControlFlow;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::checkpoint::Checkpointing;
-use super::diagnosis::THE_LOSS;
+use super::diagnosis::{AN_UPDATE, THE_LOSS};
 use super::rows::SetShape;
 use super::runner::Sums;
 use super::tuning::{self, Tuning};
@@ -224,13 +224,15 @@ impl TrainOptions {
         self.clip_grad_norm.is_some() || self.non_finite == NonFinite::Skip
     }
 
-    /// That the losses in the sums of an epoch, counted from 0, are finite, where training stops at others.
+    /// That the losses in the sums of an epoch, counted from 0, are finite, where no step is skipped for others, and so are its updates.
     pub(super) fn finite(&self, sums: &Sums, epoch: u64) -> Result<(), Error> {
-        match sums.bad_step {
-            Some(step) if self.non_finite != NonFinite::Skip => {
-                Err(Error::NonFinite { step, epoch: epoch + 1, cause: THE_LOSS.into() })
-            }
-            _ => Ok(()),
+        let loss = sums.bad_loss.filter(|_| self.non_finite != NonFinite::Skip);
+        // A bad loss is there before what comes of it.
+        let first = [(loss, THE_LOSS), (sums.bad_update, AN_UPDATE)];
+        let first = first.into_iter().filter_map(|(step, cause)| Some((step?, cause))).min_by_key(|&(step, _)| step);
+        match first {
+            Some((step, cause)) => Err(Error::NonFinite { step, epoch: epoch + 1, cause: cause.into() }),
+            None => Ok(()),
         }
     }
 

@@ -45,15 +45,16 @@ pub(super) struct State {
     pub base_rate: f32,
     pub warmup: u32,
     pub warmup_start: f32,
-    pub padding: u32,
+    pub bad_step: u32,
     pub schedule: [f32; 4],
 }
 
-/// The state's words that are read back: the learning rate's, the number of skipped steps, the rate that the schedule scales, and the norm
-/// of the gradient.
+/// The state's words that are read back: the learning rate's, the number of skipped steps, the rate that the schedule scales, the first step whose
+/// update is not finite, and the norm of the gradient.
 pub(super) const RATE_WORD: usize = 7;
 pub(super) const SKIPPED_WORD: usize = 11;
 pub(super) const BASE_RATE_WORD: usize = 12;
+const BAD_STEP_WORD: usize = 15;
 const NORM_WORD: usize = 28;
 
 // What the plan allocates is what the shaders declare.
@@ -93,11 +94,6 @@ struct RowStats {
     judged: u32,
     share: f32,
     bad_step: u32,
-}
-
-/// Whether some loss in the running sums was not finite.
-pub(super) fn has_bad_step(sums: &[u32]) -> bool {
-    bytemuck::cast_slice::<u32, RowStats>(sums).iter().any(|entry| entry.bad_step > 0)
 }
 
 /// Buffers by what they hold.
@@ -309,13 +305,10 @@ impl Runner {
         self.on_its_way.clone()
     }
 
-    /// Asks for the sums of the pass that was run, in one submission with what else is to be recorded.
-    pub fn request_sums(&mut self, gpu: &Gpu, stats: &mut TrainStats, beside: impl FnOnce(&mut Encoder)) {
+    /// Asks for the sums of the pass that was run.
+    pub fn request_sums(&mut self, gpu: &Gpu, stats: &mut TrainStats) {
         let from = [&self.buffers[&Role::Stats], &self.buffers[&Role::State]];
-        gpu.submit(&mut stats.traffic, |encoder| {
-            self.sums.copy(encoder, &from);
-            beside(encoder);
-        });
+        gpu.submit(&mut stats.traffic, |encoder| self.sums.copy(encoder, &from));
         self.sums.request();
     }
 
@@ -351,7 +344,9 @@ pub(super) struct Sums {
     correct: u64,
     judged: u64,
     /// The first step, counted from 1, with a loss that is not finite.
-    pub bad_step: Option<u64>,
+    pub bad_loss: Option<u64>,
+    /// The first with a gradient or a new weight that is not.
+    pub bad_update: Option<u64>,
     /// Of the last step.
     pub learning_rate: f32,
     /// Of the last step's gradient, where a kernel computes it.
@@ -369,10 +364,17 @@ impl Sums {
     /// From the words of the running sums and the state behind them.
     fn of(words: &[u32]) -> Self {
         let (entries, state) = words.split_at(words.len() - STATE_BYTES as usize / 4);
+        Sums::of_both(entries, state)
+    }
+
+    /// From the words of the running sums and those of the state.
+    pub fn of_both(entries: &[u32], state: &[u32]) -> Self {
+        let step = |word: u32| Some(u64::from(word)).filter(|&step| step > 0);
         let of_device = Sums {
             learning_rate: f32::from_bits(state[RATE_WORD]),
             gradient_norm: f32::from_bits(state[NORM_WORD]),
             skipped: state[SKIPPED_WORD],
+            bad_update: step(state[BAD_STEP_WORD]),
             ..Sums::default()
         };
         bytemuck::cast_slice::<u32, RowStats>(entries).iter().fold(of_device, |sums, entry| Sums {
@@ -380,10 +382,7 @@ impl Sums {
             weight: sums.weight + f64::from(entry.weight),
             correct: sums.correct + u64::from(entry.correct),
             judged: sums.judged + u64::from(entry.judged),
-            bad_step: [sums.bad_step, Some(u64::from(entry.bad_step)).filter(|&step| step > 0)]
-                .into_iter()
-                .flatten()
-                .min(),
+            bad_loss: [sums.bad_loss, step(entry.bad_step)].into_iter().flatten().min(),
             ..sums
         })
     }

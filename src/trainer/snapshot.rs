@@ -6,10 +6,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpointing, Every, Run, Saved, Underway};
-use super::diagnosis::{First, bad_tensor, found_after};
 use super::moment::Moment;
-use super::options::NonFinite;
-use super::runner::has_bad_step;
+use super::runner::Sums;
 use crate::checkpoint::folder;
 use crate::gpu::{Buffer, Encoder, Gpu, Readback, Traffic};
 use crate::weights::LayerWeights;
@@ -278,17 +276,11 @@ fn write(
     let best = layers_of(&mut contents);
 
     let weights = unpacked(run, &own, 0, 1);
-    // What was good before it is worth more.
-    let bad = bad_tensor(&weights, First::Below);
-    // Training ends or goes back by itself where it has come to this: at this epoch's end at the latest.
-    let (policy, has_bad_step) = (run.options.non_finite, has_bad_step(&sums));
-    if policy != NonFinite::Skip && has_bad_step || policy == NonFinite::Lower && bad.is_some() {
-        tracing::warn!(step, "a checkpoint is left out: the loss or a weight is not finite");
+    // What was good before it is worth more. Training ends or goes back by itself where it has come to this.
+    let epoch = run.order.epoch_of(step, run.options.batch_size);
+    if let Err(bad) = run.options.finite(&Sums::of_both(&sums, &state), epoch - 1) {
+        tracing::debug!(step, %bad, "a checkpoint is left out");
         return Ok(None);
-    }
-    if let Some((tensor, value)) = bad {
-        let epoch = run.order.epoch_of(step, run.options.batch_size);
-        return Err(Error::NonFinite { step, epoch, cause: found_after(&tensor, value) });
     }
     let saved = Saved {
         run: run.clone(),

@@ -188,6 +188,24 @@ fn weights_that_no_loss_tells_of_end_a_run() {
     }
 }
 
+/// A gradient that is infinite and leaves no weight that is: its sign is 1, and its value is cut off. A run went on with what it was told.
+#[test]
+fn a_gradient_that_no_weight_tells_of_ends_a_run() {
+    let (lion, sgd) = (Optimizer::from_name("lion").unwrap(), Optimizer::sgd(0.1));
+    let muon = Optimizer::from_name("muon").unwrap();
+    for (optimizer, clip_grad_value, clip_grad_norm) in
+        [(lion, None, None), (lion, None, Some(1.0)), (sgd, Some(1.0), None), (muon, Some(1.0), None)]
+    {
+        let options =
+            TrainOptions { optimizer, clip_grad_value, clip_grad_norm, epochs: 50, ..TrainOptions::default() };
+        let (mut trainer, set) = chain_of(Activation::Tanh, &[0.0, 1.0], [1e38, 1.0], [10.0, 10.0], options);
+        let said = trainer.fit(&set, None).unwrap_err().to_string();
+        let first = "in step 1 (epoch 1): the gradient of layer 1's weights is infinite";
+        assert!(said.contains(first), "{}, {clip_grad_value:?}, {clip_grad_norm:?}: {said}", optimizer.name());
+        assert_eq!(trainer.steps_done(), 0);
+    }
+}
+
 /// Checkpoints that are left out one after another, to the end of an epoch that may take a day.
 #[test]
 fn a_checkpoint_that_cannot_be_ends_the_run() {
