@@ -20,7 +20,7 @@ fn main() -> Result<(), Error> {
                 let done = (20 * now.step / now.steps) as usize;
                 let norm = now.gradient_norm.map_or(String::new(), |norm| format!("  |g| {norm:.2}"));
                 print!(
-                    "\r{:>2} [{:<20}] loss {:.4}  {:.0} rows/s  lr {}{norm}    ",
+                    "\r{:>2} [{:<20}] loss {:.4}  {:.0} samples/s  lr {}{norm}    ",
                     now.epoch,
                     "#".repeat(done),
                     now.lately.loss,

@@ -65,10 +65,13 @@ impl Model {
     /// As [`read`](Self::read).
     pub fn read_with(path: impl AsRef<Path>, activations: &[Activation], losses: &[Loss]) -> Result<Self, Error> {
         let path = path.as_ref();
-        Model::from_bytes(path, &crate::files::read_whole(path)?, activations, losses)
+        let bytes = crate::files::read_whole(path)?;
+        let (file, about) = (parse(path, &bytes)?, about(path, &bytes)?);
+        check_sums(path, &file, about.as_ref())?;
+        Model::of_file(path, &file, &about, activations, losses)
     }
 
-    /// [`read_with`](Self::read_with) from a file's bytes; the path is for messages. For fuzzing.
+    /// [`read_with`](Self::read_with) from a file's bytes, whatever their checksums; the path is for messages. For fuzzing.
     #[doc(hidden)]
     pub fn from_bytes(path: &Path, bytes: &[u8], activations: &[Activation], losses: &[Loss]) -> Result<Self, Error> {
         Model::of_file(path, &parse(path, bytes)?, &about(path, bytes)?, activations, losses)
@@ -215,6 +218,23 @@ pub(crate) fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -
         hasher.update(bytes);
     }
     hasher.finalize()
+}
+
+/// That a file's tensors and metadata are what was written, where it has their checksums, as every checkpoint must.
+pub(crate) fn check_sums(path: &Path, file: &SafeTensors<'_>, about: Option<&Value>) -> Result<(), Error> {
+    let Some(about) = about.filter(|about| about.get("crc32").or(about.get("checkpoint")).is_some()) else {
+        return Ok(());
+    };
+    let sum = checksum(file.iter().map(|(name, tensor)| (name, tensor.data())));
+    if about["crc32"].as_u64() != Some(sum.into()) {
+        return Err(Error::format(path, "its contents are not what was written: the checksum differs"));
+    }
+    let mut rest = about.clone();
+    let of_rest = rest.as_object_mut().and_then(|rest| rest.remove("crc32_about"));
+    if of_rest.is_some_and(|of_rest| of_rest != crc32fast::hash(rest.to_string().as_bytes())) {
+        return Err(Error::format(path, "it is damaged: the checksum of its metadata is another"));
+    }
+    Ok(())
 }
 
 /// A safetensors file's tensors.

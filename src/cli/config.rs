@@ -343,9 +343,6 @@ impl TrainTable {
 impl Run {
     /// The run that the flags, their file and the defaults describe.
     pub fn new(flags: &Train) -> Result<Run, Error> {
-        if flags.resume.is_some() {
-            return Err(Error::Option("--resume is for wgrad train".into()));
-        }
         let Some(path) = flags.config.as_deref() else { return Run::of(flags, None) };
         let text = crate::files::read_text(path)?;
         Run::of(flags, Some((&text, path)))

@@ -16,6 +16,7 @@ use crate::{AdapterChoice, Error, Picks};
 
 /// Prints the plan of a training step. No device is opened: without an adapter, the plan is a software adapter's.
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
+    flags.trains_nothing("explain")?;
     let output = Output { json: flags.common.json };
     let run = Run::new(flags)?;
     let (set, validation) = source::of_run(&run)?;

@@ -44,7 +44,13 @@ use options::{Cli, Command};
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let level = if cli.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    if cli.verbose {
+        log.init();
+    } else {
+        // What a user is warned of is no log.
+        log.without_time().with_target(false).init();
+    }
 
     let outcome = match &cli.command {
         None => train::run(&cli.train),

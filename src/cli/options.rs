@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::screen::Screen;
 use super::size::Size;
-use crate::{Activation, AdapterChoice, Every, Fill, Initializer, Monitor, NonFinite, ScaleBy, Tuning};
+use crate::{Activation, AdapterChoice, Error, Every, Fill, Initializer, Monitor, NonFinite, ScaleBy, Tuning};
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
 ///
@@ -175,6 +175,33 @@ pub(super) struct Train {
     pub screen: Option<Screen>,
     #[command(flatten)]
     pub common: Common,
+}
+
+impl Train {
+    /// That a command which trains nothing is not asked for what comes of training. A run.toml may say it: the same file is for both.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] with the first option that is.
+    pub fn trains_nothing(&self, command: &str) -> Result<(), Error> {
+        let given = [
+            ("--out", self.out.is_some()),
+            ("--save", self.save.is_some()),
+            ("--tensorboard", self.tensorboard.is_some()),
+            ("--checkpoint", self.checkpoint.is_some()),
+            ("--checkpoint-every", self.checkpoint_every.is_some()),
+            ("--checkpoint-keep", self.checkpoint_keep.is_some()),
+            ("--device-retries", self.device_retries.is_some()),
+            ("--resume", self.resume.is_some()),
+            ("--screen", self.screen.is_some()),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => {
+                Err(Error::Option(format!("{option} is for wgrad train: wgrad {command} trains nothing")))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 #[derive(Args)]

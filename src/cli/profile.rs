@@ -12,6 +12,7 @@ use crate::{Error, Model, files};
 
 /// Tells where the time of a training step goes, and writes a trace of some where one is asked for.
 pub(super) fn run(flags: &ProfileOptions) -> Result<(), Error> {
+    flags.train.trains_nothing("profile")?;
     // Said before minutes are spent on what goes there.
     if let Some(path) = &flags.trace {
         super::check_ending(path, "json")?;

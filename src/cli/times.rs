@@ -89,9 +89,9 @@ impl Timed {
         rows.push(row("their sum".into(), "", plan.cost(), sum, true));
         rows.push(row("a step".into(), "", plan.cost(), times.step, false));
         output.text(markdown(&rows))?;
-        let rows_per_second = f64::from(batch) / times.step;
+        let samples_per_second = f64::from(batch) / times.step;
         output.text(format_args!(
-            "\n{how} A step: the least of seven rounds of many, {rows_per_second:.0} rows/s; the host takes {:.1} µs of it, beside the \
+            "\n{how} A step: the least of seven rounds of many, {samples_per_second:.0} samples/s; the host takes {:.1} µs of it, beside the \
              device.\nThe ceiling, measured here: a copy {:.1} GB/s, a product of 1024³ {:.1} GFLOP/s; a textbook's kernel, an output \
              an invocation, reaches {:.2}. Of both shares, the larger, and what it is of.",
             1e6 * times.host,
@@ -101,7 +101,7 @@ impl Timed {
         ))?;
         output.event(json!({
             "event": "step", "adapter": adapter.name, "driver": adapter.driver, "network": self.shape, "batch": batch,
-            "seconds": times.step, "host_seconds": times.host, "rows_per_second": rows_per_second, "how": how,
+            "seconds": times.step, "host_seconds": times.host, "samples_per_second": samples_per_second, "how": how,
             "copy_bytes_per_second": ceilings.copy, "product_flops_per_second": ceilings.product,
             "naive_flops_per_second": ceilings.naive,
         }))

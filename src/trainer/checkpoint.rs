@@ -244,7 +244,7 @@ impl Checkpoint {
 
     fn of_file(path: &Path) -> Result<Self, Error> {
         let checkpoint = Checkpoint::from_bytes(path, crate::files::read_whole(path)?)?;
-        checkpoint.check_sums()?;
+        files::check_sums(path, &files::parse(path, &checkpoint.bytes)?, Some(&checkpoint.about))?;
         Ok(checkpoint)
     }
 
@@ -265,23 +265,6 @@ impl Checkpoint {
         }
         let (activations, losses, rules) = Default::default();
         Ok(Checkpoint { path: path.into(), about, bytes, activations, losses, rules })
-    }
-
-    /// That tensors and metadata are what was written.
-    fn check_sums(&self) -> Result<(), Error> {
-        let Checkpoint { path, bytes, about, .. } = self;
-        let file = files::parse(path, bytes)?;
-        let format = |reason: String| Err(Error::format(path, reason));
-        let checksum = files::checksum(file.iter().map(|(name, tensor)| (name, tensor.data())));
-        if about["crc32"].as_u64() != Some(checksum.into()) {
-            return format("its contents are not what was written: the checksum differs".into());
-        }
-        let mut rest = about.clone();
-        let of_rest = rest.as_object_mut().and_then(|rest| rest.remove("crc32_about"));
-        if of_rest.is_some_and(|of_rest| of_rest != crc32fast::hash(rest.to_string().as_bytes())) {
-            return format("it is damaged: the checksum of its metadata is another".into());
-        }
-        Ok(())
     }
 
     /// That all of it can be gone on with, as [`Trainer::resume`](crate::Trainer::resume) finds it. For fuzzing.

@@ -208,6 +208,9 @@ fn messages_say_what_would_be_right() {
     }
     refused(&[("m.onnx", vec![])], &["predict", "--model", "m.onnx"], &["wgrad import m.onnx"]);
     refused(&with_set(good_set()), &["profile", "--trace", "nodir/x.json"], &["nodir"]);
+    for command in ["explain", "bench", "profile"] {
+        refused(&with_set(good_set()), &[command, "--out", "run"], &["--out is for wgrad train", command]);
+    }
     for (hidden, said) in [("true", "one width"), ("\"many\"", "\"many\" is not a width"), ("-1", "hidden")] {
         let config = format!("[model]\nhidden = {hidden}\n").into_bytes();
         let files = [with_set(good_set())[0].clone(), ("run.toml", config)];

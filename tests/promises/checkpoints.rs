@@ -401,7 +401,7 @@ fn what_a_checkpoint_says_is_not_believed() {
     assert!(error.contains("format 2") && error.contains("up to 1"), "{error}");
 }
 
-/// A file that was cut off, emptied or changed by one bit: it is passed over, and what is before it taken.
+/// A file that was cut off, emptied or changed by one bit: it is passed over, and what is before it taken, and is no model either.
 #[test]
 fn a_damaged_checkpoint_is_passed_over() {
     let folder = tempfile::tempdir().unwrap();
@@ -425,6 +425,8 @@ fn a_damaged_checkpoint_is_passed_over() {
     for damaged in [&[][..], &whole[..7], &whole[..whole.len() / 2], &whole[..whole.len() - 1], &flipped, b"step"] {
         std::fs::write(&newest, damaged).unwrap();
         assert!(matches!(Checkpoint::open(&newest), Err(Error::Format { .. })));
+        // Nor is it a model, for `evaluate` or `--init`.
+        assert!(matches!(wgrad::Model::read(&newest), Err(Error::Format { .. })));
         assert_eq!(Checkpoint::open(folder.path()).unwrap().step(), 8);
     }
     assert_eq!(resumed(folder.path()).0.len(), network().parameters());

@@ -1,5 +1,5 @@
 //! What a machine does to a run: no place to write, no room, files that change beneath it, time that stands still or jumps, others who use
-//! the same folders, caches that are none. Each ends in a clear message, or in the result as if nothing had been.
+//! the same folders. Each ends in a clear message, or in the result as if nothing had been.
 #![cfg(target_os = "linux")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -17,12 +17,12 @@ use crate::support::{Random, bits, files_in, golden_file, gpu, succeed};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_wgrad");
 
 /// 64 rows, 7 steps an epoch.
-fn train(words: &str) -> String {
+pub fn train(words: &str) -> String {
     let set = golden_file("adam").to_str().unwrap().to_string();
     format!("train --hidden 6 --batch-size 10 --validation none --json --data {set} {words}")
 }
 
-fn program(folder: &Path, words: &str) -> Command {
+pub fn program(folder: &Path, words: &str) -> Command {
     let mut program = Command::new(PROGRAM);
     program.current_dir(folder).args(words.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::piped());
     program
@@ -32,16 +32,16 @@ fn shell(folder: &Path, script: &str) -> Output {
     Command::new("sh").current_dir(folder).args(["-c", script]).output().unwrap()
 }
 
-fn message(output: &Output) -> String {
+pub fn message(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn weights(folder: &Path, file: &str) -> Vec<u32> {
+pub fn weights(folder: &Path, file: &str) -> Vec<u32> {
     bits(&Model::read(folder.join(file)).unwrap().weights)
 }
 
 /// A folder with a model that was trained for so many steps, and its weights.
-fn undisturbed(steps: u64) -> (tempfile::TempDir, Vec<u32>) {
+pub fn undisturbed(steps: u64) -> (tempfile::TempDir, Vec<u32>) {
     let folder = tempfile::tempdir().unwrap();
     let output = program(folder.path(), &train(&format!("--steps {steps} --save model.safetensors"))).output().unwrap();
     assert!(output.status.success(), "{}", message(&output));
@@ -174,86 +174,6 @@ fn a_full_disk_leaves_no_half_files() {
     // It fails before its first epoch: its folder is free for the next.
     refused(1, &train("--steps 7 --save kept --out again"), "run.json");
     assert!(limited(10_000, &train("--steps 7 --out again")).status.success());
-}
-
-/// A cache that has no room, no folder, or a folder in its place: a warning, and the run as it is without one.
-#[test]
-fn caches_cost_time_and_never_a_run() {
-    let (folder, without) = undisturbed(21);
-    let folder = folder.path();
-    std::fs::write(folder.join("file"), "").unwrap();
-    let cached = |place: &str| {
-        let mut program = program(folder, &train("--steps 21 --save cached"));
-        let output = program.env("XDG_CACHE_HOME", folder.join(place)).output().unwrap();
-        assert!(output.status.success(), "{place}: {}", message(&output));
-        assert!(weights(folder, "cached") == without, "{place}");
-        // Mesa has a cache of its own there, and words for it.
-        message(&output).lines().filter(|line| !line.contains("for shader cache")).collect::<String>()
-    };
-    for place in ["file", "/sys/wgrad"] {
-        let told = cached(place);
-        assert!(told.is_empty() || told.contains("a cache is not written"), "{told}");
-    }
-    // Compiled kernels that are none: cut short, of another machine, a folder.
-    assert_eq!(cached("cache"), "");
-    let own = folder.join("cache/wgrad");
-    let names = if own.exists() { files_in(&own) } else { vec![] };
-    let adapters: Vec<Value> = succeed(folder, &["adapters", "--json"])
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .filter(|adapter: &Value| adapter["chosen"] == true)
-        .collect();
-    let keeps = adapters[0]["features"].as_array().unwrap().contains(&"pipeline-cache".into());
-    assert_eq!(names.len(), usize::from(keeps), "{names:?} of {adapters:?}");
-    for name in names {
-        let file = own.join(&name);
-        let whole = std::fs::read(&file).unwrap();
-        let mut random = Random(3);
-        let noise: Vec<u8> = (0..whole.len()).map(|_| random.bits() as u8).collect();
-        // With the right checksum, so that the driver sees it.
-        let mut hasher = std::hash::DefaultHasher::new();
-        std::hash::Hasher::write(&mut hasher, &noise);
-        let sum = std::hash::Hasher::finish(&hasher).to_le_bytes();
-        for damaged in [whole[..whole.len() / 2].to_vec(), noise.clone(), [&sum[..], &noise].concat()] {
-            std::fs::write(&file, &damaged).unwrap();
-            assert_eq!(cached("cache"), "");
-            assert!(std::fs::read(&file).unwrap() != damaged, "it is begun anew");
-        }
-        std::fs::remove_file(&file).unwrap();
-        std::fs::create_dir(&file).unwrap();
-        assert!(cached("cache").contains("a cache is not written"));
-    }
-}
-
-/// Picks of tiles that are none, are followed, or are waited for: a plan that is explained reads them.
-#[test]
-fn picks_that_are_none_are_not_followed() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let own = folder.join("picks/wgrad");
-    std::fs::create_dir_all(&own).unwrap();
-    let cache = own.join("tuning.json");
-    let explained = |told: bool| {
-        let words = train("").replacen("train", "explain --tuning auto", 1);
-        let output = program(folder, &words).env("XDG_CACHE_HOME", folder.join("picks")).output().unwrap();
-        assert!(output.status.success(), "{}", message(&output));
-        assert_eq!(message(&output).contains("tuning cache"), told, "{}", message(&output));
-        output.stdout
-    };
-    let plain = explained(false);
-    for content in ["{\"a\": {\"b\"", "{\"a\": 1e999}", &"[".repeat(100_000), &" ".repeat(5 << 20)] {
-        std::fs::write(&cache, content).unwrap();
-        assert!(explained(true) == plain);
-    }
-    std::fs::write(&cache, "{\"another adapter\": {\"dense_update set_u8 16×16×8\": \"subgroup 99999999999×7\"}}")
-        .unwrap();
-    assert!(explained(false) == plain);
-    std::fs::remove_file(&cache).unwrap();
-    std::fs::create_dir(&cache).unwrap();
-    assert!(explained(true) == plain);
-    std::fs::remove_dir(&cache).unwrap();
-    assert!(Command::new("mkfifo").arg(&cache).status().unwrap().success());
-    assert!(explained(true) == plain);
 }
 
 /// Rows that are read from a file which is another by then: what is gone is told with its name, and what is still open is read on.
@@ -481,35 +401,4 @@ fn one_folder_is_one_runs() {
         assert!(lines.last().unwrap().contains("\"event\":\"end\""));
         assert_eq!(child.wait().unwrap().code(), Some(130));
     }
-}
-
-/// Runs that measure tiles at once and keep what they found in one file: half of each, or an error for the second.
-#[test]
-fn runs_that_tune_at_once_share_a_cache() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let set = golden_file("adam").to_str().unwrap().to_string();
-    let words = |hidden: u32| {
-        format!(
-            "train --hidden {hidden} --batch-size 10 --validation none --tuning auto --steps 7 --save {hidden} --data {set}"
-        )
-    };
-    let begun = [40, 24, 12]
-        .map(|hidden| program(folder, &words(hidden)).env("XDG_CACHE_HOME", folder.join("cache")).spawn().unwrap());
-    for child in begun {
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", message(&output));
-        assert_eq!(message(&output), "");
-    }
-    // On a busy machine a search may be cut short, and is not kept: the next one finds the driver's compiler done with more of it.
-    let kept = folder.join("cache/wgrad/tuning.json");
-    for _ in 0..10 {
-        if kept.exists() {
-            break;
-        }
-        let mut again = program(folder, &words(12));
-        assert!(again.env("XDG_CACHE_HOME", folder.join("cache")).output().unwrap().status.success());
-    }
-    let table: serde_json::Map<String, Value> = serde_json::from_slice(&std::fs::read(kept).unwrap()).unwrap();
-    assert!(table.len() == 1 && table.values().all(|picks| !picks.as_object().unwrap().is_empty()));
 }

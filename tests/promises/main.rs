@@ -4,6 +4,7 @@
 
 mod backends;
 mod bad_input;
+mod caches;
 mod checkpoints;
 mod costs;
 mod custom;
@@ -22,6 +23,7 @@ mod kernels;
 mod killed;
 mod limits;
 mod losses;
+mod lowered;
 mod main_job;
 mod metrics;
 mod misuse;

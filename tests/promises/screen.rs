@@ -202,7 +202,7 @@ fn a_usual_terminal_shows_curves_and_figures() {
         " %│",
         "epoch left 0:",
         "run left 0:",
-        "rows/s ",
+        "samples/s ",
         "memory ",
         "MiB",
         "lr 0.001",
@@ -252,7 +252,7 @@ fn narrow_and_tiny_terminals_show_what_they_can() {
 fn the_screen_follows_the_window() {
     let folder = tempfile::tempdir().unwrap();
     let mut terminal = Terminal::run(folder.path(), "train --hidden 16 --epochs 1000", [80, 24], &[]);
-    terminal.until(|picture| has(picture, &["accuracy  ", "epoch 1/1000", "rows/s"]));
+    terminal.until(|picture| has(picture, &["accuracy  ", "epoch 1/1000", "samples/s"]));
     for size in [[40, 20], [20, 5], [120, 40], [40, 10], [80, 24]] {
         terminal.resize(size);
         let [columns, rows] = size;

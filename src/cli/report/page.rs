@@ -86,7 +86,7 @@ fn figures(about: &Value, history: &History, findings: &Findings) -> Markup {
     add("parameters", about["model"]["parameters"].as_u64().map(grouped));
     let seconds = history.epochs.iter().fold(0.0, |sum, epoch| sum + epoch.seconds);
     add("time in epochs", Some(duration(seconds)));
-    add("rows/s in training", history.epochs.last().map(|epoch| grouped(epoch.samples_per_second as u64)));
+    add("samples/s in training", history.epochs.last().map(|epoch| grouped(epoch.samples_per_second as u64)));
     html! {
         div.figures {
             @for (name, figure) in all { div { b { (figure) } span { (name) } } }

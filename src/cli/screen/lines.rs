@@ -63,7 +63,7 @@ fn line(epoch: &Epoch, epochs: u64) -> String {
         steps => format!("   {} steps skipped", grouped(steps)),
     };
     format!(
-        "epoch {:>2}/{epochs}   {}{validation}   {:.1} s  {} rows/s{skipped}",
+        "epoch {:>2}/{epochs}   {}{validation}   {:.1} s  {} samples/s{skipped}",
         epoch.epoch,
         figures(&epoch.training),
         epoch.seconds,

@@ -42,6 +42,8 @@ pub(super) struct Course {
     pub steps: u64,
     pub batch_size: usize,
     pub device_bytes: u64,
+    /// Whether epochs are validated.
+    pub validates: bool,
 }
 
 impl Course {
@@ -53,6 +55,7 @@ impl Course {
             steps: options.steps.unwrap_or(options.epochs.saturating_mul(per_epoch)),
             batch_size: options.batch_size,
             device_bytes: trainer.device_bytes(set.source(), validation)?,
+            validates: validation.is_some(),
         })
     }
 }

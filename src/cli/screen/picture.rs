@@ -23,7 +23,7 @@ use crate::cli::figures::{bytes, countdown, figure, number, trimmed};
 use crate::cli::output::grouped;
 use crate::{Evaluation, Progress};
 
-/// Columns from which two charts are side by side.
+/// Columns of a terminal from which two charts are side by side; its last one stays free.
 const SIDE_BY_SIDE: u16 = 60;
 /// Columns of a figure, and how many may be in a row.
 const FIGURE: u16 = 20;
@@ -128,15 +128,18 @@ fn figures(known: &Known, progress: &Progress) -> Vec<(&'static str, String)> {
     let mut figures = vec![
         ("epoch left ", countdown(of_epoch)),
         ("run left ", countdown(of_run)),
-        ("rows/s ", grouped(progress.samples_per_second as u64)),
+        ("samples/s ", grouped(progress.samples_per_second as u64)),
         ("memory ", bytes(known.course.device_bytes)),
         ("loss ", loss(&progress.so_far)),
         ("accuracy ", accuracy(&progress.so_far)),
         ("lr ", number(progress.learning_rate)),
         ("grad norm ", progress.gradient_norm.map_or("–".into(), number)),
     ];
-    if let Some(validation) = known.last_epoch.and_then(|epoch| epoch.validation) {
-        figures.extend([("val loss ", loss(&validation)), ("val acc ", accuracy(&validation))]);
+    // From the beginning on: a row more after the first epoch would take its room from the charts.
+    if known.course.validates {
+        let last = known.last_epoch.and_then(|epoch| epoch.validation);
+        figures.push(("val loss ", last.as_ref().map_or("–".into(), loss)));
+        figures.push(("val acc ", last.as_ref().map_or("–".into(), accuracy)));
     }
     figures
 }
@@ -154,7 +157,7 @@ fn charts(known: &Known, columns: u16, room: u16, rows: u16) -> Vec<(Rect, Kind)
     let has_accuracy = known.accuracy.training.points().len() + known.accuracy.validation.points().len() > 0;
     if height < LEAST_CHART {
         vec![]
-    } else if has_accuracy && columns >= SIDE_BY_SIDE {
+    } else if has_accuracy && columns + 1 >= SIDE_BY_SIDE {
         let width = (columns - 2) / 2;
         vec![
             (Rect::new(0, 0, width, height), Kind::Loss),
