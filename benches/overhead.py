@@ -3,8 +3,9 @@
     cargo build --release
     python3 benches/overhead.py [--pairs 5] [--epochs 10] [--on "--screen live …"] [--off "--screen none"] [-- more flags of wgrad train]
 
-The two runs of a pair take turns of a second, the other one being stopped meanwhile: so both have the same machine, whatever else it does, which
-whole runs one after the other do not. A run's time is that of its turns, from its line about the network to its model's file, over its epochs: so
+The two runs of a pair take turns of some seconds, the other one being stopped meanwhile: so both have the same machine, whatever else it does, which
+whole runs one after the other do not. A turn begins with shorter submissions, as a run takes the pause for the time of one. It is for software adapters:
+another device would go on for a moment with what it has been handed. A run's time is that of its turns, from its line about the network to its model's file, over its epochs: so
 neither tuning, nor a driver's start, nor the report at the end is in it. The control row has everything off on both sides: what it shows is what
 this method cannot tell apart. On a software adapter the cores do the device's work too: there, on Linux, the processor's time in the same turns is
 another measure of the same cost. `--other` is a program for the side that is off: so two builds can be compared.
@@ -19,7 +20,7 @@ parser.add_argument("--on", default="--screen live --tensorboard tb --out run")
 parser.add_argument("--off", default="--screen none")
 parser.add_argument("--program", default=program)
 parser.add_argument("--other")
-parser.add_argument("--turn", type=float, default=1.0, help="seconds")
+parser.add_argument("--turn", type=float, default=4.0, help="seconds")
 parser.add_argument("--no-control", action="store_true")
 parser.add_argument("more", nargs="*")
 asked = parser.parse_args()
@@ -45,7 +46,7 @@ class Run:
             os.environ["TERM"] = "xterm-256color"
             os.execv(program, [program, *words])
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        self.text, self.spent = b"", [0.0, 0.0]
+        self.text, self.spent, self.is_over = b"", [0.0, 0.0], False
         self.read_until(lambda: b"dispatches a step" in re.sub(rb"\s+", b" ", self.text))
         os.kill(self.process, signal.SIGSTOP)
 
@@ -57,13 +58,14 @@ class Run:
             try:
                 chunk = os.read(self.terminal, 65536)
             except OSError:
-                return
+                chunk = b""
             if not chunk:
+                self.is_over = True
                 return
             self.text += chunk
 
     def has_ended(self):
-        return os.path.exists(self.model)
+        return self.is_over or os.path.exists(self.model)
 
     def turn(self):
         """Lets it go on for a while, or to its end."""
@@ -77,7 +79,7 @@ class Run:
     def seconds(self):
         """Of an epoch, and the processor's."""
         os.kill(self.process, signal.SIGCONT)
-        self.read_until(lambda: False)
+        self.read_until(lambda: self.is_over)
         os.close(self.terminal)
         _, status = os.waitpid(self.process, 0)
         if status or not os.path.exists(self.model):
@@ -115,6 +117,8 @@ def row(name, on, off):
 
 
 on, off = (asked.program, asked.on), (asked.other or asked.program, asked.off)
+# The driver's own caches.
+Run(*on).seconds()
 print("| | an epoch with everything off | ratio of an epoch, median of pairs (95 % of its medians) | of the processor's time |\n|---|---|---|---|")
 row(f"`{asked.on}` against `{asked.off}`", on, off)
 if not asked.no_control:

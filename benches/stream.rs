@@ -87,7 +87,7 @@ fn large() {
     });
     let epoch = history.unwrap().epochs[0];
     println!(
-        "10 GB: {} rows in {:.0} s, {:.0} rows/s, loss {:.4}, most memory {:?} MB",
+        "10 GB: {} rows in {:.0} s, {:.0} samples/s, loss {:.4}, most memory {:?} MB",
         epoch.training.rows,
         epoch.seconds,
         epoch.samples_per_second,

@@ -6,7 +6,7 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use super::{about, parse};
+use super::{about, check_sums, parse};
 use crate::{Activation, Error, LayerWeights, Loss, Model, Network, Weights};
 
 /// What the names of a state dict must be like.
@@ -25,10 +25,12 @@ impl Model {
     /// [`Error::Io`], or [`Error::Format`] naming the first tensor that does not fit, and what would.
     pub fn read_state_dict(path: impl AsRef<Path>, activation: Option<Activation>) -> Result<Self, Error> {
         let path = path.as_ref();
-        Model::from_state_dict(path, &crate::files::read_whole(path)?, activation)
+        let bytes = crate::files::read_whole(path)?;
+        check_sums(path, &parse(path, &bytes)?, about(path, &bytes)?.as_ref())?;
+        Model::from_state_dict(path, &bytes, activation)
     }
 
-    /// [`read_state_dict`](Self::read_state_dict) from a file's bytes; the path is for messages. For fuzzing.
+    /// [`read_state_dict`](Self::read_state_dict) from a file's bytes, whatever their checksums; the path is for messages. For fuzzing.
     #[doc(hidden)]
     pub fn from_state_dict(path: &Path, bytes: &[u8], activation: Option<Activation>) -> Result<Self, Error> {
         let file = parse(path, bytes)?;

@@ -70,7 +70,7 @@ pub(super) fn figures(result: &Evaluation) -> String {
 /// An epoch, for programs.
 pub(super) fn epoch_event(epoch: &Epoch) -> Value {
     json!({
-        "event": "epoch", "epoch": epoch.epoch,
+        "event": "epoch", "epoch": epoch.epoch, "rows": epoch.training.rows,
         "loss": epoch.training.loss, "accuracy": epoch.training.accuracy,
         "val_loss": epoch.validation.map(|validation| validation.loss),
         "val_accuracy": epoch.validation.and_then(|validation| validation.accuracy),

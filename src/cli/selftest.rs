@@ -109,7 +109,7 @@ fn ended(output: Output, report: &Report) -> Result<(), Error> {
     let (passed, failures) = (report.passed(), report.failures().count());
     let adapter = &report.adapter;
     output.text(format_args!(
-        "\n{} {}: {} on {} ({}), {:.0} s",
+        "\n{} {}: {} on {} ({}), {:.0} s with checks side by side",
         env!("CARGO_PKG_NAME"),
         report.version,
         if passed { "passed".into() } else { format!("{failures} failed") },

@@ -153,7 +153,7 @@ impl Trainer {
         if self.options.non_finite != NonFinite::Lower || times > self.options.lower_times {
             return Ok(None);
         }
-        // Where the very next step is bad, what it began with is.
+        // Where the very next step is bad, what it began with may be: if it was not, a lower rate from further back helps as well.
         if kept.good.len() > 1 && kept.good.last().is_some_and(|newest| newest.step + 1 >= step) {
             kept.good.pop();
         }

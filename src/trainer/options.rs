@@ -20,13 +20,13 @@ use crate::{Error, Initializer, Loss, Network, Optimizer, Schedule};
 /// What becomes of a step whose numbers are not finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum NonFinite {
-    /// A loss that is not finite ends training with [`Error::NonFinite`]; so do weights that are not, which a bounded activation may keep from
-    /// the loss: at the next checkpoint, or at the end of the epoch. It says where that came from, as far as can be known: the steps since the
-    /// fit's beginning, or its last checkpoint, are run again for it, where that takes less than a minute. So long the host keeps a copy of
-    /// what the fit began with.
+    /// A loss, a gradient (before it is clipped) or a new weight that is not finite ends training with [`Error::NonFinite`], which names the step.
+    /// It says where that came from, as far as can be known: the steps since the fit's beginning, or its last checkpoint, are run again for it,
+    /// where that takes less than a minute. So long the host keeps a copy of what the fit began with.
     #[default]
     Stop,
-    /// A step with a gradient that is not finite changes nothing and is counted, on the device. Needs every gradient before
+    /// A step with a gradient that is not finite changes nothing and is counted, on the device; an update that is not, of a gradient that is, ends
+    /// training. Needs every gradient before
     /// the first update: a dispatch more for each layer and one for all, as clipping by the norm does.
     Skip,
     /// Training goes on from the beginning of the epoch, with a rate that is lower by [`TrainOptions::lower_factor`]; at most

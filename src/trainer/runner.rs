@@ -27,7 +27,7 @@ const CHUNKS_AHEAD: usize = 2;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The step state as the shaders declare it (`step.wesl`), without the optimizer's scalars at its end: those belong to
-/// the device, as do the learning rate and the skipped steps while it runs.
+/// the device, as do the learning rate, the skipped steps and the bad one while it runs.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 pub(super) struct State {

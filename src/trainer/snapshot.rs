@@ -275,7 +275,6 @@ fn write(
     let (state, sums) = (contents.next().unwrap_or_default(), contents.next().unwrap_or_default());
     let best = layers_of(&mut contents);
 
-    let weights = unpacked(run, &own, 0, 1);
     // What was good before it is worth more. Training ends or goes back by itself where it has come to this.
     let epoch = run.order.epoch_of(step, run.options.batch_size);
     if let Err(bad) = run.options.finite(&Sums::of_both(&sums, &state), epoch - 1) {
@@ -286,7 +285,7 @@ fn write(
         run: run.clone(),
         step,
         underway,
-        weights,
+        weights: unpacked(run, &own, 0, 1),
         slots: slots_of(run, &of_slots),
         best: (!best.is_empty()).then(|| unpacked(run, &best, 0, 1)),
         state,

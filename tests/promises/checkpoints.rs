@@ -425,8 +425,9 @@ fn a_damaged_checkpoint_is_passed_over() {
     for damaged in [&[][..], &whole[..7], &whole[..whole.len() / 2], &whole[..whole.len() - 1], &flipped, b"step"] {
         std::fs::write(&newest, damaged).unwrap();
         assert!(matches!(Checkpoint::open(&newest), Err(Error::Format { .. })));
-        // Nor is it a model, for `evaluate` or `--init`.
+        // Nor is it a model, for `evaluate`, `--init` or `import`.
         assert!(matches!(wgrad::Model::read(&newest), Err(Error::Format { .. })));
+        assert!(matches!(wgrad::Model::read_state_dict(&newest, None), Err(Error::Format { .. })));
         assert_eq!(Checkpoint::open(folder.path()).unwrap().step(), 8);
     }
     assert_eq!(resumed(folder.path()).0.len(), network().parameters());

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::Course;
 use crate::cli::figures::{figure, shortest};
 use crate::cli::output::{Output, epoch_event, figures, grouped};
 use crate::cli::watchers::Watcher;
@@ -10,7 +11,7 @@ use crate::{Epoch, Error, Evaluation, Event};
 /// Writes a line when an epoch is over.
 pub(super) struct Lines {
     pub output: Output,
-    pub epochs: u64,
+    pub course: Course,
 }
 
 impl Watcher for Lines {
@@ -22,7 +23,7 @@ impl Watcher for Lines {
             }
             Event::Epoch(epoch) => {
                 self.output.event(epoch_event(epoch))?;
-                self.output.text(line(epoch, self.epochs))
+                self.output.text(line(epoch, &self.course))
             }
             &Event::DeviceReplaced { reason, step, times, of } => {
                 self.output.event(json!({
@@ -55,16 +56,22 @@ pub(super) fn rate_lowered(reason: &str, step: u64, learning_rate: f64, times: u
 }
 
 /// All there is to say of an epoch.
-fn line(epoch: &Epoch, epochs: u64) -> String {
+fn line(epoch: &Epoch, course: &Course) -> String {
     let validation =
         epoch.validation.map_or(String::new(), |validation| format!("   validation {}", figures(&validation)));
     let skipped = match epoch.skipped_steps {
         0 => String::new(),
         steps => format!("   {} steps skipped", grouped(steps)),
     };
+    // One that was begun by another run, or broken off.
+    let part = match epoch.training.rows {
+        rows if rows < course.rows => format!("   {} of {} rows", grouped(rows), grouped(course.rows)),
+        _ => String::new(),
+    };
     format!(
-        "epoch {:>2}/{epochs}   {}{validation}   {:.1} s  {} samples/s{skipped}",
+        "epoch {:>2}/{}   {}{validation}   {:.1} s  {} samples/s{skipped}{part}",
         epoch.epoch,
+        course.epochs,
         figures(&epoch.training),
         epoch.seconds,
         grouped(epoch.samples_per_second as u64),
@@ -72,17 +79,17 @@ fn line(epoch: &Epoch, epochs: u64) -> String {
 }
 
 /// As much of it as fits into so many columns.
-pub(super) fn line_within(epoch: &Epoch, epochs: u64, columns: usize) -> String {
+pub(super) fn line_within(epoch: &Epoch, course: &Course, columns: usize) -> String {
     let pair = |result: &Evaluation, percent: &str| {
         let accuracy = result.accuracy.map_or(String::new(), |accuracy| format!(" {:.2}{percent}", 100.0 * accuracy));
         figure(result.loss) + &accuracy
     };
-    let (at, training) = (epoch.epoch, &epoch.training);
+    let (at, epochs, training) = (epoch.epoch, course.epochs, &epoch.training);
     let validation = |word: &str, percent: &str| {
         epoch.validation.map_or(String::new(), |validation| format!("{word}{}", pair(&validation, percent)))
     };
     let forms = [
-        line(epoch, epochs),
+        line(epoch, course),
         format!(
             "epoch {at:>2}/{epochs}   loss {}{}   {:.1} s",
             pair(training, " %"),
@@ -115,12 +122,15 @@ mod tests {
             samples_per_second: 10_551.0,
             stats: crate::TrainStats::default(),
         };
-        let within = |columns| line_within(&epoch, 10, columns);
-        assert_eq!(within(200), line(&epoch, 10));
+        let course = Course { epochs: 10, steps: 1000, batch_size: 1, rows: 100, device_bytes: 0, validates: true };
+        let within = |columns| line_within(&epoch, &course, columns);
+        assert_eq!(within(200), line(&epoch, &course));
         assert_eq!(within(79), "epoch  3/10   loss 0.2211 93.56 %   validation 0.1144 93.56 %   5.9 s");
         assert_eq!(within(39), " 3/10 0.2211 93.56% val 0.1144 93.56%");
         assert_eq!(within(19), "3/10 0.1144 93.56%");
         assert_eq!(within(6), "3/10 0");
+        let longer = Course { rows: 1000, ..course };
+        assert_eq!(line(&epoch, &longer), line(&epoch, &course) + "   100 of 1,000 rows");
         assert!((0..130).all(|columns| within(columns).chars().count() <= columns));
     }
 }

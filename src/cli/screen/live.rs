@@ -108,7 +108,7 @@ impl Watcher for Live {
             Event::Epoch(epoch) => {
                 self.known.hear_epoch(epoch);
                 let columns = terminal::size().map_or(80, |(columns, _)| columns);
-                self.lines.push(lines::line_within(epoch, self.known.course.epochs, usize::from(columns) - 1));
+                self.lines.push(lines::line_within(epoch, &self.known.course, usize::from(columns) - 1));
             }
         }
         if self.drawn.is_none_or(|drawn| drawn.elapsed() >= BETWEEN_FRAMES) { self.draw(Cursor::Above) } else { Ok(()) }

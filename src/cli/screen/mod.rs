@@ -41,6 +41,8 @@ pub(super) struct Course {
     /// Of all of them.
     pub steps: u64,
     pub batch_size: usize,
+    /// Of the training set.
+    pub rows: u64,
     pub device_bytes: u64,
     /// Whether epochs are validated.
     pub validates: bool,
@@ -54,6 +56,7 @@ impl Course {
             epochs: options.steps.map_or(options.epochs, |steps| steps.div_ceil(per_epoch)),
             steps: options.steps.unwrap_or(options.epochs.saturating_mul(per_epoch)),
             batch_size: options.batch_size,
+            rows: set.source().rows() as u64,
             device_bytes: trainer.device_bytes(set.source(), validation)?,
             validates: validation.is_some(),
         })
@@ -65,6 +68,6 @@ pub(super) fn watcher(asked: Option<Screen>, output: &Output, course: Course) ->
     match asked.unwrap_or(Screen::Live) {
         Screen::None if !output.json => None,
         Screen::Live if !output.json && terminal::can_draw() => Some(Box::new(live::Live::new(course))),
-        _ => Some(Box::new(lines::Lines { output: *output, epochs: course.epochs })),
+        _ => Some(Box::new(lines::Lines { output: *output, course })),
     }
 }
