@@ -2,8 +2,8 @@
 //!
 //! After every step the twin begins anew from the device's weights, so that what is judged is one step and not what chaos makes of many. It carries
 //! the variance that f32's rounding gives each of its numbers through the network and back (first order, errors independent of each other), and
-//! steps three times: with each gradient as it is, and at both ends of [`SIGMAS`](twin::SIGMAS) standard deviations around it. What the device has must lie
-//! between these: where a rule goes by a gradient's sign, as Lion does and Adam in its first step, that is wide for gradients that are nothing but
+//! steps with each gradient as it is, and, for each step so far, with that one's at both ends of [`SIGMAS`](twin::SIGMAS) standard deviations around it. What
+//! the device has must lie between these: where a rule goes by a gradient's sign, as Lion does and Adam in its first step, that is wide for gradients that are nothing but
 //! rounding, and narrow for all others. Where a unit's sum is so near a kink of ReLU or of the absolute error that rounding decides the side,
 //! the twin cannot know the gradient, and says so: the case ends there, and is counted. Muon multiplies what is wrong with its direction by
 //! 3.4445 in each iteration at most, and is judged by the norm.

@@ -192,13 +192,22 @@ pub(super) fn clip(case: &Case, gradients: &mut [Rounded]) {
     }
 }
 
-/// What the rule keeps of a layer: of each weight three times, for the gradient as it is and for both ends of what it may be; and Muon's momentum.
+/// What the rule keeps of a layer: of each weight, and Muon's momentum.
 pub(super) struct Slots {
-    pub kept: Vec<[Kept; 3]>,
+    pub kept: Vec<Own>,
     pub momentum: Vec<f64>,
 }
 
-/// The weights of a layer after a step, `[inputs + 1, outputs]`, and how far rounding may move each.
+/// Of one weight: as it is, and as it were if in one of the steps the gradient had been at one or the other end of what it may be.
+#[derive(Clone, Default)]
+pub(super) struct Own {
+    as_it_is: Kept,
+    at_ends: Vec<[Kept; 2]>,
+}
+
+/// The weights of a layer after a step, `[inputs + 1, outputs]`, and how far rounding may move each. The steps' gradients are rounded each for
+/// itself, and a rule that goes by their ratios, as Adagrad does, is moved by what differs: so it is the root of the sum of the squares
+/// of what each may do.
 pub(super) fn stepped(
     optimizer: &Optimizer,
     slots: &mut Slots,
@@ -207,15 +216,19 @@ pub(super) fn stepped(
     t: i32,
 ) -> (Vec<f64>, Vec<f64>) {
     let (mut after, mut reach) = (Vec::with_capacity(before.len()), Vec::with_capacity(before.len()));
-    for (at, &w) in before.iter().enumerate() {
+    for (at, (&w, Own { as_it_is, at_ends })) in before.iter().zip(&mut slots.kept).enumerate() {
         let (g, noise) = (gradient.values[at], SIGMAS * gradient.variances[at].sqrt() + 1e-12);
-        let of = |side: usize, slots: &mut Slots| {
-            step(optimizer, &mut slots.kept[at][side], w, g + noise * (side as f64 - 1.0), t)
-        };
-        let ends = [of(0, slots), of(1, slots), of(2, slots)];
-        let wide = (ends[0] - ends[1]).abs().max((ends[2] - ends[1]).abs());
-        after.push(ends[1]);
-        reach.push(1.5 * wide + 4e-6 * (ends[1] - w).abs() + 4.0 * EPS * w.abs());
+        at_ends.push([as_it_is.clone(), as_it_is.clone()]);
+        let has = step(optimizer, as_it_is, w, g, t);
+        let now = at_ends.len() - 1;
+        let squares = at_ends.iter_mut().enumerate().map(|(of, [low, high])| {
+            let noise = if of == now { noise } else { 0.0 };
+            let [low, high] = [(low, g - noise), (high, g + noise)].map(|(kept, g)| step(optimizer, kept, w, g, t));
+            (low - has).abs().max((high - has).abs()).powi(2)
+        });
+        let wide = squares.sum::<f64>().sqrt();
+        after.push(has);
+        reach.push(1.5 * wide + 4e-6 * (has - w).abs() + 4.0 * EPS * w.abs());
     }
     (after, reach)
 }
