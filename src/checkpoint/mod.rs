@@ -97,7 +97,10 @@ impl Model {
         };
         for (number, layer) in numbers(&dropouts_of(&dropouts, layers.len())).zip(&layers) {
             if let Some(value) = layer.weight.iter().chain(&layer.bias).find(|value| !value.is_finite()) {
-                return Err(Error::format(path, format!("layer {number} holds {value}: every weight must be finite")));
+                return Err(Error::format(
+                    path,
+                    format!("{number}.weight or {number}.bias holds {value}: every weight must be finite"),
+                ));
             }
         }
         check_all_read(path, file, prefix, &dropouts, layers.len())?;

@@ -45,6 +45,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let level = if cli.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    // Where nobody takes it, it would say so, and panic as nobody takes that either.
+    let log = log.log_internal_errors(false);
     if cli.verbose {
         log.init();
     } else {

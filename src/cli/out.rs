@@ -27,8 +27,9 @@ const TABLE: &str = "metrics.csv";
 const LOCK: &str = ".lock";
 
 /// The columns of the table.
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "epoch",
+    "rows",
     "loss",
     "accuracy",
     "val_loss",

@@ -17,7 +17,7 @@ use super::source::TrainingSet;
 use super::tensorboard::TensorBoard;
 use super::watchers::Watcher;
 use super::{report, resume, source};
-use crate::{Activation, Checkpoint, Dataset, Error, Event, Gpu, History, Loss, Model, Network, Trainer};
+use crate::{Activation, Checkpoint, Dataset, Error, Event, Gpu, History, LayerWeights, Loss, Model, Network, Trainer};
 
 /// Trains, and says how the program ends: 0, or by the signal that broke it off.
 pub(super) fn run(flags: &Train) -> Result<u8, Error> {
@@ -227,9 +227,11 @@ impl Ready {
 /// An error that ends a run, once what was trained is saved, where it can be: a full disk may hold no checkpoint, and the model elsewhere. Where
 /// it was found which numbers were the first to go bad, the trainer is at the step before.
 fn saved_before(error: Error, output: &Output, run: &Run, trainer: &mut Trainer, began: u64) -> Error {
+    let is_finite = |layer: &LayerWeights| layer.weight.iter().chain(&layer.bias).all(|weight| weight.is_finite());
     let is_worth_it = match &error {
-        Error::NonFinite { step, .. } => trainer.steps_done() < *step,
-        Error::NonFiniteResult(_) => false,
+        Error::NonFinite { .. } | Error::NonFiniteResult(_) => {
+            trainer.weights().is_ok_and(|weights| weights.layers.iter().all(is_finite))
+        }
         _ => true,
     };
     if is_worth_it && trainer.steps_done() > began {
@@ -238,8 +240,9 @@ fn saved_before(error: Error, output: &Output, run: &Run, trainer: &mut Trainer,
                 let step = trainer.steps_done();
                 // Where nobody reads what is said, the error is said still.
                 let _ = output.event(json!({ "event": "saved", "step": step, "model": &run.save }));
+                let best = if run.options.keep_best { "of the best epoch, or else " } else { "" };
                 let _ = output.text(format_args!(
-                    "\nThe model as it is after step {} is in {}",
+                    "\nThe model {best}as it is after step {} is in {}",
                     grouped(step),
                     run.save.display()
                 ));

@@ -201,7 +201,10 @@ impl Trainer {
                 fit.heard(told(Event::Progress(progress)));
             }
             let validation = match fit.validating.as_mut().filter(|_| !fit.is_broken_off) {
-                Some(validating) => Some(validating.evaluation(&fit.gpu, &mut self.stats).await?),
+                Some(validating) => {
+                    let result = validating.evaluation(&fit.gpu, &mut self.stats).await;
+                    Some(result.map_err(|error| of_validation(error, fit.part.epoch + 1))?)
+                }
                 None => None,
             };
             let part = fit.part;
@@ -238,12 +241,17 @@ impl Trainer {
         if let Some(snapshots) = &mut kept.snapshots {
             snapshots.finish(&fit.gpu, &mut self.stats.traffic)?;
         }
-        let ends = fit.until == fit.last_step;
-        if let Some(best) = fit.best.as_mut().filter(|best| ends && !best.is_empty()) {
-            let copied = self.copy_weights(best, Direction::Back)?;
-            fit.gpu.wait_for(copied)?;
+        if fit.until == fit.last_step {
+            self.take_best(fit.best.as_mut())?;
         }
         Ok(())
+    }
+
+    /// Takes the weights of the best epoch, where they are kept and there are any.
+    pub(super) fn take_best(&mut self, best: Option<&mut Vec<Buffer>>) -> Result<(), Error> {
+        let Some(best) = best.filter(|best| !best.is_empty()) else { return Ok(()) };
+        let copied = self.copy_weights(best, Direction::Back)?;
+        self.gpu.wait_for(copied)
     }
 
     /// Which steps of which epoch come now, and who tells of them.
@@ -423,6 +431,14 @@ impl Trainer {
                 encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
             }
         }))
+    }
+}
+
+/// An error of the validation after an epoch, where that is in the numbers.
+fn of_validation(error: Error, epoch: u64) -> Error {
+    match error {
+        Error::NonFiniteResult(reason) => Error::NonFiniteResult(format!("validation after epoch {epoch}: {reason}")),
+        error => error,
     }
 }
 

@@ -14,6 +14,7 @@ use super::runner::{SKIPPED_WORD, State};
 use super::snapshot::Snapshots;
 use super::{NonFinite, Order, Trainer};
 use crate::data::Fingerprint;
+use crate::gpu::Buffer;
 use crate::kernel::tiling::Picks;
 use crate::plan::{Plan, Role};
 use crate::{Dataset, Error, Source};
@@ -30,7 +31,8 @@ impl Trainer {
     /// [`Checkpointing::device_retries`](crate::Checkpointing::device_retries) allows; [`Error::Device`]; [`Error::Io`] where a checkpoint cannot
     /// be written, [`Error::Data`] where a resumed run is given other sets than it had.
     ///
-    /// After an error the trainer is where the device is, and can be used; where the device was lost, whatever is asked of it says so.
+    /// After an error the trainer is where the device is, and can be used; where the device was lost, whatever is asked of it says so. Where numbers
+    /// went bad it has the best weights, if [`TrainOptions::keep_best`](crate::TrainOptions::keep_best) is on and an epoch was judged.
     pub fn fit(&mut self, train: &Dataset, validation: Option<&Dataset>) -> Result<History, Error> {
         self.fit_with(train, validation, |_| ControlFlow::Continue(()))
     }
@@ -117,12 +119,18 @@ impl Trainer {
             let (answer, history) = if let Some(step) = self.bad_step(&error) {
                 let Some((moment, learning_rate)) = self.lower(step, &mut kept)? else {
                     let per_step = started.elapsed().div_f64((step - began.min(step)).max(1) as f64);
-                    return Err(self.explained(error, train, &plan, validation, &kept, per_step).await);
+                    let error = self.explained(error, train, &plan, validation, &kept, per_step).await;
+                    // Whatever else has gone bad, they have not.
+                    self.take_best(kept.best.as_mut())?;
+                    return Err(error);
                 };
                 let (times, of) = (moment.lowered(), self.options.lower_times);
                 let event = Event::RateLowered { reason: &reason, step: moment.step, learning_rate, times, of };
                 (told(event), moment.history())
             } else {
+                if matches!(error, Error::NonFiniteResult(_)) && self.gpu.check().is_ok() {
+                    self.take_best(kept.best.as_mut())?;
+                }
                 failures += 1;
                 let moment = self.recover(error, failures, &mut kept).await?;
                 let event = Event::DeviceReplaced { reason: &reason, step: moment.step, times: failures, of };
@@ -221,7 +229,11 @@ impl Trainer {
             self.begin(train, plan, validation, scope).map_err(|error| self.in_all(error, train, validation))?;
         match self.run_epochs(&mut fit, kept, told).await {
             Ok(()) => Ok(fit.history()),
-            Err(error) => Err(self.located(self.in_all(error, train, validation), &fit).await),
+            Err(error) => {
+                let error = self.located(self.in_all(error, train, validation), &fit).await;
+                kept.best = fit.best.take();
+                Err(error)
+            }
         }
     }
 
@@ -335,6 +347,8 @@ pub(super) struct Kept {
     /// The beginnings of the epoch and of the one before it, where the rate is lowered when numbers are not finite.
     pub good: Vec<Moment>,
     pub keeps_good: bool,
+    /// The best weights of an attempt that has failed, where they are kept.
+    best: Option<Vec<Buffer>>,
 }
 
 impl Kept {

@@ -1,8 +1,8 @@
 //! Steps whose numbers are not finite: seen on the device by their bits, skipped and counted there where that is asked for.
 
 use wgrad::{
-    Activation, Checkpointing, Dataset, Error, Every, Initializer, LayerWeights, Loss, Model, Network, NonFinite,
-    Optimizer, TrainOptions, Trainer, Weights,
+    Activation, Checkpointing, Dataset, Decay, Error, Every, Initializer, LayerWeights, Loss, Model, Network,
+    NonFinite, Optimizer, Schedule, TrainOptions, Trainer, Weights,
 };
 
 use crate::support::{Random, assert_dispatches, bits, files_in, golden_file, gpu, succeed, wgrad};
@@ -251,6 +251,45 @@ fn the_program_saves_what_was_before_a_bad_step() {
     succeed(&one, &[&words[..], &["--lr", "1e30", "--steps", "1"]].concat());
     let model = |folder: &std::path::Path| bits(&Model::read(folder.join("model.safetensors")).unwrap().weights);
     assert_eq!(model(folder.path()), model(&one));
+}
+
+/// The best weights lost, because later ones went bad: the second epoch's rate blows up what the first one learned.
+#[test]
+fn the_best_weights_outlive_numbers_that_go_bad() {
+    let batches: Vec<Vec<f32>> = (1..6).map(good).collect();
+    let set = set(&batches.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    let schedule = Schedule { by_epoch: true, ..Schedule::new(Decay::Exponential { gamma: 1e10 }) };
+    let fitted = |keep_best, epochs| {
+        let before = trainer(Optimizer::sgd(0.01), NonFinite::Stop);
+        let options = TrainOptions { keep_best, epochs, schedule: schedule.clone(), ..before.options().clone() };
+        let mut trainer = Trainer::on(gpu(), before.network().clone(), options).unwrap();
+        let error = trainer.fit(&set, None).map(drop);
+        (error, bits(&trainer.weights().unwrap()))
+    };
+    let (one_epoch, first) = fitted(false, 1);
+    one_epoch.unwrap();
+    let (error, kept) = fitted(true, 8);
+    assert!(matches!(error, Err(Error::NonFinite { epoch: 2.., .. })), "{error:?}");
+    assert!(kept == first);
+    assert!(fitted(false, 8).1 != first, "what came after it is something else");
+}
+
+/// A model thrown away because of the set that it was validated on.
+#[test]
+fn the_program_saves_what_a_bad_validation_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = |name: &str, large: &str| {
+        let text = format!("a,b,c\n1,2,0\n2,1,1\n{large},{large},0\n{large},3,1\n");
+        std::fs::write(folder.path().join(name), text).unwrap();
+    };
+    table("good.csv", "3");
+    table("bad.csv", "3e38");
+    let words = "train --data good.csv --validation bad.csv --hidden 6 --initializer constant:1 --batch-size 2 --epochs 1 --json";
+    let output = wgrad(folder.path(), &words.split(' ').collect::<Vec<_>>());
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.code() == Some(1) && err.contains("validation after epoch 1: the evaluated loss"), "{err}");
+    assert!(out.contains("\"event\":\"saved\""), "{out}");
+    Model::read(folder.path().join("model.safetensors")).unwrap();
 }
 
 /// A gradient that overflows under a loss that does not: only the gradient's own bits tell.

@@ -252,9 +252,9 @@ fn a_killed_run_leaves_its_metrics_and_goes_on_in_its_folder() {
     assert!(before.len() >= 39, "an epoch's line is there when the epoch has been told");
     assert_eq!(lines(&read(&out, "metrics.jsonl"))[..39], seen[1..40]);
     let table = read(&out, "metrics.csv");
-    assert!(table.lines().count() > 39 && table.starts_with("epoch,loss,accuracy,val_loss,"));
+    assert!(table.lines().count() > 39 && table.starts_with("epoch,rows,loss,accuracy,val_loss,"));
     let cells: Vec<&str> = table.lines().nth(3).unwrap().split(',').collect();
-    assert_eq!((cells[0], cells[1].parse::<f64>().unwrap()), ("3", before[2].1));
+    assert_eq!((cells[0], cells[1], cells[2].parse::<f64>().unwrap()), ("3", "64", before[2].1));
 
     for words in ["--steps 3 --out out", "--steps 3 --checkpoint others --out out"] {
         let other = run(folder, &small(words));

@@ -61,6 +61,7 @@ fn line(epoch: &Epoch, course: &Course) -> String {
         epoch.validation.map_or(String::new(), |validation| format!("   validation {}", figures(&validation)));
     let skipped = match epoch.skipped_steps {
         0 => String::new(),
+        1 => "   1 step skipped".into(),
         steps => format!("   {} steps skipped", grouped(steps)),
     };
     // One that was begun by another run, or broken off.
