@@ -261,7 +261,7 @@ fn the_best_weights_outlive_numbers_that_go_bad() {
     let schedule = Schedule { by_epoch: true, ..Schedule::new(Decay::Exponential { gamma: 1e10 }) };
     let fitted = |keep_best, epochs| {
         let before = trainer(Optimizer::sgd(0.01), NonFinite::Stop);
-        let options = TrainOptions { keep_best, epochs, schedule: schedule.clone(), ..before.options().clone() };
+        let options = TrainOptions { keep_best, epochs, schedule, ..before.options().clone() };
         let mut trainer = Trainer::on(gpu(), before.network().clone(), options).unwrap();
         let error = trainer.fit(&set, None).map(drop);
         (error, bits(&trainer.weights().unwrap()))
