@@ -176,6 +176,16 @@ fn a_full_disk_leaves_no_half_files() {
     assert!(limited(10_000, &train("--steps 7 --out again")).status.success());
 }
 
+/// A log that has no room any more, and ends the run that it is of.
+#[test]
+fn a_log_that_nobody_takes_ends_nothing() {
+    let (folder, without) = undisturbed(7);
+    let words = train("--steps 7 --save logged --verbose");
+    let output = shell(folder.path(), &format!("'{PROGRAM}' {words} 2>/dev/full"));
+    assert_eq!(output.status.code(), Some(0));
+    assert!(weights(folder.path(), "logged") == without);
+}
+
 /// Rows that are read from a file which is another by then: what is gone is told with its name, and what is still open is read on.
 #[test]
 fn a_set_may_go_while_it_is_trained_on() {
