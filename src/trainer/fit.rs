@@ -225,6 +225,8 @@ impl Trainer {
         scope: Option<&'scope Scope<'scope, 'env>>,
         kept: &mut Kept,
     ) -> Result<History, Error> {
+        // Room for this one's.
+        kept.best = None;
         let mut fit =
             self.begin(train, plan, validation, scope).map_err(|error| self.in_all(error, train, validation))?;
         match self.run_epochs(&mut fit, kept, told).await {
