@@ -93,23 +93,29 @@ fn a_rate_is_lowered_so_often() {
     assert!(error.contains("step 3 (epoch 1): an output of layer 1 is"), "{error}");
 }
 
-/// A checkpoint of steps that were undone; one that forgets the rate, or how often it was lowered.
-#[test]
-fn a_run_whose_rate_was_lowered_goes_on_from_its_checkpoints() {
+/// A run whose first rate is far too high, with five steps an epoch.
+fn exploding(lower_factor: f64, epochs: u64, kept: Checkpointing) -> (Trainer, Dataset) {
     let batches: Vec<Vec<f32>> = (1..6).map(good).collect();
-    let set = set(&batches.iter().map(Vec::as_slice).collect::<Vec<_>>());
-    let folder = tempfile::tempdir().unwrap();
     let options = TrainOptions {
         optimizer: Optimizer { lr: 1e30, ..Optimizer::keras_adam() },
         non_finite: NonFinite::Lower,
-        lower_factor: 1e-16,
+        lower_factor,
         batch_size: BATCH,
-        epochs: 8,
-        checkpoint: Some(Checkpointing { every: Every::Steps(3), keep: 1000, ..Checkpointing::new(folder.path()) }),
+        epochs,
+        checkpoint: Some(kept),
         ..TrainOptions::default()
     };
     let network = Network::classifier(WIDTH, &[6], Activation::Relu, 3);
-    let mut trainer = Trainer::on(gpu(), network, options).unwrap();
+    let set = set(&batches.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    (Trainer::on(gpu(), network, options).unwrap(), set)
+}
+
+/// A checkpoint of steps that were undone; one that forgets the rate, or how often it was lowered.
+#[test]
+fn a_run_whose_rate_was_lowered_goes_on_from_its_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = Checkpointing { every: Every::Steps(3), keep: 1000, ..Checkpointing::new(folder.path()) };
+    let (mut trainer, set) = exploding(1e-16, 8, kept);
     let (history, rates, _) = lowered(&mut trainer, &set);
     let history = history.unwrap();
     assert!(!rates.is_empty());
@@ -129,25 +135,10 @@ fn a_run_whose_rate_was_lowered_goes_on_from_its_checkpoints() {
 /// A folder that has no checkpoint for a moment, in which the run is killed: its own were of a course that was undone, the older ones pruned.
 #[test]
 fn a_lowered_rate_is_on_the_disk_before_it_is_told() {
-    let batches: Vec<Vec<f32>> = (1..6).map(good).collect();
-    let set = set(&batches.iter().map(Vec::as_slice).collect::<Vec<_>>());
     let folder = tempfile::tempdir().unwrap();
-    let options = TrainOptions {
-        optimizer: Optimizer { lr: 1e30, ..Optimizer::keras_adam() },
-        non_finite: NonFinite::Lower,
-        lower_factor: 1e-30,
-        batch_size: BATCH,
-        epochs: 4,
-        checkpoint: Some(Checkpointing {
-            every: Every::Steps(1),
-            keep: 1,
-            device_retries: 0,
-            ..Checkpointing::new(folder.path())
-        }),
-        ..TrainOptions::default()
-    };
-    let network = Network::classifier(WIDTH, &[6], Activation::Relu, 3);
-    let mut trainer = Trainer::on(gpu(), network, options).unwrap();
+    let kept =
+        Checkpointing { every: Every::Steps(1), keep: 1, device_retries: 0, ..Checkpointing::new(folder.path()) };
+    let (mut trainer, set) = exploding(1e-30, 4, kept);
     let killed = tempfile::tempdir().unwrap();
     let mut lowered_at = None;
     trainer
