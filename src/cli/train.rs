@@ -83,11 +83,13 @@ impl Ready {
         let dispatches = trainer.plan(self.set.source())?.dispatches.len();
         let adapter = trainer.gpu().adapter();
         let parameters = trainer.network().parameters();
+        let sets = [Some(self.set.at_hand()), self.validation.as_ref()].into_iter().flatten();
+        let notes: Vec<&String> = sets.flat_map(Dataset::notes).collect();
         output.event(json!({
             "event": "start", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
             "kind": adapter.kind.to_string(), "dispatches_per_step": dispatches, "parameters": parameters,
             "rows": rows, "batch_size": options.batch_size, "seed": options.seed,
-            "resumed": checkpoint.as_ref().map(Checkpoint::step),
+            "notes": notes, "resumed": checkpoint.as_ref().map(Checkpoint::step),
         }))?;
         output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
         output.text(format_args!(

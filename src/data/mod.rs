@@ -51,6 +51,7 @@ pub struct Dataset {
     values: Option<Values>,
     sample_weights: Option<Vec<f32>>,
     origin: Origin,
+    notes: Vec<String>,
 }
 
 /// What is known of how the features and the targets came to be: what a model keeps of the set that it was trained on, so that new inputs
@@ -191,7 +192,7 @@ impl Dataset {
             ));
         }
         let (rows, origin) = (labels.len(), Origin::default());
-        Ok(Dataset { features, width, rows, labels, values: None, sample_weights: None, origin })
+        Ok(Dataset { features, width, rows, labels, values: None, sample_weights: None, origin, notes: Vec::new() })
     }
 
     /// A set from a file or a folder, and one of test rows where that brings them: a folder of MNIST-style IDX files, or with a folder of
@@ -302,6 +303,19 @@ impl Dataset {
         self.origin.image
     }
 
+    /// What was decided where the file left it open, and what looks wrong in it, a sentence each: the same that [`tracing`] hears of as warnings
+    /// while it is read.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The same set with one more note about the file that it comes from.
+    pub(super) fn noted(mut self, path: &Path, note: String) -> Self {
+        tracing::warn!("{}: {note}", path.display());
+        self.notes.push(note);
+        self
+    }
+
     /// All that a model keeps of it.
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin
@@ -369,8 +383,8 @@ impl Dataset {
         let labels = if self.labels.is_empty() { Vec::new() } else { gather(&self.labels, 1, &rows) };
         let values = self.values.as_ref().map(|all| Values { values: gather(&all.values, all.outputs, &rows), ..*all });
         let sample_weights = self.sample_weights.as_ref().map(|weights| gather(weights, 1, &rows));
-        let origin = self.origin.clone();
-        Ok(Dataset { features, width: self.width, rows: rows.len(), labels, values, sample_weights, origin })
+        let (origin, notes) = (self.origin.clone(), self.notes.clone());
+        Ok(Dataset { features, width: self.width, rows: rows.len(), labels, values, sample_weights, origin, notes })
     }
 }
 

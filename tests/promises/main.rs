@@ -5,6 +5,7 @@
 mod backends;
 mod bad_input;
 mod caches;
+mod cases;
 mod checkpoints;
 mod costs;
 mod custom;
