@@ -454,14 +454,11 @@ fn image_of(path: &Path, about: &Option<Value>, inputs: usize) -> Result<Option<
 /// The scaling of the features, where there is one.
 fn scaling_of(path: &Path, about: &Option<Value>, inputs: usize) -> Result<Option<Scaling>, Error> {
     let Some(table) = about.as_ref().and_then(|about| about.get("scaling")) else { return Ok(None) };
-    let read = |name: &str| {
-        let values = table[name].as_array()?.iter().map(|value| value.as_f64().map(|value| value as f32));
-        values.collect::<Option<Vec<f32>>>()
-    };
+    let read = |name: &str| table[name].as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
     let (Some(shift), Some(scale)) = (read("shift"), read("scale")) else {
         return Err(Error::format(path, "its metadata: scaling must have two lists of numbers, shift and scale"));
     };
-    let scaling = Scaling { shift, scale };
+    let scaling = Scaling { shift, scale: scale.into_iter().map(|scale| scale as f32).collect() };
     scaling.check(inputs).map_err(|error| Error::format(path, format!("its metadata: {error}")))?;
     Ok(Some(scaling))
 }

@@ -25,7 +25,8 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     let mut graph = Graph { proto: GraphProto { name: "wgrad".into(), ..GraphProto::default() }, last: "x".into() };
     if let Some(scaling) = scaling {
         let features = network.inputs();
-        graph.tensor("scaling.shift", &[features], &scaling.shift);
+        let shift: Vec<f32> = scaling.shift.iter().map(|&shift| shift as f32).collect();
+        graph.tensor("scaling.shift", &[features], &shift);
         graph.tensor("scaling.scale", &[features], &scaling.scale);
         graph.then("Sub", &["scaling.shift"]);
         graph.then("Mul", &["scaling.scale"]);
