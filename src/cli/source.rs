@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::config::{Run, Validation};
+use super::options::{Text, Unknown};
 use crate::loss::Task;
 use crate::{Dataset, Error, Model, ReadOptions, ScaleBy, Source, Stored};
 
@@ -107,15 +108,21 @@ fn beside(run: &Run, train: Dataset, own: Option<Dataset>) -> Result<(Dataset, O
 }
 
 /// Rows with their targets for a model that is there.
-pub(super) fn for_model(words: &str, model: &Model) -> Result<Dataset, Error> {
+pub(super) fn for_model(words: &str, model: &Model, text: &Text) -> Result<Dataset, Error> {
     let regression = model.loss.task() == Task::Numbers;
-    let set = testing(words, &ReadOptions { regression, ..ReadOptions::of_model(model) })?;
+    let set = testing(words, &ReadOptions { regression, ..of_model(model, text) })?;
     scaled(set, model).map_err(|error| of_mnist(words, "--data", error))
 }
 
+/// How the rows for a model are read.
+fn of_model(model: &Model, text: &Text) -> ReadOptions {
+    let unknown_is_none = text.unknown == Some(Unknown::None);
+    ReadOptions { header: text.header(), delimiter: text.delimiter, unknown_is_none, ..ReadOptions::of_model(model) }
+}
+
 /// Rows to predict on; `-` is standard input.
-pub(super) fn inputs(words: &str, model: &Model) -> Result<Dataset, Error> {
-    let mut options = ReadOptions { inputs_only: true, ..ReadOptions::of_model(model) };
+pub(super) fn inputs(words: &str, model: &Model, text: &Text) -> Result<Dataset, Error> {
+    let mut options = ReadOptions { inputs_only: true, ..of_model(model, text) };
     if model.image.is_none() && model.network.inputs() == 784 {
         options.image = Some(crate::ImageShape { height: 28, width: 28, channels: 1 });
     }

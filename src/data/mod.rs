@@ -2,10 +2,7 @@
 
 mod arrays;
 mod builders;
-mod cell;
 mod check;
-mod columns;
-mod csv;
 mod device;
 mod fingerprint;
 mod format;
@@ -20,12 +17,12 @@ mod parquet;
 mod source;
 mod split;
 mod stored;
+mod table;
 mod tensors;
 
 use std::path::Path;
 
 use check::check_finite;
-pub use columns::Columns;
 pub(crate) use fingerprint::Fingerprint;
 #[doc(hidden)]
 pub use format::{FORMATS, Format};
@@ -34,6 +31,7 @@ pub use images::ImageShape;
 pub use options::{Fill, ReadOptions};
 pub use source::{Generated, Source};
 pub use stored::Stored;
+pub use table::{ColumnRole, Columns, TableColumn};
 
 use crate::{Error, Model, Scaling};
 
@@ -52,6 +50,8 @@ pub struct Dataset {
     sample_weights: Option<Vec<f32>>,
     origin: Origin,
     notes: Vec<String>,
+    /// What became of the columns of the table that it was learned from.
+    table: Vec<TableColumn>,
 }
 
 /// What is known of how the features and the targets came to be: what a model keeps of the set that it was trained on, so that new inputs
@@ -209,7 +209,17 @@ impl Dataset {
             ));
         }
         let (rows, origin) = (labels.len(), Origin::default());
-        Ok(Dataset { features, width, rows, labels, values: None, sample_weights: None, origin, notes: Vec::new() })
+        Ok(Dataset {
+            features,
+            width,
+            rows,
+            labels,
+            values: None,
+            sample_weights: None,
+            origin,
+            notes: Vec::new(),
+            table: Vec::new(),
+        })
     }
 
     /// A set from a file or a folder, and one of test rows where that brings them: a folder of MNIST-style IDX files, or with a folder of
@@ -326,10 +336,17 @@ impl Dataset {
         &self.notes
     }
 
-    /// The same set with one more note about the file that it comes from.
-    pub(super) fn noted(mut self, path: &Path, note: String) -> Self {
-        tracing::warn!("{}: {note}", path.display());
-        self.notes.push(note);
+    /// What became of each column of the table that it was learned from; empty for all other sets.
+    pub fn table(&self) -> &[TableColumn] {
+        &self.table
+    }
+
+    /// The same set with more notes about the file that it comes from.
+    pub(super) fn noted(mut self, path: &Path, notes: impl IntoIterator<Item = String>) -> Self {
+        for note in notes {
+            tracing::warn!("{}: {note}", path.display());
+            self.notes.push(note);
+        }
         self
     }
 
@@ -404,8 +421,18 @@ impl Dataset {
         let labels = if self.labels.is_empty() { Vec::new() } else { gather(&self.labels, 1, &rows) };
         let values = self.values.as_ref().map(|all| Values { values: gather(&all.values, all.outputs, &rows), ..*all });
         let sample_weights = self.sample_weights.as_ref().map(|weights| gather(weights, 1, &rows));
-        let (origin, notes) = (self.origin.clone(), self.notes.clone());
-        Ok(Dataset { features, width: self.width, rows: rows.len(), labels, values, sample_weights, origin, notes })
+        let (origin, notes, table) = (self.origin.clone(), self.notes.clone(), self.table.clone());
+        Ok(Dataset {
+            features,
+            width: self.width,
+            rows: rows.len(),
+            labels,
+            values,
+            sample_weights,
+            origin,
+            notes,
+            table,
+        })
     }
 }
 
