@@ -25,9 +25,16 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] naming the numbers that differ, and the first row whose target the loss cannot take.
+    /// [`Error::Data`] naming the numbers that differ, and the first row whose target the loss cannot take; for a set of inputs alone.
     pub fn check_for(&self, network: &Network, loss: &Loss) -> Result<(), Error> {
         self.check_width(network)?;
+        if !self.has_targets() {
+            return Err(Error::Data(
+                "the rows are inputs alone, with no targets: they can be predicted on; to train or evaluate, give them class indices \
+                 (Dataset::from_rows) or numbers (Dataset::regression)"
+                    .into(),
+            ));
+        }
         match &self.values {
             Some(all) => check_values(all, network, loss),
             None => self.check_labels(network, loss),

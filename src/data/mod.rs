@@ -15,6 +15,7 @@ mod images;
 mod mnist;
 mod npy;
 mod options;
+mod own_rows;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod source;
@@ -32,6 +33,7 @@ pub use format::{FORMATS, Format};
 use half::f16;
 pub use images::ImageShape;
 pub use options::{Fill, ReadOptions};
+pub use own_rows::{Feature, Numbers};
 pub use source::{Generated, Source};
 pub use stored::Stored;
 
@@ -46,7 +48,7 @@ pub struct Dataset {
     features: Features,
     width: usize,
     rows: usize,
-    /// Empty where there are values.
+    /// Empty where there are values, or no targets.
     labels: Vec<u32>,
     values: Option<Values>,
     sample_weights: Option<Vec<f32>>,
@@ -131,38 +133,6 @@ impl Dataset {
         Dataset::new(Features::F16(features), width, labels)
     }
 
-    /// Rows of f32 features with a label each, from wherever they come: all must have as many features.
-    ///
-    /// ```
-    /// let points = [([0.0, 0.5], 0), ([1.0, 0.25], 1)];
-    /// let set = wgrad::Dataset::from_rows(points)?;
-    /// assert_eq!((set.rows(), set.width(), set.labels()), (2, 2, &[0, 1][..]));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`from_f32`](Self::from_f32), and for rows of different widths.
-    pub fn from_rows<F: AsRef<[f32]>>(rows: impl IntoIterator<Item = (F, u32)>) -> Result<Self, Error> {
-        let (mut features, mut labels, mut width) = (Vec::new(), Vec::new(), 0);
-        for (row, label) in rows {
-            let row = row.as_ref();
-            if labels.is_empty() {
-                width = row.len();
-            }
-            if row.len() != width {
-                return Err(Error::Data(format!(
-                    "row {} has {} features, and those before it {width}: all must have as many",
-                    labels.len(),
-                    row.len()
-                )));
-            }
-            features.extend_from_slice(row);
-            labels.push(label);
-        }
-        Dataset::from_f32(features, width, labels)
-    }
-
     /// By the type of the features.
     fn of(features: Features, width: usize, labels: Vec<u32>) -> Result<Self, Error> {
         match features {
@@ -203,7 +173,8 @@ impl Dataset {
     ///
     /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it, also where this build has no reader for it.
     pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Self, Option<Self>), Error> {
-        format::read(path.as_ref(), options)
+        let (set, test) = format::read(path.as_ref(), options)?;
+        Ok((options.inputs_of(set), test.map(|test| options.inputs_of(test))))
     }
 
     /// [`read`](Self::read) from memory, where there is no file: by how it begins, or else as text (CSV).
@@ -213,7 +184,7 @@ impl Dataset {
     /// As [`read`](Self::read).
     pub fn from_bytes(bytes: &[u8], options: &ReadOptions) -> Result<Self, Error> {
         let path = Path::new("-");
-        (format::of(path, bytes).read)(path, bytes, options).map(|(set, _)| set)
+        (format::of(path, bytes).read)(path, bytes, options).map(|(set, _)| options.inputs_of(set))
     }
 
     /// The training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
@@ -242,7 +213,7 @@ impl Dataset {
         Dataset::in_tensors(path.as_ref(), &ReadOptions::default())
     }
 
-    /// The `x` of such a file alone, to predict on: every label is 0.
+    /// The `x` of such a file alone, to predict on: it has no targets.
     ///
     /// # Errors
     ///
@@ -252,7 +223,7 @@ impl Dataset {
     }
 
     fn in_tensors(path: &Path, options: &ReadOptions) -> Result<Self, Error> {
-        tensors::read(path, &crate::files::read_whole(path)?, options).map(|(set, _)| set)
+        tensors::read(path, &crate::files::read_whole(path)?, options).map(|(set, _)| options.inputs_of(set))
     }
 
     /// MNIST as it is inside the program: 60,000 rows to train on and 10,000 to test.
@@ -351,7 +322,7 @@ impl Dataset {
         }
     }
 
-    /// The class index of every row; empty where the targets are values. A negative one, which only a loss' `ignore_index`
+    /// The class index of every row; empty where the targets are values, or there are none. A negative one, which only a loss' `ignore_index`
     /// can stand for, is its two's complement.
     pub fn labels(&self) -> &[u32] {
         &self.labels
