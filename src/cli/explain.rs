@@ -19,7 +19,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     flags.trains_nothing("explain")?;
     let output = Output { json: flags.common.json };
     let run = Run::new(flags)?;
-    let (set, validation) = source::of_run(&run)?;
+    let (set, validation) = source::of_run(&run, None)?;
     let network = train::network(&run, &set, validation.as_ref());
     run.options.check(&network)?;
     run.options.check_rows(set.source().rows())?;

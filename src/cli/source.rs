@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::config::{Run, Validation};
 use crate::loss::Task;
-use crate::{Dataset, Error, Model, ReadOptions, ScaleBy, Source, Stored};
+use crate::{Columns, Dataset, Error, Model, ReadOptions, ScaleBy, Scaling, Source, Stored};
 
 /// The most bytes that are read from standard input.
 const MOST_FROM_STDIN: u64 = 1 << 30;
@@ -55,27 +55,89 @@ impl TrainingSet {
 
 /// What a run trains on, and validates on. A safetensors file that is larger than the memory budget stays where it is, unless something has to
 /// be known of all its rows first.
-pub(super) fn of_run(run: &Run) -> Result<(TrainingSet, Option<Dataset>), Error> {
+pub(super) fn of_run(run: &Run, init: Option<&Model>) -> Result<(TrainingSet, Option<Dataset>), Error> {
     let path = Path::new(&run.data);
     let is_safetensors = path.extension().is_some_and(|extension| extension == "safetensors");
     let is_larger = |budget| std::fs::metadata(path).is_ok_and(|about| about.len() > budget);
-    let is_whole = run.scaling != ScaleBy::None || matches!(run.validation, Some(Validation::Fraction(_)));
+    let scales = run.scaling != ScaleBy::None || run.scale_targets != ScaleBy::None;
+    let is_scaled = init.is_some_and(|model| model.scaling.is_some() || model.target_scaling.is_some());
+    let is_whole = scales || is_scaled || matches!(run.validation, Some(Validation::Fraction(_)));
     if !is_safetensors || is_whole || !run.options.memory_budget.is_some_and(is_larger) {
-        return with_validation(run).map(|(train, validation)| (TrainingSet::Whole(train), validation));
+        return with_validation(run, init).map(|(train, validation)| (TrainingSet::Whole(train), validation));
     }
     let stored = Stored::open(path)?;
     let first = stored.read(0..run.options.batch_size.clamp(1, stored.rows()))?;
     let (first, validation) = beside(run, first, stored.test()?)?;
+    let first = noted(run, first);
     Ok((TrainingSet::Stored(stored, first), validation))
 }
 
-/// Training and validation sets, as the words for both say. The scaling is of the training rows alone.
-fn with_validation(run: &Run) -> Result<(Dataset, Option<Dataset>), Error> {
+/// Training and validation sets, as the words for both say. Scalings are of the training rows alone, or else those of the model that is gone on
+/// with.
+fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<Dataset>), Error> {
     let (train, own) = training(&run.data, &run.reading)?;
-    let (train, validation) = beside(run, train, own)?;
-    let Some(scaling) = run.scaling.of(&train) else { return Ok((train, validation)) };
-    let validation = validation.map(|set| set.with_scaling(scaling.clone())).transpose()?;
-    Ok((train.with_scaling(scaling)?, validation))
+    let (mut train, mut validation) = beside(run, train, own)?;
+    let mut notes = Vec::new();
+    let mut chosen = |what: &str, flag: &str, own: Option<Scaling>, model: Option<&Scaling>| match (own, model) {
+        (None, Some(scaling)) => {
+            notes.push(format!("the {what} are scaled as the model was trained on them; {flag} scales them otherwise"));
+            Some(scaling.clone())
+        }
+        (Some(own), Some(scaling)) if own != *scaling => {
+            notes.push(format!(
+                "the {what} are scaled otherwise than the model was trained on them, as {flag} asks for: its weights see other numbers; without \
+                 {flag} the model's scaling is taken"
+            ));
+            Some(own)
+        }
+        (own, _) => own,
+    };
+    let own = run.scaling.of(&train);
+    // A model for other rows is refused when its weights are.
+    let model = init.filter(|model| model.network.inputs() == train.width());
+    let features = chosen("features", "--scaling", own, model.and_then(|model| model.scaling.as_ref()));
+    let own = run.scale_targets.of_targets(&train)?;
+    let takes_targets = |model: &&Model| {
+        run.options.loss.task() == Task::Numbers
+            && train.values().is_some()
+            && model.network.outputs() == train.classes()
+    };
+    let scaling_of_model = model.filter(takes_targets).and_then(|model| model.target_scaling.as_ref());
+    let targets = chosen("targets", "--scale-targets", own, scaling_of_model);
+    if let Some(scaling) = features {
+        validation = validation.map(|set| set.with_scaling(scaling.clone())).transpose()?;
+        train = train.with_scaling(scaling)?;
+    }
+    if let Some(scaling) = targets {
+        validation = validation.map(|set| set.with_target_scaling(scaling.clone())).transpose()?;
+        train = train.with_target_scaling(scaling)?;
+    }
+    if let Some(model) = model {
+        let differs = |own: Option<&Columns>, model: Option<&Columns>| own.is_some() && model.is_some() && own != model;
+        if differs(train.columns(), model.columns.as_ref()) {
+            notes.push(
+                "the columns become other features than those that the model was trained on, or other classes: its weights may mean something else"
+                    .into(),
+            );
+        } else if !model.classes.is_empty() && !train.class_names().is_empty() && model.classes != train.class_names() {
+            notes.push(format!(
+                "the classes are {}, and the model was trained on {}: its outputs get other meanings",
+                train.class_names().join(", "),
+                model.classes.join(", ")
+            ));
+        }
+    }
+    let path = run.init.as_deref().unwrap_or(Path::new("--init"));
+    train = notes.into_iter().fold(train, |train, note| train.noted(path, note));
+    Ok((noted(run, train), validation))
+}
+
+/// A training set with what there is to say of its targets.
+fn noted(run: &Run, train: Dataset) -> Dataset {
+    match train.note_on_targets(&run.options.loss) {
+        Some(note) => train.noted(Path::new(&run.data), note),
+        None => train,
+    }
 }
 
 /// The training set with what it is validated on; `own` is what came with it.
@@ -141,8 +203,12 @@ fn of_mnist(words: &str, flag: &str, error: Error) -> Error {
 fn scaled(set: Dataset, model: &Model) -> Result<Dataset, Error> {
     // Said before any that is wrong with the scaling.
     set.check_width(&model.network)?;
-    match model.scaling.clone() {
-        Some(scaling) => set.with_scaling(scaling),
+    let set = match model.scaling.clone() {
+        Some(scaling) => set.with_scaling(scaling)?,
+        None => set,
+    };
+    match model.target_scaling.clone().filter(|_| set.values().is_some()) {
+        Some(scaling) => set.with_target_scaling(scaling),
         None => Ok(set),
     }
 }

@@ -1,8 +1,11 @@
 //! Whether a set can be used at all, and by a network under a loss.
 
-use super::{Dataset, Values};
+use std::borrow::Cow;
+
+use super::{Dataset, Origin, Values};
 use crate::kernel::TargetKind;
-use crate::{Error, Loss, Network};
+use crate::loss::Task;
+use crate::{Error, Loss, Network, Scaling};
 
 impl Dataset {
     /// That the network takes rows of this width.
@@ -34,6 +37,12 @@ impl Dataset {
                  (Dataset::from_rows) or numbers (Dataset::regression)"
                     .into(),
             ));
+        }
+        if self.target_scaling().is_some() && loss.task() != Task::Numbers {
+            return Err(Error::Data(format!(
+                "the targets are scaled, and {} takes them as they are: scaled targets are for mse, mae and huber",
+                loss.name()
+            )));
         }
         match &self.values {
             Some(all) => check_values(all, network, loss),
@@ -92,6 +101,48 @@ fn check_values(all: &Values, network: &Network, loss: &Loss) -> Result<(), Erro
             if *range.end() == 1.0 { "from 0 to 1" } else { "of at least 0" },
         ))),
         None => Ok(()),
+    }
+}
+
+impl Dataset {
+    /// The rows as a network sees them that was trained on rows of some origin: scaled in the same way, where they are as they were read.
+    /// `is_certain` says that rows without a scaling there had none, rather than one that is not known.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] for rows that are scaled in another way.
+    pub(crate) fn seen_as(&self, origin: &Origin, is_certain: bool) -> Result<Cow<'_, Dataset>, Error> {
+        let checked = |what: &str, own: Option<&Scaling>, trained: Option<&Scaling>| match (own, trained) {
+            (None, Some(scaling)) => Ok(Some(scaling.clone())),
+            (Some(own), Some(trained)) if own != trained => Err(Error::Data(format!(
+                "the {what} are scaled otherwise than those that the network was trained on: give them as they were read, and they are \
+                 scaled as those, or with the scaling of the training set"
+            ))),
+            (Some(_), None) if is_certain => Err(Error::Data(format!(
+                "the {what} are scaled, and those that the network was trained on were not: give them as they were read"
+            ))),
+            _ => Ok(None),
+        };
+        let features = checked("rows", self.scaling(), origin.scaling.as_ref())?;
+        let targets = match &self.values {
+            Some(_) => checked("targets", self.target_scaling(), origin.target_scaling.as_ref())?,
+            None => None,
+        };
+        // Sets of other sizes are refused by what comes next, which says more.
+        let features = features.filter(|scaling| scaling.shift.len() == self.width);
+        let targets =
+            targets.filter(|scaling| self.values.as_ref().is_some_and(|all| all.outputs == scaling.shift.len()));
+        if features.is_none() && targets.is_none() {
+            return Ok(Cow::Borrowed(self));
+        }
+        let mut set = self.clone();
+        if let Some(scaling) = features {
+            set = set.with_scaling(scaling)?;
+        }
+        if let Some(scaling) = targets {
+            set = set.with_target_scaling(scaling)?;
+        }
+        Ok(Cow::Owned(set))
     }
 }
 

@@ -21,6 +21,7 @@ mod parquet;
 mod source;
 mod split;
 mod stored;
+mod targets;
 mod tensors;
 
 use std::path::Path;
@@ -36,6 +37,7 @@ pub use options::{Fill, ReadOptions};
 pub use own_rows::{Feature, Numbers};
 pub use source::{Generated, Source};
 pub use stored::Stored;
+pub(crate) use targets::{check as check_target_scaling, in_own_units};
 
 use crate::{Error, Model, Scaling};
 
@@ -64,6 +66,8 @@ pub(crate) struct Origin {
     pub class_names: Vec<String>,
     /// What is done to the features; of f32 features it is done already.
     pub scaling: Option<Scaling>,
+    /// What is done to targets that are numbers before a network learns them.
+    pub target_scaling: Option<Scaling>,
     /// The columns that the features were made of.
     pub columns: Option<Columns>,
     /// The form of the rows, where they are images.
@@ -71,12 +75,34 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    /// What a model keeps of its training set.
+    pub fn of_model(model: &Model) -> Self {
+        Origin {
+            class_names: model.classes.clone(),
+            scaling: model.scaling.clone(),
+            target_scaling: model.target_scaling.clone(),
+            columns: model.columns.clone(),
+            image: model.image,
+        }
+    }
+
+    /// The same, with what the training set before it had of what this one has not.
+    pub fn or(self, before: Origin) -> Self {
+        Origin {
+            class_names: if self.class_names.is_empty() { before.class_names } else { self.class_names },
+            scaling: self.scaling.or(before.scaling),
+            target_scaling: self.target_scaling.or(before.target_scaling),
+            columns: self.columns.or(before.columns),
+            image: self.image.or(before.image),
+        }
+    }
+
     /// The model with what it keeps of its training set. Names of classes that it has no outputs for are no reason to lose it.
     pub fn kept_in(self, model: Model) -> Model {
-        let Origin { class_names, scaling, columns, image } = self;
+        let Origin { class_names, scaling, target_scaling, columns, image } = self;
         let outputs = model.network.outputs();
         let classes = Some(class_names).filter(|names| [outputs, outputs.max(2)].contains(&names.len()));
-        Model { classes: classes.unwrap_or_default(), scaling, columns, image, ..model }
+        Model { classes: classes.unwrap_or_default(), scaling, target_scaling, columns, image, ..model }
     }
 }
 
@@ -281,7 +307,7 @@ impl Dataset {
     }
 
     /// The same set with one more note about the file that it comes from.
-    pub(super) fn noted(mut self, path: &Path, note: String) -> Self {
+    pub(crate) fn noted(mut self, path: &Path, note: String) -> Self {
         tracing::warn!("{}: {note}", path.display());
         self.notes.push(note);
         self
@@ -328,7 +354,8 @@ impl Dataset {
         &self.labels
     }
 
-    /// The values that are targets, `[rows, outputs]`, where there are any.
+    /// The values that are targets, `[rows, outputs]`, where there are any; in their own units, also where they are
+    /// [scaled](Self::with_target_scaling).
     pub fn values(&self) -> Option<&[f32]> {
         self.values.as_ref().map(|values| values.values.as_slice())
     }
