@@ -3,11 +3,12 @@
 use crate::named::{Named, by_word};
 use crate::{Dataset, Error};
 
-/// One shift and one scale for each feature: the network sees `(x − shift) · scale`. A u8 feature is in `[0, 1]` before that.
+/// One shift and one scale for each feature: the network sees `(x − shift) · scale`. A u8 feature is in `[0, 1]` before that. Values that
+/// were read with more digits than f32 has are rounded after it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scaling {
     /// `[features]`
-    pub shift: Vec<f32>,
+    pub shift: Vec<f64>,
     /// `[features]`
     pub scale: Vec<f32>,
 }
@@ -50,7 +51,7 @@ impl Scaling {
         let statistics = Statistics::of(train);
         let deviation = |at: usize| (statistics.squares[at] / train.rows() as f64).sqrt();
         Scaling::from_parts((0..train.width()).map(|at| match statistics.is_constant(at) {
-            true => (f64::from(statistics.least[at]), 1.0),
+            true => (statistics.least[at], 1.0),
             false => (statistics.mean[at], deviation(at)),
         }))
     }
@@ -59,8 +60,8 @@ impl Scaling {
     pub fn min_max(train: &Dataset) -> Self {
         let Statistics { least, most, .. } = Statistics::of(train);
         Scaling::from_parts(least.iter().zip(most).map(|(&least, most)| {
-            let range = f64::from(most) - f64::from(least);
-            (f64::from(least), if range > 0.0 { range } else { 1.0 })
+            let range = most - least;
+            (least, if range > 0.0 { range } else { 1.0 })
         }))
     }
 
@@ -68,13 +69,18 @@ impl Scaling {
     fn from_parts(parts: impl Iterator<Item = (f64, f64)>) -> Self {
         // Differences so small that f32 has no number to divide by them stay as they are.
         let scale = |divisor: f64| Some((1.0 / divisor) as f32).filter(|scale| scale.is_finite()).unwrap_or(1.0);
-        let (shift, scale) = parts.map(|(shift, divisor)| (shift as f32, scale(divisor))).unzip();
+        let (shift, scale) = parts.map(|(shift, divisor)| (shift, scale(divisor))).unzip();
         Scaling { shift, scale }
     }
 
     /// What the network sees of a feature.
-    pub(crate) fn apply(&self, feature: usize, value: f32) -> f32 {
-        (value - self.shift[feature]) * self.scale[feature]
+    pub(crate) fn apply(&self, feature: usize, value: f64) -> f32 {
+        ((value - self.shift[feature]) * f64::from(self.scale[feature])) as f32
+    }
+
+    /// What a feature was before: the reverse of [`apply`](Self::apply), to f32's digits.
+    pub(crate) fn undo(&self, feature: usize, value: f32) -> f64 {
+        f64::from(value) / f64::from(self.scale[feature]) + self.shift[feature]
     }
 
     /// That there is a finite shift and a finite scale for each of so many features.
@@ -83,7 +89,8 @@ impl Scaling {
     ///
     /// [`Error::Data`] naming the first feature that has none.
     pub fn check(&self, features: usize) -> Result<(), Error> {
-        for (name, values) in [("shift", &self.shift), ("scale", &self.scale)] {
+        let scale = self.scale.iter().copied().map(f64::from).collect();
+        for (name, values) in [("shift", &self.shift), ("scale", &scale)] {
             if values.len() != features {
                 return Err(Error::Data(format!(
                     "the scaling has {} values of {name} for {features} features: there must be one each",
@@ -103,8 +110,8 @@ struct Statistics {
     mean: Vec<f64>,
     /// Sums of squared differences from the mean.
     squares: Vec<f64>,
-    least: Vec<f32>,
-    most: Vec<f32>,
+    least: Vec<f64>,
+    most: Vec<f64>,
 }
 
 impl Statistics {
@@ -113,16 +120,16 @@ impl Statistics {
         let mut all = Statistics {
             mean: vec![0.0; width],
             squares: vec![0.0; width],
-            least: vec![f32::INFINITY; width],
-            most: vec![f32::NEG_INFINITY; width],
+            least: vec![f64::INFINITY; width],
+            most: vec![f64::NEG_INFINITY; width],
         };
         let mut rows = 0.0;
         set.each_row(|row| {
             rows += 1.0;
             for (at, value) in row.enumerate() {
-                let difference = f64::from(value) - all.mean[at];
+                let difference = value - all.mean[at];
                 all.mean[at] += difference / rows;
-                all.squares[at] += difference * (f64::from(value) - all.mean[at]);
+                all.squares[at] += difference * (value - all.mean[at]);
                 all.least[at] = all.least[at].min(value);
                 all.most[at] = all.most[at].max(value);
             }

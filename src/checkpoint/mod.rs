@@ -478,17 +478,14 @@ fn target_scaling_of(
 /// The scaling of the features, or of the targets, where there is one.
 fn scaling_of(path: &Path, about: &Option<Value>, key: &str, count: usize) -> Result<Option<Scaling>, Error> {
     let Some(table) = about.as_ref().and_then(|about| about.get(key)) else { return Ok(None) };
-    let read = |name: &str| {
-        let values = table[name].as_array()?.iter().map(|value| value.as_f64().map(|value| value as f32));
-        values.collect::<Option<Vec<f32>>>()
-    };
+    let read = |name: &str| table[name].as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
     let (Some(shift), Some(scale)) = (read("shift"), read("scale")) else {
         return Err(Error::format(
             path,
             format!("its metadata: {key} must have two lists of numbers, shift and scale"),
         ));
     };
-    let scaling = Scaling { shift, scale };
+    let scaling = Scaling { shift, scale: scale.into_iter().map(|scale| scale as f32).collect() };
     scaling.check(count).map_err(|error| Error::format(path, format!("its metadata: {key}: {error}")))?;
     Ok(Some(scaling))
 }

@@ -149,20 +149,36 @@ fn rows_of(x: &Array<'_>) -> Result<(usize, usize, Option<ImageShape>), String> 
     })
 }
 
-/// In the element type that they keep on the device: bytes stay bytes, and f16 what they are; everything else is f32.
+/// In the element type that they keep on the device: bytes stay bytes, and f16 what they are; everything else is f32, once it is scaled
+/// where f32 has not enough digits for it.
 fn features(x: &Array<'_>) -> Features {
     match x.element {
         Element::U8 => Features::U8(x.bytes.to_vec()),
         Element::F16 => Features::F16(x.bytes.as_chunks().0.iter().map(|&word| f16::from_le_bytes(word)).collect()),
+        Element::U32 | Element::I32 | Element::U64 | Element::I64 | Element::F64 => Features::of_f64(doubles(x)),
         _ => Features::F32(floats(x)),
+    }
+}
+
+fn each<T, const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks::<N>().0.iter().map(|&bytes| value(bytes)).collect()
+}
+
+/// As f64, of the types that have more digits than f32.
+fn doubles(array: &Array<'_>) -> Vec<f64> {
+    let bytes = &array.bytes[..];
+    match array.element {
+        Element::U32 => each(bytes, |word| u32::from_le_bytes(word).into()),
+        Element::I32 => each(bytes, |word| i32::from_le_bytes(word).into()),
+        Element::U64 => each(bytes, |word| u64::from_le_bytes(word) as f64),
+        Element::I64 => each(bytes, |word| i64::from_le_bytes(word) as f64),
+        Element::F64 => each(bytes, f64::from_le_bytes),
+        _ => floats(array).into_iter().map(f64::from).collect(),
     }
 }
 
 /// As f32, rounded to the nearest where they are finer.
 fn floats(array: &Array<'_>) -> Vec<f32> {
-    fn each<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        bytes.as_chunks::<N>().0.iter().map(|&bytes| value(bytes)).collect()
-    }
     let bytes = &array.bytes[..];
     match array.element {
         Element::Bool => each(bytes, |[byte]| f32::from(u8::from(byte != 0))),
@@ -170,14 +186,10 @@ fn floats(array: &Array<'_>) -> Vec<f32> {
         Element::I8 => each(bytes, |[byte]| (byte as i8).into()),
         Element::U16 => each(bytes, |word| u16::from_le_bytes(word).into()),
         Element::I16 => each(bytes, |word| i16::from_le_bytes(word).into()),
-        Element::U32 => each(bytes, |word| u32::from_le_bytes(word) as f32),
-        Element::I32 => each(bytes, |word| i32::from_le_bytes(word) as f32),
-        Element::U64 => each(bytes, |word| u64::from_le_bytes(word) as f32),
-        Element::I64 => each(bytes, |word| i64::from_le_bytes(word) as f32),
         Element::F16 => each(bytes, |word| f16::from_le_bytes(word).to_f32()),
         Element::BF16 => each(bytes, |word| bf16::from_le_bytes(word).to_f32()),
         Element::F32 => each(bytes, f32::from_le_bytes),
-        Element::F64 => each(bytes, |word| f64::from_le_bytes(word) as f32),
+        _ => doubles(array).into_iter().map(|value| value as f32).collect(),
     }
 }
 

@@ -107,30 +107,26 @@ impl Dataset {
             return Err(Error::Data("the set is scaled already: scale its rows as they were read, once".into()));
         }
         // Bytes and f16 stay what they are: theirs is applied as a minibatch is gathered.
-        let far = |at: usize, value: f32| !scaling.apply(at, value).is_finite();
+        let far = |at: usize, value: f64| !scaling.apply(at, value).is_finite();
         let bad = match &self.features {
             Features::U8(_) => (0..self.width).find(|&at| far(at, 0.0) || far(at, 1.0)),
             Features::F16(values) => {
-                let at = values.iter().enumerate().find(|(at, value)| far(at % self.width, value.to_f32()));
+                let at = values.iter().enumerate().find(|(at, value)| far(at % self.width, value.to_f64()));
                 at.map(|(at, _)| at % self.width)
             }
-            Features::F32(_) => None,
+            Features::F32(_) | Features::F64(_) => None,
         };
         if let Some(at) = bad {
             return Err(Error::Data(format!(
                 "feature {at} is no longer finite after its scaling: its values, or the scale, are too large"
             )));
         }
-        if let Features::F32(features) = &mut self.features {
-            for (row, values) in features.chunks_exact_mut(self.width).enumerate() {
-                for (at, value) in values.iter_mut().enumerate() {
-                    *value = scaling.apply(at, *value);
-                    if !value.is_finite() {
-                        return Err(Error::Data(format!("feature {at} of row {row} is {value} after its scaling")));
-                    }
-                }
-            }
-        }
+        let (width, features) = (self.width, std::mem::replace(&mut self.features, Features::F32(Vec::new())));
+        self.features = match features {
+            Features::F32(values) => Features::F32(scaled(values, width, &scaling)?),
+            Features::F64(values) => Features::F32(scaled(values, width, &scaling)?),
+            others => others,
+        };
         self.origin.scaling = Some(scaling);
         Ok(self)
     }
@@ -139,4 +135,15 @@ impl Dataset {
         self.origin.columns = Some(columns);
         self
     }
+}
+
+/// Values after their scaling, rounded to f32 only then.
+fn scaled<T: Copy + Into<f64>>(values: Vec<T>, width: usize, scaling: &Scaling) -> Result<Vec<f32>, Error> {
+    let each = |(at, value): (usize, T)| {
+        let scaled = scaling.apply(at % width, value.into());
+        scaled.is_finite().then_some(scaled).ok_or_else(|| {
+            Error::Data(format!("feature {} of row {} is {scaled} after its scaling", at % width, at / width))
+        })
+    };
+    values.into_iter().enumerate().map(each).collect()
 }

@@ -15,7 +15,7 @@ impl Dataset {
         match self.features {
             Features::U8(_) => Element::U8,
             Features::F16(_) => Element::F16,
-            Features::F32(_) => Element::F32,
+            Features::F32(_) | Features::F64(_) => Element::F32,
         }
     }
 
@@ -44,7 +44,7 @@ impl Dataset {
     pub(crate) fn device_scaling(&self, quads: usize) -> Option<Vec<f32>> {
         let Scaling { shift, scale } = self.scaling_of_device()?;
         let mut values = [vec![0.0; 4 * quads], vec![1.0; 4 * quads]].concat();
-        values[..self.width].copy_from_slice(shift);
+        values.iter_mut().zip(shift).for_each(|(value, &shift)| *value = shift as f32);
         values[4 * quads..][..self.width].copy_from_slice(scale);
         Some(values)
     }
@@ -58,6 +58,10 @@ impl Dataset {
             Features::U8(values) => take(&padded(&values[elements], width, stride, 255)),
             Features::F16(values) => take(bytemuck::cast_slice(&padded(&values[elements], width, stride, f16::ONE))),
             Features::F32(values) => take(bytemuck::cast_slice(&padded(&values[elements], width, stride, 1.0))),
+            Features::F64(values) => {
+                let rounded: Vec<f32> = values[elements].iter().map(|&value| value as f32).collect();
+                take(bytemuck::cast_slice(&padded(&rounded, width, stride, 1.0)))
+            }
         }
     }
 

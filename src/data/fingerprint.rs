@@ -34,6 +34,7 @@ impl Dataset {
             Features::U8(values) => hasher.update(values),
             Features::F16(values) => hasher.update(bytemuck::cast_slice(values)),
             Features::F32(values) => hasher.update(bytemuck::cast_slice(values)),
+            Features::F64(values) => hasher.update(bytemuck::cast_slice(values)),
         }
         hasher.update(bytemuck::cast_slice(&self.labels));
         if let Some(all) = &self.values {

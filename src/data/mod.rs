@@ -119,6 +119,18 @@ enum Features {
     U8(Vec<u8>),
     F16(Vec<f16>),
     F32(Vec<f32>),
+    /// Values of which f32 has some not exactly, as they were read: they become f32 when they are scaled, or on their way to the device.
+    F64(Vec<f64>),
+}
+
+impl Features {
+    /// As f32 where that has every value exactly.
+    fn of_f64(values: Vec<f64>) -> Self {
+        match values.iter().all(|&value| f64::from(value as f32) == value) {
+            true => Features::F32(values.into_iter().map(|value| value as f32).collect()),
+            false => Features::F64(values),
+        }
+    }
 }
 
 impl Dataset {
@@ -165,6 +177,10 @@ impl Dataset {
             Features::U8(features) => Dataset::from_u8(features, width, labels),
             Features::F16(features) => Dataset::from_f16(features, width, labels),
             Features::F32(features) => Dataset::from_f32(features, width, labels),
+            Features::F64(features) => {
+                check_finite(&features, width)?;
+                Dataset::new(Features::F64(features), width, labels)
+            }
         }
     }
 
@@ -174,6 +190,7 @@ impl Dataset {
             Features::U8(values) => values.len(),
             Features::F16(values) => values.len(),
             Features::F32(values) => values.len(),
+            Features::F64(values) => values.len(),
         };
         if width == 0 {
             return data("the rows have a width of 0: at least one feature is needed".into());
@@ -325,26 +342,29 @@ impl Dataset {
     /// [`Error::Data`] for a row that the set does not have.
     pub fn row(&self, row: usize) -> Result<Vec<f32>, Error> {
         let mut features = Vec::new();
-        self.select([row])?.each_row(|row| features.extend(row));
+        self.select([row])?.each_row(|row| features.extend(row.map(|value| value as f32)));
         // Of other types, the scaling has not been applied yet.
-        if let (Features::F32(_), Some(Scaling { shift, scale })) = (&self.features, &self.origin.scaling) {
-            features.iter_mut().zip(shift.iter().zip(scale)).for_each(|(x, (shift, scale))| *x = *x / scale + shift);
+        if let (Features::F32(_), Some(scaling)) = (&self.features, &self.origin.scaling) {
+            features.iter_mut().enumerate().for_each(|(at, x)| *x = scaling.undo(at, *x) as f32);
         }
         Ok(features)
     }
 
-    /// What a pass over the features sees of each row: the f32 values, or the bytes as `[0, 1]`.
-    pub(crate) fn each_row(&self, mut take: impl FnMut(&mut dyn Iterator<Item = f32>)) {
+    /// What a pass over the features sees of each row: the values, or the bytes as `[0, 1]`.
+    pub(crate) fn each_row(&self, mut take: impl FnMut(&mut dyn Iterator<Item = f64>)) {
         match &self.features {
             Features::U8(values) => {
                 values
                     .chunks_exact(self.width)
-                    .for_each(|row| take(&mut row.iter().map(|&byte| f32::from(byte) / 255.0)));
+                    .for_each(|row| take(&mut row.iter().map(|&byte| f64::from(f32::from(byte) / 255.0))));
             }
             Features::F16(values) => {
-                values.chunks_exact(self.width).for_each(|row| take(&mut row.iter().map(|value| value.to_f32())));
+                values.chunks_exact(self.width).for_each(|row| take(&mut row.iter().map(|value| value.to_f64())));
             }
-            Features::F32(values) => values.chunks_exact(self.width).for_each(|row| take(&mut row.iter().copied())),
+            Features::F32(values) => {
+                values.chunks_exact(self.width).for_each(|row| take(&mut row.iter().map(|&value| value.into())));
+            }
+            Features::F64(values) => values.chunks_exact(self.width).for_each(|row| take(&mut row.iter().copied())),
         }
     }
 
@@ -377,6 +397,7 @@ impl Dataset {
             Features::U8(values) => Features::U8(gather(values, self.width, &rows)),
             Features::F16(values) => Features::F16(gather(values, self.width, &rows)),
             Features::F32(values) => Features::F32(gather(values, self.width, &rows)),
+            Features::F64(values) => Features::F64(gather(values, self.width, &rows)),
         };
         let labels = if self.labels.is_empty() { Vec::new() } else { gather(&self.labels, 1, &rows) };
         let values = self.values.as_ref().map(|all| Values { values: gather(&all.values, all.outputs, &rows), ..*all });

@@ -6,12 +6,14 @@ use super::{Dataset, Features, Origin, Values};
 use crate::Error;
 use crate::data::check::check_finite;
 
-/// What a feature can be given as: `u8`, which a network sees as `[0, 1]`, `f32` and [`f16`](half::f16).
+/// What a feature can be given as: `u8`, which a network sees as `[0, 1]`, [`f16`](half::f16), `f32`, and `f64`, which becomes f32 after the
+/// scaling, where there is one.
 pub trait Feature: of_features::OfFeatures {}
 
 impl Feature for u8 {}
 impl Feature for f16 {}
 impl Feature for f32 {}
+impl Feature for f64 {}
 
 /// The targets of a row of numbers to predict: one number, or several in an array, a slice or a vector.
 pub trait Numbers {
@@ -71,6 +73,13 @@ impl of_features::OfFeatures for f32 {
     fn alone(values: Vec<f32>, width: usize) -> Result<Dataset, Error> {
         check_finite(&values, width)?;
         Dataset::alone(values.len(), Features::F32(values), width)
+    }
+}
+
+impl of_features::OfFeatures for f64 {
+    fn alone(values: Vec<f64>, width: usize) -> Result<Dataset, Error> {
+        check_finite(&values, width)?;
+        Dataset::alone(values.len(), Features::of_f64(values), width)
     }
 }
 

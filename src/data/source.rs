@@ -53,6 +53,7 @@ impl Source for Dataset {
             Features::U8(values) => Features::U8(values[of(self.width)].to_vec()),
             Features::F16(values) => Features::F16(values[of(self.width)].to_vec()),
             Features::F32(values) => Features::F32(values[of(self.width)].to_vec()),
+            Features::F64(values) => Features::F64(values[of(self.width)].to_vec()),
         };
         let values = self.values.as_ref().map(|all| Values { values: all.values[of(all.outputs)].to_vec(), ..*all });
         let labels = if self.labels.is_empty() { Vec::new() } else { self.labels[rows.clone()].to_vec() };

@@ -49,7 +49,7 @@ impl Dataset {
         if self.origin.target_scaling.is_some() {
             return Err(Error::Data("the targets are scaled already".into()));
         }
-        let far = |(at, &value): (usize, &f32)| !scaled(&scaling, at % values.outputs, value).is_finite();
+        let far = |(at, &value): (usize, &f32)| !scaling.apply(at % values.outputs, value.into()).is_finite();
         if let Some(at) = values.values.iter().enumerate().position(far) {
             let (output, row) = (at % values.outputs, at / values.outputs);
             return Err(Error::Data(format!("target {output} of row {row} is not finite after its scaling")));
@@ -92,7 +92,7 @@ impl Dataset {
     pub(super) fn seen_targets<'a>(&'a self, all: &'a Values, row: usize) -> impl Iterator<Item = f32> + 'a {
         let own = all.values[row * all.outputs..(row + 1) * all.outputs].iter().enumerate();
         own.map(|(output, &value)| match &self.origin.target_scaling {
-            Some(scaling) => scaled(scaling, output, value),
+            Some(scaling) => scaling.apply(output, value.into()),
             None => value,
         })
     }
@@ -126,17 +126,10 @@ pub(crate) fn check(scaling: &Scaling, outputs: usize) -> Result<(), Error> {
     }
 }
 
-/// A target as a network learns it.
-fn scaled(scaling: &Scaling, output: usize, value: f32) -> f32 {
-    ((f64::from(value) - f64::from(scaling.shift[output])) * f64::from(scaling.scale[output])) as f32
-}
-
 /// Outputs of rows in the targets' own units.
 pub(crate) fn in_own_units(scaling: Option<&Scaling>, outputs: &mut [f32]) {
-    let Some(Scaling { shift, scale }) = scaling else { return };
-    for row in outputs.chunks_exact_mut(shift.len()) {
-        for (value, (&shift, &scale)) in row.iter_mut().zip(shift.iter().zip(scale)) {
-            *value = (f64::from(*value) / f64::from(scale) + f64::from(shift)) as f32;
-        }
+    let Some(scaling) = scaling else { return };
+    for row in outputs.chunks_exact_mut(scaling.shift.len()) {
+        row.iter_mut().enumerate().for_each(|(output, value)| *value = scaling.undo(output, *value) as f32);
     }
 }

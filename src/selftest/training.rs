@@ -330,7 +330,7 @@ pub fn scaled_set(gpu: &Arc<Gpu>) -> Agreed {
         .enumerate()
         .map(|(at, &byte)| {
             let feature = at % width;
-            (f64::from(byte) / 255.0 - f64::from(shift[feature])) * f64::from(scale[feature])
+            (f64::from(byte) / 255.0 - shift[feature]) * f64::from(scale[feature])
         })
         .collect();
     let network = Network::classifier(width, &[], Activation::Relu, outputs);

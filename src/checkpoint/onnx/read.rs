@@ -353,7 +353,7 @@ impl<'a> Features<'a> {
             let offset = all(self.offset, 0.0, |value| -value)?;
             shift = offset.iter().zip(&scale).map(|(offset, scale)| -offset / scale).collect();
         }
-        let scaling = Scaling { shift, scale };
+        let scaling = Scaling { shift: shift.into_iter().map(f64::from).collect(), scale };
         scaling.check(features).map_err(|error| error.to_string())?;
         Ok(Some(scaling))
     }

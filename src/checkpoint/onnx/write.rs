@@ -25,7 +25,8 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     let mut graph = Graph { proto: GraphProto { name: "wgrad".into(), ..GraphProto::default() }, last: "x".into() };
     if let Some(scaling) = scaling {
         let features = network.inputs();
-        graph.tensor("scaling.shift", &[features], &scaling.shift);
+        let shift: Vec<f32> = scaling.shift.iter().map(|&shift| shift as f32).collect();
+        graph.tensor("scaling.shift", &[features], &shift);
         graph.tensor("scaling.scale", &[features], &scaling.scale);
         graph.then("Sub", &["scaling.shift"]);
         graph.then("Mul", &["scaling.scale"]);
@@ -46,7 +47,8 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     let ends_in_product = network.layers()[last].activation == Activation::Identity;
     if let Some(Scaling { shift, scale }) = target_scaling.as_ref().filter(|_| !ends_in_product) {
         graph.tensor("target_scaling.scale", &[network.outputs()], scale);
-        graph.tensor("target_scaling.shift", &[network.outputs()], shift);
+        let shift: Vec<f32> = shift.iter().map(|&shift| shift as f32).collect();
+        graph.tensor("target_scaling.shift", &[network.outputs()], &shift);
         graph.then("Div", &["target_scaling.scale"]);
         graph.then("Add", &["target_scaling.shift"]);
     }
@@ -95,12 +97,8 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
 fn in_own_units(layer: &LayerWeights, Scaling { shift, scale }: &Scaling) -> LayerWeights {
     let own = |value: f32, unit: usize| f64::from(value) / f64::from(scale[unit]);
     let weight = layer.weight.iter().enumerate().map(|(at, &value)| own(value, at / layer.inputs) as f32);
-    let bias = layer
-        .bias
-        .iter()
-        .zip(shift)
-        .enumerate()
-        .map(|(unit, (&value, &shift))| (own(value, unit) + f64::from(shift)) as f32);
+    let bias =
+        layer.bias.iter().zip(shift).enumerate().map(|(unit, (&value, &shift))| (own(value, unit) + shift) as f32);
     LayerWeights { weight: weight.collect(), bias: bias.collect(), ..*layer }
 }
 
