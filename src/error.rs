@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 
-/// Everything that can go wrong, saying what, where, and what would be right.
-#[derive(Debug, thiserror::Error)]
+/// Everything that can go wrong, saying what, where, and what would be right. It is debugged as it is displayed, so that
+/// `fn main() -> Result<(), wgrad::Error>` ends in a sentence.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No adapter at all, or none that fits what was asked for.
@@ -97,6 +98,12 @@ pub enum Error {
     },
 }
 
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
 /// What helps where the system's word does not say it.
 fn remedy(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
@@ -163,9 +170,9 @@ mod tests {
     /// An example of every variant. One that is not here does not compile.
     macro_rules! variants {
         ($($pattern:pat => $example:expr),* $(,)?) => {
-            fn examples() -> Vec<Error> {
+            fn examples() -> Vec<(&'static str, Error)> {
                 let _each_has_one = |error: &Error| match error { $($pattern => ()),* };
-                vec![$($example),*]
+                vec![$((stringify!($pattern), $example)),*]
             }
         };
     }
@@ -213,9 +220,9 @@ mod tests {
         let mut told: Vec<(&str, &str)> = rows(variants).iter().map(|row| (row[0].trim_matches('`'), row[1])).collect();
         let mut known: Vec<(String, String)> = examples()
             .iter()
-            .map(|error| {
-                let name =
-                    format!("{error:?}").split(|letter: char| !letter.is_alphanumeric()).next().unwrap().to_string();
+            .map(|(pattern, error)| {
+                let (_, name) = pattern.split_once("::").unwrap();
+                let name = name.split(|letter: char| !letter.is_alphanumeric()).next().unwrap().to_string();
                 (name, error.exit_code().to_string())
             })
             .collect();

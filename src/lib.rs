@@ -28,7 +28,10 @@ mod weights;
 mod wgsl;
 
 pub use checkpoint::Model;
-pub use data::{ColumnRole, Columns, Dataset, Fill, Generated, ImageShape, ReadOptions, Source, Stored, TableColumn};
+pub use data::{
+    ColumnRole, Columns, Dataset, Feature, Fill, Generated, ImageShape, Numbers, ReadOptions, Source, Stored,
+    TableColumn,
+};
 #[doc(hidden)]
 pub use data::{FORMATS, Format};
 pub use error::Error;

@@ -3,7 +3,7 @@
 use crate::kernel::class_metrics::Counts;
 use crate::kernel::regression_metrics::SUMS;
 use crate::loss::Task;
-use crate::{Dataset, Evaluation, Loss};
+use crate::{Dataset, Evaluation, Loss, Scaling};
 
 /// What a model is worth on a set. Rows count alike, whatever their weights; ignored ones do not.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +47,8 @@ pub struct ClassCounts {
 /// How far numbers are off.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RegressionMetrics {
-    /// The mean of |output − target|, over rows and outputs.
+    /// The mean of |output − target|, over rows and outputs; as the next figure in the targets' own units, also where the network learned them
+    /// [scaled](Dataset::with_target_scaling).
     pub mean_absolute_error: f64,
     /// The root of the mean of (output − target)².
     pub root_mean_squared_error: f64,
@@ -107,7 +108,8 @@ impl ClassMetrics {
 
 impl RegressionMetrics {
     /// From the device's sums over so many rows: for every four outputs the values of `regression_metrics.wesl`.
-    pub(crate) fn of(sums: &[f32], outputs: usize, rows: u64) -> Self {
+    /// They are of targets as the network learned them, and become those in their own units.
+    pub(crate) fn of(sums: &[f32], outputs: usize, rows: u64, scaling: Option<&Scaling>) -> Self {
         let rows = rows as f64;
         let (mut absolute, mut squared, mut r2) = (0.0, 0.0, 0.0);
         for c in 0..outputs {
@@ -115,8 +117,9 @@ impl RegressionMetrics {
             let sum = |at: usize| f64::from(own[8 * at + c % 4]) - f64::from(own[8 * at + 4 + c % 4]);
             let [off, off_squared, shifted, shifted_squared] = [0, 1, 2, 3].map(sum);
             let spread = shifted_squared - shifted * shifted / rows;
-            absolute += off;
-            squared += off_squared;
+            let unit = scaling.map_or(1.0, |scaling| 1.0 / f64::from(scaling.scale[c]).abs());
+            absolute += off * unit;
+            squared += off_squared * unit * unit;
             r2 += match (shifted_squared == 0.0, off_squared == 0.0) {
                 (true, met) => f64::from(u8::from(met)),
                 (false, _) => 1.0 - off_squared / spread,

@@ -13,7 +13,8 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::loss::Setting;
+use crate::data::check_target_scaling;
+use crate::loss::{Setting, Task};
 use crate::named::Named;
 use crate::weights::{LayerWeights, Weights};
 use crate::{Activation, Columns, Error, ImageShape, Loss, Network, Scaling};
@@ -34,6 +35,9 @@ pub struct Model {
     pub classes: Vec<String>,
     /// What is done to features before the first layer, where anything is.
     pub scaling: Option<Scaling>,
+    /// What was done to the targets, which are numbers, before the network learned them, where anything was: what it gives is
+    /// `output / scale + shift` in their own units.
+    pub target_scaling: Option<Scaling>,
     /// How the features are made of a table's columns, where they are.
     pub columns: Option<Columns>,
     /// The form of the images that the features are, where they are.
@@ -43,7 +47,8 @@ pub struct Model {
 impl Model {
     /// A model whose classes have no names and whose features are taken as they are.
     pub fn new(network: Network, weights: Weights, loss: Loss) -> Self {
-        Model { network, weights, loss, classes: Vec::new(), scaling: None, columns: None, image: None }
+        let (scaling, target_scaling, columns, image) = Default::default();
+        Model { network, weights, loss, classes: Vec::new(), scaling, target_scaling, columns, image }
     }
 
     /// Reads a model. A file that PyTorch wrote says nothing of activations or loss: its hidden layers are taken as ReLU, its
@@ -115,9 +120,10 @@ impl Model {
         network.check().map_err(|error| Error::format(path, error.to_string()))?;
         let loss = loss_of(path, about, losses)?;
         let (classes, scaling) =
-            (classes_of(path, about, network.outputs())?, scaling_of(path, about, network.inputs())?);
+            (classes_of(path, about, network.outputs())?, scaling_of(path, about, "scaling", network.inputs())?);
+        let target_scaling = target_scaling_of(path, about, &loss, network.outputs())?;
         let (columns, image) = (columns_of(path, about, &network)?, image_of(path, about, network.inputs())?);
-        Ok(Model { network, weights: Weights { layers }, loss, classes, scaling, columns, image })
+        Ok(Model { network, weights: Weights { layers }, loss, classes, scaling, target_scaling, columns, image })
     }
 
     /// That a model can be written there: asked before hours are spent on what goes into it.
@@ -156,9 +162,11 @@ impl Model {
         if !self.classes.is_empty() {
             about["classes"] = self.classes.clone().into();
         }
-        if let Some(Scaling { shift, scale }) = &self.scaling {
-            // Not a tensor of its own: `load_state_dict` takes no name that the network has not.
-            about["scaling"] = serde_json::json!({ "shift": shift, "scale": scale });
+        for (name, scaling) in [("scaling", &self.scaling), ("target_scaling", &self.target_scaling)] {
+            if let Some(Scaling { shift, scale }) = scaling {
+                // Not a tensor of its own: `load_state_dict` takes no name that the network has not.
+                about[name] = serde_json::json!({ "shift": shift, "scale": scale });
+            }
         }
         for (name, value) in [
             ("columns", self.columns.as_ref().map(serde_json::to_value)),
@@ -451,14 +459,33 @@ fn image_of(path: &Path, about: &Option<Value>, inputs: usize) -> Result<Option<
     })
 }
 
-/// The scaling of the features, where there is one.
-fn scaling_of(path: &Path, about: &Option<Value>, inputs: usize) -> Result<Option<Scaling>, Error> {
-    let Some(table) = about.as_ref().and_then(|about| about.get("scaling")) else { return Ok(None) };
+/// The scaling of the targets, where there is one.
+fn target_scaling_of(
+    path: &Path,
+    about: &Option<Value>,
+    loss: &Loss,
+    outputs: usize,
+) -> Result<Option<Scaling>, Error> {
+    let Some(scaling) = scaling_of(path, about, "target_scaling", outputs)? else { return Ok(None) };
+    let broken = |reason: String| Error::format(path, format!("its metadata: target_scaling: {reason}"));
+    check_target_scaling(&scaling, outputs).map_err(|error| broken(error.to_string()))?;
+    if loss.task() != Task::Numbers {
+        return Err(broken(format!("the loss is {}, which is for no numbers to predict", loss.name())));
+    }
+    Ok(Some(scaling))
+}
+
+/// The scaling of the features, or of the targets, where there is one.
+fn scaling_of(path: &Path, about: &Option<Value>, key: &str, count: usize) -> Result<Option<Scaling>, Error> {
+    let Some(table) = about.as_ref().and_then(|about| about.get(key)) else { return Ok(None) };
     let read = |name: &str| table[name].as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
     let (Some(shift), Some(scale)) = (read("shift"), read("scale")) else {
-        return Err(Error::format(path, "its metadata: scaling must have two lists of numbers, shift and scale"));
+        return Err(Error::format(
+            path,
+            format!("its metadata: {key} must have two lists of numbers, shift and scale"),
+        ));
     };
     let scaling = Scaling { shift, scale: scale.into_iter().map(|scale| scale as f32).collect() };
-    scaling.check(inputs).map_err(|error| Error::format(path, format!("its metadata: {error}")))?;
+    scaling.check(count).map_err(|error| Error::format(path, format!("its metadata: {key}: {error}")))?;
     Ok(Some(scaling))
 }

@@ -27,6 +27,7 @@ pub(super) struct Run {
     pub stratify: bool,
     pub reading: ReadOptions,
     pub scaling: ScaleBy,
+    pub scale_targets: ScaleBy,
     pub hidden: Vec<usize>,
     pub activation: Activation,
     pub dropout: Vec<f64>,
@@ -81,6 +82,7 @@ struct Data {
     unknown: Option<String>,
     image: Option<[usize; 3]>,
     scaling: Option<String>,
+    scale_targets: Option<String>,
 }
 
 /// A column.
@@ -425,6 +427,7 @@ impl Run {
             stratify: file.data.stratify,
             reading: file.data.reading(flags, &loss)?,
             scaling: chosen(flags.scaling, file.data.scaling)?.unwrap_or_default(),
+            scale_targets: scale_targets(chosen(flags.scale_targets, file.data.scale_targets)?, &loss)?,
             data: flags.data.clone().or(file.data.train).unwrap_or_else(|| "mnist".into()),
             validation: flags.validation.as_deref().map(Validation::from_flag).or(file.data.validation),
             dropout: dropout.map_or_else(|| Ok(vec![0.0; hidden.len()]), |dropout| dropout.of_layers(hidden.len()))?,
@@ -502,6 +505,17 @@ impl Run {
 /// What a flag says, or else the file's word.
 fn chosen<T: FromStr<Err = Error>>(flag: Option<T>, word: Option<String>) -> Result<Option<T>, Error> {
     flag.map_or_else(|| word.as_deref().map(str::parse).transpose(), |flag| Ok(Some(flag)))
+}
+
+/// By what targets are scaled, which the loss has to take for numbers.
+fn scale_targets(asked: Option<ScaleBy>, loss: &Loss) -> Result<ScaleBy, Error> {
+    match asked.unwrap_or_default() {
+        by if by != ScaleBy::None && loss.task() != Task::Numbers => Err(Error::Option(format!(
+            "--scale-targets {by}: {} has targets that are no numbers to predict; it is for mse, mae and huber",
+            loss.name()
+        ))),
+        by => Ok(by),
+    }
 }
 
 impl From<PlateauTable> for ReduceOnPlateau {

@@ -24,7 +24,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     flags.trains_nothing("explain")?;
     let output = Output { json: flags.common.json };
     let mut run = Run::new(flags)?;
-    let (set, validation) = source::of_run(&run)?;
+    let (set, validation) = source::of_run(&run, None)?;
     run.settle(&set)?;
     let network = train::network(&run, &set, validation.as_ref());
     run.options.check(&network)?;

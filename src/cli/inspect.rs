@@ -48,8 +48,10 @@ fn event(path: &Path, model: &Result<Model, Error>, contents: &Contents) -> Valu
             event["parameters"] = model.network.parameters().into();
             event["loss"] = loss_to_json(&model.loss);
             event["classes"] = model.classes.clone().into();
-            event["scaling"] =
-                model.scaling.as_ref().map_or(Value::Null, |by| json!({ "shift": by.shift, "scale": by.scale }));
+            for (name, scaling) in [("scaling", &model.scaling), ("target_scaling", &model.target_scaling)] {
+                event[name] =
+                    scaling.as_ref().map_or(Value::Null, |by| json!({ "shift": by.shift, "scale": by.scale }));
+            }
         }
         Err(reason) => event["not_a_model"] = reason.to_string().into(),
     }
@@ -79,6 +81,9 @@ fn describe(model: &Model) -> String {
     if model.scaling.is_some() {
         text += &format!("\nfeatures are shifted and scaled, each of {} by its own", model.network.inputs());
     }
+    if model.target_scaling.is_some() {
+        text += "\noutputs are of scaled targets; predictions are in the targets' own units";
+    }
     text
 }
 
@@ -107,7 +112,7 @@ impl Contents {
 
     /// The tensors, and the metadata that the model's description does not have already.
     fn describe(&self) -> String {
-        let told = ["activations", "dropout", "loss", "classes", "scaling"];
+        let told = ["activations", "dropout", "loss", "classes", "scaling", "target_scaling"];
         let of_model = self.metadata.get("wgrad").and_then(Value::as_object);
         let of_model = of_model.into_iter().flatten().filter(|(key, _)| !told.contains(&key.as_str()));
         let of_others = self.metadata.iter().filter(|(key, value)| *key != "wgrad" || !value.is_object());

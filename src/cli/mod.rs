@@ -133,8 +133,6 @@ fn limits() -> Result<Limits, Error> {
 /// A model on the adapter asked for, to be used and not trained: with an optimizer that keeps nothing.
 fn open(model: Model, common: &options::Common) -> Result<Trainer, Error> {
     let gpu = open_gpu(&common.adapter.clone().unwrap_or_default())?;
-    let options = TrainOptions { loss: model.loss, optimizer: Optimizer::sgd(0.0), ..TrainOptions::default() };
-    let mut trainer = Trainer::on(gpu, model.network, options)?;
-    trainer.set_weights(&model.weights)?;
-    Ok(trainer)
+    let options = TrainOptions { optimizer: Optimizer::sgd(0.0), ..TrainOptions::default() };
+    Trainer::from_model(gpu, model, options)
 }

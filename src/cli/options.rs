@@ -85,6 +85,10 @@ pub(super) struct Train {
     /// Scale every feature by its statistics in the training rows: none, standardize or min-max [default: none]
     #[arg(long, value_name = "NAME")]
     pub scaling: Option<ScaleBy>,
+    /// Learn targets that are numbers scaled by their statistics in the training rows: none, standardize or min-max; all that is
+    /// told of them but the loss stays in their own units [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub scale_targets: Option<ScaleBy>,
     /// Validate on this set, on a fraction (as 0.1) of the training rows, or on none [default: the set's own test rows]
     #[arg(long, value_name = "DIR|FILE|FRACTION|none")]
     pub validation: Option<String>,

@@ -120,6 +120,7 @@ impl Out {
             },
             "data": {
                 "train": run.data, "rows": rows, "features": train.at_hand().width(), "scaling": run.scaling.to_string(),
+                "scale_targets": run.scale_targets.to_string(),
                 "validation": run.validation.as_ref().map(ToString::to_string), "validation_rows": validation.map(Dataset::rows),
             },
             "model": {

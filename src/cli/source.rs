@@ -1,14 +1,19 @@
 //! From the words of `--data`, `--validation` and `--input` to sets.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use super::config::{Run, Validation};
 use super::options::{Text, Unknown};
+use crate::data::is_text_table;
 use crate::loss::Task;
-use crate::{Dataset, Error, Model, ReadOptions, ScaleBy, Source, Stored};
+use crate::{Columns, Dataset, Error, Model, ReadOptions, ScaleBy, Scaling, Source, Stored};
 
 /// The most bytes that are read from standard input.
 const MOST_FROM_STDIN: u64 = 1 << 30;
+/// The word for it.
+pub(super) const STDIN: &str = "-";
 
 /// What to train on, and what that brings to validate on.
 fn training(words: &str, options: &ReadOptions) -> Result<(Dataset, Option<Dataset>), Error> {
@@ -56,27 +61,86 @@ impl TrainingSet {
 
 /// What a run trains on, and validates on. A safetensors file that is larger than the memory budget stays where it is, unless something has to
 /// be known of all its rows first.
-pub(super) fn of_run(run: &Run) -> Result<(TrainingSet, Option<Dataset>), Error> {
+pub(super) fn of_run(run: &Run, init: Option<&Model>) -> Result<(TrainingSet, Option<Dataset>), Error> {
     let path = Path::new(&run.data);
     let is_safetensors = path.extension().is_some_and(|extension| extension == "safetensors");
     let is_larger = |budget| std::fs::metadata(path).is_ok_and(|about| about.len() > budget);
-    let is_whole = run.scaling != ScaleBy::None || matches!(run.validation, Some(Validation::Fraction(_)));
+    let scales = run.scaling != ScaleBy::None || run.scale_targets != ScaleBy::None;
+    let is_scaled = init.is_some_and(|model| model.scaling.is_some() || model.target_scaling.is_some());
+    let is_whole = scales || is_scaled || matches!(run.validation, Some(Validation::Fraction(_)));
     if !is_safetensors || is_whole || !run.options.memory_budget.is_some_and(is_larger) {
-        return with_validation(run).map(|(train, validation)| (TrainingSet::Whole(train), validation));
+        return with_validation(run, init).map(|(train, validation)| (TrainingSet::Whole(train), validation));
     }
     let stored = Stored::open(path)?;
     let first = stored.read(0..run.options.batch_size.clamp(1, stored.rows()))?;
     let (first, validation) = beside(run, first, stored.test()?)?;
+    let first = noted(run, first);
     Ok((TrainingSet::Stored(stored, first), validation))
 }
 
-/// Training and validation sets, as the words for both say. The scaling is of the training rows alone.
-fn with_validation(run: &Run) -> Result<(Dataset, Option<Dataset>), Error> {
+/// Training and validation sets, as the words for both say. Scalings are of the training rows alone, or else those of the model that is gone on
+/// with.
+fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<Dataset>), Error> {
     let (train, own) = training(&run.data, &run.reading)?;
-    let (train, validation) = beside(run, train, own)?;
-    let Some(scaling) = run.scaling.of(&train) else { return Ok((train, validation)) };
-    let validation = validation.map(|set| set.with_scaling(scaling.clone())).transpose()?;
-    Ok((train.with_scaling(scaling)?, validation))
+    let (mut train, mut validation) = beside(run, train, own)?;
+    let mut notes = Vec::new();
+    let mut chosen = |what: &str, flag: &str, own: Option<Scaling>, model: Option<&Scaling>| match (own, model) {
+        (None, Some(scaling)) => {
+            notes.push(format!("the {what} are scaled as the model was trained on them; {flag} scales them otherwise"));
+            Some(scaling.clone())
+        }
+        (Some(own), Some(scaling)) if own != *scaling => {
+            notes.push(format!(
+                "the {what} are scaled otherwise than the model was trained on them, as {flag} asks for: its weights see other numbers; without \
+                 {flag} the model's scaling is taken"
+            ));
+            Some(own)
+        }
+        (own, _) => own,
+    };
+    let own = run.scaling.of(&train);
+    // A model for other rows is refused when its weights are.
+    let model = init.filter(|model| model.network.inputs() == train.width());
+    let features = chosen("features", "--scaling", own, model.and_then(|model| model.scaling.as_ref()));
+    let own = run.scale_targets.of_targets(&train)?;
+    let takes_targets = |model: &&Model| {
+        run.options.loss.task() == Task::Numbers
+            && train.values().is_some()
+            && model.network.outputs() == train.classes()
+    };
+    let scaling_of_model = model.filter(takes_targets).and_then(|model| model.target_scaling.as_ref());
+    let targets = chosen("targets", "--scale-targets", own, scaling_of_model);
+    if let Some(scaling) = features {
+        validation = validation.map(|set| set.with_scaling(scaling.clone())).transpose()?;
+        train = train.with_scaling(scaling)?;
+    }
+    if let Some(scaling) = targets {
+        validation = validation.map(|set| set.with_target_scaling(scaling.clone())).transpose()?;
+        train = train.with_target_scaling(scaling)?;
+    }
+    if let Some(model) = model {
+        let differs = |own: Option<&Columns>, model: Option<&Columns>| own.is_some() && model.is_some() && own != model;
+        if differs(train.columns(), model.columns.as_ref()) {
+            notes.push(
+                "the columns become other features than those that the model was trained on, or other classes: its weights may mean something else"
+                    .into(),
+            );
+        } else if !model.classes.is_empty() && !train.class_names().is_empty() && model.classes != train.class_names() {
+            notes.push(format!(
+                "the classes are {}, and the model was trained on {}: its outputs get other meanings",
+                train.class_names().join(", "),
+                model.classes.join(", ")
+            ));
+        }
+    }
+    let path = run.init.as_deref().unwrap_or(Path::new("--init"));
+    Ok((noted(run, train.noted(path, notes)), validation))
+}
+
+/// A training set with what there is to say of numbers that are not scaled.
+fn noted(run: &Run, train: Dataset) -> Dataset {
+    let notes = [train.note_on_digits(), train.note_on_targets(&run.options.loss)];
+    train.noted(Path::new(&run.data), notes.into_iter().flatten())
 }
 
 /// The training set with what it is validated on; `own` is what came with it.
@@ -120,17 +184,52 @@ fn of_model(model: &Model, text: &Text) -> ReadOptions {
     ReadOptions { header: text.header(), delimiter: text.delimiter, unknown_is_none, ..ReadOptions::of_model(model) }
 }
 
-/// Rows to predict on; `-` is standard input.
-pub(super) fn inputs(words: &str, model: &Model, text: &Text) -> Result<Dataset, Error> {
-    let mut options = ReadOptions { inputs_only: true, ..of_model(model, text) };
+/// Where rows to predict on come from.
+pub(super) enum Input {
+    /// A table in text, whose rows are answered one after the other.
+    Lines(Box<dyn BufRead + Send>),
+    /// All else in standard input.
+    Stream(Box<dyn BufRead + Send>),
+    /// A file, a folder, or mnist.
+    Place,
+}
+
+impl Input {
+    /// Opens `-`, which is standard input, or a file, and looks at how it begins.
+    pub fn open(words: &str) -> Result<Self, Error> {
+        let path = Path::new(words);
+        let mut stream: Box<dyn BufRead + Send> = match words {
+            STDIN => Box::new(BufReader::new(std::io::stdin())),
+            _ if path.is_file() => Box::new(BufReader::new(File::open(path).map_err(Error::io(path))?)),
+            _ => return Ok(Input::Place),
+        };
+        let begin = stream.fill_buf().map_err(Error::io(path))?;
+        // Nothing is no rows, which is said of all of it.
+        Ok(match !begin.is_empty() && is_text_table(path, begin) {
+            true => Input::Lines(stream),
+            false if words == STDIN => Input::Stream(stream),
+            false => Input::Place,
+        })
+    }
+}
+
+/// How rows to predict on are read.
+pub(super) fn reading_inputs(model: &Model, text: &Text) -> ReadOptions {
+    ReadOptions { inputs_only: true, ..of_model(model, text) }
+}
+
+/// All rows to predict on.
+pub(super) fn inputs(words: &str, input: Input, model: &Model, text: &Text) -> Result<Dataset, Error> {
+    let mut options = reading_inputs(model, text);
     if model.image.is_none() && model.network.inputs() == 784 {
         options.image = Some(crate::ImageShape { height: 28, width: 28, channels: 1 });
     }
-    let set = if words == "-" {
-        let bytes = crate::files::read_to_end(Path::new("-"), std::io::stdin().lock(), MOST_FROM_STDIN)?;
-        Dataset::from_bytes(&bytes, &options)?
-    } else {
-        testing(words, &options)?
+    let set = match input {
+        Input::Lines(stream) | Input::Stream(stream) if words == STDIN => {
+            let bytes = crate::files::read_to_end(Path::new(STDIN), stream, MOST_FROM_STDIN)?;
+            Dataset::from_bytes(&bytes, &options)?
+        }
+        _ => testing(words, &options)?,
     };
     scaled(set, model).map_err(|error| of_mnist(words, "--input", error))
 }
@@ -145,11 +244,15 @@ fn of_mnist(words: &str, flag: &str, error: Error) -> Error {
     }
 }
 
-fn scaled(set: Dataset, model: &Model) -> Result<Dataset, Error> {
+pub(super) fn scaled(set: Dataset, model: &Model) -> Result<Dataset, Error> {
     // Said before any that is wrong with the scaling.
     set.check_width(&model.network)?;
-    match model.scaling.clone() {
-        Some(scaling) => set.with_scaling(scaling),
+    let set = match model.scaling.clone() {
+        Some(scaling) => set.with_scaling(scaling)?,
+        None => set,
+    };
+    match model.target_scaling.clone().filter(|_| set.values().is_some()) {
+        Some(scaling) => set.with_target_scaling(scaling),
         None => Ok(set),
     }
 }

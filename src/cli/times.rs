@@ -27,7 +27,7 @@ impl Timed {
     pub fn new(flags: &Train) -> Result<Self, Error> {
         let output = Output { json: flags.common.json };
         let mut run = Run::new(flags)?;
-        let (set, validation) = source::of_run(&run)?;
+        let (set, validation) = source::of_run(&run, None)?;
         run.settle(&set)?;
         let network = train::network(&run, &set, validation.as_ref());
         let shape = train::shape(&network);

@@ -63,15 +63,17 @@ impl Ready {
         // Opening a driver and unpacking a set take a tenth of a second each.
         let (gpu, sets) = std::thread::scope(|scope| {
             let opening = scope.spawn(|| super::open_gpu(&run.adapter));
-            let sets = source::of_run(&run);
+            // A run that goes on has its scalings in its checkpoint.
+            let init = run.init.as_ref().filter(|_| checkpoint.is_none()).map(Model::read).transpose();
+            let sets = init.and_then(|init| Ok((source::of_run(&run, init.as_ref())?, init)));
             let crashed = || Error::Device("the driver crashed while it was opened".into());
             (opening.join().unwrap_or_else(|_| Err(crashed())), sets)
         });
-        let (set, validation) = sets?;
+        let ((set, validation), init) = sets?;
         run.settle(&set)?;
         let trainer = match &checkpoint {
             Some(checkpoint) => resumed(gpu, flags, &run, checkpoint)?,
-            None => begun(gpu, &run, &set, validation.as_ref())?,
+            None => begun(gpu, &run, init, &set, validation.as_ref())?,
         };
         Ok(Ready { output, run, checkpoint, out, set, validation, trainer })
     }
@@ -260,11 +262,11 @@ fn saved_before(error: Error, output: &Output, run: &Run, trainer: &mut Trainer,
 fn begun(
     gpu: Result<Arc<Gpu>, Error>,
     run: &Run,
+    init: Option<Model>,
     set: &TrainingSet,
     validation: Option<&Dataset>,
 ) -> Result<Trainer, Error> {
     let network = network(run, set, validation);
-    let init = run.init.as_ref().map(Model::read).transpose()?;
     if let (Some(model), Some(path)) = (&init, &run.init) {
         network.check_weights(&model.weights).map_err(|error| Error::format(path, error.to_string()))?;
     }

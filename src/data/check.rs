@@ -1,8 +1,11 @@
 //! Whether a set can be used at all, and by a network under a loss.
 
-use super::{Dataset, Values};
+use std::borrow::Cow;
+
+use super::{Dataset, Features, Origin, Values};
 use crate::kernel::TargetKind;
-use crate::{Error, Loss, Network};
+use crate::loss::Task;
+use crate::{Error, Loss, Network, Scaling};
 
 impl Dataset {
     /// That the network takes rows of this width.
@@ -25,9 +28,22 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] naming the numbers that differ, and the first row whose target the loss cannot take.
+    /// [`Error::Data`] naming the numbers that differ, and the first row whose target the loss cannot take; for a set of inputs alone.
     pub fn check_for(&self, network: &Network, loss: &Loss) -> Result<(), Error> {
         self.check_width(network)?;
+        if !self.has_targets() {
+            return Err(Error::Data(
+                "the rows are inputs alone, with no targets: they can be predicted on; to train or evaluate, give them class indices \
+                 (Dataset::from_rows) or numbers (Dataset::regression)"
+                    .into(),
+            ));
+        }
+        if self.target_scaling().is_some() && loss.task() != Task::Numbers {
+            return Err(Error::Data(format!(
+                "the targets are scaled, and {} takes them as they are: scaled targets are for mse, mae and huber",
+                loss.name()
+            )));
+        }
         match &self.values {
             Some(all) => check_values(all, network, loss),
             None => self.check_labels(network, loss),
@@ -85,6 +101,75 @@ fn check_values(all: &Values, network: &Network, loss: &Loss) -> Result<(), Erro
             if *range.end() == 1.0 { "from 0 to 1" } else { "of at least 0" },
         ))),
         None => Ok(()),
+    }
+}
+
+impl Dataset {
+    /// The rows as a network sees them that was trained on rows of some origin: scaled in the same way, where they are as they were read.
+    /// `is_certain` says that rows without a scaling there had none, rather than one that is not known.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] for rows that are scaled in another way.
+    pub(crate) fn seen_as(&self, origin: &Origin, is_certain: bool) -> Result<Cow<'_, Dataset>, Error> {
+        let checked = |what: &str, own: Option<&Scaling>, trained: Option<&Scaling>| match (own, trained) {
+            (None, Some(scaling)) => Ok(Some(scaling.clone())),
+            (Some(own), Some(trained)) if own != trained => Err(Error::Data(format!(
+                "the {what} are scaled otherwise than those that the network was trained on: give them as they were read, and they are \
+                 scaled as those, or with the scaling of the training set"
+            ))),
+            (Some(_), None) if is_certain => Err(Error::Data(format!(
+                "the {what} are scaled, and those that the network was trained on were not: give them as they were read"
+            ))),
+            _ => Ok(None),
+        };
+        let features = checked("rows", self.scaling(), origin.scaling.as_ref())?;
+        let targets = match &self.values {
+            Some(_) => checked("targets", self.target_scaling(), origin.target_scaling.as_ref())?,
+            None => None,
+        };
+        // Sets of other sizes are refused by what comes next, which says more.
+        let features = features.filter(|scaling| scaling.shift.len() == self.width);
+        let targets =
+            targets.filter(|scaling| self.values.as_ref().is_some_and(|all| all.outputs == scaling.shift.len()));
+        if features.is_none() && targets.is_none() {
+            return Ok(Cow::Borrowed(self));
+        }
+        let mut set = self.clone();
+        if let Some(scaling) = features {
+            set = set.with_scaling(scaling)?;
+        }
+        if let Some(scaling) = targets {
+            set = set.with_target_scaling(scaling)?;
+        }
+        Ok(Cow::Owned(set))
+    }
+}
+
+/// The share of a feature's range that rounding may cost before it is told.
+const MOST_LOST: f64 = 1.0 / 4096.0;
+
+impl Dataset {
+    /// What there is to say of features that lose digits which tell rows apart, if any does: those that f32 has only roughly, and that are not
+    /// scaled. Scaling comes before rounding.
+    pub fn note_on_digits(&self) -> Option<String> {
+        let Features::F64(values) = &self.features else { return None };
+        let lost = |at: &usize| {
+            let own = || values.iter().skip(*at).step_by(self.width).copied();
+            let (least, most) =
+                own().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), value| (a.min(value), b.max(value)));
+            let error = own().map(|value| (f64::from(value as f32) - value).abs()).fold(0.0, f64::max);
+            error > MOST_LOST * (most - least) && most > least
+        };
+        let at = (0..self.width).find(lost)?;
+        let name = match self.columns() {
+            Some(columns) => format!("column \"{}\"", columns.feature_names().get(at)?),
+            None => format!("feature {at}"),
+        };
+        Some(format!(
+            "{name} has more digits than f32 keeps, and loses those that tell its rows apart: --scaling standardize takes its mean away before it is \
+             rounded (in a program Dataset::with_scaling)"
+        ))
     }
 }
 

@@ -91,7 +91,7 @@ impl Dataset {
         for (row, target) in rows.zip(words.chunks_exact_mut(stride)) {
             match (&self.values, form.kind) {
                 (Some(all), _) => {
-                    let values = &all.values[row * outputs..(row + 1) * outputs];
+                    let values = self.seen_targets(all, row);
                     target.iter_mut().zip(values).for_each(|(word, value)| *word = value.to_bits());
                 }
                 (None, TargetKind::Classes) => target[0] = self.labels[row],

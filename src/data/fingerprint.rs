@@ -3,7 +3,7 @@
 use crc32fast::Hasher;
 
 use super::{Dataset, Features, Source};
-use crate::Error;
+use crate::{Error, Scaling};
 
 /// A set's size and a checksum of its contents: enough to see that a run goes on with the set that it began with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,10 @@ impl Dataset {
         }
         if let Some(weights) = &self.sample_weights {
             hasher.update(bytemuck::cast_slice(weights));
+        }
+        if let Some(Scaling { shift, scale }) = self.target_scaling() {
+            hasher.update(bytemuck::cast_slice(shift));
+            hasher.update(bytemuck::cast_slice(scale));
         }
         // f32 features have it in them.
         if let Some(scaling) = self.device_scaling(self.width / 4 + 1) {

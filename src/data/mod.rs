@@ -12,26 +12,34 @@ mod images;
 mod mnist;
 mod npy;
 mod options;
+mod own_rows;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod source;
 mod split;
 mod stored;
 mod table;
+mod targets;
 mod tensors;
 
 use std::path::Path;
 
 use check::check_finite;
 pub(crate) use fingerprint::Fingerprint;
+#[cfg(feature = "cli")]
+pub(crate) use format::is_text_table;
 #[doc(hidden)]
 pub use format::{FORMATS, Format};
 use half::f16;
 pub use images::ImageShape;
 pub use options::{Fill, ReadOptions};
+pub use own_rows::{Feature, Numbers};
 pub use source::{Generated, Source};
 pub use stored::Stored;
 pub use table::{ColumnRole, Columns, TableColumn};
+#[cfg(feature = "cli")]
+pub(crate) use table::{Line, Lines};
+pub(crate) use targets::{check as check_target_scaling, in_own_units};
 
 use crate::{Error, Model, Scaling};
 
@@ -44,7 +52,7 @@ pub struct Dataset {
     features: Features,
     width: usize,
     rows: usize,
-    /// Empty where there are values.
+    /// Empty where there are values, or no targets.
     labels: Vec<u32>,
     values: Option<Values>,
     sample_weights: Option<Vec<f32>>,
@@ -62,6 +70,8 @@ pub(crate) struct Origin {
     pub class_names: Vec<String>,
     /// What is done to the features; of f32 features it is done already.
     pub scaling: Option<Scaling>,
+    /// What is done to targets that are numbers before a network learns them.
+    pub target_scaling: Option<Scaling>,
     /// The columns that the features were made of.
     pub columns: Option<Columns>,
     /// The form of the rows, where they are images.
@@ -69,12 +79,34 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    /// What a model keeps of its training set.
+    pub fn of_model(model: &Model) -> Self {
+        Origin {
+            class_names: model.classes.clone(),
+            scaling: model.scaling.clone(),
+            target_scaling: model.target_scaling.clone(),
+            columns: model.columns.clone(),
+            image: model.image,
+        }
+    }
+
+    /// The same, with what the training set before it had of what this one has not.
+    pub fn or(self, before: Origin) -> Self {
+        Origin {
+            class_names: if self.class_names.is_empty() { before.class_names } else { self.class_names },
+            scaling: self.scaling.or(before.scaling),
+            target_scaling: self.target_scaling.or(before.target_scaling),
+            columns: self.columns.or(before.columns),
+            image: self.image.or(before.image),
+        }
+    }
+
     /// The model with what it keeps of its training set. Names of classes that it has no outputs for are no reason to lose it.
     pub fn kept_in(self, model: Model) -> Model {
-        let Origin { class_names, scaling, columns, image } = self;
+        let Origin { class_names, scaling, target_scaling, columns, image } = self;
         let outputs = model.network.outputs();
         let classes = Some(class_names).filter(|names| [outputs, outputs.max(2)].contains(&names.len()));
-        Model { classes: classes.unwrap_or_default(), scaling, columns, image, ..model }
+        Model { classes: classes.unwrap_or_default(), scaling, target_scaling, columns, image, ..model }
     }
 }
 
@@ -143,38 +175,6 @@ impl Dataset {
         Dataset::new(Features::F16(features), width, labels)
     }
 
-    /// Rows of f32 features with a label each, from wherever they come: all must have as many features.
-    ///
-    /// ```
-    /// let points = [([0.0, 0.5], 0), ([1.0, 0.25], 1)];
-    /// let set = wgrad::Dataset::from_rows(points)?;
-    /// assert_eq!((set.rows(), set.width(), set.labels()), (2, 2, &[0, 1][..]));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`from_f32`](Self::from_f32), and for rows of different widths.
-    pub fn from_rows<F: AsRef<[f32]>>(rows: impl IntoIterator<Item = (F, u32)>) -> Result<Self, Error> {
-        let (mut features, mut labels, mut width) = (Vec::new(), Vec::new(), 0);
-        for (row, label) in rows {
-            let row = row.as_ref();
-            if labels.is_empty() {
-                width = row.len();
-            }
-            if row.len() != width {
-                return Err(Error::Data(format!(
-                    "row {} has {} features, and those before it {width}: all must have as many",
-                    labels.len(),
-                    row.len()
-                )));
-            }
-            features.extend_from_slice(row);
-            labels.push(label);
-        }
-        Dataset::from_f32(features, width, labels)
-    }
-
     /// By the type of the features.
     fn of(features: Features, width: usize, labels: Vec<u32>) -> Result<Self, Error> {
         match features {
@@ -230,7 +230,8 @@ impl Dataset {
     ///
     /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it, also where this build has no reader for it.
     pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Self, Option<Self>), Error> {
-        format::read(path.as_ref(), options)
+        let (set, test) = format::read(path.as_ref(), options)?;
+        Ok((options.inputs_of(set), test.map(|test| options.inputs_of(test))))
     }
 
     /// [`read`](Self::read) from memory, where there is no file: by how it begins, or else as text (CSV).
@@ -240,7 +241,7 @@ impl Dataset {
     /// As [`read`](Self::read).
     pub fn from_bytes(bytes: &[u8], options: &ReadOptions) -> Result<Self, Error> {
         let path = Path::new("-");
-        (format::of(path, bytes).read)(path, bytes, options).map(|(set, _)| set)
+        (format::of(path, bytes).read)(path, bytes, options).map(|(set, _)| options.inputs_of(set))
     }
 
     /// The training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
@@ -269,7 +270,7 @@ impl Dataset {
         Dataset::in_tensors(path.as_ref(), &ReadOptions::default())
     }
 
-    /// The `x` of such a file alone, to predict on: every label is 0.
+    /// The `x` of such a file alone, to predict on: it has no targets.
     ///
     /// # Errors
     ///
@@ -279,7 +280,7 @@ impl Dataset {
     }
 
     fn in_tensors(path: &Path, options: &ReadOptions) -> Result<Self, Error> {
-        tensors::read(path, &crate::files::read_whole(path)?, options).map(|(set, _)| set)
+        tensors::read(path, &crate::files::read_whole(path)?, options).map(|(set, _)| options.inputs_of(set))
     }
 
     /// MNIST as it is inside the program: 60,000 rows to train on and 10,000 to test.
@@ -342,7 +343,7 @@ impl Dataset {
     }
 
     /// The same set with more notes about the file that it comes from.
-    pub(super) fn noted(mut self, path: &Path, notes: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn noted(mut self, path: &Path, notes: impl IntoIterator<Item = String>) -> Self {
         for note in notes {
             tracing::warn!("{}: {note}", path.display());
             self.notes.push(note);
@@ -388,13 +389,14 @@ impl Dataset {
         }
     }
 
-    /// The class index of every row; empty where the targets are values. A negative one, which only a loss' `ignore_index`
+    /// The class index of every row; empty where the targets are values, or there are none. A negative one, which only a loss' `ignore_index`
     /// can stand for, is its two's complement.
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
 
-    /// The values that are targets, `[rows, outputs]`, where there are any.
+    /// The values that are targets, `[rows, outputs]`, where there are any; in their own units, also where they are
+    /// [scaled](Self::with_target_scaling).
     pub fn values(&self) -> Option<&[f32]> {
         self.values.as_ref().map(|values| values.values.as_slice())
     }

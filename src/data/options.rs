@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Columns, ImageShape};
+use super::{Columns, Dataset, ImageShape};
 use crate::{Error, Model};
 
 /// What a file does not say of itself. Every reader takes what concerns it.
@@ -35,7 +35,7 @@ pub struct ReadOptions {
     pub image: Option<ImageShape>,
     /// Of folders of images: the classes in the order of their indices; else the folders, sorted.
     pub class_names: Vec<String>,
-    /// Read no targets, whether they are there or not: every label is 0.
+    /// Read no targets, whether they are there or not.
     pub inputs_only: bool,
 }
 
@@ -43,6 +43,11 @@ impl ReadOptions {
     /// Features alone, to predict on.
     pub fn inputs() -> Self {
         ReadOptions { inputs_only: true, ..ReadOptions::default() }
+    }
+
+    /// A set that was read, as inputs alone where that is asked for.
+    pub(super) fn inputs_of(&self, set: Dataset) -> Dataset {
+        if self.inputs_only { set.without_targets() } else { set }
     }
 
     /// So that the rows become what a model was trained on: its columns, its images' form, its classes.

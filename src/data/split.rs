@@ -22,12 +22,12 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] where a part would have no rows; [`Error::Data`] where the targets are values.
+    /// [`Error::Option`] where a part would have no rows; [`Error::Data`] where the targets are values, or there are none.
     pub fn split_stratified(&self, fraction: f64, seed: u64) -> Result<(Self, Self), Error> {
         let held_out = self.held_out(fraction)?;
         if self.labels.is_empty() {
             return Err(Error::Data(
-                "a stratified split needs a class index for every row, and the targets are values".into(),
+                "a stratified split needs a class index for every row, and the set has none".into(),
             ));
         }
         let mut classes: std::collections::BTreeMap<u32, Vec<usize>> = std::collections::BTreeMap::new();

@@ -310,7 +310,7 @@ impl Checkpoint {
         let format = |reason: String| Error::format(path, reason);
         let file = files::parse(path, &self.bytes)?;
         let all = Some(self.about.clone());
-        let Model { network, weights, loss, classes: class_names, scaling, columns, image } =
+        let Model { network, weights, loss, classes: class_names, scaling, target_scaling, columns, image } =
             Model::of_file(path, &file, &all, &self.activations, &self.losses)?;
         let about = &self.about["checkpoint"];
         let mut options = configuration::from_json(&about["options"], &self.rules, crate::files::folder_of(path))?;
@@ -387,7 +387,7 @@ impl Checkpoint {
             return Err(format("its order is not its training set's".into()));
         }
         let notes = self.notes();
-        let origin = Origin { class_names, scaling, columns, image };
+        let origin = Origin { class_names, scaling, target_scaling, columns, image };
         let run = Run { network, loss, origin, options, order, train, validation, adapter, picks, notes };
         if configuration::own_texts(own_of(&run).into_iter()) != about["own"] {
             return Err(format("a function of your own is not the text that the run was made with".into()));

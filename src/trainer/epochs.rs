@@ -147,7 +147,7 @@ impl Trainer {
                     network: self.network.clone(),
                     loss: self.options.loss.clone(),
                     shape: train.shape(self.tiling.most_bytes),
-                    scaling: train.at_hand().scaling().cloned(),
+                    scalings: [train.at_hand().scaling().cloned(), train.at_hand().target_scaling().cloned()],
                     windows: self.windows_of(source, window),
                     order: self.order,
                     steps: self.steps_done..last_step,

@@ -54,7 +54,7 @@ impl Evaluator {
         match loss.task() {
             Task::Numbers => {
                 let sums: &[f32] = bytemuck::cast_slice(&words);
-                metrics.regression = Some(RegressionMetrics::of(sums, outputs, evaluation.rows));
+                metrics.regression = Some(RegressionMetrics::of(sums, outputs, evaluation.rows, set.target_scaling()));
             }
             task => {
                 let counts = Counts::of(task == Task::EachOutput, outputs as u32);

@@ -1,6 +1,7 @@
 //! Training, from the first step to the last, on one device or, where that fails, on those after it.
 
-use std::ops::ControlFlow;
+use std::borrow::Cow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -13,11 +14,11 @@ use super::rows::{self, Rows};
 use super::runner::{SKIPPED_WORD, State};
 use super::snapshot::Snapshots;
 use super::{NonFinite, Order, Trainer};
-use crate::data::Fingerprint;
+use crate::data::{Fingerprint, Origin};
 use crate::gpu::Buffer;
 use crate::kernel::tiling::Picks;
 use crate::plan::{Plan, Role};
-use crate::{Dataset, Error, Source};
+use crate::{Dataset, Error, Scaling, Source};
 
 impl Trainer {
     /// Trains, and evaluates on `validation` after every epoch. A second `fit` on as many rows goes on where the first
@@ -49,10 +50,26 @@ impl Trainer {
         validation: Option<&Dataset>,
         mut told: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<History, Error> {
+        let train = &*self.to_train_on(train)?;
         if self.first_of_windows(train)?.is_some() {
             return self.fit_from(train, validation, told);
         }
-        pollster::block_on(self.fit_async(Rows::Whole(train), validation, &mut told, None))
+        let validation = validation.map(|set| set.seen_as(train.origin(), true)).transpose()?;
+        pollster::block_on(self.fit_async(Rows::Whole(train), validation.as_deref(), &mut told, None))
+    }
+
+    /// What a training set is trained as: scaled as the rows before it were, where it is not scaled itself.
+    fn to_train_on<'a>(&self, train: &'a Dataset) -> Result<Cow<'a, Dataset>, Error> {
+        let own = train.origin();
+        let differs =
+            |own: &Option<Scaling>, before: &Option<Scaling>| own.is_some() && before.is_some() && own != before;
+        if differs(&own.scaling, &self.origin.scaling) || differs(&own.target_scaling, &self.origin.target_scaling) {
+            tracing::warn!("these rows are scaled otherwise than those that the network was trained on before");
+        }
+        if let Some(note) = train.note_on_targets(&self.options.loss).filter(|note| !train.notes().contains(note)) {
+            tracing::warn!("{note}");
+        }
+        train.seen_as(&own.clone().or(self.origin.clone()), false)
     }
 
     /// Trains on rows that are read while it goes, in windows that fit the [memory budget](crate::TrainOptions::memory_budget) twice (64 MiB where
@@ -68,9 +85,12 @@ impl Trainer {
         validation: Option<&Dataset>,
         mut told: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<History, Error> {
+        let train = &Like { source: train, origin: self.origin.clone() };
         // A set that would fit as well: windows are what was asked for.
         let first = rows::first_of_windows(train, Some(0))?;
         let rows = self.rows_of(train, first.as_ref())?;
+        let validation = validation.map(|set| set.seen_as(rows.at_hand().origin(), true)).transpose()?;
+        let validation = validation.as_deref();
         std::thread::scope(|scope| pollster::block_on(self.fit_async(rows, validation, &mut told, Some(scope))))
     }
 
@@ -95,7 +115,8 @@ impl Trainer {
             return Ok(History::default());
         }
         let plan = self.plan_over(train)?;
-        self.origin = train.at_hand().origin().clone();
+        self.origin = train.at_hand().origin().clone().or(std::mem::take(&mut self.origin));
+        self.is_fitted = true;
         self.order = self.order_over(train.count());
         let snapshots = self.snapshots(sets, plan.picks()).await;
         let snapshots = snapshots.map_err(|error| self.in_all(error, train, validation))?;
@@ -337,6 +358,31 @@ impl Trainer {
         let per_epoch = self.order.rows.div_ceil(self.options.batch_size).max(1) as u64;
         let epochs_before = self.order.epochs_before + (self.steps_done - self.order.first_step).div_ceil(per_epoch);
         Order { rows, first_step: self.steps_done, epochs_before }
+    }
+}
+
+/// Rows that are read, scaled as those that a model was trained on before where they are not scaled themselves.
+struct Like<'a> {
+    source: &'a dyn Source,
+    origin: Origin,
+}
+
+impl Source for Like<'_> {
+    fn rows(&self) -> usize {
+        self.source.rows()
+    }
+
+    fn classes(&self) -> usize {
+        self.source.classes()
+    }
+
+    fn read(&self, rows: Range<usize>) -> Result<Dataset, Error> {
+        let set = self.source.read(rows)?;
+        let scaled = match set.seen_as(&set.origin().clone().or(self.origin.clone()), false)? {
+            Cow::Owned(scaled) => Some(scaled),
+            Cow::Borrowed(_) => None,
+        };
+        Ok(scaled.unwrap_or(set))
     }
 }
 

@@ -25,6 +25,7 @@ mod tuning;
 mod watch;
 mod windows;
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -47,14 +48,14 @@ pub use tuning::Tuning;
 pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 
 use crate::checkpoint::Model;
-use crate::data::Origin;
+use crate::data::{Origin, in_own_units};
 use crate::gpu::{AdapterChoice, Buffer, Gpu};
 use crate::kernel::quads_with_one;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::plan::{Plan, Request, Role};
 use crate::weights::LayerWeights;
-use crate::{Dataset, Error, Metrics, Network, Source, Weights};
+use crate::{Dataset, Error, Loss, Metrics, Network, Source, Weights};
 
 /// The most rows of a minibatch when nothing is trained: enough to make launches cheap, few enough for small adapters.
 const EVALUATION_BATCH: usize = 512;
@@ -78,8 +79,10 @@ pub struct Trainer {
     /// The fit that the next one goes on with, from a checkpoint.
     resumed: Option<Resumed>,
     stats: TrainStats,
-    /// Of the set that it was trained on last.
+    /// Of the set that it was trained on last, here or in the file that it comes from.
     origin: Origin,
+    /// Whether that was here, so that rows which it says no scaling of had none.
+    is_fitted: bool,
     /// Whether parameters are told.
     tells_parameters: bool,
 }
@@ -125,6 +128,34 @@ impl Trainer {
         })
     }
 
+    /// A trainer that goes on with a model in a file, on the best adapter of this machine: its network and its weights, and with the optimizer's
+    /// values at 0. What the model keeps of its training set, the classes' names, the columns, the scalings, is kept, as far as the next
+    /// training set brings no other. Its loss is the file's, unless the options name another than the default.
+    ///
+    /// To use a model without training it, `Predictor::open` takes less.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::read`] and [`new`](Self::new).
+    pub fn open(path: impl AsRef<Path>, options: TrainOptions) -> Result<Self, Error> {
+        Trainer::from_model(Gpu::open(&AdapterChoice::Auto)?, Model::read(path)?, options)
+    }
+
+    /// [`open`](Self::open) for a model that was read, with functions of the user's own by [`Model::read_with`], on a device that is open.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn from_model(gpu: Arc<Gpu>, model: Model, options: TrainOptions) -> Result<Self, Error> {
+        let origin = Origin::of_model(&model);
+        let Model { network, weights, loss, .. } = model;
+        let options = if options.loss == Loss::default() { TrainOptions { loss, ..options } } else { options };
+        options.check(&network)?;
+        network.check_weights(&weights)?;
+        let trainer = Trainer::with_weights(gpu, network, options, |_, _| weights)?;
+        Ok(Trainer { origin, ..trainer })
+    }
+
     /// A trainer that begins with these weights, which are made once it is known that they fit.
     fn with_weights(
         gpu: Arc<Gpu>,
@@ -161,6 +192,7 @@ impl Trainer {
             resumed: None,
             stats: TrainStats::default(),
             origin: Origin::default(),
+            is_fitted: false,
             tells_parameters: false,
         };
         trainer.set_weights(&weights)?;
@@ -359,12 +391,19 @@ impl Trainer {
         Ok(())
     }
 
-    /// Mean loss and accuracy over a set.
+    /// The rows of a set as the network sees them.
+    fn seen<'a>(&self, set: &'a Dataset) -> Result<Cow<'a, Dataset>, Error> {
+        set.seen_as(&self.origin, self.is_fitted)
+    }
+
+    /// Mean loss and accuracy over a set. Rows that are not scaled, where the training set was, are scaled as that, and so are targets: the loss
+    /// is the one that is trained, in the units that it is trained in.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] where the set does not fit the network; [`Error::Device`].
+    /// [`Error::Data`] where the set does not fit the network, is scaled otherwise than the training set, or has inputs alone; [`Error::Device`].
     pub fn evaluate(&mut self, set: &Dataset) -> Result<Evaluation, Error> {
+        let set = &*self.seen(set)?;
         let mut evaluator = self.labelled_evaluator(set)?;
         evaluator.run(&self.gpu, &mut self.stats)?;
         pollster::block_on(evaluator.evaluation(&self.gpu, &mut self.stats))
@@ -376,6 +415,7 @@ impl Trainer {
     ///
     /// As [`evaluate`](Self::evaluate).
     pub fn metrics(&mut self, set: &Dataset) -> Result<Metrics, Error> {
+        let set = &*self.seen(set)?;
         set.check_for(&self.network, &self.options.loss)?;
         let mut evaluator = self.evaluator(set, true, true)?;
         evaluator.run(&self.gpu, &mut self.stats)?;
@@ -384,17 +424,21 @@ impl Trainer {
     }
 
     /// What the network says of every row: `[rows, outputs]`, row-major. Class probabilities (the softmax of the logits), each
-    /// output's probability (the sigmoid), or the outputs as they are, as the loss has it.
+    /// output's probability (the sigmoid), or numbers in the units of the training set's targets, as the loss has it. Rows that are not scaled,
+    /// where the training set was, are scaled as that.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] where the rows do not fit the network, whatever their labels; [`Error::Device`].
+    /// [`Error::Data`] where the rows do not fit the network, whatever their labels, or are scaled otherwise than the training set;
+    /// [`Error::Device`].
     pub fn predict(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
         let loss = self.options.loss.clone();
-        self.outputs(set, |logits| loss.predict(logits))
+        let mut results = self.outputs(set, |logits| loss.predict(logits))?;
+        in_own_units(self.origin.target_scaling.as_ref(), &mut results);
+        Ok(results)
     }
 
-    /// The network's outputs as they are, whatever the loss: `[rows, outputs]`, row-major.
+    /// The network's outputs as they are, whatever the loss and the targets' scaling: `[rows, outputs]`, row-major.
     ///
     /// # Errors
     ///
@@ -404,6 +448,7 @@ impl Trainer {
     }
 
     fn outputs(&mut self, set: &Dataset, of_logits: impl Fn(&[f32]) -> Vec<f32>) -> Result<Vec<f32>, Error> {
+        let set = &*self.seen(set)?;
         set.check_width(&self.network)?;
         let mut evaluator = self.evaluator(set, false, false)?;
         let outputs = self.network.outputs();

@@ -69,7 +69,7 @@ impl Trainer {
         }
         trainer.gpu.write(&trainer.model[&Role::State], &state);
         (trainer.steps_done, trainer.skipped, trainer.order) = (step, state[SKIPPED_WORD], order);
-        trainer.origin = origin;
+        (trainer.origin, trainer.is_fitted) = (origin, true);
         let path = checkpoint.path().to_path_buf();
         trainer.resumed = Some(Resumed { underway, best, state, sums, sets: Some((train, validation)), path });
         Ok(trainer)

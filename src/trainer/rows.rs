@@ -24,8 +24,8 @@ impl SetShape {
     }
 
     /// That a stretch of rows is like the first row, which the plan was made for; else why not.
-    pub fn check_stretch(&self, set: &Dataset, scaling: Option<&Scaling>) -> Result<(), String> {
-        if set.scaling() != scaling {
+    pub fn check_stretch(&self, set: &Dataset, scalings: [Option<&Scaling>; 2]) -> Result<(), String> {
+        if [set.scaling(), set.target_scaling()] != scalings {
             return Err("they are scaled otherwise than the first row: all need one and the same scaling".into());
         }
         let (layout, targets) = (set.layout(u64::MAX), set.targets());

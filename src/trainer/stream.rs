@@ -35,7 +35,7 @@ pub(super) struct Reading<'a> {
     pub network: Network,
     pub loss: Loss,
     pub shape: SetShape,
-    pub scaling: Option<Scaling>,
+    pub scalings: [Option<Scaling>; 2],
     pub windows: Windows,
     pub order: Order,
     /// The run's first step, and the one after its last.
@@ -192,7 +192,7 @@ impl Reading<'_> {
         if set.rows() != rows.len() {
             return Err(wrong(format!("{} rows came", set.rows())));
         }
-        self.shape.check_stretch(&set, self.scaling.as_ref()).map_err(wrong)?;
+        self.shape.check_stretch(&set, self.scalings.each_ref().map(Option::as_ref)).map_err(wrong)?;
         set.check_for(&self.network, &self.loss).map_err(|error| wrong(error.to_string()))?;
         let quads = quads_with_one(set.width() as u32) as usize;
         let feature_bytes = set.with_device_rows(0..set.rows(), quads, |bytes| {

@@ -20,7 +20,9 @@ impl Model {
     /// Writes the model as ONNX, for ONNX Runtime and others: opset 17, IR version 8, an input `x` `[batch, features]` f32 and an output
     /// `logits` (`outputs` under a loss of numbers), or with `softmax` what [`Trainer::predict`](crate::Trainer::predict) gives,
     /// `probabilities`: the softmax, or under sigmoid cross-entropy the sigmoid. The features' scaling is part of the graph; a model that
-    /// was trained on u8 features takes them here as floats in `[0, 1]`, divided by 255. The loss, the classes' names and the
+    /// was trained on u8 features takes them here as floats in `[0, 1]`, divided by 255. Of targets that were scaled it gives numbers in their own
+    /// units: their scaling is in the last layer's weights, or, where an activation follows that, a Div and an Add of its own, which
+    /// [`read_onnx`](Self::read_onnx) refuses. The loss, the classes' names and the
     /// dropout are in the file's metadata under `wgrad`, as JSON.
     ///
     /// # Errors

@@ -7,14 +7,14 @@ use super::proto::{
 };
 use crate::checkpoint::{METADATA, loss_to_json, numbers};
 use crate::loss::Task;
-use crate::{Activation, Error, Model};
+use crate::{Activation, Error, LayerWeights, Model, Scaling};
 
 /// Every runtime of the last years knows these; Gelu, which came with opset 20, is made of what is older.
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 
 pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
-    let Model { network, weights, loss, classes, scaling, .. } = model;
+    let Model { network, weights, loss, classes, scaling, target_scaling, .. } = model;
     network.check_weights(weights)?;
     if 4 * network.parameters() as u64 > LONGEST - (1 << 20) {
         return Err(Error::Option(format!(
@@ -32,12 +32,25 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
         graph.then("Mul", &["scaling.scale"]);
     }
     let dropouts: Vec<f64> = network.layers().iter().map(|layer| layer.dropout).collect();
-    for ((number, layer), described) in numbers(&dropouts).zip(&weights.layers).zip(network.layers()) {
+    let last = weights.layers.len() - 1;
+    for (at, ((number, layer), described)) in numbers(&dropouts).zip(&weights.layers).zip(network.layers()).enumerate()
+    {
         let [weight, bias] = ["weight", "bias"].map(|part| format!("{number}.{part}"));
+        // With nothing after the last product, the targets' own units are in its weights: what reads the graph need not know of them.
+        let unscaled = target_scaling.as_ref().filter(|_| at == last && described.activation == Activation::Identity);
+        let layer = &unscaled.map_or_else(|| layer.clone(), |scaling| in_own_units(layer, scaling));
         graph.tensor(&weight, &[layer.outputs, layer.inputs], &layer.weight);
         graph.tensor(&bias, &[layer.outputs], &layer.bias);
         graph.then("Gemm", &[&weight, &bias]).attribute.push(integer("transB", 1));
         graph.activation(described.activation)?;
+    }
+    let ends_in_product = network.layers()[last].activation == Activation::Identity;
+    if let Some(Scaling { shift, scale }) = target_scaling.as_ref().filter(|_| !ends_in_product) {
+        graph.tensor("target_scaling.scale", &[network.outputs()], scale);
+        let shift: Vec<f32> = shift.iter().map(|&shift| shift as f32).collect();
+        graph.tensor("target_scaling.shift", &[network.outputs()], &shift);
+        graph.then("Div", &["target_scaling.scale"]);
+        graph.then("Add", &["target_scaling.shift"]);
     }
     let output = match (loss.task(), softmax) {
         (Task::Classes, true) => {
@@ -78,6 +91,15 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
         opset_import: vec![OperatorSetId { domain: String::new(), version: OPSET }],
         metadata_props: vec![StringStringEntry { key: METADATA.into(), value: about.to_string() }],
     })
+}
+
+/// A last layer whose outputs are the targets in their own units.
+fn in_own_units(layer: &LayerWeights, Scaling { shift, scale }: &Scaling) -> LayerWeights {
+    let own = |value: f32, unit: usize| f64::from(value) / f64::from(scale[unit]);
+    let weight = layer.weight.iter().enumerate().map(|(at, &value)| own(value, at / layer.inputs) as f32);
+    let bias =
+        layer.bias.iter().zip(shift).enumerate().map(|(unit, (&value, &shift))| (own(value, unit) + shift) as f32);
+    LayerWeights { weight: weight.collect(), bias: bias.collect(), ..*layer }
 }
 
 /// A graph that grows at its end.

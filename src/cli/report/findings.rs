@@ -59,7 +59,10 @@ impl Findings {
         let (mut worst, mut wrong, mut numbers) = (Vec::new(), 0, Vec::new());
         for first in (0..set.rows()).step_by(AT_ONCE) {
             let rows = first..(first + AT_ONCE).min(set.rows());
-            let logits = trainer.logits(&set.select(rows.clone())?)?;
+            let chosen = set.select(rows.clone())?;
+            // Of numbers, in the targets' own units.
+            let logits =
+                if judge.task == Task::Numbers { trainer.predict(&chosen)? } else { trainer.logits(&chosen)? };
             for (row, logits) in rows.zip(logits.chunks_exact(judge.outputs)) {
                 if let Some(loss) = judge.loss(row, logits) {
                     wrong += 1;

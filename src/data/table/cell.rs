@@ -52,7 +52,7 @@ pub(in crate::data) fn is_number(cell: &str) -> bool {
 }
 
 /// Without what scaling, and its reverse, have left in the last digits.
-pub(super) fn six_digits(value: f32) -> String {
+pub(in crate::data) fn six_digits(value: f32) -> String {
     format!("{value:.5e}").parse().map_or_else(|_| value.to_string(), |value: f64| value.to_string())
 }
 

@@ -77,7 +77,9 @@ pub(super) fn decide(first: &StringRecord, rows: &[StringRecord], missing: &Miss
         (_, 0) if empty > 1 => told(true, "it has words over columns of numbers, and cells without a name"),
         (_, 0) => plain(true),
         (_, _) if counting => told(true, "its numbers count, and it has words over columns of numbers"),
-        (words, values) if words > 1 && words >= values => told(true, "it has as many words as numbers over columns of numbers"),
+        (words, values) if words > 1 && words >= values => {
+            told(true, "it has as many words as numbers over columns of numbers")
+        }
         _ => told(false, "it has numbers over columns of numbers"),
     }
 }
