@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::options::{Train, Unknown};
+use super::options::{MissingTarget, Train, Unknown};
 use super::size::Size;
 use super::source::TrainingSet;
 use crate::loss::{Setting, Task};
@@ -80,6 +80,7 @@ struct Data {
     missing: Option<Vec<String>>,
     decimal: Option<char>,
     unknown: Option<String>,
+    missing_target: Option<String>,
     image: Option<[usize; 3]>,
     scaling: Option<String>,
     scale_targets: Option<String>,
@@ -146,6 +147,8 @@ impl Data {
             delimiter: flags.text.delimiter.or(self.delimiter),
             missing: flags.missing.clone().or(self.missing.clone()),
             decimal,
+            leave_out_without_target: chosen(flags.text.missing_target, self.missing_target.clone())?
+                == Some(MissingTarget::LeaveOut),
             unknown_is_none: chosen(flags.text.unknown, self.unknown.clone())? == Some(Unknown::None),
             label: flags.label.clone().or(self.label.as_ref().map(Label::words)),
             regression: loss.task() == Task::Numbers,

@@ -236,6 +236,9 @@ pub(super) struct Text {
     /// A table's first line is a row
     #[arg(long)]
     pub no_header: bool,
+    /// What becomes of a table's rows whose target is missing: they are left out, or an error [default: error]
+    #[arg(long, value_name = "leave-out|error")]
+    pub missing_target: Option<MissingTarget>,
     /// What a word is that a known column has not: none of its words, or an error [default: error]
     #[arg(long, value_name = "none|error")]
     pub unknown: Option<Unknown>,
@@ -269,6 +272,21 @@ impl Named for Unknown {
 }
 
 by_word!(Unknown);
+
+/// What becomes of rows whose target is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MissingTarget {
+    LeaveOut,
+    Error,
+}
+
+impl Named for MissingTarget {
+    const WHAT: &'static str = "a way with missing targets";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("leave-out", MissingTarget::LeaveOut), ("error", MissingTarget::Error)];
+}
+
+by_word!(MissingTarget);
 
 #[derive(Args)]
 pub(super) struct ProfileOptions {

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use super::config::{Run, Validation};
-use super::options::{Text, Unknown};
+use super::options::{MissingTarget, Text, Unknown};
 use crate::data::is_text_table;
 use crate::loss::Task;
 use crate::{Columns, Dataset, Error, Model, ReadOptions, ScaleBy, Scaling, Source, Stored};
@@ -180,8 +180,13 @@ pub(super) fn for_model(words: &str, model: &Model, text: &Text) -> Result<Datas
 
 /// How the rows for a model are read.
 fn of_model(model: &Model, text: &Text) -> ReadOptions {
-    let unknown_is_none = text.unknown == Some(Unknown::None);
-    ReadOptions { header: text.header(), delimiter: text.delimiter, unknown_is_none, ..ReadOptions::of_model(model) }
+    ReadOptions {
+        header: text.header(),
+        delimiter: text.delimiter,
+        unknown_is_none: text.unknown == Some(Unknown::None),
+        leave_out_without_target: text.missing_target == Some(MissingTarget::LeaveOut),
+        ..ReadOptions::of_model(model)
+    }
 }
 
 /// Where rows to predict on come from.

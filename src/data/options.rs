@@ -23,6 +23,8 @@ pub struct ReadOptions {
     pub missing: Option<Vec<String>>,
     /// What is before the fraction of a table's numbers, `.` or `,`, where their cells do not tell.
     pub decimal: Option<char>,
+    /// Leave rows out whose target is missing; else they are errors.
+    pub leave_out_without_target: bool,
     /// Take words that a column of the known [`columns`](Self::columns) has not for none of them (all of its features are 0); else they are errors.
     pub unknown_is_none: bool,
     /// Columns that are left out, by name or number.

@@ -8,11 +8,12 @@ use csv::StringRecord;
 use super::cell::{index_of, short};
 use super::{Cells, Column, Columns, Missing, Table, Target, called, check_names, listed, place_of};
 use crate::Error;
-use crate::data::{Dataset, Features, MOST_BYTES};
+use crate::data::{Dataset, Features, MOST_BYTES, ReadOptions};
 
 impl Columns {
-    /// A table's rows, encoded. Without `with_targets`, whatever is in the targets' columns is not looked at, and they need not be there.
-    pub(in crate::data) fn encode(&self, table: &dyn Table, with_targets: bool) -> Result<Dataset, Error> {
+    /// A table's rows, encoded. Where inputs alone are asked for, the targets' columns are not looked at, and need not be there.
+    pub(in crate::data) fn encode(&self, table: &dyn Table, options: &ReadOptions) -> Result<Dataset, Error> {
+        let with_targets = !options.inputs_only;
         let wrong = |reason: String| Error::format(table.path(), reason);
         let (width, mut rows) = (self.width(), 0u64);
         table.each(&mut |_, _| {
@@ -25,7 +26,7 @@ impl Columns {
             )));
         }
         let mut encoding: Option<Encoding<'_>> = None;
-        let mut encoded = Encoded::default();
+        let mut encoded = Encoded { leaves_out: options.leave_out_without_target, ..Encoded::default() };
         encoded.features.expect(rows as usize * width);
         table.each(&mut |row, record| {
             if encoding.is_none() {
@@ -34,7 +35,11 @@ impl Columns {
             encoding.as_ref().map_or(Ok(()), |encoding| encoding.push(row, record, &mut encoded))
         })?;
         let in_file = |error: Error| wrong(error.to_string());
-        let labels = if encoded.labels.is_empty() { vec![0; rows as usize] } else { encoded.labels };
+        if encoded.left_out == rows {
+            return Err(wrong("no row has a target: at least one is needed".into()));
+        }
+        let labels =
+            if encoded.labels.is_empty() { vec![0; (rows - encoded.left_out) as usize] } else { encoded.labels };
         let mut set = Dataset::of(encoded.features.into(), width, labels).map_err(in_file)?;
         if !encoded.values.is_empty() {
             set = set.with_targets(encoded.values, self.targets.len()).map_err(in_file)?;
@@ -47,7 +52,8 @@ impl Columns {
         if let Some(names) = names {
             set = set.with_class_names(names).map_err(in_file)?;
         }
-        Ok(set.with_columns(self.clone()))
+        let note = format!("{} of {rows} rows have no target, and are left out", encoded.left_out);
+        Ok(set.with_columns(self.clone()).noted(table.path(), (encoded.left_out > 0).then_some(note)))
     }
 
     /// Where in a table of these names, or of so many cells a row, the features and the targets are.
@@ -105,6 +111,9 @@ pub(super) struct Encoded {
     pub labels: Vec<u32>,
     /// Where targets are numbers: one of each for a row.
     pub values: Vec<f32>,
+    /// Whether rows without a target are left out, and how many were.
+    leaves_out: bool,
+    left_out: u64,
 }
 
 /// Values in half the memory for as long as f32 has all of them exactly.
@@ -206,6 +215,15 @@ impl<'a> Encoding<'a> {
                 self.count
             )));
         }
+        let without = self.targets.iter().find(|(_, place)| self.columns.missing.is(&record[*place]));
+        match without {
+            Some(_) if to.leaves_out => {
+                to.left_out += 1;
+                return Ok(());
+            }
+            Some((target, place)) => return Err(at(&target.name, no_target(&record[*place]))),
+            None => {}
+        }
         for (encoder, place) in &self.features {
             let pushed = encoder.push(&record[*place], self.columns, &mut to.features);
             pushed.map_err(|reason| at(&encoder.column.name, reason))?;
@@ -215,7 +233,7 @@ impl<'a> Encoding<'a> {
             let reason = |reason: String| at(&target.name, reason);
             match &target.classes {
                 Some(classes) => to.labels.push(self.label(cell, classes).map_err(reason)?),
-                None => to.values.push(number(cell, target, &self.columns.missing).map_err(reason)? as f32),
+                None => to.values.push(finite(cell, target.written.number(cell)).map_err(reason)? as f32),
             }
         }
         Ok(())
@@ -223,24 +241,24 @@ impl<'a> Encoding<'a> {
 
     /// The index of a class.
     fn label(&self, cell: &str, classes: &[String]) -> Result<u32, String> {
-        if self.columns.missing.is(cell) {
-            let word = if cell.is_empty() { String::new() } else { format!("; {}", Missing::otherwise(cell)) };
-            let found =
-                if cell.is_empty() { String::new() } else { format!(", as \"{cell}\" stands for a missing value") };
-            return Err(format!("the target is missing{found}: leave the row out, or fill it in{word}"));
-        }
         let unknown =
             || format!("\"{}\" is none of the {} classes, which are {}", short(cell), classes.len(), listed(classes));
         index_of(&self.classes, cell).ok_or_else(unknown)
     }
 }
 
-/// A target's number.
-fn number(cell: &str, target: &Target, missing: &Missing) -> Result<f64, String> {
-    if missing.is(cell) {
-        return Err(missing.reason(cell));
+/// What to say of a target that is missing.
+fn no_target(cell: &str) -> String {
+    const LEAVE_OUT: &str = "fill it in, or have such rows left out (--missing-target leave-out; or missing_target under [data] in run.toml)";
+    match cell {
+        "" => format!("the target is missing: {LEAVE_OUT}"),
+        word => {
+            format!(
+                "the target is missing, as \"{word}\" stands for a missing value: {LEAVE_OUT}; {}",
+                Missing::otherwise(word)
+            )
+        }
     }
-    finite(cell, target.written.number(cell))
 }
 
 /// A cell's number, which f32 has to reach.

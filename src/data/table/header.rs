@@ -49,7 +49,9 @@ pub(super) fn decide(first: &StringRecord, rows: &[StringRecord], missing: &Miss
         named.filter_map(|(place, (cell, below))| Some(Name { place, number: cell.parse().ok()?, below })).collect();
     let new_words = words_over_numbers > 0 || words().next().is_some() && come_again == 0;
     let counting = are_years(&names) && new_words || counts_columns(&names, words_over_numbers > 0);
-    let has_index = first.get(0) == Some("") && below.first().is_some_and(|below| counts_rows(&below.values));
+    // As pandas and R write the rows' index: no name, over what tells them apart.
+    let has_index = first.get(0) == Some("") && below.first().is_some_and(|below| below.tells_apart(rows.len()));
+    let all_differ = || first.iter().collect::<HashSet<&str>>().len() == first.len();
     if rows.is_empty() {
         // Alone, it names columns where it has nothing else than words.
         return plain(!first.iter().any(|cell| is_value(cell)));
@@ -66,8 +68,8 @@ pub(super) fn decide(first: &StringRecord, rows: &[StringRecord], missing: &Miss
         (0, 0) if has_index && come_again == 0 => plain(true),
         (0, 0) => told(false, "it has no word over a column of numbers"),
         (0, _) if counting => told(true, "its numbers count, and those below do not"),
-        (0, _) if has_index && come_again == 0 && words().next().is_some() => {
-            told(true, "it begins with no name over numbers that count the rows")
+        (0, _) if has_index && come_again == 0 && first.len() > 2 && all_differ() => {
+            told(true, "it begins with no name over what tells rows apart")
         }
         (0, _) => plain(false),
         (words, 0) if come_again > words => {
@@ -103,6 +105,15 @@ impl Below {
             }
         };
         below
+    }
+
+    /// Whether each of so many rows has a cell of its own: a whole number, or a word.
+    fn tells_apart(&self, rows: usize) -> bool {
+        let mut sorted = self.values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let numbers_differ =
+            sorted.windows(2).all(|pair| pair[0] < pair[1]) && sorted.iter().all(|value| value.fract() == 0.0);
+        self.values.is_empty() && self.words.len() == rows || self.values.len() == rows && numbers_differ
     }
 }
 
@@ -144,10 +155,4 @@ fn counts_columns(names: &[Name<'_>], has_words: bool) -> bool {
     let rows = names.iter().map(|name| name.below.values.len()).min().unwrap_or(0);
     let row = |at: usize| names.iter().map(|name| name.below.values[at]).collect::<Vec<f64>>();
     numbers.len() >= COUNTING_NUMBERS && counting(&numbers) && rows > 0 && !(0..rows).any(|at| counting(&row(at)))
-}
-
-/// Whether numbers count rows: from 0 or 1, one by one.
-fn counts_rows(values: &[f64]) -> bool {
-    values.first().is_some_and(|first| [0.0, 1.0].contains(first))
-        && values.windows(2).all(|pair| pair[1] == pair[0] + 1.0)
 }

@@ -213,18 +213,18 @@ impl Cells {
 /// The set that a table is: as its options' columns say, or as is learned from it.
 pub(super) fn read(table: &dyn Table, options: &ReadOptions) -> Result<Dataset, Error> {
     match &options.columns {
-        Some(columns) => options.columns_for(columns.width()).encode(table, !options.inputs_only),
+        Some(columns) => options.columns_for(columns.width()).encode(table, options),
         None if options.inputs_only => {
             let mut count = 0;
             table.each(&mut |_, record| {
                 count = record.len();
                 Ok(())
             })?;
-            Columns::numbers(count).encode(table, false)
+            Columns::numbers(count).encode(table, options)
         }
         None => {
             let Learned { columns, about, notes } = Columns::learn(table, options)?;
-            Ok(columns.encode(table, true)?.with_table(about).noted(table.path(), notes))
+            Ok(columns.encode(table, options)?.with_table(about).noted(table.path(), notes))
         }
     }
 }
