@@ -28,7 +28,7 @@ mod weights;
 mod wgsl;
 
 pub use checkpoint::Model;
-pub use data::{Columns, Dataset, Fill, Generated, ImageShape, ReadOptions, Source, Stored};
+pub use data::{Columns, Dataset, Fill, Generated, ImageShape, ReadOptions, Sets, Source, Stored};
 #[doc(hidden)]
 pub use data::{FORMATS, Format};
 pub use error::Error;

@@ -4,29 +4,24 @@ use std::path::Path;
 
 use super::config::{Run, Validation};
 use crate::loss::Task;
-use crate::{Dataset, Error, Model, ReadOptions, ScaleBy, Source, Stored};
+use crate::{Dataset, Error, Model, ReadOptions, ScaleBy, Sets, Source, Stored};
 
 /// The most bytes that are read from standard input.
 const MOST_FROM_STDIN: u64 = 1 << 30;
 
-/// What to train on, and what that brings to validate on.
-fn training(words: &str, options: &ReadOptions) -> Result<(Dataset, Option<Dataset>), Error> {
+/// All sets that words name.
+fn sets(words: &str, options: &ReadOptions) -> Result<Sets, Error> {
     let path = Path::new(words);
     if words == "mnist" {
-        mnist().map(|(train, test)| (train, Some(test)))
+        mnist().map(|(train, test)| Sets { train, validation: None, test: Some(test) })
     } else if path.exists() {
-        Dataset::read(path, options)
+        Sets::read(path, options)
     } else {
         Err(Error::Option(format!(
             "there is no \"{words}\": data is mnist, a file (CSV, TSV, .npz, safetensors, Parquet), or a folder (MNIST-style IDX files, \
              x.npy and y.npy, or a folder of images for each class)"
         )))
     }
-}
-
-/// What to evaluate or predict on: the test rows, where there are any.
-fn testing(words: &str, options: &ReadOptions) -> Result<Dataset, Error> {
-    training(words, options).map(|(train, test)| test.unwrap_or(train))
 }
 
 /// What a run trains on.
@@ -64,24 +59,43 @@ pub(super) fn of_run(run: &Run) -> Result<(TrainingSet, Option<Dataset>), Error>
         return with_validation(run).map(|(train, validation)| (TrainingSet::Whole(train), validation));
     }
     let stored = Stored::open(path)?;
-    let first = stored.read(0..run.options.batch_size.clamp(1, stored.rows()))?;
-    let (first, validation) = beside(run, first, stored.test()?)?;
+    let first = stored.sets(0..run.options.batch_size.clamp(1, stored.rows()))?;
+    let (first, validation) = beside(run, first)?;
     Ok((TrainingSet::Stored(stored, first), validation))
 }
 
 /// Training and validation sets, as the words for both say. The scaling is of the training rows alone.
 fn with_validation(run: &Run) -> Result<(Dataset, Option<Dataset>), Error> {
-    let (train, own) = training(&run.data, &run.reading)?;
-    let (train, validation) = beside(run, train, own)?;
+    let (train, validation) = beside(run, sets(&run.data, &run.reading)?)?;
+    let train = counted(run, train);
     let Some(scaling) = run.scaling.of(&train) else { return Ok((train, validation)) };
     let validation = validation.map(|set| set.with_scaling(scaling.clone())).transpose()?;
     Ok((train.with_scaling(scaling)?, validation))
 }
 
-/// The training set with what it is validated on; `own` is what came with it.
-fn beside(run: &Run, train: Dataset, own: Option<Dataset>) -> Result<(Dataset, Option<Dataset>), Error> {
+/// The set, with a note where its classes are counted from another number than 0.
+fn counted(run: &Run, train: Dataset) -> Dataset {
+    let labels = || train.labels().iter().copied();
+    match (labels().min(), labels().max()) {
+        (Some(least @ 1..), Some(most)) if train.class_names().is_empty() && most <= i32::MAX as u32 => {
+            let note = format!(
+                "its labels go from {least} to {most}, and labels count from 0: the network has outputs for 0 to {most}; subtract {least} to \
+                 have none that no row asks for"
+            );
+            train.noted(Path::new(&run.data), note)
+        }
+        _ => train,
+    }
+}
+
+/// The training set with what it is validated on.
+fn beside(run: &Run, own: Sets) -> Result<(Dataset, Option<Dataset>), Error> {
+    if run.validation.is_none() {
+        return Ok(own.to_train_on(&run.data));
+    }
+    let train = own.train;
     Ok(match &run.validation {
-        None => (train, own),
+        None => (train, None),
         Some(Validation::Fraction(fraction)) => {
             let (fraction, seed) = (*fraction, run.options.seed);
             let (train, validation) =
@@ -96,7 +110,7 @@ fn beside(run: &Run, train: Dataset, own: Option<Dataset>) -> Result<(Dataset, O
                 class_names: train.class_names().to_vec(),
                 ..run.reading.clone()
             };
-            match testing(words, &alike) {
+            match sets(words, &alike).map(Sets::to_validate_on) {
                 Err(Error::Option(reason)) => {
                     return Err(Error::Option(format!("--validation: {reason}; or none, or a fraction as 0.1")));
                 }
@@ -109,8 +123,8 @@ fn beside(run: &Run, train: Dataset, own: Option<Dataset>) -> Result<(Dataset, O
 /// Rows with their targets for a model that is there.
 pub(super) fn for_model(words: &str, model: &Model) -> Result<Dataset, Error> {
     let regression = model.loss.task() == Task::Numbers;
-    let set = testing(words, &ReadOptions { regression, ..ReadOptions::of_model(model) })?;
-    scaled(set, model).map_err(|error| of_mnist(words, "--data", error))
+    let set = sets(words, &ReadOptions { regression, ..ReadOptions::of_model(model) })?.to_test_on();
+    scaled(set, model).map_err(|error| of_words(words, "--data", error))
 }
 
 /// Rows to predict on; `-` is standard input.
@@ -123,17 +137,18 @@ pub(super) fn inputs(words: &str, model: &Model) -> Result<Dataset, Error> {
         let bytes = crate::files::read_to_end(Path::new("-"), std::io::stdin().lock(), MOST_FROM_STDIN)?;
         Dataset::from_bytes(&bytes, &options)?
     } else {
-        testing(words, &options)?
+        sets(words, &options)?.to_test_on()
     };
-    scaled(set, model).map_err(|error| of_mnist(words, "--input", error))
+    scaled(set, model).map_err(|error| of_words(words, "--input", error))
 }
 
-/// Who named no set has not asked for MNIST's.
-fn of_mnist(words: &str, flag: &str, error: Error) -> Error {
+/// What is wrong with a set, and which set that is. Who named none has not asked for MNIST's.
+pub(super) fn of_words(words: &str, flag: &str, error: Error) -> Error {
     match error {
         Error::Data(reason) if words == "mnist" => {
             Error::Data(format!("{reason}; the set is MNIST, as long as {flag} names no other"))
         }
+        Error::Data(reason) if words != "-" => Error::format(words, reason),
         error => error,
     }
 }

@@ -1,13 +1,12 @@
-//! Which reader reads what: a file by its extension or by how it begins, a folder by what is in it. A new format is a line here.
+//! Which reader reads what: a file by how it begins or by its extension, a folder by what is in it. A new format is a line here.
 
 use std::path::Path;
 
 #[cfg(feature = "parquet")]
 use super::parquet;
-use super::{Dataset, ReadOptions, csv, idx, images, npy, tensors};
+use super::sets::Sets;
+use super::{Dataset, ReadOptions, csv, gzip, idx, images, kinds, npy, tensors};
 use crate::Error;
-
-type Sets = (Dataset, Option<Dataset>);
 
 /// A kind of file.
 pub struct Format {
@@ -16,7 +15,7 @@ pub struct Format {
     extensions: &'static [&'static str],
     /// How it begins, where it always begins alike.
     magic: &'static [&'static [u8]],
-    /// A set, and one of test rows where it has them; the path is for messages.
+    /// The sets in its bytes; the path is for messages.
     pub read: fn(&Path, &[u8], &ReadOptions) -> Result<Sets, Error>,
 }
 
@@ -35,14 +34,14 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         word: "image",
-        extensions: &["png", "jpg", "jpeg"],
-        magic: &[b"\x89PNG", b"\xff\xd8\xff"],
+        extensions: images::EXTENSIONS,
+        magic: images::BEGINNINGS,
         read: |p, b, o| alone(images::read(p, b, o)),
     },
 ];
 
 fn alone(set: Result<Dataset, Error>) -> Result<Sets, Error> {
-    set.map(|set| (set, None))
+    set.map(Sets::from)
 }
 
 #[cfg(not(feature = "parquet"))]
@@ -57,8 +56,7 @@ mod parquet {
 /// What is at a path.
 pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Sets, Error> {
     if !path.is_dir() {
-        let bytes = crate::files::read_whole(path)?;
-        return (of(path, &bytes).read)(path, &bytes, options);
+        return read_bytes(path, &crate::files::read_whole(path)?, options);
     }
     if idx::is_folder(path) {
         idx::read_directory(path)
@@ -71,17 +69,39 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Sets, Error> {
     }
 }
 
-/// A file's format: as its extension says, or else its first bytes. What is nothing else is taken for safetensors where it has such a
-/// header, and for CSV where not.
-pub(super) fn of(path: &Path, bytes: &[u8]) -> &'static Format {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let by_extension = FORMATS.iter().find(|format| format.extensions.contains(&extension.as_str()));
-    let by_magic = || FORMATS.iter().find(|format| format.magic.iter().any(|magic| bytes.starts_with(magic)));
-    let is_text = bytes.get(8) != Some(&b'{') && !bytes[..bytes.len().min(512)].contains(&0);
-    let otherwise = || if is_text { named("csv") } else { named("safetensors") };
-    by_extension.or_else(by_magic).or_else(otherwise).unwrap_or(&FORMATS[0])
+/// What a file's bytes hold; the path says what it is called.
+pub(super) fn read_bytes(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Sets, Error> {
+    if !gzip::is_packed(bytes) {
+        return (of(path, path, bytes)?.read)(path, bytes, options);
+    }
+    let name = gzip::name_inside(path, bytes);
+    // Known before all is unpacked.
+    of(path, &name, &gzip::beginning(path, bytes)?)?;
+    let inner = gzip::unpacked(path, bytes)?;
+    (of(path, &name, &inner)?.read)(path, &inner, options)
 }
 
-fn named(word: &str) -> Option<&'static Format> {
-    FORMATS.iter().find(|format| format.word == word)
+/// A file's format: as its first bytes say, or else as the extension of its name does. What is nothing else is taken for CSV where it is text.
+fn of(path: &Path, name: &Path, bytes: &[u8]) -> Result<&'static Format, Error> {
+    if let Some(kind) = kinds::of(bytes) {
+        return Err(Error::format(path, kind.not_read()));
+    }
+    let is_tensors = kinds::is_safetensors(bytes);
+    // A table may begin with letters that are another format's.
+    let by_magic = || {
+        let is_other = is_tensors || kinds::is_text(bytes);
+        FORMATS.iter().find(|format| !is_other && format.magic.iter().any(|magic| bytes.starts_with(magic)))
+    };
+    let extension = name.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let by_extension = || FORMATS.iter().find(|format| format.extensions.contains(&extension.as_str()));
+    let word = match bytes {
+        _ if is_tensors => Some("safetensors"),
+        _ if !bytes[..bytes.len().min(512)].contains(&0) => Some("csv"),
+        _ => None,
+    };
+    let otherwise = || FORMATS.iter().find(|format| Some(format.word) == word);
+    by_magic()
+        .or_else(by_extension)
+        .or_else(otherwise)
+        .ok_or_else(|| Error::format(path, format!("it is of no kind that is known: {}", kinds::READ)))
 }

@@ -8,18 +8,23 @@ mod columns;
 mod csv;
 mod device;
 mod fingerprint;
+mod folder;
 mod format;
+mod gzip;
 mod idx;
 mod images;
+pub(crate) mod kinds;
 #[cfg(all(feature = "cli", mnist_embedded))]
 mod mnist;
 mod npy;
 mod options;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod sets;
 mod source;
 mod split;
 mod stored;
+mod targets;
 mod tensors;
 
 use std::path::Path;
@@ -32,6 +37,7 @@ pub use format::{FORMATS, Format};
 use half::f16;
 pub use images::ImageShape;
 pub use options::{Fill, ReadOptions};
+pub use sets::Sets;
 pub use source::{Generated, Source};
 pub use stored::Stored;
 
@@ -195,15 +201,16 @@ impl Dataset {
         Ok(Dataset { features, width, rows, labels, values: None, sample_weights: None, origin, notes: Vec::new() })
     }
 
-    /// A set from a file or a folder, and one of test rows where that brings them: a folder of MNIST-style IDX files, or with a folder of
-    /// images for each class, or with `x.npy` and `y.npy`; CSV and TSV, `.npy`, `.npz`, safetensors, Parquet, images. The reader is chosen by
-    /// the extension, or by how the file begins.
+    /// A set from a file or a folder, and one to validate on where that brings it: a folder of MNIST-style IDX files, or with a folder of
+    /// images for each class, or with `x.npy` and `y.npy`; CSV and TSV, gzipped or not, `.npy`, `.npz`, safetensors, Parquet, images. The reader
+    /// is chosen by how the file begins, or by its extension. Where there are rows to validate and others to test on, the second is those to
+    /// validate on; [`Sets::read`] has all.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it, also where this build has no reader for it.
     pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Self, Option<Self>), Error> {
-        format::read(path.as_ref(), options)
+        Sets::read(&path, options).map(|sets| sets.to_train_on(path))
     }
 
     /// [`read`](Self::read) from memory, where there is no file: by how it begins, or else as text (CSV).
@@ -213,7 +220,7 @@ impl Dataset {
     /// As [`read`](Self::read).
     pub fn from_bytes(bytes: &[u8], options: &ReadOptions) -> Result<Self, Error> {
         let path = Path::new("-");
-        (format::of(path, bytes).read)(path, bytes, options).map(|(set, _)| set)
+        format::read_bytes(path, bytes, options).map(|sets| sets.train)
     }
 
     /// The training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
@@ -223,7 +230,7 @@ impl Dataset {
     ///
     /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it.
     pub fn from_idx_dir(directory: impl AsRef<Path>) -> Result<(Self, Option<Self>), Error> {
-        idx::read_directory(directory.as_ref())
+        idx::read_directory(directory.as_ref()).map(|sets| sets.to_train_on(directory))
     }
 
     /// The set of an images and a labels file that are in memory.
@@ -252,7 +259,7 @@ impl Dataset {
     }
 
     fn in_tensors(path: &Path, options: &ReadOptions) -> Result<Self, Error> {
-        tensors::read(path, &crate::files::read_whole(path)?, options).map(|(set, _)| set)
+        tensors::read(path, &crate::files::read_whole(path)?, options).map(|sets| sets.train)
     }
 
     /// MNIST as it is inside the program: 60,000 rows to train on and 10,000 to test.
@@ -310,7 +317,7 @@ impl Dataset {
     }
 
     /// The same set with one more note about the file that it comes from.
-    pub(super) fn noted(mut self, path: &Path, note: String) -> Self {
+    pub(crate) fn noted(mut self, path: &Path, note: String) -> Self {
         tracing::warn!("{}: {note}", path.display());
         self.notes.push(note);
         self
