@@ -246,7 +246,7 @@ pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>,
         Error::format(
             path,
             match crate::data::kinds::of(bytes) {
-                Some(kind) => format!("it is {}, where a safetensors file is needed", kind.what),
+                Some(kind) => format!("it is {}: it is not a whole safetensors file, which is needed", kind.what),
                 None => format!("it is not a whole safetensors file: {error}"),
             },
         )

@@ -71,7 +71,7 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Sets, Error> {
 
 /// What a file's bytes hold; the path says what it is called.
 pub(super) fn read_bytes(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Sets, Error> {
-    if !gzip::is_packed(bytes) {
+    if !gzip::is_packed(bytes) || kinds::is_safetensors(bytes) {
         return (of(path, path, bytes)?.read)(path, bytes, options);
     }
     let name = gzip::name_inside(path, bytes);
@@ -87,11 +87,13 @@ fn of(path: &Path, name: &Path, bytes: &[u8]) -> Result<&'static Format, Error> 
         return Err(Error::format(path, kind.not_read()));
     }
     let is_tensors = kinds::is_safetensors(bytes);
+    let is_other = is_tensors || kinds::is_text(bytes);
+    let is_pnm = !is_tensors && images::is_pnm(bytes);
     // A table may begin with letters that are another format's.
-    let by_magic = || {
-        let is_other = is_tensors || kinds::is_text(bytes);
-        FORMATS.iter().find(|format| !is_other && format.magic.iter().any(|magic| bytes.starts_with(magic)))
+    let begins = |format: &&Format| {
+        is_pnm && format.word == "image" || !is_other && format.magic.iter().any(|magic| bytes.starts_with(magic))
     };
+    let by_magic = || FORMATS.iter().find(begins);
     let extension = name.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
     let by_extension = || FORMATS.iter().find(|format| format.extensions.contains(&extension.as_str()));
     let word = match bytes {

@@ -46,9 +46,9 @@ pub(super) fn unpacked(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Error> {
 /// So many bytes, or all. They are not allocated at once: how many there are is known only then.
 fn unpack(path: &Path, bytes: &[u8], most: u64) -> Result<Vec<u8>, Error> {
     let mut inside = Vec::new();
-    MultiGzDecoder::new(bytes)
-        .take(most)
-        .read_to_end(&mut inside)
-        .map_err(|error| Error::format(path, format!("it is not a whole gzip file: {error}")))?;
+    MultiGzDecoder::new(bytes).take(most).read_to_end(&mut inside).map_err(|error| match error.kind() {
+        std::io::ErrorKind::OutOfMemory => Error::format(path, "it unpacks to more than the memory holds"),
+        _ => Error::format(path, format!("it is not a whole gzip file: {error}")),
+    })?;
     Ok(inside)
 }

@@ -99,6 +99,11 @@ const KINDS: &[(Sign, &str, &str)] = &[
     (At(0, b"CDF\x02"), "a NetCDF file", AS_ARRAYS),
     (At(0, b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), "a PyTorch file", AS_TENSORS),
     (Bytes(is_pickle), "a pickle of Python, which could run code", AS_ARRAYS),
+    (
+        Text(|text| begins(text, &["(dp0\n", "(lp0\n", "ccopy_reg\n", "cnumpy"])),
+        "a pickle of Python, which could run code",
+        AS_ARRAYS,
+    ),
     (Bytes(is_tf_record), "a TFRecord file", AS_ARRAYS),
     (At(0, b"\0\0\x08\x03"), "one file of IDX images", IN_FOLDER),
     (At(0, b"\0\0\x08\x01"), "one file of IDX labels", IN_FOLDER),
@@ -265,9 +270,11 @@ fn is_utf_16(bytes: &[u8]) -> bool {
             || pairs.iter().all(|&[high, low]| is_letter(low) && high == 0))
 }
 
-/// A protocol from 2 to 5, whose first instruction makes something.
+/// A protocol from 2 to 5, whose first instruction makes something; or, of protocol 1, a dictionary or a list.
 fn is_pickle(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x80, 2..=5, first, ..] if *first == 0x95 || first.is_ascii_graphic() || *first > 0x80)
+    bytes.starts_with(b"}q\0")
+        || bytes.starts_with(b"]q\0")
+        || matches!(bytes, [0x80, 2..=5, first, ..] if *first == 0x95 || first.is_ascii_graphic() || *first > 0x80)
 }
 
 /// A length with its checksum.

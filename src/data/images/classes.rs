@@ -8,7 +8,7 @@ use super::super::folder::{entries, listed, name};
 use super::super::sets::{Part, Sets};
 use super::super::{Dataset, MOST_BYTES, ReadOptions, kinds};
 use super::decode::{decode, pixels, shape_of};
-use super::is_named_image;
+use super::{is_named_image, is_pnm};
 use crate::Error;
 
 /// How images have to lie.
@@ -101,7 +101,7 @@ impl Parts {
             _ if !is_split => Ok(None),
             Some(train) => Ok(Some(Parts { train, validation, test, others })),
             None => {
-                Err(Error::format(folder, format!("{}, and no folder train beside them: {LAYOUT}", listed(folder))))
+                Err(Error::format(folder, format!("{}, and no folder train to train on: {LAYOUT}", listed(folder))))
             }
         }
     }
@@ -174,8 +174,9 @@ fn begin(path: &Path) -> Result<Vec<u8>, Error> {
 
 fn begins_as_image(path: &Path) -> Result<bool, Error> {
     let bytes = begin(path)?;
-    let is_image = image::guess_format(&bytes).is_ok_and(|format| format.reading_enabled());
-    Ok(is_image && !kinds::is_text(&bytes) && kinds::of(&bytes).is_none())
+    let is_image = image::guess_format(&bytes)
+        .is_ok_and(|format| format.reading_enabled() && format != image::ImageFormat::Pnm && !kinds::is_text(&bytes));
+    Ok(is_pnm(&bytes) || is_image && kinds::of(&bytes).is_none())
 }
 
 /// What a file is that is no image: how its name ends, and what its bytes say.
@@ -220,7 +221,8 @@ fn read_classes(folder: &Path, options: &ReadOptions, notes: &mut Notes) -> Resu
     }
     let beside = entries(folder)?.iter().filter(|path| !path.is_dir() && is_named_image(path)).count();
     if beside > 0 && !is_flat {
-        left_out.push(format!("{beside} images beside the folders of the classes"));
+        let images = if beside == 1 { "image" } else { "images" };
+        left_out.push(format!("{beside} {images} beside the folders of the classes"));
     }
     if !left_out.is_empty() {
         let more = left_out.len().saturating_sub(MOST_NAMED);

@@ -45,8 +45,15 @@ pub(super) const EXTENSIONS: &[&str] =
     &["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "pgm", "ppm", "pbm", "pnm"];
 
 /// How images begin, of those kinds that no table begins as.
-pub(super) const BEGINNINGS: &[&[u8]] =
-    &[b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"P4\n", b"P5\n", b"P6\n"];
+pub(super) const BEGINNINGS: &[&[u8]] = &[b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*"];
+
+/// Whether a file begins as PNM does, which is text at first: P1 to P6, and two sides; a line of `#` is a comment.
+pub(super) fn is_pnm(bytes: &[u8]) -> bool {
+    let begin = String::from_utf8_lossy(&bytes[..bytes.len().min(512)]);
+    let mut words = begin.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_ascii_whitespace);
+    let is_kind = words.next().is_some_and(|word| matches!(word, "P1" | "P2" | "P3" | "P4" | "P5" | "P6"));
+    is_kind && words.take(2).filter(|word| word.parse::<u32>().is_ok()).count() == 2
+}
 
 /// Whether a file is named as images are.
 fn is_named_image(path: &Path) -> bool {
