@@ -69,7 +69,7 @@ pub(super) struct Train {
     /// Scale every feature by its statistics in the training rows: none, standardize or min-max [default: none]
     #[arg(long, value_name = "NAME")]
     pub scaling: Option<ScaleBy>,
-    /// Validate on this set, on a fraction (as 0.1) of the training rows, or on none [default: the set's own test rows]
+    /// Validate on this set, on a fraction (as 0.1) of the training rows, or on none [default: the set's own validation rows, or its test rows]
     #[arg(long, value_name = "DIR|FILE|FRACTION|none")]
     pub validation: Option<String>,
     /// Widths of the hidden layers, or none [default: 256]
