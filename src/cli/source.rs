@@ -59,7 +59,8 @@ pub(super) fn of_run(run: &Run) -> Result<(TrainingSet, Option<Dataset>), Error>
         return with_validation(run).map(|(train, validation)| (TrainingSet::Whole(train), validation));
     }
     let stored = Stored::open(path)?;
-    let first = stored.sets(0..run.options.batch_size.clamp(1, stored.rows()))?;
+    let train = stored.read(0..run.options.batch_size.clamp(1, stored.rows()))?;
+    let first = Sets { train, validation: stored.validation()?, test: stored.test()? };
     let (first, validation) = beside(run, first)?;
     Ok((TrainingSet::Stored(stored, first), validation))
 }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use safetensors::tensor::Metadata;
 
 use super::arrays::{self, Array, Arrays, Element};
-use super::sets::{Part, Sets};
+use super::sets::Part;
 use super::targets;
 use super::{Dataset, ReadOptions, Source, tensors};
 use crate::Error;
@@ -138,11 +138,6 @@ impl Stored {
     /// As [`Dataset::read`].
     pub fn validation(&self) -> Result<Option<Dataset>, Error> {
         self.part(Part::Validation)
-    }
-
-    /// All sets of the file, with so many rows of those to train on.
-    pub(crate) fn sets(&self, rows: Range<usize>) -> Result<Sets, Error> {
-        Ok(Sets { train: self.read(rows)?, validation: self.validation()?, test: self.test()? })
     }
 
     fn part(&self, part: Part) -> Result<Option<Dataset>, Error> {
