@@ -29,7 +29,7 @@ mod wgsl;
 
 pub use checkpoint::Model;
 pub use data::{
-    ColumnRole, Columns, Dataset, Feature, Fill, Generated, ImageShape, Numbers, ReadOptions, Source, Stored,
+    ColumnRole, Columns, Dataset, Feature, Fill, Generated, ImageShape, Numbers, ReadOptions, Sets, Source, Stored,
     TableColumn,
 };
 #[doc(hidden)]

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use wgrad::{Activation, Checkpoint, Columns, Dataset, FORMATS, Fill, Model, ReadOptions, Source, Stored};
+use wgrad::{Activation, Checkpoint, Columns, Dataset, FORMATS, Fill, Model, ReadOptions, Sets, Source, Stored};
 
 /// The ways in which a reader can be asked.
 fn ways() -> [ReadOptions; 4] {
@@ -24,7 +24,7 @@ pub fn read(word: &str, bytes: &[u8]) {
     // Which way is taken hangs on the length, which a mutation changes soon. Only tables are read differently in the last two.
     let ways_of_format = if matches!(word, "csv" | "parquet") { 4 } else { 2 };
     let options = &ways()[bytes.len() % ways_of_format];
-    let Ok((set, _)) = (format.read)(Path::new("fuzz"), bytes, options) else { return };
+    let Ok(Sets { train: set, .. }) = (format.read)(Path::new("fuzz"), bytes, options) else { return };
     if let Some(columns) = set.columns() {
         let like = ReadOptions { columns: Some(columns.clone()), inputs_only: true, ..options.clone() };
         let again = (format.read)(Path::new("fuzz"), bytes, &like);
@@ -33,8 +33,8 @@ pub fn read(word: &str, bytes: &[u8]) {
 }
 
 /// That a table read like itself has the same rows.
-fn options_agree(again: &Result<(Dataset, Option<Dataset>), wgrad::Error>, set: &Dataset) -> bool {
-    again.as_ref().is_ok_and(|(again, _)| (again.rows(), again.width()) == (set.rows(), set.width()))
+fn options_agree(again: &Result<Sets, wgrad::Error>, set: &Dataset) -> bool {
+    again.as_ref().is_ok_and(|again| (again.train.rows(), again.train.width()) == (set.rows(), set.width()))
 }
 
 /// Two IDX files: so many bytes as the first two say are the images', the rest the labels'.
@@ -100,7 +100,7 @@ pub fn stored(bytes: &[u8]) {
             assert_eq!(whole.select(stretch).expect("rows of the whole").labels(), set.labels());
         }
     }
-    let _ = stored.test();
+    let _ = (stored.test(), stored.validation());
 }
 
 /// A file of this process' own; in memory, where TMPDIR is.

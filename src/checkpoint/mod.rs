@@ -250,8 +250,15 @@ pub(crate) fn check_sums(path: &Path, file: &SafeTensors<'_>, about: Option<&Val
 
 /// A safetensors file's tensors.
 pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, Error> {
-    SafeTensors::deserialize(bytes)
-        .map_err(|error| Error::format(path, format!("it is not a whole safetensors file: {error}")))
+    SafeTensors::deserialize(bytes).map_err(|error| {
+        Error::format(
+            path,
+            match crate::data::kinds::of(bytes) {
+                Some(kind) => format!("it is {}: it is not a whole safetensors file, which is needed", kind.what),
+                None => format!("it is not a whole safetensors file: {error}"),
+            },
+        )
+    })
 }
 
 /// The dense layers under `prefix`, in order; what their numbers are follows from the dropouts.

@@ -15,7 +15,7 @@ pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     let output = Output { json: options.common.json };
     let model = super::model(&options.model, &options.own)?;
     let set = source::for_model(&options.data, &model, &options.text)?;
-    set.check_for(&model.network, &model.loss)?;
+    set.check_for(&model.network, &model.loss).map_err(|error| source::of_words(&options.data, "--data", error))?;
     let names = if model.classes.is_empty() { set.class_names().to_vec() } else { model.classes.clone() };
     let top_k = top_k(options.top_k, &model)?;
     let metrics = super::open(model, &options.common)?.metrics(&set)?;

@@ -89,7 +89,7 @@ pub(super) struct Train {
     /// told of them but the loss stays in their own units [default: none]
     #[arg(long, value_name = "NAME")]
     pub scale_targets: Option<ScaleBy>,
-    /// Validate on this set, on a fraction (as 0.1) of the training rows, or on none [default: the set's own test rows]
+    /// Validate on this set, on a fraction (as 0.1) of the training rows, or on none [default: the set's own validation rows, or its test rows]
     #[arg(long, value_name = "DIR|FILE|FRACTION|none")]
     pub validation: Option<String>,
     /// Widths of the hidden layers, or none [default: 256]

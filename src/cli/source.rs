@@ -8,31 +8,26 @@ use super::config::{Run, Validation};
 use super::options::{MissingTarget, Text, Unknown};
 use crate::data::is_text_table;
 use crate::loss::Task;
-use crate::{Columns, Dataset, Error, Model, ReadOptions, ScaleBy, Scaling, Source, Stored};
+use crate::{Columns, Dataset, Error, Model, ReadOptions, ScaleBy, Scaling, Sets, Source, Stored};
 
 /// The most bytes that are read from standard input.
 const MOST_FROM_STDIN: u64 = 1 << 30;
 /// The word for it.
 pub(super) const STDIN: &str = "-";
 
-/// What to train on, and what that brings to validate on.
-fn training(words: &str, options: &ReadOptions) -> Result<(Dataset, Option<Dataset>), Error> {
+/// All sets that words name.
+fn sets(words: &str, options: &ReadOptions) -> Result<Sets, Error> {
     let path = Path::new(words);
     if words == "mnist" {
-        mnist().map(|(train, test)| (train, Some(test)))
+        mnist().map(|(train, test)| Sets { train, validation: None, test: Some(test) })
     } else if path.exists() {
-        Dataset::read(path, options)
+        Sets::read(path, options)
     } else {
         Err(Error::Option(format!(
             "there is no \"{words}\": data is mnist, a file (CSV, TSV, .npz, safetensors, Parquet), or a folder (MNIST-style IDX files, \
              x.npy and y.npy, or a folder of images for each class)"
         )))
     }
-}
-
-/// What to evaluate or predict on: the test rows, where there are any.
-fn testing(words: &str, options: &ReadOptions) -> Result<Dataset, Error> {
-    training(words, options).map(|(train, test)| test.unwrap_or(train))
 }
 
 /// What a run trains on.
@@ -72,8 +67,9 @@ pub(super) fn of_run(run: &Run, init: Option<&Model>) -> Result<(TrainingSet, Op
         return with_validation(run, init).map(|(train, validation)| (TrainingSet::Whole(train), validation));
     }
     let stored = Stored::open(path)?;
-    let first = stored.read(0..run.options.batch_size.clamp(1, stored.rows()))?;
-    let (first, validation) = beside(run, first, stored.test()?)?;
+    let train = stored.read(0..run.options.batch_size.clamp(1, stored.rows()))?;
+    let first = Sets { train, validation: stored.validation()?, test: stored.test()? };
+    let (first, validation) = beside(run, first)?;
     let first = noted(run, first);
     Ok((TrainingSet::Stored(stored, first), validation))
 }
@@ -81,8 +77,8 @@ pub(super) fn of_run(run: &Run, init: Option<&Model>) -> Result<(TrainingSet, Op
 /// Training and validation sets, as the words for both say. Scalings are of the training rows alone, or else those of the model that is gone on
 /// with.
 fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<Dataset>), Error> {
-    let (train, own) = training(&run.data, &run.reading)?;
-    let (mut train, mut validation) = beside(run, train, own)?;
+    let (train, mut validation) = beside(run, sets(&run.data, &run.reading)?)?;
+    let mut train = counted(run, train);
     let mut notes = Vec::new();
     let mut chosen = |what: &str, flag: &str, own: Option<Scaling>, model: Option<&Scaling>| match (own, model) {
         (None, Some(scaling)) => {
@@ -134,19 +130,38 @@ fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<D
         }
     }
     let path = run.init.as_deref().unwrap_or(Path::new("--init"));
-    Ok((noted(run, train.noted(path, notes)), validation))
+    Ok((noted(run, train.noted_all(path, notes)), validation))
 }
 
 /// A training set with what there is to say of numbers that are not scaled.
 fn noted(run: &Run, train: Dataset) -> Dataset {
     let notes = [train.note_on_digits(), train.note_on_targets(&run.options.loss)];
-    train.noted(Path::new(&run.data), notes.into_iter().flatten())
+    train.noted_all(Path::new(&run.data), notes.into_iter().flatten())
 }
 
-/// The training set with what it is validated on; `own` is what came with it.
-fn beside(run: &Run, train: Dataset, own: Option<Dataset>) -> Result<(Dataset, Option<Dataset>), Error> {
+/// The set, with a note where its classes are counted from another number than 0.
+fn counted(run: &Run, train: Dataset) -> Dataset {
+    let labels = || train.labels().iter().copied();
+    match (labels().min(), labels().max()) {
+        (Some(least @ 1..), Some(most)) if train.class_names().is_empty() && most <= i32::MAX as u32 => {
+            let note = format!(
+                "its labels go from {least} to {most}, and labels count from 0: the network has outputs for 0 to {most}; subtract {least} to \
+                 have none that no row asks for"
+            );
+            train.noted(Path::new(&run.data), note)
+        }
+        _ => train,
+    }
+}
+
+/// The training set with what it is validated on.
+fn beside(run: &Run, own: Sets) -> Result<(Dataset, Option<Dataset>), Error> {
+    if run.validation.is_none() {
+        return Ok(own.to_train_on(&run.data));
+    }
+    let train = own.train;
     Ok(match &run.validation {
-        None => (train, own),
+        None => (train, None),
         Some(Validation::Fraction(fraction)) => {
             let (fraction, seed) = (*fraction, run.options.seed);
             let (train, validation) =
@@ -161,7 +176,7 @@ fn beside(run: &Run, train: Dataset, own: Option<Dataset>) -> Result<(Dataset, O
                 class_names: train.class_names().to_vec(),
                 ..run.reading.clone()
             };
-            match testing(words, &alike) {
+            match sets(words, &alike).map(Sets::to_validate_on) {
                 Err(Error::Option(reason)) => {
                     return Err(Error::Option(format!("--validation: {reason}; or none, or a fraction as 0.1")));
                 }
@@ -174,8 +189,8 @@ fn beside(run: &Run, train: Dataset, own: Option<Dataset>) -> Result<(Dataset, O
 /// Rows with their targets for a model that is there.
 pub(super) fn for_model(words: &str, model: &Model, text: &Text) -> Result<Dataset, Error> {
     let regression = model.loss.task() == Task::Numbers;
-    let set = testing(words, &ReadOptions { regression, ..of_model(model, text) })?;
-    scaled(set, model).map_err(|error| of_mnist(words, "--data", error))
+    let set = sets(words, &ReadOptions { regression, ..of_model(model, text) })?.to_test_on();
+    scaled(set, model).map_err(|error| of_words(words, "--data", error))
 }
 
 /// How the rows for a model are read.
@@ -234,17 +249,18 @@ pub(super) fn inputs(words: &str, input: Input, model: &Model, text: &Text) -> R
             let bytes = crate::files::read_to_end(Path::new(STDIN), stream, MOST_FROM_STDIN)?;
             Dataset::from_bytes(&bytes, &options)?
         }
-        _ => testing(words, &options)?,
+        _ => sets(words, &options)?.to_test_on(),
     };
-    scaled(set, model).map_err(|error| of_mnist(words, "--input", error))
+    scaled(set, model).map_err(|error| of_words(words, "--input", error))
 }
 
-/// Who named no set has not asked for MNIST's.
-fn of_mnist(words: &str, flag: &str, error: Error) -> Error {
+/// What is wrong with a set, and which set that is. Who named none has not asked for MNIST's.
+pub(super) fn of_words(words: &str, flag: &str, error: Error) -> Error {
     match error {
         Error::Data(reason) if words == "mnist" => {
             Error::Data(format!("{reason}; the set is MNIST, as long as {flag} names no other"))
         }
+        Error::Data(reason) if words != "-" => Error::format(words, reason),
         error => error,
     }
 }

@@ -271,11 +271,25 @@ fn begun(
         network.check_weights(&model.weights).map_err(|error| Error::format(path, error.to_string()))?;
     }
     run.options.check(&network)?;
+    check_sets(run, set.at_hand(), validation, &network)?;
     let mut trainer = Trainer::on(gpu?, network, run.options.clone())?;
     if let Some(model) = init {
         trainer.set_weights(&model.weights)?;
     }
     Ok(trainer)
+}
+
+/// That the network takes both sets, under the loss. What is wrong with one is told with its name.
+fn check_sets(run: &Run, train: &Dataset, validation: Option<&Dataset>, network: &Network) -> Result<(), Error> {
+    let check = |set: &Dataset, words: &str, flag: &str| {
+        set.check_for(network, &run.options.loss).map_err(|error| source::of_words(words, flag, error))
+    };
+    check(train, &run.data, "--data")?;
+    match (validation, &run.validation) {
+        (Some(set), Some(Validation::Path(words))) => check(set, words, "--validation"),
+        (Some(set), _) => check(set, &run.data, "--data"),
+        (None, _) => Ok(()),
+    }
 }
 
 /// A trainer that goes on, as far as the flags say.

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use half::{bf16, f16};
 
+use super::labels::{self, Targets};
+use super::sets::{Part, Sets};
 use super::{Dataset, Features, ImageShape, ReadOptions};
 use crate::Error;
 
@@ -54,26 +56,89 @@ pub(super) trait Arrays {
     fn names(&self) -> Vec<String>;
     /// One of them, where it is there.
     fn get(&self, name: &str) -> Result<Option<Array<'_>>, Error>;
+    /// The text of one of them, where it is there and holds text.
+    fn words(&self, _name: &str) -> Result<Option<Vec<String>>, Error> {
+        Ok(None)
+    }
 }
 
-/// The set, and another of test rows where there is one: `x`, with `y` or `t`, or the same names with `_train` and `_test` after them.
-pub(super) fn sets(arrays: &dyn Arrays, options: &ReadOptions) -> Result<(Dataset, Option<Dataset>), Error> {
-    let names = arrays.names();
-    let has = |name: &str| names.iter().any(|known| known == name);
-    if has("x") || !has("x_train") {
-        return Ok((set(arrays, "", options)?, None));
+/// What arrays are called, by what they are: `x`, `y`, `t` or `w`, and of which rows.
+struct Names(Vec<(char, Part, String)>);
+
+/// What an array of this name is, in small letters or large ones: of the rows to train on, where no word says otherwise.
+pub(super) fn meaning(name: &str) -> Option<(char, Part)> {
+    let (letter, part) = match name.split_once('_') {
+        Some((letter, word)) => (letter, Part::of(word)?),
+        None => (name, Part::Train),
+    };
+    ["x", "y", "t", "w"]
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(letter))
+        .and_then(|known| Some((known.chars().next()?, part)))
+}
+
+impl Names {
+    fn of(arrays: &dyn Arrays) -> Result<Names, Error> {
+        let mut known: Vec<(char, Part, String)> = Vec::new();
+        for name in arrays.names() {
+            let Some((letter, part)) = meaning(&name) else { continue };
+            if let Some((.., other)) = known.iter().find(|(l, p, _)| (*l, *p) == (letter, part)) {
+                let mut both = [other.as_str(), name.as_str()];
+                both.sort_unstable();
+                return Err(Error::format(
+                    arrays.path(),
+                    format!("it has {} and {}, which are the same here: leave one of them out", both[0], both[1]),
+                ));
+            }
+            known.push((letter, part, name));
+        }
+        Ok(Names(known))
     }
-    let test = if has("x_test") { Some(set(arrays, "_test", options)?) } else { None };
-    Ok((set(arrays, "_train", options)?, test))
+
+    fn find(&self, letter: char, part: Part) -> Option<&str> {
+        self.0.iter().find(|(l, p, _)| (*l, *p) == (letter, part)).map(|(.., name)| name.as_str())
+    }
+
+    /// What it is called, or would be beside the others of these rows.
+    fn name(&self, letter: char, part: Part) -> String {
+        let beside = || {
+            let (.., other) = self.0.iter().find(|(_, p, _)| *p == part)?;
+            other.split_once('_').map(|(_, word)| format!("{letter}_{word}"))
+        };
+        self.find(letter, part).map(String::from).or_else(beside).unwrap_or_else(|| letter.into())
+    }
+}
+
+/// The sets: `x`, with `y` or `t`, or the same names with `_train`, and beside them those with `_val` and `_test` after them, or with the other
+/// words for these parts.
+pub(super) fn sets(arrays: &dyn Arrays, options: &ReadOptions) -> Result<Sets, Error> {
+    let names = Names::of(arrays)?;
+    let mut train = set(arrays, &names, Part::Train, options)?;
+    let mut like = options.clone();
+    if like.class_names.is_empty() {
+        like.class_names = train.class_names().to_vec();
+    }
+    let mut parts = [None, None];
+    for (part, found) in [Part::Validation, Part::Test].into_iter().zip(&mut parts) {
+        let has = |letter| names.find(letter, part).is_some();
+        if has('x') && (options.inputs_only || has('y') || has('t')) {
+            *found = Some(set(arrays, &names, part, &like)?);
+        } else if let Some(x) = names.find('x', part) {
+            let note = format!("{x} is left out, as it has no {} or {}", names.name('y', part), names.name('t', part));
+            train = train.noted(arrays.path(), note);
+        }
+    }
+    let [validation, test] = parts;
+    Ok(Sets { train, validation, test })
 }
 
 /// `x` `[N, D]` or images `[N, H, W]` or `[N, H, W, C]`; `t` `[N, C]` or `y` `[N]`; `w` `[N]`.
-fn set(arrays: &dyn Arrays, suffix: &str, options: &ReadOptions) -> Result<Dataset, Error> {
+fn set(arrays: &dyn Arrays, names: &Names, part: Part, options: &ReadOptions) -> Result<Dataset, Error> {
     let wrong = |reason: String| Error::format(arrays.path(), reason);
     let in_file = |error: Error| wrong(error.to_string());
-    let named = |name: &str| format!("{name}{suffix}");
-    let x = needed(arrays, &named("x"))?;
-    let (rows, width, image) = rows_of(&x).map_err(|reason| wrong(format!("{} {reason}", named("x"))))?;
+    let [x_name, y_name, t_name, w_name] = ['x', 'y', 't', 'w'].map(|letter| names.name(letter, part));
+    let x = needed(arrays, &x_name)?;
+    let (rows, width, image) = rows_of(&x).map_err(|reason| wrong(format!("{x_name} {reason}")))?;
     let features = features(&x);
     let of_labels = |labels: Vec<u32>| -> Result<Dataset, Error> {
         let set = Dataset::of(features, width, labels).map_err(in_file)?;
@@ -85,30 +150,42 @@ fn set(arrays: &dyn Arrays, suffix: &str, options: &ReadOptions) -> Result<Datas
     if options.inputs_only {
         return of_labels(vec![0; rows]);
     }
-    let set = match arrays.get(&named("t"))? {
-        Some(t) => {
-            let (target_rows, outputs) = match t.shape[..] {
-                [rows] => (rows, 1),
-                [rows, outputs] => (rows, outputs),
-                _ => return Err(wrong(format!("t has the shape {:?}: it must be [rows, outputs]", t.shape))),
-            };
-            if target_rows != rows {
-                return Err(wrong(format!("x has {rows} rows and t has {target_rows}: they must agree")));
+    let agree = |name: &str, count: usize| match count {
+        count if count == rows => Ok(()),
+        count => Err(wrong(format!("{x_name} has {rows} rows and {name} has {count}: they must agree"))),
+    };
+    let set = if let Some(t) = arrays.get(&t_name)? {
+        let (count, outputs) = match t.shape[..] {
+            [rows] => (rows, 1),
+            [rows, outputs] => (rows, outputs),
+            _ => return Err(wrong(format!("{t_name} has the shape {:?}: it must be [rows, outputs]", t.shape))),
+        };
+        agree(&t_name, count)?;
+        of_labels(vec![0; rows])?.with_targets(floats(&t), outputs).map_err(in_file)?
+    } else if let Some(words) = arrays.words(&y_name)? {
+        agree(&y_name, words.len())?;
+        let (labels, classes) =
+            labels::classes(&words, &options.class_names).map_err(|reason| wrong(format!("{y_name} {reason}")))?;
+        of_labels(labels)?.with_class_names(classes).map_err(in_file)?
+    } else {
+        let y = needed(arrays, &y_name)?;
+        let (targets, note) =
+            Targets::of(&y, options.regression).map_err(|reason| wrong(format!("{y_name} {reason}")))?;
+        agree(&y_name, y.shape[0])?;
+        let set = match targets {
+            Targets::Labels(labels) => of_labels(labels)?,
+            Targets::Values(values, outputs) => {
+                of_labels(vec![0; rows])?.with_targets(values, outputs).map_err(in_file)?
             }
-            of_labels(vec![0; rows])?.with_targets(floats(&t), outputs).map_err(in_file)?
-        }
-        None => {
-            let labels =
-                labels(&needed(arrays, &named("y"))?).map_err(|reason| wrong(format!("{} {reason}", named("y"))))?;
-            if labels.len() != rows {
-                return Err(wrong(format!("x has {rows} rows and y has {}: they must agree", labels.len())));
-            }
-            of_labels(labels)?
+        };
+        match note {
+            Some(note) => set.noted(arrays.path(), format!("{y_name} {note}")),
+            None => set,
         }
     };
-    match arrays.get(&named("w"))? {
+    match arrays.get(&w_name)? {
         Some(w) if w.shape == [rows] => set.with_sample_weights(floats(&w)).map_err(in_file),
-        Some(w) => Err(wrong(format!("w has the shape {:?}: it must be [{rows}], a weight a row", w.shape))),
+        Some(w) => Err(wrong(format!("{w_name} has the shape {:?}: it must be [{rows}], a weight a row", w.shape))),
         None => Ok(set),
     }
 }
@@ -178,7 +255,7 @@ fn doubles(array: &Array<'_>) -> Vec<f64> {
 }
 
 /// As f32, rounded to the nearest where they are finer.
-fn floats(array: &Array<'_>) -> Vec<f32> {
+pub(super) fn floats(array: &Array<'_>) -> Vec<f32> {
     let bytes = &array.bytes[..];
     match array.element {
         Element::Bool => each(bytes, |[byte]| f32::from(u8::from(byte != 0))),
@@ -191,37 +268,4 @@ fn floats(array: &Array<'_>) -> Vec<f32> {
         Element::F32 => each(bytes, f32::from_le_bytes),
         _ => doubles(array).into_iter().map(|value| value as f32).collect(),
     }
-}
-
-/// Class indices.
-pub(super) fn labels(y: &Array<'_>) -> Result<Vec<u32>, String> {
-    let ([_] | [_, 1]) = y.shape[..] else {
-        return Err(format!("has the shape {:?}: it must be [rows]", y.shape));
-    };
-    let signed = match y.element {
-        Element::I8 | Element::I16 | Element::I32 | Element::I64 => true,
-        Element::Bool | Element::U8 | Element::U16 | Element::U32 | Element::U64 => false,
-        other => {
-            return Err(format!("is {other:?}: it must be whole numbers, as I64 or U8; values to predict are named t"));
-        }
-    };
-    let size = y.element.bytes();
-    y.bytes
-        .chunks_exact(size)
-        .enumerate()
-        .map(|(row, bytes)| {
-            let mut word = [if signed && bytes[size - 1] >= 0x80 { 0xff } else { 0 }; 8];
-            word[..size].copy_from_slice(bytes);
-            let value = match signed {
-                true => i64::from_le_bytes(word).into(),
-                false => i128::from(u64::from_le_bytes(word)),
-            };
-            // Negative ones are for a loss' ignore_index; whether this one is, is known only with the loss.
-            i32::try_from(value)
-                .ok()
-                .filter(|&label| label < 1 << 24)
-                .map(|label| label as u32)
-                .ok_or_else(|| format!("of row {row} is {value}: a class index is from 0 to 16777215"))
-        })
-        .collect()
 }

@@ -67,12 +67,20 @@ impl Dataset {
             network.outputs()
         };
         match self.labels.iter().position(|&label| label as usize >= labels && Some(label) != ignored) {
-            Some(row) => Err(Error::Data(format!(
-                "the label of row {row} is {}: with {} outputs, labels go from 0 to {}",
-                self.labels[row] as i32,
-                network.outputs(),
-                labels - 1
-            ))),
+            Some(row) => {
+                let label = self.labels[row] as i32;
+                // No number of outputs has one for it.
+                let hint = if label < 0 {
+                    "; labels count from 0, and ignore_index under [loss] names one to leave out"
+                } else {
+                    ""
+                };
+                Err(Error::Data(format!(
+                    "the label of row {row} is {label}: with {} outputs, labels go from 0 to {}{hint}",
+                    network.outputs(),
+                    labels - 1
+                )))
+            }
             None => Ok(()),
         }
     }

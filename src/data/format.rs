@@ -1,14 +1,13 @@
-//! Which reader reads what: a file by its extension or by how it begins, a folder by what is in it. A new format is a line here.
+//! Which reader reads what: a file by how it begins or by its extension, a folder by what is in it. A new format is a line here.
 
 use std::path::Path;
 
 #[cfg(feature = "parquet")]
 use super::parquet;
+use super::sets::Sets;
 use super::table::text;
-use super::{Dataset, ReadOptions, idx, images, npy, tensors};
+use super::{Dataset, ReadOptions, gzip, idx, images, kinds, npy, tensors};
 use crate::Error;
-
-type Sets = (Dataset, Option<Dataset>);
 
 /// A kind of file.
 pub struct Format {
@@ -17,7 +16,7 @@ pub struct Format {
     extensions: &'static [&'static str],
     /// How it begins, where it always begins alike.
     magic: &'static [&'static [u8]],
-    /// A set, and one of test rows where it has them; the path is for messages.
+    /// The sets in its bytes; the path is for messages.
     pub read: fn(&Path, &[u8], &ReadOptions) -> Result<Sets, Error>,
 }
 
@@ -36,14 +35,14 @@ pub const FORMATS: &[Format] = &[
     },
     Format {
         word: "image",
-        extensions: &["png", "jpg", "jpeg"],
-        magic: &[b"\x89PNG", b"\xff\xd8\xff"],
+        extensions: images::EXTENSIONS,
+        magic: images::BEGINNINGS,
         read: |p, b, o| alone(images::read(p, b, o)),
     },
 ];
 
 fn alone(set: Result<Dataset, Error>) -> Result<Sets, Error> {
-    set.map(|set| (set, None))
+    set.map(Sets::from)
 }
 
 #[cfg(not(feature = "parquet"))]
@@ -57,11 +56,9 @@ mod parquet {
 
 /// What is at a path.
 pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Sets, Error> {
-    if !path.is_dir() {
-        let bytes = crate::files::read_whole(path)?;
-        return (of(path, &bytes).read)(path, &bytes, options);
-    }
-    if idx::is_folder(path) {
+    let sets = if !path.is_dir() {
+        return read_bytes(path, &crate::files::read_whole(path)?, options);
+    } else if idx::is_folder(path) {
         idx::read_directory(path)
     } else if npy::is_folder(path) {
         npy::read_folder(path, options)
@@ -69,26 +66,55 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Sets, Error> {
         images::read_folder(path, options)
     } else {
         idx::read_directory(path)
+    };
+    Ok(sets?.each(|set| options.inputs_of(set)))
+}
+
+/// What a file's bytes hold; the path says what it is called.
+pub(super) fn read_bytes(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Sets, Error> {
+    unpacked(path, bytes, options).map(|sets| sets.each(|set| options.inputs_of(set)))
+}
+
+fn unpacked(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Sets, Error> {
+    if !gzip::is_packed(bytes) || kinds::is_safetensors(bytes) {
+        return (of(path, path, bytes)?.read)(path, bytes, options);
     }
+    let name = gzip::name_inside(path, bytes);
+    // Known before all is unpacked.
+    of(path, &name, &gzip::beginning(path, bytes)?)?;
+    let inner = gzip::unpacked(path, bytes)?;
+    (of(path, &name, &inner)?.read)(path, &inner, options)
 }
 
 /// Whether a file, which begins so, is a table in text.
 #[cfg(feature = "cli")]
 pub(crate) fn is_text_table(path: &Path, begin: &[u8]) -> bool {
-    ["csv", "tsv"].contains(&of(path, begin).word)
+    !gzip::is_packed(begin) && of(path, path, begin).is_ok_and(|format| ["csv", "tsv"].contains(&format.word))
 }
 
-/// A file's format: as its extension says, or else its first bytes. What is nothing else is taken for safetensors where it has such a
-/// header, and for CSV where not.
-pub(super) fn of(path: &Path, bytes: &[u8]) -> &'static Format {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let by_extension = FORMATS.iter().find(|format| format.extensions.contains(&extension.as_str()));
-    let by_magic = || FORMATS.iter().find(|format| format.magic.iter().any(|magic| bytes.starts_with(magic)));
-    let is_text = bytes.get(8) != Some(&b'{') && !bytes[..bytes.len().min(512)].contains(&0);
-    let otherwise = || if is_text { named("csv") } else { named("safetensors") };
-    by_extension.or_else(by_magic).or_else(otherwise).unwrap_or(&FORMATS[0])
-}
-
-fn named(word: &str) -> Option<&'static Format> {
-    FORMATS.iter().find(|format| format.word == word)
+/// A file's format: as its first bytes say, or else as the extension of its name does. What is nothing else is taken for CSV where it is text.
+fn of(path: &Path, name: &Path, bytes: &[u8]) -> Result<&'static Format, Error> {
+    if let Some(kind) = kinds::of(bytes) {
+        return Err(Error::format(path, kind.not_read()));
+    }
+    let is_tensors = kinds::is_safetensors(bytes);
+    let is_other = is_tensors || kinds::is_text(bytes);
+    let is_pnm = !is_tensors && images::is_pnm(bytes);
+    // A table may begin with letters that are another format's.
+    let begins = |format: &&Format| {
+        is_pnm && format.word == "image" || !is_other && format.magic.iter().any(|magic| bytes.starts_with(magic))
+    };
+    let by_magic = || FORMATS.iter().find(begins);
+    let extension = name.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let by_extension = || FORMATS.iter().find(|format| format.extensions.contains(&extension.as_str()));
+    let word = match bytes {
+        _ if is_tensors => Some("safetensors"),
+        _ if !bytes[..bytes.len().min(512)].contains(&0) => Some("csv"),
+        _ => None,
+    };
+    let otherwise = || FORMATS.iter().find(|format| Some(format.word) == word);
+    by_magic()
+        .or_else(by_extension)
+        .or_else(otherwise)
+        .ok_or_else(|| Error::format(path, format!("it is of no kind that is known: {}", kinds::READ)))
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::{Dataset, ImageShape, MOST_BYTES};
+use super::sets::{Part, Sets};
+use super::{Dataset, ImageShape, MOST_BYTES, folder};
 use crate::Error;
 
 /// Magic numbers: unsigned bytes in three dimensions (rows, height, width) or one (rows).
@@ -23,7 +24,7 @@ pub(super) fn is_folder(folder: &Path) -> bool {
 
 /// `train-images-idx3-ubyte` and its three companions, each with or without `.gz`. EMNIST puts its own name before
 /// these, and writes dots where others write hyphens.
-pub(super) fn read_directory(directory: &Path) -> Result<(Dataset, Option<Dataset>), Error> {
+pub(super) fn read_directory(directory: &Path) -> Result<Sets, Error> {
     let names =
         std::fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(Error::io(directory))?;
     let find = |kind: &str| -> Option<PathBuf> {
@@ -38,16 +39,23 @@ pub(super) fn read_directory(directory: &Path) -> Result<(Dataset, Option<Datase
         (Some(_), None) => Err(Error::format(directory, format!("there is no {split}-labels-idx1-ubyte file"))),
         (None, Some(_)) => Err(Error::format(directory, format!("there is no {split}-images-idx3-ubyte file"))),
     };
+    let of_part = |part: Part| {
+        let mut words = part.words().iter().map(|word| pair(word));
+        words.find(|found| !matches!(found, Ok(None))).unwrap_or(Ok(None))
+    };
     let test = match pair("t10k")? {
         Some(test) => Some(test),
-        None => pair("test")?,
+        None => of_part(Part::Test)?,
     };
-    match pair("train")? {
-        Some(train) => Ok((train, test)),
+    match of_part(Part::Train)? {
+        Some(train) => Ok(Sets { train, validation: of_part(Part::Validation)?, test }),
         None => Err(Error::format(
             directory,
-            "there are no train-images-idx3-ubyte and train-labels-idx1-ubyte files (or the same with .gz), no x.npy, and no folders of \
-             images, one for each class: a folder must have one of these",
+            format!(
+                "there are no train-images-idx3-ubyte and train-labels-idx1-ubyte files (or the same with .gz), no x.npy, and no folders of \
+                 images, one for each class: a folder must have one of these; {}",
+                folder::listed(directory)
+            ),
         )),
     }
 }

@@ -5,9 +5,13 @@ mod builders;
 mod check;
 mod device;
 mod fingerprint;
+mod folder;
 mod format;
+mod gzip;
 mod idx;
 mod images;
+pub(crate) mod kinds;
+mod labels;
 #[cfg(all(feature = "cli", mnist_embedded))]
 mod mnist;
 mod npy;
@@ -15,6 +19,7 @@ mod options;
 mod own_rows;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod sets;
 mod source;
 mod split;
 mod stored;
@@ -34,6 +39,7 @@ use half::f16;
 pub use images::ImageShape;
 pub use options::{Fill, ReadOptions};
 pub use own_rows::{Feature, Numbers};
+pub use sets::Sets;
 pub use source::{Generated, Source};
 pub use stored::Stored;
 pub use table::{ColumnRole, Columns, TableColumn};
@@ -222,16 +228,16 @@ impl Dataset {
         })
     }
 
-    /// A set from a file or a folder, and one of test rows where that brings them: a folder of MNIST-style IDX files, or with a folder of
-    /// images for each class, or with `x.npy` and `y.npy`; CSV and TSV, `.npy`, `.npz`, safetensors, Parquet, images. The reader is chosen by
-    /// the extension, or by how the file begins.
+    /// A set from a file or a folder, and one to validate on where that brings it: a folder of MNIST-style IDX files, or with a folder of
+    /// images for each class, or with `x.npy` and `y.npy`; CSV and TSV, gzipped or not, `.npy`, `.npz`, safetensors, Parquet, images. The reader
+    /// is chosen by how the file begins, or by its extension. Where there are rows to validate and others to test on, the second is those to
+    /// validate on; [`Sets::read`] has all.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it, also where this build has no reader for it.
     pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Self, Option<Self>), Error> {
-        let (set, test) = format::read(path.as_ref(), options)?;
-        Ok((options.inputs_of(set), test.map(|test| options.inputs_of(test))))
+        Sets::read(&path, options).map(|sets| sets.to_train_on(path))
     }
 
     /// [`read`](Self::read) from memory, where there is no file: by how it begins, or else as text (CSV).
@@ -241,7 +247,7 @@ impl Dataset {
     /// As [`read`](Self::read).
     pub fn from_bytes(bytes: &[u8], options: &ReadOptions) -> Result<Self, Error> {
         let path = Path::new("-");
-        (format::of(path, bytes).read)(path, bytes, options).map(|(set, _)| options.inputs_of(set))
+        format::read_bytes(path, bytes, options).map(|sets| sets.train)
     }
 
     /// The training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
@@ -251,7 +257,7 @@ impl Dataset {
     ///
     /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it.
     pub fn from_idx_dir(directory: impl AsRef<Path>) -> Result<(Self, Option<Self>), Error> {
-        idx::read_directory(directory.as_ref())
+        idx::read_directory(directory.as_ref()).map(|sets| sets.to_train_on(directory))
     }
 
     /// The set of an images and a labels file that are in memory.
@@ -280,7 +286,7 @@ impl Dataset {
     }
 
     fn in_tensors(path: &Path, options: &ReadOptions) -> Result<Self, Error> {
-        tensors::read(path, &crate::files::read_whole(path)?, options).map(|(set, _)| options.inputs_of(set))
+        tensors::read(path, &crate::files::read_whole(path)?, options).map(|sets| options.inputs_of(sets.train))
     }
 
     /// MNIST as it is inside the program: 60,000 rows to train on and 10,000 to test.
@@ -343,11 +349,14 @@ impl Dataset {
     }
 
     /// The same set with more notes about the file that it comes from.
-    pub(crate) fn noted(mut self, path: &Path, notes: impl IntoIterator<Item = String>) -> Self {
-        for note in notes {
-            tracing::warn!("{}: {note}", path.display());
-            self.notes.push(note);
-        }
+    pub(crate) fn noted_all(self, path: &Path, notes: impl IntoIterator<Item = String>) -> Self {
+        notes.into_iter().fold(self, |set, note| set.noted(path, note))
+    }
+
+    /// The same set with one more note about the file that it comes from.
+    pub(crate) fn noted(mut self, path: &Path, note: String) -> Self {
+        tracing::warn!("{}: {note}", path.display());
+        self.notes.push(note);
         self
     }
 

@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use safetensors::tensor::Metadata;
 
 use super::arrays::{self, Array, Arrays, Element};
+use super::labels;
+use super::sets::Part;
 use super::{Dataset, ReadOptions, Source, tensors};
 use crate::Error;
 
@@ -25,29 +27,23 @@ pub struct Stored {
     tensors: Vec<Tensor>,
     rows: usize,
     classes: usize,
-    /// What comes after the names of the rows to train on, and of those to test on.
-    suffix: &'static str,
 }
 
-/// What comes after the names of rows to test on.
-const TEST: &str = "_test";
 /// The most bytes of a row of any tensor.
 const MOST_OF_ROW: u64 = 1 << 30;
 
 /// A tensor in the file; its first side is the rows.
 struct Tensor {
     name: String,
+    /// `x`, `y`, `t` or `w`, and of which rows.
+    letter: char,
+    part: Part,
     element: Element,
     shape: Vec<usize>,
     begins: u64,
 }
 
 impl Tensor {
-    /// Whether its name is one letter and this.
-    fn is_of(&self, suffix: &str) -> bool {
-        &self.name[1..] == suffix
-    }
-
     fn row_bytes(&self) -> u64 {
         // With no rows, the other sides may be any.
         self.shape[1..].iter().fold(self.element.bytes() as u64, |bytes, &side| bytes.saturating_mul(side as u64))
@@ -73,11 +69,9 @@ impl Stored {
         }
         let header = crate::files::read_to_end(&path, (&mut file).take(length), length)?;
         let about: Metadata = serde_json::from_slice(&header).map_err(|error| wrong(format!("its header: {error}")))?;
-        let suffix = if about.info("x").is_none() && about.info("x_train").is_some() { "_train" } else { "" };
-        let names = [suffix, TEST].into_iter().flat_map(|end| ["x", "y", "t", "w"].map(|name| format!("{name}{end}")));
-        let known = names.filter_map(|name| Some((about.info(&name)?, name)));
-        let tensors = known
-            .map(|(info, name)| {
+        let known = about.tensors().into_iter().filter_map(|(name, info)| Some((info, arrays::meaning(&name)?, name)));
+        let mut tensors = known
+            .map(|(info, (letter, part), name)| {
                 let name = name.as_str();
                 let element = tensors::element(&path, name, info.dtype)?;
                 let (from, to) = info.data_offsets;
@@ -86,7 +80,14 @@ impl Stored {
                 if info.shape.is_empty() || from > to || count != Some(to - from) || !fits {
                     return Err(wrong(format!("{name} of the shape {:?} does not lie whole in the file", info.shape)));
                 }
-                Ok(Tensor { name: name.into(), element, shape: info.shape.clone(), begins: 8 + length + from as u64 })
+                Ok(Tensor {
+                    name: name.into(),
+                    letter,
+                    part,
+                    element,
+                    shape: info.shape.clone(),
+                    begins: 8 + length + from as u64,
+                })
             })
             .collect::<Result<Vec<_>, Error>>()?;
         if let Some(large) = tensors.iter().find(|tensor| tensor.row_bytes() > MOST_OF_ROW) {
@@ -96,52 +97,74 @@ impl Stored {
                 large.row_bytes()
             )));
         }
-        if let Some(y) = tensors
-            .iter()
-            .find(|tensor| tensor.name.starts_with('y') && tensor.shape[1..].iter().any(|&side| side != 1))
+        if let Some(y) =
+            tensors.iter().find(|tensor| tensor.letter == 'y' && tensor.shape[1..].iter().any(|&side| side != 1))
         {
             return Err(wrong(format!("{} has the shape {:?}: it must be [rows]", y.name, y.shape)));
         }
-        let x = format!("x{suffix}");
-        let rows = tensors.iter().find(|tensor| tensor.name == x).map(|x| x.shape[0]);
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        let twice = |at: usize| {
+            tensors[..at].iter().find(|other| (other.letter, other.part) == (tensors[at].letter, tensors[at].part))
+        };
+        if let Some((at, other)) = (0..tensors.len()).find_map(|at| Some((at, twice(at)?))) {
+            return Err(wrong(format!(
+                "it has {} and {}, which are the same here: leave one of them out",
+                other.name, tensors[at].name
+            )));
+        }
+        let rows = tensors.iter().find(|tensor| (tensor.letter, tensor.part) == ('x', Part::Train)).map(|x| x.shape[0]);
         let rows = rows.filter(|&rows| rows > 0).ok_or_else(|| wrong("it has no tensor x with rows".into()))?;
-        if let Some(other) = tensors.iter().find(|tensor| tensor.is_of(suffix) && tensor.shape[0] != rows) {
+        if let Some(other) = tensors.iter().find(|tensor| tensor.part == Part::Train && tensor.shape[0] != rows) {
             return Err(wrong(format!("x has {rows} rows and {} has {}: they must agree", other.name, other.shape[0])));
         }
-        let mut stored = Stored { path, file: Mutex::new(file), tensors, rows, classes: 0, suffix };
+        let mut stored = Stored { path, file: Mutex::new(file), tensors, rows, classes: 0 };
         stored.classes = stored.largest()?;
         Ok(stored)
     }
 
-    /// The rows to test on, where the file has some: `x_test` and the rest beside `x_train`.
+    /// The rows to test on, where the file has some: `x_test` and the rest.
     ///
     /// # Errors
     ///
     /// As [`Dataset::read`].
     pub fn test(&self) -> Result<Option<Dataset>, Error> {
-        let test = format!("x{TEST}");
-        let Some(x) = self.tensors.iter().find(|tensor| tensor.name == test && !self.suffix.is_empty()) else {
-            return Ok(None);
-        };
-        let all = Stretch { stored: self, rows: 0..x.shape[0], suffix: TEST };
-        arrays::sets(&all, &ReadOptions::default()).map(|(set, _)| Some(set))
+        self.part(Part::Test)
+    }
+
+    /// The rows to validate on, where the file has some: `x_val` and the rest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dataset::read`].
+    pub fn validation(&self) -> Result<Option<Dataset>, Error> {
+        self.part(Part::Validation)
+    }
+
+    fn part(&self, part: Part) -> Result<Option<Dataset>, Error> {
+        let Some(x) = self.tensor('x', part) else { return Ok(None) };
+        let all = Stretch { stored: self, rows: 0..x.shape[0], part };
+        arrays::sets(&all, &ReadOptions::default()).map(|sets| Some(sets.train))
+    }
+
+    fn tensor(&self, letter: char, part: Part) -> Option<&Tensor> {
+        self.tensors.iter().find(|tensor| (tensor.letter, tensor.part) == (letter, part))
     }
 
     fn train(&self, rows: Range<usize>) -> Stretch<'_> {
-        Stretch { stored: self, rows, suffix: self.suffix }
+        Stretch { stored: self, rows, part: Part::Train }
     }
 
     /// Outputs that a network needs.
     fn largest(&self) -> Result<usize, Error> {
-        let has = |name: &str| self.tensors.iter().any(|tensor| tensor.name == format!("{name}{}", self.suffix));
-        if !has("y") || has("t") {
+        let has = |letter| self.tensor(letter, Part::Train).is_some();
+        if !has('y') || has('t') {
             return Ok(self.read(0..1)?.classes());
         }
         let stretches = (0..self.rows).step_by(LABELS_AT_ONCE);
         stretches.map(|first| first..(first + LABELS_AT_ONCE).min(self.rows)).try_fold(0, |most, rows| {
-            let y = self.train(rows).array("y")?;
+            let y = self.train(rows).array('y')?;
             let labels = y
-                .map(|y| arrays::labels(&y))
+                .map(|y| labels::labels(&y))
                 .transpose()
                 .map_err(|reason| Error::format(&self.path, format!("y {reason}")))?;
             let largest = labels.into_iter().flatten().filter(|&label| label <= i32::MAX as u32).max();
@@ -160,7 +183,7 @@ impl Source for Stored {
     }
 
     fn read(&self, rows: Range<usize>) -> Result<Dataset, Error> {
-        arrays::sets(&self.train(rows), &ReadOptions::default()).map(|(set, _)| set)
+        arrays::sets(&self.train(rows), &ReadOptions::default()).map(|sets| sets.train)
     }
 }
 
@@ -168,13 +191,13 @@ impl Source for Stored {
 struct Stretch<'a> {
     stored: &'a Stored,
     rows: Range<usize>,
-    suffix: &'static str,
+    part: Part,
 }
 
 impl Stretch<'_> {
-    fn array(&self, name: &str) -> Result<Option<Array<'static>>, Error> {
-        let name = format!("{name}{}", self.suffix);
-        let Some(tensor) = self.stored.tensors.iter().find(|tensor| tensor.name == name) else { return Ok(None) };
+    fn array(&self, letter: char) -> Result<Option<Array<'static>>, Error> {
+        let Some(tensor) = self.stored.tensor(letter, self.part) else { return Ok(None) };
+        let name = &tensor.name;
         let path = &self.stored.path;
         let row_bytes = tensor.row_bytes();
         if self.rows.start > self.rows.end || self.rows.end > tensor.shape[0] {
@@ -224,11 +247,11 @@ impl Arrays for Stretch<'_> {
     }
 
     fn names(&self) -> Vec<String> {
-        let of_these = self.stored.tensors.iter().filter(|tensor| tensor.is_of(self.suffix));
-        of_these.map(|tensor| tensor.name[..1].to_string()).collect()
+        let of_these = self.stored.tensors.iter().filter(|tensor| tensor.part == self.part);
+        of_these.map(|tensor| tensor.letter.to_string()).collect()
     }
 
     fn get(&self, name: &str) -> Result<Option<Array<'_>>, Error> {
-        self.array(name)
+        name.parse().map_or(Ok(None), |letter| self.array(letter))
     }
 }

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
 
+use super::ReadOptions;
 use super::arrays::{self, Array, Arrays, Element};
-use super::{Dataset, ReadOptions};
+use super::sets::Sets;
 use crate::Error;
 use crate::checkpoint::parse;
 
 /// `x` and, unless inputs alone are wanted, `y` or `t`.
-pub(super) fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<(Dataset, Option<Dataset>), Error> {
+pub(super) fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Sets, Error> {
     arrays::sets(&Tensors { path, file: parse(path, bytes)? }, options)
 }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_types)]
 
 mod proto;
-mod record;
+pub(crate) mod record;
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};

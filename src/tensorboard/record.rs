@@ -12,7 +12,7 @@ pub(super) fn write(to: &mut impl Write, data: &[u8]) -> Result<()> {
     to.write_all(&checksum(data))
 }
 
-fn checksum(bytes: &[u8]) -> [u8; 4] {
+pub(crate) fn checksum(bytes: &[u8]) -> [u8; 4] {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
 

@@ -67,3 +67,16 @@ save_file({
     "x": columns, "y": np.zeros(50, "i8"), "mean": wide.mean(0), "deviation": wide.std(0),
     "least": wide.min(0), "most": wide.max(0),
 }, here / "scaling.safetensors")
+
+# Other kinds of images: the same four pixels in each, and in the first frame of several.
+kinds = here / "kinds"
+kinds.mkdir(exist_ok=True)
+four, other = Image.fromarray(np.array([[10, 90], [170, 250]], "u1")), Image.fromarray(np.full((2, 2), 77, "u1"))
+for name in ["four.bmp", "four.gif", "four.tif", "four.pgm"]:
+    four.save(kinds / name)
+four.convert("RGB").save(kinds / "four_lzw.tif", compression="tiff_lzw")
+four.convert("RGB").save(kinds / "four.webp", lossless=True)
+for name in ["frames.gif", "frames.tif"]:
+    four.save(kinds / name, save_all=True, append_images=[other])
+four.convert("RGB").save(kinds / "frames.webp", save_all=True, append_images=[other.convert("RGB")], lossless=True)
+Image.fromarray(np.array([[0, 255], [255, 0]], "u1")).convert("1").save(kinds / "bits.pbm")

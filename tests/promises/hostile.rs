@@ -35,12 +35,12 @@ fn refused(word: &str, bytes: &[u8], words: &str) {
 }
 
 /// `.npy` with any header.
-fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
+pub fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
     let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
     [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), values].concat()
 }
 
-fn npz(entries: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
+pub fn npz(entries: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
     let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, bytes) in entries {
         writer.start_file(*name, SimpleFileOptions::default().compression_method(method)).unwrap();
@@ -124,7 +124,7 @@ fn zip_bombs() {
     // Arrays that nobody asks for are not inflated.
     let x = npy("|u1", "(2, 2)", &[1, 2, 3, 4]);
     let other = npz(&[("x.npy", &x), ("y.npy", &y), ("z.npy", &bomb)], CompressionMethod::Deflated);
-    assert_eq!((format("npz").read)(Path::new("z"), &other, &ReadOptions::default()).unwrap().0.rows(), 2);
+    assert_eq!((format("npz").read)(Path::new("z"), &other, &ReadOptions::default()).unwrap().train.rows(), 2);
     refused("npz", &npz(&[("y.npy", &y)], CompressionMethod::Stored), "no array x");
     refused("npz", b"PK\x05\x06\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0", "npz");
 }
@@ -143,10 +143,38 @@ fn images_of_absurd_size() {
         [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &header), &chunk(b"IDAT", &[0; 8]), &chunk(b"IEND", &[])].concat()
     };
     for (width, height) in [(u32::MAX, u32::MAX), (1 << 31, 1), (60_000, 60_000), (16_000, 16_000), (0, 0)] {
-        refused("image", &png(width, height), "not a whole PNG or JPEG image");
+        refused("image", &png(width, height), "not a whole PNG image");
     }
-    refused("image", b"\xff\xd8\xff\xe0\x00\x10JFIF", "not a whole PNG or JPEG image");
-    refused("image", b"GIF89a", "not a whole PNG or JPEG image");
+    refused("image", b"\xff\xd8\xff\xe0\x00\x10JFIF", "not a whole JPEG image");
+    refused("image", b"GIF89a", "not a whole GIF image");
+    // The same in the other kinds, whose headers have sizes of 16, 32 and 14 bits, and as many letters as anybody writes.
+    let four = |name: &str| std::fs::read(fixture("kinds").join(name)).unwrap();
+    let with = |name: &str, at: usize, sizes: &[u8]| {
+        let mut bytes = four(name);
+        bytes[at..at + sizes.len()].copy_from_slice(sizes);
+        bytes
+    };
+    for side in [60_000u32, 0x7fff_ffff, 16_384] {
+        refused(
+            "image",
+            &with("four.bmp", 18, &[side.to_le_bytes(), side.to_le_bytes()].concat()),
+            "not a whole BMP image",
+        );
+        refused("image", format!("P5\n{side} {side}\n255\n").as_bytes(), "not a whole PNM image");
+        // Its first two entries are the sides.
+        let entries = four("four.tif");
+        let place = u32::from_le_bytes(entries[4..8].try_into().unwrap()) as usize + 2;
+        let tags: Vec<u16> =
+            [0, 12].map(|at| u16::from_le_bytes([entries[place + at], entries[place + at + 1]])).to_vec();
+        assert_eq!(tags, [256, 257]);
+        let side = side.to_le_bytes();
+        let long = [&[4, 0, 1, 0, 0, 0][..], &side].concat();
+        let sides = [&256u16.to_le_bytes()[..], &long, &257u16.to_le_bytes(), &long].concat();
+        refused("image", &with("four.tif", place, &sides), "not a whole TIFF image");
+    }
+    refused("image", &with("four.gif", 6, &[0xff; 4]), "not a whole GIF image");
+    refused("image", &with("frames.webp", 24, &[0xff; 6]), "not a whole WEBP image");
+    refused("image", format!("P6\n{} 1\n255\n", "9".repeat(1 << 20)).as_bytes(), "not a whole PNM image");
     let named = ReadOptions {
         image: Some(wgrad::ImageShape { height: 1 << 40, width: 1 << 40, channels: 3 }),
         ..both()[0].clone()
@@ -165,6 +193,13 @@ fn files_cut_short_or_damaged() {
         ("safetensors", "f16.safetensors"),
         ("image", "animals/cat/1.png"),
         ("image", "animals/dog/1.jpg"),
+        ("image", "kinds/four.bmp"),
+        ("image", "kinds/four.gif"),
+        ("image", "kinds/four_lzw.tif"),
+        ("image", "kinds/four.webp"),
+        ("image", "kinds/four.pgm"),
+        ("image", "kinds/frames.gif"),
+        ("image", "kinds/frames.webp"),
         ("parquet", "table.parquet"),
     ] {
         let whole = std::fs::read(fixture(name)).unwrap();
@@ -251,7 +286,10 @@ fn hostile_files_take_no_memory() {
     std::fs::write(folder.path().join("wide.csv"), ",".repeat(1 << 22)).unwrap();
     // Sparse: 100 GB that are nowhere.
     std::fs::File::create(folder.path().join("sparse.csv")).unwrap().set_len(100 << 30).unwrap();
-    for name in ["bomb.npz", "lying.npz", "lying.safetensors", "wide.csv", "sparse.csv"] {
+    // A text of 4 GB and more, of parts that are 64 MB each.
+    let part = crate::data::gzipped("1,2\n".repeat(1 << 24).as_bytes());
+    std::fs::write(folder.path().join("bomb.csv.gz"), part.repeat(80)).unwrap();
+    for name in ["bomb.npz", "lying.npz", "lying.safetensors", "wide.csv", "sparse.csv", "bomb.csv.gz"] {
         explained_in_little_memory(folder.path(), name);
     }
 }

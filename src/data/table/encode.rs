@@ -53,7 +53,7 @@ impl Columns {
             set = set.with_class_names(names).map_err(in_file)?;
         }
         let note = format!("{} of {rows} rows have no target, and are left out", encoded.left_out);
-        Ok(set.with_columns(self.clone()).noted(table.path(), (encoded.left_out > 0).then_some(note)))
+        Ok(set.with_columns(self.clone()).noted_all(table.path(), (encoded.left_out > 0).then_some(note)))
     }
 
     /// Where in a table of these names, or of so many cells a row, the features and the targets are.

@@ -113,7 +113,8 @@ impl Below {
         sorted.sort_by(f64::total_cmp);
         let numbers_differ =
             sorted.windows(2).all(|pair| pair[0] < pair[1]) && sorted.iter().all(|value| value.fract() == 0.0);
-        self.values.is_empty() && self.words.len() == rows || self.values.len() == rows && numbers_differ
+        self.values.is_empty() && self.words.len() == rows
+            || self.words.is_empty() && !self.values.is_empty() && numbers_differ
     }
 }
 

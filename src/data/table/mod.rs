@@ -224,7 +224,7 @@ pub(super) fn read(table: &dyn Table, options: &ReadOptions) -> Result<Dataset, 
         }
         None => {
             let Learned { columns, about, notes } = Columns::learn(table, options)?;
-            Ok(columns.encode(table, options)?.with_table(about).noted(table.path(), notes))
+            Ok(columns.encode(table, options)?.with_table(about).noted_all(table.path(), notes))
         }
     }
 }

@@ -33,7 +33,7 @@ fn read_with(path: &Path, bytes: &[u8], options: &ReadOptions, usual: u8) -> Res
     let read = || {
         let text = Text::open(path, bytes, delimiter, options)?;
         let set = super::read(&text, options)?;
-        Ok(set.noted(path, note.into_iter().chain(text.note)))
+        Ok(set.noted_all(path, note.into_iter().chain(text.note)))
     };
     read().map_err(|error| hinted(error, bytes, delimiter))
 }

@@ -117,12 +117,10 @@ fn digits_of(text: &str) -> usize {
     }
 }
 
-/// Nothing, or a currency's sign with the letters of a country, as `US$`.
+/// Nothing, or a currency's sign after the letters of a country, as `US$`.
 fn is_currency(word: &str) -> bool {
-    word.is_empty()
-        || word.len() <= LONGEST_UNIT
-            && word.chars().any(is_currency_sign)
-            && word.chars().all(|c| is_currency_sign(c) || c.is_alphabetic())
+    let may_be = |c: char| is_currency_sign(c) || c.is_alphabetic();
+    word.is_empty() || word.len() <= LONGEST_UNIT && word.ends_with(is_currency_sign) && word.chars().all(may_be)
 }
 
 /// Unicode's currency symbols that are in use.

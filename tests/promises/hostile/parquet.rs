@@ -210,7 +210,7 @@ fn header() -> Message {
 /// What the other tests damage is a file that is read: each is refused for its damage, and for nothing else.
 #[test]
 fn without_damage_they_are_read() {
-    let (set, _) =
+    let wgrad::Sets { train: set, .. } =
         (format("parquet").read)(std::path::Path::new("whole"), &file(&plain(), 2), &ReadOptions::default()).unwrap();
     assert_eq!((set.rows(), set.labels(), set.class_names().len()), (2, &[0, 1][..], 2));
     assert_eq!(Scaling::min_max(&set).shift, [-2.0]);
@@ -218,7 +218,7 @@ fn without_damage_they_are_read() {
     // Indices of one bit, the lowest first: 1, 0.
     let words =
         [&dictionary(2, b"\x03\0\0\0red\x04\0\0\0blue")[..], &values(2, RLE_DICTIONARY, b"\x01\x03\x01")].concat();
-    let (set, _) = (format("parquet").read)(
+    let wgrad::Sets { train: set, .. } = (format("parquet").read)(
         std::path::Path::new("words"),
         &with_pages(BYTE_ARRAY, UNCOMPRESSED, words),
         &ReadOptions::default(),
@@ -300,7 +300,8 @@ fn pages_that_say_whether_they_are_compressed() {
         (3, values.clone(), 8, about_levels(0, FALSE)),
     ] {
         let file = with_pages(DOUBLE, GZIP, page(kind, values.len() as i32, &bytes, field, about));
-        let (set, _) = (format("parquet").read)(std::path::Path::new("pages"), &file, &ReadOptions::default()).unwrap();
+        let wgrad::Sets { train: set, .. } =
+            (format("parquet").read)(std::path::Path::new("pages"), &file, &ReadOptions::default()).unwrap();
         assert_eq!((set.row(0).unwrap(), set.row(1).unwrap()), (vec![0.5], vec![-2.0]));
     }
 }

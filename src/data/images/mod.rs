@@ -1,0 +1,89 @@
+//! Images: folders of them by class, and single ones.
+
+#[cfg(feature = "images")]
+mod classes;
+#[cfg(feature = "images")]
+mod decode;
+
+use std::path::Path;
+
+#[cfg(feature = "images")]
+pub(super) use classes::read_folder;
+#[cfg(feature = "images")]
+pub(super) use decode::read;
+use serde::{Deserialize, Serialize};
+
+use super::folder;
+
+/// The form of the images that rows of features are: `[height, width, channels]`, row-major.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageShape {
+    /// Rows of pixels.
+    pub height: usize,
+    /// Pixels of a row.
+    pub width: usize,
+    /// 1 for grey, 3 for red, green and blue.
+    pub channels: usize,
+}
+
+impl ImageShape {
+    /// The features of an image; `None` where they cannot be counted, or where the channels are neither 1 nor 3.
+    pub(crate) fn features(&self) -> Option<usize> {
+        let features = self.height.checked_mul(self.width)?.checked_mul(self.channels)?;
+        (matches!(self.channels, 1 | 3) && features > 0).then_some(features)
+    }
+}
+
+impl std::fmt::Display for ImageShape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}×{}×{}", self.height, self.width, self.channels)
+    }
+}
+
+/// How the names of images end.
+pub(super) const EXTENSIONS: &[&str] =
+    &["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "pgm", "ppm", "pbm", "pnm"];
+
+/// How images begin, of those kinds that no table begins as.
+pub(super) const BEGINNINGS: &[&[u8]] = &[b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*"];
+
+/// Whether a file begins as PNM does, which is text at first: P1 to P6, and two sides; a line of `#` is a comment.
+pub(super) fn is_pnm(bytes: &[u8]) -> bool {
+    let begin = String::from_utf8_lossy(&bytes[..bytes.len().min(512)]);
+    let mut words = begin.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_ascii_whitespace);
+    let is_kind = words.next().is_some_and(|word| matches!(word, "P1" | "P2" | "P3" | "P4" | "P5" | "P6"));
+    is_kind && words.take(2).filter(|word| word.parse::<u32>().is_ok()).count() == 2
+}
+
+/// Whether a file is named as images are.
+fn is_named_image(path: &Path) -> bool {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
+}
+
+/// Whether a folder has folders, as one for each class, or images.
+pub(super) fn is_folder(folder: &Path) -> bool {
+    folder::entries(folder).is_ok_and(|entries| entries.iter().any(|path| path.is_dir() || is_named_image(path)))
+}
+
+#[cfg(not(feature = "images"))]
+pub(super) use missing::{read, read_folder};
+
+#[cfg(not(feature = "images"))]
+mod missing {
+    use std::path::Path;
+
+    use super::super::sets::Sets;
+    use super::super::{Dataset, ReadOptions};
+    use crate::Error;
+
+    const REASON: &str = "this build reads no images: build it with --features images";
+
+    pub fn read(path: &Path, _: &[u8], _: &ReadOptions) -> Result<Dataset, Error> {
+        Err(Error::format(path, REASON))
+    }
+
+    pub fn read_folder(folder: &Path, _: &ReadOptions) -> Result<Sets, Error> {
+        Err(Error::format(folder, REASON))
+    }
+}

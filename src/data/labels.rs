@@ -1,0 +1,137 @@
+//! What the array `y` says: class indices, or what stands for them.
+
+use super::arrays::{Array, Element, floats};
+
+/// The targets of rows.
+pub(super) enum Targets {
+    /// A class index a row.
+    Labels(Vec<u32>),
+    /// Values, and how many a row has.
+    Values(Vec<f32>, usize),
+}
+
+impl Targets {
+    /// Of an array, with a note where it is read as something else than what it looks like. One whose values are to be predicted as numbers
+    /// is taken as such, unless it is a whole number a row: that is a class index.
+    pub fn of(y: &Array<'_>, regression: bool) -> Result<(Targets, Option<String>), String> {
+        let is_float = matches!(y.element, Element::F16 | Element::BF16 | Element::F32 | Element::F64);
+        match y.shape[..] {
+            [_, outputs] if outputs > 1 => {
+                let values = floats(y);
+                if regression {
+                    return Ok((Targets::Values(values, outputs), Some("is read as t, values to predict".into())));
+                }
+                let labels = values.chunks_exact(outputs).enumerate().map(|(row, values)| {
+                    hot(values).ok_or_else(|| {
+                        format!(
+                            "has the shape {:?}: it must be [rows], class indices, or one-hot rows, which row {row} is not; distributions, several \
+                             labels a row, and values to predict are named t",
+                            y.shape
+                        )
+                    })
+                });
+                let labels = labels.collect::<Result<_, _>>()?;
+                Ok((
+                    Targets::Labels(labels),
+                    Some(format!(
+                        "is one-hot, {:?}: it is read as the class indices 0 to {}; to keep such rows as values, name them t",
+                        y.shape,
+                        outputs - 1
+                    )),
+                ))
+            }
+            [_] | [_, 1] if is_float && regression => {
+                Ok((Targets::Values(floats(y), 1), Some("is read as t, values to predict".into())))
+            }
+            [_] | [_, 1] if is_float => Ok((
+                Targets::Labels(whole(y)?),
+                Some(format!(
+                    "is {:?}, all whole numbers: it is read as class indices; values to predict are named t",
+                    y.element
+                )),
+            )),
+            _ => labels(y).map(|labels| (Targets::Labels(labels), None)),
+        }
+    }
+}
+
+/// Where the 1 is in a row of zeros.
+fn hot(values: &[f32]) -> Option<u32> {
+    let at = values.iter().position(|&value| value == 1.0)?;
+    let rest = values.iter().enumerate().all(|(other, &value)| other == at || value == 0.0);
+    rest.then_some(at as u32)
+}
+
+/// Class indices that are written as numbers with a point.
+fn whole(y: &Array<'_>) -> Result<Vec<u32>, String> {
+    let index = |(row, value): (usize, f32)| {
+        // Up to here, f32 has every whole number.
+        if value.fract() != 0.0 || !(-16_777_216.0..16_777_216.0).contains(&value) {
+            return Err(format!(
+                "is {:?}, and row {row} is {value}: it must be whole numbers, as I64 or U8; values to predict are named t",
+                y.element
+            ));
+        }
+        Ok(value as i32 as u32)
+    };
+    floats(y).into_iter().enumerate().map(index).collect()
+}
+
+/// The class indices of names, and the classes: those that are known, or else all names, sorted.
+pub(super) fn classes(words: &[String], known: &[String]) -> Result<(Vec<u32>, Vec<String>), String> {
+    if let Some(row) = words.iter().position(|word| word.is_empty()) {
+        return Err(format!("of row {row} is an empty text: every row needs the name of its class"));
+    }
+    let classes = match known {
+        [] => words.iter().collect::<std::collections::BTreeSet<_>>().into_iter().cloned().collect(),
+        known => known.to_vec(),
+    };
+    let places: std::collections::HashMap<&str, u32> =
+        classes.iter().zip(0..).map(|(name, index)| (name.as_str(), index)).collect();
+    let label = |(row, word): (usize, &String)| {
+        places
+            .get(word.as_str())
+            .copied()
+            .ok_or_else(|| format!("of row {row} is \"{word}\", which is none of the classes {}", shown(&classes)))
+    };
+    Ok((words.iter().enumerate().map(label).collect::<Result<_, _>>()?, classes))
+}
+
+/// The first of some names.
+fn shown(names: &[String]) -> String {
+    let first = names.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > 10 { format!("{first}, …") } else { first }
+}
+
+/// Class indices.
+pub(super) fn labels(y: &Array<'_>) -> Result<Vec<u32>, String> {
+    let ([_] | [_, 1]) = y.shape[..] else {
+        return Err(format!("has the shape {:?}: it must be [rows]", y.shape));
+    };
+    let signed = match y.element {
+        Element::I8 | Element::I16 | Element::I32 | Element::I64 => true,
+        Element::Bool | Element::U8 | Element::U16 | Element::U32 | Element::U64 => false,
+        other => {
+            return Err(format!("is {other:?}: it must be whole numbers, as I64 or U8; values to predict are named t"));
+        }
+    };
+    let size = y.element.bytes();
+    y.bytes
+        .chunks_exact(size)
+        .enumerate()
+        .map(|(row, bytes)| {
+            let mut word = [if signed && bytes[size - 1] >= 0x80 { 0xff } else { 0 }; 8];
+            word[..size].copy_from_slice(bytes);
+            let value = match signed {
+                true => i64::from_le_bytes(word).into(),
+                false => i128::from(u64::from_le_bytes(word)),
+            };
+            // Negative ones are for a loss' ignore_index; whether this one is, is known only with the loss.
+            i32::try_from(value)
+                .ok()
+                .filter(|&label| label < 1 << 24)
+                .map(|label| label as u32)
+                .ok_or_else(|| format!("of row {row} is {value}: a class index is from 0 to 16777215"))
+        })
+        .collect()
+}

@@ -1,0 +1,96 @@
+//! The sets that a file or a folder brings: to train on, to validate on, to test on.
+
+use std::path::Path;
+
+use super::{Dataset, ReadOptions, format};
+use crate::Error;
+
+/// What a file or a folder brings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sets {
+    /// The rows to train on, or all that there are.
+    pub train: Dataset,
+    /// The rows to validate on, where there are any.
+    pub validation: Option<Dataset>,
+    /// The rows to test on, where there are any.
+    pub test: Option<Dataset>,
+}
+
+impl From<Dataset> for Sets {
+    fn from(train: Dataset) -> Self {
+        Sets { train, validation: None, test: None }
+    }
+}
+
+impl Sets {
+    /// All sets of a file or a folder, as [`Dataset::read`] takes them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dataset::read`].
+    pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, Error> {
+        format::read(path.as_ref(), options)
+    }
+
+    /// The same with something done to each set.
+    pub(super) fn each(self, of: impl Fn(Dataset) -> Dataset) -> Self {
+        let Sets { train, validation, test } = self;
+        Sets { train: of(train), validation: validation.map(&of), test: test.map(&of) }
+    }
+
+    /// The rows to train on, and those to validate on: the validation rows, or else the test rows. Where both are there, a note says which
+    /// were taken.
+    pub fn to_train_on(self, path: impl AsRef<Path>) -> (Dataset, Option<Dataset>) {
+        let Sets { train, validation, test } = self;
+        let train = match (&validation, &test) {
+            (Some(validation), Some(test)) => train.noted(
+                path.as_ref(),
+                format!(
+                    "it has {} rows to validate on and {} to test on: those to validate on are validated on, and those to test on are left for \
+                     evaluate",
+                    validation.rows(),
+                    test.rows()
+                ),
+            ),
+            _ => train,
+        };
+        (train, validation.or(test))
+    }
+
+    /// The rows to validate another set's training on: the validation rows, or else the test rows, or else all.
+    pub fn to_validate_on(self) -> Dataset {
+        self.validation.or(self.test).unwrap_or(self.train)
+    }
+
+    /// The rows to evaluate or to predict on: the test rows, or else the validation rows, or else all.
+    pub fn to_test_on(self) -> Dataset {
+        self.test.or(self.validation).unwrap_or(self.train)
+    }
+}
+
+/// What rows are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Train,
+    Validation,
+    Test,
+}
+
+impl Part {
+    pub const ALL: [Part; 3] = [Part::Train, Part::Validation, Part::Test];
+
+    /// What it is called, in small letters.
+    pub fn words(self) -> &'static [&'static str] {
+        match self {
+            Part::Train => &["train", "training"],
+            Part::Validation => &["val", "valid", "validation", "dev"],
+            Part::Test => &["test", "testing"],
+        }
+    }
+
+    /// The part that a word stands for, in small letters or large ones.
+    pub fn of(word: &str) -> Option<Part> {
+        let word = word.to_lowercase();
+        Part::ALL.into_iter().find(|part| part.words().contains(&word.as_str()))
+    }
+}
