@@ -22,6 +22,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("activation/silu", include_str!("../../shaders/activation/silu.wesl")),
     ("activation/softplus", include_str!("../../shaders/activation/softplus.wesl")),
     ("activation/tanh", include_str!("../../shaders/activation/tanh.wesl")),
+    ("block", include_str!("../../shaders/block.wesl")),
     ("class_metrics", include_str!("../../shaders/class_metrics.wesl")),
     ("clipped", include_str!("../../shaders/clipped.wesl")),
     ("close_step", include_str!("../../shaders/close_step.wesl")),

@@ -9,7 +9,7 @@ use crate::kernel::{Dense, Input, Slot};
 /// The element type of a set on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element {
-    /// Four features a word, scaled to [0, 1] as they are read.
+    /// Four features a word, from 0 to 255, which stand for 0 to 1.
     U8,
     /// Two features a word.
     F16,

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use wgrad::{Activation, Dataset, ImageShape, Network, TrainOptions, Trainer};
+use wgrad::{Activation, Dataset, ImageShape, Loss, Network, Optimizer, TrainOptions, Trainer};
 
 use crate::support::{assert_close, gpu};
 
@@ -77,20 +77,41 @@ fn any_mnist_style_directory_is_read() {
     }
 }
 
-/// u8 features that are scaled by anything but 1/255: the same rows, once as u8 and once divided, train alike.
+/// u8 features that are scaled by anything but 1/255, wherever a product is summed up: the same rows, once as u8 and once divided, train alike,
+/// by tiles, by a head, with gradients that are divided by the rows' weights, and with gradients that are kept.
 #[test]
 fn u8_features_are_divided_by_255() {
     let bytes: Vec<u8> = (0..=255).collect();
     let labels: Vec<u32> = (0..64).map(|row| row % 3).collect();
-    let divided = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
-    let logits = |set: Dataset| -> Vec<f64> {
-        let network = Network::classifier(4, &[5], Activation::Relu, 3);
-        let mut trainer = Trainer::on(gpu(), network, TrainOptions { epochs: 2, ..TrainOptions::default() }).unwrap();
-        trainer.fit(&set, None).unwrap();
-        trainer.predict(&set).unwrap().into_iter().map(f64::from).collect()
+    let divided: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    let weighted = Loss::SoftmaxCrossEntropy {
+        label_smoothing: 0.0,
+        class_weights: Some(vec![0.5, 2.0, 3.0]),
+        ignore_index: None,
+        gamma: 0.0,
     };
-    let as_bytes = logits(Dataset::from_u8(bytes, 4, labels.clone()).unwrap());
-    assert_close("u8 against f32", &as_bytes, &logits(Dataset::from_f32(divided, 4, labels).unwrap()), 1e-6);
+    let clip_grad_norm = Some(0.5);
+    let cases = [
+        (vec![5], 3, TrainOptions::default()),
+        (vec![5], 3, TrainOptions { loss: weighted.clone(), ..TrainOptions::default() }),
+        (vec![5], 3, TrainOptions { clip_grad_norm, ..TrainOptions::default() }),
+        (vec![], 3, TrainOptions::default()),
+        (vec![], 3, TrainOptions { loss: weighted, clip_grad_norm, ..TrainOptions::default() }),
+        (vec![], 70, TrainOptions::default()),
+    ];
+    for (hidden, classes, options) in cases {
+        // SGD, because Adam moves by the rate whatever a gradient is multiplied by.
+        let options = TrainOptions { epochs: 2, batch_size: 24, optimizer: Optimizer::sgd(0.1), ..options };
+        let logits = |set: Dataset| -> Vec<f64> {
+            let network = Network::classifier(4, &hidden, Activation::Relu, classes);
+            let mut trainer = Trainer::on(gpu(), network, options.clone()).unwrap();
+            trainer.fit(&set, None).unwrap();
+            trainer.predict(&set).unwrap().into_iter().map(f64::from).collect()
+        };
+        let as_bytes = logits(Dataset::from_u8(bytes.clone(), 4, labels.clone()).unwrap());
+        let as_floats = logits(Dataset::from_f32(divided.clone(), 4, labels.clone()).unwrap());
+        assert_close(&format!("u8 against f32, {hidden:?} {classes}, {options:?}"), &as_bytes, &as_floats, 1e-6);
+    }
 }
 
 /// A split that loses rows, shares them, or is another one every time.
