@@ -590,3 +590,42 @@ fn hostile_graphs_stay_small() {
         refused(what, &bytes, words);
     }
 }
+
+/// A panic on a graph that is damaged, whatever operator that hits.
+#[test]
+fn damaged_graphs_never_panic() {
+    let to = |output: &str| op("Gemm", &["a", "w", "b2"], &[output], &[int("transB", 1)]);
+    let nodes = [
+        op("Shape", &["x"], &["s"], &[]),
+        op("Gather", &["s", "i0"], &["n"], &[int("axis", 0)]),
+        op("Unsqueeze", &["n", "left"], &["u"], &[]),
+        op("Slice", &["s", "i0", "left"], &["v"], &[]),
+        op("ReduceProd", &["v"], &["p"], &[int("keepdims", 1)]),
+        op("Concat", &["u", "left"], &["t"], &[int("axis", 0)]),
+        op("Reshape", &["x", "t"], &["f"], &[int("allowzero", 0)]),
+        learned("Scaler", &["f"], "g", &[number("offset", 0.0), number("scale", 1.0)]),
+        op("Gemm", &["g", "w1", "b1"], &["h"], &[int("transB", 1)]),
+        op("ConstantOfShape", &["s"], &["z"], &[]),
+        op("Clip", &["h", "zero", "most"], &["c"], &[]),
+        op("Dropout", &["c", "half", "no"], &["a", "m"], &[]),
+        op("Transpose", &["w2"], &["w3"], &[ints("perm", &[1, 0])]),
+        op("Transpose", &["w3"], &["w"], &[ints("perm", &[1, 0])]),
+        to("z2"),
+        op("Softmax", &["z2"], &["q"], &[int("axis", -1)]),
+        op("ArgMax", &["q"], &["l"], &[int("axis", 1)]),
+        learned("ArrayFeatureExtractor", &["names", "l"], "label", &[]),
+        learned("ZipMap", &["q"], "y", &[words("classlabels_strings", &["no", "yes"])]),
+    ];
+    let more =
+        [integers("i0", &[], &[0]), integers("left", &[1], &[-1]), integers("names", &[2], &[3, 4]), flag("no", false)];
+    let mut bytes = model(&nodes, &more, shaped("x", FLOAT, &[0, 1, 2, 2]), &["label", "y"], 13);
+    let whole = read(&bytes).map(|model| model.classes);
+    for at in 0..bytes.len() {
+        for flip in [0x01, 0x02, 0x04, 0x10, 0x40, 0x80, 0xff] {
+            bytes[at] ^= flip;
+            drop(read(&bytes));
+            bytes[at] ^= flip;
+        }
+    }
+    assert_eq!(read(&bytes).map(|model| model.classes).unwrap(), whole.unwrap());
+}
