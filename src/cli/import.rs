@@ -11,14 +11,17 @@ use crate::{Error, Loss, Model};
 pub(super) fn run(options: &Import) -> Result<(), Error> {
     let output = Output { json: options.json };
     super::check_ending(&options.output, "safetensors")?;
-    let mut model = read(options)?;
+    let (mut model, notes) = read(options)?;
     if let Some(loss) = &options.loss {
         model.loss = Loss::from_name(loss)?;
     }
     model.loss.check(model.network.outputs())?;
     model.write(&options.output)?;
     let (path, parameters) = (options.output.display(), model.network.parameters());
-    output.event(json!({ "event": "imported", "file": path.to_string(), "parameters": parameters }))?;
+    output.event(json!({
+        "event": "imported", "file": path.to_string(), "parameters": parameters, "loss": model.loss.name(), "notes": notes,
+    }))?;
+    notes.iter().try_for_each(|note| output.text(note))?;
     output.text(format_args!(
         "{path}: {}, {} parameters",
         super::inspect::widths(&model),
@@ -27,18 +30,19 @@ pub(super) fn run(options: &Import) -> Result<(), Error> {
     output.text(format_args!("loss {}", model.loss.name()))
 }
 
-fn read(options: &Import) -> Result<Model, Error> {
+/// The model, and what was noted while it was read.
+fn read(options: &Import) -> Result<(Model, Vec<String>), Error> {
     let path: &Path = &options.file;
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("onnx") if options.activation.is_some() => {
             Err(Error::Option("--activation: an ONNX file says itself what its activations are".into()))
         }
-        Some("onnx") => Model::read_onnx(path),
+        Some("onnx") => Model::read_onnx_noted(path, &[]),
         Some("pt" | "pth" | "bin" | "ckpt" | "h5" | "keras") => Err(Error::format(
             path,
             "what is read is .onnx, and .safetensors with a state dict: in PyTorch, \
              safetensors.torch.save_file(net.state_dict(), \"net.safetensors\")",
         )),
-        _ => Model::read_state_dict(path, options.activation),
+        _ => Model::read_state_dict_noted(path, options.activation),
     }
 }

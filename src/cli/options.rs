@@ -364,7 +364,7 @@ pub(super) struct Import {
     /// Of a state dict's hidden layers [default: relu, where a Sequential's numbers leave room for one]
     #[arg(long, value_name = "NAME")]
     pub activation: Option<Activation>,
-    /// What the outputs mean, where the file does not say [default: softmax-cross-entropy]
+    /// What the outputs mean, where the file does not say [default: softmax-cross-entropy, of one output mse]
     #[arg(long, value_name = "NAME")]
     pub loss: Option<String>,
     /// One JSON object on stdout, and nothing else there

@@ -1,4 +1,4 @@
-"""Models that leave wgrad and come back, against other programs: ONNX Runtime, NumPy in f64 and, with --torch, PyTorch.
+"""Models that leave wgrad and come back, against other programs: ONNX Runtime, NumPy in f64, scikit-learn and, with --torch, PyTorch.
 
 pip install -r tests/interchange/requirements.txt (and torch onnxscript for --torch), then, in the repository:
 python tests/interchange/check.py [--torch]
@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import warnings
 from math import erf
 from pathlib import Path
 
@@ -122,6 +123,78 @@ def every_activation(folder):
         assert {**metadata(back), "version": ""} == {**about, "version": ""}, metadata(back)
 
 
+def answers(model, rows, folder, key="probabilities"):
+    """What `wgrad predict` has for rows of an array."""
+    np.save(folder / "rows.npy", rows)
+    lines = wgrad("predict", "--model", model, "--input", folder / "rows.npy", "--json").splitlines()
+    return np.array([json.loads(line)[key] for line in lines])
+
+
+def cases_in_onnx_runtime(folder):
+    """The ONNX files of tests/cases, and the outputs that are kept beside them for the tests in Rust."""
+    kept = json.loads((ROOT / "tests/cases/onnx_outputs.json").read_text())
+    x = np.array(kept["x"], np.float32)
+    cases = sorted((ROOT / "tests/cases").glob("onnx_*/net.onnx"))
+    assert len(cases) == len(kept) - 1, cases
+    for path in cases:
+        name = path.parent.name
+        session = onnxruntime.InferenceSession(path)
+        [given] = session.get_inputs()
+        y = session.run(None, {given.name: x.reshape(len(x), *given.shape[1:])})[0]
+        agree(f"{name}, as it is kept", np.array(kept[name]), y)
+        wgrad("import", path, folder / "case.safetensors")
+        ours = answers(folder / "case.safetensors", x, folder)
+        y = y.astype(np.float64)
+        given = {"onnx_logsoftmax": np.exp(y), "onnx_softmax11_default": y}.get(name)
+        agree(f"{name}, wgrad predict", ours, softmax(y) if given is None else given)
+
+
+def through_scikit_learn(folder):
+    """Its multi-layer perceptrons, by way of skl2onnx, against its own predictions."""
+    from skl2onnx import to_onnx
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+    # They are stopped long before they are good.
+    warnings.filterwarnings("ignore")
+    rng = np.random.default_rng(3)
+    x = (rng.standard_normal((120, 5)) * [1, 3, 0.2, 1, 10] + [0, 5, 0, -2, 100]).astype(np.float32)
+    centred = (x - x.mean(0)) / x.std(0)
+    sums = centred @ rng.standard_normal((5, 3))
+    thirds = np.digitize(sums[:, 0], np.quantile(sums[:, 0], [1 / 3, 2 / 3]))
+    kinds = {
+        "two classes": (MLPClassifier, (sums[:, 0] > 0) + 3, ["3", "4"]),
+        "two words": (MLPClassifier, np.array(["no", "yes"])[(sums[:, 0] > 0).astype(int)], ["no", "yes"]),
+        "classes": (MLPClassifier, 3 * thirds - 1, ["-1", "2", "5"]),
+        "words": (MLPClassifier, np.array(["zebra", "apple", "Kiwi"])[thirds], ["Kiwi", "apple", "zebra"]),
+        "several labels": (MLPClassifier, (sums > 0).astype(int), None),
+        "a number": (MLPRegressor, sums[:, 0], None),
+        "numbers": (MLPRegressor, sums, None),
+    }
+    before = {"": lambda net: net, " after StandardScaler": lambda net: make_pipeline(StandardScaler(), net),
+              " after MinMaxScaler": lambda net: make_pipeline(MinMaxScaler(), net)}
+    for number, (kind, (of, y, classes)) in enumerate(kinds.items()):
+        for activation in ["relu", "tanh", "logistic", "identity"]:
+            for scaled, pipeline in before.items() if activation == "relu" else [next(iter(before.items()))]:
+                rows = x if scaled else centred.astype(np.float32)
+                net = pipeline(of(hidden_layer_sizes=(7, 6), activation=activation, max_iter=30, random_state=number)).fit(rows, y)
+                theirs = net.predict(rows) if of is MLPRegressor else net.predict_proba(rows)
+                theirs = theirs.reshape(len(rows), -1)
+                for with_names in [None] if of is MLPRegressor else [True, False] if activation == "relu" else [True]:
+                    options = {} if with_names is None else {"options": {"zipmap": with_names}}
+                    graph, model = folder / "sklearn.onnx", folder / "sklearn.safetensors"
+                    graph.write_bytes(to_onnx(net, rows[:1], **options).SerializeToString())
+                    wgrad("import", graph, model)
+                    ours = answers(model, rows, folder, "outputs" if of is MLPRegressor else "probabilities")
+                    if theirs.shape[1] == 2 and ours.shape[1] == 1:
+                        theirs = theirs[:, 1:]
+                    what = f"scikit-learn, {kind}, {activation}{scaled}"
+                    agree(what + ("" if with_names is not False else ", no ZipMap"), ours, theirs)
+                    named = metadata(model).get("classes")
+                    assert classes is None or named == classes, (what, named)
+
+
 def through_torch(folder, model, ours, images):
     import safetensors.torch
     import torch
@@ -150,5 +223,7 @@ if __name__ == "__main__":
         folder = Path(folder)
         model, ours = mnist_through_onnx(folder, images)
         every_activation(folder)
+        cases_in_onnx_runtime(folder)
+        through_scikit_learn(folder)
         if "--torch" in sys.argv:
             through_torch(folder, model, ours, images)

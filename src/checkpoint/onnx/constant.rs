@@ -1,76 +1,235 @@
-//! Tensors whose values are in the file.
+//! Values that no row changes: tensors of the file, in whatever shape and order the graph uses them.
+
+use std::rc::Rc;
 
 use half::{bf16, f16};
 
 use super::proto::{DataLocation, DataType, TensorProto};
+use super::shape::{self, Size};
 
-/// A value that no row changes: read when it is asked for, so that one used often is not kept often.
-#[derive(Clone, Copy)]
-pub(super) enum Constant<'a> {
-    Tensor(&'a TensorProto),
-    Scalar(f32),
+/// The most dimensions of a tensor. A chain of dense layers takes two; exporters write a few more around them.
+const MOST_DIMENSIONS: usize = 8;
+
+/// A constant: its values are read when they are asked for, so that one used often is not kept often.
+#[derive(Clone)]
+pub(super) struct Constant<'a> {
+    source: Source<'a>,
+    /// Its dimensions, where they are not the source's.
+    dims: Option<Rc<[usize]>>,
+    /// Whether integers have been cast to floats.
+    cast: bool,
 }
 
-impl Constant<'_> {
+#[derive(Clone)]
+enum Source<'a> {
+    Tensor(&'a TensorProto),
+    Scalar(f32),
+    Integer(i64),
+    Floats(&'a [f32]),
+    Integers(&'a [i64]),
+    /// Made of another by a transposition.
+    Made(Rc<[f32]>),
+}
+
+impl<'a> Constant<'a> {
+    pub fn tensor(tensor: &'a TensorProto) -> Self {
+        Source::Tensor(tensor).into()
+    }
+
+    pub fn number(value: f32) -> Self {
+        Source::Scalar(value).into()
+    }
+
+    pub fn integer(value: i64) -> Self {
+        Source::Integer(value).into()
+    }
+
+    pub fn numbers(values: &'a [f32]) -> Self {
+        Source::Floats(values).into()
+    }
+
+    pub fn integers_of(values: &'a [i64]) -> Self {
+        Source::Integers(values).into()
+    }
+
+    /// Its dimensions.
+    pub fn dims(&self) -> Result<Vec<usize>, String> {
+        if let Some(dims) = &self.dims {
+            return Ok(dims.to_vec());
+        }
+        match self.source {
+            Source::Tensor(tensor) => size(tensor).map(|(dims, _)| dims).map_err(|reason| say(tensor, &reason)),
+            Source::Scalar(_) | Source::Integer(_) => Ok(Vec::new()),
+            Source::Floats(values) => Ok(vec![values.len()]),
+            Source::Integers(values) => Ok(vec![values.len()]),
+            Source::Made(ref values) => Ok(vec![values.len()]),
+        }
+    }
+
+    /// How many values it has.
+    pub fn count(&self) -> Result<usize, String> {
+        self.dims().map(|dims| shape_len(&dims))
+    }
+
     /// Its dimensions and its values, as f32.
-    pub fn values(self) -> Result<(Vec<usize>, Vec<f32>), String> {
-        let tensor = match self {
-            Constant::Tensor(tensor) => tensor,
-            Constant::Scalar(value) => return Ok((Vec::new(), vec![value])),
-        };
-        let say = |reason: String| format!("tensor \"{}\" {reason}", tensor.name);
-        let (dims, count) = size(tensor).map_err(say)?;
-        let raw = &tensor.raw_data;
-        let (in_list, size) = match tensor.data_type() {
-            DataType::Float => (tensor.float_data.len(), 4),
-            DataType::Double => (tensor.double_data.len(), 8),
-            DataType::Float16 | DataType::Bfloat16 => (0, 2),
-            other => return Err(say(format!("is {other:?}: it must be Float, Double, Float16 or Bfloat16"))),
-        };
-        if in_list != 0 && raw.is_empty() && in_list == count {
-            return Ok((
-                dims,
-                match tensor.data_type() {
-                    DataType::Double => tensor.double_data.iter().map(|&value| value as f32).collect(),
-                    _ => tensor.float_data.clone(),
-                },
-            ));
-        }
-        if in_list != 0 || !raw.len().is_multiple_of(size) || raw.len() / size != count {
-            let there = if raw.is_empty() { format!("{in_list} values") } else { format!("{} bytes", raw.len()) };
-            return Err(say(format!("has {there}: its shape {dims:?} takes {count} values of {size} bytes")));
-        }
-        Ok((
-            dims,
-            match tensor.data_type() {
-                DataType::Double => chunks(raw, |bytes| f64::from_le_bytes(bytes) as f32),
-                DataType::Float16 => chunks(raw, |bytes| f16::from_le_bytes(bytes).to_f32()),
-                DataType::Bfloat16 => chunks(raw, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-                _ => chunks(raw, f32::from_le_bytes),
+    pub fn values(&self) -> Result<(Vec<usize>, Vec<f32>), String> {
+        let dims = self.dims()?;
+        let values = match &self.source {
+            Source::Tensor(tensor) => match self.cast.then(|| integers(tensor)).flatten() {
+                Some(values) => values.into_iter().map(|value| value as f32).collect(),
+                None => floats(tensor).map_err(|reason| say(tensor, &reason))?,
             },
-        ))
+            Source::Scalar(value) => vec![*value],
+            Source::Floats(values) => values.to_vec(),
+            Source::Made(values) => values.to_vec(),
+            Source::Integer(value) => vec![*value as f32],
+            Source::Integers(values) => values.iter().map(|&value| value as f32).collect(),
+        };
+        Ok((dims, values))
     }
 
-    /// Its one value, if it has only one.
-    pub fn scalar(self) -> Result<Option<f64>, String> {
-        match self {
-            Constant::Tensor(tensor) if size(tensor).map_or(true, |(_, count)| count != 1) => Ok(None),
-            _ => self.values().map(|(_, values)| values.first().map(|&value| value.into())),
+    /// The one value that it has in every place of a row, if there is only one; it may be written once for each of so many `rows`. Those
+    /// of more than one place are taken from the `room`.
+    pub fn scalar(&self, width: usize, rows: Option<i64>, room: &mut usize) -> Result<Option<f64>, String> {
+        let dims = self.dims()?;
+        let count = shape_len(&dims);
+        let is_row = match dims.as_slice() {
+            [before @ .., last] if *last == width => {
+                before.iter().all(|&dim| dim == 1) || (before.len() == 1 && i64::try_from(before[0]).ok() == rows)
+            }
+            _ => false,
+        };
+        if count != 1 && !is_row {
+            return Ok(None);
         }
+        if count != 1 {
+            let Some(left) = room.checked_sub(count) else { return Ok(None) };
+            *room = left;
+        }
+        let values = match &self.source {
+            Source::Tensor(tensor) if integers(tensor).is_some() => Constant { cast: true, ..self.clone() }.values()?.1,
+            _ => self.values()?.1,
+        };
+        let same = |&first: &f32| values.iter().all(|&value| value == first).then_some(f64::from(first));
+        Ok(values.first().and_then(same))
     }
 
-    /// Its values, where it is a list of integers: a shape.
-    pub fn integers(self) -> Option<Vec<i64>> {
-        match self {
-            Constant::Tensor(tensor) if tensor.data_type() == DataType::Int64 && tensor.raw_data.is_empty() => {
-                Some(tensor.int64_data.clone())
-            }
-            Constant::Tensor(tensor) if tensor.data_type() == DataType::Int64 && tensor.raw_data.len() <= 64 => {
-                Some(chunks(&tensor.raw_data, i64::from_le_bytes))
-            }
+    /// Its one value as a yes or no, if it is one.
+    pub fn flag(&self) -> Option<bool> {
+        self.count().ok().filter(|&count| count == 1)?;
+        match &self.source {
+            Source::Tensor(tensor) => match integers(tensor)?.as_slice() {
+                &[value] => Some(value != 0),
+                _ => None,
+            },
+            Source::Integer(value) => Some(*value != 0),
             _ => None,
         }
     }
+
+    /// The sizes of a shape, or some of them, and whether it is one alone: where it is a short list of integers.
+    pub fn sizes(&self) -> Option<(Vec<Size>, bool)> {
+        let dims = self.dims().ok().filter(|dims| dims.len() <= 1)?;
+        if dims.first().is_some_and(|&count| count > shape::MOST_SIZES) {
+            return None;
+        }
+        let values = match &self.source {
+            Source::Tensor(tensor) => integers(tensor)?,
+            Source::Integer(value) => vec![*value],
+            Source::Integers(values) => values.to_vec(),
+            Source::Scalar(_) | Source::Floats(_) | Source::Made(_) => return None,
+        };
+        Some((values.into_iter().map(Size::Known).collect(), dims.is_empty()))
+    }
+
+    /// Its values as names: texts, or whole numbers.
+    pub fn names(&self) -> Option<Vec<String>> {
+        match &self.source {
+            Source::Tensor(tensor) if tensor.data_type() == DataType::String => {
+                tensor.string_data.iter().map(|name| String::from_utf8(name.to_vec()).ok()).collect()
+            }
+            Source::Tensor(tensor) => Some(integers(tensor)?.iter().map(i64::to_string).collect()),
+            Source::Integers(values) => Some(values.iter().map(i64::to_string).collect()),
+            _ => None,
+        }
+    }
+
+    /// The same values in another type.
+    pub fn cast(&self, to: DataType) -> Option<Self> {
+        let is_integer = match &self.source {
+            Source::Tensor(tensor) => !tensor.data_type().is_float(),
+            Source::Integer(_) | Source::Integers(_) => true,
+            Source::Scalar(_) | Source::Floats(_) | Source::Made(_) => false,
+        };
+        match (is_integer && !self.cast, to.is_float()) {
+            (true, true) => Some(Constant { cast: true, ..self.clone() }),
+            // To a wider one.
+            (true, false) if to != DataType::Bool => Some(self.clone()),
+            (false, true) => Some(self.clone()),
+            _ => None,
+        }
+    }
+
+    /// The same values in other dimensions, of which -1 and 0 stand for what is left and what was.
+    pub fn reshaped(&self, to: &[Size], keeps_zeros: bool) -> Result<Self, String> {
+        let dims = self.dims()?;
+        let from: Vec<Size> = dims.iter().map(|&dim| Size::Known(dim as i64)).collect();
+        let sizes = shape::reshaped(&from, to, keeps_zeros);
+        let known = sizes.and_then(|sizes| sizes.into_iter().map(Size::known).collect::<Option<Vec<usize>>>());
+        known
+            .filter(|sizes| sizes.len() <= MOST_DIMENSIONS && shape_len(sizes) == shape_len(&dims))
+            .map(|sizes| Constant { dims: Some(sizes.into()), ..self.clone() })
+            .ok_or_else(|| format!("a constant of the shape {dims:?} does not fit that shape"))
+    }
+
+    /// With its dimensions in another order, or in the opposite one. The values are taken from the `room`.
+    pub fn transposed(&self, order: Option<&[i64]>, room: &mut usize) -> Result<Self, String> {
+        let dims = self.dims()?;
+        if dims.contains(&0) {
+            return Err(format!("it turns a constant of the shape {dims:?}, with no values"));
+        }
+        let order = shape::order(order, dims.len()).ok_or("its perm is no order of the constant's dimensions")?;
+        let turned: Rc<[usize]> = order.iter().map(|&dim| dims[dim]).collect();
+        if shape::keeps_order(&order, |dim| dims[dim] == 1) {
+            return Ok(Constant { dims: Some(turned), ..self.clone() });
+        }
+        let count = shape_len(&dims);
+        *room = room.checked_sub(count).ok_or("constants are transposed more often than there is room for")?;
+        let (_, values) = self.values()?;
+        let mut strides = vec![1; dims.len()];
+        for dim in (1..dims.len()).rev() {
+            strides[dim - 1] = strides[dim] * dims[dim];
+        }
+        let mut place = vec![0; dims.len()];
+        let made = (0..count).map(|_| {
+            let from: usize = place.iter().zip(&order).map(|(&at, &dim)| at * strides[dim]).sum();
+            for (at, &size) in place.iter_mut().zip(turned.iter()).rev() {
+                *at += 1;
+                if *at < size {
+                    break;
+                }
+                *at = 0;
+            }
+            values[from]
+        });
+        let made = made.collect();
+        Ok(Constant { source: Source::Made(made), dims: Some(turned), cast: false })
+    }
+}
+
+impl<'a> From<Source<'a>> for Constant<'a> {
+    fn from(source: Source<'a>) -> Self {
+        Constant { source, dims: None, cast: false }
+    }
+}
+
+/// How many values a shape that was checked has.
+fn shape_len(dims: &[usize]) -> usize {
+    dims.iter().product()
+}
+
+fn say(tensor: &TensorProto, reason: &str) -> String {
+    format!("tensor \"{}\" {reason}", super::short(&tensor.name))
 }
 
 /// The dimensions of a tensor, and their product.
@@ -82,9 +241,62 @@ fn size(tensor: &TensorProto) -> Result<(Vec<usize>, usize), String> {
                 .into(),
         );
     }
+    if tensor.dims.len() > MOST_DIMENSIONS {
+        return Err(format!("has {} dimensions: at most {MOST_DIMENSIONS} are read", tensor.dims.len()));
+    }
     let dims: Option<Vec<usize>> = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
     let count = dims.as_ref().and_then(|dims| dims.iter().try_fold(1usize, |count, &dim| count.checked_mul(dim)));
     dims.zip(count).ok_or_else(|| format!("has the shape {:?}, which no tensor in memory has", tensor.dims))
+}
+
+/// The values of a tensor of floats.
+fn floats(tensor: &TensorProto) -> Result<Vec<f32>, String> {
+    let (dims, count) = size(tensor)?;
+    let raw = &tensor.raw_data;
+    let (in_list, size) = match tensor.data_type() {
+        DataType::Float => (tensor.float_data.len(), 4),
+        DataType::Double => (tensor.double_data.len(), 8),
+        DataType::Float16 | DataType::Bfloat16 => (tensor.int32_data.len(), 2),
+        other => return Err(format!("is {other:?}: it must be Float, Double, Float16 or Bfloat16")),
+    };
+    if in_list != 0 && raw.is_empty() && in_list == count {
+        // The lower half of each number is the bits.
+        let halves = |value: fn(u16) -> f32| tensor.int32_data.iter().map(|&bits| value(bits as u16)).collect();
+        return Ok(match tensor.data_type() {
+            DataType::Double => tensor.double_data.iter().map(|&value| value as f32).collect(),
+            DataType::Float16 => halves(|bits| f16::from_bits(bits).to_f32()),
+            DataType::Bfloat16 => halves(|bits| bf16::from_bits(bits).to_f32()),
+            _ => tensor.float_data.clone(),
+        });
+    }
+    if in_list != 0 || !raw.len().is_multiple_of(size) || raw.len() / size != count {
+        let there = if raw.is_empty() { format!("{in_list} values") } else { format!("{} bytes", raw.len()) };
+        return Err(format!("has {there}: its shape {dims:?} takes {count} values of {size} bytes"));
+    }
+    Ok(match tensor.data_type() {
+        DataType::Double => chunks(raw, |bytes| f64::from_le_bytes(bytes) as f32),
+        DataType::Float16 => chunks(raw, |bytes| f16::from_le_bytes(bytes).to_f32()),
+        DataType::Bfloat16 => chunks(raw, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        _ => chunks(raw, f32::from_le_bytes),
+    })
+}
+
+/// The values of a short tensor of integers or booleans.
+fn integers(tensor: &TensorProto) -> Option<Vec<i64>> {
+    /// The most values: no more classes have names, and shapes are shorter.
+    const MOST: usize = 1 << 16;
+    let (_, count) = size(tensor).ok().filter(|&(_, count)| count <= MOST)?;
+    let raw = &tensor.raw_data;
+    let in_list = || tensor.int32_data.iter().map(|&value| value.into()).collect();
+    let values: Vec<i64> = match (tensor.data_type(), raw.is_empty()) {
+        (DataType::Int64, true) => tensor.int64_data.clone(),
+        (DataType::Int64, false) => chunks(raw, i64::from_le_bytes),
+        (DataType::Int32, false) => chunks(raw, |bytes| i32::from_le_bytes(bytes).into()),
+        (DataType::Bool | DataType::Uint8, false) => raw.iter().map(|&byte| byte.into()).collect(),
+        (DataType::Int32 | DataType::Bool | DataType::Uint8, true) => in_list(),
+        _ => return None,
+    };
+    Some(values).filter(|values| values.len() == count)
 }
 
 fn chunks<T, const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {

@@ -3,8 +3,14 @@
 
 mod constant;
 mod elementwise;
+mod ending;
+mod features;
+mod layers;
+mod nodes;
 mod proto;
 mod read;
+mod shape;
+mod value;
 mod write;
 
 use std::path::Path;
@@ -34,13 +40,15 @@ impl Model {
     }
 
     /// Reads a model from ONNX: a chain of Gemm, or MatMul and Add, with activations in between in whatever operators they are written;
-    /// Flatten, Identity and Dropout change nothing. A shift and a scale before the first layer become the model's scaling; a softmax
-    /// or a sigmoid at the end says what the loss is, where the metadata does not. Weights of f16 and f64 become f32.
+    /// what only changes a shape or a type, and Dropout, changes nothing. A shift and a scale before the first layer become the model's
+    /// scaling; a softmax or a sigmoid at the end says what the loss is, where the metadata does not. Of several outputs, the one with the
+    /// probabilities or the logits is read; the names of the classes are kept where the graph has them, as scikit-learn's have. Weights of
+    /// f16 and f64 become f32.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], or [`Error::Format`] naming the first node that does not fit, and what would. Weights in other files are refused:
-    /// none but this one is opened.
+    /// [`Error::Io`], or [`Error::Format`] naming the first node that does not fit, and what would, or the outputs where more than one is a
+    /// model. Weights in other files are refused: none but this one is opened.
     pub fn read_onnx(path: impl AsRef<Path>) -> Result<Self, Error> {
         Model::read_onnx_with(path, &[])
     }
@@ -51,17 +59,40 @@ impl Model {
     ///
     /// As [`read_onnx`](Self::read_onnx).
     pub fn read_onnx_with(path: impl AsRef<Path>, losses: &[Loss]) -> Result<Self, Error> {
+        Model::read_onnx_noted(path, losses).map(|(model, _)| model)
+    }
+
+    /// [`read_onnx_with`](Self::read_onnx_with), and what was noted while it was read: a sentence for each thing that the file left open,
+    /// or that the model does not keep, as the graph's other outputs.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_onnx`](Self::read_onnx).
+    pub fn read_onnx_noted(path: impl AsRef<Path>, losses: &[Loss]) -> Result<(Self, Vec<String>), Error> {
         let path = path.as_ref();
         let bytes = crate::files::read_whole(path)?;
         if bytes.len() as u64 > LONGEST {
             return Err(Error::format(path, "it is longer than 2 GiB, which no ONNX file is"));
         }
-        Model::from_onnx(path, bytes, losses)
+        read::model(path, bytes.into(), losses)
     }
 
     /// [`read_onnx_with`](Self::read_onnx_with) from a file's bytes; the path is for messages. For fuzzing.
     #[doc(hidden)]
     pub fn from_onnx(path: &Path, bytes: Vec<u8>, losses: &[Loss]) -> Result<Self, Error> {
-        read::model(path, bytes.into(), losses)
+        read::model(path, bytes.into(), losses).map(|(model, _)| model)
+    }
+}
+
+/// What a file can be made of.
+const FITS: &str = "a model is a chain of Gemm, or MatMul and Add, with relu, leaky-relu, elu, gelu, silu, tanh, sigmoid or softplus \
+                    between them, Sub and Mul before it and Softmax, LogSoftmax or Sigmoid at its end";
+
+/// A name as messages have it: as many letters as a line has room for.
+fn short(name: &str) -> String {
+    const MOST: usize = 80;
+    match name.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.into(),
     }
 }

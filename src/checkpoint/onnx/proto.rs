@@ -79,8 +79,44 @@ pub(super) struct Attribute {
     pub s: Bytes,
     #[prost(message, optional, tag = "5")]
     pub t: Option<TensorProto>,
+    #[prost(float, repeated, tag = "7")]
+    pub floats: Vec<f32>,
+    #[prost(int64, repeated, tag = "8")]
+    pub ints: Vec<i64>,
+    #[prost(bytes = "bytes", repeated, tag = "9")]
+    pub strings: Vec<Bytes>,
     #[prost(enumeration = "AttributeType", tag = "20")]
     pub kind: i32,
+}
+
+/// A node's attributes.
+#[derive(Clone, Copy)]
+pub(super) struct Attributes<'a>(pub &'a [Attribute]);
+
+impl<'a> Attributes<'a> {
+    pub fn get(self, name: &str) -> Option<&'a Attribute> {
+        self.0.iter().find(|attribute| attribute.name == name)
+    }
+
+    pub fn integer(self, name: &str, default: i64) -> i64 {
+        self.get(name).map_or(default, |attribute| attribute.i)
+    }
+
+    pub fn number(self, name: &str, default: f32) -> f32 {
+        self.get(name).map_or(default, |attribute| attribute.f)
+    }
+
+    /// A list of integers, or one.
+    pub fn integers(self, name: &str) -> Option<Vec<i64>> {
+        self.get(name).map(|attribute| match attribute.ints.is_empty() {
+            true => vec![attribute.i],
+            false => attribute.ints.clone(),
+        })
+    }
+
+    pub fn numbers(self, name: &str) -> &'a [f32] {
+        self.get(name).map_or(&[], |attribute| &attribute.floats)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
@@ -100,6 +136,11 @@ pub(super) struct TensorProto {
     pub data_type: i32,
     #[prost(float, repeated, tag = "4")]
     pub float_data: Vec<f32>,
+    /// Also the values of every smaller type: the bits of an f16, a boolean.
+    #[prost(int32, repeated, tag = "5")]
+    pub int32_data: Vec<i32>,
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub string_data: Vec<Bytes>,
     #[prost(int64, repeated, tag = "7")]
     pub int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
@@ -130,6 +171,26 @@ pub(super) enum DataType {
     Uint32 = 12,
     Uint64 = 13,
     Bfloat16 = 16,
+}
+
+impl DataType {
+    pub fn is_float(self) -> bool {
+        matches!(self, DataType::Float | DataType::Float16 | DataType::Double | DataType::Bfloat16)
+    }
+
+    pub fn is_integer(self) -> bool {
+        matches!(
+            self,
+            DataType::Uint8
+                | DataType::Int8
+                | DataType::Uint16
+                | DataType::Int16
+                | DataType::Int32
+                | DataType::Int64
+                | DataType::Uint32
+                | DataType::Uint64
+        )
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
@@ -253,8 +314,8 @@ fn count(mut bytes: &[u8], kind: Kind, left: &mut usize) -> Result<(), String> {
         match (kind, tag) {
             // Values: they take no more memory than bytes.
             (Kind::Tensor, 4 | 9 | 10) => {}
-            // Lists of numbers of a byte or more, which take eight each.
-            (Kind::Tensor, 1 | 7) => take(1 + field.len())?,
+            // Lists of numbers of a byte or more, which take four or eight each.
+            (Kind::Tensor, 1 | 5 | 7) | (Kind::Attribute, 8) => take(1 + field.len())?,
             _ => take(1)?,
         }
         if let Some(kind) = kind.of_field(tag).filter(|_| wire == WireType::LengthDelimited) {

@@ -1,0 +1,193 @@
+//! The order of layers: the numbers in their names say it, or else their shapes do.
+
+use super::{Layer, NAMES};
+
+/// How many ways to put layers in an order are tried.
+const MOST_TRIED: usize = 3_000;
+
+/// Layers in their order.
+pub(super) struct Order<'a> {
+    pub order: Vec<usize>,
+    /// Two layers whose names leave open what is between them, where any do.
+    pub between: Option<(&'a str, &'a str)>,
+    pub notes: Vec<String>,
+}
+
+/// A layer's name, as `net.blocks.1.fc2`: its texts (`net.blocks.`, `.fc`) and the numbers between them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Name<'a> {
+    texts: Vec<&'a str>,
+    numbers: Vec<u64>,
+    pub whole: &'a str,
+}
+
+impl<'a> Name<'a> {
+    pub fn of(whole: &'a str) -> Self {
+        let (mut texts, mut numbers, mut rest) = (Vec::new(), Vec::new(), whole);
+        let is_digit = |letter: char| letter.is_ascii_digit();
+        while let Some(start) = rest.find(is_digit) {
+            let (text, from) = rest.split_at(start);
+            let (digits, after) = from.split_at(from.find(|letter| !is_digit(letter)).unwrap_or(from.len()));
+            // One that is too long for a number is part of the name.
+            let Ok(number) = digits.parse() else { break };
+            texts.push(text);
+            numbers.push(number);
+            rest = after;
+        }
+        if !rest.is_empty() || texts.is_empty() {
+            texts.push(rest);
+        }
+        Name { texts, numbers, whole }
+    }
+
+    /// Whether the numbers say which of two layers is first.
+    fn is_numbered_as(&self, other: &Name<'_>) -> bool {
+        self.texts == other.texts && self.numbers.len() == other.numbers.len() && self.numbers != other.numbers
+    }
+
+    /// Whether it is the first of a name that others have with numbers, as Keras numbers layers: dense, dense_1, dense_2.
+    fn is_first_of(&self, other: &Name<'_>) -> bool {
+        let (Some((last, before)), Some((numbered, before_it))) = (self.texts.split_last(), other.texts.split_last())
+        else {
+            return false;
+        };
+        let ends_in_a_number = other.texts.len() == other.numbers.len();
+        ends_in_a_number
+            && before == before_it
+            && numbered.strip_suffix('_') == Some(last)
+            && other.numbers.len() == self.numbers.len() + 1
+            && other.numbers.starts_with(&self.numbers)
+    }
+
+    /// Whether there is one number between this layer and another in a `torch.nn.Sequential`, as between `net.0` and `net.2`.
+    fn has_one_place_before(&self, other: &Name<'_>) -> bool {
+        let is_place =
+            |name: &Name<'_>| name.whole.rsplit(['.', '/']).next().is_some_and(|last| last.parse::<u64>().is_ok());
+        let (Some((place, rest)), Some((other_place, of_other))) =
+            (self.numbers.split_last(), other.numbers.split_last())
+        else {
+            return false;
+        };
+        self.is_numbered_as(other) && is_place(self) && rest == of_other && other_place.checked_sub(*place) == Some(2)
+    }
+}
+
+/// A tensor's layer and which of its parts it is: `fc1.weight`, `dense/kernel:0`.
+pub(super) fn layer_and_part(whole: &str) -> (&str, &str) {
+    let name = whole.strip_suffix(":0").unwrap_or(whole);
+    match name.rfind(['.', '/']) {
+        Some(at) => (&name[..at], &name[at + 1..]),
+        None => ("", name),
+    }
+}
+
+/// The order of layers that are sorted by their names.
+pub(super) fn of<'a>(layers: &[Layer<'a>]) -> Result<Order<'a>, String> {
+    // Layers of one name, which their numbers put in an order.
+    let name = |at: usize| &layers[at].name;
+    let all: Vec<usize> = (0..layers.len()).collect();
+    let mut families: Vec<Vec<usize>> =
+        all.chunk_by(|&a, &b| name(a).is_numbered_as(name(b))).map(<[usize]>::to_vec).collect();
+    // In the alphabet, what has no number comes before it: dense, then dense_1.
+    for at in (1..families.len()).rev() {
+        if let ([first], [second, ..]) = (&families[at - 1][..], &families[at][..])
+            && name(*first).is_first_of(name(*second))
+        {
+            let numbered = families.remove(at);
+            families[at - 1].extend(numbered);
+        }
+    }
+    let mut notes = Vec::new();
+    let order = match families.as_slice() {
+        [only] => {
+            for pair in only.windows(2) {
+                let (before, layer) = (&layers[pair[0]], &layers[pair[1]]);
+                if before.outputs != layer.inputs {
+                    let (whole, inputs, outputs) = (layer.weight.0, layer.inputs, before.outputs);
+                    return Err(format!(
+                        "{whole} takes {inputs} inputs, and the layer before it has {outputs} outputs"
+                    ));
+                }
+            }
+            only.clone()
+        }
+        _ => {
+            let order = by_shape(layers, &families)?;
+            notes.push(format!("its layers are in the one order that their shapes leave: {}", names(layers, &order)));
+            order
+        }
+    };
+    let pairs = order.windows(2).map(|pair| (name(pair[0]), name(pair[1])));
+    let between = pairs.into_iter().find(|(a, b)| !a.has_one_place_before(b)).map(|(a, b)| (a.whole, b.whole));
+    Ok(Order { order, between, notes })
+}
+
+/// The one order in which each layer takes what the one before it gives, where only one has the layers of a name by their numbers.
+fn by_shape(layers: &[Layer<'_>], families: &[Vec<usize>]) -> Result<Vec<usize>, String> {
+    let mut search = Search { layers, families, found: Vec::new(), left: MOST_TRIED };
+    search.go_on(&mut vec![0; families.len()], &mut Vec::new());
+    match (search.found.as_slice(), search.left) {
+        ([only], 1..) => Ok(only.clone()),
+        ([], 1..) => {
+            let shapes: Vec<String> = layers
+                .iter()
+                .take(8)
+                .map(|layer| format!("{} takes {} and gives {}", layer.name.whole, layer.inputs, layer.outputs))
+                .collect();
+            Err(format!(
+                "its layers fit in no order, as each must take what the one before it gives: {}",
+                shapes.join(", ")
+            ))
+        }
+        ([one, other, ..], _) => Err(format!(
+            "its names do not say their order, and their shapes leave several, as {} and {}: name the tensors by their layers' numbers, \
+             {RENAMED}",
+            names(layers, one),
+            names(layers, other)
+        )),
+        _ => Err(format!(
+            "its names do not say their order: name the tensors by their layers' numbers, {RENAMED}; {NAMES}"
+        )),
+    }
+}
+
+const RENAMED: &str = "0.weight, 0.bias, 1.weight, … in the order of the layers";
+
+/// `fc1, fc2, out`, and no more than a few.
+fn names(layers: &[Layer<'_>], order: &[usize]) -> String {
+    const MOST: usize = 8;
+    let names: Vec<&str> = order.iter().take(MOST).map(|&at| layers[at].name.whole).collect();
+    names.join(", ") + if order.len() > MOST { ", …" } else { "" }
+}
+
+/// A search for two orders.
+struct Search<'s, 'a> {
+    layers: &'s [Layer<'a>],
+    families: &'s [Vec<usize>],
+    found: Vec<Vec<usize>>,
+    left: usize,
+}
+
+impl Search<'_, '_> {
+    /// Tries every layer that can be next; `taken` counts those of each name that are in the order already.
+    fn go_on(&mut self, taken: &mut Vec<usize>, order: &mut Vec<usize>) {
+        if order.len() == self.layers.len() {
+            return self.found.push(order.clone());
+        }
+        for family in 0..self.families.len() {
+            let Some(&next) = self.families[family].get(taken[family]) else { continue };
+            if order.last().is_some_and(|&last| self.layers[last].outputs != self.layers[next].inputs) {
+                continue;
+            }
+            if self.found.len() > 1 || self.left == 0 {
+                return;
+            }
+            self.left -= 1;
+            taken[family] += 1;
+            order.push(next);
+            self.go_on(taken, order);
+            order.pop();
+            taken[family] -= 1;
+        }
+    }
+}
