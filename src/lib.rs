@@ -18,6 +18,7 @@ mod named;
 mod network;
 mod optimizer;
 pub mod plan;
+mod predictor;
 mod scaling;
 mod schedule;
 #[cfg(feature = "selftest")]
@@ -38,6 +39,7 @@ pub use loss::Loss;
 pub use metric::{ClassCounts, ClassMetrics, Metrics, RegressionMetrics};
 pub use network::{Activation, Layer, Network};
 pub use optimizer::{Optimizer, Rule};
+pub use predictor::{Class, Predictor};
 pub use scaling::{ScaleBy, Scaling};
 pub use schedule::{Decay, Schedule};
 pub use trainer::{

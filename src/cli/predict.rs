@@ -9,7 +9,7 @@ use super::options::Predict;
 use super::output::{Output, clean};
 use super::source;
 use crate::loss::Task;
-use crate::{Error, Model};
+use crate::{Error, Model, Predictor};
 
 /// The most outputs that a line of the table has.
 const MOST_IN_A_LINE: usize = 10;
@@ -35,7 +35,8 @@ pub(super) fn run(options: &Predict) -> Result<(), Error> {
     }
     let chosen = set.select(rows.clone())?;
     let report = Report::new(&model);
-    let results = super::open(model, &options.common)?.predict(&chosen)?;
+    let gpu = super::open_gpu(&options.common.adapter.clone().unwrap_or_default())?;
+    let results = Predictor::from_model(gpu, model)?.predict(&chosen)?;
     let results = results.chunks_exact(report.outputs);
     let one = rows.start() == rows.end();
     if !one {

@@ -230,6 +230,17 @@ impl Dataset {
         (format::of(path, bytes).read)(path, bytes, options).map(|(set, _)| options.inputs_of(set))
     }
 
+    /// [`read`](Self::read) from a text that is a table: commas between cells, or tabs where its first line has tabs and no commas.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn from_csv(text: &str, options: &ReadOptions) -> Result<Self, Error> {
+        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        let read = if first.contains('\t') && !first.contains(',') { csv::read_tsv } else { csv::read };
+        read(Path::new("the text"), text.as_bytes(), options).map(|set| options.inputs_of(set))
+    }
+
     /// The training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
     /// KMNIST, EMNIST. The second is `None` where the directory has no test files.
     ///
