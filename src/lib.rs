@@ -29,7 +29,10 @@ mod weights;
 mod wgsl;
 
 pub use checkpoint::Model;
-pub use data::{Columns, Dataset, Feature, Fill, Generated, ImageShape, Numbers, ReadOptions, Source, Stored};
+pub use data::{
+    ColumnRole, Columns, Dataset, Feature, Fill, Generated, ImageShape, Numbers, ReadOptions, Source, Stored,
+    TableColumn,
+};
 #[doc(hidden)]
 pub use data::{FORMATS, Format};
 pub use error::Error;

@@ -6,13 +6,18 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::options::Train;
+use super::options::{Train, Unknown};
 use super::size::Size;
+use super::source::TrainingSet;
 use crate::loss::{Setting, Task};
 use crate::{
     Activation, AdapterChoice, Checkpointing, EarlyStopping, Error, Every, Fill, ImageShape, Loss, Optimizer,
     ReadOptions, ReduceOnPlateau, Rule, ScaleBy, Schedule, TrainOptions,
 };
+
+/// The loss' setting that can follow from the set, and its word.
+const CLASS_WEIGHTS: &str = "class_weights";
+const BALANCED: &str = "balanced";
 
 /// Everything a run is, from flags, file and defaults.
 pub(super) struct Run {
@@ -39,6 +44,10 @@ pub(super) struct Run {
     /// Where event files go.
     pub tensorboard: Option<PathBuf>,
     pub adapter: AdapterChoice,
+    /// Whether the classes' weights follow from the training rows.
+    balanced: bool,
+    /// What was decided beside what the sets' notes say.
+    pub notes: Vec<String>,
 }
 
 /// The file, as it is written.
@@ -62,12 +71,15 @@ struct Data {
     train: Option<String>,
     validation: Option<Validation>,
     stratify: bool,
-    label: Option<Place>,
+    label: Option<Label>,
     header: Option<bool>,
     delimiter: Option<char>,
     fill: Option<FillValue>,
     ignore: Vec<Place>,
     categorical: Vec<Place>,
+    missing: Option<Vec<String>>,
+    decimal: Option<char>,
+    unknown: Option<String>,
     image: Option<[usize; 3]>,
     scaling: Option<String>,
     scale_targets: Option<String>,
@@ -81,6 +93,32 @@ enum Place {
     Name(String),
 }
 
+impl Place {
+    fn word(&self) -> String {
+        match self {
+            Place::Number(number) => number.to_string(),
+            Place::Name(name) => name.clone(),
+        }
+    }
+}
+
+/// What is to be learned.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "label is a column, or a list of columns")]
+enum Label {
+    One(Place),
+    Several(Vec<Place>),
+}
+
+impl Label {
+    fn words(&self) -> String {
+        match self {
+            Label::One(place) => place.word(),
+            Label::Several(places) => places.iter().map(Place::word).collect::<Vec<_>>().join(","),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "fill must be mean, zero or a number")]
 enum FillValue {
@@ -91,18 +129,25 @@ enum FillValue {
 impl Data {
     /// What the readers are told.
     fn reading(&self, flags: &Train, loss: &Loss) -> Result<ReadOptions, Error> {
-        let word = |place: &Place| match place {
-            Place::Number(number) => number.to_string(),
-            Place::Name(name) => name.clone(),
-        };
         let image = self.image.map(|[height, width, channels]| ImageShape { height, width, channels });
         if let Some(shape) = image.filter(|shape| shape.features().is_none()) {
             return Err(Error::Option(format!("image is {shape}: it must be a height, a width, and 1 or 3 channels")));
         }
+        let decimal = flags.decimal.or(self.decimal);
+        if let Some(other) = decimal.filter(|&decimal| decimal != '.' && decimal != ',') {
+            return Err(Error::Option(format!("decimal is {other:?}: it must be . or ,")));
+        }
+        let columns = |flag: &[String], file: &[Place]| match flag {
+            [] => file.iter().map(Place::word).collect(),
+            flag => flag.to_vec(),
+        };
         Ok(ReadOptions {
-            header: self.header,
-            delimiter: self.delimiter,
-            label: flags.label.clone().or(self.label.as_ref().map(word)),
+            header: flags.text.header().or(self.header),
+            delimiter: flags.text.delimiter.or(self.delimiter),
+            missing: flags.missing.clone().or(self.missing.clone()),
+            decimal,
+            unknown_is_none: chosen(flags.text.unknown, self.unknown.clone())? == Some(Unknown::None),
+            label: flags.label.clone().or(self.label.as_ref().map(Label::words)),
             regression: loss.task() == Task::Numbers,
             fill: match (flags.fill, &self.fill) {
                 (Some(fill), _) => Some(fill),
@@ -110,8 +155,8 @@ impl Data {
                 (None, Some(FillValue::Number(number))) => Some(Fill::Number(*number)),
                 (None, None) => None,
             },
-            ignore: self.ignore.iter().map(word).collect(),
-            categorical: self.categorical.iter().map(word).collect(),
+            ignore: columns(&flags.ignore, &self.ignore),
+            categorical: columns(&flags.categorical, &self.categorical),
             image,
             ..ReadOptions::default()
         })
@@ -203,13 +248,19 @@ struct LossTable {
 }
 
 #[derive(Deserialize, Clone)]
-#[serde(untagged, expecting = "a loss' value is a number or a list of numbers")]
+#[serde(untagged, expecting = "a loss' value is a number, a list of numbers, or \"balanced\"")]
 enum LossValue {
     Number(f64),
     List(Vec<f64>),
+    Word(String),
 }
 
 impl LossTable {
+    /// Whether the classes' weights are to be such that all of them count alike.
+    fn is_balanced(&self) -> bool {
+        matches!(self.values.get(CLASS_WEIGHTS), Some(LossValue::Word(word)) if word == BALANCED)
+    }
+
     fn with(&self, flags: &Train) -> Result<Loss, Error> {
         let mut loss = match flags.loss.as_deref().or(self.kind.as_deref()) {
             Some(path) if path.ends_with(".wgsl") => Loss::read(path)?,
@@ -220,6 +271,13 @@ impl LossTable {
             let setting = match value.clone() {
                 LossValue::Number(number) => Setting::Number(number),
                 LossValue::List(list) => Setting::List(list),
+                // Known once the set is: until then it only has to be a setting of this loss.
+                LossValue::Word(word) if word == BALANCED && name == CLASS_WEIGHTS => Setting::List(Vec::new()),
+                LossValue::Word(word) => {
+                    return Err(Error::Option(format!(
+                        "{name} = \"{word}\": a loss' values are numbers; only {CLASS_WEIGHTS} can be \"{BALANCED}\""
+                    )));
+                }
             };
             loss.set(name, setting)?;
         }
@@ -364,6 +422,8 @@ impl Run {
         let out = flags.out.clone().or(file.train.out);
         let model = out.as_deref().unwrap_or(Path::new("")).join("model.safetensors");
         Ok(Run {
+            balanced: file.loss.is_balanced(),
+            notes: Vec::new(),
             stratify: file.data.stratify,
             reading: file.data.reading(flags, &loss)?,
             scaling: chosen(flags.scaling, file.data.scaling)?.unwrap_or_default(),
@@ -414,6 +474,31 @@ impl Run {
             tensorboard: flags.tensorboard.clone().or(file.train.tensorboard),
             adapter: chosen(flags.common.adapter.clone(), file.train.adapter)?.unwrap_or_default(),
         })
+    }
+}
+
+impl Run {
+    /// What follows from the set: the classes' weights, where they are to balance it, and a batch of all rows where they are fewer than one.
+    pub fn settle(&mut self, train: &TrainingSet) -> Result<(), Error> {
+        if self.balanced {
+            let TrainingSet::Whole(set) = train else {
+                return Err(Error::Option(
+                    "class_weights = \"balanced\" needs all labels, and the set is read in windows".into(),
+                ));
+            };
+            self.options.loss.set(CLASS_WEIGHTS, Setting::List(set.balanced_class_weights()?))?;
+        }
+        let rows = train.source().rows();
+        if self.options.batch_size > rows {
+            let note = format!(
+                "the set has {rows} rows, fewer than a batch of {}: a batch is all of them",
+                self.options.batch_size
+            );
+            tracing::warn!("{note}");
+            self.notes.push(note);
+            self.options.batch_size = rows;
+        }
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ const MOST_IN_TABLE: usize = 20;
 pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     let output = Output { json: options.common.json };
     let model = super::model(&options.model, &options.own)?;
-    let set = source::for_model(&options.data, &model)?;
+    let set = source::for_model(&options.data, &model, &options.text)?;
     set.check_for(&model.network, &model.loss)?;
     let names = if model.classes.is_empty() { set.class_names().to_vec() } else { model.classes.clone() };
     let top_k = top_k(options.top_k, &model)?;

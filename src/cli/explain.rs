@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::config::Run;
 use super::options::Train;
-use super::output::Output;
+use super::output::{Output, clean};
+use super::source::TrainingSet;
 use super::{source, train};
 use crate::gpu::{AdapterSummary, adapters};
 use crate::kernel::Access;
@@ -12,17 +13,21 @@ use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
 use crate::plan::{Plan, Role};
 use crate::trainer::{Rows, first_of_windows};
-use crate::{AdapterChoice, Error, Picks};
+use crate::{AdapterChoice, ColumnRole, Error, Picks, TableColumn};
+
+/// How much of a table is shown.
+const MOST_COLUMNS: usize = 40;
+const MOST_OF_NAME: usize = 40;
 
 /// Prints the plan of a training step. No device is opened: without an adapter, the plan is a software adapter's.
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     flags.trains_nothing("explain")?;
     let output = Output { json: flags.common.json };
-    let run = Run::new(flags)?;
+    let mut run = Run::new(flags)?;
     let (set, validation) = source::of_run(&run, None)?;
+    run.settle(&set)?;
     let network = train::network(&run, &set, validation.as_ref());
     run.options.check(&network)?;
-    run.options.check_rows(set.source().rows())?;
     let adapter = adapters(&run.adapter, super::limits()?).into_iter().find(|adapter| adapter.chosen);
     if adapter.is_none() && run.adapter != AdapterChoice::Auto {
         // The one asked for is not there: the error that opening it gives.
@@ -36,6 +41,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let rows = Rows::of(set.source(), first.as_ref(), &run.options, network.outputs(), tiling.most_bytes)?;
     let plan = Plan::new(run.options.training_request(&network, rows.shape(tiling.most_bytes), &tiling))?;
 
+    about_table(&output, &run, &set)?;
     output.text(format_args!("for {}\n", adapter.map_or("a software adapter".into(), |adapter| adapter.name)))?;
     output.text(&plan)?;
     for dispatch in &plan.dispatches {
@@ -60,4 +66,38 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         "event": "step", "dispatches": plan.dispatches.len(), "flops": cost.flops, "bytes": cost.bytes,
         "intensity": cost.intensity(), "memory_bytes": plan.bytes(),
     }))
+}
+
+/// What became of a table's columns.
+fn about_table(output: &Output, run: &Run, set: &TrainingSet) -> Result<(), Error> {
+    let table = set.at_hand().table();
+    if table.is_empty() {
+        return Ok(());
+    }
+    let role = |column: &TableColumn| match column.role {
+        ColumnRole::Feature => "feature",
+        ColumnRole::Target => "target",
+        ColumnRole::LeftOut => "left out",
+    };
+    let kind = |column: &TableColumn| if column.is_numeric { "numbers" } else { "words" };
+    for column in table {
+        output.event(json!({
+            "event": "column", "name": column.name, "role": role(column), "kind": kind(column), "cells": column.cells, "missing": column.missing,
+        }))?;
+    }
+    let set = set.at_hand();
+    output.event(json!({
+        "event": "table", "rows": set.rows(), "columns": table.len(), "features": set.width(), "classes": set.classes(), "notes": set.notes(),
+    }))?;
+    output.text(format_args!("{}: {} rows, {} features", run.data, set.rows(), set.width()))?;
+    let wide = table.iter().map(|column| clean(&column.name).chars().count()).max().unwrap_or(0).min(MOST_OF_NAME);
+    for column in table.iter().take(MOST_COLUMNS) {
+        let name: String = clean(&column.name).chars().take(MOST_OF_NAME).collect();
+        let missing = if column.missing == 0 { String::new() } else { format!(", {} missing", column.missing) };
+        output.text(format_args!("  {name:<wide$}  {:<8}  {}{missing}", role(column), kind(column)))?;
+    }
+    if table.len() > MOST_COLUMNS {
+        output.text(format_args!("  and {} more columns", table.len() - MOST_COLUMNS))?;
+    }
+    output.text("")
 }

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::screen::Screen;
 use super::size::Size;
+use crate::named::{Named, by_word};
 use crate::{Activation, AdapterChoice, Error, Every, Fill, Initializer, Monitor, NonFinite, ScaleBy, Tuning};
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
@@ -60,10 +61,25 @@ pub(super) struct Train {
     /// directory of images for each class [default: mnist]
     #[arg(long, value_name = "mnist|DIR|FILE")]
     pub data: Option<String>,
-    /// The column of a table that is to be learned, by name or by number from 1 [default: the last one]
-    #[arg(long, value_name = "COLUMN")]
+    /// The column of a table that is to be learned, by name or by number from 1; several, with commas between them, are numbers for an output
+    /// each [default: the last one]
+    #[arg(long, value_name = "COLUMN[,COLUMN…]")]
     pub label: Option<String>,
-    /// What stands for a table's missing cells: mean, zero or a number [default: they are errors]
+    /// Columns of a table that are left out, by name or by number from 1
+    #[arg(long, value_name = "COLUMN[,COLUMN…]", value_delimiter = ',')]
+    pub ignore: Vec<String>,
+    /// Columns of a table whose numbers stand for categories, by name or by number from 1
+    #[arg(long, value_name = "COLUMN[,COLUMN…]", value_delimiter = ',')]
+    pub categorical: Vec<String>,
+    /// The words that stand for a missing cell, beside nothing [default: those of pandas, as NA and null, and ?]
+    #[arg(long, value_name = "WORD[,WORD…]", value_delimiter = ',', allow_hyphen_values = true)]
+    pub missing: Option<Vec<String>>,
+    /// What is before the fraction of a table's numbers: . or , [default: as the cells tell]
+    #[arg(long, value_name = "CHARACTER")]
+    pub decimal: Option<char>,
+    #[command(flatten)]
+    pub text: Text,
+    /// What is put in place of a table's missing cells: mean, zero or a number [default: they are errors]
     #[arg(long, value_name = "mean|zero|NUMBER", allow_negative_numbers = true)]
     pub fill: Option<Fill>,
     /// Scale every feature by its statistics in the training rows: none, standardize or min-max [default: none]
@@ -208,6 +224,52 @@ impl Train {
     }
 }
 
+/// How a table in text is read.
+#[derive(Args, Clone, Default)]
+pub(super) struct Text {
+    /// What is between a table's cells: one character, or tab [default: as the file's name and its cells tell]
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    pub delimiter: Option<char>,
+    /// A table's first line names its columns [default: as the cells tell]
+    #[arg(long, conflicts_with = "no_header")]
+    pub header: bool,
+    /// A table's first line is a row
+    #[arg(long)]
+    pub no_header: bool,
+    /// What a word is that a known column has not: none of its words, or an error [default: error]
+    #[arg(long, value_name = "none|error")]
+    pub unknown: Option<Unknown>,
+}
+
+impl Text {
+    /// Whether the first line is said to name the columns.
+    pub fn header(&self) -> Option<bool> {
+        (self.header || self.no_header).then_some(self.header)
+    }
+}
+
+fn delimiter(word: &str) -> Result<char, String> {
+    match (word, word.chars().next()) {
+        ("tab" | "\\t", _) => Ok('\t'),
+        (word, Some(character)) if word.chars().count() == 1 => Ok(character),
+        _ => Err("it must be one character, as ; or |, or tab".into()),
+    }
+}
+
+/// What a word is that a known column has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unknown {
+    None,
+    Error,
+}
+
+impl Named for Unknown {
+    const WHAT: &'static str = "a way with unknown words";
+    const WORDS: &'static [(&'static str, Self)] = &[("none", Unknown::None), ("error", Unknown::Error)];
+}
+
+by_word!(Unknown);
+
 #[derive(Args)]
 pub(super) struct ProfileOptions {
     /// Write a trace of some steps, which <https://ui.perfetto.dev> opens; a file that is there is replaced
@@ -229,6 +291,8 @@ pub(super) struct Evaluate {
     #[arg(long, value_name = "K")]
     pub top_k: Option<usize>,
     #[command(flatten)]
+    pub text: Text,
+    #[command(flatten)]
     pub own: Own,
     #[command(flatten)]
     pub common: Common,
@@ -246,6 +310,8 @@ pub(super) struct Predict {
     /// One row of the input, as 7, or several, as 7-9 [default: 0 for mnist and directories, all for a file or standard input]
     #[arg(long, value_name = "N[-M]")]
     pub rows: Option<String>,
+    #[command(flatten)]
+    pub text: Text,
     #[command(flatten)]
     pub own: Own,
     #[command(flatten)]

@@ -17,7 +17,7 @@ const MOST_IN_A_LINE: usize = 10;
 pub(super) fn run(options: &Predict) -> Result<(), Error> {
     let output = Output { json: options.common.json };
     let model = super::model(&options.model, &options.own)?;
-    let set = source::inputs(&options.input, &model)?;
+    let set = source::inputs(&options.input, &model, &options.text)?;
     let is_file = options.input == "-" || options.input != "mnist" && !Path::new(&options.input).is_dir();
     let rows = match &options.rows {
         Some(words) => parse_rows(words)?,

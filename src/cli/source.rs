@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::config::{Run, Validation};
+use super::options::{Text, Unknown};
 use crate::loss::Task;
-use crate::{Columns, Dataset, Error, Model, ReadOptions, ScaleBy, Scaling, Source, Stored};
+use crate::{Dataset, Error, Model, ReadOptions, ScaleBy, Scaling, Source, Stored};
 
 /// The most bytes that are read from standard input.
 const MOST_FROM_STDIN: u64 = 1 << 30;
@@ -113,13 +114,13 @@ fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<D
         train = train.with_target_scaling(scaling)?;
     }
     if let Some(model) = model {
-        let differs = |own: Option<&Columns>, model: Option<&Columns>| own.is_some() && model.is_some() && own != model;
-        if differs(train.columns(), model.columns.as_ref()) {
+        let columns = train.columns().zip(model.columns.as_ref());
+        if columns.is_some_and(|(own, model)| !own.make_the_same_as(model)) {
             notes.push(
-                "the columns become other features than those that the model was trained on, or other classes: its weights may mean something else"
-                    .into(),
+                "the columns become other features than those that the model was trained on: its weights were learned for others".into(),
             );
-        } else if !model.classes.is_empty() && !train.class_names().is_empty() && model.classes != train.class_names() {
+        }
+        if !model.classes.is_empty() && !train.class_names().is_empty() && model.classes != train.class_names() {
             notes.push(format!(
                 "the classes are {}, and the model was trained on {}: its outputs get other meanings",
                 train.class_names().join(", "),
@@ -128,16 +129,14 @@ fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<D
         }
     }
     let path = run.init.as_deref().unwrap_or(Path::new("--init"));
-    train = notes.into_iter().fold(train, |train, note| train.noted(path, note));
+    train = train.noted(path, notes);
     Ok((noted(run, train), validation))
 }
 
 /// A training set with what there is to say of its targets.
 fn noted(run: &Run, train: Dataset) -> Dataset {
-    match train.note_on_targets(&run.options.loss) {
-        Some(note) => train.noted(Path::new(&run.data), note),
-        None => train,
-    }
+    let note = train.note_on_targets(&run.options.loss);
+    train.noted(Path::new(&run.data), note)
 }
 
 /// The training set with what it is validated on; `own` is what came with it.
@@ -169,15 +168,21 @@ fn beside(run: &Run, train: Dataset, own: Option<Dataset>) -> Result<(Dataset, O
 }
 
 /// Rows with their targets for a model that is there.
-pub(super) fn for_model(words: &str, model: &Model) -> Result<Dataset, Error> {
+pub(super) fn for_model(words: &str, model: &Model, text: &Text) -> Result<Dataset, Error> {
     let regression = model.loss.task() == Task::Numbers;
-    let set = testing(words, &ReadOptions { regression, ..ReadOptions::of_model(model) })?;
+    let set = testing(words, &ReadOptions { regression, ..of_model(model, text) })?;
     scaled(set, model).map_err(|error| of_mnist(words, "--data", error))
 }
 
+/// How the rows for a model are read.
+fn of_model(model: &Model, text: &Text) -> ReadOptions {
+    let unknown_is_none = text.unknown == Some(Unknown::None);
+    ReadOptions { header: text.header(), delimiter: text.delimiter, unknown_is_none, ..ReadOptions::of_model(model) }
+}
+
 /// Rows to predict on; `-` is standard input.
-pub(super) fn inputs(words: &str, model: &Model) -> Result<Dataset, Error> {
-    let mut options = ReadOptions { inputs_only: true, ..ReadOptions::of_model(model) };
+pub(super) fn inputs(words: &str, model: &Model, text: &Text) -> Result<Dataset, Error> {
+    let mut options = ReadOptions { inputs_only: true, ..of_model(model, text) };
     if model.image.is_none() && model.network.inputs() == 784 {
         options.image = Some(crate::ImageShape { height: 28, width: 28, channels: 1 });
     }

@@ -26,8 +26,9 @@ impl Timed {
     /// Opens the adapter and tunes the plan, as a run would, and measures the ceilings.
     pub fn new(flags: &Train) -> Result<Self, Error> {
         let output = Output { json: flags.common.json };
-        let run = Run::new(flags)?;
+        let mut run = Run::new(flags)?;
         let (set, validation) = source::of_run(&run, None)?;
+        run.settle(&set)?;
         let network = train::network(&run, &set, validation.as_ref());
         let shape = train::shape(&network);
         let mut trainer = Trainer::on(super::open_gpu(&run.adapter)?, network, run.options.clone())?;

@@ -57,7 +57,7 @@ impl Ready {
     /// Reads what there is to read, opens the adapter, and finds whatever is wrong with either.
     fn new(flags: &Train) -> Result<Self, Error> {
         let output = Output { json: flags.common.json };
-        let (run, checkpoint) = resume::run_of(flags)?;
+        let (mut run, checkpoint) = resume::run_of(flags)?;
         let out = run.out.as_deref().map(|folder| Out::take(folder, &run, checkpoint.is_some())).transpose()?;
         check_save(&run)?;
         // Opening a driver and unpacking a set take a tenth of a second each.
@@ -70,6 +70,7 @@ impl Ready {
             (opening.join().unwrap_or_else(|_| Err(crashed())), sets)
         });
         let ((set, validation), init) = sets?;
+        run.settle(&set)?;
         let trainer = match &checkpoint {
             Some(checkpoint) => resumed(gpu, flags, &run, checkpoint)?,
             None => begun(gpu, &run, init, &set, validation.as_ref())?,
@@ -86,7 +87,7 @@ impl Ready {
         let adapter = trainer.gpu().adapter();
         let parameters = trainer.network().parameters();
         let sets = [Some(self.set.at_hand()), self.validation.as_ref()].into_iter().flatten();
-        let notes: Vec<&String> = sets.flat_map(Dataset::notes).collect();
+        let notes: Vec<&String> = sets.flat_map(Dataset::notes).chain(&self.run.notes).collect();
         output.event(json!({
             "event": "start", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
             "kind": adapter.kind.to_string(), "dispatches_per_step": dispatches, "parameters": parameters,

@@ -1,6 +1,6 @@
 //! What a set can be given beside its features and its labels: each gives the same rows with that.
 
-use super::{Columns, Dataset, Features, ImageShape, Values};
+use super::{Columns, Dataset, Features, ImageShape, TableColumn, Values};
 use crate::{Error, Scaling};
 
 impl Dataset {
@@ -129,6 +129,10 @@ impl Dataset {
         };
         self.origin.scaling = Some(scaling);
         Ok(self)
+    }
+
+    pub(super) fn with_table(self, table: Vec<TableColumn>) -> Self {
+        Dataset { table, ..self }
     }
 
     pub(super) fn with_columns(mut self, columns: Columns) -> Self {

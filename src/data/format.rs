@@ -4,7 +4,8 @@ use std::path::Path;
 
 #[cfg(feature = "parquet")]
 use super::parquet;
-use super::{Dataset, ReadOptions, csv, idx, images, npy, tensors};
+use super::table::text;
+use super::{Dataset, ReadOptions, idx, images, npy, tensors};
 use crate::Error;
 
 type Sets = (Dataset, Option<Dataset>);
@@ -25,8 +26,8 @@ pub const FORMATS: &[Format] = &[
     Format { word: "safetensors", extensions: &["safetensors"], magic: &[], read: tensors::read },
     Format { word: "npz", extensions: &["npz"], magic: &[b"PK\x03\x04"], read: npy::read_npz },
     Format { word: "npy", extensions: &["npy"], magic: &[b"\x93NUMPY"], read: |p, b, o| alone(npy::read(p, b, o)) },
-    Format { word: "csv", extensions: &["csv"], magic: &[], read: |p, b, o| alone(csv::read(p, b, o)) },
-    Format { word: "tsv", extensions: &["tsv", "tab"], magic: &[], read: |p, b, o| alone(csv::read_tsv(p, b, o)) },
+    Format { word: "csv", extensions: &["csv"], magic: &[], read: |p, b, o| alone(text::read(p, b, o)) },
+    Format { word: "tsv", extensions: &["tsv", "tab"], magic: &[], read: |p, b, o| alone(text::read_tsv(p, b, o)) },
     Format {
         word: "parquet",
         extensions: &["parquet"],

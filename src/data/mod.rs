@@ -2,10 +2,7 @@
 
 mod arrays;
 mod builders;
-mod cell;
 mod check;
-mod columns;
-mod csv;
 mod device;
 mod fingerprint;
 mod format;
@@ -21,13 +18,13 @@ mod parquet;
 mod source;
 mod split;
 mod stored;
+mod table;
 mod targets;
 mod tensors;
 
 use std::path::Path;
 
 use check::check_finite;
-pub use columns::Columns;
 pub(crate) use fingerprint::Fingerprint;
 #[doc(hidden)]
 pub use format::{FORMATS, Format};
@@ -37,6 +34,7 @@ pub use options::{Fill, ReadOptions};
 pub use own_rows::{Feature, Numbers};
 pub use source::{Generated, Source};
 pub use stored::Stored;
+pub use table::{ColumnRole, Columns, TableColumn};
 pub(crate) use targets::{check as check_target_scaling, in_own_units};
 
 use crate::{Error, Model, Scaling};
@@ -56,6 +54,8 @@ pub struct Dataset {
     sample_weights: Option<Vec<f32>>,
     origin: Origin,
     notes: Vec<String>,
+    /// What became of the columns of the table that it was learned from.
+    table: Vec<TableColumn>,
 }
 
 /// What is known of how the features and the targets came to be: what a model keeps of the set that it was trained on, so that new inputs
@@ -205,7 +205,17 @@ impl Dataset {
             ));
         }
         let (rows, origin) = (labels.len(), Origin::default());
-        Ok(Dataset { features, width, rows, labels, values: None, sample_weights: None, origin, notes: Vec::new() })
+        Ok(Dataset {
+            features,
+            width,
+            rows,
+            labels,
+            values: None,
+            sample_weights: None,
+            origin,
+            notes: Vec::new(),
+            table: Vec::new(),
+        })
     }
 
     /// A set from a file or a folder, and one of test rows where that brings them: a folder of MNIST-style IDX files, or with a folder of
@@ -230,15 +240,13 @@ impl Dataset {
         (format::of(path, bytes).read)(path, bytes, options).map(|(set, _)| options.inputs_of(set))
     }
 
-    /// [`read`](Self::read) from a text that is a table: commas between cells, or tabs where its first line has tabs and no commas.
+    /// [`read`](Self::read) from a text that is a table, whatever else its first bytes look like.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read).
     pub fn from_csv(text: &str, options: &ReadOptions) -> Result<Self, Error> {
-        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        let read = if first.contains('\t') && !first.contains(',') { csv::read_tsv } else { csv::read };
-        read(Path::new("the text"), text.as_bytes(), options).map(|set| options.inputs_of(set))
+        table::text::read(Path::new("the text"), text.as_bytes(), options).map(|set| options.inputs_of(set))
     }
 
     /// The training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
@@ -334,10 +342,17 @@ impl Dataset {
         &self.notes
     }
 
-    /// The same set with one more note about the file that it comes from.
-    pub(crate) fn noted(mut self, path: &Path, note: String) -> Self {
-        tracing::warn!("{}: {note}", path.display());
-        self.notes.push(note);
+    /// What became of each column of the table that it was learned from; empty for all other sets.
+    pub fn table(&self) -> &[TableColumn] {
+        &self.table
+    }
+
+    /// The same set with more notes about the file that it comes from.
+    pub(crate) fn noted(mut self, path: &Path, notes: impl IntoIterator<Item = String>) -> Self {
+        for note in notes {
+            tracing::warn!("{}: {note}", path.display());
+            self.notes.push(note);
+        }
         self
     }
 
@@ -413,8 +428,18 @@ impl Dataset {
         let labels = if self.labels.is_empty() { Vec::new() } else { gather(&self.labels, 1, &rows) };
         let values = self.values.as_ref().map(|all| Values { values: gather(&all.values, all.outputs, &rows), ..*all });
         let sample_weights = self.sample_weights.as_ref().map(|weights| gather(weights, 1, &rows));
-        let (origin, notes) = (self.origin.clone(), self.notes.clone());
-        Ok(Dataset { features, width: self.width, rows: rows.len(), labels, values, sample_weights, origin, notes })
+        let (origin, notes, table) = (self.origin.clone(), self.notes.clone(), self.table.clone());
+        Ok(Dataset {
+            features,
+            width: self.width,
+            rows: rows.len(),
+            labels,
+            values,
+            sample_weights,
+            origin,
+            notes,
+            table,
+        })
     }
 }
 

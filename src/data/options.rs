@@ -12,13 +12,19 @@ pub struct ReadOptions {
     pub header: Option<bool>,
     /// Of a table in text: what is between cells; else a comma in `.csv`, a tab in `.tsv`.
     pub delimiter: Option<char>,
-    /// The column of the targets, by name or by number from 1; else the last one.
+    /// The column of the targets, by name or by number from 1; else the last one. Several, with commas between them, are numbers for an output
+    /// each.
     pub label: Option<String>,
     /// The targets are numbers to predict, and no classes.
     pub regression: bool,
-    /// What stands for a missing value (an empty cell, `NA`, `NaN`, `?`); else that is an error. In a column of words all of its features
-    /// are 0 then.
+    /// What is put in place of a missing value; else that is an error. In a column of words all of its features are 0 then.
     pub fill: Option<Fill>,
+    /// The words that stand for a missing value beside the empty cell; else those that pandas takes for one (`NA`, `N/A`, `null`, `NaN`, …), and `?`.
+    pub missing: Option<Vec<String>>,
+    /// What is before the fraction of a table's numbers, `.` or `,`, where their cells do not tell.
+    pub decimal: Option<char>,
+    /// Take words that a column of the known [`columns`](Self::columns) has not for none of them (all of its features are 0); else they are errors.
+    pub unknown_is_none: bool,
     /// Columns that are left out, by name or number.
     pub ignore: Vec<String>,
     /// Columns of numbers that stand for categories, by name or number: one feature for each, as for a column of words.

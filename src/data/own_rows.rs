@@ -174,8 +174,8 @@ impl Dataset {
             return Err(Error::Data("the rows have a width of 0: at least one feature is needed".into()));
         }
         let (rows, origin) = (count / width, Origin::default());
-        let (labels, notes) = (Vec::new(), Vec::new());
-        Ok(Dataset { features, width, rows, labels, values: None, sample_weights: None, origin, notes })
+        let (labels, notes, table) = Default::default();
+        Ok(Dataset { features, width, rows, labels, values: None, sample_weights: None, origin, notes, table })
     }
 }
 

@@ -59,8 +59,18 @@ impl Source for Dataset {
         let labels = if self.labels.is_empty() { Vec::new() } else { self.labels[rows.clone()].to_vec() };
         let sample_weights = self.sample_weights.as_ref().map(|weights| weights[rows.clone()].to_vec());
         let origin = self.origin.clone();
-        let notes = self.notes.clone();
-        Ok(Dataset { features, width: self.width, rows: rows.len(), labels, values, sample_weights, origin, notes })
+        let (notes, table) = (self.notes.clone(), self.table.clone());
+        Ok(Dataset {
+            features,
+            width: self.width,
+            rows: rows.len(),
+            labels,
+            values,
+            sample_weights,
+            origin,
+            notes,
+            table,
+        })
     }
 }
 

@@ -49,6 +49,29 @@ impl Dataset {
         self.parts(counts.into_iter().flat_map(|(rows, count)| rows.into_iter().take(count)).collect())
     }
 
+    /// A weight for each class with which all classes count alike: `rows / (classes · rows of the class)`, as scikit-learn's `balanced`. A class without a
+    /// row has weight 1.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] where the targets are values.
+    pub fn balanced_class_weights(&self) -> Result<Vec<f64>, Error> {
+        if self.labels.is_empty() {
+            return Err(Error::Data(
+                "balanced class weights need a class index for every row, and the targets are values".into(),
+            ));
+        }
+        let mut counts = vec![0u64; self.classes()];
+        for &label in &self.labels {
+            if let Some(count) = counts.get_mut(label as usize) {
+                *count += 1;
+            }
+        }
+        let (rows, classes) =
+            (counts.iter().sum::<u64>() as f64, counts.iter().filter(|&&count| count > 0).count() as f64);
+        Ok(counts.iter().map(|&count| if count == 0 { 1.0 } else { rows / (classes * count as f64) }).collect())
+    }
+
     /// How many rows a fraction is.
     fn held_out(&self, fraction: f64) -> Result<usize, Error> {
         let held_out = (self.rows() as f64 * fraction).round();

@@ -1,6 +1,6 @@
 //! Targets that are numbers: how a network is to see them, and what is said of those that it can hardly learn as they are.
 
-use super::cell::six_digits;
+use super::table::six_digits;
 use super::{Dataset, Values};
 use crate::loss::Task;
 use crate::{Error, Loss, ScaleBy, Scaling};

@@ -349,7 +349,6 @@ impl Checkpoint {
             || underway.sums_began.min(underway.began) < order.first_step
             || order.epochs_before > u32::MAX.into()
             || order.rows == 0
-            || options.batch_size > order.rows
             || state.len() as u64 != STATE_BYTES / 4
             || u64::from(state[0]) != step
         {

@@ -110,6 +110,13 @@ impl Trainer {
             training.also_over(&gpu, plan, place, checks)?;
         }
         gpu.keep_pipelines();
+        if self.options.batch_size > train.count() {
+            tracing::warn!(
+                batch_size = self.options.batch_size,
+                rows = train.count(),
+                "the set has fewer rows than a minibatch: all of them are one"
+            );
+        }
         let first_step = self.order.first_step;
         let per_epoch = train.count().div_ceil(self.options.batch_size) as u64;
         let last_step = self.options.last_step(self.fit_began(), first_step, per_epoch)?;

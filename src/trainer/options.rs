@@ -196,7 +196,9 @@ impl TrainOptions {
             clip: self.clip_grad_norm.map(Clip::Norm).or(self.clip_grad_value.map(Clip::Value)),
             skips_non_finite: self.non_finite == NonFinite::Skip,
         };
-        Request { training: Some(training), ..self.evaluation_request(network, set, self.batch_size, tiling) }
+        // Of fewer rows than a minibatch, all of them are one.
+        let batch = self.batch_size.min(set.layout.rows as usize);
+        Request { training: Some(training), ..self.evaluation_request(network, set, batch, tiling) }
     }
 
     /// The request for a plan that evaluates on this set in minibatches of `batch`.
@@ -236,8 +238,8 @@ impl TrainOptions {
         }
     }
 
-    /// That the set has rows for a minibatch.
-    pub(crate) fn check_rows(&self, rows: usize) -> Result<(), Error> {
+    /// That a set that is read in windows has rows for a minibatch.
+    pub(super) fn check_rows(&self, rows: usize) -> Result<(), Error> {
         if self.batch_size > rows {
             return Err(Error::Option(format!(
                 "the batch size is {} and the set has {rows} rows: it must be from 1 to that",

@@ -44,7 +44,7 @@ fn full(activation: Activation, loss: Loss) -> Model {
     Model {
         classes: ["zero", "one", "a \"third\" ü"].map(String::from).to_vec(),
         scaling: Some(Scaling {
-            shift: (0..7).map(|at| at as f32 / 3.0).collect(),
+            shift: (0..7).map(|at| f64::from(at as f32 / 3.0)).collect(),
             scale: (0..7).map(|at| 1.0 / (1 + at) as f32).collect(),
         }),
         ..Model::new(network.clone(), Initializer::Torch.weights(&network, 3), loss)

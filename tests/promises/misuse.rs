@@ -221,7 +221,7 @@ fn sets_that_are_none_are_refused() {
     for shape in [shape(MOST, MOST, 3), shape(0, 0, 1), shape(2, 2, MOST), shape(1 << 62, 4, 1), shape(2, 1, 2)] {
         refused(&[], set.clone().with_image_shape(shape));
     }
-    for (shift, scale) in [(vec![], vec![]), (vec![0.0; 4], vec![f32::NAN; 4]), (vec![f32::MAX; 4], vec![f32::MAX; 4])]
+    for (shift, scale) in [(vec![], vec![]), (vec![0.0; 4], vec![f32::NAN; 4]), (vec![f64::MAX; 4], vec![f32::MAX; 4])]
     {
         refused(&[], set.clone().with_scaling(Scaling { shift, scale }));
     }

@@ -14,7 +14,7 @@ use crate::support::{Random, bits, gpu, learnable, own_gpu, relative_error, succ
 fn floats(rows: usize, width: usize, seed: u64) -> Dataset {
     let mut random = Random(seed);
     let row = |_| -> (Vec<f32>, u32) {
-        let row: Vec<f32> = (0..width).map(|at| 50.0 * at as f32 + 4.0 * random.value()).collect();
+        let row: Vec<f32> = (0..width).map(|at| 50.0 * at as f32 + 4.0 * random.value() as f32).collect();
         let label = (0..3).max_by(|&a, &b| (row[a] - 50.0 * a as f32).total_cmp(&(row[b] - 50.0 * b as f32))).unwrap();
         (row, label as u32)
     };
@@ -24,17 +24,12 @@ fn floats(rows: usize, width: usize, seed: u64) -> Dataset {
 /// A model of three named classes that keeps a scaling, trained for an epoch.
 fn classifier(set: &Dataset) -> Trainer {
     let names = ["a", "b", "c"].map(String::from).to_vec();
-    let set = set.clone().with_class_names(names).unwrap();
-    let set = set.with_scaling(Scaling::standardize(set_of(&set))).unwrap();
+    let set = set.clone().with_class_names(names).unwrap().with_scaling(Scaling::standardize(set)).unwrap();
     let network = Network::new(set.width()).dense(33, Activation::Gelu).dense(3, Activation::Identity);
     let options = TrainOptions { epochs: 1, ..TrainOptions::default() };
     let mut trainer = Trainer::on(gpu(), network, options).unwrap();
     trainer.fit(&set, None).unwrap();
     trainer
-}
-
-fn set_of(set: &Dataset) -> &Dataset {
-    set
 }
 
 /// The model that a trainer saves.
@@ -172,7 +167,7 @@ fn another_number_of_rows_compiles_nothing_and_changes_no_bit() {
             let buffers = gpu.memory().buffers_made;
             let mut random = Random(9);
             for count in (1..=512).rev().step_by(7).chain([1, 2, 511, 512, 3, 4, 5, 8, 9, 513, 1025, 1100]) {
-                let first = random.below((1100 - count + 1) as u64) as usize;
+                let first = random.below(1100 - count + 1);
                 let some = predictor.predict(&set.select(first..first + count).unwrap()).unwrap();
                 assert_eq!(
                     as_bits(&some),
@@ -190,7 +185,9 @@ fn another_number_of_rows_compiles_nothing_and_changes_no_bit() {
         Trainer::on(Arc::clone(&gpu), Network::classifier(21, &[16], Activation::Relu, 3), Default::default()).unwrap();
     trainer.predict(&set).unwrap();
     let sizes: Vec<usize> = (0..10).map(|power| 1 << power).collect();
-    sizes.iter().for_each(|&size| drop(trainer.evaluate(&set.select(0..size).unwrap()).unwrap()));
+    for size in sizes {
+        trainer.evaluate(&set.select(0..size).unwrap()).unwrap();
+    }
     let compiled = gpu.kernels_compiled();
     for count in [600, 3, 77, 150, 411, 513] {
         let some = set.select(0..count).unwrap();
@@ -654,7 +651,7 @@ fn scalings_of_targets_that_cannot_be_are_refused() {
         (r#"\"scale\":[0.125]"#, r#"\"scale\":[9e999]"#),
         (r#"\"scale\":[0.125]"#, r#"\"scale\":[1,-1 ]"#),
         (r#"\"scale\":[0.125]"#, r#"\"scale\":[     ]"#),
-        (r#"\"shift\":[2.5]"#, r#"\"shift\":"ab""#),
+        (r#"\"shift\":[2.5]"#, r#"\"shift\":12345"#),
         (r#"\"kind\":\"mse\""#, r#"\"kind\":\"xyz\""#),
     ] {
         let error = Model::from_bytes(&path, &replaced(from, to), &[], &[]).unwrap_err();
@@ -688,14 +685,6 @@ fn exported_numbers_are_in_their_own_units() {
         let own = by_hand / f64::from(by.scale[output]) + by.shift[output];
         assert!((expected[output] / own - 1.0).abs() < 1e-5, "{expected:?}, {own}");
     }
-    // Behind an activation it has operators of its own, which are refused by name on the way back.
-    let network = Network::new(3).dense(2, Activation::Relu);
-    let weights = wgrad::Initializer::default().weights(&network, 5);
-    Model { network, weights, ..model }.write_onnx(&path, false).unwrap();
-    let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
-    assert!(text.contains("target_scaling.scale") && text.contains("target_scaling.shift"));
-    let refused = Model::read_onnx(&path).unwrap_err().to_string();
-    assert!(refused.contains("node"), "{refused}");
 }
 
 /// A target that a network hardly learns, of which nobody hears; and an option that is taken for another loss.
@@ -725,7 +714,11 @@ fn the_program_scales_targets_and_says_where_it_should() {
     let mean = prices.iter().sum::<f64>() / 80.0;
     assert!((about["target_scaling"]["shift"][0].as_f64().unwrap() / mean - 1.0).abs() < 1e-6, "{about}");
     let page = std::fs::read_to_string(folder.path().join("run/report.html")).unwrap();
-    assert!(page.contains("report") || !page.is_empty());
+    // Predicted against true: both axes reach to the prices.
+    assert!(
+        page.contains("300,000") || page.contains("300000") || page.contains("3e5"),
+        "no price on the report's axes"
+    );
     // Going on with a model takes its scalings, and says so.
     let notes =
         train(&["--config", "run.toml", "--init", "model.safetensors", "--out", "again", "--scale-targets", "none"]);

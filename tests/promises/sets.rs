@@ -100,7 +100,7 @@ fn scaled_bytes_train_as_scaled_floats_do() {
     let features: Vec<f32> = (0..100 * 9).map(|_| f32::from(random.bits() as u8) / 255.0).collect();
     let floats = Dataset::from_f32(features, 9, bytes.labels().to_vec()).unwrap();
     let scaling = Scaling {
-        shift: (0..9).map(|at| at as f32 / 10.0).collect(),
+        shift: (0..9).map(|at| f64::from(at) / 10.0).collect(),
         scale: (0..9).map(|at| 1.0 + at as f32).collect(),
     };
     let by_device = trained(&bytes.with_scaling(scaling.clone()).unwrap(), options());

@@ -111,7 +111,7 @@ fn a_model_file_round_trips_with_pytorchs_names() {
     let model = Model {
         classes: (0..network.outputs()).map(|class| format!("class {class}")).collect(),
         scaling: Some(Scaling {
-            shift: (0..network.inputs()).map(|at| at as f32 / 3.0).collect(),
+            shift: (0..network.inputs()).map(|at| at as f64 / 3.0).collect(),
             scale: (0..network.inputs()).map(|at| 1.0 / (1 + at) as f32).collect(),
         }),
         ..Model::new(network, weights, loss)

@@ -17,7 +17,7 @@ use parquet::file::metadata::{
 use parquet::record::Field;
 use parquet::record::reader::TreeBuilder;
 
-use super::columns::{Columns, Table};
+use super::table::{self, Table};
 use super::{Dataset, MOST_BYTES, ReadOptions};
 use crate::Error;
 use pages::Group;
@@ -63,12 +63,8 @@ fn read_rows(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset
         .map_err(|reason| Error::format(path, reason))?;
     let fields = about.file_metadata().schema().get_fields();
     let names = fields.iter().map(|field| field.name().to_string()).collect();
-    let table = Rows { path, bytes, about, names };
-    match &options.columns {
-        Some(columns) => columns.encode(&table, !options.inputs_only),
-        None if options.inputs_only => Columns::numbers(table.names.len()).encode(&table, false),
-        None => Columns::learn(&table, options)?.encode(&table, true),
-    }
+    let rows = Rows { path, bytes, about, names };
+    table::read(&rows, options)
 }
 
 /// That the footer is what a parser that trusts it can be given.
@@ -166,6 +162,10 @@ impl Table for Rows<'_> {
 
     fn names(&self) -> Option<&[String]> {
         Some(&self.names)
+    }
+
+    fn delimiter(&self) -> Option<char> {
+        None
     }
 
     fn each(&self, take: &mut dyn FnMut(usize, &StringRecord) -> Result<(), Error>) -> Result<(), Error> {

@@ -1,0 +1,291 @@
+//! A table's rows as features and targets, in the way that its columns were learned.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use csv::StringRecord;
+
+use super::cell::{index_of, short};
+use super::{Cells, Column, Columns, Missing, Table, Target, called, check_names, listed, place_of};
+use crate::Error;
+use crate::data::{Dataset, Features, MOST_BYTES};
+
+impl Columns {
+    /// A table's rows, encoded. Without `with_targets`, whatever is in the targets' columns is not looked at, and they need not be there.
+    pub(in crate::data) fn encode(&self, table: &dyn Table, with_targets: bool) -> Result<Dataset, Error> {
+        let wrong = |reason: String| Error::format(table.path(), reason);
+        let (width, mut rows) = (self.width(), 0u64);
+        table.each(&mut |_, _| {
+            rows += 1;
+            Ok(())
+        })?;
+        if rows.saturating_mul(4 * width as u64) > MOST_BYTES {
+            return Err(wrong(format!(
+                "{rows} rows of {width} features take more than {MOST_BYTES} bytes: leave columns of many words out (ignore)"
+            )));
+        }
+        let mut encoding: Option<Encoding<'_>> = None;
+        let mut encoded = Encoded::default();
+        encoded.features.expect(rows as usize * width);
+        table.each(&mut |row, record| {
+            if encoding.is_none() {
+                encoding = Some(Encoding::new(self, table.path(), table.names(), record.len(), with_targets)?);
+            }
+            encoding.as_ref().map_or(Ok(()), |encoding| encoding.push(row, record, &mut encoded))
+        })?;
+        let in_file = |error: Error| wrong(error.to_string());
+        let labels = if encoded.labels.is_empty() { vec![0; rows as usize] } else { encoded.labels };
+        let mut set = Dataset::of(encoded.features.into(), width, labels).map_err(in_file)?;
+        if !encoded.values.is_empty() {
+            set = set.with_targets(encoded.values, self.targets.len()).map_err(in_file)?;
+        }
+        let names = match self.targets.as_slice() {
+            _ if !with_targets => None,
+            [target] => target.classes.clone(),
+            _ => Some(self.target_names()),
+        };
+        if let Some(names) = names {
+            set = set.with_class_names(names).map_err(in_file)?;
+        }
+        Ok(set.with_columns(self.clone()))
+    }
+
+    /// Where in a table of these names, or of so many cells a row, the features and the targets are.
+    fn places(
+        &self,
+        path: &Path,
+        names: Option<&[String]>,
+        count: usize,
+        with_targets: bool,
+    ) -> Result<(Vec<usize>, Vec<usize>), Error> {
+        let targets = if with_targets { &self.targets[..] } else { &[] };
+        if let (true, Some(names)) = (self.named, names) {
+            let names = called(names);
+            check_names(path, &names)?;
+            let places: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
+            let find = |name: &str| {
+                let missing = || Error::format(path, format!("it has no column \"{name}\"; it has {}", listed(&names)));
+                places.get(name).copied().ok_or_else(missing)
+            };
+            let features = self.features.iter().map(|column| find(&column.name)).collect::<Result<_, Error>>()?;
+            return Ok((features, targets.iter().map(|target| find(&target.name)).collect::<Result<_, Error>>()?));
+        }
+        // By place. A table without the columns of the targets has those after them nearer by so many; one of the features alone has them in order.
+        let before = |place: usize| self.targets.iter().filter(|target| target.place < place).count();
+        let features = self.features.iter().map(|column| column.place);
+        let without_targets = self.count - self.targets.len();
+        let features: Vec<usize> = match count {
+            count if count == self.count => features.collect(),
+            count if !with_targets && count == without_targets => features.map(|place| place - before(place)).collect(),
+            count if !with_targets && count == self.features.len() => (0..count).collect(),
+            _ => {
+                let fewer = if without_targets < self.count && !with_targets {
+                    format!(
+                        ", or {without_targets}, without the target{}",
+                        if self.targets.len() > 1 { "s" } else { "" }
+                    )
+                } else {
+                    String::new()
+                };
+                return Err(Error::format(
+                    path,
+                    format!("its rows have {count} cells: they must have {}{fewer}", self.count),
+                ));
+            }
+        };
+        Ok((features, targets.iter().map(|target| target.place).collect()))
+    }
+}
+
+/// The rows that were encoded.
+#[derive(Default)]
+pub(super) struct Encoded {
+    pub features: Values,
+    /// Where the target has classes.
+    pub labels: Vec<u32>,
+    /// Where targets are numbers: one of each for a row.
+    pub values: Vec<f32>,
+}
+
+/// Values in half the memory for as long as f32 has all of them exactly.
+#[derive(Default)]
+pub(super) struct Values {
+    exact: Vec<f32>,
+    /// All of them, from the first on that f32 has not.
+    wide: Vec<f64>,
+    expected: usize,
+}
+
+impl Values {
+    /// Makes room for so many.
+    fn expect(&mut self, count: usize) {
+        self.exact.reserve_exact(count);
+        self.expected = count;
+    }
+
+    fn push(&mut self, value: f64) {
+        if self.wide.is_empty() && f64::from(value as f32) == value {
+            return self.exact.push(value as f32);
+        }
+        if self.wide.is_empty() {
+            self.wide.reserve_exact(self.expected.max(self.exact.len() + 1));
+            self.wide.extend(std::mem::take(&mut self.exact).into_iter().map(f64::from));
+        }
+        self.wide.push(value);
+    }
+}
+
+impl From<Values> for Features {
+    fn from(Values { exact, wide, .. }: Values) -> Self {
+        if wide.is_empty() { Features::F32(exact) } else { Features::F64(wide) }
+    }
+}
+
+/// How the rows of one table are encoded.
+pub(super) struct Encoding<'a> {
+    columns: &'a Columns,
+    path: &'a Path,
+    /// With the places of their cells in a row.
+    features: Vec<(Encoder<'a>, usize)>,
+    targets: Vec<(&'a Target, usize)>,
+    classes: HashMap<&'a str, u32>,
+    count: usize,
+}
+
+impl<'a> Encoding<'a> {
+    /// For a table with these names, where it has any, and so many cells a row.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Format`] for columns that are not there.
+    pub fn new(
+        columns: &'a Columns,
+        path: &'a Path,
+        names: Option<&[String]>,
+        count: usize,
+        with_targets: bool,
+    ) -> Result<Self, Error> {
+        columns.check_places()?;
+        if with_targets && columns.targets.is_empty() {
+            return Err(Error::format(
+                path,
+                "the model knows of no target among its columns: only one that was trained on a table does",
+            ));
+        }
+        let (features, targets) = columns.places(path, names, count, with_targets)?;
+        let classes = columns.classes().filter(|_| with_targets).map(|words| indices(words)).unwrap_or_default();
+        Ok(Encoding {
+            columns,
+            path,
+            features: columns.features.iter().map(Encoder::new).zip(features).collect(),
+            targets: columns.targets.iter().zip(targets).collect(),
+            classes,
+            count,
+        })
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Format`] naming the row, the column and the cell that is wrong.
+    pub fn push(&self, row: usize, record: &StringRecord, to: &mut Encoded) -> Result<(), Error> {
+        let wrong = |reason: String| Error::format(self.path, reason);
+        let at = |name: &str, reason: String| wrong(format!("{}, column \"{name}\": {reason}", place_of(row, record)));
+        if record.len() != self.count {
+            return Err(wrong(format!(
+                "{} has {} cells, and those before it {}: every row must have as many",
+                place_of(row, record),
+                record.len(),
+                self.count
+            )));
+        }
+        for (encoder, place) in &self.features {
+            let pushed = encoder.push(&record[*place], self.columns, &mut to.features);
+            pushed.map_err(|reason| at(&encoder.column.name, reason))?;
+        }
+        for (target, place) in &self.targets {
+            let cell = &record[*place];
+            let reason = |reason: String| at(&target.name, reason);
+            match &target.classes {
+                Some(classes) => to.labels.push(self.label(cell, classes).map_err(reason)?),
+                None => to.values.push(number(cell, target, &self.columns.missing).map_err(reason)? as f32),
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of a class.
+    fn label(&self, cell: &str, classes: &[String]) -> Result<u32, String> {
+        if self.columns.missing.is(cell) {
+            let word = if cell.is_empty() { String::new() } else { format!("; {}", Missing::otherwise(cell)) };
+            let found =
+                if cell.is_empty() { String::new() } else { format!(", as \"{cell}\" stands for a missing value") };
+            return Err(format!("the target is missing{found}: leave the row out, or fill it in{word}"));
+        }
+        let unknown =
+            || format!("\"{}\" is none of the {} classes, which are {}", short(cell), classes.len(), listed(classes));
+        index_of(&self.classes, cell).ok_or_else(unknown)
+    }
+}
+
+/// A target's number.
+fn number(cell: &str, target: &Target, missing: &Missing) -> Result<f64, String> {
+    if missing.is(cell) {
+        return Err(missing.reason(cell));
+    }
+    finite(cell, target.written.number(cell))
+}
+
+/// A cell's number, which f32 has to reach.
+fn finite(cell: &str, number: Option<f64>) -> Result<f64, String> {
+    let value = number.ok_or_else(|| format!("\"{}\" is no number", short(cell)))?;
+    if (value as f32).is_finite() { Ok(value) } else { Err(format!("{} is no finite f32", short(cell))) }
+}
+
+pub(super) fn indices(words: &[String]) -> HashMap<&str, u32> {
+    words.iter().zip(0..).map(|(word, index)| (word.as_str(), index)).collect()
+}
+
+/// A column, and where in its features a word is.
+struct Encoder<'a> {
+    column: &'a Column,
+    words: HashMap<&'a str, u32>,
+}
+
+impl<'a> Encoder<'a> {
+    fn new(column: &'a Column) -> Self {
+        let words = match &column.cells {
+            Cells::Category { words, .. } => indices(words),
+            Cells::Number { .. } => HashMap::new(),
+        };
+        Encoder { column, words }
+    }
+
+    /// Adds a cell's features.
+    fn push(&self, cell: &str, columns: &Columns, features: &mut Values) -> Result<(), String> {
+        let is_missing = columns.missing.is(cell);
+        match &self.column.cells {
+            Cells::Number { fill: Some(fill), .. } if is_missing => features.push(*fill),
+            Cells::Number { .. } if is_missing => return Err(columns.missing.reason(cell)),
+            Cells::Number { written, .. } => features.push(finite(cell, written.number(cell))?),
+            Cells::Category { words, fill } => {
+                let word = match index_of(&self.words, cell) {
+                    Some(word) => Some(word as usize),
+                    None if is_missing && *fill => None,
+                    None if is_missing => return Err(columns.missing.reason(cell)),
+                    None if columns.unknown_is_none => None,
+                    None => {
+                        return Err(format!(
+                            "\"{}\" is none of its words, which are {}; --unknown none (unknown = \"none\" under [data]) takes it for none of them",
+                            short(cell),
+                            listed(words)
+                        ));
+                    }
+                };
+                (0..words.len()).for_each(|at| features.push(f64::from(u8::from(Some(at) == word))));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! Whether a table's first line names its columns, by all that it and the rows below it say together.
+
+use std::collections::HashSet;
+
+use csv::StringRecord;
+
+use super::cell::{Missing, is_number};
+use super::written::Judge;
+
+/// How many rows are looked at.
+pub(super) const ROWS_TO_JUDGE_BY: usize = 1_000;
+/// From how many numbers on a line of nothing else counts its columns: fewer may be a row's.
+const COUNTING_NUMBERS: usize = 3;
+
+/// What a first line is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Decision {
+    pub is_header: bool,
+    /// Why, where that was not plain.
+    pub because: Option<String>,
+}
+
+/// What is below a cell of the first line.
+#[derive(Default)]
+struct Below {
+    numbers: bool,
+    words: HashSet<String>,
+    values: Vec<f64>,
+}
+
+/// Decides by a first line and the rows after it, all of equally many cells.
+pub(super) fn decide(first: &StringRecord, rows: &[StringRecord], missing: &Missing) -> Decision {
+    let plain = |is_header: bool| Decision { is_header, because: None };
+    let told = |is_header: bool, because: &str| Decision { is_header, because: Some(because.into()) };
+    let below: Vec<Below> = (0..first.len()).map(|at| Below::of(rows, at, missing)).collect();
+    let columns = || first.iter().zip(&below);
+    let is_value = |cell: &str| is_number(cell) || !cell.is_empty() && missing.is(cell);
+    let numeric = || columns().filter(|(_, below)| below.numbers);
+
+    let words_over_numbers =
+        numeric().filter(|(cell, _)| !is_value(cell) && !cell.is_empty() && !is_written(cell)).count();
+    let values_over_numbers = numeric().filter(|(cell, _)| is_value(cell) || is_written(cell)).count();
+    let empty = columns().filter(|(cell, _)| cell.is_empty()).count();
+    let words = || columns().filter(|(cell, below)| !below.numbers && !is_value(cell) && !cell.is_empty());
+    let come_again = words().filter(|(cell, below)| below.words.contains(*cell)).count();
+
+    let named = columns().enumerate().filter(|(_, (_, below))| below.numbers);
+    let names: Vec<Name<'_>> =
+        named.filter_map(|(place, (cell, below))| Some(Name { place, number: cell.parse().ok()?, below })).collect();
+    let new_words = words_over_numbers > 0 || words().next().is_some() && come_again == 0;
+    let counting = are_years(&names) && new_words || counts_columns(&names, words_over_numbers > 0);
+    let has_index = first.get(0) == Some("") && below.first().is_some_and(|below| counts_rows(&below.values));
+    if rows.is_empty() {
+        // Alone, it names columns where it has nothing else than words.
+        return plain(!first.iter().any(|cell| is_value(cell)));
+    }
+    if numeric().next().is_none() {
+        // Words alone: those that come again name nothing.
+        return match (come_again, words().count()) {
+            (0, _) => told(true, "its words are met nowhere below"),
+            (again, all) if 2 * again >= all => told(false, "its words are met again below"),
+            _ => told(true, "most of its words are met nowhere below"),
+        };
+    }
+    match (words_over_numbers, values_over_numbers) {
+        (0, 0) if has_index && come_again == 0 => plain(true),
+        (0, 0) => told(false, "it has no word over a column of numbers"),
+        (0, _) if counting => told(true, "its numbers count, and those below do not"),
+        (0, _) if has_index && come_again == 0 && words().next().is_some() => {
+            told(true, "it begins with no name over numbers that count the rows")
+        }
+        (0, _) => plain(false),
+        (words, 0) if come_again > words => {
+            told(false, "more of its words are met again below than stand over numbers")
+        }
+        (_, 0) if come_again > 0 => told(true, "it has words over columns of numbers"),
+        (_, 0) if empty > 1 => told(true, "it has words over columns of numbers, and cells without a name"),
+        (_, 0) => plain(true),
+        (_, _) if counting => told(true, "its numbers count, and it has words over columns of numbers"),
+        (words, values) if words > 1 && words >= values => {
+            told(true, "it has as many words as numbers over columns of numbers")
+        }
+        _ => told(false, "it has numbers over columns of numbers"),
+    }
+}
+
+impl Below {
+    fn of(rows: &[StringRecord], at: usize, missing: &Missing) -> Self {
+        let mut below = Below::default();
+        let cells = || rows.iter().filter_map(|row| row.get(at)).filter(|cell| !missing.is(cell));
+        for cell in cells() {
+            match cell.parse() {
+                Ok(value) => below.values.push(value),
+                Err(_) => drop(below.words.insert(cell.into())),
+            }
+        }
+        below.numbers = match below.words.is_empty() {
+            true => !below.values.is_empty(),
+            false => {
+                let mut judge = Judge::default();
+                cells().for_each(|cell| judge.take(cell, String::new));
+                judge.misfit().is_none()
+            }
+        };
+        below
+    }
+}
+
+/// Whether a cell is a number written otherwise, as `$5`.
+fn is_written(cell: &str) -> bool {
+    let mut judge = Judge::default();
+    judge.take(cell, String::new);
+    judge.numbers > 0
+}
+
+/// A number in the first line over a column of numbers.
+struct Name<'a> {
+    place: usize,
+    number: f64,
+    below: &'a Below,
+}
+
+/// Whether the numbers of a first line are years, one after the other, and those below are none.
+fn are_years(names: &[Name<'_>]) -> bool {
+    let is_year = |value: &f64| value.fract() == 0.0 && (1500.0..2200.0).contains(value);
+    let is_name = |name: &Name<'_>| is_year(&name.number) && !name.below.values.iter().all(is_year);
+    !names.is_empty() && names.iter().all(is_name) && names.windows(2).all(|pair| pair[0].number < pair[1].number)
+}
+
+/// Whether the numbers of a first line count, by equal steps, and those of no row below do. Beside a word that names a column of numbers, 0, 1, 2 … always
+/// do.
+fn counts_columns(names: &[Name<'_>], has_words: bool) -> bool {
+    let counting = |values: &[f64]| {
+        let first = values[1] - values[0];
+        first > 0.0 && values.windows(2).all(|pair| (pair[1] - pair[0] - first).abs() < 1e-6 * first)
+    };
+    let numbers: Vec<f64> = names.iter().map(|name| name.number).collect();
+    let from_zero = numbers.iter().zip(0..).all(|(&number, at)| number == f64::from(at));
+    // One alone is a name at the beginning, or after the rows' index.
+    let begins = names.first().is_some_and(|first| first.place <= 1) || numbers.len() > 1;
+    if has_words && from_zero && begins {
+        return true;
+    }
+    let rows = names.iter().map(|name| name.below.values.len()).min().unwrap_or(0);
+    let row = |at: usize| names.iter().map(|name| name.below.values[at]).collect::<Vec<f64>>();
+    numbers.len() >= COUNTING_NUMBERS && counting(&numbers) && rows > 0 && !(0..rows).any(|at| counting(&row(at)))
+}
+
+/// Whether numbers count rows: from 0 or 1, one by one.
+fn counts_rows(values: &[f64]) -> bool {
+    values.first().is_some_and(|first| [0.0, 1.0].contains(first))
+        && values.windows(2).all(|pair| pair[1] == pair[0] + 1.0)
+}

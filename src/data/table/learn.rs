@@ -1,0 +1,489 @@
+//! What the columns of a table are: numbers or words, features or targets.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+
+use csv::StringRecord;
+
+use super::cell::{distinct, short, whole};
+use super::written::{Hints, Judge, Verdict, Written};
+use super::{Cells, Column, Columns, Missing, Table, Target, called, check_names, listed, place_of};
+use crate::Error;
+use crate::data::{Fill, ReadOptions};
+
+/// The most different words of a column that is to become one feature for each.
+const MOST_CATEGORIES: usize = 1_000;
+/// What pandas calls a column without a name when it reads and writes a table again.
+const PANDAS_NAMELESS: &str = "Unnamed: 0";
+
+/// What became of a column of a table that was learned from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableColumn {
+    /// Its name, or its number from 1.
+    pub name: String,
+    /// What it is for.
+    pub role: ColumnRole,
+    /// Whether its cells are numbers; else they are words.
+    pub is_numeric: bool,
+    /// Cells that have a value.
+    pub cells: u64,
+    /// Cells that have none.
+    pub missing: u64,
+}
+
+/// What a column is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnRole {
+    /// It became one feature, or one for each of its words.
+    Feature,
+    /// It is to be learned.
+    Target,
+    /// It was left out, as asked, or as it only counts or names the rows.
+    LeftOut,
+}
+
+/// What was learned of a table.
+pub(in crate::data) struct Learned {
+    pub columns: Columns,
+    /// All of the table's columns.
+    pub about: Vec<TableColumn>,
+    /// What was decided, and what looks wrong: a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Columns {
+    /// Looks at every cell, to see which columns are numbers, which words the others have, and what the classes are.
+    pub(in crate::data) fn learn(table: &dyn Table, options: &ReadOptions) -> Result<Learned, Error> {
+        let wrong = |reason: String| Error::format(table.path(), reason);
+        let missing = Missing(options.missing.clone());
+        let mut seen: Vec<Seen> = Vec::new();
+        let mut rows = 0u64;
+        table.each(&mut |row, record| {
+            if row == 0 {
+                seen.resize_with(record.len(), Seen::default);
+            }
+            rows += 1;
+            seen.iter_mut().zip(record).for_each(|(seen, cell)| seen.take(row, record, cell, &missing));
+            Ok(())
+        })?;
+        if rows == 0 {
+            return Err(wrong("it has no rows: at least one is needed".into()));
+        }
+        let raw = table.names().map_or_else(|| vec![String::new(); seen.len()], <[String]>::to_vec);
+        let names = called(&raw);
+        check_names(table.path(), &names)?;
+        let asked = Asked::new(table.path(), &names, options)?;
+        let mut notes = Vec::new();
+        let mut left_out = asked.ignored.clone();
+        let is_nameless = table.names().is_some() && (raw[0].is_empty() || raw[0] == PANDAS_NAMELESS);
+        if is_nameless && names.len() > 2 && !asked.is_named(0) && is_index(table, &seen[0])? {
+            notes.push(format!(
+                "its first column has no name and another {} in each row: it is left out as the rows' index; a name, or categorical, keeps it",
+                if seen[0].others == 0 { "number" } else { "word" }
+            ));
+            left_out.insert(0);
+        }
+        let targets = asked
+            .targets
+            .clone()
+            .unwrap_or_else(|| vec![(0..names.len()).rev().find(|place| !left_out.contains(place)).unwrap_or(0)]);
+        // Several targets are numbers, one for each output.
+        let numbers_asked = options.regression || targets.len() > 1;
+
+        let features: Vec<usize> =
+            (0..names.len()).filter(|place| !targets.contains(place) && !left_out.contains(place)).collect();
+        if features.is_empty() {
+            return Err(wrong(format!(
+                "it has no column besides the target \"{}\": at least one feature is needed",
+                listed(&targets.iter().map(|&target| names[target].clone()).collect::<Vec<_>>())
+            )));
+        }
+        let numeric = |place: &usize| {
+            !asked.categorical.contains(place) && (features.contains(place) || numbers_asked && targets.contains(place))
+        };
+        let judged =
+            judged(table, &mut seen, &missing, options, &(0..names.len()).filter(numeric).collect::<Vec<_>>())?;
+        let in_column = |place: usize, reason: String| wrong(format!("column \"{}\" {reason}", names[place]));
+
+        let mut ways: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut columns = Vec::new();
+        for &place in &features {
+            let (seen, judged) = (&seen[place], judged.get(&place));
+            let is_categorical = asked.categorical.contains(&place);
+            let cells = seen.cells(options.fill, is_categorical, judged).map_err(|reason| in_column(place, reason))?;
+            match &cells {
+                Cells::Number { written, .. } if !written.is_plain() => {
+                    ways.entry(written.in_words()).or_default().push(names[place].clone());
+                }
+                Cells::Category { .. } if !is_categorical => {
+                    notes.extend(seen.looks_wrong(
+                        &names[place],
+                        rows,
+                        judged,
+                        "leave it out (--ignore, or ignore under [data])",
+                    ));
+                }
+                _ => {}
+            }
+            columns.push(Column { name: names[place].clone(), place, cells });
+        }
+        let mut learned = Vec::new();
+        for &place in &targets {
+            let (seen, judged, name) = (&seen[place], judged.get(&place), names[place].clone());
+            let target = if numbers_asked { seen.numbers(judged) } else { seen.classes() };
+            let (classes, written) =
+                target.map_err(|reason| wrong(format!("the target, column \"{name}\", {reason}")))?;
+            if !written.is_plain() {
+                ways.entry(written.in_words()).or_default().push(name.clone());
+            }
+            if let Some(classes) = &classes {
+                notes.extend(seen.looks_wrong_as_classes(&name, rows, classes));
+            }
+            learned.push(Target { name, place, classes, written });
+        }
+        notes.extend(ways.into_iter().map(|(way, names)| {
+            let columns = if names.len() == 1 { "column" } else { "columns" };
+            format!(
+                "{columns} {}: numbers are read {way}; categorical, or decimal under [data], says otherwise",
+                listed(&names)
+            )
+        }));
+        let is_number = |place: usize| match learned.iter().find(|target: &&Target| target.place == place) {
+            Some(target) if numbers_asked => target.classes.is_none(),
+            _ => columns
+                .iter()
+                .find(|column| column.place == place)
+                .map_or(seen[place].others == 0, |column| matches!(column.cells, Cells::Number { .. })),
+        };
+        let about = names.iter().enumerate().map(|(place, name)| TableColumn {
+            name: name.clone(),
+            role: match place {
+                _ if targets.contains(&place) => ColumnRole::Target,
+                _ if left_out.contains(&place) => ColumnRole::LeftOut,
+                _ => ColumnRole::Feature,
+            },
+            is_numeric: is_number(place),
+            cells: seen[place].numbers + seen[place].others,
+            missing: seen[place].missing,
+        });
+        let about = about.collect();
+        let columns = Columns {
+            named: table.names().is_some(),
+            count: names.len(),
+            features: columns,
+            targets: learned,
+            delimiter: table.delimiter(),
+            missing,
+            unknown_is_none: options.unknown_is_none,
+        };
+        Ok(Learned { columns, about, notes })
+    }
+}
+
+/// The columns that the options name.
+struct Asked {
+    ignored: BTreeSet<usize>,
+    categorical: BTreeSet<usize>,
+    targets: Option<Vec<usize>>,
+}
+
+impl Asked {
+    fn new(path: &Path, names: &[String], options: &ReadOptions) -> Result<Self, Error> {
+        let find = |word: &str| {
+            let by_number = || {
+                word.parse().ok().filter(|number| (1..=names.len()).contains(number)).map(|number: usize| number - 1)
+            };
+            names.iter().position(|name| name == word).or_else(by_number)
+        };
+        let place = |word: &str| {
+            find(word).ok_or_else(|| {
+                Error::format(
+                    path,
+                    format!("it has no column \"{word}\": use a name or a number from 1; it has {}", listed(names)),
+                )
+            })
+        };
+        let places =
+            |words: &[String]| words.iter().map(|word| place(word)).collect::<Result<BTreeSet<usize>, Error>>();
+        let several = |words: &str| {
+            let mut places = Vec::new();
+            for word in words.split(',').map(str::trim) {
+                let place = place(word)?;
+                if places.contains(&place) {
+                    return Err(Error::Option(format!("the label \"{words}\" names column \"{word}\" twice")));
+                }
+                places.push(place);
+            }
+            Ok(places)
+        };
+        let targets =
+            options.label.as_ref().map(|words| find(words).map_or_else(|| several(words), |place| Ok(vec![place])));
+        let (ignored, categorical) = (places(&options.ignore)?, places(&options.categorical)?);
+        Ok(Asked { ignored, categorical, targets: targets.transpose()? })
+    }
+
+    fn is_named(&self, place: usize) -> bool {
+        let is_target = self.targets.as_ref().is_some_and(|targets| targets.contains(&place));
+        is_target || self.ignored.contains(&place) || self.categorical.contains(&place)
+    }
+}
+
+/// Whether the first column tells rows apart and says nothing else: all its cells are whole numbers, or all words, and no two are alike.
+fn is_index(table: &dyn Table, seen: &Seen) -> Result<bool, Error> {
+    if seen.missing > 0 || seen.fractions || seen.numbers > 0 && seen.others > 0 {
+        return Ok(false);
+    }
+    let hasher = RandomState::new();
+    let (mut known, mut all_differ) = (HashSet::new(), true);
+    table.each(&mut |_, record| {
+        all_differ &= known.insert(hasher.hash_one(&record[0]));
+        Ok(())
+    })?;
+    Ok(all_differ)
+}
+
+/// A column whose numbers are not all written plainly.
+struct Judged {
+    judge: Judge,
+    verdict: Verdict,
+    mean: f64,
+}
+
+/// How the numbers of those columns are written whose cells are not all plain numbers, from one more look at all cells, and a third where a mean is
+/// needed.
+fn judged(
+    table: &dyn Table,
+    seen: &mut [Seen],
+    missing: &Missing,
+    options: &ReadOptions,
+    places: &[usize],
+) -> Result<BTreeMap<usize, Judged>, Error> {
+    let may_be = |cell: &str| {
+        let mut judge = Judge::default();
+        judge.take(cell, String::new);
+        judge.numbers > 0
+    };
+    let otherwise = |place: &&usize| seen[**place].no_number.as_ref().is_some_and(|(cell, _)| may_be(cell));
+    if !places.iter().any(|place| otherwise(&place)) && options.decimal != Some(',') {
+        return Ok(BTreeMap::new());
+    }
+    let mut judges: BTreeMap<usize, Judge> = places.iter().map(|&place| (place, Judge::default())).collect();
+    table.each(&mut |row, record| {
+        for (&place, judge) in &mut judges {
+            let cell = &record[place];
+            if !missing.is(cell) {
+                judge.take(cell, || place_of(row, record));
+            }
+        }
+        Ok(())
+    })?;
+    let hints = Hints {
+        decimal: options.decimal,
+        commas: judges.values().any(Judge::has_decimal_comma) || table.delimiter() == Some(';'),
+        points: judges.values().any(Judge::has_decimal_point),
+    };
+    let mut all: BTreeMap<usize, Judged> = judges
+        .into_iter()
+        .map(|(place, judge)| {
+            let verdict = judge.verdict(hints);
+            (place, Judged { judge, verdict, mean: 0.0 })
+        })
+        // As it seemed already.
+        .filter(|(place, judged)| {
+            seen[*place].others > 0 || matches!(&judged.verdict, Verdict::Numbers(written) if !written.is_plain())
+        })
+        .collect();
+    if options.fill == Some(Fill::Mean) && !all.is_empty() {
+        let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
+        table.each(&mut |_, record| {
+            for (&place, judged) in &mut all {
+                if let Verdict::Numbers(written) = &judged.verdict
+                    && let Some(value) =
+                        Some(&record[place]).filter(|cell| !missing.is(cell)).and_then(|cell| written.number(cell))
+                {
+                    let count = counts.entry(place).or_default();
+                    *count += 1.0;
+                    judged.mean += (value - judged.mean) / *count;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(all)
+}
+
+/// What a pass over a column has found.
+#[derive(Default)]
+struct Seen {
+    numbers: u64,
+    others: u64,
+    sum: f64,
+    /// Some numbers have one.
+    fractions: bool,
+    /// The first cell that is no number, and where it is.
+    no_number: Option<(String, String)>,
+    missing: u64,
+    /// The different cells, up to one more than there may be categories or classes.
+    words: HashSet<String>,
+}
+
+impl Seen {
+    fn take(&mut self, row: usize, record: &StringRecord, cell: &str, missing: &Missing) {
+        if missing.is(cell) {
+            self.missing += 1;
+            return;
+        }
+        match cell.parse::<f64>() {
+            Ok(value) => {
+                self.numbers += 1;
+                self.sum += value;
+                self.fractions |= value.fract() != 0.0;
+            }
+            Err(_) => {
+                self.others += 1;
+                self.no_number.get_or_insert_with(|| (short(cell), place_of(row, record)));
+            }
+        }
+        if self.words.len() <= MOST_CATEGORIES && !self.words.contains(cell) {
+            self.words.insert(cell.into());
+        }
+    }
+
+    /// As a column of features.
+    fn cells(&self, fill: Option<Fill>, categorical: bool, judged: Option<&Judged>) -> Result<Cells, String> {
+        let of_numbers = |written: Written, mean: f64| {
+            let fill = fill.map(|fill| match fill {
+                Fill::Mean => mean,
+                Fill::Zero => 0.0,
+                Fill::Number(number) => number.into(),
+            });
+            Cells::Number { fill: fill.filter(|fill| fill.is_finite()), written }
+        };
+        match judged.map(|judged| (&judged.verdict, judged.mean)) {
+            Some((Verdict::Numbers(written), mean)) => return Ok(of_numbers(written.clone(), mean)),
+            Some((Verdict::Either(cell), _)) => return Err(either(cell)),
+            Some((Verdict::Words, _)) | None => {}
+        }
+        if self.no_number.is_none() && !categorical {
+            return Ok(of_numbers(
+                Written::default(),
+                if self.numbers > 0 { self.sum / self.numbers as f64 } else { 0.0 },
+            ));
+        }
+        let first = self
+            .no_number
+            .as_ref()
+            .map_or(String::new(), |(cell, at)| format!("; the first cell that is no number is \"{cell}\" in {at}"));
+        match self.words.len() {
+            0 => Err("has no value at all: leave it out (ignore)".into()),
+            1..=MOST_CATEGORIES => Ok(Cells::Category { words: self.distinct(), fill: fill.is_some() }),
+            _ => Err(format!(
+                "has more than {MOST_CATEGORIES} different words, a feature for each: leave it out (ignore){first}"
+            )),
+        }
+    }
+
+    /// Its different words.
+    fn distinct(&self) -> Vec<String> {
+        distinct(self.words.iter().map(String::as_str))
+    }
+
+    /// What is to be said of a column that became one of words: numbers that a few cells, mistyped perhaps, make words; and words that tell rows
+    /// apart and say nothing of new ones.
+    fn looks_wrong(&self, name: &str, rows: u64, judged: Option<&Judged>, way_out: &str) -> Vec<String> {
+        let numbers = judged.map_or(self.numbers, |judged| judged.judge.numbers);
+        let all = self.numbers + self.others;
+        let misfit = judged.and_then(|judged| judged.judge.misfit());
+        let words = self.words.len();
+        let many = 2 * words as u64 > rows;
+        let mut notes = Vec::new();
+        if 2 * numbers >= all && numbers > 0 {
+            let (cell, at) = misfit.map_or_else(
+                || self.no_number.as_ref().map_or(("", ""), |(cell, at)| (cell, at)),
+                |(_, cell, at)| (cell, at),
+            );
+            let unlike = match misfit {
+                Some((first, ..)) if numbers == all => format!("is not written as \"{}\" before it", short(first)),
+                _ => format!("is no number, and {numbers} of {all} cells are"),
+            };
+            notes.push(format!(
+                "column \"{name}\" is taken for {words} words, as \"{}\" in {at} {unlike}: mend it, say that it stands for a missing value (missing), or name the \
+                 column in categorical",
+                short(cell)
+            ));
+        }
+        if many {
+            notes.push(format!(
+                "column \"{name}\" has {words} different words in {rows} rows, a feature for each, as names, numbers of things and dates have: they say \
+                 nothing of new rows; {way_out}"
+            ));
+        }
+        notes
+    }
+
+    /// As targets that are numbers.
+    fn numbers(&self, judged: Option<&Judged>) -> Result<(Option<Vec<String>>, Written), String> {
+        match (judged.map(|judged| &judged.verdict), &self.no_number) {
+            (Some(Verdict::Numbers(written)), _) => Ok((None, written.clone())),
+            (Some(Verdict::Either(cell)), _) => Err(either(cell)),
+            (_, None) => Ok((None, Written::default())),
+            (_, Some((cell, at))) => Err(format!("has \"{cell}\" in {at}: every target must be a number")),
+        }
+    }
+
+    /// As a target of classes: their names.
+    fn classes(&self) -> Result<(Option<Vec<String>>, Written), String> {
+        if self.no_number.is_none() && self.fractions {
+            return Err(
+                "has numbers with fractions, which are no classes: a loss for numbers (mse, mae, huber) predicts them"
+                    .into(),
+            );
+        }
+        if self.words.len() > MOST_CATEGORIES {
+            let what = if self.no_number.is_none() {
+                "numbers: a loss for numbers (mse, mae, huber) predicts them"
+            } else {
+                "words: these are no classes"
+            };
+            return Err(format!("has more than {MOST_CATEGORIES} different {what}"));
+        }
+        Ok((Some(self.distinct()), Written::default()))
+    }
+
+    /// What is to be said of classes that may be none.
+    fn looks_wrong_as_classes(&self, name: &str, rows: u64, classes: &[String]) -> Vec<String> {
+        let all = self.numbers + self.others;
+        let mut notes = Vec::new();
+        if let Some((cell, at)) = self.no_number.as_ref().filter(|_| self.numbers > 9 * self.others) {
+            notes.push(format!(
+                "the target, column \"{name}\", has the word \"{cell}\" in {at}, which is no number, and {} of {all} cells are: it is a class of its own",
+                self.numbers
+            ));
+        }
+        if self.no_number.is_none() && classes.iter().any(|class| whole(class).is_none()) {
+            notes.push(format!(
+                "the target, column \"{name}\", has numbers that are not written plainly, as 01 or 1e3: each is a class as it is written"
+            ));
+        }
+        if 2 * classes.len() as u64 > rows && classes.len() > 2 {
+            let way_out = match self.no_number {
+                None => "a loss for numbers (--loss mse, mae or huber) predicts them as numbers",
+                Some(_) => "--label names another column",
+            };
+            notes.push(format!(
+                "the target, column \"{name}\", has {} classes in {rows} rows: {way_out}",
+                classes.len()
+            ));
+        }
+        notes
+    }
+}
+
+/// A number that says two things.
+fn either(cell: &str) -> String {
+    format!(
+        "has \"{cell}\", and no other cell says whether commas are between thousands or before a fraction: decimal = \",\" or \".\" under [data] in run.toml \
+         (--decimal) does"
+    )
+}
