@@ -3,6 +3,11 @@
 // What a run tells, it tells its caller.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+// Its programs are compiled, as the README's are.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/serving.md")]
+struct Serving;
+
 mod checkpoint;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

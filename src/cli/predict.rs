@@ -1,23 +1,38 @@
 //! `wgrad predict`.
 
+use std::io::BufRead;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::options::Predict;
 use super::output::{Output, clean};
-use super::source;
+use super::source::{self, Input, STDIN};
+use crate::data::{Line, Lines};
 use crate::loss::Task;
-use crate::{Error, Model, Predictor};
+use crate::{Dataset, Error, Model, Weights};
 
 /// The most outputs that a line of the table has.
 const MOST_IN_A_LINE: usize = 10;
+/// The most rows of a table that are answered together.
+const MOST_AT_ONCE: usize = 512;
+/// How long a first row waits for a second, which decides how it is shown.
+const SOON: Duration = Duration::from_millis(20);
 
 pub(super) fn run(options: &Predict) -> Result<(), Error> {
     let output = Output { json: options.common.json };
     let model = super::model(&options.model, &options.own)?;
-    let set = source::inputs(&options.input, &model, &options.text)?;
+    let input = Input::open(&options.input)?;
+    // A file is read whole for people: what is wrong in it comes before any answer.
+    let is_answered_by_line = options.rows.is_none() && (options.input == STDIN || output.json);
+    let input = match input {
+        Input::Lines(stream) if is_answered_by_line => return by_line(options, &output, model, stream),
+        input => input,
+    };
+    let set = source::inputs(&options.input, input, &model, &options.text)?;
     let is_file = options.input == "-" || options.input != "mnist" && !Path::new(&options.input).is_dir();
     let rows = match &options.rows {
         Some(words) => parse_rows(words)?,
@@ -35,8 +50,7 @@ pub(super) fn run(options: &Predict) -> Result<(), Error> {
     }
     let chosen = set.select(rows.clone())?;
     let report = Report::new(&model);
-    let gpu = super::open_gpu(&options.common.adapter.clone().unwrap_or_default())?;
-    let results = Predictor::from_model(gpu, model)?.predict(&chosen)?;
+    let results = super::predictor(model, &options.common)?.predict(&chosen)?;
     let results = results.chunks_exact(report.outputs);
     let one = rows.start() == rows.end();
     if !one {
@@ -47,6 +61,65 @@ pub(super) fn run(options: &Predict) -> Result<(), Error> {
         output.text(if one { report.one(row, values) } else { report.table_line(row, values) })?;
     }
     Ok(())
+}
+
+/// Answers the rows of a table as they come: each once it is there, in minibatches where they come faster than they are answered. With `--json`, a
+/// row that cannot be read has an error for an answer.
+fn by_line(options: &Predict, output: &Output, model: Model, stream: Box<dyn BufRead + Send>) -> Result<(), Error> {
+    let (report, kept) = (Report::new(&model), Model { weights: Weights { layers: Vec::new() }, ..model.clone() });
+    let reading = source::reading_inputs(&kept, &options.text);
+    let columns = reading.columns_for(kept.network.inputs());
+    let predictor = super::predictor(model, &options.common)?;
+    let (path, width) = (PathBuf::from(&options.input), columns.width());
+    let (send, lines) = sync_channel(MOST_AT_ONCE);
+    // Left behind where an error ends the program: it may be waiting for a line that never comes.
+    std::thread::spawn({
+        let path = path.clone();
+        move || Lines::new(&path, stream, &columns, &reading).try_for_each(|line| send.send(line))
+    });
+    let (mut answered, mut refused) = (0, 0);
+    while let Ok(first) = lines.recv() {
+        let mut batch = vec![first];
+        // Whether there is another row is known soon, where it is not typed.
+        if answered == 0 {
+            batch.extend(lines.recv_timeout(SOON));
+        }
+        let is_alone = batch.len() == 1 && answered == 0;
+        batch.extend(lines.try_iter().take(MOST_AT_ONCE - batch.len()));
+        let features: Vec<f64> =
+            batch.iter().filter_map(|line| line.features.as_ref().ok()).flatten().copied().collect();
+        let results = match features.is_empty() {
+            true => Vec::new(),
+            false => predictor.predict(&source::scaled(Dataset::of_numbers(features, width)?, &kept)?)?,
+        };
+        let mut results = results.chunks_exact(report.outputs);
+        if !is_alone && answered == 0 {
+            output.text(report.table_head())?;
+        }
+        for Line { row, line, features } in batch {
+            answered += 1;
+            match features.map(|_| results.next().unwrap_or_default()) {
+                Ok(values) => {
+                    output.event(report.event(row, values))?;
+                    output.text(if is_alone { report.one(row, values) } else { report.table_line(row, values) })?;
+                }
+                Err(error) if output.json => {
+                    output.event(json!({ "event": "error", "row": row, "line": line, "reason": error.to_string() }))?;
+                    tracing::warn!("{error}");
+                    refused += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    match refused {
+        0 if answered == 0 => Err(Error::format(path, "it has no rows: at least one is needed")),
+        0 => Ok(()),
+        _ => {
+            let reason = format!("{refused} of {answered} rows could not be read: each has an error for an answer");
+            Err(Error::format(path, reason))
+        }
+    }
 }
 
 /// What the outputs mean, and how they are told.

@@ -1,14 +1,19 @@
 //! From the words of `--data`, `--validation` and `--input` to sets.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use super::config::{Run, Validation};
 use super::options::{Text, Unknown};
+use crate::data::is_text_table;
 use crate::loss::Task;
 use crate::{Dataset, Error, Model, ReadOptions, ScaleBy, Scaling, Source, Stored};
 
 /// The most bytes that are read from standard input.
 const MOST_FROM_STDIN: u64 = 1 << 30;
+/// The word for it.
+pub(super) const STDIN: &str = "-";
 
 /// What to train on, and what that brings to validate on.
 fn training(words: &str, options: &ReadOptions) -> Result<(Dataset, Option<Dataset>), Error> {
@@ -129,14 +134,13 @@ fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<D
         }
     }
     let path = run.init.as_deref().unwrap_or(Path::new("--init"));
-    train = train.noted(path, notes);
-    Ok((noted(run, train), validation))
+    Ok((noted(run, train.noted(path, notes)), validation))
 }
 
-/// A training set with what there is to say of its targets.
+/// A training set with what there is to say of numbers that are not scaled.
 fn noted(run: &Run, train: Dataset) -> Dataset {
-    let note = train.note_on_targets(&run.options.loss);
-    train.noted(Path::new(&run.data), note)
+    let notes = [train.note_on_digits(), train.note_on_targets(&run.options.loss)];
+    train.noted(Path::new(&run.data), notes.into_iter().flatten())
 }
 
 /// The training set with what it is validated on; `own` is what came with it.
@@ -180,17 +184,52 @@ fn of_model(model: &Model, text: &Text) -> ReadOptions {
     ReadOptions { header: text.header(), delimiter: text.delimiter, unknown_is_none, ..ReadOptions::of_model(model) }
 }
 
-/// Rows to predict on; `-` is standard input.
-pub(super) fn inputs(words: &str, model: &Model, text: &Text) -> Result<Dataset, Error> {
-    let mut options = ReadOptions { inputs_only: true, ..of_model(model, text) };
+/// Where rows to predict on come from.
+pub(super) enum Input {
+    /// A table in text, whose rows are answered one after the other.
+    Lines(Box<dyn BufRead + Send>),
+    /// All else in standard input.
+    Stream(Box<dyn BufRead + Send>),
+    /// A file, a folder, or mnist.
+    Place,
+}
+
+impl Input {
+    /// Opens `-`, which is standard input, or a file, and looks at how it begins.
+    pub fn open(words: &str) -> Result<Self, Error> {
+        let path = Path::new(words);
+        let mut stream: Box<dyn BufRead + Send> = match words {
+            STDIN => Box::new(BufReader::new(std::io::stdin())),
+            _ if path.is_file() => Box::new(BufReader::new(File::open(path).map_err(Error::io(path))?)),
+            _ => return Ok(Input::Place),
+        };
+        let begin = stream.fill_buf().map_err(Error::io(path))?;
+        // Nothing is no rows, which is said of all of it.
+        Ok(match !begin.is_empty() && is_text_table(path, begin) {
+            true => Input::Lines(stream),
+            false if words == STDIN => Input::Stream(stream),
+            false => Input::Place,
+        })
+    }
+}
+
+/// How rows to predict on are read.
+pub(super) fn reading_inputs(model: &Model, text: &Text) -> ReadOptions {
+    ReadOptions { inputs_only: true, ..of_model(model, text) }
+}
+
+/// All rows to predict on.
+pub(super) fn inputs(words: &str, input: Input, model: &Model, text: &Text) -> Result<Dataset, Error> {
+    let mut options = reading_inputs(model, text);
     if model.image.is_none() && model.network.inputs() == 784 {
         options.image = Some(crate::ImageShape { height: 28, width: 28, channels: 1 });
     }
-    let set = if words == "-" {
-        let bytes = crate::files::read_to_end(Path::new("-"), std::io::stdin().lock(), MOST_FROM_STDIN)?;
-        Dataset::from_bytes(&bytes, &options)?
-    } else {
-        testing(words, &options)?
+    let set = match input {
+        Input::Lines(stream) | Input::Stream(stream) if words == STDIN => {
+            let bytes = crate::files::read_to_end(Path::new(STDIN), stream, MOST_FROM_STDIN)?;
+            Dataset::from_bytes(&bytes, &options)?
+        }
+        _ => testing(words, &options)?,
     };
     scaled(set, model).map_err(|error| of_mnist(words, "--input", error))
 }
@@ -205,7 +244,7 @@ fn of_mnist(words: &str, flag: &str, error: Error) -> Error {
     }
 }
 
-fn scaled(set: Dataset, model: &Model) -> Result<Dataset, Error> {
+pub(super) fn scaled(set: Dataset, model: &Model) -> Result<Dataset, Error> {
     // Said before any that is wrong with the scaling.
     set.check_width(&model.network)?;
     let set = match model.scaling.clone() {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Dataset, Origin, Values};
+use super::{Dataset, Features, Origin, Values};
 use crate::kernel::TargetKind;
 use crate::loss::Task;
 use crate::{Error, Loss, Network, Scaling};
@@ -143,6 +143,33 @@ impl Dataset {
             set = set.with_target_scaling(scaling)?;
         }
         Ok(Cow::Owned(set))
+    }
+}
+
+/// The share of a feature's range that rounding may cost before it is told.
+const MOST_LOST: f64 = 1.0 / 4096.0;
+
+impl Dataset {
+    /// What there is to say of features that lose digits which tell rows apart, if any does: those that f32 has only roughly, and that are not
+    /// scaled. Scaling comes before rounding.
+    pub fn note_on_digits(&self) -> Option<String> {
+        let Features::F64(values) = &self.features else { return None };
+        let lost = |at: &usize| {
+            let own = || values.iter().skip(*at).step_by(self.width).copied();
+            let (least, most) =
+                own().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), value| (a.min(value), b.max(value)));
+            let error = own().map(|value| (f64::from(value as f32) - value).abs()).fold(0.0, f64::max);
+            error > MOST_LOST * (most - least) && most > least
+        };
+        let at = (0..self.width).find(lost)?;
+        let name = match self.columns() {
+            Some(columns) => format!("column \"{}\"", columns.feature_names().get(at)?),
+            None => format!("feature {at}"),
+        };
+        Some(format!(
+            "{name} has more digits than f32 keeps, and loses those that tell its rows apart: --scaling standardize takes its mean away before it is \
+             rounded (in a program Dataset::with_scaling)"
+        ))
     }
 }
 

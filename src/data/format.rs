@@ -72,6 +72,12 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Sets, Error> {
     }
 }
 
+/// Whether a file, which begins so, is a table in text.
+#[cfg(feature = "cli")]
+pub(crate) fn is_text_table(path: &Path, begin: &[u8]) -> bool {
+    ["csv", "tsv"].contains(&of(path, begin).word)
+}
+
 /// A file's format: as its extension says, or else its first bytes. What is nothing else is taken for safetensors where it has such a
 /// header, and for CSV where not.
 pub(super) fn of(path: &Path, bytes: &[u8]) -> &'static Format {

@@ -26,6 +26,8 @@ use std::path::Path;
 
 use check::check_finite;
 pub(crate) use fingerprint::Fingerprint;
+#[cfg(feature = "cli")]
+pub(crate) use format::is_text_table;
 #[doc(hidden)]
 pub use format::{FORMATS, Format};
 use half::f16;
@@ -35,6 +37,8 @@ pub use own_rows::{Feature, Numbers};
 pub use source::{Generated, Source};
 pub use stored::Stored;
 pub use table::{ColumnRole, Columns, TableColumn};
+#[cfg(feature = "cli")]
+pub(crate) use table::{Line, Lines};
 pub(crate) use targets::{check as check_target_scaling, in_own_units};
 
 use crate::{Error, Model, Scaling};

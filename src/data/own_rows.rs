@@ -159,6 +159,13 @@ impl Dataset {
         X::alone(features, width)
     }
 
+    /// Rows of features alone that may have more digits than f32 until they are scaled.
+    #[cfg(feature = "cli")]
+    pub(crate) fn of_numbers(features: Vec<f64>, width: usize) -> Result<Self, Error> {
+        let rows = features.len() / width.max(1);
+        Ok(Dataset::of(Features::of_f64(features), width, vec![0; rows])?.without_targets())
+    }
+
     /// Whether rows have targets: class indices or values. Those that were read or given as inputs alone have none.
     pub fn has_targets(&self) -> bool {
         !self.labels.is_empty() || self.values.is_some()
@@ -174,7 +181,7 @@ impl Dataset {
             return Err(Error::Data("the rows have a width of 0: at least one feature is needed".into()));
         }
         let (rows, origin) = (count / width, Origin::default());
-        let (labels, notes, table) = Default::default();
+        let (labels, notes, table) = (Vec::new(), Vec::new(), Vec::new());
         Ok(Dataset { features, width, rows, labels, values: None, sample_weights: None, origin, notes, table })
     }
 }

@@ -59,8 +59,7 @@ fn numpy_arrays() {
     let targets = [0, 1, 3, 4, 6, 7, 9, 10].map(|value| value as f32 / 4.0).to_vec();
     assert_eq!(read("pair"), twelve().with_targets(targets, 2).unwrap());
     let inputs = ReadOptions { inputs_only: true, ..ReadOptions::default() };
-    let values: Vec<f32> = (0u8..12).map(f32::from).collect();
-    let expected = Dataset::inputs(values.chunks_exact(3)).unwrap();
+    let expected = Dataset::inputs((0u8..12).map(f32::from).collect::<Vec<_>>().chunks(3)).unwrap();
     for name in ["pair/x.npy", "pair/version_2.npy"] {
         assert_eq!(Dataset::read(fixture(name), &inputs).unwrap().0, expected, "{name}");
         assert_eq!(Dataset::from_bytes(&std::fs::read(fixture(name)).unwrap(), &inputs).unwrap(), expected, "{name}");

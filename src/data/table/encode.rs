@@ -141,6 +141,12 @@ impl From<Values> for Features {
     }
 }
 
+impl From<Values> for Vec<f64> {
+    fn from(Values { exact, wide, .. }: Values) -> Self {
+        if wide.is_empty() { exact.into_iter().map(f64::from).collect() } else { wide }
+    }
+}
+
 /// How the rows of one table are encoded.
 pub(super) struct Encoding<'a> {
     columns: &'a Columns,

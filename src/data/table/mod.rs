@@ -8,6 +8,7 @@ mod delimiter;
 mod encode;
 mod header;
 mod learn;
+mod lines;
 pub(super) mod text;
 mod written;
 
@@ -17,6 +18,7 @@ use std::path::Path;
 pub(super) use cell::{Missing, six_digits};
 use csv::StringRecord;
 pub use learn::{ColumnRole, TableColumn};
+pub(crate) use lines::{Line, Lines};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Dataset, ReadOptions};
@@ -222,10 +224,7 @@ impl Cells {
 /// The set that a table is: as its options' columns say, or as is learned from it.
 pub(super) fn read(table: &dyn Table, options: &ReadOptions) -> Result<Dataset, Error> {
     match &options.columns {
-        Some(columns) => {
-            let columns = columns.clone().with_unknown_as_none(columns.unknown_is_none || options.unknown_is_none);
-            columns.encode(table, !options.inputs_only)
-        }
+        Some(columns) => options.columns_for(columns.width()).encode(table, !options.inputs_only),
         None if options.inputs_only => {
             let mut count = 0;
             table.each(&mut |_, record| {

@@ -98,12 +98,7 @@ impl<'a> Text<'a> {
         let mut quotes = Quotes::default();
         quotes.feed(bytes, delimiter);
         if let Some(line) = quotes.opened() {
-            return Err(Error::format(
-                path,
-                format!(
-                    "line {line}: a quote (\") opens a cell there, and none closes it before the file ends: close it, or write \"\" for each of a cell's own"
-                ),
-            ));
+            return Err(Error::format(path, open_quote(line)));
         }
         let text = Text { path, bytes, lines_before: 0, delimiter, names: None, note: None };
         let mut reader = text.reader_with(true);
@@ -202,7 +197,14 @@ impl<'a> Text<'a> {
     }
 }
 
-fn newlines(bytes: &[u8]) -> u64 {
+/// What is wrong where nothing closes a quote.
+pub(super) fn open_quote(line: u64) -> String {
+    format!(
+        "line {line}: a quote (\") opens a cell there, and none closes it before the file ends: close it, or write \"\" for each of a cell's own"
+    )
+}
+
+pub(super) fn newlines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 

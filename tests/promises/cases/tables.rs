@@ -260,12 +260,11 @@ fn words_that_tell_rows_apart() {
         for column in columns {
             ran.says(&[&format!("column \"{column}\" has"), "different words in", "--ignore"]);
         }
-        assert_eq!(ran.event("table")["notes"].as_array().unwrap().len(), 2, "{}", ran.said);
     }
     let words: String = (0..20).map(|row| format!("id{},{},{}\n", row % 11, row, row % 2)).collect();
     of_text(&format!("id,a,y\n{words}"), &[]).0.says(&["\"id\" has 11 different words in 20 rows"]);
     let words: String = (0..20).map(|row| format!("id{},{},{}\n", row % 10, row, row % 2)).collect();
-    assert_eq!(of_text(&format!("id,a,y\n{words}"), &[]).0.said, "");
+    assert_eq!(of_text(&format!("id,a,y\n{words}"), &["--batch-size", "8"]).0.said, "");
 }
 
 #[test]

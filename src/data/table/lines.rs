@@ -1,0 +1,156 @@
+//! Rows of a text, encoded as they come: where it is a stream, each line is answered before the next is there.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, Read};
+use std::path::Path;
+
+use csv::{Position, ReaderBuilder, StringRecord, Trim};
+
+use super::Columns;
+use super::delimiter::Quotes;
+use super::encode::{Encoded, Encoding};
+use super::text::{BYTE_ORDER_MARK, delimiter_of, names_columns, newlines, open_quote};
+use crate::Error;
+use crate::data::ReadOptions;
+
+/// The most bytes of a row.
+const MOST_OF_ROW: u64 = 1 << 24;
+
+/// The rows of a text for a model, one after the other; after one that cannot be read come the others still.
+pub(crate) struct Lines<'a, R> {
+    path: &'a Path,
+    input: R,
+    columns: &'a Columns,
+    options: &'a ReadOptions,
+    delimiter: Option<u8>,
+    /// Of the first line, where it has them.
+    names: Option<Vec<String>>,
+    /// Known once the first row is.
+    encoding: Option<Encoding<'a>>,
+    /// Rows that came with the one before them.
+    records: VecDeque<StringRecord>,
+    lines: u64,
+    rows: usize,
+}
+
+/// A row.
+pub(crate) struct Line {
+    /// From 0.
+    pub row: usize,
+    /// From 1.
+    pub line: u64,
+    /// Or what is wrong with it.
+    pub features: Result<Vec<f64>, Error>,
+}
+
+impl ReadOptions {
+    /// The columns of the rows for a network of so many inputs: those that are known, or as many of numbers.
+    pub(crate) fn columns_for(&self, inputs: usize) -> Columns {
+        let columns = self.columns.clone().unwrap_or_else(|| Columns::numbers(inputs));
+        let unknown_is_none = columns.unknown_is_none || self.unknown_is_none;
+        columns.with_unknown_as_none(unknown_is_none)
+    }
+}
+
+impl<'a, R: BufRead> Lines<'a, R> {
+    /// The rows of a text, which become the features of these columns; the path is for messages.
+    pub fn new(path: &'a Path, input: R, columns: &'a Columns, options: &'a ReadOptions) -> Self {
+        let (names, encoding, records) = (None, None, VecDeque::new());
+        Lines { path, input, columns, options, delimiter: None, names, encoding, records, lines: 0, rows: 0 }
+    }
+
+    /// The next lines that are not empty, as many as belong together; nothing at the end.
+    fn bytes(&mut self) -> Result<Vec<u8>, Error> {
+        let (mut bytes, mut quotes) = (Vec::new(), Quotes::default());
+        loop {
+            let seen = bytes.len();
+            let read = self.input.by_ref().take(MOST_OF_ROW).read_until(b'\n', &mut bytes);
+            let read = read.map_err(Error::io(self.path))?;
+            quotes.feed(&bytes[seen..], self.delimiter.unwrap_or(b','));
+            if bytes.len() as u64 >= MOST_OF_ROW {
+                return Err(self.wrong(format!("line {}: its row has {MOST_OF_ROW} bytes and more", self.lines + 1)));
+            }
+            let is_blank = bytes.iter().all(u8::is_ascii_whitespace);
+            match (read, quotes.opened()) {
+                (0, Some(line)) => return Err(self.wrong(open_quote(self.lines + line))),
+                (0, None) if is_blank => return Ok(Vec::new()),
+                (0, None) => return Ok(bytes),
+                (_, None) if !is_blank => return Ok(bytes),
+                _ => {}
+            }
+        }
+    }
+
+    fn wrong(&self, reason: String) -> Error {
+        Error::format(self.path, reason)
+    }
+
+    /// The next row's cells, with the line that it is in.
+    fn record(&mut self) -> Result<Option<StringRecord>, Error> {
+        while self.records.is_empty() {
+            let bytes = self.bytes()?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            let is_first = self.delimiter.is_none();
+            let text = bytes.strip_prefix(BYTE_ORDER_MARK).filter(|_| is_first).unwrap_or(&bytes);
+            let delimiter = match self.delimiter {
+                Some(delimiter) => delimiter,
+                None => delimiter_of(text, self.options, b',')?.0,
+            };
+            self.delimiter = Some(delimiter);
+            let before = self.lines;
+            self.lines += newlines(&bytes);
+            let mut reader = ReaderBuilder::new();
+            let reader =
+                reader.has_headers(false).flexible(true).delimiter(delimiter).trim(Trim::All).from_reader(text);
+            for record in reader.into_records() {
+                let not_text =
+                    |_| self.wrong(format!("line {}: it is not UTF-8; save the file in that encoding", before + 1));
+                let mut record = record.map_err(not_text)?;
+                // As an editor counts, also after empty lines.
+                let begin = record.position().map_or(0, |position| position.byte() as usize);
+                let blank = text[begin..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+                let mut position = record.position().cloned().unwrap_or_else(Position::new);
+                position.set_line(before + newlines(&text[..begin + blank]) + 1);
+                record.set_position(Some(position));
+                self.records.push_back(record);
+            }
+            if is_first
+                && let Some(first) = self.records.front()
+                && self.options.header.unwrap_or_else(|| names_columns(first, self.columns))
+            {
+                self.names = Some(first.iter().map(String::from).collect());
+                self.records.pop_front();
+            }
+        }
+        Ok(self.records.pop_front())
+    }
+
+    /// The features of a row.
+    fn features(&mut self, row: usize, record: &StringRecord) -> Result<Vec<f64>, Error> {
+        if self.encoding.is_none() {
+            let count = self.names.as_ref().map_or(record.len(), Vec::len);
+            self.encoding = Some(Encoding::new(self.columns, self.path, self.names.as_deref(), count, false)?);
+        }
+        let mut encoded = Encoded::default();
+        self.encoding.as_ref().map_or(Ok(()), |encoding| encoding.push(row, record, &mut encoded))?;
+        Ok(encoded.features.into())
+    }
+}
+
+impl<R: BufRead> Iterator for Lines<'_, R> {
+    type Item = Line;
+
+    fn next(&mut self) -> Option<Line> {
+        let row = self.rows;
+        self.rows += 1;
+        Some(match self.record().transpose()? {
+            Ok(record) => {
+                let line = record.position().map_or(0, Position::line);
+                Line { row, line, features: self.features(row, &record) }
+            }
+            Err(error) => Line { row, line: self.lines, features: Err(error) },
+        })
+    }
+}
