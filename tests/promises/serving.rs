@@ -511,7 +511,7 @@ fn inputs_alone_have_no_targets() {
 fn houses(rows: usize, seed: u64) -> Vec<([f64; 3], f64)> {
     let mut random = Random(seed);
     let house = |_| {
-        let mut value = || f64::from(random.value());
+        let mut value = || random.value();
         let (size, rooms, age) = (120.0 + 40.0 * value(), 4.0 + 1.5 * value(), 30.0 + 20.0 * value());
         ([size, rooms, age], 60_000.0 + 1_900.0 * size + 9_000.0 * rooms - 600.0 * age + 12_000.0 * value())
     };
