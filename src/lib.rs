@@ -3,6 +3,11 @@
 // What a run tells, it tells its caller.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+// Its programs are compiled, as the README's are.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/serving.md")]
+struct Serving;
+
 mod checkpoint;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -18,6 +23,7 @@ mod named;
 mod network;
 mod optimizer;
 pub mod plan;
+mod predictor;
 mod scaling;
 mod schedule;
 #[cfg(feature = "selftest")]
@@ -41,6 +47,7 @@ pub use loss::Loss;
 pub use metric::{ClassCounts, ClassMetrics, Metrics, RegressionMetrics};
 pub use network::{Activation, Layer, Network};
 pub use optimizer::{Optimizer, Rule};
+pub use predictor::{Class, Predictor};
 pub use scaling::{ScaleBy, Scaling};
 pub use schedule::{Decay, Schedule};
 pub use trainer::{

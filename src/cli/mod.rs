@@ -36,7 +36,7 @@ use std::sync::Arc;
 use clap::Parser;
 
 use crate::gpu::{Limits, OpenOptions};
-use crate::{Activation, AdapterChoice, Error, Gpu, Loss, Model, Optimizer, TrainOptions, Trainer};
+use crate::{Activation, AdapterChoice, Error, Gpu, Loss, Model, Optimizer, Predictor, TrainOptions, Trainer};
 use options::{Cli, Command};
 
 /// Runs the program on its command line and says how it ended: 0 for success, 1 when the device failed or training
@@ -130,7 +130,12 @@ fn limits() -> Result<Limits, Error> {
     std::env::var("WGRAD_LIMITS").map_or(Ok(Limits::default()), |words| words.parse())
 }
 
-/// A model on the adapter asked for, to be used and not trained: with an optimizer that keeps nothing.
+/// A model on the adapter asked for, to predict with.
+fn predictor(model: Model, common: &options::Common) -> Result<Predictor, Error> {
+    Predictor::from_model(open_gpu(&common.adapter.clone().unwrap_or_default())?, model)
+}
+
+/// A model on the adapter asked for, to be judged and not trained: with an optimizer that keeps nothing.
 fn open(model: Model, common: &options::Common) -> Result<Trainer, Error> {
     let gpu = open_gpu(&common.adapter.clone().unwrap_or_default())?;
     let options = TrainOptions { optimizer: Optimizer::sgd(0.0), ..TrainOptions::default() };

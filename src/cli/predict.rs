@@ -50,7 +50,7 @@ pub(super) fn run(options: &Predict) -> Result<(), Error> {
     }
     let chosen = set.select(rows.clone())?;
     let report = Report::new(&model);
-    let results = super::open(model, &options.common)?.predict(&chosen)?;
+    let results = super::predictor(model, &options.common)?.predict(&chosen)?;
     let results = results.chunks_exact(report.outputs);
     let one = rows.start() == rows.end();
     if !one {
@@ -69,7 +69,7 @@ fn by_line(options: &Predict, output: &Output, model: Model, stream: Box<dyn Buf
     let (report, kept) = (Report::new(&model), Model { weights: Weights { layers: Vec::new() }, ..model.clone() });
     let reading = source::reading_inputs(&kept, &options.text);
     let columns = reading.columns_for(kept.network.inputs());
-    let mut trainer = super::open(model, &options.common)?;
+    let predictor = super::predictor(model, &options.common)?;
     let (path, width) = (PathBuf::from(&options.input), columns.width());
     let (send, lines) = sync_channel(MOST_AT_ONCE);
     // Left behind where an error ends the program: it may be waiting for a line that never comes.
@@ -90,7 +90,7 @@ fn by_line(options: &Predict, output: &Output, model: Model, stream: Box<dyn Buf
             batch.iter().filter_map(|line| line.features.as_ref().ok()).flatten().copied().collect();
         let results = match features.is_empty() {
             true => Vec::new(),
-            false => trainer.predict(&source::scaled(Dataset::of_numbers(features, width)?, &kept)?)?,
+            false => predictor.predict(&source::scaled(Dataset::of_numbers(features, width)?, &kept)?)?,
         };
         let mut results = results.chunks_exact(report.outputs);
         if !is_alone && answered == 0 {

@@ -8,7 +8,7 @@ use super::config::{Run, Validation};
 use super::options::{MissingTarget, Text, Unknown};
 use crate::data::is_text_table;
 use crate::loss::Task;
-use crate::{Columns, Dataset, Error, Model, ReadOptions, ScaleBy, Scaling, Sets, Source, Stored};
+use crate::{Dataset, Error, Model, ReadOptions, ScaleBy, Scaling, Sets, Source, Stored};
 
 /// The most bytes that are read from standard input.
 const MOST_FROM_STDIN: u64 = 1 << 30;
@@ -115,13 +115,13 @@ fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<D
         train = train.with_target_scaling(scaling)?;
     }
     if let Some(model) = model {
-        let differs = |own: Option<&Columns>, model: Option<&Columns>| own.is_some() && model.is_some() && own != model;
-        if differs(train.columns(), model.columns.as_ref()) {
+        let columns = train.columns().zip(model.columns.as_ref());
+        if columns.is_some_and(|(own, model)| !own.make_the_same_as(model)) {
             notes.push(
-                "the columns become other features than those that the model was trained on, or other classes: its weights may mean something else"
-                    .into(),
+                "the columns become other features than those that the model was trained on: its weights were learned for others".into(),
             );
-        } else if !model.classes.is_empty() && !train.class_names().is_empty() && model.classes != train.class_names() {
+        }
+        if !model.classes.is_empty() && !train.class_names().is_empty() && model.classes != train.class_names() {
             notes.push(format!(
                 "the classes are {}, and the model was trained on {}: its outputs get other meanings",
                 train.class_names().join(", "),

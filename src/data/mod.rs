@@ -250,6 +250,15 @@ impl Dataset {
         format::read_bytes(path, bytes, options).map(|sets| sets.train)
     }
 
+    /// [`read`](Self::read) from a text that is a table, whatever else its first bytes look like.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn from_csv(text: &str, options: &ReadOptions) -> Result<Self, Error> {
+        table::text::read(Path::new("the text"), text.as_bytes(), options).map(|set| options.inputs_of(set))
+    }
+
     /// The training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
     /// KMNIST, EMNIST. The second is `None` where the directory has no test files.
     ///

@@ -10,7 +10,7 @@ use super::trusted::shader_module;
 use super::{Buffer, Encoder, Gpu, Traffic};
 use crate::Error;
 use crate::kernel::link::{link, link_for_browsers};
-use crate::kernel::{Access, Launch};
+use crate::kernel::{Access, Launch, grid};
 
 /// Whether kernels check every index and loop at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -83,13 +83,25 @@ impl Program {
             }
         }
     }
+
+    /// Records one step of so many workgroups of each dispatch: its first ones.
+    pub(crate) fn record_some(&self, encoder: &mut Encoder, workgroups: &[u32], max_workgroups: u32) {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for (call, &workgroups) in self.calls.iter().zip(workgroups) {
+            call.record_over(&mut pass, grid(workgroups, max_workgroups));
+        }
+    }
 }
 
 impl Call {
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        self.record_over(pass, self.grid);
+    }
+
+    fn record_over(&self, pass: &mut wgpu::ComputePass<'_>, [columns, rows]: [u32; 2]) {
         pass.set_pipeline(&self.pipeline.pipeline);
         pass.set_bind_group(0, &self.buffers, &[]);
-        pass.dispatch_workgroups(self.grid[0], self.grid[1], 1);
+        pass.dispatch_workgroups(columns, rows, 1);
     }
 }
 
@@ -170,11 +182,15 @@ impl Gpu {
         Ok(Call { pipeline, buffers, grid: launch.grid(self.adapter().max_workgroups) })
     }
 
+    /// Kernels that were compiled since it was opened. One that is known is not compiled again.
+    pub fn kernels_compiled(&self) -> usize {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Writes what the driver compiled to the pipeline cache, where there is one and something is new.
     pub(crate) fn keep_pipelines(&self) {
-        let compiled = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len();
         if let Some(cache) = &self.pipeline_cache {
-            cache.keep(compiled);
+            cache.keep(self.kernels_compiled());
         }
     }
 

@@ -26,6 +26,11 @@ impl Readback {
         Ok(Readback { staging: gpu.buffer("a copy to read", bytes, usage, false)?, bytes, mapped: None })
     }
 
+    /// From now on as much as that, of the room there is.
+    pub(crate) fn limit(&mut self, bytes: u64) {
+        self.bytes = bytes.min(self.staging.size());
+    }
+
     /// Records the copy of buffers, one after another, as far as there is room.
     pub(crate) fn copy(&self, encoder: &mut wgpu::CommandEncoder, from: &[&Buffer]) {
         let mut at = 0;

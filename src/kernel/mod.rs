@@ -190,9 +190,14 @@ impl Launch {
     /// The workgroups as a grid whose sides stay under `limit` (65,535 in WebGPU). The kernels number workgroups row by
     /// row and those past the last do nothing.
     pub fn grid(&self, limit: u32) -> [u32; 2] {
-        let rows = self.workgroups.div_ceil(limit).max(1);
-        [self.workgroups.div_ceil(rows), rows]
+        grid(self.workgroups, limit)
     }
+}
+
+/// See [`Launch::grid`].
+pub(crate) fn grid(workgroups: u32, limit: u32) -> [u32; 2] {
+    let rows = workgroups.div_ceil(limit).max(1);
+    [workgroups.div_ceil(rows), rows]
 }
 
 /// Where a layer's input comes from.

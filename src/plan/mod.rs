@@ -4,6 +4,7 @@
 //! A plan prints itself as a table.
 
 mod muon;
+mod outputs;
 mod role;
 mod set;
 mod slices;
@@ -77,20 +78,8 @@ impl Plan {
     ///
     /// [`Error::Option`] for a network that does not pass its check, no rows at all, and where a buffer would be larger than 32-bit indices reach.
     pub fn new(request: Request<'_>) -> Result<Plan, Error> {
-        request.network.check()?;
-        if request.batch == 0 || request.set.rows == 0 || request.set.parts == 0 {
-            return Err(Error::Option(format!(
-                "a batch of {} rows, of a set of {} in {} parts: there must be one of each at least",
-                request.batch, request.set.rows, request.set.parts
-            )));
-        }
+        Plan::check_request(request)?;
         let dense = request.network.dense_layers(request.batch);
-        // First of all: the kernels' geometry is counted in 32 bits too.
-        for layer in 0..dense.len() {
-            for role in [Role::Weights(layer), Role::OptimizerSlots(layer), Role::Activations(layer)] {
-                buffer(role, request, &dense, &[])?;
-            }
-        }
         let mut dispatches = set::gathers(request, dense[0]);
         let (ahead, went_back) = forward(request, &dense);
         dispatches.extend(ahead);
@@ -105,11 +94,35 @@ impl Plan {
             }
         }
 
+        Plan::of(request, &dense, dispatches)
+    }
+
+    /// That there is something to plan for, of sizes that can be counted.
+    fn check_request(request: Request<'_>) -> Result<(), Error> {
+        request.network.check()?;
+        if request.batch == 0 || request.set.rows == 0 || request.set.parts == 0 {
+            return Err(Error::Option(format!(
+                "a batch of {} rows, of a set of {} in {} parts: there must be one of each at least",
+                request.batch, request.set.rows, request.set.parts
+            )));
+        }
+        // The kernels' geometry is counted in 32 bits too.
+        let dense = request.network.dense_layers(request.batch);
+        for layer in 0..dense.len() {
+            for role in [Role::Weights(layer), Role::OptimizerSlots(layer), Role::Activations(layer)] {
+                buffer(role, request, &dense, &[])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The plan of these dispatches, with every buffer that they bind.
+    fn of(request: Request<'_>, dense: &[Dense], dispatches: Vec<Dispatch>) -> Result<Plan, Error> {
         let mut roles: Vec<Role> = dispatches.iter().flat_map(|dispatch| dispatch.roles.iter().copied()).collect();
         roles.sort();
         roles.dedup();
         let buffers =
-            roles.into_iter().map(|role| buffer(role, request, &dense, &dispatches)).collect::<Result<_, _>>()?;
+            roles.into_iter().map(|role| buffer(role, request, dense, &dispatches)).collect::<Result<_, _>>()?;
         Ok(Plan { batch: request.batch, buffers, dispatches })
     }
 

@@ -97,7 +97,7 @@ impl Trainer {
         let waiting = match validation {
             Some(set) => {
                 let plan = self.evaluation_plan(set, false)?;
-                let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs(), true)?;
+                let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs())?;
                 Some((set.rows(), rows, plan))
             }
             None => None,
@@ -385,7 +385,7 @@ impl Trainer {
     fn places(&self, train: Rows<'_>, plan: &Plan) -> Result<Vec<Buffers>, Error> {
         let (loss, outputs) = (&self.options.loss, self.network.outputs());
         match train {
-            Rows::Whole(set) => Ok(vec![upload(&self.gpu, set, loss, outputs, true)?]),
+            Rows::Whole(set) => Ok(vec![upload(&self.gpu, set, loss, outputs)?]),
             Rows::Windows { first, .. } => {
                 let of_set = |role| matches!(role, Role::Set(_) | Role::Targets);
                 let zeros = |buffer: &crate::plan::Buffer| {

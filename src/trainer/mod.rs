@@ -10,6 +10,7 @@ mod history;
 mod memory;
 mod moment;
 mod options;
+mod outputs;
 mod parameters;
 mod probe;
 mod profile;
@@ -37,12 +38,14 @@ pub(crate) use configuration::to_json as options_to_json;
 use evaluator::Evaluator;
 pub use history::{Epoch, Evaluation, Event, History, Parameters, Progress, TrainStats};
 pub use options::{NonFinite, TrainOptions};
+pub(crate) use outputs::{Kind, Outputs};
 pub use profile::{Bound, Ceilings, StepTimer, StepTimes, Took, ceilings, step_times};
 use resume::Resumed;
 #[cfg(feature = "cli")]
 pub(crate) use rows::first_of_windows;
 pub(crate) use rows::{Rows, SetShape};
-use runner::{Buffers, Runner, upload};
+pub(crate) use runner::Buffers;
+use runner::{Runner, upload};
 pub use trace::{Profile, Span, Trace, profile};
 pub use tuning::Tuning;
 pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
@@ -50,7 +53,6 @@ pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
 use crate::checkpoint::Model;
 use crate::data::{Origin, in_own_units};
 use crate::gpu::{AdapterChoice, Buffer, Gpu};
-use crate::kernel::quads_with_one;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::plan::{Plan, Request, Role};
@@ -132,7 +134,7 @@ impl Trainer {
     /// values at 0. What the model keeps of its training set, the classes' names, the columns, the scalings, is kept, as far as the next
     /// training set brings no other. Its loss is the file's, unless the options name another than the default.
     ///
-    /// To use a model without training it, `Predictor::open` takes less.
+    /// To use a model without training it, [`Predictor::open`](crate::Predictor::open) takes less.
     ///
     /// # Errors
     ///
@@ -404,7 +406,7 @@ impl Trainer {
     /// [`Error::Data`] where the set does not fit the network, is scaled otherwise than the training set, or has inputs alone; [`Error::Device`].
     pub fn evaluate(&mut self, set: &Dataset) -> Result<Evaluation, Error> {
         let set = &*self.seen(set)?;
-        let mut evaluator = self.labelled_evaluator(set)?;
+        let mut evaluator = self.evaluator(set, false)?;
         evaluator.run(&self.gpu, &mut self.stats)?;
         pollster::block_on(evaluator.evaluation(&self.gpu, &mut self.stats))
     }
@@ -416,8 +418,7 @@ impl Trainer {
     /// As [`evaluate`](Self::evaluate).
     pub fn metrics(&mut self, set: &Dataset) -> Result<Metrics, Error> {
         let set = &*self.seen(set)?;
-        set.check_for(&self.network, &self.options.loss)?;
-        let mut evaluator = self.evaluator(set, true, true)?;
+        let mut evaluator = self.evaluator(set, true)?;
         evaluator.run(&self.gpu, &mut self.stats)?;
         let evaluation = pollster::block_on(evaluator.evaluation(&self.gpu, &mut self.stats))?;
         evaluator.metrics(&self.gpu, &mut self.stats, set, &self.options.loss, self.network.outputs(), evaluation)
@@ -433,7 +434,9 @@ impl Trainer {
     /// [`Error::Device`].
     pub fn predict(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
         let loss = self.options.loss.clone();
-        let mut results = self.outputs(set, |logits| loss.predict(logits))?;
+        let logits = self.logits(set)?;
+        let mut results: Vec<f32> =
+            logits.chunks_exact(self.network.outputs()).flat_map(|logits| loss.predict(logits)).collect();
         in_own_units(self.origin.target_scaling.as_ref(), &mut results);
         Ok(results)
     }
@@ -444,34 +447,10 @@ impl Trainer {
     ///
     /// As [`predict`](Self::predict).
     pub fn logits(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
-        self.outputs(set, <[f32]>::to_vec)
-    }
-
-    fn outputs(&mut self, set: &Dataset, of_logits: impl Fn(&[f32]) -> Vec<f32>) -> Result<Vec<f32>, Error> {
         let set = &*self.seen(set)?;
-        set.check_width(&self.network)?;
-        let mut evaluator = self.evaluator(set, false, false)?;
-        let outputs = self.network.outputs();
-        let last = self.network.layers().len() - 1;
-        let mut results = Vec::with_capacity(set.rows() * outputs);
-        evaluator.begin(&self.gpu);
-        for _ in 0..evaluator.steps() {
-            evaluator.runner.run(&self.gpu, 1, &mut self.stats, |_, _| Ok(ControlFlow::Continue(())))?;
-            let logits = &evaluator.runner.buffers[&Role::Activations(last)];
-            let logits: Vec<f32> = self.gpu.read(logits, logits.size() as usize / 4, &mut self.stats.traffic)?;
-            let stride = 4 * quads_with_one(outputs as u32) as usize;
-            let wanted = (set.rows() - results.len() / outputs).min(evaluator.runner.batch() as usize);
-            for row in logits.chunks_exact(stride).take(wanted) {
-                if let Some(logit) = row[..outputs].iter().find(|logit| !logit.is_finite()) {
-                    let row = results.len() / outputs;
-                    return Err(Error::NonFiniteResult(format!(
-                        "a logit of row {row} is {logit}: the weights are too large"
-                    )));
-                }
-                results.extend(of_logits(&row[..outputs]));
-            }
-        }
-        Ok(results)
+        let (gpu, stats) = (&self.gpu, &mut self.stats);
+        let mut outputs = Outputs::new(gpu, &self.network, &self.tiling, &self.model, set, self.options.checks)?;
+        outputs.of(gpu, set, &mut stats.traffic, &mut stats.dispatches)
     }
 
     /// The plan of an evaluation, once it is known that the set and every buffer fit.
@@ -481,19 +460,15 @@ impl Trainer {
     }
 
     fn evaluation_request(&self, set: &Dataset, metrics: bool) -> Request<'_> {
-        let batch = set.rows().min(EVALUATION_BATCH);
+        // Of a few sizes, so that other numbers of rows take the same kernels.
+        let batch = set.rows().min(EVALUATION_BATCH).next_power_of_two();
         let shape = SetShape::of(set, self.tiling.most_bytes);
         Request { metrics, ..self.options.evaluation_request(&self.network, shape, batch, &self.tiling) }
     }
 
-    fn labelled_evaluator(&self, set: &Dataset) -> Result<Evaluator, Error> {
-        set.check_for(&self.network, &self.options.loss)?;
-        self.evaluator(set, true, false)
-    }
-
-    fn evaluator(&self, set: &Dataset, labelled: bool, metrics: bool) -> Result<Evaluator, Error> {
-        let plan = self.fitting_plan(self.evaluation_request(set, metrics))?;
-        let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs(), labelled)?;
+    fn evaluator(&self, set: &Dataset, metrics: bool) -> Result<Evaluator, Error> {
+        let plan = self.evaluation_plan(set, metrics)?;
+        let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs())?;
         self.evaluator_over(set.rows(), rows, &plan)
     }
 

@@ -97,10 +97,10 @@ struct RowStats {
 }
 
 /// Buffers by what they hold.
-pub(super) type Buffers = HashMap<Role, Buffer>;
+pub(crate) type Buffers = HashMap<Role, Buffer>;
 
-/// A set in device memory, with its targets as the loss takes them. Where they are not wanted, all of them are 0.
-pub(super) fn upload(gpu: &Gpu, set: &Dataset, loss: &Loss, outputs: usize, wanted: bool) -> Result<Buffers, Error> {
+/// A set in device memory, with its targets as the loss takes them.
+pub(super) fn upload(gpu: &Gpu, set: &Dataset, loss: &Loss, outputs: usize) -> Result<Buffers, Error> {
     let quads = quads_with_one(set.width() as u32) as usize;
     let mut buffers = beside(gpu, set, loss, outputs)?;
     let layout = set.layout(gpu.adapter().tiling().most_bytes);
@@ -111,11 +111,7 @@ pub(super) fn upload(gpu: &Gpu, set: &Dataset, loss: &Loss, outputs: usize, want
         buffers.insert(Role::Set(part), features);
     }
     let form = loss.targets(set.targets());
-    let targets = if wanted {
-        gpu.upload("the set's targets", &set.device_targets(0..set.rows(), form, outputs))?
-    } else {
-        gpu.zeros("the set's targets", 4 * form.words(set.rows() as u64, outputs as u32))?
-    };
+    let targets = gpu.upload("the set's targets", &set.device_targets(0..set.rows(), form, outputs))?;
     buffers.insert(Role::Targets, targets);
     Ok(buffers)
 }
@@ -162,20 +158,7 @@ pub(super) struct Runner {
 impl Runner {
     /// Compiles the plan over the shared buffers given, and allocates those that are missing.
     pub fn new(gpu: &Gpu, plan: &Plan, shared: &[&Buffers], checks: Checks, chunk: Option<u64>) -> Result<Self, Error> {
-        // Before the first is made.
-        for wanted in &plan.buffers {
-            gpu.check_size(&wanted.role.to_string(), wanted.bytes)?;
-        }
-        let mut buffers = Buffers::new();
-        for wanted in &plan.buffers {
-            let known = shared.iter().find_map(|shared| shared.get(&wanted.role));
-            let buffer = match (known, wanted.role) {
-                (Some(buffer), _) => buffer.clone(),
-                (None, Role::Activations(_)) => ones_after_units(gpu, &wanted.role.to_string(), &wanted.shape)?,
-                (None, role) => gpu.zeros(&role.to_string(), wanted.bytes)?,
-            };
-            buffers.insert(wanted.role, buffer);
-        }
+        let buffers = make_buffers(gpu, plan, shared)?;
         let program = program(gpu, plan, &[&buffers], checks)?;
         let sums = Readback::new(gpu, buffers[&Role::Stats].size() + STATE_BYTES)?;
         Ok(Runner {
@@ -405,8 +388,27 @@ impl Sums {
     }
 }
 
+/// A plan's buffers: the shared ones given, and those that are missing.
+pub(super) fn make_buffers(gpu: &Gpu, plan: &Plan, shared: &[&Buffers]) -> Result<Buffers, Error> {
+    // Before the first is made.
+    for wanted in &plan.buffers {
+        gpu.check_size(&wanted.role.to_string(), wanted.bytes)?;
+    }
+    let mut buffers = Buffers::new();
+    for wanted in &plan.buffers {
+        let known = shared.iter().find_map(|shared| shared.get(&wanted.role));
+        let buffer = match (known, wanted.role) {
+            (Some(buffer), _) => buffer.clone(),
+            (None, Role::Activations(_)) => ones_after_units(gpu, &wanted.role.to_string(), &wanted.shape)?,
+            (None, role) => gpu.zeros(&role.to_string(), wanted.bytes)?,
+        };
+        buffers.insert(wanted.role, buffer);
+    }
+    Ok(buffers)
+}
+
 /// The plan's dispatches, each bound to the first buffers that have its roles.
-fn program(gpu: &Gpu, plan: &Plan, from: &[&Buffers], checks: Checks) -> Result<Program, Error> {
+pub(super) fn program(gpu: &Gpu, plan: &Plan, from: &[&Buffers], checks: Checks) -> Result<Program, Error> {
     let buffer = |role| from.iter().find_map(|buffers| buffers.get(role));
     let bindings: Vec<_> = plan
         .dispatches

@@ -44,6 +44,7 @@ mod same_bits;
 mod schedules;
 mod screen;
 mod selftest;
+mod serving;
 mod sets;
 mod streams;
 mod support;

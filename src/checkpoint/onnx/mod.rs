@@ -27,8 +27,7 @@ impl Model {
     /// `logits` (`outputs` under a loss of numbers), or with `softmax` what [`Trainer::predict`](crate::Trainer::predict) gives,
     /// `probabilities`: the softmax, or under sigmoid cross-entropy the sigmoid. The features' scaling is part of the graph; a model that
     /// was trained on u8 features takes them here as floats in `[0, 1]`, divided by 255. Of targets that were scaled it gives numbers in their own
-    /// units: their scaling is in the last layer's weights, or, where an activation follows that, a Div and an Add of its own, which
-    /// [`read_onnx`](Self::read_onnx) refuses. The loss, the classes' names and the
+    /// units: their scaling is in the last layer's weights. The loss, the classes' names and the
     /// dropout are in the file's metadata under `wgrad`, as JSON.
     ///
     /// # Errors

@@ -36,21 +36,13 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     for (at, ((number, layer), described)) in numbers(&dropouts).zip(&weights.layers).zip(network.layers()).enumerate()
     {
         let [weight, bias] = ["weight", "bias"].map(|part| format!("{number}.{part}"));
-        // With nothing after the last product, the targets' own units are in its weights: what reads the graph need not know of them.
-        let unscaled = target_scaling.as_ref().filter(|_| at == last && described.activation == Activation::Identity);
+        // No activation follows the last product: the targets' own units are in its weights, and what reads the graph need not know of them.
+        let unscaled = target_scaling.as_ref().filter(|_| at == last);
         let layer = &unscaled.map_or_else(|| layer.clone(), |scaling| in_own_units(layer, scaling));
         graph.tensor(&weight, &[layer.outputs, layer.inputs], &layer.weight);
         graph.tensor(&bias, &[layer.outputs], &layer.bias);
         graph.then("Gemm", &[&weight, &bias]).attribute.push(integer("transB", 1));
         graph.activation(described.activation)?;
-    }
-    let ends_in_product = network.layers()[last].activation == Activation::Identity;
-    if let Some(Scaling { shift, scale }) = target_scaling.as_ref().filter(|_| !ends_in_product) {
-        graph.tensor("target_scaling.scale", &[network.outputs()], scale);
-        let shift: Vec<f32> = shift.iter().map(|&shift| shift as f32).collect();
-        graph.tensor("target_scaling.shift", &[network.outputs()], &shift);
-        graph.then("Div", &["target_scaling.scale"]);
-        graph.then("Add", &["target_scaling.shift"]);
     }
     let output = match (loss.task(), softmax) {
         (Task::Classes, true) => {

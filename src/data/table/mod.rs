@@ -130,6 +130,17 @@ impl Columns {
         self.features.iter().flat_map(names).collect()
     }
 
+    /// Whether the features that they make mean the same as another's: the same columns with the same words.
+    pub(crate) fn make_the_same_as(&self, other: &Columns) -> bool {
+        fn meaning(column: &Column) -> (&str, Option<&[String]>) {
+            match &column.cells {
+                Cells::Number { .. } => (&column.name, None),
+                Cells::Category { words, .. } => (&column.name, Some(words)),
+            }
+        }
+        self.features.iter().map(meaning).eq(other.features.iter().map(meaning))
+    }
+
     /// The names of the columns that are the targets.
     pub fn target_names(&self) -> Vec<String> {
         self.targets.iter().map(|target| target.name.clone()).collect()
