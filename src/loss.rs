@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::Error;
 use crate::kernel::{Constants, TargetKind, Targets};
+use crate::named::Elsewhere;
 use crate::wgsl::{Signature, Wgsl, check_name};
 
 /// A loss, computed from logits (or outputs, for the regression losses) and averaged as PyTorch's `reduction="mean"`.
@@ -53,6 +54,81 @@ impl Default for Loss {
 
 /// Every loss' word.
 const WORDS: &[&str] = &["softmax-cross-entropy", "kl-divergence", "sigmoid-cross-entropy", "mse", "mae", "huber"];
+
+/// What other programs call them.
+const ELSEWHERE: Elsewhere = &[
+    (
+        &[
+            "bce",
+            "binary-crossentropy",
+            "binary-cross-entropy",
+            "bcewithlogits",
+            "bcewithlogitsloss",
+            "bce-with-logits",
+            "bceloss",
+            "log-loss",
+            "logloss",
+            "logistic",
+            "sigmoid",
+            "binary",
+            "multilabel",
+        ],
+        "sigmoid-cross-entropy",
+    ),
+    (
+        &[
+            "cross-entropy",
+            "crossentropy",
+            "crossentropyloss",
+            "categorical-crossentropy",
+            "categorical-cross-entropy",
+            "sparse-categorical-crossentropy",
+            "sparse-categorical-cross-entropy",
+            "ce",
+            "xent",
+            "softmax",
+            "nll",
+            "nllloss",
+            "nll-loss",
+            "multiclass",
+            "classification",
+        ],
+        "softmax-cross-entropy",
+    ),
+    (&["focal", "focal-loss"], "softmax-cross-entropy or sigmoid-cross-entropy, with a gamma under [loss] in run.toml"),
+    (
+        &[
+            "mean-squared-error",
+            "l2",
+            "mseloss",
+            "squared-error",
+            "squared",
+            "rmse",
+            "regression",
+            "least-squares",
+            "quadratic",
+        ],
+        "mse",
+    ),
+    (&["mean-absolute-error", "l1", "l1loss", "absolute-error", "absolute"], "mae"),
+    (&["smooth-l1", "smoothl1", "smoothl1loss", "huberloss", "huber-loss"], "huber"),
+    (&["kl", "kld", "kldiv", "kldivloss", "kl-div", "kullback-leibler", "kl-loss"], "kl-divergence"),
+    (
+        &[
+            "hinge",
+            "squared-hinge",
+            "quantile",
+            "pinball",
+            "poisson",
+            "log-cosh",
+            "logcosh",
+            "mape",
+            "msle",
+            "cosine-similarity",
+        ],
+        "it in WGSL as a function of your own, and give that as NAME.wgsl",
+    ),
+];
 
 /// What a loss takes a network's outputs for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +232,7 @@ impl Loss {
             "mse" => Loss::MeanSquaredError,
             "mae" => Loss::MeanAbsoluteError,
             "huber" => Loss::Huber { delta: 1.0 },
-            _ => return Err(Error::Option(crate::named::unknown(name, "a loss", WORDS.iter().copied()))),
+            _ => return Err(Error::Option(crate::named::unknown(name, "a loss", WORDS.iter().copied(), ELSEWHERE))),
         })
     }
 
@@ -242,6 +318,13 @@ impl Loss {
     /// [`Error::Option`] naming the value and what would be right.
     pub fn check(&self, outputs: usize) -> Result<(), Error> {
         let option = |reason: String| Err(Error::Option(reason));
+        if self.task() == Task::Classes && outputs == 1 {
+            return option(format!(
+                "{} over one output has nothing to learn, as the only class always has a probability of 1: a set needs rows of two classes \
+                 or more, and the network an output for each; one output that is a yes or no takes sigmoid-cross-entropy, a number mse",
+                self.name()
+            ));
+        }
         if let Loss::SoftmaxCrossEntropy { gamma, .. } | Loss::SigmoidCrossEntropy { gamma, .. } = self
             && !(0.0..=100.0).contains(gamma)
         {

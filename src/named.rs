@@ -8,14 +8,14 @@ pub(crate) trait Named: Sized + Copy + PartialEq + 'static {
     const WHAT: &'static str;
     /// Every word and what it means.
     const WORDS: &'static [(&'static str, Self)];
+    /// What other programs call these, to be told what to write here.
+    const ELSEWHERE: Elsewhere = &[];
 
     /// The choice a word stands for.
     fn from_word(word: &str) -> Result<Self, Error> {
-        Self::WORDS
-            .iter()
-            .find(|(known, _)| *known == word)
-            .map(|&(_, choice)| choice)
-            .ok_or_else(|| Error::Option(unknown(word, Self::WHAT, Self::WORDS.iter().map(|&(known, _)| known))))
+        Self::WORDS.iter().find(|(known, _)| *known == word).map(|&(_, choice)| choice).ok_or_else(|| {
+            Error::Option(unknown(word, Self::WHAT, Self::WORDS.iter().map(|&(known, _)| known), Self::ELSEWHERE))
+        })
     }
 
     /// The word for a choice.
@@ -24,12 +24,23 @@ pub(crate) trait Named: Sized + Copy + PartialEq + 'static {
     }
 }
 
-/// What to say of a word that is none of the known ones: the nearest first, where one is near.
-pub(crate) fn unknown(word: &str, what: &str, known: impl Iterator<Item = &'static str> + Clone) -> String {
+/// Words of other programs, in small letters and with hyphens, and what to write here in their place.
+pub(crate) type Elsewhere = &'static [(&'static [&'static str], &'static str)];
+
+/// What to say of a word that is none of the known ones: what it is called here, where other programs have it; else the nearest, where one is near.
+pub(crate) fn unknown(
+    word: &str,
+    what: &str,
+    known: impl Iterator<Item = &'static str> + Clone,
+    elsewhere: Elsewhere,
+) -> String {
     let words: Vec<&str> = known.clone().collect();
-    let near = |candidate: &&str| strsim::damerau_levenshtein(word, candidate);
-    let hint = match known.min_by_key(near) {
-        Some(nearest) if 2 * near(&nearest) <= nearest.len() => format!("did you mean {nearest}? "),
+    let plain = word.trim().to_lowercase().replace(['_', ' '], "-");
+    let near = |candidate: &&str| strsim::damerau_levenshtein(&plain, candidate);
+    let here = elsewhere.iter().find(|(names, _)| names.contains(&plain.as_str()));
+    let hint = match (here, known.min_by_key(near)) {
+        (Some((_, here)), _) => format!("write {here}; "),
+        (None, Some(nearest)) if 2 * near(&nearest) <= nearest.len() => format!("did you mean {nearest}? "),
         _ => String::new(),
     };
     format!("\"{word}\" is not {what}: {hint}use one of {}", words.join(", "))

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use crate::kernel::Dense;
-use crate::named::Named;
+use crate::named::{Elsewhere, Named};
 use crate::wgsl::{Signature, Wgsl};
 use crate::{Error, Weights};
 
@@ -50,6 +50,35 @@ impl Named for Activation {
         ("tanh", Activation::Tanh),
         ("sigmoid", Activation::Sigmoid),
         ("softplus", Activation::Softplus),
+    ];
+    const ELSEWHERE: Elsewhere = &[
+        (&["swish"], "silu"),
+        (&["linear", "none", "no", "id", "noop"], "identity"),
+        (&["leakyrelu", "lrelu", "prelu", "rrelu"], "leaky-relu"),
+        (&["gelu-new", "gelu-approximate", "gelu-fast", "gelu-pytorch-tanh"], "gelu-tanh"),
+        (&["logistic", "sigm", "expit"], "sigmoid"),
+        (&["hyperbolic-tangent"], "tanh"),
+        (&["rectifier", "rectified-linear", "relu6"], "relu"),
+        (
+            &["softmax", "log-softmax", "logsoftmax"],
+            "the loss softmax-cross-entropy, which applies the softmax after the last layer (this is the hidden layers')",
+        ),
+        (
+            &[
+                "selu",
+                "celu",
+                "mish",
+                "softsign",
+                "hardswish",
+                "hard-swish",
+                "hardsigmoid",
+                "hard-sigmoid",
+                "hardtanh",
+                "glu",
+                "swiglu",
+            ],
+            "it in WGSL as a function of your own, and give that as NAME.wgsl",
+        ),
     ];
 }
 

@@ -1,6 +1,6 @@
 //! What is done to features before a network sees them, the same in training and in prediction.
 
-use crate::named::{Named, by_word};
+use crate::named::{Elsewhere, Named, by_word};
 use crate::{Dataset, Error};
 
 /// One shift and one scale for each feature: the network sees `(x − shift) · scale`. A u8 feature is in `[0, 1]` before that. Values that
@@ -29,6 +29,14 @@ impl Named for ScaleBy {
     const WHAT: &'static str = "a scaling";
     const WORDS: &'static [(&'static str, Self)] =
         &[("none", ScaleBy::None), ("standardize", ScaleBy::Standardize), ("min-max", ScaleBy::MinMax)];
+    const ELSEWHERE: Elsewhere = &[
+        (
+            &["zscore", "z-score", "standard", "standardscaler", "standard-scaler", "std", "standardise", "mean-std"],
+            "standardize",
+        ),
+        (&["minmax", "minmaxscaler", "min-max-scaler", "normalize", "normalise", "0-1", "unit"], "min-max"),
+        (&["no", "off", "false", "identity"], "none"),
+    ];
 }
 
 by_word!(ScaleBy);

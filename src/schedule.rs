@@ -1,6 +1,7 @@
 //! How the learning rate changes while training goes on.
 
 use crate::Error;
+use crate::named::Elsewhere;
 
 /// A learning-rate schedule, in PyTorch's formulas, names and defaults, evaluated on the device in every step.
 ///
@@ -115,6 +116,36 @@ impl Decay {
     }
 }
 
+/// What other programs call them.
+const ELSEWHERE: Elsewhere = &[
+    (
+        &[
+            "cosine-annealing",
+            "cosineannealinglr",
+            "cosine-annealing-lr",
+            "cosineannealing",
+            "cosine-decay",
+            "cosinedecay",
+            "cos",
+        ],
+        "cosine",
+    ),
+    (&["onecycle", "one-cycle-lr", "onecyclelr", "1cycle", "super-convergence"], "one-cycle"),
+    (&["steplr", "step-lr", "staircase", "multistep", "step-decay", "piecewise"], "step"),
+    (&["exponentiallr", "exponential-lr", "exp", "exponential-decay", "exponentialdecay"], "exponential"),
+    (
+        &["linear", "linear-decay", "linearlr", "poly", "polynomiallr", "polynomial-decay"],
+        "polynomial, which is linear where its power is 1",
+    ),
+    (&["none", "no", "fixed", "constantlr", "off"], "constant"),
+    (
+        &["plateau", "reducelronplateau", "reduce-lr-on-plateau", "reduce-on-plateau"],
+        "a table [reduce_on_plateau] in run.toml, which goes with any schedule",
+    ),
+    (&["warmup", "linear-warmup"], "--warmup N, or warmup under [schedule] in run.toml, which goes with any schedule"),
+    (&["cosine-warmup", "cosine-with-warmup", "warmup-cosine"], "cosine, with --warmup N"),
+];
+
 impl Default for Schedule {
     /// A constant rate.
     fn default() -> Self {
@@ -137,7 +168,7 @@ impl Schedule {
         let known = DECAYS.iter().find(|(known, _)| *known == name);
         known.map(|&(_, decay)| Schedule::new(decay)).ok_or_else(|| {
             let words = DECAYS.iter().map(|&(known, _)| known);
-            Error::Option(crate::named::unknown(name, "a schedule", words))
+            Error::Option(crate::named::unknown(name, "a schedule", words, ELSEWHERE))
         })
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::kernel::quads_with_one;
-use crate::named::Named;
+use crate::named::{Elsewhere, Named};
 use crate::{Error, Network};
 
 /// The weights of one dense layer, laid out as `torch.nn.Linear` does.
@@ -90,6 +90,18 @@ impl Named for Initializer {
         ("orthogonal", Initializer::Orthogonal),
         ("torch", Initializer::Torch),
         ("constant", Initializer::Constant(0.0)),
+    ];
+    const ELSEWHERE: Elsewhere = &[
+        (&["xavier", "xavier-uniform", "glorot", "xavieruniform", "glorotuniform"], "glorot-uniform"),
+        (&["xavier-normal", "xaviernormal", "glorotnormal"], "glorot-normal"),
+        (&["kaiming", "kaiming-uniform", "he", "kaiminguniform", "heuniform"], "he-uniform"),
+        (&["kaiming-normal", "kaimingnormal", "henormal", "msra"], "he-normal"),
+        (&["lecun", "lecununiform"], "lecun-uniform"),
+        (&["lecunnormal"], "lecun-normal"),
+        (&["orthogonal-initializer"], "orthogonal"),
+        (&["pytorch", "default"], "torch"),
+        (&["zeros", "zero"], "constant:0"),
+        (&["ones", "one"], "constant:1"),
     ];
 }
 

@@ -110,6 +110,7 @@ impl Model {
         }
         check_all_read(path, file, prefix, &dropouts, layers.len())?;
         let rates = dropouts_of(&dropouts, layers.len());
+        check_brought(path, about, activations, losses)?;
         let network = activations_of(path, about, layers.len(), activations)?
             .into_iter()
             .zip(&layers)
@@ -397,15 +398,50 @@ fn activations_of(
             let word = word.as_str().unwrap_or_default();
             let brought = own.iter().copied().find(|own| own.to_string() == word);
             // Not parsed: a file's word must not have another file read.
-            brought.map_or_else(|| Activation::from_word(word).map_err(not_brought), Ok)
+            brought.map_or_else(|| Activation::from_word(word), Ok)
         })
         .collect::<Result<_, Error>>()
         .map_err(|error| broken(error.to_string()))
 }
 
-/// A name that no built-in function has may be one of the user's own.
-fn not_brought(error: Error) -> Error {
-    Error::Option(format!("{error}; one of your own comes with Model::read_with, or --wgsl"))
+/// That every function whose name the file has is one of wgrad's or was brought: of the user's own, a file has the name alone.
+///
+/// # Errors
+///
+/// [`Error::Format`] with all that are missing, and how they are brought.
+fn check_brought(path: &Path, about: &Option<Value>, activations: &[Activation], losses: &[Loss]) -> Result<(), Error> {
+    let Some(about) = about else { return Ok(()) };
+    let (own_activations, own_losses): (Vec<String>, Vec<&str>) =
+        (activations.iter().map(ToString::to_string).collect(), losses.iter().map(Loss::name).collect());
+    let words = about["activations"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let unknown =
+        words.filter(|word| Activation::from_word(word).is_err() && !own_activations.iter().any(|own| own == word));
+    let loss = about["loss"]["kind"].as_str();
+    let loss = loss.filter(|word| Loss::from_name(word).is_err() && !own_losses.contains(word));
+    let mut missing: Vec<(&str, &str)> = unknown.map(|word| ("activation", word)).collect();
+    missing.dedup();
+    missing.extend(loss.map(|word| ("loss", word)));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = missing.iter().map(|(kind, word)| format!("the {kind} \"{word}\"")).collect();
+    // A name goes into a command only where it can be a file's.
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
+    let file =
+        |word: &str| if word.is_empty() || !word.chars().all(is_plain) { "FILE".into() } else { word.to_string() };
+    let flags: Vec<String> = missing.iter().map(|(_, word)| format!("--wgsl {}.wgsl", file(word))).collect();
+    let brought: Vec<&str> = own_activations.iter().map(String::as_str).chain(own_losses).collect();
+    let brought =
+        if brought.is_empty() { String::new() } else { format!("; what was brought is {}", brought.join(", ")) };
+    Err(Error::format(
+        path,
+        format!(
+            "it was trained with {}, written in WGSL by its user, and a model file has such a function's name alone: bring the text with {}, or \
+             Model::read_with in a program{brought}",
+            names.join(" and "),
+            flags.join(" ")
+        ),
+    ))
 }
 
 /// A loss' word and its values.
@@ -426,7 +462,7 @@ fn loss_of(path: &Path, about: &Option<Value>, own: &[Loss]) -> Result<Loss, Err
     let read = || {
         let word = table.get("kind").and_then(Value::as_str).unwrap_or_default();
         let brought = own.iter().find(|own| own.name() == word).cloned();
-        let mut loss = brought.map_or_else(|| Loss::from_name(word).map_err(not_brought), Ok)?;
+        let mut loss = brought.map_or_else(|| Loss::from_name(word), Ok)?;
         for (name, value) in table.iter().filter(|(name, _)| *name != "kind") {
             let list = value.as_array().map(|list| list.iter().filter_map(Value::as_f64).collect());
             loss.set(name, list.map_or_else(|| Setting::Number(value.as_f64().unwrap_or(f64::NAN)), Setting::List))?;

@@ -35,7 +35,7 @@ pub(super) fn run(options: &Adapters) -> Result<(), Error> {
         output.text(format_args!("    features   {}", adapter.features.join(", ")))?;
     }
     if found.iter().any(|adapter| adapter.chosen) {
-        return output.text("\n→ the one that would be used; --adapter takes auto, cpu, or part of a name");
+        return output.text("\n→ the one that would be used; --adapter takes auto, a backend, a kind (cpu, gpu, discrete, integrated), or part of a name");
     }
     // Nothing serves: the reason and the package to install are the error that opening it gives.
     super::open_gpu(&choice).map(drop)

@@ -546,7 +546,11 @@ impl ScheduleTable {
 
 impl File {
     fn parse(text: &str, path: &Path) -> Result<File, Error> {
-        toml::from_str(text).map_err(|error| Error::format(path, error.to_string()))
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let unknown = error.message().strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+            let hint = unknown.and_then(super::hints::hint).map_or(String::new(), |hint| format!("\nhint: {hint}"));
+            Error::format(path, format!("{}{hint}", error.to_string().trim_end()))
+        })
     }
 }
 
@@ -567,6 +571,10 @@ impl OptimizerTable {
             }
         }
         optimizer.lr = flags.lr.unwrap_or(optimizer.lr);
+        optimizer.weight_decay = flags.weight_decay.unwrap_or(optimizer.weight_decay);
+        if let Some(momentum) = flags.momentum {
+            optimizer.set("momentum", momentum)?;
+        }
         Ok(optimizer)
     }
 }

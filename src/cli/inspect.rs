@@ -23,7 +23,7 @@ pub(super) fn run(options: &Inspect) -> Result<(), Error> {
     output.event(event(path, &model, &contents))?;
     match &model {
         Ok(model) => output.text(describe(model))?,
-        Err(reason) => output.text(format_args!("not a model: {reason}"))?,
+        Err(reason) => output.text(format_args!("it cannot be read as a model: {reason}"))?,
     }
     if contents.tensors.is_empty() { Ok(()) } else { output.text(contents.describe()) }
 }

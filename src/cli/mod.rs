@@ -8,6 +8,7 @@ mod evaluate;
 mod explain;
 mod export;
 mod figures;
+mod hints;
 mod import;
 mod inspect;
 mod interrupt;
@@ -42,7 +43,7 @@ use options::{Cli, Command};
 /// Runs the program on its command line and says how it ended: 0 for success, 1 when the device failed or training
 /// broke down, 2 for bad usage or bad input, 3 when no adapter serves, 130, 143 or 129 when SIGINT, SIGTERM or SIGHUP ended it.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| hints::hinted(error).exit());
     let level = if cli.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
     // Where nobody takes it, it would say so, and panic as nobody takes that either.

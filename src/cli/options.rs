@@ -113,6 +113,12 @@ pub(super) struct Train {
     /// Learning rate [default: the optimizer's]
     #[arg(long, allow_negative_numbers = true)]
     pub lr: Option<f64>,
+    /// Of the optimizer [default: the optimizer's]
+    #[arg(long, value_name = "0.01", allow_negative_numbers = true)]
+    pub weight_decay: Option<f64>,
+    /// Of sgd, rmsprop or muon [default: the optimizer's]
+    #[arg(long, value_name = "0.9", allow_negative_numbers = true)]
+    pub momentum: Option<f64>,
     /// constant, step, exponential, polynomial, cosine or one-cycle, of the learning rate [default: constant]
     #[arg(long)]
     pub schedule: Option<String>,
@@ -396,7 +402,7 @@ pub(super) struct Runs {
 /// What a model file has the names of alone.
 #[derive(Args)]
 pub(super) struct Own {
-    /// An activation or a loss of your own that the model was trained with; may be given several times
+    /// An activation or a loss of your own that the model was trained with, as softsign.wgsl; may be given several times
     #[arg(long = "wgsl", value_name = "FILE.wgsl")]
     pub files: Vec<PathBuf>,
 }
@@ -412,8 +418,8 @@ pub(super) struct Selftest {
     /// A folder with more trajectories to follow, as tests/golden has them
     #[arg(long, value_name = "DIR")]
     pub golden: Option<PathBuf>,
-    /// Make those checks alone that have these words in the section or the name, as a failure tells them
-    #[arg(long, value_name = "WORDS")]
+    /// Make those checks alone that have these words in the section or the name, as a failure tells them, in any case; list prints the words
+    #[arg(long, value_name = "WORDS|list")]
     pub only: Option<String>,
     /// A check that takes longer has failed: the driver hangs in it [default: 600]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -430,8 +436,9 @@ pub(super) struct Selftest {
 
 #[derive(Args, Default)]
 pub(super) struct Common {
-    /// auto, cpu for a software adapter, or part of an adapter's name [default: auto]
-    #[arg(long, value_name = "auto|cpu|NAME")]
+    /// auto, a backend (vulkan, metal, dx12, gl), a kind (gpu, discrete, integrated, cpu), part of a name, or several of these, as "gl cpu"
+    /// [default: auto]
+    #[arg(long, value_name = "auto|WORDS")]
     pub adapter: Option<AdapterChoice>,
     /// One JSON object a line on stdout, and nothing else there
     #[arg(long)]

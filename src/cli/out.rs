@@ -11,7 +11,7 @@ use fs4::{FileExt, TryLockError};
 use serde_json::{Value, json};
 
 use super::config::Run;
-use super::output::epoch_event;
+use super::output::{clean_lines, epoch_event};
 use super::source::TrainingSet;
 use super::train::shape;
 use super::watchers::Watcher;
@@ -112,7 +112,7 @@ impl Out {
         let layers = network.layers();
         let hidden = &layers[..layers.len().saturating_sub(1)];
         let parts = json!({
-            "state": "running", "ended": null, "seconds": null, "config": run.config,
+            "state": "running", "error": null, "ended": null, "seconds": null, "config": run.config,
             "wgrad": env!("CARGO_PKG_VERSION"),
             "platform": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             "adapter": {
@@ -156,6 +156,11 @@ impl Out {
             self.about[name] = value;
         }
         self.write()
+    }
+
+    /// Takes down why the run fails, to be written with its end.
+    pub fn failed(&mut self, error: &Error) {
+        self.about["error"] = clean_lines(&error.to_string()).into();
     }
 
     pub fn folder(&self) -> &Path {

@@ -64,6 +64,11 @@ pub(super) fn run(options: &Runs) -> Result<(), Error> {
             output.text("* of the training rows: there are none to validate on")?;
         }
     }
+    for run in &runs {
+        if let Some(reason) = run.about["error"].as_str().filter(|_| run.state == "failed") {
+            output.text(format_args!("{} failed: {}", run.name, clean(reason)))?;
+        }
+    }
     let differing = differing(&runs);
     if !differing.is_empty() {
         output.text("\nWhat tells them apart:")?;
@@ -190,6 +195,7 @@ impl Summary {
         let (loss, accuracy) = (self.loss(), self.accuracy());
         json!({
             "event": "run", "name": self.name, "state": self.state, "started": self.about["started"],
+            "error": self.about["error"],
             "on": if self.validates() { "validation" } else { "training" },
             "best_loss": loss.best, "last_loss": loss.last, "best_accuracy": accuracy.best, "last_accuracy": accuracy.last,
             "epochs": self.epochs_done().0, "epochs_asked": self.epochs_asked(), "seconds": self.seconds(),

@@ -10,7 +10,7 @@ use super::options::Selftest;
 use super::output::{Output, table};
 use crate::gpu::OpenOptions;
 use crate::selftest::shaders::write_for_browsers;
-use crate::selftest::{self, Check, Options, Outcome, Report, Section};
+use crate::selftest::{self, Check, Checked, Options, Outcome, Report, Section};
 use crate::{Error, Gpu};
 
 /// Checks the adapter, prints a table and whatever failed. The exit code is 1 where anything did.
@@ -33,6 +33,9 @@ pub(super) fn run(flags: &Selftest) -> Result<u8, Error> {
         timeout: flags.timeout.map(Duration::from_secs),
         lanes: flags.lanes,
     };
+    if flags.only.as_deref().is_some_and(|words| words.eq_ignore_ascii_case("list")) {
+        return list(output, &selftest::checked(&gpu, &options)?).map(|()| 0);
+    }
     let (mut broken, mut done) = (Ok(()), 0);
     let report = selftest::run(&gpu, &options, |check, all| {
         done += 1;
@@ -44,6 +47,15 @@ pub(super) fn run(flags: &Selftest) -> Result<u8, Error> {
     broken?;
     ended(output, &report)?;
     Ok(u8::from(!report.passed()))
+}
+
+/// The words that `--only` takes.
+fn list(output: Output, sections: &[Checked]) -> Result<(), Error> {
+    for Checked { name, checks, what } in sections {
+        output.event(json!({ "event": "checks", "section": name, "checks": checks, "what": what }))?;
+        output.text(format_args!("\n{name}, {checks} checks\n    {}", what.join(", ")))?;
+    }
+    output.text("\n--only takes any of these words, or a part of a check's name as a failure tells it, in any case")
 }
 
 /// How far it is, on a terminal; and nothing again at 0.

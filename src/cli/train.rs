@@ -1,7 +1,7 @@
 //! `wgrad train`.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,8 +28,15 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
         return Ok(code);
     }
     ready.introduce()?;
-    let trained = ready.train(flags.screen, &interrupt)?;
-    ready.conclude(trained)
+    match ready.train(flags.screen, &interrupt) {
+        Ok(trained) => ready.conclude(trained),
+        Err(error) => {
+            if let Some(out) = &mut ready.out {
+                out.failed(&error);
+            }
+            Err(error)
+        }
+    }
 }
 
 /// A run before its first step.
@@ -64,7 +71,10 @@ impl Ready {
         let (gpu, sets) = std::thread::scope(|scope| {
             let opening = scope.spawn(|| super::open_gpu(&run.adapter));
             // A run that goes on has its scalings in its checkpoint.
-            let init = run.init.as_ref().filter(|_| checkpoint.is_none()).map(Model::read).transpose();
+            // The file may be of a run with the same functions of the user's own.
+            let (activations, losses) = ([run.activation], std::slice::from_ref(&run.options.loss));
+            let read = |path: &PathBuf| Model::read_with(path, &activations, losses);
+            let init = run.init.as_ref().filter(|_| checkpoint.is_none()).map(read).transpose();
             let sets = init.and_then(|init| Ok((source::of_run(&run, init.as_ref())?, init)));
             let crashed = || Error::Device("the driver crashed while it was opened".into());
             (opening.join().unwrap_or_else(|_| Err(crashed())), sets)
@@ -168,7 +178,10 @@ impl Ready {
             let state = match &told {
                 Ok(()) if interrupted.is_none() => "finished",
                 Ok(()) | Err(Error::Output(_)) => "interrupted",
-                Err(_) => "failed",
+                Err(error) => {
+                    out.failed(error);
+                    "failed"
+                }
             };
             out.end(state, Some(steps_done))?;
         }

@@ -50,6 +50,21 @@ impl Dataset {
         }
     }
 
+    /// That there is something to tell apart in all the rows that are trained on, which have so many classes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] where one output has to say yes or no, and every row says no.
+    pub(crate) fn check_classes(&self, classes: usize, network: &Network, loss: &Loss) -> Result<(), Error> {
+        if self.values.is_none() && classes == 1 && network.outputs() == 1 && loss.task() == Task::EachOutput {
+            let name = self.class_names().first().map_or(String::new(), |name| format!(", \"{name}\""));
+            return Err(Error::Data(format!(
+                "every row is of one class, number 0{name}: there is nothing to tell apart; train on rows of two classes or more"
+            )));
+        }
+        Ok(())
+    }
+
     fn check_labels(&self, network: &Network, loss: &Loss) -> Result<(), Error> {
         let ignored = match loss {
             Loss::SoftmaxCrossEntropy { ignore_index, .. } => ignore_index.map(|index| index as u32),
@@ -99,14 +114,31 @@ fn check_values(all: &Values, network: &Network, loss: &Loss) -> Result<(), Erro
         Loss::SigmoidCrossEntropy { .. } => 0.0..=1.0,
         _ => f32::MIN..=f32::MAX,
     };
-    match all.values.iter().position(|value| !range.contains(value)) {
-        Some(at) => Err(Error::Data(format!(
+    if let Some(at) = all.values.iter().position(|value| !range.contains(value)) {
+        return Err(Error::Data(format!(
             "target {} of row {} is {}: {} takes targets {}",
             at % all.outputs,
             at / all.outputs,
             all.values[at],
             loss.name(),
             if *range.end() == 1.0 { "from 0 to 1" } else { "of at least 0" },
+        )));
+    }
+    if loss.task() == Task::Classes { check_distributions(all, loss) } else { Ok(()) }
+}
+
+/// How far the sum of a row's probabilities may be from 1: what is left of 1 in numbers that were written with three decimals, or as f16.
+const MOST_OFF: f64 = 1e-3;
+
+/// That every row of targets, none of which is below 0, is a distribution.
+fn check_distributions(all: &Values, loss: &Loss) -> Result<(), Error> {
+    let sums = all.values.chunks_exact(all.outputs).map(|row| row.iter().copied().map(f64::from).sum::<f64>());
+    match sums.enumerate().find(|(_, sum)| (sum - 1.0).abs() > MOST_OFF) {
+        Some((row, sum)) => Err(Error::Data(format!(
+            "the targets of row {row} add up to {}: {} takes probabilities of the classes, which add up to 1; for outputs that are a yes or no \
+             each there is sigmoid-cross-entropy, for numbers mse",
+            (1e6 * sum).round() / 1e6,
+            loss.name()
         ))),
         None => Ok(()),
     }

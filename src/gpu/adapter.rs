@@ -7,7 +7,7 @@ use crate::Error;
 use crate::error::INSTALL_HINT;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
-use crate::named::{Named, by_word};
+use crate::named::{Elsewhere, Named, by_word};
 
 /// Which adapter to train on.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -17,21 +17,85 @@ pub enum AdapterChoice {
     Auto,
     /// A software adapter.
     Cpu,
-    /// The first whose name or driver contains these words, in any case.
+    /// The best that all of these words fit, which are separated by spaces, in any case: a backend (`vulkan`, `metal`, `dx12`, `gl`), a kind
+    /// (`discrete`, `integrated`, `virtual`, `software`, `cpu`, or `gpu` for any but software), or a part of its name or its driver's.
     Named(String),
 }
 
 impl FromStr for AdapterChoice {
     type Err = Error;
 
-    /// `auto`, `cpu`, or part of a name.
+    /// `auto`, `cpu`, or words as [`AdapterChoice::Named`] has them.
     fn from_str(words: &str) -> Result<Self, Error> {
-        match words {
-            "" => Err(Error::Option("the adapter's name is empty: use auto, cpu or part of a name".into())),
+        let words = words.to_lowercase();
+        match words.trim() {
+            "" => Err(Error::Option(
+                "the adapter's name is empty: use auto, a backend as vulkan, a kind as cpu or discrete, or part of a name".into(),
+            )),
             "auto" => Ok(AdapterChoice::Auto),
             "cpu" => Ok(AdapterChoice::Cpu),
-            name => Ok(AdapterChoice::Named(name.to_lowercase())),
+            name => Ok(AdapterChoice::Named(name.into())),
         }
+    }
+}
+
+/// What a word says of an adapter.
+#[derive(Clone, Copy)]
+enum Fits {
+    Backend(wgpu::Backend),
+    Kind(AdapterKind),
+    /// Any kind but software.
+    Gpu,
+}
+
+/// The words that do not stand for a part of a name.
+const WORDS: &[(&str, Fits)] = &[
+    ("vulkan", Fits::Backend(wgpu::Backend::Vulkan)),
+    ("metal", Fits::Backend(wgpu::Backend::Metal)),
+    ("dx12", Fits::Backend(wgpu::Backend::Dx12)),
+    ("d3d12", Fits::Backend(wgpu::Backend::Dx12)),
+    ("gl", Fits::Backend(wgpu::Backend::Gl)),
+    ("opengl", Fits::Backend(wgpu::Backend::Gl)),
+    ("discrete", Fits::Kind(AdapterKind::Discrete)),
+    ("integrated", Fits::Kind(AdapterKind::Integrated)),
+    ("virtual", Fits::Kind(AdapterKind::Virtual)),
+    ("software", Fits::Kind(AdapterKind::Software)),
+    ("cpu", Fits::Kind(AdapterKind::Software)),
+    ("gpu", Fits::Gpu),
+];
+
+/// What other programs call them.
+const ELSEWHERE: Elsewhere = &[
+    (&["cuda", "nvidia-gpu", "rocm", "hip", "mps"], "gpu, or the backend (vulkan, metal or dx12) that reaches it"),
+    (&["directx", "directx12", "dx"], "dx12"),
+    (&["gles", "opengles"], "gl"),
+    (&["vk"], "vulkan"),
+    (&["dgpu", "dedicated"], "discrete"),
+    (&["igpu", "onboard"], "integrated"),
+    (&["default", "best", "any"], "auto"),
+];
+
+/// Whether a word fits an adapter.
+fn fits(word: &str, info: &wgpu::AdapterInfo) -> bool {
+    let kind = kind(info.device_type);
+    match WORDS.iter().find(|(known, _)| *known == word) {
+        Some((_, Fits::Backend(backend))) => info.backend == *backend,
+        Some((_, Fits::Kind(wanted))) => kind == *wanted,
+        Some((_, Fits::Gpu)) => kind != AdapterKind::Software,
+        None => format!("{} {} {}", info.name, info.driver, info.driver_info).to_lowercase().contains(word),
+    }
+}
+
+/// Why none of the adapters fits, which are not none.
+fn refused(name: &str, found: &[wgpu::AdapterInfo]) -> String {
+    let stranger = name.split_whitespace().find(|word| !found.iter().any(|info| fits(word, info)));
+    match stranger {
+        None => format!("no adapter is all of \"{name}\""),
+        Some(word) if WORDS.iter().any(|(known, _)| *known == word) => format!("no adapter is {word}"),
+        Some(word) => format!(
+            "no adapter's name or driver contains \"{word}\", {}",
+            crate::named::unknown(word, "a backend or a kind", WORDS.iter().map(|&(known, _)| known), ELSEWHERE)
+        ),
     }
 }
 
@@ -200,15 +264,15 @@ pub(super) async fn pick(choice: &AdapterChoice) -> Result<wgpu::Adapter, Error>
     match chosen(&found, choice) {
         Some(at) => Ok(found.swap_remove(at)),
         None => {
-            let names: Vec<String> = found
+            let infos: Vec<wgpu::AdapterInfo> = found.iter().map(wgpu::Adapter::get_info).collect();
+            let names: Vec<String> = infos
                 .iter()
-                .map(|adapter| adapter.get_info())
                 .map(|info| format!("{} ({}, {})", info.name, kind(info.device_type), info.backend))
                 .collect();
             Err(Error::NoAdapter(match (choice, names.is_empty()) {
                 (_, true) => format!("no adapter was found\n{INSTALL_HINT}"),
                 (AdapterChoice::Named(name), false) => {
-                    format!("no adapter's name or driver contains \"{name}\"; there is: {}", names.join(", "))
+                    format!("{}; there is: {}", refused(name, &infos), names.join(", "))
                 }
                 (_, false) => format!("no software adapter; there is: {}\n{INSTALL_HINT}", names.join(", ")),
             }))
@@ -246,9 +310,7 @@ fn chosen(found: &[wgpu::Adapter], choice: &AdapterChoice) -> Option<usize> {
         match choice {
             AdapterChoice::Auto => true,
             AdapterChoice::Cpu => info.device_type == wgpu::DeviceType::Cpu,
-            AdapterChoice::Named(name) => {
-                format!("{} {} {}", info.name, info.driver, info.driver_info).to_lowercase().contains(name)
-            }
+            AdapterChoice::Named(words) => words.to_lowercase().split_whitespace().all(|word| fits(word, &info)),
         }
     })
 }

@@ -193,7 +193,24 @@ impl Gpu {
         }
     }
 
-    /// The same, once whatever the device was handed is done or given up: a loss may be told only then.
+    /// That the device has run the steps that it was handed: `counted` is what its own counter, which its kernels move on, says of them. A driver
+    /// that executes nothing, or leaves work out, tells of no failure.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] with both numbers.
+    pub(crate) fn check_steps(&self, counted: u32, handed_over: u64) -> Result<(), Error> {
+        if u64::from(counted) == handed_over {
+            return Ok(());
+        }
+        Err(Error::Device(format!(
+            "its step counter says {counted} after {handed_over} steps: the driver of {} ({}) did not execute what it was handed, and reported \
+             no failure; update the driver, or use another adapter (wgrad adapters lists them; wgrad selftest checks one)",
+            self.adapter.name, self.adapter.driver
+        )))
+    }
+
+    /// The same as [`check`](Self::check), once whatever the device was handed is done or given up: a loss may be told only then.
     ///
     /// # Errors
     ///
@@ -314,6 +331,9 @@ impl Gpu {
         traffic.submissions += 1;
         let mut encoder = self.device.create_command_encoder(&Default::default());
         record(&mut encoder);
+        if self.faults.is_idle_now() {
+            encoder = self.device.create_command_encoder(&Default::default());
+        }
         self.queue.submit([encoder.finish()])
     }
 

@@ -1,5 +1,5 @@
 //! Failures on purpose, for tests: a device that is lost with a certain submission, memory that has run out for a certain buffer, a driver
-//! that opens no other device.
+//! that opens no other device, one that executes nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +16,8 @@ const SAME_ADAPTER: &str = "the same adapter";
 pub(super) struct Faults {
     /// Submissions until this device is lost, then until each of those after it is; 0: it is not.
     losses: Mutex<Vec<u64>>,
+    /// Submissions until the driver executes none any more, that one included; 0: it executes all.
+    idle: Mutex<u64>,
     /// What cannot be had, and how often; for all of them.
     refused: Arc<Mutex<HashMap<String, u64>>>,
 }
@@ -24,7 +26,8 @@ impl Faults {
     /// Those of the device that comes in place of this one.
     pub fn of_next(&self) -> Faults {
         let losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
-        Faults { losses: Mutex::new(losses.iter().skip(1).copied().collect()), refused: Arc::clone(&self.refused) }
+        let losses = Mutex::new(losses.iter().skip(1).copied().collect());
+        Faults { losses, refused: Arc::clone(&self.refused), ..Faults::default() }
     }
 
     /// Counts a submission, and says whether the device is lost with it.
@@ -36,6 +39,13 @@ impl Faults {
             }
             _ => false,
         }
+    }
+
+    /// Counts a submission, and says whether the driver executes nothing of it.
+    pub fn is_idle_now(&self) -> bool {
+        let mut left = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        *left = if *left > 1 { *left - 1 } else { *left };
+        *left == 1
     }
 
     /// Whether a buffer of this name cannot be had.
@@ -65,6 +75,14 @@ impl Gpu {
     #[doc(hidden)]
     pub fn lose_with(&self, submissions: &[u64]) {
         *self.faults.losses.lock().unwrap_or_else(PoisonError::into_inner) = submissions.to_vec();
+    }
+
+    /// Executes nothing of its so-many-th submission from now, and of all after it, and says that they are done; 0: it executes all. For tests.
+    #[doc(hidden)]
+    pub fn idle_with(&self, submission: u64) {
+        // The one that it comes to by then is counted as well.
+        *self.faults.idle.lock().unwrap_or_else(PoisonError::into_inner) =
+            if submission > 0 { submission + 1 } else { 0 };
     }
 
     /// Has no memory for a buffer of this name, so many times, here and on the devices that come in this one's place; or does not open

@@ -3,7 +3,7 @@
 mod rule;
 
 pub use rule::Rule;
-use rule::{DECAY, FINITE, ITERATIONS, NORM, POSITIVE, RULES};
+use rule::{DECAY, ELSEWHERE, FINITE, ITERATIONS, NORM, POSITIVE, RULES, SHARE};
 
 use crate::Error;
 use crate::kernel::Constants;
@@ -73,7 +73,7 @@ impl Optimizer {
             .map(|&(_, lr, weight_decay, rule)| Optimizer { lr, weight_decay, rule })
             .ok_or_else(|| {
                 let words = RULES.iter().map(|&(known, ..)| known);
-                Error::Option(crate::named::unknown(name, "an optimizer", words))
+                Error::Option(crate::named::unknown(name, "an optimizer", words, ELSEWHERE))
             })
     }
 
@@ -141,6 +141,8 @@ impl Optimizer {
             if !range.contains(&value) || (range == ITERATIONS && value.fract() != 0.0) {
                 let allowed = if range == DECAY {
                     "in [0, 1)"
+                } else if range == SHARE {
+                    "from 0 to 1"
                 } else if range == POSITIVE {
                     "finite and above 0"
                 } else if range == NORM {

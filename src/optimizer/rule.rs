@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use crate::Error;
+use crate::named::Elsewhere;
 use crate::wgsl::{Signature, Wgsl, check_name};
 
 /// An optimizer's rule, without the learning rate. The formulas stand in `shaders/optimizer/`.
@@ -122,6 +123,26 @@ pub(super) const RULES: &[(&str, f64, f64, Rule)] = &[
     ("muon", 1e-3, 0.1, MUON),
 ];
 
+/// What other programs call them.
+pub(super) const ELSEWHERE: Elsewhere = &[
+    (&["adam-w", "adamw-torch", "decoupled-adam"], "adamw"),
+    (&["rms-prop", "rmsprop-tf"], "rmsprop"),
+    (&["ada-grad"], "adagrad"),
+    (&["ada-delta"], "adadelta"),
+    (&["nesterov", "nag"], "sgd, with a momentum and nesterov = true under [optimizer] in run.toml"),
+    (
+        &["momentum", "sgdm", "sgd-momentum", "heavy-ball"],
+        "sgd, with --momentum 0.9 or momentum under [optimizer] in run.toml",
+    ),
+    (&["gradient-descent", "gd", "vanilla"], "sgd"),
+    (&["amsgrad"], "adam, with amsgrad = true under [optimizer] in run.toml"),
+    (&["n-adam"], "nadam"),
+    (
+        &["adamax", "radam", "lamb", "adafactor", "lars", "lbfgs", "l-bfgs", "rprop", "ftrl", "sophia", "asgd"],
+        "adam or adamw, or a rule of your own in WGSL",
+    ),
+];
+
 const MUON: Rule = Rule::Muon {
     momentum: 0.95,
     nesterov: true,
@@ -148,6 +169,8 @@ pub(super) struct Parts<'a> {
     pub flags: Vec<&'static str>,
 }
 
+/// A momentum over 1 grows by itself, whatever the gradients.
+pub(super) const SHARE: RangeInclusive<f64> = 0.0..=1.0;
 /// Averages decay by less than 1.
 pub(super) const DECAY: RangeInclusive<f64> = 0.0..=1.0 - 1e-7;
 /// Devices may take subnormal numbers for 0.
@@ -215,7 +238,7 @@ impl Rule {
                 Parts {
                     module: "optimizer/sgd",
                     slots: u32::from(moves),
-                    values: vec![("momentum", momentum, FINITE)],
+                    values: vec![("momentum", momentum, SHARE)],
                     switches: vec![("nesterov", nesterov)],
                     flags: if moves { vec!["momentum"] } else { vec![] },
                 }
@@ -239,7 +262,7 @@ impl Rule {
                 Parts {
                     module: "optimizer/rmsprop",
                     slots: 1 + u32::from(moves) + u32::from(*centered),
-                    values: vec![("alpha", alpha, DECAY), ("eps", eps, POSITIVE), ("momentum", momentum, FINITE)],
+                    values: vec![("alpha", alpha, DECAY), ("eps", eps, POSITIVE), ("momentum", momentum, SHARE)],
                     switches: vec![("centered", centered)],
                     flags: if moves { vec!["momentum"] } else { vec![] },
                 }

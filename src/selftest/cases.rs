@@ -7,7 +7,7 @@ use super::compared::{Agreed, words};
 use super::golden::{self, Trajectory};
 use super::kernels::{self, layer, lossy};
 use super::problem::{Adam1, Problem};
-use super::{Case, Options, Run, limits, training};
+use super::{Case, Checked, Options, Run, limits, training};
 use crate::gpu::Checks;
 use crate::kernel::team_head::{self, Team};
 use crate::kernel::tile::{Family, Tile};
@@ -38,14 +38,37 @@ pub(super) fn all(gpu: &Gpu, options: &Options) -> Result<Vec<Case>, Error> {
     cases.extend(repeats(gpu));
     cases.extend(touched_limits(gpu));
     if let Some(words) = &options.only {
-        cases.retain(|case| format!("{}, {}", case.section, case.name).contains(words));
+        let sections = sections(&cases);
+        let lower = words.to_lowercase();
+        cases.retain(|case| format!("{}, {}", case.section, case.name).to_lowercase().contains(&lower));
         if cases.is_empty() {
+            let sections = sections.iter().map(|section| section.name).collect::<Vec<_>>().join(", ");
             return Err(Error::Option(format!(
-                "no check of the selftest has \"{words}\" in its name or its section's"
+                "no check of the selftest has \"{words}\" in its name or its section's: the sections are {sections}; --only list has \
+                 what each checks"
             )));
         }
     }
     Ok(cases)
+}
+
+/// What of the selftest can be asked for by name.
+pub(super) fn sections(cases: &[Case]) -> Vec<Checked> {
+    let mut sections: Vec<Checked> = vec![];
+    for case in cases {
+        let at = sections.iter().position(|section| section.name == case.section).unwrap_or_else(|| {
+            sections.push(Checked { name: case.section, checks: 0, what: vec![] });
+            sections.len() - 1
+        });
+        let section = &mut sections[at];
+        section.checks += 1;
+        // What comes before the first number, comma or colon: a kernel, a loss, a trajectory.
+        let word = case.name.split([' ', ',', ':']).next().unwrap_or_default();
+        if !section.what.iter().any(|known| known == word) {
+            section.what.push(word.into());
+        }
+    }
+    sections
 }
 
 pub(super) fn case(

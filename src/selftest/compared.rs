@@ -23,6 +23,20 @@ impl Random {
         (0..count).map(|_| self.value()).collect()
     }
 
+    /// Distributions over so many classes, of which some have a probability of 0: `[rows, classes]`.
+    pub fn distributions(&mut self, rows: usize, classes: usize) -> Vec<f64> {
+        let mut drawn: Vec<f64> = self.values(rows * classes).into_iter().map(|value| value.max(0.0)).collect();
+        for row in drawn.chunks_exact_mut(classes) {
+            let sum: f64 = row.iter().sum();
+            match sum > 0.0 {
+                // Through f32, so that host and device begin with the same numbers.
+                true => row.iter_mut().for_each(|value| *value = f64::from((*value / sum) as f32)),
+                false => row[0] = 1.0,
+            }
+        }
+        drawn
+    }
+
     /// A whole number below the limit.
     pub fn below(&mut self, limit: usize) -> usize {
         self.bits() as usize % limit

@@ -42,7 +42,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(600);
 pub struct Options {
     /// A folder with more trajectories, as `tests/golden/make_golden.py` writes them.
     pub golden: Option<PathBuf>,
-    /// Checks alone whose section or name has these words.
+    /// Checks alone whose section or name has these words, in any case: see [`checked`].
     pub only: Option<String>,
     /// How long a check may take until it counts as one that does not come back, which has failed; [`TIMEOUT`] where none is told.
     pub timeout: Option<Duration>,
@@ -146,6 +146,26 @@ impl Report {
         }
         sections
     }
+}
+
+/// What a section of the selftest checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The section, as a report has it.
+    pub name: &'static str,
+    /// How many checks it has on this adapter.
+    pub checks: usize,
+    /// The first word of each of its checks' names, once.
+    pub what: Vec<String>,
+}
+
+/// What a selftest of the adapter would check: the words that [`Options::only`] can have. Nothing is run.
+///
+/// # Errors
+///
+/// [`Error::Io`] or [`Error::Format`] for trajectories of [`Options::golden`] that cannot be read.
+pub fn checked(gpu: &Gpu, options: &Options) -> Result<Vec<Checked>, Error> {
+    Ok(cases::sections(&cases::all(gpu, &Options { only: None, ..options.clone() })?))
 }
 
 /// A check that is to be made.

@@ -165,9 +165,9 @@ pub fn losses(outputs: usize) -> Vec<LossCase> {
     let ignoring: Vec<i64> =
         plain.iter().enumerate().map(|(row, &label)| if row % 3 == 1 { -100 } else { label }).collect();
     let class_weights: Vec<f64> = (0..outputs).map(|c| 0.5 + f64::from(c as f32 % 3.0)).collect();
-    // Any row sum; some classes with none.
-    let soft: Vec<f64> = random.values(ROWS * outputs).into_iter().map(|value| value.max(0.0)).collect();
-    let binary: Vec<f64> = soft.iter().map(|&value| f64::from(u8::from(value > 0.3))).collect();
+    let soft = random.distributions(ROWS, outputs);
+    let binary: Vec<f64> =
+        random.values(ROWS * outputs).iter().map(|&value| f64::from(u8::from(value > 0.3))).collect();
     let numbers = random.values(ROWS * outputs);
 
     let all_alike = || vec![1.0; ROWS];

@@ -301,8 +301,9 @@ impl Trainer {
             stream: fit.stream.as_mut(),
             snapshots: snapshots.as_deref_mut().map(|snapshots| (snapshots, &fit.underway)),
         };
-        let (epoch, going_on) = (fit.part.epoch, &mut fit.going_on);
+        let (epoch, began, going_on) = (fit.part.epoch, self.steps_done, &mut fit.going_on);
         let run = fit.training.run_part(&fit.gpu, part, &mut self.stats, |step, sums| {
+            fit.gpu.check_steps(sums.step, began + step)?;
             self.options.finite(&sums, epoch)?;
             if let Some(progress) = teller.progress(step, sums, started.elapsed().as_secs_f64()) {
                 *going_on = told(Event::Progress(progress));
@@ -347,6 +348,7 @@ impl Trainer {
             validating.run(gpu, &mut self.stats)?;
         }
         let sums = fit.training.sums(gpu, &mut self.stats).await?;
+        gpu.check_steps(sums.step, self.steps_done)?;
         self.options.finite(&sums, fit.part.epoch)?;
         Ok(sums)
     }

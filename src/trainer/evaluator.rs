@@ -73,6 +73,7 @@ impl Evaluator {
     /// The sums' means, which must be finite.
     pub async fn evaluation(&mut self, gpu: &Gpu, stats: &mut TrainStats) -> Result<Evaluation, Error> {
         let sums = self.runner.sums(gpu, stats).await?;
+        gpu.check_steps(sums.step, self.steps())?;
         match sums.bad_loss {
             None => Ok(sums.over(self.rows as u64)),
             Some(step) => {

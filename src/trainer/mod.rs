@@ -311,6 +311,7 @@ impl Trainer {
 
     fn plan_over(&self, train: Rows<'_>) -> Result<Plan, Error> {
         train.at_hand().check_for(&self.network, &self.options.loss)?;
+        train.at_hand().check_classes(train.classes(), &self.network, &self.options.loss)?;
         let per_epoch = train.count().div_ceil(self.options.batch_size) as u64;
         let first_step = self.order_over(train.count()).first_step;
         self.options.last_step(self.fit_began().max(first_step), first_step, per_epoch)?;

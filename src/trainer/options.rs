@@ -13,7 +13,7 @@ use crate::gpu::{AdapterSummary, Checks};
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::kernel::{Clip, Training};
-use crate::named::{Named, by_word};
+use crate::named::{Elsewhere, Named, by_word};
 use crate::plan::Request;
 use crate::{Error, Initializer, Loss, Network, Optimizer, Schedule};
 
@@ -39,6 +39,11 @@ impl Named for NonFinite {
     const WHAT: &'static str = "a way with steps that are not finite";
     const WORDS: &'static [(&'static str, Self)] =
         &[("stop", NonFinite::Stop), ("skip", NonFinite::Skip), ("lower", NonFinite::Lower)];
+    const ELSEWHERE: Elsewhere = &[
+        (&["error", "raise", "fail", "abort", "terminate"], "stop"),
+        (&["ignore", "drop"], "skip"),
+        (&["reduce", "reduce-lr", "retry", "backoff"], "lower"),
+    ];
 }
 by_word!(NonFinite);
 

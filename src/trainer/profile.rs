@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::TrainOptions;
-use super::runner::{Buffers, Runner, State};
+use super::runner::{Buffers, Runner, STEP_WORD, State};
 use crate::gpu::{Checks, Encoder, Gpu, Program, Traffic};
 use crate::kernel::{Cost, Targets, textbook};
 use crate::plan::{Element, Plan, Request, Role, SetLayout};
@@ -81,10 +81,26 @@ impl<'a> StepTimer<'a> {
 
     /// Each dispatch repeated by itself, and whole steps.
     pub(super) fn times(&self) -> Result<StepTimes, Error> {
+        self.check()?;
         let dispatch = |at| Ok(least(|times| self.dispatch(at, times))?.0);
         let dispatches = (0..self.runner.program().dispatches()).map(dispatch).collect::<Result<_, Error>>()?;
         let (step, host) = self.whole()?;
         Ok(StepTimes { dispatches, step, host })
+    }
+
+    /// That the device executes a step: nothing is quicker than none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`].
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let counted = || -> Result<u32, Error> {
+            let state = &self.runner.buffers[&Role::State];
+            Ok(self.gpu.read::<u32>(state, STEP_WORD + 1, &mut Traffic::default())?[STEP_WORD])
+        };
+        let before = counted()?;
+        self.steps(1)?;
+        self.gpu.check_steps(counted()?, u64::from(before) + 1)
     }
 
     /// What a step takes among many, and the host of it.

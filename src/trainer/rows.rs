@@ -130,6 +130,14 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// Classes of all of them, or values of a row.
+    pub fn classes(self) -> usize {
+        match self {
+            Rows::Whole(set) => set.classes(),
+            Rows::Windows { source, .. } => source.classes(),
+        }
+    }
+
     /// All rows, or the first: what can be checked before anything is trained.
     pub fn at_hand(self) -> &'a Dataset {
         match self {

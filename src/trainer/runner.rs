@@ -49,8 +49,9 @@ pub(super) struct State {
     pub schedule: [f32; 4],
 }
 
-/// The state's words that are read back: the learning rate's, the number of skipped steps, the rate that the schedule scales, the first step whose
+/// The state's words that are read back: the step's, the learning rate's, the number of skipped steps, the rate that the schedule scales, the first step whose
 /// update is not finite, and the norm of the gradient.
+pub(super) const STEP_WORD: usize = 0;
 pub(super) const RATE_WORD: usize = 7;
 pub(super) const SKIPPED_WORD: usize = 11;
 pub(super) const BASE_RATE_WORD: usize = 12;
@@ -322,6 +323,8 @@ impl Runner {
 /// The running sums over all places of the minibatch.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sums {
+    /// What the device's own counter of steps says.
+    pub step: u32,
     loss: f64,
     weight: f64,
     correct: u64,
@@ -354,6 +357,7 @@ impl Sums {
     pub fn of_both(entries: &[u32], state: &[u32]) -> Self {
         let step = |word: u32| Some(u64::from(word)).filter(|&step| step > 0);
         let of_device = Sums {
+            step: state[STEP_WORD],
             learning_rate: f32::from_bits(state[RATE_WORD]),
             gradient_norm: f32::from_bits(state[NORM_WORD]),
             skipped: state[SKIPPED_WORD],

@@ -276,9 +276,13 @@ fn write(
     let best = layers_of(&mut contents);
 
     // What was good before it is worth more. Training ends or goes back by itself where it has come to this.
-    let epoch = run.order.epoch_of(step, run.options.batch_size);
-    if let Err(bad) = run.options.finite(&Sums::of_both(&sums, &state), epoch - 1) {
+    let (epoch, of_both) = (run.order.epoch_of(step, run.options.batch_size), Sums::of_both(&sums, &state));
+    if let Err(bad) = run.options.finite(&of_both, epoch - 1) {
         tracing::debug!(step, %bad, "a checkpoint is left out");
+        return Ok(None);
+    }
+    if u64::from(of_both.step) != step {
+        tracing::debug!(step, counted = of_both.step, "a checkpoint is left out: the device has not run these steps");
         return Ok(None);
     }
     let saved = Saved {

@@ -60,6 +60,7 @@ pub fn profile(gpu: &Gpu, plan: &Plan, checks: Checks) -> Result<Profile, Error>
         let trace = laid_out(&timer, plan, &times.dispatches)?;
         return Ok(Profile { times, trace });
     };
+    timer.check()?;
     let (step, host) = timer.whole()?;
     let trace = by_clock(&timer, plan, &mut clock, steps as u64)?;
     let median_of = |place| {

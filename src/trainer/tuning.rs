@@ -8,7 +8,7 @@ use crate::gpu::AdapterSummary;
 use crate::kernel::link::MODULES;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::Picks;
-use crate::named::{Named, by_word};
+use crate::named::{Elsewhere, Named, by_word};
 
 /// How the kernels' tiles are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -28,6 +28,7 @@ impl Named for Tuning {
     const WHAT: &'static str = "a way to tune";
     const WORDS: &'static [(&'static str, Self)] =
         &[("off", Tuning::Off), ("table", Tuning::Table), ("auto", Tuning::Auto)];
+    const ELSEWHERE: Elsewhere = &[(&["on", "true", "measure", "autotune"], "auto"), (&["no", "none", "false"], "off")];
 }
 by_word!(Tuning);
 

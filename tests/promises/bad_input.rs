@@ -100,6 +100,134 @@ fn options_out_of_range_are_refused() {
     }
 }
 
+/// A value that makes a formula run away, taken as it is: PyTorch's ranges, but that a momentum over 1 is refused too.
+#[test]
+fn optimizers_values_have_ranges() {
+    let optimizer = |name: &str, value: &str, number: f64| {
+        let mut optimizer = Optimizer::from_name(name).unwrap();
+        match value {
+            "lr" => optimizer.lr = number,
+            "weight_decay" => optimizer.weight_decay = number,
+            value => optimizer.set(value, number).unwrap(),
+        }
+        optimizer.check()
+    };
+    for (names, value, good, bad, words) in [
+        (&["sgd", "rmsprop"][..], "momentum", &[0.0, 0.9, 1.0][..], &[-0.1, 1.01, f64::NAN][..], "from 0 to 1"),
+        (&["muon"], "momentum", &[0.95], &[-0.1, 1.0], "in [0, 1)"),
+        (&["adam", "adamw", "nadam", "lion", "muon"], "beta1", &[0.0, 0.9], &[-0.1, 1.0, 1.5, f64::NAN], "in [0, 1)"),
+        (&["adam", "adamw", "nadam", "lion", "muon"], "beta2", &[0.0, 0.999], &[-0.1, 1.0, 9.0], "in [0, 1)"),
+        (&["adadelta"], "rho", &[0.9], &[-0.1, 1.0, 1.1], "in [0, 1)"),
+        (&["rmsprop"], "alpha", &[0.99], &[-0.1, 1.0, 1.1], "in [0, 1)"),
+        (&["adam", "adagrad", "adadelta", "rmsprop"], "eps", &[1e-8], &[-1e-8, 0.0, f64::INFINITY], "above 0"),
+        (&["nadam"], "momentum_decay", &[0.0, 4e-3], &[-1e-3], "at least 0"),
+        (&["sgd", "adam", "lion", "muon"], "weight_decay", &[0.0, 0.1], &[-0.1, f64::INFINITY], "at least 0"),
+    ] {
+        for name in names {
+            good.iter().for_each(|&number| optimizer(name, value, number).unwrap());
+            for &number in bad {
+                let message = optimizer(name, value, number).unwrap_err().to_string();
+                assert!(
+                    message.contains(&format!("{value} is {number}")) && message.contains(words),
+                    "{name}: {message}"
+                );
+            }
+        }
+    }
+}
+
+/// Training that ends with a loss of 0 and has learned nothing, as there is one class; probabilities that are none.
+#[test]
+fn losses_that_cannot_fit_their_targets_are_refused() {
+    let table = |labels: [&str; 4]| {
+        let rows: String = labels.iter().enumerate().map(|(row, label)| format!("{row}.5,{label}\n")).collect();
+        vec![("set.csv", format!("size,kind\n{rows}").into_bytes())]
+    };
+    let train = ["train", "--data", "set.csv", "--batch-size", "2", "--validation", "none"];
+    for (labels, loss, words) in [
+        (["a"; 4], "softmax-cross-entropy", &["softmax-cross-entropy over one output", "two classes", "mse"][..]),
+        (["0"; 4], "softmax-cross-entropy", &["over one output"]),
+        (["a"; 4], "sigmoid-cross-entropy", &["every row is of one class", "\"a\"", "two classes"]),
+    ] {
+        refused(&table(labels), &[&train[..], &["--loss", loss]].concat(), words);
+    }
+    let values = |rows: &[f32]| {
+        let width = rows.len() / 4;
+        vec![("set.safetensors", tensors(&[("x", &[4, 2], &GOOD), ("t", &[4, width], rows)], None))]
+    };
+    let train = ["train", "--data", "set.safetensors", "--batch-size", "2", "--validation", "none", "--epochs", "1"];
+    for loss in ["softmax-cross-entropy", "kl-divergence"] {
+        for (rows, words) in [
+            ([1.0, 0.0, 0.5, 0.5, 0.5, 0.6, 0.0, 1.0], "row 2 add up to 1.1"),
+            ([1.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.0, 0.0], "row 3 add up to 0"),
+            ([1.0, 0.0, 0.5, 0.498, 0.5, 0.5, 0.0, 1.0], "row 1 add up to 0.998"),
+        ] {
+            refused(&values(&rows), &[&train[..], &["--loss", loss]].concat(), &[words, loss, "add up to 1"]);
+        }
+        refused(&values(&[1.0; 4]), &[&train[..], &["--loss", loss]].concat(), &["over one output"]);
+        // Three decimals are as good as a distribution.
+        let folder = tempfile::tempdir().unwrap();
+        let thirds = [0.333, 0.333, 0.333].repeat(4);
+        std::fs::write(folder.path().join("set.safetensors"), &values(&thirds)[0].1).unwrap();
+        let output = wgrad(folder.path(), &[&train[..], &["--loss", loss]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Words and flags of other programs, refused with a list in which one has to guess.
+#[test]
+fn what_other_programs_call_it_is_told_as_it_is_called_here() {
+    for (arguments, words) in [
+        (&["--activation", "swish"][..], &["write silu;"][..]),
+        (&["--activation", "LeakyReLU"], &["write leaky-relu;"]),
+        (&["--activation", "ReLU"], &["did you mean relu?"]),
+        (&["--activation", "linear"], &["write identity;"]),
+        (&["--loss", "bce"], &["write sigmoid-cross-entropy;"]),
+        (&["--loss", "cross_entropy"], &["write softmax-cross-entropy;"]),
+        (&["--loss", "SparseCategorical_Crossentropy"], &["did you mean softmax-cross-entropy?"]),
+        (&["--loss", "sparse_categorical_crossentropy"], &["write softmax-cross-entropy;"]),
+        (&["--loss", "mean_squared_error"], &["write mse;"]),
+        (&["--loss", "l1"], &["write mae;"]),
+        (&["--loss", "Smooth_L1"], &["write huber;"]),
+        (&["--optimizer", "AdamW"], &["did you mean adamw?"]),
+        (&["--optimizer", "adam_w"], &["write adamw;"]),
+        (&["--optimizer", "nesterov"], &["write sgd", "nesterov = true under [optimizer]"]),
+        (&["--schedule", "cosine_annealing"], &["write cosine;"]),
+        (&["--schedule", "OneCycle"], &["write one-cycle;"]),
+        (&["--schedule", "ReduceLROnPlateau"], &["[reduce_on_plateau]"]),
+        (&["--initializer", "xavier"], &["write glorot-uniform;"]),
+        (&["--initializer", "kaiming_normal"], &["write he-normal;"]),
+        (&["--scaling", "zscore"], &["write standardize;"]),
+        (&["--learning-rate", "0.1"], &["'--learning-rate'", "--lr", "lr under [optimizer] in run.toml"]),
+        (&["--batch", "2"], &["--batch-size"]),
+        (&["--epoch=3"], &["--epochs"]),
+        (&["--gpu", "0"], &["--adapter"]),
+        (&["--cuda"], &["--adapter"]),
+        (&["--model", "m.safetensors"], &["--init FILE"]),
+        (&["--output", "m"], &["--out DIR", "--save FILE"]),
+        (&["--test", "t.csv"], &["--validation"]),
+        (&["--beta1", "0.5"], &["under [optimizer] in run.toml"]),
+        (&["--class_weights", "1"], &["under [loss] in run.toml"]),
+        (&["--momentum", "0.9"], &["optimizer adam has no momentum", "beta1"]),
+        (&["--optimizer", "sgd", "--momentum", "1.5"], &["momentum is 1.5", "from 0 to 1"]),
+        (&["--weight-decay", "-1"], &["weight_decay is -1"]),
+    ] {
+        refused(&with_set(good_set()), &[&TRAIN, arguments].concat(), words);
+    }
+    for (toml, words) in [
+        ("[train]\nlearning_rate = 0.1\n", "lr under [optimizer]"),
+        ("[train]\nlr = 0.1\n", "lr under [optimizer]"),
+        ("[model]\nlayers = [3]\n", "hidden under [model]"),
+        ("[data]\nval = 0.1\n", "--validation"),
+    ] {
+        refused(
+            &[("run.toml", toml.into())],
+            &["train", "--config", "run.toml"],
+            &["run.toml", "unknown field", words],
+        );
+    }
+}
+
 #[test]
 fn sets_that_disagree_with_themselves_are_refused() {
     let nan: Vec<f32> = GOOD.iter().map(|&value| if value == 5.0 { f32::NAN } else { value }).collect();

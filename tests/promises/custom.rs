@@ -205,11 +205,24 @@ fn the_program_takes_files_of_ones_own() {
     let model = ["--model", "model.safetensors"];
     let refused = wgrad(folder.path(), &[&["evaluate"], &set[..], &model].concat());
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(
-        refused.status.code() == Some(2) && message.contains("softsign") && message.contains("--wgsl"),
-        "{message}"
-    );
+    assert_eq!(refused.status.code(), Some(2), "{message}");
+    // Both that are missing, and the words that bring them.
+    let words = ["activation \"softsign\"", "loss \"log_cosh\"", "--wgsl softsign.wgsl --wgsl log_cosh.wgsl"];
+    words.iter().for_each(|word| assert!(message.contains(word), "no {word} in {message}"));
+    let half = wgrad(folder.path(), &[&["evaluate"], &set[..], &model, &["--wgsl", "softsign.wgsl"]].concat());
+    let message = String::from_utf8_lossy(&half.stderr).into_owned();
+    assert!(message.contains("with --wgsl log_cosh.wgsl") && message.contains("brought is softsign"), "{message}");
+    // Whoever looks at the file is told the same, and sees what is in it.
+    let told = succeed(folder.path(), &["inspect", "model.safetensors"]);
+    assert!(words.iter().all(|word| told.contains(word)) && told.contains("0.weight"), "{told}");
     let own = ["--wgsl", "softsign.wgsl", "--wgsl", "log_cosh.wgsl"];
+    let told = succeed(folder.path(), &[&["inspect", "model.safetensors"], &own[..]].concat());
+    assert!(told.contains("softsign") && told.contains("log_cosh") && !told.contains("cannot be read"), "{told}");
+    // A run with the same functions begins with its weights.
+    succeed(
+        folder.path(),
+        &[&train[..], &set, &["--init", "model.safetensors", "--save", "again.safetensors"]].concat(),
+    );
     let told = succeed(folder.path(), &[&["evaluate"], &set[..], &model, &own].concat());
     assert!(told.contains("loss"), "{told}");
 

@@ -44,6 +44,47 @@ fn every(folder: &Path, steps: u64) -> Option<Checkpointing> {
     Some(Checkpointing { every: Every::Steps(steps), keep: 1000, ..Checkpointing::new(folder) })
 }
 
+/// A driver that executes nothing, from the first submission on or from the middle of a run, and says that all is done: zeros that are taken for a loss, an
+/// accuracy, predictions or times, or that are written over a good checkpoint.
+#[test]
+fn a_driver_that_executes_nothing_is_found_out() {
+    let (train, validation) = sets();
+    let refused = |what: &str, error: Error| {
+        let message = error.to_string();
+        assert!(matches!(error, Error::Device(_)), "{what}: {error:?}");
+        assert!(message.contains("step counter says ") && message.contains("did not execute"), "{what}: {message}");
+    };
+    let idle = |submission: u64, options: TrainOptions| {
+        let gpu = own_gpu();
+        let trainer = Trainer::on(Arc::clone(&gpu), network(), options).unwrap();
+        gpu.idle_with(submission);
+        trainer
+    };
+    for submission in [1, 5, 12] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut trainer = idle(READS + submission, options(every(folder.path(), 1)));
+        refused("fit", trainer.fit(&train, Some(&validation)).unwrap_err());
+        // Those of the steps that were run are there, and no others.
+        let kept = files_in(folder.path());
+        assert!(kept.len() < submission as usize, "{submission}: {kept:?}");
+        for file in kept {
+            Checkpoint::open(folder.path().join(file)).unwrap().check().unwrap();
+        }
+    }
+    refused("evaluate", idle(1, options(None)).evaluate(&validation).unwrap_err());
+    refused("metrics", idle(1, options(None)).metrics(&validation).map(drop).unwrap_err());
+    refused("predict", idle(1, options(None)).predict(&validation).unwrap_err());
+    refused("logits", idle(1, options(None)).logits(&validation).unwrap_err());
+    let trainer = idle(0, options(None));
+    let plan = trainer.plan(&train).unwrap();
+    let times = |gpu: &wgrad::Gpu| wgrad::profile::step_times(gpu, &plan, wgrad::gpu::Checks::On);
+    times(trainer.gpu()).unwrap();
+    trainer.gpu().idle_with(1);
+    refused("times", times(trainer.gpu()).unwrap_err());
+    let profile = wgrad::profile::profile(trainer.gpu(), &plan, wgrad::gpu::Checks::On);
+    refused("profile", profile.map(drop).unwrap_err());
+}
+
 /// What a run comes to: its weights, and its epochs without their times.
 type End = (Vec<u32>, Vec<String>, Option<usize>);
 

@@ -143,7 +143,7 @@ fn classes_are_counted_as_they_are() {
         }
     }
     let outputs = 4;
-    let distribution: Vec<f64> = Random(8).values(ROWS * outputs).into_iter().map(f64::abs).collect();
+    let distribution: Vec<f64> = Random(8).distributions(ROWS, outputs);
     let (z, metrics) = measured(Loss::KlDivergence, outputs, with_values(&distribution, outputs), None);
     let largest = |t: &[f64]| (0..outputs).max_by(|&a, &b| t[a].total_cmp(&t[b]));
     let wanted: Vec<Option<usize>> = distribution.chunks_exact(outputs).map(largest).collect();

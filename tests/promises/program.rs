@@ -174,6 +174,47 @@ fn adapters_and_explain_say_what_would_be_used() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is trained or written");
 }
 
+/// A backend or a kind that is looked for in names, of several words only one that counts, or a word that fits nothing without what there is.
+#[test]
+fn an_adapter_is_chosen_by_backend_kind_and_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = events(&succeed(folder.path(), &["adapters", "--json"]));
+    let word = |adapter: &Value, key: &str| adapter[key].as_str().unwrap().to_lowercase();
+    let chosen = |words: &str| {
+        let all = events(&succeed(folder.path(), &["adapters", "--json", "--adapter", words]));
+        all.into_iter().find(|adapter| adapter["chosen"] == true).unwrap()
+    };
+    for adapter in &all {
+        let (backend, kind) = (word(adapter, "backend"), word(adapter, "kind"));
+        let kind = kind.split(' ').next().unwrap();
+        let name = word(adapter, "adapter");
+        let name = name.split(' ').next().unwrap();
+        for words in [backend.clone(), format!("{backend} {kind}"), format!("{} {}", kind.to_uppercase(), backend)] {
+            assert_eq!(word(&chosen(&words), "backend"), backend, "{words}");
+        }
+        let found = chosen(&format!("{name} {kind} {backend}"));
+        assert_eq!((&found["adapter"], &found["backend"]), (&adapter["adapter"], &adapter["backend"]));
+        // Each word by itself fits; no adapter is both.
+        let other = if kind == "software" { "gpu" } else { "cpu" };
+        let output = wgrad(folder.path(), &["adapters", "--adapter", &format!("{backend} {other} {name}")]);
+        assert_eq!(output.status.code(), Some(3));
+    }
+    let refused = |words: &str, said: &[&str]| {
+        let output = wgrad(folder.path(), &["--adapter", words]);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{message}");
+        for said in [said, &["there is: ", all[0]["adapter"].as_str().unwrap()]].concat() {
+            assert!(message.contains(said), "no \"{said}\" in {message}");
+        }
+    };
+    // No machine has both.
+    let missing = if cfg!(windows) { "metal" } else { "dx12" };
+    refused(missing, &[&format!("no adapter is {missing}")]);
+    refused("vulcan", &["\"vulcan\"", "did you mean vulkan?", "discrete"]);
+    refused("quantum computer", &["\"quantum\""]);
+    assert_eq!(wgrad(folder.path(), &["--adapter", " "]).status.code(), Some(2));
+}
+
 /// A bench that times something else than the plan, or times that cannot be: the host's share is a part of a step.
 #[test]
 fn bench_times_every_dispatch_of_the_plan() {

@@ -304,9 +304,15 @@ fn interrupted_and_stopped_runs_have_reports() {
     assert!(read(folder, "early/report.html").contains("finished after epoch 3, with the weights of epoch 1"));
     let failed = run(folder, &small("--epochs 50 --lr 1e30 --optimizer sgd --out failed"));
     assert_eq!((failed.status.code(), &json(folder, "failed/run.json")["state"]), (Some(1), &"failed".into()));
+    // The sentence that was said, kept for who looks at the folder later.
+    let said = String::from_utf8(failed.stderr).unwrap();
+    let kept = json(folder, "failed/run.json")["error"].as_str().unwrap().to_string();
+    assert!(said.contains(&kept) && kept.contains("not finite in step"), "{kept}: {said}");
+    assert!(succeed(folder, &["runs", "failed"]).contains(&format!("failed failed: {kept}")));
     // It has nothing to lose: what is mended may go there.
     assert!(run(folder, &small("--epochs 2 --out failed")).status.success());
-    assert_eq!(json(folder, "failed/run.json")["state"], "finished");
+    let about = json(folder, "failed/run.json");
+    assert!(about["state"] == "finished" && about["error"].is_null(), "{about}");
     assert_eq!(run(folder, &small("--epochs 2 --out failed")).status.code(), Some(2));
 }
 

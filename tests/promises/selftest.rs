@@ -116,5 +116,22 @@ fn a_selftest_of_nothing_is_refused() {
     let output = wgrad(folder.path(), &["selftest", "--only", "quantum"]);
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{message}");
-    assert!(message.contains("quantum"), "{message}");
+    for word in ["quantum", "other kernels", "tiles", "--only list"] {
+        assert!(message.contains(word), "no \"{word}\" in {message}");
+    }
+}
+
+/// Words that one has to know before, or write as the code does; a list of checks that are not made.
+#[test]
+fn the_words_of_a_selftest_are_listed_and_taken_in_any_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |words: &str| events(&succeed(folder.path(), &["selftest", "--only", words, "--json"]));
+    let listed = run("List");
+    assert!(listed.len() > 3 && listed.iter().all(|event| event["event"] == "checks"), "{listed:?}");
+    let of_close_step = listed.iter().find(|event| event["section"] == "other kernels").unwrap();
+    assert!(of_close_step["what"].as_array().unwrap().contains(&"close_step".into()), "{of_close_step}");
+    let checks = |words: &str| run(words).last().unwrap()["checks"].as_u64().unwrap();
+    assert!(checks("close_step") > 0);
+    assert_eq!(checks("Close_STEP"), checks("close_step"));
+    assert_eq!(checks("OTHER kernels, CLOSE"), checks("close_step"));
 }

@@ -96,7 +96,7 @@ pub(super) fn cases() -> impl Strategy<Value = Case> {
     let family = prop_oneof![4 => Just(0usize), 2 => Just(1), 2 => Just(2), 1 => Just(3)];
     let run = (family, prop::bool::weighted(0.05), 1..=4u64, any::<u64>());
     (network, loss, update, rows, run).prop_map(|(network, loss, update, rows, run)| Case {
-        widths: network.0,
+        widths: told_apart(network.0, loss.0, loss.1),
         activation: network.1,
         dropout: network.2,
         initializer: network.3,
@@ -118,6 +118,16 @@ pub(super) fn cases() -> impl Strategy<Value = Case> {
         steps: run.2,
         seed: run.3,
     })
+}
+
+/// Widths with outputs that tell classes apart where the loss has classes: one class alone is refused.
+fn told_apart(mut widths: Vec<usize>, loss: &str, labels: bool) -> Vec<usize> {
+    let has_classes =
+        matches!(loss, "softmax-cross-entropy" | "kl-divergence") || loss == "sigmoid-cross-entropy" && labels;
+    if let Some(outputs) = widths.last_mut().filter(|_| has_classes) {
+        *outputs = (*outputs).max(2);
+    }
+    widths
 }
 
 /// Cases that come before those by chance: what has failed once, and what chance does not make, wide layers under long minibatches.

@@ -29,11 +29,11 @@ impl Rows {
         let ignores = matches!(case.loss(), Loss::SoftmaxCrossEntropy { ignore_index: Some(_), .. });
         let labels = labels.into_iter().map(|label| if ignores { label } else { label.max(0) });
         let labels = case.has_labels().then(|| labels.collect::<Vec<i64>>());
-        let drawn = random.values(rows * outputs).into_iter();
+        let mut drawn = || random.values(rows * outputs).into_iter();
         let values: Vec<f64> = match case.loss {
-            "softmax-cross-entropy" | "kl-divergence" => drawn.map(|value| value.max(0.0)).collect(),
-            "sigmoid-cross-entropy" => drawn.map(|value| f64::from(u8::from(value > 0.3))).collect(),
-            _ => drawn.collect(),
+            "sigmoid-cross-entropy" => drawn().map(|value| f64::from(u8::from(value > 0.3))).collect(),
+            "softmax-cross-entropy" | "kl-divergence" => random.distributions(rows, outputs),
+            _ => drawn().collect(),
         };
         let weights = (0..rows).map(|row| if case.sample_weights { [0.5, 2.0, 1.5, 1.0][row % 4] } else { 1.0 });
         let weights: Vec<f64> = weights.collect();

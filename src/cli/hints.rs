@@ -1,0 +1,225 @@
+//! What people type who know other programs: the word for it here, and where it goes.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// Flags, and keys of run.toml, that other programs have, and what to write. Those of a line mean the same. Of what is similar to a word of
+/// ours, clap and toml tell themselves.
+const HINTS: &[(&[&str], &str)] = &[
+    (&["learning-rate", "learningrate", "eta"], "write --lr, or lr under [optimizer] in run.toml"),
+    (&["lr"], "it is --lr, or lr under [optimizer] in run.toml"),
+    (
+        &["batch", "batchsize", "bs", "batches", "mini-batch", "minibatch", "train-batch-size"],
+        "write --batch-size, or batch_size under [train] in run.toml",
+    ),
+    (
+        &["epoch", "num-epochs", "n-epochs", "max-epochs", "nb-epoch"],
+        "write --epochs, or epochs under [train] in run.toml",
+    ),
+    (
+        &["iterations", "iters", "max-steps", "max-iter", "num-steps"],
+        "write --steps, or steps under [train] in run.toml",
+    ),
+    (
+        &["gpu", "gpus", "device", "cuda", "mps", "rocm", "use-gpu", "use-cuda", "device-id"],
+        "a GPU is used where there is one; --adapter says which (wgrad adapters lists them)",
+    ),
+    (&["cpu", "no-cuda", "no-gpu"], "write --adapter cpu"),
+    (&["vulkan", "metal", "dx12", "gl", "opengl", "backend"], "write --adapter with the backend, as --adapter vulkan"),
+    (
+        &["output", "output-dir", "out-dir", "outdir", "logdir", "log-dir", "o"],
+        "write --out DIR for a folder with all of a run, --save FILE for the model alone",
+    ),
+    (
+        &["save-model", "save-path", "model-out", "model-path", "model-file"],
+        "write --save FILE for a model to be written, --init FILE for one to begin with, --model FILE for one to evaluate or predict with",
+    ),
+    (
+        &["model", "pretrained", "weights", "load", "load-model", "from", "finetune", "fine-tune"],
+        "write --init FILE to train on from a model's weights; evaluate and predict take --model FILE",
+    ),
+    (&["continue", "restart", "resume-from"], "write --resume DIR, with the folder of a run's checkpoints"),
+    (
+        &["checkpoint-dir", "checkpoints", "save-every", "save-steps", "ckpt", "ckpt-dir"],
+        "write --checkpoint DIR, and --checkpoint-every 500 (steps) or 5m",
+    ),
+    (
+        &[
+            "test",
+            "val",
+            "valid",
+            "dev",
+            "test-data",
+            "val-data",
+            "validation-data",
+            "val-split",
+            "validation-split",
+            "validation-fraction",
+            "test-size",
+            "test-split",
+        ],
+        "write --validation with a file, a folder or a fraction as 0.1; evaluate takes --data",
+    ),
+    (
+        &["train", "dataset", "train-data", "training-data", "data-dir", "data-path", "csv", "file", "x"],
+        "write --data with a file or a folder",
+    ),
+    (
+        &["target", "y", "label-column", "target-column", "class-column", "labels", "response"],
+        "write --label with the column's name or number",
+    ),
+    (
+        &[
+            "layers",
+            "hidden-layers",
+            "hidden-size",
+            "hidden-sizes",
+            "hidden-dim",
+            "hidden-layer-sizes",
+            "units",
+            "width",
+            "widths",
+            "arch",
+        ],
+        "write --hidden 256,128, or hidden under [model] in run.toml",
+    ),
+    (
+        &["normalize", "normalise", "standardize", "standardise", "standard-scaler", "scale", "scaler", "zscore"],
+        "write --scaling standardize or --scaling min-max",
+    ),
+    (
+        &["initialization", "init-weights", "weight-init", "kernel-initializer", "initialiser"],
+        "write --initializer, or initializer under [model] in run.toml",
+    ),
+    (&["criterion", "loss-function", "loss-fn", "objective"], "write --loss, or kind under [loss] in run.toml"),
+    (&["optim", "opt", "solver", "optimiser"], "write --optimizer, or kind under [optimizer] in run.toml"),
+    (
+        &["l2", "wd", "decay", "alpha", "l2-reg", "weightdecay"],
+        "write --weight-decay, or weight_decay under [optimizer] in run.toml",
+    ),
+    (
+        &["nesterov", "amsgrad", "centered"],
+        "it is a switch of an optimizer: write it under [optimizer] in run.toml, as nesterov = true, and give that by --config",
+    ),
+    (
+        &["beta1", "beta2", "betas", "beta-1", "beta-2", "eps", "epsilon", "rho", "momentum-decay", "ns-steps"],
+        "it is a value of an optimizer: write it under [optimizer] in run.toml, as beta1 = 0.9, and give that by --config",
+    ),
+    (
+        &[
+            "label-smoothing",
+            "class-weights",
+            "class-weight",
+            "pos-weight",
+            "ignore-index",
+            "gamma",
+            "delta",
+            "focal-gamma",
+        ],
+        "it is a value of a loss: write it under [loss] in run.toml, as label_smoothing = 0.1, and give that by --config",
+    ),
+    (
+        &["lr-scheduler", "scheduler", "lr-schedule", "lr-decay", "scheduler-type"],
+        "write --schedule, or kind under [schedule] in run.toml, with its values there",
+    ),
+    (
+        &["step-size", "t-max", "eta-min", "min-lr", "factor", "cooldown", "power", "pct-start", "total-steps"],
+        "it is a value of a schedule: write it under [schedule] in run.toml (or [reduce_on_plateau], where that has it), and give that by --config",
+    ),
+    (&["warmup-steps", "warmup-epochs", "warmup-ratio"], "write --warmup N, which counts as the schedule does"),
+    (
+        &["plateau", "reduce-on-plateau", "reduce-lr-on-plateau"],
+        "write a table [reduce_on_plateau] in run.toml, and give that by --config",
+    ),
+    (
+        &["patience", "early-stop", "earlystopping", "early-stopping-patience"],
+        "write --early-stopping EPOCHS, or patience under [early_stopping] in run.toml",
+    ),
+    (
+        &["metric", "metrics", "eval-metric"],
+        "write --monitor with what epochs are judged by; evaluate prints all metrics",
+    ),
+    (
+        &["save-best", "best", "restore-best-weights", "save-best-only", "load-best-model-at-end"],
+        "write --keep-best, or keep_best = true under [train] in run.toml",
+    ),
+    (
+        &["clip", "grad-clip", "gradient-clipping", "max-grad-norm", "clip-norm", "clipnorm"],
+        "write --clip-grad-norm NORM, or --clip-grad-value VALUE",
+    ),
+    (&["random-seed", "random-state", "rng"], "write --seed, or seed under [train] in run.toml"),
+    (
+        &["shuffle"],
+        "every epoch is shuffled; --no-shuffle, or shuffle = false under [train] in run.toml, leaves the rows in order",
+    ),
+    (&["fp16", "bf16", "amp", "mixed-precision", "precision", "dtype", "half"], "training is in f32"),
+    (
+        &["workers", "num-workers", "threads", "n-jobs", "j"],
+        "nothing is to be said: the device has all rows, or a thread brings them",
+    ),
+    (&["quiet", "silent", "no-progress", "progress", "q"], "write --screen none, --screen lines or --screen live"),
+    (&["log-level", "debug", "trace"], "write --verbose"),
+    (&["format", "pretty"], "write --json for an object a line"),
+    (&["top5", "topk"], "write --top-k K"),
+    (
+        &["ratio", "fraction", "sample", "subset", "limit"],
+        "all rows are trained on; --validation 0.1 holds a fraction out",
+    ),
+    (
+        &["name", "run-name", "experiment", "project", "wandb"],
+        "write --out DIR: the folder's name is the run's, and wgrad runs compares them",
+    ),
+];
+
+/// What to write in place of a flag, with or without its dashes, or of a key.
+pub(super) fn hint(flag: &str) -> Option<&'static str> {
+    let name = flag.trim_start_matches('-').split('=').next().unwrap_or_default();
+    let name = name.to_lowercase().replace('_', "-");
+    HINTS.iter().find(|(names, _)| names.contains(&name.as_str())).map(|&(_, hint)| hint)
+}
+
+/// An error of the command line, with a hint where it is of a flag that other programs have.
+pub(super) fn hinted(error: clap::Error) -> clap::Error {
+    let flag = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) => flag.clone(),
+        _ => return error,
+    };
+    let Some(hint) = hint(&flag) else { return error };
+    let mut error = error;
+    // In place of clap's guess by the letters, where it has one.
+    error.remove(ContextKind::SuggestedArg);
+    error.remove(ContextKind::SuggestedSubcommand);
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// A hint that is never read, as there is such a flag in every command that trains, or that names one that there is not.
+    #[test]
+    fn hints_are_of_other_words_and_name_ours() {
+        let command = crate::cli::options::Cli::command();
+        let flags: Vec<String> = command
+            .get_subcommands()
+            .flat_map(|command| command.get_arguments().filter_map(|argument| argument.get_long()))
+            .map(String::from)
+            .collect();
+        let of_train: Vec<&str> = command.get_arguments().filter_map(|argument| argument.get_long()).collect();
+        for (names, hint) in HINTS {
+            for name in names.iter().filter(|name| **name != "lr") {
+                assert!(!of_train.contains(name), "--{name} is a flag");
+            }
+            for word in hint.split([' ', ',', ';', ':']).filter_map(|word| word.strip_prefix("--")) {
+                assert!(flags.iter().any(|flag| flag == word), "there is no --{word}");
+            }
+        }
+        let all: Vec<&str> = HINTS.iter().flat_map(|(names, _)| names.iter().copied()).collect();
+        let twice = all.iter().find(|name| all.iter().filter(|other| other == name).count() > 1);
+        assert_eq!(twice, None);
+        assert_eq!(hint("--Learning_Rate=0.1"), hint("learning-rate"));
+        assert!(hint("--learning-rate").is_some() && hint("--quantum").is_none());
+    }
+}
