@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::EVALUATION_BATCH;
 use super::runner::{Buffers, State, beside, make_buffers, program};
-use crate::gpu::{Checks, Gpu, Program, Readback, Traffic, buffer_bytes};
+use crate::gpu::{Buffer, Checks, Gpu, Program, Readback, Traffic, buffer_bytes};
 use crate::kernel::quads_with_one;
 use crate::kernel::tiling::Tiling;
 use crate::plan::{Element, Plan, Request, Role, SetLayout};
@@ -13,6 +13,8 @@ use crate::{Dataset, Error, Loss, Network};
 
 /// Device memory that the rows of one stretch, and what is in between, are kept below where that leaves room for some rows.
 const MOST_BYTES: u64 = 64 << 20;
+/// Of the number of stretches: one word, in the smallest buffer.
+const COUNT_BYTES: u64 = buffer_bytes(4);
 /// Rows of a stretch that are not given up for it.
 const FEWEST_ROWS: u32 = 16;
 
@@ -25,6 +27,9 @@ pub(crate) struct Outputs {
     buffers: Buffers,
     program: Program,
     read: Readback,
+    /// How many stretches were handed over, as the device has it.
+    count: Buffer,
+    handed_over: u32,
     /// Workgroups of each dispatch for so many blocks of four rows.
     workgroups: HashMap<u32, Vec<u32>>,
 }
@@ -68,9 +73,11 @@ impl Outputs {
         // Every stretch begins at the first row, in order.
         gpu.write(&buffers[&Role::State], &[State::new(plan.batch as usize, plan.batch)]);
         let program = program(gpu, &plan, &[&buffers], checks)?;
-        let read = Readback::new(gpu, buffers[&last(network)].size())?;
+        let count = gpu.zeros("the number of stretches", COUNT_BYTES)?;
+        let read = Readback::new(gpu, COUNT_BYTES + buffers[&last(network)].size())?;
         let (network, tiling) = (network.clone(), tiling.clone());
-        Ok(Outputs { kind, network, tiling, layout, buffers, program, read, workgroups: HashMap::new() })
+        let workgroups = HashMap::new();
+        Ok(Outputs { kind, network, tiling, layout, buffers, program, read, count, handed_over: 0, workgroups })
     }
 
     pub fn kind(&self) -> Kind {
@@ -80,7 +87,10 @@ impl Outputs {
     /// Device memory, but for the weights.
     pub fn bytes(&self) -> u64 {
         let own = self.buffers.iter().filter(|(role, _)| !matches!(role, Role::Weights(_)));
-        own.map(|(_, buffer)| buffer.size()).sum::<u64>() + buffer_bytes(self.buffers[&last(&self.network)].size())
+        let outputs = self.buffers[&last(&self.network)].size();
+        own.map(|(_, buffer)| buffer.size()).sum::<u64>()
+            + buffer_bytes(COUNT_BYTES)
+            + buffer_bytes(COUNT_BYTES + outputs)
     }
 
     /// The outputs of all rows of a set of the kind: `[rows, outputs]`, row-major.
@@ -131,13 +141,19 @@ impl Outputs {
         set.with_device_rows(rows, quads_with_one(set.width() as u32) as usize, |bytes| {
             gpu.write(&self.buffers[&Role::Set(0)], bytes);
         });
-        self.read.limit((4 * count * stride) as u64);
+        // What comes back with it shows that the device did what it was handed.
+        self.handed_over = self.handed_over.wrapping_add(1);
+        gpu.write(&self.count, &[self.handed_over]);
+        self.read.limit(COUNT_BYTES + (4 * count * stride) as u64);
         gpu.submit(traffic, |encoder| {
             self.program.record_some(encoder, workgroups, gpu.adapter().max_workgroups);
-            self.read.copy(encoder, &[&self.buffers[&last(&self.network)]]);
+            self.read.copy(encoder, &[&self.count, &self.buffers[&last(&self.network)]]);
         });
         self.read.request();
-        Ok((pollster::block_on(self.read.wait(gpu, traffic))?, stride))
+        let mut values: Vec<f32> = pollster::block_on(self.read.wait(gpu, traffic))?;
+        gpu.check_steps(values[0].to_bits(), self.handed_over.into())?;
+        values.drain(..COUNT_BYTES as usize / 4);
+        Ok((values, stride))
     }
 }
 
