@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::EVALUATION_BATCH;
 use super::runner::{Buffers, State, beside, make_buffers, program};
-use crate::gpu::{Checks, Gpu, Program, Readback, Traffic, buffer_bytes};
+use crate::gpu::{Buffer, Checks, Gpu, Program, Readback, Traffic, buffer_bytes};
 use crate::kernel::quads_with_one;
 use crate::kernel::tiling::Tiling;
 use crate::plan::{Element, Plan, Request, Role, SetLayout};
@@ -16,6 +16,11 @@ const MOST_BYTES: u64 = 64 << 20;
 /// Rows of a stretch that are not given up for it.
 const FEWEST_ROWS: u32 = 16;
 
+/// What a stretch's number takes: no buffer is smaller.
+const NUMBER_BYTES: u64 = 16;
+/// Bits that no kernel writes: a NaN of its own.
+const UNWRITTEN: u32 = 0x7fed_cba9;
+
 /// A device's ways to a network's outputs, for sets of one kind.
 pub(crate) struct Outputs {
     kind: Kind,
@@ -24,6 +29,10 @@ pub(crate) struct Outputs {
     layout: SetLayout,
     buffers: Buffers,
     program: Program,
+    /// The stretch's number, which is read back with its outputs: what comes back with another was not executed.
+    number: Buffer,
+    /// How many stretches were handed over.
+    handed_over: u32,
     read: Readback,
     /// Workgroups of each dispatch for so many blocks of four rows.
     workgroups: HashMap<u32, Vec<u32>>,
@@ -68,9 +77,10 @@ impl Outputs {
         // Every stretch begins at the first row, in order.
         gpu.write(&buffers[&Role::State], &[State::new(plan.batch as usize, plan.batch)]);
         let program = program(gpu, &plan, &[&buffers], checks)?;
-        let read = Readback::new(gpu, buffers[&last(network)].size())?;
-        let (network, tiling) = (network.clone(), tiling.clone());
-        Ok(Outputs { kind, network, tiling, layout, buffers, program, read, workgroups: HashMap::new() })
+        let number = gpu.zeros("a stretch's number", NUMBER_BYTES)?;
+        let read = Readback::new(gpu, NUMBER_BYTES + buffers[&last(network)].size())?;
+        let (network, tiling, workgroups) = (network.clone(), tiling.clone(), HashMap::new());
+        Ok(Outputs { kind, network, tiling, layout, buffers, program, number, handed_over: 0, read, workgroups })
     }
 
     pub fn kind(&self) -> Kind {
@@ -80,7 +90,8 @@ impl Outputs {
     /// Device memory, but for the weights.
     pub fn bytes(&self) -> u64 {
         let own = self.buffers.iter().filter(|(role, _)| !matches!(role, Role::Weights(_)));
-        own.map(|(_, buffer)| buffer.size()).sum::<u64>() + buffer_bytes(self.buffers[&last(&self.network)].size())
+        let read = NUMBER_BYTES + self.buffers[&last(&self.network)].size();
+        own.map(|(_, buffer)| buffer.size()).sum::<u64>() + self.number.size() + buffer_bytes(read)
     }
 
     /// The outputs of all rows of a set of the kind: `[rows, outputs]`, row-major.
@@ -131,13 +142,23 @@ impl Outputs {
         set.with_device_rows(rows, quads_with_one(set.width() as u32) as usize, |bytes| {
             gpu.write(&self.buffers[&Role::Set(0)], bytes);
         });
-        self.read.limit((4 * count * stride) as u64);
+        // A driver that executes nothing leaves the number of the stretch before, or what no output may be.
+        self.handed_over = self.handed_over.wrapping_add(1);
+        let outputs = &self.buffers[&last(&self.network)];
+        gpu.write(&self.number, &[self.handed_over]);
+        gpu.write(outputs, &[UNWRITTEN]);
+        self.read.limit(NUMBER_BYTES + (4 * count * stride) as u64);
         gpu.submit(traffic, |encoder| {
             self.program.record_some(encoder, workgroups, gpu.adapter().max_workgroups);
-            self.read.copy(encoder, &[&self.buffers[&last(&self.network)]]);
+            self.read.copy(encoder, &[&self.number, outputs]);
         });
         self.read.request();
-        Ok((pollster::block_on(self.read.wait(gpu, traffic))?, stride))
+        let read: Vec<u32> = pollster::block_on(self.read.wait(gpu, traffic))?;
+        let header = NUMBER_BYTES as usize / 4;
+        if read[0] != self.handed_over || read[header] == UNWRITTEN {
+            return Err(gpu.unexecuted(&format!("it was handed {count} rows, and none has an output")));
+        }
+        Ok((read[header..].iter().map(|&bits| f32::from_bits(bits)).collect(), stride))
     }
 }
 
