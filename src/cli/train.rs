@@ -21,6 +21,8 @@ use crate::{Activation, Checkpoint, Dataset, Error, Event, Gpu, History, LayerWe
 
 /// Trains, and says how the program ends: 0, or by the signal that broke it off.
 pub(super) fn run(flags: &Train) -> Result<u8, Error> {
+    // Before the first thread: the adapter is opened on another.
+    crate::gpu::quiet_drivers();
     let interrupt = Interrupt::watch()?;
     let mut ready = Ready::new(flags)?;
     if let Some(code) = interrupt.exit_code() {

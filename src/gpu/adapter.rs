@@ -288,8 +288,26 @@ pub(super) async fn again(known: &wgpu::AdapterInfo) -> Option<wgpu::Adapter> {
     })
 }
 
+/// Has drivers be quiet. Where there is no desktop, a layer that Mesa puts before every Vulkan driver on Linux writes "error: XDG_RUNTIME_DIR is
+/// invalid" to stderr whenever adapters are looked for. All it does is reorder them, and that is done here by ourselves: so the layer is left out, by a
+/// variable of the environment, `NODEVICE_SELECT`, unless one of those that it goes by is set.
+///
+/// A process can safely set one only while it has a single thread. [`Gpu::open`](crate::Gpu::open) does so by itself where it is called then; a program that
+/// opens a device once it has threads calls this first in its `main`.
+pub fn quiet_drivers() {
+    #[cfg(target_os = "linux")]
+    if ["XDG_RUNTIME_DIR", "MESA_VK_DEVICE_SELECT", "NODEVICE_SELECT"]
+        .iter()
+        .all(|name| std::env::var_os(name).is_none())
+    {
+        // Two lines of noise are no reason to say that it may not be.
+        let _ = super::trusted::set_variable("NODEVICE_SELECT", "1");
+    }
+}
+
 /// Every adapter that runs compute shaders, best first: by kind, then by backend.
 async fn all() -> Vec<wgpu::Adapter> {
+    quiet_drivers();
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let mut found = instance.enumerate_adapters(wgpu::Backends::all()).await;
     found.retain(|adapter| {

@@ -203,11 +203,16 @@ impl Gpu {
         if u64::from(counted) == handed_over {
             return Ok(());
         }
-        Err(Error::Device(format!(
-            "its step counter says {counted} after {handed_over} steps: the driver of {} ({}) did not execute what it was handed, and reported \
-             no failure; update the driver, or use another adapter (wgrad adapters lists them; wgrad selftest checks one)",
+        Err(self.unexecuted(&format!("its step counter says {counted} after {handed_over} steps")))
+    }
+
+    /// The error for work that was not done though it was said to be, as `seen` shows.
+    pub(crate) fn unexecuted(&self, seen: &str) -> Error {
+        Error::Device(format!(
+            "{seen}: the driver of {} ({}) did not execute what it was handed, and reported no failure; update the driver, or use another \
+             adapter (wgrad adapters lists them; wgrad selftest checks one)",
             self.adapter.name, self.adapter.driver
-        )))
+        ))
     }
 
     /// The same as [`check`](Self::check), once whatever the device was handed is done or given up: a loss may be told only then.

@@ -12,7 +12,7 @@ mod staging;
 mod timestamps;
 mod trusted;
 
-pub use adapter::{AdapterChoice, AdapterKind, AdapterSummary, Limits, adapters};
+pub use adapter::{AdapterChoice, AdapterKind, AdapterSummary, Limits, adapters, quiet_drivers};
 pub use buffer::Memory;
 pub(crate) use buffer::{Buffer, buffer_bytes};
 pub(crate) use device::{Encoder, Submission};

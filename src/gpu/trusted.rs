@@ -1,4 +1,4 @@
-//! The two calls of wgpu that the compiler cannot check, and all the `unsafe` there is: it is denied elsewhere (`Cargo.toml`). Each is
+//! The two calls of wgpu, and the one of the standard library, that the compiler cannot check, and all the `unsafe` there is: it is denied elsewhere (`Cargo.toml`). Each is
 //! behind a function that sees to what the call asks for, so that no caller can get it wrong.
 #![allow(unsafe_code)]
 
@@ -22,6 +22,18 @@ pub(super) fn pipeline_cache(device: &wgpu::Device, file: &Path) -> wgpu::Pipeli
             fallback: true,
         })
     }
+}
+
+/// Sets a variable of this process' environment, where that is safe: while it has no other thread. Says whether it did.
+#[cfg(target_os = "linux")]
+pub(super) fn set_variable(name: &str, value: &str) -> bool {
+    let is_alone = std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
+    if is_alone {
+        // SAFETY: what makes this unsafe is another thread that reads the environment meanwhile. The kernel lists the threads of this process, and
+        // there is this one alone, which is here; only this one could begin another. Where the list cannot be read, nothing is set.
+        unsafe { std::env::set_var(name, value) };
+    }
+    is_alone
 }
 
 /// The module of a launch's text. Whatever a user wrote is checked as it runs, whoever asks for what.

@@ -52,6 +52,17 @@ impl Optimizer {
         Optimizer::new(Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-7, amsgrad: false })
     }
 
+    /// The same with another learning rate, which all rates of its rule follow in proportion.
+    pub(crate) fn at_rate(self, lr: f64) -> Self {
+        let mut changed = Optimizer { lr, ..self };
+        if let Rule::Muon { adamw_lr, .. } = &mut changed.rule
+            && self.lr > 0.0
+        {
+            *adamw_lr *= lr / self.lr;
+        }
+        changed
+    }
+
     /// The rule's word in options and files.
     pub fn name(&self) -> &'static str {
         let same = |known: &Rule| std::mem::discriminant(known) == std::mem::discriminant(&self.rule);

@@ -158,9 +158,10 @@ impl LossCase {
     }
 }
 
-/// Every loss with every kind of target and every option; some of them with rows that weigh differently. One output has two classes, and no softmax.
+/// Every loss with every kind of target and every option; some of them with rows that weigh differently.
 pub fn losses(outputs: usize) -> Vec<LossCase> {
     let random = &mut Random(outputs as u64);
+    // One output takes a label of 0 or 1.
     let plain: Vec<i64> = (0..ROWS).map(|_| random.below(outputs.max(2)) as i64).collect();
     let ignoring: Vec<i64> =
         plain.iter().enumerate().map(|(row, &label)| if row % 3 == 1 { -100 } else { label }).collect();
@@ -209,7 +210,10 @@ pub fn losses(outputs: usize) -> Vec<LossCase> {
     for loss in [Loss::MeanSquaredError, Loss::MeanAbsoluteError, Loss::Huber { delta: 0.4 }] {
         cases.push(values(loss, &numbers));
     }
-    cases.retain(|case| outputs > 1 || !matches!(case.loss, Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence));
+    // One class alone has nothing to be learned.
+    cases.retain(|case: &LossCase| {
+        outputs > 1 || !matches!(case.loss, Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence)
+    });
     // And all of them once more, with rows that weigh differently, or nothing; some of them, where that is seen already.
     for at in (0..cases.len()).step_by(if outputs == 3 { 1 } else { 6 }) {
         let LossCase { loss, labels, values, .. } = &cases[at];

@@ -231,6 +231,22 @@ impl Trainer {
         self.options.steps = steps;
     }
 
+    /// The learning rate of the next `fit`, before any schedule; the optimizer's values stay as they are. A fit that goes on from a checkpoint takes it
+    /// as well. Muon's rate for AdamW's part follows in proportion, as it does a schedule.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for one that is not finite and at least 0.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
+        let optimizer = self.options.optimizer.at_rate(learning_rate);
+        optimizer.check()?;
+        self.options.optimizer = optimizer;
+        if let Some(resumed) = &mut self.resumed {
+            resumed.set_learning_rate(learning_rate);
+        }
+        Ok(())
+    }
+
     /// Whether a `fit` tells the weights and their gradient after every epoch, as [`Event::Parameters`]. An epoch costs a step, a submission and a
     /// copy of the weights more then, and no read that is waited for; the device keeps a gradient. Changes no result.
     pub fn tell_parameters(&mut self, tells: bool) {

@@ -13,10 +13,13 @@ use crate::{Dataset, Error, Loss, Network};
 
 /// Device memory that the rows of one stretch, and what is in between, are kept below where that leaves room for some rows.
 const MOST_BYTES: u64 = 64 << 20;
-/// Of the number of stretches: one word, in the smallest buffer.
-const COUNT_BYTES: u64 = buffer_bytes(4);
 /// Rows of a stretch that are not given up for it.
 const FEWEST_ROWS: u32 = 16;
+
+/// What a stretch's number takes: no buffer is smaller.
+const NUMBER_BYTES: u64 = 16;
+/// Bits that no kernel writes: a NaN of its own.
+const UNWRITTEN: u32 = 0x7fed_cba9;
 
 /// A device's ways to a network's outputs, for sets of one kind.
 pub(crate) struct Outputs {
@@ -26,10 +29,11 @@ pub(crate) struct Outputs {
     layout: SetLayout,
     buffers: Buffers,
     program: Program,
-    read: Readback,
-    /// How many stretches were handed over, as the device has it.
-    count: Buffer,
+    /// The stretch's number, which is read back with its outputs: what comes back with another was not executed.
+    number: Buffer,
+    /// How many stretches were handed over.
     handed_over: u32,
+    read: Readback,
     /// Workgroups of each dispatch for so many blocks of four rows.
     workgroups: HashMap<u32, Vec<u32>>,
 }
@@ -73,11 +77,10 @@ impl Outputs {
         // Every stretch begins at the first row, in order.
         gpu.write(&buffers[&Role::State], &[State::new(plan.batch as usize, plan.batch)]);
         let program = program(gpu, &plan, &[&buffers], checks)?;
-        let count = gpu.zeros("the number of stretches", COUNT_BYTES)?;
-        let read = Readback::new(gpu, COUNT_BYTES + buffers[&last(network)].size())?;
-        let (network, tiling) = (network.clone(), tiling.clone());
-        let workgroups = HashMap::new();
-        Ok(Outputs { kind, network, tiling, layout, buffers, program, read, count, handed_over: 0, workgroups })
+        let number = gpu.zeros("a stretch's number", NUMBER_BYTES)?;
+        let read = Readback::new(gpu, NUMBER_BYTES + buffers[&last(network)].size())?;
+        let (network, tiling, workgroups) = (network.clone(), tiling.clone(), HashMap::new());
+        Ok(Outputs { kind, network, tiling, layout, buffers, program, number, handed_over: 0, read, workgroups })
     }
 
     pub fn kind(&self) -> Kind {
@@ -87,10 +90,8 @@ impl Outputs {
     /// Device memory, but for the weights.
     pub fn bytes(&self) -> u64 {
         let own = self.buffers.iter().filter(|(role, _)| !matches!(role, Role::Weights(_)));
-        let outputs = self.buffers[&last(&self.network)].size();
-        own.map(|(_, buffer)| buffer.size()).sum::<u64>()
-            + buffer_bytes(COUNT_BYTES)
-            + buffer_bytes(COUNT_BYTES + outputs)
+        let read = NUMBER_BYTES + self.buffers[&last(&self.network)].size();
+        own.map(|(_, buffer)| buffer.size()).sum::<u64>() + self.number.size() + buffer_bytes(read)
     }
 
     /// The outputs of all rows of a set of the kind: `[rows, outputs]`, row-major.
@@ -141,19 +142,23 @@ impl Outputs {
         set.with_device_rows(rows, quads_with_one(set.width() as u32) as usize, |bytes| {
             gpu.write(&self.buffers[&Role::Set(0)], bytes);
         });
-        // What comes back with it shows that the device did what it was handed.
+        // A driver that executes nothing leaves the number of the stretch before, or what no output may be.
         self.handed_over = self.handed_over.wrapping_add(1);
-        gpu.write(&self.count, &[self.handed_over]);
-        self.read.limit(COUNT_BYTES + (4 * count * stride) as u64);
+        let outputs = &self.buffers[&last(&self.network)];
+        gpu.write(&self.number, &[self.handed_over]);
+        gpu.write(outputs, &[UNWRITTEN]);
+        self.read.limit(NUMBER_BYTES + (4 * count * stride) as u64);
         gpu.submit(traffic, |encoder| {
             self.program.record_some(encoder, workgroups, gpu.adapter().max_workgroups);
-            self.read.copy(encoder, &[&self.count, &self.buffers[&last(&self.network)]]);
+            self.read.copy(encoder, &[&self.number, outputs]);
         });
         self.read.request();
-        let mut values: Vec<f32> = pollster::block_on(self.read.wait(gpu, traffic))?;
-        gpu.check_steps(values[0].to_bits(), self.handed_over.into())?;
-        values.drain(..COUNT_BYTES as usize / 4);
-        Ok((values, stride))
+        let read: Vec<u32> = pollster::block_on(self.read.wait(gpu, traffic))?;
+        let header = NUMBER_BYTES as usize / 4;
+        if read[0] != self.handed_over || read[header] == UNWRITTEN {
+            return Err(gpu.unexecuted(&format!("it was handed {count} rows, and none has an output")));
+        }
+        Ok((read[header..].iter().map(|&bits| f32::from_bits(bits)).collect(), stride))
     }
 }
 

@@ -190,6 +190,11 @@ impl Resumed {
         Ok(())
     }
 
+    /// Goes on with another learning rate.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.state[BASE_RATE_WORD] = (learning_rate as f32).to_bits();
+    }
+
     /// Puts the running sums back, and into the step state what the device had there.
     pub fn go_on(self, gpu: &Gpu, training: &Runner, state: &mut State) -> Result<Underway, Error> {
         let sums = &training.buffers[&Role::Stats];

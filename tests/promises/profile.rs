@@ -37,6 +37,14 @@ fn profile_lists_the_plans_kernels_and_its_trace_is_one() {
     assert!((sum("share") - 1.0).abs() < 1e-9, "{profile:?}");
     assert!(of_kind(&profile, "dispatch").iter().all(|event| event["seconds"].as_f64().unwrap() > 0.0), "{profile:?}");
 
+    // What is said of a share follows from it.
+    for event in of_kind(&profile, "dispatch") {
+        assert_eq!(event["above_ceiling"], event["of_ceiling"].as_f64().unwrap() >= 1.005, "{event}");
+    }
+    let is_above = of_kind(&profile, "dispatch").iter().any(|event| event["above_ceiling"] == true);
+    let step = of_kind(&profile, "step")[0]["above_ceiling"].as_bool().unwrap();
+    assert!(step || !is_above, "{profile:?}");
+
     let trace: Vec<Value> = serde_json::from_slice(&std::fs::read(folder.path().join("trace.json")).unwrap()).unwrap();
     assert!(trace.iter().all(|event| event["pid"] == 1 && event["name"].is_string()), "{trace:?}");
     let mut tracks: BTreeMap<u64, Vec<&Value>> = BTreeMap::new();

@@ -105,24 +105,40 @@ fn widths_and_fills_are_said_in_any_way() {
     assert_eq!(wgrad(folder.path(), &[&train[..], &["--fill", "median"]].concat()).status.code(), Some(2));
 }
 
-/// Where there is no desktop, words of a driver's layer among the program's own; or a program that begins again and again, or with other words.
+/// Where there is no desktop, words of a driver's layer among the program's own: of training, which opens its adapter on a thread, and of what opens it as
+/// any user of the library does.
 #[cfg(target_os = "linux")]
 #[test]
 fn without_a_desktop_the_program_is_as_quiet() {
     let folder = tempfile::tempdir().unwrap();
-    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_wgrad"));
-    for name in ["XDG_RUNTIME_DIR", "MESA_VK_DEVICE_SELECT", "NODEVICE_SELECT"] {
-        program.env_remove(name);
-    }
     let set = golden("adam");
-    let output =
-        program.current_dir(folder.path()).args(["train", "--steps", "1", "--data", &set, "--out", "a b"]).output();
+    let train = ["train", "--steps", "1", "--data", &set, "--out", "a b"];
+    let output = program_without_desktop(folder.path()).args(train).output();
     let output = output.unwrap();
     assert!(output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     let about: Value = serde_json::from_slice(&std::fs::read(folder.path().join("a b/run.json")).unwrap()).unwrap();
     let command: Vec<&str> = about["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
     assert_eq!(command, [env!("CARGO_BIN_EXE_wgrad"), "train", "--steps", "1", "--data", &set, "--out", "a b"]);
+    let model = folder.path().join("a b/model.safetensors").to_str().unwrap().to_string();
+    for arguments in
+        [&["adapters"][..], &["evaluate", "--data", &set, "--model", &model], &["selftest", "--only", "close_step"]]
+    {
+        let output = program_without_desktop(folder.path()).args(arguments).output().unwrap();
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+    }
+}
+
+/// The program where no variable says anything to the driver's layers.
+#[cfg(target_os = "linux")]
+fn program_without_desktop(folder: &std::path::Path) -> std::process::Command {
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_wgrad"));
+    program.current_dir(folder);
+    ["XDG_RUNTIME_DIR", "MESA_VK_DEVICE_SELECT", "NODEVICE_SELECT"]
+        .iter()
+        .for_each(|name| _ = program.env_remove(name));
+    program
 }
 
 /// An evaluation or a prediction that is not the trained model's.

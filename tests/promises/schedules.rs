@@ -1,8 +1,8 @@
 //! The learning rate from step to step, and what is decided after an epoch.
 
 use wgrad::{
-    Activation, Dataset, Decay, EarlyStopping, Initializer, Monitor, Network, Optimizer, ReduceOnPlateau, Schedule,
-    TrainOptions, Trainer,
+    Activation, Checkpoint, Checkpointing, Dataset, Decay, EarlyStopping, Every, Initializer, Monitor, Network,
+    Optimizer, ReduceOnPlateau, Schedule, TrainOptions, Trainer,
 };
 
 use crate::reference::network::{layers, logits};
@@ -114,6 +114,53 @@ fn every_schedule_agrees_with_its_twin() {
         assert_close(&format!("{schedule:?}: weights"), &trained[0].weights, &expected[0].weights, 1e-5);
         assert_close(&format!("{schedule:?}: bias"), &trained[0].bias, &expected[0].bias, 1e-5);
     }
+}
+
+/// A rate that is set and not taken, by the next fit, by one that goes on from a checkpoint or by all parts of a rule; or one that no formula takes.
+#[test]
+fn a_rate_that_is_set_is_the_next_fits() {
+    let network = Network::classifier(6, &[5], Activation::Relu, 2);
+    let set = learnable(32, 6, 2, 1);
+    for name in ["sgd", "adam", "muon"] {
+        let at = |optimizer: Optimizer| {
+            let options = TrainOptions { optimizer, batch_size: 8, epochs: 1, ..TrainOptions::default() };
+            Trainer::on(gpu(), network.clone(), options).unwrap()
+        };
+        let slow = Optimizer { lr: 0.01, ..Optimizer::from_name(name).unwrap() };
+        let mut fast = Optimizer { lr: 0.04, ..slow };
+        if name == "muon" {
+            fast.set("adamw_lr", 4e-3).unwrap();
+        }
+        let (mut set_to_it, mut begun_with_it) = (at(slow), at(fast));
+        set_to_it.set_learning_rate(0.04).unwrap();
+        for trainer in [&mut set_to_it, &mut begun_with_it] {
+            assert_close("rate", &[trainer.fit(&set, None).unwrap().epochs[0].learning_rate], &[0.04], 1e-6);
+        }
+        assert_eq!(bits(&set_to_it.weights().unwrap()), bits(&begun_with_it.weights().unwrap()), "{name}");
+        // With the values that the optimizer has by then.
+        for trainer in [&mut set_to_it, &mut begun_with_it] {
+            trainer.set_learning_rate(0.02).unwrap();
+            let epoch = trainer.fit(&set, None).unwrap().epochs[0];
+            assert_eq!(epoch.epoch, 2);
+            assert_close("rate", &[epoch.learning_rate], &[0.02], 1e-6);
+        }
+        assert_eq!(bits(&set_to_it.weights().unwrap()), bits(&begun_with_it.weights().unwrap()), "{name}");
+        for wrong in [-0.1, f64::NAN, f64::INFINITY] {
+            let error = set_to_it.set_learning_rate(wrong).unwrap_err().to_string();
+            assert!(error.contains("learning rate"), "{error}");
+            assert_eq!(set_to_it.options().optimizer.lr, 0.02);
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Some(Checkpointing { every: Every::Steps(3), ..Checkpointing::new(folder.path()) });
+    let options = TrainOptions { batch_size: 8, epochs: 2, checkpoint, ..TrainOptions::default() };
+    Trainer::on(gpu(), network, options).unwrap().fit(&set, None).unwrap();
+    let mut resumed =
+        Trainer::resume(gpu(), &Checkpoint::open(folder.path().join("step-0000000003.safetensors")).unwrap()).unwrap();
+    resumed.set_checkpointing(None);
+    resumed.set_learning_rate(0.5).unwrap();
+    let history = resumed.fit(&set, None).unwrap();
+    assert_close("rate", &[history.epochs[1].learning_rate], &[0.5], 1e-6);
 }
 
 /// A schedule with no length of its own that ends before its run, or after it.

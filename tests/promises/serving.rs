@@ -234,7 +234,7 @@ fn it_takes_its_weights_and_a_stretch_of_rows() {
     predictor.classify(&[0u8; 784]).unwrap();
     let held = gpu.memory().bytes - before;
     assert_eq!(predictor.device_bytes(), held);
-    // The features, the activations of both layers, what is read, the state, and the count of stretches, which is read too.
+    // The features, the activations of both layers, what is read, and the state; and the number of a stretch, which is read with it.
     let rows = 512 * (788 + 4 * 260 + 2 * 4 * 12);
     assert_eq!(held - of_weights, rows + 128 + 2 * 16);
     drop(predictor);
