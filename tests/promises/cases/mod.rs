@@ -3,6 +3,7 @@
 mod arrays;
 mod images;
 mod models;
+mod options;
 mod tables;
 
 use std::path::{Path, PathBuf};
