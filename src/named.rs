@@ -37,7 +37,11 @@ pub(crate) fn unknown(
     let words: Vec<&str> = known.clone().collect();
     let plain = word.trim().to_lowercase().replace(['_', ' '], "-");
     let near = |candidate: &&str| strsim::damerau_levenshtein(&plain, candidate);
-    let here = elsewhere.iter().find(|(names, _)| names.contains(&plain.as_str()));
+    // SparseCategoricalCrossentropy has no hyphens.
+    let is_called = |name: &&str| name.replace('-', "") == plain.replace('-', "");
+    let here = elsewhere.iter().find(|(names, _)| names.iter().any(is_called));
+    // AdamW is a word of ours, but for its letters.
+    let here = here.filter(|_| !words.contains(&plain.as_str()));
     let hint = match (here, known.min_by_key(near)) {
         (Some((_, here)), _) => format!("write {here}; "),
         (None, Some(nearest)) if 2 * near(&nearest) <= nearest.len() => format!("did you mean {nearest}? "),

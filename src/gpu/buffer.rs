@@ -34,8 +34,8 @@ pub struct Memory {
 }
 
 /// The bytes that a buffer takes for so many.
-pub(crate) fn buffer_bytes(wanted: u64) -> u64 {
-    wanted.max(16).next_multiple_of(4)
+pub(crate) const fn buffer_bytes(wanted: u64) -> u64 {
+    if wanted < 16 { 16 } else { wanted.next_multiple_of(4) }
 }
 
 impl Buffer {

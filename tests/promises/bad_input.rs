@@ -184,6 +184,7 @@ fn what_other_programs_call_it_is_told_as_it_is_called_here() {
         (&["--activation", "linear"], &["write identity;"]),
         (&["--loss", "bce"], &["write sigmoid-cross-entropy;"]),
         (&["--loss", "cross_entropy"], &["write softmax-cross-entropy;"]),
+        (&["--loss", "SparseCategorical_Crossentropy"], &["write softmax-cross-entropy;"]),
         (&["--loss", "sparse_categorical_crossentropy"], &["write softmax-cross-entropy;"]),
         (&["--loss", "mean_squared_error"], &["write mse;"]),
         (&["--loss", "l1"], &["write mae;"]),

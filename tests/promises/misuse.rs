@@ -126,8 +126,13 @@ fn the_largest_and_the_smallest_numbers_are_refused_or_harmless() {
         change(&mut changed);
         Trainer::on(gpu(), network(), changed).and_then(|mut trainer| trainer.fit(&set(), None).map(|_| trainer))
     };
+    refused(&["batch size is 0"], with(&|options| options.batch_size = 0));
     for batch_size in [0, 41, MOST, 1 << 32] {
-        refused(&["batch size", &batch_size.to_string()], with(&|options| options.batch_size = batch_size));
+        // Of fewer rows than a minibatch, all of them are one: the weights are those of a minibatch of that size.
+        if let Ok(mut trainer) = with(&|options| options.batch_size = batch_size) {
+            let mut of_all = with(&|options| options.batch_size = 40).unwrap();
+            assert_eq!(trainer.weights().unwrap(), of_all.weights().unwrap());
+        }
         refused(
             &["batch size"],
             with(&|options| (options.batch_size, options.memory_budget) = (batch_size, Some(100))),
@@ -242,7 +247,7 @@ fn sets_that_are_none_are_refused() {
     refused(&[], values.split_stratified(0.5, 0));
 
     let make = |rows: std::ops::Range<usize>| learnable(40, 4, 3, 1).read(rows);
-    for (rows, words) in [(0, "empty"), (MOST, "rows"), (7, "batch size")] {
+    for (rows, words) in [(0, "empty"), (MOST, "rows")] {
         refused(&[words], trainer().fit_from(&Generated::new(rows, 3, make), None, go_on));
     }
     refused(&[], trainer().fit_from(&Generated::new(100, MOST, make), None, go_on));
@@ -418,6 +423,6 @@ fn plans_and_timers_refuse_what_is_none() {
     // A skipped step, and a refused fit, are no reason to count wrong.
     let mut trainer =
         Trainer::on(gpu, network.clone(), TrainOptions { non_finite: NonFinite::Skip, ..options() }).unwrap();
-    refused(&[], trainer.fit(&learnable(4, 4, 3, 1), None));
+    refused(&[], trainer.fit(&learnable(40, 5, 3, 1), None));
     assert_eq!((trainer.steps_done(), trainer.stats().steps), (0, 0));
 }

@@ -108,15 +108,17 @@ fn folders_of_images_may_have_any_name() {
         std::fs::copy(&image, class.join("1.png")).unwrap();
         std::fs::copy(&image, class.join("2.png")).unwrap();
     }
-    symlink(".", folder.join("set/loop")).unwrap();
     symlink("dog", folder.join("set/linked")).unwrap();
     let (set, _) = Dataset::read(folder.join("set"), &ReadOptions::default()).unwrap();
     // A folder whose name begins with a dot is hidden; one that is a link is a folder.
-    assert_eq!(set.class_names(), [EVIL[0], EVIL[1], "dog", "linked", "loop"]);
-    assert_eq!(set.rows(), 8, "what is a link to the folder itself has no images");
+    assert_eq!(set.class_names(), [EVIL[0], EVIL[1], "dog", "linked"]);
+    assert_eq!(set.rows(), 8);
     let train = ["train", "--data", "set", "--batch-size", "2", "--epochs", "1", "--validation", "none"];
     is_plain(&succeed(folder, &train));
     is_plain(&succeed(folder, &["predict", "--model", "model.safetensors", "--input", image.to_str().unwrap()]));
+    symlink(".", folder.join("set/loop")).unwrap();
+    let error = Dataset::read(folder.join("set"), &ReadOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("loop: it has no image"), "what is a link to the folder itself has no images: {error}");
 }
 
 /// A safetensors file with any names and any words.
@@ -177,7 +179,10 @@ fn a_models_names_are_no_paths() {
             std::fs::remove_file(inside.join("out.onnx")).unwrap();
         } else {
             assert_eq!(output.status.code(), Some(2), "{name}");
-            assert!(message.contains("--wgsl") && message.contains("use one of"), "{name}: not looked up: {message}");
+            assert!(
+                message.contains("--wgsl") && message.contains("has such a function's name alone"),
+                "{name}: not looked up: {message}"
+            );
         }
     }
     assert!(everything(folder.path()) == before);

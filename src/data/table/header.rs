@@ -54,7 +54,7 @@ pub(super) fn decide(first: &StringRecord, rows: &[StringRecord], missing: &Miss
     let all_differ = || first.iter().collect::<HashSet<&str>>().len() == first.len();
     if rows.is_empty() {
         // Alone, it names columns where it has nothing else than words.
-        return plain(!first.iter().any(|cell| is_value(cell)));
+        return plain(!first.iter().any(is_value));
     }
     if numeric().next().is_none() {
         // Words alone: those that come again name nothing.
