@@ -51,8 +51,8 @@ pub use predictor::{Class, Predictor};
 pub use scaling::{ScaleBy, Scaling};
 pub use schedule::{Decay, Schedule};
 pub use trainer::{
-    Checkpoint, Checkpointing, EarlyStopping, Epoch, Evaluation, Event, Every, History, Monitor, NonFinite, Parameters,
-    Progress, ReduceOnPlateau, TrainOptions, TrainStats, Trainer, Tuning,
+    Best, Checkpoint, Checkpointing, EarlyStopping, Epoch, Evaluation, Event, Every, Figure, History, Monitor,
+    NonFinite, Parameters, Progress, ReduceOnPlateau, TrainOptions, TrainStats, Trainer, Tuning,
 };
 pub use weights::{Initializer, LayerWeights, Weights};
 pub use wgsl::Wgsl;

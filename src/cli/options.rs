@@ -140,8 +140,9 @@ pub(super) struct Train {
     /// End with the weights of the best epoch
     #[arg(long)]
     pub keep_best: bool,
-    /// What epochs are judged by: loss or accuracy, of validation where there is any [default: loss]
-    #[arg(long, value_name = "loss|accuracy")]
+    /// What epochs are judged by, of validation where there is any: loss or accuracy; f1, precision, recall (means over classes), top-5, roc-auc; mae,
+    /// rmse or r2 [default: loss]
+    #[arg(long, value_name = "NAME")]
     pub monitor: Option<Monitor>,
     /// Passes over the set [default: 10]
     #[arg(long, allow_negative_numbers = true)]

@@ -74,7 +74,7 @@ pub(super) fn epoch_event(epoch: &Epoch) -> Value {
         "loss": epoch.training.loss, "accuracy": epoch.training.accuracy,
         "val_loss": epoch.validation.map(|validation| validation.loss),
         "val_accuracy": epoch.validation.and_then(|validation| validation.accuracy),
-        "learning_rate": shortest(epoch.learning_rate), "skipped_steps": epoch.skipped_steps,
+        "monitored": epoch.monitored, "learning_rate": shortest(epoch.learning_rate), "skipped_steps": epoch.skipped_steps,
         "seconds": epoch.seconds, "samples_per_second": epoch.samples_per_second,
         "submissions": epoch.stats.traffic.submissions, "blocking_reads": epoch.stats.traffic.blocking_reads,
     })

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::configuration::{self, Table};
 use super::history::{Epoch, History, figures_of};
+use super::monitor::Monitor;
 use super::watch::Watch;
 use super::{Order, TrainOptions};
 use crate::checkpoint::{self as files, Model, Tensor, folder};
@@ -214,6 +215,7 @@ pub struct Checkpoint {
     activations: Vec<Activation>,
     losses: Vec<Loss>,
     rules: Vec<Rule>,
+    monitor: Option<Monitor>,
 }
 
 impl Checkpoint {
@@ -263,8 +265,8 @@ impl Checkpoint {
             }
             Some(_) => {}
         }
-        let (activations, losses, rules) = Default::default();
-        Ok(Checkpoint { path: path.into(), about, bytes, activations, losses, rules })
+        let (activations, losses, rules, monitor) = Default::default();
+        Ok(Checkpoint { path: path.into(), about, bytes, activations, losses, rules, monitor })
     }
 
     /// That all of it can be gone on with, as [`Trainer::resume`](crate::Trainer::resume) finds it. For fuzzing.
@@ -277,6 +279,12 @@ impl Checkpoint {
     #[must_use]
     pub fn bringing(self, activations: &[Activation], losses: &[Loss], rules: &[Rule]) -> Self {
         Checkpoint { activations: activations.to_vec(), losses: losses.to_vec(), rules: rules.to_vec(), ..self }
+    }
+
+    /// Brings a figure of the user's own that epochs are judged by: a file has its name.
+    #[must_use]
+    pub fn bringing_monitor(self, monitor: Monitor) -> Self {
+        Checkpoint { monitor: Some(monitor), ..self }
     }
 
     /// The file.
@@ -313,14 +321,17 @@ impl Checkpoint {
         let Model { network, weights, loss, classes: class_names, scaling, target_scaling, columns, image } =
             Model::of_file(path, &file, &all, &self.activations, &self.losses)?;
         let about = &self.about["checkpoint"];
-        let mut options = configuration::from_json(&about["options"], &self.rules, crate::files::folder_of(path))?;
+        let folder = crate::files::folder_of(path);
+        let mut options = configuration::from_json(&about["options"], &self.rules, self.monitor, folder)?;
         options.loss = loss.clone();
         options.check(&network)?;
 
         let position = Table::of("position", &about["position"])?;
         let watch = Watch::new(options.monitor, options.early_stopping, options.reduce_on_plateau);
         let history: Vec<f64> = values(path, &file, "state.history", Dtype::F64)?;
-        let epochs: Option<Vec<Epoch>> = history.chunks(Epoch::FIGURES).map(Epoch::of_figures).collect();
+        let width = file.tensor("state.history").ok().and_then(|tensor| tensor.shape().get(1).copied());
+        let rows = history.chunks(width.unwrap_or(0).max(1));
+        let epochs: Option<Vec<Epoch>> = rows.map(Epoch::of_figures).collect();
         let epochs = epochs.ok_or_else(|| format("state.history has no whole rows".into()))?;
         let kept = position.optional("kept").map(|_| position.count("kept")).transpose()?.map(|kept| kept as usize);
         if kept.is_some_and(|kept| kept >= epochs.len()) {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value, json};
 
 use super::checkpoint::{Checkpointing, Every};
-use super::{EarlyStopping, ReduceOnPlateau, TrainOptions};
+use super::{EarlyStopping, Monitor, ReduceOnPlateau, TrainOptions};
 use crate::gpu::Checks;
 use crate::{Error, Optimizer, Rule, Schedule, Wgsl};
 
@@ -35,12 +35,17 @@ pub(crate) fn to_json(options: &TrainOptions) -> Value {
     })
 }
 
-/// The reverse. The optimizer's rule is one of `own` where it has that name, the loss the default, and checkpoints go to `folder`.
+/// The reverse. The optimizer's rule is one of `own` where it has that name, the monitor the one that is brought where it has its, the loss the default, and checkpoints go to `folder`.
 ///
 /// # Errors
 ///
 /// [`Error::Option`] with the key that is missing, or has a value that cannot be used.
-pub(super) fn from_json(json: &Value, own: &[Rule], folder: &std::path::Path) -> Result<TrainOptions, Error> {
+pub(super) fn from_json(
+    json: &Value,
+    own: &[Rule],
+    monitor: Option<Monitor>,
+    folder: &std::path::Path,
+) -> Result<TrainOptions, Error> {
     let table = |name: &'static str| Table::of(name, &json[name]);
     let optional = |name| if json[name].is_null() { Ok(None) } else { table(name).map(Some) };
     let train = table("train")?;
@@ -81,7 +86,10 @@ pub(super) fn from_json(json: &Value, own: &[Rule], folder: &std::path::Path) ->
             .map_or(Ok(defaults.lower_factor), |_| train.number("lower_factor"))?,
         lower_times: train.optional("lower_times").map_or(Ok(defaults.lower_times), |_| train.count("lower_times"))?,
         keep_best: train.switch("keep_best")?,
-        monitor: train.word("monitor")?,
+        monitor: match monitor.filter(|own| train.text("monitor").is_ok_and(|word| word == own.to_string())) {
+            Some(brought) => brought,
+            None => train.word("monitor").map_err(not_brought)?,
+        },
         initializer: train.word("initializer")?,
         tuning: train.word("tuning")?,
         memory_budget: train.optional("memory_budget").map(|_| train.count("memory_budget")).transpose()?,
@@ -109,6 +117,11 @@ pub(super) fn from_json(json: &Value, own: &[Rule], folder: &std::path::Path) ->
     })
 }
 
+/// An error about a name that may be one of the user's own.
+fn not_brought(error: Error) -> Error {
+    Error::Option(format!("{error}; one of your own has to be brought again"))
+}
+
 /// The checksums of the texts of a user's own functions: brought again, they must be the same.
 pub(super) fn own_texts<'a>(own: impl Iterator<Item = &'a Wgsl>) -> Value {
     own.map(|own| (own.name.to_string(), Value::from(crc32fast::hash(own.source.as_bytes()))))
@@ -126,7 +139,6 @@ fn optimizer_to_json(optimizer: &Optimizer) -> Value {
 fn optimizer_of(table: &Table<'_>, own: &[Rule]) -> Result<Optimizer, Error> {
     let kind = table.text("kind")?;
     let brought = own.iter().map(|&rule| Optimizer::new(rule)).find(|own| own.name() == kind);
-    let not_brought = |error| Error::Option(format!("{error}; one of your own has to be brought again"));
     let mut optimizer = brought.map_or_else(|| Optimizer::from_name(kind).map_err(not_brought), Ok)?;
     optimizer.lr = table.number("lr")?;
     optimizer.weight_decay = table.number("weight_decay")?;

@@ -37,7 +37,7 @@ impl Trainer {
         self.go_back(moment)?;
         let mut fit = self.begin(train, plan, validation, None)?;
         let mut reader = self.reader_of(&fit)?;
-        self.run_to(&mut fit, step - 1).await?;
+        self.run_to(&mut fit, validation, step - 1).await?;
         let gradients = self.parameters_of(&fit, &mut reader).await?.gradients;
         for layer in 0..self.network.layers().len() {
             // Those of the last layer are logits, and in memory where there are many.
@@ -67,12 +67,12 @@ impl Trainer {
     }
 
     /// Runs on to the end of a step, told to nobody.
-    async fn run_to(&mut self, fit: &mut Fit<'_, '_>, step: u64) -> Result<(), Error> {
+    async fn run_to(&mut self, fit: &mut Fit<'_, '_>, validation: Option<&Dataset>, step: u64) -> Result<(), Error> {
         if step == self.steps_done {
             return Ok(());
         }
         fit.ends_at(step);
-        self.run_epochs(fit, &mut Kept::default(), &mut |_| ControlFlow::Continue(())).await
+        self.run_epochs(fit, validation, &mut Kept::default(), &mut |_| ControlFlow::Continue(())).await
     }
 
     /// Who reads parameters for a fit over a whole set.

@@ -94,9 +94,8 @@ impl Trainer {
     ) -> Result<Fit<'env, 'scope>, Error> {
         // Its rows go to the device now, and whatever is wrong with it is said; its kernels are compiled when they are wanted, after the
         // first epoch's last step.
-        let waiting = match validation {
-            Some(set) => {
-                let plan = self.evaluation_plan(set, false)?;
+        let waiting = match validation.zip(self.validation_plan(validation)?) {
+            Some((set, plan)) => {
                 let rows = upload(&self.gpu, set, &self.options.loss, self.network.outputs())?;
                 Some((set.rows(), rows, plan))
             }
@@ -182,6 +181,7 @@ impl Trainer {
     pub(super) async fn run_epochs(
         &mut self,
         fit: &mut Fit<'_, '_>,
+        validation: Option<&Dataset>,
         kept: &mut Kept,
         told: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<(), Error> {
@@ -207,18 +207,24 @@ impl Trainer {
             if let Some(progress) = teller.progress(fit.part.steps, sums, trained_for) {
                 fit.heard(told(Event::Progress(progress)));
             }
-            let validation = match fit.validating.as_mut().filter(|_| !fit.is_broken_off) {
-                Some(validating) => {
-                    let result = validating.evaluation(&fit.gpu, &mut self.stats).await;
-                    Some(result.map_err(|error| of_validation(error, fit.part.epoch + 1))?)
-                }
-                None => None,
-            };
             let part = fit.part;
+            let training = sums.over(part.rows_of(part.steps));
+            let (monitor, mut validated, mut metrics) = (self.options.monitor, None, None);
+            if let Some(validating) = fit.validating.as_mut().filter(|_| !fit.is_broken_off) {
+                let result = validating.evaluation(&fit.gpu, &mut self.stats).await;
+                let evaluation = result.map_err(|error| of_validation(error, part.epoch + 1))?;
+                if let Some(set) = validation.filter(|_| monitor.is_measured()) {
+                    let (loss, outputs) = (&self.options.loss, self.network.outputs());
+                    metrics =
+                        Some(validating.metrics(&fit.gpu, &mut self.stats, set, loss, outputs, evaluation).await?);
+                }
+                validated = Some(evaluation);
+            }
             let record = Epoch {
                 epoch: fit.epoch(),
-                training: sums.over(part.rows_of(part.steps)),
-                validation,
+                training,
+                validation: validated,
+                monitored: monitor.of(validated.unwrap_or(training), metrics.as_ref()),
                 learning_rate: sums.learning_rate.into(),
                 skipped_steps: (sums.skipped - fit.underway.skipped_before).into(),
                 seconds: started.elapsed().as_secs_f64(),

@@ -4,20 +4,36 @@ use std::ops::ControlFlow;
 
 use super::history::{Evaluation, TrainStats};
 use super::runner::{Runner, State};
-use crate::gpu::Gpu;
+use crate::gpu::{Buffer, Gpu, Readback};
 use crate::kernel::class_metrics::Counts;
 use crate::loss::Task;
 use crate::metric::{ClassMetrics, Metrics, RegressionMetrics, is_positive, roc_auc};
 use crate::plan::Role;
 use crate::{Dataset, Error, Loss};
 
+/// What a pass measures besides its sums, in the order in which it is read.
+const MEASURED: [Role; 2] = [Role::Metrics, Role::Scores];
+
 /// A set ready to be evaluated on, again and again.
 pub(super) struct Evaluator {
-    pub runner: Runner,
-    pub rows: usize,
+    runner: Runner,
+    rows: usize,
+    /// What its metrics are read by, where it has any.
+    measured: Option<Readback>,
 }
 
 impl Evaluator {
+    /// Of a runner over so many rows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfMemory`].
+    pub fn new(gpu: &Gpu, runner: Runner, rows: usize) -> Result<Self, Error> {
+        let bytes = MEASURED.iter().filter_map(|role| runner.buffers.get(role)).map(|buffer| buffer.size()).sum();
+        let measured = if bytes > 0 { Some(Readback::new(gpu, bytes)?) } else { None };
+        Ok(Evaluator { runner, rows, measured })
+    }
+
     pub fn steps(&self) -> u64 {
         self.rows.div_ceil(self.runner.batch() as usize) as u64
     }
@@ -27,17 +43,26 @@ impl Evaluator {
         gpu.write(&self.runner.buffers[&Role::State], &[State::new(self.rows, self.runner.batch())]);
     }
 
-    /// One pass over the rows; its sums are on their way then.
+    /// One pass over the rows; its sums, and what else it measures, are on their way then.
     pub fn run(&mut self, gpu: &Gpu, stats: &mut TrainStats) -> Result<(), Error> {
         self.begin(gpu);
+        if self.measured.is_some() {
+            let counts = &self.runner.buffers[&Role::Metrics];
+            gpu.submit(&mut stats.traffic, |encoder| encoder.clear_buffer(counts, 0, None));
+        }
         self.runner.run(gpu, self.steps(), stats, |_, _| Ok(ControlFlow::Continue(())))?;
+        if let Some(measured) = &mut self.measured {
+            let from: Vec<&Buffer> = MEASURED.iter().filter_map(|role| self.runner.buffers.get(role)).collect();
+            gpu.submit(&mut stats.traffic, |encoder| measured.copy(encoder, &from));
+            measured.request();
+        }
         self.runner.request_sums(gpu, stats);
         Ok(())
     }
 
-    /// What the pass that was run measured besides, read from the device.
-    pub fn metrics(
-        &self,
+    /// What the pass that was run measured besides; by the time its sums are here, so is this.
+    pub async fn metrics(
+        &mut self,
         gpu: &Gpu,
         stats: &mut TrainStats,
         set: &Dataset,
@@ -45,15 +70,13 @@ impl Evaluator {
         outputs: usize,
         evaluation: Evaluation,
     ) -> Result<Metrics, Error> {
-        let mut read = |role: Role| {
-            let buffer = &self.runner.buffers[&role];
-            gpu.read::<u32>(buffer, buffer.size() as usize / 4, &mut stats.traffic)
-        };
         let mut metrics = Metrics { evaluation, classes: None, regression: None, roc_auc: None };
-        let words = read(Role::Metrics)?;
+        let Some(measured) = &mut self.measured else { return Ok(metrics) };
+        let words: Vec<u32> = measured.wait(gpu, &mut stats.traffic).await?;
+        let (words, scores) = words.split_at(self.runner.buffers[&Role::Metrics].size() as usize / 4);
         match loss.task() {
             Task::Numbers => {
-                let sums: &[f32] = bytemuck::cast_slice(&words);
+                let sums: &[f32] = bytemuck::cast_slice(words);
                 metrics.regression = Some(RegressionMetrics::of(sums, outputs, evaluation.rows, set.target_scaling()));
             }
             task => {
@@ -61,7 +84,6 @@ impl Evaluator {
                 metrics.classes =
                     Some(ClassMetrics::of(&words[..counts.words(outputs as u32) as usize], counts, outputs));
                 if counts.scores {
-                    let scores = read(Role::Scores)?;
                     let scores: &[f32] = bytemuck::cast_slice(&scores[..self.rows]);
                     metrics.roc_auc = roc_auc(scores, |row| is_positive(set, loss, row));
                 }

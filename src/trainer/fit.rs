@@ -250,7 +250,7 @@ impl Trainer {
         kept.best = None;
         let mut fit =
             self.begin(train, plan, validation, scope).map_err(|error| self.in_all(error, train, validation))?;
-        match self.run_epochs(&mut fit, kept, told).await {
+        match self.run_epochs(&mut fit, validation, kept, told).await {
             Ok(()) => Ok(fit.history()),
             Err(error) => {
                 let error = self.located(self.in_all(error, train, validation), &fit).await;

@@ -50,6 +50,8 @@ pub struct Epoch {
     pub training: Evaluation,
     /// Over the validation set, after the epoch's last step.
     pub validation: Option<Evaluation>,
+    /// The [figure](crate::TrainOptions::monitor) that it is judged by, where it has it.
+    pub monitored: Option<f64>,
     /// The learning rate of the epoch's last step.
     pub learning_rate: f64,
     /// Steps that changed nothing because a gradient was not finite; see [`NonFinite::Skip`](crate::NonFinite::Skip).
@@ -63,8 +65,9 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Numbers of an epoch in a checkpoint: the fields in their order, a missing accuracy or validation NaN.
-    pub(super) const FIGURES: usize = 15;
+    /// Numbers of an epoch in a checkpoint: the fields in their order, but what it is judged by at the end, which earlier versions have not; a missing
+    /// accuracy, validation or figure NaN.
+    pub(super) const FIGURES: usize = 16;
 
     /// An epoch of a checkpoint; none for another number of figures.
     pub(super) fn of_figures(figures: &[f64]) -> Option<Self> {
@@ -85,13 +88,17 @@ impl Epoch {
         else {
             return None;
         };
-        let &[steps, dispatches, submissions, blocking_reads] = counts else { return None };
+        let &[steps, dispatches, submissions, blocking_reads, ref monitored @ ..] = counts else { return None };
+        if monitored.len() > 1 {
+            return None;
+        }
         let some = |value: f64| Some(value).filter(|value| !value.is_nan());
         let evaluation = |loss, accuracy, rows: f64| Evaluation { loss, accuracy: some(accuracy), rows: rows as u64 };
         Some(Epoch {
             epoch: epoch as u64,
             training: evaluation(loss, accuracy, rows),
             validation: some(val_rows).map(|rows| evaluation(val_loss, val_accuracy, rows)),
+            monitored: monitored.first().copied().and_then(some),
             learning_rate: rate,
             skipped_steps: skipped as u64,
             seconds,
@@ -132,6 +139,7 @@ pub(super) fn figures_of(epoch: &Epoch) -> [f64; Epoch::FIGURES] {
         counts[1],
         counts[2],
         counts[3],
+        epoch.monitored.unwrap_or(f64::NAN),
     ]
 }
 

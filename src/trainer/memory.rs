@@ -86,7 +86,7 @@ impl Trainer {
     /// As [`fitting_plan`](Self::fitting_plan) for either set.
     pub(super) fn check_memory(&self, train: Rows<'_>, validation: Option<&Dataset>) -> Result<(), Error> {
         self.plan_over(train)?;
-        validation.map(|set| self.evaluation_plan(set, false)).transpose()?;
+        self.validation_plan(validation)?;
         Ok(())
     }
 
@@ -106,13 +106,11 @@ impl Trainer {
         let plan = self.plan_over(train)?;
         // A plan has one window, and the device two.
         let second = if matches!(train, Rows::Windows { .. }) { bytes_of(&plan, is_of_set) } else { 0 };
-        let validating = match validation {
-            Some(set) => {
-                let plan = self.evaluation_plan(set, false)?;
-                bytes_of(&plan, |role| !matches!(role, Role::Weights(_))) + sums_bytes(&plan)
-            }
-            None => 0,
-        };
+        let is_measured = |role| matches!(role, Role::Metrics | Role::Scores);
+        let validating = self.validation_plan(validation)?.map_or(0, |plan| {
+            let own = bytes_of(&plan, |role| !matches!(role, Role::Weights(_)));
+            own + sums_bytes(&plan) + bytes_of(&plan, is_measured)
+        });
         let telling = if self.tells_parameters { self.telling_bytes(train)? } else { 0 };
         let weights = bytes_of(&plan, |role| matches!(role, Role::Weights(_)));
         let best = if self.options.keep_best { weights } else { 0 };

@@ -9,6 +9,7 @@ mod fit;
 mod history;
 mod memory;
 mod moment;
+mod monitor;
 mod options;
 mod outputs;
 mod parameters;
@@ -37,6 +38,7 @@ pub use checkpoint::{Checkpoint, Checkpointing, Every};
 pub(crate) use configuration::to_json as options_to_json;
 use evaluator::Evaluator;
 pub use history::{Epoch, Evaluation, Event, History, Parameters, Progress, TrainStats};
+pub use monitor::{Best, Figure, Monitor};
 pub use options::{NonFinite, TrainOptions};
 pub(crate) use outputs::{Kind, Outputs};
 pub use profile::{Bound, Ceilings, StepTimer, StepTimes, Took, ceilings, step_times};
@@ -48,7 +50,7 @@ pub(crate) use runner::Buffers;
 use runner::{Runner, upload};
 pub use trace::{Profile, Span, Trace, profile};
 pub use tuning::Tuning;
-pub use watch::{EarlyStopping, Monitor, ReduceOnPlateau};
+pub use watch::{EarlyStopping, ReduceOnPlateau};
 
 use crate::checkpoint::Model;
 use crate::data::{Origin, in_own_units};
@@ -437,8 +439,11 @@ impl Trainer {
         let set = &*self.seen(set)?;
         let mut evaluator = self.evaluator(set, true)?;
         evaluator.run(&self.gpu, &mut self.stats)?;
-        let evaluation = pollster::block_on(evaluator.evaluation(&self.gpu, &mut self.stats))?;
-        evaluator.metrics(&self.gpu, &mut self.stats, set, &self.options.loss, self.network.outputs(), evaluation)
+        pollster::block_on(async {
+            let evaluation = evaluator.evaluation(&self.gpu, &mut self.stats).await?;
+            let (loss, outputs) = (&self.options.loss, self.network.outputs());
+            evaluator.metrics(&self.gpu, &mut self.stats, set, loss, outputs, evaluation).await
+        })
     }
 
     /// What the network says of every row: `[rows, outputs]`, row-major. Class probabilities (the softmax of the logits), each
@@ -476,6 +481,14 @@ impl Trainer {
         self.fitting_plan(self.evaluation_request(set, metrics))
     }
 
+    /// The plan of the validation after an epoch, where there is a set for it, once it is known that it has the figure that epochs are judged by.
+    fn validation_plan(&self, validation: Option<&Dataset>) -> Result<Option<Plan>, Error> {
+        let monitor = self.options.monitor;
+        let plan = validation.map(|set| self.evaluation_plan(set, monitor.is_measured())).transpose()?;
+        monitor.check_rows(validation, &self.options.loss)?;
+        Ok(plan)
+    }
+
     fn evaluation_request(&self, set: &Dataset, metrics: bool) -> Request<'_> {
         // Of a few sizes, so that other numbers of rows take the same kernels.
         let batch = set.rows().min(EVALUATION_BATCH).next_power_of_two();
@@ -494,6 +507,6 @@ impl Trainer {
         // A state of its own: training goes on where it was.
         let state = Buffers::from([(Role::State, self.gpu.zeros("the step state", crate::plan::STATE_BYTES)?)]);
         let runner = Runner::new(&self.gpu, plan, &[&state, &self.model, &rows], self.options.checks, None)?;
-        Ok(Evaluator { runner, rows: count })
+        Evaluator::new(&self.gpu, runner, count)
     }
 }

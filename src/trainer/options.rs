@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::checkpoint::Checkpointing;
 use super::diagnosis::{AN_UPDATE, THE_LOSS};
+use super::monitor::Monitor;
 use super::rows::SetShape;
 use super::runner::Sums;
 use super::tuning::{self, Tuning};
-use super::watch::{EarlyStopping, Monitor, ReduceOnPlateau};
+use super::watch::{EarlyStopping, ReduceOnPlateau};
 use crate::gpu::{AdapterSummary, Checks};
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
@@ -148,6 +149,7 @@ impl TrainOptions {
         network.check()?;
         self.optimizer.check()?;
         self.loss.check(network.outputs())?;
+        self.monitor.check(&self.loss, network.outputs())?;
         self.schedule.check()?;
         self.reduce_on_plateau.map_or(Ok(()), |plateau| plateau.check())?;
         self.early_stopping.map_or(Ok(()), |early| early.check())?;

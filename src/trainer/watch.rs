@@ -1,25 +1,9 @@
 //! What is decided after an epoch, from its figures: whether it was the best so far, whether the learning rate comes down,
 //! whether training goes on.
 
-use super::history::{Epoch, Evaluation};
+use super::history::Epoch;
+use super::monitor::Monitor;
 use crate::Error;
-use crate::named::{Named, by_word};
-
-/// The figure that epochs are judged by: the validation set's, or the training set's where there is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Monitor {
-    /// The mean loss: less is better.
-    #[default]
-    Loss,
-    /// The accuracy: more is better. Where a loss has none, no epoch is better than another.
-    Accuracy,
-}
-
-impl Named for Monitor {
-    const WHAT: &'static str = "a figure to monitor";
-    const WORDS: &'static [(&'static str, Self)] = &[("loss", Monitor::Loss), ("accuracy", Monitor::Accuracy)];
-}
-by_word!(Monitor);
 
 /// Ends training when it no longer helps: Keras' `EarlyStopping`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,17 +63,6 @@ impl ReduceOnPlateau {
             }
         }
         Ok(())
-    }
-}
-
-impl Monitor {
-    /// The figure, turned so that less is better.
-    fn figure(self, epoch: &Epoch) -> Option<f64> {
-        let Evaluation { loss, accuracy, .. } = epoch.validation.unwrap_or(epoch.training);
-        match self {
-            Monitor::Loss => Some(loss),
-            Monitor::Accuracy => accuracy.map(|accuracy| -accuracy),
-        }
     }
 }
 
@@ -164,9 +137,10 @@ impl Watch {
 
     /// Judges an epoch that was trained with this learning rate.
     pub fn judge(&mut self, epoch: &Epoch, lr: f64) -> Verdict {
-        let Some(figure) = self.monitor.figure(epoch) else {
+        let Some(figure) = epoch.monitored else {
             return Verdict { is_best: false, lr, stops: false };
         };
+        let figure = self.monitor.turned(figure);
         let is_best = self.best.is_none_or(|best| figure < best);
         if is_best {
             self.best = Some(figure);

@@ -157,6 +157,7 @@ fn all_that_a_fit_makes_is_known_before() {
         ("plain", &set, plain(), false, false),
         ("validation", &set, plain(), true, false),
         ("scaled, best kept", &scaled, TrainOptions { keep_best: true, ..plain() }, true, false),
+        ("validation by f1", &set, TrainOptions { monitor: wgrad::Monitor::F1, ..plain() }, true, false),
         ("told", &set, plain(), false, true),
         ("weighted, clipped", &set, TrainOptions { loss: weighted, clip_grad_norm: Some(1.0), ..plain() }, true, true),
         ("muon", &set, TrainOptions { optimizer: muon, keep_best: true, ..plain() }, true, true),

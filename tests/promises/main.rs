@@ -28,6 +28,7 @@ mod lowered;
 mod main_job;
 mod metrics;
 mod misuse;
+mod monitors;
 mod muon;
 mod names;
 mod non_finite;

@@ -6,7 +6,7 @@ use super::Course;
 use crate::cli::figures::{figure, shortest};
 use crate::cli::output::{Output, epoch_event, figures, grouped};
 use crate::cli::watchers::Watcher;
-use crate::{Epoch, Error, Evaluation, Event};
+use crate::{Epoch, Error, Evaluation, Event, Monitor};
 
 /// Writes a line when an epoch is over.
 pub(super) struct Lines {
@@ -59,6 +59,11 @@ pub(super) fn rate_lowered(reason: &str, step: u64, learning_rate: f64, times: u
 fn line(epoch: &Epoch, course: &Course) -> String {
     let validation =
         epoch.validation.map_or(String::new(), |validation| format!("   validation {}", figures(&validation)));
+    // Loss and accuracy are told already.
+    let monitored = match (course.monitor, epoch.monitored) {
+        (Monitor::Loss | Monitor::Accuracy, _) | (_, None) => String::new(),
+        (monitor, Some(value)) => format!("  {monitor} {}", figure(value)),
+    };
     let skipped = match epoch.skipped_steps {
         0 => String::new(),
         1 => "   1 step skipped".into(),
@@ -70,7 +75,7 @@ fn line(epoch: &Epoch, course: &Course) -> String {
         _ => String::new(),
     };
     format!(
-        "epoch {:>2}/{}   {}{validation}   {:.1} s  {} samples/s{skipped}{part}",
+        "epoch {:>2}/{}   {}{validation}{monitored}   {:.1} s  {} samples/s{skipped}{part}",
         epoch.epoch,
         course.epochs,
         figures(&epoch.training),
@@ -117,13 +122,22 @@ mod tests {
             epoch: 3,
             training: evaluation,
             validation: Some(Evaluation { loss: 0.1144, ..evaluation }),
+            monitored: Some(0.1144),
             learning_rate: 0.001,
             skipped_steps: 2,
             seconds: 5.9,
             samples_per_second: 10_551.0,
             stats: crate::TrainStats::default(),
         };
-        let course = Course { epochs: 10, steps: 1000, batch_size: 1, rows: 100, device_bytes: 0, validates: true };
+        let course = Course {
+            epochs: 10,
+            steps: 1000,
+            batch_size: 1,
+            rows: 100,
+            device_bytes: 0,
+            validates: true,
+            monitor: Monitor::Loss,
+        };
         let within = |columns| line_within(&epoch, &course, columns);
         assert_eq!(within(200), line(&epoch, &course));
         assert_eq!(within(79), "epoch  3/10   loss 0.2211 93.56 %   validation 0.1144 93.56 %   5.9 s");

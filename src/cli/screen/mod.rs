@@ -11,7 +11,7 @@ use std::str::FromStr;
 use super::output::Output;
 use super::source::TrainingSet;
 use super::watchers::Watcher;
-use crate::{Dataset, Error, Trainer};
+use crate::{Dataset, Error, Monitor, Trainer};
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub(super) struct Course {
     pub device_bytes: u64,
     /// Whether epochs are validated.
     pub validates: bool,
+    /// What epochs are judged by.
+    pub monitor: Monitor,
 }
 
 impl Course {
@@ -59,6 +61,7 @@ impl Course {
             rows: set.source().rows() as u64,
             device_bytes: trainer.device_bytes(set.source(), validation)?,
             validates: validation.is_some(),
+            monitor: options.monitor,
         })
     }
 }
