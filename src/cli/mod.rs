@@ -17,6 +17,7 @@ mod out;
 mod output;
 mod predict;
 mod profile;
+mod reading;
 mod report;
 mod resume;
 mod runs;

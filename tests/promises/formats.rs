@@ -140,8 +140,8 @@ fn parquet_tables() {
         assert_eq!(set.labels(), expected.labels());
         let scale = |set: &Dataset| Scaling::min_max(set).scale;
         assert_eq!(scale(&set), scale(&expected), "{name}");
-        for row in 0..4 {
-            assert_eq!(set.row(row).unwrap(), rows[row], "{name}");
+        for (row, features) in rows.iter().enumerate() {
+            assert_eq!(set.row(row).unwrap(), features, "{name}");
         }
     }
     let error = Dataset::read(fixture("missing.parquet"), &ReadOptions::default()).unwrap_err();

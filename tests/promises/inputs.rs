@@ -68,8 +68,7 @@ fn a_table_is_trained_on_and_predicted_from() {
     // By hand: the raw features, shifted and scaled, through the one layer and a softmax.
     let by_hand = |features: [f64; 4]| -> Vec<f64> {
         let layer = &model.weights.layers[0];
-        let x: Vec<f64> =
-            (0..4).map(|at| (features[at] - f64::from(scaling.shift[at])) * f64::from(scaling.scale[at])).collect();
+        let x: Vec<f64> = (0..4).map(|at| (features[at] - scaling.shift[at]) * f64::from(scaling.scale[at])).collect();
         let logit = |o: usize| {
             f64::from(layer.bias[o]) + (0..4).map(|i| x[i] * f64::from(layer.weight[4 * o + i])).sum::<f64>()
         };

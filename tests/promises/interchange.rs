@@ -136,7 +136,7 @@ pub fn softmax(logits: &[f64], classes: usize) -> Vec<f64> {
 pub fn logits(model: &Model, x: &[f64]) -> Vec<f64> {
     let width = model.network.inputs();
     let scaled = |(at, &x): (usize, &f64)| match &model.scaling {
-        Some(Scaling { shift, scale }) => (x - f64::from(shift[at % width])) * f64::from(scale[at % width]),
+        Some(Scaling { shift, scale }) => (x - shift[at % width]) * f64::from(scale[at % width]),
         None => x,
     };
     let x: Vec<f64> = x.iter().enumerate().map(scaled).collect();

@@ -43,15 +43,6 @@ pub(crate) struct Line {
     pub features: Result<Vec<f64>, Error>,
 }
 
-impl ReadOptions {
-    /// The columns of the rows for a network of so many inputs: those that are known, or as many of numbers.
-    pub(crate) fn columns_for(&self, inputs: usize) -> Columns {
-        let columns = self.columns.clone().unwrap_or_else(|| Columns::numbers(inputs));
-        let unknown_is_none = columns.unknown_is_none || self.unknown_is_none;
-        columns.with_unknown_as_none(unknown_is_none)
-    }
-}
-
 impl<'a, R: BufRead> Lines<'a, R> {
     /// The rows of a text, which become the features of these columns; the path is for messages.
     pub fn new(path: &'a Path, input: R, columns: &'a Columns, options: &'a ReadOptions) -> Self {

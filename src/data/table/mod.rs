@@ -8,6 +8,7 @@ mod delimiter;
 mod encode;
 mod header;
 mod learn;
+#[cfg(feature = "cli")]
 mod lines;
 pub(super) mod text;
 mod written;
@@ -18,6 +19,7 @@ use std::path::Path;
 pub(super) use cell::{Missing, six_digits};
 use csv::StringRecord;
 pub use learn::{ColumnRole, TableColumn};
+#[cfg(feature = "cli")]
 pub(crate) use lines::{Line, Lines};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -131,6 +133,7 @@ impl Columns {
     }
 
     /// Whether the features that they make mean the same as another's: the same columns with the same words.
+    #[cfg(feature = "cli")]
     pub(crate) fn make_the_same_as(&self, other: &Columns) -> bool {
         fn meaning(column: &Column) -> (&str, Option<&[String]>) {
             match &column.cells {
@@ -218,6 +221,15 @@ impl Cells {
             Cells::Number { .. } => 1,
             Cells::Category { words, .. } => words.len(),
         }
+    }
+}
+
+impl ReadOptions {
+    /// The columns of the rows for a network of so many inputs: those that are known, or as many of numbers.
+    pub(crate) fn columns_for(&self, inputs: usize) -> Columns {
+        let columns = self.columns.clone().unwrap_or_else(|| Columns::numbers(inputs));
+        let unknown_is_none = columns.unknown_is_none || self.unknown_is_none;
+        columns.with_unknown_as_none(unknown_is_none)
     }
 }
 

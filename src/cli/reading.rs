@@ -1,0 +1,137 @@
+//! The table `[data]` of run.toml: what a run reads, and how.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::config::chosen;
+use super::options::{MissingTarget, Train, Unknown};
+use crate::loss::Task;
+use crate::{Error, Fill, ImageShape, Loss, ReadOptions};
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Data {
+    pub train: Option<String>,
+    pub validation: Option<Validation>,
+    pub stratify: bool,
+    label: Option<Label>,
+    header: Option<bool>,
+    delimiter: Option<char>,
+    fill: Option<FillValue>,
+    ignore: Vec<Place>,
+    categorical: Vec<Place>,
+    missing: Option<Vec<String>>,
+    decimal: Option<char>,
+    unknown: Option<String>,
+    missing_target: Option<String>,
+    image: Option<[usize; 3]>,
+    pub scaling: Option<String>,
+    pub scale_targets: Option<String>,
+}
+
+/// A column.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a column is a name, or a number from 1")]
+enum Place {
+    Number(usize),
+    Name(String),
+}
+
+impl Place {
+    fn word(&self) -> String {
+        match self {
+            Place::Number(number) => number.to_string(),
+            Place::Name(name) => name.clone(),
+        }
+    }
+}
+
+/// What is to be learned.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "label is a column, or a list of columns")]
+enum Label {
+    One(Place),
+    Several(Vec<Place>),
+}
+
+impl Label {
+    fn words(&self) -> String {
+        match self {
+            Label::One(place) => place.word(),
+            Label::Several(places) => places.iter().map(Place::word).collect::<Vec<_>>().join(","),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "fill must be mean, zero or a number")]
+enum FillValue {
+    Word(String),
+    Number(f32),
+}
+
+impl Data {
+    /// What the readers are told.
+    pub fn reading(&self, flags: &Train, loss: &Loss) -> Result<ReadOptions, Error> {
+        let image = self.image.map(|[height, width, channels]| ImageShape { height, width, channels });
+        if let Some(shape) = image.filter(|shape| shape.features().is_none()) {
+            return Err(Error::Option(format!("image is {shape}: it must be a height, a width, and 1 or 3 channels")));
+        }
+        let decimal = flags.decimal.or(self.decimal);
+        if let Some(other) = decimal.filter(|&decimal| decimal != '.' && decimal != ',') {
+            return Err(Error::Option(format!("decimal is {other:?}: it must be . or ,")));
+        }
+        let columns = |flag: &[String], file: &[Place]| match flag {
+            [] => file.iter().map(Place::word).collect(),
+            flag => flag.to_vec(),
+        };
+        Ok(ReadOptions {
+            header: flags.text.header().or(self.header),
+            delimiter: flags.text.delimiter.or(self.delimiter),
+            missing: flags.missing.clone().or(self.missing.clone()),
+            decimal,
+            leave_out_without_target: chosen(flags.text.missing_target, self.missing_target.clone())?
+                == Some(MissingTarget::LeaveOut),
+            unknown_is_none: chosen(flags.text.unknown, self.unknown.clone())? == Some(Unknown::None),
+            label: flags.label.clone().or(self.label.as_ref().map(Label::words)),
+            regression: loss.task() == Task::Numbers,
+            fill: match (flags.fill, &self.fill) {
+                (Some(fill), _) => Some(fill),
+                (None, Some(FillValue::Word(word))) => Some(word.parse()?),
+                (None, Some(FillValue::Number(number))) => Some(Fill::Number(*number)),
+                (None, None) => None,
+            },
+            ignore: columns(&flags.ignore, &self.ignore),
+            categorical: columns(&flags.categorical, &self.categorical),
+            image,
+            ..ReadOptions::default()
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "validation must be a path or a fraction")]
+pub(super) enum Validation {
+    Path(String),
+    Fraction(f64),
+}
+
+impl std::fmt::Display for Validation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Validation::Path(words) => f.write_str(words),
+            Validation::Fraction(fraction) => write!(f, "{fraction}"),
+        }
+    }
+}
+
+impl Validation {
+    /// On the command line a number is a fraction, unless there is a file of that name.
+    pub fn from_flag(words: &str) -> Self {
+        match words.parse() {
+            Ok(fraction) if !Path::new(words).exists() => Validation::Fraction(fraction),
+            _ => Validation::Path(words.into()),
+        }
+    }
+}
