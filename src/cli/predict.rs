@@ -198,7 +198,8 @@ impl Report {
     fn table_line(&self, row: usize, values: &[f32]) -> String {
         let wide = self.wide();
         let class = self.class(values).map_or(String::new(), |class| format!("{:>wide$}", self.shown(class)));
-        let values: String = values.iter().take(MOST_IN_A_LINE).map(|value| format!("{value:>wide$.6}")).collect();
+        let values: String =
+            values.iter().take(MOST_IN_A_LINE).map(|value| format!(" {value:>0$.6}", wide - 1)).collect();
         format!("{row:>8}{class}{values}")
     }
 }

@@ -187,7 +187,7 @@ impl Dataset {
 }
 
 /// The share of a feature's range that rounding may cost before it is told.
-const MOST_LOST: f64 = 1.0 / 4096.0;
+pub(super) const MOST_LOST: f64 = 1.0 / 4096.0;
 
 impl Dataset {
     /// What there is to say of features that lose digits which tell rows apart, if any does: those that f32 has only roughly, and that are not

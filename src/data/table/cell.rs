@@ -28,8 +28,7 @@ impl Missing {
 
     /// What to say of a cell that has none, where one is needed.
     pub fn reason(&self, cell: &str) -> String {
-        const FILL: &str =
-            "fill it in, or ask for a fill (--fill mean, zero or a number; or fill under [data] in run.toml)";
+        const FILL: &str = "fill it in, or have it filled where the columns are learned (wgrad train --fill mean, zero or a number; or fill under [data] in run.toml)";
         match cell {
             "" => format!("the cell is empty: {FILL}"),
             word => format!("\"{word}\" stands for a missing value: {FILL}; {}", Missing::otherwise(word)),
@@ -40,7 +39,7 @@ impl Missing {
     pub fn otherwise(word: &str) -> String {
         let others: Vec<&str> = ["?", "NA", "N/A"].into_iter().filter(|&other| other != word).take(1).collect();
         format!(
-            "if it is a word, say which others stand for a missing value (--missing \"{0}\"; or missing = [\"{0}\"] under [data])",
+            "if it is a word, say which others stand for a missing value (wgrad train --missing \"{0}\"; or missing = [\"{0}\"] under [data])",
             others.join(",")
         )
     }

@@ -49,6 +49,10 @@ fn worth(text: &[u8], delimiter: u8) -> Option<f64> {
     let records: Vec<StringRecord> = reader.records().take(ROWS_TO_JUDGE_BY).collect::<Result<_, _>>().ok()?;
     let rows = if records.len() > 1 { &records[1..] } else { &records[..] };
     let count = rows.first()?.len();
+    // Names of rows may have none themselves; a line of counts has some cells, too.
+    if records.first()?.len() < 2.min(count) {
+        return None;
+    }
     if count < 2 || rows.iter().any(|record| record.len() != count) {
         return None;
     }
@@ -70,6 +74,8 @@ pub(super) struct Quotes {
     opened: Option<u64>,
     /// Whether the last byte is a cell's.
     in_cell: bool,
+    /// The line in which a quote opens that is closed on another line, in the middle of a cell: by one that opens a cell of its own.
+    broken: Option<u64>,
 }
 
 impl Quotes {
@@ -81,7 +87,13 @@ impl Quotes {
                 (None, b'"') if !self.in_cell => self.opened = Some(self.lines + 1),
                 // Two in a row are one of the cell's own.
                 (Some(_), b'"') if bytes.next_if(|&&next| next == b'"').is_some() => {}
-                (Some(_), b'"') => self.opened = None,
+                (Some(line), b'"') => {
+                    let ends_cell = bytes.peek().is_none_or(|&&next| next == delimiter || next.is_ascii_whitespace());
+                    if !ends_cell && line <= self.lines {
+                        self.broken.get_or_insert(line);
+                    }
+                    self.opened = None;
+                }
                 _ => {}
             }
             self.lines += u64::from(byte == b'\n' || byte == b'\r' && bytes.peek().is_some_and(|&&next| next != b'\n'));
@@ -92,5 +104,10 @@ impl Quotes {
     /// The line, from 1, in which a quote is opened that nothing has closed.
     pub fn opened(&self) -> Option<u64> {
         self.opened
+    }
+
+    /// The same of one that is closed lines later in the middle of a cell.
+    pub fn broken(&self) -> Option<u64> {
+        self.broken
     }
 }

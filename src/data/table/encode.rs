@@ -8,6 +8,7 @@ use csv::StringRecord;
 use super::cell::{index_of, short};
 use super::{Cells, Column, Columns, Missing, Table, Target, called, check_names, listed, place_of};
 use crate::Error;
+use crate::data::check::MOST_LOST;
 use crate::data::{Dataset, Features, MOST_BYTES, ReadOptions};
 
 impl Columns {
@@ -35,6 +36,9 @@ impl Columns {
             encoding.as_ref().map_or(Ok(()), |encoding| encoding.push(row, record, &mut encoded))
         })?;
         let in_file = |error: Error| wrong(error.to_string());
+        if rows == 0 {
+            return Err(wrong("it has no rows: at least one is needed".into()));
+        }
         if encoded.left_out == rows {
             return Err(wrong("no row has a target: at least one is needed".into()));
         }
@@ -53,7 +57,9 @@ impl Columns {
             set = set.with_class_names(names).map_err(in_file)?;
         }
         let note = format!("{} of {rows} rows have no target, and are left out", encoded.left_out);
-        Ok(set.with_columns(self.clone()).noted_all(table.path(), (encoded.left_out > 0).then_some(note)))
+        let left_out = (encoded.left_out > 0).then_some(note);
+        let lost = encoded.digits.note_on("the targets have");
+        Ok(set.with_columns(self.clone()).noted_all(table.path(), left_out.into_iter().chain(lost)))
     }
 
     /// Where in a table of these names, or of so many cells a row, the features and the targets are.
@@ -111,9 +117,34 @@ pub(super) struct Encoded {
     pub labels: Vec<u32>,
     /// Where targets are numbers: one of each for a row.
     pub values: Vec<f32>,
+    /// What rounding costs the targets.
+    digits: Digits,
     /// Whether rows without a target are left out, and how many were.
     leaves_out: bool,
     left_out: u64,
+}
+
+/// What rounding costs numbers that f32 keeps.
+#[derive(Default)]
+struct Digits {
+    range: Option<(f64, f64)>,
+    lost: f64,
+}
+
+impl Digits {
+    fn take(&mut self, value: f64) {
+        let (least, most) = self.range.unwrap_or((value, value));
+        self.range = Some((least.min(value), most.max(value)));
+        self.lost = self.lost.max((f64::from(value as f32) - value).abs());
+    }
+
+    /// Where it is what tells rows apart: a sentence that begins so.
+    fn note_on(&self, what: &str) -> Option<String> {
+        let (least, most) = self.range?;
+        (most > least && self.lost > MOST_LOST * (most - least)).then(|| {
+            format!("{what} more digits than f32 keeps, and lose those that tell rows apart: take a number that is near all of them away first, as {least}")
+        })
+    }
 }
 
 /// Values in half the memory for as long as f32 has all of them exactly.
@@ -199,6 +230,12 @@ impl<'a> Encoding<'a> {
         })
     }
 
+    /// Cells of a row.
+    #[cfg(feature = "cli")]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
     /// Adds a row.
     ///
     /// # Errors
@@ -233,7 +270,11 @@ impl<'a> Encoding<'a> {
             let reason = |reason: String| at(&target.name, reason);
             match &target.classes {
                 Some(classes) => to.labels.push(self.label(cell, classes).map_err(reason)?),
-                None => to.values.push(finite(cell, target.written.number(cell)).map_err(reason)? as f32),
+                None => {
+                    let value = finite(cell, target.written.number(cell)).map_err(reason)?;
+                    to.digits.take(value);
+                    to.values.push(value as f32);
+                }
             }
         }
         Ok(())

@@ -38,8 +38,8 @@ pub(super) fn decide(first: &StringRecord, rows: &[StringRecord], missing: &Miss
     let numeric = || columns().filter(|(_, below)| below.numbers);
 
     let words_over_numbers =
-        numeric().filter(|(cell, _)| !is_value(cell) && !cell.is_empty() && !is_written(cell)).count();
-    let values_over_numbers = numeric().filter(|(cell, _)| is_value(cell) || is_written(cell)).count();
+        numeric().filter(|(cell, below)| !is_value(cell) && !cell.is_empty() && !is_written_like(cell, below)).count();
+    let values_over_numbers = numeric().filter(|(cell, below)| is_value(cell) || is_written_like(cell, below)).count();
     let empty = columns().filter(|(cell, _)| cell.is_empty()).count();
     let words = || columns().filter(|(cell, below)| !below.numbers && !is_value(cell) && !cell.is_empty());
     let come_again = words().filter(|(cell, below)| below.words.contains(*cell)).count();
@@ -118,11 +118,18 @@ impl Below {
     }
 }
 
-/// Whether a cell is a number written otherwise, as `$5`.
-fn is_written(cell: &str) -> bool {
+/// Whether a cell is a number that is written as those below it are.
+fn is_written_like(cell: &str, below: &Below) -> bool {
     let mut judge = Judge::default();
+    below.words.iter().for_each(|word| judge.take(word, String::new));
+    below.values.iter().take(1).for_each(|value| judge.take(&value.to_string(), String::new));
     judge.take(cell, String::new);
-    judge.numbers > 0
+    judge.misfit().is_none()
+}
+
+/// Whether a column's cells tell rows apart, as those of an index do.
+pub(super) fn tells_apart(rows: &[StringRecord], at: usize, missing: &Missing) -> bool {
+    Below::of(rows, at, missing).tells_apart(rows.len())
 }
 
 /// A number in the first line over a column of numbers.

@@ -264,7 +264,7 @@ fn judged(
         judge.take(cell, String::new);
         judge.numbers > 0
     };
-    let otherwise = |place: &&usize| seen[**place].no_number.as_ref().is_some_and(|(cell, _)| may_be(cell));
+    let otherwise = |place: &&usize| seen[**place].others > 0 && seen[**place].words.iter().any(|word| may_be(word));
     if !places.iter().any(|place| otherwise(&place)) && options.decimal != Some(',') {
         return Ok(BTreeMap::new());
     }
@@ -428,7 +428,11 @@ impl Seen {
             (Some(Verdict::Numbers(written)), _) => Ok((None, written.clone())),
             (Some(Verdict::Either(cell)), _) => Err(either(cell)),
             (_, None) => Ok((None, Written::default())),
-            (_, Some((cell, at))) => Err(format!("has \"{cell}\" in {at}: every target must be a number")),
+            (_, Some((cell, at))) => {
+                let misfit = judged.and_then(|judged| judged.judge.misfit());
+                let (cell, at) = misfit.map_or((cell.as_str(), at.as_str()), |(_, cell, at)| (cell, at));
+                Err(format!("has \"{}\" in {at}: every target must be a number", short(cell)))
+            }
         }
     }
 

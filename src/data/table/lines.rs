@@ -109,7 +109,9 @@ impl<'a, R: BufRead> Lines<'a, R> {
             }
             if is_first
                 && let Some(first) = self.records.front()
-                && self.options.header.unwrap_or_else(|| names_columns(first, self.columns))
+                && self.options.header.unwrap_or_else(|| {
+                    self.columns.are_named_in(first) || !self.columns.named && names_columns(first, self.columns)
+                })
             {
                 self.names = Some(first.iter().map(String::from).collect());
                 self.records.pop_front();
@@ -120,8 +122,9 @@ impl<'a, R: BufRead> Lines<'a, R> {
 
     /// The features of a row.
     fn features(&mut self, row: usize, record: &StringRecord) -> Result<Vec<f64>, Error> {
-        if self.encoding.is_none() {
-            let count = self.names.as_ref().map_or(record.len(), Vec::len);
+        // Rows may come with the target and without it.
+        let count = self.names.as_ref().map_or(record.len(), Vec::len);
+        if self.encoding.as_ref().is_none_or(|encoding| encoding.count() != count) {
             self.encoding = Some(Encoding::new(self.columns, self.path, self.names.as_deref(), count, false)?);
         }
         let mut encoded = Encoded::default();
@@ -141,7 +144,7 @@ impl<R: BufRead> Iterator for Lines<'_, R> {
                 let line = record.position().map_or(0, Position::line);
                 Line { row, line, features: self.features(row, &record) }
             }
-            Err(error) => Line { row, line: self.lines, features: Err(error) },
+            Err(error) => Line { row, line: self.lines.max(1), features: Err(error) },
         })
     }
 }

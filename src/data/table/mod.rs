@@ -167,6 +167,14 @@ impl Columns {
         self.features.iter().map(&mut cell).collect()
     }
 
+    /// Whether a first line has the name of one of these columns.
+    #[cfg(feature = "cli")]
+    fn are_named_in(&self, first: &StringRecord) -> bool {
+        let names =
+            || self.features.iter().map(|column| &column.name).chain(self.targets.iter().map(|target| &target.name));
+        self.named && first.iter().any(|cell| names().any(|name| name == cell))
+    }
+
     /// The names of the columns that must be there, and are numbers.
     fn numeric(&self) -> impl Iterator<Item = (usize, &str)> {
         let number = |column: &&Column| matches!(column.cells, Cells::Number { .. });
@@ -277,7 +285,7 @@ fn check_names(path: &Path, names: &[String]) -> Result<(), Error> {
             return Err(Error::format(
                 path,
                 format!(
-                    "columns {} and {} are both named \"{name}\": every name must be there once; the first line is taken for the columns' names, \
+                    "columns {} and {} are both named \"{name}\": every name must be there once, so rename one; the first line is taken for the columns' names, \
                      and header = false under [data] in run.toml (--no-header) says that it is a row",
                     before + 1,
                     place + 1

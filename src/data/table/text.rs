@@ -51,8 +51,10 @@ pub(super) fn delimiter_of(bytes: &[u8], options: &ReadOptions, usual: u8) -> Re
     let found = delimiter::of(bytes, usual);
     let note = || {
         let [found, usual] = [found, usual].map(char::from);
+        // Escaped as TOML has it, too.
+        let usual = usual.escape_default();
         format!(
-            "its cells are between {found:?}: delimiter = {usual:?} under [data] in run.toml (--delimiter) says otherwise"
+            "its cells are between {found:?}: delimiter = \"{usual}\" under [data] in run.toml (--delimiter) says otherwise"
         )
     };
     Ok((found, (found != usual).then(note)))
@@ -97,7 +99,7 @@ impl<'a> Text<'a> {
     fn open(path: &'a Path, bytes: &'a [u8], delimiter: u8, options: &ReadOptions) -> Result<Self, Error> {
         let mut quotes = Quotes::default();
         quotes.feed(bytes, delimiter);
-        if let Some(line) = quotes.opened() {
+        if let Some(line) = quotes.broken().or(quotes.opened()) {
             return Err(Error::format(path, open_quote(line)));
         }
         let text = Text { path, bytes, lines_before: 0, delimiter, names: None, note: None };
@@ -116,7 +118,11 @@ impl<'a> Text<'a> {
             return Ok(Text { note: Some(format!("line 1 is left out: {because}")), ..text });
         }
         // R's write.table has no name for the names of its rows.
-        let one_fewer = count == Some(first.len() + 1) && first.iter().all(|cell| !cell.is_empty() && !is_number(cell));
+        let has_no_first = |columns: &Columns| columns.features.iter().all(|column| column.place > 0);
+        let one_fewer = count == Some(first.len() + 1)
+            && first.iter().all(|cell| !cell.is_empty() && !is_number(cell))
+            && options.columns.as_ref().is_none_or(has_no_first)
+            && header::tells_apart(&rows, 0, &Missing(options.missing.clone()));
         if one_fewer {
             first = std::iter::once("").chain(&first).collect();
         }
@@ -134,6 +140,8 @@ impl<'a> Text<'a> {
         } else {
             text.names = Some(first.iter().map(String::from).collect());
         }
+        let because =
+            because.or(one_fewer.then(|| "it has one cell less than the rows, whose first tells them apart".into()));
         text.note = because.map(|because| match is_header {
             true => format!("line 1 is taken for the columns' names, as {because}: header = false under [data] in run.toml (--no-header) says otherwise"),
             false => format!("line 1 is taken for a row, as {because}: header = true under [data] in run.toml (--header) says otherwise"),

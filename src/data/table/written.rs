@@ -94,7 +94,9 @@ fn parts(cell: &str) -> Option<Parts<'_>> {
         (Some(_), None) => "-",
         _ => return None,
     };
-    let (before, behind) = (head.trim_matches(|c: char| is_sign(c) || c.is_whitespace()), behind.trim());
+    // A tab is no space before a unit.
+    let is_space = |c: char| c.is_whitespace() && c != '\t';
+    let (before, behind) = (head.trim_matches(|c: char| is_sign(c) || is_space(c)), behind.trim_matches(is_space));
     let fits = is_currency(before) && is_unit(behind) && (before.is_empty() || behind.is_empty());
     let one_kind = |c| match c {
         '\u{a0}' | '\u{202f}' | '\u{2009}' => ' ',

@@ -154,6 +154,9 @@ fn standard_input_is_answered_line_by_line() {
             assert_eq!(answer["line"], line, "{answer}");
         }
     }
+    // With the target, too, as a table has it.
+    input.write_all(b"8,w0\n").unwrap();
+    assert!(answers.next().unwrap().unwrap().contains("\"error\""));
     drop(input);
     assert!(answers.next().is_none());
     assert_eq!(program.wait().unwrap().code(), Some(2), "two rows could not be read");
@@ -196,4 +199,36 @@ fn more_digits_than_f32_has() {
     }
     let plain = Dataset::from_bytes(b"a,y\n0.1,0\n0.2,1\n0.7,0\n", &ReadOptions::default()).unwrap();
     assert_eq!(plain.note_on_digits(), None, "0.1 is none of f32's numbers, and near enough");
+}
+
+/// Targets that f32 makes one: nothing is learned of them, and nothing said.
+#[test]
+fn targets_of_more_digits_than_f32_has() {
+    let table = |first: u64| -> String {
+        std::iter::once("x,y\n".into()).chain((0..40).map(|row| format!("{row},{}\n", first + row))).collect()
+    };
+    let options = ReadOptions { regression: true, ..ReadOptions::default() };
+    let notes = |first| Dataset::from_bytes(table(first).as_bytes(), &options).unwrap().notes().to_vec();
+    assert!(notes(1_700_000_000).iter().any(|note| note.contains("the targets have more digits than f32 keeps")));
+    assert_eq!(notes(300_000), [""; 0]);
+}
+
+/// A first line that cannot be read is a row, and none of those after it are lost for it.
+#[test]
+fn a_first_line_that_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (0..40).map(|row| format!("{},w{},{}\n", row, row % 3, row % 2)).collect();
+    std::fs::write(folder.path().join("set.csv"), format!("a,b,y\n{rows}")).unwrap();
+    assert_eq!(wgrad(folder.path(), &["train", "--data", "set.csv", "--epochs", "1"]).code, 0);
+    for first in ["x,w1", "# comment", "1,w1,0,5"] {
+        std::fs::write(folder.path().join("new.csv"), format!("{first}\n1,w1\n2,w2,0\n3,w0\n")).unwrap();
+        let ran = wgrad(folder.path(), &["predict", "--model", "model.safetensors", "--input", "new.csv"]);
+        let kinds: Vec<&str> = ran.events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["error", "prediction", "prediction", "prediction"], "{first}: {}", ran.said);
+        assert_eq!(ran.events[0]["line"], 1);
+    }
+    // With a model of no index, a first line of fewer names is none.
+    std::fs::write(folder.path().join("new.csv"), "a,b\n0,5,w1\n1,7,w1\n").unwrap();
+    let ran = wgrad(folder.path(), &["evaluate", "--model", "model.safetensors", "--data", "new.csv"]);
+    ran.refused(&["line 2 has 3 cells, and those before it 2"]);
 }
