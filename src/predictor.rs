@@ -94,6 +94,7 @@ impl Predictor {
     pub fn from_model(gpu: Arc<Gpu>, model: Model) -> Result<Self, Error> {
         model.network.check()?;
         model.network.check_weights(&model.weights)?;
+        model.check_kept()?;
         let tiling = TrainOptions::default().tiled(gpu.adapter().tiling(), &Picks::default());
         let mut weights = Buffers::new();
         for (layer, values) in model.weights.layers.iter().enumerate() {

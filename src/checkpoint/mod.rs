@@ -127,6 +127,18 @@ impl Model {
         Ok(Model { network, weights: Weights { layers }, loss, classes, scaling, target_scaling, columns, image })
     }
 
+    /// That what it keeps of its training set fits its network: it may be made by hand.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] naming what does not.
+    pub(crate) fn check_kept(&self) -> Result<(), Error> {
+        let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
+        self.scaling.iter().try_for_each(|scaling| scaling.check(inputs))?;
+        self.target_scaling.iter().try_for_each(|scaling| crate::data::check_target_scaling(scaling, outputs))?;
+        self.columns.iter().try_for_each(|columns| columns.check(inputs, outputs))
+    }
+
     /// That a model can be written there: asked before hours are spent on what goes into it.
     ///
     /// # Errors

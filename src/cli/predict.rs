@@ -13,7 +13,7 @@ use super::output::{Output, clean};
 use super::source::{self, Input, STDIN};
 use crate::data::{Line, Lines};
 use crate::loss::Task;
-use crate::{Dataset, Error, Model, Weights};
+use crate::{Dataset, Error, Model};
 
 /// The most outputs that a line of the table has.
 const MOST_IN_A_LINE: usize = 10;
@@ -66,9 +66,9 @@ pub(super) fn run(options: &Predict) -> Result<(), Error> {
 /// Answers the rows of a table as they come: each once it is there, in minibatches where they come faster than they are answered. With `--json`, a
 /// row that cannot be read has an error for an answer.
 fn by_line(options: &Predict, output: &Output, model: Model, stream: Box<dyn BufRead + Send>) -> Result<(), Error> {
-    let (report, kept) = (Report::new(&model), Model { weights: Weights { layers: Vec::new() }, ..model.clone() });
-    let reading = source::reading_inputs(&kept, &options.text);
-    let columns = reading.columns_for(kept.network.inputs());
+    let report = Report::new(&model);
+    let reading = source::reading_inputs(&model, &options.text);
+    let columns = reading.columns_for(model.network.inputs());
     let predictor = super::predictor(model, &options.common)?;
     let (path, width) = (PathBuf::from(&options.input), columns.width());
     let (send, lines) = sync_channel(MOST_AT_ONCE);
@@ -86,23 +86,27 @@ fn by_line(options: &Predict, output: &Output, model: Model, stream: Box<dyn Buf
         }
         let is_alone = batch.len() == 1 && answered == 0;
         batch.extend(lines.try_iter().take(MOST_AT_ONCE - batch.len()));
-        let features: Vec<f64> =
-            batch.iter().filter_map(|line| line.features.as_ref().ok()).flatten().copied().collect();
-        let results = match features.is_empty() {
-            true => Vec::new(),
-            false => predictor.predict(&source::scaled(Dataset::of_numbers(features, width)?, &kept)?)?,
-        };
-        let mut results = results.chunks_exact(report.outputs);
+        let answer = |features: Vec<f64>| predictor.predict(&Dataset::of_numbers(features, width)?);
+        let readable = batch.iter().filter_map(|line| line.features.as_ref().ok());
+        let features: Vec<f64> = readable.flatten().copied().collect();
+        let together = if features.is_empty() { Ok(Vec::new()) } else { answer(features) };
+        let mut results = together.iter().flat_map(|results| results.chunks_exact(report.outputs));
         if !is_alone && answered == 0 {
             output.text(report.table_head())?;
         }
         for Line { row, line, features } in batch {
             answered += 1;
-            match features.map(|_| results.next().unwrap_or_default()) {
+            // Where not all could be answered together, each is asked alone: one of them is wrong.
+            let values = features.and_then(|features| match &together {
+                Ok(_) => Ok(results.next().unwrap_or_default().to_vec()),
+                Err(_) => answer(features),
+            });
+            match values {
                 Ok(values) => {
-                    output.event(report.event(row, values))?;
-                    output.text(if is_alone { report.one(row, values) } else { report.table_line(row, values) })?;
+                    output.event(report.event(row, &values))?;
+                    output.text(if is_alone { report.one(row, &values) } else { report.table_line(row, &values) })?;
                 }
+                Err(error @ Error::Device(_)) => return Err(error),
                 Err(error) if output.json => {
                     output.event(json!({ "event": "error", "row": row, "line": line, "reason": error.to_string() }))?;
                     tracing::warn!("{error}");

@@ -8,9 +8,9 @@ use crate::{Error, Model};
 /// What a file does not say of itself. Every reader takes what concerns it.
 #[derive(Clone, Debug, Default)]
 pub struct ReadOptions {
-    /// Of a table in text: whether its first row names the columns; else it is seen from the rows: they have numbers where it has none.
+    /// Of a table in text: whether its first row names the columns; else that is seen from all that it and the rows say.
     pub header: Option<bool>,
-    /// Of a table in text: what is between cells; else a comma in `.csv`, a tab in `.tsv`.
+    /// Of a table in text: what is between cells; else a comma in `.csv`, a tab in `.tsv`, or another one that cuts the rows into cells that say more.
     pub delimiter: Option<char>,
     /// The column of the targets, by name or by number from 1; else the last one. Several, with commas between them, are numbers for an output
     /// each.

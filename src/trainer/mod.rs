@@ -151,6 +151,7 @@ impl Trainer {
     ///
     /// As [`new`](Self::new).
     pub fn from_model(gpu: Arc<Gpu>, model: Model, options: TrainOptions) -> Result<Self, Error> {
+        model.check_kept()?;
         let origin = Origin::of_model(&model);
         let Model { network, weights, loss, .. } = model;
         let options = if options.loss == Loss::default() { TrainOptions { loss, ..options } } else { options };

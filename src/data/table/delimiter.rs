@@ -21,6 +21,13 @@ pub(super) fn of(bytes: &[u8], usual: u8) -> u8 {
     CANDIDATES.into_iter().filter(|&other| other != usual).fold(first, better).0
 }
 
+/// Cells of the first row.
+pub(super) fn cells_of_first(bytes: &[u8], delimiter: u8) -> Option<usize> {
+    let mut reader = ReaderBuilder::new();
+    let reader = reader.has_headers(false).flexible(true).delimiter(delimiter).from_reader(begin(bytes));
+    Some(reader.into_byte_records().next()?.ok()?.len())
+}
+
 /// Whether spaces cut a text's first lines into equally many cells, two at least.
 pub(super) fn is_spaced(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(begin(bytes));

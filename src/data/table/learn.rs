@@ -91,7 +91,7 @@ impl Columns {
         // Several targets are numbers, one for each output.
         let numbers_asked = options.regression || targets.len() > 1;
 
-        let features: Vec<usize> =
+        let features: BTreeSet<usize> =
             (0..names.len()).filter(|place| !targets.contains(place) && !left_out.contains(place)).collect();
         if features.is_empty() {
             return Err(wrong(format!(
@@ -149,12 +149,12 @@ impl Columns {
                 listed(&names)
             )
         }));
-        let is_number = |place: usize| match learned.iter().find(|target: &&Target| target.place == place) {
-            Some(target) if numbers_asked => target.classes.is_none(),
-            _ => columns
-                .iter()
-                .find(|column| column.place == place)
-                .map_or(seen[place].others == 0, |column| matches!(column.cells, Cells::Number { .. })),
+        let words = columns.iter().filter(|column| matches!(column.cells, Cells::Category { .. }));
+        let words: HashSet<usize> = words.map(|column| column.place).collect();
+        let is_number = |place: usize| match () {
+            () if numbers_asked && targets.contains(&place) => true,
+            () if features.contains(&place) => !words.contains(&place),
+            () => seen[place].others == 0,
         };
         let about = names.iter().enumerate().map(|(place, name)| TableColumn {
             name: name.clone(),
@@ -280,7 +280,8 @@ fn judged(
     })?;
     let hints = Hints {
         decimal: options.decimal,
-        commas: judges.values().any(Judge::has_decimal_comma) || table.delimiter() == Some(';'),
+        commas: judges.values().any(Judge::has_decimal_comma),
+        semicolons: table.delimiter() == Some(';'),
         points: judges.values().any(Judge::has_decimal_point),
     };
     let mut all: BTreeMap<usize, Judged> = judges

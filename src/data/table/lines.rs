@@ -31,6 +31,8 @@ pub(crate) struct Lines<'a, R> {
     records: VecDeque<StringRecord>,
     lines: u64,
     rows: usize,
+    /// Whether nothing more is to be read.
+    has_ended: bool,
 }
 
 /// A row.
@@ -47,7 +49,19 @@ impl<'a, R: BufRead> Lines<'a, R> {
     /// The rows of a text, which become the features of these columns; the path is for messages.
     pub fn new(path: &'a Path, input: R, columns: &'a Columns, options: &'a ReadOptions) -> Self {
         let (names, encoding, records) = (None, None, VecDeque::new());
-        Lines { path, input, columns, options, delimiter: None, names, encoding, records, lines: 0, rows: 0 }
+        Lines {
+            path,
+            input,
+            columns,
+            options,
+            delimiter: None,
+            names,
+            encoding,
+            records,
+            lines: 0,
+            rows: 0,
+            has_ended: false,
+        }
     }
 
     /// The next lines that are not empty, as many as belong together; nothing at the end.
@@ -55,21 +69,41 @@ impl<'a, R: BufRead> Lines<'a, R> {
         let (mut bytes, mut quotes) = (Vec::new(), Quotes::default());
         loop {
             let seen = bytes.len();
-            let read = self.input.by_ref().take(MOST_OF_ROW).read_until(b'\n', &mut bytes);
-            let read = read.map_err(Error::io(self.path))?;
-            quotes.feed(&bytes[seen..], self.delimiter.unwrap_or(b','));
-            if bytes.len() as u64 >= MOST_OF_ROW {
-                return Err(self.wrong(format!("line {}: its row has {MOST_OF_ROW} bytes and more", self.lines + 1)));
+            let room = MOST_OF_ROW - seen as u64;
+            let read = self.input.by_ref().take(room).read_until(b'\n', &mut bytes);
+            let read = read.inspect_err(|_| self.has_ended = true).map_err(Error::io(self.path))?;
+            if seen == 0 && bytes.iter().all(|byte| b"\r\n".contains(byte)) && read > 0 {
+                self.lines += newlines(&bytes);
+                bytes.clear();
+                continue;
             }
-            let is_blank = bytes.iter().all(u8::is_ascii_whitespace);
+            if bytes.len() as u64 == MOST_OF_ROW {
+                self.lines += newlines(&bytes) + u64::from(!bytes.ends_with(b"\n"));
+                self.skip_line(bytes.ends_with(b"\n"))?;
+                return Err(self.wrong(format!("line {}: its row has {MOST_OF_ROW} bytes and more", self.lines)));
+            }
+            quotes.feed(&bytes[seen..], self.delimiter.unwrap_or(b','));
             match (read, quotes.opened()) {
-                (0, Some(line)) => return Err(self.wrong(open_quote(self.lines + line))),
-                (0, None) if is_blank => return Ok(Vec::new()),
-                (0, None) => return Ok(bytes),
-                (_, None) if !is_blank => return Ok(bytes),
+                (0, Some(line)) => {
+                    self.has_ended = true;
+                    return Err(self.wrong(open_quote(self.lines + line)));
+                }
+                (_, None) => return Ok(bytes),
                 _ => {}
             }
         }
+    }
+
+    /// Passes over what is left of a line.
+    fn skip_line(&mut self, mut at_end: bool) -> Result<(), Error> {
+        while !at_end {
+            let rest = self.input.fill_buf().map_err(Error::io(self.path))?;
+            let end = rest.iter().position(|&byte| byte == b'\n');
+            at_end = end.is_some() || rest.is_empty();
+            let taken = end.map_or(rest.len(), |end| end + 1);
+            self.input.consume(taken);
+        }
+        Ok(())
     }
 
     fn wrong(&self, reason: String) -> Error {
@@ -79,6 +113,9 @@ impl<'a, R: BufRead> Lines<'a, R> {
     /// The next row's cells, with the line that it is in.
     fn record(&mut self) -> Result<Option<StringRecord>, Error> {
         while self.records.is_empty() {
+            if self.has_ended {
+                return Ok(None);
+            }
             let bytes = self.bytes()?;
             if bytes.is_empty() {
                 return Ok(None);
@@ -92,6 +129,8 @@ impl<'a, R: BufRead> Lines<'a, R> {
             self.delimiter = Some(delimiter);
             let before = self.lines;
             self.lines += newlines(&bytes);
+            // Counted on from row to row: a file may have all of them in one line.
+            let (mut counted, mut line) = (0, before);
             let mut reader = ReaderBuilder::new();
             let reader =
                 reader.has_headers(false).flexible(true).delimiter(delimiter).trim(Trim::All).from_reader(text);
@@ -103,7 +142,9 @@ impl<'a, R: BufRead> Lines<'a, R> {
                 let begin = record.position().map_or(0, |position| position.byte() as usize);
                 let blank = text[begin..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
                 let mut position = record.position().cloned().unwrap_or_else(Position::new);
-                position.set_line(before + newlines(&text[..begin + blank]) + 1);
+                line += newlines(&text[counted..begin + blank]);
+                counted = begin + blank;
+                position.set_line(line + 1);
                 record.set_position(Some(position));
                 self.records.push_back(record);
             }

@@ -13,7 +13,7 @@ mod lines;
 pub(super) mod text;
 mod written;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 pub(super) use cell::{Missing, six_digits};
@@ -175,6 +175,11 @@ impl Columns {
         self.named && first.iter().any(|cell| names().any(|name| name == cell))
     }
 
+    /// Whether a row of so many cells can be one of such a table: with its targets, without them, or of its features alone.
+    fn takes_rows_of(&self, cells: usize) -> bool {
+        [self.count, self.count - self.targets.len().min(self.count), self.features.len()].contains(&cells)
+    }
+
     /// The names of the columns that must be there, and are numbers.
     fn numeric(&self) -> impl Iterator<Item = (usize, &str)> {
         let number = |column: &&Column| matches!(column.cells, Cells::Number { .. });
@@ -267,10 +272,11 @@ fn place_of(row: usize, record: &StringRecord) -> String {
 
 /// What columns are called: their names, or their numbers where they have none.
 fn called(raw: &[String]) -> Vec<String> {
+    let known: HashSet<&String> = raw.iter().collect();
     let number = |place: usize| {
         let number = (place + 1).to_string();
         // A column that is named by that number has it.
-        if raw.contains(&number) { format!("column {number}") } else { number }
+        if known.contains(&number) { format!("column {number}") } else { number }
     };
     raw.iter().enumerate().map(|(place, name)| if name.is_empty() { number(place) } else { name.clone() }).collect()
 }

@@ -46,9 +46,12 @@ pub(super) fn delimiter_of(bytes: &[u8], options: &ReadOptions, usual: u8) -> Re
         let wrong = || Error::Option(format!("the delimiter is {asked:?}: it must be one ASCII character, as , or ;"));
         return Ok((asked_byte.ok_or_else(wrong)?, None));
     }
-    let kept = options.columns.as_ref().and_then(|columns| columns.delimiter).and_then(|kept| u8::try_from(kept).ok());
+    let columns = options.columns.as_ref();
+    let kept = columns.and_then(|columns| columns.delimiter).and_then(|kept| u8::try_from(kept).ok());
     let usual = kept.unwrap_or(usual);
-    let found = delimiter::of(bytes, usual);
+    let fits = |cells: usize| columns.is_some_and(|columns| columns.takes_rows_of(cells));
+    let found =
+        if delimiter::cells_of_first(bytes, usual).is_some_and(fits) { usual } else { delimiter::of(bytes, usual) };
     let note = || {
         let [found, usual] = [found, usual].map(char::from);
         // Escaped as TOML has it, too.

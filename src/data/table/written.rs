@@ -205,6 +205,8 @@ pub(super) struct Hints {
     /// Numbers elsewhere have a decimal comma, or a point.
     pub commas: bool,
     pub points: bool,
+    /// Semicolons are between cells, as where commas are in numbers.
+    pub semicolons: bool,
 }
 
 /// How a column's numbers are to be read.
@@ -282,7 +284,7 @@ impl Judge {
             });
         }
         if may(COMMAS_GROUP) && may(DECIMAL_COMMA) {
-            return match (self.ungrouped, hints.commas, hints.points) {
+            return match (self.ungrouped, hints.commas || hints.semicolons, hints.points) {
                 (true, ..) | (_, true, false) => of(DECIMAL_COMMA),
                 (_, false, true) => of(COMMAS_GROUP),
                 // 950 beside 1,200: what is smaller than a thousand has no comma.

@@ -232,3 +232,36 @@ fn a_first_line_that_is_wrong() {
     let ran = wgrad(folder.path(), &["evaluate", "--model", "model.safetensors", "--data", "new.csv"]);
     ran.refused(&["line 2 has 3 cells, and those before it 2"]);
 }
+
+/// Rows that say less than a table does: one alone, one of missing cells alone, one that is too long, and a number that no longer is one once it is scaled.
+#[test]
+fn rows_that_come_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (0..40).map(|row| format!("{}\t{}\tu{}|v|w|x\t{}\n", row % 5, row, row % 3, row % 2)).collect();
+    std::fs::write(folder.path().join("set.tsv"), format!("a\tb\tc\ty\n{rows}")).unwrap();
+    let train = ["train", "--data", "set.tsv", "--fill", "mean", "--scaling", "min-max", "--epochs", "1"];
+    assert_eq!(wgrad(folder.path(), &train).code, 0);
+    let long = "9".repeat((1 << 24) + 5);
+    for (text, kinds) in [
+        ("1\t2\tu1|v|w|x\n", &["prediction"][..]),
+        ("1\t2\tu1|v|w|x\n\n\n\t\t\n", &["prediction", "prediction"]),
+        ("\t\t\r\n\r\n1\t2\tu0|v|w|x\r\n", &["prediction", "prediction"]),
+        (&format!("1\t{long}\tu1|v|w|x\n1\t2\tu2|v|w|x\n"), &["error", "prediction"]),
+        ("1\t2\tu1|v|w|x\r1\t3\tu1|v|w|x\r", &["prediction", "prediction"]),
+        ("0.5\t3e38\tu1|v|w|x\n1\t2\tu1|v|w|x\n", &["prediction", "prediction"]),
+        ("0.5\t3e39\tu1|v|w|x\n1\t2\tu1|v|w|x\n", &["error", "prediction"]),
+    ] {
+        std::fs::write(folder.path().join("new.tsv"), text).unwrap();
+        let ran = wgrad(folder.path(), &["predict", "--model", "model.safetensors", "--input", "new.tsv"]);
+        let found: Vec<&str> = ran.events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+        let text: String = text.chars().take(40).collect();
+        assert_eq!(found, kinds, "{text:?}: {}", ran.said.chars().take(400).collect::<String>());
+    }
+    for text in ["", "a\tb\tc\n", "\n\n"] {
+        std::fs::write(folder.path().join("new.tsv"), text).unwrap();
+        for words in [["predict", "--input"], ["evaluate", "--data"]] {
+            wgrad(folder.path(), &[words[0], "--model", "model.safetensors", words[1], "new.tsv"])
+                .refused(&["no rows"]);
+        }
+    }
+}
