@@ -234,7 +234,10 @@ impl Predictor {
             }
         };
         let logits = outputs.of(gpu, set, &mut Traffic::default(), &mut 0);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(outputs);
+        // After a device's failure their copy to read may still be on its way.
+        if matches!(logits, Ok(_) | Err(Error::NonFiniteResult(_))) {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(outputs);
+        }
         logits
     }
 
