@@ -8,7 +8,7 @@ impl Plan {
     /// The plan of a step that leaves the network's outputs of a minibatch in its last activations: no targets, no loss, no running sums. The
     /// step counter stays where it is.
     ///
-    /// Its first [`rows`](Self::workgroups_of_rows) alone can be computed by the same kernels, so that another number of rows compiles nothing
+    /// Its first rows alone can be computed by the same kernels, so that another number of rows compiles nothing
     /// and each row's outputs have the same bits.
     ///
     /// # Errors
