@@ -36,6 +36,7 @@ mod observer;
 mod optimizers;
 mod parameters;
 mod plan;
+mod plans;
 mod problem;
 mod profile;
 mod program;
