@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::compared::Random;
 use super::shaders::FAMILIES;
 use super::training;
-use crate::kernel::row_loss::{self, Lossy};
+use crate::kernel::loss_kernel::LossKernel;
+use crate::kernel::row_loss;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
 use crate::kernel::{Clip, Dense, TargetKind, Targets, Training};
@@ -256,7 +257,7 @@ fn losses() -> Result<Vec<(Loss, Targets)>, Error> {
     let mut known = HashSet::new();
     let dense = Dense { batch: 6, inputs: 9, outputs: 3 };
     losses.retain(|(loss, targets)| {
-        let launch = row_loss::launch(Lossy { dense, loss, targets: loss.targets(*targets), training: None });
+        let launch = row_loss::launch(LossKernel { dense, loss, targets: loss.targets(*targets), training: None });
         known.insert(format!("{:?}", (launch.mounts, launch.flags)))
     });
     Ok(losses)
