@@ -17,6 +17,7 @@ mod data;
 mod error;
 mod files;
 pub mod gpu;
+pub mod graph;
 pub mod kernel;
 mod layout;
 mod loss;
@@ -33,6 +34,7 @@ pub mod selftest;
 mod targets;
 pub mod tensorboard;
 mod trainer;
+mod training;
 mod weights;
 mod wgsl;
 

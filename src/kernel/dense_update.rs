@@ -5,9 +5,9 @@ use super::input::Input;
 use super::launch::{Cost, Launch};
 use super::product::Product;
 use super::tile::{Blocks, Tile};
-use super::training::Training;
 use crate::constants::Constants;
 use crate::layout::Dense;
+use crate::training::Training;
 
 /// Blocks of the product: inputs and bias × units, over the rows of the minibatch.
 pub fn blocks(dense: Dense) -> Blocks {

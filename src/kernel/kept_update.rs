@@ -2,9 +2,9 @@
 
 use super::binding::{Access, Binding};
 use super::launch::{Cost, Launch};
-use super::training::Training;
 use crate::constants::Constants;
 use crate::layout::Dense;
+use crate::training::Training;
 
 const WORKGROUP: u32 = 64;
 

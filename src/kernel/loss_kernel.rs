@@ -2,13 +2,13 @@
 
 use super::binding::{Access, Binding};
 use super::launch::{Cost, Launch};
-use super::training::Training;
 use crate::constants::Constants;
 use crate::layout::Dense;
 use crate::loss::Loss;
 use crate::optimizer::Optimizer;
 use crate::schedule::Schedule;
 use crate::targets::{TargetKind, Targets};
+use crate::training::Training;
 
 /// What a loss kernel is made for.
 #[derive(Clone, Copy)]

@@ -29,12 +29,11 @@ pub mod team_head;
 pub mod textbook;
 pub mod tile;
 pub mod tiling;
-mod training;
 
 pub use self::binding::{Access, Binding};
 pub use self::input::Input;
 pub(crate) use self::launch::grid;
 pub use self::launch::{Cost, Launch, Partials};
-pub use self::training::{Clip, Training};
 pub use crate::layout::Dense;
 pub use crate::targets::{TargetKind, Targets};
+pub use crate::training::{Clip, Training};

@@ -8,10 +8,10 @@ use super::binding::{Access, Binding};
 use super::launch::{Cost, Launch};
 use super::product::Product;
 use super::tile::{Blocks, Tile};
-use super::training::Training;
 use crate::constants::Constants;
 use crate::layout::Dense;
 use crate::optimizer::{Optimizer, Rule};
+use crate::training::Training;
 
 const WORKGROUP: u32 = 64;
 

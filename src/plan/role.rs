@@ -1,6 +1,5 @@
 //! Buffers by what they hold, and the launches that bind them.
 
-use super::Request;
 use crate::kernel::{Access, Binding, Launch, merged};
 
 /// What a buffer holds. The number tells the layers apart, from 0.
@@ -30,6 +29,8 @@ pub enum Role {
     Activations(usize),
     /// Gradient of the loss by a layer's output, before its activation.
     Gradient(usize),
+    /// A part of the gradient by a layer's input, where others are added to it.
+    InputGradient(usize),
     /// Gradient of the loss by a layer's weights, where it is kept.
     WeightGradient(usize),
     /// The sum of the squares of every layer's gradient, and how much of it is not finite.
@@ -50,6 +51,36 @@ pub enum Role {
     Scores,
     /// Sums of slices of a layer's products, where their reduction is cut; they take turns with it.
     Partials(usize),
+}
+
+impl Role {
+    /// What a layer's kernel binds, as far as the layer alone says.
+    pub(super) fn of_layer(binding: Binding, layer: usize) -> Role {
+        match binding {
+            Binding::Input => Role::Set(0),
+            Binding::Targets => Role::Targets,
+            Binding::OutputWeights => Role::OutputWeights,
+            Binding::WeightGradient => Role::WeightGradient(layer),
+            Binding::Norms => Role::Norms,
+            Binding::Derivatives => Role::Derivatives(layer),
+            Binding::Visited => Role::Visited,
+            Binding::Weights => Role::Weights(layer),
+            Binding::OptimizerSlots => Role::OptimizerSlots(layer),
+            Binding::State => Role::State,
+            Binding::Output => Role::Activations(layer),
+            Binding::Gradient => Role::Gradient(layer),
+            Binding::InputGradient => Role::InputGradient(layer),
+            Binding::Stats => Role::Stats,
+            Binding::Direction => Role::Direction(0),
+            Binding::NextDirection => Role::Direction(1),
+            Binding::Gram => Role::Gram,
+            Binding::GramPolynomial => Role::GramPolynomial,
+            Binding::Metrics => Role::Metrics,
+            Binding::Scores => Role::Scores,
+            Binding::Partials => Role::Partials(layer),
+            Binding::Scaling => Role::Scaling,
+        }
+    }
 }
 
 /// A device buffer.
@@ -76,39 +107,6 @@ impl Dispatch {
     pub(super) fn new(launch: Launch, role: impl Fn(Binding) -> Role) -> Self {
         let roles = launch.bindings.iter().map(|&(binding, _)| role(binding)).collect();
         Dispatch { launch, roles }
-    }
-
-    /// A dispatch of one layer's kernel.
-    pub(super) fn of_layer(request: Request<'_>, launch: Launch, layer: usize) -> Self {
-        let of_set = if request.set.is_gathered() { Role::Minibatch } else { Role::Set(0) };
-        let launch_goes_below = launch.bindings.iter().any(|&(binding, _)| binding == Binding::InputGradient);
-        Dispatch::new(launch, |binding| match binding {
-            Binding::Input => layer.checked_sub(1).map_or(of_set, Role::Activations),
-            Binding::Targets => Role::Targets,
-            Binding::OutputWeights => Role::OutputWeights,
-            Binding::WeightGradient => Role::WeightGradient(layer),
-            Binding::Norms => Role::Norms,
-            // dense_backward reads those of the layer below, which is where its result goes.
-            Binding::Derivatives if launch_goes_below => Role::Derivatives(layer.saturating_sub(1)),
-            Binding::Derivatives => Role::Derivatives(layer),
-            Binding::Visited => Role::Visited,
-            Binding::Weights => Role::Weights(layer),
-            Binding::OptimizerSlots => Role::OptimizerSlots(layer),
-            Binding::State => Role::State,
-            Binding::Output => Role::Activations(layer),
-            Binding::Gradient => Role::Gradient(layer),
-            // The first layer has none below it.
-            Binding::InputGradient => Role::Gradient(layer.saturating_sub(1)),
-            Binding::Stats => Role::Stats,
-            Binding::Direction => Role::Direction(0),
-            Binding::NextDirection => Role::Direction(1),
-            Binding::Gram => Role::Gram,
-            Binding::GramPolynomial => Role::GramPolynomial,
-            Binding::Metrics => Role::Metrics,
-            Binding::Scores => Role::Scores,
-            Binding::Partials => Role::Partials(layer),
-            Binding::Scaling => Role::Scaling,
-        })
     }
 
     /// Dispatches that do not depend on each other as one, the longest first, so that the short ones fill up what it leaves idle.

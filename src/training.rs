@@ -24,7 +24,7 @@ impl Training<'_> {
     }
 
     /// How gradients are clipped, and whether steps are skipped: flags, and the constants of module `clipped`.
-    pub(super) fn clip_parts(self) -> (Vec<&'static str>, (&'static str, String)) {
+    pub(crate) fn clip_parts(self) -> (Vec<&'static str>, (&'static str, String)) {
         let (mut flags, constants) = match self.clip {
             Some(Clip::Norm(norm)) => (vec!["clips_norm"], Constants::new().f32("MAX_NORM", norm)),
             Some(Clip::Value(value)) => (vec!["clips_value"], Constants::new().f32("MAX_VALUE", value)),
@@ -37,7 +37,7 @@ impl Training<'_> {
     }
 
     /// The modules, constants and flags of a kernel that updates weights.
-    pub(super) fn update_parts(self) -> UpdateParts {
+    pub(crate) fn update_parts(self) -> UpdateParts {
         let (clip_flags, clip_constants) = self.clip_parts();
         let own = [("optimizer_constants", self.optimizer.constants().text()), clip_constants];
         UpdateParts {
@@ -49,7 +49,7 @@ impl Training<'_> {
 }
 
 /// See [`Training::update_parts`].
-pub(super) struct UpdateParts {
+pub(crate) struct UpdateParts {
     pub mount: (&'static str, &'static str),
     pub constants: Vec<(&'static str, String)>,
     pub flags: Vec<&'static str>,

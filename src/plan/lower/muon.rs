@@ -1,33 +1,32 @@
 //! The update of a hidden layer under Muon.
 
-use super::{Dispatch, Request, Role, slices};
+use super::super::step::Step;
+use super::super::{Dispatch, Role, slices};
+use super::dispatch;
 use crate::kernel::muon::{self, Muon};
-use crate::kernel::{Binding, Dense, Training, gradient_norm};
+use crate::kernel::{Binding, gradient_norm};
+use crate::layout::Dense;
+use crate::training::Training;
 
 /// The dispatches that update a hidden layer whose gradient is in memory: the momentum, with the bias's step; the norm;
 /// and three products an iteration, the last of which updates the matrix.
-pub(super) fn updates(
-    request: Request<'_>,
-    dense: &[Dense],
-    layer: usize,
-    training: Training<'_>,
-    muon: Muon,
-) -> Vec<Dispatch> {
-    let this = dense[layer];
-    let momentum = Dispatch::of_layer(request, muon::momentum(this, training, muon), layer);
+pub(super) fn updates(step: &Step<'_>, layer: usize, training: Training<'_>, closes: bool) -> Vec<Dispatch> {
+    let Some(muon) = Muon::of(training.optimizer) else { return vec![] };
+    let (this, tiling) = (step.dense[layer], step.request.tiling);
+    let momentum = dispatch(muon::momentum(this, training, muon), layer, &[]);
     let norm = Dispatch::new(gradient_norm::launch(this, 0, None), |binding| match binding {
         Binding::Norms => Role::DirectionNorm,
         _ => Role::Direction(0),
     });
     let iterations = (0..muon.ns_steps).flat_map(|iteration| {
-        let tile = |blocks| request.tiling.family.without_subgroups().tile(blocks);
+        let tile = |blocks| tiling.family.without_subgroups().tile(blocks);
         let (first, last) = (iteration == 0, iteration + 1 == muon.ns_steps);
-        let (closes, skips) = (last && layer == 0, training.skips_non_finite);
-        let step = muon::Step { normalizes: first, updates_weights: last, skips, closes };
+        let (closes, skips) = (last && closes, training.skips_non_finite);
+        let own = muon::Step { normalizes: first, updates_weights: last, skips, closes };
         [
             muon::gram(this, muon, tile(muon::gram_blocks(this)), first),
             muon::polynomial(this, tile(muon::polynomial_blocks(this))),
-            muon::step(this, muon, tile(muon::step_blocks(this)), step),
+            muon::step(this, muon, tile(muon::step_blocks(this)), own),
         ]
         .into_iter()
         .flat_map(move |launch| {
@@ -50,7 +49,7 @@ pub(super) fn updates(
 }
 
 /// The shape of what the hidden layers take turns with: the largest that any of them needs.
-pub(super) fn shape(role: Role, dense: &[Dense]) -> Vec<u64> {
+pub(in super::super) fn shape(role: Role, dense: &[Dense]) -> Vec<u64> {
     let hidden = dense.split_last().map_or(dense, |(_, hidden)| hidden);
     let elements = |layer: &Dense| match role {
         Role::DirectionNorm => 2,
