@@ -48,9 +48,14 @@ pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
         choices.plan(&choice, &mut every)?;
     }
     every.add(Family::Reference, textbook::launch(5, 19, 7));
-    every.add(Family::Reference, probe::activation(choices.activations[0].0, 64));
-    every.add(Family::Reference, probe::loss(&choices.losses[0].0, 64));
-    every.add(Family::Reference, probe::optimizer(&choices.optimizers[0]));
+    // Probes are for what a user wrote.
+    let own_activations =
+        choices.activations.iter().filter(|(activation, _)| matches!(activation, Activation::Custom(_)));
+    let own_losses = choices.losses.iter().filter(|(loss, _)| matches!(loss, Loss::Custom(_)));
+    let own_optimizers = choices.optimizers.iter().filter(|optimizer| matches!(optimizer.rule, Rule::Custom(_)));
+    own_activations.for_each(|&(own, _)| every.add(Family::Reference, probe::activation(own, 64)));
+    own_losses.for_each(|(own, _)| every.add(Family::Reference, probe::loss(own, 64)));
+    own_optimizers.for_each(|own| every.add(Family::Reference, probe::optimizer(own)));
     Ok(every.launches)
 }
 
@@ -264,7 +269,7 @@ impl Choices {
     }
 }
 
-/// Every activation, some with units that drop out; a user's own first.
+/// Every activation, some with units that drop out, and a user's own.
 fn activations() -> Result<Vec<(Activation, f64)>, Error> {
     let softsign = "fn activate(z: f32) -> f32 { return z / (1.0 + abs(z)); }
         fn derivative(z: f32) -> f32 { return 1.0 / ((1.0 + abs(z)) * (1.0 + abs(z))); }";
@@ -275,7 +280,7 @@ fn activations() -> Result<Vec<(Activation, f64)>, Error> {
     Ok([(own, 0.0)].into_iter().chain(named.into_iter().map(|named| (named, 0.0))).chain(with_dropout).collect())
 }
 
-/// Losses with the forms of their targets that have kernels of their own; a user's own first.
+/// Losses with the forms of their targets that have kernels of their own, and a user's own.
 fn losses() -> Result<Vec<(Loss, Targets)>, Error> {
     let log_cosh = "fn loss(z: f32, t: f32) -> f32 { return log(cosh(z - t)); }
         fn derivative(z: f32, t: f32) -> f32 { return tanh(z - t); }";
@@ -283,7 +288,7 @@ fn losses() -> Result<Vec<(Loss, Targets)>, Error> {
     let mut losses = vec![(Loss::custom("log-cosh", log_cosh)?, values)];
     for case in training::losses(3) {
         let kind = if case.labels.is_some() { TargetKind::Classes } else { TargetKind::Values };
-        let sample_weights = case.weights.iter().any(|&weight| weight != 1.0);
+        let sample_weights = case.weighs_rows();
         losses.push((case.loss, Targets { kind, sample_weights, label_bits: 32 }));
     }
     for label_bits in [8, 16] {
@@ -310,7 +315,7 @@ fn with_outputs(loss: &Loss, outputs: usize) -> Loss {
     loss
 }
 
-/// Optimizers with kernels of their own; a user's own first.
+/// Optimizers with kernels of their own, and a user's own.
 fn optimizers() -> Result<Vec<Optimizer>, Error> {
     let signum = "fn update(w: f32, g: f32, lr: f32, t: f32, kept: ptr<function, array<f32, 1>>) -> f32 {
             (*kept)[0] = 0.9 * (*kept)[0] + 0.1 * g;
@@ -329,7 +334,7 @@ fn optimizers() -> Result<Vec<Optimizer>, Error> {
         adamw_eps: 1e-7,
     };
     let muons = [muon(true, false, 2.0), muon(false, true, 1.0)].map(Optimizer::new);
-    // Every second has a weight decay, which is a number.
-    let others = training::optimizers().into_iter().step_by(2);
+    // A weight decay is a number, and no other kernel.
+    let others = training::optimizers().into_iter().filter(|optimizer| optimizer.weight_decay == 0.0);
     Ok([Optimizer::new(own)].into_iter().chain(others).chain(muons).collect())
 }
