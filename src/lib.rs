@@ -12,11 +12,13 @@ mod checkpoint;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+mod constants;
 mod data;
 mod error;
 mod files;
 pub mod gpu;
 pub mod kernel;
+mod layout;
 mod loss;
 mod metric;
 mod named;
@@ -28,6 +30,7 @@ mod scaling;
 mod schedule;
 #[cfg(feature = "selftest")]
 pub mod selftest;
+mod targets;
 pub mod tensorboard;
 mod trainer;
 mod weights;

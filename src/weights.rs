@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::kernel::quads_with_one;
+use crate::layout::quads_with_one;
 use crate::named::{Elsewhere, Named};
 use crate::{Error, Network};
 

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::{Dataset, Features, Origin, Values};
-use crate::kernel::TargetKind;
 use crate::loss::Task;
+use crate::targets::TargetKind;
 use crate::{Error, Loss, Network, Scaling};
 
 impl Dataset {

@@ -6,8 +6,9 @@ use half::f16;
 
 use super::{Dataset, Features};
 use crate::Scaling;
-use crate::kernel::{TargetKind, Targets, quads_with_one};
+use crate::layout::quads_with_one;
 use crate::plan::{Element, SetLayout};
+use crate::targets::{TargetKind, Targets};
 
 impl Dataset {
     /// The element type on the device.

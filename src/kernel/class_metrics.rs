@@ -1,7 +1,8 @@
 //! What becomes of every class, counted.
 
-use super::row_loss::Lossy;
-use super::{Access, Launch, Slot};
+use super::binding::{Access, Binding};
+use super::launch::Launch;
+use super::loss_kernel::LossKernel;
 
 /// The most classes that have a confusion matrix: 4 MB of counts.
 pub const MOST_IN_CONFUSION: u32 = 1000;
@@ -35,11 +36,11 @@ impl Counts {
 }
 
 /// Reads the logits and targets, adds to the counts. A row has an invocation of its own, or a workgroup where it is long.
-pub fn launch(lossy: Lossy<'_>, counts: Counts, workgroup: u32) -> Launch {
-    let is_long = lossy.dense.outputs > super::head::MOST_OUTPUTS;
+pub fn launch(loss_kernel: LossKernel<'_>, counts: Counts, workgroup: u32) -> Launch {
+    let is_long = loss_kernel.dense.outputs > super::head::MOST_OUTPUTS;
     let (workgroup, rows) = if is_long { (super::row_loss::WORKGROUP, 1) } else { (workgroup, workgroup) };
-    let mut launch = lossy.judging("class_metrics", workgroup);
-    launch.workgroups = lossy.dense.batch.div_ceil(rows);
+    let mut launch = loss_kernel.judging("class_metrics", workgroup);
+    launch.workgroups = loss_kernel.dense.batch.div_ceil(rows);
     if is_long {
         launch.flags.push("wide");
     }
@@ -50,7 +51,7 @@ pub fn launch(lossy: Lossy<'_>, counts: Counts, workgroup: u32) -> Launch {
         }
     }
     if counts.scores {
-        launch.bindings.push((Slot::Scores, Access::Write));
+        launch.bindings.push((Binding::Scores, Access::Write));
     }
     launch
 }

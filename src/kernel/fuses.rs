@@ -1,6 +1,6 @@
 //! What a launch does besides what its name says, in words: read off what it is linked with.
 
-use super::Launch;
+use super::launch::Launch;
 
 /// What each of the modules mounted for a user's choice is called.
 const CHOICES: &[(&str, &str)] =

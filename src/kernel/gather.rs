@@ -1,6 +1,10 @@
 //! The rows of a minibatch side by side as f32, where products cannot read them from the set itself.
 
-use super::{Access, Constants, Cost, Dense, Input, Launch, Slot};
+use super::binding::{Access, Binding};
+use super::input::Input;
+use super::launch::{Cost, Launch};
+use crate::constants::Constants;
+use crate::layout::Dense;
 
 /// Some of a set's rows, in a buffer of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +20,8 @@ pub struct Part {
 pub fn launch(dense: Dense, source: Input, part: Part, scales: bool, workgroup: u32) -> Launch {
     let places = 4 * dense.batch_blocks();
     let mut bindings = source.visiting();
-    bindings.push((Slot::Output, Access::Write));
-    bindings.extend(scales.then_some((Slot::Scaling, Access::Read)));
+    bindings.push((Binding::Output, Access::Write));
+    bindings.extend(scales.then_some((Binding::Scaling, Access::Read)));
     let values = 4 * u64::from(places) * u64::from(dense.x_quads());
     Launch {
         kernel: "gather",
@@ -44,7 +48,7 @@ pub fn launch(dense: Dense, source: Input, part: Part, scales: bool, workgroup: 
         workgroups: places,
         cost: Cost {
             flops: if scales { 2 * values } else { 0 },
-            bytes: dense.input_bytes(source) + 4 * values + if scales { 32 * u64::from(dense.x_quads()) } else { 0 },
+            bytes: source.bytes(dense) + 4 * values + if scales { 32 * u64::from(dense.x_quads()) } else { 0 },
         },
     }
 }

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use wesl::{CompileOptions, EscapeMangler, Feature, Features, ModulePath, VirtualResolver, syntax::PathOrigin};
 
-use super::Launch;
+use super::launch::Launch;
 use super::merged::BINDINGS;
-use crate::Error;
+use crate::error::Error;
 
 /// Every shader module by its path in `shaders/`. A new one is one line here.
 pub(crate) const MODULES: &[(&str, &str)] = &[

@@ -9,9 +9,10 @@
 //! goes through it with every lane masked, which for a tile of 32 × 32 takes 1.7 µs of the 9 µs that its work takes. There a
 //! workgroup does its part of everything, one part after another.
 
-use super::{Access, Cost, Launch, Slot};
+use super::binding::{Access, Binding};
+use super::launch::{Cost, Launch};
 
-/// Binding numbers of a part; a power of two above every [`Slot`].
+/// Binding numbers of a part; a power of two above every [`Binding`].
 pub(super) const BINDINGS: u32 = 32;
 
 /// Parts of one launch: past it a compiler's time for the whole is more than what a dispatch costs.
@@ -60,25 +61,36 @@ pub fn launch(parts: Vec<Launch>, closes: bool) -> Launch {
     if parts.iter().any(|part| part.constants.iter().any(|(name, _)| *name == "memory")) {
         merged.constants.push(("memory", memory(&parts)));
     }
-    merged.bindings = numbered(&parts).map(|(_, slot, access)| (slot, access)).collect();
+    merged.bindings = numbered(&parts).map(|(_, binding, access)| (binding, access)).collect();
     merged.parts = parts;
     merged
 }
 
+impl Launch {
+    /// What is bound, with the binding's number in the shader.
+    pub(crate) fn numbered_bindings(&self) -> Vec<(u32, Binding, Access)> {
+        if self.parts.is_empty() {
+            self.bindings.iter().map(|&(binding, access)| (binding as u32, binding, access)).collect()
+        } else {
+            numbered(&self.parts).collect()
+        }
+    }
+}
+
 /// What the parts bind, each with its number: the step state once for all.
-pub(super) fn numbered(parts: &[Launch]) -> impl Iterator<Item = (u32, Slot, Access)> {
+fn numbered(parts: &[Launch]) -> impl Iterator<Item = (u32, Binding, Access)> {
     let of_part = |(at, part): (usize, &Launch)| {
         let bindings = part.bindings.clone();
         bindings
             .into_iter()
-            .filter(|(slot, _)| *slot != Slot::State)
-            .map(move |(slot, access)| (at as u32, slot, access))
+            .filter(|(binding, _)| *binding != Binding::State)
+            .map(move |(binding, access)| (at as u32, binding, access))
     };
-    let state = parts.iter().any(|part| part.bindings.iter().any(|(slot, _)| *slot == Slot::State));
+    let state = parts.iter().any(|part| part.bindings.iter().any(|(binding, _)| *binding == Binding::State));
     let own = parts.iter().enumerate().flat_map(of_part);
-    own.map(|(at, slot, access)| (at * BINDINGS + slot as u32, slot, access)).chain(state.then_some((
-        Slot::State as u32,
-        Slot::State,
+    own.map(|(at, binding, access)| (at * BINDINGS + binding as u32, binding, access)).chain(state.then_some((
+        Binding::State as u32,
+        Binding::State,
         Access::Write,
     )))
 }

@@ -17,7 +17,7 @@ use crate::kernel::tile::Tile;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::kernel::{
     Access, Cost, Dense, Input, Targets, Training, class_metrics, close_step, dense_backward, dense_forward,
-    dense_update, gradient_norm, head, kept_update, merged, regression_metrics, row_loss, team_head,
+    dense_update, gradient_norm, head, kept_update, loss_kernel, merged, regression_metrics, row_loss, team_head,
 };
 use crate::loss::Task;
 use crate::{Error, Layer, Loss, Network};
@@ -235,16 +235,17 @@ fn forward(request: Request<'_>, dense: &[Dense]) -> (Vec<Dispatch>, bool) {
         })
         .collect();
     let targets = request.device_targets();
-    let lossy = row_loss::Lossy { dense: dense[last], loss: request.loss, targets, training: request.training };
+    let loss_kernel =
+        loss_kernel::LossKernel { dense: dense[last], loss: request.loss, targets, training: request.training };
     let below = last.checked_sub(1).map(|below| request.layer(below));
     let by_team = team_head::Team::of(request.tiling.family)
         .filter(|_| few)
-        .map(|team| team_head::launch(lossy, request.input(last), below, team))
+        .map(|team| team_head::launch(loss_kernel, request.input(last), below, team))
         .filter(|launch| launch.bindings.len() <= request.tiling.most_bindings as usize);
     let goes_back = by_team.is_some() && below.is_some() && request.training.is_some();
     let loss = by_team.unwrap_or_else(|| match few {
-        true => head::launch(lossy, request.input(last), request.tiling.family.row_workgroup()),
-        false => row_loss::launch(lossy),
+        true => head::launch(loss_kernel, request.input(last), request.tiling.family.row_workgroup()),
+        false => row_loss::launch(loss_kernel),
     });
     dispatches.push(Dispatch::of_layer(request, loss, last));
     (dispatches, goes_back)
@@ -254,13 +255,13 @@ fn forward(request: Request<'_>, dense: &[Dense]) -> (Vec<Dispatch>, bool) {
 fn metrics(request: Request<'_>, dense: &[Dense]) -> Option<Dispatch> {
     let last = dense.len() - 1;
     let targets = request.device_targets();
-    let lossy = row_loss::Lossy { dense: dense[last], loss: request.loss, targets, training: None };
+    let loss_kernel = loss_kernel::LossKernel { dense: dense[last], loss: request.loss, targets, training: None };
     let workgroup = request.tiling.family.row_workgroup();
     let launch = match request.loss.task() {
-        Task::Numbers => regression_metrics::launch(lossy, workgroup),
+        Task::Numbers => regression_metrics::launch(loss_kernel, workgroup),
         task => {
             let counts = class_metrics::Counts::of(task == Task::EachOutput, dense[last].outputs);
-            class_metrics::launch(lossy, counts, workgroup)
+            class_metrics::launch(loss_kernel, counts, workgroup)
         }
     };
     request.metrics.then(|| Dispatch::of_layer(request, launch, last))

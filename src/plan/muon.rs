@@ -2,7 +2,7 @@
 
 use super::{Dispatch, Request, Role, slices};
 use crate::kernel::muon::{self, Muon};
-use crate::kernel::{Dense, Slot, Training, gradient_norm};
+use crate::kernel::{Binding, Dense, Training, gradient_norm};
 
 /// The dispatches that update a hidden layer whose gradient is in memory: the momentum, with the bias's step; the norm;
 /// and three products an iteration, the last of which updates the matrix.
@@ -15,8 +15,8 @@ pub(super) fn updates(
 ) -> Vec<Dispatch> {
     let this = dense[layer];
     let momentum = Dispatch::of_layer(request, muon::momentum(this, training, muon), layer);
-    let norm = Dispatch::new(gradient_norm::launch(this, 0, None), |slot| match slot {
-        Slot::Norms => Role::DirectionNorm,
+    let norm = Dispatch::new(gradient_norm::launch(this, 0, None), |binding| match binding {
+        Binding::Norms => Role::DirectionNorm,
         _ => Role::Direction(0),
     });
     let iterations = (0..muon.ns_steps).flat_map(|iteration| {
@@ -32,14 +32,14 @@ pub(super) fn updates(
         .into_iter()
         .flat_map(move |launch| {
             let from = iteration as usize % 2;
-            let role = move |slot| match slot {
-                Slot::Direction => Role::Direction(from),
-                Slot::NextDirection => Role::Direction(1 - from),
-                Slot::Norms => Role::DirectionNorm,
-                Slot::Gram => Role::Gram,
-                Slot::GramPolynomial => Role::GramPolynomial,
-                Slot::State => Role::State,
-                Slot::Partials => Role::Partials(layer),
+            let role = move |binding| match binding {
+                Binding::Direction => Role::Direction(from),
+                Binding::NextDirection => Role::Direction(1 - from),
+                Binding::Norms => Role::DirectionNorm,
+                Binding::Gram => Role::Gram,
+                Binding::GramPolynomial => Role::GramPolynomial,
+                Binding::State => Role::State,
+                Binding::Partials => Role::Partials(layer),
                 // The last step's.
                 _ => Role::Weights(layer),
             };

@@ -1,7 +1,7 @@
 //! Buffers by what they hold, and the launches that bind them.
 
 use super::Request;
-use crate::kernel::{Access, Launch, Slot, merged};
+use crate::kernel::{Access, Binding, Launch, merged};
 
 /// What a buffer holds. The number tells the layers apart, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,41 +73,41 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    pub(super) fn new(launch: Launch, role: impl Fn(Slot) -> Role) -> Self {
-        let roles = launch.bindings.iter().map(|&(slot, _)| role(slot)).collect();
+    pub(super) fn new(launch: Launch, role: impl Fn(Binding) -> Role) -> Self {
+        let roles = launch.bindings.iter().map(|&(binding, _)| role(binding)).collect();
         Dispatch { launch, roles }
     }
 
     /// A dispatch of one layer's kernel.
     pub(super) fn of_layer(request: Request<'_>, launch: Launch, layer: usize) -> Self {
         let of_set = if request.set.is_gathered() { Role::Minibatch } else { Role::Set(0) };
-        let launch_goes_below = launch.bindings.iter().any(|&(slot, _)| slot == Slot::InputGradient);
-        Dispatch::new(launch, |slot| match slot {
-            Slot::Input => layer.checked_sub(1).map_or(of_set, Role::Activations),
-            Slot::Targets => Role::Targets,
-            Slot::OutputWeights => Role::OutputWeights,
-            Slot::WeightGradient => Role::WeightGradient(layer),
-            Slot::Norms => Role::Norms,
+        let launch_goes_below = launch.bindings.iter().any(|&(binding, _)| binding == Binding::InputGradient);
+        Dispatch::new(launch, |binding| match binding {
+            Binding::Input => layer.checked_sub(1).map_or(of_set, Role::Activations),
+            Binding::Targets => Role::Targets,
+            Binding::OutputWeights => Role::OutputWeights,
+            Binding::WeightGradient => Role::WeightGradient(layer),
+            Binding::Norms => Role::Norms,
             // dense_backward reads those of the layer below, which is where its result goes.
-            Slot::Derivatives if launch_goes_below => Role::Derivatives(layer.saturating_sub(1)),
-            Slot::Derivatives => Role::Derivatives(layer),
-            Slot::Visited => Role::Visited,
-            Slot::Weights => Role::Weights(layer),
-            Slot::OptimizerSlots => Role::OptimizerSlots(layer),
-            Slot::State => Role::State,
-            Slot::Output => Role::Activations(layer),
-            Slot::Gradient => Role::Gradient(layer),
+            Binding::Derivatives if launch_goes_below => Role::Derivatives(layer.saturating_sub(1)),
+            Binding::Derivatives => Role::Derivatives(layer),
+            Binding::Visited => Role::Visited,
+            Binding::Weights => Role::Weights(layer),
+            Binding::OptimizerSlots => Role::OptimizerSlots(layer),
+            Binding::State => Role::State,
+            Binding::Output => Role::Activations(layer),
+            Binding::Gradient => Role::Gradient(layer),
             // The first layer has none below it.
-            Slot::InputGradient => Role::Gradient(layer.saturating_sub(1)),
-            Slot::Stats => Role::Stats,
-            Slot::Direction => Role::Direction(0),
-            Slot::NextDirection => Role::Direction(1),
-            Slot::Gram => Role::Gram,
-            Slot::GramPolynomial => Role::GramPolynomial,
-            Slot::Metrics => Role::Metrics,
-            Slot::Scores => Role::Scores,
-            Slot::Partials => Role::Partials(layer),
-            Slot::Scaling => Role::Scaling,
+            Binding::InputGradient => Role::Gradient(layer.saturating_sub(1)),
+            Binding::Stats => Role::Stats,
+            Binding::Direction => Role::Direction(0),
+            Binding::NextDirection => Role::Direction(1),
+            Binding::Gram => Role::Gram,
+            Binding::GramPolynomial => Role::GramPolynomial,
+            Binding::Metrics => Role::Metrics,
+            Binding::Scores => Role::Scores,
+            Binding::Partials => Role::Partials(layer),
+            Binding::Scaling => Role::Scaling,
         })
     }
 
@@ -130,8 +130,8 @@ impl Dispatch {
         }
         let mut own = self.roles.iter().copied().filter(|&role| role != Role::State);
         let mut part = |launch: &Launch| {
-            let mut role = |slot| if slot == Slot::State { Some(Role::State) } else { own.next() };
-            let roles = launch.bindings.iter().filter_map(|&(slot, _)| role(slot)).collect();
+            let mut role = |binding| if binding == Binding::State { Some(Role::State) } else { own.next() };
+            let roles = launch.bindings.iter().filter_map(|&(binding, _)| role(binding)).collect();
             Dispatch { launch: launch.clone(), roles }
         };
         self.launch.parts.iter().map(&mut part).collect()

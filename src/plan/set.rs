@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Dispatch, Request, Role};
 use crate::kernel::gather::{self, Part};
-use crate::kernel::{Dense, Input, Slot};
+use crate::kernel::{Binding, Dense, Input};
 
 /// The element type of a set on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,12 +77,15 @@ pub(super) fn gathers(request: Request<'_>, first: Dense) -> Vec<Dispatch> {
         let rows = set.rows_of(part);
         let own = Part { first_row: rows.start as u32, rows: (rows.end - rows.start) as u32 };
         let workgroup = request.tiling.family.row_workgroup();
-        Dispatch::new(gather::launch(first, set.element.input(), own, set.is_scaled, workgroup), |slot| match slot {
-            Slot::Input => Role::Set(part),
-            Slot::Scaling => Role::Scaling,
-            Slot::State => Role::State,
-            _ => Role::Minibatch,
-        })
+        Dispatch::new(
+            gather::launch(first, set.element.input(), own, set.is_scaled, workgroup),
+            |binding| match binding {
+                Binding::Input => Role::Set(part),
+                Binding::Scaling => Role::Scaling,
+                Binding::State => Role::State,
+                _ => Role::Minibatch,
+            },
+        )
     };
     (0..if set.is_gathered() { set.parts } else { 0 }).map(gather).collect()
 }

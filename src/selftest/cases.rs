@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::compared::{Agreed, words};
 use super::golden::{self, Trajectory};
-use super::kernels::{self, layer, lossy};
+use super::kernels::{self, layer, loss_kernel};
 use super::problem::{Adam1, Problem};
 use super::training::LossCase;
 use super::{Case, Checked, Options, Run, limits, training};
@@ -195,12 +195,18 @@ fn losses(gpu: &Gpu, options: &Options) -> Vec<Case> {
     const MANY: [((u32, u32, u32), bool, Checks); 3] =
         [(SMALL, true, Checks::On), ((3, 1, 1000), true, Checks::Off), ((3, 1, 1000), false, Checks::Off)];
     all("head", &FEW, Input::SetU8, || {
-        Box::new(|of, optimizer| head::launch(lossy(of.dense, optimizer), of.input, Family::Software.row_workgroup()))
+        Box::new(|of, optimizer| {
+            head::launch(loss_kernel(of.dense, optimizer), of.input, Family::Software.row_workgroup())
+        })
     });
     all("head on a GPU", &FEW[1..2], Input::SetF32, || {
-        Box::new(|of, optimizer| head::launch(lossy(of.dense, optimizer), of.input, Family::Hardware.row_workgroup()))
+        Box::new(|of, optimizer| {
+            head::launch(loss_kernel(of.dense, optimizer), of.input, Family::Hardware.row_workgroup())
+        })
     });
-    all("row_loss", &MANY, Input::SetF32, || Box::new(|of, optimizer| row_loss::launch(lossy(of.dense, optimizer))));
+    all("row_loss", &MANY, Input::SetF32, || {
+        Box::new(|of, optimizer| row_loss::launch(loss_kernel(of.dense, optimizer)))
+    });
     for (family, missing) in families(gpu, options) {
         let Some(team) = Team::of(family) else { continue };
         let name = match team {
@@ -223,7 +229,7 @@ fn losses(gpu: &Gpu, options: &Options) -> Vec<Case> {
                 let (problem, optimizer) = (Problem::new(size, input), Adam1::optimizer());
                 let optimizer = trains.then_some(&optimizer);
                 let below = (input == Input::Activations).then_some(layer(Activation::Relu));
-                let launch = team_head::launch(lossy(problem.dense, optimizer), input, below, team);
+                let launch = team_head::launch(loss_kernel(problem.dense, optimizer), input, below, team);
                 match trains {
                     true => kernels::loss(gpu, &problem, &launch, checks),
                     false => kernels::evaluation(gpu, &problem, &launch, checks),

@@ -7,6 +7,8 @@
 
 mod cases;
 #[doc(hidden)]
+pub mod choices;
+#[doc(hidden)]
 pub mod compared;
 #[doc(hidden)]
 pub mod golden;

@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::EVALUATION_BATCH;
 use super::runner::{Buffers, State, beside, make_buffers, program};
 use crate::gpu::{Buffer, Checks, Gpu, Program, Readback, Traffic, buffer_bytes};
-use crate::kernel::quads_with_one;
 use crate::kernel::tiling::Tiling;
+use crate::layout::quads_with_one;
 use crate::plan::{Element, Plan, Request, Role, SetLayout};
 use crate::{Dataset, Error, Loss, Network};
 

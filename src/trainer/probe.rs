@@ -6,7 +6,7 @@ use bytemuck::Zeroable;
 use super::TrainOptions;
 use super::runner::State;
 use crate::gpu::{Checks, Gpu};
-use crate::kernel::{Launch, Slot, probe};
+use crate::kernel::{Binding, Launch, probe};
 use crate::plan::STATE_BYTES;
 use crate::{Activation, Error, Loss, Network, Rule};
 
@@ -106,14 +106,14 @@ fn stays_at_zero(gpu: &Gpu, options: &TrainOptions) -> Result<(), Error> {
     let launch = probe::optimizer(optimizer);
     let mut state = bytemuck::bytes_of(&State { learning_rate: 0.01, ..Zeroable::zeroed() }).to_vec();
     state.resize(STATE_BYTES as usize, 0);
-    let content = |slot: Slot| match slot {
-        Slot::State => state.clone(),
-        Slot::OptimizerSlots => vec![0; 16 * optimizer.slots() as usize],
+    let content = |slot: Binding| match slot {
+        Binding::State => state.clone(),
+        Binding::OptimizerSlots => vec![0; 16 * optimizer.slots() as usize],
         _ => vec![0; 16],
     };
     let mut contents: Vec<Vec<u8>> = launch.bindings.iter().map(|&(slot, _)| content(slot)).collect();
     // What it keeps stays from one to the next.
-    let state_at = launch.bindings.iter().position(|&(slot, _)| slot == Slot::State).unwrap_or_default();
+    let state_at = launch.bindings.iter().position(|&(slot, _)| slot == Binding::State).unwrap_or_default();
     for t in 1..=3 {
         contents[state_at][size_of::<State>()..][..4].copy_from_slice(&(t as f32).to_le_bytes());
         gpu.run_once(&launch, &mut contents, Checks::On)?;

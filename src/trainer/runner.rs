@@ -12,7 +12,7 @@ use super::history::{Evaluation, TrainStats};
 use super::snapshot::Snapshots;
 use super::stream::{Stream, Stretch};
 use crate::gpu::{Buffer, Checks, Encoder, Gpu, Program, Readback, Submission};
-use crate::kernel::quads_with_one;
+use crate::layout::quads_with_one;
 use crate::plan::{Plan, Role, STATE_BYTES, STATS_BYTES};
 use crate::{Dataset, Error, Loss};
 

@@ -12,7 +12,7 @@ use super::rows::SetShape;
 use super::runner::{Buffers, State};
 use super::windows::{Visit, Windows};
 use crate::gpu::{Buffer, Gpu, Staging, Traffic};
-use crate::kernel::quads_with_one;
+use crate::layout::quads_with_one;
 use crate::plan::Role;
 use crate::{Error, Loss, Network, Scaling, Source};
 

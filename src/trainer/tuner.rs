@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use super::runner::{Buffers, State};
 use crate::Error;
 use crate::gpu::{Buffer, Checks, Gpu, Program, Traffic};
+use crate::kernel::shape::Shape;
 use crate::kernel::tile::{Family, Tile};
-use crate::kernel::tiling::{Picks, Shape, Tiling};
+use crate::kernel::tiling::{Picks, Tiling};
 use crate::kernel::{Access, Launch};
 use crate::plan::{Buffer as Planned, Dispatch, Element, Plan, Request, Role, STATE_BYTES, SetLayout};
 

@@ -10,7 +10,7 @@ use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFl
 use naga::{Module, ShaderStage};
 use wgrad::kernel::link::{MODULE_NAMES, link, link_for_browsers};
 use wgrad::kernel::tile::Family;
-use wgrad::kernel::{Launch, Slot};
+use wgrad::kernel::{Binding, Launch};
 use wgrad::selftest::shaders::{FAMILIES, every_launch};
 
 /// All of them, made once.
@@ -110,8 +110,9 @@ fn no_module_is_left_out() {
     let missing: Vec<&str> = MODULE_NAMES.iter().map(|(name, _)| *name).filter(|name| !seen.contains(name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 
-    let bound: BTreeSet<Slot> = all.iter().flat_map(|launch| launch.bindings.iter().map(|(slot, _)| *slot)).collect();
-    assert_eq!(bound, Slot::ALL.iter().copied().collect());
+    let bound: BTreeSet<Binding> =
+        all.iter().flat_map(|launch| launch.bindings.iter().map(|(slot, _)| *slot)).collect();
+    assert_eq!(bound, Binding::ALL.iter().copied().collect());
     for family in FAMILIES {
         let merged = |(other, launch): &&(Family, Launch)| *other == family && launch.parts.len() > 1;
         assert!(launches.iter().filter(merged).count() > 1, "{family}: merged launches");

@@ -4,7 +4,7 @@
 use wgrad::gpu::Checks;
 use wgrad::kernel::link::link;
 use wgrad::kernel::tile::{Blocks, Family, Tile};
-use wgrad::kernel::{Dense, Input, Launch, Slot, dense_backward, dense_forward, dense_update, merged};
+use wgrad::kernel::{Binding, Dense, Input, Launch, dense_backward, dense_forward, dense_update, merged};
 use wgrad::{Activation, Optimizer};
 
 use crate::kernels::{check_backward, check_forward, check_update, layer};
@@ -63,9 +63,9 @@ fn sums_of_slices_are_added_in_order() {
     assert_eq!(contents, run_all(&problem, &launch, Checks::Off), "the same bits twice");
 
     let [slices, rows, columns] = launch.partials.as_ref().unwrap().shape.map(|side| side as usize);
-    let sums: Vec<f32> = bytemuck::pod_collect_to_vec(bytes_of(&launch, &contents, Slot::Partials));
+    let sums: Vec<f32> = bytemuck::pod_collect_to_vec(bytes_of(&launch, &contents, Binding::Partials));
     let in_order = |at: usize| (0..slices).fold(0.0, |sum, slice| sum + sums[slice * rows * columns + at]);
-    let y: Vec<f32> = bytemuck::pod_collect_to_vec(bytes_of(&launch, &contents, Slot::Output));
+    let y: Vec<f32> = bytemuck::pod_collect_to_vec(bytes_of(&launch, &contents, Binding::Output));
     for (row, column) in (0..33).flat_map(|row| (0..6).map(move |column| (row, column))) {
         assert_eq!(y[row * columns + column].to_bits(), in_order(row * columns + column).to_bits(), "{row}, {column}");
     }
@@ -118,16 +118,16 @@ fn parts_of_a_merged_launch_share_memory() {
 
     let own = |(problem, launch): (&Problem, &Launch)| {
         let contents = launch.bindings.iter().copied().zip(problem.contents(launch));
-        contents.filter(|((slot, _), _)| *slot != Slot::State).map(|(_, bytes)| bytes).collect::<Vec<_>>()
+        contents.filter(|((slot, _), _)| *slot != Binding::State).map(|(_, bytes)| bytes).collect::<Vec<_>>()
     };
     let mut contents: Vec<Vec<u8>> = problems.iter().zip(&parts).flat_map(own).collect();
     contents.push(state(33, Adam1::TWIN.lr, Adam1::SCALARS));
     // With checks, an index past the end is another's.
     gpu().run_once(&merged, &mut contents, Checks::On).unwrap();
-    let mut left = merged.bindings.iter().zip(&contents).filter(|((slot, _), _)| *slot == Slot::Weights);
+    let mut left = merged.bindings.iter().zip(&contents).filter(|((slot, _), _)| *slot == Binding::Weights);
     for (problem, launch) in problems.iter().zip(&parts) {
         let alone = run_all(problem, launch, Checks::On);
-        let own = bytes_of(launch, &alone, Slot::Weights);
+        let own = bytes_of(launch, &alone, Binding::Weights);
         assert!(!own.is_empty() && left.next().unwrap().1 == own, "{}", launch.variant);
     }
 }

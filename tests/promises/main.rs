@@ -37,6 +37,7 @@ mod observer;
 mod optimizers;
 mod parameters;
 mod plan;
+mod plans;
 mod problem;
 mod profile;
 mod program;
