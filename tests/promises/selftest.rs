@@ -29,7 +29,7 @@ fn a_wrong_kernel_is_found_and_named() {
             std::fs::create_dir(folder.path().join("more")).unwrap();
             std::fs::write(folder.path().join("more/mine.safetensors"), wrong).unwrap();
             let arguments = ["selftest", "--golden", "more", "--only", "of the folder"].map(String::from).to_vec();
-            (arguments, "failed: trajectories of the folder", ["mine: first gradients".to_string(), "mine".into()])
+            (arguments, "failed: trajectories of the folder", ["mine: losses".to_string(), "mine".into()])
         }
     };
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
