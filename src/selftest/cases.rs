@@ -7,6 +7,7 @@ use super::compared::{Agreed, words};
 use super::golden::{self, Trajectory};
 use super::kernels::{self, layer, loss_kernel};
 use super::problem::{Adam1, Problem};
+use super::training::LossCase;
 use super::{Case, Checked, Options, Run, limits, training};
 use crate::gpu::Checks;
 use crate::kernel::team_head::{self, Team};
@@ -283,9 +284,19 @@ fn steps() -> Vec<Case> {
         let name = format!("{} with a weight decay of {}", optimizer.name(), optimizer.weight_decay);
         case("steps of twins", name, move |gpu| training::optimizer(gpu, optimizer))
     });
-    // Focal losses, and rows that weigh differently, are the later ones.
-    let few = training::losses(3).into_iter().skip(12).step_by(4);
-    let losses = few.chain(training::losses(70).into_iter().step_by(5));
+    // PyTorch has no focal losses, and no rows that weigh differently: one of each kind of those.
+    let mut known: Vec<(&str, bool, bool, bool)> = vec![];
+    let mut is_new = |kind| !known.contains(&kind) && (known.push(kind), true).1;
+    let few = training::losses(3).into_iter().filter(|of| {
+        let kind = (of.loss.name(), of.is_focal(), of.labels.is_some(), of.weighs_rows());
+        (of.is_focal() || of.weighs_rows()) && is_new(kind)
+    });
+    let few: Vec<LossCase> = few.collect();
+    // The losses of many outputs have a kernel of their own: each as it is, and each that is focal.
+    let mut known: Vec<(&str, bool)> = vec![];
+    let mut is_new = |kind| !known.contains(&kind) && (known.push(kind), true).1;
+    let many = training::losses(70).into_iter().filter(|of| is_new((of.loss.name(), of.is_focal())));
+    let losses = few.into_iter().chain(many);
     optimizers.chain(losses.map(|of| case("steps of twins", of.label(), move |gpu| of.agrees(gpu)))).collect()
 }
 

@@ -247,7 +247,7 @@ fn losses() -> Result<Vec<(Loss, Targets)>, Error> {
     let mut losses = vec![(Loss::custom("log-cosh", log_cosh)?, values)];
     for case in training::losses(3) {
         let kind = if case.labels.is_some() { TargetKind::Classes } else { TargetKind::Values };
-        let sample_weights = case.weights.iter().any(|&weight| weight != 1.0);
+        let sample_weights = case.weighs_rows();
         losses.push((case.loss, Targets { kind, sample_weights, label_bits: 32 }));
     }
     for label_bits in [8, 16] {
@@ -293,7 +293,7 @@ fn optimizers() -> Result<Vec<Optimizer>, Error> {
         adamw_eps: 1e-7,
     };
     let muons = [muon(true, false, 2.0), muon(false, true, 1.0)].map(Optimizer::new);
-    // Every second has a weight decay, which is a number.
-    let others = training::optimizers().into_iter().step_by(2);
+    // A weight decay is a number, and no other kernel.
+    let others = training::optimizers().into_iter().filter(|optimizer| optimizer.weight_decay == 0.0);
     Ok([Optimizer::new(own)].into_iter().chain(others).chain(muons).collect())
 }

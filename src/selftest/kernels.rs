@@ -7,7 +7,7 @@ use crate::gpu::Checks;
 use crate::kernel::loss_kernel::LossKernel;
 use crate::kernel::tile::Tile;
 use crate::kernel::{
-    Access, Binding, Dense, Launch, Targets, close_step, dense_backward, dense_forward, dense_update, textbook,
+    Access, Binding, Dense, Input, Launch, Targets, close_step, dense_backward, dense_forward, dense_update, textbook,
 };
 use crate::{Activation, Gpu, Layer, Loss, Optimizer, Rule};
 
@@ -150,7 +150,11 @@ pub fn loss(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks) -> Ag
     let hits: Vec<bool> = stats.chunks_exact(STATS_BYTES).map(|row| row[12] == 1).collect();
     compared.equal(format_args!("{what}: correct predictions"), &hits[..in_step], &correct[..])?;
 
-    if launch.bindings.contains(&(Binding::InputGradient, Access::Write)) {
+    // A team takes the gradient below along where there is a layer below: its input is what that layer wrote.
+    let goes_below = launch.kernel == "team_head" && problem.input == Input::Activations;
+    let bound = launch.bindings.contains(&(Binding::InputGradient, Access::Write));
+    compared.equal(format_args!("{what}: whether the gradient below is written"), &bound, &goes_below)?;
+    if goes_below {
         let inputs = dense.inputs as usize;
         let dx = floats(launch, &contents, Binding::InputGradient);
         let twin = reference::dense_backward(&gradient, &problem.weights, &problem.x, outputs, true);
@@ -182,7 +186,8 @@ pub fn evaluation(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks)
     let (losses, ..) = reference::softmax_cross_entropy(&problem.logits(), &problem.step_labels(), problem.in_step());
     let told = &losses_of(launch, &contents)[..losses.len()];
     compared.close(format_args!("{what}: losses"), told, &losses, TOLERANCE)?;
-    if launch.bindings.contains(&(Binding::Output, Access::Write)) {
+    // For many outputs, the logits are there before.
+    if launch.kernel != "row_loss" {
         let outputs = problem.dense.outputs as usize;
         let z = floats(launch, &contents, Binding::Output);
         let z = unpadded(&z, (outputs / 4 + 1) * 4, problem.in_step(), outputs);

@@ -13,7 +13,7 @@ use super::problem::{Adam1, plain};
 use crate::kernel::link::link_for_browsers;
 use crate::kernel::tile::{Family, Tile};
 use crate::kernel::{Dense, Input, Launch, dense_backward, dense_forward, dense_update, probe, textbook};
-use crate::{Activation, Error};
+use crate::{Activation, Error, Loss, Rule};
 
 /// Every kind of adapter that kernels are chosen for.
 pub const FAMILIES: [Family; 9] = [
@@ -42,9 +42,14 @@ pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
         case.plan()?.dispatches.into_iter().for_each(|dispatch| every.add(family, dispatch.launch));
     }
     every.add(Family::Reference, textbook::launch(5, 19, 7));
-    every.add(Family::Reference, probe::activation(choices.activations[0].0, 64));
-    every.add(Family::Reference, probe::loss(&choices.losses[0].0, 64));
-    every.add(Family::Reference, probe::optimizer(&choices.optimizers[0]));
+    // Probes are for what a user wrote.
+    let own_activations =
+        choices.activations.iter().filter(|(activation, _)| matches!(activation, Activation::Custom(_)));
+    let own_losses = choices.losses.iter().filter(|(loss, _)| matches!(loss, Loss::Custom(_)));
+    let own_optimizers = choices.optimizers.iter().filter(|optimizer| matches!(optimizer.rule, Rule::Custom(_)));
+    own_activations.for_each(|&(own, _)| every.add(Family::Reference, probe::activation(own, 64)));
+    own_losses.for_each(|(own, _)| every.add(Family::Reference, probe::loss(own, 64)));
+    own_optimizers.for_each(|own| every.add(Family::Reference, probe::optimizer(own)));
     Ok(every.launches)
 }
 

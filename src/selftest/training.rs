@@ -117,10 +117,23 @@ impl LossCase {
         if self.labels.is_none() {
             set = set.with_targets(self.values.iter().map(|&value| value as f32).collect(), self.outputs)?;
         }
-        if self.weights.iter().all(|&weight| weight == 1.0) {
+        if !self.weighs_rows() {
             return Ok(set);
         }
         set.with_sample_weights(self.weights.iter().map(|&weight| weight as f32).collect())
+    }
+
+    /// Whether rows weigh differently.
+    pub fn weighs_rows(&self) -> bool {
+        self.weights.iter().any(|&weight| weight != 1.0)
+    }
+
+    /// Whether rows that are predicted well count less.
+    pub fn is_focal(&self) -> bool {
+        match self.loss {
+            Loss::SoftmaxCrossEntropy { gamma, .. } | Loss::SigmoidCrossEntropy { gamma, .. } => gamma != 0.0,
+            _ => false,
+        }
     }
 
     /// In words.

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::configuration::{self, Table};
 use super::history::{Epoch, History, figures_of};
 use super::monitor::Monitor;
+use super::runner::SKIPPED_WORD;
 use super::watch::Watch;
 use super::{Order, TrainOptions};
 use crate::checkpoint::{self as files, Model, Tensor, folder};
@@ -362,6 +363,7 @@ impl Checkpoint {
             || order.rows == 0
             || state.len() as u64 != STATE_BYTES / 4
             || u64::from(state[0]) != step
+            || underway.skipped_before > state[SKIPPED_WORD]
         {
             return Err(format("its position and its step state do not fit together".into()));
         }

@@ -13,7 +13,10 @@ use crate::support::gpu;
 
 /// The buffered tiles, whole.
 fn buffered() -> impl Iterator<Item = Tile> {
-    Family::Hardware.variants().into_iter().filter(|tile| matches!(tile, Tile::Buffered { slices: 1, .. }))
+    let tiles = Family::Hardware.variants().into_iter().filter(|tile| matches!(tile, Tile::Buffered { slices: 1, .. }));
+    let tiles: Vec<Tile> = tiles.collect();
+    assert!(tiles.len() > 3, "{tiles:?}");
+    tiles.into_iter()
 }
 
 /// A buffer that is written while it is read, a block that nobody loads or two do, an edge that is stored; at sizes that cut the last of
@@ -37,8 +40,9 @@ fn buffered_tiles_agree_at_awkward_sizes() {
 fn sliced_sums_agree_at_awkward_sizes() {
     // 36 blocks in sixteen slices: the last few are empty, one is cut off.
     let problem = Problem::new((70, 141, 50), Input::Activations);
-    for tile in buffered().filter(|tile| tile.area() <= 256).step_by(3).flat_map(|tile| [4, 16].map(|s| tile.sliced(s)))
-    {
+    let small: Vec<Tile> = buffered().filter(|tile| tile.area() <= 256).step_by(3).collect();
+    assert!(small.len() > 1, "{small:?}");
+    for tile in small.into_iter().flat_map(|tile| [4, 16].map(|slices| tile.sliced(slices))) {
         check_forward(&problem, Activation::Relu, tile, Checks::Off);
         check_backward(&problem, Activation::Relu, tile, Checks::Off);
         check_update(&problem, &Adam1::optimizer(), tile, Checks::Off);
@@ -76,11 +80,15 @@ fn tiles_of_gpus_keep_to_what_every_adapter_has_and_go_by_name() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), tiles.len());
+    assert!(tiles.iter().any(|tile| tile.shared_bytes() > 0), "{names:?}");
     for &tile in &tiles {
         let launch = dense_backward::launch(dense, layer(Activation::Relu), tile);
         let first = launch.partials.as_ref().and_then(|partials| partials.written_by.as_deref()).unwrap_or(&launch);
         let memory = first.constants.iter().find(|(name, _)| *name == "memory");
         let quads = memory.map_or(0, |(_, text)| text.matches(char::is_numeric).collect::<String>().parse().unwrap());
+        // What is found under that name is all there is, and what the tile says of itself.
+        assert_eq!(memory.is_some(), link(first).unwrap().contains("var<workgroup>"), "{tile}");
+        assert_eq!(16 * quads, tile.shared_bytes(), "{tile}");
         assert!(first.workgroup <= 256 && 16 * quads <= 16 * 1024, "{tile}: {quads} quads");
     }
     let sides = [1, 2, 3, 8, 17, 64, 65, 197, 512, 1000, 5000];
@@ -119,6 +127,7 @@ fn parts_of_a_merged_launch_share_memory() {
     let mut left = merged.bindings.iter().zip(&contents).filter(|((slot, _), _)| *slot == Binding::Weights);
     for (problem, launch) in problems.iter().zip(&parts) {
         let alone = run_all(problem, launch, Checks::On);
-        assert!(left.next().unwrap().1 == bytes_of(launch, &alone, Binding::Weights), "{}", launch.variant);
+        let own = bytes_of(launch, &alone, Binding::Weights);
+        assert!(!own.is_empty() && left.next().unwrap().1 == own, "{}", launch.variant);
     }
 }

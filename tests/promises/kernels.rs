@@ -126,7 +126,9 @@ fn loss_kernels_agree_with_their_twin() {
 
 /// The teams that can judge rows here: the adapter's own, and the one that runs anywhere.
 fn teams() -> Vec<Team> {
-    families().into_iter().filter_map(Team::of).collect()
+    let teams: Vec<Team> = families().into_iter().filter_map(Team::of).collect();
+    assert!(teams.iter().any(|team| matches!(team, Team::Workgroup(_))), "GPUs have teams");
+    teams
 }
 
 /// A lane's share that is lost, a row told to the wrong member, a gradient that goes below without its mask; teams with fewer rows

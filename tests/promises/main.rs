@@ -11,6 +11,7 @@ mod costs;
 mod custom;
 mod data;
 mod device_loss;
+mod dispatches;
 mod dropout;
 mod faults;
 mod formats;

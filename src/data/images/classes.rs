@@ -275,7 +275,12 @@ fn read_images(folder: &Path, files: &[(PathBuf, u32)], options: &ReadOptions) -
         Some(shape) => shape,
         None => shape_of(&open(first)?),
     };
-    let width = shape.features().unwrap_or(0);
+    let Some(width) = shape.features() else {
+        let reason = format!(
+            "no images are {shape}: they must have one channel or three, and no more values than can be counted"
+        );
+        return Err(Error::format(folder, reason));
+    };
     let bytes = (files.len() as u64).checked_mul(width as u64).filter(|&bytes| bytes <= MOST_BYTES);
     if bytes.is_none() {
         return Err(Error::format(
