@@ -3,6 +3,7 @@
 //! Every choice is made here: what is fused into what, which tile cuts which product, how much memory it takes.
 //! A plan prints itself as a table.
 
+mod check;
 mod fuse;
 mod group;
 mod lower;
@@ -14,7 +15,7 @@ mod slices;
 mod step;
 mod table;
 
-pub use self::role::{Buffer, Dispatch, Role};
+pub use self::role::{Buffer, Dispatch, Lifetime, Role};
 pub use self::set::{Element, SetLayout};
 use self::step::{Homes, Step};
 use crate::error::Error;
@@ -117,7 +118,9 @@ impl Plan {
         roles.sort();
         roles.dedup();
         let buffers = roles.into_iter().map(|role| place::buffer(role, step, &dispatches)).collect::<Result<_, _>>()?;
-        Ok(Plan { batch: step.request.batch, buffers, dispatches })
+        let plan = Plan { batch: step.request.batch, buffers, dispatches };
+        plan.check(step.request.tiling.most_bindings)?;
+        Ok(plan)
     }
 
     /// The plan of a step that leaves every layer's gradient in memory, before any clipping, and changes no weight.

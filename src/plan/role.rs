@@ -53,7 +53,42 @@ pub enum Role {
     Partials(usize),
 }
 
+/// How long what a buffer holds is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lifetime {
+    /// The host brings it and no step changes it: the set and what belongs to it.
+    Set,
+    /// It goes from step to step, and a checkpoint holds it: weights, the optimizer's values, the step state.
+    Run,
+    /// It is summed up over an epoch, or a pass over a set.
+    Epoch,
+    /// A step makes it and needs it no longer than to its end, unless the step is run for it.
+    Step,
+}
+
 impl Role {
+    /// How long it is wanted.
+    pub fn lifetime(self) -> Lifetime {
+        match self {
+            Role::Set(_) | Role::Scaling | Role::Targets | Role::OutputWeights => Lifetime::Set,
+            Role::Weights(_) | Role::OptimizerSlots(_) | Role::State => Lifetime::Run,
+            Role::Stats | Role::Metrics | Role::Scores => Lifetime::Epoch,
+            Role::Minibatch
+            | Role::Visited
+            | Role::Activations(_)
+            | Role::Gradient(_)
+            | Role::InputGradient(_)
+            | Role::WeightGradient(_)
+            | Role::Norms
+            | Role::Derivatives(_)
+            | Role::Direction(_)
+            | Role::DirectionNorm
+            | Role::Gram
+            | Role::GramPolynomial
+            | Role::Partials(_) => Lifetime::Step,
+        }
+    }
+
     /// What a layer's kernel binds, as far as the layer alone says.
     pub(super) fn of_layer(binding: Binding, layer: usize) -> Role {
         match binding {

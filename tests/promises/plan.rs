@@ -259,45 +259,6 @@ fn evaluation_writes_no_weights() {
     assert!(!written.iter().any(|role| matches!(role, Role::Weights(_) | Role::OptimizerSlots(_))), "{written:?}");
 }
 
-/// A weight that changes while a gradient still has to go back through it, or a value that is read before it is made.
-#[test]
-fn every_value_is_made_before_it_is_read_and_weights_change_last() {
-    let adam = Optimizer::keras_adam();
-    let merging = Tiling { most_bindings: 32, ..Tiling::of(LANES) };
-    let tilings = [Family::Software, LANES, Family::Hardware].map(Tiling::of);
-    let tilings = [&tilings[..], &[merging]].concat();
-    let networks = [vec![5, 3], vec![9, 8, 7, 6, 5], vec![4, 100, 200]];
-    for (widths, tiling) in networks.iter().flat_map(|widths| tilings.iter().map(move |tiling| (widths, tiling))) {
-        let plan = plan_for(tiling, widths, Some(&adam), 8);
-        let mut made: Vec<Role> = plan
-            .buffers()
-            .iter()
-            .map(|buffer| buffer.role)
-            .filter(|role| {
-                matches!(role, Role::Set(_) | Role::Targets | Role::State | Role::Weights(_) | Role::OptimizerSlots(_))
-            })
-            .collect();
-        let mut updated: Vec<Role> = Vec::new();
-        for dispatch in plan.dispatches() {
-            for role in dispatch.touches(Access::Read) {
-                assert!(made.contains(&role), "{role} is read before it is made");
-                assert!(!updated.contains(&role), "{role} is read after its update");
-            }
-            for role in dispatch.touches(Access::Write) {
-                made.push(role);
-                if matches!(role, Role::Weights(_)) {
-                    updated.push(role);
-                }
-            }
-            // wgpu refuses a buffer that is read and written in one dispatch.
-            let written: Vec<Role> = dispatch.touches(Access::Write).collect();
-            assert!(!dispatch.touches(Access::Read).any(|role| written.contains(&role)));
-            assert!(dispatch.roles.len() <= tiling.most_bindings as usize, "what the adapter binds");
-        }
-        assert_eq!(updated.len(), widths.len() - 1);
-    }
-}
-
 /// A set that is copied in f32, or memory that nobody counted.
 #[test]
 fn memory_is_what_the_shapes_say() {
