@@ -36,6 +36,8 @@ impl Plan {
                 if reads.iter().any(|&read| self.are_one(read, role)) {
                     return Err(wrong(format!("reads and writes the buffer of {role}")));
                 }
+                // What was in its memory is there no longer.
+                written.retain(|&other| other == role || !self.are_one(other, role));
                 updated.extend(matches!(role, Role::Weights(_)).then_some(role));
                 written.insert(role);
             }
@@ -58,7 +60,8 @@ impl Plan {
 
     /// Whether two roles have the same buffer.
     fn are_one(&self, a: Role, b: Role) -> bool {
-        a == b
+        let memory = |role| self.buffers.iter().find(|buffer| buffer.role == role).map(|buffer| buffer.memory);
+        memory(a) == memory(b)
     }
 }
 
@@ -130,6 +133,19 @@ mod tests {
         let forward = early.dispatches[0].clone();
         early.dispatches.extend([update, forward]);
         refused(&early, "after its update");
+    }
+
+    /// Two values in one memory that are wanted at the same time.
+    #[test]
+    fn memory_is_shared_by_what_is_wanted_at_other_times() {
+        let mut shared = plan();
+        let memory = |plan: &Plan, role| plan.buffers.iter().find(|buffer| buffer.role == role).unwrap().memory;
+        // The backward pass and the updates read both.
+        let first = memory(&shared, Role::Activations(0));
+        let second = shared.buffers.iter_mut().find(|buffer| buffer.role == Role::Gradient(2)).unwrap();
+        assert_ne!(second.memory, first);
+        second.memory = first;
+        refused(&shared, "which no dispatch has written in this step");
     }
 
     /// One buffer for what is read and what is written; a buffer too few; a buffer that is not the plan's; more bindings than there may be.

@@ -11,9 +11,12 @@ mod outputs;
 mod place;
 mod role;
 mod set;
+mod share;
 mod slices;
 mod step;
 mod table;
+
+use std::collections::BTreeMap;
 
 pub use self::role::{Buffer, Dispatch, Lifetime, Role};
 pub use self::set::{Element, SetLayout};
@@ -88,7 +91,7 @@ impl Plan {
             Some(training) => Graph::of_training(request.network, request.batch, training),
             None => Graph::of_evaluation(request.network, request.batch, request.metrics),
         };
-        Plan::of(&Step::new(request, graph))
+        Plan::of(&Step::new(request, graph), |_| false)
     }
 
     /// That there is something to plan for, of sizes that can be counted.
@@ -110,14 +113,16 @@ impl Plan {
         Ok(())
     }
 
-    /// The plan of a graph: its nodes in groups, their dispatches, and every buffer that these bind.
-    fn of(step: &Step<'_>) -> Result<Plan, Error> {
+    /// The plan of a graph: its nodes in groups, their dispatches, and every buffer that these bind. `results` are read after the step.
+    fn of(step: &Step<'_>, results: impl Fn(Role) -> bool) -> Result<Plan, Error> {
         let groups = fuse::groups(step);
         let dispatches = lower::dispatches(step, &groups, &Homes::of(step, &groups));
         let mut roles: Vec<Role> = dispatches.iter().flat_map(|dispatch| dispatch.roles.iter().copied()).collect();
         roles.sort();
         roles.dedup();
-        let buffers = roles.into_iter().map(|role| place::buffer(role, step, &dispatches)).collect::<Result<_, _>>()?;
+        let mut buffers =
+            roles.into_iter().map(|role| place::buffer(role, step, &dispatches)).collect::<Result<Vec<_>, _>>()?;
+        share::share(&mut buffers, &dispatches, results);
         let plan = Plan { batch: step.request.batch, buffers, dispatches };
         plan.check(step.request.tiling.most_bindings)?;
         Ok(plan)
@@ -132,7 +137,7 @@ impl Plan {
         Plan::check_request(request)?;
         let training = request.training.map(|training| Training { clip: None, skips_non_finite: true, ..training });
         let graph = Graph::of_gradients(request.network, request.batch);
-        Plan::of(&Step::new(Request { training, ..request }, graph))
+        Plan::of(&Step::new(Request { training, ..request }, graph), |role| matches!(role, Role::WeightGradient(_)))
     }
 
     /// Rows of a minibatch.
@@ -191,6 +196,16 @@ impl Plan {
 
     /// Device memory that the plan takes, the set included.
     pub fn bytes(&self) -> u64 {
-        self.buffers.iter().map(|buffer| buffer.bytes).sum()
+        self.bytes_of(|_| true).iter().sum()
+    }
+
+    /// The bytes of each memory that has any of these roles.
+    pub(crate) fn bytes_of(&self, counts: impl Fn(Role) -> bool) -> Vec<u64> {
+        let mut memories = BTreeMap::new();
+        for buffer in self.buffers.iter().filter(|buffer| counts(buffer.role)) {
+            let bytes: &mut u64 = memories.entry(buffer.memory).or_default();
+            *bytes = buffer.bytes.max(*bytes);
+        }
+        memories.into_values().collect()
     }
 }

@@ -1,7 +1,7 @@
 //! Steps that compute a network's outputs and nothing of targets: what answers take.
 
 use super::step::{Homes, Step};
-use super::{Plan, Request, fuse, lower};
+use super::{Plan, Request, Role, fuse, lower};
 use crate::error::Error;
 use crate::graph::Graph;
 
@@ -18,7 +18,8 @@ impl Plan {
     pub fn outputs(request: Request<'_>) -> Result<Plan, Error> {
         let request = Request { training: None, ..request };
         Plan::check_request(request)?;
-        Plan::of(&outputs(request, request.batch))
+        let last = Role::Activations(request.network.layers().len() - 1);
+        Plan::of(&outputs(request, request.batch), |role| role == last)
     }
 
     /// Workgroups of each dispatch of [`outputs`](Self::outputs) where only a minibatch's first rows are wanted.

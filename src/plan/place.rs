@@ -52,7 +52,7 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, dispatches: &[Dispatch]) -> Re
     };
     let elements = shape.iter().try_fold(1u64, |product, &side| product.checked_mul(side));
     match elements.filter(|&elements| elements <= u64::from(u32::MAX)) {
-        Some(elements) => Ok(Buffer { role, shape, bytes: (elements * element_bytes).next_multiple_of(4) }),
+        Some(elements) => Ok(Buffer { role, shape, bytes: (elements * element_bytes).next_multiple_of(4), memory: 0 }),
         None => Err(Error::Option(format!(
             "{role} would have the shape {shape:?}, more elements than 32-bit indices reach: make the batch or the \
              layer smaller"

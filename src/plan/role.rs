@@ -125,8 +125,10 @@ pub struct Buffer {
     pub role: Role,
     /// Its shape in elements, padding included.
     pub shape: Vec<u64>,
-    /// Its size.
+    /// What it takes. Where several share a memory, that is as large as the largest of them.
     pub bytes: u64,
+    /// The memory that it is in, by number.
+    pub memory: usize,
 }
 
 /// One launch and what it binds.

@@ -141,7 +141,7 @@ fn is_of_set(role: Role) -> bool {
 
 /// Bytes of those of a plan's buffers.
 fn bytes_of(plan: &Plan, counts: impl Fn(Role) -> bool) -> u64 {
-    plan.buffers.iter().filter(|buffer| counts(buffer.role)).map(|buffer| buffer_bytes(buffer.bytes)).sum()
+    plan.bytes_of(counts).into_iter().map(buffer_bytes).sum()
 }
 
 /// Bytes of what a runner's sums are read by.

@@ -28,6 +28,8 @@ pub(crate) struct Outputs {
     tiling: Tiling,
     layout: SetLayout,
     buffers: Buffers,
+    /// Of the buffers, those that are not the weights'.
+    own_bytes: u64,
     program: Program,
     /// The stretch's number, which is read back with its outputs: what comes back with another was not executed.
     number: Buffer,
@@ -77,10 +79,24 @@ impl Outputs {
         // Every stretch begins at the first row, in order.
         gpu.write(&buffers[&Role::State], &[State::new(plan.batch as usize, plan.batch)]);
         let program = program(gpu, &plan, &[&buffers], checks)?;
+        let own = plan.bytes_of(|role| !matches!(role, Role::Weights(_)));
+        let own_bytes = own.into_iter().map(buffer_bytes).sum();
         let number = gpu.zeros("a stretch's number", NUMBER_BYTES)?;
         let read = Readback::new(gpu, NUMBER_BYTES + buffers[&last(network)].size())?;
         let (network, tiling, workgroups) = (network.clone(), tiling.clone(), HashMap::new());
-        Ok(Outputs { kind, network, tiling, layout, buffers, program, number, handed_over: 0, read, workgroups })
+        Ok(Outputs {
+            kind,
+            network,
+            tiling,
+            layout,
+            buffers,
+            own_bytes,
+            program,
+            number,
+            handed_over: 0,
+            read,
+            workgroups,
+        })
     }
 
     pub fn kind(&self) -> Kind {
@@ -89,9 +105,8 @@ impl Outputs {
 
     /// Device memory, but for the weights.
     pub fn bytes(&self) -> u64 {
-        let own = self.buffers.iter().filter(|(role, _)| !matches!(role, Role::Weights(_)));
         let read = NUMBER_BYTES + self.buffers[&last(&self.network)].size();
-        own.map(|(_, buffer)| buffer.size()).sum::<u64>() + self.number.size() + buffer_bytes(read)
+        self.own_bytes + self.number.size() + buffer_bytes(read)
     }
 
     /// The outputs of all rows of a set of the kind: `[rows, outputs]`, row-major.
@@ -188,7 +203,7 @@ fn plan(network: &Network, tiling: &Tiling, kind: Kind, adapter: &str) -> Result
         let layout = SetLayout { is_scaled: kind.is_scaled, ..SetLayout::whole(kind.element, u64::from(rows)) };
         let plan = Plan::outputs(request(network, tiling, layout, &Loss::default()))?;
         let weights = |role| matches!(role, Role::Weights(_));
-        let own: u64 = plan.buffers.iter().filter(|buffer| !weights(buffer.role)).map(|buffer| buffer.bytes).sum();
+        let own: u64 = plan.bytes_of(|role| !weights(role)).iter().sum();
         match plan.larger_than(tiling.most_bytes) {
             Some(buffer) if rows == 1 || weights(buffer.role) => {
                 return Err(Error::Option(format!(

@@ -392,20 +392,25 @@ impl Sums {
     }
 }
 
-/// A plan's buffers: the shared ones given, and those that are missing.
+/// A plan's buffers: the shared ones given, and those that are missing, of which some may be one.
 pub(super) fn make_buffers(gpu: &Gpu, plan: &Plan, shared: &[&Buffers]) -> Result<Buffers, Error> {
     // Before the first is made.
     for wanted in &plan.buffers {
         gpu.check_size(&wanted.role.to_string(), wanted.bytes)?;
     }
+    let mut memories: HashMap<usize, Buffer> = HashMap::new();
     let mut buffers = Buffers::new();
     for wanted in &plan.buffers {
         let known = shared.iter().find_map(|shared| shared.get(&wanted.role));
-        let buffer = match (known, wanted.role) {
-            (Some(buffer), _) => buffer.clone(),
-            (None, Role::Activations(_)) => ones_after_units(gpu, &wanted.role.to_string(), &wanted.shape)?,
-            (None, role) => gpu.zeros(&role.to_string(), wanted.bytes)?,
+        let buffer = match known.or_else(|| memories.get(&wanted.memory)) {
+            Some(buffer) => buffer.clone(),
+            None => {
+                let sharing = plan.buffers.iter().filter(|other| other.memory == wanted.memory);
+                let bytes = sharing.map(|other| other.bytes).max().unwrap_or(wanted.bytes);
+                gpu.zeros(&wanted.role.to_string(), bytes)?
+            }
         };
+        memories.insert(wanted.memory, buffer.clone());
         buffers.insert(wanted.role, buffer);
     }
     Ok(buffers)
@@ -420,15 +425,4 @@ pub(super) fn program(gpu: &Gpu, plan: &Plan, from: &[&Buffers], checks: Checks)
         .map(|dispatch| (&dispatch.launch, dispatch.roles.iter().filter_map(buffer).collect()))
         .collect();
     Program::new(gpu, &bindings, checks)
-}
-
-/// Zero activations with the 1 after each row's last unit, which the kernels keep but never write where the units fill
-/// whole quads.
-fn ones_after_units(gpu: &Gpu, name: &str, shape: &[u64]) -> Result<Buffer, Error> {
-    let stride = shape[1] as usize;
-    let mut values = vec![0.0f32; shape[0] as usize * stride];
-    for row in values.chunks_exact_mut(stride) {
-        row[stride - 4] = 1.0;
-    }
-    gpu.upload(name, &values)
 }

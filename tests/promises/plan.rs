@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use wgrad::gpu::Checks;
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::tiling::Tiling;
-use wgrad::kernel::{Access, Launch, Targets};
-use wgrad::plan::{Dispatch, Element, Plan, Request, Role, SetLayout};
+use wgrad::kernel::{Access, Launch, Targets, Training};
+use wgrad::plan::{Dispatch, Element, Lifetime, Plan, Request, Role, SetLayout};
 use wgrad::{Activation, Loss, Network, Optimizer, Rule};
 
 use crate::dispatches::Step;
@@ -142,6 +142,52 @@ fn run(launch: &Launch, roles: &[Role], contents: &mut HashMap<Role, Vec<u8>>) {
     for ((role, bytes), (_, access)) in roles.iter().zip(bound).zip(&launch.bindings) {
         if *access == Access::Write {
             contents.insert(*role, bytes);
+        }
+    }
+}
+
+/// A kernel that leaves out a part of what it owns, the 1 after a row's last unit or the padding of a minibatch of 10 rows, and so computes with what
+/// another step or another value of a shared buffer left there: whether that is zeros or NaNs, a step ends in the same bits.
+#[test]
+fn a_step_does_not_depend_on_what_was_in_memory_before() {
+    let most_bindings = gpu().adapter().max_bindings;
+    // Units in whole quads and not; few outputs and many; gradients that are kept; sets that are gathered.
+    let networks: [&[usize]; 4] = [&[30, 20, 48, 7], &[30, 21, 64, 70], &[8, 8, 8, 8, 8, 8], &[9, 3]];
+    let families = [gpu().adapter().family(), Family::Reference, Family::Software, Family::Hardware];
+    for ((family, widths), is_scaled) in families.iter().zip(networks.iter().cycle()).zip([false, true, false, true]) {
+        let (tiling, adam) = (Tiling { most_bindings, ..Tiling::of(*family) }, Optimizer::keras_adam());
+        let (hidden, outputs) = (&widths[1..widths.len() - 1], widths[widths.len() - 1]);
+        for (activation, skips_non_finite, optimizer) in [
+            (Activation::Relu, false, Some(&adam)),
+            (Activation::Gelu, true, Some(&adam)),
+            (Activation::Tanh, false, None),
+        ] {
+            let network = Network::classifier(widths[0], hidden, activation, outputs);
+            let request = Request {
+                network: &network,
+                loss: &Loss::softmax_cross_entropy(),
+                targets: Targets::CLASSES,
+                training: optimizer.map(|optimizer| Training { skips_non_finite, ..plain(optimizer) }),
+                batch: 10,
+                set: SetLayout { is_scaled, ..SetLayout::whole(Element::U8, 1000) },
+                tiling: &tiling,
+                metrics: false,
+            };
+            let plan = Plan::new(request).unwrap();
+            let after = |byte: u8| {
+                let mut contents = contents_of(&plan);
+                for (role, bytes) in contents.iter_mut().filter(|(role, _)| role.lifetime() == Lifetime::Step) {
+                    assert!(!matches!(role, Role::Weights(_)), "weights stay");
+                    bytes.fill(byte);
+                }
+                plan.dispatches().iter().for_each(|each| run(&each.launch, &each.roles, &mut contents));
+                contents.retain(|role, _| role.lifetime() != Lifetime::Step);
+                contents
+            };
+            let (zeros, nans) = (after(0), after(0xff));
+            for (role, bytes) in &zeros {
+                assert!(bytes == &nans[role], "{family:?}, {widths:?}, {activation}: {role} depends on it");
+            }
         }
     }
 }
