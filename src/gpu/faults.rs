@@ -23,7 +23,7 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// Those of the device that comes in place of this one.
+    /// The faults of the device that replaces this one.
     pub fn of_next(&self) -> Faults {
         let losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
         let losses = Mutex::new(losses.iter().skip(1).copied().collect());
@@ -71,21 +71,21 @@ impl Faults {
 }
 
 impl Gpu {
-    /// Loses this device with its so-many-th submission from now, and those that come in its place with theirs; 0: not at all. For tests.
+    /// Loses this device with its n-th submission from now, n the first number, and each device that replaces another with its own; 0: not at all. For tests.
     #[doc(hidden)]
     pub fn lose_with(&self, submissions: &[u64]) {
         *self.faults.losses.lock().unwrap_or_else(PoisonError::into_inner) = submissions.to_vec();
     }
 
-    /// Executes nothing of its so-many-th submission from now, and of all after it, and says that they are done; 0: it executes all. For tests.
+    /// From its n-th submission from now on, executes none of them and says that they are done; 0: it executes all. For tests.
     #[doc(hidden)]
     pub fn idle_with(&self, submission: u64) {
-        // The one that it comes to by then is counted as well.
+        // Counting ends at 1, which is the state of executing nothing.
         *self.faults.idle.lock().unwrap_or_else(PoisonError::into_inner) =
             if submission > 0 { submission + 1 } else { 0 };
     }
 
-    /// Has no memory for a buffer of this name, so many times, here and on the devices that come in this one's place; or does not open
+    /// Has no memory for a buffer of this name the next `times` times, here and on the devices that replace this one; or does not open
     /// `"another device"`, or not of `"the same adapter"` as long as that is not looked for again. For tests.
     #[doc(hidden)]
     pub fn refuse(&self, name: &str, times: u64) {

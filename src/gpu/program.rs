@@ -84,7 +84,7 @@ impl Program {
         }
     }
 
-    /// Records one step of so many workgroups of each dispatch: its first ones.
+    /// Records one step that starts only the first `workgroups` workgroups of each dispatch.
     pub(crate) fn record_some(&self, encoder: &mut Encoder, workgroups: &[u32], max_workgroups: u32) {
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for (call, &workgroups) in self.calls.iter().zip(workgroups) {
@@ -107,8 +107,8 @@ impl Call {
 
 impl Gpu {
     /// Runs one launch by itself: `contents` has the bytes for each of its bindings, in their order, and holds what the
-    /// device left there afterwards. For this crate's tests, which check kernels against references: nobody else knows
-    /// how large each buffer has to be, and without checks a kernel trusts that it is.
+    /// device left there afterwards. For this crate's tests, which check kernels against references. The caller has to know
+    /// how large each buffer must be: without checks a kernel trusts that it is.
     ///
     /// # Errors
     ///
@@ -259,7 +259,7 @@ impl Gpu {
     }
 }
 
-/// What a launch's kernel is known by once it is compiled, and whether it is with checks: whatever a user wrote is.
+/// The key of a launch's compiled kernel, and whether it is compiled with checks: a kernel that a user wrote part of always is.
 fn key(launch: &Launch, checks: Checks) -> (String, Checks) {
     let checks = if launch.is_our_own() { checks } else { Checks::On };
     (format!("{:?} {checks:?}", launch.identity()), checks)

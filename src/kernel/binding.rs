@@ -22,7 +22,7 @@ bindings! {
     Input = 0,
     /// Targets of the whole set.
     Targets = 1,
-    /// The set's row for each place in the minibatch.
+    /// The set's row of each sample in the minibatch.
     Visited = 2,
     /// A layer's weights, with the bias as their last row.
     Weights = 3,
@@ -34,7 +34,7 @@ bindings! {
     Output = 6,
     /// Gradient of the loss by a layer's output, before its activation.
     Gradient = 7,
-    /// The same for the layer below.
+    /// Gradient of the loss by the output of the layer below, before its activation.
     InputGradient = 8,
     /// Running sums of loss and correct predictions.
     Stats = 9,
@@ -44,15 +44,15 @@ bindings! {
     WeightGradient = 11,
     /// The sum of the squares of every layer's gradient, and how much of it is not finite.
     Norms = 12,
-    /// Derivatives of a layer's activation, where its output alone does not tell them.
+    /// Derivatives of a layer's activation, where they do not follow from its output.
     Derivatives = 13,
     /// Muon's direction of a layer.
     Direction = 14,
-    /// The same after one iteration more.
+    /// Muon's direction of a layer, one iteration later.
     NextDirection = 15,
     /// The direction's Gram matrix.
     Gram = 16,
-    /// The polynomial of it that the direction is multiplied by.
+    /// The polynomial of the Gram matrix that the direction is multiplied by.
     GramPolynomial = 17,
     /// What evaluations count or sum besides the loss.
     Metrics = 18,
@@ -64,7 +64,7 @@ bindings! {
     Scaling = 21,
 }
 
-/// Whether a kernel changes what it binds.
+/// How a kernel uses what it binds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// `var<storage, read>`

@@ -1,4 +1,4 @@
-//! What becomes of every class, counted.
+//! Counts of targets and predictions by class.
 
 use super::binding::{Access, Binding};
 use super::launch::Launch;
@@ -10,7 +10,7 @@ pub const MOST_IN_CONFUSION: u32 = 1000;
 /// What is counted besides the classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Whether every output is a yes or no of its own.
+    /// Whether every output is a yes-or-no prediction of its own.
     pub each_output: bool,
     /// Whether rows are counted by their class and the predicted one.
     pub confusion: bool,
@@ -19,7 +19,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// What is counted for so many outputs.
+    /// What is counted for this number of outputs.
     pub fn of(each_output: bool, outputs: u32) -> Self {
         Counts {
             each_output,
@@ -39,10 +39,10 @@ impl Counts {
 pub fn launch(loss_kernel: LossKernel<'_>, counts: Counts, workgroup: u32) -> Launch {
     let is_long = loss_kernel.dense.outputs > super::head::MOST_OUTPUTS;
     let (workgroup, rows) = if is_long { (super::row_loss::WORKGROUP, 1) } else { (workgroup, workgroup) };
-    let mut launch = loss_kernel.judging("class_metrics", workgroup);
+    let mut launch = loss_kernel.on_logits("class_metrics", workgroup);
     launch.workgroups = loss_kernel.dense.batch.div_ceil(rows);
     if is_long {
-        launch.flags.push("wide");
+        launch.flags.push("row_per_workgroup");
     }
     for (on, flag) in [(counts.each_output, "each_output"), (counts.confusion, "confusion"), (counts.scores, "scores")]
     {

@@ -30,7 +30,7 @@ pub fn launch(dense: Dense, below: Layer, tile: Tile) -> Launch {
             .u32("OUT_QUADS", dense.out_quads()),
         other_constants: vec![],
         flags: if below.keeps_derivative() { vec!["keeps_derivative"] } else { vec![] },
-        factors: vec![(Binding::Weights, Access::Read), (Binding::Gradient, Access::Read)],
+        operands: vec![(Binding::Weights, Access::Read), (Binding::Gradient, Access::Read)],
         result: vec![
             (if below.keeps_derivative() { Binding::Derivatives } else { Binding::Input }, Access::Read),
             (Binding::InputGradient, Access::Write),

@@ -17,8 +17,8 @@ pub fn blocks(dense: Dense) -> Blocks {
 /// Reads the input and the weights, writes the activations (or logits, where the activation is the identity). `trains` is the
 /// layer's position where it is trained: derivatives are kept then, and units drop out.
 pub fn launch(dense: Dense, input: Input, layer: Layer, trains: Option<usize>, tile: Tile) -> Launch {
-    let mut factors = input.visiting();
-    factors.push((Binding::Weights, Access::Read));
+    let mut operands = input.row_bindings();
+    operands.push((Binding::Weights, Access::Read));
     let mut result = vec![(Binding::Output, Access::Write)];
     let mut flags = vec![];
     if layer.activation.keeps_derivative() {
@@ -52,7 +52,7 @@ pub fn launch(dense: Dense, input: Input, layer: Layer, trains: Option<usize>, t
             .chain(layer.activation.own_text())
             .collect(),
         flags,
-        factors,
+        operands,
         result,
         blocks: blocks(dense),
         cost: Cost { flops: dense.flops(), bytes: input.bytes(dense) + dense.weights_bytes() + dense.output_bytes() },

@@ -28,9 +28,9 @@ pub struct Step {
 /// Reads the layer's input and gradient, updates its weights and the optimizer's slots.
 pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, step: Step) -> Launch {
     let optimizer = training.optimizer;
-    let mut factors = vec![(Binding::Input, Access::Read), (Binding::Gradient, Access::Read)];
+    let mut operands = vec![(Binding::Input, Access::Read), (Binding::Gradient, Access::Read)];
     if input != Input::Activations {
-        factors.push((Binding::Visited, Access::Read));
+        operands.push((Binding::Visited, Access::Read));
     }
     let mut result = vec![];
     let mut weights_moved = 1;
@@ -64,7 +64,7 @@ pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, st
             .u32("OUT_QUADS", dense.out_quads()),
         other_constants: parts.constants,
         flags: parts.flags,
-        factors,
+        operands,
         result,
         blocks: blocks(dense),
         cost: Cost {

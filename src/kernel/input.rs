@@ -12,7 +12,7 @@ pub enum Input {
     SetF16,
     /// Rows of a set of f32 features.
     SetF32,
-    /// What the layer below wrote.
+    /// The activations that the layer below wrote.
     Activations,
 }
 
@@ -40,8 +40,8 @@ impl Input {
         u64::from(dense.batch) * u64::from(dense.x_quads()) * self.quad_bytes()
     }
 
-    /// The bindings of a kernel that computes which row it visits.
-    pub(super) fn visiting(self) -> Vec<(Binding, Access)> {
+    /// What a kernel binds that reads the input's rows and computes which rows those are.
+    pub(super) fn row_bindings(self) -> Vec<(Binding, Access)> {
         match self {
             Input::Activations => vec![(Binding::Input, Access::Read)],
             _ => vec![(Binding::Input, Access::Read), (Binding::State, Access::Write)],

@@ -54,7 +54,7 @@ pub struct Launch {
     pub workgroup: u32,
     /// Workgroups of the whole launch.
     pub workgroups: u32,
-    /// What it takes.
+    /// Its work and traffic.
     pub cost: Cost,
 }
 
@@ -68,7 +68,7 @@ pub struct Partials {
 }
 
 impl Launch {
-    /// What the compiled kernel is made of: launches that agree in it run the same one.
+    /// A text of all that the compiled kernel is made of: launches with the same identity run the same kernel.
     pub(crate) fn identity(&self) -> String {
         let own = format!("{:?}", (self.root, &self.mounts, &self.constants, &self.flags, &self.bindings));
         self.parts.iter().fold(own, |text, part| text + &part.identity())

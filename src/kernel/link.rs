@@ -96,10 +96,10 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("tile/sum_of_slices", include_str!("../../shaders/tile/sum_of_slices.wesl")),
     ("tile/workgroup", include_str!("../../shaders/tile/workgroup.wesl")),
     ("tile/workgroup_memory", include_str!("../../shaders/tile/workgroup_memory.wesl")),
-    ("wide", include_str!("../../shaders/wide.wesl")),
+    ("packing", include_str!("../../shaders/packing.wesl")),
 ];
 
-/// The same, for this crate's tests.
+/// [`MODULES`], for this crate's tests.
 #[doc(hidden)]
 pub const MODULE_NAMES: &[(&str, &str)] = MODULES;
 
@@ -132,7 +132,7 @@ pub fn link(launch: &Launch) -> Result<String, Error> {
         .map_err(|error| Error::Kernel { kernel: launch.kernel.into(), reason: error.to_string() })
 }
 
-/// The same for a browser, whose compiler wants to hear of what not every device has.
+/// The WGSL of a launch for a browser, whose compiler wants a line that enables each optional feature.
 ///
 /// # Errors
 ///

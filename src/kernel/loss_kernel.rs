@@ -1,4 +1,4 @@
-//! What all kernels that judge logits have in common.
+//! The part that all loss and metrics kernels share.
 
 use super::binding::{Access, Binding};
 use super::launch::{Cost, Launch};
@@ -24,7 +24,7 @@ pub struct LossKernel<'a> {
 }
 
 impl LossKernel<'_> {
-    /// A launch of `kernel` with a workgroup for so many rows: the modules, constants, flags and bindings of every loss
+    /// A launch of `kernel` with a workgroup for every `rows_a_workgroup` rows: the modules, constants, flags and bindings of every loss
     /// kernel, to which the caller adds its own.
     pub(super) fn launch(self, kernel: &'static str, workgroup: u32, rows_a_workgroup: u32) -> Launch {
         let LossKernel { dense, loss, targets, training } = self;
@@ -103,8 +103,8 @@ impl LossKernel<'_> {
         }
     }
 
-    /// A launch that judges logits in memory and has nothing to do with the loss' own value: the caller says how large it is.
-    pub(super) fn judging(self, kernel: &'static str, workgroup: u32) -> Launch {
+    /// A metrics kernel's launch, which reads logits from memory and computes no loss. The caller sets its number of workgroups.
+    pub(super) fn on_logits(self, kernel: &'static str, workgroup: u32) -> Launch {
         let mut launch = self.in_memory(kernel, workgroup, workgroup);
         launch.bindings = vec![
             (Binding::Targets, Access::Read),

@@ -3,7 +3,7 @@
 //!
 //! Each part is linked under a name of its own (`part0`, `part1`, …), its bindings moved up by `BINDINGS` a part, so that no
 //! shader has to know. What they share (`link::SHARED`) is there once: the step state, and what reads it. A part is its root
-//! module's function `work(group, invocation, one)`.
+//! module's function `work(group, invocation, opaque_one)`.
 //!
 //! On a GPU each part has workgroups of its own. Where a workgroup is one SIMD vector of a CPU, a branch that is not taken is not skipped: lavapipe
 //! goes through it with every lane masked, which for a tile of 32 × 32 takes 1.7 µs of the 9 µs that its work takes. There a
@@ -95,7 +95,7 @@ fn numbered(parts: &[Launch]) -> impl Iterator<Item = (u32, Binding, Access)> {
     )))
 }
 
-/// The shared memory of a workgroup, which works for one part at a time: what the greediest part needs.
+/// The shared memory of a workgroup, which works for one part at a time: the largest that a part needs.
 fn memory(parts: &[Launch]) -> String {
     let import = |at: usize| format!("import package::part{at}::memory::QUADS as quads_{at};\n");
     let imports: String = (0..parts.len()).map(import).collect();

@@ -15,12 +15,12 @@ use crate::training::Training;
 
 const WORKGROUP: u32 = 64;
 
-/// What Muon does to the matrices of hidden layers. The names are the rule's.
+/// Muon's settings for the matrices of hidden layers. The names are those of [`Rule::Muon`].
 #[derive(Clone, Copy, Debug)]
 pub struct Muon {
     /// μ
     pub momentum: f64,
-    /// Whether the gradient is moved towards the average, in place of the average being taken.
+    /// Whether the step follows the gradient moved towards its average (Nesterov) and not the average.
     pub nesterov: bool,
     /// Whether the step is as long as AdamW's.
     pub match_rms_adamw: bool,
@@ -33,7 +33,7 @@ pub struct Muon {
 }
 
 impl Muon {
-    /// What this optimizer does to them, if it is Muon.
+    /// The settings of an optimizer that is Muon.
     pub fn of(optimizer: &Optimizer) -> Option<Self> {
         match optimizer.rule {
             Rule::Muon { momentum, nesterov, match_rms_adamw, eps, ns_steps, .. } => Some(Muon {
@@ -65,7 +65,7 @@ impl Muon {
     }
 }
 
-/// What an iteration's last product has to know of its place.
+/// What an iteration's last product has to know of the iteration and the step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Step {
     /// Whether the direction is still to be divided by its norm: the first iteration.
@@ -169,7 +169,7 @@ pub fn polynomial(dense: Dense, tile: Tile) -> Launch {
         constants: Constants::new().u32("SIDE_QUADS", blocks.k),
         other_constants: vec![],
         flags: vec![],
-        factors: vec![(Binding::Gram, Access::Read)],
+        operands: vec![(Binding::Gram, Access::Read)],
         result: vec![(Binding::Gram, Access::Read), (Binding::GramPolynomial, Access::Write)],
         blocks,
         cost: cost(blocks, 2 * square_bytes(dense)),
@@ -179,14 +179,14 @@ pub fn polynomial(dense: Dense, tile: Tile) -> Launch {
 
 /// Reads the direction and the polynomial; writes the next direction, or updates the weights by it.
 pub fn step(dense: Dense, muon: Muon, tile: Tile, step: Step) -> Launch {
-    let factors = vec![(Binding::Direction, Access::Read), (Binding::GramPolynomial, Access::Read)];
+    let operands = vec![(Binding::Direction, Access::Read), (Binding::GramPolynomial, Access::Read)];
     let mut result = vec![(Binding::Direction, Access::Read)];
     if step.updates_weights {
         result.extend([(Binding::Weights, Access::Write), (Binding::State, Access::Write)]);
     } else {
         result.push((Binding::NextDirection, Access::Write));
     }
-    let mut product = product("newton_schulz_step", dense, muon, step_blocks(dense), factors, result, step.normalizes);
+    let mut product = product("newton_schulz_step", dense, muon, step_blocks(dense), operands, result, step.normalizes);
     product.constants = product.constants.u32("BATCH", dense.batch).u32("IN", dense.inputs);
     product.cost.bytes += (1 + u64::from(step.updates_weights)) * dense.weights_bytes();
     if step.updates_weights {
@@ -207,7 +207,7 @@ fn product(
     dense: Dense,
     muon: Muon,
     blocks: Blocks,
-    factors: Vec<(Binding, Access)>,
+    operands: Vec<(Binding, Access)>,
     mut result: Vec<(Binding, Access)>,
     normalizes: bool,
 ) -> Product {
@@ -226,7 +226,7 @@ fn product(
         constants: Constants::new().u32("IN_QUADS", in_quads(dense)).u32("OUT_QUADS", dense.out_quads()),
         other_constants: vec![muon.constants(dense)],
         flags,
-        factors,
+        operands,
         result,
         blocks,
         cost: cost(blocks, dense.weights_bytes() + square_bytes(dense)),

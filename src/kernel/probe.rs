@@ -1,4 +1,4 @@
-//! Values of functions that a user wrote, at given points: what they are checked with before they are trained with.
+//! Evaluates functions that a user wrote at given points, to check them before they train.
 
 use super::binding::{Access, Binding};
 use super::launch::{Cost, Launch};
@@ -7,12 +7,12 @@ use crate::loss::Loss;
 use crate::network::Activation;
 use crate::optimizer::Optimizer;
 
-/// The activation and its derivative, at so many points.
+/// Evaluates the activation and its derivative at `points` points.
 pub fn activation(activation: Activation, points: u32) -> Launch {
     launch("probe/activation", vec![("activation", activation.module())], activation.own_text(), points)
 }
 
-/// The loss of one output and its derivative, at so many points.
+/// Evaluates the loss of one output and its derivative at `points` points.
 pub fn loss(loss: &Loss, points: u32) -> Launch {
     let parts = loss.parts(crate::targets::Targets::CLASSES);
     let mounts = parts.element.map(|element| ("element", element)).into_iter().collect();

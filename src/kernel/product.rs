@@ -16,9 +16,9 @@ pub(super) struct Product {
     pub constants: Constants,
     pub other_constants: Vec<(&'static str, String)>,
     pub flags: Vec<&'static str>,
-    /// What its factors' blocks are read from.
-    pub factors: Vec<(Binding, Access)>,
-    /// What the result is stored in, and whatever else that takes.
+    /// Bindings that its operands' blocks are read from.
+    pub operands: Vec<(Binding, Access)>,
+    /// Bindings that storing the result takes: its destination, and what the epilogue reads.
     pub result: Vec<(Binding, Access)>,
     pub blocks: Blocks,
     pub cost: Cost,
@@ -30,17 +30,17 @@ impl Product {
         let slices = tile.slices();
         if slices == 1 {
             let result = std::mem::take(&mut self.result);
-            let missing: Vec<_> = result.into_iter().filter(|binding| !self.factors.contains(binding)).collect();
-            let bindings = [std::mem::take(&mut self.factors), missing].concat();
+            let missing: Vec<_> = result.into_iter().filter(|binding| !self.operands.contains(binding)).collect();
+            let bindings = [std::mem::take(&mut self.operands), missing].concat();
             return self.under(tile, bindings);
         }
         let Blocks { m, n, .. } = self.blocks;
         let shape = [slices, 4 * m, 4 * n];
         let sums = u64::from(slices) * 16 * u64::from(m) * u64::from(n);
         let result = std::mem::take(&mut self.result);
-        let mut factors = std::mem::take(&mut self.factors);
-        factors.push((Binding::Partials, Access::Write));
-        let mut first = self.under(tile, factors);
+        let mut operands = std::mem::take(&mut self.operands);
+        operands.push((Binding::Partials, Access::Write));
+        let mut first = self.under(tile, operands);
         let mut last = first.clone();
         first.flags.push("splits");
         first.cost.bytes += 4 * sums;

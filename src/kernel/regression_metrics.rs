@@ -8,7 +8,7 @@ pub const SUMS: u64 = 9;
 
 /// Reads the logits and targets, adds to the sums.
 pub fn launch(loss_kernel: LossKernel<'_>, workgroup: u32) -> Launch {
-    let mut launch = loss_kernel.judging("regression_metrics", workgroup);
+    let mut launch = loss_kernel.on_logits("regression_metrics", workgroup);
     launch.workgroups = loss_kernel.dense.out_quads().div_ceil(workgroup);
     launch
 }

@@ -12,14 +12,14 @@ use crate::error::Error;
 pub struct Shape {
     /// The product's name.
     pub kernel: &'static str,
-    /// Where its first factor comes from.
+    /// Where its first operand comes from.
     pub input: Input,
     /// Blocks of 4 × 4 down, across and in the sum.
     pub blocks: Blocks,
 }
 
 impl Shape {
-    /// The kind that a product of these blocks is of.
+    /// The kind of a product of these blocks.
     pub fn of(kernel: &'static str, input: Input, blocks: Blocks) -> Self {
         let Blocks { m, n, k } = blocks;
         let [m, n, k] = [m, n, k].map(u32::next_power_of_two);
@@ -38,10 +38,10 @@ impl fmt::Display for Shape {
 /// The products that tiles are picked for.
 const PRODUCTS: [&str; 3] = ["dense_forward", "dense_backward", "dense_update"];
 
-/// Where their first factor can come from.
+/// Where their first operand can come from.
 const INPUTS: [Input; 4] = [Input::SetU8, Input::SetF16, Input::SetF32, Input::Activations];
 
-/// That the words are those of some [`Shape`].
+/// Checks that the words are those of a [`Shape`].
 ///
 /// # Errors
 ///

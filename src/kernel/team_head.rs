@@ -10,17 +10,17 @@ use crate::network::Layer;
 /// Quads of logits and of their gradients that an invocation has room for.
 const ROOM: u32 = 12;
 
-/// Who joins hands over a row.
+/// The invocations that compute the logits of a row together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Team {
     /// The lanes of a subgroup: 4, 8 or 16 of them.
     Subgroup {
-        /// Invocations in it.
+        /// Invocations in the subgroup.
         lanes: u32,
         /// Whether four values are loaded as two words of 64 bits.
         words_64: bool,
     },
-    /// A workgroup of so many, through shared memory.
+    /// A workgroup of this many invocations, which exchange values through shared memory.
     Workgroup(u32),
 }
 
@@ -69,7 +69,7 @@ pub fn launch(loss_kernel: LossKernel<'_>, input: Input, below: Option<Layer>, t
     if loss_kernel.training.is_none() {
         launch.bindings.push((Binding::Output, Access::Write));
     } else if let Some(below) = below {
-        launch.flags.push("goes_below");
+        launch.flags.push("input_gradient");
         launch.mounts.push(("activation", below.activation.module()));
         launch.bindings.push((Binding::InputGradient, Access::Write));
         if below.keeps_derivative() {

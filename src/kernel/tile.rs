@@ -1,7 +1,7 @@
 //! How a matrix product is cut up for the device: the shader in `shaders/tile/` and its sizes.
 //!
 //! Every product here is C = A·B over blocks of 4 × 4; a *product* (dense_forward, dense_backward, dense_update) says
-//! where blocks come from and go to, a *tile* who computes which. Any product runs under any tile.
+//! where blocks come from and go to, a *tile* which invocation computes which. Any product runs under any tile.
 
 use std::fmt;
 
@@ -44,7 +44,7 @@ pub enum Tile {
         /// Invocations and blocks along each side; even.
         side: u32,
     },
-    /// A workgroup of `rows × columns` invocations, `m × n` blocks each, fed through two buffers of shared memory that take turns.
+    /// A workgroup of `rows × columns` invocations, `m × n` blocks each, fed through two buffers of shared memory that alternate.
     Buffered {
         /// Invocations down.
         rows: u32,
@@ -59,7 +59,7 @@ pub enum Tile {
     },
 }
 
-/// The buffered tiles, the largest first. A shape is here once, so that its name tells which it is.
+/// The buffered tiles, the largest first. Each has a name of its own.
 const BUFFERED: [Tile; 8] = [
     buffered((16, 16), (2, 2)),
     buffered((16, 8), (2, 2)),
@@ -81,7 +81,7 @@ const SHARED_QUADS: u32 = 1024;
 /// Workgroups that fill a chip: a large GPU has some 100 to 150 cores.
 const FULL: u32 = 128;
 
-/// Blocks of a reduction that is worth a second launch to cut: 2,048 values, or 128 to 256 turns one after another. As rules are for kinds of
+/// Blocks of a reduction that is worth a second launch to cut: 2,048 values, or 128 to 256 iterations. As rules are for kinds of
 /// products, whose blocks are powers of two, that is more than 1,024 values.
 const LONG: u32 = 512;
 
@@ -115,7 +115,7 @@ impl Tile {
         }
     }
 
-    /// Blocks of the reduction in one turn of a buffered tile: an invocation brings one block at most, and both buffers fit.
+    /// Blocks of the reduction in one iteration of a buffered tile: an invocation brings one block at most, and both buffers fit.
     pub(super) fn depth(self) -> u32 {
         let Tile::Buffered { rows, columns, m, n, .. } = self else { return 1 };
         let edges = rows * m + columns * n;
@@ -142,7 +142,7 @@ impl Tile {
         if let Tile::Buffered { slices, .. } = self { slices } else { 1 }
     }
 
-    /// The same with so many slices, where it can have any.
+    /// The tile with its reduction cut into `slices`; unchanged where it is not a buffered one.
     #[must_use]
     pub fn sliced(self, slices: u32) -> Tile {
         match self {
@@ -151,18 +151,18 @@ impl Tile {
         }
     }
 
-    /// How many of a buffered tile, unsliced, cover a product.
+    /// How many buffered tiles cover a product, each slice of which takes as many.
     pub(super) fn tiles(self, blocks: Blocks) -> u32 {
         let Tile::Buffered { rows, columns, m, n, .. } = self else { return 1 };
         blocks.m.div_ceil(rows * m) * blocks.n.div_ceil(columns * n)
     }
 
-    /// Whether it is a product to be cut into slices: long, and so small that less than a quarter of a chip works at it.
+    /// Whether a product of these blocks may be cut into slices: its reduction is long, and its tiles fill less than a quarter of a chip.
     fn may_slice(self, blocks: Blocks) -> bool {
         blocks.k >= LONG && self.tiles(blocks) < FULL / 4
     }
 
-    /// Whether it is not mostly outside a product of these blocks.
+    /// Whether most of the tile lies inside a product of these blocks.
     pub fn suits(self, blocks: Blocks) -> bool {
         match self {
             Tile::Naive => true,
@@ -191,7 +191,7 @@ impl Tile {
         }
     }
 
-    /// Whether, of a buffered tile's work, little more is outside the product than of the tightest one's: a quarter at most.
+    /// Whether a buffered tile covers at most a quarter more blocks than the buffered tile that covers the fewest.
     fn is_tight(self, blocks: Blocks) -> bool {
         let covered = |tile: Tile| u64::from(tile.tiles(blocks)) * u64::from(tile.area());
         let least = BUFFERED.map(covered).into_iter().min().unwrap_or(0);
@@ -204,7 +204,7 @@ impl Tile {
 pub enum Family {
     /// A CPU that interprets a subgroup as one SIMD vector (lavapipe, SwiftShader, WARP).
     Software,
-    /// Such a CPU whose subgroups all have so many lanes (4, 8 or 16) and can pass values between them.
+    /// A CPU whose subgroups all have the same number of lanes (4, 8 or 16), which can pass values between them.
     Subgroups {
         /// Invocations in a subgroup.
         lanes: u32,
@@ -238,7 +238,7 @@ impl Family {
     /// and little of it lies outside the product. So it is the largest of the tight ones that makes more than half of `FULL`
     /// workgroups, slices included; else the tight one that makes most. A long reduction over a small result is cut into
     /// as many slices as that leaves room for: a product of 32 × 256 over 8,192 values is eight tiles of 32 × 32, with a core each and
-    /// 512 turns to take one after another; in sixteen slices it is 128 workgroups with 32 turns. That costs a dispatch, some
+    /// 512 iterations; in sixteen slices it is 128 workgroups with 32 iterations. That costs a dispatch, some
     /// microseconds, and the partial sums' way to memory and back, of at most 128 tiles. So a step takes a dispatch more than it
     /// otherwise would for each such product, and one for the updates together; none up to 1,024 values.
     /// All this is reasoned, not measured: the tuner measures.

@@ -17,7 +17,7 @@ impl Picks {
         self.by_name(&shape.to_string())
     }
 
-    /// The same, by the kind's own name.
+    /// The tile's name for a kind of product that is given by its own name.
     pub(crate) fn by_name(&self, shape: &str) -> Option<&str> {
         self.0.get(shape).map(String::as_str)
     }
@@ -32,13 +32,13 @@ impl Picks {
         self.0.iter().map(|(shape, tile)| (shape.as_str(), tile.as_str()))
     }
 
-    /// Those that plans of this family can follow.
+    /// The picks that plans of this family can follow.
     pub(crate) fn valid(mut self, family: Family) -> Picks {
         self.0.retain(|shape, tile| Picks::from_iter([(shape.as_str(), tile.as_str())]).check(family).is_ok());
         self
     }
 
-    /// That every pick is one that plans of this family can follow. Sizes that no plan asks for are none's business.
+    /// Checks that plans of this family can follow every pick. Picks for sizes that no plan has are allowed.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl Picks {
         Ok(())
     }
 
-    /// These, and of the others those for kinds that are not among them.
+    /// These picks, and from `others` the picks for kinds of products that have none here.
     #[must_use]
     pub fn or(mut self, others: &Picks) -> Picks {
         for (shape, tile) in &others.0 {
@@ -73,7 +73,7 @@ impl<A: Into<String>, B: Into<String>> FromIterator<(A, B)> for Picks {
     }
 }
 
-/// All that a plan has to know of an adapter.
+/// What planning has to know of an adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tiling {
     /// The kind of adapter.
