@@ -5,9 +5,9 @@ use std::ops::Range;
 use half::f16;
 
 use super::{Dataset, Features};
-use crate::Scaling;
 use crate::kernel::{TargetKind, Targets, quads_with_one};
 use crate::plan::{Element, SetLayout};
+use crate::preprocessing::Scaling;
 
 impl Dataset {
     /// The element type on the device.

@@ -11,6 +11,7 @@ use super::compared::Random;
 use super::kernels::layer;
 use super::problem::{Adam1, plain};
 use super::training;
+use crate::error::Error;
 use crate::kernel::link::link_for_browsers;
 use crate::kernel::row_loss::{self, Lossy};
 use crate::kernel::tile::{Family, Tile};
@@ -19,8 +20,11 @@ use crate::kernel::{
     Clip, Dense, Input, Launch, TargetKind, Targets, Training, dense_backward, dense_forward, dense_update, probe,
     textbook,
 };
+use crate::loss::Loss;
+use crate::network::{Activation, Network};
+use crate::optimizer::{Optimizer, Rule};
 use crate::plan::{Element, Plan, Request, SetLayout};
-use crate::{Activation, Decay, Error, Loss, Network, Optimizer, Rule, Schedule};
+use crate::schedule::{Decay, Schedule};
 
 /// Every kind of adapter that kernels are chosen for.
 pub const FAMILIES: [Family; 9] = [
