@@ -5,9 +5,9 @@ use std::ops::Range;
 use half::f16;
 
 use super::{Dataset, Features};
-use crate::Scaling;
 use crate::layout::quads_with_one;
 use crate::plan::{Element, SetLayout};
+use crate::preprocessing::Scaling;
 use crate::targets::{TargetKind, Targets};
 
 impl Dataset {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Dataset, idx};
-use crate::Error;
+use crate::error::Error;
 
 macro_rules! file {
     ($name:literal) => {

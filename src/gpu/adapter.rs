@@ -3,8 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Error;
-use crate::error::INSTALL_HINT;
+use crate::error::{Error, INSTALL_HINT};
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
 use crate::named::{Elsewhere, Named, by_word};

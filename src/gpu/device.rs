@@ -11,7 +11,7 @@ use super::faults::Faults;
 use super::pipelines::PipelineCache;
 use super::program::Pipeline;
 use super::{AdapterChoice, AdapterSummary, Limits, adapter};
-use crate::Error;
+use crate::error::Error;
 
 /// Commands being recorded.
 pub(crate) type Encoder = wgpu::CommandEncoder;

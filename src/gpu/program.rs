@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::pipelines::PipelineCache;
 use super::trusted::shader_module;
 use super::{Buffer, Encoder, Gpu, Traffic};
-use crate::Error;
+use crate::error::Error;
 use crate::kernel::link::{link, link_for_browsers};
 use crate::kernel::{Access, Launch, grid};
 

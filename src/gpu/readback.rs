@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 use super::{Buffer, Gpu, Traffic};
-use crate::Error;
+use crate::error::Error;
 
 /// A read in progress. Nothing waits for it until [`wait`](Self::wait) is called.
 pub(crate) struct Readback {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::adapter::AdapterKind;
 use super::{Buffer, Checks, Gpu, Submission, Traffic};
-use crate::Error;
+use crate::error::Error;
 use crate::kernel::Launch;
 
 /// A kernel that the driver makes in less time was compiled before.

@@ -1,7 +1,7 @@
 //! Host memory that the device copies from: one thread fills a block while the device works on what came before.
 
 use super::{Buffer, Encoder, Gpu};
-use crate::Error;
+use crate::error::Error;
 
 /// A block of such memory, which the host may write to.
 pub(crate) struct Staging {

@@ -1,7 +1,7 @@
 //! When dispatches begin and end, by the device's own clock.
 
 use super::{Buffer, Encoder, Gpu, Program, Readback, Traffic};
-use crate::Error;
+use crate::error::Error;
 
 /// The times of some steps' dispatches.
 pub(crate) struct Timestamps {

@@ -9,11 +9,13 @@ use super::kernels::{self, layer, loss_kernel};
 use super::problem::{Adam1, Problem};
 use super::training::LossCase;
 use super::{Case, Checked, Options, Run, limits, training};
-use crate::gpu::Checks;
+use crate::error::Error;
+use crate::gpu::{Checks, Gpu};
 use crate::kernel::team_head::{self, Team};
 use crate::kernel::tile::{Family, Tile};
 use crate::kernel::{Input, Launch, head, row_loss};
-use crate::{Activation, Error, Gpu, Optimizer, Rule};
+use crate::network::Activation;
+use crate::optimizer::{Optimizer, Rule};
 
 /// A batch, inputs and outputs that are multiples of nothing; and some that are.
 const AWKWARD: (u32, u32, u32) = (33, 45, 70);

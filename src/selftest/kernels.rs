@@ -3,13 +3,15 @@
 use super::compared::{Agreed, Compared, words};
 use super::problem::{Adam1, Problem, SCALARS, STATS_BYTES, STEP, bytes_of, floats, plain, run_all, state, unpadded};
 use super::reference;
-use crate::gpu::Checks;
+use crate::gpu::{Checks, Gpu};
 use crate::kernel::loss_kernel::LossKernel;
 use crate::kernel::tile::Tile;
 use crate::kernel::{
     Access, Binding, Dense, Input, Launch, Targets, close_step, dense_backward, dense_forward, dense_update, textbook,
 };
-use crate::{Activation, Gpu, Layer, Loss, Optimizer, Rule};
+use crate::loss::Loss;
+use crate::network::{Activation, Layer};
+use crate::optimizer::{Optimizer, Rule};
 
 /// ‖out − twin‖ / ‖twin‖ of a kernel.
 pub const TOLERANCE: f64 = 1e-5;

@@ -2,10 +2,11 @@
 
 use super::compared::{Agreed, Compared, words};
 use super::kernels::{TOLERANCE, layer};
-use crate::gpu::{AdapterKind, Checks, Program, Traffic};
+use crate::error::Error;
+use crate::gpu::{AdapterKind, Checks, Gpu, Program, Traffic};
 use crate::kernel::tile::Tile;
 use crate::kernel::{Binding, Dense, Input, dense_forward};
-use crate::{Activation, Error, Gpu};
+use crate::network::Activation;
 
 /// Of one buffer that is tried; two are needed, and on a CPU the memory is that of everybody.
 const MOST_BYTES: u64 = 1 << 30;

@@ -2,9 +2,11 @@
 
 use super::compared::Random;
 use super::reference;
-use crate::gpu::Checks;
+use crate::error::Error;
+use crate::gpu::{Checks, Gpu};
 use crate::kernel::{Access, Binding, Dense, Input, Launch, Training};
-use crate::{Decay, Error, Gpu, Optimizer, Rule, Schedule};
+use crate::optimizer::{Optimizer, Rule};
+use crate::schedule::{Decay, Schedule};
 
 /// A set larger than the minibatch, so that a gather that does nothing is seen.
 pub const ROWS: u32 = 50;

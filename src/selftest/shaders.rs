@@ -10,10 +10,13 @@ use std::path::{Path, PathBuf};
 use super::choices::Choices;
 use super::kernels::layer;
 use super::problem::{Adam1, plain};
+use crate::error::Error;
 use crate::kernel::link::link_for_browsers;
 use crate::kernel::tile::{Family, Tile};
 use crate::kernel::{Dense, Input, Launch, dense_backward, dense_forward, dense_update, probe, textbook};
-use crate::{Activation, Error, Loss, Rule};
+use crate::loss::Loss;
+use crate::network::Activation;
+use crate::optimizer::Rule;
 
 /// Every kind of adapter that kernels are chosen for.
 pub const FAMILIES: [Family; 9] = [

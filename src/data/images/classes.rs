@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::super::folder::{entries, listed, name};
-use super::super::sets::{Part, Sets};
-use super::super::{Dataset, MOST_BYTES, ReadOptions, kinds};
 use super::decode::{decode, pixels, shape_of};
 use super::{is_named_image, is_pnm};
-use crate::Error;
+use crate::data::sets::{Part, Sets};
+use crate::data::{Dataset, MOST_BYTES, ReadOptions};
+use crate::error::Error;
+use crate::files::folder::{entries, listed, name};
+use crate::files::kinds;
 
 /// How images have to lie.
 const LAYOUT: &str = "a folder of images has one folder for each class, as cat/1.png and dog/1.png, or train and beside it val or test, with \

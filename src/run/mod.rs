@@ -1,0 +1,10 @@
+//! Programs on the device, driven through their steps: training in chunks, passes that train nothing, and the rows that both take.
+
+pub(crate) mod evaluator;
+pub(crate) mod outputs;
+pub(crate) mod parameters;
+pub(crate) mod probe;
+pub(crate) mod rows;
+pub(crate) mod runner;
+pub(crate) mod stream;
+pub(crate) mod windows;
