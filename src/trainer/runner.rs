@@ -401,10 +401,9 @@ pub(super) fn make_buffers(gpu: &Gpu, plan: &Plan, shared: &[&Buffers]) -> Resul
     let mut buffers = Buffers::new();
     for wanted in &plan.buffers {
         let known = shared.iter().find_map(|shared| shared.get(&wanted.role));
-        let buffer = match (known, wanted.role) {
-            (Some(buffer), _) => buffer.clone(),
-            (None, Role::Activations(_)) => ones_after_units(gpu, &wanted.role.to_string(), &wanted.shape)?,
-            (None, role) => gpu.zeros(&role.to_string(), wanted.bytes)?,
+        let buffer = match known {
+            Some(buffer) => buffer.clone(),
+            None => gpu.zeros(&wanted.role.to_string(), wanted.bytes)?,
         };
         buffers.insert(wanted.role, buffer);
     }
@@ -420,15 +419,4 @@ pub(super) fn program(gpu: &Gpu, plan: &Plan, from: &[&Buffers], checks: Checks)
         .map(|dispatch| (&dispatch.launch, dispatch.roles.iter().filter_map(buffer).collect()))
         .collect();
     Program::new(gpu, &bindings, checks)
-}
-
-/// Zero activations with the 1 after each row's last unit, which the kernels keep but never write where the units fill
-/// whole quads.
-fn ones_after_units(gpu: &Gpu, name: &str, shape: &[u64]) -> Result<Buffer, Error> {
-    let stride = shape[1] as usize;
-    let mut values = vec![0.0f32; shape[0] as usize * stride];
-    for row in values.chunks_exact_mut(stride) {
-        row[stride - 4] = 1.0;
-    }
-    gpu.upload(name, &values)
 }
