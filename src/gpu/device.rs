@@ -256,7 +256,11 @@ impl Gpu {
     pub(crate) fn zeros(&self, name: &str, bytes: u64) -> Result<Buffer, Error> {
         self.check_size(name, bytes)?;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        self.buffer(name, bytes, usage, false)
+        let buffer = self.buffer(name, bytes, usage, false)?;
+        if self.faults.poisons(name) {
+            self.write(&buffer, &vec![f32::NAN; buffer.size() as usize / 4]);
+        }
+        Ok(buffer)
     }
 
     /// A buffer for some use, of zeros.
