@@ -86,7 +86,7 @@ mod training;
 mod weights;
 mod wgsl;
 
-pub use checkpoint::{Checkpoint, Checkpointing, Every};
+pub use checkpoint::Checkpoint;
 pub use data::{ColumnRole, Dataset, Feature, Generated, Numbers, ReadOptions, Sets, Source, Stored, TableColumn};
 #[doc(hidden)]
 pub use data::{FORMATS, Format};
@@ -100,7 +100,9 @@ pub use metric::{ClassCounts, ClassMetrics, Evaluation, Metrics, RegressionMetri
 pub use model::Model;
 pub use network::{Activation, Layer, Network};
 pub use optimizer::{Optimizer, Rule};
-pub use options::{Best, EarlyStopping, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions};
+pub use options::{
+    Best, Checkpointing, EarlyStopping, Every, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions,
+};
 pub use predictor::{Class, Predictor};
 pub use preprocessing::{Columns, Fill, ImageShape, ScaleBy, Scaling};
 pub use schedule::{Decay, Schedule};

@@ -13,8 +13,8 @@ use crate::network::Activation;
 use crate::options::TrainOptions;
 use crate::plan::Role;
 use crate::preprocessing::{Origin, in_own_units};
+use crate::run::buffers::Buffers;
 use crate::run::outputs::{Kind, Outputs};
-use crate::run::runner::Buffers;
 
 /// A trained model that answers: its weights in device memory, and nothing that training takes. What it was trained with is in its file: the loss,
 /// which says what the outputs mean, the scalings, a table's columns, the classes' names.

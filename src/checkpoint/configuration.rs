@@ -1,14 +1,14 @@
 //! The options of a run as JSON, in the tables and words of run.toml, for its checkpoints and for people.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
-use super::file::{Checkpointing, Every};
 use crate::error::Error;
 use crate::gpu::Checks;
 use crate::optimizer::{Optimizer, Rule};
-use crate::options::{EarlyStopping, Monitor, ReduceOnPlateau, TrainOptions};
+use crate::options::{Checkpointing, EarlyStopping, Every, Monitor, ReduceOnPlateau, TrainOptions};
 use crate::schedule::Schedule;
 use crate::wgsl::Wgsl;
 
@@ -47,7 +47,7 @@ pub(crate) fn from_json(
     json: &Value,
     own: &[Rule],
     monitor: Option<Monitor>,
-    folder: &std::path::Path,
+    folder: &Path,
 ) -> Result<TrainOptions, Error> {
     let table = |name: &'static str| Table::of(name, &json[name]);
     let optional = |name| if json[name].is_null() { Ok(None) } else { table(name).map(Some) };
@@ -56,25 +56,8 @@ pub(crate) fn from_json(
     Ok(TrainOptions {
         optimizer: optimizer_of(&table("optimizer")?, own)?,
         schedule: schedule_of(&table("schedule")?)?,
-        reduce_on_plateau: optional("reduce_on_plateau")?
-            .map(|table| {
-                Ok::<_, Error>(ReduceOnPlateau {
-                    factor: table.number("factor")?,
-                    patience: table.count("patience")?,
-                    threshold: table.number("threshold")?,
-                    cooldown: table.count("cooldown")?,
-                    min_lr: table.number("min_lr")?,
-                })
-            })
-            .transpose()?,
-        early_stopping: optional("early_stopping")?
-            .map(|table| {
-                Ok::<_, Error>(EarlyStopping {
-                    patience: table.count("patience")?,
-                    min_delta: table.number("min_delta")?,
-                })
-            })
-            .transpose()?,
+        reduce_on_plateau: optional("reduce_on_plateau")?.map(|table| plateau_of(&table)).transpose()?,
+        early_stopping: optional("early_stopping")?.map(|table| early_stopping_of(&table)).transpose()?,
         epochs: train.count("epochs")?,
         steps: train.optional("steps").map(|_| train.count("steps")).transpose()?,
         batch_size: train.count("batch_size")? as usize,
@@ -104,20 +87,34 @@ pub(crate) fn from_json(
             Some(_) if train.switch("checks")? => Checks::On,
             _ => Checks::Off,
         },
-        checkpoint: optional("checkpoint")?
-            .map(|table| {
-                let (every, keep): (Every, _) = (table.word("every")?, table.count("keep")? as usize);
-                let asked = Checkpointing { every, keep, ..Checkpointing::new(folder) };
-                // Those of earlier versions have it not.
-                let device_retries = match table.optional("device_retries") {
-                    Some(_) => table.count("device_retries")?,
-                    None => asked.device_retries,
-                };
-                Ok::<_, Error>(Checkpointing { device_retries, ..asked })
-            })
-            .transpose()?,
+        checkpoint: optional("checkpoint")?.map(|table| checkpointing_of(&table, folder)).transpose()?,
         ..defaults
     })
+}
+
+fn plateau_of(table: &Table<'_>) -> Result<ReduceOnPlateau, Error> {
+    Ok(ReduceOnPlateau {
+        factor: table.number("factor")?,
+        patience: table.count("patience")?,
+        threshold: table.number("threshold")?,
+        cooldown: table.count("cooldown")?,
+        min_lr: table.number("min_lr")?,
+    })
+}
+
+fn early_stopping_of(table: &Table<'_>) -> Result<EarlyStopping, Error> {
+    Ok(EarlyStopping { patience: table.count("patience")?, min_delta: table.number("min_delta")? })
+}
+
+fn checkpointing_of(table: &Table<'_>, folder: &Path) -> Result<Checkpointing, Error> {
+    let (every, keep): (Every, _) = (table.word("every")?, table.count("keep")? as usize);
+    let asked = Checkpointing { every, keep, ..Checkpointing::new(folder) };
+    // Those of earlier versions have it not.
+    let device_retries = match table.optional("device_retries") {
+        Some(_) => table.count("device_retries")?,
+        None => asked.device_retries,
+    };
+    Ok(Checkpointing { device_retries, ..asked })
 }
 
 /// An error about a name that may be one of the user's own.

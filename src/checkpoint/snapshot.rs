@@ -1,17 +1,21 @@
 //! Checkpoints while training goes on: copies into staging behind the steps on their way, read when they arrive, written by a thread.
 //! At most one is on the device and one on its way to the disk; what is due meanwhile is left out.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::file::{Checkpointing, Every, Run, Saved, Underway};
+use super::fit_state::FitState;
 use super::folder;
-use super::restore_point::Moment;
+use super::packing::{slots_of, unpacked};
+use super::restore_point::RestorePoint;
+use super::saved::{Run, Saved};
 use crate::error::Error;
 use crate::gpu::{Buffer, Encoder, Gpu, Readback, Traffic};
-use crate::run::runner::Sums;
-use crate::weights::{LayerWeights, Weights};
+use crate::options::{Checkpointing, Every};
+use crate::run::runner::CopiesAlong;
+use crate::run::sums::Sums;
 
 /// Between two looks at whether the last one has arrived, or is written.
 const PATIENCE: Duration = Duration::from_millis(1);
@@ -19,7 +23,7 @@ const PATIENCE: Duration = Duration::from_millis(1);
 /// The checkpoints of one fit.
 pub(crate) struct Snapshots {
     run: Arc<Run>,
-    folder: std::path::PathBuf,
+    folder: PathBuf,
     every: Every,
     keep: usize,
     last_at: Instant,
@@ -29,11 +33,11 @@ pub(crate) struct Snapshots {
     on_its_way: Option<OnItsWay>,
     writer: Option<JoinHandle<Written>>,
     /// Where the fit goes back to when its device fails: its beginning, and then its last checkpoint. None where it does not.
-    last: Option<Arc<Moment>>,
+    last: Option<Arc<RestorePoint>>,
 }
 
-/// What comes of writing one: the moment that it is of, where that is asked for and it was not left out.
-type Written = Result<Option<Moment>, Error>;
+/// What comes of writing a checkpoint: its restore point, where that is asked for and the checkpoint was not left out.
+type Written = Result<Option<RestorePoint>, Error>;
 
 /// The steps that are run now.
 struct Pass {
@@ -45,13 +49,13 @@ struct Pass {
 /// A copy that the device has not made yet, or that waits for the one before it to be written.
 struct OnItsWay {
     step: u64,
-    underway: Underway,
+    fit: FitState,
     copies: Vec<(Readback, Option<Vec<u32>>)>,
 }
 
 impl Snapshots {
     /// `beginning` is where the fit begins, if it is to go back there when its device fails before the first checkpoint.
-    pub fn new(checkpointing: &Checkpointing, run: Run, beginning: Option<Moment>) -> Self {
+    pub fn new(checkpointing: &Checkpointing, run: Run, beginning: Option<RestorePoint>) -> Self {
         let Checkpointing { folder, every, keep, .. } = checkpointing.clone();
         let (last_at, run, last) = (Instant::now(), Arc::new(run), beginning.map(Arc::new));
         Snapshots {
@@ -73,7 +77,7 @@ impl Snapshots {
     /// # Errors
     ///
     /// As [`advance`](Self::advance).
-    pub fn go_back(&mut self) -> Result<Option<Arc<Moment>>, Error> {
+    pub fn go_back(&mut self) -> Result<Option<Arc<RestorePoint>>, Error> {
         (self.on_its_way, self.pass) = (None, None);
         if let Some(writer) = self.writer.take() {
             self.wrote(joined(writer)?);
@@ -82,32 +86,32 @@ impl Snapshots {
         Ok(self.last.clone())
     }
 
-    /// Goes back to another moment of the same fit, of which a checkpoint is made: what was taken after it is of another course, and then
+    /// Goes back to another restore point of the same fit, of which a checkpoint is made: what was taken after it is of another course, and then
     /// deleted.
     ///
     /// # Errors
     ///
     /// As [`advance`](Self::advance); [`Error::Io`].
-    pub fn go_back_to(&mut self, moment: &mut Moment) -> Result<(), Error> {
+    pub fn go_back_to(&mut self, point: &mut RestorePoint) -> Result<(), Error> {
         self.go_back()?;
         // In this order: whenever the run is killed, there is one to go on from.
-        moment.write(&self.run, &self.folder)?;
-        folder::forget_after(&self.folder, moment.step)?;
-        self.last_step = moment.written();
+        point.write(&self.run, &self.folder)?;
+        folder::forget_after(&self.folder, point.step())?;
+        self.last_step = point.written();
         if self.last.is_some() {
-            self.last = Some(Arc::new(moment.clone()));
+            self.last = Some(Arc::new(point.clone()));
         }
         Ok(())
     }
 
     /// Where the fit would go back to.
-    pub fn last(&self) -> Option<&Moment> {
+    pub fn last(&self) -> Option<&RestorePoint> {
         self.last.as_deref()
     }
 
-    fn wrote(&mut self, moment: Option<Moment>) {
-        if let Some(moment) = moment {
-            self.last = Some(Arc::new(moment));
+    fn wrote(&mut self, point: Option<RestorePoint>) {
+        if let Some(point) = point {
+            self.last = Some(Arc::new(point));
         }
     }
 
@@ -147,12 +151,12 @@ impl Snapshots {
     /// # Errors
     ///
     /// [`Error::OutOfMemory`].
-    pub fn prepare(&mut self, gpu: &Gpu, done: u64, underway: &Underway) -> Result<(), Error> {
+    pub fn prepare(&mut self, gpu: &Gpu, done: u64, fit: &FitState) -> Result<(), Error> {
         let Some(Pass { first_step, sources, .. }) = &self.pass else { return Ok(()) };
         let room = |source: &Buffer| Ok((Readback::new(gpu, source.size())?, None));
         let copies = sources.iter().map(room).collect::<Result<_, Error>>()?;
         let step = first_step + done;
-        self.on_its_way = Some(OnItsWay { step, underway: underway.clone(), copies });
+        self.on_its_way = Some(OnItsWay { step, fit: fit.clone(), copies });
         (self.last_at, self.last_step) = (Instant::now(), Some(step));
         Ok(())
     }
@@ -171,13 +175,13 @@ impl Snapshots {
     }
 
     /// Takes one where training was broken off, `done` steps into the pass.
-    pub fn take(&mut self, gpu: &Gpu, traffic: &mut Traffic, done: u64, underway: &Underway) -> Result<(), Error> {
+    pub fn take(&mut self, gpu: &Gpu, traffic: &mut Traffic, done: u64, fit: &FitState) -> Result<(), Error> {
         let step = self.pass.as_ref().map(|pass| pass.first_step + done);
         if step.is_none() || self.last_step == step {
             return Ok(());
         }
         self.drain(gpu)?;
-        self.prepare(gpu, done, underway)?;
+        self.prepare(gpu, done, fit)?;
         gpu.submit(traffic, |encoder| self.copy(encoder));
         self.request();
         Ok(())
@@ -200,15 +204,15 @@ impl Snapshots {
             }
         }
         if self.writer.is_none()
-            && let Some(OnItsWay { step, underway, copies }) = self.on_its_way.take()
+            && let Some(OnItsWay { step, fit, copies }) = self.on_its_way.take()
         {
             let contents = copies.into_iter().filter_map(|(_, content)| content).collect();
             let (run, folder, keep) = (Arc::clone(&self.run), self.folder.clone(), self.keep);
             let remembers = self.last.is_some();
             let writer = std::thread::Builder::new().name("wgrad checkpoint".into());
             let spawned = writer.spawn(move || {
-                let moment = write(&run, step, underway, contents, &folder, keep)?;
-                Ok(moment.filter(|_| remembers))
+                let point = write(&run, step, fit, contents, &folder, keep)?;
+                Ok(point.filter(|_| remembers))
             });
             self.writer =
                 Some(spawned.map_err(|error| Error::Device(format!("no thread can be had to write with: {error}")))?);
@@ -257,15 +261,8 @@ fn joined(writer: JoinHandle<Written>) -> Written {
     writer.join().unwrap_or_else(|_| Err(Error::Device("the thread that writes checkpoints crashed".into())))
 }
 
-/// From the device's buffers, in the order of [`Snapshots::begin`], to a file. The moment that it is of, where it is not left out.
-fn write(
-    run: &Run,
-    step: u64,
-    underway: Underway,
-    contents: Vec<Vec<u32>>,
-    folder: &std::path::Path,
-    keep: usize,
-) -> Written {
+/// From the device's buffers, in the order of [`Snapshots::begin`], to a file. The restore point that it is of, where it is not left out.
+fn write(run: &Run, step: u64, fit: FitState, contents: Vec<Vec<u32>>, folder: &Path, keep: usize) -> Written {
     let started = Instant::now();
     let layers = run.network.layers().len();
     let mut contents = contents.into_iter();
@@ -277,8 +274,8 @@ fn write(
 
     // What was good before it is worth more. Training ends or goes back by itself where it has come to this.
     let (epoch, of_both) = (run.order.epoch_of(step, run.options.batch_size), Sums::of_both(&sums, &state));
-    if let Err(bad) = run.options.finite(&of_both, epoch - 1) {
-        tracing::debug!(step, %bad, "a checkpoint is left out");
+    if let Err(error) = run.options.non_finite.check(&of_both, epoch - 1) {
+        tracing::debug!(step, %error, "a checkpoint is left out");
         return Ok(None);
     }
     if u64::from(of_both.step) != step {
@@ -288,41 +285,49 @@ fn write(
     let saved = Saved {
         run: run.clone(),
         step,
-        underway,
+        fit,
         weights: unpacked(run, &own, 0, 1),
         slots: slots_of(run, &of_slots),
         best: (!best.is_empty()).then(|| unpacked(run, &best, 0, 1)),
         state,
         sums,
     };
-    let moment = Moment::of_checkpoint(&saved, folder::file(folder, step), own, of_slots);
+    let point = RestorePoint::of_checkpoint(&saved, folder::file(folder, step), own, of_slots);
     saved.write(folder)?;
     folder::prune(folder, step, keep)?;
     tracing::debug!(step, took = ?started.elapsed(), "a checkpoint is written");
-    Ok(Some(moment))
+    Ok(Some(point))
 }
 
-/// The optimizer's values of all layers, by slot.
-pub(crate) fn slots_of(run: &Run, values: &[Vec<u32>]) -> Vec<Weights> {
-    let slots = run.options.optimizer.slots() as usize;
-    (0..slots).map(|slot| unpacked(run, values, slot, slots)).collect()
+/// The checkpoints of a fit while a part of an epoch is run.
+pub(crate) struct PartSnapshots<'a> {
+    pub snapshots: &'a mut Snapshots,
+    /// What the fit remembers then.
+    pub fit: &'a FitState,
 }
 
-/// One slot of all layers' words, `[…, slots, 4]` each.
-pub(crate) fn unpacked(run: &Run, values: &[Vec<u32>], slot: usize, slots: usize) -> Weights {
-    let layers = run.network.widths().zip(values).map(|((inputs, outputs), values)| {
-        LayerWeights::from_device(inputs, outputs, &plane(bytemuck::cast_slice(values), slot, slots))
-    });
-    Weights { layers: layers.collect() }
-}
+impl CopiesAlong for PartSnapshots<'_> {
+    fn limit(&self, done: u64) -> u64 {
+        self.snapshots.limit(done)
+    }
 
-/// One slot of `[…, slots, 4]`.
-fn plane(values: &[f32], slot: usize, slots: usize) -> Vec<f32> {
-    values.chunks_exact(4 * slots).flat_map(|all| &all[4 * slot..4 * slot + 4]).copied().collect()
-}
+    fn prepare(&mut self, gpu: &Gpu, done: u64) -> Result<bool, Error> {
+        let is_due = self.snapshots.is_due(gpu, done)?;
+        if is_due {
+            self.snapshots.prepare(gpu, done, self.fit)?;
+        }
+        Ok(is_due)
+    }
 
-/// The slots' planes together again: `[…, slots, 4]`.
-pub(crate) fn interleaved(planes: &[Vec<f32>]) -> Vec<f32> {
-    let quads = planes.first().map_or(0, |plane| plane.len() / 4);
-    (0..quads).flat_map(|quad| planes.iter().flat_map(move |plane| &plane[4 * quad..4 * quad + 4])).copied().collect()
+    fn copy(&self, encoder: &mut Encoder) {
+        self.snapshots.copy(encoder);
+    }
+
+    fn request(&mut self) {
+        self.snapshots.request();
+    }
+
+    fn advance(&mut self, gpu: &Gpu) -> Result<(), Error> {
+        self.snapshots.advance(gpu)
+    }
 }

@@ -39,7 +39,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let measured = adapter.as_ref().map_or(Picks::default(), |adapter| run.options.measured_before(adapter));
     let tiling = run.options.tiled(tiling, &measured);
     let first = first_of_windows(set.source(), run.options.memory_budget)?;
-    let rows = Rows::of(set.source(), first.as_ref(), &run.options, network.outputs(), tiling.most_bytes)?;
+    let rows = Rows::of(set.source(), first.as_ref(), run.options.window_sizing(network.outputs(), tiling.most_bytes))?;
     let plan = Plan::new(run.options.training_request(&network, rows.shape(tiling.most_bytes), &tiling))?;
 
     about_table(&output, &run, &set)?;

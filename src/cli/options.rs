@@ -6,12 +6,12 @@ use clap::{Args, Parser, Subcommand};
 
 use super::screen::Screen;
 use super::size::Size;
-use crate::checkpoint::Every;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;
 use crate::measure::Tuning;
 use crate::named::{Named, by_word};
 use crate::network::Activation;
+use crate::options::Every;
 use crate::options::{Monitor, NonFinite};
 use crate::preprocessing::{Fill, ScaleBy};
 use crate::weights::Initializer;

@@ -10,11 +10,12 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use super::config::Run;
 use super::options::{Cli, Command, Train};
 use super::output::quoted;
-use crate::checkpoint::{Checkpoint, Checkpointing};
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::loss::Loss;
 use crate::network::Activation;
 use crate::optimizer::Rule;
+use crate::options::Checkpointing;
 
 /// Flags that change no step of a run, but how far it goes or where things are: what may be said anew.
 const FREE: [&str; 10] = [

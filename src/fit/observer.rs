@@ -1,7 +1,7 @@
-//! Which part of an epoch is trained, and what is told of it meanwhile.
+//! Which part of an epoch is trained, and what its observer is told meanwhile.
 
 use crate::history::Progress;
-use crate::run::runner::Sums;
+use crate::run::sums::Sums;
 
 /// What of an epoch is trained now: all of it, but where a run begins or ends inside one.
 #[derive(Clone, Copy, Default)]
@@ -23,39 +23,39 @@ impl EpochPart {
         (step * self.batch).min(self.rows)
     }
 
-    /// Rows in the sums after so many of the steps that come now.
+    /// Rows in the sums after `steps` of the steps that come now.
     pub fn rows_of(&self, steps: u64) -> u64 {
         self.rows_before(self.first + self.before_now + steps) - self.rows_before(self.first)
     }
 
-    /// Those of them that came now.
+    /// Those of them that came with these steps.
     pub fn rows_now(&self, steps: u64) -> u64 {
         self.rows_of(steps) - self.rows_of(0)
     }
 }
 
-/// What is told of an epoch while it goes on.
-pub(crate) struct Teller {
+/// Makes the reports on an epoch while it goes on.
+pub(crate) struct Reporter {
     part: EpochPart,
     knows_norm: bool,
-    /// The rows and sums that were told last.
-    heard: (u64, Sums),
+    /// The rows and sums of the last report.
+    reported: (u64, Sums),
 }
 
-impl Teller {
-    /// Of a part of which nothing has been told.
+impl Reporter {
+    /// For a part that nothing has been reported on.
     pub fn new(part: EpochPart, knows_norm: bool) -> Self {
-        Teller { part, knows_norm, heard: (0, Sums::default()) }
+        Reporter { part, knows_norm, reported: (0, Sums::default()) }
     }
 
-    /// The progress after so many steps, unless that was told.
+    /// The progress after `step` of the steps that come now, unless that was reported.
     pub fn progress(&mut self, step: u64, sums: Sums, seconds: f64) -> Option<Progress> {
         let rows = self.part.rows_of(step);
-        if rows == self.heard.0 {
+        if rows == self.reported.0 {
             return None;
         }
-        let lately = sums.since(self.heard.1).over(rows - self.heard.0);
-        self.heard = (rows, sums);
+        let lately = sums.since(self.reported.1).over(rows - self.reported.0);
+        self.reported = (rows, sums);
         Some(Progress {
             epoch: self.part.epoch + 1,
             step: self.part.first + self.part.before_now + step,

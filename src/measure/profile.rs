@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::gpu::{Checks, Encoder, Gpu, Program, Traffic};
 use crate::kernel::{Cost, Targets, textbook};
+use crate::loss::Loss;
 use crate::network::{Activation, Network};
-use crate::options::TrainOptions;
 use crate::plan::{Element, Plan, Request, Role, SetLayout};
-use crate::run::runner::{Buffers, Runner, STEP_WORD, State};
+use crate::run::buffers::Buffers;
+use crate::run::runner::Runner;
+use crate::run::state::{STEP_WORD, State};
 
 /// A round lasts about this long, so that handing it over does not matter.
 const ROUND: Duration = Duration::from_millis(40);
@@ -190,7 +192,7 @@ pub fn ceilings(gpu: &Gpu, checks: Checks) -> Result<Ceilings, Error> {
         let network = Network::new(1024).dense(1024, Activation::Relu).dense(1, Activation::Identity);
         let plan = Plan::new(Request {
             network: &network,
-            loss: &TrainOptions::default().loss,
+            loss: &Loss::default(),
             targets: Targets::CLASSES,
             training: None,
             batch: 1024,

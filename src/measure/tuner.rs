@@ -11,7 +11,8 @@ use crate::kernel::tile::{Family, Tile};
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::kernel::{Access, Launch};
 use crate::plan::{Buffer as Planned, Dispatch, Element, Plan, Request, Role, STATE_BYTES, SetLayout};
-use crate::run::runner::{Buffers, State};
+use crate::run::buffers::Buffers;
+use crate::run::state::State;
 
 /// A round lasts about this long, and the least of so many counts.
 const ROUND: Duration = Duration::from_millis(4);

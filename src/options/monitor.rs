@@ -39,7 +39,7 @@ pub enum Monitor {
     Precision,
     /// The mean of the classes' recall.
     Recall,
-    /// How often the right class is among the first so many.
+    /// How often the right class is among the k with the highest logits.
     TopK(usize),
     /// The area under the ROC curve, of two classes or one yes or no.
     RocAuc,
@@ -155,7 +155,7 @@ impl Monitor {
         !matches!(self, Monitor::Loss | Monitor::Accuracy)
     }
 
-    /// That such a loss over so many outputs has this figure.
+    /// That such a loss over `outputs` outputs has this figure.
     ///
     /// # Errors
     ///

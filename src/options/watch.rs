@@ -8,7 +8,7 @@ use crate::history::Epoch;
 /// Ends training when it no longer helps: Keras' `EarlyStopping`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EarlyStopping {
-    /// Training ends after so many epochs in a row that were no better than the best.
+    /// Training ends after this many epochs in a row that were no better than the best.
     pub patience: u64,
     /// The least change that counts as better.
     pub min_delta: f64,

@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use super::runner::{Runner, State};
+use super::runner::Runner;
+use super::state::State;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::gpu::{Buffer, Gpu, Readback};
@@ -11,6 +12,9 @@ use crate::kernel::class_metrics::Counts;
 use crate::loss::{Loss, Task};
 use crate::metric::{ClassMetrics, Evaluation, Metrics, RegressionMetrics, is_positive, roc_auc};
 use crate::plan::Role;
+
+/// The most rows of a minibatch when nothing is trained: enough to make launches cheap, few enough for small adapters.
+pub(crate) const EVALUATION_BATCH: usize = 512;
 
 /// What a pass measures besides its sums, in the order in which it is read.
 const MEASURED: [Role; 2] = [Role::Metrics, Role::Scores];

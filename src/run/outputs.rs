@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::runner::{Buffers, State, beside, make_buffers, program};
+use super::buffers::{Buffers, beside, make_buffers, program};
+use super::evaluator::EVALUATION_BATCH;
+use super::state::State;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::gpu::{Buffer, Checks, Gpu, Program, Readback, Traffic, buffer_bytes};
@@ -12,7 +14,6 @@ use crate::layout::quads_with_one;
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::plan::{Element, Plan, Request, Role, SetLayout};
-use crate::trainer::EVALUATION_BATCH;
 
 /// Device memory that the rows of one stretch, and what is in between, are kept below where that leaves room for some rows.
 const MOST_BYTES: u64 = 64 << 20;

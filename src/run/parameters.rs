@@ -1,7 +1,8 @@
-//! Weights and gradients for whoever watches a run. After an epoch's last step comes one of a plan that keeps its gradient and changes nothing,
+//! Weights and gradients for the observer of a run. After an epoch's last step comes one of a plan that keeps its gradient and changes nothing,
 //! with copies behind it: they are older than the epoch's sums, so the one read that is waited for brings them too.
 
-use super::runner::{Buffers, Runner};
+use super::buffers::Buffers;
+use super::runner::Runner;
 use crate::error::Error;
 use crate::gpu::{Buffer, Checks, Gpu, Readback, Traffic};
 use crate::history::Parameters;

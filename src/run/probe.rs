@@ -3,14 +3,13 @@
 
 use bytemuck::Zeroable;
 
-use super::runner::State;
+use super::state::State;
 use crate::error::Error;
 use crate::gpu::{Checks, Gpu};
 use crate::kernel::{Binding, Launch, probe};
 use crate::loss::Loss;
 use crate::network::{Activation, Network};
-use crate::optimizer::Rule;
-use crate::options::TrainOptions;
+use crate::optimizer::{Optimizer, Rule};
 use crate::plan::STATE_BYTES;
 
 /// Half the distances over which differences are taken: where one meets a corner, the other may not.
@@ -20,12 +19,12 @@ const TOLERANCE: f64 = 1e-2;
 /// Targets that a loss is tried with: both classes, and numbers.
 const TARGETS: [f32; 5] = [0.0, 1.0, -0.53, 0.37, 2.3];
 
-/// Checks whatever the user brought.
+/// Checks the functions of a network, its loss and its optimizer that a user wrote.
 ///
 /// # Errors
 ///
 /// [`Error::Wgsl`] naming the point, the derivative there and what it should be; [`Error::Device`].
-pub(crate) fn check(gpu: &Gpu, network: &Network, options: &TrainOptions) -> Result<(), Error> {
+pub(crate) fn check(gpu: &Gpu, network: &Network, loss: &Loss, optimizer: &Optimizer) -> Result<(), Error> {
     let mut checked: Vec<Activation> = Vec::new();
     for layer in network.layers() {
         if let Activation::Custom(_) = layer.activation
@@ -37,12 +36,12 @@ pub(crate) fn check(gpu: &Gpu, network: &Network, options: &TrainOptions) -> Res
             checked.push(layer.activation);
         }
     }
-    if let Loss::Custom(_) = options.loss {
+    if let Loss::Custom(_) = loss {
         let points: Vec<[f32; 2]> = TARGETS.iter().flat_map(|&t| places().map(move |z| [z, t])).collect();
-        derivative(gpu, options.loss.name(), "loss", &points, |points| probe::loss(&options.loss, points))?;
+        derivative(gpu, loss.name(), "loss", &points, |points| probe::loss(loss, points))?;
     }
-    if let Rule::Custom(_) = options.optimizer.rule {
-        stays_at_zero(gpu, options)?;
+    if let Rule::Custom(_) = optimizer.rule {
+        stays_at_zero(gpu, optimizer)?;
     }
     Ok(())
 }
@@ -104,8 +103,7 @@ fn derivative<const N: usize>(
 }
 
 /// That a weight of 0 with a gradient of 0 stays 0: rows of weights are padded with such.
-fn stays_at_zero(gpu: &Gpu, options: &TrainOptions) -> Result<(), Error> {
-    let optimizer = &options.optimizer;
+fn stays_at_zero(gpu: &Gpu, optimizer: &Optimizer) -> Result<(), Error> {
     let launch = probe::optimizer(optimizer);
     let mut state = bytemuck::bytes_of(&State { learning_rate: 0.01, ..Zeroable::zeroed() }).to_vec();
     state.resize(STATE_BYTES as usize, 0);

@@ -1,13 +1,11 @@
 //! What a run trains on: a set that goes to the device as a whole, or windows of one that is read meanwhile.
 
-use super::windows::Windows;
 use crate::data::{Dataset, Fingerprint, Source};
 use crate::error::Error;
 use crate::kernel::Targets;
-use crate::options::TrainOptions;
+use crate::loss::Loss;
 use crate::plan::SetLayout;
 use crate::preprocessing::Scaling;
-use crate::trainer::Trainer;
 
 /// Device memory for windows, where a run does not say.
 const DEFAULT_BUDGET: u64 = 64 << 20;
@@ -20,13 +18,13 @@ pub(crate) struct SetShape {
 }
 
 impl SetShape {
-    /// Of a whole set, on a device that binds buffers of so many bytes.
+    /// Of a whole set, on a device that binds buffers of at most `most_bytes` bytes.
     pub fn of(set: &Dataset, most_bytes: u64) -> Self {
         SetShape { layout: set.layout(most_bytes), targets: set.targets() }
     }
 
-    /// That a stretch of rows is like the first row, which the plan was made for; else why not.
-    pub fn check_stretch(&self, set: &Dataset, scalings: [Option<&Scaling>; 2]) -> Result<(), String> {
+    /// That rows which were read are like the first row, which the plan was made for; else why not.
+    pub fn check_like_first(&self, set: &Dataset, scalings: [Option<&Scaling>; 2]) -> Result<(), String> {
         if [set.scaling(), set.target_scaling()] != scalings {
             return Err("they are scaled otherwise than the first row: all need one and the same scaling".into());
         }
@@ -45,6 +43,20 @@ impl SetShape {
         }
         Ok(())
     }
+}
+
+/// What the size of a window follows from.
+#[derive(Clone, Copy)]
+pub(crate) struct WindowSizing<'a> {
+    pub loss: &'a Loss,
+    /// Outputs of the network.
+    pub outputs: usize,
+    /// Rows of a minibatch: a window has whole ones.
+    pub batch_size: usize,
+    /// Bytes of device memory for two windows.
+    pub memory_budget: Option<u64>,
+    /// The most bytes of a buffer.
+    pub most_bytes: u64,
 }
 
 /// What a run trains on.
@@ -82,34 +94,28 @@ pub(crate) fn first_of_windows(source: &dyn Source, budget: Option<u64>) -> Resu
 
 impl<'a> Rows<'a> {
     /// All of a source, or windows of it where its first row is given.
-    pub fn of(
-        source: &'a dyn Source,
-        first: Option<&'a Dataset>,
-        options: &TrainOptions,
-        outputs: usize,
-        most_bytes: u64,
-    ) -> Result<Self, Error> {
+    pub fn of(source: &'a dyn Source, first: Option<&'a Dataset>, sizing: WindowSizing<'_>) -> Result<Self, Error> {
         match (source.whole(), first) {
             (Some(set), None) => Ok(Rows::Whole(set)),
-            (_, Some(first)) => Rows::windows(source, first, options, outputs, most_bytes),
+            (_, Some(first)) => Rows::windows(source, first, sizing),
             (None, None) => Err(Error::Data("rows that are not in memory are read in windows".into())),
         }
     }
 
-    /// A source in windows that fit the options' memory budget.
-    fn windows(
-        source: &'a dyn Source,
-        first: &'a Dataset,
-        options: &TrainOptions,
-        outputs: usize,
-        most_bytes: u64,
-    ) -> Result<Self, Error> {
-        options.check_rows(source.rows())?;
-        let targets = options.loss.targets(targets_of(source, first));
+    /// A source in windows that fit the memory budget.
+    fn windows(source: &'a dyn Source, first: &'a Dataset, sizing: WindowSizing<'_>) -> Result<Self, Error> {
+        let WindowSizing { loss, outputs, batch_size, memory_budget, most_bytes } = sizing;
+        let rows = source.rows();
+        if batch_size > rows {
+            return Err(Error::Option(format!(
+                "the batch size is {batch_size} and the set has {rows} rows: it must be from 1 to that"
+            )));
+        }
+        let targets = loss.targets(targets_of(source, first));
         let row_bytes = first.device_bytes();
         let target_bytes = targets.row_bits(outputs as u32).div_ceil(8);
-        let budget = options.memory_budget.unwrap_or(DEFAULT_BUDGET);
-        let batch = options.batch_size as u64;
+        let budget = memory_budget.unwrap_or(DEFAULT_BUDGET);
+        let batch = batch_size as u64;
         let by_budget = budget / 2 / (row_bytes + target_bytes);
         // What indexes a window has 32 bits.
         let by_binding = most_bytes.min(u32::MAX.into()) / row_bytes.max(target_bytes);
@@ -169,17 +175,4 @@ impl<'a> Rows<'a> {
 /// The form of a source's targets: all labels must fit, not the first row's alone.
 fn targets_of(source: &dyn Source, first: &Dataset) -> Targets {
     first.targets().for_classes(source.classes())
-}
-
-impl Trainer {
-    /// The windows of a source, in the order that this run's seed gives them.
-    pub(crate) fn windows_of(&self, source: &dyn Source, window: usize) -> Windows {
-        Windows {
-            rows: source.rows() as u64,
-            window: window as u64,
-            batch: self.options.batch_size as u64,
-            seed: self.options.seed,
-            shuffles: self.options.shuffle,
-        }
-    }
 }

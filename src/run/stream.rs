@@ -7,8 +7,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_chan
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
+use super::buffers::Buffers;
+use super::order::Order;
 use super::rows::SetShape;
-use super::runner::{Buffers, State};
+use super::state::State;
 use super::windows::{Visit, Windows};
 use crate::data::Source;
 use crate::error::Error;
@@ -18,16 +20,15 @@ use crate::loss::Loss;
 use crate::network::Network;
 use crate::plan::Role;
 use crate::preprocessing::Scaling;
-use crate::trainer::Order;
 
 /// Blocks of host memory: one that is filled, one whose rows are on their way.
 const BLOCKS: usize = 2;
 /// Between two looks at whether rows have come, or the device has given a block back.
 const PATIENCE: Duration = Duration::from_millis(1);
 
-/// Where the rows of the next steps are.
+/// The steps whose rows are in a window on the device.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stretch {
+pub(crate) struct WindowSteps {
     pub steps: u64,
     /// The runner's program that is bound to them.
     pub program: usize,
@@ -110,7 +111,7 @@ impl<'scope> Stream<'scope> {
     /// # Errors
     ///
     /// What was wrong with its rows; [`Error::Device`].
-    pub fn next(&mut self, gpu: &Gpu, traffic: &mut Traffic) -> Result<Stretch, Error> {
+    pub fn next(&mut self, gpu: &Gpu, traffic: &mut Traffic) -> Result<WindowSteps, Error> {
         let Filled { visit, first_step, staging, feature_bytes, target_bytes } = self.receive(gpu)?;
         let place = &self.places[self.turn];
         let targets_at = place[&Role::Set(0)].size().next_multiple_of(8);
@@ -119,7 +120,7 @@ impl<'scope> Stream<'scope> {
             staging.copy(encoder, &parts);
         });
         let free = self.free.clone();
-        // Where nobody reads any more, nobody wants the block.
+        // Once the reader has ended, the block is not needed.
         staging.give_back(move |block| drop(free.send(Some(block))));
 
         let state = State {
@@ -130,9 +131,9 @@ impl<'scope> Stream<'scope> {
         };
         state.write_order(gpu, &self.state);
         let end = first_step + visit.steps;
-        let stretch = Stretch { steps: end - self.step, program: self.turn };
+        let window = WindowSteps { steps: end - self.step, program: self.turn };
         (self.turn, self.step) = ((self.turn + 1) % self.places.len(), end);
-        Ok(stretch)
+        Ok(window)
     }
 
     /// Where the rows of the steps on their way are, by the number of the runner's program.
@@ -144,7 +145,7 @@ impl<'scope> Stream<'scope> {
         loop {
             match self.filled.recv_timeout(PATIENCE) {
                 Ok(filled) => return filled,
-                // The device gives blocks back to those who listen.
+                // The device gives blocks back only while it is polled.
                 Err(RecvTimeoutError::Timeout) => gpu.listen()?,
                 Err(RecvTimeoutError::Disconnected) => {
                     let crashed = self.reader.take().is_some_and(|reader| reader.join().is_err());
@@ -158,7 +159,7 @@ impl<'scope> Stream<'scope> {
 
 impl Drop for Stream<'_> {
     fn drop(&mut self) {
-        // The reader ends with the block that it has; where it panicked, that was told, and is nobody else's.
+        // The reader ends with the block that it has; where it panicked, that was told, and needs no other report.
         let _ = self.free.try_send(None);
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
@@ -196,7 +197,7 @@ impl Reading<'_> {
         if set.rows() != rows.len() {
             return Err(wrong(format!("{} rows came", set.rows())));
         }
-        self.shape.check_stretch(&set, self.scalings.each_ref().map(Option::as_ref)).map_err(wrong)?;
+        self.shape.check_like_first(&set, self.scalings.each_ref().map(Option::as_ref)).map_err(wrong)?;
         set.check_for(&self.network, &self.loss).map_err(|error| wrong(error.to_string()))?;
         let quads = quads_with_one(set.width() as u32) as usize;
         let feature_bytes = set.with_device_rows(0..set.rows(), quads, |bytes| {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::weights::hash;
 
-/// A set cut into windows of so many rows; the last may have fewer.
+/// A set cut into windows of `window` rows; the last may have fewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Windows {
     pub rows: u64,
