@@ -108,6 +108,9 @@ impl Dispatch {
             Binding::Scores => Role::Scores,
             Binding::Partials => Role::Partials(layer),
             Binding::Scaling => Role::Scaling,
+            // No plan of a chain of layers binds these.
+            Binding::Residual => Role::Activations(layer.saturating_sub(1)),
+            Binding::OtherGradient => Role::Gradient(layer),
         })
     }
 
