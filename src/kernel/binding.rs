@@ -69,6 +69,10 @@ bindings! {
     Partials = "partials",
     /// A shift and a scale for each feature.
     Scaling = "scaling",
+    /// The output of an earlier layer, which a residual connection adds.
+    Residual = "residual",
+    /// A gradient that is added to the one of the layer below: what another reader of its output contributes.
+    OtherGradient = "other_gradient",
 }
 
 /// How a kernel uses what it binds.

@@ -1,6 +1,7 @@
 //! Dense layer, backward to its input: `dx = (dy·Wᵀ) ⊙ activate′(x)`.
 
 use super::binding::{Access, Binding};
+use super::composition::{Composition, Operand, Part};
 use super::input::Input;
 use super::launch::{Cost, Launch};
 use super::product::Product;
@@ -17,7 +18,16 @@ pub fn blocks(dense: Dense) -> Blocks {
 /// Reads the layer's gradient, weights and input; writes the gradient of the layer below. `below` is the layer
 /// that made the input.
 pub fn launch(dense: Dense, below: Layer, tile: Tile) -> Launch {
+    launch_with(dense, below, false, tile)
+}
+
+/// [`launch`]; where it `adds`, with the gradient that another reader of the layer's input contributes: `dx = (dy·Wᵀ + other) ⊙ activate′(x)`,
+/// with `other` of the shape of `dx`. It binds [`Binding::OtherGradient`] then.
+pub fn launch_with(dense: Dense, below: Layer, adds: bool, tile: Tile) -> Launch {
     let in_quads = dense.inputs.div_ceil(4);
+    let add = adds.then(|| Part::new("stage/add_gradient", vec![(Binding::OtherGradient, Access::Read)]));
+    let mask = if below.keeps_derivative() { Binding::Derivatives } else { Binding::Input };
+    let derivative = Part::new("stage/derivative", vec![(mask, Access::Read)]);
     Product {
         kernel: "dense_backward",
         input: Some(Input::Activations),
@@ -30,19 +40,24 @@ pub fn launch(dense: Dense, below: Layer, tile: Tile) -> Launch {
             .u32("OUT_QUADS", dense.out_quads()),
         other_constants: vec![],
         flags: if below.keeps_derivative() { vec!["keeps_derivative"] } else { vec![] },
-        operands: vec![(Binding::Weights, Access::Read), (Binding::Gradient, Access::Read)],
-        result: vec![
-            (if below.keeps_derivative() { Binding::Derivatives } else { Binding::Input }, Access::Read),
-            (Binding::InputGradient, Access::Write),
-        ],
+        operands: vec![],
+        result: vec![],
         blocks: blocks(dense),
+        is_composed: false,
         cost: Cost {
             // The bias has no part in it, nor has its 1.
             flops: 2 * u64::from(dense.batch) * u64::from(dense.inputs) * u64::from(dense.outputs),
             bytes: dense.output_bytes()
                 + 64 * u64::from(in_quads) * u64::from(dense.out_quads())
-                + 2 * 16 * u64::from(dense.batch) * u64::from(in_quads),
+                + (2 + u64::from(adds)) * 16 * u64::from(dense.batch) * u64::from(in_quads),
         },
     }
+    .composed(Composition {
+        a: Operand::gradient_rows(),
+        b: Operand::transposed_weights(),
+        scale: Part::new("scale/none", vec![]),
+        stages: add.into_iter().chain([derivative]).collect(),
+        sink: Part::new("sink/input_gradient", vec![(Binding::InputGradient, Access::Write)]),
+    })
     .launch(tile)
 }

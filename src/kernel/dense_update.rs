@@ -1,6 +1,7 @@
 //! Dense layer, weight gradient and optimizer step in one pass: `dW = xᵀ·dy`, then `W ← updated(W, dW)`.
 
 use super::binding::{Access, Binding};
+use super::composition::{Composition, Operand, Part};
 use super::input::Input;
 use super::launch::{Cost, Launch};
 use super::product::Product;
@@ -28,21 +29,16 @@ pub struct Step {
 /// Reads the layer's input and gradient, updates its weights and the optimizer's slots.
 pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, step: Step) -> Launch {
     let optimizer = training.optimizer;
-    let mut operands = vec![(Binding::Input, Access::Read), (Binding::Gradient, Access::Read)];
-    if input != Input::Activations {
-        operands.push((Binding::Visited, Access::Read));
-    }
-    let mut result = vec![];
     let mut weights_moved = 1;
-    if step.keeps_gradient {
-        result.push((Binding::WeightGradient, Access::Write));
+    let sink = if step.keeps_gradient {
+        Part::new("sink/weight_gradient", vec![(Binding::WeightGradient, Access::Write)])
     } else {
         weights_moved = 2 * (1 + u64::from(optimizer.slots()));
-        result.extend([(Binding::Weights, Access::Write), (Binding::State, Access::Write)]);
-        if optimizer.slots() > 0 {
-            result.push((Binding::OptimizerSlots, Access::Write));
-        }
-    }
+        let mut bindings = vec![(Binding::Weights, Access::Write), (Binding::State, Access::Write)];
+        bindings.extend((optimizer.slots() > 0).then_some((Binding::OptimizerSlots, Access::Write)));
+        Part::new("sink/optimizer", bindings)
+    };
+    let mut scale = vec![];
     let mut parts = training.update_parts();
     if step.keeps_gradient {
         parts.flags.push("keeps_gradient");
@@ -52,7 +48,7 @@ pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, st
     }
     if step.weighted_mean {
         parts.flags.push("weighted_mean");
-        result.push((Binding::Stats, Access::Read));
+        scale.push((Binding::Stats, Access::Read));
     }
     Product {
         kernel: "dense_update",
@@ -64,13 +60,21 @@ pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, st
             .u32("OUT_QUADS", dense.out_quads()),
         other_constants: parts.constants,
         flags: parts.flags,
-        operands,
-        result,
+        operands: vec![],
+        result: vec![],
         blocks: blocks(dense),
+        is_composed: false,
         cost: Cost {
             flops: dense.flops(),
             bytes: input.bytes(dense) + dense.output_bytes() + weights_moved * dense.weights_bytes(),
         },
     }
+    .composed(Composition {
+        a: Operand::recorded_input_columns(input),
+        b: Operand::gradient(),
+        scale: Part::new("scale/mean", scale),
+        stages: vec![],
+        sink,
+    })
     .launch(tile)
 }

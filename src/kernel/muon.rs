@@ -172,6 +172,7 @@ pub fn polynomial(dense: Dense, tile: Tile) -> Launch {
         operands: vec![(Binding::Gram, Access::Read)],
         result: vec![(Binding::Gram, Access::Read), (Binding::GramPolynomial, Access::Write)],
         blocks,
+        is_composed: false,
         cost: cost(blocks, 2 * square_bytes(dense)),
     }
     .launch(tile)
@@ -229,6 +230,7 @@ fn product(
         operands,
         result,
         blocks,
+        is_composed: false,
         cost: cost(blocks, dense.weights_bytes() + square_bytes(dense)),
     }
 }

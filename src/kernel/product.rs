@@ -1,6 +1,7 @@
 //! A product of blocks, launched under a tile.
 
 use super::binding::{Access, Binding};
+use super::composition::{Composition, Joined};
 use super::input::Input;
 use super::launch::{Cost, Launch, Partials};
 use super::shape::Shape;
@@ -21,17 +22,29 @@ pub(super) struct Product {
     /// Bindings that storing the result takes: its destination, and what the epilogue reads.
     pub result: Vec<(Binding, Access)>,
     pub blocks: Blocks,
+    /// Whether it is composed of operands, stages and a sink, and not a module of its own.
+    pub is_composed: bool,
     pub cost: Cost,
 }
 
 impl Product {
+    /// With the modules and bindings of what it is composed of.
+    pub(super) fn composed(mut self, of: Composition) -> Self {
+        let Joined { mounts, texts, operands, epilogue } = of.join(self.blocks);
+        self.mounts.extend(mounts);
+        self.other_constants.extend(texts);
+        self.operands.extend(operands);
+        self.result.extend(epilogue);
+        self.is_composed = true;
+        self
+    }
+
     /// The product as one launch; or as two, where the tile cuts its reduction.
     pub(super) fn launch(mut self, tile: Tile) -> Launch {
         let slices = tile.slices();
         if slices == 1 {
             let result = std::mem::take(&mut self.result);
-            let missing: Vec<_> = result.into_iter().filter(|binding| !self.operands.contains(binding)).collect();
-            let bindings = [std::mem::take(&mut self.operands), missing].concat();
+            let bindings = each_once([std::mem::take(&mut self.operands), result].concat());
             return self.under(tile, bindings);
         }
         let Blocks { m, n, .. } = self.blocks;
@@ -48,7 +61,7 @@ impl Product {
 
         const WORKGROUP: u32 = 64;
         last.root = "tile/sum_of_slices";
-        last.bindings = [vec![(Binding::Partials, Access::Read)], result].concat();
+        last.bindings = each_once([vec![(Binding::Partials, Access::Read)], result].concat());
         last.constants.retain(|(name, _)| *name != "memory");
         for (_, text) in last.constants.iter_mut().filter(|(name, _)| *name == "constants") {
             text.push_str(&Constants::new().u32("WORKGROUP", WORKGROUP).text());
@@ -94,7 +107,9 @@ impl Product {
             }
         };
         let mut mounts = self.mounts;
-        mounts.push(("product", self.kernel));
+        if !self.is_composed {
+            mounts.push(("product", self.kernel));
+        }
         let mut modules = self.other_constants;
         modules.push(("constants", constants.text()));
         modules.extend(tile.shared_quads().map(|quads| ("memory", Constants::new().u32("QUADS", quads).text())));
@@ -114,4 +129,15 @@ impl Product {
             cost: self.cost,
         }
     }
+}
+
+/// The bindings, each where it is first.
+fn each_once(bindings: Vec<(Binding, Access)>) -> Vec<(Binding, Access)> {
+    let mut known: Vec<(Binding, Access)> = vec![];
+    bindings.into_iter().for_each(|bound| {
+        if !known.contains(&bound) {
+            known.push(bound);
+        }
+    });
+    known
 }

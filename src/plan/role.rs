@@ -114,6 +114,8 @@ impl Role {
             Binding::Scores => Role::Scores,
             Binding::Partials => Role::Partials(layer),
             Binding::Scaling => Role::Scaling,
+            Binding::Residual => Role::Activations(layer),
+            Binding::OtherGradient => Role::InputGradient(layer),
         }
     }
 }

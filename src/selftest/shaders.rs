@@ -11,6 +11,7 @@ use super::choices::Choices;
 use super::kernels::layer;
 use super::problem::{Adam1, plain};
 use crate::error::Error;
+use crate::kernel::dense_forward::Residual;
 use crate::kernel::link::link_for_browsers;
 use crate::kernel::tile::{Family, Tile};
 use crate::kernel::{Dense, Input, Launch, dense_backward, dense_forward, dense_update, probe, textbook};
@@ -105,10 +106,15 @@ fn tiles(every: &mut Every) {
     for family in FAMILIES {
         for (at, tile) in family.variants().into_iter().enumerate() {
             every.add(family, dense_backward::launch(dense, layer(Activation::Relu), tile));
+            every.add(family, dense_backward::launch_with(dense, layer(Activation::Relu), true, tile));
             // The first two of a family, whole and in slices, with every input.
             let inputs = if at < 2 || tile == Tile::Naive { &INPUTS[..] } else { &INPUTS[at % 4..][..1] };
             for &input in inputs {
                 every.add(family, dense_forward::launch(dense, input, layer(Activation::Relu), None, tile));
+                for residual in [Residual::BeforeActivation, Residual::AfterActivation] {
+                    let layer = layer(Activation::Relu);
+                    every.add(family, dense_forward::launch_with(dense, input, layer, None, residual, tile));
+                }
                 every.add(family, dense_update::launch(dense, input, plain(&optimizer), tile, closes));
             }
         }

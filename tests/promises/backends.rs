@@ -98,7 +98,8 @@ fn no_module_is_left_out() {
         let imported = |name: &str| {
             let import = format!("import package::{}::", name.replace('/', "::"));
             let says = |line: &str| line.contains(&import) && !line.trim_start().starts_with("//");
-            texts.iter().any(|text| text.lines().any(says))
+            let joins = all.iter().flat_map(|launch| &launch.constants).map(|(_, text)| text.as_str());
+            texts.iter().copied().chain(joins).any(|text| text.lines().any(says))
         };
         let more: Vec<&str> =
             MODULE_NAMES.iter().map(|(name, _)| *name).filter(|name| !seen.contains(name) && imported(name)).collect();

@@ -2,6 +2,7 @@
 //! with outputs poisoned first.
 
 use wgrad::gpu::Checks;
+use wgrad::kernel::dense_forward::Residual;
 use wgrad::kernel::team_head::{self, Team};
 use wgrad::kernel::tile::{Family, Tile};
 use wgrad::kernel::{Binding, Dense, Input, Launch, dense_backward, dense_forward, dense_update, head, row_loss};
@@ -67,6 +68,65 @@ fn dense_forward_agrees_with_its_twin() {
             for family in families() {
                 let tile = family.tile(dense_forward::blocks(problem.dense));
                 check_forward(&problem, Activation::Relu, tile, Checks::Off);
+            }
+        }
+    }
+}
+
+/// A residual that is added to the wrong quad or on the wrong side of the activation; another reader's gradient that the mask misses. The
+/// launches with the stage are compared with those without it, to the bit.
+#[test]
+fn stages_add_what_they_bind() {
+    let values = |count: usize| (0..count).map(|at| (at % 23) as f32 / 8.0 - 1.25).collect::<Vec<f32>>();
+    let run = |problem: &Problem, launch: &Launch, added: &[f32], output: Binding| -> Vec<f32> {
+        let is_added = |binding| matches!(binding, Binding::Residual | Binding::OtherGradient);
+        let mut contents = problem.contents(launch);
+        for (content, (binding, _)) in contents.iter_mut().zip(&launch.bindings) {
+            if is_added(*binding) {
+                *content = added.iter().flat_map(|value| value.to_le_bytes()).collect();
+            }
+        }
+        gpu().run_once(launch, &mut contents, Checks::On).unwrap();
+        let bytes = bytes_of(launch, &contents, output);
+        bytes.chunks_exact(4).map(|word| f32::from_le_bytes(word.try_into().unwrap())).collect()
+    };
+    for (size, activation) in [((5, 7, 10), Activation::Relu), ((33, 9, 16), Activation::Identity)] {
+        let problem = Problem::new(size, Input::Activations);
+        let (dense, inputs, outputs) = (problem.dense, size.1 as usize, size.2 as usize);
+        let rows = (size.0 as usize).next_multiple_of(4);
+        let stride = 4 * (outputs / 4 + 1);
+        let added = values(rows * stride);
+        for family in families() {
+            let tile = family.tile(dense_forward::blocks(dense));
+            let forward = |activation, residual| {
+                let launch = dense_forward::launch_with(dense, problem.input, layer(activation), None, residual, tile);
+                run(&problem, &launch, &added, Binding::Output)
+            };
+            let z = forward(Activation::Identity, Residual::None);
+            let relu = |z: f32| if activation == Activation::Relu && z < 0.0 { 0.0 } else { z };
+            let before = forward(activation, Residual::BeforeActivation);
+            let after = forward(activation, Residual::AfterActivation);
+            for at in (0..size.0 as usize * stride).filter(|at| at % stride < outputs) {
+                assert_eq!(before[at], relu(z[at] + added[at]), "{size:?} {tile} at {at}");
+                assert_eq!(after[at], relu(z[at]) + added[at], "{size:?} {tile} at {at}");
+            }
+            for at in (0..size.0 as usize * stride).filter(|at| at % stride >= outputs) {
+                let padding = if at % stride == outputs { 1.0 } else { 0.0 };
+                assert_eq!([before[at], after[at]], [padding; 2], "{size:?} {tile} at {at}");
+            }
+
+            let tile = family.tile(dense_backward::blocks(dense));
+            let width = inputs.next_multiple_of(4);
+            let added = values(rows * width);
+            let backward = |activation, adds| {
+                let launch = dense_backward::launch_with(dense, layer(activation), adds, tile);
+                run(&problem, &launch, &added, Binding::InputGradient)
+            };
+            let (plain, both) = (backward(Activation::Identity, false), backward(activation, true));
+            for at in (0..size.0 as usize * width).filter(|at| at % width < inputs) {
+                let x = problem.x[at / width * inputs + at % width];
+                let mask = if activation == Activation::Relu && x <= 0.0 { 0.0 } else { 1.0 };
+                assert_eq!(both[at], (plain[at] + added[at]) * mask, "{size:?} {tile} at {at}");
             }
         }
     }

@@ -47,9 +47,11 @@ fn shader(launch: &Launch, known: &mut HashMap<String, String>) -> String {
 /// All of a dispatch but its shader.
 fn dispatch(dispatch: &Dispatch) -> String {
     let Launch { kernel, variant, workgroup, workgroups, cost, .. } = &dispatch.launch;
-    let roles: Vec<String> = (dispatch.roles.iter().zip(&dispatch.launch.bindings))
+    let mut roles: Vec<String> = (dispatch.roles.iter().zip(&dispatch.launch.bindings))
         .map(|(role, (_, access))| format!("{role} {access:?}"))
         .collect();
+    // In which order a launch binds is the linker's business.
+    roles.sort();
     format!("{kernel} ({variant}) {workgroups}×{workgroup} {cost:?} {}", roles.join(", "))
 }
 
