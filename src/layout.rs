@@ -27,6 +27,11 @@ impl Dense {
         quads_with_one(self.outputs)
     }
 
+    /// Whether the 1 after a row's last output begins a quad of its own: the outputs fill whole quads.
+    pub(crate) fn one_in_own_quad(self) -> bool {
+        self.y_quads() > self.out_quads()
+    }
+
     /// Groups of four rows in a minibatch.
     pub fn batch_blocks(self) -> u32 {
         self.batch.div_ceil(4)

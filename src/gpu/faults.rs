@@ -1,5 +1,5 @@
-//! Failures on purpose, for tests: a device that is lost with a certain submission, memory that has run out for a certain buffer, a driver
-//! that opens no other device, one that executes nothing.
+//! Failures on purpose, for tests: a device that is lost with a certain submission, memory that has run out for a certain buffer, or is not
+//! cleared, a driver that opens no other device, one that executes nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,8 @@ pub(super) struct Faults {
     pub idle: Mutex<u64>,
     /// What cannot be had, and how often; for all of them.
     pub refused: Arc<Mutex<HashMap<String, u64>>>,
+    /// Buffers whose name begins with one of these are full of NaN when they are made.
+    pub poisoned: Arc<Mutex<Vec<String>>>,
 }
 
 impl Faults {
@@ -25,7 +27,7 @@ impl Faults {
     pub fn of_next(&self) -> Faults {
         let losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
         let losses = Mutex::new(losses.iter().skip(1).copied().collect());
-        Faults { losses, refused: Arc::clone(&self.refused), ..Faults::default() }
+        Faults { losses, refused: Arc::clone(&self.refused), poisoned: Arc::clone(&self.poisoned), ..Faults::default() }
     }
 
     /// Counts a submission, and says whether the device is lost with it.
@@ -55,6 +57,12 @@ impl Faults {
             }
             _ => false,
         }
+    }
+
+    /// Whether a buffer of this name is full of NaN when it is made.
+    pub fn poisons(&self, name: &str) -> bool {
+        let poisoned = self.poisoned.lock().unwrap_or_else(PoisonError::into_inner);
+        poisoned.iter().any(|beginning| name.starts_with(beginning))
     }
 
     /// Whether no other device can be had.

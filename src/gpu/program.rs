@@ -153,11 +153,9 @@ impl Gpu {
     /// A kernel with the buffers for its bindings, in their order.
     pub(super) fn call(&self, launch: &Launch, buffers: &[&Buffer], checks: Checks) -> Result<Call, Error> {
         let pipeline = self.pipeline(launch, checks)?;
-        let entries: Vec<_> = launch
-            .numbered_bindings()
-            .into_iter()
+        let entries: Vec<_> = (0..)
             .zip(buffers)
-            .map(|((binding, ..), buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
             .collect();
         let buffers = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(launch.kernel),
@@ -202,10 +200,9 @@ impl Gpu {
     fn compile(&self, launch: &Launch, wgsl: String, checks: Checks) -> Result<Pipeline, Error> {
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let module = shader_module(&self.device, launch, wgsl, checks);
-        let entries: Vec<_> = launch
-            .numbered_bindings()
-            .into_iter()
-            .map(|(binding, _, access)| wgpu::BindGroupLayoutEntry {
+        let entries: Vec<_> = (0..)
+            .zip(&launch.bindings)
+            .map(|(binding, &(_, access))| wgpu::BindGroupLayoutEntry {
                 binding,
                 visibility: wgpu::ShaderStages::COMPUTE,
                 ty: wgpu::BindingType::Buffer {

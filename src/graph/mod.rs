@@ -1,7 +1,7 @@
 //! What a step computes: ops on logical shapes, before anything is said of kernels, padding or buffers.
 //!
-//! A network writes its [forward](Graph::forward) ops; the loss follows; [`backward`] walks them in reverse and adds the ops of the gradients;
-//! [`update`] adds those that change the weights. The order of nodes is one in which they can be computed. A graph prints itself.
+//! A network writes its [forward](Graph::forward) ops; the loss follows; `backward` walks them in reverse and adds the ops of the gradients;
+//! `update` adds those that change the weights. The order of nodes is one in which they can be computed. A graph prints itself.
 
 mod activate;
 mod add;

@@ -2,66 +2,73 @@
 
 /// The bindings, listed once.
 macro_rules! bindings {
-    ($($(#[$about:meta])* $binding:ident = $number:literal,)*) => {
-        /// What a kernel binds, by role. A role has the same binding number in every shader.
+    ($($(#[$about:meta])* $binding:ident = $name:literal,)*) => {
+        /// What a kernel binds, by role. Shaders declare it by its name, as `@binding(weights)`; linking gives it its number, which is its
+        /// position among the launch's bindings.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u32)]
         pub enum Binding {
-            $($(#[$about])* $binding = $number,)*
+            $($(#[$about])* $binding,)*
         }
 
         impl Binding {
             /// All of them.
             pub const ALL: &'static [Binding] = &[$(Binding::$binding),*];
+
+            /// Its name in shaders.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Binding::$binding => $name,)*
+                }
+            }
         }
     };
 }
 
 bindings! {
     /// A layer's input: the set, or the activations below.
-    Input = 0,
+    Input = "input",
     /// Targets of the whole set.
-    Targets = 1,
+    Targets = "targets",
     /// The set's row of each sample in the minibatch.
-    Visited = 2,
+    Visited = "visited",
     /// A layer's weights, with the bias as their last row.
-    Weights = 3,
+    Weights = "weights",
     /// The optimizer's values beside each weight.
-    OptimizerSlots = 4,
+    OptimizerSlots = "optimizer_slots",
     /// The step state.
-    State = 5,
+    State = "state",
     /// A layer's output.
-    Output = 6,
+    Output = "output",
     /// Gradient of the loss by a layer's output, before its activation.
-    Gradient = 7,
+    Gradient = "gradient",
     /// Gradient of the loss by the output of the layer below, before its activation.
-    InputGradient = 8,
+    InputGradient = "input_gradient",
     /// Running sums of loss and correct predictions.
-    Stats = 9,
+    Stats = "stats",
     /// A weight for each output, in the loss.
-    OutputWeights = 10,
+    OutputWeights = "output_weights",
     /// Gradient of the loss by a layer's weights, where it is kept.
-    WeightGradient = 11,
+    WeightGradient = "weight_gradient",
     /// The sum of the squares of every layer's gradient, and how much of it is not finite.
-    Norms = 12,
+    Norms = "norms",
     /// Derivatives of a layer's activation, where they do not follow from its output.
-    Derivatives = 13,
+    Derivatives = "derivatives",
     /// Muon's direction of a layer.
-    Direction = 14,
+    Direction = "direction",
     /// Muon's direction of a layer, one iteration later.
-    NextDirection = 15,
+    NextDirection = "next_direction",
     /// The direction's Gram matrix.
-    Gram = 16,
+    Gram = "gram",
     /// The polynomial of the Gram matrix that the direction is multiplied by.
-    GramPolynomial = 17,
+    GramPolynomial = "gram_polynomial",
     /// What evaluations count or sum besides the loss.
-    Metrics = 18,
+    Metrics = "metrics",
     /// A score for every row of the set.
-    Scores = 19,
+    Scores = "scores",
     /// Sums of a product's slices, where its reduction is cut.
-    Partials = 20,
+    Partials = "partials",
     /// A shift and a scale for each feature.
-    Scaling = 21,
+    Scaling = "scaling",
 }
 
 /// How a kernel uses what it binds.

@@ -21,6 +21,7 @@ pub fn launch(dense: Dense, input: Input, layer: Layer, trains: Option<usize>, t
     operands.push((Binding::Weights, Access::Read));
     let mut result = vec![(Binding::Output, Access::Write)];
     let mut flags = vec![];
+    flags.extend(dense.one_in_own_quad().then_some("one_in_own_quad"));
     if layer.activation.keeps_derivative() {
         flags.push("from_logit");
     }

@@ -17,6 +17,7 @@ pub fn launch(loss_kernel: LossKernel<'_>, input: Input, workgroup: u32) -> Laun
     launch.bindings.extend([(Binding::Input, Access::Read), (Binding::Weights, Access::Read)]);
     if loss_kernel.training.is_none() {
         launch.bindings.push((Binding::Output, Access::Write));
+        launch.flags.extend(dense.one_in_own_quad().then_some("one_in_own_quad"));
     }
     launch.cost.flops += dense.flops();
     launch.cost.bytes += input.bytes(dense) + dense.weights_bytes();

@@ -46,7 +46,7 @@ pub struct Launch {
     pub bindings: Vec<(Binding, Access)>,
     /// The kind of product that it is, where it is one that tiles are picked for.
     pub shape: Option<Shape>,
-    /// The launches that this one is made of, where it is [`merged`].
+    /// The launches that this one is made of, where it is [merged](super::merged).
     pub parts: Vec<Launch>,
     /// The sums of slices that it adds up or writes, where a product's reduction is cut.
     pub partials: Option<Partials>,

@@ -68,6 +68,7 @@ pub fn launch(loss_kernel: LossKernel<'_>, input: Input, below: Option<Layer>, t
     }
     if loss_kernel.training.is_none() {
         launch.bindings.push((Binding::Output, Access::Write));
+        launch.flags.extend(dense.one_in_own_quad().then_some("one_in_own_quad"));
     } else if let Some(below) = below {
         launch.flags.push("input_gradient");
         launch.mounts.push(("activation", below.activation.module()));

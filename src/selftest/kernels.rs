@@ -53,12 +53,10 @@ pub fn forward(gpu: &Gpu, problem: &Problem, activation: Activation, tile: Tile,
     let twin = reference::dense_forward(&problem.x, &problem.weights, &problem.bias, activation == Activation::Relu);
     let (what, mut compared) = (label(problem, &launch, checks), Compared::default());
     compared.close(&what, &unpadded(&y, stride, problem.in_step(), outputs), &twin, TOLERANCE)?;
-    // The 1 after the last unit, where the kernel writes that quad, and zeros after it.
-    if outputs % 4 != 0 {
-        for row in y.chunks_exact(stride) {
-            compared.holds(row[outputs] == 1.0, format_args!("{what}: the bias's 1 is {}", row[outputs]))?;
-            compared.holds(are_zero(&row[outputs + 1..]), format_args!("{what}: padding is not 0"))?;
-        }
+    // The 1 after the last unit, and zeros after it.
+    for row in y.chunks_exact(stride) {
+        compared.holds(row[outputs] == 1.0, format_args!("{what}: the bias's 1 is {}", row[outputs]))?;
+        compared.holds(are_zero(&row[outputs + 1..]), format_args!("{what}: padding is not 0"))?;
     }
     compared.agreed()
 }
@@ -192,6 +190,7 @@ pub fn evaluation(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks)
     if launch.kernel != "row_loss" {
         let outputs = problem.dense.outputs as usize;
         let z = floats(launch, &contents, Binding::Output);
+        compared.holds(z.iter().all(|z| z.is_finite()), format_args!("{what}: a part of the logits is not written"))?;
         let z = unpadded(&z, (outputs / 4 + 1) * 4, problem.in_step(), outputs);
         compared.close(format_args!("{what}: logits"), &z, &problem.logits(), TOLERANCE)?;
     }
