@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What [`Gpu::refuse`] calls a device.
+/// What [`Gpu::refuse`](super::Gpu::refuse) calls a device.
 const ANOTHER_DEVICE: &str = "another device";
 /// And the adapter that it was opened of.
 const SAME_ADAPTER: &str = "the same adapter";
