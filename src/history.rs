@@ -1,4 +1,4 @@
-//! What a run tells: while it goes, after every epoch, and at its end.
+//! What a run reports: while it goes, after every epoch, and at its end.
 
 use crate::gpu::Traffic;
 use crate::metric::Evaluation;
@@ -170,7 +170,7 @@ pub struct Parameters {
     pub gradients: Weights,
 }
 
-/// Something to tell while training goes on.
+/// A report on a run, while training goes on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -191,7 +191,7 @@ pub enum Event<'a> {
         seconds: f64,
     },
     /// The device failed, and training goes on on another one of the same adapter: see
-    /// [`Checkpointing::device_retries`](crate::Checkpointing::device_retries). What was told of later steps is told again.
+    /// [`Checkpointing::device_retries`](crate::Checkpointing::device_retries). Later steps are reported again.
     DeviceReplaced {
         /// How and where it failed.
         reason: &'a str,
@@ -202,8 +202,8 @@ pub enum Event<'a> {
         /// How often it may.
         of: u64,
     },
-    /// Numbers were not finite, and training goes on from before them with a lower rate: see [`NonFinite::Lower`](crate::NonFinite::Lower). What
-    /// was told of later steps is told again.
+    /// Numbers were not finite, and training goes on from before them with a lower rate: see [`NonFinite::Lower`](crate::NonFinite::Lower). Later
+    /// steps are reported again.
     RateLowered {
         /// Where and how they were not.
         reason: &'a str,

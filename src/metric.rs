@@ -18,7 +18,7 @@ pub struct Evaluation {
     pub rows: u64,
 }
 
-/// What a model is worth on a set. Rows count alike, whatever their weights; ignored ones do not.
+/// What a model is worth on a set. All rows count alike, also those with other weights; ignored ones do not count.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metrics {
     /// Mean loss and accuracy.
@@ -49,11 +49,11 @@ pub struct ClassMetrics {
 /// Rows of one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClassCounts {
-    /// That are of it.
+    /// Rows whose target is the class.
     pub support: u64,
-    /// That are predicted to be.
+    /// Rows that are predicted to be of the class.
     pub predicted: u64,
-    /// That are both.
+    /// Rows of the class that are predicted to be.
     pub hits: u64,
 }
 
@@ -120,7 +120,7 @@ impl ClassMetrics {
 }
 
 impl RegressionMetrics {
-    /// From the device's sums over so many rows: for every four outputs the values of `regression_metrics.wesl`.
+    /// From the device's sums over `rows` rows: for every four outputs the values of `regression_metrics.wesl`.
     /// They are of targets as the network learned them, and become those in their own units.
     pub(crate) fn of(sums: &[f32], outputs: usize, rows: u64, scaling: Option<&Scaling>) -> Self {
         let rows = rows as f64;

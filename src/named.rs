@@ -54,7 +54,7 @@ pub(crate) fn unknown(
 macro_rules! by_word {
     ($type:ty) => {
         impl std::str::FromStr for $type {
-            type Err = $crate::Error;
+            type Err = $crate::error::Error;
 
             fn from_str(word: &str) -> Result<Self, Self::Err> {
                 <Self as $crate::named::Named>::from_word(word)

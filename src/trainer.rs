@@ -197,7 +197,7 @@ impl Trainer {
     }
 
     /// The tile of every kind of product in the plan of a training step: what [`TrainOptions::picks`] of another run takes to have
-    /// the same bits. Under [`Tuning::Auto`] they are known after the first [`fit`](Self::fit).
+    /// the same bits. Under [`Tuning::Auto`](crate::Tuning::Auto) they are known after the first [`fit`](Self::fit).
     ///
     /// # Errors
     ///
@@ -217,7 +217,7 @@ impl Trainer {
         fit::bytes_of_fit(&self.session, self.session.rows_of(train, first.as_ref())?, validation)
     }
 
-    /// Under [`Tuning::Auto`], measures what the plan for this set has no picks for yet: what the next [`fit`](Self::fit) would begin with.
+    /// Under [`Tuning::Auto`](crate::Tuning::Auto), measures what the plan for this set has no picks for yet: what the next [`fit`](Self::fit) would begin with.
     /// `observer` is called for every kind of product before it is measured.
     ///
     /// # Errors
@@ -315,7 +315,7 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] where the rows do not fit the network, whatever their labels, or are scaled otherwise than the training set;
+    /// [`Error::Data`] where the rows do not fit the network, with any labels, or are scaled otherwise than the training set;
     /// [`Error::Device`].
     pub fn predict(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
         let logits = self.logits(set)?;
@@ -326,7 +326,7 @@ impl Trainer {
         Ok(results)
     }
 
-    /// The network's outputs as they are, whatever the loss and the targets' scaling: `[rows, outputs]`, row-major.
+    /// The network's outputs as they are, under any loss and scaling of targets: `[rows, outputs]`, row-major.
     ///
     /// # Errors
     ///

@@ -36,7 +36,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint, or of a folder the newest that is whole: where a newer one is not, that is told and the one before it taken.
+    /// Opens a checkpoint, or of a folder the newest that is whole: where a newer one is not, a warning says so and the one before it is taken.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// [`open`](Self::open) from a file's bytes, whatever their checksums; the path is for messages. For fuzzing.
+    /// [`open`](Self::open) from a file's bytes, which may have other checksums than the file says; the path is for messages. For fuzzing.
     #[doc(hidden)]
     pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
         parse(path, &bytes)?;
@@ -114,7 +114,7 @@ impl Checkpoint {
         self.about["checkpoint"]["position"]["step"].as_u64().unwrap_or(0)
     }
 
-    /// What [`Checkpointing::notes`] had.
+    /// What [`Checkpointing::notes`](crate::Checkpointing::notes) had.
     pub fn notes(&self) -> BTreeMap<String, String> {
         let notes = self.about["checkpoint"]["notes"].as_object().into_iter().flatten();
         notes.filter_map(|(name, words)| Some((name.clone(), words.as_str()?.to_string()))).collect()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 
-/// Temporary files that nobody has written to for so long, and nobody has a lock on, are a killed run's. The clock alone says nothing: it may
+/// Temporary files that no process has written to for this long, and none has a lock on, are a killed run's. The clock alone says nothing: it may
 /// have been set.
 const ABANDONED: Duration = Duration::from_secs(60);
 
@@ -43,7 +43,7 @@ pub(crate) fn lock(folder: &Path) -> Result<std::fs::File, Error> {
             "{}: another run leaves its checkpoints there now: choose another folder, or wait for it",
             folder.display()
         ))),
-        // Some network file systems have no locks: there nobody is kept out.
+        // Some network file systems have no locks: there no other run is kept out.
         Err(fs4::TryLockError::Error(error)) => {
             tracing::warn!(%error, "the folder of checkpoints is not locked");
             Ok(file)
@@ -91,7 +91,7 @@ pub(crate) fn forget_after(folder: &Path, step: u64) -> Result<(), Error> {
 
 fn remove(path: PathBuf) -> Result<(), Error> {
     match std::fs::remove_file(&path) {
-        // Somebody else's doing, and what was wanted.
+        // Another process has deleted it, which is what was wanted.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         removed => removed.map_err(Error::io(&path)),
     }

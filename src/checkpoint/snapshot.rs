@@ -249,7 +249,7 @@ impl Snapshots {
 }
 
 impl Drop for Snapshots {
-    /// What is being written is written to its end, whatever becomes of the fit.
+    /// What is being written is written to its end, however the fit ends.
     fn drop(&mut self) {
         if let Some(Err(error)) = self.writer.take().map(joined) {
             tracing::warn!(%error, "a checkpoint is not written");

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::opening::{limits, open_gpu};
 use super::options::Adapters;
 use super::output::{Output, grouped};
 use crate::error::Error;
@@ -10,7 +11,7 @@ use crate::gpu::adapters;
 pub(super) fn run(options: &Adapters) -> Result<(), Error> {
     let output = Output { json: options.common.json };
     let choice = options.common.adapter.clone().unwrap_or_default();
-    let found = adapters(&choice, super::limits()?);
+    let found = adapters(&choice, limits()?);
     for adapter in &found {
         output.event(json!({
             "event": "adapter", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
@@ -38,5 +39,5 @@ pub(super) fn run(options: &Adapters) -> Result<(), Error> {
         return output.text("\n→ the one that would be used; --adapter takes auto, a backend, a kind (cpu, gpu, discrete, integrated), or part of a name");
     }
     // Nothing serves: the reason and the package to install are the error that opening it gives.
-    super::open_gpu(&choice).map(drop)
+    open_gpu(&choice).map(drop)
 }

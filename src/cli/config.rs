@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use serde::Deserialize;
 
+use super::clock::now;
+use super::hints;
+use super::opening::cache_folder;
 use super::options::Train;
-use super::reading::Data;
 pub(super) use super::reading::Validation;
+use super::reading::{Data, chosen};
 use super::size::Size;
-use super::source::TrainingSet;
+use super::training_set::TrainingSet;
 use crate::data::ReadOptions;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;
@@ -345,14 +347,14 @@ impl Run {
                 checkpoint,
                 tuning: chosen(flags.tuning, file.train.tuning)?.unwrap_or_default(),
                 memory_budget: chosen(flags.memory_budget, file.train.memory_budget)?.map(|Size(bytes)| bytes),
-                tuning_cache: super::cache_folder().map(|folder| folder.join("tuning.json")),
+                tuning_cache: cache_folder().map(|folder| folder.join("tuning.json")),
                 picks: file.tiles.into_iter().collect(),
                 ..defaults
             },
             init: flags.init.clone().or(file.train.init),
             save: flags.save.clone().or(file.train.save).unwrap_or(model),
             out,
-            started: super::out::now(),
+            started: now(),
             config: config.map(|(text, _)| text.into()),
             tensorboard: flags.tensorboard.clone().or(file.train.tensorboard),
             adapter: chosen(flags.common.adapter.clone(), file.train.adapter)?.unwrap_or_default(),
@@ -383,11 +385,6 @@ impl Run {
         }
         Ok(())
     }
-}
-
-/// What a flag says, or else the file's word.
-pub(super) fn chosen<T: FromStr<Err = Error>>(flag: Option<T>, word: Option<String>) -> Result<Option<T>, Error> {
-    flag.map_or_else(|| word.as_deref().map(str::parse).transpose(), |flag| Ok(Some(flag)))
 }
 
 /// By what targets are scaled, which the loss has to take for numbers.
@@ -428,7 +425,7 @@ impl File {
     fn parse(text: &str, path: &Path) -> Result<File, Error> {
         toml::from_str(text).map_err(|error: toml::de::Error| {
             let unknown = error.message().strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-            let hint = unknown.and_then(super::hints::hint).map_or(String::new(), |hint| format!("\nhint: {hint}"));
+            let hint = unknown.and_then(hints::hint).map_or(String::new(), |hint| format!("\nhint: {hint}"));
             Error::format(path, format!("{}{hint}", error.to_string().trim_end()))
         })
     }

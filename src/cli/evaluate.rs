@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::figures::figure;
+use super::opening;
 use super::options::Evaluate;
 use super::output::{Output, clean, figures, grouped};
 use super::source;
@@ -15,12 +16,12 @@ const MOST_IN_TABLE: usize = 20;
 
 pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     let output = Output { json: options.common.json };
-    let model = super::model(&options.model, &options.own)?;
+    let model = opening::model(&options.model, &options.own)?;
     let set = source::for_model(&options.data, &model, &options.text)?;
     set.check_for(&model.network, &model.loss).map_err(|error| source::of_words(&options.data, "--data", error))?;
     let names = if model.classes.is_empty() { set.class_names().to_vec() } else { model.classes.clone() };
     let top_k = top_k(options.top_k, &model)?;
-    let metrics = super::open(model, &options.common)?.metrics(&set)?;
+    let metrics = opening::open(model, &options.common)?.metrics(&set)?;
     output.event(event(&metrics, top_k, &names))?;
 
     output.text(format_args!("{}   on {} rows", figures(&metrics.evaluation), grouped(metrics.evaluation.rows)))?;

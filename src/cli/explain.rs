@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 
 use super::config::Run;
+use super::opening::{limits, open_gpu};
 use super::options::Train;
 use super::output::{Output, clean};
-use super::source::{self, TrainingSet};
+use super::source;
 use super::train;
+use super::training_set::TrainingSet;
 use crate::data::{ColumnRole, TableColumn};
 use crate::error::Error;
 use crate::gpu::{AdapterChoice, AdapterSummary, adapters};
@@ -29,10 +31,10 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     run.settle(&set)?;
     let network = train::network(&run, &set, validation.as_ref());
     run.options.check(&network)?;
-    let adapter = adapters(&run.adapter, super::limits()?).into_iter().find(|adapter| adapter.chosen);
+    let adapter = adapters(&run.adapter, limits()?).into_iter().find(|adapter| adapter.chosen);
     if adapter.is_none() && run.adapter != AdapterChoice::Auto {
         // The one asked for is not there: the error that opening it gives.
-        return super::open_gpu(&run.adapter).map(drop);
+        return open_gpu(&run.adapter).map(drop);
     }
     let tiling = adapter.as_ref().map_or(Tiling::of(Family::Software), AdapterSummary::tiling);
     run.options.picks.check(run.options.family.unwrap_or(tiling.family))?;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::opening::check_ending;
 use super::options::Import;
 use super::output::{Output, grouped};
 use crate::error::Error;
@@ -12,7 +13,7 @@ use crate::model::Model;
 
 pub(super) fn run(options: &Import) -> Result<(), Error> {
     let output = Output { json: options.json };
-    super::check_ending(&options.output, "safetensors")?;
+    check_ending(&options.output, "safetensors")?;
     let (mut model, notes) = read(options)?;
     if let Some(loss) = &options.loss {
         model.loss = Loss::from_name(loss)?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
 
+use super::opening::{self, own_functions};
 use super::options::Inspect;
 use super::output::{Output, clean, grouped};
 use crate::error::Error;
@@ -15,11 +16,11 @@ pub(super) fn run(options: &Inspect) -> Result<(), Error> {
     let output = Output { json: options.json };
     let path: &Path = &options.file;
     let (model, contents) = if path.extension().is_some_and(|ending| ending == "onnx") {
-        let losses: Vec<Loss> = super::own_functions(&options.own)?.1;
+        let losses: Vec<Loss> = own_functions(&options.own)?.1;
         (Ok(Model::read_onnx_with(path, &losses)?), Contents::default())
     } else {
         let contents = Contents::read(path)?;
-        (super::model(path, &options.own), contents)
+        (opening::model(path, &options.own), contents)
     };
     output.event(event(path, &model, &contents))?;
     match &model {

@@ -3,6 +3,7 @@
 
 mod adapters;
 mod bench;
+mod clock;
 mod config;
 mod evaluate;
 mod explain;
@@ -12,6 +13,8 @@ mod hints;
 mod import;
 mod inspect;
 mod interrupt;
+mod observers;
+mod opening;
 mod options;
 mod out;
 mod output;
@@ -28,24 +31,14 @@ mod source;
 mod tensorboard;
 mod times;
 mod train;
-mod watchers;
+mod training_set;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
 
 use crate::error::Error;
-use crate::gpu::{AdapterChoice, Gpu, Limits, OpenOptions};
-use crate::loss::Loss;
-use crate::model::Model;
-use crate::network::Activation;
-use crate::optimizer::Optimizer;
-use crate::options::TrainOptions;
-use crate::predictor::Predictor;
-use crate::trainer::Trainer;
 use options::{Cli, Command};
 
 /// Runs the program on its command line and says how it ended: 0 for success, 1 when the device failed or training
@@ -54,12 +47,12 @@ pub fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| hints::hinted(error).exit());
     let level = if cli.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
-    // Where nobody takes it, it would say so, and panic as nobody takes that either.
+    // Where the log cannot be written, an error about it could not be written either, and would panic.
     let log = log.log_internal_errors(false);
     if cli.verbose {
         log.init();
     } else {
-        // What a user is warned of is no log.
+        // A warning to a user is no log.
         log.without_time().with_target(false).init();
     }
 
@@ -80,73 +73,12 @@ pub fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
-        // Whoever read our output has gone (`wgrad … | head`): nothing to complain about.
+        // The reader of the output has gone (`wgrad … | head`): that is no error.
         Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            // A terminal that was closed takes nothing any more, which must not be a panic.
+            // Writing to a terminal that was closed fails, which must not be a panic.
             _ = writeln!(std::io::stderr(), "error: {}", output::clean_lines(&error.to_string()));
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-/// A model, with the functions that its file has the names of alone.
-fn model(path: &Path, own: &options::Own) -> Result<Model, Error> {
-    if path.extension().is_some_and(|ending| ending == "onnx") && path.is_file() {
-        let words = format!("wgrad import {} model.safetensors", output::quoted(&path.display().to_string()));
-        return Err(Error::format(path, format!("an ONNX model is made one of wgrad first: {words}")));
-    }
-    let (activations, losses) = own_functions(own)?;
-    Model::read_with(path, &activations, &losses)
-}
-
-/// The user's own activations and losses.
-fn own_functions(own: &options::Own) -> Result<(Vec<Activation>, Vec<Loss>), Error> {
-    let (mut activations, mut losses) = (Vec::new(), Vec::new());
-    for file in &own.files {
-        let activation = Activation::read(file);
-        match (activation, Loss::read(file)) {
-            (Ok(activation), _) => activations.push(activation),
-            (_, Ok(loss)) => losses.push(loss),
-            (Err(no_activation), Err(no_loss)) => {
-                return Err(Error::Option(format!("--wgsl {}: {no_activation}; as a loss: {no_loss}", file.display())));
-            }
-        }
-    }
-    Ok((activations, losses))
-}
-
-/// That a file to be written is named as what will be in it: it is not the one that is read then.
-fn check_ending(path: &Path, ending: &str) -> Result<(), Error> {
-    if path.extension().is_some_and(|given| given == ending) {
-        return Ok(());
-    }
-    Err(Error::Option(format!("{} is to be written: its name must end in .{ending}", path.display())))
-}
-
-/// The program's folder among the user's caches.
-fn cache_folder() -> Option<PathBuf> {
-    dirs::cache_dir().map(|folder| folder.join("wgrad"))
-}
-
-/// The adapter asked for, with the kernels that earlier runs compiled.
-fn open_gpu(choice: &AdapterChoice) -> Result<Arc<Gpu>, Error> {
-    Gpu::open_with(&OpenOptions { adapter: choice.clone(), limits: limits()?, cache: cache_folder() })
-}
-
-/// What may be used of an adapter: `WGRAD_LIMITS` says `webgpu`, to know what a browser would take.
-fn limits() -> Result<Limits, Error> {
-    std::env::var("WGRAD_LIMITS").map_or(Ok(Limits::default()), |words| words.parse())
-}
-
-/// A model on the adapter asked for, to predict with.
-fn predictor(model: Model, common: &options::Common) -> Result<Predictor, Error> {
-    Predictor::from_model(open_gpu(&common.adapter.clone().unwrap_or_default())?, model)
-}
-
-/// A model on the adapter asked for, to be judged and not trained: with an optimizer that keeps nothing.
-fn open(model: Model, common: &options::Common) -> Result<Trainer, Error> {
-    let gpu = open_gpu(&common.adapter.clone().unwrap_or_default())?;
-    let options = TrainOptions { optimizer: Optimizer::sgd(0.0), ..TrainOptions::default() };
-    Trainer::from_model(gpu, model, options)
 }

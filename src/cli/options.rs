@@ -1,10 +1,10 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::screen::Screen;
 use super::size::Size;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;
@@ -451,4 +451,25 @@ pub(super) struct Common {
     /// One JSON object a line on stdout, and nothing else there
     #[arg(long)]
     pub json: bool,
+}
+
+/// What shows a run while it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Screen {
+    Live,
+    Lines,
+    None,
+}
+
+impl FromStr for Screen {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self, Error> {
+        match word {
+            "live" => Ok(Screen::Live),
+            "lines" => Ok(Screen::Lines),
+            "none" => Ok(Screen::None),
+            _ => Err(Error::Option(format!("\"{word}\" is no screen: there are live, lines and none"))),
+        }
+    }
 }

@@ -1,20 +1,17 @@
 //! A run's folder: `run.json` with what it is and how it ended, and `metrics.jsonl` and `metrics.csv` with a line an epoch, written as it goes.
-// When a run started is told by the clock on the wall.
-#![allow(clippy::disallowed_types)]
-
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use fs4::{FileExt, TryLockError};
 use serde_json::{Value, json};
 
+use super::clock::now;
 use super::config::Run;
-use super::output::{clean_lines, epoch_event};
-use super::source::TrainingSet;
-use super::train::shape;
-use super::watchers::Watcher;
+use super::observers::Observer;
+use super::output::{clean_lines, epoch_event, shape};
+use super::training_set::TrainingSet;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::history::Event;
@@ -44,16 +41,6 @@ const COLUMNS: [&str; 12] = [
     "submissions",
     "blocking_reads",
 ];
-
-/// Of the year 9999.
-const LAST_SECOND: u64 = 253_402_300_799;
-
-/// The time now, as RFC 3339 has it, in UTC. For people, and as a run's name: nothing is decided by it.
-pub(super) fn now() -> String {
-    // A clock that was never set, or was set beyond what the format has.
-    let most = SystemTime::UNIX_EPOCH + Duration::from_secs(LAST_SECOND);
-    humantime::format_rfc3339_micros(SystemTime::now().clamp(SystemTime::UNIX_EPOCH, most)).to_string()
-}
 
 /// A folder that is this run's alone while it goes on.
 pub(super) struct Out {
@@ -142,7 +129,7 @@ impl Out {
         self.write()
     }
 
-    /// Who writes the metrics down.
+    /// What writes the metrics down.
     pub fn metrics(&self) -> Result<MetricFiles, Error> {
         MetricFiles::new(&self.folder, self.resumes)
     }
@@ -269,11 +256,11 @@ impl MetricFiles {
     }
 }
 
-impl Watcher for MetricFiles {
-    fn hear(&mut self, event: &Event) -> Result<(), Error> {
+impl Observer for MetricFiles {
+    fn observe(&mut self, event: &Event) -> Result<(), Error> {
         let Event::Epoch(epoch) = event else { return Ok(()) };
         if epoch.epoch <= self.last && epoch.stats.steps == 0 {
-            // A run that goes on from the end of an epoch tells of it again, with no step and no time.
+            // A run that goes on from the end of an epoch reports it again, with no step and no time.
             return Ok(());
         }
         if epoch.epoch <= self.last {

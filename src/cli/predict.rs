@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::opening::{self, predictor};
 use super::options::Predict;
 use super::output::{Output, clean};
 use super::source::{self, Input, STDIN};
@@ -25,7 +26,7 @@ const SOON: Duration = Duration::from_millis(20);
 
 pub(super) fn run(options: &Predict) -> Result<(), Error> {
     let output = Output { json: options.common.json };
-    let model = super::model(&options.model, &options.own)?;
+    let model = opening::model(&options.model, &options.own)?;
     let input = Input::open(&options.input)?;
     // A file is read whole for people: what is wrong in it comes before any answer.
     let is_answered_by_line = options.rows.is_none() && (options.input == STDIN || output.json);
@@ -51,7 +52,7 @@ pub(super) fn run(options: &Predict) -> Result<(), Error> {
     }
     let chosen = set.select(rows.clone())?;
     let report = Report::new(&model);
-    let results = super::predictor(model, &options.common)?.predict(&chosen)?;
+    let results = predictor(model, &options.common)?.predict(&chosen)?;
     let results = results.chunks_exact(report.outputs);
     let one = rows.start() == rows.end();
     if !one {
@@ -70,7 +71,7 @@ fn by_line(options: &Predict, output: &Output, model: Model, stream: Box<dyn Buf
     let report = Report::new(&model);
     let reading = source::reading_inputs(&model, &options.text);
     let columns = reading.columns_for(model.network.inputs());
-    let predictor = super::predictor(model, &options.common)?;
+    let predictor = predictor(model, &options.common)?;
     let (path, width) = (PathBuf::from(&options.input), columns.width());
     let (send, lines) = sync_channel(MOST_AT_ONCE);
     // Left behind where an error ends the program: it may be waiting for a line that never comes.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::opening::check_ending;
 use super::options::ProfileOptions;
 use super::times::Timed;
 use crate::error::Error;
@@ -17,7 +18,7 @@ pub(super) fn run(flags: &ProfileOptions) -> Result<(), Error> {
     flags.train.trains_nothing("profile")?;
     // Said before minutes are spent on what goes there.
     if let Some(path) = &flags.trace {
-        super::check_ending(path, "json")?;
+        check_ending(path, "json")?;
         Model::check_writable(path)?;
     }
     let timed = Timed::new(&flags.train)?;

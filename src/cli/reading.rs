@@ -1,15 +1,20 @@
 //! The table `[data]` of run.toml: what a run reads, and how.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::config::chosen;
 use super::options::{MissingTarget, Train, Unknown};
 use crate::data::ReadOptions;
 use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::preprocessing::{Fill, ImageShape};
+
+/// What a flag says, or else the file's word.
+pub(super) fn chosen<T: FromStr<Err = Error>>(flag: Option<T>, word: Option<String>) -> Result<Option<T>, Error> {
+    flag.map_or_else(|| word.as_deref().map(str::parse).transpose(), |flag| Ok(Some(flag)))
+}
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::opening::limits;
 use super::options::Selftest;
 use super::output::{Output, table};
 use crate::error::Error;
@@ -24,7 +25,7 @@ pub(super) fn run(flags: &Selftest) -> Result<u8, Error> {
     }
     // Without the kernels of earlier runs: the compiler is a part of what is checked.
     let adapter = flags.common.adapter.clone().unwrap_or_default();
-    let gpu = Gpu::open_with(&OpenOptions { adapter, limits: super::limits()?, cache: None })?;
+    let gpu = Gpu::open_with(&OpenOptions { adapter, limits: limits()?, cache: None })?;
     let adapter = gpu.adapter();
     output.text(format_args!("{} ({}, {}), {}", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
     let options = Options {

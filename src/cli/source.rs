@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::config::{Run, Validation};
 use super::options::{MissingTarget, Text, Unknown};
+use super::training_set::TrainingSet;
 use crate::data::{Dataset, ReadOptions, Sets, Source, Stored, is_text_table};
 use crate::error::Error;
 use crate::loss::Task;
@@ -29,30 +30,6 @@ fn sets(words: &str, options: &ReadOptions) -> Result<Sets, Error> {
             "there is no \"{words}\": data is mnist, a file (CSV, TSV, .npz, safetensors, Parquet), or a folder (MNIST-style IDX files, \
              x.npy and y.npy, or a folder of images for each class)"
         )))
-    }
-}
-
-/// What a run trains on.
-pub(super) enum TrainingSet {
-    Whole(Dataset),
-    /// A file that the memory budget has no room for; the set has its first rows.
-    Stored(Stored, Dataset),
-}
-
-impl TrainingSet {
-    /// All rows, or the first: what they are like.
-    pub fn at_hand(&self) -> &Dataset {
-        match self {
-            TrainingSet::Whole(set) | TrainingSet::Stored(_, set) => set,
-        }
-    }
-
-    /// All rows, wherever they are.
-    pub fn source(&self) -> &dyn Source {
-        match self {
-            TrainingSet::Whole(set) => set,
-            TrainingSet::Stored(stored, _) => stored,
-        }
     }
 }
 

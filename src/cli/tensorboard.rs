@@ -1,9 +1,9 @@
-//! `--tensorboard`: what a run tells, as event files.
+//! `--tensorboard`: the reports of a run, as event files.
 
 use std::path::Path;
 
+use super::observers::Observer;
 use super::report::{image_of, tiles};
-use super::watchers::Watcher;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::history::{Epoch, Event, Parameters, Progress};
@@ -16,9 +16,9 @@ pub(super) struct TensorBoard {
     file: EventFile,
     /// What a row of the set is as an image, where it is one.
     image: Option<ImageShape>,
-    /// Steps of the epochs that were told.
+    /// Steps of the epochs that were reported.
     step: u64,
-    /// Whether it goes on from a checkpoint, and has told nothing since.
+    /// Whether it goes on from a checkpoint, and has reported nothing since.
     resumes: bool,
 }
 
@@ -68,8 +68,8 @@ impl TensorBoard {
     }
 }
 
-impl Watcher for TensorBoard {
-    fn hear(&mut self, event: &Event) -> Result<(), Error> {
+impl Observer for TensorBoard {
+    fn observe(&mut self, event: &Event) -> Result<(), Error> {
         let step = match event {
             Event::Progress(progress) => (progress.epoch - 1) * progress.steps + progress.step,
             Event::Parameters(parameters) => parameters.step,
@@ -80,7 +80,7 @@ impl Watcher for TensorBoard {
             }
             _ => return Ok(()),
         };
-        // A checkpoint is of a moment before its epoch is judged, or of one after: what is told first says which.
+        // A checkpoint is of a moment before its epoch is judged, or of one after: what is reported first says which.
         if std::mem::take(&mut self.resumes) {
             self.file.forget_from(step)?;
         }

@@ -9,13 +9,15 @@ use serde_json::json;
 
 use super::config::{Run, Validation};
 use super::interrupt::Interrupt;
-use super::options::Train;
+use super::observers::Observer;
+use super::opening::open_gpu;
+use super::options::{Screen, Train};
 use super::out::Out;
-use super::output::{Output, figures, grouped};
-use super::screen::{self, Course, Screen};
-use super::source::{self, TrainingSet};
+use super::output::{Output, figures, grouped, shape};
+use super::screen::{self, Course};
+use super::source;
 use super::tensorboard::TensorBoard;
-use super::watchers::Watcher;
+use super::training_set::TrainingSet;
 use super::{report, resume};
 use crate::checkpoint::Checkpoint;
 use crate::data::Dataset;
@@ -65,14 +67,14 @@ struct Ready {
 struct Trained {
     history: History,
     seconds: f64,
-    /// What went wrong first where it was shown or written down, which ended it.
-    told: Result<(), Error>,
+    /// The first error of an observer, which ended it.
+    observed: Result<(), Error>,
     /// The exit code of the signal that ended it.
     interrupted: Option<u8>,
 }
 
 impl Ready {
-    /// Reads what there is to read, opens the adapter, and finds whatever is wrong with either.
+    /// Reads what there is to read, opens the adapter, and finds what is wrong with either.
     fn new(flags: &Train) -> Result<Self, Error> {
         let output = Output { json: flags.common.json };
         let (mut run, checkpoint) = resume::run_of(flags)?;
@@ -80,7 +82,7 @@ impl Ready {
         check_save(&run)?;
         // Opening a driver and unpacking a set take a tenth of a second each.
         let (gpu, sets) = std::thread::scope(|scope| {
-            let opening = scope.spawn(|| super::open_gpu(&run.adapter));
+            let opening = scope.spawn(|| open_gpu(&run.adapter));
             // A run that goes on has its scalings in its checkpoint.
             // The file may be of a run with the same functions of the user's own.
             let (activations, losses) = ([run.activation], std::slice::from_ref(&run.options.loss));
@@ -133,7 +135,7 @@ impl Ready {
         Ok(())
     }
 
-    /// Trains, with everyone told who wants to be, and saves the model.
+    /// Trains, with all observers, and saves the model.
     fn train(&mut self, screen: Option<Screen>, interrupt: &Interrupt) -> Result<Trained, Error> {
         let Ready { output, run, checkpoint, out, set, validation, trainer } = self;
         let validation = validation.as_ref();
@@ -141,52 +143,52 @@ impl Ready {
         trainer.tell_parameters(run.tensorboard.is_some());
         let course = Course::of(trainer, set, validation)?;
         let nothing_left = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.step() >= course.steps);
-        let mut watchers: Vec<Box<dyn Watcher + '_>> = Vec::new();
+        let mut observers: Vec<Box<dyn Observer + '_>> = Vec::new();
         if nothing_left {
             // Its end is made sure of: the last epoch is judged, and the model and the report are written.
             output.text("nothing left to do: all its steps are done; --epochs or --steps takes it further")?;
         } else {
-            watchers.extend(screen::watcher(screen, output, course));
+            observers.extend(screen::observer(screen, output, course));
         }
         if let Some(out) = out {
             out.begin(run, trainer, set, validation)?;
-            watchers.push(Box::new(out.metrics()?));
+            observers.push(Box::new(out.metrics()?));
         }
         if let Some(folder) = &run.tensorboard {
-            watchers.push(Box::new(TensorBoard::create(folder, trainer, set.at_hand(), checkpoint.is_some())?));
+            observers.push(Box::new(TensorBoard::create(folder, trainer, set.at_hand(), checkpoint.is_some())?));
         }
         let began = trainer.steps_done();
-        let mut told = Ok(());
+        let mut observed = Ok(());
         let mut interrupted = None;
-        let mut tell = |event: Event<'_>| {
-            for watcher in &mut watchers {
-                // All hear of it, also where one has failed; the first failure is kept.
-                let heard = watcher.hear(&event);
-                told = std::mem::replace(&mut told, Ok(())).and(heard);
+        let mut observe = |event: Event<'_>| {
+            for observer in &mut observers {
+                // All take it, also where one has failed; the first failure is kept.
+                let answer = observer.observe(&event);
+                observed = std::mem::replace(&mut observed, Ok(())).and(answer);
             }
             interrupted = interrupt.exit_code();
-            if told.is_ok() && interrupted.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if observed.is_ok() && interrupted.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         let history = match set {
-            TrainingSet::Whole(set) => trainer.fit_with(set, validation, &mut tell),
-            TrainingSet::Stored(stored, _) => trainer.fit_from(stored, validation, &mut tell),
+            TrainingSet::Whole(set) => trainer.fit_with(set, validation, &mut observe),
+            TrainingSet::Stored(stored, _) => trainer.fit_from(stored, validation, &mut observe),
         };
         // The screen leaves the terminal to what is said now.
-        drop(watchers);
+        drop(observers);
         let history = history.map_err(|error| saved_before(error, output, run, trainer, began))?;
-        // Saved even where nobody reads our output any more; but not where nothing was trained.
+        // Saved even where the output is no longer read; but not where nothing was trained.
         if !history.epochs.is_empty() {
             trainer.save(&run.save)?;
         }
-        Ok(Trained { history, seconds: started.elapsed().as_secs_f64(), told, interrupted })
+        Ok(Trained { history, seconds: started.elapsed().as_secs_f64(), observed, interrupted })
     }
 
     /// Says and writes down how it went.
     fn conclude(mut self, trained: Trained) -> Result<u8, Error> {
-        let Trained { history, seconds, told, interrupted } = trained;
+        let Trained { history, seconds, observed, interrupted } = trained;
         let steps_done = self.trainer.steps_done();
         if let Some(out) = &mut self.out {
-            let state = match &told {
+            let state = match &observed {
                 Ok(()) if interrupted.is_none() => "finished",
                 Ok(()) | Err(Error::Output(_)) => "interrupted",
                 Err(error) => {
@@ -196,7 +198,7 @@ impl Ready {
             };
             out.end(state, Some(steps_done))?;
         }
-        let said = told.and_then(|()| self.say_the_end(&history, seconds, interrupted));
+        let said = observed.and_then(|()| self.say_the_end(&history, seconds, interrupted));
         // A report that cannot be written keeps nothing from being said.
         let reported = match self.out.take().filter(|_| !history.epochs.is_empty()) {
             Some(out) => report::write(&out, &mut self.trainer, &history, &self.set, self.validation.as_ref())
@@ -254,7 +256,7 @@ impl Ready {
 }
 
 /// An error that ends a run, once what was trained is saved, where it can be: a full disk may hold no checkpoint, and the model elsewhere. Where
-/// it was found which numbers were the first to go bad, the trainer is at the step before.
+/// it was found which numbers were the first that are not finite, the trainer is at the step before.
 fn saved_before(error: Error, output: &Output, run: &Run, trainer: &mut Trainer, began: u64) -> Error {
     let is_finite = |layer: &LayerWeights| layer.weight.iter().chain(&layer.bias).all(|weight| weight.is_finite());
     let is_worth_it = match &error {
@@ -267,7 +269,7 @@ fn saved_before(error: Error, output: &Output, run: &Run, trainer: &mut Trainer,
         match trainer.save(&run.save) {
             Ok(()) => {
                 let step = trainer.steps_done();
-                // Where nobody reads what is said, the error is said still.
+                // The error is reported even where this cannot be written.
                 let _ = output.event(json!({ "event": "saved", "step": step, "model": &run.save }));
                 let best = if run.options.keep_best { "of the best epoch, or else " } else { "" };
                 let _ = output.text(format_args!(
@@ -303,7 +305,7 @@ fn begun(
     Ok(trainer)
 }
 
-/// That the network takes both sets, under the loss. What is wrong with one is told with its name.
+/// That the network takes both sets, under the loss. An error of one is reported with its name.
 fn check_sets(run: &Run, train: &Dataset, validation: Option<&Dataset>, network: &Network) -> Result<(), Error> {
     let check = |set: &Dataset, words: &str, flag: &str| {
         set.check_for(network, &run.options.loss).map_err(|error| source::of_words(words, flag, error))
@@ -359,13 +361,4 @@ fn check_save(run: &Run) -> Result<(), Error> {
         }
     }
     Model::check_writable(&run.save)
-}
-
-/// "784-256-10"
-pub(super) fn shape(network: &Network) -> String {
-    let widths: Vec<String> = std::iter::once(network.inputs())
-        .chain(network.layers().iter().map(|layer| layer.outputs))
-        .map(|width| width.to_string())
-        .collect();
-    widths.join("-")
 }

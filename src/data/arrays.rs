@@ -1,51 +1,15 @@
 //! Named arrays, as safetensors and NumPy files have them, and the sets in them.
 
-use std::borrow::Cow;
 use std::path::Path;
 
-use half::{bf16, f16};
+use half::f16;
 
+use super::array::{Array, Element, doubles, floats};
 use super::labels::{self, Targets};
 use super::sets::{Part, Sets};
 use super::{Dataset, Features, ReadOptions};
 use crate::error::Error;
 use crate::preprocessing::ImageShape;
-
-/// The element types that are read, little-endian.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Element {
-    Bool,
-    U8,
-    I8,
-    U16,
-    I16,
-    U32,
-    I32,
-    U64,
-    I64,
-    F16,
-    BF16,
-    F32,
-    F64,
-}
-
-impl Element {
-    pub fn bytes(self) -> usize {
-        match self {
-            Element::Bool | Element::U8 | Element::I8 => 1,
-            Element::U16 | Element::I16 | Element::F16 | Element::BF16 => 2,
-            Element::U32 | Element::I32 | Element::F32 => 4,
-            Element::U64 | Element::I64 | Element::F64 => 8,
-        }
-    }
-}
-
-/// A file's array, its values row-major. There are as many bytes as the shape and the element say.
-pub(super) struct Array<'a> {
-    pub element: Element,
-    pub shape: Vec<usize>,
-    pub bytes: Cow<'a, [u8]>,
-}
 
 /// A file with named arrays.
 pub(super) trait Arrays {
@@ -235,38 +199,5 @@ fn features(x: &Array<'_>) -> Features {
         Element::F16 => Features::F16(x.bytes.as_chunks().0.iter().map(|&word| f16::from_le_bytes(word)).collect()),
         Element::U32 | Element::I32 | Element::U64 | Element::I64 | Element::F64 => Features::of_f64(doubles(x)),
         _ => Features::F32(floats(x)),
-    }
-}
-
-fn each<T, const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|&bytes| value(bytes)).collect()
-}
-
-/// As f64, of the types that have more digits than f32.
-fn doubles(array: &Array<'_>) -> Vec<f64> {
-    let bytes = &array.bytes[..];
-    match array.element {
-        Element::U32 => each(bytes, |word| u32::from_le_bytes(word).into()),
-        Element::I32 => each(bytes, |word| i32::from_le_bytes(word).into()),
-        Element::U64 => each(bytes, |word| u64::from_le_bytes(word) as f64),
-        Element::I64 => each(bytes, |word| i64::from_le_bytes(word) as f64),
-        Element::F64 => each(bytes, f64::from_le_bytes),
-        _ => floats(array).into_iter().map(f64::from).collect(),
-    }
-}
-
-/// As f32, rounded to the nearest where they are finer.
-pub(super) fn floats(array: &Array<'_>) -> Vec<f32> {
-    let bytes = &array.bytes[..];
-    match array.element {
-        Element::Bool => each(bytes, |[byte]| f32::from(u8::from(byte != 0))),
-        Element::U8 => each(bytes, |[byte]| byte.into()),
-        Element::I8 => each(bytes, |[byte]| (byte as i8).into()),
-        Element::U16 => each(bytes, |word| u16::from_le_bytes(word).into()),
-        Element::I16 => each(bytes, |word| i16::from_le_bytes(word).into()),
-        Element::F16 => each(bytes, |word| f16::from_le_bytes(word).to_f32()),
-        Element::BF16 => each(bytes, |word| bf16::from_le_bytes(word).to_f32()),
-        Element::F32 => each(bytes, f32::from_le_bytes),
-        _ => doubles(array).into_iter().map(|value| value as f32).collect(),
     }
 }

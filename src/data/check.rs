@@ -214,16 +214,3 @@ impl Dataset {
         ))
     }
 }
-
-/// That every feature is a finite number to f32, which the device has.
-pub(super) fn check_finite<T: Copy + Into<f64>>(features: &[T], width: usize) -> Result<(), Error> {
-    match features.iter().position(|&value| !(value.into() as f32).is_finite()) {
-        Some(at) => Err(Error::Data(format!(
-            "feature {} of row {} is {}: every feature must be finite",
-            at % width.max(1),
-            at / width.max(1),
-            features[at].into()
-        ))),
-        None => Ok(()),
-    }
-}

@@ -1,6 +1,6 @@
 //! What the array `y` says: class indices, or what stands for them.
 
-use super::arrays::{Array, Element, floats};
+use super::array::{Array, Element, floats};
 
 /// The targets of rows.
 pub(super) enum Targets {

@@ -2,8 +2,8 @@
 
 use half::f16;
 
-use super::check::check_finite;
 use super::{Dataset, Features, Values};
+use crate::data::dataset::check_finite;
 use crate::error::Error;
 use crate::preprocessing::Origin;
 

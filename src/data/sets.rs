@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::{Dataset, ReadOptions, format};
-use crate::error::Error;
+use super::Dataset;
 
 /// What a file or a folder brings.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,16 +22,7 @@ impl From<Dataset> for Sets {
 }
 
 impl Sets {
-    /// All sets of a file or a folder, as [`Dataset::read`] takes them.
-    ///
-    /// # Errors
-    ///
-    /// As [`Dataset::read`].
-    pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, Error> {
-        format::read(path.as_ref(), options)
-    }
-
-    /// The same with something done to each set.
+    /// The sets with something done to each.
     pub(super) fn each(self, of: impl Fn(Dataset) -> Dataset) -> Self {
         let Sets { train, validation, test } = self;
         Sets { train: of(train), validation: validation.map(&of), test: test.map(&of) }

@@ -9,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use safetensors::tensor::Metadata;
 
-use super::arrays::{self, Array, Arrays, Element};
+use super::array::{Array, Element};
+use super::arrays::{self, Arrays};
 use super::sets::Part;
 use super::{Dataset, ReadOptions, Source, labels, tensors};
 use crate::error::Error;

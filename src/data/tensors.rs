@@ -6,7 +6,8 @@ use std::path::Path;
 use safetensors::{Dtype, SafeTensors};
 
 use super::ReadOptions;
-use super::arrays::{self, Array, Arrays, Element};
+use super::array::{Array, Element};
+use super::arrays::{self, Arrays};
 use super::sets::Sets;
 use crate::error::Error;
 use crate::model::parse;

@@ -1,4 +1,4 @@
-//! Kinds of files that are not read, told by how they begin, with what to do instead. A kind is a line of the table. Crates that tell files by
+//! Kinds of files that are not read, recognized by how they begin, with what to do instead. A kind is a line of the table. Crates that tell files by
 //! their first bytes know media, and few of the files that data comes in.
 
 use std::borrow::Cow;
@@ -25,7 +25,7 @@ impl Kind {
     }
 }
 
-/// How a kind is told.
+/// How a kind is recognized.
 enum Sign {
     /// These bytes at this place.
     At(usize, &'static [u8]),
@@ -46,7 +46,7 @@ const UNPACK: &str = "unpack it";
 const IN_FOLDER: &str = "name the folder that has it and its companions";
 const NUMBERS: &str = "make rows of numbers of it, as CSV or .npz";
 
-/// The first line whose sign is there tells what a file is.
+/// The first line whose sign is there says what a file is.
 const KINDS: &[(Sign, &str, &str)] = &[
     // Tables.
     (
@@ -290,7 +290,7 @@ fn is_brand(bytes: &[u8], brands: &[&[u8; 4]]) -> bool {
 
 /// What an archive is that holds no array.
 fn of_archive(bytes: &[u8]) -> Option<Kind> {
-    // One that is damaged is told by who reads it.
+    // Its reader reports one that is damaged.
     let archive = ZipArchive::new(Cursor::new(bytes)).ok()?;
     let names: Vec<String> = archive.file_names().filter_map(Result::ok).map(Into::into).collect();
     let has = |end: &str| names.iter().any(|name| name.ends_with(end));

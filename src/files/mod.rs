@@ -14,7 +14,7 @@ pub(crate) const TEMPORARY: &str = ".wgrad-";
 /// The most bytes of a file that are read into memory.
 const MOST_READ: u64 = 1 << 33;
 
-/// A file, to be read. A pipe that has a name is none: it would be waited for until somebody writes to it, and no signal ends that. Those
+/// A file, to be read. A pipe that has a name is none: it would be waited for until a process writes to it, and no signal ends that. Those
 /// that the program was started with, as `/dev/stdin`, have none.
 pub(crate) fn open(path: &Path) -> Result<std::fs::File, Error> {
     #[cfg(unix)]
@@ -45,7 +45,7 @@ pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>, Error> {
     read_to_end(path, file, most)
 }
 
-/// All that a stream has, up to so many bytes.
+/// All that a stream has, up to `most` bytes.
 pub(crate) fn read_to_end(path: &Path, stream: impl Read, most: u64) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     stream.take(most + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
@@ -73,7 +73,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The same in a cache, whose folder is made where it is not there: what cannot be written is told of and done without.
+/// The same in a cache, whose folder is made where it is not there: a cache that cannot be written is a warning, and no error.
 pub(crate) fn write_cache(path: &Path, bytes: &[u8]) {
     let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(Error::io(path));
     if let Err(error) = folder.and_then(|()| write_whole(path, bytes)) {
@@ -103,14 +103,14 @@ pub(crate) fn lock_cache(path: &Path) -> Option<std::fs::File> {
     }
 }
 
-/// Whether nobody who lives is writing this temporary file, as far as can be told: [`beside`] locks them.
+/// Whether no living process is writing this temporary file, as far as can be known: [`beside`] locks them.
 pub(crate) fn is_abandoned(path: &Path) -> bool {
     let lock = std::fs::File::open(path).map(|file| fs4::FileExt::try_lock(&file));
     !matches!(lock, Ok(Err(fs4::TryLockError::WouldBlock)))
 }
 
 /// A temporary file in the folder that the path is in, and the path itself with links followed: a rename would replace the
-/// link. Whatever is there already must be a file. It is locked, for [`is_abandoned`]; where that cannot be, its age tells.
+/// link. What is there already must be a file. It is locked, for [`is_abandoned`]; where that cannot be, its age decides.
 pub(crate) fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), Error> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     if path.exists() && !path.is_file() || path.file_name().is_none() {

@@ -260,7 +260,7 @@ async fn located(session: &mut Session, error: Error, attempt: &Attempt<'_, '_>)
     match (model.gpu.settled(), error) {
         (Err(Error::Device(reason)), _) => Error::DeviceFailed { done, sent, epoch, reason },
         (_, error) => {
-            // It has done all that it was handed, whatever went wrong beside it: the session is where the device is.
+            // It has done all that it was handed, also where something beside it failed: the session is where the device is.
             let state = &model.buffers[&Role::State];
             if let Ok(state) = model.gpu.fetch::<u32>(state, size_of::<State>() / 4, &mut model.stats.traffic).await {
                 (session.position.steps_done, session.position.skipped) = (state[0].into(), state[SKIPPED_WORD]);

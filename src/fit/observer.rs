@@ -1,4 +1,4 @@
-//! Which part of an epoch is trained, and what its observer is told meanwhile.
+//! Which part of an epoch is trained, and what is reported to its observer meanwhile.
 
 use crate::history::Progress;
 use crate::run::sums::Sums;

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::buffer::{Buffer, Memory, Tally, buffer_bytes};
 use super::faults::Faults;
-use super::pipelines::PipelineCache;
-use super::program::Pipeline;
+use super::pipelines::{Pipeline, PipelineCache};
 use super::{AdapterChoice, AdapterSummary, Limits, adapter};
 use crate::error::Error;
 
@@ -371,6 +370,37 @@ impl Gpu {
             std::thread::sleep(time / 100);
         }
         false
+    }
+}
+
+impl Gpu {
+    /// Loses this device with its n-th submission from now, n the first number, and each device that replaces another with its own; 0: not at all. For tests.
+    #[doc(hidden)]
+    pub fn lose_with(&self, submissions: &[u64]) {
+        *self.faults.losses.lock().unwrap_or_else(PoisonError::into_inner) = submissions.to_vec();
+    }
+
+    /// From its n-th submission from now on, executes none of them and says that they are done; 0: it executes all. For tests.
+    #[doc(hidden)]
+    pub fn idle_with(&self, submission: u64) {
+        // Counting ends at 1, which is the state of executing nothing.
+        *self.faults.idle.lock().unwrap_or_else(PoisonError::into_inner) =
+            if submission > 0 { submission + 1 } else { 0 };
+    }
+
+    /// Has no memory for a buffer of this name the next `times` times, here and on the devices that replace this one; or does not open
+    /// `"another device"`, or not of `"the same adapter"` as long as that is not looked for again. For tests.
+    #[doc(hidden)]
+    pub fn refuse(&self, name: &str, times: u64) {
+        self.faults.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), times);
+    }
+
+    /// Fills each buffer that is made from now on, and whose name begins with one of these, with NaN in place of zeros: kernels must
+    /// write all that others read of it. For tests.
+    #[doc(hidden)]
+    pub fn poison(&self, beginnings: &[&str]) {
+        let names = beginnings.iter().map(|&name| name.into()).collect();
+        *self.faults.poisoned.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 }
 

@@ -4,9 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Gpu;
-
-/// What [`Gpu::refuse`] calls a device.
+/// What [`Gpu::refuse`](super::Gpu::refuse) calls a device.
 const ANOTHER_DEVICE: &str = "another device";
 /// And the adapter that it was opened of.
 const SAME_ADAPTER: &str = "the same adapter";
@@ -15,13 +13,13 @@ const SAME_ADAPTER: &str = "the same adapter";
 #[derive(Default)]
 pub(super) struct Faults {
     /// Submissions until this device is lost, then until each of those after it is; 0: it is not.
-    losses: Mutex<Vec<u64>>,
+    pub losses: Mutex<Vec<u64>>,
     /// Submissions until the driver executes none any more, that one included; 0: it executes all.
-    idle: Mutex<u64>,
+    pub idle: Mutex<u64>,
     /// What cannot be had, and how often; for all of them.
-    refused: Arc<Mutex<HashMap<String, u64>>>,
+    pub refused: Arc<Mutex<HashMap<String, u64>>>,
     /// Buffers whose name begins with one of these are full of NaN when they are made.
-    poisoned: Arc<Mutex<Vec<String>>>,
+    pub poisoned: Arc<Mutex<Vec<String>>>,
 }
 
 impl Faults {
@@ -75,36 +73,5 @@ impl Faults {
     /// Whether no other device can be had of the adapter as it was found first.
     pub fn refuses_same_adapter(&self) -> bool {
         self.refuses(SAME_ADAPTER)
-    }
-}
-
-impl Gpu {
-    /// Loses this device with its n-th submission from now, n the first number, and each device that replaces another with its own; 0: not at all. For tests.
-    #[doc(hidden)]
-    pub fn lose_with(&self, submissions: &[u64]) {
-        *self.faults.losses.lock().unwrap_or_else(PoisonError::into_inner) = submissions.to_vec();
-    }
-
-    /// From its n-th submission from now on, executes none of them and says that they are done; 0: it executes all. For tests.
-    #[doc(hidden)]
-    pub fn idle_with(&self, submission: u64) {
-        // Counting ends at 1, which is the state of executing nothing.
-        *self.faults.idle.lock().unwrap_or_else(PoisonError::into_inner) =
-            if submission > 0 { submission + 1 } else { 0 };
-    }
-
-    /// Has no memory for a buffer of this name the next `times` times, here and on the devices that replace this one; or does not open
-    /// `"another device"`, or not of `"the same adapter"` as long as that is not looked for again. For tests.
-    #[doc(hidden)]
-    pub fn refuse(&self, name: &str, times: u64) {
-        self.faults.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), times);
-    }
-
-    /// Fills each buffer that is made from now on, and whose name begins with one of these, with NaN in place of zeros: kernels must
-    /// write all that others read of it. For tests.
-    #[doc(hidden)]
-    pub fn poison(&self, beginnings: &[&str]) {
-        let names = beginnings.iter().map(|&name| name.into()).collect();
-        *self.faults.poisoned.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 }

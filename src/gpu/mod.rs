@@ -2,6 +2,8 @@
 
 mod adapter;
 mod buffer;
+mod cache_file;
+mod checks;
 mod device;
 mod faults;
 mod pipelines;
@@ -15,9 +17,9 @@ mod trusted;
 pub use adapter::{AdapterChoice, AdapterKind, AdapterSummary, Limits, adapters, quiet_drivers};
 pub use buffer::Memory;
 pub(crate) use buffer::{Buffer, buffer_bytes};
+pub use checks::Checks;
 pub(crate) use device::{Encoder, Submission};
 pub use device::{Gpu, OpenOptions, Traffic};
-pub use program::Checks;
 pub(crate) use program::Program;
 pub(crate) use readback::Readback;
 pub(crate) use staging::Staging;

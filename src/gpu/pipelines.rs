@@ -1,14 +1,17 @@
 //! The driver's compiled kernels, kept between runs where wgpu can (Vulkan's pipeline cache).
 
-use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::cache_file::checksum;
 use super::trusted::pipeline_cache;
 use crate::files::write_cache;
 
-/// The largest cache file that is read, more than the kernels of a few networks take. A larger one is replaced.
-const MOST_BYTES: u64 = 32 << 20;
+/// A compiled kernel.
+pub(crate) struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+}
 
 /// A cache of compiled kernels and the file that it comes from and goes to.
 pub(super) struct PipelineCache {
@@ -44,25 +47,9 @@ impl PipelineCache {
     }
 }
 
-/// The content of a cache file, without its checksum; none where the file is not whole.
-pub(super) fn read(file: &Path) -> Option<Vec<u8>> {
-    if std::fs::metadata(file).ok()?.len() > MOST_BYTES {
-        return None;
-    }
-    let bytes = std::fs::read(file).ok()?;
-    let (sum, data) = bytes.split_first_chunk()?;
-    (checksum(data) == u64::from_le_bytes(*sum)).then(|| data.to_vec())
-}
-
-/// SipHash with a key that is always the same.
-fn checksum(data: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(data);
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::cache_file::read;
     use super::*;
 
     /// A file that was torn, or in which a bit has turned, handed to the driver.

@@ -5,22 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use super::pipelines::PipelineCache;
+use super::checks::Checks;
+use super::pipelines::{Pipeline, PipelineCache};
 use super::trusted::shader_module;
 use super::{Buffer, Encoder, Gpu, Traffic};
 use crate::error::Error;
 use crate::kernel::link::{link, link_for_browsers};
 use crate::kernel::{Access, Launch, grid};
-
-/// Whether kernels check every index and loop at run time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Checks {
-    /// They do not: the plan knows every extent. Two to five times faster.
-    #[default]
-    Off,
-    /// They do, as every WebGPU implementation must for shaders it does not trust.
-    On,
-}
 
 /// Compiled kernels with their buffers, in the order of a step.
 pub(crate) struct Program {
@@ -33,12 +24,6 @@ pub(super) struct Call {
     buffers: wgpu::BindGroup,
     /// Workgroups.
     pub grid: [u32; 2],
-}
-
-/// A compiled kernel.
-pub(crate) struct Pipeline {
-    pipeline: wgpu::ComputePipeline,
-    layout: wgpu::BindGroupLayout,
 }
 
 impl Program {

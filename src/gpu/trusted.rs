@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use super::pipelines::read;
-use super::program::Checks;
+use super::cache_file::read;
+use super::checks::Checks;
 use crate::kernel::Launch;
 
 /// A driver's cache of pipelines, with what a file has where the file is whole.

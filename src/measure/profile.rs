@@ -58,7 +58,7 @@ impl<'a> StepTimer<'a> {
         Ok(StepTimer { gpu, runner })
     }
 
-    /// So many steps in one submission.
+    /// `times` steps in one submission.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl<'a> StepTimer<'a> {
         took(self.gpu, |encoder| self.runner.program().record(encoder, times))
     }
 
-    /// One of the dispatches, so many times in one submission.
+    /// One of the dispatches, `times` times in one submission.
     ///
     /// # Errors
     ///
@@ -159,7 +159,7 @@ pub struct Ceilings {
 }
 
 impl Ceilings {
-    /// Work that took so long, as the share of the ceiling that it is nearest to, and which one that is.
+    /// Work that took `seconds`, as the share of the ceiling that it is nearest to, and which one that is.
     pub fn share(self, cost: Cost, seconds: f64) -> (f64, Bound) {
         let arithmetic = cost.flops as f64 / seconds / self.product;
         let memory = cost.bytes as f64 / seconds / self.copy;

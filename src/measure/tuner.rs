@@ -14,10 +14,10 @@ use crate::plan::{Buffer as Planned, Dispatch, Element, Plan, Request, Role, STA
 use crate::run::buffers::Buffers;
 use crate::run::state::State;
 
-/// A round lasts about this long, and the least of so many counts.
+/// A round lasts about this long, and the least of `ROUNDS` rounds counts.
 const ROUND: Duration = Duration::from_millis(4);
 const ROUNDS: usize = 5;
-/// Less is the machine's mood: a variant that is tried later has to be so much faster than one before it.
+/// Less is the machine's mood: a variant that is tried later has to be this much faster than one before it.
 const CLEARLY_FASTER: f64 = 0.97;
 /// Rows of the set that variants are tried on.
 const ROWS: u64 = 4096;
@@ -29,7 +29,7 @@ const ROUNDING: f64 = 1e-7;
 /// A product that the plain kernel takes seconds for on a CPU keeps its rule's tile.
 const MOST_FLOPS: u64 = 8_000_000_000;
 
-/// Nobody waits longer, and a deadline can be told.
+/// The longest budget: a deadline after a longer one could not be computed.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// What was found for one kind of product.
@@ -41,7 +41,7 @@ pub(crate) struct Found {
 }
 
 /// Picks a tile for each kind of product in the plan of `request` that `known` has none for. Compilers can take seconds for a variant: past
-/// the `budget`, a kind of product has the variants that were tried by then, and later kinds their rule's. `told` hears which is measured, as
+/// the `budget`, a kind of product has the variants that were tried by then, and later kinds their rule's. `report` is told which is measured, as
 /// the first of how many, and may break off.
 pub(crate) fn tune(
     gpu: &Gpu,
@@ -49,7 +49,7 @@ pub(crate) fn tune(
     checks: Checks,
     known: &Picks,
     budget: Duration,
-    mut told: impl FnMut(Shape, usize, usize) -> ControlFlow<()>,
+    mut report: impl FnMut(Shape, usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<Found>, Error> {
     // The products do the same whatever the set's size; and each is tried by itself.
     let tiling = Tiling { merges: false, ..request.tiling.clone() };
@@ -69,7 +69,7 @@ pub(crate) fn tune(
     let (started, budget) = (Instant::now(), budget.min(LONGEST));
     let mut found = vec![];
     for (at, &(shape, _)) in products.iter().enumerate().take_while(|_| started.elapsed() < budget) {
-        if told(shape, at + 1, products.len()).is_break() {
+        if report(shape, at + 1, products.len()).is_break() {
             break;
         }
         let deadline = started + budget * (at as u32 + 1) / products.len() as u32;

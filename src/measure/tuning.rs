@@ -60,8 +60,8 @@ pub(crate) fn cached(path: &Path, adapter: &AdapterSummary, family: Family) -> P
     picks.valid(family)
 }
 
-/// Adds picks to a cache file, which is replaced as a whole: whoever reads it meanwhile has the old one, and whoever adds to it waits. A
-/// cache that cannot be written is told of and done without.
+/// Adds picks to a cache file, which is replaced as a whole: a process that reads it meanwhile has the old one, and one that adds to it waits. A
+/// cache that cannot be written is a warning, and no error.
 pub(crate) fn keep(path: &Path, key: &str, picks: &Picks) {
     let _alone = crate::files::lock_cache(path);
     let mut table = read(path);
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(table.len(), 80);
     }
 
-    /// A lock that a program holds which was stopped, and everybody who waits for it for ever.
+    /// A lock that a program holds which was stopped, and every process that waits for it for ever.
     #[test]
     fn a_lock_that_is_never_let_go_does_not_end_a_run() {
         let folder = tempfile::tempdir().unwrap();
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(read(&path).len(), 1);
     }
 
-    /// A shipped table that is no table, or names what there is not: `table` would be `off`, and nobody would know.
+    /// A shipped table that is no table, or names what there is not: `table` would be `off`, and no error would say so.
     #[test]
     fn the_shipped_table_can_be_followed() {
         let table: Table = serde_json::from_str(SHIPPED).unwrap();

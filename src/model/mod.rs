@@ -1,7 +1,7 @@
 //! Models in safetensors files, with the names and layout of `torch.nn.Sequential`: `0.weight` `[out, in]`, `0.bias`,
 //! `2.weight`, …; the numbers between are the activations, and the dropouts where there are any.
 
-mod about;
+mod metadata;
 mod onnx;
 mod state_dict;
 mod tensors;
@@ -12,18 +12,21 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use self::about::{
+use self::metadata::{
     METADATA, activations_of, check_brought, classes_of, columns_of, dropouts, image_of, loss_of, scaling_of,
     target_scaling_of,
 };
-pub(crate) use self::about::{about, loss_to_json};
-pub(crate) use self::tensors::{Tensor, check_sums, checksum, f32_values, layers, parse, tensors};
-use self::tensors::{check_all_read, dropouts_of, numbers};
+use self::tensors::{check_all_read, checksum, dropouts_of, numbers};
 use crate::error::Error;
 use crate::loss::Loss;
 use crate::network::{Activation, Network};
 use crate::preprocessing::{Columns, ImageShape, Origin, Scaling};
 use crate::weights::Weights;
+
+pub(crate) use metadata::{about, loss_to_json};
+#[cfg(feature = "selftest")]
+pub(crate) use tensors::f32_values;
+pub(crate) use tensors::{Tensor, check_sums, layers, parse, tensors};
 
 /// A network with its weights, as a file has them.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +37,7 @@ pub struct Model {
     pub weights: Weights,
     /// The loss that they were trained with, which says what the outputs mean.
     pub loss: Loss,
-    /// The names of the classes, one an output, or both of the two that one output tells apart; empty where nobody named them.
+    /// The names of the classes, one an output, or both of the two that one output tells apart; empty where they have none.
     pub classes: Vec<String>,
     /// What is done to features before the first layer, where anything is.
     pub scaling: Option<Scaling>,
@@ -79,7 +82,7 @@ impl Model {
         Model::of_file(path, &file, &about, activations, losses)
     }
 
-    /// [`read_with`](Self::read_with) from a file's bytes, whatever their checksums; the path is for messages. For fuzzing.
+    /// [`read_with`](Self::read_with) from a file's bytes, which may have other checksums than the file says; the path is for messages. For fuzzing.
     #[doc(hidden)]
     pub fn from_bytes(path: &Path, bytes: &[u8], activations: &[Activation], losses: &[Loss]) -> Result<Self, Error> {
         Model::of_file(path, &parse(path, bytes)?, &about(path, bytes)?, activations, losses)

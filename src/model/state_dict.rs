@@ -8,16 +8,12 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use self::order::Name;
+use self::order::{Layer, NAMES, Name};
 use super::{Model, about, check_sums, parse};
 use crate::error::Error;
 use crate::loss::Loss;
 use crate::network::{Activation, Network};
 use crate::weights::{LayerWeights, Weights};
-
-/// What the names of a state dict must be like.
-const NAMES: &str = "dense layers are numbered in their order, under one name, as 0.weight, 0.bias, 2.weight, … or fc1.weight, fc1.bias, \
-                     fc2.weight, …";
 
 impl Model {
     /// Reads a state dict of dense layers from a safetensors file: a `torch.nn.Sequential`'s (`0.weight`, `2.weight`, …), with
@@ -66,17 +62,6 @@ fn of_bytes(path: &Path, bytes: &[u8], activation: Option<Activation>) -> Result
         };
     }
     read(&file, activation).map_err(|reason| Error::format(path, reason))
-}
-
-/// A dense layer's tensors.
-struct Layer<'a> {
-    name: Name<'a>,
-    weight: (&'a str, &'a TensorView<'a>),
-    /// Whether the weight is a kernel, `[in, out]`.
-    is_kernel: bool,
-    bias: Option<(&'a str, &'a TensorView<'a>)>,
-    inputs: usize,
-    outputs: usize,
 }
 
 fn read(file: &SafeTensors<'_>, activation: Option<Activation>) -> Result<(Model, Vec<String>), String> {

@@ -1,4 +1,4 @@
-//! A model's tensors in a file: dense layers by their numbers, and checksums over all.
+//! The tensors of a safetensors file: dense layers under numbered names.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ impl Tensor {
         Tensor { name: name.into(), dtype, shape, bytes: bytemuck::cast_slice(values).to_vec() }
     }
 
-    pub(super) fn view(&self) -> Result<TensorView<'_>, safetensors::SafeTensorError> {
+    pub fn view(&self) -> Result<TensorView<'_>, safetensors::SafeTensorError> {
         TensorView::new(self.dtype, self.shape.clone(), &self.bytes)
     }
 }
@@ -36,7 +36,7 @@ pub(crate) fn tensors(prefix: &str, dropouts: &[f64], layers: &[LayerWeights]) -
     })
 }
 
-/// The CRC-32 of tensors' names and contents, whatever order a file has them in.
+/// The CRC-32 of tensors' names and contents, in the order of their names.
 pub(crate) fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> u32 {
     let mut tensors: Vec<_> = tensors.collect();
     tensors.sort_unstable_by_key(|(name, _)| *name);
@@ -129,7 +129,7 @@ pub(crate) fn f32_values(path: &Path, name: &str, tensor: &TensorView<'_>) -> Re
 
 /// That no layer was left over: a network with a layer in between that has no weights (dropout, a second activation) numbers
 /// the rest differently, and would be read as another, shorter one.
-pub(super) fn check_all_read(
+pub(crate) fn check_all_read(
     path: &Path,
     file: &SafeTensors<'_>,
     prefix: &str,
@@ -160,7 +160,7 @@ pub(super) fn check_all_read(
 }
 
 /// The numbers of dense layers in a `torch.nn.Sequential`, where each has an activation after it and some have a dropout.
-pub(super) fn numbers(dropouts: &[f64]) -> impl Iterator<Item = usize> {
+pub(crate) fn numbers(dropouts: &[f64]) -> impl Iterator<Item = usize> {
     dropouts.iter().scan(0, |next, &rate| {
         let number = *next;
         *next += places(rate);
@@ -168,12 +168,12 @@ pub(super) fn numbers(dropouts: &[f64]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The dropouts of so many layers, where a file names those of the first.
-pub(super) fn dropouts_of(dropouts: &[f64], layers: usize) -> Vec<f64> {
-    dropouts.iter().copied().chain(std::iter::repeat(0.0)).take(layers).collect()
+/// How many of these numbers a layer takes with what comes after it.
+pub(crate) fn places(dropout: f64) -> usize {
+    if dropout > 0.0 { 3 } else { 2 }
 }
 
-/// How many of these numbers a layer takes with what comes after it.
-pub(super) fn places(dropout: f64) -> usize {
-    if dropout > 0.0 { 3 } else { 2 }
+/// The dropouts of `layers` layers, where a file names those of the first.
+pub(crate) fn dropouts_of(dropouts: &[f64], layers: usize) -> Vec<f64> {
+    dropouts.iter().copied().chain(std::iter::repeat(0.0)).take(layers).collect()
 }

@@ -21,8 +21,8 @@ pub enum NonFinite {
     /// training. Needs every gradient before
     /// the first update: a dispatch more for each layer and one for all, as clipping by the norm does.
     Skip,
-    /// Training goes on from the beginning of the epoch, with a rate that is lower by [`TrainOptions::lower_factor`]; at most
-    /// [`TrainOptions::lower_times`] times, and not to 0, then it stops. Where the epoch's first step is bad, from the beginning of the one before. Weights and
+    /// Training goes on from the beginning of the epoch, with a rate that is lower by [`TrainOptions::lower_factor`](crate::TrainOptions::lower_factor); at most
+    /// [`TrainOptions::lower_times`](crate::TrainOptions::lower_times) times, and not to 0, then it stops. Where the epoch's first step is not finite, from the beginning of the one before. Weights and
     /// the optimizer's values are read after every epoch for it. A run that was resumed within an epoch goes back as far as that.
     Lower,
 }
@@ -46,9 +46,9 @@ impl NonFinite {
     ///
     /// [`Error::NonFinite`] with the first step that is not.
     pub(crate) fn check(self, sums: &Sums, epoch: u64) -> Result<(), Error> {
-        let loss = sums.bad_loss.filter(|_| self != NonFinite::Skip);
+        let loss = sums.non_finite_loss.filter(|_| self != NonFinite::Skip);
         // A loss that is not finite is there before what comes of it.
-        let first = [(loss, THE_LOSS), (sums.bad_update, AN_UPDATE)];
+        let first = [(loss, THE_LOSS), (sums.non_finite_update, AN_UPDATE)];
         let first = first.into_iter().filter_map(|(step, cause)| Some((step?, cause))).min_by_key(|&(step, _)| step);
         match first {
             Some((step, cause)) => Err(Error::NonFinite { step, epoch: epoch + 1, cause: cause.into() }),

@@ -120,7 +120,7 @@ impl Default for TrainOptions {
 }
 
 impl TrainOptions {
-    /// That the options can be used, whatever the set.
+    /// That the options can be used, with any set.
     pub(crate) fn check(&self, network: &Network) -> Result<(), Error> {
         network.check()?;
         self.optimizer.check()?;

@@ -14,7 +14,7 @@ use crate::error::Error;
 pub(crate) const MOST_COLUMNS: usize = 1 << 20;
 
 /// How the cells of a table become features and targets. It is learned from the table that a model is trained on and kept with the
-/// model, so that every other table is encoded in the same way, whatever words it has and with or without the targets.
+/// model, so that every other table is encoded in the same way, with any words and with or without the targets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Columns {
     /// Whether columns are found by name; else by their places.
@@ -145,7 +145,7 @@ impl Columns {
         self.named && first.iter().any(|cell| names().any(|name| name == cell))
     }
 
-    /// Whether a row of so many cells can be one of such a table: with its targets, without them, or of its features alone.
+    /// Whether a row of `cells` cells can be one of such a table: with its targets, without them, or of its features alone.
     pub(crate) fn takes_rows_of(&self, cells: usize) -> bool {
         [self.count, self.count - self.targets.len().min(self.count), self.features.len()].contains(&cells)
     }
@@ -156,7 +156,7 @@ impl Columns {
         self.features.iter().filter(number).map(|column| (column.place, column.name.as_str()))
     }
 
-    /// That it fits a network: it may come from a file that somebody else wrote.
+    /// That it fits a network: it may come from a file of another program.
     pub(crate) fn check(&self, width: usize, outputs: usize) -> Result<(), Error> {
         self.check_places()?;
         if self.width() != width {

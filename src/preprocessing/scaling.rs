@@ -60,7 +60,7 @@ impl Scaling {
         f64::from(value) / f64::from(self.scale[feature]) + self.shift[feature]
     }
 
-    /// That there is a finite shift and a finite scale for each of so many features.
+    /// That there is a finite shift and a finite scale for each of `features` features.
     ///
     /// # Errors
     ///

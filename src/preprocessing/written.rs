@@ -252,7 +252,7 @@ impl Judge {
         self.misfit.as_ref().map(|(cell, at)| (self.first.as_deref().unwrap_or_default(), cell.as_str(), at.as_str()))
     }
 
-    /// Whether its numbers have a decimal comma, whatever those of other columns have.
+    /// Whether its numbers have a decimal comma, also where those of other columns have none.
     pub fn has_decimal_comma(&self) -> bool {
         self.misfit.is_none() && self.commas && !self.possible[PLAIN] && !self.possible[COMMAS_GROUP]
     }

@@ -28,7 +28,7 @@ pub(crate) struct Evaluator {
 }
 
 impl Evaluator {
-    /// Of a runner over so many rows.
+    /// For a runner over `rows` rows.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl Evaluator {
     pub async fn evaluation(&mut self, gpu: &Gpu, stats: &mut TrainStats) -> Result<Evaluation, Error> {
         let sums = self.runner.sums(gpu, stats).await?;
         gpu.check_steps(sums.step, self.steps())?;
-        match sums.bad_loss {
+        match sums.non_finite_loss {
             None => Ok(sums.over(self.rows as u64)),
             Some(step) => {
                 let first = (step - 1) * u64::from(self.runner.batch());

@@ -40,7 +40,7 @@ pub(crate) struct Outputs {
     /// How many stretches were handed over.
     handed_over: u32,
     read: Readback,
-    /// Workgroups of each dispatch for so many blocks of four rows.
+    /// Workgroups of each dispatch, by the number of blocks of four rows.
     workgroups: HashMap<u32, Vec<u32>>,
 }
 

@@ -65,7 +65,7 @@ pub(crate) enum Rows<'a> {
     Whole(&'a Dataset),
     Windows {
         source: &'a dyn Source,
-        /// The first row, which tells what all are like.
+        /// The first row, which all others are like.
         first: &'a Dataset,
         /// Rows of a window.
         window: usize,
@@ -77,7 +77,7 @@ pub(crate) enum Rows<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::Data`] where it has no rows, or more than can be counted; and whatever is wrong with the first.
+/// [`Error::Data`] where it has no rows, or more than can be counted; and what is wrong with the first.
 pub(crate) fn first_of_windows(source: &dyn Source, budget: Option<u64>) -> Result<Option<Dataset>, Error> {
     let fits = |set: &Dataset| budget.is_none_or(|budget| set.device_bytes() <= budget);
     if source.whole().is_some_and(fits) {

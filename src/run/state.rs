@@ -26,7 +26,7 @@ pub(crate) struct State {
     pub base_rate: f32,
     pub warmup: u32,
     pub warmup_start: f32,
-    pub bad_step: u32,
+    pub non_finite_step: u32,
     pub schedule: [f32; 4],
 }
 

@@ -159,7 +159,7 @@ impl<'scope> Stream<'scope> {
 
 impl Drop for Stream<'_> {
     fn drop(&mut self) {
-        // The reader ends with the block that it has; where it panicked, that was told, and needs no other report.
+        // The reader ends with the block that it has; where it panicked, that was reported.
         let _ = self.free.try_send(None);
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();

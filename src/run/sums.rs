@@ -16,7 +16,7 @@ struct RowStats {
     correct: u32,
     judged: u32,
     share: f32,
-    bad_step: u32,
+    non_finite_step: u32,
 }
 
 // What the plan allocates is what the shaders declare.
@@ -32,9 +32,9 @@ pub(crate) struct Sums {
     correct: u64,
     judged: u64,
     /// The first step, counted from 1, with a loss that is not finite.
-    pub bad_loss: Option<u64>,
+    pub non_finite_loss: Option<u64>,
     /// The first with a gradient or a new weight that is not.
-    pub bad_update: Option<u64>,
+    pub non_finite_update: Option<u64>,
     /// Of the last step.
     pub learning_rate: f32,
     /// Of the last step's gradient, where a kernel computes it.
@@ -63,7 +63,7 @@ impl Sums {
             learning_rate: f32::from_bits(state[RATE_WORD]),
             gradient_norm: f32::from_bits(state[NORM_WORD]),
             skipped: state[SKIPPED_WORD],
-            bad_update: step(state[NON_FINITE_WORD]),
+            non_finite_update: step(state[NON_FINITE_WORD]),
             ..Sums::default()
         };
         bytemuck::cast_slice::<u32, RowStats>(entries).iter().fold(of_device, |sums, entry| Sums {
@@ -71,7 +71,7 @@ impl Sums {
             weight: sums.weight + f64::from(entry.weight),
             correct: sums.correct + u64::from(entry.correct),
             judged: sums.judged + u64::from(entry.judged),
-            bad_loss: [sums.bad_loss, step(entry.bad_step)].into_iter().flatten().min(),
+            non_finite_loss: [sums.non_finite_loss, step(entry.non_finite_step)].into_iter().flatten().min(),
             ..sums
         })
     }

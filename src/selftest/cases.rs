@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::check::{Case, Checked, Options, Run};
 use super::compared::{Agreed, words};
 use super::golden::{self, Trajectory};
 use super::kernels::{self, layer, loss_kernel};
 use super::problem::{Adam1, Problem};
 use super::training::LossCase;
-use super::{Case, Checked, Options, Run, limits, training};
+use super::{limits, training};
 use crate::error::Error;
 use crate::gpu::{Checks, Gpu};
 use crate::kernel::team_head::{self, Team};

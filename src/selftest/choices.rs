@@ -3,15 +3,31 @@
 use std::collections::HashSet;
 
 use super::compared::Random;
-use super::shaders::FAMILIES;
 use super::training;
+use crate::error::Error;
 use crate::kernel::loss_kernel::LossKernel;
 use crate::kernel::row_loss;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
 use crate::kernel::{Clip, Dense, TargetKind, Targets, Training};
+use crate::loss::Loss;
+use crate::network::{Activation, Network};
+use crate::optimizer::{Optimizer, Rule};
 use crate::plan::{Element, Plan, Request, SetLayout};
-use crate::{Activation, Decay, Error, Loss, Network, Optimizer, Rule, Schedule};
+use crate::schedule::{Decay, Schedule};
+
+/// Every kind of adapter that kernels are chosen for.
+pub const FAMILIES: [Family; 9] = [
+    Family::Reference,
+    Family::Software,
+    Family::Hardware,
+    Family::Subgroups { lanes: 4, words_64: false },
+    Family::Subgroups { lanes: 8, words_64: false },
+    Family::Subgroups { lanes: 16, words_64: false },
+    Family::Subgroups { lanes: 4, words_64: true },
+    Family::Subgroups { lanes: 8, words_64: true },
+    Family::Subgroups { lanes: 16, words_64: true },
+];
 
 /// What a plan is made for.
 #[derive(Clone, Copy, Debug, PartialEq)]

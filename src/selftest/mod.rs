@@ -6,6 +6,7 @@
 //! The twins are here too, and the crate's tests compare with the same ones. They know nothing of kernels and plans.
 
 mod cases;
+mod check;
 #[doc(hidden)]
 pub mod choices;
 #[doc(hidden)]
@@ -27,55 +28,15 @@ pub mod training;
 mod workers;
 
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::gpu::{AdapterKind, AdapterSummary, Gpu};
-use compared::Agreed;
+pub use check::{Check, Checked, Options, Outcome};
 
 /// How long a check may take where nothing else is told. The slowest takes lavapipe 25 a compiler's 26 s.
 pub const TIMEOUT: Duration = Duration::from_secs(600);
-
-/// What a selftest is told.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// A folder with more trajectories, as `tests/golden/make_golden.py` writes them.
-    pub golden: Option<PathBuf>,
-    /// Checks alone whose section or name has these words, in any case: see [`checked`].
-    pub only: Option<String>,
-    /// How long a check may take until it counts as one that does not come back, which has failed; [`TIMEOUT`] where none is told.
-    pub timeout: Option<Duration>,
-    /// As if the adapter's subgroups had so many lanes: kernels that are wrong, to see that they are found.
-    #[doc(hidden)]
-    pub lanes: Option<u32>,
-}
-
-/// What came of one check.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// As expected: the largest relative error that was seen.
-    Passed(f64),
-    /// What was not as expected, and what would have been.
-    Failed(String),
-    /// Why the adapter cannot run it. It was not checked.
-    NotEligible(&'static str),
-}
-
-/// One check.
-#[derive(Clone, Debug)]
-pub struct Check {
-    /// The section of the report that it belongs to.
-    pub section: &'static str,
-    /// What was checked.
-    pub name: String,
-    /// What came of it.
-    pub outcome: Outcome,
-    /// How long it took.
-    pub took: Duration,
-}
 
 /// What a selftest found.
 #[derive(Clone, Debug)]
@@ -150,17 +111,6 @@ impl Report {
     }
 }
 
-/// What a section of the selftest checks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checked {
-    /// The section, as a report has it.
-    pub name: &'static str,
-    /// How many checks it has on this adapter.
-    pub checks: usize,
-    /// The first word of each of its checks' names, once.
-    pub what: Vec<String>,
-}
-
 /// What a selftest of the adapter would check: the words that [`Options::only`] can have. Nothing is run.
 ///
 /// # Errors
@@ -168,22 +118,6 @@ pub struct Checked {
 /// [`Error::Io`] or [`Error::Format`] for trajectories of [`Options::golden`] that cannot be read.
 pub fn checked(gpu: &Gpu, options: &Options) -> Result<Vec<Checked>, Error> {
     Ok(cases::sections(&cases::all(gpu, &Options { only: None, ..options.clone() })?))
-}
-
-/// A check that is to be made.
-struct Case {
-    section: &'static str,
-    name: String,
-    run: Run,
-}
-
-/// A check on a device.
-type OnDevice = dyn Fn(&Arc<Gpu>) -> Agreed + Send + Sync;
-
-/// How a check is made.
-enum Run {
-    On(Box<OnDevice>),
-    NotEligible(&'static str),
 }
 
 /// Runs every check on the adapter. `told` hears of each when it is done, with how many there are, and may break off.
@@ -227,24 +161,4 @@ pub fn run(
         checks,
         took: started.elapsed(),
     })
-}
-
-impl Case {
-    /// What comes of it on this device.
-    fn check(&self, gpu: &Arc<Gpu>) -> Check {
-        let started = Instant::now();
-        let outcome = match &self.run {
-            Run::NotEligible(reason) => Outcome::NotEligible(reason),
-            // A driver's results can be such that we stumble over them.
-            Run::On(run) => match catch_unwind(AssertUnwindSafe(|| run(gpu))) {
-                Ok(Ok(worst)) => match gpu.check() {
-                    Ok(()) => Outcome::Passed(worst),
-                    Err(error) => Outcome::Failed(error.to_string()),
-                },
-                Ok(Err(wrong)) => Outcome::Failed(wrong),
-                Err(_) => Outcome::Failed("the check crashed".into()),
-            },
-        };
-        Check { section: self.section, name: self.name.clone(), outcome, took: started.elapsed() }
-    }
 }

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::choices::Choices;
+pub use super::choices::FAMILIES;
 use super::kernels::layer;
 use super::problem::{Adam1, plain};
 use crate::error::Error;
@@ -18,19 +19,6 @@ use crate::kernel::{Dense, Input, Launch, dense_backward, dense_forward, dense_u
 use crate::loss::Loss;
 use crate::network::Activation;
 use crate::optimizer::Rule;
-
-/// Every kind of adapter that kernels are chosen for.
-pub const FAMILIES: [Family; 9] = [
-    Family::Reference,
-    Family::Software,
-    Family::Hardware,
-    Family::Subgroups { lanes: 4, words_64: false },
-    Family::Subgroups { lanes: 8, words_64: false },
-    Family::Subgroups { lanes: 16, words_64: false },
-    Family::Subgroups { lanes: 4, words_64: true },
-    Family::Subgroups { lanes: 8, words_64: true },
-    Family::Subgroups { lanes: 16, words_64: true },
-];
 
 /// The launches, each once, with the kind of adapter that has them.
 ///

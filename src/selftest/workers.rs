@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Case, Check, Outcome};
+use super::check::{Case, Check, Outcome};
 use crate::error::Error;
 use crate::gpu::Gpu;
 

@@ -9,7 +9,7 @@ pub(super) use findings::image_of;
 pub(super) use pictures::tiles;
 
 use super::out::Out;
-use super::source::TrainingSet;
+use super::training_set::TrainingSet;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::history::History;

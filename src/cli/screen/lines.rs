@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::Course;
+use super::course::Course;
 use crate::cli::figures::{figure, shortest};
+use crate::cli::observers::Observer;
 use crate::cli::output::{Output, epoch_event, figures, grouped};
-use crate::cli::watchers::Watcher;
 use crate::error::Error;
 use crate::history::{Epoch, Event};
 use crate::metric::Evaluation;
@@ -17,8 +17,8 @@ pub(super) struct Lines {
     pub course: Course,
 }
 
-impl Watcher for Lines {
-    fn hear(&mut self, event: &Event) -> Result<(), Error> {
+impl Observer for Lines {
+    fn observe(&mut self, event: &Event) -> Result<(), Error> {
         match event {
             Event::Tuned { kinds, seconds } => {
                 self.output.event(json!({ "event": "tuned", "kinds": kinds, "seconds": seconds }))?;
@@ -62,7 +62,7 @@ pub(super) fn rate_lowered(reason: &str, step: u64, learning_rate: f64, times: u
 fn line(epoch: &Epoch, course: &Course) -> String {
     let validation =
         epoch.validation.map_or(String::new(), |validation| format!("   validation {}", figures(&validation)));
-    // Loss and accuracy are told already.
+    // Loss and accuracy are there already.
     let monitored = match (course.monitor, epoch.monitored) {
         (Monitor::Loss | Monitor::Accuracy, _) | (_, None) => String::new(),
         (monitor, Some(value)) => format!("  {monitor} {}", figure(value)),

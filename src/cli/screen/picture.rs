@@ -18,7 +18,7 @@ use ratatui_core::text::Line;
 use ratatui_core::widgets::Widget;
 use ratatui_widgets::chart::{Axis, Chart, Dataset, GraphType};
 
-use super::live::{Curves, Known};
+use super::known::{Curves, Known};
 use crate::cli::figures::{bytes, countdown, figure, number, trimmed};
 use crate::cli::output::grouped;
 use crate::history::Progress;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::Read;
 
 use crate::data::MOST_BYTES;
-use crate::data::arrays::{Array, Element};
+use crate::data::array::{Array, Element};
 
 /// A header that is longer is none: NumPy's own are 128 bytes.
 const MOST_HEADER: usize = 1 << 16;

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use header::Header;
 use zip::ZipArchive;
 
-use super::arrays::{self, Array, Arrays};
+use super::array::Array;
+use super::arrays::{self, Arrays};
 use super::sets::Sets;
 use super::{Dataset, ReadOptions};
 use crate::error::Error;

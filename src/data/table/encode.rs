@@ -5,7 +5,7 @@ use std::path::Path;
 
 use csv::StringRecord;
 
-use super::{Table, called, check_names, listed, place_of};
+use super::rows::{Table, called, check_names, listed, place_of};
 use crate::data::check::MOST_LOST;
 use crate::data::{Dataset, Features, MOST_BYTES, ReadOptions};
 use crate::error::Error;

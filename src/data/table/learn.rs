@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::path::Path;
 
 use csv::StringRecord;
 
-use super::{Table, called, check_names, listed, place_of};
+use super::asked::Asked;
+use super::column::{ColumnRole, TableColumn};
+use super::rows::{Table, called, check_names, listed, place_of};
 use crate::data::ReadOptions;
 use crate::error::Error;
 use crate::preprocessing::{
@@ -17,32 +18,6 @@ use crate::preprocessing::{
 const MOST_CATEGORIES: usize = 1_000;
 /// What pandas calls a column without a name when it reads and writes a table again.
 const PANDAS_NAMELESS: &str = "Unnamed: 0";
-
-/// What became of a column of a table that was learned from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TableColumn {
-    /// Its name, or its number from 1.
-    pub name: String,
-    /// What it is for.
-    pub role: ColumnRole,
-    /// Whether its cells are numbers; else they are words.
-    pub is_numeric: bool,
-    /// Cells that have a value.
-    pub cells: u64,
-    /// Cells that have none.
-    pub missing: u64,
-}
-
-/// What a column is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColumnRole {
-    /// It became one feature, or one for each of its words.
-    Feature,
-    /// It is to be learned.
-    Target,
-    /// It was left out, as asked, or as it only counts or names the rows.
-    LeftOut,
-}
 
 /// What was learned of a table.
 pub(in crate::data) struct Learned {
@@ -58,37 +33,20 @@ impl Columns {
     pub(in crate::data) fn learn(table: &dyn Table, options: &ReadOptions) -> Result<Learned, Error> {
         let wrong = |reason: String| Error::format(table.path(), reason);
         let missing = Missing(options.missing.clone());
-        let mut seen: Vec<Seen> = Vec::new();
-        let mut rows = 0u64;
-        table.each(&mut |row, record| {
-            if row == 0 {
-                seen.resize_with(record.len(), Seen::default);
-            }
-            rows += 1;
-            seen.iter_mut().zip(record).for_each(|(seen, cell)| seen.take(row, record, cell, &missing));
-            Ok(())
-        })?;
-        if rows == 0 {
-            return Err(wrong("it has no rows: at least one is needed".into()));
-        }
+        let (mut seen, rows) = seen(table, &missing)?;
         let raw = table.names().map_or_else(|| vec![String::new(); seen.len()], <[String]>::to_vec);
         let names = called(&raw);
         check_names(table.path(), &names)?;
         let asked = Asked::new(table.path(), &names, options)?;
-        let mut notes = Vec::new();
+        let mut notes = Notes::default();
         let mut left_out = asked.ignored.clone();
         let is_nameless = table.names().is_some() && (raw[0].is_empty() || raw[0] == PANDAS_NAMELESS);
         if is_nameless && names.len() > 2 && !asked.is_named(0) && is_index(table, &seen[0])? {
-            notes.push(format!(
-                "its first column has no name and another {} in each row: it is left out as the rows' index; a name, or categorical, keeps it",
-                if seen[0].others == 0 { "number" } else { "word" }
-            ));
+            notes.of_index(&seen[0]);
             left_out.insert(0);
         }
-        let targets = asked
-            .targets
-            .clone()
-            .unwrap_or_else(|| vec![(0..names.len()).rev().find(|place| !left_out.contains(place)).unwrap_or(0)]);
+        let last = || (0..names.len()).rev().find(|place| !left_out.contains(place)).unwrap_or(0);
+        let targets = asked.targets.clone().unwrap_or_else(|| vec![last()]);
         // Several targets are numbers, one for each output.
         let numbers_asked = options.regression || targets.len() > 1;
 
@@ -103,31 +61,17 @@ impl Columns {
         let numeric = |place: &usize| {
             !asked.categorical.contains(place) && (features.contains(place) || numbers_asked && targets.contains(place))
         };
-        let judged =
-            judged(table, &mut seen, &missing, options, &(0..names.len()).filter(numeric).collect::<Vec<_>>())?;
-        let in_column = |place: usize, reason: String| wrong(format!("column \"{}\" {reason}", names[place]));
+        let numeric: Vec<usize> = (0..names.len()).filter(numeric).collect();
+        let judged = judged(table, &mut seen, &missing, options, &numeric)?;
 
-        let mut ways: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut columns = Vec::new();
         for &place in &features {
-            let (seen, judged) = (&seen[place], judged.get(&place));
             let is_categorical = asked.categorical.contains(&place);
-            let cells = seen.cells(options.fill, is_categorical, judged).map_err(|reason| in_column(place, reason))?;
-            match &cells {
-                Cells::Number { written, .. } if !written.is_plain() => {
-                    ways.entry(written.in_words()).or_default().push(names[place].clone());
-                }
-                Cells::Category { .. } if !is_categorical => {
-                    notes.extend(seen.looks_wrong(
-                        &names[place],
-                        rows,
-                        judged,
-                        "leave it out (--ignore, or ignore under [data])",
-                    ));
-                }
-                _ => {}
-            }
-            columns.push(Column { name: names[place].clone(), place, cells });
+            let name = &names[place];
+            let cells = seen[place].cells(options.fill, is_categorical, judged.get(&place));
+            let cells = cells.map_err(|reason| wrong(format!("column \"{name}\" {reason}")))?;
+            notes.of_feature(name, &seen[place], rows, judged.get(&place), &cells, is_categorical);
+            columns.push(Column { name: name.clone(), place, cells });
         }
         let mut learned = Vec::new();
         for &place in &targets {
@@ -135,38 +79,23 @@ impl Columns {
             let target = if numbers_asked { seen.numbers(judged) } else { seen.classes() };
             let (classes, written) =
                 target.map_err(|reason| wrong(format!("the target, column \"{name}\", {reason}")))?;
-            if !written.is_plain() {
-                ways.entry(written.in_words()).or_default().push(name.clone());
-            }
-            if let Some(classes) = &classes {
-                notes.extend(seen.looks_wrong_as_classes(&name, rows, classes));
-            }
+            notes.of_target(&name, seen, rows, &written, classes.as_deref());
             learned.push(Target { name, place, classes, written });
         }
-        notes.extend(ways.into_iter().map(|(way, names)| {
-            let columns = if names.len() == 1 { "column" } else { "columns" };
-            format!(
-                "{columns} {}: numbers are read {way}; categorical, or decimal under [data], says otherwise",
-                listed(&names)
-            )
-        }));
-        let words = columns.iter().filter(|column| matches!(column.cells, Cells::Category { .. }));
-        let words: HashSet<usize> = words.map(|column| column.place).collect();
-        let is_number = |place: usize| match () {
-            () if numbers_asked && targets.contains(&place) => true,
-            () if features.contains(&place) => !words.contains(&place),
-            () => seen[place].others == 0,
-        };
-        let about = names.iter().enumerate().map(|(place, name)| TableColumn {
+        let about = (names.iter().enumerate().zip(&seen)).map(|((place, name), seen)| TableColumn {
             name: name.clone(),
             role: match place {
                 _ if targets.contains(&place) => ColumnRole::Target,
                 _ if left_out.contains(&place) => ColumnRole::LeftOut,
                 _ => ColumnRole::Feature,
             },
-            is_numeric: is_number(place),
-            cells: seen[place].numbers + seen[place].others,
-            missing: seen[place].missing,
+            // Columns are in the order of their places.
+            is_numeric: match columns.binary_search_by_key(&place, |column| column.place) {
+                Ok(at) => matches!(columns[at].cells, Cells::Number { .. }),
+                Err(_) => numbers_asked && targets.contains(&place) || seen.others == 0,
+            },
+            cells: seen.numbers + seen.others,
+            missing: seen.missing,
         });
         let about = about.collect();
         let columns = Columns {
@@ -178,55 +107,85 @@ impl Columns {
             missing,
             unknown_is_none: options.unknown_is_none,
         };
-        Ok(Learned { columns, about, notes })
+        Ok(Learned { columns, about, notes: notes.all() })
     }
 }
 
-/// The columns that the options name.
-struct Asked {
-    ignored: BTreeSet<usize>,
-    categorical: BTreeSet<usize>,
-    targets: Option<Vec<usize>>,
+/// What was seen in each column, and the number of rows.
+fn seen(table: &dyn Table, missing: &Missing) -> Result<(Vec<Seen>, u64), Error> {
+    let mut seen: Vec<Seen> = Vec::new();
+    let mut rows = 0u64;
+    table.each(&mut |row, record| {
+        if row == 0 {
+            seen.resize_with(record.len(), Seen::default);
+        }
+        rows += 1;
+        seen.iter_mut().zip(record).for_each(|(seen, cell)| seen.take(row, record, cell, missing));
+        Ok(())
+    })?;
+    match rows {
+        0 => Err(Error::format(table.path(), "it has no rows: at least one is needed")),
+        _ => Ok((seen, rows)),
+    }
 }
 
-impl Asked {
-    fn new(path: &Path, names: &[String], options: &ReadOptions) -> Result<Self, Error> {
-        let find = |word: &str| {
-            let by_number = || {
-                word.parse().ok().filter(|number| (1..=names.len()).contains(number)).map(|number: usize| number - 1)
-            };
-            names.iter().position(|name| name == word).or_else(by_number)
-        };
-        let place = |word: &str| {
-            find(word).ok_or_else(|| {
-                Error::format(
-                    path,
-                    format!("it has no column \"{word}\": use a name or a number from 1; it has {}", listed(names)),
-                )
-            })
-        };
-        let places =
-            |words: &[String]| words.iter().map(|word| place(word)).collect::<Result<BTreeSet<usize>, Error>>();
-        let several = |words: &str| {
-            let mut places = Vec::new();
-            for word in words.split(',').map(str::trim) {
-                let place = place(word)?;
-                if places.contains(&place) {
-                    return Err(Error::Option(format!("the label \"{words}\" names column \"{word}\" twice")));
-                }
-                places.push(place);
+/// What there is to say of a table, a sentence each.
+#[derive(Default)]
+struct Notes {
+    sentences: Vec<String>,
+    /// The ways in which numbers are written otherwise than programs do, with the columns that write them so.
+    ways: BTreeMap<String, Vec<String>>,
+}
+
+impl Notes {
+    fn of_index(&mut self, seen: &Seen) {
+        self.sentences.push(format!(
+            "its first column has no name and another {} in each row: it is left out as the rows' index; a name, or categorical, keeps it",
+            if seen.others == 0 { "number" } else { "word" }
+        ));
+    }
+
+    fn of_feature(
+        &mut self,
+        name: &str,
+        seen: &Seen,
+        rows: u64,
+        judged: Option<&Judged>,
+        cells: &Cells,
+        is_categorical: bool,
+    ) {
+        match cells {
+            Cells::Number { written, .. } if !written.is_plain() => self.written(name, written),
+            Cells::Category { .. } if !is_categorical => {
+                let instead = "leave it out (--ignore, or ignore under [data])";
+                self.sentences.extend(seen.looks_wrong(name, rows, judged, instead));
             }
-            Ok(places)
-        };
-        let targets =
-            options.label.as_ref().map(|words| find(words).map_or_else(|| several(words), |place| Ok(vec![place])));
-        let (ignored, categorical) = (places(&options.ignore)?, places(&options.categorical)?);
-        Ok(Asked { ignored, categorical, targets: targets.transpose()? })
+            _ => {}
+        }
     }
 
-    fn is_named(&self, place: usize) -> bool {
-        let is_target = self.targets.as_ref().is_some_and(|targets| targets.contains(&place));
-        is_target || self.ignored.contains(&place) || self.categorical.contains(&place)
+    fn of_target(&mut self, name: &str, seen: &Seen, rows: u64, written: &Written, classes: Option<&[String]>) {
+        if !written.is_plain() {
+            self.written(name, written);
+        }
+        if let Some(classes) = classes {
+            self.sentences.extend(seen.looks_wrong_as_classes(name, rows, classes));
+        }
+    }
+
+    fn written(&mut self, name: &str, written: &Written) {
+        self.ways.entry(written.in_words()).or_default().push(name.to_string());
+    }
+
+    fn all(mut self) -> Vec<String> {
+        self.sentences.extend(self.ways.into_iter().map(|(way, names)| {
+            let columns = if names.len() == 1 { "column" } else { "columns" };
+            format!(
+                "{columns} {}: numbers are read {way}; categorical, or decimal under [data], says otherwise",
+                listed(&names)
+            )
+        }));
+        self.sentences
     }
 }
 

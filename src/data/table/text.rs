@@ -5,9 +5,9 @@ use std::path::Path;
 
 use csv::{ErrorKind, Position, Reader, ReaderBuilder, StringRecord, Trim};
 
-use super::Table;
 use super::delimiter::{self, Quotes};
 use super::header::{self, Decision, ROWS_TO_JUDGE_BY};
+use super::rows::Table;
 use crate::data::{Dataset, ReadOptions};
 use crate::error::Error;
 use crate::preprocessing::{Columns, Missing, is_number};

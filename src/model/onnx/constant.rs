@@ -229,7 +229,7 @@ fn shape_len(dims: &[usize]) -> usize {
 }
 
 fn say(tensor: &TensorProto, reason: &str) -> String {
-    format!("tensor \"{}\" {reason}", super::short(&tensor.name))
+    format!("tensor \"{}\" {reason}", super::limits::short(&tensor.name))
 }
 
 /// The dimensions of a tensor, and their product.

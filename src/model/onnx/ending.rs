@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
+use super::layers;
+use super::limits::{FITS, short};
 use super::nodes::Nodes;
 use super::proto::GraphProto;
 use super::value::{Form, Names, Rows, Value, What, activation};
-use super::{FITS, layers, short};
 use crate::loss::Task;
 use crate::network::Activation;
 

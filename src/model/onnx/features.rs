@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::constant::Constant;
+use super::limits::{FITS, short};
 use super::proto::{self, DataType, ValueInfo};
 use super::shape::{self, Size};
-use super::{FITS, short};
 use crate::preprocessing::Scaling;
 
 /// The features and what has been done to them.

@@ -6,6 +6,7 @@ mod elementwise;
 mod ending;
 mod features;
 mod layers;
+mod limits;
 mod nodes;
 mod proto;
 mod read;
@@ -17,12 +18,10 @@ use std::path::Path;
 
 use prost::Message;
 
+use self::limits::LONGEST;
 use super::Model;
 use crate::error::Error;
 use crate::loss::Loss;
-
-/// The longest file: what protobuf allows, 2 GiB.
-const LONGEST: u64 = i32::MAX as u64;
 
 impl Model {
     /// Writes the model as ONNX, for ONNX Runtime and others: opset 17, IR version 8, an input `x` `[batch, features]` f32 and an output
@@ -82,18 +81,5 @@ impl Model {
     #[doc(hidden)]
     pub fn from_onnx(path: &Path, bytes: Vec<u8>, losses: &[Loss]) -> Result<Self, Error> {
         read::model(path, bytes.into(), losses).map(|(model, _)| model)
-    }
-}
-
-/// What a file can be made of.
-const FITS: &str = "a model is a chain of Gemm, or MatMul and Add, with relu, leaky-relu, elu, gelu, silu, tanh, sigmoid or softplus \
-                    between them, Sub and Mul before it and Softmax, LogSoftmax or Sigmoid at its end";
-
-/// A name as messages have it: as many letters as a line has room for.
-fn short(name: &str) -> String {
-    const MOST: usize = 80;
-    match name.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.into(),
     }
 }

@@ -8,10 +8,10 @@ use super::constant::Constant;
 use super::elementwise::{self, Samples};
 use super::features::Features;
 use super::layers::{Input, Layer};
+use super::limits::{FITS, short};
 use super::proto::{Attributes, GraphProto, NodeProto, ValueInfo};
 use super::shape::{self, Shown, Size, Sizes};
 use super::value::{Form, Names, Rows, Value, What, activation, cast, constant, sizes};
-use super::{FITS, short};
 use crate::network::Activation;
 
 pub(super) fn is_standard(domain: &str) -> bool {
@@ -126,22 +126,7 @@ impl<'a> Nodes<'a> {
             {
                 self.reshaped(&node.op_type, given, value, rest.first())
             }
-            ("Gemm", [input, Value::Constant(weight), rest @ ..]) => {
-                let bias = match rest {
-                    [] => None,
-                    [Value::Constant(bias)] => Some(bias.clone()),
-                    _ => return Err("its bias is not a constant".into()),
-                };
-                if given.integer("transA", 0) != 0 {
-                    return Err("it has transA: rows must be [batch, features]".into());
-                }
-                let (alpha, beta) = (given.number("alpha", 1.0), given.number("beta", 1.0));
-                let layer = self.layer(input, weight, given.integer("transB", 0) != 0, alpha)?;
-                self.add(match bias {
-                    Some(bias) => layer.with_bias(bias, beta)?,
-                    None => layer,
-                })
-            }
+            ("Gemm", [input, Value::Constant(weight), rest @ ..]) => self.gemm(given, input, weight, rest),
             ("MatMul", [input, Value::Constant(weight)]) => {
                 let layer = self.layer(input, weight, false, 1.0)?;
                 self.add(layer)
@@ -179,6 +164,29 @@ impl<'a> Nodes<'a> {
                 self.elementwise(op, given, operands, &node.input)
             }
         }
+    }
+
+    fn gemm(
+        &mut self,
+        given: Attributes<'a>,
+        input: &Value<'a>,
+        weight: &Constant<'a>,
+        rest: &[Value<'a>],
+    ) -> Result<Value<'a>, String> {
+        let bias = match rest {
+            [] => None,
+            [Value::Constant(bias)] => Some(bias.clone()),
+            _ => return Err("its bias is not a constant".into()),
+        };
+        if given.integer("transA", 0) != 0 {
+            return Err("it has transA: rows must be [batch, features]".into());
+        }
+        let (alpha, beta) = (given.number("alpha", 1.0), given.number("beta", 1.0));
+        let layer = self.layer(input, weight, given.integer("transB", 0) != 0, alpha)?;
+        self.add(match bias {
+            Some(bias) => layer.with_bias(bias, beta)?,
+            None => layer,
+        })
     }
 
     /// A layer on top of what it takes.

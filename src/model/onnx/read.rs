@@ -11,7 +11,8 @@ use super::nodes::Nodes;
 use super::proto::{self, ModelProto};
 use crate::error::Error;
 use crate::loss::{Loss, Task};
-use crate::model::{METADATA, Model, classes_of, dropouts, loss_of};
+use crate::model::Model;
+use crate::model::metadata::{METADATA, classes_of, dropouts, loss_of};
 use crate::network::{Activation, Network};
 use crate::weights::{LayerWeights, Weights};
 

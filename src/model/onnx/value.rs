@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::FITS;
 use super::constant::Constant;
 use super::elementwise::Samples;
 use super::features::Features;
+use super::limits::FITS;
 use super::proto::{Attribute, DataType};
 use super::shape::Sizes;
 use crate::network::Activation;

@@ -1,13 +1,15 @@
 //! From a model to a graph.
 
-use super::LONGEST;
+use super::limits::LONGEST;
 use super::proto::{
     Attribute, AttributeType, DataType, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetId, Shape, Size,
     StringStringEntry, TensorProto, TensorType, TypeProto, ValueInfo,
 };
 use crate::error::Error;
 use crate::loss::Task;
-use crate::model::{METADATA, Model, loss_to_json, numbers};
+use crate::model::Model;
+use crate::model::metadata::{METADATA, loss_to_json};
+use crate::model::tensors::numbers;
 use crate::network::Activation;
 use crate::preprocessing::Scaling;
 use crate::weights::LayerWeights;

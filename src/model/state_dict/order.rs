@@ -1,6 +1,21 @@
 //! The order of layers: the numbers in their names say it, or else their shapes do.
 
-use super::{Layer, NAMES};
+use safetensors::tensor::TensorView;
+
+/// What the names of a state dict must be like.
+pub(super) const NAMES: &str = "dense layers are numbered in their order, under one name, as 0.weight, 0.bias, 2.weight, … or fc1.weight, fc1.bias, \
+                     fc2.weight, …";
+
+/// A dense layer's tensors.
+pub(super) struct Layer<'a> {
+    pub name: Name<'a>,
+    pub weight: (&'a str, &'a TensorView<'a>),
+    /// Whether the weight is a kernel, `[in, out]`.
+    pub is_kernel: bool,
+    pub bias: Option<(&'a str, &'a TensorView<'a>)>,
+    pub inputs: usize,
+    pub outputs: usize,
+}
 
 /// How many ways to put layers in an order are tried.
 const MOST_TRIED: usize = 3_000;

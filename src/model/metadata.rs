@@ -1,4 +1,4 @@
-//! What a model's file says of itself: one JSON object in its metadata.
+//! The metadata of a model's file: what it says of itself besides the tensors, as JSON.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::network::{Activation, Network};
 use crate::preprocessing::{Columns, ImageShape, Scaling, check_target_scaling};
 
 /// The one metadata key, a JSON object: with several, the file's bytes would depend on a hash map's order.
-pub(super) const METADATA: &str = "wgrad";
+pub(crate) const METADATA: &str = "wgrad";
 
 /// What the file says of itself, where it was written here.
 pub(crate) fn about(path: &Path, bytes: &[u8]) -> Result<Option<Value>, Error> {
@@ -24,14 +24,14 @@ pub(crate) fn about(path: &Path, bytes: &[u8]) -> Result<Option<Value>, Error> {
 }
 
 /// The dropout of every layer; empty where the file says nothing of any.
-pub(super) fn dropouts(path: &Path, about: &Option<Value>) -> Result<Vec<f64>, Error> {
+pub(crate) fn dropouts(path: &Path, about: &Option<Value>) -> Result<Vec<f64>, Error> {
     let Some(rates) = about.as_ref().and_then(|about| about.get("dropout")) else { return Ok(Vec::new()) };
     let read = || rates.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
     read().ok_or_else(|| Error::format(path, "its metadata: dropout must be a list of numbers"))
 }
 
 /// The activation of every layer.
-pub(super) fn activations_of(
+pub(crate) fn activations_of(
     path: &Path,
     about: &Option<Value>,
     layers: usize,
@@ -62,7 +62,7 @@ pub(super) fn activations_of(
 /// # Errors
 ///
 /// [`Error::Format`] with all that are missing, and how they are brought.
-pub(super) fn check_brought(
+pub(crate) fn check_brought(
     path: &Path,
     about: &Option<Value>,
     activations: &[Activation],
@@ -114,7 +114,7 @@ pub(crate) fn loss_to_json(loss: &Loss) -> Value {
     table
 }
 
-pub(super) fn loss_of(path: &Path, about: &Option<Value>, own: &[Loss]) -> Result<Loss, Error> {
+pub(crate) fn loss_of(path: &Path, about: &Option<Value>, own: &[Loss]) -> Result<Loss, Error> {
     let Some(table) = about.as_ref().and_then(|about| about["loss"].as_object()) else { return Ok(Loss::default()) };
     let broken = |reason: String| Error::format(path, format!("its metadata: {reason}"));
     let read = || {
@@ -131,7 +131,7 @@ pub(super) fn loss_of(path: &Path, about: &Option<Value>, own: &[Loss]) -> Resul
 }
 
 /// The classes' names: as many as there are outputs, or none.
-pub(super) fn classes_of(path: &Path, about: &Option<Value>, outputs: usize) -> Result<Vec<String>, Error> {
+pub(crate) fn classes_of(path: &Path, about: &Option<Value>, outputs: usize) -> Result<Vec<String>, Error> {
     let Some(names) = about.as_ref().and_then(|about| about.get("classes")) else { return Ok(Vec::new()) };
     let read = || names.as_array()?.iter().map(|name| name.as_str().map(String::from)).collect::<Option<Vec<String>>>();
     read().filter(|names| names.len() == outputs.max(2) || names.len() == outputs).ok_or_else(|| {
@@ -140,7 +140,7 @@ pub(super) fn classes_of(path: &Path, about: &Option<Value>, outputs: usize) -> 
 }
 
 /// The columns that the features are made of, where they are.
-pub(super) fn columns_of(path: &Path, about: &Option<Value>, network: &Network) -> Result<Option<Columns>, Error> {
+pub(crate) fn columns_of(path: &Path, about: &Option<Value>, network: &Network) -> Result<Option<Columns>, Error> {
     let Some(table) = about.as_ref().and_then(|about| about.get("columns")) else { return Ok(None) };
     let broken = |reason: String| Error::format(path, format!("its metadata: columns: {reason}"));
     let columns = Columns::deserialize(table).map_err(|error| broken(error.to_string()))?;
@@ -149,7 +149,7 @@ pub(super) fn columns_of(path: &Path, about: &Option<Value>, network: &Network) 
 }
 
 /// The form of the images, where there are any.
-pub(super) fn image_of(path: &Path, about: &Option<Value>, inputs: usize) -> Result<Option<ImageShape>, Error> {
+pub(crate) fn image_of(path: &Path, about: &Option<Value>, inputs: usize) -> Result<Option<ImageShape>, Error> {
     let Some(table) = about.as_ref().and_then(|about| about.get("image")) else { return Ok(None) };
     let shape = ImageShape::deserialize(table).ok().filter(|shape| shape.features() == Some(inputs));
     shape.map(Some).ok_or_else(|| {
@@ -161,7 +161,7 @@ pub(super) fn image_of(path: &Path, about: &Option<Value>, inputs: usize) -> Res
 }
 
 /// The scaling of the targets, where there is one.
-pub(super) fn target_scaling_of(
+pub(crate) fn target_scaling_of(
     path: &Path,
     about: &Option<Value>,
     loss: &Loss,
@@ -177,7 +177,7 @@ pub(super) fn target_scaling_of(
 }
 
 /// The scaling of the features, or of the targets, where there is one.
-pub(super) fn scaling_of(
+pub(crate) fn scaling_of(
     path: &Path,
     about: &Option<Value>,
     key: &str,

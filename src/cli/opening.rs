@@ -1,0 +1,77 @@
+//! What commands open: adapters and models.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::options::{Common, Own};
+use super::output::quoted;
+use crate::error::Error;
+use crate::gpu::{AdapterChoice, Gpu, Limits, OpenOptions};
+use crate::loss::Loss;
+use crate::model::Model;
+use crate::network::Activation;
+use crate::optimizer::Optimizer;
+use crate::options::TrainOptions;
+use crate::predictor::Predictor;
+use crate::trainer::Trainer;
+
+/// A model, with the functions that its file has the names of alone.
+pub(super) fn model(path: &Path, own: &Own) -> Result<Model, Error> {
+    if path.extension().is_some_and(|ending| ending == "onnx") && path.is_file() {
+        let words = format!("wgrad import {} model.safetensors", quoted(&path.display().to_string()));
+        return Err(Error::format(path, format!("an ONNX model is made one of wgrad first: {words}")));
+    }
+    let (activations, losses) = own_functions(own)?;
+    Model::read_with(path, &activations, &losses)
+}
+
+/// The user's own activations and losses.
+pub(super) fn own_functions(own: &Own) -> Result<(Vec<Activation>, Vec<Loss>), Error> {
+    let (mut activations, mut losses) = (Vec::new(), Vec::new());
+    for file in &own.files {
+        let activation = Activation::read(file);
+        match (activation, Loss::read(file)) {
+            (Ok(activation), _) => activations.push(activation),
+            (_, Ok(loss)) => losses.push(loss),
+            (Err(no_activation), Err(no_loss)) => {
+                return Err(Error::Option(format!("--wgsl {}: {no_activation}; as a loss: {no_loss}", file.display())));
+            }
+        }
+    }
+    Ok((activations, losses))
+}
+
+/// That a file to be written is named as what will be in it: it is not the one that is read then.
+pub(super) fn check_ending(path: &Path, ending: &str) -> Result<(), Error> {
+    if path.extension().is_some_and(|given| given == ending) {
+        return Ok(());
+    }
+    Err(Error::Option(format!("{} is to be written: its name must end in .{ending}", path.display())))
+}
+
+/// The program's folder among the user's caches.
+pub(super) fn cache_folder() -> Option<PathBuf> {
+    dirs::cache_dir().map(|folder| folder.join("wgrad"))
+}
+
+/// The adapter asked for, with the kernels that earlier runs compiled.
+pub(super) fn open_gpu(choice: &AdapterChoice) -> Result<Arc<Gpu>, Error> {
+    Gpu::open_with(&OpenOptions { adapter: choice.clone(), limits: limits()?, cache: cache_folder() })
+}
+
+/// What may be used of an adapter: `WGRAD_LIMITS` says `webgpu`, to know what a browser would take.
+pub(super) fn limits() -> Result<Limits, Error> {
+    std::env::var("WGRAD_LIMITS").map_or(Ok(Limits::default()), |words| words.parse())
+}
+
+/// A model on the adapter asked for, to predict with.
+pub(super) fn predictor(model: Model, common: &Common) -> Result<Predictor, Error> {
+    Predictor::from_model(open_gpu(&common.adapter.clone().unwrap_or_default())?, model)
+}
+
+/// A model on the adapter asked for, to be judged and not trained: with an optimizer that keeps nothing.
+pub(super) fn open(model: Model, common: &Common) -> Result<Trainer, Error> {
+    let gpu = open_gpu(&common.adapter.clone().unwrap_or_default())?;
+    let options = TrainOptions { optimizer: Optimizer::sgd(0.0), ..TrainOptions::default() };
+    Trainer::from_model(gpu, model, options)
+}

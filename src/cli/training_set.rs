@@ -1,0 +1,27 @@
+//! What a run trains on.
+
+use crate::data::{Dataset, Source, Stored};
+
+/// What a run trains on.
+pub(super) enum TrainingSet {
+    Whole(Dataset),
+    /// A file that the memory budget has no room for; the set has its first rows.
+    Stored(Stored, Dataset),
+}
+
+impl TrainingSet {
+    /// All rows, or the first: what they are like.
+    pub fn at_hand(&self) -> &Dataset {
+        match self {
+            TrainingSet::Whole(set) | TrainingSet::Stored(_, set) => set,
+        }
+    }
+
+    /// All rows, in memory or in the file.
+    pub fn source(&self) -> &dyn Source {
+        match self {
+            TrainingSet::Whole(set) => set,
+            TrainingSet::Stored(stored, _) => stored,
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! A set in memory: features, targets, and what is known of where both come from.
+
+use std::path::Path;
+
+use half::f16;
+
+use super::table::TableColumn;
+use crate::error::Error;
+use crate::preprocessing::{Columns, ImageShape, Origin, Scaling};
+
+/// The most bytes that a set's features may take: what 32-bit indices reach on the device.
+pub(super) const MOST_BYTES: u64 = 1 << 32;
+
+/// Rows of features with a class index each, checked when it is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    pub(super) features: Features,
+    pub(super) width: usize,
+    pub(super) rows: usize,
+    /// Empty where there are values, or no targets.
+    pub(super) labels: Vec<u32>,
+    pub(super) values: Option<Values>,
+    pub(super) sample_weights: Option<Vec<f32>>,
+    pub(super) origin: Origin,
+    pub(super) notes: Vec<String>,
+    /// What became of the columns of the table that it was learned from.
+    pub(super) table: Vec<TableColumn>,
+}
+
+/// A value for each output of every row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Values {
+    pub outputs: usize,
+    pub values: Vec<f32>,
+}
+
+/// Features in the element type that they keep on the device.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Features {
+    U8(Vec<u8>),
+    F16(Vec<f16>),
+    F32(Vec<f32>),
+    /// Values of which f32 has some not exactly, as they were read: they become f32 when they are scaled, or on their way to the device.
+    F64(Vec<f64>),
+}
+
+impl Features {
+    /// As f32 where that has every value exactly.
+    pub fn of_f64(values: Vec<f64>) -> Self {
+        match values.iter().all(|&value| f64::from(value as f32) == value) {
+            true => Features::F32(values.into_iter().map(|value| value as f32).collect()),
+            false => Features::F64(values),
+        }
+    }
+}
+
+impl Dataset {
+    /// Rows of u8 features, which the network sees as `[0, 1]`. `features` is `[rows, width]`, row-major; a label is a
+    /// class index, and there are as many classes as the largest label says.
+    ///
+    /// ```
+    /// let set = wgrad::Dataset::from_u8(vec![0, 255, 255, 0], 2, vec![0, 1])?;
+    /// assert_eq!((set.rows(), set.width(), set.classes()), (2, 2, 2));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] for an empty set, a width of 0, or counts that disagree.
+    pub fn from_u8(features: Vec<u8>, width: usize, labels: Vec<u32>) -> Result<Self, Error> {
+        Dataset::new(Features::U8(features), width, labels)
+    }
+
+    /// Rows of f32 features, taken as they are. The rest as [`from_u8`](Self::from_u8).
+    ///
+    /// # Errors
+    ///
+    /// As [`from_u8`](Self::from_u8), and for a feature that is infinite or not a number.
+    pub fn from_f32(features: Vec<f32>, width: usize, labels: Vec<u32>) -> Result<Self, Error> {
+        check_finite(&features, width)?;
+        Dataset::new(Features::F32(features), width, labels)
+    }
+
+    /// Rows of f16 features, which take half the memory of f32 on the device and are widened as they are read. The rest as
+    /// [`from_f32`](Self::from_f32).
+    ///
+    /// # Errors
+    ///
+    /// As [`from_f32`](Self::from_f32).
+    pub fn from_f16(features: Vec<f16>, width: usize, labels: Vec<u32>) -> Result<Self, Error> {
+        check_finite(&features, width)?;
+        Dataset::new(Features::F16(features), width, labels)
+    }
+
+    /// By the type of the features.
+    pub(super) fn of(features: Features, width: usize, labels: Vec<u32>) -> Result<Self, Error> {
+        match features {
+            Features::U8(features) => Dataset::from_u8(features, width, labels),
+            Features::F16(features) => Dataset::from_f16(features, width, labels),
+            Features::F32(features) => Dataset::from_f32(features, width, labels),
+            Features::F64(features) => {
+                check_finite(&features, width)?;
+                Dataset::new(Features::F64(features), width, labels)
+            }
+        }
+    }
+
+    pub(super) fn new(features: Features, width: usize, labels: Vec<u32>) -> Result<Self, Error> {
+        let data = |reason: String| Err(Error::Data(reason));
+        let count = match &features {
+            Features::U8(values) => values.len(),
+            Features::F16(values) => values.len(),
+            Features::F32(values) => values.len(),
+            Features::F64(values) => values.len(),
+        };
+        if width == 0 {
+            return data("the rows have a width of 0: at least one feature is needed".into());
+        }
+        if labels.is_empty() && count == 0 {
+            return data("the set is empty: at least one row is needed".into());
+        }
+        if Some(count) != labels.len().checked_mul(width) {
+            return data(format!(
+                "{count} features are not {} rows of {width}: there must be width × labels of them",
+                labels.len()
+            ));
+        }
+        let (rows, origin) = (labels.len(), Origin::default());
+        Ok(Dataset {
+            features,
+            width,
+            rows,
+            labels,
+            values: None,
+            sample_weights: None,
+            origin,
+            notes: Vec::new(),
+            table: Vec::new(),
+        })
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Features of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Outputs that a network needs for these targets: as many as there are class names, or one more than the largest label, or the values
+    /// of a row.
+    pub fn classes(&self) -> usize {
+        let largest = self.labels.iter().filter(|&&label| label <= i32::MAX as u32).max();
+        let labels = largest.map_or(0, |&largest| largest as usize + 1).max(self.origin.class_names.len());
+        self.values.as_ref().map_or(labels, |values| values.outputs)
+    }
+
+    /// The names of the classes, in the order of their indices; empty where they have none.
+    pub fn class_names(&self) -> &[String] {
+        &self.origin.class_names
+    }
+
+    /// How the features were made of a table's columns, where they were.
+    pub fn columns(&self) -> Option<&Columns> {
+        self.origin.columns.as_ref()
+    }
+
+    /// What is done to the features before a network sees them.
+    pub fn scaling(&self) -> Option<&Scaling> {
+        self.origin.scaling.as_ref()
+    }
+
+    /// The form of the rows, where they are images.
+    pub fn image_shape(&self) -> Option<ImageShape> {
+        self.origin.image
+    }
+
+    /// What was decided where the file left it open, and what looks wrong in it, a sentence each: the same that [`tracing`] hears of as warnings
+    /// while it is read.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// What became of each column of the table that it was learned from; empty for all other sets.
+    pub fn table(&self) -> &[TableColumn] {
+        &self.table
+    }
+
+    /// The same set with more notes about the file that it comes from.
+    pub(crate) fn noted_all(self, path: &Path, notes: impl IntoIterator<Item = String>) -> Self {
+        notes.into_iter().fold(self, |set, note| set.noted(path, note))
+    }
+
+    /// The same set with one more note about the file that it comes from.
+    pub(crate) fn noted(mut self, path: &Path, note: String) -> Self {
+        tracing::warn!("{}: {note}", path.display());
+        self.notes.push(note);
+        self
+    }
+
+    /// All that a model keeps of it.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// A row's features, as they were before any scaling: f32 values, or bytes as `[0, 1]`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] for a row that the set does not have.
+    pub fn row(&self, row: usize) -> Result<Vec<f32>, Error> {
+        let mut features = Vec::new();
+        self.select([row])?.each_row(|row| features.extend(row.map(|value| value as f32)));
+        // Of other types, the scaling has not been applied yet.
+        if let (Features::F32(_), Some(scaling)) = (&self.features, &self.origin.scaling) {
+            features.iter_mut().enumerate().for_each(|(at, x)| *x = scaling.undo(at, *x) as f32);
+        }
+        Ok(features)
+    }
+
+    /// What a pass over the features sees of each row: the values, or the bytes as `[0, 1]`.
+    pub(crate) fn each_row(&self, mut take: impl FnMut(&mut dyn Iterator<Item = f64>)) {
+        match &self.features {
+            Features::U8(values) => {
+                values
+                    .chunks_exact(self.width)
+                    .for_each(|row| take(&mut row.iter().map(|&byte| f64::from(f32::from(byte) / 255.0))));
+            }
+            Features::F16(values) => {
+                values.chunks_exact(self.width).for_each(|row| take(&mut row.iter().map(|value| value.to_f64())));
+            }
+            Features::F32(values) => {
+                values.chunks_exact(self.width).for_each(|row| take(&mut row.iter().map(|&value| value.into())));
+            }
+            Features::F64(values) => values.chunks_exact(self.width).for_each(|row| take(&mut row.iter().copied())),
+        }
+    }
+
+    /// The class index of every row; empty where the targets are values, or there are none. A negative one, which only a loss' `ignore_index`
+    /// can stand for, is its two's complement.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// The values that are targets, `[rows, outputs]`, where there are any; in their own units, also where they are
+    /// [scaled](Self::with_target_scaling).
+    pub fn values(&self) -> Option<&[f32]> {
+        self.values.as_ref().map(|values| values.values.as_slice())
+    }
+
+    /// Some of the rows, in the order of their numbers here.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] for no rows, or a row that the set does not have.
+    pub fn select(&self, rows: impl IntoIterator<Item = usize>) -> Result<Self, Error> {
+        let rows: Vec<usize> = rows.into_iter().collect();
+        if rows.is_empty() {
+            return Err(Error::Data("no rows were selected: at least one is needed".into()));
+        }
+        if let Some(row) = rows.iter().find(|&&row| row >= self.rows()) {
+            return Err(Error::Data(format!("row {row} is not in the set, whose last is {}", self.rows() - 1)));
+        }
+        let features = match &self.features {
+            Features::U8(values) => Features::U8(gather(values, self.width, &rows)),
+            Features::F16(values) => Features::F16(gather(values, self.width, &rows)),
+            Features::F32(values) => Features::F32(gather(values, self.width, &rows)),
+            Features::F64(values) => Features::F64(gather(values, self.width, &rows)),
+        };
+        let labels = if self.labels.is_empty() { Vec::new() } else { gather(&self.labels, 1, &rows) };
+        let values = self.values.as_ref().map(|all| Values { values: gather(&all.values, all.outputs, &rows), ..*all });
+        let sample_weights = self.sample_weights.as_ref().map(|weights| gather(weights, 1, &rows));
+        let (origin, notes, table) = (self.origin.clone(), self.notes.clone(), self.table.clone());
+        Ok(Dataset {
+            features,
+            width: self.width,
+            rows: rows.len(),
+            labels,
+            values,
+            sample_weights,
+            origin,
+            notes,
+            table,
+        })
+    }
+}
+
+fn gather<T: Copy>(values: &[T], width: usize, rows: &[usize]) -> Vec<T> {
+    rows.iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect()
+}
+
+/// That every feature is a finite number to f32, which the device has.
+pub(super) fn check_finite<T: Copy + Into<f64>>(features: &[T], width: usize) -> Result<(), Error> {
+    match features.iter().position(|&value| !(value.into() as f32).is_finite()) {
+        Some(at) => Err(Error::Data(format!(
+            "feature {} of row {} is {}: every feature must be finite",
+            at % width.max(1),
+            at / width.max(1),
+            features[at].into()
+        ))),
+        None => Ok(()),
+    }
+}

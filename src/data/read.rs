@@ -1,0 +1,101 @@
+//! Sets from files, folders and memory.
+
+use std::path::Path;
+
+#[cfg(all(feature = "cli", mnist_embedded))]
+use super::mnist;
+use super::{Dataset, ReadOptions, Sets, format, idx, table, tensors};
+use crate::error::Error;
+
+impl Dataset {
+    /// A set from a file or a folder, and one to validate on where that brings it: a folder of MNIST-style IDX files, or with a folder of
+    /// images for each class, or with `x.npy` and `y.npy`; CSV and TSV, gzipped or not, `.npy`, `.npz`, safetensors, Parquet, images. The reader
+    /// is chosen by how the file begins, or by its extension. Where there are rows to validate and others to test on, the second is those to
+    /// validate on; [`Sets::read`] has all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it, also where this build has no reader for it.
+    pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Self, Option<Self>), Error> {
+        Sets::read(&path, options).map(|sets| sets.to_train_on(path))
+    }
+
+    /// [`read`](Self::read) from memory, where there is no file: by how it begins, or else as text (CSV).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn from_bytes(bytes: &[u8], options: &ReadOptions) -> Result<Self, Error> {
+        let path = Path::new("-");
+        format::read_bytes(path, bytes, options).map(|sets| sets.train)
+    }
+
+    /// [`read`](Self::read) from a text that is a table, whatever else its first bytes look like.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn from_csv(text: &str, options: &ReadOptions) -> Result<Self, Error> {
+        table::text::read(Path::new("the text"), text.as_bytes(), options).map(|set| options.inputs_of(set))
+    }
+
+    /// The training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
+    /// KMNIST, EMNIST. The second is `None` where the directory has no test files.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it.
+    pub fn from_idx_dir(directory: impl AsRef<Path>) -> Result<(Self, Option<Self>), Error> {
+        idx::read_directory(directory.as_ref()).map(|sets| sets.to_train_on(directory))
+    }
+
+    /// The set of an images and a labels file that are in memory.
+    #[doc(hidden)]
+    pub fn from_idx_bytes(images: &[u8], labels: &[u8]) -> Result<Self, Error> {
+        idx::pair_from(Path::new("images"), images, Path::new("labels"), labels)
+    }
+
+    /// A safetensors file with `x` `[N, D]` (or images `[N, H, W]`, `[N, H, W, C]`), and `y` `[N]` class indices or `t` `[N, C]` values; where
+    /// there is a `w` `[N]`, it holds the sample weights. Features of u8 and f16 stay so; all others become f32.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_idx_dir`](Self::from_idx_dir).
+    pub fn from_safetensors(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Dataset::in_tensors(path.as_ref(), &ReadOptions::default())
+    }
+
+    /// The `x` of such a file alone, to predict on: it has no targets.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_idx_dir`](Self::from_idx_dir).
+    pub fn inputs_from_safetensors(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Dataset::in_tensors(path.as_ref(), &ReadOptions::inputs())
+    }
+
+    fn in_tensors(path: &Path, options: &ReadOptions) -> Result<Self, Error> {
+        tensors::read(path, &crate::files::read_whole(path)?, options).map(|sets| options.inputs_of(sets.train))
+    }
+
+    /// MNIST as it is inside the program: 60,000 rows to train on and 10,000 to test.
+    ///
+    /// # Errors
+    ///
+    /// None, unless the program was damaged.
+    #[cfg(all(feature = "cli", mnist_embedded))]
+    pub fn mnist() -> Result<(Self, Self), Error> {
+        mnist::read()
+    }
+}
+
+impl Sets {
+    /// All sets of a file or a folder, as [`Dataset::read`] takes them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dataset::read`].
+    pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, Error> {
+        format::read(path.as_ref(), options)
+    }
+}

@@ -1,0 +1,343 @@
+//! The rooms of `src/`: each imports from where a thing is defined, none knows a room that knows it, and no file or function has become
+//! several things.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+
+/// Files that are being rewritten: they are left out until that has landed.
+const LEFT_OUT: &[&str] =
+    &["graph/", "kernel/", "plan/", "optimizer/", "loss.rs", "network.rs", "schedule.rs", "wgsl.rs"];
+
+/// The most lines of a file, and of a function; longer functions than the second number are listed.
+const MOST_LINES: usize = 500;
+const MOST_OF_FUNCTION: usize = 80;
+const LISTED_FROM: usize = 60;
+
+/// A module's path from the crate on: `["cli", "report", "page"]`.
+type Module = Vec<String>;
+
+/// A path that a file names: `crate::gpu::Gpu`, `super::figures::figure`.
+struct Named {
+    /// From the crate on, with what is named in the module.
+    path: Vec<String>,
+    line: usize,
+    /// Whether the line only passes the name on (`pub use`).
+    passes_on: bool,
+}
+
+struct Source {
+    /// From `src/` on.
+    file: String,
+    module: Module,
+    names: Vec<Named>,
+    /// The functions, with their first lines and their numbers of lines.
+    functions: Vec<(String, usize, usize)>,
+    lines: usize,
+}
+
+/// All of `src/`, but the crate's and the program's roots.
+fn sources() -> &'static [Source] {
+    static SOURCES: OnceLock<Vec<Source>> = OnceLock::new();
+    SOURCES.get_or_init(read)
+}
+
+fn read() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    list(&root, &mut files);
+    let relative = |path: &PathBuf| path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+    let modules: BTreeSet<Module> = files.iter().map(|path| module_of(&relative(path))).collect();
+    let of_file = |path: &PathBuf| {
+        let (file, text) = (relative(path), std::fs::read_to_string(path).unwrap());
+        let module = module_of(&file);
+        let tree = syn::parse_file(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let mut reader = Reader { module: module.clone(), inner: Vec::new(), modules: &modules, source: None };
+        reader.source = Some(Source { file, module, names: vec![], functions: vec![], lines: text.lines().count() });
+        reader.visit_file(&tree);
+        reader.source.unwrap()
+    };
+    files.iter().filter(|path| !matches!(relative(path).as_str(), "lib.rs" | "main.rs")).map(of_file).collect()
+}
+
+fn list(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            list(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+}
+
+fn module_of(file: &str) -> Module {
+    let path = file.trim_end_matches(".rs").trim_end_matches("/mod");
+    path.split('/').map(String::from).filter(|part| part != "lib" && part != "main").collect()
+}
+
+fn is_left_out(file: &str) -> bool {
+    LEFT_OUT.iter().any(|known| file.starts_with(known))
+}
+
+/// Takes down what a file names.
+struct Reader<'a> {
+    module: Module,
+    /// Modules inside the file that are being read.
+    inner: Vec<String>,
+    modules: &'a BTreeSet<Module>,
+    source: Option<Source>,
+}
+
+impl Reader<'_> {
+    /// A path as it is written here, as one from the crate on. None for a path to something else than this crate.
+    fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
+        let mut here = [self.module.clone(), self.inner.clone()].concat();
+        let own = |here: &[String]| self.modules.contains(&[here, &path[..1]].concat());
+        match path.first()?.as_str() {
+            "crate" => return Some(path[1..].to_vec()),
+            "self" | "super" => {}
+            _ if path.len() > 1 && own(&here) => return Some([here, path.to_vec()].concat()),
+            _ => return None,
+        }
+        let mut rest = path;
+        while let [first, others @ ..] = rest {
+            match first.as_str() {
+                "super" => drop(here.pop()),
+                "self" => {}
+                _ => break,
+            }
+            rest = others;
+        }
+        Some([here, rest.to_vec()].concat())
+    }
+
+    fn take(&mut self, path: &[String], line: usize, passes_on: bool) {
+        let Some(path) = self.absolute(path).filter(|path| !path.is_empty()) else { return };
+        self.source.iter_mut().for_each(|source| source.names.push(Named { path: path.clone(), line, passes_on }));
+    }
+
+    fn take_tree(&mut self, tree: &syn::UseTree, before: &[String], passes_on: bool) {
+        let line = tree.span().start().line;
+        let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
+        match tree {
+            syn::UseTree::Path(path) => self.take_tree(&path.tree, &with(&path.ident), passes_on),
+            syn::UseTree::Name(name) if name.ident == "self" => self.take(before, line, passes_on),
+            syn::UseTree::Name(name) => self.take(&with(&name.ident), line, passes_on),
+            syn::UseTree::Rename(name) => self.take(&with(&name.ident), line, passes_on),
+            syn::UseTree::Glob(_) => self.take(before, line, passes_on),
+            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.take_tree(tree, before, passes_on)),
+        }
+    }
+
+    /// Paths among the tokens of a macro, which are no tree.
+    fn take_tokens(&mut self, tokens: TokenStream) {
+        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+        let mut at = 0;
+        while at < tokens.len() {
+            match &tokens[at] {
+                TokenTree::Group(group) => self.take_tokens(group.stream()),
+                TokenTree::Ident(first) => {
+                    let (mut path, line) = (vec![first.to_string()], first.span().start().line);
+                    while let [TokenTree::Punct(a), TokenTree::Punct(b), TokenTree::Ident(next), ..] = &tokens[at + 1..]
+                        && a.as_char() == ':'
+                        && b.as_char() == ':'
+                    {
+                        path.push(next.to_string());
+                        at += 3;
+                    }
+                    self.take(&path, line, false);
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+    }
+
+    fn function(&mut self, name: &syn::Ident, span: proc_macro2::Span) {
+        let (first, lines) = (span.start().line, span.end().line + 1 - span.start().line);
+        self.source.iter_mut().for_each(|source| source.functions.push((name.to_string(), first, lines)));
+    }
+}
+
+impl<'ast> Visit<'ast> for Reader<'_> {
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.take_tree(&item.tree, &[], !matches!(item.vis, syn::Visibility::Inherited));
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.take(&segments, path.span().start().line, false);
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, called: &'ast syn::Macro) {
+        self.take_tokens(called.tokens.clone());
+    }
+
+    fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
+
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        if item.content.is_some() {
+            self.inner.push(item.ident.to_string());
+            visit::visit_item_mod(self, item);
+            self.inner.pop();
+        }
+    }
+
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        self.function(&item.sig.ident, item.sig.fn_token.span.join(item.block.span()).unwrap_or(item.span()));
+        visit::visit_item_fn(self, item);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        self.function(&item.sig.ident, item.sig.fn_token.span.join(item.block.span()).unwrap_or(item.span()));
+        visit::visit_impl_item_fn(self, item);
+    }
+}
+
+/// What knows what, and one place where it does.
+type Arrows = BTreeMap<(String, String), String>;
+
+/// The modules by what they pass on: a name in one, as it is where it is defined.
+struct Defined {
+    modules: BTreeSet<Module>,
+    passed_on: BTreeMap<Vec<String>, Vec<String>>,
+}
+
+impl Defined {
+    fn of(sources: &[Source]) -> Self {
+        let modules = sources.iter().map(|source| source.module.clone()).collect();
+        let mut passed_on = BTreeMap::new();
+        for source in sources {
+            for name in source.names.iter().filter(|name| name.passes_on) {
+                let last = name.path.last().unwrap().clone();
+                passed_on.insert([source.module.clone(), vec![last]].concat(), name.path.clone());
+            }
+        }
+        Defined { modules, passed_on }
+    }
+
+    /// The module that has what a path names. None for a name of the crate's root.
+    fn module(&self, path: &[String]) -> Option<Module> {
+        let mut path = path.to_vec();
+        for _ in 0..8 {
+            let length = (1..=path.len()).rev().find(|&length| self.modules.contains(&path[..length]))?;
+            match path.get(..length + 1).and_then(|name| self.passed_on.get(name)) {
+                Some(other) if *other != path => path = [other.clone(), path[length + 1..].to_vec()].concat(),
+                _ => return Some(path[..length].to_vec()),
+            }
+        }
+        None
+    }
+}
+
+/// The arrows between rooms, and between the files of each room.
+fn arrows(sources: &[Source]) -> (Arrows, BTreeMap<String, Arrows>) {
+    let defined = Defined::of(sources);
+    let (mut rooms, mut files) = (Arrows::new(), BTreeMap::<String, Arrows>::new());
+    for source in sources.iter().filter(|source| !is_left_out(&source.file)) {
+        for name in &source.names {
+            let Some(to) = defined.module(&name.path) else { continue };
+            let place = format!("src/{}:{} names {}", source.file, name.line, name.path.join("::"));
+            let is_own_child = name.passes_on && to.starts_with(&source.module);
+            if source.module[0] != to[0] {
+                rooms.entry((source.module[0].clone(), to[0].clone())).or_insert(place);
+            } else if source.module != to && !is_own_child {
+                let own = files.entry(to[0].clone()).or_default();
+                own.entry((source.module.join("::"), to.join("::"))).or_insert(place);
+            }
+        }
+    }
+    (rooms, files)
+}
+
+/// The shortest circle through each room or file that is in one, spelled out; each circle once.
+fn circles(arrows: &Arrows) -> Vec<String> {
+    let nodes: BTreeSet<&String> = arrows.keys().flat_map(|(from, to)| [from, to]).collect();
+    let mut told = BTreeSet::new();
+    let mut found = Vec::new();
+    for &start in &nodes {
+        let mut before: BTreeMap<&String, &String> = BTreeMap::new();
+        let mut queue = VecDeque::from([start]);
+        'search: while let Some(at) = queue.pop_front() {
+            for (from, to) in arrows.keys().filter(|(from, _)| from == at) {
+                if to == start {
+                    let mut way = vec![to, from];
+                    while way[way.len() - 1] != start {
+                        way.push(before[way[way.len() - 1]]);
+                    }
+                    way.reverse();
+                    if told.insert(way.iter().copied().collect::<BTreeSet<_>>()) {
+                        let arrow = |pair: &[&String]| {
+                            let place = &arrows[&(pair[0].clone(), pair[1].clone())];
+                            format!("    {} → {}: {place}", pair[0], pair[1])
+                        };
+                        found.push(way.windows(2).map(arrow).collect::<Vec<_>>().join("\n"));
+                    }
+                    break 'search;
+                }
+                if !before.contains_key(to) {
+                    before.insert(to, from);
+                    queue.push_back(to);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Two rooms that know each other: neither can be read, tested or replaced without the other.
+#[test]
+fn no_circle_is_between_rooms() {
+    let (rooms, _) = arrows(sources());
+    assert!(rooms.len() > 50, "only {} arrows were found", rooms.len());
+    let circles = circles(&rooms);
+    assert!(circles.is_empty(), "{} circles between rooms:\n{}", circles.len(), circles.join("\n\n"));
+}
+
+/// Two files of a room that know each other.
+#[test]
+fn no_circle_is_between_the_files_of_a_room() {
+    let (_, files) = arrows(sources());
+    assert!(files.values().map(BTreeMap::len).sum::<usize>() > 100);
+    let circles: Vec<String> = files.values().flat_map(circles).collect();
+    assert!(circles.is_empty(), "{} circles between files of a room:\n{}", circles.len(), circles.join("\n\n"));
+}
+
+/// An import through `lib.rs`, which hides the room that a file leans on.
+#[test]
+fn everything_is_imported_from_where_it_is_defined() {
+    let sources = sources();
+    let rooms: BTreeSet<&String> = sources.iter().map(|source| &source.module[0]).collect();
+    let mut wrong = Vec::new();
+    for source in sources.iter().filter(|source| !is_left_out(&source.file)) {
+        let of_root = source.names.iter().filter(|name| !rooms.contains(&name.path[0]));
+        wrong.extend(of_root.map(|name| format!("src/{}:{}: crate::{}", source.file, name.line, name.path.join("::"))));
+    }
+    assert!(wrong.is_empty(), "imported through lib.rs:\n{}", wrong.join("\n"));
+}
+
+/// A file or a function that has become several things.
+#[test]
+fn files_and_functions_are_short() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| !is_left_out(&source.file)) {
+        if source.lines > MOST_LINES {
+            wrong.push(format!("src/{} has {} lines: at most {MOST_LINES}", source.file, source.lines));
+        }
+        for (name, first, lines) in source.functions.iter().filter(|(.., lines)| *lines > LISTED_FROM) {
+            let words = format!("src/{}:{first}: {name} has {lines} lines", source.file);
+            println!("{words}");
+            if *lines > MOST_OF_FUNCTION {
+                wrong.push(format!("{words}: at most {MOST_OF_FUNCTION}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
