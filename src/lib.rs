@@ -1,9 +1,51 @@
-#![doc = include_str!("../README.md")]
+//! wgrad trains neural networks on any GPU that [wgpu](https://wgpu.rs) reaches, and on a software Vulkan driver where there is none. The whole
+//! training loop runs on the device; the library prints nothing, and every failure is an [`Error`] that says what would be right.
+//!
+//! ```rust,no_run
+//! use wgrad::{Activation, Dataset, Network, Predictor, TrainOptions, Trainer};
+//!
+//! # fn main() -> Result<(), wgrad::Error> {
+//! // Rows of two features with the number of their class.
+//! let rows = (0..1000).map(|at| ([(at % 40) as f32 / 20.0 - 1.0, (at / 40) as f32 / 12.5 - 1.0], u32::from(at % 40 > at / 40)));
+//! let (train, validation) = Dataset::from_rows(rows)?.split(0.2, 0)?;
+//! let network = Network::new(2).dense(64, Activation::Relu).dense(2, Activation::Identity);
+//! let mut trainer = Trainer::new(network, TrainOptions { epochs: 10, ..TrainOptions::default() })?;
+//! trainer.fit(&train, Some(&validation))?;
+//! trainer.save("model.safetensors")?;
+//!
+//! let model = Predictor::open("model.safetensors")?;
+//! println!("{:?}", model.classify(&[0.1, 0.2])?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The types, in the order in which one meets them
+//!
+//! - [`Dataset`]: rows with their targets, from iterators ([`from_rows`](Dataset::from_rows), [`regression`](Dataset::regression)) or from files
+//!   ([`read`](Dataset::read) with [`ReadOptions`]); [`Source`] and [`Stored`] are sets that are larger than memory.
+//! - [`Network`] of dense layers, each with an [`Activation`]; [`Loss`], [`Optimizer`] with its [`Rule`], [`Schedule`] and [`Initializer`].
+//! - [`TrainOptions`]: everything about a run besides network and data, checkpoints ([`Checkpointing`]) and early stopping among them.
+//! - [`Trainer`]: [`fit`](Trainer::fit) trains and returns a [`History`]; [`fit_with`](Trainer::fit_with) reports each [`Event`] meanwhile;
+//!   [`metrics`](Trainer::metrics) evaluates; [`resume`](Trainer::resume) goes on from a [`Checkpoint`].
+//! - [`Predictor`]: a saved [`Model`] that answers, from several threads at once.
+//! - [`Gpu`] and [`AdapterChoice`], where the best adapter of the machine is not the one that is wanted.
+//!
+//! # Features
+//!
+//! - `cli` (default): the program `wgrad`. A library needs none of its dependencies: `default-features = false`.
+//! - `images` (default): folders of images by class, and images to predict on.
+//! - `parquet`: Parquet files.
+//! - `selftest`: [`selftest`], which checks an adapter and its driver; `cli` implies it.
+//!
+//! The repository's README has the program; its `docs/` describe training, data, models, adapters and every option.
 #![warn(missing_docs)]
 // What a run tells, it tells its caller.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-// Its programs are compiled, as the README's are.
+// Their programs are compiled, as the one above is.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/serving.md")]
 struct Serving;
@@ -12,54 +54,65 @@ mod checkpoint;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+mod constants;
 mod data;
 mod error;
 mod files;
+mod fit;
 pub mod gpu;
+pub mod graph;
+mod history;
 pub mod kernel;
+mod layout;
 mod loss;
+mod measure;
 mod metric;
+mod model;
 mod named;
 mod network;
 mod optimizer;
+mod options;
 pub mod plan;
 mod predictor;
-mod scaling;
+mod preprocessing;
+mod run;
 mod schedule;
 #[cfg(feature = "selftest")]
 pub mod selftest;
+mod targets;
 pub mod tensorboard;
 mod trainer;
+mod training;
 mod weights;
 mod wgsl;
 
-pub use checkpoint::Model;
-pub use data::{
-    ColumnRole, Columns, Dataset, Feature, Fill, Generated, ImageShape, Numbers, ReadOptions, Sets, Source, Stored,
-    TableColumn,
-};
+pub use checkpoint::Checkpoint;
+pub use data::{ColumnRole, Dataset, Feature, Generated, Numbers, ReadOptions, Sets, Source, Stored, TableColumn};
 #[doc(hidden)]
 pub use data::{FORMATS, Format};
 pub use error::Error;
 pub use gpu::{AdapterChoice, Gpu};
+pub use history::{Epoch, Event, History, Parameters, Progress, TrainStats};
 pub use kernel::tiling::Picks;
 pub use loss::Loss;
-pub use metric::{ClassCounts, ClassMetrics, Metrics, RegressionMetrics};
+pub use measure::Tuning;
+pub use metric::{ClassCounts, ClassMetrics, Evaluation, Metrics, RegressionMetrics};
+pub use model::Model;
 pub use network::{Activation, Layer, Network};
 pub use optimizer::{Optimizer, Rule};
-pub use predictor::{Class, Predictor};
-pub use scaling::{ScaleBy, Scaling};
-pub use schedule::{Decay, Schedule};
-pub use trainer::{
-    Best, Checkpoint, Checkpointing, EarlyStopping, Epoch, Evaluation, Event, Every, Figure, History, Monitor,
-    NonFinite, Parameters, Progress, ReduceOnPlateau, TrainOptions, TrainStats, Trainer, Tuning,
+pub use options::{
+    Best, Checkpointing, EarlyStopping, Every, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions,
 };
+pub use predictor::{Class, Predictor};
+pub use preprocessing::{Columns, Fill, ImageShape, ScaleBy, Scaling};
+pub use schedule::{Decay, Schedule};
+pub use trainer::Trainer;
 pub use weights::{Initializer, LayerWeights, Weights};
 pub use wgsl::Wgsl;
 
 /// Where the time of a step goes, and what the device could do at most.
 pub mod profile {
-    pub use crate::trainer::{
+    pub use crate::measure::{
         Bound, Ceilings, Profile, Span, StepTimer, StepTimes, Took, Trace, ceilings, profile, step_times,
     };
 }

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use crate::Error;
-use crate::kernel::{Constants, TargetKind, Targets};
+use crate::constants::Constants;
 use crate::named::Elsewhere;
+use crate::targets::{TargetKind, Targets};
 use crate::wgsl::{Signature, Wgsl, check_name};
 
 /// A loss, computed from logits (or outputs, for the regression losses) and averaged as PyTorch's `reduction="mean"`.

@@ -1,9 +1,22 @@
 //! What a model is worth on a set, beyond its loss: from what the device counted and summed.
 
+use crate::data::Dataset;
 use crate::kernel::class_metrics::Counts;
 use crate::kernel::regression_metrics::SUMS;
-use crate::loss::Task;
-use crate::{Dataset, Evaluation, Loss, Scaling};
+use crate::loss::{Loss, Task};
+use crate::preprocessing::Scaling;
+
+/// Loss and accuracy over some rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The mean loss, as the loss defines its mean.
+    pub loss: f64,
+    /// The share of right predictions: of rows whose largest logit is the target's, or of outputs on the right side of 0;
+    /// none for the regression losses, or where every row is ignored.
+    pub accuracy: Option<f64>,
+    /// How many rows.
+    pub rows: u64,
+}
 
 /// What a model is worth on a set. Rows count alike, whatever their weights; ignored ones do not.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
 //! Choices that have a word of their own in options and configuration files.
 
-use crate::Error;
+use crate::error::Error;
 
 /// A choice among a few, each with its word.
 pub(crate) trait Named: Sized + Copy + PartialEq + 'static {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::kernel::Dense;
+use crate::layout::Dense;
 use crate::named::{Elsewhere, Named};
 use crate::wgsl::{Signature, Wgsl};
 use crate::{Error, Weights};

@@ -3,13 +3,18 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::data::{Feature, Origin, in_own_units};
+use crate::data::{Dataset, Feature, ReadOptions};
+use crate::error::Error;
 use crate::gpu::{AdapterChoice, Gpu, Traffic};
 use crate::kernel::tiling::{Picks, Tiling};
-use crate::loss::Task;
+use crate::loss::{Loss, Task};
+use crate::model::Model;
+use crate::network::Activation;
+use crate::options::TrainOptions;
 use crate::plan::Role;
-use crate::trainer::{Buffers, Kind, Outputs};
-use crate::{Activation, Dataset, Error, Loss, Model, ReadOptions, TrainOptions};
+use crate::preprocessing::{Origin, in_own_units};
+use crate::run::buffers::Buffers;
+use crate::run::outputs::{Kind, Outputs};
 
 /// A trained model that answers: its weights in device memory, and nothing that training takes. What it was trained with is in its file: the loss,
 /// which says what the outputs mean, the scalings, a table's columns, the classes' names.
@@ -102,7 +107,7 @@ impl Predictor {
             weights.insert(Role::Weights(layer), gpu.upload(&name, &values.to_device())?);
         }
         gpu.check()?;
-        let origin = Origin::of_model(&model);
+        let origin = model.origin();
         Ok(Predictor { gpu, model, origin, tiling, weights, idle: Mutex::default() })
     }
 

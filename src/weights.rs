@@ -4,9 +4,10 @@ use std::f64::consts::TAU;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::kernel::quads_with_one;
+use crate::error::Error;
+use crate::layout::quads_with_one;
 use crate::named::{Elsewhere, Named};
-use crate::{Error, Network};
+use crate::network::Network;
 
 /// The weights of one dense layer, laid out as `torch.nn.Linear` does.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Temporary files that nobody has written to for so long, and nobody has a lock on, are a killed run's. The clock alone says nothing: it may
 /// have been set.

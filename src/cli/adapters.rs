@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::options::Adapters;
 use super::output::{Output, grouped};
-use crate::Error;
+use crate::error::Error;
 use crate::gpu::adapters;
 
 pub(super) fn run(options: &Adapters) -> Result<(), Error> {

@@ -11,11 +11,16 @@ use super::reading::Data;
 pub(super) use super::reading::Validation;
 use super::size::Size;
 use super::source::TrainingSet;
-use crate::loss::{Setting, Task};
-use crate::{
-    Activation, AdapterChoice, Checkpointing, EarlyStopping, Error, Every, Loss, Optimizer, ReadOptions,
-    ReduceOnPlateau, Rule, ScaleBy, Schedule, TrainOptions,
-};
+use crate::data::ReadOptions;
+use crate::error::Error;
+use crate::gpu::AdapterChoice;
+use crate::loss::{Loss, Setting, Task};
+use crate::network::Activation;
+use crate::optimizer::{Optimizer, Rule};
+use crate::options::{Checkpointing, Every};
+use crate::options::{EarlyStopping, ReduceOnPlateau, TrainOptions};
+use crate::preprocessing::ScaleBy;
+use crate::schedule::Schedule;
 
 /// The loss' setting that can follow from the set, and its word.
 const CLASS_WEIGHTS: &str = "class_weights";

@@ -6,7 +6,9 @@ use super::figures::figure;
 use super::options::Evaluate;
 use super::output::{Output, clean, figures, grouped};
 use super::source;
-use crate::{ClassCounts, ClassMetrics, Error, Metrics, Model, RegressionMetrics};
+use crate::error::Error;
+use crate::metric::{ClassCounts, ClassMetrics, Metrics, RegressionMetrics};
+use crate::model::Model;
 
 /// The most classes whose confusion matrix fits a screen.
 const MOST_IN_TABLE: usize = 20;

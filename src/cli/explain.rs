@@ -5,15 +5,16 @@ use serde_json::{Value, json};
 use super::config::Run;
 use super::options::Train;
 use super::output::{Output, clean};
-use super::source::TrainingSet;
-use super::{source, train};
-use crate::gpu::{AdapterSummary, adapters};
+use super::source::{self, TrainingSet};
+use super::train;
+use crate::data::{ColumnRole, TableColumn};
+use crate::error::Error;
+use crate::gpu::{AdapterChoice, AdapterSummary, adapters};
 use crate::kernel::Access;
 use crate::kernel::tile::Family;
-use crate::kernel::tiling::Tiling;
+use crate::kernel::tiling::{Picks, Tiling};
 use crate::plan::{Plan, Role};
-use crate::trainer::{Rows, first_of_windows};
-use crate::{AdapterChoice, ColumnRole, Error, Picks, TableColumn};
+use crate::run::rows::{Rows, first_of_windows};
 
 /// How much of a table is shown.
 const MOST_COLUMNS: usize = 40;
@@ -38,7 +39,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let measured = adapter.as_ref().map_or(Picks::default(), |adapter| run.options.measured_before(adapter));
     let tiling = run.options.tiled(tiling, &measured);
     let first = first_of_windows(set.source(), run.options.memory_budget)?;
-    let rows = Rows::of(set.source(), first.as_ref(), &run.options, network.outputs(), tiling.most_bytes)?;
+    let rows = Rows::of(set.source(), first.as_ref(), run.options.window_sizing(network.outputs(), tiling.most_bytes))?;
     let plan = Plan::new(run.options.training_request(&network, rows.shape(tiling.most_bytes), &tiling))?;
 
     about_table(&output, &run, &set)?;

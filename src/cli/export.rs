@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::options::Export;
 use super::output::{Output, grouped};
-use crate::Error;
+use crate::error::Error;
 
 pub(super) fn run(options: &Export) -> Result<(), Error> {
     let output = Output { json: options.json };

@@ -6,7 +6,9 @@ use serde_json::json;
 
 use super::options::Import;
 use super::output::{Output, grouped};
-use crate::{Error, Loss, Model};
+use crate::error::Error;
+use crate::loss::Loss;
+use crate::model::Model;
 
 pub(super) fn run(options: &Import) -> Result<(), Error> {
     let output = Output { json: options.json };

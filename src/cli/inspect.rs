@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::options::Inspect;
 use super::output::{Output, clean, grouped};
-use crate::checkpoint::loss_to_json;
-use crate::{Error, Loss, Model};
+use crate::error::Error;
+use crate::loss::Loss;
+use crate::model::{Model, loss_to_json};
 
 pub(super) fn run(options: &Inspect) -> Result<(), Error> {
     let output = Output { json: options.json };
@@ -98,7 +99,7 @@ struct Contents {
 impl Contents {
     fn read(path: &Path) -> Result<Self, Error> {
         let bytes = crate::files::read_whole(path)?;
-        let file = crate::checkpoint::parse(path, &bytes)?;
+        let file = crate::model::parse(path, &bytes)?;
         let mut tensors: Vec<_> = file
             .iter()
             .map(|(name, tensor)| (name.to_string(), tensor.dtype().to_string(), tensor.shape().to_vec()))

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Whether a signal came since this was made.
 pub(super) struct Interrupt {

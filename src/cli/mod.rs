@@ -37,8 +37,15 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use crate::gpu::{Limits, OpenOptions};
-use crate::{Activation, AdapterChoice, Error, Gpu, Loss, Model, Optimizer, Predictor, TrainOptions, Trainer};
+use crate::error::Error;
+use crate::gpu::{AdapterChoice, Gpu, Limits, OpenOptions};
+use crate::loss::Loss;
+use crate::model::Model;
+use crate::network::Activation;
+use crate::optimizer::Optimizer;
+use crate::options::TrainOptions;
+use crate::predictor::Predictor;
+use crate::trainer::Trainer;
 use options::{Cli, Command};
 
 /// Runs the program on its command line and says how it ended: 0 for success, 1 when the device failed or training

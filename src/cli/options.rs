@@ -6,8 +6,15 @@ use clap::{Args, Parser, Subcommand};
 
 use super::screen::Screen;
 use super::size::Size;
+use crate::error::Error;
+use crate::gpu::AdapterChoice;
+use crate::measure::Tuning;
 use crate::named::{Named, by_word};
-use crate::{Activation, AdapterChoice, Error, Every, Fill, Initializer, Monitor, NonFinite, ScaleBy, Tuning};
+use crate::network::Activation;
+use crate::options::Every;
+use crate::options::{Monitor, NonFinite};
+use crate::preprocessing::{Fill, ScaleBy};
+use crate::weights::Initializer;
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
 ///

@@ -15,8 +15,11 @@ use super::output::{clean_lines, epoch_event};
 use super::source::TrainingSet;
 use super::train::shape;
 use super::watchers::Watcher;
-use crate::checkpoint::loss_to_json;
-use crate::{Dataset, Error, Event, Trainer};
+use crate::data::Dataset;
+use crate::error::Error;
+use crate::history::Event;
+use crate::model::loss_to_json;
+use crate::trainer::Trainer;
 
 /// What there is to know of a run.
 pub(super) const ABOUT: &str = "run.json";
@@ -132,7 +135,7 @@ impl Out {
             "loss": loss_to_json(&options.loss),
             "steps_per_epoch": rows.div_ceil(options.batch_size),
         });
-        let settings = crate::trainer::options_to_json(options);
+        let settings = crate::checkpoint::configuration::to_json(options);
         for (name, value) in [parts, settings].iter().filter_map(Value::as_object).flatten() {
             self.about[name] = value.clone();
         }

@@ -5,7 +5,9 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::figures::{figure, shortest};
-use crate::{Epoch, Error, Evaluation};
+use crate::error::Error;
+use crate::history::Epoch;
+use crate::metric::Evaluation;
 
 /// Where a command's results go.
 #[derive(Clone, Copy)]

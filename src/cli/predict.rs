@@ -11,9 +11,10 @@ use serde_json::json;
 use super::options::Predict;
 use super::output::{Output, clean};
 use super::source::{self, Input, STDIN};
-use crate::data::{Line, Lines};
+use crate::data::{Dataset, Line, Lines};
+use crate::error::Error;
 use crate::loss::Task;
-use crate::{Dataset, Error, Model};
+use crate::model::Model;
 
 /// The most outputs that a line of the table has.
 const MOST_IN_A_LINE: usize = 10;

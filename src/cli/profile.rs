@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 
 use super::options::ProfileOptions;
 use super::times::Timed;
+use crate::error::Error;
+use crate::files;
+use crate::measure::{Span, Trace, profile};
+use crate::model::Model;
 use crate::plan::Plan;
-use crate::trainer::{Span, Trace, profile};
-use crate::{Error, Model, files};
 
 /// Tells where the time of a training step goes, and writes a trace of some where one is asked for.
 pub(super) fn run(flags: &ProfileOptions) -> Result<(), Error> {

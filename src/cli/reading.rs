@@ -6,8 +6,10 @@ use serde::Deserialize;
 
 use super::config::chosen;
 use super::options::{MissingTarget, Train, Unknown};
-use crate::loss::Task;
-use crate::{Error, Fill, ImageShape, Loss, ReadOptions};
+use crate::data::ReadOptions;
+use crate::error::Error;
+use crate::loss::{Loss, Task};
+use crate::preprocessing::{Fill, ImageShape};
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]

@@ -10,7 +10,12 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use super::config::Run;
 use super::options::{Cli, Command, Train};
 use super::output::quoted;
-use crate::{Activation, Checkpoint, Checkpointing, Error, Loss, Rule};
+use crate::checkpoint::Checkpoint;
+use crate::error::Error;
+use crate::loss::Loss;
+use crate::network::Activation;
+use crate::optimizer::Rule;
+use crate::options::Checkpointing;
 
 /// Flags that change no step of a run, but how far it goes or where things are: what may be said anew.
 const FREE: [&str; 10] = [
@@ -212,7 +217,7 @@ fn where_it_is(path: &Path) -> Option<PathBuf> {
 
 /// Whether it is a model, or a checkpoint, that was written here.
 fn is_model(path: &Path) -> bool {
-    let about = crate::files::read_whole(path).and_then(|bytes| crate::checkpoint::about(path, &bytes));
+    let about = crate::files::read_whole(path).and_then(|bytes| crate::model::about(path, &bytes));
     matches!(about, Ok(Some(_)))
 }
 

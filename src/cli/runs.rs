@@ -9,7 +9,7 @@ use super::figures::{duration, figure, to_the_second};
 use super::options::Runs;
 use super::out::{ABOUT, is_running, read_about, read_metrics};
 use super::output::{Output, clean, table};
-use crate::Error;
+use crate::error::Error;
 
 /// The tables of `run.json` that settings are in.
 const SETTINGS: [&str; 9] =

@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::options::Selftest;
 use super::output::{Output, table};
-use crate::gpu::OpenOptions;
+use crate::error::Error;
+use crate::gpu::{Gpu, OpenOptions};
 use crate::selftest::shaders::write_for_browsers;
 use crate::selftest::{self, Check, Checked, Options, Outcome, Report, Section};
-use crate::{Error, Gpu};
 
 /// Checks the adapter, prints a table and whatever failed. The exit code is 1 where anything did.
 pub(super) fn run(flags: &Selftest) -> Result<u8, Error> {

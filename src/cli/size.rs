@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Bytes, written as `500MB`, `2GiB` or a plain number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

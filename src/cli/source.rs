@@ -6,9 +6,11 @@ use std::path::Path;
 
 use super::config::{Run, Validation};
 use super::options::{MissingTarget, Text, Unknown};
-use crate::data::is_text_table;
+use crate::data::{Dataset, ReadOptions, Sets, Source, Stored, is_text_table};
+use crate::error::Error;
 use crate::loss::Task;
-use crate::{Dataset, Error, Model, ReadOptions, ScaleBy, Scaling, Sets, Source, Stored};
+use crate::model::Model;
+use crate::preprocessing::{ScaleBy, Scaling};
 
 /// The most bytes that are read from standard input.
 const MOST_FROM_STDIN: u64 = 1 << 30;
@@ -242,7 +244,7 @@ pub(super) fn reading_inputs(model: &Model, text: &Text) -> ReadOptions {
 pub(super) fn inputs(words: &str, input: Input, model: &Model, text: &Text) -> Result<Dataset, Error> {
     let mut options = reading_inputs(model, text);
     if model.image.is_none() && model.network.inputs() == 784 {
-        options.image = Some(crate::ImageShape { height: 28, width: 28, channels: 1 });
+        options.image = Some(crate::preprocessing::ImageShape { height: 28, width: 28, channels: 1 });
     }
     let set = match input {
         Input::Lines(stream) | Input::Stream(stream) if words == STDIN => {

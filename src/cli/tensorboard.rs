@@ -4,8 +4,12 @@ use std::path::Path;
 
 use super::report::{image_of, tiles};
 use super::watchers::Watcher;
+use crate::data::Dataset;
+use crate::error::Error;
+use crate::history::{Epoch, Event, Parameters, Progress};
+use crate::preprocessing::ImageShape;
 use crate::tensorboard::EventFile;
-use crate::{Dataset, Epoch, Error, Event, ImageShape, Parameters, Progress, Trainer};
+use crate::trainer::Trainer;
 
 /// Writes them. Steps count from when the weights were new.
 pub(super) struct TensorBoard {

@@ -6,11 +6,12 @@ use super::config::Run;
 use super::options::Train;
 use super::output::Output;
 use super::{source, train};
+use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::kernel::{Cost, Launch};
+use crate::measure::{Ceilings, StepTimes, ceilings};
 use crate::plan::Plan;
-use crate::trainer::{Ceilings, StepTimes, ceilings};
-use crate::{Error, Trainer};
+use crate::trainer::Trainer;
 
 /// The plan of a training step where it would run, and what that can do at most.
 pub(super) struct Timed {

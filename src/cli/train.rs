@@ -13,11 +13,20 @@ use super::options::Train;
 use super::out::Out;
 use super::output::{Output, figures, grouped};
 use super::screen::{self, Course, Screen};
-use super::source::TrainingSet;
+use super::source::{self, TrainingSet};
 use super::tensorboard::TensorBoard;
 use super::watchers::Watcher;
-use super::{report, resume, source};
-use crate::{Activation, Checkpoint, Dataset, Error, Event, Gpu, History, LayerWeights, Loss, Model, Network, Trainer};
+use super::{report, resume};
+use crate::checkpoint::Checkpoint;
+use crate::data::Dataset;
+use crate::error::Error;
+use crate::gpu::Gpu;
+use crate::history::{Event, History};
+use crate::loss::Loss;
+use crate::model::Model;
+use crate::network::{Activation, Network};
+use crate::trainer::Trainer;
+use crate::weights::LayerWeights;
 
 /// Trains, and says how the program ends: 0, or by the signal that broke it off.
 pub(super) fn run(flags: &Train) -> Result<u8, Error> {

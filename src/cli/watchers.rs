@@ -1,6 +1,7 @@
 //! Who hears of a run while it goes: the screen, and files.
 
-use crate::{Error, Event};
+use crate::error::Error;
+use crate::history::Event;
 
 /// Somebody who is told.
 pub(super) trait Watcher {

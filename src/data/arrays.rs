@@ -7,8 +7,9 @@ use half::{bf16, f16};
 
 use super::labels::{self, Targets};
 use super::sets::{Part, Sets};
-use super::{Dataset, Features, ImageShape, ReadOptions};
-use crate::Error;
+use super::{Dataset, Features, ReadOptions};
+use crate::error::Error;
+use crate::preprocessing::ImageShape;
 
 /// The element types that are read, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! What a set can be given beside its features and its labels: each gives the same rows with that.
 
-use super::{Columns, Dataset, Features, ImageShape, TableColumn, Values};
-use crate::{Error, Scaling};
+use super::{Dataset, Features, TableColumn, Values};
+use crate::error::Error;
+use crate::preprocessing::{Columns, ImageShape, Scaling};
 
 impl Dataset {
     /// The same rows with values for targets, `[rows, outputs]`, row-major: distributions over classes, labels of 0 and 1 for

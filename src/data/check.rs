@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{Dataset, Features, Origin, Values};
-use crate::kernel::TargetKind;
-use crate::loss::Task;
-use crate::{Error, Loss, Network, Scaling};
+use super::{Dataset, Features, Values};
+use crate::error::Error;
+use crate::loss::{Loss, Task};
+use crate::network::Network;
+use crate::preprocessing::{Origin, Scaling};
+use crate::targets::TargetKind;
 
 impl Dataset {
     /// That the network takes rows of this width.

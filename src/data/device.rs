@@ -5,9 +5,10 @@ use std::ops::Range;
 use half::f16;
 
 use super::{Dataset, Features};
-use crate::Scaling;
-use crate::kernel::{TargetKind, Targets, quads_with_one};
+use crate::layout::quads_with_one;
 use crate::plan::{Element, SetLayout};
+use crate::preprocessing::Scaling;
+use crate::targets::{TargetKind, Targets};
 
 impl Dataset {
     /// The element type on the device.

@@ -3,7 +3,8 @@
 use crc32fast::Hasher;
 
 use super::{Dataset, Features, Source};
-use crate::{Error, Scaling};
+use crate::error::Error;
+use crate::preprocessing::Scaling;
 
 /// A set's size and a checksum of its contents: enough to see that a run goes on with the set that it began with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use std::path::Path;
 use super::parquet;
 use super::sets::Sets;
 use super::table::text;
-use super::{Dataset, ReadOptions, gzip, idx, images, kinds, npy, tensors};
-use crate::Error;
+use super::{Dataset, ReadOptions, gzip, idx, images, npy, tensors};
+use crate::error::Error;
+use crate::files::kinds;
 
 /// A kind of file.
 pub struct Format {

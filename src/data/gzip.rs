@@ -7,7 +7,7 @@ use flate2::bufread::GzDecoder;
 use flate2::read::MultiGzDecoder;
 
 use super::MOST_BYTES;
-use crate::Error;
+use crate::error::Error;
 
 /// How much tells what kind of file is inside.
 const BEGINNING: u64 = 1 << 16;

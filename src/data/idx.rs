@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::sets::{Part, Sets};
-use super::{Dataset, ImageShape, MOST_BYTES, folder};
-use crate::Error;
+use super::{Dataset, MOST_BYTES};
+use crate::error::Error;
+use crate::files::folder;
+use crate::preprocessing::ImageShape;
 
 /// Magic numbers: unsigned bytes in three dimensions (rows, height, width) or one (rows).
 const IMAGES: u32 = 0x0803;

@@ -1,7 +1,7 @@
 //! MNIST, inside the library.
 
 use super::Dataset;
-use crate::Error;
+use crate::error::Error;
 
 #[cfg(mnist_embedded)]
 pub(super) fn read() -> Result<(Dataset, Dataset), Error> {

@@ -5,12 +5,10 @@ mod builders;
 mod check;
 mod device;
 mod fingerprint;
-mod folder;
 mod format;
 mod gzip;
 mod idx;
 mod images;
-pub(crate) mod kinds;
 mod labels;
 #[cfg(feature = "mnist")]
 mod mnist;
@@ -19,6 +17,7 @@ mod options;
 mod own_rows;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod scaling;
 mod sets;
 mod source;
 mod split;
@@ -36,18 +35,17 @@ pub(crate) use format::is_text_table;
 #[doc(hidden)]
 pub use format::{FORMATS, Format};
 use half::f16;
-pub use images::ImageShape;
-pub use options::{Fill, ReadOptions};
+pub use options::ReadOptions;
 pub use own_rows::{Feature, Numbers};
 pub use sets::Sets;
 pub use source::{Generated, Source};
 pub use stored::Stored;
-pub use table::{ColumnRole, Columns, TableColumn};
+pub use table::{ColumnRole, TableColumn};
 #[cfg(feature = "cli")]
 pub(crate) use table::{Line, Lines};
-pub(crate) use targets::{check as check_target_scaling, in_own_units};
 
-use crate::{Error, Model, Scaling};
+use crate::error::Error;
+use crate::preprocessing::{Columns, ImageShape, Origin, Scaling};
 
 /// The most bytes that a set's features may take: what 32-bit indices reach on the device.
 const MOST_BYTES: u64 = 1 << 32;
@@ -66,54 +64,6 @@ pub struct Dataset {
     notes: Vec<String>,
     /// What became of the columns of the table that it was learned from.
     table: Vec<TableColumn>,
-}
-
-/// What is known of how the features and the targets came to be: what a model keeps of the set that it was trained on, so that new inputs
-/// become the same features, and results have names.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Origin {
-    /// Of the classes, in the order of their indices; empty where they have none.
-    pub class_names: Vec<String>,
-    /// What is done to the features; of f32 features it is done already.
-    pub scaling: Option<Scaling>,
-    /// What is done to targets that are numbers before a network learns them.
-    pub target_scaling: Option<Scaling>,
-    /// The columns that the features were made of.
-    pub columns: Option<Columns>,
-    /// The form of the rows, where they are images.
-    pub image: Option<ImageShape>,
-}
-
-impl Origin {
-    /// What a model keeps of its training set.
-    pub fn of_model(model: &Model) -> Self {
-        Origin {
-            class_names: model.classes.clone(),
-            scaling: model.scaling.clone(),
-            target_scaling: model.target_scaling.clone(),
-            columns: model.columns.clone(),
-            image: model.image,
-        }
-    }
-
-    /// The same, with what the training set before it had of what this one has not.
-    pub fn or(self, before: Origin) -> Self {
-        Origin {
-            class_names: if self.class_names.is_empty() { before.class_names } else { self.class_names },
-            scaling: self.scaling.or(before.scaling),
-            target_scaling: self.target_scaling.or(before.target_scaling),
-            columns: self.columns.or(before.columns),
-            image: self.image.or(before.image),
-        }
-    }
-
-    /// The model with what it keeps of its training set. Names of classes that it has no outputs for are no reason to lose it.
-    pub fn kept_in(self, model: Model) -> Model {
-        let Origin { class_names, scaling, target_scaling, columns, image } = self;
-        let outputs = model.network.outputs();
-        let classes = Some(class_names).filter(|names| [outputs, outputs.max(2)].contains(&names.len()));
-        Model { classes: classes.unwrap_or_default(), scaling, target_scaling, columns, image, ..model }
-    }
 }
 
 /// A value for each output of every row.

@@ -1,9 +1,8 @@
 //! What the readers are told besides where the data is.
 
-use std::str::FromStr;
-
-use super::{Columns, Dataset, ImageShape};
-use crate::{Error, Model};
+use super::Dataset;
+use crate::model::Model;
+use crate::preprocessing::{Columns, Fill, ImageShape};
 
 /// What a file does not say of itself. Every reader takes what concerns it.
 #[derive(Clone, Debug, Default)]
@@ -59,30 +58,6 @@ impl ReadOptions {
             image: model.image,
             class_names: model.classes.clone(),
             ..ReadOptions::default()
-        }
-    }
-}
-
-/// What stands for a missing number.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fill {
-    /// The mean of the column's others, in the table that the columns were learned from.
-    Mean,
-    /// 0.
-    Zero,
-    /// This one.
-    Number(f32),
-}
-
-impl FromStr for Fill {
-    type Err = Error;
-
-    fn from_str(word: &str) -> Result<Self, Error> {
-        match (word, word.parse::<f32>()) {
-            ("mean", _) => Ok(Fill::Mean),
-            ("zero", _) => Ok(Fill::Zero),
-            (_, Ok(number)) if number.is_finite() => Ok(Fill::Number(number)),
-            _ => Err(Error::Option(format!("\"{word}\" is no fill: use mean, zero or a finite number"))),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use half::f16;
 
-use super::{Dataset, Features, Origin, Values};
-use crate::Error;
-use crate::data::check::check_finite;
+use super::check::check_finite;
+use super::{Dataset, Features, Values};
+use crate::error::Error;
+use crate::preprocessing::Origin;
 
 /// What a feature can be given as: `u8`, which a network sees as `[0, 1]`, [`f16`](half::f16), `f32`, and `f64`, which becomes f32 after the
 /// scaling, where there is one.
@@ -47,7 +48,8 @@ impl Numbers for Vec<f32> {
 }
 
 mod of_features {
-    use crate::{Dataset, Error};
+    use crate::data::Dataset;
+    use crate::error::Error;
 
     /// Sealed: how values become a set's features.
     pub trait OfFeatures: Copy {

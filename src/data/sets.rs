@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Dataset, ReadOptions, format};
-use crate::Error;
+use crate::error::Error;
 
 /// What a file or a folder brings.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Dataset, Features, Values};
-use crate::Error;
+use crate::error::Error;
 
 /// Rows that are read a stretch at a time, while a run trains on earlier ones: more than a device or a machine holds, or made as they are
 /// needed. [`Trainer::fit_from`](crate::Trainer::fit_from) trains on them; a [`Dataset`] is one too.

@@ -1,7 +1,7 @@
 //! A set in two parts: rows to train on, and rows held out.
 
 use super::Dataset;
-use crate::Error;
+use crate::error::Error;
 use crate::weights::hash;
 
 impl Dataset {

@@ -10,10 +10,9 @@ use std::sync::{Mutex, PoisonError};
 use safetensors::tensor::Metadata;
 
 use super::arrays::{self, Array, Arrays, Element};
-use super::labels;
 use super::sets::Part;
-use super::{Dataset, ReadOptions, Source, tensors};
-use crate::Error;
+use super::{Dataset, ReadOptions, Source, labels, tensors};
+use crate::error::Error;
 
 /// The most bytes of a header, as the safetensors format has it.
 const MOST_OF_HEADER: u64 = 100_000_000;

@@ -1,9 +1,9 @@
 //! Targets that are numbers: how a network is to see them, and what is said of those that it can hardly learn as they are.
 
-use super::table::six_digits;
 use super::{Dataset, Values};
-use crate::loss::Task;
-use crate::{Error, Loss, ScaleBy, Scaling};
+use crate::error::Error;
+use crate::loss::{Loss, Task};
+use crate::preprocessing::{ScaleBy, Scaling, check_target_scaling, six_digits};
 
 /// The orders of numbers that an optimizer's usual rates reach: weights and biases begin near 0 and 1, and a step of Adam moves each by about the
 /// learning rate, 1e-3 to 1e-2. A mean or a deviation of 100 takes 10,000 steps of 1e-2; where the deviation is below 1e-2, such a step is as
@@ -45,7 +45,7 @@ impl Dataset {
     /// already, and a target that is no longer finite.
     pub fn with_target_scaling(mut self, scaling: Scaling) -> Result<Self, Error> {
         let values = self.numbers()?;
-        check(&scaling, values.outputs)?;
+        check_target_scaling(&scaling, values.outputs)?;
         if self.origin.target_scaling.is_some() {
             return Err(Error::Data("the targets are scaled already".into()));
         }
@@ -107,29 +107,5 @@ impl Dataset {
     fn targets_as_features(&self) -> Result<Dataset, Error> {
         let values = self.numbers()?;
         Dataset::inputs(values.values.chunks_exact(values.outputs))
-    }
-}
-
-/// That a scaling of targets has what they can be found again by: a finite shift and a finite scale other than 0 for each.
-///
-/// # Errors
-///
-/// [`Error::Data`] naming the first that is not.
-pub(crate) fn check(scaling: &Scaling, outputs: usize) -> Result<(), Error> {
-    scaling.check(outputs).map_err(|error| Error::Data(format!("of targets, {error}")))?;
-    match scaling.scale.iter().position(|&scale| !scale.is_normal()) {
-        Some(at) => Err(Error::Data(format!(
-            "the scale of target {at} is {}: it must not be 0, or next to it, as predictions are divided by it",
-            scaling.scale[at]
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Outputs of rows in the targets' own units.
-pub(crate) fn in_own_units(scaling: Option<&Scaling>, outputs: &mut [f32]) {
-    let Some(scaling) = scaling else { return };
-    for row in outputs.chunks_exact_mut(scaling.shift.len()) {
-        row.iter_mut().enumerate().for_each(|(output, value)| *value = scaling.undo(output, *value) as f32);
     }
 }

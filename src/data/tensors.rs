@@ -8,8 +8,8 @@ use safetensors::{Dtype, SafeTensors};
 use super::ReadOptions;
 use super::arrays::{self, Array, Arrays, Element};
 use super::sets::Sets;
-use crate::Error;
-use crate::checkpoint::parse;
+use crate::error::Error;
+use crate::model::parse;
 
 /// `x` and, unless inputs alone are wanted, `y` or `t`.
 pub(super) fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Sets, Error> {

@@ -1,10 +1,9 @@
-//! Which adapter to use, and what there is to choose from.
+//! The adapters of this machine, and the choice of one.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Error;
-use crate::error::INSTALL_HINT;
+use crate::error::{Error, INSTALL_HINT};
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
 use crate::named::{Elsewhere, Named, by_word};
@@ -86,7 +85,7 @@ fn fits(word: &str, info: &wgpu::AdapterInfo) -> bool {
     }
 }
 
-/// Why none of the adapters fits, which are not none.
+/// Why none of the adapters that were found fits.
 fn refused(name: &str, found: &[wgpu::AdapterInfo]) -> String {
     let stranger = name.split_whitespace().find(|word| !found.iter().any(|info| fits(word, info)));
     match stranger {
@@ -116,7 +115,7 @@ impl Named for Limits {
 by_word!(Limits);
 
 impl Limits {
-    /// Those of the adapter that may be used.
+    /// The adapter's limits that may be used.
     pub(super) fn of(self, adapter: &wgpu::Adapter) -> wgpu::Limits {
         match self {
             Limits::Adapter => adapter.limits(),
@@ -124,7 +123,7 @@ impl Limits {
         }
     }
 
-    /// The optional features of those that matter that the adapter has and that may be used.
+    /// The optional features of [`FEATURES`] that the adapter has and that may be used.
     pub(super) fn features(self, adapter: &wgpu::Adapter) -> wgpu::Features {
         match self {
             Limits::Adapter => {
@@ -162,7 +161,7 @@ impl fmt::Display for AdapterKind {
     }
 }
 
-/// What there is to know of an adapter before using it: of its limits and features, those that may be used.
+/// What is known of an adapter before it is used. Its limits and features are those that may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdapterSummary {
     /// The adapter's name.
@@ -187,7 +186,7 @@ pub struct AdapterSummary {
     pub max_bindings: u32,
     /// Fewest and most invocations in a subgroup.
     pub subgroup_sizes: (u32, u32),
-    /// Of the optional features that matter here, those it has.
+    /// The optional features that it has, of those that are used here.
     pub features: Vec<&'static str>,
     /// Whether this one would be used.
     pub chosen: bool,
@@ -223,13 +222,13 @@ impl AdapterSummary {
         }
     }
 
-    /// What a plan has to know of it.
+    /// What planning has to know of the adapter.
     pub fn tiling(&self) -> Tiling {
         let most_bytes = self.max_binding_bytes.min(self.max_buffer_bytes);
         Tiling { most_bindings: self.max_bindings, most_bytes, ..Tiling::of(self.family()) }
     }
 
-    /// Which tiles suit it.
+    /// The family of tiles that suits the adapter.
     pub fn family(&self) -> Family {
         match self.subgroup_sizes {
             _ if self.kind != AdapterKind::Software => Family::Hardware,
@@ -288,7 +287,7 @@ pub(super) async fn again(known: &wgpu::AdapterInfo) -> Option<wgpu::Adapter> {
     })
 }
 
-/// Has drivers be quiet. Where there is no desktop, a layer that Mesa puts before every Vulkan driver on Linux writes "error: XDG_RUNTIME_DIR is
+/// Keeps drivers from writing to stderr. Where there is no desktop, a layer that Mesa puts before every Vulkan driver on Linux writes "error: XDG_RUNTIME_DIR is
 /// invalid" to stderr whenever adapters are looked for. All it does is reorder them, and that is done here by ourselves: so the layer is left out, by a
 /// variable of the environment, `NODEVICE_SELECT`, unless one of those that it goes by is set.
 ///
@@ -300,7 +299,7 @@ pub fn quiet_drivers() {
         .iter()
         .all(|name| std::env::var_os(name).is_none())
     {
-        // Two lines of noise are no reason to say that it may not be.
+        // Where it cannot be set, two lines are written to stderr: no reason to fail.
         let _ = super::trusted::set_variable("NODEVICE_SELECT", "1");
     }
 }
@@ -316,7 +315,7 @@ async fn all() -> Vec<wgpu::Adapter> {
     });
     found.sort_by_key(|adapter| {
         let info = adapter.get_info();
-        // OpenGL last: its drivers' compute shaders are the least looked after.
+        // OpenGL last: compute shaders are maintained least in its drivers.
         (kind(info.device_type), info.backend == wgpu::Backend::Gl)
     });
     found

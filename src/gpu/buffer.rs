@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A buffer in device memory, which counts as the device's until the last one who has it lets it go.
+/// A buffer in device memory, which counts as the device's until its last clone is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct Buffer(Arc<Counted>);
 
@@ -28,12 +28,12 @@ pub struct Memory {
     pub buffers_made: u64,
     /// Bytes of those that are alive.
     pub bytes: u64,
-    /// Bytes that wgpu's allocator has given out for this device, on backends where it tells. Buffers that were let go are among them until
+    /// Bytes that wgpu's allocator has given out for this device, on backends where it tells. Dropped buffers are among them until
     /// the device has done the work that uses them, and so are wgpu's own.
     pub allocated_bytes: Option<u64>,
 }
 
-/// The bytes that a buffer takes for so many.
+/// The size of a buffer that holds `wanted` bytes.
 pub(crate) const fn buffer_bytes(wanted: u64) -> u64 {
     if wanted < 16 { 16 } else { wanted.next_multiple_of(4) }
 }

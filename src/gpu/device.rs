@@ -11,14 +11,14 @@ use super::faults::Faults;
 use super::pipelines::PipelineCache;
 use super::program::Pipeline;
 use super::{AdapterChoice, AdapterSummary, Limits, adapter};
-use crate::Error;
+use crate::error::Error;
 
 /// Commands being recorded.
 pub(crate) type Encoder = wgpu::CommandEncoder;
 /// Work handed to the device, to be waited for.
 pub(crate) type Submission = wgpu::SubmissionIndex;
 
-/// What the host asked of the device, counted where it asks.
+/// Counts of what the host asked of the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Command buffers handed over.
@@ -34,8 +34,8 @@ pub struct OpenOptions {
     pub adapter: AdapterChoice,
     /// What of the adapter it may use.
     pub limits: Limits,
-    /// A folder where compiled kernels are kept for the next run, on the adapters and drivers that wgpu can ask for them. Nobody should be able
-    /// to write there who is not trusted: the driver believes what it finds. A cache that cannot be read or written is none.
+    /// A folder where compiled kernels are kept for the next run, on the adapters and drivers that wgpu can ask for them. Only trusted
+    /// users should be able to write there: the driver believes what it finds. A cache that cannot be read or written is not used.
     pub cache: Option<PathBuf>,
 }
 
@@ -180,8 +180,8 @@ impl Gpu {
         self.tally.memory(&self.device)
     }
 
-    /// That nothing has failed so far. After a loss the device goes on accepting work and does none of it, so this is
-    /// asked before any result is believed.
+    /// Checks that nothing has failed so far. After a loss the device goes on accepting work and does none of it, so this is
+    /// called before any result is believed.
     ///
     /// # Errors
     ///
@@ -193,8 +193,8 @@ impl Gpu {
         }
     }
 
-    /// That the device has run the steps that it was handed: `counted` is what its own counter, which its kernels move on, says of them. A driver
-    /// that executes nothing, or leaves work out, tells of no failure.
+    /// Checks that the device has run the steps that it was handed: `counted` is its own counter, which its kernels move on. A driver
+    /// that executes nothing, or leaves work out, reports no failure.
     ///
     /// # Errors
     ///
@@ -215,7 +215,7 @@ impl Gpu {
         ))
     }
 
-    /// The same as [`check`](Self::check), once whatever the device was handed is done or given up: a loss may be told only then.
+    /// [`check`](Self::check), once all that the device was handed is done or given up: some drivers report a loss only then.
     ///
     /// # Errors
     ///
@@ -227,12 +227,12 @@ impl Gpu {
     }
 
     /// Loses the device on purpose: to try how a program takes it, and that a run [goes on](crate::Checkpointing::device_retries). It has no
-    /// other use. Whatever is asked of the device next fails.
+    /// other use. Every later use of the device fails.
     pub fn lose(&self) {
         self.device.destroy();
     }
 
-    /// That a buffer of this size can be bound.
+    /// Checks that a buffer of this size can be bound.
     ///
     /// # Errors
     ///
@@ -256,7 +256,11 @@ impl Gpu {
     pub(crate) fn zeros(&self, name: &str, bytes: u64) -> Result<Buffer, Error> {
         self.check_size(name, bytes)?;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        self.buffer(name, bytes, usage, false)
+        let buffer = self.buffer(name, bytes, usage, false)?;
+        if self.faults.poisons(name) {
+            self.write(&buffer, &vec![f32::NAN; buffer.size() as usize / 4]);
+        }
+        Ok(buffer)
     }
 
     /// A buffer for some use, of zeros.
@@ -299,17 +303,17 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Replaces the beginning of a buffer, before whatever is submitted next. `content` has whole words.
+    /// Replaces the beginning of a buffer, before the next submission runs. `content` has whole words.
     pub(crate) fn write<T: bytemuck::NoUninit>(&self, buffer: &Buffer, content: &[T]) {
         self.write_at(buffer, 0, content);
     }
 
-    /// The same, from a byte on.
+    /// Replaces a part of a buffer, from a byte on, before the next submission runs.
     pub(crate) fn write_at<T: bytemuck::NoUninit>(&self, buffer: &Buffer, byte: u64, content: &[T]) {
         self.queue.write_buffer(buffer, byte, bytemuck::cast_slice(content));
     }
 
-    /// Has whatever was asked of the device and has arrived told to those who asked. Never waits.
+    /// Delivers the answers of the device that have arrived to their callbacks. Never waits.
     ///
     /// # Errors
     ///
@@ -327,7 +331,7 @@ impl Gpu {
         self.hand_over(traffic, record)
     }
 
-    /// The same, for what is no part of any run.
+    /// [`submit`](Self::submit) for work that is no part of a run, which faults do not count.
     pub(super) fn hand_over(
         &self,
         traffic: &mut Traffic,
@@ -342,7 +346,7 @@ impl Gpu {
         self.queue.submit([encoder.finish()])
     }
 
-    /// Waits until the device has finished a submission, so that the host stays only so far ahead.
+    /// Waits until the device has finished a submission, which bounds how far the host is ahead.
     ///
     /// # Errors
     ///
@@ -353,7 +357,7 @@ impl Gpu {
         self.check()
     }
 
-    /// Whether the device finishes all that it was handed so soon; if not, it goes on. Asked again and again: a wait with a time limit
+    /// Whether the device finishes all that it was handed within this time; if not, the work goes on. This polls: a wait with a time limit
     /// panics in wgpu 30 where another thread sees the queue empty at the moment that it ends.
     pub(super) fn is_done_within(&self, time: Duration) -> bool {
         let done = Arc::new(AtomicBool::new(false));

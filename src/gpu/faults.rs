@@ -1,5 +1,5 @@
-//! Failures on purpose, for tests: a device that is lost with a certain submission, memory that has run out for a certain buffer, a driver
-//! that opens no other device, one that executes nothing.
+//! Failures on purpose, for tests: a device that is lost with a certain submission, memory that has run out for a certain buffer, or is not
+//! cleared, a driver that opens no other device, one that executes nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,14 +20,16 @@ pub(super) struct Faults {
     idle: Mutex<u64>,
     /// What cannot be had, and how often; for all of them.
     refused: Arc<Mutex<HashMap<String, u64>>>,
+    /// Buffers whose name begins with one of these are full of NaN when they are made.
+    poisoned: Arc<Mutex<Vec<String>>>,
 }
 
 impl Faults {
-    /// Those of the device that comes in place of this one.
+    /// The faults of the device that replaces this one.
     pub fn of_next(&self) -> Faults {
         let losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
         let losses = Mutex::new(losses.iter().skip(1).copied().collect());
-        Faults { losses, refused: Arc::clone(&self.refused), ..Faults::default() }
+        Faults { losses, refused: Arc::clone(&self.refused), poisoned: Arc::clone(&self.poisoned), ..Faults::default() }
     }
 
     /// Counts a submission, and says whether the device is lost with it.
@@ -59,6 +61,12 @@ impl Faults {
         }
     }
 
+    /// Whether a buffer of this name is full of NaN when it is made.
+    pub fn poisons(&self, name: &str) -> bool {
+        let poisoned = self.poisoned.lock().unwrap_or_else(PoisonError::into_inner);
+        poisoned.iter().any(|beginning| name.starts_with(beginning))
+    }
+
     /// Whether no other device can be had.
     pub fn refuses_another(&self) -> bool {
         self.refuses(ANOTHER_DEVICE)
@@ -71,24 +79,32 @@ impl Faults {
 }
 
 impl Gpu {
-    /// Loses this device with its so-many-th submission from now, and those that come in its place with theirs; 0: not at all. For tests.
+    /// Loses this device with its n-th submission from now, n the first number, and each device that replaces another with its own; 0: not at all. For tests.
     #[doc(hidden)]
     pub fn lose_with(&self, submissions: &[u64]) {
         *self.faults.losses.lock().unwrap_or_else(PoisonError::into_inner) = submissions.to_vec();
     }
 
-    /// Executes nothing of its so-many-th submission from now, and of all after it, and says that they are done; 0: it executes all. For tests.
+    /// From its n-th submission from now on, executes none of them and says that they are done; 0: it executes all. For tests.
     #[doc(hidden)]
     pub fn idle_with(&self, submission: u64) {
-        // The one that it comes to by then is counted as well.
+        // Counting ends at 1, which is the state of executing nothing.
         *self.faults.idle.lock().unwrap_or_else(PoisonError::into_inner) =
             if submission > 0 { submission + 1 } else { 0 };
     }
 
-    /// Has no memory for a buffer of this name, so many times, here and on the devices that come in this one's place; or does not open
+    /// Has no memory for a buffer of this name the next `times` times, here and on the devices that replace this one; or does not open
     /// `"another device"`, or not of `"the same adapter"` as long as that is not looked for again. For tests.
     #[doc(hidden)]
     pub fn refuse(&self, name: &str, times: u64) {
         self.faults.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), times);
+    }
+
+    /// Fills each buffer that is made from now on, and whose name begins with one of these, with NaN in place of zeros: kernels must
+    /// write all that others read of it. For tests.
+    #[doc(hidden)]
+    pub fn poison(&self, beginnings: &[&str]) {
+        let names = beginnings.iter().map(|&name| name.into()).collect();
+        *self.faults.poisoned.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 }

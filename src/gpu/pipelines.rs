@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::trusted::pipeline_cache;
 use crate::files::write_cache;
 
-/// More than our few kernels take; a cache that has grown past it, with the kernels of many networks, is begun anew.
+/// The largest cache file that is read, more than the kernels of a few networks take. A larger one is replaced.
 const MOST_BYTES: u64 = 32 << 20;
 
 /// A cache of compiled kernels and the file that it comes from and goes to.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::pipelines::PipelineCache;
 use super::trusted::shader_module;
 use super::{Buffer, Encoder, Gpu, Traffic};
-use crate::Error;
+use crate::error::Error;
 use crate::kernel::link::{link, link_for_browsers};
 use crate::kernel::{Access, Launch, grid};
 
@@ -84,7 +84,7 @@ impl Program {
         }
     }
 
-    /// Records one step of so many workgroups of each dispatch: its first ones.
+    /// Records one step that starts only the first `workgroups` workgroups of each dispatch.
     pub(crate) fn record_some(&self, encoder: &mut Encoder, workgroups: &[u32], max_workgroups: u32) {
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for (call, &workgroups) in self.calls.iter().zip(workgroups) {
@@ -107,8 +107,8 @@ impl Call {
 
 impl Gpu {
     /// Runs one launch by itself: `contents` has the bytes for each of its bindings, in their order, and holds what the
-    /// device left there afterwards. For this crate's tests, which check kernels against references: nobody else knows
-    /// how large each buffer has to be, and without checks a kernel trusts that it is.
+    /// device left there afterwards. For this crate's tests, which check kernels against references. The caller has to know
+    /// how large each buffer must be: without checks a kernel trusts that it is.
     ///
     /// # Errors
     ///
@@ -168,11 +168,9 @@ impl Gpu {
     /// A kernel with the buffers for its bindings, in their order.
     pub(super) fn call(&self, launch: &Launch, buffers: &[&Buffer], checks: Checks) -> Result<Call, Error> {
         let pipeline = self.pipeline(launch, checks)?;
-        let entries: Vec<_> = launch
-            .numbered_bindings()
-            .into_iter()
+        let entries: Vec<_> = (0..)
             .zip(buffers)
-            .map(|((binding, ..), buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
             .collect();
         let buffers = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(launch.kernel),
@@ -217,10 +215,9 @@ impl Gpu {
     fn compile(&self, launch: &Launch, wgsl: String, checks: Checks) -> Result<Pipeline, Error> {
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let module = shader_module(&self.device, launch, wgsl, checks);
-        let entries: Vec<_> = launch
-            .numbered_bindings()
-            .into_iter()
-            .map(|(binding, _, access)| wgpu::BindGroupLayoutEntry {
+        let entries: Vec<_> = (0..)
+            .zip(&launch.bindings)
+            .map(|(binding, &(_, access))| wgpu::BindGroupLayoutEntry {
                 binding,
                 visibility: wgpu::ShaderStages::COMPUTE,
                 ty: wgpu::BindingType::Buffer {
@@ -259,7 +256,7 @@ impl Gpu {
     }
 }
 
-/// What a launch's kernel is known by once it is compiled, and whether it is with checks: whatever a user wrote is.
+/// The key of a launch's compiled kernel, and whether it is compiled with checks: a kernel that a user wrote part of always is.
 fn key(launch: &Launch, checks: Checks) -> (String, Checks) {
     let checks = if launch.is_our_own() { checks } else { Checks::On };
     (format!("{:?} {checks:?}", launch.identity()), checks)

@@ -6,9 +6,9 @@ use std::task::{Context, Poll, Waker};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 use super::{Buffer, Gpu, Traffic};
-use crate::Error;
+use crate::error::Error;
 
-/// A read on its way. Nothing waits for it until [`wait`](Self::wait) is called.
+/// A read in progress. Nothing waits for it until [`wait`](Self::wait) is called.
 pub(crate) struct Readback {
     staging: Buffer,
     bytes: u64,
@@ -26,7 +26,7 @@ impl Readback {
         Ok(Readback { staging: gpu.buffer("a copy to read", bytes, usage, false)?, bytes, mapped: None })
     }
 
-    /// From now on as much as that, of the room there is.
+    /// Reads this many bytes from now on, as far as there is room.
     pub(crate) fn limit(&mut self, bytes: u64) {
         self.bytes = bytes.min(self.staging.size());
     }
@@ -45,7 +45,7 @@ impl Readback {
     pub(crate) fn request(&mut self) {
         let (sender, receiver) = oneshot_channel();
         self.staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            // The receiver may be gone: nobody wants the answer then.
+            // The receiver may have been dropped: the answer is not wanted then.
             let _ = sender.send(result);
         });
         self.mapped = Some(receiver);

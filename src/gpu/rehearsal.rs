@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use super::adapter::AdapterKind;
 use super::{Buffer, Checks, Gpu, Submission, Traffic};
-use crate::Error;
+use crate::error::Error;
 use crate::kernel::Launch;
 
-/// A kernel that takes the driver less was compiled before.
+/// A kernel that the driver makes in less time was compiled before.
 const KNOWN: Duration = Duration::from_millis(40);
 
-/// Bytes of a buffer that is bound for nothing: as many as the largest struct that a kernel declares, or more.
+/// Bytes of a buffer that no invocation will touch: at least as many as the largest struct that a kernel declares.
 const NOTHING: u64 = 256;
 
 impl Gpu {
@@ -71,7 +71,7 @@ impl Gpu {
     }
 }
 
-/// Whether Mesa keeps what it compiled, which its users can forbid: what other devices compile is of no use then.
+/// Whether Mesa keeps compiled kernels in its cache. Its users can forbid that, and then kernels compiled on other devices are of no use.
 fn keeps_kernels() -> bool {
     let forbidden = |word: String| ["1", "true", "yes", "y"].contains(&word.to_lowercase().as_str());
     !std::env::var("MESA_SHADER_CACHE_DISABLE").is_ok_and(forbidden)

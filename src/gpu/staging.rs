@@ -1,7 +1,7 @@
 //! Host memory that the device copies from: one thread fills a block while the device works on what came before.
 
 use super::{Buffer, Encoder, Gpu};
-use crate::Error;
+use crate::error::Error;
 
 /// A block of such memory, which the host may write to.
 pub(crate) struct Staging {
@@ -9,7 +9,7 @@ pub(crate) struct Staging {
 }
 
 impl Gpu {
-    /// A block of so many bytes.
+    /// A block of `bytes` bytes.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl Staging {
         }
     }
 
-    /// Gives the block to `taker` when the copies that were submitted are done; not where the device was lost. Nothing waits for it.
+    /// Gives the block to `taker` when the submitted copies are done, and drops it where the device was lost. Returns at once.
     pub(crate) fn give_back(self, taker: impl FnOnce(Staging) + Send + 'static) {
         let buffer = self.buffer.clone();
         self.buffer.map_async(wgpu::MapMode::Write, .., move |result| {

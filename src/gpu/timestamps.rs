@@ -1,7 +1,7 @@
 //! When dispatches begin and end, by the device's own clock.
 
 use super::{Buffer, Encoder, Gpu, Program, Readback, Traffic};
-use crate::Error;
+use crate::error::Error;
 
 /// The times of some steps' dispatches.
 pub(crate) struct Timestamps {
@@ -12,7 +12,7 @@ pub(crate) struct Timestamps {
 }
 
 impl Timestamps {
-    /// For so many dispatches in one submission. `None` where the device has no clock, or no room for their times.
+    /// Room for the times of this many dispatches in one submission. `None` where the device has no clock, or no room for their times.
     ///
     /// # Errors
     ///
@@ -52,14 +52,14 @@ impl Timestamps {
         self.read.copy(encoder, &[&self.resolved]);
     }
 
-    /// Begin and end of every dispatch, in seconds on a clock that began at some time. Waits for them.
+    /// Begin and end of every dispatch, in seconds since the first began. Waits for them.
     ///
     /// # Errors
     ///
     /// [`Error::Device`] where the device failed.
     pub(crate) fn times(&mut self, gpu: &Gpu) -> Result<Vec<[f64; 2]>, Error> {
         let ticks: Vec<u64> = pollster::block_on(self.read.wait(gpu, &mut Traffic::default()))?;
-        // Apart as whole numbers: as seconds, a clock that has run for long has no microseconds.
+        // Subtracted as whole numbers: in seconds, the reading of a clock that has run for long has no digits for microseconds.
         let first = ticks.iter().copied().min().unwrap_or(0);
         let seconds = |tick: u64| (tick - first) as f64 * self.seconds_a_tick;
         Ok(ticks.chunks_exact(2).map(|pair| [seconds(pair[0]), seconds(pair[1])]).collect())

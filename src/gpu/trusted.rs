@@ -36,7 +36,7 @@ pub(super) fn set_variable(name: &str, value: &str) -> bool {
     is_alone
 }
 
-/// The module of a launch's text. Whatever a user wrote is checked as it runs, whoever asks for what.
+/// The module of a launch's text. A text that a user wrote part of is checked as it runs, with [`Checks::Off`] too.
 pub(super) fn shader_module(
     device: &wgpu::Device,
     launch: &Launch,
@@ -49,8 +49,8 @@ pub(super) fn shader_module(
         return device.create_shader_module(descriptor);
     }
     // SAFETY: the text is this crate's own. No index in it depends on data that was not checked on the host, and the plan sizes every
-    // buffer for the constants that the text was linked with: `Plan::new` alone makes plans, and nobody outside the crate can change one.
-    // `Gpu::run_once`, hidden, has no plan: who calls it, the tests and the selftest, sizes the buffers. The tests run each kernel with
+    // buffer for the constants that the text was linked with: `Plan::new` alone makes plans, and code outside the crate cannot change one.
+    // `Gpu::run_once`, hidden, has no plan: its callers, the tests and the selftest, size the buffers. The tests run each kernel with
     // checks and without, and compare.
     unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
 }

@@ -1,7 +1,8 @@
-//! What becomes of every class, counted.
+//! Counts of targets and predictions by class.
 
-use super::row_loss::Lossy;
-use super::{Access, Launch, Slot};
+use super::binding::{Access, Binding};
+use super::launch::Launch;
+use super::loss_kernel::LossKernel;
 
 /// The most classes that have a confusion matrix: 4 MB of counts.
 pub const MOST_IN_CONFUSION: u32 = 1000;
@@ -9,7 +10,7 @@ pub const MOST_IN_CONFUSION: u32 = 1000;
 /// What is counted besides the classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Whether every output is a yes or no of its own.
+    /// Whether every output is a yes-or-no prediction of its own.
     pub each_output: bool,
     /// Whether rows are counted by their class and the predicted one.
     pub confusion: bool,
@@ -18,7 +19,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// What is counted for so many outputs.
+    /// What is counted for this number of outputs.
     pub fn of(each_output: bool, outputs: u32) -> Self {
         Counts {
             each_output,
@@ -35,13 +36,13 @@ impl Counts {
 }
 
 /// Reads the logits and targets, adds to the counts. A row has an invocation of its own, or a workgroup where it is long.
-pub fn launch(lossy: Lossy<'_>, counts: Counts, workgroup: u32) -> Launch {
-    let is_long = lossy.dense.outputs > super::head::MOST_OUTPUTS;
+pub fn launch(loss_kernel: LossKernel<'_>, counts: Counts, workgroup: u32) -> Launch {
+    let is_long = loss_kernel.dense.outputs > super::head::MOST_OUTPUTS;
     let (workgroup, rows) = if is_long { (super::row_loss::WORKGROUP, 1) } else { (workgroup, workgroup) };
-    let mut launch = lossy.judging("class_metrics", workgroup);
-    launch.workgroups = lossy.dense.batch.div_ceil(rows);
+    let mut launch = loss_kernel.on_logits("class_metrics", workgroup);
+    launch.workgroups = loss_kernel.dense.batch.div_ceil(rows);
     if is_long {
-        launch.flags.push("wide");
+        launch.flags.push("row_per_workgroup");
     }
     for (on, flag) in [(counts.each_output, "each_output"), (counts.confusion, "confusion"), (counts.scores, "scores")]
     {
@@ -50,7 +51,7 @@ pub fn launch(lossy: Lossy<'_>, counts: Counts, workgroup: u32) -> Launch {
         }
     }
     if counts.scores {
-        launch.bindings.push((Slot::Scores, Access::Write));
+        launch.bindings.push((Binding::Scores, Access::Write));
     }
     launch
 }

@@ -1,6 +1,8 @@
 //! Moves the step counter on, at the end of a step whose other kernels all read it.
 
-use super::{Access, Constants, Cost, Launch, Slot};
+use super::binding::{Access, Binding};
+use super::launch::{Cost, Launch};
+use crate::constants::Constants;
 
 /// One invocation that updates the state.
 pub fn launch() -> Launch {
@@ -11,7 +13,7 @@ pub fn launch() -> Launch {
         mounts: vec![],
         constants: vec![("constants", Constants::new().u32("BATCH", 1).text())],
         flags: vec![],
-        bindings: vec![(Slot::State, Access::Write)],
+        bindings: vec![(Binding::State, Access::Write)],
         shape: None,
         parts: vec![],
         partials: None,

@@ -1,8 +1,13 @@
 //! Dense layer, backward to its input: `dx = (dy·Wᵀ) ⊙ activate′(x)`.
 
-use super::tile::{Blocks, Product, Tile};
-use super::{Access, Constants, Cost, Dense, Input, Launch, Slot};
-use crate::Layer;
+use super::binding::{Access, Binding};
+use super::input::Input;
+use super::launch::{Cost, Launch};
+use super::product::Product;
+use super::tile::{Blocks, Tile};
+use crate::constants::Constants;
+use crate::layout::Dense;
+use crate::network::Layer;
 
 /// Blocks of the product: rows of the minibatch × inputs, over the units.
 pub fn blocks(dense: Dense) -> Blocks {
@@ -25,10 +30,10 @@ pub fn launch(dense: Dense, below: Layer, tile: Tile) -> Launch {
             .u32("OUT_QUADS", dense.out_quads()),
         other_constants: vec![],
         flags: if below.keeps_derivative() { vec!["keeps_derivative"] } else { vec![] },
-        factors: vec![(Slot::Weights, Access::Read), (Slot::Gradient, Access::Read)],
+        operands: vec![(Binding::Weights, Access::Read), (Binding::Gradient, Access::Read)],
         result: vec![
-            (if below.keeps_derivative() { Slot::Derivatives } else { Slot::Input }, Access::Read),
-            (Slot::InputGradient, Access::Write),
+            (if below.keeps_derivative() { Binding::Derivatives } else { Binding::Input }, Access::Read),
+            (Binding::InputGradient, Access::Write),
         ],
         blocks: blocks(dense),
         cost: Cost {

@@ -1,7 +1,13 @@
 //! Dense layer, weight gradient and optimizer step in one pass: `dW = xᵀ·dy`, then `W ← updated(W, dW)`.
 
-use super::tile::{Blocks, Product, Tile};
-use super::{Access, Constants, Cost, Dense, Input, Launch, Slot, Training};
+use super::binding::{Access, Binding};
+use super::input::Input;
+use super::launch::{Cost, Launch};
+use super::product::Product;
+use super::tile::{Blocks, Tile};
+use crate::constants::Constants;
+use crate::layout::Dense;
+use crate::training::Training;
 
 /// Blocks of the product: inputs and bias × units, over the rows of the minibatch.
 pub fn blocks(dense: Dense) -> Blocks {
@@ -22,19 +28,19 @@ pub struct Step {
 /// Reads the layer's input and gradient, updates its weights and the optimizer's slots.
 pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, step: Step) -> Launch {
     let optimizer = training.optimizer;
-    let mut factors = vec![(Slot::Input, Access::Read), (Slot::Gradient, Access::Read)];
+    let mut operands = vec![(Binding::Input, Access::Read), (Binding::Gradient, Access::Read)];
     if input != Input::Activations {
-        factors.push((Slot::Visited, Access::Read));
+        operands.push((Binding::Visited, Access::Read));
     }
     let mut result = vec![];
     let mut weights_moved = 1;
     if step.keeps_gradient {
-        result.push((Slot::WeightGradient, Access::Write));
+        result.push((Binding::WeightGradient, Access::Write));
     } else {
         weights_moved = 2 * (1 + u64::from(optimizer.slots()));
-        result.extend([(Slot::Weights, Access::Write), (Slot::State, Access::Write)]);
+        result.extend([(Binding::Weights, Access::Write), (Binding::State, Access::Write)]);
         if optimizer.slots() > 0 {
-            result.push((Slot::OptimizerSlots, Access::Write));
+            result.push((Binding::OptimizerSlots, Access::Write));
         }
     }
     let mut parts = training.update_parts();
@@ -46,7 +52,7 @@ pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, st
     }
     if step.weighted_mean {
         parts.flags.push("weighted_mean");
-        result.push((Slot::Stats, Access::Read));
+        result.push((Binding::Stats, Access::Read));
     }
     Product {
         kernel: "dense_update",
@@ -58,12 +64,12 @@ pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, st
             .u32("OUT_QUADS", dense.out_quads()),
         other_constants: parts.constants,
         flags: parts.flags,
-        factors,
+        operands,
         result,
         blocks: blocks(dense),
         cost: Cost {
             flops: dense.flops(),
-            bytes: dense.input_bytes(input) + dense.output_bytes() + weights_moved * dense.weights_bytes(),
+            bytes: input.bytes(dense) + dense.output_bytes() + weights_moved * dense.weights_bytes(),
         },
     }
     .launch(tile)

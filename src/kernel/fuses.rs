@@ -1,15 +1,15 @@
 //! What a launch does besides what its name says, in words: read off what it is linked with.
 
-use super::Launch;
+use super::launch::Launch;
 
 /// What each of the modules mounted for a user's choice is called.
 const CHOICES: &[(&str, &str)] =
     &[("activation", "activation"), ("loss", "loss"), ("element", "loss"), ("optimizer", "optimizer")];
 
-/// What each flag adds. The others are forms of what is there anyway.
+/// What a flag adds to a kernel, in words. Flags that are not here choose a form of what the kernel does anyway.
 const FLAGS: &[(&str, &str)] = &[
     ("drops_out", "dropout"),
-    ("goes_below", "gradient of the layer below"),
+    ("input_gradient", "gradient of the layer below"),
     ("output_weights", "output weights"),
     ("sample_weights", "row weights"),
     ("weighted_mean", "weighted mean"),

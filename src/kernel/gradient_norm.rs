@@ -1,6 +1,10 @@
 //! One layer's part of the global norm of the gradient, and, from the last, what follows from all of them.
 
-use super::{Access, Constants, Cost, Dense, Launch, Slot, Training};
+use super::binding::{Access, Binding};
+use super::launch::{Cost, Launch};
+use crate::constants::Constants;
+use crate::layout::Dense;
+use crate::training::Training;
 
 const WORKGROUP: u32 = 64;
 
@@ -12,11 +16,11 @@ pub fn launch(dense: Dense, layer: usize, ends: Option<(usize, Training<'_>)>) -
         .u32("LAYER", layer as u32)
         .u32("QUADS", dense.weight_quads())
         .u32("WORKGROUP", WORKGROUP);
-    let mut bindings = vec![(Slot::WeightGradient, Access::Read), (Slot::Norms, Access::Write)];
+    let mut bindings = vec![(Binding::WeightGradient, Access::Read), (Binding::Norms, Access::Write)];
     let (mut flags, mut others) = (vec![], vec![]);
     if let Some((layers, training)) = ends {
         constants = constants.u32("LAYERS", layers as u32);
-        bindings.push((Slot::State, Access::Write));
+        bindings.push((Binding::State, Access::Write));
         let (clip_flags, clip_constants) = training.clip_parts();
         flags = clip_flags;
         flags.push("ends");

@@ -1,6 +1,10 @@
 //! The optimizer's step of one layer from a gradient that was kept until all layers' were known.
 
-use super::{Access, Constants, Cost, Dense, Launch, Slot, Training};
+use super::binding::{Access, Binding};
+use super::launch::{Cost, Launch};
+use crate::constants::Constants;
+use crate::layout::Dense;
+use crate::training::Training;
 
 const WORKGROUP: u32 = 64;
 
@@ -19,10 +23,13 @@ pub fn launch(dense: Dense, training: Training<'_>, closes_step: bool) -> Launch
             .u32("WORKGROUP", WORKGROUP)
             .text(),
     ));
-    let mut bindings =
-        vec![(Slot::WeightGradient, Access::Read), (Slot::Weights, Access::Write), (Slot::State, Access::Write)];
+    let mut bindings = vec![
+        (Binding::WeightGradient, Access::Read),
+        (Binding::Weights, Access::Write),
+        (Binding::State, Access::Write),
+    ];
     if optimizer.slots() > 0 {
-        bindings.push((Slot::OptimizerSlots, Access::Write));
+        bindings.push((Binding::OptimizerSlots, Access::Write));
     }
     Launch {
         kernel: "kept_update",

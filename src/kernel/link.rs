@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use wesl::{CompileOptions, EscapeMangler, Feature, Features, ModulePath, VirtualResolver, syntax::PathOrigin};
 
-use super::Launch;
-use super::merged::BINDINGS;
-use crate::Error;
+use super::launch::Launch;
+use super::merged::numbers_of_part;
+use crate::error::Error;
 
 /// Every shader module by its path in `shaders/`. A new one is one line here.
 pub(crate) const MODULES: &[(&str, &str)] = &[
@@ -96,10 +96,10 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("tile/sum_of_slices", include_str!("../../shaders/tile/sum_of_slices.wesl")),
     ("tile/workgroup", include_str!("../../shaders/tile/workgroup.wesl")),
     ("tile/workgroup_memory", include_str!("../../shaders/tile/workgroup_memory.wesl")),
-    ("wide", include_str!("../../shaders/wide.wesl")),
+    ("packing", include_str!("../../shaders/packing.wesl")),
 ];
 
-/// The same, for this crate's tests.
+/// [`MODULES`], for this crate's tests.
 #[doc(hidden)]
 pub const MODULE_NAMES: &[(&str, &str)] = MODULES;
 
@@ -115,9 +115,10 @@ const SHARED: &[&str] = &["rates", "step", "tile::workgroup_memory"];
 /// module that a user wrote.
 pub fn link(launch: &Launch) -> Result<String, Error> {
     let mut resolver = VirtualResolver::new();
-    add_modules(&mut resolver, launch, None)?;
+    let own: Vec<_> = launch.bindings.iter().enumerate().map(|(at, (binding, _))| (binding.name(), at)).collect();
+    add_modules(&mut resolver, launch, &own, None)?;
     for (number, part) in launch.parts.iter().enumerate() {
-        add_modules(&mut resolver, part, Some(number))?;
+        add_modules(&mut resolver, part, &numbers_of_part(launch, number), Some(number))?;
     }
 
     let flags: HashMap<String, Feature> = launch.flags.iter().map(|flag| (flag.to_string(), Feature::Enable)).collect();
@@ -132,7 +133,7 @@ pub fn link(launch: &Launch) -> Result<String, Error> {
         .map_err(|error| Error::Kernel { kernel: launch.kernel.into(), reason: error.to_string() })
 }
 
-/// The same for a browser, whose compiler wants to hear of what not every device has.
+/// The WGSL of a launch for a browser, whose compiler wants a line that enables each optional feature.
 ///
 /// # Errors
 ///
@@ -144,12 +145,20 @@ pub fn link_for_browsers(launch: &Launch) -> Result<String, Error> {
     Ok(if has_subgroups { format!("enable subgroups;\n{text}") } else { text })
 }
 
-/// The modules of a launch, or of a part of one: under that part's name and with binding numbers of its own.
-fn add_modules<'a>(resolver: &mut VirtualResolver<'a>, launch: &'a Launch, part: Option<usize>) -> Result<(), Error> {
-    let mut add = |path: &str, source: &'a str| match part {
-        None => resolver.add_module(module_path(path), Cow::Borrowed(source)),
-        Some(part) => {
-            resolver.add_module(module_path(&format!("part{part}/{path}")), Cow::Owned(of_part(source, part)))
+/// The modules of a launch, or of a part of one: the part's under its name. Bindings get their `numbers` in place of their names.
+fn add_modules<'a>(
+    resolver: &mut VirtualResolver<'a>,
+    launch: &'a Launch,
+    numbers: &[(&str, usize)],
+    part: Option<usize>,
+) -> Result<(), Error> {
+    let mut add = |path: &str, source: &'a str| {
+        let source = numbered(source, numbers);
+        match part {
+            None => resolver.add_module(module_path(path), source),
+            Some(part) => {
+                resolver.add_module(module_path(&format!("part{part}/{path}")), Cow::Owned(of_part(&source, part)))
+            }
         }
     };
     for (path, source) in MODULES {
@@ -168,20 +177,20 @@ fn add_modules<'a>(resolver: &mut VirtualResolver<'a>, launch: &'a Launch, part:
     Ok(())
 }
 
-/// A module's text as a part of a merged launch has it: it imports the part's modules, and binds by the part's numbers.
+/// A module's text with the numbers of its bindings. A name without a number is of a buffer that the launch does not bind, which the linker leaves out.
+fn numbered<'a>(source: &'a str, numbers: &[(&str, usize)]) -> Cow<'a, str> {
+    let with = |text: Cow<'a, str>, (name, number): &(&str, usize)| match format!("@binding({name})") {
+        named if text.contains(&named) => Cow::Owned(text.replace(&named, &format!("@binding({number})"))),
+        _ => text,
+    };
+    numbers.iter().fold(Cow::Borrowed(source), with)
+}
+
+/// A module's text as a part of a merged launch has it: it imports the part's modules, but for those that all parts share.
 fn of_part(source: &str, part: usize) -> String {
-    let mut text = source.replace("import package::", &format!("import package::part{part}::"));
-    for shared in SHARED {
-        text = text.replace(&format!("import package::part{part}::{shared}::"), &format!("import package::{shared}::"));
-    }
-    let mut pieces = text.split("@binding(");
-    let first = pieces.next().unwrap_or_default().to_string();
-    pieces.fold(first, |text, piece| match piece.split_once(')') {
-        Some((number, rest)) => match number.parse::<u32>() {
-            Ok(number) => format!("{text}@binding({}){rest}", part as u32 * BINDINGS + number),
-            Err(_) => format!("{text}@binding({piece}"),
-        },
-        None => format!("{text}@binding({piece}"),
+    let text = source.replace("import package::", &format!("import package::part{part}::"));
+    SHARED.iter().fold(text, |text, shared| {
+        text.replace(&format!("import package::part{part}::{shared}::"), &format!("import package::{shared}::"))
     })
 }
 

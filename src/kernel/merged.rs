@@ -1,18 +1,16 @@
 //! Launches that have nothing to do with each other, as one: a dispatch costs some 10 µs on a software adapter and a barrier on
 //! every other, and what one leaves idle another can use.
 //!
-//! Each part is linked under a name of its own (`part0`, `part1`, …), its bindings moved up by `BINDINGS` a part, so that no
+//! Each part is linked under a name of its own (`part0`, `part1`, …), and its bindings are numbered after those of the parts before it, so that no
 //! shader has to know. What they share (`link::SHARED`) is there once: the step state, and what reads it. A part is its root
-//! module's function `work(group, invocation, one)`.
+//! module's function `work(group, invocation, opaque_one)`.
 //!
 //! On a GPU each part has workgroups of its own. Where a workgroup is one SIMD vector of a CPU, a branch that is not taken is not skipped: lavapipe
 //! goes through it with every lane masked, which for a tile of 32 × 32 takes 1.7 µs of the 9 µs that its work takes. There a
 //! workgroup does its part of everything, one part after another.
 
-use super::{Access, Cost, Launch, Slot};
-
-/// Binding numbers of a part; a power of two above every [`Slot`].
-pub(super) const BINDINGS: u32 = 32;
+use super::binding::{Access, Binding};
+use super::launch::{Cost, Launch};
 
 /// Parts of one launch: past it a compiler's time for the whole is more than what a dispatch costs.
 pub const MOST_PARTS: usize = 8;
@@ -60,30 +58,29 @@ pub fn launch(parts: Vec<Launch>, closes: bool) -> Launch {
     if parts.iter().any(|part| part.constants.iter().any(|(name, _)| *name == "memory")) {
         merged.constants.push(("memory", memory(&parts)));
     }
-    merged.bindings = numbered(&parts).map(|(_, slot, access)| (slot, access)).collect();
+    merged.bindings = bindings(&parts);
     merged.parts = parts;
     merged
 }
 
-/// What the parts bind, each with its number: the step state once for all.
-pub(super) fn numbered(parts: &[Launch]) -> impl Iterator<Item = (u32, Slot, Access)> {
-    let of_part = |(at, part): (usize, &Launch)| {
-        let bindings = part.bindings.clone();
-        bindings
-            .into_iter()
-            .filter(|(slot, _)| *slot != Slot::State)
-            .map(move |(slot, access)| (at as u32, slot, access))
-    };
-    let state = parts.iter().any(|part| part.bindings.iter().any(|(slot, _)| *slot == Slot::State));
-    let own = parts.iter().enumerate().flat_map(of_part);
-    own.map(|(at, slot, access)| (at * BINDINGS + slot as u32, slot, access)).chain(state.then_some((
-        Slot::State as u32,
-        Slot::State,
-        Access::Write,
-    )))
+/// What the parts bind, part after part; the step state once for all, at the end.
+fn bindings(parts: &[Launch]) -> Vec<(Binding, Access)> {
+    let all = || parts.iter().flat_map(|part| part.bindings.iter().copied());
+    let is_state = |(binding, _): &(Binding, Access)| *binding == Binding::State;
+    let state = all().any(|bound| is_state(&bound)).then_some((Binding::State, Access::Write));
+    all().filter(|bound| !is_state(bound)).chain(state).collect()
 }
 
-/// The shared memory of a workgroup, which works for one part at a time: what the greediest part needs.
+/// The number of each binding of a part, by its name: its position among those of the merged launch. The step state is bound once for all parts.
+pub(super) fn numbers_of_part(merged: &Launch, part: usize) -> Vec<(&'static str, usize)> {
+    let is_own = |(binding, _): &&(Binding, Access)| *binding != Binding::State;
+    let own = |part: &Launch| part.bindings.iter().filter(is_own).count();
+    let first: usize = merged.parts[..part].iter().map(own).sum();
+    let bound = merged.parts[part].bindings.iter().filter(is_own);
+    bound.enumerate().map(|(at, (binding, _))| (binding.name(), first + at)).collect()
+}
+
+/// The shared memory of a workgroup, which works for one part at a time: the largest that a part needs.
 fn memory(parts: &[Launch]) -> String {
     let import = |at: usize| format!("import package::part{at}::memory::QUADS as quads_{at};\n");
     let imports: String = (0..parts.len()).map(import).collect();

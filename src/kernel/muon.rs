@@ -4,18 +4,23 @@
 //! polynomial is odd, so the transpose of its result is its result for the transpose, and it can be multiplied on either
 //! side: X(bG + cG²) with G = XᵀX is (bG + cG²)X with G = XXᵀ. The side is chosen that has the smaller G.
 
-use super::tile::{Blocks, Product, Tile};
-use super::{Access, Constants, Cost, Dense, Launch, Slot, Training};
-use crate::{Optimizer, Rule};
+use super::binding::{Access, Binding};
+use super::launch::{Cost, Launch};
+use super::product::Product;
+use super::tile::{Blocks, Tile};
+use crate::constants::Constants;
+use crate::layout::Dense;
+use crate::optimizer::{Optimizer, Rule};
+use crate::training::Training;
 
 const WORKGROUP: u32 = 64;
 
-/// What Muon does to the matrices of hidden layers. The names are the rule's.
+/// Muon's settings for the matrices of hidden layers. The names are those of [`Rule::Muon`].
 #[derive(Clone, Copy, Debug)]
 pub struct Muon {
     /// μ
     pub momentum: f64,
-    /// Whether the gradient is moved towards the average, in place of the average being taken.
+    /// Whether the step follows the gradient moved towards its average (Nesterov) and not the average.
     pub nesterov: bool,
     /// Whether the step is as long as AdamW's.
     pub match_rms_adamw: bool,
@@ -28,7 +33,7 @@ pub struct Muon {
 }
 
 impl Muon {
-    /// What this optimizer does to them, if it is Muon.
+    /// The settings of an optimizer that is Muon.
     pub fn of(optimizer: &Optimizer) -> Option<Self> {
         match optimizer.rule {
             Rule::Muon { momentum, nesterov, match_rms_adamw, eps, ns_steps, .. } => Some(Muon {
@@ -60,7 +65,7 @@ impl Muon {
     }
 }
 
-/// What an iteration's last product has to know of its place.
+/// What an iteration's last product has to know of the iteration and the step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Step {
     /// Whether the direction is still to be divided by its norm: the first iteration.
@@ -109,11 +114,11 @@ pub fn step_blocks(dense: Dense) -> Blocks {
 pub fn momentum(dense: Dense, training: Training<'_>, muon: Muon) -> Launch {
     let parts = training.update_parts();
     let bindings = vec![
-        (Slot::WeightGradient, Access::Read),
-        (Slot::Weights, Access::Write),
-        (Slot::OptimizerSlots, Access::Write),
-        (Slot::State, Access::Write),
-        (Slot::Direction, Access::Write),
+        (Binding::WeightGradient, Access::Read),
+        (Binding::Weights, Access::Write),
+        (Binding::OptimizerSlots, Access::Write),
+        (Binding::State, Access::Write),
+        (Binding::Direction, Access::Write),
     ];
     let own = Constants::new()
         .u32("BATCH", dense.batch)
@@ -147,8 +152,8 @@ pub fn gram(dense: Dense, muon: Muon, tile: Tile, normalizes: bool) -> Launch {
         dense,
         muon,
         gram_blocks(dense),
-        vec![(Slot::Direction, Access::Read)],
-        vec![(Slot::Gram, Access::Write)],
+        vec![(Binding::Direction, Access::Read)],
+        vec![(Binding::Gram, Access::Write)],
         normalizes,
     )
     .launch(tile)
@@ -164,8 +169,8 @@ pub fn polynomial(dense: Dense, tile: Tile) -> Launch {
         constants: Constants::new().u32("SIDE_QUADS", blocks.k),
         other_constants: vec![],
         flags: vec![],
-        factors: vec![(Slot::Gram, Access::Read)],
-        result: vec![(Slot::Gram, Access::Read), (Slot::GramPolynomial, Access::Write)],
+        operands: vec![(Binding::Gram, Access::Read)],
+        result: vec![(Binding::Gram, Access::Read), (Binding::GramPolynomial, Access::Write)],
         blocks,
         cost: cost(blocks, 2 * square_bytes(dense)),
     }
@@ -174,14 +179,14 @@ pub fn polynomial(dense: Dense, tile: Tile) -> Launch {
 
 /// Reads the direction and the polynomial; writes the next direction, or updates the weights by it.
 pub fn step(dense: Dense, muon: Muon, tile: Tile, step: Step) -> Launch {
-    let factors = vec![(Slot::Direction, Access::Read), (Slot::GramPolynomial, Access::Read)];
-    let mut result = vec![(Slot::Direction, Access::Read)];
+    let operands = vec![(Binding::Direction, Access::Read), (Binding::GramPolynomial, Access::Read)];
+    let mut result = vec![(Binding::Direction, Access::Read)];
     if step.updates_weights {
-        result.extend([(Slot::Weights, Access::Write), (Slot::State, Access::Write)]);
+        result.extend([(Binding::Weights, Access::Write), (Binding::State, Access::Write)]);
     } else {
-        result.push((Slot::NextDirection, Access::Write));
+        result.push((Binding::NextDirection, Access::Write));
     }
-    let mut product = product("newton_schulz_step", dense, muon, step_blocks(dense), factors, result, step.normalizes);
+    let mut product = product("newton_schulz_step", dense, muon, step_blocks(dense), operands, result, step.normalizes);
     product.constants = product.constants.u32("BATCH", dense.batch).u32("IN", dense.inputs);
     product.cost.bytes += (1 + u64::from(step.updates_weights)) * dense.weights_bytes();
     if step.updates_weights {
@@ -202,8 +207,8 @@ fn product(
     dense: Dense,
     muon: Muon,
     blocks: Blocks,
-    factors: Vec<(Slot, Access)>,
-    mut result: Vec<(Slot, Access)>,
+    operands: Vec<(Binding, Access)>,
+    mut result: Vec<(Binding, Access)>,
     normalizes: bool,
 ) -> Product {
     let mut flags = vec![];
@@ -212,7 +217,7 @@ fn product(
     }
     if normalizes {
         flags.push("normalizes");
-        result.push((Slot::Norms, Access::Read));
+        result.push((Binding::Norms, Access::Read));
     }
     Product {
         kernel,
@@ -221,7 +226,7 @@ fn product(
         constants: Constants::new().u32("IN_QUADS", in_quads(dense)).u32("OUT_QUADS", dense.out_quads()),
         other_constants: vec![muon.constants(dense)],
         flags,
-        factors,
+        operands,
         result,
         blocks,
         cost: cost(blocks, dense.weights_bytes() + square_bytes(dense)),

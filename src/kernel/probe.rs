@@ -1,16 +1,20 @@
-//! Values of functions that a user wrote, at given points: what they are checked with before they are trained with.
+//! Evaluates functions that a user wrote at given points, to check them before they train.
 
-use super::{Access, Constants, Cost, Launch, Slot};
-use crate::{Activation, Loss, Optimizer};
+use super::binding::{Access, Binding};
+use super::launch::{Cost, Launch};
+use crate::constants::Constants;
+use crate::loss::Loss;
+use crate::network::Activation;
+use crate::optimizer::Optimizer;
 
-/// The activation and its derivative, at so many points.
+/// Evaluates the activation and its derivative at `points` points.
 pub fn activation(activation: Activation, points: u32) -> Launch {
     launch("probe/activation", vec![("activation", activation.module())], activation.own_text(), points)
 }
 
-/// The loss of one output and its derivative, at so many points.
+/// Evaluates the loss of one output and its derivative at `points` points.
 pub fn loss(loss: &Loss, points: u32) -> Launch {
-    let parts = loss.parts(super::Targets::CLASSES);
+    let parts = loss.parts(crate::targets::Targets::CLASSES);
     let mounts = parts.element.map(|element| ("element", element)).into_iter().collect();
     launch("probe/loss", mounts, loss.own_text(), points)
 }
@@ -20,9 +24,9 @@ pub fn optimizer(optimizer: &Optimizer) -> Launch {
     let mut launch = launch("probe/optimizer", vec![("optimizer", optimizer.module())], optimizer.own_text(), 1);
     launch.constants.push(("optimizer_constants", optimizer.constants().text()));
     launch.flags = optimizer.flags();
-    launch.bindings = vec![(Slot::State, Access::Write), (Slot::Output, Access::Write)];
+    launch.bindings = vec![(Binding::State, Access::Write), (Binding::Output, Access::Write)];
     if optimizer.slots() > 0 {
-        launch.bindings.push((Slot::OptimizerSlots, Access::Write));
+        launch.bindings.push((Binding::OptimizerSlots, Access::Write));
     }
     launch
 }
@@ -41,7 +45,7 @@ fn launch(
         mounts,
         constants: own_text.into_iter().chain([("constants", constants)]).collect(),
         flags: vec![],
-        bindings: vec![(Slot::Input, Access::Read), (Slot::Output, Access::Write)],
+        bindings: vec![(Binding::Input, Access::Read), (Binding::Output, Access::Write)],
         shape: None,
         parts: vec![],
         partials: None,

@@ -1,14 +1,14 @@
 //! Sums of errors and targets, for every output.
 
-use super::Launch;
-use super::row_loss::Lossy;
+use super::launch::Launch;
+use super::loss_kernel::LossKernel;
 
 /// Values that are summed for each output, compensations and shift included.
 pub const SUMS: u64 = 9;
 
 /// Reads the logits and targets, adds to the sums.
-pub fn launch(lossy: Lossy<'_>, workgroup: u32) -> Launch {
-    let mut launch = lossy.judging("regression_metrics", workgroup);
-    launch.workgroups = lossy.dense.out_quads().div_ceil(workgroup);
+pub fn launch(loss_kernel: LossKernel<'_>, workgroup: u32) -> Launch {
+    let mut launch = loss_kernel.on_logits("regression_metrics", workgroup);
+    launch.workgroups = loss_kernel.dense.out_quads().div_ceil(workgroup);
     launch
 }

@@ -1,129 +1,14 @@
-//! Any loss of a minibatch, forward and backward, a workgroup a row; and what all loss kernels have in common.
+//! Any loss of a minibatch, forward and backward, a workgroup a row.
 
-use super::{Access, Constants, Cost, Dense, Launch, Slot, TargetKind, Targets, Training};
-use crate::{Loss, Optimizer, Schedule};
+use super::launch::Launch;
+use super::loss_kernel::LossKernel;
 
 /// Invocations that share a row; a power of two.
 pub(super) const WORKGROUP: u32 = 64;
 
-/// What a loss kernel is made for.
-#[derive(Clone, Copy)]
-pub struct Lossy<'a> {
-    /// The last layer.
-    pub dense: Dense,
-    /// The loss.
-    pub loss: &'a Loss,
-    /// The form that its targets have on the device.
-    pub targets: Targets,
-    /// None where nothing is trained.
-    pub training: Option<Training<'a>>,
-}
-
-impl Lossy<'_> {
-    /// A launch of `kernel` with a workgroup for so many rows: the modules, constants, flags and bindings of every loss
-    /// kernel, to which the caller adds its own.
-    pub(super) fn launch(self, kernel: &'static str, workgroup: u32, rows_a_workgroup: u32) -> Launch {
-        let Lossy { dense, loss, targets, training } = self;
-        let parts = loss.parts(targets);
-        // Where nothing is trained the modules still have to link.
-        let optimizer = training.map_or(Optimizer::sgd(0.0), |training| *training.optimizer);
-        let schedule = training.map_or(Schedule::default(), |training| *training.schedule);
-        let mut mounts = vec![
-            ("loss", parts.module),
-            ("target", targets.module()),
-            ("optimizer", optimizer.module()),
-            ("schedule", schedule.module()),
-        ];
-        mounts.extend(parts.element.map(|element| ("element", element)));
-        let mut flags = [parts.flags, optimizer.flags()].concat();
-        let mut bindings =
-            vec![(Slot::Targets, Access::Read), (Slot::State, Access::Write), (Slot::Stats, Access::Write)];
-        if training.is_some() {
-            flags.push("trains");
-            bindings.extend([(Slot::Visited, Access::Write), (Slot::Gradient, Access::Write)]);
-        }
-        if parts.output_weights.is_some() {
-            flags.push("output_weights");
-            bindings.push((Slot::OutputWeights, Access::Read));
-        }
-        flags.extend(match (targets.kind, targets.label_bits) {
-            (TargetKind::Classes, 8) => Some("labels_8"),
-            (TargetKind::Classes, 16) => Some("labels_16"),
-            _ => None,
-        });
-        if targets.sample_weights {
-            flags.push("sample_weights");
-        }
-        if loss.has_weighted_mean(targets) {
-            flags.push("weighted_mean");
-        }
-        let own_texts = loss.own_text().into_iter().chain(optimizer.own_text());
-        let logits = u64::from(dense.batch) * u64::from(dense.outputs);
-        Launch {
-            kernel,
-            variant: loss.name().into(),
-            root: kernel,
-            mounts,
-            constants: [
-                ("optimizer_constants", optimizer.constants().text()),
-                ("loss_constants", parts.constants.text()),
-                (
-                    "constants",
-                    Constants::new()
-                        .u32("BATCH", dense.batch)
-                        .u32("X_QUADS", dense.x_quads())
-                        .u32("CLASSES", dense.outputs)
-                        .u32("CLASS_QUADS", dense.out_quads())
-                        .u32("LOGIT_QUADS", dense.y_quads())
-                        .u32("IGNORED", parts.ignored)
-                        .u32("WORKGROUP", workgroup)
-                        .text(),
-                ),
-            ]
-            .into_iter()
-            .chain(own_texts)
-            .collect(),
-            flags,
-            bindings,
-            shape: None,
-            parts: vec![],
-            partials: None,
-            workgroup,
-            workgroups: (4 * dense.batch_blocks()).div_ceil(rows_a_workgroup),
-            cost: Cost {
-                flops: 6 * logits,
-                bytes: targets.row_bits(dense.outputs) * u64::from(dense.batch) / 8
-                    + dense.output_bytes()
-                    + (4 + 56) * u64::from(dense.batch),
-            },
-        }
-    }
-
-    /// A launch that judges logits in memory and has nothing to do with the loss' own value: the caller says how large it is.
-    pub(super) fn judging(self, kernel: &'static str, workgroup: u32) -> Launch {
-        let mut launch = self.in_memory(kernel, workgroup, workgroup);
-        launch.bindings = vec![
-            (Slot::Targets, Access::Read),
-            (Slot::State, Access::Write),
-            (Slot::Output, Access::Read),
-            (Slot::Metrics, Access::Write),
-        ];
-        launch
-    }
-
-    /// The launch for logits in memory.
-    pub(super) fn in_memory(self, kernel: &'static str, workgroup: u32, rows_a_workgroup: u32) -> Launch {
-        let mut launch = self.launch(kernel, workgroup, rows_a_workgroup);
-        launch.flags.push("in_memory");
-        launch.bindings.push((Slot::Output, Access::Read));
-        launch.cost.bytes += self.dense.output_bytes();
-        launch
-    }
-}
-
 /// Reads the logits and targets; writes the gradient, when something is trained, and the running sums.
-pub fn launch(lossy: Lossy<'_>) -> Launch {
-    let mut launch = lossy.in_memory("row_loss", WORKGROUP, 1);
-    launch.flags.push("wide");
+pub fn launch(loss_kernel: LossKernel<'_>) -> Launch {
+    let mut launch = loss_kernel.in_memory("row_loss", WORKGROUP, 1);
+    launch.flags.push("row_per_workgroup");
     launch
 }

@@ -1,24 +1,26 @@
 //! The end of the forward pass and the beginning of the backward one, for few outputs, by teams of invocations.
 
-use super::row_loss::Lossy;
+use super::binding::{Access, Binding};
+use super::input::Input;
+use super::launch::Launch;
+use super::loss_kernel::LossKernel;
 use super::tile::Family;
-use super::{Access, Input, Launch, Slot};
-use crate::Layer;
+use crate::network::Layer;
 
 /// Quads of logits and of their gradients that an invocation has room for.
 const ROOM: u32 = 12;
 
-/// Who joins hands over a row.
+/// The invocations that compute the logits of a row together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Team {
     /// The lanes of a subgroup: 4, 8 or 16 of them.
     Subgroup {
-        /// Invocations in it.
+        /// Invocations in the subgroup.
         lanes: u32,
         /// Whether four values are loaded as two words of 64 bits.
         words_64: bool,
     },
-    /// A workgroup of so many, through shared memory.
+    /// A workgroup of this many invocations, which exchange values through shared memory.
     Workgroup(u32),
 }
 
@@ -48,14 +50,14 @@ impl Team {
 
 /// Reads the last layer's input, weights and the targets; writes the logits' gradient and the running sums, and the gradient of the
 /// layer `below`, if there is one. Where nothing is trained, the logits are written instead.
-pub fn launch(lossy: Lossy<'_>, input: Input, below: Option<Layer>, team: Team) -> Launch {
-    let dense = lossy.dense;
+pub fn launch(loss_kernel: LossKernel<'_>, input: Input, below: Option<Layer>, team: Team) -> Launch {
+    let dense = loss_kernel.dense;
     let rows = team.rows(dense.out_quads(), dense.batch);
-    let mut launch = lossy.launch("team_head", team.members(), rows);
-    launch.bindings.extend([(Slot::Input, Access::Read), (Slot::Weights, Access::Read)]);
+    let mut launch = loss_kernel.launch("team_head", team.members(), rows);
+    launch.bindings.extend([(Binding::Input, Access::Read), (Binding::Weights, Access::Read)]);
     launch.mounts.push(("input", input.module()));
     launch.cost.flops += dense.flops();
-    launch.cost.bytes += dense.input_bytes(input) + dense.weights_bytes();
+    launch.cost.bytes += input.bytes(dense) + dense.weights_bytes();
     match team {
         Team::Subgroup { words_64, .. } => {
             launch.mounts.push(("team", "team/subgroup"));
@@ -64,15 +66,16 @@ pub fn launch(lossy: Lossy<'_>, input: Input, below: Option<Layer>, team: Team) 
         }
         Team::Workgroup(_) => launch.mounts.push(("team", "team/workgroup")),
     }
-    if lossy.training.is_none() {
-        launch.bindings.push((Slot::Output, Access::Write));
+    if loss_kernel.training.is_none() {
+        launch.bindings.push((Binding::Output, Access::Write));
+        launch.flags.extend(dense.one_in_own_quad().then_some("one_in_own_quad"));
     } else if let Some(below) = below {
-        launch.flags.push("goes_below");
+        launch.flags.push("input_gradient");
         launch.mounts.push(("activation", below.activation.module()));
-        launch.bindings.push((Slot::InputGradient, Access::Write));
+        launch.bindings.push((Binding::InputGradient, Access::Write));
         if below.keeps_derivative() {
             launch.flags.push("keeps_derivative");
-            launch.bindings.push((Slot::Derivatives, Access::Read));
+            launch.bindings.push((Binding::Derivatives, Access::Read));
         }
         launch.cost.flops += 2 * u64::from(dense.batch) * u64::from(dense.inputs) * u64::from(dense.outputs);
         launch.cost.bytes += 16 * u64::from(dense.batch) * u64::from(dense.inputs.div_ceil(4));
@@ -80,7 +83,7 @@ pub fn launch(lossy: Lossy<'_>, input: Input, below: Option<Layer>, team: Team) 
     let constants = launch.constants.iter_mut().find(|(name, _)| *name == "constants");
     if let Some((_, text)) = constants {
         text.push_str(
-            &super::Constants::new()
+            &crate::constants::Constants::new()
                 .u32("IN", dense.inputs)
                 .u32("IN_QUADS", dense.inputs.div_ceil(4))
                 .u32("ROWS", rows)

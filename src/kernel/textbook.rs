@@ -1,6 +1,8 @@
 //! The product as textbooks have it, to measure tiles against.
 
-use super::{Access, Constants, Cost, Launch, Slot};
+use super::binding::{Access, Binding};
+use super::launch::{Cost, Launch};
+use crate::constants::Constants;
 
 const WORKGROUP: u32 = 64;
 
@@ -15,7 +17,11 @@ pub fn launch(m: u32, n: u32, k: u32) -> Launch {
         mounts: vec![],
         constants: vec![("constants", constants.text())],
         flags: vec![],
-        bindings: vec![(Slot::Input, Access::Read), (Slot::Weights, Access::Read), (Slot::Output, Access::Write)],
+        bindings: vec![
+            (Binding::Input, Access::Read),
+            (Binding::Weights, Access::Read),
+            (Binding::Output, Access::Write),
+        ],
         shape: None,
         parts: vec![],
         partials: None,

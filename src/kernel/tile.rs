@@ -1,12 +1,9 @@
 //! How a matrix product is cut up for the device: the shader in `shaders/tile/` and its sizes.
 //!
 //! Every product here is C = A·B over blocks of 4 × 4; a *product* (dense_forward, dense_backward, dense_update) says
-//! where blocks come from and go to, a *tile* who computes which. Any product runs under any tile.
+//! where blocks come from and go to, a *tile* which invocation computes which. Any product runs under any tile.
 
 use std::fmt;
-
-use super::tiling::Shape;
-use super::{Access, Constants, Cost, Input, Launch, Partials, Slot};
 
 /// Blocks of 4 × 4 in a product's rows, columns and reduction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +44,7 @@ pub enum Tile {
         /// Invocations and blocks along each side; even.
         side: u32,
     },
-    /// A workgroup of `rows × columns` invocations, `m × n` blocks each, fed through two buffers of shared memory that take turns.
+    /// A workgroup of `rows × columns` invocations, `m × n` blocks each, fed through two buffers of shared memory that alternate.
     Buffered {
         /// Invocations down.
         rows: u32,
@@ -62,7 +59,7 @@ pub enum Tile {
     },
 }
 
-/// The buffered tiles, the largest first. A shape is here once, so that its name tells which it is.
+/// The buffered tiles, the largest first. Each has a name of its own.
 const BUFFERED: [Tile; 8] = [
     buffered((16, 16), (2, 2)),
     buffered((16, 8), (2, 2)),
@@ -84,7 +81,7 @@ const SHARED_QUADS: u32 = 1024;
 /// Workgroups that fill a chip: a large GPU has some 100 to 150 cores.
 const FULL: u32 = 128;
 
-/// Blocks of a reduction that is worth a second launch to cut: 2,048 values, or 128 to 256 turns one after another. As rules are for kinds of
+/// Blocks of a reduction that is worth a second launch to cut: 2,048 values, or 128 to 256 iterations. As rules are for kinds of
 /// products, whose blocks are powers of two, that is more than 1,024 values.
 const LONG: u32 = 512;
 
@@ -118,8 +115,8 @@ impl Tile {
         }
     }
 
-    /// Blocks of the reduction in one turn of a buffered tile: an invocation brings one block at most, and both buffers fit.
-    fn depth(self) -> u32 {
+    /// Blocks of the reduction in one iteration of a buffered tile: an invocation brings one block at most, and both buffers fit.
+    pub(super) fn depth(self) -> u32 {
         let Tile::Buffered { rows, columns, m, n, .. } = self else { return 1 };
         let edges = rows * m + columns * n;
         let fits = |depth: &u32| depth * edges <= rows * columns && 8 * depth * edges <= SHARED_QUADS;
@@ -127,7 +124,7 @@ impl Tile {
     }
 
     /// Quads of shared memory.
-    fn shared_quads(self) -> Option<u32> {
+    pub(super) fn shared_quads(self) -> Option<u32> {
         match self {
             Tile::Workgroup { side } => Some(4 * side * side),
             Tile::Buffered { rows, columns, m, n, .. } => Some(8 * self.depth() * (rows * m + columns * n)),
@@ -145,7 +142,7 @@ impl Tile {
         if let Tile::Buffered { slices, .. } = self { slices } else { 1 }
     }
 
-    /// The same with so many slices, where it can have any.
+    /// The tile with its reduction cut into `slices`; unchanged where it is not a buffered one.
     #[must_use]
     pub fn sliced(self, slices: u32) -> Tile {
         match self {
@@ -154,18 +151,18 @@ impl Tile {
         }
     }
 
-    /// How many of a buffered tile, unsliced, cover a product.
-    fn tiles(self, blocks: Blocks) -> u32 {
+    /// How many buffered tiles cover a product, each slice of which takes as many.
+    pub(super) fn tiles(self, blocks: Blocks) -> u32 {
         let Tile::Buffered { rows, columns, m, n, .. } = self else { return 1 };
         blocks.m.div_ceil(rows * m) * blocks.n.div_ceil(columns * n)
     }
 
-    /// Whether it is a product to be cut into slices: long, and so small that less than a quarter of a chip works at it.
+    /// Whether a product of these blocks may be cut into slices: its reduction is long, and its tiles fill less than a quarter of a chip.
     fn may_slice(self, blocks: Blocks) -> bool {
         blocks.k >= LONG && self.tiles(blocks) < FULL / 4
     }
 
-    /// Whether it is not mostly outside a product of these blocks.
+    /// Whether most of the tile lies inside a product of these blocks.
     pub fn suits(self, blocks: Blocks) -> bool {
         match self {
             Tile::Naive => true,
@@ -194,7 +191,7 @@ impl Tile {
         }
     }
 
-    /// Whether, of a buffered tile's work, little more is outside the product than of the tightest one's: a quarter at most.
+    /// Whether a buffered tile covers at most a quarter more blocks than the buffered tile that covers the fewest.
     fn is_tight(self, blocks: Blocks) -> bool {
         let covered = |tile: Tile| u64::from(tile.tiles(blocks)) * u64::from(tile.area());
         let least = BUFFERED.map(covered).into_iter().min().unwrap_or(0);
@@ -207,7 +204,7 @@ impl Tile {
 pub enum Family {
     /// A CPU that interprets a subgroup as one SIMD vector (lavapipe, SwiftShader, WARP).
     Software,
-    /// Such a CPU whose subgroups all have so many lanes (4, 8 or 16) and can pass values between them.
+    /// A CPU whose subgroups all have the same number of lanes (4, 8 or 16), which can pass values between them.
     Subgroups {
         /// Invocations in a subgroup.
         lanes: u32,
@@ -241,7 +238,7 @@ impl Family {
     /// and little of it lies outside the product. So it is the largest of the tight ones that makes more than half of `FULL`
     /// workgroups, slices included; else the tight one that makes most. A long reduction over a small result is cut into
     /// as many slices as that leaves room for: a product of 32 × 256 over 8,192 values is eight tiles of 32 × 32, with a core each and
-    /// 512 turns to take one after another; in sixteen slices it is 128 workgroups with 32 turns. That costs a dispatch, some
+    /// 512 iterations; in sixteen slices it is 128 workgroups with 32 iterations. That costs a dispatch, some
     /// microseconds, and the partial sums' way to memory and back, of at most 128 tiles. So a step takes a dispatch more than it
     /// otherwise would for each such product, and one for the updates together; none up to 1,024 values.
     /// All this is reasoned, not measured: the tuner measures.
@@ -302,114 +299,5 @@ impl Family {
     /// Invocations in a workgroup of the kernels that give each row one.
     pub fn row_workgroup(self) -> u32 {
         if self == Family::Hardware { 32 } else { 8 }
-    }
-}
-
-/// A product to be launched under a tile.
-pub(super) struct Product {
-    pub kernel: &'static str,
-    /// Where A comes from, where tiles are picked for it.
-    pub input: Option<Input>,
-    pub mounts: Vec<(&'static str, &'static str)>,
-    pub constants: Constants,
-    pub other_constants: Vec<(&'static str, String)>,
-    pub flags: Vec<&'static str>,
-    /// What its factors' blocks are read from.
-    pub factors: Vec<(Slot, Access)>,
-    /// What the result is stored in, and whatever else that takes.
-    pub result: Vec<(Slot, Access)>,
-    pub blocks: Blocks,
-    pub cost: Cost,
-}
-
-impl Product {
-    /// The product as one launch; or as two, where the tile cuts its reduction.
-    pub(super) fn launch(mut self, tile: Tile) -> Launch {
-        let slices = tile.slices();
-        if slices == 1 {
-            let result = std::mem::take(&mut self.result);
-            let missing: Vec<_> = result.into_iter().filter(|binding| !self.factors.contains(binding)).collect();
-            let bindings = [std::mem::take(&mut self.factors), missing].concat();
-            return self.under(tile, bindings);
-        }
-        let Blocks { m, n, .. } = self.blocks;
-        let shape = [slices, 4 * m, 4 * n];
-        let sums = u64::from(slices) * 16 * u64::from(m) * u64::from(n);
-        let result = std::mem::take(&mut self.result);
-        let mut factors = std::mem::take(&mut self.factors);
-        factors.push((Slot::Partials, Access::Write));
-        let mut first = self.under(tile, factors);
-        let mut last = first.clone();
-        first.flags.push("splits");
-        first.cost.bytes += 4 * sums;
-        first.partials = Some(Partials { shape, written_by: None });
-
-        const WORKGROUP: u32 = 64;
-        last.root = "tile/sum_of_slices";
-        last.bindings = [vec![(Slot::Partials, Access::Read)], result].concat();
-        last.constants.retain(|(name, _)| *name != "memory");
-        for (_, text) in last.constants.iter_mut().filter(|(name, _)| *name == "constants") {
-            text.push_str(&Constants::new().u32("WORKGROUP", WORKGROUP).text());
-        }
-        last.workgroup = WORKGROUP;
-        last.workgroups = (m * n).div_ceil(WORKGROUP);
-        last.cost = Cost { flops: sums, bytes: 4 * sums };
-        last.partials = Some(Partials { shape, written_by: Some(Box::new(first)) });
-        last
-    }
-
-    /// The launch of a tile's own shader.
-    fn under(self, tile: Tile, bindings: Vec<(Slot, Access)>) -> Launch {
-        let Blocks { m, n, .. } = self.blocks;
-        let mut flags = self.flags;
-        let (root, constants, workgroups) = match tile {
-            Tile::Naive => ("tile/naive", self.constants.u32("WORKGROUP", 8), (m * n).div_ceil(8)),
-            Tile::Register { m: tile_m, n: tile_n } => (
-                "tile/register",
-                self.constants.u32("WORKGROUP", 8).u32("TILE_M", tile_m).u32("TILE_N", tile_n),
-                (m.div_ceil(tile_m) * n.div_ceil(tile_n)).div_ceil(8),
-            ),
-            Tile::Subgroup { lanes, m: tile_m, n: tile_n, words_64 } => {
-                flags.extend(match lanes {
-                    8 => Some("lanes_8"),
-                    16 => Some("lanes_16"),
-                    _ => None,
-                });
-                flags.extend(words_64.then_some("words_64"));
-                (
-                    "tile/subgroup",
-                    self.constants.u32("LANES", lanes).u32("TILE_M", tile_m).u32("TILE_N", tile_n),
-                    m.div_ceil(tile_m) * n.div_ceil(lanes * tile_n),
-                )
-            }
-            Tile::Workgroup { side } => {
-                ("tile/workgroup", self.constants.u32("SIDE", side), m.div_ceil(side) * n.div_ceil(side))
-            }
-            Tile::Buffered { rows, columns, m: tile_m, n: tile_n, slices } => {
-                let threads = self.constants.u32("ROWS", rows).u32("COLUMNS", columns);
-                let own = threads.u32("TILE_M", tile_m).u32("TILE_N", tile_n).u32("DEPTH", tile.depth());
-                ("tile/buffered", own.u32("SLICES", slices), slices * tile.tiles(self.blocks))
-            }
-        };
-        let mut mounts = self.mounts;
-        mounts.push(("product", self.kernel));
-        let mut modules = self.other_constants;
-        modules.push(("constants", constants.text()));
-        modules.extend(tile.shared_quads().map(|quads| ("memory", Constants::new().u32("QUADS", quads).text())));
-        Launch {
-            kernel: self.kernel,
-            variant: tile.to_string(),
-            root,
-            mounts,
-            constants: modules,
-            flags,
-            bindings,
-            shape: self.input.map(|input| Shape::of(self.kernel, input, self.blocks)),
-            parts: vec![],
-            partials: None,
-            workgroup: tile.workgroup(),
-            workgroups,
-            cost: self.cost,
-        }
     }
 }

@@ -1,62 +1,11 @@
 //! Which tile cuts which product on one adapter.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use super::Input;
+use super::input::Input;
+use super::shape::{self, Shape};
 use super::tile::{Blocks, Family, Tile};
-use crate::Error;
-
-/// A kind of product as tiles are picked for it: its kernel, where A comes from, and its blocks rounded up to powers of two, so that one
-/// pick serves the sizes beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Shape {
-    /// The product's name.
-    pub kernel: &'static str,
-    /// Where its first factor comes from.
-    pub input: Input,
-    /// Blocks of 4 × 4 down, across and in the sum.
-    pub blocks: Blocks,
-}
-
-impl Shape {
-    /// The kind that a product of these blocks is of.
-    pub fn of(kernel: &'static str, input: Input, blocks: Blocks) -> Self {
-        let Blocks { m, n, k } = blocks;
-        let [m, n, k] = [m, n, k].map(u32::next_power_of_two);
-        Shape { kernel, input, blocks: Blocks { m, n, k } }
-    }
-}
-
-impl fmt::Display for Shape {
-    /// As "dense_update set_u8 256×64×8": the key of tables and caches.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shape { kernel, input, blocks: Blocks { m, n, k } } = self;
-        write!(f, "{kernel} {} {m}×{n}×{k}", input_word(*input))
-    }
-}
-
-/// The products that tiles are picked for.
-const PRODUCTS: [&str; 3] = ["dense_forward", "dense_backward", "dense_update"];
-
-/// Where their first factor can come from.
-const INPUTS: [Input; 4] = [Input::SetU8, Input::SetF16, Input::SetF32, Input::Activations];
-
-/// Whether the words are those of some [`Shape`].
-fn is_shape(words: &str) -> bool {
-    let parts: Vec<&str> = words.split(' ').collect();
-    let [kernel, input, blocks] = parts[..] else { return false };
-    let inputs = INPUTS.map(input_word);
-    let sides: Vec<Option<u32>> = blocks.split('×').map(|side| side.parse().ok()).collect();
-    PRODUCTS.contains(&kernel)
-        && inputs.contains(&input)
-        && sides.len() == 3
-        && sides.iter().all(|side| side.is_some_and(u32::is_power_of_two))
-}
-
-fn input_word(input: Input) -> &'static str {
-    input.module().trim_start_matches("input/")
-}
+use crate::error::Error;
 
 /// Tiles picked for kinds of products, by measuring or by hand. A run that is given the picks of another has its bits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,7 +17,7 @@ impl Picks {
         self.by_name(&shape.to_string())
     }
 
-    /// The same, by the kind's own name.
+    /// The tile's name for a kind of product that is given by its own name.
     pub(crate) fn by_name(&self, shape: &str) -> Option<&str> {
         self.0.get(shape).map(String::as_str)
     }
@@ -83,13 +32,13 @@ impl Picks {
         self.0.iter().map(|(shape, tile)| (shape.as_str(), tile.as_str()))
     }
 
-    /// Those that plans of this family can follow.
+    /// The picks that plans of this family can follow.
     pub(crate) fn valid(mut self, family: Family) -> Picks {
         self.0.retain(|shape, tile| Picks::from_iter([(shape.as_str(), tile.as_str())]).check(family).is_ok());
         self
     }
 
-    /// That every pick is one that plans of this family can follow. Sizes that no plan asks for are none's business.
+    /// Checks that plans of this family can follow every pick. Picks for sizes that no plan has are allowed.
     ///
     /// # Errors
     ///
@@ -103,20 +52,12 @@ impl Picks {
                     variants.join(", ")
                 )));
             }
-            if !is_shape(shape) {
-                return Err(Error::Option(format!(
-                    "\"{shape}\" is not a kind of product: write one of {}, then its input, one of {}, then its blocks as powers of \
-                     two with × between them, as in \"{}\"",
-                    PRODUCTS.join(", "),
-                    INPUTS.map(input_word).join(", "),
-                    Shape::of(PRODUCTS[0], Input::SetU8, Blocks { m: 8, n: 64, k: 256 })
-                )));
-            }
+            shape::check(shape)?;
         }
         Ok(())
     }
 
-    /// These, and of the others those for kinds that are not among them.
+    /// These picks, and from `others` the picks for kinds of products that have none here.
     #[must_use]
     pub fn or(mut self, others: &Picks) -> Picks {
         for (shape, tile) in &others.0 {
@@ -132,7 +73,7 @@ impl<A: Into<String>, B: Into<String>> FromIterator<(A, B)> for Picks {
     }
 }
 
-/// All that a plan has to know of an adapter.
+/// What planning has to know of an adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tiling {
     /// The kind of adapter.

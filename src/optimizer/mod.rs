@@ -6,7 +6,7 @@ pub use rule::Rule;
 use rule::{DECAY, ELSEWHERE, FINITE, ITERATIONS, NORM, POSITIVE, RULES, SHARE};
 
 use crate::Error;
-use crate::kernel::Constants;
+use crate::constants::Constants;
 
 /// An optimizer and its values, in PyTorch's formulas, names and defaults.
 ///

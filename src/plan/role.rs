@@ -1,7 +1,6 @@
 //! Buffers by what they hold, and the launches that bind them.
 
-use super::Request;
-use crate::kernel::{Access, Launch, Slot, merged};
+use crate::kernel::{Access, Binding, Launch, merged};
 
 /// What a buffer holds. The number tells the layers apart, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +29,8 @@ pub enum Role {
     Activations(usize),
     /// Gradient of the loss by a layer's output, before its activation.
     Gradient(usize),
+    /// A part of the gradient by a layer's input, where others are added to it.
+    InputGradient(usize),
     /// Gradient of the loss by a layer's weights, where it is kept.
     WeightGradient(usize),
     /// The sum of the squares of every layer's gradient, and how much of it is not finite.
@@ -52,6 +53,71 @@ pub enum Role {
     Partials(usize),
 }
 
+/// How long what a buffer holds is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lifetime {
+    /// The host brings it and no step changes it: the set and what belongs to it.
+    Set,
+    /// It goes from step to step, and a checkpoint holds it: weights, the optimizer's values, the step state.
+    Run,
+    /// It is summed up over an epoch, or a pass over a set.
+    Epoch,
+    /// A step makes it and needs it no longer than to its end, unless the step is run for it.
+    Step,
+}
+
+impl Role {
+    /// How long it is wanted.
+    pub fn lifetime(self) -> Lifetime {
+        match self {
+            Role::Set(_) | Role::Scaling | Role::Targets | Role::OutputWeights => Lifetime::Set,
+            Role::Weights(_) | Role::OptimizerSlots(_) | Role::State => Lifetime::Run,
+            Role::Stats | Role::Metrics | Role::Scores => Lifetime::Epoch,
+            Role::Minibatch
+            | Role::Visited
+            | Role::Activations(_)
+            | Role::Gradient(_)
+            | Role::InputGradient(_)
+            | Role::WeightGradient(_)
+            | Role::Norms
+            | Role::Derivatives(_)
+            | Role::Direction(_)
+            | Role::DirectionNorm
+            | Role::Gram
+            | Role::GramPolynomial
+            | Role::Partials(_) => Lifetime::Step,
+        }
+    }
+
+    /// What a layer's kernel binds, as far as the layer alone says.
+    pub(super) fn of_layer(binding: Binding, layer: usize) -> Role {
+        match binding {
+            Binding::Input => Role::Set(0),
+            Binding::Targets => Role::Targets,
+            Binding::OutputWeights => Role::OutputWeights,
+            Binding::WeightGradient => Role::WeightGradient(layer),
+            Binding::Norms => Role::Norms,
+            Binding::Derivatives => Role::Derivatives(layer),
+            Binding::Visited => Role::Visited,
+            Binding::Weights => Role::Weights(layer),
+            Binding::OptimizerSlots => Role::OptimizerSlots(layer),
+            Binding::State => Role::State,
+            Binding::Output => Role::Activations(layer),
+            Binding::Gradient => Role::Gradient(layer),
+            Binding::InputGradient => Role::InputGradient(layer),
+            Binding::Stats => Role::Stats,
+            Binding::Direction => Role::Direction(0),
+            Binding::NextDirection => Role::Direction(1),
+            Binding::Gram => Role::Gram,
+            Binding::GramPolynomial => Role::GramPolynomial,
+            Binding::Metrics => Role::Metrics,
+            Binding::Scores => Role::Scores,
+            Binding::Partials => Role::Partials(layer),
+            Binding::Scaling => Role::Scaling,
+        }
+    }
+}
+
 /// A device buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Buffer {
@@ -59,8 +125,10 @@ pub struct Buffer {
     pub role: Role,
     /// Its shape in elements, padding included.
     pub shape: Vec<u64>,
-    /// Its size.
+    /// What it takes. Where several share a memory, that is as large as the largest of them.
     pub bytes: u64,
+    /// The memory that it is in, by number.
+    pub memory: usize,
 }
 
 /// One launch and what it binds.
@@ -73,42 +141,9 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    pub(super) fn new(launch: Launch, role: impl Fn(Slot) -> Role) -> Self {
-        let roles = launch.bindings.iter().map(|&(slot, _)| role(slot)).collect();
+    pub(super) fn new(launch: Launch, role: impl Fn(Binding) -> Role) -> Self {
+        let roles = launch.bindings.iter().map(|&(binding, _)| role(binding)).collect();
         Dispatch { launch, roles }
-    }
-
-    /// A dispatch of one layer's kernel.
-    pub(super) fn of_layer(request: Request<'_>, launch: Launch, layer: usize) -> Self {
-        let of_set = if request.set.is_gathered() { Role::Minibatch } else { Role::Set(0) };
-        let launch_goes_below = launch.bindings.iter().any(|&(slot, _)| slot == Slot::InputGradient);
-        Dispatch::new(launch, |slot| match slot {
-            Slot::Input => layer.checked_sub(1).map_or(of_set, Role::Activations),
-            Slot::Targets => Role::Targets,
-            Slot::OutputWeights => Role::OutputWeights,
-            Slot::WeightGradient => Role::WeightGradient(layer),
-            Slot::Norms => Role::Norms,
-            // dense_backward reads those of the layer below, which is where its result goes.
-            Slot::Derivatives if launch_goes_below => Role::Derivatives(layer.saturating_sub(1)),
-            Slot::Derivatives => Role::Derivatives(layer),
-            Slot::Visited => Role::Visited,
-            Slot::Weights => Role::Weights(layer),
-            Slot::OptimizerSlots => Role::OptimizerSlots(layer),
-            Slot::State => Role::State,
-            Slot::Output => Role::Activations(layer),
-            Slot::Gradient => Role::Gradient(layer),
-            // The first layer has none below it.
-            Slot::InputGradient => Role::Gradient(layer.saturating_sub(1)),
-            Slot::Stats => Role::Stats,
-            Slot::Direction => Role::Direction(0),
-            Slot::NextDirection => Role::Direction(1),
-            Slot::Gram => Role::Gram,
-            Slot::GramPolynomial => Role::GramPolynomial,
-            Slot::Metrics => Role::Metrics,
-            Slot::Scores => Role::Scores,
-            Slot::Partials => Role::Partials(layer),
-            Slot::Scaling => Role::Scaling,
-        })
     }
 
     /// Dispatches that do not depend on each other as one, the longest first, so that the short ones fill up what it leaves idle.
@@ -130,8 +165,8 @@ impl Dispatch {
         }
         let mut own = self.roles.iter().copied().filter(|&role| role != Role::State);
         let mut part = |launch: &Launch| {
-            let mut role = |slot| if slot == Slot::State { Some(Role::State) } else { own.next() };
-            let roles = launch.bindings.iter().filter_map(|&(slot, _)| role(slot)).collect();
+            let mut role = |binding| if binding == Binding::State { Some(Role::State) } else { own.next() };
+            let roles = launch.bindings.iter().filter_map(|&(binding, _)| role(binding)).collect();
             Dispatch { launch: launch.clone(), roles }
         };
         self.launch.parts.iter().map(&mut part).collect()

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Dispatch, Request, Role};
+use super::step::Step;
+use super::{Dispatch, Role};
 use crate::kernel::gather::{self, Part};
-use crate::kernel::{Dense, Input, Slot};
+use crate::kernel::{Binding, Input};
 
 /// The element type of a set on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,19 +71,20 @@ impl SetLayout {
     }
 }
 
-/// One dispatch a part, where the minibatch is gathered.
-pub(super) fn gathers(request: Request<'_>, first: Dense) -> Vec<Dispatch> {
-    let set = request.set;
+/// The minibatch's rows brought together: one dispatch a part of the set.
+pub(super) fn gathers(step: &Step<'_>) -> Vec<Dispatch> {
+    let (set, workgroup) = (step.request.set, step.request.tiling.family.row_workgroup());
     let gather = |part: usize| {
         let rows = set.rows_of(part);
         let own = Part { first_row: rows.start as u32, rows: (rows.end - rows.start) as u32 };
-        let workgroup = request.tiling.family.row_workgroup();
-        Dispatch::new(gather::launch(first, set.element.input(), own, set.is_scaled, workgroup), |slot| match slot {
-            Slot::Input => Role::Set(part),
-            Slot::Scaling => Role::Scaling,
-            Slot::State => Role::State,
+        let mut launch = gather::launch(step.dense[0], set.element.input(), own, set.is_scaled, workgroup);
+        launch.workgroups = launch.workgroups.min(step.rows.next_multiple_of(4));
+        Dispatch::new(launch, |binding| match binding {
+            Binding::Input => Role::Set(part),
+            Binding::Scaling => Role::Scaling,
+            Binding::State => Role::State,
             _ => Role::Minibatch,
         })
     };
-    (0..if set.is_gathered() { set.parts } else { 0 }).map(gather).collect()
+    (0..set.parts).map(gather).collect()
 }

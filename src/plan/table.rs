@@ -25,6 +25,7 @@ impl fmt::Display for Role {
             Role::Norms => write!(f, "norms"),
             Role::Partials(layer) => write!(f, "partials.{layer}"),
             Role::Gradient(layer) => write!(f, "gradient.{layer}"),
+            Role::InputGradient(layer) => write!(f, "input_gradient.{layer}"),
             Role::Direction(at) => write!(f, "direction.{at}"),
             Role::DirectionNorm => write!(f, "direction_norm"),
             Role::Metrics => write!(f, "metrics"),

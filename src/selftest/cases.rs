@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use super::compared::{Agreed, words};
 use super::golden::{self, Trajectory};
-use super::kernels::{self, layer, lossy};
+use super::kernels::{self, layer, loss_kernel};
 use super::problem::{Adam1, Problem};
+use super::training::LossCase;
 use super::{Case, Checked, Options, Run, limits, training};
-use crate::gpu::Checks;
+use crate::error::Error;
+use crate::gpu::{Checks, Gpu};
 use crate::kernel::team_head::{self, Team};
 use crate::kernel::tile::{Family, Tile};
 use crate::kernel::{Input, Launch, head, row_loss};
-use crate::{Activation, Error, Gpu, Optimizer, Rule};
+use crate::network::Activation;
+use crate::optimizer::{Optimizer, Rule};
 
 /// A batch, inputs and outputs that are multiples of nothing; and some that are.
 const AWKWARD: (u32, u32, u32) = (33, 45, 70);
@@ -194,12 +197,18 @@ fn losses(gpu: &Gpu, options: &Options) -> Vec<Case> {
     const MANY: [((u32, u32, u32), bool, Checks); 3] =
         [(SMALL, true, Checks::On), ((3, 1, 1000), true, Checks::Off), ((3, 1, 1000), false, Checks::Off)];
     all("head", &FEW, Input::SetU8, || {
-        Box::new(|of, optimizer| head::launch(lossy(of.dense, optimizer), of.input, Family::Software.row_workgroup()))
+        Box::new(|of, optimizer| {
+            head::launch(loss_kernel(of.dense, optimizer), of.input, Family::Software.row_workgroup())
+        })
     });
     all("head on a GPU", &FEW[1..2], Input::SetF32, || {
-        Box::new(|of, optimizer| head::launch(lossy(of.dense, optimizer), of.input, Family::Hardware.row_workgroup()))
+        Box::new(|of, optimizer| {
+            head::launch(loss_kernel(of.dense, optimizer), of.input, Family::Hardware.row_workgroup())
+        })
     });
-    all("row_loss", &MANY, Input::SetF32, || Box::new(|of, optimizer| row_loss::launch(lossy(of.dense, optimizer))));
+    all("row_loss", &MANY, Input::SetF32, || {
+        Box::new(|of, optimizer| row_loss::launch(loss_kernel(of.dense, optimizer)))
+    });
     for (family, missing) in families(gpu, options) {
         let Some(team) = Team::of(family) else { continue };
         let name = match team {
@@ -222,7 +231,7 @@ fn losses(gpu: &Gpu, options: &Options) -> Vec<Case> {
                 let (problem, optimizer) = (Problem::new(size, input), Adam1::optimizer());
                 let optimizer = trains.then_some(&optimizer);
                 let below = (input == Input::Activations).then_some(layer(Activation::Relu));
-                let launch = team_head::launch(lossy(problem.dense, optimizer), input, below, team);
+                let launch = team_head::launch(loss_kernel(problem.dense, optimizer), input, below, team);
                 match trains {
                     true => kernels::loss(gpu, &problem, &launch, checks),
                     false => kernels::evaluation(gpu, &problem, &launch, checks),
@@ -277,9 +286,19 @@ fn steps() -> Vec<Case> {
         let name = format!("{} with a weight decay of {}", optimizer.name(), optimizer.weight_decay);
         case("steps of twins", name, move |gpu| training::optimizer(gpu, optimizer))
     });
-    // Focal losses, and rows that weigh differently, are the later ones.
-    let few = training::losses(3).into_iter().skip(12).step_by(4);
-    let losses = few.chain(training::losses(70).into_iter().step_by(5));
+    // PyTorch has no focal losses, and no rows that weigh differently: one of each kind of those.
+    let mut known: Vec<(&str, bool, bool, bool)> = vec![];
+    let mut is_new = |kind| !known.contains(&kind) && (known.push(kind), true).1;
+    let few = training::losses(3).into_iter().filter(|of| {
+        let kind = (of.loss.name(), of.is_focal(), of.labels.is_some(), of.weighs_rows());
+        (of.is_focal() || of.weighs_rows()) && is_new(kind)
+    });
+    let few: Vec<LossCase> = few.collect();
+    // The losses of many outputs have a kernel of their own: each as it is, and each that is focal.
+    let mut known: Vec<(&str, bool)> = vec![];
+    let mut is_new = |kind| !known.contains(&kind) && (known.push(kind), true).1;
+    let many = training::losses(70).into_iter().filter(|of| is_new((of.loss.name(), of.is_focal())));
+    let losses = few.into_iter().chain(many);
     optimizers.chain(losses.map(|of| case("steps of twins", of.label(), move |gpu| of.agrees(gpu)))).collect()
 }
 

@@ -115,6 +115,6 @@ impl Compared {
 }
 
 /// An error's words, for what cannot even be run.
-pub fn words(error: crate::Error) -> String {
+pub fn words(error: crate::error::Error) -> String {
     error.to_string()
 }

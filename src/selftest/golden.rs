@@ -7,10 +7,17 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 use super::compared::{Agreed, Compared, words};
-use crate::checkpoint::{f32_values, layers, parse};
-use crate::{
-    Dataset, Decay, Error, Gpu, Loss, Network, Optimizer, ReadOptions, Rule, Schedule, TrainOptions, Trainer, Weights,
-};
+use crate::data::{Dataset, ReadOptions};
+use crate::error::Error;
+use crate::gpu::Gpu;
+use crate::loss::Loss;
+use crate::model::{f32_values, layers, parse};
+use crate::network::Network;
+use crate::optimizer::{Optimizer, Rule};
+use crate::options::TrainOptions;
+use crate::schedule::{Decay, Schedule};
+use crate::trainer::Trainer;
+use crate::weights::Weights;
 
 /// ‖out − PyTorch's‖ / ‖PyTorch's‖ after a whole trajectory.
 const TOLERANCE: f64 = 2e-5;

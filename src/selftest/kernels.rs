@@ -3,13 +3,15 @@
 use super::compared::{Agreed, Compared, words};
 use super::problem::{Adam1, Problem, SCALARS, STATS_BYTES, STEP, bytes_of, floats, plain, run_all, state, unpadded};
 use super::reference;
-use crate::gpu::Checks;
-use crate::kernel::row_loss::Lossy;
+use crate::gpu::{Checks, Gpu};
+use crate::kernel::loss_kernel::LossKernel;
 use crate::kernel::tile::Tile;
 use crate::kernel::{
-    Access, Dense, Launch, Slot, Targets, close_step, dense_backward, dense_forward, dense_update, textbook,
+    Access, Binding, Dense, Input, Launch, Targets, close_step, dense_backward, dense_forward, dense_update, textbook,
 };
-use crate::{Activation, Gpu, Layer, Loss, Optimizer, Rule};
+use crate::loss::Loss;
+use crate::network::{Activation, Layer};
+use crate::optimizer::{Optimizer, Rule};
 
 /// ‖out − twin‖ / ‖twin‖ of a kernel.
 pub const TOLERANCE: f64 = 1e-5;
@@ -20,10 +22,10 @@ pub fn layer(activation: Activation) -> Layer {
 }
 
 /// Softmax cross-entropy with class indices.
-pub fn lossy<'a>(dense: Dense, training: Option<&'a Optimizer>) -> Lossy<'a> {
+pub fn loss_kernel<'a>(dense: Dense, training: Option<&'a Optimizer>) -> LossKernel<'a> {
     const LOSS: &Loss =
         &Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: None, gamma: 0.0 };
-    Lossy { dense, loss: LOSS, targets: Targets::CLASSES, training: training.map(plain) }
+    LossKernel { dense, loss: LOSS, targets: Targets::CLASSES, training: training.map(plain) }
 }
 
 /// A launch on a problem, in words.
@@ -46,17 +48,15 @@ pub fn forward(gpu: &Gpu, problem: &Problem, activation: Activation, tile: Tile,
     let dense = problem.dense;
     let launch = dense_forward::launch(dense, problem.input, layer(activation), None, tile);
     let contents = run_all(gpu, problem, &launch, checks).map_err(words)?;
-    let y = floats(&launch, &contents, Slot::Output);
+    let y = floats(&launch, &contents, Binding::Output);
     let (stride, outputs) = ((dense.outputs as usize / 4 + 1) * 4, dense.outputs as usize);
     let twin = reference::dense_forward(&problem.x, &problem.weights, &problem.bias, activation == Activation::Relu);
     let (what, mut compared) = (label(problem, &launch, checks), Compared::default());
     compared.close(&what, &unpadded(&y, stride, problem.in_step(), outputs), &twin, TOLERANCE)?;
-    // The 1 after the last unit, where the kernel writes that quad, and zeros after it.
-    if outputs % 4 != 0 {
-        for row in y.chunks_exact(stride) {
-            compared.holds(row[outputs] == 1.0, format_args!("{what}: the bias's 1 is {}", row[outputs]))?;
-            compared.holds(are_zero(&row[outputs + 1..]), format_args!("{what}: padding is not 0"))?;
-        }
+    // The 1 after the last unit, and zeros after it.
+    for row in y.chunks_exact(stride) {
+        compared.holds(row[outputs] == 1.0, format_args!("{what}: the bias's 1 is {}", row[outputs]))?;
+        compared.holds(are_zero(&row[outputs + 1..]), format_args!("{what}: padding is not 0"))?;
     }
     compared.agreed()
 }
@@ -70,7 +70,7 @@ pub fn backward(gpu: &Gpu, problem: &Problem, below: Activation, tile: Tile, che
     let dense = problem.dense;
     let launch = dense_backward::launch(dense, layer(below), tile);
     let contents = run_all(gpu, problem, &launch, checks).map_err(words)?;
-    let dx = floats(&launch, &contents, Slot::InputGradient);
+    let dx = floats(&launch, &contents, Binding::InputGradient);
     let (stride, inputs) = (dense.inputs.next_multiple_of(4) as usize, dense.inputs as usize);
     let relu = below == Activation::Relu;
     let twin = reference::dense_backward(&problem.dy, &problem.weights, &problem.x, dense.outputs as usize, relu);
@@ -111,18 +111,18 @@ pub fn update(gpu: &Gpu, problem: &Problem, optimizer: &Optimizer, tile: Tile, c
 
     let (outputs, rows) = (dense.outputs as usize, dense.inputs as usize + 1);
     let stride = outputs.next_multiple_of(4);
-    let updated = floats(&launch, &contents, Slot::Weights);
+    let updated = floats(&launch, &contents, Binding::Weights);
     compared.close(&what, &unpadded(&updated, stride, rows, outputs), &part(0), TOLERANCE)?;
     compared.holds(are_zero(&updated[rows * stride..]), format_args!("{what}: padding rows are not 0"))?;
     if matches!(optimizer.rule, Rule::Adam { .. }) {
-        let slots = floats(&launch, &contents, Slot::OptimizerSlots);
+        let slots = floats(&launch, &contents, Binding::OptimizerSlots);
         for (slot, name) in ["first moment", "second moment"].into_iter().enumerate() {
             let values: Vec<f64> = slots.chunks_exact(8).flat_map(|pair| &pair[4 * slot..][..4]).copied().collect();
             let values = unpadded(&values, stride, rows, outputs);
             compared.close(format_args!("{what}: {name}"), &values, &part(1 + slot), TOLERANCE)?;
         }
     }
-    let step = words_of(&launch, &contents, Slot::State).next();
+    let step = words_of(&launch, &contents, Binding::State).next();
     compared.holds(step == Some(STEP + 1), format_args!("{what}: the step is not closed"))?;
     compared.agreed()
 }
@@ -141,18 +141,22 @@ pub fn loss(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks) -> Ag
         reference::softmax_cross_entropy(&problem.logits(), &problem.step_labels(), in_step);
 
     let (stride, outputs) = (dense.outputs.next_multiple_of(4) as usize, dense.outputs as usize);
-    let dz = floats(launch, &contents, Slot::Gradient);
+    let dz = floats(launch, &contents, Binding::Gradient);
     compared.close(&what, &unpadded(&dz, stride, in_step, outputs), &gradient, TOLERANCE)?;
     compared.holds(are_zero(&dz[in_step * stride..]), format_args!("{what}: places past the minibatch are not 0"))?;
 
     compared.close(format_args!("{what}: losses"), &losses_of(launch, &contents)[..in_step], &losses, TOLERANCE)?;
-    let stats = bytes_of(launch, &contents, Slot::Stats);
+    let stats = bytes_of(launch, &contents, Binding::Stats);
     let hits: Vec<bool> = stats.chunks_exact(STATS_BYTES).map(|row| row[12] == 1).collect();
     compared.equal(format_args!("{what}: correct predictions"), &hits[..in_step], &correct[..])?;
 
-    if launch.bindings.contains(&(Slot::InputGradient, Access::Write)) {
+    // A team takes the gradient below along where there is a layer below: its input is what that layer wrote.
+    let goes_below = launch.kernel == "team_head" && problem.input == Input::Activations;
+    let bound = launch.bindings.contains(&(Binding::InputGradient, Access::Write));
+    compared.equal(format_args!("{what}: whether the gradient below is written"), &bound, &goes_below)?;
+    if goes_below {
         let inputs = dense.inputs as usize;
-        let dx = floats(launch, &contents, Slot::InputGradient);
+        let dx = floats(launch, &contents, Binding::InputGradient);
         let twin = reference::dense_backward(&gradient, &problem.weights, &problem.x, outputs, true);
         let stride = inputs.next_multiple_of(4);
         let below = unpadded(&dx, stride, in_step, inputs);
@@ -161,9 +165,9 @@ pub fn loss(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks) -> Ag
         compared.holds(padding, format_args!("{what}: padding below is not 0"))?;
     }
 
-    let visited: Vec<u32> = words_of(launch, &contents, Slot::Visited).take(in_step).collect();
+    let visited: Vec<u32> = words_of(launch, &contents, Binding::Visited).take(in_step).collect();
     compared.equal(format_args!("{what}: visited rows"), &visited, &problem.visited)?;
-    let scalars = &floats(launch, &contents, Slot::State)[SCALARS / 4..][..2];
+    let scalars = &floats(launch, &contents, Binding::State)[SCALARS / 4..][..2];
     let expected = [0.9 * Adam1::SCALARS[0] + 0.1, 0.999 * Adam1::SCALARS[1] + 0.001].map(f64::from);
     compared.close(format_args!("{what}: scalars"), scalars, &expected, TOLERANCE)?;
     compared.agreed()
@@ -178,13 +182,15 @@ pub fn evaluation(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks)
     let before = state(problem.dense.batch, problem.lr, Adam1::SCALARS);
     let contents = run_all(gpu, problem, launch, checks).map_err(words)?;
     let (what, mut compared) = (label(problem, launch, checks), Compared::default());
-    compared.equal(format_args!("{what}: the state"), bytes_of(launch, &contents, Slot::State), &before[..])?;
+    compared.equal(format_args!("{what}: the state"), bytes_of(launch, &contents, Binding::State), &before[..])?;
     let (losses, ..) = reference::softmax_cross_entropy(&problem.logits(), &problem.step_labels(), problem.in_step());
     let told = &losses_of(launch, &contents)[..losses.len()];
     compared.close(format_args!("{what}: losses"), told, &losses, TOLERANCE)?;
-    if launch.bindings.contains(&(Slot::Output, Access::Write)) {
+    // For many outputs, the logits are there before.
+    if launch.kernel != "row_loss" {
         let outputs = problem.dense.outputs as usize;
-        let z = floats(launch, &contents, Slot::Output);
+        let z = floats(launch, &contents, Binding::Output);
+        compared.holds(z.iter().all(|z| z.is_finite()), format_args!("{what}: a part of the logits is not written"))?;
         let z = unpadded(&z, (outputs / 4 + 1) * 4, problem.in_step(), outputs);
         compared.close(format_args!("{what}: logits"), &z, &problem.logits(), TOLERANCE)?;
     }
@@ -219,18 +225,18 @@ pub fn textbook(gpu: &Gpu, checks: Checks) -> Agreed {
     // Small whole numbers: every sum is exact, in any order.
     let product = (0..m * n).map(|at| (0..k).map(|l| f64::from(a[at / n * k + l] * b[l * n + at % n])).sum());
     let mut compared = Compared::default();
-    compared.equal("textbook", &floats(&launch, &contents, Slot::Output), &product.collect::<Vec<f64>>())?;
+    compared.equal("textbook", &floats(&launch, &contents, Binding::Output), &product.collect::<Vec<f64>>())?;
     compared.agreed()
 }
 
 /// The losses in the running sums.
 fn losses_of(launch: &Launch, contents: &[Vec<u8>]) -> Vec<f64> {
-    let stats = bytes_of(launch, contents, Slot::Stats);
+    let stats = bytes_of(launch, contents, Binding::Stats);
     stats.chunks_exact(STATS_BYTES).map(|row| f32::from_le_bytes([row[0], row[1], row[2], row[3]]).into()).collect()
 }
 
 /// The words of one of a launch's bindings.
-fn words_of(launch: &Launch, contents: &[Vec<u8>], slot: Slot) -> impl Iterator<Item = u32> {
+fn words_of(launch: &Launch, contents: &[Vec<u8>], slot: Binding) -> impl Iterator<Item = u32> {
     let words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes_of(launch, contents, slot));
     words.into_iter()
 }

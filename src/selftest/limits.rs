@@ -2,10 +2,11 @@
 
 use super::compared::{Agreed, Compared, words};
 use super::kernels::{TOLERANCE, layer};
-use crate::gpu::{AdapterKind, Checks, Program, Traffic};
+use crate::error::Error;
+use crate::gpu::{AdapterKind, Checks, Gpu, Program, Traffic};
 use crate::kernel::tile::Tile;
-use crate::kernel::{Dense, Input, Slot, dense_forward};
-use crate::{Activation, Error, Gpu};
+use crate::kernel::{Binding, Dense, Input, dense_forward};
+use crate::network::Activation;
 
 /// Of one buffer that is tried; two are needed, and on a CPU the memory is that of everybody.
 const MOST_BYTES: u64 = 1 << 30;
@@ -63,8 +64,8 @@ fn fill(gpu: &Gpu, bytes: u64) -> Result<Agreed, Error> {
     gpu.write_at(&weights, 4 * u64::from(2 * units - LAST), &last().map(bias).collect::<Vec<f32>>());
     let output = gpu.zeros("result", 16 * stride)?;
     let bound = launch.bindings.iter().map(|&(slot, _)| match slot {
-        Slot::Input => &input,
-        Slot::Weights => &weights,
+        Binding::Input => &input,
+        Binding::Weights => &weights,
         _ => &output,
     });
     let program = Program::new(gpu, &[(&launch, bound.collect())], Checks::Off)?;

@@ -7,6 +7,8 @@
 
 mod cases;
 #[doc(hidden)]
+pub mod choices;
+#[doc(hidden)]
 pub mod compared;
 #[doc(hidden)]
 pub mod golden;
@@ -30,8 +32,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::gpu::{AdapterKind, AdapterSummary};
-use crate::{Error, Gpu};
+use crate::error::Error;
+use crate::gpu::{AdapterKind, AdapterSummary, Gpu};
 use compared::Agreed;
 
 /// How long a check may take where nothing else is told. The slowest takes lavapipe 25 a compiler's 26 s.

@@ -2,9 +2,11 @@
 
 use super::compared::Random;
 use super::reference;
-use crate::gpu::Checks;
-use crate::kernel::{Access, Dense, Input, Launch, Slot, Training};
-use crate::{Decay, Error, Gpu, Optimizer, Rule, Schedule};
+use crate::error::Error;
+use crate::gpu::{Checks, Gpu};
+use crate::kernel::{Access, Binding, Dense, Input, Launch, Training};
+use crate::optimizer::{Optimizer, Rule};
+use crate::schedule::{Decay, Schedule};
 
 /// A set larger than the minibatch, so that a gather that does nothing is seen.
 pub const ROWS: u32 = 50;
@@ -100,48 +102,48 @@ impl Problem {
         let (inputs, outputs) = (self.dense.inputs as usize, self.dense.outputs as usize);
         let batch = self.dense.batch as usize;
         let bytes = |values: &[f32]| bytemuck::cast_slice(values).to_vec();
-        let content = |slot: Slot| match slot {
-            Slot::Input if self.input == Input::SetU8 => rows_with_one(&self.source, inputs, ROWS as usize)
+        let content = |slot: Binding| match slot {
+            Binding::Input if self.input == Input::SetU8 => rows_with_one(&self.source, inputs, ROWS as usize)
                 .iter()
                 .map(|value| (value * 255.0).round() as u8)
                 .collect(),
-            Slot::Input if self.input == Input::SetF16 => rows_with_one(&self.source, inputs, ROWS as usize)
+            Binding::Input if self.input == Input::SetF16 => rows_with_one(&self.source, inputs, ROWS as usize)
                 .iter()
                 .flat_map(|&value| half::f16::from_f32(value).to_le_bytes())
                 .collect(),
-            Slot::Input => bytes(&rows_with_one(&self.source, inputs, self.source.len() / inputs)),
-            Slot::Targets => self.labels.iter().flat_map(|&label| (label as u32).to_le_bytes()).collect(),
-            Slot::Visited => {
+            Binding::Input => bytes(&rows_with_one(&self.source, inputs, self.source.len() / inputs)),
+            Binding::Targets => self.labels.iter().flat_map(|&label| (label as u32).to_le_bytes()).collect(),
+            Binding::Visited => {
                 let places = self.visited.iter().copied().chain(std::iter::repeat(0)).take(batch);
                 places.flat_map(u32::to_le_bytes).collect()
             }
-            Slot::Weights => {
+            Binding::Weights => {
                 let stride = outputs.next_multiple_of(4);
                 let mut rows = padded(&self.weights, outputs, inputs, stride);
                 rows.extend(padded(&self.bias, outputs, 1, stride));
                 rows.resize((inputs / 4 + 1) * 4 * stride, 0.0);
                 bytes(&rows)
             }
-            Slot::State => state(self.dense.batch, self.lr, Adam1::SCALARS),
-            Slot::Gradient if launch.kernel.starts_with("dense") => {
+            Binding::State => state(self.dense.batch, self.lr, Adam1::SCALARS),
+            Binding::Gradient if launch.kernel.starts_with("dense") => {
                 let mut rows = padded(&self.dy, outputs, self.in_step(), outputs.next_multiple_of(4));
                 rows.resize(batch.next_multiple_of(4) * outputs.next_multiple_of(4), 0.0);
                 bytes(&rows)
             }
-            Slot::Stats => vec![0; STATS_BYTES * batch],
-            Slot::Partials => {
+            Binding::Stats => vec![0; STATS_BYTES * batch],
+            Binding::Partials => {
                 let sums = launch.partials.as_ref().map_or(0, |partials| partials.shape.iter().product::<u32>());
                 bytes(&vec![f32::NAN; sums as usize])
             }
             // `run_all` refuses a launch that binds one.
             _ => vec![],
         };
-        let written = |slot: Slot| {
+        let written = |slot: Binding| {
             let floats = match slot {
-                Slot::Output => batch.next_multiple_of(4) * (outputs / 4 + 1) * 4,
-                Slot::Gradient => batch.next_multiple_of(4) * outputs.next_multiple_of(4),
-                Slot::InputGradient => batch.next_multiple_of(4) * inputs.next_multiple_of(4),
-                Slot::Visited => batch,
+                Binding::Output => batch.next_multiple_of(4) * (outputs / 4 + 1) * 4,
+                Binding::Gradient => batch.next_multiple_of(4) * outputs.next_multiple_of(4),
+                Binding::InputGradient => batch.next_multiple_of(4) * inputs.next_multiple_of(4),
+                Binding::Visited => batch,
                 _ => return None,
             };
             Some(bytes(&vec![f32::NAN; floats]))
@@ -153,12 +155,12 @@ impl Problem {
                 let poisoned = if access == Access::Write { written(slot) } else { None };
                 match (slot, poisoned) {
                     // The logits are an input of the wide loss.
-                    (Slot::Output, None) => {
+                    (Binding::Output, None) => {
                         let mut rows = padded(&self.logits(), outputs, self.in_step(), (outputs / 4 + 1) * 4);
                         rows.resize(batch.next_multiple_of(4) * (outputs / 4 + 1) * 4, 0.0);
                         bytes(&rows)
                     }
-                    (Slot::OptimizerSlots, _) => bytes(&interleaved(&self.moments(), outputs, inputs)),
+                    (Binding::OptimizerSlots, _) => bytes(&interleaved(&self.moments(), outputs, inputs)),
                     (_, Some(poisoned)) => poisoned,
                     (slot, None) => content(slot),
                 }
@@ -265,8 +267,8 @@ pub fn run_all(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks) ->
     if let Some(first) = launch.partials.as_ref().and_then(|partials| partials.written_by.as_ref()) {
         let sums = run_all(gpu, problem, first, checks)?;
         for ((slot, _), content) in launch.bindings.iter().zip(&mut contents) {
-            if *slot == Slot::Partials {
-                *content = bytes_of(first, &sums, Slot::Partials).to_vec();
+            if *slot == Binding::Partials {
+                *content = bytes_of(first, &sums, Binding::Partials).to_vec();
             }
         }
     }
@@ -275,13 +277,13 @@ pub fn run_all(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks) ->
 }
 
 /// The bytes of one of a launch's bindings; none where it does not bind that.
-pub fn bytes_of<'a>(launch: &Launch, contents: &'a [Vec<u8>], slot: Slot) -> &'a [u8] {
+pub fn bytes_of<'a>(launch: &Launch, contents: &'a [Vec<u8>], slot: Binding) -> &'a [u8] {
     let place = launch.bindings.iter().position(|&(bound, _)| bound == slot);
     place.and_then(|place| contents.get(place)).map_or(&[], Vec::as_slice)
 }
 
 /// The f32 of one of a launch's bindings.
-pub fn floats(launch: &Launch, contents: &[Vec<u8>], slot: Slot) -> Vec<f64> {
+pub fn floats(launch: &Launch, contents: &[Vec<u8>], slot: Binding) -> Vec<f64> {
     let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes_of(launch, contents, slot));
     values.into_iter().map(f64::from).collect()
 }

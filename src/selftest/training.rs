@@ -7,11 +7,17 @@ use super::reference::loss::{Targets, mean_loss, weighted_mean_loss};
 use super::reference::network::{Layer, gradient, layers, logits};
 use super::reference::optimizer::{Kept, step};
 use super::reference::{dense_forward, dense_gradient, dropout_mask, softmax_cross_entropy};
+use crate::data::Dataset;
+use crate::error::Error;
+use crate::gpu::Gpu;
 use crate::kernel::tile::Family;
-use crate::{
-    Activation, Dataset, Error, Gpu, Initializer, Loss, Network, Optimizer, Rule, Scaling, TrainOptions, Trainer,
-    Weights,
-};
+use crate::loss::Loss;
+use crate::network::{Activation, Network};
+use crate::optimizer::{Optimizer, Rule};
+use crate::options::TrainOptions;
+use crate::preprocessing::Scaling;
+use crate::trainer::Trainer;
+use crate::weights::{Initializer, Weights};
 
 /// So large a rate that a step of gradient descent drowns the weight, and their difference keeps its digits.
 pub const RATE: f64 = 1e4;
@@ -117,10 +123,23 @@ impl LossCase {
         if self.labels.is_none() {
             set = set.with_targets(self.values.iter().map(|&value| value as f32).collect(), self.outputs)?;
         }
-        if self.weights.iter().all(|&weight| weight == 1.0) {
+        if !self.weighs_rows() {
             return Ok(set);
         }
         set.with_sample_weights(self.weights.iter().map(|&weight| weight as f32).collect())
+    }
+
+    /// Whether rows weigh differently.
+    pub fn weighs_rows(&self) -> bool {
+        self.weights.iter().any(|&weight| weight != 1.0)
+    }
+
+    /// Whether rows that are predicted well count less.
+    pub fn is_focal(&self) -> bool {
+        match self.loss {
+            Loss::SoftmaxCrossEntropy { gamma, .. } | Loss::SigmoidCrossEntropy { gamma, .. } => gamma != 0.0,
+            _ => false,
+        }
     }
 
     /// In words.

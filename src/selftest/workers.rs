@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{Case, Check, Outcome};
-use crate::{Error, Gpu};
+use crate::error::Error;
+use crate::gpu::Gpu;
 
 /// After so many checks that did not come back, nothing else is begun: each waits for the whole time, and leaves a thread behind.
 const MOST_LATE: usize = 3;
@@ -155,7 +156,7 @@ mod tests {
 
     use super::super::cases::case;
     use super::*;
-    use crate::AdapterChoice;
+    use crate::gpu::AdapterChoice;
 
     const TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 
-use crate::Error;
+use crate::error::Error;
 use proto::{Event, Histogram, Image, SessionLog, Summary, Value, event, value};
 
 /// Bars of a histogram, all equally wide.

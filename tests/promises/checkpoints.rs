@@ -8,7 +8,7 @@ use wgrad::{
     NonFinite, Optimizer, ReduceOnPlateau, Rule, Schedule, TrainOptions, Trainer,
 };
 
-use crate::support::{bits, files_in, gpu, learnable};
+use crate::support::{bits, files_in, gpu, learnable, refused};
 
 /// 6 steps an epoch, the last of them short; widths that are padded on the device.
 fn sets() -> (Dataset, Dataset) {
@@ -243,7 +243,10 @@ fn a_checkpoint_is_made_whenever_so_much_time_has_passed() {
         ("99999999999999999999", None),
         ("18446744073709551615h", None),
     ] {
-        assert_eq!(words.parse().ok(), every, "{words}");
+        match every {
+            Some(every) => assert_eq!(words.parse::<Every>().unwrap(), every, "{words}"),
+            None => refused(&[&format!("\"{words}\" is no interval"), "500", "30s, 5m or 2h"], words.parse::<Every>()),
+        }
     }
 }
 
@@ -293,7 +296,7 @@ fn a_checkpoint_is_a_model() {
         trainer.save(&path).unwrap();
         path
     });
-    assert!(matches!(error, Err(Error::Format { .. })), "a model is no checkpoint");
+    refused(&["model.safetensors: it is no checkpoint"], error);
 }
 
 /// A run that goes on with another set, and says nothing.
@@ -327,8 +330,14 @@ fn another_set_is_refused() {
 fn with_metadata(bytes: &[u8], change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
-    let mut about = serde_json::from_str(header["__metadata__"]["wgrad"].as_str().unwrap()).unwrap();
+    let mut about: serde_json::Value = serde_json::from_str(header["__metadata__"]["wgrad"].as_str().unwrap()).unwrap();
     change(&mut about);
+    // Whoever lies knows how to compute the checksum of what is said.
+    if let Some(of_about) = about.as_object_mut().and_then(|about| about.remove("crc32_about")) {
+        assert!(of_about.is_u64(), "{of_about}");
+        let sum = crc32fast::hash(about.to_string().as_bytes());
+        about["crc32_about"] = sum.into();
+    }
     header["__metadata__"]["wgrad"] = about.to_string().into();
     let header = header.to_string();
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &bytes[8 + length..]].concat()
@@ -355,7 +364,7 @@ fn what_a_checkpoint_says_is_not_believed() {
     let path = folder.path().join("lie");
     let mut places = Vec::new();
     with_metadata(&bytes, |about| pointers(&about["checkpoint"], "/checkpoint", &mut places));
-    let mut refused = 0;
+    let (mut refusals, mut believed) = (0, 0);
     for place in &places {
         // Not how long it may be trained: that is the caller's to say.
         if ["epochs", "steps", "notes"].iter().any(|word| place.ends_with(word)) {
@@ -370,30 +379,43 @@ fn what_a_checkpoint_says_is_not_believed() {
                 trainer.set_checkpointing(None);
                 trainer.plan(&train)?;
                 // Of another shape, its kernels would only be compiled; the rest is seen before.
-                if trainer.options().batch_size == 7 { trainer.fit(&validation, None).map(drop) } else { Ok(()) }
+                if trainer.options().batch_size == 7 {
+                    trainer.fit(&train, Some(&validation)).map(drop)
+                } else {
+                    Ok(())
+                }
             });
-            refused += usize::from(outcome.is_err());
+            let Err(error) = outcome else {
+                believed += 1;
+                continue;
+            };
+            assert_eq!(error.exit_code(), 2, "{place} {lie}: {error}");
+            assert!(!error.to_string().contains("the checksum of its metadata"), "{place} {lie}: it is right: {error}");
+            refusals += 1;
         }
     }
-    assert!(refused > 4 * places.len(), "{refused} of {}", places.len());
+    // Another rate or patience is a run; another type, name or place is none.
+    assert!(refusals > 6 * places.len() && believed > places.len() / 2, "{refusals}, {believed} of {}", places.len());
 
     // Positions that are refused, each with the file's name.
-    for (place, lie) in [
-        ("step", 9),
-        ("rows", 1),
-        ("rows", 39),
-        ("first_step", 7),
-        ("began", 9),
-        ("sums_began", 9),
-        ("sums_began", 0),
-        ("kept", 5),
+    let (not_together, not_its_order) =
+        ("its position and its step state do not fit", "its order is not its training set's");
+    for (place, lie, words) in [
+        ("step", 9, not_together),
+        ("rows", 1, not_its_order),
+        ("rows", 39, not_its_order),
+        ("first_step", 7, not_together),
+        ("began", 9, not_together),
+        ("sums_began", 9, not_together),
+        ("sums_began", 0, "its running sums are not those of such an epoch"),
+        ("skipped_before", 1, not_together),
+        ("kept", 5, "the best epoch is none of its epochs"),
     ] {
         let content = with_metadata(&bytes, |about| about["checkpoint"]["position"][place] = lie.into());
         std::fs::write(&path, content).unwrap();
         let outcome = Checkpoint::open(&path)
             .and_then(|checkpoint| Trainer::resume(gpu(), &checkpoint)?.fit(&train, Some(&validation)));
-        let error = outcome.unwrap_err();
-        assert!(matches!(error, Error::Format { .. }), "{place} {lie}: {error}");
+        refused(&["lie: ", words], outcome);
     }
     let later = with_metadata(&bytes, |about| about["checkpoint"]["format"] = 2.into());
     std::fs::write(&path, later).unwrap();
@@ -422,12 +444,20 @@ fn a_damaged_checkpoint_is_passed_over() {
     let mut flipped = whole.clone();
     let at = flipped.len() - 77;
     flipped[at] ^= 1;
-    for damaged in [&[][..], &whole[..7], &whole[..whole.len() / 2], &whole[..whole.len() - 1], &flipped, b"step"] {
+    for (damaged, words) in [
+        (&[][..], "not a whole safetensors file"),
+        (&whole[..7], "not a whole safetensors file"),
+        (&whole[..whole.len() / 2], "not a whole safetensors file"),
+        (&whole[..whole.len() - 1], "not a whole safetensors file"),
+        (&flipped, "its contents are not what was written"),
+        (b"step", "not a whole safetensors file"),
+    ] {
         std::fs::write(&newest, damaged).unwrap();
-        assert!(matches!(Checkpoint::open(&newest), Err(Error::Format { .. })));
+        let words = ["step-0000000017.safetensors", words];
+        refused(&words, Checkpoint::open(&newest));
         // Nor is it a model, for `evaluate`, `--init` or `import`.
-        assert!(matches!(wgrad::Model::read(&newest), Err(Error::Format { .. })));
-        assert!(matches!(wgrad::Model::read_state_dict(&newest, None), Err(Error::Format { .. })));
+        refused(&words, wgrad::Model::read(&newest));
+        refused(&words, wgrad::Model::read_state_dict(&newest, None));
         assert_eq!(Checkpoint::open(folder.path()).unwrap().step(), 8);
     }
     assert_eq!(resumed(folder.path()).0.len(), network().parameters());

@@ -12,7 +12,7 @@ use serde_json::Value;
 use wgrad::{Activation, Dataset, Event, Model, Network, Source, Stored, TrainOptions, Trainer};
 
 use crate::bad_input::tensors;
-use crate::support::{Random, bits, files_in, golden_file, gpu, succeed};
+use crate::support::{Random, bits, files_in, golden_file, gpu, refused, succeed};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_wgrad");
 
@@ -232,7 +232,8 @@ fn a_set_may_go_while_it_is_trained_on() {
     std::fs::write(&path, &whole).unwrap();
     let stored = Stored::open(&path).unwrap();
     shrink();
-    assert!(stored.read(rows - 1..rows).is_err() && stored.read(0..20).is_ok());
+    refused(&["cut short since it was opened: rows 3999 to 4000"], stored.read(rows - 1..rows));
+    stored.read(0..20).unwrap();
 }
 
 /// Files that are there when a folder is looked at, and gone when they are read: as links into nothing are.
@@ -250,10 +251,8 @@ fn files_that_vanish_are_named() {
     for (set, file) in [("idx", "idx/train-images-idx3-ubyte"), ("images", "images/cat/1.png")] {
         let output = program(folder.path(), &format!("train --data {set}")).output().unwrap();
         let message = message(&output);
-        // An IDX file that is not there is no such folder either.
         assert_eq!(output.status.code(), Some(2), "{message}");
-        assert!(message.contains(file) || message.contains("train-images-idx3-ubyte"), "{message}");
-        assert!(message.contains("No such file") || message.contains("must have one of these"), "{message}");
+        assert!(message.contains(&format!("{file}: No such file")), "{message}");
     }
 }
 

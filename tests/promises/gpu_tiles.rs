@@ -4,7 +4,7 @@
 use wgrad::gpu::Checks;
 use wgrad::kernel::link::link;
 use wgrad::kernel::tile::{Blocks, Family, Tile};
-use wgrad::kernel::{Dense, Input, Launch, Slot, dense_backward, dense_forward, dense_update, merged};
+use wgrad::kernel::{Binding, Dense, Input, Launch, dense_backward, dense_forward, dense_update, merged};
 use wgrad::{Activation, Optimizer};
 
 use crate::kernels::{check_backward, check_forward, check_update, layer};
@@ -13,7 +13,10 @@ use crate::support::gpu;
 
 /// The buffered tiles, whole.
 fn buffered() -> impl Iterator<Item = Tile> {
-    Family::Hardware.variants().into_iter().filter(|tile| matches!(tile, Tile::Buffered { slices: 1, .. }))
+    let tiles = Family::Hardware.variants().into_iter().filter(|tile| matches!(tile, Tile::Buffered { slices: 1, .. }));
+    let tiles: Vec<Tile> = tiles.collect();
+    assert!(tiles.len() > 3, "{tiles:?}");
+    tiles.into_iter()
 }
 
 /// A buffer that is written while it is read, a block that nobody loads or two do, an edge that is stored; at sizes that cut the last of
@@ -37,8 +40,9 @@ fn buffered_tiles_agree_at_awkward_sizes() {
 fn sliced_sums_agree_at_awkward_sizes() {
     // 36 blocks in sixteen slices: the last few are empty, one is cut off.
     let problem = Problem::new((70, 141, 50), Input::Activations);
-    for tile in buffered().filter(|tile| tile.area() <= 256).step_by(3).flat_map(|tile| [4, 16].map(|s| tile.sliced(s)))
-    {
+    let small: Vec<Tile> = buffered().filter(|tile| tile.area() <= 256).step_by(3).collect();
+    assert!(small.len() > 1, "{small:?}");
+    for tile in small.into_iter().flat_map(|tile| [4, 16].map(|slices| tile.sliced(slices))) {
         check_forward(&problem, Activation::Relu, tile, Checks::Off);
         check_backward(&problem, Activation::Relu, tile, Checks::Off);
         check_update(&problem, &Adam1::optimizer(), tile, Checks::Off);
@@ -59,9 +63,9 @@ fn sums_of_slices_are_added_in_order() {
     assert_eq!(contents, run_all(&problem, &launch, Checks::Off), "the same bits twice");
 
     let [slices, rows, columns] = launch.partials.as_ref().unwrap().shape.map(|side| side as usize);
-    let sums: Vec<f32> = bytemuck::pod_collect_to_vec(bytes_of(&launch, &contents, Slot::Partials));
+    let sums: Vec<f32> = bytemuck::pod_collect_to_vec(bytes_of(&launch, &contents, Binding::Partials));
     let in_order = |at: usize| (0..slices).fold(0.0, |sum, slice| sum + sums[slice * rows * columns + at]);
-    let y: Vec<f32> = bytemuck::pod_collect_to_vec(bytes_of(&launch, &contents, Slot::Output));
+    let y: Vec<f32> = bytemuck::pod_collect_to_vec(bytes_of(&launch, &contents, Binding::Output));
     for (row, column) in (0..33).flat_map(|row| (0..6).map(move |column| (row, column))) {
         assert_eq!(y[row * columns + column].to_bits(), in_order(row * columns + column).to_bits(), "{row}, {column}");
     }
@@ -76,11 +80,15 @@ fn tiles_of_gpus_keep_to_what_every_adapter_has_and_go_by_name() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), tiles.len());
+    assert!(tiles.iter().any(|tile| tile.shared_bytes() > 0), "{names:?}");
     for &tile in &tiles {
         let launch = dense_backward::launch(dense, layer(Activation::Relu), tile);
         let first = launch.partials.as_ref().and_then(|partials| partials.written_by.as_deref()).unwrap_or(&launch);
         let memory = first.constants.iter().find(|(name, _)| *name == "memory");
         let quads = memory.map_or(0, |(_, text)| text.matches(char::is_numeric).collect::<String>().parse().unwrap());
+        // What is found under that name is all there is, and what the tile says of itself.
+        assert_eq!(memory.is_some(), link(first).unwrap().contains("var<workgroup>"), "{tile}");
+        assert_eq!(16 * quads, tile.shared_bytes(), "{tile}");
         assert!(first.workgroup <= 256 && 16 * quads <= 16 * 1024, "{tile}: {quads} quads");
     }
     let sides = [1, 2, 3, 8, 17, 64, 65, 197, 512, 1000, 5000];
@@ -110,15 +118,16 @@ fn parts_of_a_merged_launch_share_memory() {
 
     let own = |(problem, launch): (&Problem, &Launch)| {
         let contents = launch.bindings.iter().copied().zip(problem.contents(launch));
-        contents.filter(|((slot, _), _)| *slot != Slot::State).map(|(_, bytes)| bytes).collect::<Vec<_>>()
+        contents.filter(|((slot, _), _)| *slot != Binding::State).map(|(_, bytes)| bytes).collect::<Vec<_>>()
     };
     let mut contents: Vec<Vec<u8>> = problems.iter().zip(&parts).flat_map(own).collect();
     contents.push(state(33, Adam1::TWIN.lr, Adam1::SCALARS));
     // With checks, an index past the end is another's.
     gpu().run_once(&merged, &mut contents, Checks::On).unwrap();
-    let mut left = merged.bindings.iter().zip(&contents).filter(|((slot, _), _)| *slot == Slot::Weights);
+    let mut left = merged.bindings.iter().zip(&contents).filter(|((slot, _), _)| *slot == Binding::Weights);
     for (problem, launch) in problems.iter().zip(&parts) {
         let alone = run_all(problem, launch, Checks::On);
-        assert!(left.next().unwrap().1 == bytes_of(launch, &alone, Slot::Weights), "{}", launch.variant);
+        let own = bytes_of(launch, &alone, Binding::Weights);
+        assert!(!own.is_empty() && left.next().unwrap().1 == own, "{}", launch.variant);
     }
 }

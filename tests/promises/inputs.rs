@@ -81,6 +81,7 @@ fn a_table_is_trained_on_and_predicted_from() {
     let predict = ["predict", "--model", "model.safetensors", "--json", "--input"];
     let from_file = succeed(folder.path(), &[&predict[..], &["new.csv"]].concat());
     assert_eq!(from_file, piped(folder.path(), &[&predict[..], &["-"]].concat(), lines.as_bytes()));
+    assert_eq!(events(&from_file).len(), expected.len());
     for ((prediction, expected), name) in events(&from_file).iter().zip(&expected).zip(["aster", "clover"]) {
         let found: Vec<f64> =
             prediction["probabilities"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
@@ -108,7 +109,9 @@ fn a_table_is_trained_on_and_predicted_from() {
     assert!(evaluation["accuracy"].as_f64().unwrap() > 0.9);
     assert_eq!(evaluation["classes"][1]["name"], "birch");
     let output = wgrad(folder.path(), &[&predict[..], &["flowers.csv", "--rows", "150"]].concat());
+    let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "150 rows, the header is none");
+    assert!(message.contains("--rows") && message.contains("150 rows"), "{message}");
 }
 
 /// Numbers to predict, by the loss that is asked for; two classes on one output, whose name is the second's.
@@ -241,11 +244,13 @@ fn a_column_of_numbers_that_is_taken_for_words_is_told_of() {
     table(&["1", "2", "3_5"]);
     let message = told(&[]);
     assert!(message.contains("column \"size\"") && message.contains("\"3_5\" in row 2 (line 4)"), "{message}");
-    assert!(message.contains("39 of 40"), "{message}");
+    assert!(message.contains("is no number, and 39 of 40 cells are"), "{message}");
     std::fs::write(folder.path().join("run.toml"), "[data]\ncategorical = [\"size\"]\n").unwrap();
     assert_eq!(told(&["--config", "run.toml"]), "");
     let mut most = vec!["red"; 21];
     most[20] = "blue";
     table(&most);
-    assert!(!told(&[]).contains("is no number"), "19 of 40 are not most of them");
+    let message = told(&[]);
+    assert!(message.contains("column \"size\" has 21 different words"), "{message}");
+    assert!(!message.contains("is no number"), "19 of 40 are not most of them: {message}");
 }

@@ -4,10 +4,10 @@
 use wgrad::gpu::Checks;
 use wgrad::kernel::team_head::{self, Team};
 use wgrad::kernel::tile::{Family, Tile};
-use wgrad::kernel::{Dense, Input, Launch, Slot, dense_backward, dense_forward, dense_update, head, row_loss};
+use wgrad::kernel::{Binding, Dense, Input, Launch, dense_backward, dense_forward, dense_update, head, row_loss};
 use wgrad::selftest::kernels;
 pub use wgrad::selftest::kernels::layer;
-use wgrad::selftest::kernels::lossy;
+use wgrad::selftest::kernels::loss_kernel;
 use wgrad::{Activation, Optimizer};
 
 use crate::problem::{Adam1, Problem, ROWS, STATS_BYTES, bytes_of};
@@ -114,19 +114,21 @@ fn loss_kernels_agree_with_their_twin() {
             for workgroup in [Family::Software, Family::Hardware].map(Family::row_workgroup) {
                 for input in inputs_of(size) {
                     let problem = Problem::new(size, if input == Input::Activations { Input::SetU8 } else { input });
-                    let launch = head::launch(lossy(problem.dense, Some(&optimizer)), problem.input, workgroup);
+                    let launch = head::launch(loss_kernel(problem.dense, Some(&optimizer)), problem.input, workgroup);
                     check_loss(&problem, &launch, Checks::Off);
                 }
             }
         }
-        let launch = row_loss::launch(lossy(problem.dense, Some(&optimizer)));
+        let launch = row_loss::launch(loss_kernel(problem.dense, Some(&optimizer)));
         check_loss(&problem, &launch, Checks::Off);
     }
 }
 
 /// The teams that can judge rows here: the adapter's own, and the one that runs anywhere.
 fn teams() -> Vec<Team> {
-    families().into_iter().filter_map(Team::of).collect()
+    let teams: Vec<Team> = families().into_iter().filter_map(Team::of).collect();
+    assert!(teams.iter().any(|team| matches!(team, Team::Workgroup(_))), "GPUs have teams");
+    teams
 }
 
 /// A lane's share that is lost, a row told to the wrong member, a gradient that goes below without its mask; teams with fewer rows
@@ -139,7 +141,7 @@ fn heads_of_teams_agree_with_their_twin() {
             for input in inputs_of(size).into_iter().filter(|_| size.2 <= head::MOST_OUTPUTS) {
                 let problem = Problem::new(size, input);
                 let below = (input == Input::Activations).then_some(layer(Activation::Relu));
-                let launch = team_head::launch(lossy(problem.dense, Some(&optimizer)), input, below, team);
+                let launch = team_head::launch(loss_kernel(problem.dense, Some(&optimizer)), input, below, team);
                 check_loss(&problem, &launch, Checks::Off);
                 if size.0 < 33 {
                     check_loss(&problem, &launch, Checks::On);
@@ -156,11 +158,11 @@ fn loss_kernels_that_only_evaluate_agree_with_their_twin() {
         let problem = Problem::new(size, Input::SetU8);
         let few = size.2 <= head::MOST_OUTPUTS;
         let one_by_one = if few {
-            head::launch(lossy(problem.dense, None), problem.input, 8)
+            head::launch(loss_kernel(problem.dense, None), problem.input, 8)
         } else {
-            row_loss::launch(lossy(problem.dense, None))
+            row_loss::launch(loss_kernel(problem.dense, None))
         };
-        let by_team = |team| team_head::launch(lossy(problem.dense, None), problem.input, None, team);
+        let by_team = |team| team_head::launch(loss_kernel(problem.dense, None), problem.input, None, team);
         for launch in teams().into_iter().filter(|_| few).map(by_team).chain([one_by_one]) {
             agrees(kernels::evaluation(&gpu(), &problem, &launch, Checks::Off));
         }
@@ -208,10 +210,10 @@ fn every_kernel_agrees_with_runtime_checks_on() {
             check_backward(&hidden, Activation::Relu, tile, Checks::On);
         }
         for problem in [&set, &floats] {
-            let launch = head::launch(lossy(problem.dense, Some(&optimizer)), problem.input, 8);
+            let launch = head::launch(loss_kernel(problem.dense, Some(&optimizer)), problem.input, 8);
             check_loss(problem, &launch, Checks::On);
         }
-        check_loss(&set, &row_loss::launch(lossy(set.dense, Some(&optimizer))), Checks::On);
+        check_loss(&set, &row_loss::launch(loss_kernel(set.dense, Some(&optimizer))), Checks::On);
     }
 }
 
@@ -228,9 +230,9 @@ fn softmax_is_precise_for_huge_logits_and_sure_predictions() {
         problem.labels = vec![1; ROWS as usize];
         let optimizer = Adam1::optimizer();
         let launch = if outputs <= head::MOST_OUTPUTS {
-            head::launch(lossy(problem.dense, Some(&optimizer)), problem.input, 8)
+            head::launch(loss_kernel(problem.dense, Some(&optimizer)), problem.input, 8)
         } else {
-            row_loss::launch(lossy(problem.dense, Some(&optimizer)))
+            row_loss::launch(loss_kernel(problem.dense, Some(&optimizer)))
         };
         check_loss(&problem, &launch, Checks::Off);
     }
@@ -241,7 +243,7 @@ fn softmax_is_precise_for_huge_logits_and_sure_predictions() {
 fn every_epoch_visits_every_row_once_in_the_keyed_order() {
     let visits = |rows: u32, seed: u64, epoch: u32| -> Vec<u32> {
         let dense = Dense { batch: rows, inputs: 1, outputs: 2 };
-        let launch = head::launch(lossy(dense, Some(&Optimizer::sgd(0.1))), Input::SetF32, 8);
+        let launch = head::launch(loss_kernel(dense, Some(&Optimizer::sgd(0.1))), Input::SetF32, 8);
         let bits = u32::BITS - (rows - 1).leading_zeros();
         let order = [epoch, rows, 1, bits, seed as u32, (seed >> 32) as u32, 1];
         let state = order.into_iter().chain([0; 25]);
@@ -249,12 +251,12 @@ fn every_epoch_visits_every_row_once_in_the_keyed_order() {
             .bindings
             .iter()
             .map(|&(slot, _)| match slot {
-                Slot::State => state.clone().flat_map(u32::to_le_bytes).collect(),
+                Binding::State => state.clone().flat_map(u32::to_le_bytes).collect(),
                 _ => vec![0; STATS_BYTES * rows.next_multiple_of(4) as usize],
             })
             .collect();
         gpu().run_once(&launch, &mut contents, Checks::Off).unwrap();
-        let visited = bytes_of(&launch, &contents, Slot::Visited);
+        let visited = bytes_of(&launch, &contents, Binding::Visited);
         visited.chunks_exact(4).take(rows as usize).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect()
     };
     for rows in [1, 2, 3, 5, 33, 100, 1000] {

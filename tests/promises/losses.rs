@@ -4,10 +4,11 @@
 use wgrad::selftest::training::{LossCase, RATE, ROWS, WIDTH, losses};
 use wgrad::{Activation, Dataset, Initializer, Loss, Network, Optimizer, TrainOptions, Trainer};
 
+use crate::dispatches::{Step, assert_dispatches};
 use crate::reference::loss::{Targets, weighted_mean_loss};
 use crate::reference::network::{gradient, layers, logits};
 use crate::reference::softmax_cross_entropy;
-use crate::support::{Random, agrees, assert_close, assert_dispatches, bits, gpu};
+use crate::support::{Random, agrees, assert_close, bits, gpu};
 
 fn trainer(network: &Network, loss: &Loss) -> Trainer {
     let options = TrainOptions {
@@ -70,7 +71,20 @@ fn every_loss_costs_the_same_dispatches() {
     let x = Random(1).values(ROWS * WIDTH);
     for case in losses(3) {
         let plan = trainer(&network, &case.loss).plan(&case.set(&x).unwrap()).unwrap();
-        assert_dispatches(plan.dispatches().len() as u64, 3, 2, &format!("{:?}", case.loss));
+        let (weighs_outputs, weighs_rows) = match &case.loss {
+            Loss::SoftmaxCrossEntropy { class_weights, ignore_index, .. } => {
+                let by_class = class_weights.is_some() || ignore_index.is_some();
+                (class_weights.is_some(), by_class && case.labels.is_some())
+            }
+            Loss::SigmoidCrossEntropy { pos_weight, .. } => (pos_weight.is_some(), false),
+            _ => (false, false),
+        };
+        let step = Step {
+            more_of_the_loss: usize::from(weighs_outputs),
+            weighted_mean: weighs_rows || case.weighs_rows(),
+            ..Step::of(2, &Optimizer::sgd(RATE))
+        };
+        assert_dispatches(plan.dispatches().len() as u64, step, &case.label());
     }
 }
 
@@ -117,9 +131,10 @@ fn losses_refuse_what_they_cannot_take() {
         (Loss::Huber { delta: 0.0 }, &["delta is 0", "above 0"]),
         (Loss::SigmoidCrossEntropy { pos_weight: None, gamma: -1.0 }, &["gamma is -1", "0 to 100"]),
     ] {
-        let error = Trainer::on(gpu(), network.clone(), options(loss)).map(drop).unwrap_err().to_string();
+        let error = Trainer::on(gpu(), network.clone(), options(loss)).map(drop).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
         for word in words {
-            assert!(error.contains(word), "no \"{word}\" in {error}");
+            assert!(error.to_string().contains(word), "no \"{word}\" in {error}");
         }
     }
     let error = Loss::from_name("softmax-crossentropy").unwrap_err().to_string();

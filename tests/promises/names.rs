@@ -30,7 +30,9 @@ fn is_plain(text: &str) {
 /// A table whose classes and columns have such names.
 fn table() -> String {
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let mut text = format!("{},height,{}\n", quoted(EVIL[0]), quoted(EVIL[3]));
+    // With a letter more than any cell, or the first line would be a row.
+    let column = |name: &str| quoted(&format!("{name}x"));
+    let mut text = format!("{},height,{}\n", column(EVIL[0]), column(EVIL[3]));
     for row in 0..40 {
         let word = quoted(EVIL[(row + 1) % 4]);
         text += &format!("{word},{row},{}\n", quoted(EVIL[row % 4]));
@@ -64,7 +66,10 @@ fn names_are_shown_and_nothing_else() {
     let predicted: Value = serde_json::from_str(predicted.trim()).unwrap();
     // Cells are trimmed.
     assert_eq!(predicted["names"], serde_json::json!(sorted.map(str::trim)));
-    assert_eq!(Model::read(folder.join(model)).unwrap().classes, sorted.map(str::trim));
+    let kept = Model::read(folder.join(model)).unwrap();
+    assert_eq!(kept.classes, sorted.map(str::trim));
+    let features = kept.columns.as_ref().unwrap().feature_names();
+    assert!(features.contains(&"height".to_string()), "the first line names the columns: {features:?}");
 
     let page = std::fs::read_to_string(folder.join("out/report.html")).unwrap();
     assert!(!page.contains("<script") && !page.contains("<img src=x") && !page.contains("onerror=alert(1)>&\""));
@@ -79,15 +84,23 @@ fn names_are_shown_and_nothing_else() {
 
     // Errors name columns and cells.
     let torn = table().replacen(",7,", ",,", 1);
+    assert_ne!(torn, table());
     std::fs::write(folder.join("torn.csv"), torn).unwrap();
-    for words in [
-        &["train", "--data", "torn.csv"][..],
-        &["train", "--data", "set.csv", "--label", "none such"],
-        &["evaluate", "--model", model, "--data", "torn.csv"],
+    for (words, said) in [
+        (
+            &["train", "--data", "torn.csv"][..],
+            &["torn.csv: row 7 (line ", "column \"height\"", "the cell is empty"][..],
+        ),
+        (
+            &["train", "--data", "set.csv", "--label", "none such"],
+            &["no column \"none such\"", "height", "<script>alert(1)</script>"],
+        ),
+        (&["evaluate", "--model", model, "--data", "torn.csv"], &["torn.csv: row 7 (line ", "column \"height\""]),
     ] {
         let output = wgrad(folder, words);
         assert_eq!(output.status.code(), Some(2));
         let message = String::from_utf8(output.stderr).unwrap();
+        said.iter().for_each(|said| assert!(message.contains(said), "no {said} in {message}"));
         assert!(
             !message.contains('\u{1b}') && !message.contains('\u{202e}') && !message.contains('\u{7}'),
             "{message:?}"

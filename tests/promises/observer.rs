@@ -44,6 +44,7 @@ fn the_parts_of_an_epoch_make_up_the_whole() {
         let set = learnable(rows, 16, 4, 3);
         let options = TrainOptions { epochs: 2, batch_size: 4, ..TrainOptions::default() };
         let mut parts: Vec<Progress> = Vec::new();
+        let mut epochs = 0;
         trainer(options)
             .fit_with(&set, None, |event| {
                 match event {
@@ -65,12 +66,14 @@ fn the_parts_of_an_epoch_make_up_the_whole() {
                         assert!((loss / epoch.training.loss - 1.0).abs() < 1e-9, "{loss} {epoch:?}");
                         assert!((accuracy - epoch.training.accuracy.unwrap()).abs() < 1e-9, "{accuracy} {epoch:?}");
                         parts.clear();
+                        epochs += 1;
                     }
                     _ => {}
                 }
                 ControlFlow::Continue(())
             })
             .unwrap();
+        assert_eq!(epochs, 2, "of {rows} rows");
     }
 }
 

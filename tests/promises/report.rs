@@ -73,6 +73,7 @@ fn the_report_of_images_is_true() {
     let (_, test) = Dataset::from_idx_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/data/mnist")).unwrap();
     let test = test.unwrap();
     let predictions = lines(&succeed(folder, &["predict", "--model", model, "--rows", "0-9999", "--json"]));
+    assert_eq!((predictions.len(), test.rows()), (10_000, 10_000));
     let mut wrong: Vec<(f64, usize, u64)> = Vec::new();
     for (row, (prediction, &label)) in predictions.iter().zip(test.labels()).enumerate() {
         let class = prediction["class"].as_u64().unwrap();
@@ -313,7 +314,9 @@ fn interrupted_and_stopped_runs_have_reports() {
     assert!(run(folder, &small("--epochs 2 --out failed")).status.success());
     let about = json(folder, "failed/run.json");
     assert!(about["state"] == "finished" && about["error"].is_null(), "{about}");
-    assert_eq!(run(folder, &small("--epochs 2 --out failed")).status.code(), Some(2));
+    let again = run(folder, &small("--epochs 2 --out failed"));
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(again.status.code() == Some(2) && said.contains("failed") && said.contains("--resume"), "{said}");
 }
 
 /// Runs in another order than their losses', a setting that all share among those that differ, and one bad folder that hides the others.

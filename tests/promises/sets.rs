@@ -3,7 +3,7 @@
 use half::f16;
 use wgrad::gpu::Checks;
 use wgrad::kernel::gather::{self, Part};
-use wgrad::kernel::{Input, Slot};
+use wgrad::kernel::{Binding, Input};
 use wgrad::{Activation, Dataset, Loss, Network, Scaling, TrainOptions, Trainer};
 
 use crate::problem::{Problem, ROWS, bytes_of};
@@ -31,17 +31,17 @@ fn gathered_rows_are_the_minibatchs() {
                         .bindings
                         .iter()
                         .map(|&(slot, _)| match slot {
-                            Slot::Input => {
+                            Binding::Input => {
                                 let row_bytes = stride * input.quad_bytes() as usize / 4;
                                 whole[0][first_row as usize * row_bytes..][..rows as usize * row_bytes].to_vec()
                             }
-                            Slot::Scaling => bytemuck::cast_slice(&scaling).to_vec(),
-                            Slot::Output => bytemuck::cast_slice(&minibatch).to_vec(),
+                            Binding::Scaling => bytemuck::cast_slice(&scaling).to_vec(),
+                            Binding::Output => bytemuck::cast_slice(&minibatch).to_vec(),
                             _ => whole[1].clone(),
                         })
                         .collect();
                     gpu().run_once(&launch, &mut contents, Checks::On).unwrap();
-                    minibatch = bytemuck::pod_collect_to_vec(bytes_of(&launch, &contents, Slot::Output));
+                    minibatch = bytemuck::pod_collect_to_vec(bytes_of(&launch, &contents, Binding::Output));
                 }
                 // Places past the minibatch hold some row: its gradient is 0, but it has to be finite.
                 assert!(minibatch.iter().all(|value| value.is_finite()));

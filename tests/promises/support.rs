@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use wgrad::gpu::{Limits, OpenOptions};
 use wgrad::kernel::tile::Family;
 pub use wgrad::selftest::compared::{Random, relative_error};
-use wgrad::{Dataset, Gpu, Weights};
+use wgrad::{Dataset, Error, Gpu, Weights};
 
 /// The one device of the suite. No adapter is a failure, with the package to install.
 pub fn gpu() -> Arc<Gpu> {
@@ -31,22 +31,22 @@ pub fn families() -> [Family; 4] {
     [Family::Reference, Family::Software, gpu().adapter().family(), Family::Hardware]
 }
 
-/// That a step takes as many dispatches as are promised. On a device of WebGPU's limits it may take those more that such adapters have no way to
-/// save: the gradient below the loss, and a layer's updates that bind too many buffers to be merged, of which runs that keep gradients have two.
-#[track_caller]
-pub fn assert_dispatches(a_step: u64, promised: u64, layers: u64, what: &str) {
-    let more = match limits() {
-        Limits::Adapter => 0,
-        Limits::WebGpu => 1 + 2 * (layers - 1),
-    };
-    assert!((promised..=promised + more).contains(&a_step), "{what}: {a_step} dispatches, and {promised} are promised");
-}
-
 #[track_caller]
 pub fn assert_close(what: &str, out: &[f64], reference: &[f64], tolerance: f64) {
     let error = relative_error(out, reference);
     // Written so that NaN fails.
     assert!(error < tolerance, "{what}: relative error {error:e}, allowed {tolerance:e}");
+}
+
+/// That bad input was refused: by its exit code, and for the reason that has these words.
+#[track_caller]
+pub fn refused<T>(words: &[&str], result: Result<T, Error>) {
+    assert!(!words.is_empty(), "any error would do");
+    let error = result.err().unwrap_or_else(|| panic!("nothing was refused, and {words:?} expected"));
+    assert_eq!(error.exit_code(), 2, "{error}");
+    for word in words {
+        assert!(error.to_string().contains(word), "no \"{word}\" in: {error}");
+    }
 }
 
 /// That a check of the selftest finds what it expects.

@@ -104,11 +104,14 @@ fn layers_of_one_kind_have_one_tile() {
         let trainer = |options: &TrainOptions| Trainer::on(gpu(), network.clone(), options.clone()).unwrap();
         let plan = trainer(&options).plan(&set).unwrap();
         let picks = plan.picks();
+        let mut shapes = std::collections::BTreeSet::new();
         for part in plan.dispatches().iter().flat_map(wgrad::plan::Dispatch::parts) {
             if let Some(shape) = part.launch.shape {
+                shapes.insert(shape.to_string());
                 assert_eq!(picks.get(shape), Some(part.launch.variant.as_str()), "{shape}");
             }
         }
+        assert!(shapes.len() > 3 && shapes.len() == picks.iter().count(), "{shapes:?} {picks:?}");
         if family.is_some() {
             let mut tuned = trainer(&TrainOptions { tuning: Tuning::Auto, ..options.clone() });
             let mut measured = 0;
@@ -176,7 +179,8 @@ fn the_program_tells_its_tiles_and_takes_them() {
     let table: String = tiles.keys().map(|shape| format!("\"{shape}\" = \"naive\"\n")).collect();
     std::fs::write(folder.path().join("run.toml"), format!("[tiles]\n{table}")).unwrap();
     let second = end(&succeed(folder.path(), &[&base[..], &["--config", "run.toml", "--save", "b"]].concat()));
-    assert!(second["tiles"].as_object().unwrap().values().all(|tile| tile == "naive"), "{second}");
+    let pinned = second["tiles"].as_object().unwrap();
+    assert!(pinned.keys().eq(tiles.keys()) && pinned.values().all(|tile| tile == "naive"), "{second}");
     std::fs::write(folder.path().join("run.toml"), "[tiles]\n\"dense_update set_u8 16×16×8\" = \"best\"\n").unwrap();
     let output = wgrad(folder.path(), &[&base[..], &["--config", "run.toml"]].concat());
     assert_eq!(output.status.code(), Some(2));

@@ -8,7 +8,8 @@ use plotters::prelude::*;
 use plotters::style::register_font;
 
 use super::pictures::Picture;
-use crate::{Epoch, Error};
+use crate::error::Error;
+use crate::history::Epoch;
 
 /// For the widths of words, and to draw them where the picture has pixels: not every machine has a font.
 const FONT: &[u8] = include_bytes!("font/Roboto-Latin.ttf");

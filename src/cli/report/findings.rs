@@ -2,8 +2,13 @@
 
 use crate::cli::figures::figure;
 use crate::cli::source::name_of;
+use crate::data::Dataset;
+use crate::error::Error;
 use crate::loss::Task;
-use crate::{Dataset, Error, ImageShape, LayerWeights, Metrics, Trainer};
+use crate::metric::Metrics;
+use crate::preprocessing::ImageShape;
+use crate::trainer::Trainer;
+use crate::weights::LayerWeights;
 
 /// So many mistakes are shown.
 const WORST: usize = 25;
@@ -129,7 +134,7 @@ fn cells(set: &Dataset, features: &[f32]) -> Vec<(String, String)> {
 /// The device counts it for classes; for one output it follows from the other counts.
 fn confusion(metrics: &Metrics, outputs: usize) -> Option<Vec<u64>> {
     let classes = metrics.classes.as_ref()?;
-    let one = |counts: &crate::ClassCounts| {
+    let one = |counts: &crate::metric::ClassCounts| {
         let (missed, wrongly) = (counts.support - counts.hits, counts.predicted - counts.hits);
         vec![metrics.evaluation.rows - counts.hits - missed - wrongly, wrongly, missed, counts.hits]
     };
@@ -143,7 +148,7 @@ fn confusion(metrics: &Metrics, outputs: usize) -> Option<Vec<u64>> {
 struct Judge<'a> {
     set: &'a Dataset,
     task: Task,
-    loss: crate::Loss,
+    loss: crate::loss::Loss,
     outputs: usize,
     names: Vec<String>,
 }

@@ -10,7 +10,10 @@ pub(super) use pictures::tiles;
 
 use super::out::Out;
 use super::source::TrainingSet;
-use crate::{Dataset, Error, History, Trainer};
+use crate::data::Dataset;
+use crate::error::Error;
+use crate::history::History;
+use crate::trainer::Trainer;
 use curves::{Chart, Colors};
 use findings::Findings;
 

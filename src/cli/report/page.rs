@@ -8,7 +8,9 @@ use super::findings::{Findings, Input, Mistake};
 use super::pictures::{self, Picture};
 use crate::cli::figures::{duration, figure, to_the_second};
 use crate::cli::output::{grouped, quoted};
-use crate::{ClassCounts, Error, History};
+use crate::error::Error;
+use crate::history::History;
+use crate::metric::ClassCounts;
 
 const STYLE: &str = include_str!("style.css");
 /// The most classes whose confusion matrix has its numbers written in it.

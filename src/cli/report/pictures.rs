@@ -3,7 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::{Error, ImageShape, LayerWeights};
+use crate::error::Error;
+use crate::preprocessing::ImageShape;
+use crate::weights::LayerWeights;
 
 /// The most units whose weights are shown, and the most pixels of all of them: a page is to stay small.
 const MOST_TILES: usize = 64;

@@ -6,7 +6,10 @@ use super::Course;
 use crate::cli::figures::{figure, shortest};
 use crate::cli::output::{Output, epoch_event, figures, grouped};
 use crate::cli::watchers::Watcher;
-use crate::{Epoch, Error, Evaluation, Event, Monitor};
+use crate::error::Error;
+use crate::history::{Epoch, Event};
+use crate::metric::Evaluation;
+use crate::options::Monitor;
 
 /// Writes a line when an epoch is over.
 pub(super) struct Lines {
@@ -127,7 +130,7 @@ mod tests {
             skipped_steps: 2,
             seconds: 5.9,
             samples_per_second: 10_551.0,
-            stats: crate::TrainStats::default(),
+            stats: crate::history::TrainStats::default(),
         };
         let course = Course {
             epochs: 10,

@@ -6,7 +6,9 @@ use super::curve::Curve;
 use super::terminal::{self, Cursor};
 use super::{Course, lines, picture};
 use crate::cli::watchers::Watcher;
-use crate::{Epoch, Error, Evaluation, Event, Progress};
+use crate::error::Error;
+use crate::history::{Epoch, Event, Progress};
+use crate::metric::Evaluation;
 
 const BETWEEN_FRAMES: Duration = Duration::from_millis(100);
 /// Of training, in a point of the curves.

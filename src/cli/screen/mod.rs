@@ -11,7 +11,10 @@ use std::str::FromStr;
 use super::output::Output;
 use super::source::TrainingSet;
 use super::watchers::Watcher;
-use crate::{Dataset, Error, Monitor, Trainer};
+use crate::data::Dataset;
+use crate::error::Error;
+use crate::options::Monitor;
+use crate::trainer::Trainer;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,8 @@ use ratatui_widgets::chart::{Axis, Chart, Dataset, GraphType};
 use super::live::{Curves, Known};
 use crate::cli::figures::{bytes, countdown, figure, number, trimmed};
 use crate::cli::output::grouped;
-use crate::{Evaluation, Progress};
+use crate::history::Progress;
+use crate::metric::Evaluation;
 
 /// Columns of a terminal from which two charts are side by side; its last one stays free.
 const SIDE_BY_SIDE: u16 = 60;

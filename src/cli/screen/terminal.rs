@@ -11,7 +11,7 @@ use std::io::{IsTerminal, Write as _};
 use ratatui_core::buffer::Buffer;
 use ratatui_core::style::{Color, Modifier};
 
-use crate::Error;
+use crate::error::Error;
 
 /// Whether stdout is a terminal that knows how to move its cursor, and has a size.
 pub(super) fn can_draw() -> bool {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::super::folder::{entries, listed, name};
-use super::super::sets::{Part, Sets};
-use super::super::{Dataset, MOST_BYTES, ReadOptions, kinds};
 use super::decode::{decode, pixels, shape_of};
 use super::{is_named_image, is_pnm};
-use crate::Error;
+use crate::data::sets::{Part, Sets};
+use crate::data::{Dataset, MOST_BYTES, ReadOptions};
+use crate::error::Error;
+use crate::files::folder::{entries, listed, name};
+use crate::files::kinds;
 
 /// How images have to lie.
 const LAYOUT: &str = "a folder of images has one folder for each class, as cat/1.png and dog/1.png, or train and beside it val or test, with \
@@ -275,7 +276,12 @@ fn read_images(folder: &Path, files: &[(PathBuf, u32)], options: &ReadOptions) -
         Some(shape) => shape,
         None => shape_of(&open(first)?),
     };
-    let width = shape.features().unwrap_or(0);
+    let Some(width) = shape.features() else {
+        let reason = format!(
+            "no images are {shape}: they must have one channel or three, and no more values than can be counted"
+        );
+        return Err(Error::format(folder, reason));
+    };
     let bytes = (files.len() as u64).checked_mul(width as u64).filter(|&bytes| bytes <= MOST_BYTES);
     if bytes.is_none() {
         return Err(Error::format(

@@ -6,9 +6,10 @@ use std::path::Path;
 use image::imageops::{FilterType, resize};
 use image::{DynamicImage, ImageReader, Limits};
 
-use super::super::{Dataset, ReadOptions, kinds};
-use super::ImageShape;
-use crate::Error;
+use crate::data::{Dataset, ReadOptions};
+use crate::error::Error;
+use crate::files::kinds;
+use crate::preprocessing::ImageShape;
 
 /// The most pixels on a side, and the most bytes that a decoder may take.
 const MOST_ON_A_SIDE: u32 = 1 << 14;

@@ -11,34 +11,8 @@ use std::path::Path;
 pub(super) use classes::read_folder;
 #[cfg(feature = "images")]
 pub(super) use decode::read;
-use serde::{Deserialize, Serialize};
 
-use super::folder;
-
-/// The form of the images that rows of features are: `[height, width, channels]`, row-major.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageShape {
-    /// Rows of pixels.
-    pub height: usize,
-    /// Pixels of a row.
-    pub width: usize,
-    /// 1 for grey, 3 for red, green and blue.
-    pub channels: usize,
-}
-
-impl ImageShape {
-    /// The features of an image; `None` where they cannot be counted, or where the channels are neither 1 nor 3.
-    pub(crate) fn features(&self) -> Option<usize> {
-        let features = self.height.checked_mul(self.width)?.checked_mul(self.channels)?;
-        (matches!(self.channels, 1 | 3) && features > 0).then_some(features)
-    }
-}
-
-impl std::fmt::Display for ImageShape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}×{}×{}", self.height, self.width, self.channels)
-    }
-}
+use crate::files::folder;
 
 /// How the names of images end.
 pub(super) const EXTENSIONS: &[&str] =
@@ -75,7 +49,7 @@ mod missing {
 
     use super::super::sets::Sets;
     use super::super::{Dataset, ReadOptions};
-    use crate::Error;
+    use crate::error::Error;
 
     const REASON: &str = "this build reads no images: build it with --features images";
 

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use super::super::MOST_BYTES;
-use super::super::arrays::{Array, Element};
+use crate::data::MOST_BYTES;
+use crate::data::arrays::{Array, Element};
 
 /// A header that is longer is none: NumPy's own are 128 bytes.
 const MOST_HEADER: usize = 1 << 16;

@@ -16,7 +16,7 @@ use zip::ZipArchive;
 use super::arrays::{self, Array, Arrays};
 use super::sets::Sets;
 use super::{Dataset, ReadOptions};
-use crate::Error;
+use crate::error::Error;
 
 /// An array alone: features to predict on.
 pub(super) fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset, Error> {

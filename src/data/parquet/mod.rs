@@ -19,7 +19,7 @@ use parquet::record::reader::TreeBuilder;
 
 use super::table::{self, Table};
 use super::{Dataset, MOST_BYTES, ReadOptions};
-use crate::Error;
+use crate::error::Error;
 use pages::Group;
 use thrift::{FILE_METADATA, Walk};
 

@@ -2,7 +2,7 @@
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::written::Judge;
+use crate::preprocessing::Judge;
 
 /// What may be between cells.
 const CANDIDATES: [u8; 4] = [b',', b';', b'\t', b'|'];

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use csv::StringRecord;
 
-use super::cell::{index_of, short};
-use super::{Cells, Column, Columns, Missing, Table, Target, called, check_names, listed, place_of};
-use crate::Error;
+use super::{Table, called, check_names, listed, place_of};
 use crate::data::check::MOST_LOST;
 use crate::data::{Dataset, Features, MOST_BYTES, ReadOptions};
+use crate::error::Error;
+use crate::preprocessing::{Cells, Column, Columns, Missing, Target, index_of, short};
 
 impl Columns {
     /// A table's rows, encoded. Where inputs alone are asked for, the targets' columns are not looked at, and need not be there.

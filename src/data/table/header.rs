@@ -4,8 +4,7 @@ use std::collections::HashSet;
 
 use csv::StringRecord;
 
-use super::cell::{Missing, is_number};
-use super::written::Judge;
+use crate::preprocessing::{Judge, Missing, is_number};
 
 /// How many rows are looked at.
 pub(super) const ROWS_TO_JUDGE_BY: usize = 1_000;

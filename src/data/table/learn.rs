@@ -6,11 +6,12 @@ use std::path::Path;
 
 use csv::StringRecord;
 
-use super::cell::{distinct, short, whole};
-use super::written::{Hints, Judge, Verdict, Written};
-use super::{Cells, Column, Columns, Missing, Table, Target, called, check_names, listed, place_of};
-use crate::Error;
-use crate::data::{Fill, ReadOptions};
+use super::{Table, called, check_names, listed, place_of};
+use crate::data::ReadOptions;
+use crate::error::Error;
+use crate::preprocessing::{
+    Cells, Column, Columns, Fill, Hints, Judge, Missing, Target, Verdict, Written, distinct, short, whole,
+};
 
 /// The most different words of a column that is to become one feature for each.
 const MOST_CATEGORIES: usize = 1_000;

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use csv::{Position, ReaderBuilder, StringRecord, Trim};
 
-use super::Columns;
 use super::delimiter::Quotes;
 use super::encode::{Encoded, Encoding};
 use super::text::{BYTE_ORDER_MARK, delimiter_of, names_columns, newlines, open_quote};
-use crate::Error;
 use crate::data::ReadOptions;
+use crate::error::Error;
+use crate::preprocessing::Columns;
 
 /// The most bytes of a row.
 const MOST_OF_ROW: u64 = 1 << 24;

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use csv::{ErrorKind, Position, Reader, ReaderBuilder, StringRecord, Trim};
 
-use super::cell::is_number;
+use super::Table;
 use super::delimiter::{self, Quotes};
 use super::header::{self, Decision, ROWS_TO_JUDGE_BY};
-use super::{Columns, Missing, Table};
-use crate::Error;
 use crate::data::{Dataset, ReadOptions};
+use crate::error::Error;
+use crate::preprocessing::{Columns, Missing, is_number};
 
 /// How many cells are looked at to see whether the first row is a header.
 const CELLS_TO_JUDGE_BY: usize = 200_000;

@@ -1,7 +1,7 @@
 //! The losses in f64, after PyTorch's documentation: the mean over a minibatch, and nothing else. Gradients come from central
 //! differences.
 
-use crate::Loss;
+use crate::loss::Loss;
 
 /// The targets of a minibatch.
 pub enum Targets<'a> {

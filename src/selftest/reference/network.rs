@@ -1,7 +1,8 @@
 //! A whole network in f64: the loss of a minibatch, and nothing else. Its gradient comes from central differences, which
 //! share no line with any backward pass.
 
-use crate::{Activation, Network, Weights};
+use crate::network::{Activation, Network};
+use crate::weights::Weights;
 
 use super::{dense_forward, softmax_cross_entropy};
 

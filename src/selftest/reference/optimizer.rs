@@ -1,6 +1,6 @@
 //! The optimizers in f64, one weight at a time, after the formulas of `torch.optim`'s documentation (Lion: its paper's).
 
-use crate::{Optimizer, Rule};
+use crate::optimizer::{Optimizer, Rule};
 
 /// What an optimizer keeps of one weight: named as in the formulas, whichever of them a rule uses.
 #[derive(Clone, Default)]

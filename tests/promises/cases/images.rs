@@ -46,7 +46,7 @@ fn image_kinds_to_predict_on() {
     let (ran, folder) = train("images_that_are_not_read", &["--data", ".", "--epochs", "1", "--batch-size", "8"]);
     assert_eq!(ran.code, 0, "{}", ran.said);
     let read = |name: &str| std::fs::read(case("image_kinds_to_predict_on").join(name)).unwrap();
-    // The first line as Pillow 13.0 sees it. Lossy WebP's decoders differ in how they round.
+    // The first line as Pillow 13.0 sees it. LossKernel WebP's decoders differ in how they round.
     for (name, line, slack) in [
         ("one.bmp", [41, 26, 40, 30, 19, 39, 39, 49], 0.01),
         ("one.gif", [57, 45, 26, 64, 53, 50, 56, 22], 0.01),

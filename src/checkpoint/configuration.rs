@@ -1,0 +1,218 @@
+//! The options of a run as JSON, in the tables and words of run.toml, for its checkpoints and for people.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use serde_json::{Map, Value, json};
+
+use crate::error::Error;
+use crate::gpu::Checks;
+use crate::optimizer::{Optimizer, Rule};
+use crate::options::{Checkpointing, EarlyStopping, Every, Monitor, ReduceOnPlateau, TrainOptions};
+use crate::schedule::Schedule;
+use crate::wgsl::Wgsl;
+
+/// Everything but the loss, which a model file has, the tiles, which follow from the plan, and what changes no result. Of a function of the
+/// user's own, its name.
+pub(crate) fn to_json(options: &TrainOptions) -> Value {
+    json!({
+        "optimizer": optimizer_to_json(&options.optimizer),
+        "schedule": schedule_to_json(&options.schedule),
+        "reduce_on_plateau": options.reduce_on_plateau.map(|plateau| json!({
+            "factor": plateau.factor, "patience": plateau.patience, "threshold": plateau.threshold, "cooldown": plateau.cooldown,
+            "min_lr": plateau.min_lr,
+        })),
+        "early_stopping": options.early_stopping.map(|early| json!({ "patience": early.patience, "min_delta": early.min_delta })),
+        "train": {
+            "epochs": options.epochs, "steps": options.steps, "batch_size": options.batch_size, "shuffle": options.shuffle,
+            "seed": options.seed, "clip_grad_norm": options.clip_grad_norm, "clip_grad_value": options.clip_grad_value,
+            "non_finite": options.non_finite.to_string(), "lower_factor": options.lower_factor, "lower_times": options.lower_times,
+            "keep_best": options.keep_best, "monitor": options.monitor.to_string(),
+            "initializer": options.initializer.to_string(), "tuning": options.tuning.to_string(),
+            "memory_budget": options.memory_budget, "steps_per_submission": options.steps_per_submission,
+            "checks": options.checks == Checks::On,
+        },
+        "checkpoint": options.checkpoint.as_ref().map(|checkpoint| json!({
+            "every": checkpoint.every.to_string(), "keep": checkpoint.keep, "device_retries": checkpoint.device_retries,
+        })),
+    })
+}
+
+/// The reverse. The optimizer's rule is one of `own` where it has that name, the monitor the one that is brought where it has its, the loss the default, and checkpoints go to `folder`.
+///
+/// # Errors
+///
+/// [`Error::Option`] with the key that is missing, or has a value that cannot be used.
+pub(crate) fn from_json(
+    json: &Value,
+    own: &[Rule],
+    monitor: Option<Monitor>,
+    folder: &Path,
+) -> Result<TrainOptions, Error> {
+    let table = |name: &'static str| Table::of(name, &json[name]);
+    let optional = |name| if json[name].is_null() { Ok(None) } else { table(name).map(Some) };
+    let train = table("train")?;
+    let defaults = TrainOptions::default();
+    Ok(TrainOptions {
+        optimizer: optimizer_of(&table("optimizer")?, own)?,
+        schedule: schedule_of(&table("schedule")?)?,
+        reduce_on_plateau: optional("reduce_on_plateau")?.map(|table| plateau_of(&table)).transpose()?,
+        early_stopping: optional("early_stopping")?.map(|table| early_stopping_of(&table)).transpose()?,
+        epochs: train.count("epochs")?,
+        steps: train.optional("steps").map(|_| train.count("steps")).transpose()?,
+        batch_size: train.count("batch_size")? as usize,
+        shuffle: train.switch("shuffle")?,
+        seed: train.count("seed")?,
+        clip_grad_norm: train.optional("clip_grad_norm").map(|_| train.number("clip_grad_norm")).transpose()?,
+        clip_grad_value: train.optional("clip_grad_value").map(|_| train.number("clip_grad_value")).transpose()?,
+        non_finite: train.word("non_finite")?,
+        // Those of earlier versions have neither.
+        lower_factor: train
+            .optional("lower_factor")
+            .map_or(Ok(defaults.lower_factor), |_| train.number("lower_factor"))?,
+        lower_times: train.optional("lower_times").map_or(Ok(defaults.lower_times), |_| train.count("lower_times"))?,
+        keep_best: train.switch("keep_best")?,
+        monitor: match monitor.filter(|own| train.text("monitor").is_ok_and(|word| word == own.to_string())) {
+            Some(brought) => brought,
+            None => train.word("monitor").map_err(not_brought)?,
+        },
+        initializer: train.word("initializer")?,
+        tuning: train.word("tuning")?,
+        memory_budget: train.optional("memory_budget").map(|_| train.count("memory_budget")).transpose()?,
+        steps_per_submission: train
+            .optional("steps_per_submission")
+            .map(|_| train.count("steps_per_submission"))
+            .transpose()?,
+        checks: match train.optional("checks") {
+            Some(_) if train.switch("checks")? => Checks::On,
+            _ => Checks::Off,
+        },
+        checkpoint: optional("checkpoint")?.map(|table| checkpointing_of(&table, folder)).transpose()?,
+        ..defaults
+    })
+}
+
+fn plateau_of(table: &Table<'_>) -> Result<ReduceOnPlateau, Error> {
+    Ok(ReduceOnPlateau {
+        factor: table.number("factor")?,
+        patience: table.count("patience")?,
+        threshold: table.number("threshold")?,
+        cooldown: table.count("cooldown")?,
+        min_lr: table.number("min_lr")?,
+    })
+}
+
+fn early_stopping_of(table: &Table<'_>) -> Result<EarlyStopping, Error> {
+    Ok(EarlyStopping { patience: table.count("patience")?, min_delta: table.number("min_delta")? })
+}
+
+fn checkpointing_of(table: &Table<'_>, folder: &Path) -> Result<Checkpointing, Error> {
+    let (every, keep): (Every, _) = (table.word("every")?, table.count("keep")? as usize);
+    let asked = Checkpointing { every, keep, ..Checkpointing::new(folder) };
+    // Those of earlier versions have it not.
+    let device_retries = match table.optional("device_retries") {
+        Some(_) => table.count("device_retries")?,
+        None => asked.device_retries,
+    };
+    Ok(Checkpointing { device_retries, ..asked })
+}
+
+/// An error about a name that may be one of the user's own.
+fn not_brought(error: Error) -> Error {
+    Error::Option(format!("{error}; one of your own has to be brought again"))
+}
+
+/// The checksums of the texts of a user's own functions: brought again, they must be the same.
+pub(crate) fn own_texts<'a>(own: impl Iterator<Item = &'a Wgsl>) -> Value {
+    own.map(|own| (own.name.to_string(), Value::from(crc32fast::hash(own.source.as_bytes()))))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+fn optimizer_to_json(optimizer: &Optimizer) -> Value {
+    let mut table = json!({ "kind": optimizer.name(), "lr": optimizer.lr, "weight_decay": optimizer.weight_decay });
+    optimizer.values().into_iter().for_each(|(name, value)| table[name] = value.into());
+    optimizer.switches().into_iter().for_each(|(name, on)| table[name] = on.into());
+    table
+}
+
+fn optimizer_of(table: &Table<'_>, own: &[Rule]) -> Result<Optimizer, Error> {
+    let kind = table.text("kind")?;
+    let brought = own.iter().map(|&rule| Optimizer::new(rule)).find(|own| own.name() == kind);
+    let mut optimizer = brought.map_or_else(|| Optimizer::from_name(kind).map_err(not_brought), Ok)?;
+    optimizer.lr = table.number("lr")?;
+    optimizer.weight_decay = table.number("weight_decay")?;
+    for (name, value) in table.entries().filter(|(name, _)| !["kind", "lr", "weight_decay"].contains(name)) {
+        match value.as_bool() {
+            Some(on) => optimizer.switch(name, on)?,
+            None => optimizer.set(name, table.number(name)?)?,
+        }
+    }
+    Ok(optimizer)
+}
+
+fn schedule_to_json(schedule: &Schedule) -> Value {
+    let mut table = json!({ "kind": schedule.name(), "by_epoch": schedule.by_epoch });
+    schedule.values().into_iter().for_each(|(name, value)| table[name] = value.into());
+    table
+}
+
+fn schedule_of(table: &Table<'_>) -> Result<Schedule, Error> {
+    let mut schedule = Schedule::from_name(table.text("kind")?)?;
+    schedule.by_epoch = table.switch("by_epoch")?;
+    for (name, _) in table.entries().filter(|(name, _)| !["kind", "by_epoch"].contains(name)) {
+        schedule.set(name, table.number(name)?)?;
+    }
+    Ok(schedule)
+}
+
+/// One table of JSON, whose values are asked for by their type.
+pub(crate) struct Table<'a> {
+    name: &'a str,
+    entries: &'a Map<String, Value>,
+}
+
+impl<'a> Table<'a> {
+    pub fn of(name: &'a str, value: &'a Value) -> Result<Self, Error> {
+        let entries = value.as_object().ok_or_else(|| Error::Option(format!("it has no table {name}")))?;
+        Ok(Table { name, entries })
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.entries.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// A value that may be missing.
+    pub fn optional(&self, key: &str) -> Option<&'a Value> {
+        self.entries.get(key).filter(|value| !value.is_null())
+    }
+
+    fn typed<T>(&self, key: &str, what: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Result<T, Error> {
+        let value = self.entries.get(key).unwrap_or(&Value::Null);
+        read(value).ok_or_else(|| Error::Option(format!("{key} of {} is {value}: it must be {what}", self.name)))
+    }
+
+    pub fn number(&self, key: &str) -> Result<f64, Error> {
+        self.typed(key, "a number", Value::as_f64)
+    }
+
+    pub fn count(&self, key: &str) -> Result<u64, Error> {
+        self.typed(key, "a whole number", Value::as_u64)
+    }
+
+    pub fn count_32(&self, key: &str) -> Result<u32, Error> {
+        self.typed(key, "a whole number of at most 32 bits", |value| value.as_u64()?.try_into().ok())
+    }
+
+    pub fn switch(&self, key: &str) -> Result<bool, Error> {
+        self.typed(key, "true or false", Value::as_bool)
+    }
+
+    pub fn text(&self, key: &str) -> Result<&'a str, Error> {
+        self.typed(key, "a word", Value::as_str)
+    }
+
+    fn word<T: FromStr<Err = Error>>(&self, key: &str) -> Result<T, Error> {
+        self.text(key)?.parse()
+    }
+}

@@ -1,0 +1,29 @@
+//! Weights and the optimizer's values between the layout of the device and that of files.
+
+use super::saved::Run;
+use crate::weights::{LayerWeights, Weights};
+
+/// The optimizer's values of all layers, by slot.
+pub(crate) fn slots_of(run: &Run, values: &[Vec<u32>]) -> Vec<Weights> {
+    let slots = run.options.optimizer.slots() as usize;
+    (0..slots).map(|slot| unpacked(run, values, slot, slots)).collect()
+}
+
+/// One slot of all layers' words, `[…, slots, 4]` each.
+pub(crate) fn unpacked(run: &Run, values: &[Vec<u32>], slot: usize, slots: usize) -> Weights {
+    let layers = run.network.widths().zip(values).map(|((inputs, outputs), values)| {
+        LayerWeights::from_device(inputs, outputs, &plane(bytemuck::cast_slice(values), slot, slots))
+    });
+    Weights { layers: layers.collect() }
+}
+
+/// One slot of `[…, slots, 4]`.
+fn plane(values: &[f32], slot: usize, slots: usize) -> Vec<f32> {
+    values.chunks_exact(4 * slots).flat_map(|all| &all[4 * slot..4 * slot + 4]).copied().collect()
+}
+
+/// The slots' planes together again: `[…, slots, 4]`.
+pub(crate) fn interleaved(planes: &[Vec<f32>]) -> Vec<f32> {
+    let quads = planes.first().map_or(0, |plane| plane.len() / 4);
+    (0..quads).flat_map(|quad| planes.iter().flat_map(move |plane| &plane[4 * quad..4 * quad + 4])).copied().collect()
+}

@@ -1,0 +1,333 @@
+//! Checkpoints while training goes on: copies into staging behind the steps on their way, read when they arrive, written by a thread.
+//! At most one is on the device and one on its way to the disk; what is due meanwhile is left out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::fit_state::FitState;
+use super::folder;
+use super::packing::{slots_of, unpacked};
+use super::restore_point::RestorePoint;
+use super::saved::{Run, Saved};
+use crate::error::Error;
+use crate::gpu::{Buffer, Encoder, Gpu, Readback, Traffic};
+use crate::options::{Checkpointing, Every};
+use crate::run::runner::CopiesAlong;
+use crate::run::sums::Sums;
+
+/// Between two looks at whether the last one has arrived, or is written.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// The checkpoints of one fit.
+pub(crate) struct Snapshots {
+    run: Arc<Run>,
+    folder: PathBuf,
+    every: Every,
+    keep: usize,
+    last_at: Instant,
+    /// The step of the last one that was taken.
+    last_step: Option<u64>,
+    pass: Option<Pass>,
+    on_its_way: Option<OnItsWay>,
+    writer: Option<JoinHandle<Written>>,
+    /// Where the fit goes back to when its device fails: its beginning, and then its last checkpoint. None where it does not.
+    last: Option<Arc<RestorePoint>>,
+}
+
+/// What comes of writing a checkpoint: its restore point, where that is asked for and the checkpoint was not left out.
+type Written = Result<Option<RestorePoint>, Error>;
+
+/// The steps that are run now.
+struct Pass {
+    first_step: u64,
+    last_step: u64,
+    sources: Vec<Buffer>,
+}
+
+/// A copy that the device has not made yet, or that waits for the one before it to be written.
+struct OnItsWay {
+    step: u64,
+    fit: FitState,
+    copies: Vec<(Readback, Option<Vec<u32>>)>,
+}
+
+impl Snapshots {
+    /// `beginning` is where the fit begins, if it is to go back there when its device fails before the first checkpoint.
+    pub fn new(checkpointing: &Checkpointing, run: Run, beginning: Option<RestorePoint>) -> Self {
+        let Checkpointing { folder, every, keep, .. } = checkpointing.clone();
+        let (last_at, run, last) = (Instant::now(), Arc::new(run), beginning.map(Arc::new));
+        Snapshots {
+            run,
+            folder,
+            every,
+            keep,
+            last_at,
+            last_step: None,
+            pass: None,
+            on_its_way: None,
+            writer: None,
+            last,
+        }
+    }
+
+    /// Where the fit goes back to, now that its device has failed and what was on its way there is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`advance`](Self::advance).
+    pub fn go_back(&mut self) -> Result<Option<Arc<RestorePoint>>, Error> {
+        (self.on_its_way, self.pass) = (None, None);
+        if let Some(writer) = self.writer.take() {
+            self.wrote(joined(writer)?);
+        }
+        self.last_step = self.last.as_ref().and_then(|last| last.written());
+        Ok(self.last.clone())
+    }
+
+    /// Goes back to another restore point of the same fit, of which a checkpoint is made: what was taken after it is of another course, and then
+    /// deleted.
+    ///
+    /// # Errors
+    ///
+    /// As [`advance`](Self::advance); [`Error::Io`].
+    pub fn go_back_to(&mut self, point: &mut RestorePoint) -> Result<(), Error> {
+        self.go_back()?;
+        // In this order: whenever the run is killed, there is one to go on from.
+        point.write(&self.run, &self.folder)?;
+        folder::forget_after(&self.folder, point.step())?;
+        self.last_step = point.written();
+        if self.last.is_some() {
+            self.last = Some(Arc::new(point.clone()));
+        }
+        Ok(())
+    }
+
+    /// Where the fit would go back to.
+    pub fn last(&self) -> Option<&RestorePoint> {
+        self.last.as_deref()
+    }
+
+    fn wrote(&mut self, point: Option<RestorePoint>) {
+        if let Some(point) = point {
+            self.last = Some(Arc::new(point));
+        }
+    }
+
+    /// Before steps are run: which, and of what buffers a checkpoint is made: all weights, all slots of the optimizer, the step state, the
+    /// running sums, and the best weights where there are any.
+    pub fn begin(&mut self, first_step: u64, last_step: u64, sources: Vec<Buffer>) {
+        self.pass = Some(Pass { first_step, last_step, sources });
+    }
+
+    /// The most steps that may be run in one go after `done` of the pass, so that the next checkpoint is at its step.
+    pub fn limit(&self, done: u64) -> u64 {
+        match (self.every, &self.pass) {
+            (Every::Steps(every), Some(pass)) => every - (pass.first_step + done) % every,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Whether there is one to take after `done` steps of the pass. Waits for none but the run's last one.
+    pub fn is_due(&mut self, gpu: &Gpu, done: u64) -> Result<bool, Error> {
+        let Some(pass) = &self.pass else { return Ok(false) };
+        let (step, is_last) = (pass.first_step + done, pass.first_step + done == pass.last_step);
+        let due = match self.every {
+            Every::Steps(every) => step % every == 0,
+            Every::Time(time) => self.last_at.elapsed() >= time,
+        };
+        if is_last {
+            self.drain(gpu)?;
+        } else if due && self.on_its_way.is_some() {
+            tracing::debug!(step, "a checkpoint is left out: the one before it is still being written");
+            return Ok(false);
+        }
+        Ok((due || is_last) && self.last_step != Some(step))
+    }
+
+    /// Makes room for the copies after `done` steps of the pass, once it is known that one [is due](Self::is_due).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfMemory`].
+    pub fn prepare(&mut self, gpu: &Gpu, done: u64, fit: &FitState) -> Result<(), Error> {
+        let Some(Pass { first_step, sources, .. }) = &self.pass else { return Ok(()) };
+        let room = |source: &Buffer| Ok((Readback::new(gpu, source.size())?, None));
+        let copies = sources.iter().map(room).collect::<Result<_, Error>>()?;
+        let step = first_step + done;
+        self.on_its_way = Some(OnItsWay { step, fit: fit.clone(), copies });
+        (self.last_at, self.last_step) = (Instant::now(), Some(step));
+        Ok(())
+    }
+
+    /// Records the copies that there is room for now.
+    pub fn copy(&self, encoder: &mut Encoder) {
+        let (Some(pass), Some(way)) = (&self.pass, &self.on_its_way) else { return };
+        for (source, (readback, _)) in pass.sources.iter().zip(&way.copies) {
+            readback.copy(encoder, &[source]);
+        }
+    }
+
+    /// Asks for the copies, once their recording has been submitted.
+    pub fn request(&mut self) {
+        self.on_its_way.iter_mut().flat_map(|way| &mut way.copies).for_each(|(readback, _)| readback.request());
+    }
+
+    /// Takes one where training was broken off, `done` steps into the pass.
+    pub fn take(&mut self, gpu: &Gpu, traffic: &mut Traffic, done: u64, fit: &FitState) -> Result<(), Error> {
+        let step = self.pass.as_ref().map(|pass| pass.first_step + done);
+        if step.is_none() || self.last_step == step {
+            return Ok(());
+        }
+        self.drain(gpu)?;
+        self.prepare(gpu, done, fit)?;
+        gpu.submit(traffic, |encoder| self.copy(encoder));
+        self.request();
+        Ok(())
+    }
+
+    /// Hands what has arrived to the thread that writes, where it has nothing to do. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong with the last one that was written.
+    pub fn advance(&mut self, gpu: &Gpu) -> Result<(), Error> {
+        if let Some(writer) = self.writer.take_if(|writer| writer.is_finished()) {
+            self.wrote(joined(writer)?);
+        }
+        let Some(way) = &mut self.on_its_way else { return Ok(()) };
+        for (readback, content) in way.copies.iter_mut().filter(|(_, content)| content.is_none()) {
+            *content = readback.arrived(gpu)?;
+            if content.is_none() {
+                return Ok(());
+            }
+        }
+        if self.writer.is_none()
+            && let Some(OnItsWay { step, fit, copies }) = self.on_its_way.take()
+        {
+            let contents = copies.into_iter().filter_map(|(_, content)| content).collect();
+            let (run, folder, keep) = (Arc::clone(&self.run), self.folder.clone(), self.keep);
+            let remembers = self.last.is_some();
+            let writer = std::thread::Builder::new().name("wgrad checkpoint".into());
+            let spawned = writer.spawn(move || {
+                let point = write(&run, step, fit, contents, &folder, keep)?;
+                Ok(point.filter(|_| remembers))
+            });
+            self.writer =
+                Some(spawned.map_err(|error| Error::Device(format!("no thread can be had to write with: {error}")))?);
+        }
+        Ok(())
+    }
+
+    /// Waits until all that were taken are written.
+    ///
+    /// # Errors
+    ///
+    /// As [`advance`](Self::advance).
+    pub fn finish(&mut self, gpu: &Gpu, traffic: &mut Traffic) -> Result<(), Error> {
+        self.advance(gpu)?;
+        let arrived = |way: &OnItsWay| way.copies.iter().all(|(_, content)| content.is_some());
+        if self.on_its_way.as_ref().is_some_and(|way| !arrived(way)) {
+            traffic.blocking_reads += 1;
+        }
+        self.drain(gpu)?;
+        if let Some(writer) = self.writer.take() {
+            self.wrote(joined(writer)?);
+        }
+        Ok(())
+    }
+
+    /// Waits until none is on its way but in the thread.
+    fn drain(&mut self, gpu: &Gpu) -> Result<(), Error> {
+        while self.on_its_way.is_some() {
+            self.advance(gpu)?;
+            std::thread::sleep(PATIENCE);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Snapshots {
+    /// What is being written is written to its end, whatever becomes of the fit.
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.writer.take().map(joined) {
+            tracing::warn!(%error, "a checkpoint is not written");
+        }
+    }
+}
+
+fn joined(writer: JoinHandle<Written>) -> Written {
+    writer.join().unwrap_or_else(|_| Err(Error::Device("the thread that writes checkpoints crashed".into())))
+}
+
+/// From the device's buffers, in the order of [`Snapshots::begin`], to a file. The restore point that it is of, where it is not left out.
+fn write(run: &Run, step: u64, fit: FitState, contents: Vec<Vec<u32>>, folder: &Path, keep: usize) -> Written {
+    let started = Instant::now();
+    let layers = run.network.layers().len();
+    let mut contents = contents.into_iter();
+    let layers_of = |contents: &mut dyn Iterator<Item = Vec<u32>>| -> Vec<Vec<u32>> { contents.take(layers).collect() };
+    let own = layers_of(&mut contents);
+    let of_slots = if run.options.optimizer.slots() > 0 { layers_of(&mut contents) } else { Vec::new() };
+    let (state, sums) = (contents.next().unwrap_or_default(), contents.next().unwrap_or_default());
+    let best = layers_of(&mut contents);
+
+    // What was good before it is worth more. Training ends or goes back by itself where it has come to this.
+    let (epoch, of_both) = (run.order.epoch_of(step, run.options.batch_size), Sums::of_both(&sums, &state));
+    if let Err(error) = run.options.non_finite.check(&of_both, epoch - 1) {
+        tracing::debug!(step, %error, "a checkpoint is left out");
+        return Ok(None);
+    }
+    if u64::from(of_both.step) != step {
+        tracing::debug!(step, counted = of_both.step, "a checkpoint is left out: the device has not run these steps");
+        return Ok(None);
+    }
+    let saved = Saved {
+        run: run.clone(),
+        step,
+        fit,
+        weights: unpacked(run, &own, 0, 1),
+        slots: slots_of(run, &of_slots),
+        best: (!best.is_empty()).then(|| unpacked(run, &best, 0, 1)),
+        state,
+        sums,
+    };
+    let point = RestorePoint::of_checkpoint(&saved, folder::file(folder, step), own, of_slots);
+    saved.write(folder)?;
+    folder::prune(folder, step, keep)?;
+    tracing::debug!(step, took = ?started.elapsed(), "a checkpoint is written");
+    Ok(Some(point))
+}
+
+/// The checkpoints of a fit while a part of an epoch is run.
+pub(crate) struct PartSnapshots<'a> {
+    pub snapshots: &'a mut Snapshots,
+    /// What the fit remembers then.
+    pub fit: &'a FitState,
+}
+
+impl CopiesAlong for PartSnapshots<'_> {
+    fn limit(&self, done: u64) -> u64 {
+        self.snapshots.limit(done)
+    }
+
+    fn prepare(&mut self, gpu: &Gpu, done: u64) -> Result<bool, Error> {
+        let is_due = self.snapshots.is_due(gpu, done)?;
+        if is_due {
+            self.snapshots.prepare(gpu, done, self.fit)?;
+        }
+        Ok(is_due)
+    }
+
+    fn copy(&self, encoder: &mut Encoder) {
+        self.snapshots.copy(encoder);
+    }
+
+    fn request(&mut self) {
+        self.snapshots.request();
+    }
+
+    fn advance(&mut self, gpu: &Gpu) -> Result<(), Error> {
+        self.snapshots.advance(gpu)
+    }
+}

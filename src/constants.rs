@@ -1,0 +1,31 @@
+//! The text of a WGSL module of constants.
+
+use std::fmt;
+
+/// The text of a module of `const`s.
+pub(crate) struct Constants(String);
+
+impl Constants {
+    pub(crate) fn new() -> Self {
+        Constants(String::new())
+    }
+
+    pub(crate) fn u32(mut self, name: &str, value: u32) -> Self {
+        self.line(name, format_args!("{value}u"));
+        self
+    }
+
+    /// The nearest f32, written so that it is read back to the bit.
+    pub(crate) fn f32(mut self, name: &str, value: f64) -> Self {
+        self.line(name, format_args!("{:e}f", value as f32));
+        self
+    }
+
+    fn line(&mut self, name: &str, value: fmt::Arguments<'_>) {
+        self.0.push_str(&format!("const {name} = {value};\n"));
+    }
+
+    pub(crate) fn text(self) -> String {
+        self.0
+    }
+}

@@ -1,0 +1,133 @@
+//! Files that are read whole, and written whole or not at all.
+
+pub(crate) mod folder;
+pub(crate) mod kinds;
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+
+/// What the names of temporary files begin with.
+pub(crate) const TEMPORARY: &str = ".wgrad-";
+/// The most bytes of a file that are read into memory.
+const MOST_READ: u64 = 1 << 33;
+
+/// A file, to be read. A pipe that has a name is none: it would be waited for until somebody writes to it, and no signal ends that. Those
+/// that the program was started with, as `/dev/stdin`, have none.
+pub(crate) fn open(path: &Path) -> Result<std::fs::File, Error> {
+    #[cfg(unix)]
+    if std::fs::metadata(path).is_ok_and(|about| std::os::unix::fs::FileTypeExt::is_fifo(&about.file_type()))
+        && path.canonicalize().is_ok_and(|place| !place.starts_with("/dev"))
+    {
+        return Err(Error::format(path, "it is a named pipe: a file is needed, or /dev/stdin and the pipe before it"));
+    }
+    std::fs::File::open(path).map_err(Error::io(path))
+}
+
+/// All of a text.
+pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
+    String::from_utf8(read_whole(path)?).map_err(|_| Error::format(path, "it is not UTF-8: save it in that encoding"))
+}
+
+/// All bytes of a file, or of a pipe. What has no end is not read to it.
+pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>, Error> {
+    let file = open(path)?;
+    let about = file.metadata().map_err(Error::io(path))?;
+    if about.is_dir() {
+        return Err(Error::format(path, "it is a folder: a file is needed"));
+    }
+    let most = if about.is_file() { MOST_READ } else { 1 << 30 };
+    if about.len() > most {
+        return Err(Error::format(path, format!("it has {} bytes: at most {most} are read", about.len())));
+    }
+    read_to_end(path, file, most)
+}
+
+/// All that a stream has, up to so many bytes.
+pub(crate) fn read_to_end(path: &Path, stream: impl Read, most: u64) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    stream.take(most + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    if bytes.len() as u64 > most {
+        return Err(Error::format(path, format!("it has more than {most} bytes: that is the most that is read")));
+    }
+    Ok(bytes)
+}
+
+/// Replaces a file: another beside it is written first, synced and then renamed, so that a file of this name is always a whole one.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let (mut file, path) = beside(path)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(&path))?;
+    file.persist(&path).map_err(|error| Error::Io { path: path.clone(), source: error.error })?;
+    // The new name, too, outlives a power cut. Not every file system can promise it; the file is whole either way.
+    #[cfg(unix)]
+    if let Err(error) = std::fs::File::open(folder_of(&path)).and_then(|folder| folder.sync_all()) {
+        tracing::debug!(%error, path = %path.display(), "the folder is not synced");
+    }
+    Ok(())
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The same in a cache, whose folder is made where it is not there: what cannot be written is told of and done without.
+pub(crate) fn write_cache(path: &Path, bytes: &[u8]) {
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(Error::io(path));
+    if let Err(error) = folder.and_then(|()| write_whole(path, bytes)) {
+        tracing::warn!(%error, "a cache is not written");
+    }
+}
+
+/// How long a lock of a cache is waited for: who holds it writes for milliseconds, unless it was stopped.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Keeps others from adding to a cache file, as long as what is returned lives. Who has it and does not let go, or a file system without
+/// locks, costs what two add at once, and no run.
+pub(crate) fn lock_cache(path: &Path) -> Option<std::fs::File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    std::fs::create_dir_all(folder_of(path)).ok()?;
+    let lock = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(PathBuf::from(name)).ok()?;
+    let begun = Instant::now();
+    loop {
+        match fs4::FileExt::try_lock(&lock) {
+            Ok(()) => return Some(lock),
+            Err(fs4::TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(5))
+            }
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Whether nobody who lives is writing this temporary file, as far as can be told: [`beside`] locks them.
+pub(crate) fn is_abandoned(path: &Path) -> bool {
+    let lock = std::fs::File::open(path).map(|file| fs4::FileExt::try_lock(&file));
+    !matches!(lock, Ok(Err(fs4::TryLockError::WouldBlock)))
+}
+
+/// A temporary file in the folder that the path is in, and the path itself with links followed: a rename would replace the
+/// link. Whatever is there already must be a file. It is locked, for [`is_abandoned`]; where that cannot be, its age tells.
+pub(crate) fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), Error> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    if path.exists() && !path.is_file() || path.file_name().is_none() {
+        return Err(Error::Option(format!("{} is not a file: only files can be replaced", path.display())));
+    }
+    let folder = folder_of(&path);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    // A model is no secret: the permissions of any new file, where temporary ones are private.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let file = builder.tempfile_in(folder).map_err(|error| {
+        // The system's words, of the file that was asked for: the error adds the temporary one's name, which says nothing to anybody.
+        let said = error.to_string();
+        let said = said.split_once(" at path ").map_or(said.as_str(), |(said, _)| said);
+        Error::Io { path: path.clone(), source: std::io::Error::new(error.kind(), said) }
+    })?;
+    _ = fs4::FileExt::try_lock(file.as_file());
+    Ok((file, path))
+}

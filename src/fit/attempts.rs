@@ -1,0 +1,346 @@
+//! Training, from the first step to the last: one attempt after another, on one device or, where that fails, on those after it.
+
+use std::borrow::Cow;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use super::attempt::Attempt;
+use super::diagnosis::diagnose;
+use super::recovery::{MOST_TIME, Recovery};
+use super::session::Session;
+use super::{checkpoints, epochs, memory, plans, tune};
+use crate::checkpoint::{RestorePoint, Snapshots};
+use crate::data::{Dataset, Source};
+use crate::error::Error;
+use crate::history::{Event, History};
+use crate::options::NonFinite;
+use crate::plan::{Plan, Role};
+use crate::preprocessing::{Origin, Scaling};
+use crate::run::rows::{self, Rows};
+use crate::run::state::{SKIPPED_WORD, State};
+
+/// What hears how a fit goes, and may break it off.
+pub(crate) type Observer<'a> = &'a mut dyn FnMut(Event) -> ControlFlow<()>;
+
+/// The sets of a fit, and the thread scope that rows are read in, where they are read in windows.
+struct Sets<'a, 'env, 'scope> {
+    train: Rows<'env>,
+    validation: Option<&'a Dataset>,
+    scope: Option<&'scope Scope<'scope, 'env>>,
+}
+
+/// Trains on a set, in windows where it does not fit the memory budget.
+///
+/// # Errors
+///
+/// As [`Trainer::fit`](crate::Trainer::fit).
+pub(crate) fn fit(
+    session: &mut Session,
+    train: &Dataset,
+    validation: Option<&Dataset>,
+    observer: Observer<'_>,
+) -> Result<History, Error> {
+    let train = &*to_train_on(session, train)?;
+    if session.first_of_windows(train)?.is_some() {
+        return fit_from(session, train, validation, observer);
+    }
+    let validation = validation.map(|set| set.seen_as(train.origin(), true)).transpose()?;
+    let sets = Sets { train: Rows::Whole(train), validation: validation.as_deref(), scope: None };
+    pollster::block_on(run(session, sets, observer))
+}
+
+/// Trains on rows that are read in windows.
+///
+/// # Errors
+///
+/// As [`Trainer::fit_from`](crate::Trainer::fit_from).
+pub(crate) fn fit_from(
+    session: &mut Session,
+    train: &dyn Source,
+    validation: Option<&Dataset>,
+    observer: Observer<'_>,
+) -> Result<History, Error> {
+    let train = &Like { source: train, origin: session.origin.clone() };
+    // A set that would fit as well: windows are what was asked for.
+    let first = rows::first_of_windows(train, Some(0))?;
+    let train = session.rows_of(train, first.as_ref())?;
+    let validation = validation.map(|set| set.seen_as(train.at_hand().origin(), true)).transpose()?;
+    let validation = validation.as_deref();
+    std::thread::scope(|scope| {
+        pollster::block_on(run(session, Sets { train, validation, scope: Some(scope) }, observer))
+    })
+}
+
+/// What a training set is trained as: scaled as the rows before it were, where it is not scaled itself.
+fn to_train_on<'a>(session: &Session, train: &'a Dataset) -> Result<Cow<'a, Dataset>, Error> {
+    let (own, before) = (train.origin(), &session.origin);
+    let differs = |own: &Option<Scaling>, before: &Option<Scaling>| own.is_some() && before.is_some() && own != before;
+    if differs(&own.scaling, &before.scaling) || differs(&own.target_scaling, &before.target_scaling) {
+        tracing::warn!("these rows are scaled otherwise than those that the network was trained on before");
+    }
+    if let Some(note) = train.note_on_targets(&session.options.loss).filter(|note| !train.notes().contains(note)) {
+        tracing::warn!("{note}");
+    }
+    train.seen_as(&own.clone().or(before.clone()), false)
+}
+
+async fn run<'scope, 'env: 'scope>(
+    session: &mut Session,
+    sets: Sets<'_, 'env, 'scope>,
+    observer: Observer<'_>,
+) -> Result<History, Error> {
+    let Sets { train, validation, .. } = sets;
+    let _lock = session.options.checkpoint.as_ref().map(|asked| checkpoints::claim(session, asked)).transpose()?;
+    let fingerprints = checkpoints::fingerprints(session, train, validation)?;
+    memory::check(session, train, validation)?;
+    let mut going_on = ControlFlow::Continue(());
+    tune::tune(session, train, &mut |event| {
+        if observer(event).is_break() {
+            going_on = ControlFlow::Break(());
+        }
+        going_on
+    })?;
+    if going_on.is_break() {
+        return Ok(History::default());
+    }
+    let plan = plans::training(session, train)?;
+    session.origin = train.at_hand().origin().clone().or(std::mem::take(&mut session.origin));
+    session.is_fitted = true;
+    session.position.order = session.order_over(train.count());
+    let snapshots = checkpoints::snapshots(session, fingerprints, plan.picks()).await;
+    let snapshots = snapshots.map_err(|error| memory::in_all(session, error, train, validation))?;
+    // Where it may be asked which number was not finite first, and no other restore point is kept.
+    let is_new = session.position.steps_done == 0 && snapshots.as_ref().and_then(Snapshots::last).is_none();
+    let explains = session.options.non_finite == NonFinite::Stop && is_new && matches!(train, Rows::Whole(_));
+    let first = if explains { Some(session.beginning().await) } else { None };
+    let first = first.transpose().map_err(|error| memory::in_all(session, error, train, validation))?;
+    let keeps_good = session.options.non_finite == NonFinite::Lower;
+    let (before, started) = (session.model.stats, Instant::now());
+    let first = first.map(|first| (first, started));
+    let recovery = Recovery { snapshots, first, keeps_good, ..Recovery::default() };
+    let history = attempts(session, &sets, &plan, recovery, observer).await?;
+    Ok(History { stats: session.model.stats.since(before), ..history })
+}
+
+/// Attempts, until one comes to its end or none may follow.
+async fn attempts<'scope, 'env: 'scope>(
+    session: &mut Session,
+    sets: &Sets<'_, 'env, 'scope>,
+    plan: &Plan,
+    mut recovery: Recovery,
+    observer: Observer<'_>,
+) -> Result<History, Error> {
+    let (started, began) = (Instant::now(), session.position.steps_done);
+    let mut failures = 0;
+    loop {
+        let error = match attempt(session, sets, plan, observer, &mut recovery).await {
+            Ok(history) => return Ok(history),
+            Err(error) => error,
+        };
+        let reason = error.to_string();
+        let (answer, history) = if let Some(step) = non_finite_step(session, &error) {
+            let Some((point, learning_rate)) = lower(session, step, &mut recovery)? else {
+                let per_step = started.elapsed().div_f64((step - began.min(step)).max(1) as f64);
+                let error = explained(session, error, sets, plan, &recovery, per_step).await;
+                // The best weights are finite in any case.
+                epochs::take_best(&mut session.model, recovery.best.as_mut())?;
+                return Err(error);
+            };
+            let (times, of) = (point.lowered(), session.options.lower_times);
+            let event = Event::RateLowered { reason: &reason, step: point.step(), learning_rate, times, of };
+            (observer(event), point.history())
+        } else {
+            if matches!(error, Error::NonFiniteResult(_)) && session.model.gpu.check().is_ok() {
+                epochs::take_best(&mut session.model, recovery.best.as_mut())?;
+            }
+            failures += 1;
+            let point = recover(session, error, failures, &mut recovery).await?;
+            let of = session.options.checkpoint.as_ref().map_or(0, |asked| asked.device_retries);
+            let event = Event::DeviceReplaced { reason: &reason, step: point.step(), times: failures, of };
+            (observer(event), point.history())
+        };
+        if answer.is_break() {
+            // The next fit is one of its own.
+            session.resumed = None;
+            return Ok(history);
+        }
+    }
+}
+
+/// The fit from where the session is to its end, as long as the device lasts.
+async fn attempt<'scope, 'env: 'scope>(
+    session: &mut Session,
+    &Sets { train, validation, scope }: &Sets<'_, 'env, 'scope>,
+    plan: &Plan,
+    observer: Observer<'_>,
+    recovery: &mut Recovery,
+) -> Result<History, Error> {
+    // Room for this one's.
+    recovery.best = None;
+    let attempt = Attempt::begin(session, train, plan, validation, scope);
+    let mut attempt = attempt.map_err(|error| memory::in_all(session, error, train, validation))?;
+    match epochs::run(session, &mut attempt, validation, recovery, observer).await {
+        Ok(()) => Ok(attempt.history()),
+        Err(error) => {
+            let error = memory::in_all(session, error, train, validation);
+            let error = located(session, error, &attempt).await;
+            recovery.best = attempt.device.best.take();
+            Err(error)
+        }
+    }
+}
+
+/// The step whose numbers were not finite, where an error says that they were not.
+fn non_finite_step(session: &Session, error: &Error) -> Option<u64> {
+    match error {
+        Error::NonFinite { step, .. } => Some(*step),
+        // Of the validation after this step.
+        Error::NonFiniteResult(_) if session.options.non_finite == NonFinite::Lower => {
+            Some(session.position.steps_done)
+        }
+        _ => None,
+    }
+}
+
+/// Goes back to before the numbers of a step were not finite, with a lower rate: to where, and how low. None where that may not be.
+fn lower(session: &mut Session, step: u64, recovery: &mut Recovery) -> Result<Option<(RestorePoint, f64)>, Error> {
+    let times = recovery.good.iter().map(RestorePoint::lowered).max().unwrap_or(0) + 1;
+    if session.options.non_finite != NonFinite::Lower || times > session.options.lower_times {
+        return Ok(None);
+    }
+    // Where the very next step is not finite, what it began with may be the cause: if it was not, a lower rate from further back helps as well.
+    if recovery.good.len() > 1 && recovery.good.last().is_some_and(|newest| newest.step() + 1 >= step) {
+        recovery.good.pop();
+    }
+    let Some(mut point) = recovery.good.last().cloned() else { return Ok(None) };
+    let rate = point.lower(session.options.lower_factor, times);
+    if rate as f32 == 0.0 {
+        // Nothing would change any more.
+        return Ok(None);
+    }
+    recovery.good.pop();
+    if let Some(snapshots) = &mut recovery.snapshots {
+        snapshots.go_back_to(&mut point)?;
+    }
+    session.go_back(&point)?;
+    Ok(Some((point, rate)))
+}
+
+/// An error about numbers that are not finite, with what was the first, where that can be found in less than a minute.
+async fn explained(
+    session: &mut Session,
+    error: Error,
+    sets: &Sets<'_, '_, '_>,
+    plan: &Plan,
+    recovery: &Recovery,
+    per_step: Duration,
+) -> Error {
+    let Error::NonFinite { step, epoch, cause } = error else { return error };
+    let &Sets { train, validation, .. } = sets;
+    let is_short =
+        |from: &RestorePoint| per_step.as_secs_f64() * (step - from.step()) as f64 <= MOST_TIME.as_secs_f64();
+    let is_wanted = session.options.non_finite != NonFinite::Skip && matches!(train, Rows::Whole(_));
+    let Some(from) = recovery.before(step).filter(|from| is_wanted && is_short(from)) else {
+        return Error::NonFinite { step, epoch, cause };
+    };
+    let found = diagnose(session, train, plan, validation, from, step, &cause).await;
+    session.resumed = None;
+    let cause = found.ok().flatten().unwrap_or(cause);
+    Error::NonFinite { step, epoch, cause }
+}
+
+/// An error in the middle of a fit: where the device failed, it says in which steps.
+async fn located(session: &mut Session, error: Error, attempt: &Attempt<'_, '_>) -> Error {
+    let (on_its_way, epoch) = (attempt.on_its_way(), attempt.course.epoch());
+    let steps_done = session.position.steps_done;
+    let (done, sent) = (steps_done + on_its_way.start, steps_done + on_its_way.end);
+    let model = &mut session.model;
+    match (model.gpu.settled(), error) {
+        (Err(Error::Device(reason)), _) => Error::DeviceFailed { done, sent, epoch, reason },
+        (_, error) => {
+            // It has done all that it was handed, whatever went wrong beside it: the session is where the device is.
+            let state = &model.buffers[&Role::State];
+            if let Ok(state) = model.gpu.fetch::<u32>(state, size_of::<State>() / 4, &mut model.stats.traffic).await {
+                (session.position.steps_done, session.position.skipped) = (state[0].into(), state[SKIPPED_WORD]);
+            }
+            match error {
+                Error::OutOfMemory { .. } => Error::DeviceFailed { done: sent, sent, epoch, reason: error.to_string() },
+                error => error,
+            }
+        }
+    }
+}
+
+/// After an error: another device in place of one that failed, and where the fit goes on there.
+///
+/// # Errors
+///
+/// The error itself, where it is another one, no checkpoints are made, or the device has failed too often; and what else was in the way.
+async fn recover(
+    session: &mut Session,
+    error: Error,
+    failures: u64,
+    recovery: &mut Recovery,
+) -> Result<Arc<RestorePoint>, Error> {
+    // A device that has just been opened may have no memory for what the last one had.
+    let is_failure = matches!(error, Error::DeviceFailed { .. })
+        || session.model.gpu.check().is_err()
+        || failures > 1 && matches!(error, Error::OutOfMemory { .. });
+    let Some(snapshots) = recovery.snapshots.as_mut().filter(|_| is_failure) else { return Err(error) };
+    let Some(point) = snapshots.go_back()? else { return Err(error) };
+    let allowed = session.options.checkpoint.as_ref().map_or(0, |asked| asked.device_retries);
+    if failures > allowed {
+        let before = if failures == 2 { "once".into() } else { format!("{} times", failures - 1) };
+        return Err(and(
+            error,
+            &format!("it had failed {before} before, and may {allowed} times in a fit (device_retries)"),
+        ));
+    }
+    let another = match session.model.gpu.replacement().await {
+        Ok(another) => another,
+        Err(none) => return Err(and(error, &format!("another device cannot be had: {none}"))),
+    };
+    tracing::debug!(%error, step = point.step(), "training goes on on another device");
+    match session.go_back_on(Arc::new(another), &point) {
+        Ok(()) => Ok(point),
+        Err(none) => Err(and(error, &format!("on another device it cannot go on: {none}"))),
+    }
+}
+
+/// Rows that are read, scaled as those that a model was trained on before where they are not scaled themselves.
+struct Like<'a> {
+    source: &'a dyn Source,
+    origin: Origin,
+}
+
+impl Source for Like<'_> {
+    fn rows(&self) -> usize {
+        self.source.rows()
+    }
+
+    fn classes(&self) -> usize {
+        self.source.classes()
+    }
+
+    fn read(&self, rows: Range<usize>) -> Result<Dataset, Error> {
+        let set = self.source.read(rows)?;
+        let scaled = match set.seen_as(&set.origin().clone().or(self.origin.clone()), false)? {
+            Cow::Owned(scaled) => Some(scaled),
+            Cow::Borrowed(_) => None,
+        };
+        Ok(scaled.unwrap_or(set))
+    }
+}
+
+/// A device's failure, with what was tried then.
+fn and(error: Error, tried: &str) -> Error {
+    match error {
+        Error::DeviceFailed { done, sent, epoch, reason } => {
+            Error::DeviceFailed { done, sent, epoch, reason: format!("{reason}; {tried}") }
+        }
+        Error::Device(reason) => Error::Device(format!("{reason}; {tried}")),
+        error => Error::Device(format!("{error}; {tried}")),
+    }
+}

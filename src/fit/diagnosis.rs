@@ -1,0 +1,124 @@
+//! Where numbers were not finite first. The device sees it in its step, and the host some chunks later, when nothing is finite any more: so the steps
+//! before that one are run again, to the same bits, and their numbers are looked at.
+
+use std::ops::ControlFlow;
+
+use super::attempt::Attempt;
+use super::epochs;
+use super::plans;
+use super::recovery::Recovery;
+use super::session::Session;
+use crate::checkpoint::RestorePoint;
+use crate::data::Dataset;
+use crate::error::Error;
+use crate::history::Parameters;
+use crate::options::THE_LOSS;
+use crate::plan::{Plan, Role};
+use crate::run::buffers::Buffers;
+use crate::run::parameters::ParameterReader;
+use crate::run::rows::Rows;
+use crate::run::runner::Part;
+use crate::weights::Weights;
+
+/// The first number of a step that was not finite, where all before that step were: found by running on from this restore point. `seen` is
+/// what the device saw. The session is then where it was before the step. None where it cannot be found.
+pub(crate) async fn diagnose(
+    session: &mut Session,
+    train: Rows<'_>,
+    plan: &Plan,
+    validation: Option<&Dataset>,
+    from: &RestorePoint,
+    step: u64,
+    seen: &str,
+) -> Result<Option<String>, Error> {
+    session.go_back(from)?;
+    let mut attempt = Attempt::begin(session, train, plan, validation, None)?;
+    let mut reader = reader_of(session, &attempt)?;
+    run_to(session, &mut attempt, validation, step - 1).await?;
+    let gradients = parameters_of(session, &attempt, &mut reader).await?.gradients;
+    for layer in 0..session.model.network.layers().len() {
+        // Those of the last layer are logits, and in memory where there are many.
+        let Some(activations) = reader.buffer(Role::Activations(layer)) else { break };
+        let count = activations.size() as usize / 4;
+        let values: Vec<f32> = session.model.gpu.read(activations, count, &mut session.model.stats.traffic)?;
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Ok(Some(format!("an output of layer {} is {}", layer + 1, word(*value))));
+        }
+    }
+    let of_gradient = non_finite_tensor(&gradients, First::Above);
+    let of_gradient = of_gradient.map(|(tensor, value)| format!("the gradient of {tensor} is {value}"));
+    if seen == THE_LOSS {
+        let and = of_gradient.map_or("though every gradient is finite".into(), |found| format!("and {found}"));
+        return Ok(Some(format!("the loss of a row is the first, {and}")));
+    }
+    if of_gradient.is_some() {
+        return Ok(of_gradient);
+    }
+    let before = session.beginning().await?;
+    let part = Part { steps: 1, continues: true, stream: None, copies: None };
+    let device = &mut attempt.device;
+    device.training.run_part(&device.gpu, part, &mut session.model.stats, |_, _| Ok(ControlFlow::Continue(())))?;
+    let weights = session.model.weights().await?;
+    session.go_back(&before)?;
+    let left = non_finite_tensor(&weights, First::Below);
+    Ok(left.map(|(tensor, value)| format!("the update of {tensor} left a value that is {value}")))
+}
+
+/// Runs on to the end of a step, with no reports.
+async fn run_to(
+    session: &mut Session,
+    attempt: &mut Attempt<'_, '_>,
+    validation: Option<&Dataset>,
+    step: u64,
+) -> Result<(), Error> {
+    if step == session.position.steps_done {
+        return Ok(());
+    }
+    attempt.course.until = step;
+    let ignore = &mut |_: crate::history::Event<'_>| ControlFlow::Continue(());
+    epochs::run(session, attempt, validation, &mut Recovery::default(), ignore).await
+}
+
+/// What reads parameters of a fit over a whole set.
+fn reader_of(session: &Session, attempt: &Attempt<'_, '_>) -> Result<ParameterReader, Error> {
+    let of_set = |role: &Role| matches!(role, Role::Set(_) | Role::Targets | Role::Scaling | Role::OutputWeights);
+    let buffers = attempt.device.training.buffers.iter().filter(|(role, _)| of_set(role));
+    let place: Buffers = buffers.map(|(&role, buffer)| (role, buffer.clone())).collect();
+    let plan = plans::gradients(session, attempt.train)?;
+    ParameterReader::new(&attempt.device.gpu, &plan, &session.model.buffers, &[place], session.options.checks)
+}
+
+async fn parameters_of(
+    session: &mut Session,
+    attempt: &Attempt<'_, '_>,
+    reader: &mut ParameterReader,
+) -> Result<Parameters, Error> {
+    let (gpu, model) = (&attempt.device.gpu, &mut session.model);
+    reader.take(gpu, &mut model.stats.traffic, session.position.steps_done, 0);
+    reader.parameters(gpu, &mut model.stats.traffic, &model.network).await
+}
+
+/// Which layer is the first: the one that rows come to, or the one that gradients do.
+#[derive(Clone, Copy)]
+enum First {
+    Below,
+    Above,
+}
+
+/// The first tensor with a value that is not finite, and what that is.
+fn non_finite_tensor(tensors: &Weights, first: First) -> Option<(String, &'static str)> {
+    let non_finite = |values: &[f32]| values.iter().copied().find(|value| !value.is_finite()).map(word);
+    let layers = tensors.layers.len();
+    (0..layers).find_map(|at| {
+        let layer = if matches!(first, First::Below) { at } else { layers - 1 - at };
+        let own = &tensors.layers[layer];
+        let of = |what: &str, value| (format!("layer {}'s {what}", layer + 1), value);
+        non_finite(&own.weight)
+            .map(|value| of("weights", value))
+            .or_else(|| non_finite(&own.bias).map(|value| of("bias", value)))
+    })
+}
+
+fn word(value: f32) -> &'static str {
+    if value.is_nan() { "not a number" } else { "infinite" }
+}

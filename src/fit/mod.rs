@@ -1,0 +1,19 @@
+//! Training, from the first step to the last.
+
+mod attempt;
+mod attempts;
+mod checkpoints;
+mod diagnosis;
+mod epochs;
+mod memory;
+mod observer;
+mod plans;
+mod recovery;
+mod session;
+mod tune;
+
+pub(crate) use attempts::{fit, fit_from};
+pub(crate) use memory::bytes_of_fit;
+pub(crate) use plans::{evaluation as evaluation_plan, training as training_plan};
+pub(crate) use session::Session;
+pub(crate) use tune::tune;

@@ -1,0 +1,99 @@
+//! The plans of a session: what its steps are on this device, once it is known that every buffer fits.
+
+use super::session::Session;
+use crate::data::Dataset;
+use crate::error::Error;
+use crate::plan::{Plan, Request, Role};
+use crate::run::evaluator::EVALUATION_BATCH;
+use crate::run::rows::{Rows, SetShape};
+
+/// The plan of a training step.
+///
+/// # Errors
+///
+/// [`Error::Data`] or [`Error::Option`] where the rows, the network and the batch size do not fit together.
+pub(crate) fn training(session: &Session, train: Rows<'_>) -> Result<Plan, Error> {
+    let (network, options) = (&session.model.network, &session.options);
+    train.at_hand().check_for(network, &options.loss)?;
+    train.at_hand().check_classes(train.classes(), network, &options.loss)?;
+    let per_epoch = train.count().div_ceil(options.batch_size) as u64;
+    let first_step = session.order_over(train.count()).first_step;
+    options.last_step(session.fit_began().max(first_step), first_step, per_epoch)?;
+    let plan = fitting(session, training_request(session, train))?;
+    // A pin that is not followed would give other bits than the run that it comes from.
+    for (shape, tile) in plan.picks().iter() {
+        if let Some(pinned) = options.picks.by_name(shape).filter(|&pinned| pinned != tile) {
+            return Err(Error::Option(format!(
+                "{shape} is pinned to \"{pinned}\" and would take \"{tile}\": the updates of all layers are one dispatch, and their tiles \
+                 must have the same kind and workgroup size as the largest layer's"
+            )));
+        }
+    }
+    Ok(plan)
+}
+
+/// What is asked of the plan of a training step.
+pub(crate) fn training_request<'a>(session: &'a Session, train: Rows<'_>) -> Request<'a> {
+    let tiling = &session.model.tiling;
+    session.options.training_request(&session.model.network, train.shape(tiling.most_bytes), tiling)
+}
+
+/// The plan of a step that leaves its gradients in memory and changes nothing.
+pub(crate) fn gradients(session: &Session, train: Rows<'_>) -> Result<Plan, Error> {
+    Plan::gradients(training_request(session, train))
+}
+
+/// The plan of an evaluation, with all metrics or the loss and the accuracy alone.
+pub(crate) fn evaluation(session: &Session, set: &Dataset, metrics: bool) -> Result<Plan, Error> {
+    let (network, tiling) = (&session.model.network, &session.model.tiling);
+    set.check_for(network, &session.options.loss)?;
+    // Of a few sizes, so that other numbers of rows take the same kernels.
+    let batch = set.rows().min(EVALUATION_BATCH).next_power_of_two();
+    let shape = SetShape::of(set, tiling.most_bytes);
+    let request = session.options.evaluation_request(network, shape, batch, tiling);
+    fitting(session, Request { metrics, ..request })
+}
+
+/// The plan of the validation after an epoch, where there is a set for it, once it is known that it has the figure that epochs are judged by.
+pub(crate) fn validation(session: &Session, validation: Option<&Dataset>) -> Result<Option<Plan>, Error> {
+    let monitor = session.options.monitor;
+    let plan = validation.map(|set| evaluation(session, set, monitor.is_measured())).transpose()?;
+    monitor.check_rows(validation, &session.options.loss)?;
+    Ok(plan)
+}
+
+/// The plan, once it is known that every buffer of it is one that the device can bind. What trains nothing takes a smaller batch where that
+/// is what it takes.
+///
+/// # Errors
+///
+/// [`Error::Option`] with what was needed, what there is, and the largest batch that fits.
+pub(crate) fn fitting(session: &Session, request: Request<'_>) -> Result<Plan, Error> {
+    let most = session.model.tiling.most_bytes;
+    let (reason, too_large) = match Plan::new(request) {
+        Ok(plan) => match plan.larger_than(most) {
+            None => return Ok(plan),
+            Some(buffer) => {
+                let (name, bytes) = (&session.model.gpu.adapter().name, buffer.bytes);
+                let reason =
+                    format!("{} takes {bytes} bytes in one buffer, and {name} can bind at most {most}", buffer.role);
+                (reason, Some(buffer.role))
+            }
+        },
+        Err(error) => (error.to_string(), None),
+    };
+    let advice = match (Plan::largest_batch(request, most), too_large) {
+        (Some(batch), _) if request.training.is_none() => return Plan::new(Request { batch, ..request }),
+        (Some(batch), _) => format!("of a batch of {} rows, at most {batch} fit", request.batch),
+        (None, Some(Role::Targets)) => {
+            let row_bits = request.loss.targets(request.targets).row_bits(session.model.network.outputs() as u32);
+            format!("at most {} rows of a set fit; with a memory budget, they are read in windows", 8 * most / row_bits)
+        }
+        (None, Some(Role::Scores)) => {
+            format!("ask for the metrics of {} rows at most, or for the loss and the accuracy alone", most / 4)
+        }
+        (None, Some(Role::Metrics)) => "no batch changes that: ask for the loss and the accuracy alone".into(),
+        (None, _) => "no batch is small enough: make the layers smaller".into(),
+    };
+    Err(Error::Option(format!("{reason}; {advice}")))
+}

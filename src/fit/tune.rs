@@ -1,0 +1,57 @@
+//! Measuring tiles before a fit, and keeping what was found.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use super::plans;
+use super::session::Session;
+use crate::error::Error;
+use crate::history::Event;
+use crate::kernel::tiling::Picks;
+use crate::measure::tuner::{self, Found};
+use crate::measure::{Tuning, tuning};
+use crate::run::rows::Rows;
+
+/// Under [`Tuning::Auto`], measures what the plan for these rows has no picks for yet, until `observer` breaks off: what was not measured by
+/// then keeps its rule's tile.
+///
+/// # Errors
+///
+/// As [`plans::training`]; [`Error::Kernel`], [`Error::Device`].
+pub(crate) fn tune(
+    session: &mut Session,
+    train: Rows<'_>,
+    observer: &mut dyn FnMut(Event) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    // What is wrong with the rows or the options is said before anything is measured.
+    let asked = plans::training(session, train)?.picks();
+    let options = &session.options;
+    for (shape, tile) in options.picks.iter().filter(|(shape, _)| asked.by_name(shape).is_none()) {
+        tracing::warn!(shape, tile, "a pinned tile is for a product that this run has not");
+    }
+    if options.tuning != Tuning::Auto {
+        return Ok(());
+    }
+    let (adapter, family) = (session.model.gpu.adapter(), session.model.tiling.family);
+    let known = options.picks.clone().or(&session.measured).or(&options.measured_before(adapter));
+    let started = Instant::now();
+    let request = plans::training_request(session, train);
+    let found =
+        tuner::tune(&session.model.gpu, request, options.checks, &known, options.tuning_budget, |shape, at, of| {
+            observer(Event::Tuning { kernel: shape.kernel, at, of })
+        })?;
+    let picks_of = |found: &mut dyn Iterator<Item = &Found>| -> Picks {
+        found.map(|found| (found.shape.to_string(), found.tile.to_string())).collect()
+    };
+    if let Some(path) = options.tuning_cache.as_deref().filter(|_| found.iter().any(|found| found.complete)) {
+        let complete = picks_of(&mut found.iter().filter(|found| found.complete));
+        tuning::keep(path, &tuning::key(adapter, family), &complete);
+    }
+    if !found.is_empty() {
+        // Its answer has nothing more to break off.
+        let _ = observer(Event::Tuned { kinds: found.len(), seconds: started.elapsed().as_secs_f64() });
+    }
+    session.measured = known.or(&picks_of(&mut found.iter()));
+    session.model.tiling.picks = session.measured.clone().or(&session.model.tiling.picks);
+    Ok(())
+}

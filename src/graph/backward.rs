@@ -1,0 +1,44 @@
+//! The gradients: a walk over the ops in reverse, in which each adds to the gradients of what it read.
+
+use std::collections::HashMap;
+
+use super::operation::Operation;
+use super::{Add, Graph, NodeId, Op, Source, Value};
+
+/// Adds the ops of the gradient by every parameter, from the one by `of`. The parameters' gradients come back, last layer first. What no
+/// parameter goes into has no gradient. A value that is read twice has the sum, in reverse order of use.
+pub(super) fn backward(graph: &mut Graph, of: Value, gradient: Value) -> Vec<(usize, Value)> {
+    let wanted = depends_on_parameters(graph);
+    let mut gradients = HashMap::from([(of, gradient)]);
+    let mut of_parameters = vec![];
+    for at in (0..=graph.maker(of).0).rev() {
+        let node = graph.node(NodeId(at)).clone();
+        let Some(&upstream) = node.results.first().and_then(|result| gradients.get(result)) else { continue };
+        if let Op::Source(Source::Parameter(index)) = node.op {
+            of_parameters.push((index, upstream));
+        }
+        let wanted: Vec<bool> = node.inputs.iter().map(|input| wanted[input.0]).collect();
+        let own = node.op.backward(graph, &node, upstream, &wanted);
+        for (input, gradient) in node.inputs.iter().zip(own) {
+            let Some(gradient) = gradient else { continue };
+            let sum = match gradients.get(input) {
+                Some(&other) => graph.add(Add, vec![other, gradient]),
+                None => gradient,
+            };
+            gradients.insert(*input, sum);
+        }
+    }
+    of_parameters.sort_by_key(|&(index, _)| std::cmp::Reverse(index));
+    of_parameters
+}
+
+/// For every value, whether a parameter goes into it.
+fn depends_on_parameters(graph: &Graph) -> Vec<bool> {
+    let mut depends = vec![false; graph.shapes.len()];
+    for (_, node) in graph.nodes() {
+        let own = matches!(node.op, Op::Source(Source::Parameter(_)));
+        let any = own || node.inputs.iter().any(|input| depends[input.0]);
+        node.results.iter().for_each(|result| depends[result.0] = any);
+    }
+    depends
+}

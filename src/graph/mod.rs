@@ -1,0 +1,187 @@
+//! What a step computes: ops on logical shapes, before anything is said of kernels, padding or buffers.
+//!
+//! A network writes its [forward](Graph::forward) ops; the loss follows; `backward` walks them in reverse and adds the ops of the gradients;
+//! `update` adds those that change the weights. The order of nodes is one in which they can be computed. A graph prints itself.
+
+mod activate;
+mod add;
+mod backward;
+mod dropout;
+mod gather;
+mod linear;
+mod loss;
+mod operation;
+mod source;
+mod update;
+
+use std::fmt;
+
+pub use self::activate::{Activate, ActivateBackward};
+pub use self::add::Add;
+pub use self::dropout::{Dropout, DropoutBackward};
+pub use self::gather::Gather;
+pub use self::linear::{Linear, LinearInput, LinearWeights};
+pub use self::loss::{Loss, Metrics};
+pub use self::operation::Op;
+use self::operation::Operation;
+pub use self::source::Source;
+pub use self::update::{GradientNorm, Orthogonalize, Update};
+use crate::network::Network;
+use crate::training::Training;
+
+/// The logical shape of a tensor, `[rows, features]` or `[inputs and bias, outputs]`: without padding.
+pub type Shape = Vec<u32>;
+
+/// A tensor of the graph: a result of one of its nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Value(usize);
+
+/// A node of the graph, by its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(usize);
+
+/// An op, what it reads and what it makes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What is computed.
+    pub op: Op,
+    /// What it is computed from, in the op's own order.
+    pub inputs: Vec<Value>,
+    /// What comes out, in the op's own order.
+    pub results: Vec<Value>,
+}
+
+impl Node {
+    /// The first result, which is the only one of most ops.
+    pub fn result(&self) -> Value {
+        self.results[0]
+    }
+}
+
+/// Ops in an order in which they can be computed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    shapes: Vec<Shape>,
+    makers: Vec<NodeId>,
+}
+
+impl Graph {
+    /// A network's ops for a minibatch of `batch` rows, from the set's features to the logits, which come back. Units drop out where it is `training`.
+    pub fn forward(network: &Network, batch: u32, training: bool) -> (Graph, Value) {
+        let mut graph = Graph::default();
+        let features = graph.source(Source::Features, vec![network.inputs() as u32]);
+        let mut x = graph.add(Gather { batch }, vec![features]);
+        for (index, ((inputs, outputs), layer)) in network.widths().zip(network.layers()).enumerate() {
+            let weights = graph.source(Source::Parameter(index), vec![inputs as u32 + 1, outputs as u32]);
+            x = graph.add(Linear { parameter: index }, vec![x, weights]);
+            x = graph.activated(x, layer.activation);
+            if training && layer.dropout > 0.0 {
+                x = graph.add(Dropout { layer: index, probability: layer.dropout }, vec![x]);
+            }
+        }
+        (graph, x)
+    }
+
+    /// A step that evaluates: the loss, and where `metrics` are wanted, what they are counted or summed from.
+    pub fn of_evaluation(network: &Network, batch: u32, metrics: bool) -> Graph {
+        let (mut graph, logits) = Graph::forward(network, batch, false);
+        let targets = graph.source(Source::Targets, vec![batch]);
+        graph.add(Loss { trains: false }, vec![logits, targets]);
+        if metrics {
+            graph.add(Metrics, vec![logits, targets]);
+        }
+        graph
+    }
+
+    /// A step that computes the gradient by every parameter and changes none.
+    pub fn of_gradients(network: &Network, batch: u32) -> Graph {
+        Graph::with_gradients(network, batch).0
+    }
+
+    /// A step that trains.
+    pub fn of_training(network: &Network, batch: u32, training: Training<'_>) -> Graph {
+        let (mut graph, gradients) = Graph::with_gradients(network, batch);
+        update::update(&mut graph, &gradients, training);
+        graph
+    }
+
+    /// The forward pass, the loss and the backward pass, with the gradient by every parameter, the last layer's first.
+    fn with_gradients(network: &Network, batch: u32) -> (Graph, Vec<(usize, Value)>) {
+        let (mut graph, logits) = Graph::forward(network, batch, true);
+        let targets = graph.source(Source::Targets, vec![batch]);
+        let loss = graph.push(Loss { trains: true }, vec![logits, targets]);
+        let gradient = graph.node(loss).results[1];
+        let gradients = backward::backward(&mut graph, logits, gradient);
+        (graph, gradients)
+    }
+
+    /// Adds a node, and gives its place.
+    fn push(&mut self, op: impl Into<Op>, inputs: Vec<Value>) -> NodeId {
+        let (op, id) = (op.into(), NodeId(self.nodes.len()));
+        let shapes: Vec<&Shape> = inputs.iter().map(|&input| self.shape(input)).collect();
+        let own = op.results(&shapes);
+        let results = (self.shapes.len()..self.shapes.len() + own.len()).map(Value).collect();
+        self.makers.extend(own.iter().map(|_| id));
+        self.shapes.extend(own);
+        self.nodes.push(Node { op, inputs, results });
+        id
+    }
+
+    /// Adds a node, and gives its first result.
+    fn add(&mut self, op: impl Into<Op>, inputs: Vec<Value>) -> Value {
+        let id = self.push(op, inputs);
+        self.node(id).result()
+    }
+
+    /// Adds a tensor that the step is given.
+    fn source(&mut self, source: Source, shape: Shape) -> Value {
+        let value = self.add(source, vec![]);
+        self.shapes[value.0] = shape;
+        value
+    }
+
+    /// The node with this place.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// Every node, in order.
+    pub fn nodes(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().enumerate().map(|(at, node)| (NodeId(at), node))
+    }
+
+    /// The shape of a value.
+    pub fn shape(&self, value: Value) -> &Shape {
+        &self.shapes[value.0]
+    }
+
+    /// The node that makes a value.
+    pub fn maker(&self, value: Value) -> NodeId {
+        self.makers[value.0]
+    }
+
+    /// The nodes that read a value, in order.
+    pub fn readers(&self, value: Value) -> impl Iterator<Item = NodeId> {
+        self.nodes().filter(move |(_, node)| node.inputs.contains(&value)).map(|(id, _)| id)
+    }
+
+    /// The one node that reads a value, if there is one only.
+    pub fn only_reader(&self, value: Value) -> Option<NodeId> {
+        let mut readers = self.readers(value);
+        readers.next().filter(|_| readers.next().is_none())
+    }
+}
+
+impl fmt::Display for Graph {
+    /// A line a node: `%5 [32, 256] = linear 0 (%1, %4)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for node in &self.nodes {
+            let results: Vec<String> =
+                node.results.iter().map(|&value| format!("%{} {:?}", value.0, self.shape(value))).collect();
+            let inputs: Vec<String> = node.inputs.iter().map(|value| format!("%{}", value.0)).collect();
+            writeln!(f, "{} = {} ({})", results.join(", "), node.op, inputs.join(", "))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! What an op has to know of itself, and the list of ops.
+
+use std::fmt;
+
+use super::{
+    Activate, ActivateBackward, Add, Dropout, DropoutBackward, Gather, GradientNorm, Graph, Linear, LinearInput,
+    LinearWeights, Loss, Metrics, Node, Orthogonalize, Shape, Source, Update, Value,
+};
+
+/// An op: a file of this room, and a word of the list below.
+pub(super) trait Operation: fmt::Display {
+    /// The shapes of what comes out, from those of what goes in.
+    fn results(&self, inputs: &[&Shape]) -> Vec<Shape>;
+
+    /// Adds the ops of the gradients: for each input that is wanted one, from the gradient by the node's first result. None where the loss does
+    /// not depend on what goes in, and for ops that are part of a backward pass themselves.
+    fn backward(&self, _graph: &mut Graph, _node: &Node, _upstream: Value, _wanted: &[bool]) -> Vec<Option<Value>> {
+        vec![]
+    }
+}
+
+macro_rules! operations {
+    ($($op:ident,)*) => {
+        /// What a node computes.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Op {
+            $(#[doc = concat!("See [`", stringify!($op), "`].")] $op($op),)*
+        }
+
+        $(impl From<$op> for Op {
+            fn from(op: $op) -> Op {
+                Op::$op(op)
+            }
+        })*
+
+        impl Operation for Op {
+            fn results(&self, inputs: &[&Shape]) -> Vec<Shape> {
+                match self { $(Op::$op(op) => op.results(inputs),)* }
+            }
+
+            fn backward(&self, graph: &mut Graph, node: &Node, upstream: Value, wanted: &[bool]) -> Vec<Option<Value>> {
+                match self { $(Op::$op(op) => op.backward(graph, node, upstream, wanted),)* }
+            }
+        }
+
+        impl fmt::Display for Op {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self { $(Op::$op(op) => op.fmt(f),)* }
+            }
+        }
+    };
+}
+
+operations! {
+    Source, Gather, Linear, Activate, Dropout, Add, Loss, Metrics,
+    LinearInput, LinearWeights, ActivateBackward, DropoutBackward, GradientNorm, Update, Orthogonalize,
+}

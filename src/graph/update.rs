@@ -1,0 +1,84 @@
+//! The ops that change weights: after all that read them.
+
+use std::fmt;
+
+use super::operation::Operation;
+use super::{Graph, Shape, Source, Value};
+use crate::optimizer::{Optimizer, Rule};
+use crate::training::Training;
+
+/// The norm over all parameters' gradients, and what follows from it: by how much they are clipped, whether the step is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GradientNorm;
+
+/// `W ← updated(W, dW)` by the optimizer's rule, element by element; from W, dW and, where all gradients have to be known before, the norm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The layer whose weights they are.
+    pub parameter: usize,
+}
+
+/// Muon's update of a hidden layer's weights: momentum, and a direction that is orthogonalized. As [`Update`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Orthogonalize {
+    /// The layer whose weights they are.
+    pub parameter: usize,
+}
+
+/// Adds an update for each parameter, in the order of the gradients.
+pub(super) fn update(graph: &mut Graph, gradients: &[(usize, Value)], training: Training<'_>) {
+    let all: Vec<Value> = gradients.iter().map(|&(_, gradient)| gradient).collect();
+    let norm = training.keeps_gradient().then(|| graph.add(GradientNorm, all));
+    let last = gradients.iter().map(|&(index, _)| index).max();
+    for &(parameter, gradient) in gradients {
+        let is_weights = |(_, node): &(_, &super::Node)| node.op == Source::Parameter(parameter).into();
+        let Some(weights) = graph.nodes().find(is_weights).map(|(_, node)| node.result()) else { continue };
+        let inputs = [weights, gradient].into_iter().chain(norm).collect();
+        if is_orthogonalized(training.optimizer) && Some(parameter) != last {
+            graph.add(Orthogonalize { parameter }, inputs);
+        } else {
+            graph.add(Update { parameter }, inputs);
+        }
+    }
+}
+
+/// Whether hidden layers' matrices are updated by orthogonalized directions.
+fn is_orthogonalized(optimizer: &Optimizer) -> bool {
+    matches!(optimizer.rule, Rule::Muon { .. })
+}
+
+impl fmt::Display for GradientNorm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "gradient_norm")
+    }
+}
+
+impl fmt::Display for Update {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "update {}", self.parameter)
+    }
+}
+
+impl fmt::Display for Orthogonalize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "orthogonalize {}", self.parameter)
+    }
+}
+
+impl Operation for GradientNorm {
+    fn results(&self, _inputs: &[&Shape]) -> Vec<Shape> {
+        vec![vec![]]
+    }
+}
+
+impl Operation for Update {
+    fn results(&self, inputs: &[&Shape]) -> Vec<Shape> {
+        vec![inputs[0].clone()]
+    }
+}
+
+impl Operation for Orthogonalize {
+    fn results(&self, inputs: &[&Shape]) -> Vec<Shape> {
+        vec![inputs[0].clone()]
+    }
+}

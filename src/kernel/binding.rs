@@ -1,0 +1,81 @@
+//! What kernels bind, by role, and whether they write it.
+
+/// The bindings, listed once.
+macro_rules! bindings {
+    ($($(#[$about:meta])* $binding:ident = $name:literal,)*) => {
+        /// What a kernel binds, by role. Shaders declare it by its name, as `@binding(weights)`; linking gives it its number, which is its
+        /// position among the launch's bindings.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Binding {
+            $($(#[$about])* $binding,)*
+        }
+
+        impl Binding {
+            /// All of them.
+            pub const ALL: &'static [Binding] = &[$(Binding::$binding),*];
+
+            /// Its name in shaders.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Binding::$binding => $name,)*
+                }
+            }
+        }
+    };
+}
+
+bindings! {
+    /// A layer's input: the set, or the activations below.
+    Input = "input",
+    /// Targets of the whole set.
+    Targets = "targets",
+    /// The set's row of each sample in the minibatch.
+    Visited = "visited",
+    /// A layer's weights, with the bias as their last row.
+    Weights = "weights",
+    /// The optimizer's values beside each weight.
+    OptimizerSlots = "optimizer_slots",
+    /// The step state.
+    State = "state",
+    /// A layer's output.
+    Output = "output",
+    /// Gradient of the loss by a layer's output, before its activation.
+    Gradient = "gradient",
+    /// Gradient of the loss by the output of the layer below, before its activation.
+    InputGradient = "input_gradient",
+    /// Running sums of loss and correct predictions.
+    Stats = "stats",
+    /// A weight for each output, in the loss.
+    OutputWeights = "output_weights",
+    /// Gradient of the loss by a layer's weights, where it is kept.
+    WeightGradient = "weight_gradient",
+    /// The sum of the squares of every layer's gradient, and how much of it is not finite.
+    Norms = "norms",
+    /// Derivatives of a layer's activation, where they do not follow from its output.
+    Derivatives = "derivatives",
+    /// Muon's direction of a layer.
+    Direction = "direction",
+    /// Muon's direction of a layer, one iteration later.
+    NextDirection = "next_direction",
+    /// The direction's Gram matrix.
+    Gram = "gram",
+    /// The polynomial of the Gram matrix that the direction is multiplied by.
+    GramPolynomial = "gram_polynomial",
+    /// What evaluations count or sum besides the loss.
+    Metrics = "metrics",
+    /// A score for every row of the set.
+    Scores = "scores",
+    /// Sums of a product's slices, where its reduction is cut.
+    Partials = "partials",
+    /// A shift and a scale for each feature.
+    Scaling = "scaling",
+}
+
+/// How a kernel uses what it binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`
+    Read,
+    /// `var<storage, read_write>`
+    Write,
+}

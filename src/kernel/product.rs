@@ -1,0 +1,117 @@
+//! A product of blocks, launched under a tile.
+
+use super::binding::{Access, Binding};
+use super::input::Input;
+use super::launch::{Cost, Launch, Partials};
+use super::shape::Shape;
+use super::tile::{Blocks, Tile};
+use crate::constants::Constants;
+
+/// A product to be launched under a tile.
+pub(super) struct Product {
+    pub kernel: &'static str,
+    /// Where A comes from, where tiles are picked for it.
+    pub input: Option<Input>,
+    pub mounts: Vec<(&'static str, &'static str)>,
+    pub constants: Constants,
+    pub other_constants: Vec<(&'static str, String)>,
+    pub flags: Vec<&'static str>,
+    /// Bindings that its operands' blocks are read from.
+    pub operands: Vec<(Binding, Access)>,
+    /// Bindings that storing the result takes: its destination, and what the epilogue reads.
+    pub result: Vec<(Binding, Access)>,
+    pub blocks: Blocks,
+    pub cost: Cost,
+}
+
+impl Product {
+    /// The product as one launch; or as two, where the tile cuts its reduction.
+    pub(super) fn launch(mut self, tile: Tile) -> Launch {
+        let slices = tile.slices();
+        if slices == 1 {
+            let result = std::mem::take(&mut self.result);
+            let missing: Vec<_> = result.into_iter().filter(|binding| !self.operands.contains(binding)).collect();
+            let bindings = [std::mem::take(&mut self.operands), missing].concat();
+            return self.under(tile, bindings);
+        }
+        let Blocks { m, n, .. } = self.blocks;
+        let shape = [slices, 4 * m, 4 * n];
+        let sums = u64::from(slices) * 16 * u64::from(m) * u64::from(n);
+        let result = std::mem::take(&mut self.result);
+        let mut operands = std::mem::take(&mut self.operands);
+        operands.push((Binding::Partials, Access::Write));
+        let mut first = self.under(tile, operands);
+        let mut last = first.clone();
+        first.flags.push("splits");
+        first.cost.bytes += 4 * sums;
+        first.partials = Some(Partials { shape, written_by: None });
+
+        const WORKGROUP: u32 = 64;
+        last.root = "tile/sum_of_slices";
+        last.bindings = [vec![(Binding::Partials, Access::Read)], result].concat();
+        last.constants.retain(|(name, _)| *name != "memory");
+        for (_, text) in last.constants.iter_mut().filter(|(name, _)| *name == "constants") {
+            text.push_str(&Constants::new().u32("WORKGROUP", WORKGROUP).text());
+        }
+        last.workgroup = WORKGROUP;
+        last.workgroups = (m * n).div_ceil(WORKGROUP);
+        last.cost = Cost { flops: sums, bytes: 4 * sums };
+        last.partials = Some(Partials { shape, written_by: Some(Box::new(first)) });
+        last
+    }
+
+    /// The launch of a tile's own shader.
+    fn under(self, tile: Tile, bindings: Vec<(Binding, Access)>) -> Launch {
+        let Blocks { m, n, .. } = self.blocks;
+        let mut flags = self.flags;
+        let (root, constants, workgroups) = match tile {
+            Tile::Naive => ("tile/naive", self.constants.u32("WORKGROUP", 8), (m * n).div_ceil(8)),
+            Tile::Register { m: tile_m, n: tile_n } => (
+                "tile/register",
+                self.constants.u32("WORKGROUP", 8).u32("TILE_M", tile_m).u32("TILE_N", tile_n),
+                (m.div_ceil(tile_m) * n.div_ceil(tile_n)).div_ceil(8),
+            ),
+            Tile::Subgroup { lanes, m: tile_m, n: tile_n, words_64 } => {
+                flags.extend(match lanes {
+                    8 => Some("lanes_8"),
+                    16 => Some("lanes_16"),
+                    _ => None,
+                });
+                flags.extend(words_64.then_some("words_64"));
+                (
+                    "tile/subgroup",
+                    self.constants.u32("LANES", lanes).u32("TILE_M", tile_m).u32("TILE_N", tile_n),
+                    m.div_ceil(tile_m) * n.div_ceil(lanes * tile_n),
+                )
+            }
+            Tile::Workgroup { side } => {
+                ("tile/workgroup", self.constants.u32("SIDE", side), m.div_ceil(side) * n.div_ceil(side))
+            }
+            Tile::Buffered { rows, columns, m: tile_m, n: tile_n, slices } => {
+                let threads = self.constants.u32("ROWS", rows).u32("COLUMNS", columns);
+                let own = threads.u32("TILE_M", tile_m).u32("TILE_N", tile_n).u32("DEPTH", tile.depth());
+                ("tile/buffered", own.u32("SLICES", slices), slices * tile.tiles(self.blocks))
+            }
+        };
+        let mut mounts = self.mounts;
+        mounts.push(("product", self.kernel));
+        let mut modules = self.other_constants;
+        modules.push(("constants", constants.text()));
+        modules.extend(tile.shared_quads().map(|quads| ("memory", Constants::new().u32("QUADS", quads).text())));
+        Launch {
+            kernel: self.kernel,
+            variant: tile.to_string(),
+            root,
+            mounts,
+            constants: modules,
+            flags,
+            bindings,
+            shape: self.input.map(|input| Shape::of(self.kernel, input, self.blocks)),
+            parts: vec![],
+            partials: None,
+            workgroup: tile.workgroup(),
+            workgroups,
+            cost: self.cost,
+        }
+    }
+}

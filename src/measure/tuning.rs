@@ -1,0 +1,142 @@
+//! Where the picks of tiles come from: nowhere, a table that is shipped, or measurements here, kept in a file.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+
+use crate::gpu::AdapterSummary;
+use crate::kernel::link::MODULES;
+use crate::kernel::tile::Family;
+use crate::kernel::tiling::Picks;
+use crate::named::{Elsewhere, Named, by_word};
+
+/// How the kernels' tiles are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Tuning {
+    /// By rules from the sizes and the kind of adapter.
+    Off,
+    /// By a table of what was the fastest on adapters of the kind, and by the rules for what is not in it. Measures nothing, and gives
+    /// the same bits on the same adapter and driver.
+    #[default]
+    Table,
+    /// By measuring: at the first step of a kind of product, every variant is compared with the plain one, and those that agree
+    /// are timed. What was picked is kept in [`TrainOptions::tuning_cache`](crate::TrainOptions::tuning_cache), so that it is measured once.
+    Auto,
+}
+
+impl Named for Tuning {
+    const WHAT: &'static str = "a way to tune";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("off", Tuning::Off), ("table", Tuning::Table), ("auto", Tuning::Auto)];
+    const ELSEWHERE: Elsewhere = &[(&["on", "true", "measure", "autotune"], "auto"), (&["no", "none", "false"], "off")];
+}
+by_word!(Tuning);
+
+type Table = BTreeMap<String, BTreeMap<String, String>>;
+
+/// What was measured before this version was shipped: by family, then by kind of product.
+const SHIPPED: &str = include_str!("shipped.json");
+
+/// The shipped picks for a family.
+pub(crate) fn shipped(family: Family) -> Picks {
+    let table: Table = serde_json::from_str(SHIPPED).unwrap_or_default();
+    let picks: Picks = table.get(&family.to_string()).into_iter().flatten().collect();
+    picks.valid(family)
+}
+
+/// What picks in a cache belong to: other drivers, other kernels and other tiles to choose from have others.
+pub(crate) fn key(adapter: &AdapterSummary, family: Family) -> String {
+    let mut kernels = DefaultHasher::new();
+    MODULES.hash(&mut kernels);
+    family.variants().iter().for_each(|tile| tile.to_string().hash(&mut kernels));
+    let (version, kernels) = (env!("CARGO_PKG_VERSION"), kernels.finish());
+    format!("{} · {} · {family} · wgrad {version} · kernels {kernels:016x}", adapter.name, adapter.driver)
+}
+
+/// The picks in a cache file that can be followed. A file that is not there, or is not one, has none: it costs a measurement, not a
+/// run.
+pub(crate) fn cached(path: &Path, adapter: &AdapterSummary, family: Family) -> Picks {
+    let picks: Picks = read(path).get(&key(adapter, family)).into_iter().flatten().collect();
+    picks.valid(family)
+}
+
+/// Adds picks to a cache file, which is replaced as a whole: whoever reads it meanwhile has the old one, and whoever adds to it waits. A
+/// cache that cannot be written is told of and done without.
+pub(crate) fn keep(path: &Path, key: &str, picks: &Picks) {
+    let _alone = crate::files::lock_cache(path);
+    let mut table = read(path);
+    let entry = table.entry(key.into()).or_default();
+    entry.extend(picks.iter().map(|(shape, tile)| (shape.to_string(), tile.to_string())));
+    // Maps of text alone.
+    let text = serde_json::to_string_pretty(&table).unwrap_or_default();
+    crate::files::write_cache(path, text.as_bytes());
+}
+
+fn read(path: &Path) -> Table {
+    /// More than any adapter has kinds of product.
+    const MOST_BYTES: u64 = 4 << 20;
+    match std::fs::metadata(path) {
+        Ok(about) if about.is_file() && about.len() <= MOST_BYTES => {}
+        Ok(about) => {
+            tracing::warn!(path = %path.display(), bytes = about.len(), "too large to be a tuning cache, or no file");
+            return Table::new();
+        }
+        Err(_) => return Table::new(),
+    }
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_else(|error| {
+        tracing::warn!(%error, path = %path.display(), "not a tuning cache");
+        Table::new()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two runs that end their tuning at once, and one's picks are lost, or the file is half of each.
+    #[test]
+    fn picks_that_are_kept_at_once_are_all_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/tuning.json");
+        let key = |thread: u32, time: u32| format!("adapter {thread} of time {time}");
+        let picks: Picks = [("dense_update set_u8 16×16×8", "naive")].into_iter().collect();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let (path, picks) = (&path, &picks);
+                scope.spawn(move || (0..10).for_each(|time| keep(path, &key(thread, time), picks)));
+            }
+        });
+        let table = read(&path);
+        for (thread, time) in (0..8).flat_map(|thread| (0..10).map(move |time| (thread, time))) {
+            assert_eq!(table[&key(thread, time)].len(), 1, "{thread} {time}");
+        }
+        assert_eq!(table.len(), 80);
+    }
+
+    /// A lock that a program holds which was stopped, and everybody who waits for it for ever.
+    #[test]
+    fn a_lock_that_is_never_let_go_does_not_end_a_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tuning.json");
+        let _stopped = crate::files::lock_cache(&path).unwrap();
+        let picks: Picks = [("dense_update set_u8 16×16×8", "naive")].into_iter().collect();
+        keep(&path, "key", &picks);
+        assert_eq!(read(&path).len(), 1);
+    }
+
+    /// A shipped table that is no table, or names what there is not: `table` would be `off`, and nobody would know.
+    #[test]
+    fn the_shipped_table_can_be_followed() {
+        let table: Table = serde_json::from_str(SHIPPED).unwrap();
+        let families =
+            [true, false].map(|words_64| [4, 8, 16].map(|lanes| Family::Subgroups { lanes, words_64 })).concat();
+        let known = [families, vec![Family::Software, Family::Hardware]].concat();
+        for (name, picks) in &table {
+            let family = *known.iter().find(|family| family.to_string() == *name).unwrap();
+            assert_eq!(shipped(family).iter().count(), picks.len(), "{name}");
+            assert!(!picks.is_empty(), "{name}");
+        }
+        assert!(!table.is_empty());
+    }
+}

@@ -1,0 +1,183 @@
+//! Functions of one unit. Programs write the same activation in different operators; it is known by what it computes: every
+//! operator is applied to the same sample points, and what comes out at the end is compared.
+
+use std::rc::Rc;
+use std::sync::LazyLock;
+
+use crate::named::Named;
+use crate::network::Activation;
+
+/// A function of one unit: its values at the sample points.
+#[derive(Clone, PartialEq)]
+pub(super) struct Samples(Rc<[f64]>);
+
+/// Where functions are compared: close together where they bend, and far out.
+static POINTS: LazyLock<Vec<f64>> = LazyLock::new(|| {
+    let near = (-32..=32).map(|quarter| f64::from(quarter) / 4.0).chain((-20..=20).map(|four| 4.0 * f64::from(four)));
+    near.chain(FAR.iter().flat_map(|&far| [-far, far])).collect()
+});
+
+/// Where a bound would show that no unit is meant to reach. What overflows there, as the softplus that is written with exp, is not compared.
+const FAR: [f64; 10] = [1e2, 2e2, 5e2, 1e3, 1e4, 1e5, 1e6, 1e10, 1e20, 1e30];
+
+/// Every activation at the sample points.
+static ACTIVATIONS: LazyLock<Vec<(Activation, Vec<f64>)>> = LazyLock::new(|| {
+    let values = |activation| POINTS.iter().map(|&z| apply(activation, z)).collect::<Option<Vec<f64>>>();
+    Activation::WORDS.iter().filter_map(|&(_, activation)| Some((activation, values(activation)?))).collect()
+});
+
+impl Samples {
+    /// The function that changes nothing.
+    pub fn identity() -> Self {
+        Samples(POINTS.iter().copied().collect())
+    }
+
+    /// Whether nothing has been applied yet.
+    pub fn is_identity(&self) -> bool {
+        *self == Samples::identity()
+    }
+
+    /// The function that gives one value.
+    pub fn constant(value: f64) -> Self {
+        Samples(POINTS.iter().map(|_| value).collect())
+    }
+
+    /// Its value, where it is the same everywhere.
+    pub fn value(&self) -> Option<f64> {
+        self.0.first().copied().filter(|first| self.0.iter().all(|value| value == first))
+    }
+
+    /// Whether it is 0 or 1 everywhere, as a comparison is.
+    pub fn is_flag(&self) -> bool {
+        self.0.iter().all(|&value| value == 0.0 || value == 1.0)
+    }
+
+    fn map(&self, function: impl Fn(f64) -> f64) -> Self {
+        Samples(self.0.iter().map(|&value| function(value)).collect())
+    }
+
+    fn zip(&self, other: &Samples, function: impl Fn(f64, f64) -> f64) -> Self {
+        Samples(self.0.iter().zip(other.0.iter()).map(|(&a, &b)| function(a, b)).collect())
+    }
+
+    /// The activation that this is, to within what constants lose in f32.
+    pub fn activation(&self) -> Option<Activation> {
+        let agree = |(&z, (&value, &right)): (&f64, (&f64, &f64))| {
+            // NaN does not agree.
+            (value - right).abs() <= 1e-5 * (1.0 + right.abs()) || (z.abs() >= FAR[0] && !value.is_finite())
+        };
+        let is = |values: &[f64]| POINTS.iter().zip(self.0.iter().zip(values)).all(agree);
+        ACTIVATIONS.iter().find(|(_, values)| is(values)).map(|&(activation, _)| activation)
+    }
+
+    /// Whether it is 1 less the sigmoid.
+    pub fn is_sigmoid_of_minus(&self) -> bool {
+        self.map(|value| 1.0 - value).activation() == Some(Activation::Sigmoid)
+    }
+}
+
+fn sigmoid(z: f64) -> f64 {
+    1.0 / (1.0 + (-z).exp())
+}
+
+fn softplus(z: f64) -> f64 {
+    z.max(0.0) + (-z.abs()).exp().ln_1p()
+}
+
+fn gelu(z: f64) -> f64 {
+    0.5 * z * (1.0 + libm::erf(z * std::f64::consts::FRAC_1_SQRT_2))
+}
+
+fn gelu_tanh(z: f64) -> f64 {
+    0.5 * z * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z.powi(3))).tanh())
+}
+
+/// An activation at a point; none of a user's own.
+fn apply(activation: Activation, z: f64) -> Option<f64> {
+    Some(match activation {
+        Activation::Identity => z,
+        Activation::Relu => z.max(0.0),
+        Activation::LeakyRelu => z.max(0.01 * z),
+        Activation::Elu => {
+            if z > 0.0 {
+                z
+            } else {
+                z.exp_m1()
+            }
+        }
+        Activation::Gelu => gelu(z),
+        Activation::GeluTanh => gelu_tanh(z),
+        Activation::Silu => z * sigmoid(z),
+        Activation::Tanh => z.tanh(),
+        Activation::Sigmoid => sigmoid(z),
+        Activation::Softplus => softplus(z),
+        Activation::Custom(_) => return None,
+    })
+}
+
+/// What an operator makes of its operands, of which one that is left out is none. `number` gives an attribute that is a number, or its
+/// default; `approximate` is Gelu's.
+pub(super) fn operator(
+    op: &str,
+    operands: &[Option<Samples>],
+    number: &dyn Fn(&str, f32) -> f64,
+    approximate: &[u8],
+) -> Option<Samples> {
+    // Since opset 11 the bounds are inputs, before they were attributes.
+    if let ("Clip", [Some(z), bounds @ ..]) = (op, operands) {
+        let bound = |at: usize, name: &str, none: f32| match bounds.get(at) {
+            Some(Some(bound)) => bound.clone(),
+            _ => Samples::constant(number(name, none)),
+        };
+        let raised = z.zip(&bound(0, "min", f32::MIN), f64::max);
+        return Some(raised.zip(&bound(1, "max", f32::MAX), f64::min));
+    }
+    let operands: Vec<&Samples> = operands.iter().map(Option::as_ref).collect::<Option<_>>()?;
+    let all = |function: fn(f64, f64) -> f64| {
+        let (first, rest) = operands.split_first()?;
+        Some(rest.iter().fold((*first).clone(), |all, operand| all.zip(operand, function)))
+    };
+    // Comparisons give 1 for true.
+    let flag = |holds: bool| f64::from(u8::from(holds));
+    Some(match (op, operands.as_slice()) {
+        ("Relu", [z]) => z.map(|z| z.max(0.0)),
+        ("LeakyRelu", [z]) => z.map(|z| if z < 0.0 { number("alpha", 0.01) * z } else { z }),
+        ("PRelu", [z, slope]) => z.zip(slope, |z, slope| if z < 0.0 { slope * z } else { z }),
+        ("ThresholdedRelu", [z]) => z.map(|z| if z > number("alpha", 1.0) { z } else { 0.0 }),
+        ("Elu", [z]) => z.map(|z| if z < 0.0 { number("alpha", 1.0) * z.exp_m1() } else { z }),
+        ("Celu", [z]) => z.map(|z| {
+            let alpha = number("alpha", 1.0);
+            z.max(0.0) + (alpha * (z / alpha).exp_m1()).min(0.0)
+        }),
+        ("Gelu", [z]) => z.map(if approximate == b"tanh" { gelu_tanh } else { gelu }),
+        ("Swish", [z]) => z.map(|z| z * sigmoid(number("alpha", 1.0) * z)),
+        ("Tanh", [z]) => z.map(f64::tanh),
+        ("Sigmoid", [z]) => z.map(sigmoid),
+        ("Softplus", [z]) => z.map(softplus),
+        ("Erf", [z]) => z.map(libm::erf),
+        ("Exp", [z]) => z.map(f64::exp),
+        ("Log", [z]) => z.map(f64::ln),
+        ("Neg", [z]) => z.map(|z| -z),
+        ("Abs", [z]) => z.map(f64::abs),
+        ("Sqrt", [z]) => z.map(f64::sqrt),
+        ("Reciprocal", [z]) => z.map(f64::recip),
+        ("Add", [a, b]) => a.zip(b, |a, b| a + b),
+        ("Sub", [a, b]) => a.zip(b, |a, b| a - b),
+        ("Mul", [a, b]) => a.zip(b, |a, b| a * b),
+        ("Div", [a, b]) => a.zip(b, |a, b| a / b),
+        ("Pow", [a, b]) => a.zip(b, f64::powf),
+        ("Max", _) => all(f64::max)?,
+        ("Min", _) => all(f64::min)?,
+        ("Sum", _) => all(|a, b| a + b)?,
+        ("Greater", [a, b]) => a.zip(b, |a, b| flag(a > b)),
+        ("GreaterOrEqual", [a, b]) => a.zip(b, |a, b| flag(a >= b)),
+        ("Less", [a, b]) => a.zip(b, |a, b| flag(a < b)),
+        ("LessOrEqual", [a, b]) => a.zip(b, |a, b| flag(a <= b)),
+        ("Not", [a]) => a.map(|a| flag(a == 0.0)),
+        ("Where", [condition, a, b]) => {
+            let chosen = a.0.iter().zip(b.0.iter()).zip(condition.0.iter());
+            Samples(chosen.map(|((&a, &b), &condition)| if condition != 0.0 { a } else { b }).collect())
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,143 @@
+//! What a graph gives: which of its outputs is the model's, what it says of the loss, and what the classes are called.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use super::nodes::Nodes;
+use super::proto::GraphProto;
+use super::value::{Form, Names, Rows, Value, What, activation};
+use super::{FITS, layers, short};
+use crate::loss::Task;
+use crate::network::Activation;
+
+/// The most outputs of a graph that are looked at.
+const MOST_OUTPUTS: usize = 64;
+
+/// The model's end.
+pub(super) struct Ending {
+    /// The last layer.
+    pub layer: usize,
+    /// What its units are taken for, where the graph says.
+    pub task: Option<Task>,
+    /// What the classes are called, where the graph says.
+    pub classes: Vec<String>,
+    pub notes: Vec<String>,
+}
+
+/// An output that a layer gives.
+struct Candidate<'v, 'a> {
+    name: &'v str,
+    rows: &'v Rows,
+    task: Option<Task>,
+    names: Option<&'v Names<'a>>,
+    /// Whether it is a class alone.
+    label: bool,
+}
+
+impl Ending {
+    /// What a graph that has been understood ends in.
+    pub fn of(graph: &GraphProto, nodes: &Nodes<'_>) -> Result<Self, String> {
+        let names: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
+        if names.is_empty() {
+            return Err("its graph has no output: it must have one".into());
+        }
+        if names.len() > MOST_OUTPUTS {
+            return Err(format!("its graph has {} outputs: at most {MOST_OUTPUTS} are looked at", names.len()));
+        }
+        let all: Vec<Result<Candidate<'_, '_>, Rc<str>>> = names.iter().map(|name| candidate(name, nodes)).collect();
+        let several = names.len() > 1;
+        let said = format!("its graph has {} outputs, {}", names.len(), list(&names));
+        if let Some(Err(reason)) = all.iter().find(|of_output| of_output.is_err())
+            && all.iter().all(Result::is_err)
+        {
+            return Err(match several {
+                true => format!("{said}, and none is what a chain of dense layers gives: {reason}"),
+                false => reason.to_string(),
+            });
+        }
+        let candidates: Vec<Candidate<'_, '_>> = all.into_iter().flatten().collect();
+        let last = candidates.iter().map(|of| of.rows.layer).max().unwrap_or(0);
+        // Outputs of layers on the way to the last one are nothing of their own; two ends are two models.
+        let chain: HashSet<usize> = layers::chain(&nodes.layers, last).into_iter().collect();
+        let of_last = || candidates.iter().filter(|of| of.rows.layer == last);
+        let other = candidates.iter().find(|of| !chain.contains(&of.rows.layer)).zip(of_last().next());
+        let tasks = || of_last().filter(|of| of.task.is_some());
+        let differ = tasks().next().and_then(|one| Some((tasks().find(|of| of.task != one.task)?, one)));
+        if let Some((one, other)) = other.or(differ) {
+            let [one, other] = [one.name, other.name].map(short);
+            return Err(format!(
+                "{said}, and \"{one}\" and \"{other}\" are each the end of another model: leave one, as with onnx.utils.extract_model(\
+                 \"in.onnx\", \"out.onnx\", [input], [output])"
+            ));
+        }
+        // The one that says most of its loss; a class alone says nothing of it.
+        let Some(chosen) = of_last().min_by_key(|of| (of.label, of.task.is_none())) else { return Err(FITS.into()) };
+        let mut notes = Vec::new();
+        if several {
+            notes.push(format!("{said}: \"{}\" is read, the others are left out", short(chosen.name)));
+        }
+        if chosen.label {
+            notes.push(format!("the output \"{}\" is a class: what it is chosen by is read", short(chosen.name)));
+        }
+        if let Form::Beneath = chosen.rows.form {
+            notes.push(format!(
+                "the output \"{}\" has the values of a row one beneath the other: rows are read as they were before",
+                short(chosen.name)
+            ));
+        }
+        let outputs = nodes.layers[last].outputs;
+        let named = chosen.names.or_else(|| of_last().find_map(|of| of.names));
+        let classes = match named.map(Names::read) {
+            None => Vec::new(),
+            Some(Some(names)) if is_fitting(&names, outputs) => names,
+            Some(_) => {
+                notes.push(format!("the graph's names of classes do not fit {outputs} outputs: they are left out"));
+                Vec::new()
+            }
+        };
+        Ok(Ending { layer: last, task: chosen.task, classes, notes })
+    }
+}
+
+fn candidate<'v, 'a>(name: &'v str, nodes: &'v Nodes<'a>) -> Result<Candidate<'v, 'a>, Rc<str>> {
+    let (rows, names, label) = match nodes.value(name) {
+        Some(Value::Rows(rows)) => (rows, None, false),
+        Some(Value::Named(rows, names)) => (rows, Some(names), false),
+        Some(Value::Label(rows, names)) => (rows, names.as_ref(), true),
+        Some(Value::Unknown(reason)) => return Err(reason.clone()),
+        _ => return Err(format!("its output \"{}\" is not what its last layer gives: {FITS}", short(name)).into()),
+    };
+    Ok(Candidate { name, rows, task: task(rows, nodes.layers[rows.layer].number)?, names, label })
+}
+
+/// What a function of the last layer's units says of them.
+fn task(rows: &Rows, number: usize) -> Result<Option<Task>, String> {
+    match &rows.what {
+        What::Softmax => Ok(Some(Task::Classes)),
+        What::BothClasses => Ok(Some(Task::EachOutput)),
+        What::Units(function) => match activation(number, function)? {
+            Activation::Identity => Ok(None),
+            Activation::Sigmoid => Ok(Some(Task::EachOutput)),
+            other => Err(format!(
+                "it ends in {other}, and a loss takes the last layer's units as they are: only Softmax or Sigmoid may follow"
+            )),
+        },
+    }
+}
+
+/// Whether there is a name for each output, or for both of the classes that one tells apart, and each is another.
+fn is_fitting(names: &[String], outputs: usize) -> bool {
+    let different: HashSet<&String> = names.iter().collect();
+    (names.len() == outputs.max(2) || names.len() == outputs) && different.len() == names.len()
+}
+
+/// `"a", "b" and "c"`, and no more than a few.
+fn list(names: &[&str]) -> String {
+    const MOST: usize = 6;
+    let quoted: Vec<String> = names.iter().take(MOST).map(|name| format!("\"{}\"", short(name))).collect();
+    match quoted.split_last() {
+        _ if names.len() > MOST => format!("{}, …", quoted.join(", ")),
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => quoted.concat(),
+    }
+}

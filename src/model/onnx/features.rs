@@ -1,0 +1,161 @@
+//! The input of a graph, and what is done to it before the first layer.
+
+use std::rc::Rc;
+
+use super::constant::Constant;
+use super::proto::{self, DataType, ValueInfo};
+use super::shape::{self, Size};
+use super::{FITS, short};
+use crate::preprocessing::Scaling;
+
+/// The features and what has been done to them.
+#[derive(Clone)]
+pub(super) struct Features<'a> {
+    /// Their shape: the number of rows, and that of a row.
+    pub shape: Rc<[Size]>,
+    kind: DataType,
+    shift: Option<Step<'a>>,
+    scale: Option<Step<'a>>,
+    /// Added after the scale.
+    offset: Option<Step<'a>>,
+}
+
+/// A constant, or its negative or its inverse.
+#[derive(Clone)]
+struct Step<'a> {
+    constant: Constant<'a>,
+    inverted: bool,
+}
+
+impl<'a> Features<'a> {
+    /// The features that an input has, and how many rows it takes where it is made for one number of them.
+    pub fn of(input: &ValueInfo) -> Result<(Self, Option<i64>), String> {
+        let say = |reason: String| format!("its input \"{}\" {reason}", short(&input.name));
+        let Some(tensor) = input.kind.as_ref().and_then(|kind| kind.tensor_type.as_ref()) else {
+            return Err(say("is not a tensor".into()));
+        };
+        let kind = tensor.elem_type();
+        if !kind.is_float() && !kind.is_integer() {
+            return Err(say(format!("is {kind:?}: it must be Float")));
+        }
+        let size = |dim: &proto::Dimension| match dim.size {
+            Some(proto::Size::Value(size)) if size >= 0 => Size::Known(size),
+            _ => Size::Unknown,
+        };
+        let sizes = match &tensor.shape {
+            Some(shape) if shape.dim.len() < 2 => {
+                return Err(say(format!("has {} dimensions: it must be [batch, features]", shape.dim.len())));
+            }
+            Some(shape) if shape.dim.len() > shape::MOST_SIZES => {
+                return Err(say(format!("has {} dimensions: at most {} are read", shape.dim.len(), shape::MOST_SIZES)));
+            }
+            Some(shape) => shape.dim.iter().map(size).collect(),
+            None => vec![Size::Unknown; 2],
+        };
+        let rows = match sizes[0] {
+            Size::Known(rows) => Some(rows),
+            _ => None,
+        };
+        let shape = std::iter::once(Size::Rows).chain(sizes[1..].iter().copied()).collect();
+        Ok((Features { shape, kind, shift: None, scale: None, offset: None }, rows))
+    }
+
+    /// The same values in another shape, of which the first dimension is still the number of rows.
+    pub fn shaped(&self, shape: Vec<Size>) -> Option<Self> {
+        let (first, row) = shape.split_first()?;
+        let fits = *first == Size::Rows && !row.is_empty() && !row.contains(&Size::Rows);
+        fits.then(|| Features { shape: shape.into(), ..self.clone() })
+    }
+
+    /// The same values in another type: integers can become floats, and floats other floats.
+    pub fn cast(&self, to: DataType) -> Option<Self> {
+        (to.is_float() || to == self.kind).then(|| Features { kind: to, ..self.clone() })
+    }
+
+    /// That a first layer of so many inputs can take them.
+    pub fn check(&self, inputs: usize) -> Result<(), String> {
+        if !self.kind.is_float() {
+            return Err(format!(
+                "it takes an input that is {:?}: it must be Float, or be cast to it before",
+                self.kind
+            ));
+        }
+        let row = &self.shape[1..];
+        let given = if row.contains(&Size::Unknown) { None } else { shape::product(row) };
+        if row.len() == 1 && given.is_none_or(|given| given == inputs) {
+            return Ok(());
+        }
+        let given = given.map_or("an unknown number of".into(), |given| given.to_string());
+        let flat = if row.len() == 1 { "" } else { ", not flattened: put a Flatten before it" };
+        Err(format!("it takes {inputs} values, and a row has {given}{flat}"))
+    }
+
+    /// After an operator with a constant, which comes first where it is `reversed`.
+    pub fn with(&self, op: &str, constant: &Constant<'a>, reversed: bool) -> Result<Self, String> {
+        let step = |inverted| Some(Step { constant: constant.clone(), inverted });
+        let untouched = self.scale.is_none() && self.shift.is_none();
+        let features = match (op, reversed) {
+            ("Sub", false) | ("Add", _) if untouched => Features { shift: step(op == "Add"), ..self.clone() },
+            ("Sub", false) | ("Add", _) if self.shift.is_none() && self.offset.is_none() => {
+                Features { offset: step(op == "Sub"), ..self.clone() }
+            }
+            ("Mul", _) | ("Div", false) if self.scale.is_none() => {
+                Features { scale: step(op == "Div"), ..self.clone() }
+            }
+            ("Add" | "Sub" | "Mul" | "Div", _) => {
+                return Err("before the first layer, features are shifted and scaled, once each, and no more".into());
+            }
+            _ => return Err(FITS.into()),
+        };
+        if !self.kind.is_float() {
+            return Err(format!("it computes with an input that is {:?}: it must be cast to Float before", self.kind));
+        }
+        Ok(features)
+    }
+
+    /// After the Scaler of ONNX' operators for machine learning, which shifts and scales.
+    pub fn scaled(&self, shift: &'a [f32], scale: &'a [f32]) -> Result<Self, String> {
+        // It gives floats, whatever it takes.
+        let mut features = Features { kind: DataType::Float, ..self.clone() };
+        if !shift.is_empty() {
+            features = features.with("Sub", &Constant::numbers(shift), false)?;
+        }
+        if !scale.is_empty() {
+            features = features.with("Mul", &Constant::numbers(scale), false)?;
+        }
+        Ok(features)
+    }
+
+    /// The shift and the scale of each of so many features, where there is anything.
+    pub fn scaling(&self, features: usize) -> Result<Option<Scaling>, String> {
+        if self.shift.is_none() && self.scale.is_none() {
+            return Ok(None);
+        }
+        let all = |step: &Option<Step<'_>>, none: f32, inverse: fn(f32) -> f32| -> Result<Vec<f32>, String> {
+            let Some(Step { constant, inverted }) = step else { return Ok(vec![none; features]) };
+            let (dims, values) = constant.values()?;
+            let is_row = values.len() == 1 || dims.iter().rev().skip(1).all(|&dim| dim == 1);
+            let values = one_each(values, features).filter(|_| is_row).ok_or_else(|| {
+                format!("the features are shifted or scaled by {dims:?} values: it must be one, or {features}")
+            })?;
+            Ok(if *inverted { values.into_iter().map(inverse).collect() } else { values })
+        };
+        let (mut shift, scale) = (all(&self.shift, 0.0, |value| -value)?, all(&self.scale, 1.0, f32::recip)?);
+        if self.offset.is_some() {
+            // x·s + b = (x + b/s)·s
+            let offset = all(&self.offset, 0.0, |value| -value)?;
+            shift = offset.iter().zip(&scale).map(|(offset, scale)| -offset / scale).collect();
+        }
+        let scaling = Scaling { shift: shift.into_iter().map(f64::from).collect(), scale };
+        scaling.check(features).map_err(|error| error.to_string())?;
+        Ok(Some(scaling))
+    }
+}
+
+/// As many values as are needed, of as many or of one.
+pub(super) fn one_each(values: Vec<f32>, count: usize) -> Option<Vec<f32>> {
+    match values.as_slice() {
+        &[value] => Some(vec![value; count]),
+        _ => Some(values).filter(|values| values.len() == count),
+    }
+}

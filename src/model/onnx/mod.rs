@@ -1,0 +1,99 @@
+//! Models in ONNX files, for other runtimes and from them: a chain of dense layers, with the scaling of the features before it
+//! and a softmax or sigmoid after it.
+
+mod constant;
+mod elementwise;
+mod ending;
+mod features;
+mod layers;
+mod nodes;
+mod proto;
+mod read;
+mod shape;
+mod value;
+mod write;
+
+use std::path::Path;
+
+use prost::Message;
+
+use super::Model;
+use crate::error::Error;
+use crate::loss::Loss;
+
+/// The longest file: what protobuf allows, 2 GiB.
+const LONGEST: u64 = i32::MAX as u64;
+
+impl Model {
+    /// Writes the model as ONNX, for ONNX Runtime and others: opset 17, IR version 8, an input `x` `[batch, features]` f32 and an output
+    /// `logits` (`outputs` under a loss of numbers), or with `softmax` what [`Trainer::predict`](crate::Trainer::predict) gives,
+    /// `probabilities`: the softmax, or under sigmoid cross-entropy the sigmoid. The features' scaling is part of the graph; a model that
+    /// was trained on u8 features takes them here as floats in `[0, 1]`, divided by 255. Of targets that were scaled it gives numbers in their own
+    /// units: their scaling is in the last layer's weights. The loss, the classes' names and the
+    /// dropout are in the file's metadata under `wgrad`, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for an activation of the user's own, for `softmax` under a loss of numbers, and for a model of over 2 GiB;
+    /// [`Error::Io`].
+    pub fn write_onnx(&self, path: impl AsRef<Path>, softmax: bool) -> Result<(), Error> {
+        crate::files::write_whole(path.as_ref(), &write::model(self, softmax)?.encode_to_vec())
+    }
+
+    /// Reads a model from ONNX: a chain of Gemm, or MatMul and Add, with activations in between in whatever operators they are written;
+    /// what only changes a shape or a type, and Dropout, changes nothing. A shift and a scale before the first layer become the model's
+    /// scaling; a softmax or a sigmoid at the end says what the loss is, where the metadata does not. Of several outputs, the one with the
+    /// probabilities or the logits is read; the names of the classes are kept where the graph has them, as scikit-learn's have. Weights of
+    /// f16 and f64 become f32.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], or [`Error::Format`] naming the first node that does not fit, and what would, or the outputs where more than one is a
+    /// model. Weights in other files are refused: none but this one is opened.
+    pub fn read_onnx(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Model::read_onnx_with(path, &[])
+    }
+
+    /// [`read_onnx`](Self::read_onnx) for a model that was trained with a loss of the user's own, of which a file has the name alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_onnx`](Self::read_onnx).
+    pub fn read_onnx_with(path: impl AsRef<Path>, losses: &[Loss]) -> Result<Self, Error> {
+        Model::read_onnx_noted(path, losses).map(|(model, _)| model)
+    }
+
+    /// [`read_onnx_with`](Self::read_onnx_with), and what was noted while it was read: a sentence for each thing that the file left open,
+    /// or that the model does not keep, as the graph's other outputs.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_onnx`](Self::read_onnx).
+    pub fn read_onnx_noted(path: impl AsRef<Path>, losses: &[Loss]) -> Result<(Self, Vec<String>), Error> {
+        let path = path.as_ref();
+        let bytes = crate::files::read_whole(path)?;
+        if bytes.len() as u64 > LONGEST {
+            return Err(Error::format(path, "it is longer than 2 GiB, which no ONNX file is"));
+        }
+        read::model(path, bytes.into(), losses)
+    }
+
+    /// [`read_onnx_with`](Self::read_onnx_with) from a file's bytes; the path is for messages. For fuzzing.
+    #[doc(hidden)]
+    pub fn from_onnx(path: &Path, bytes: Vec<u8>, losses: &[Loss]) -> Result<Self, Error> {
+        read::model(path, bytes.into(), losses).map(|(model, _)| model)
+    }
+}
+
+/// What a file can be made of.
+const FITS: &str = "a model is a chain of Gemm, or MatMul and Add, with relu, leaky-relu, elu, gelu, silu, tanh, sigmoid or softplus \
+                    between them, Sub and Mul before it and Softmax, LogSoftmax or Sigmoid at its end";
+
+/// A name as messages have it: as many letters as a line has room for.
+fn short(name: &str) -> String {
+    const MOST: usize = 80;
+    match name.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.into(),
+    }
+}

@@ -1,0 +1,418 @@
+//! The nodes of a graph, one after the other: what each makes of the tensors before it. A node that is not understood is an error only
+//! where the model's output needs it.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::constant::Constant;
+use super::elementwise::{self, Samples};
+use super::features::Features;
+use super::layers::{Input, Layer};
+use super::proto::{Attributes, GraphProto, NodeProto, ValueInfo};
+use super::shape::{self, Shown, Size, Sizes};
+use super::value::{Form, Names, Rows, Value, What, activation, cast, constant, sizes};
+use super::{FITS, short};
+use crate::network::Activation;
+
+pub(super) fn is_standard(domain: &str) -> bool {
+    domain.is_empty() || domain == "ai.onnx"
+}
+
+/// ONNX' operators for machine learning, which scikit-learn's models are exported in.
+const LEARNING: &str = "ai.onnx.ml";
+
+/// The part of the graph that has been understood.
+pub(super) struct Nodes<'a> {
+    values: HashMap<&'a str, Value<'a>>,
+    pub layers: Vec<Layer<'a>>,
+    /// How many rows the graph is made for, where that is one number.
+    rows: Option<i64>,
+    /// How many values may still be read.
+    pub room: usize,
+}
+
+impl<'a> Nodes<'a> {
+    pub fn begin(graph: &'a GraphProto, room: usize) -> Result<Self, String> {
+        let mut values = HashMap::new();
+        for tensor in &graph.initializer {
+            if values.insert(tensor.name.as_str(), Value::Constant(Constant::tensor(tensor))).is_some() {
+                return Err(format!("it has two tensors \"{}\"", short(&tensor.name)));
+            }
+        }
+        // Before IR version 4, initializers were inputs too.
+        let inputs: Vec<&ValueInfo> =
+            graph.input.iter().filter(|input| !values.contains_key(input.name.as_str())).collect();
+        let &[input] = inputs.as_slice() else {
+            return Err(format!("its graph has {} inputs: it must have one, rows [batch, features]", inputs.len()));
+        };
+        let (features, rows) = Features::of(input)?;
+        values.insert(input.name.as_str(), Value::Features(features));
+        Ok(Nodes { values, layers: Vec::new(), rows, room })
+    }
+
+    /// What a tensor is, where a node gives it.
+    pub fn value(&self, name: &str) -> Option<&Value<'a>> {
+        self.values.get(name)
+    }
+
+    /// Understands one more node, if it can.
+    pub fn take(&mut self, at: usize, node: &'a NodeProto) -> Result<(), String> {
+        let say = |reason: String| format!("node {at}, {} \"{}\": {reason}", short(&node.op_type), short(&node.name));
+        let inputs: Vec<Value<'a>> = node.input.iter().map(|name| self.input(name)).collect();
+        let known = match inputs.iter().find(|input| matches!(input, Value::Unknown(_))) {
+            Some(Value::Unknown(reason)) if reason.is_empty() => {
+                let missing =
+                    node.input.iter().find(|name| !name.is_empty() && !self.values.contains_key(name.as_str()));
+                let missing = short(missing.map_or("", String::as_str));
+                Value::Unknown(
+                    say(format!(
+                        "it takes a tensor \"{missing}\", which is no input or weight, and which no node before it gives"
+                    ))
+                    .into(),
+                )
+            }
+            Some(unknown) => unknown.clone(),
+            None => {
+                // Those that are left out at the end need no name.
+                let given = inputs.iter().rposition(|input| !matches!(input, Value::Absent)).map_or(0, |last| last + 1);
+                self.apply(node, &inputs[..given]).unwrap_or_else(|reason| Value::Unknown(say(reason).into()))
+            }
+        };
+        let Some((first, others)) = node.output.split_first() else { return Err(say("it gives nothing".into())) };
+        let other: Rc<str> = say("its second output is not read".into()).into();
+        let all = std::iter::once((first, known));
+        for (name, value) in all.chain(others.iter().map(|name| (name, Value::Unknown(other.clone())))) {
+            if !name.is_empty() && self.values.insert(name, value).is_some() {
+                return Err(say(format!("it gives \"{}\", which there is already", short(name))));
+            }
+        }
+        Ok(())
+    }
+
+    /// A node's input. One that is not there is unknown for no reason.
+    fn input(&self, name: &str) -> Value<'a> {
+        match self.values.get(name) {
+            _ if name.is_empty() => Value::Absent,
+            Some(value) => value.clone(),
+            None => Value::Unknown("".into()),
+        }
+    }
+
+    fn apply(&mut self, node: &'a NodeProto, inputs: &[Value<'a>]) -> Result<Value<'a>, String> {
+        let given = Attributes(&node.attribute);
+        if node.domain == LEARNING {
+            return learned(&node.op_type, given, inputs);
+        }
+        if !is_standard(&node.domain) {
+            return Err(format!("it is an operator of {}: {FITS}", short(&node.domain)));
+        }
+        match (node.op_type.as_str(), inputs) {
+            ("Constant", []) => constant(given.0),
+            ("Identity", [value]) => Ok(value.clone()),
+            ("Dropout", [value, rest @ ..]) => match rest.get(1) {
+                None | Some(Value::Absent) => Ok(value.clone()),
+                Some(Value::Constant(training)) if training.flag() == Some(false) => Ok(value.clone()),
+                Some(_) => {
+                    Err("it drops values as in training, where training_mode is true: export the model for inference, \
+                         in PyTorch after net.eval()"
+                        .into())
+                }
+            },
+            ("Cast", [value]) => cast(value, given.integer("to", 0)),
+            ("Shape", [value]) => self.shape(value, given),
+            ("ConstantOfShape" | "Expand", _) => spread(&node.op_type, given, inputs),
+            ("Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose", [value, rest @ ..])
+                if !matches!(value, Value::Sizes(_)) =>
+            {
+                self.reshaped(&node.op_type, given, value, rest.first())
+            }
+            ("Gemm", [input, Value::Constant(weight), rest @ ..]) => {
+                let bias = match rest {
+                    [] => None,
+                    [Value::Constant(bias)] => Some(bias.clone()),
+                    _ => return Err("its bias is not a constant".into()),
+                };
+                if given.integer("transA", 0) != 0 {
+                    return Err("it has transA: rows must be [batch, features]".into());
+                }
+                let (alpha, beta) = (given.number("alpha", 1.0), given.number("beta", 1.0));
+                let layer = self.layer(input, weight, given.integer("transB", 0) != 0, alpha)?;
+                self.add(match bias {
+                    Some(bias) => layer.with_bias(bias, beta)?,
+                    None => layer,
+                })
+            }
+            ("MatMul", [input, Value::Constant(weight)]) => {
+                let layer = self.layer(input, weight, false, 1.0)?;
+                self.add(layer)
+            }
+            ("Add", [Value::Rows(rows), Value::Constant(bias)] | [Value::Constant(bias), Value::Rows(rows)])
+                if self.is_product(rows) =>
+            {
+                self.add(self.layers[rows.layer].with_bias(bias.clone(), 1.0)?)
+            }
+            (
+                "Softmax" | "LogSoftmax",
+                [Value::Rows(rows @ Rows { what: What::Units(function), form: Form::Matrix, .. })],
+            ) if function.is_identity() && [1, -1].contains(&given.integer("axis", -1)) => {
+                Ok(Value::Rows(Rows { what: What::Softmax, ..rows.clone() }))
+            }
+            ("Log", [Value::Rows(rows @ Rows { what: What::Softmax, .. })]) => Ok(Value::Rows(rows.clone())),
+            ("ArgMax", [Value::Rows(rows), ..]) => Ok(Value::Label(rows.clone(), None)),
+            ("Concat", [Value::Rows(no), Value::Rows(yes)])
+                if [1, -1].contains(&given.integer("axis", 0)) && self.are_both_classes(no, yes) =>
+            {
+                Ok(Value::Rows(Rows { what: What::BothClasses, ..yes.clone() }))
+            }
+            (op, [Value::Features(features), Value::Constant(constant)]) => {
+                features.with(op, constant, false).map(Value::Features)
+            }
+            (op, [Value::Constant(constant), Value::Features(features)]) => {
+                features.with(op, constant, true).map(Value::Features)
+            }
+            (op, operands) => {
+                let sizes: Option<Vec<Sizes>> = operands.iter().map(sizes).collect();
+                let attribute = |name: &str| given.integers(name);
+                if let Some(made) = sizes.and_then(|sizes| Sizes::apply(op, &sizes, &attribute)) {
+                    return Ok(Value::Sizes(made));
+                }
+                self.elementwise(op, given, operands, &node.input)
+            }
+        }
+    }
+
+    /// A layer on top of what it takes.
+    fn layer(
+        &self,
+        input: &Value<'a>,
+        weight: &Constant<'a>,
+        transposed: bool,
+        alpha: f32,
+    ) -> Result<Layer<'a>, String> {
+        let (input, number) = match input {
+            Value::Features(features) => (Input::Features(features.clone()), 1),
+            Value::Rows(Rows { layer, what: What::Units(function), form: Form::Matrix }) => {
+                let number = self.layers[*layer].number;
+                (Input::Layer(*layer, activation(number, function)?), number + 1)
+            }
+            _ => return Err(format!("it does not take what a layer gives: {FITS}")),
+        };
+        let layer = Layer::new(input, number, weight.clone(), transposed, alpha)?;
+        match &layer.input {
+            Input::Features(features) => features.check(layer.inputs)?,
+            Input::Layer(before, _) if self.layers[*before].outputs != layer.inputs => {
+                let (inputs, outputs) = (layer.inputs, self.layers[*before].outputs);
+                return Err(format!("it takes {inputs} values, and the layer before it gives {outputs}"));
+            }
+            Input::Layer(..) => {}
+        }
+        Ok(layer)
+    }
+
+    /// Adds a layer, and gives its units.
+    fn add(&mut self, layer: Layer<'a>) -> Result<Value<'a>, String> {
+        self.layers.push(layer);
+        let what = What::Units(Samples::identity());
+        Ok(Value::Rows(Rows { layer: self.layers.len() - 1, what, form: Form::Matrix }))
+    }
+
+    /// Whether these are a layer's products alone, which may get a bias.
+    fn is_product(&self, rows: &Rows) -> bool {
+        let untouched = matches!(&rows.what, What::Units(function) if function.is_identity());
+        untouched && rows.form == Form::Matrix && self.layers[rows.layer].is_bare()
+    }
+
+    /// How many values there are for each row.
+    fn width(&self, rows: &Rows) -> usize {
+        match rows.what {
+            What::BothClasses => 2,
+            What::Units(_) | What::Softmax => self.layers[rows.layer].outputs,
+        }
+    }
+
+    /// Whether these are 1 - p and p, of one unit's sigmoid.
+    fn are_both_classes(&self, no: &Rows, yes: &Rows) -> bool {
+        let one = |rows: &Rows| rows.form == Form::Matrix && self.width(rows) == 1 && rows.layer == no.layer;
+        let (What::Units(of_no), What::Units(of_yes)) = (&no.what, &yes.what) else { return false };
+        one(no) && one(yes) && of_no.is_sigmoid_of_minus() && of_yes.activation() == Some(Activation::Sigmoid)
+    }
+
+    /// The shape of a tensor.
+    fn dims(&self, value: &Value<'_>) -> Option<Vec<Size>> {
+        Some(match value {
+            Value::Constant(constant) => constant.dims().ok()?.into_iter().map(|dim| Size::Known(dim as i64)).collect(),
+            Value::Features(features) => features.shape.to_vec(),
+            Value::Rows(rows) => match rows.form {
+                Form::Matrix => vec![Size::Rows, Size::Known(self.width(rows) as i64)],
+                Form::List => vec![Size::Rows],
+                Form::Beneath => return None,
+            },
+            _ => return None,
+        })
+    }
+
+    fn shape(&self, value: &Value<'_>, given: Attributes<'_>) -> Result<Value<'a>, String> {
+        let list = self.dims(value).ok_or(FITS)?;
+        let length = list.len() as i64;
+        let bound = |at: i64| (if at < 0 { at.saturating_add(length) } else { at }).clamp(0, length) as usize;
+        let (start, end) = (bound(given.integer("start", 0)), bound(given.integer("end", length)));
+        Ok(Value::Sizes(Sizes { list: list[start..end.max(start)].to_vec(), alone: false }))
+    }
+
+    /// A tensor in another shape: rows must stay rows, with their values in their order.
+    fn reshaped(
+        &mut self,
+        op: &str,
+        given: Attributes<'_>,
+        value: &Value<'a>,
+        by: Option<&Value<'a>>,
+    ) -> Result<Value<'a>, String> {
+        // A class stays one.
+        if let Value::Label(..) = value {
+            return Ok(value.clone());
+        }
+        let from = self.dims(value).ok_or(FITS)?;
+        let by = match by {
+            None | Some(Value::Absent) => None,
+            Some(value) => Some(sizes(value).ok_or("its second input is no constant, and is not made of sizes")?.list),
+        };
+        let axes: Option<Vec<i64>> = match &by {
+            Some(by) => by.iter().map(|size| size.number()).collect(),
+            None => given.integers("axes"),
+        };
+        let keeps_zeros = given.integer("allowzero", 0) != 0;
+        if let (Value::Constant(constant), "Transpose") = (value, op) {
+            return constant.transposed(given.integers("perm").as_deref(), &mut self.room).map(Value::Constant);
+        }
+        let mut to = by.unwrap_or_default();
+        // A graph that is made for so many rows has their number in its shapes.
+        if let (Some(first @ Size::Known(1..)), [Size::Rows, ..]) = (to.first_mut(), from.as_slice())
+            && (*first == Size::Known(1) || Some(*first) == self.rows.map(Size::Known))
+        {
+            *first = Size::Rows;
+        }
+        if let (Value::Rows(rows), "Reshape", [Size::Known(-1), Size::Known(1)]) = (value, op, to.as_slice())
+            && rows.form == Form::Matrix
+            && self.width(rows) > 1
+        {
+            return Ok(Value::Rows(Rows { form: Form::Beneath, ..rows.clone() }));
+        }
+        let shape = match op {
+            "Reshape" => shape::reshaped(&from, &to, keeps_zeros),
+            "Flatten" => shape::flattened(&from, given.integer("axis", 1)),
+            "Squeeze" => shape::squeezed(&from, axes.as_deref()),
+            "Unsqueeze" => axes.and_then(|axes| shape::unsqueezed(&from, &axes)),
+            _ => shape::order(given.integers("perm").as_deref(), from.len())
+                .filter(|order| shape::keeps_order(order, |dim| from[dim] == Size::Known(1)))
+                .map(|order| order.into_iter().map(|dim| from[dim]).collect()),
+        };
+        let made = shape.and_then(|shape| match value {
+            Value::Features(features) => features.shaped(shape).map(Value::Features),
+            Value::Rows(rows) => {
+                let form = match shape.as_slice() {
+                    [Size::Rows] => Form::List,
+                    &[Size::Rows, size] if size.known() == Some(self.width(rows)) => Form::Matrix,
+                    _ => return None,
+                };
+                Some(Value::Rows(Rows { form, ..rows.clone() }))
+            }
+            Value::Constant(constant) => constant.reshaped(&shape, true).ok().map(Value::Constant),
+            _ => None,
+        });
+        made.ok_or_else(|| {
+            format!("it takes a tensor {} and does not leave its rows as they are: {FITS}", Shown(&from))
+        })
+    }
+
+    /// A function of a layer's units, or of numbers.
+    fn elementwise(
+        &mut self,
+        op: &str,
+        given: Attributes<'_>,
+        operands: &[Value<'a>],
+        names: &[String],
+    ) -> Result<Value<'a>, String> {
+        let mut of: Option<(&Rows, &str)> = None;
+        for (operand, name) in operands.iter().zip(names) {
+            let Value::Rows(rows) = operand else { continue };
+            let (first, first_name) = *of.get_or_insert((rows, name));
+            if first.layer != rows.layer {
+                return Err(self.joined((first, first_name), (rows, name)));
+            }
+            if first.form != rows.form || rows.form == Form::Beneath {
+                return Err(FITS.into());
+            }
+        }
+        let width = of.map_or(1, |(rows, _)| if rows.form == Form::Matrix { self.width(rows) } else { 1 });
+        let mut functions = Vec::new();
+        for operand in operands {
+            functions.push(match operand {
+                Value::Constant(constant) => {
+                    Some(Samples::constant(constant.scalar(width, self.rows, &mut self.room)?.ok_or(FITS)?))
+                }
+                Value::Rows(Rows { what: What::Units(function), .. }) => Some(function.clone()),
+                Value::Absent => None,
+                _ => return Err(FITS.into()),
+            });
+        }
+        let approximate = given.get("approximate").map_or(&[][..], |attribute| &attribute.s);
+        let number = |name: &str, default| f64::from(given.number(name, default));
+        let function = elementwise::operator(op, &functions, &number, approximate).ok_or(FITS)?;
+        match of {
+            Some((rows, _)) => Ok(Value::Rows(Rows { what: What::Units(function), ..rows.clone() })),
+            None => function.value().map(|value| Value::Constant(Constant::number(value as f32))).ok_or(FITS.into()),
+        }
+    }
+
+    /// Why what two layers give cannot be joined.
+    fn joined(&self, (a, a_name): (&Rows, &str), (b, b_name): (&Rows, &str)) -> String {
+        let (a_name, b_name) = (short(a_name), short(b_name));
+        match (self.layers[a.layer].number, self.layers[b.layer].number) {
+            (a, b) if a == b => {
+                format!("it joins \"{a_name}\" and \"{b_name}\", which two products of layer {a} give: {FITS}")
+            }
+            (a, b) => format!("it joins \"{a_name}\" and \"{b_name}\", which layers {a} and {b} give: {FITS}"),
+        }
+    }
+}
+
+/// A number in every place of a row, or a constant that is there for each.
+fn spread<'a>(op: &str, given: Attributes<'a>, inputs: &[Value<'a>]) -> Result<Value<'a>, String> {
+    let shape = inputs.last().and_then(sizes).ok_or("its shape is no constant, and is not made of sizes")?;
+    let is_row = |(at, size): (usize, &Size)| {
+        *size == Size::Rows && at == 0 || *size == Size::Known(1) || at + 1 == shape.list.len()
+    };
+    if shape.list.len() > 2 || !shape.list.iter().enumerate().all(is_row) {
+        return Err(FITS.into());
+    }
+    match (op, inputs) {
+        ("ConstantOfShape", [_]) => Ok(Value::Constant(match given.get("value").and_then(|value| value.t.as_ref()) {
+            Some(tensor) => Constant::tensor(tensor).reshaped(&[], true)?,
+            None => Constant::number(0.0),
+        })),
+        ("Expand", [Value::Constant(constant), _]) if constant.count()? == 1 => {
+            Ok(Value::Constant(constant.reshaped(&[], true)?))
+        }
+        _ => Err(FITS.into()),
+    }
+}
+
+/// What scikit-learn's models are exported with: a scaling before them; the likeliest class and the names of the classes after them.
+fn learned<'a>(op: &str, given: Attributes<'a>, inputs: &[Value<'a>]) -> Result<Value<'a>, String> {
+    match (op, inputs) {
+        ("Scaler", [Value::Features(features)]) => {
+            features.scaled(given.numbers("offset"), given.numbers("scale")).map(Value::Features)
+        }
+        ("ZipMap", [Value::Rows(rows)]) => {
+            let names = given.get("classlabels_strings").filter(|names| !names.strings.is_empty());
+            let names = names.or_else(|| given.get("classlabels_int64s"));
+            let names = names.ok_or("it has no classlabels_strings and no classlabels_int64s")?;
+            Ok(Value::Named(rows.clone(), Names::Attribute(names)))
+        }
+        ("ArrayFeatureExtractor", [Value::Constant(names), Value::Label(rows, None)]) => {
+            Ok(Value::Label(rows.clone(), Some(Names::Constant(names.clone()))))
+        }
+        ("Binarizer", [Value::Rows(rows)]) => Ok(Value::Label(rows.clone(), None)),
+        _ => Err(format!("{op} of {LEARNING} is not read there: {FITS}")),
+    }
+}

@@ -1,0 +1,127 @@
+//! What the tensors of a graph are.
+
+use std::rc::Rc;
+
+use super::FITS;
+use super::constant::Constant;
+use super::elementwise::Samples;
+use super::features::Features;
+use super::proto::{Attribute, DataType};
+use super::shape::Sizes;
+use crate::network::Activation;
+
+/// What a tensor of the graph is.
+#[derive(Clone)]
+pub(super) enum Value<'a> {
+    Constant(Constant<'a>),
+    /// The shape of something, or a part of one.
+    Sizes(Sizes),
+    Features(Features<'a>),
+    Rows(Rows),
+    /// Probabilities under the names of their classes.
+    Named(Rows, Names<'a>),
+    /// The likeliest class, by its number or its name.
+    Label(Rows, Option<Names<'a>>),
+    /// An optional input that is left out.
+    Absent,
+    /// What was not understood, and why.
+    Unknown(Rc<str>),
+}
+
+/// What a layer gives for each row.
+#[derive(Clone)]
+pub(super) struct Rows {
+    pub layer: usize,
+    pub what: What,
+    pub form: Form,
+}
+
+#[derive(Clone)]
+pub(super) enum What {
+    /// A function of each of its units.
+    Units(Samples),
+    /// The softmax of its units, or its logarithm.
+    Softmax,
+    /// The probabilities of both classes that its one unit tells apart.
+    BothClasses,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Form {
+    /// `[batch, width]`
+    Matrix,
+    /// `[batch]`, of one unit.
+    List,
+    /// `[batch · width, 1]`, as skl2onnx writes the end of a regression: the values of a row one beneath the other.
+    Beneath,
+}
+
+/// The names of the classes.
+#[derive(Clone)]
+pub(super) enum Names<'a> {
+    Constant(Constant<'a>),
+    Attribute(&'a Attribute),
+}
+
+impl Names<'_> {
+    /// As texts, where all are some.
+    pub fn read(&self) -> Option<Vec<String>> {
+        match self {
+            Names::Constant(constant) => constant.names(),
+            Names::Attribute(Attribute { strings, ints, .. }) if strings.is_empty() => {
+                Some(ints.iter().map(i64::to_string).collect())
+            }
+            Names::Attribute(Attribute { strings, .. }) => {
+                strings.iter().map(|name| String::from_utf8(name.to_vec()).ok()).collect()
+            }
+        }
+    }
+}
+
+/// Sizes, where a value is some: a list of integers, or what was computed of a shape.
+pub(super) fn sizes(value: &Value<'_>) -> Option<Sizes> {
+    match value {
+        Value::Sizes(sizes) => Some(sizes.clone()),
+        Value::Constant(constant) => constant.sizes().map(|(list, alone)| Sizes { list, alone }),
+        _ => None,
+    }
+}
+
+/// The activation that follows a layer.
+pub(super) fn activation(layer: usize, function: &Samples) -> Result<Activation, String> {
+    function.activation().ok_or_else(|| {
+        format!(
+            "what follows layer {layer} is none of relu, leaky-relu (with a slope of 0.01), elu (with an α of 1), gelu, gelu-tanh, silu, tanh, \
+             sigmoid and softplus"
+        )
+    })
+}
+
+/// A value in another type, where nothing but its rounding changes.
+pub(super) fn cast<'a>(value: &Value<'a>, to: i64) -> Result<Value<'a>, String> {
+    let to = i32::try_from(to).ok().and_then(|to| DataType::try_from(to).ok()).unwrap_or(DataType::Undefined);
+    let made = match value {
+        Value::Constant(constant) => constant.cast(to).map(Value::Constant),
+        Value::Sizes(_) if to.is_integer() => Some(value.clone()),
+        Value::Features(features) => features.cast(to).map(Value::Features),
+        Value::Rows(Rows { what: What::Units(function), .. }) if function.is_flag() => Some(value.clone()),
+        Value::Rows(_) if to.is_float() => Some(value.clone()),
+        // Whatever its type, it stands for the same class.
+        Value::Label(..) => Some(value.clone()),
+        _ => None,
+    };
+    made.ok_or_else(|| format!("it makes {to:?} of what is something else: {FITS}"))
+}
+
+/// The value of a Constant node.
+pub(super) fn constant<'a>(attributes: &'a [Attribute]) -> Result<Value<'a>, String> {
+    let constant = match attributes {
+        [Attribute { name, t: Some(tensor), .. }] if name == "value" => Constant::tensor(tensor),
+        [Attribute { name, f, .. }] if name == "value_float" => Constant::number(*f),
+        [Attribute { name, floats, .. }] if name == "value_floats" => Constant::numbers(floats),
+        [Attribute { name, i, .. }] if name == "value_int" => Constant::integer(*i),
+        [Attribute { name, ints, .. }] if name == "value_ints" => Constant::integers_of(ints),
+        _ => return Err("it must have a value that is a tensor or numbers".into()),
+    };
+    Ok(Value::Constant(constant))
+}

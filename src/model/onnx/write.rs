@@ -1,0 +1,206 @@
+//! From a model to a graph.
+
+use super::LONGEST;
+use super::proto::{
+    Attribute, AttributeType, DataType, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetId, Shape, Size,
+    StringStringEntry, TensorProto, TensorType, TypeProto, ValueInfo,
+};
+use crate::error::Error;
+use crate::loss::Task;
+use crate::model::{METADATA, Model, loss_to_json, numbers};
+use crate::network::Activation;
+use crate::preprocessing::Scaling;
+use crate::weights::LayerWeights;
+
+/// Every runtime of the last years knows these; Gelu, which came with opset 20, is made of what is older.
+const OPSET: i64 = 17;
+const IR_VERSION: i64 = 8;
+
+pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
+    let Model { network, weights, loss, classes, scaling, target_scaling, .. } = model;
+    network.check_weights(weights)?;
+    if 4 * network.parameters() as u64 > LONGEST - (1 << 20) {
+        return Err(Error::Option(format!(
+            "the model has {} parameters: an ONNX file has at most 2 GiB, some 536,000,000",
+            network.parameters()
+        )));
+    }
+    let mut graph = Graph { proto: GraphProto { name: "wgrad".into(), ..GraphProto::default() }, last: "x".into() };
+    if let Some(scaling) = scaling {
+        let features = network.inputs();
+        let shift: Vec<f32> = scaling.shift.iter().map(|&shift| shift as f32).collect();
+        graph.tensor("scaling.shift", &[features], &shift);
+        graph.tensor("scaling.scale", &[features], &scaling.scale);
+        graph.then("Sub", &["scaling.shift"]);
+        graph.then("Mul", &["scaling.scale"]);
+    }
+    let dropouts: Vec<f64> = network.layers().iter().map(|layer| layer.dropout).collect();
+    let last = weights.layers.len() - 1;
+    for (at, ((number, layer), described)) in numbers(&dropouts).zip(&weights.layers).zip(network.layers()).enumerate()
+    {
+        let [weight, bias] = ["weight", "bias"].map(|part| format!("{number}.{part}"));
+        // No activation follows the last product: the targets' own units are in its weights, and what reads the graph need not know of them.
+        let unscaled = target_scaling.as_ref().filter(|_| at == last);
+        let layer = &unscaled.map_or_else(|| layer.clone(), |scaling| in_own_units(layer, scaling));
+        graph.tensor(&weight, &[layer.outputs, layer.inputs], &layer.weight);
+        graph.tensor(&bias, &[layer.outputs], &layer.bias);
+        graph.then("Gemm", &[&weight, &bias]).attribute.push(integer("transB", 1));
+        graph.activation(described.activation)?;
+    }
+    let output = match (loss.task(), softmax) {
+        (Task::Classes, true) => {
+            graph.then("Softmax", &[]).attribute.push(integer("axis", -1));
+            "probabilities"
+        }
+        (Task::EachOutput, true) => {
+            graph.then("Sigmoid", &[]);
+            "probabilities"
+        }
+        (Task::Numbers, true) => {
+            return Err(Error::Option(format!(
+                "the model was trained with {}, whose outputs are numbers: there are no probabilities to export",
+                loss.name()
+            )));
+        }
+        (Task::Numbers, false) => "outputs",
+        (_, false) => "logits",
+    };
+    if let Some(name) = graph.proto.node.last_mut().and_then(|node| node.output.first_mut()) {
+        *name = output.into();
+    }
+    graph.proto.input = vec![rows("x", network.inputs())];
+    graph.proto.output = vec![rows(output, network.outputs())];
+
+    let mut about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "loss": loss_to_json(loss) });
+    if dropouts.iter().any(|&rate| rate > 0.0) {
+        about["dropout"] = dropouts.into();
+    }
+    if !classes.is_empty() {
+        about["classes"] = classes.clone().into();
+    }
+    Ok(ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: "wgrad".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        graph: Some(graph.proto),
+        opset_import: vec![OperatorSetId { domain: String::new(), version: OPSET }],
+        metadata_props: vec![StringStringEntry { key: METADATA.into(), value: about.to_string() }],
+    })
+}
+
+/// A last layer whose outputs are the targets in their own units.
+fn in_own_units(layer: &LayerWeights, Scaling { shift, scale }: &Scaling) -> LayerWeights {
+    let own = |value: f32, unit: usize| f64::from(value) / f64::from(scale[unit]);
+    let weight = layer.weight.iter().enumerate().map(|(at, &value)| own(value, at / layer.inputs) as f32);
+    let bias =
+        layer.bias.iter().zip(shift).enumerate().map(|(unit, (&value, &shift))| (own(value, unit) + shift) as f32);
+    LayerWeights { weight: weight.collect(), bias: bias.collect(), ..*layer }
+}
+
+/// A graph that grows at its end.
+struct Graph {
+    proto: GraphProto,
+    /// The tensor that came out last.
+    last: String,
+}
+
+impl Graph {
+    /// Applies an operator to what came out last, and to other tensors after it.
+    fn then(&mut self, op: &str, others: &[&str]) -> &mut NodeProto {
+        let last = self.last.clone();
+        self.node(op, &[&[last.as_str()], others].concat())
+    }
+
+    fn node(&mut self, op: &str, inputs: &[&str]) -> &mut NodeProto {
+        let at = self.proto.node.len();
+        self.last = format!("{}_{at}", op.to_lowercase());
+        self.proto.node.push(NodeProto {
+            input: inputs.iter().map(|&input| input.into()).collect(),
+            output: vec![self.last.clone()],
+            name: self.last.clone(),
+            op_type: op.into(),
+            ..NodeProto::default()
+        });
+        &mut self.proto.node[at]
+    }
+
+    fn tensor(&mut self, name: &str, dims: &[usize], values: &[f32]) {
+        self.proto.initializer.push(TensorProto {
+            dims: dims.iter().map(|&dim| dim as i64).collect(),
+            data_type: DataType::Float.into(),
+            name: name.into(),
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
+            ..TensorProto::default()
+        });
+    }
+
+    /// Applies an operator to what came out last and a number.
+    fn with(&mut self, op: &str, number: f32) {
+        let name = number.to_string();
+        if self.proto.initializer.iter().all(|tensor| tensor.name != name) {
+            self.tensor(&name, &[], &[number]);
+        }
+        self.then(op, &[&name]);
+    }
+
+    fn activation(&mut self, activation: Activation) -> Result<(), Error> {
+        let z = self.last.clone();
+        match activation {
+            Activation::Identity => {}
+            Activation::Relu => drop(self.then("Relu", &[])),
+            Activation::LeakyRelu => self.then("LeakyRelu", &[]).attribute.push(float("alpha", 0.01)),
+            Activation::Elu => self.then("Elu", &[]).attribute.push(float("alpha", 1.0)),
+            Activation::Tanh => drop(self.then("Tanh", &[])),
+            Activation::Sigmoid => drop(self.then("Sigmoid", &[])),
+            Activation::Softplus => drop(self.then("Softplus", &[])),
+            Activation::Silu => {
+                self.then("Sigmoid", &[]);
+                self.then("Mul", &[&z]);
+            }
+            Activation::Gelu => {
+                self.with("Mul", std::f32::consts::FRAC_1_SQRT_2);
+                self.then("Erf", &[]);
+                self.half_of_one_more(&z);
+            }
+            Activation::GeluTanh => {
+                self.then("Mul", &[&z]);
+                self.then("Mul", &[&z]);
+                self.with("Mul", 0.044715);
+                self.then("Add", &[&z]);
+                self.with("Mul", (2.0 / std::f32::consts::PI).sqrt());
+                self.then("Tanh", &[]);
+                self.half_of_one_more(&z);
+            }
+            Activation::Custom(own) => {
+                return Err(Error::Option(format!(
+                    "the activation {} is one of your own, which ONNX has no operator for: only built-in ones are exported",
+                    own.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// `y = ½ z (1 + y)`
+    fn half_of_one_more(&mut self, z: &str) {
+        self.with("Add", 1.0);
+        self.then("Mul", &[z]);
+        self.with("Mul", 0.5);
+    }
+}
+
+/// Any number of rows of so many f32 values.
+fn rows(name: &str, width: usize) -> ValueInfo {
+    let dim = |size| Dimension { size: Some(size) };
+    let shape = Shape { dim: vec![dim(Size::Name("batch".into())), dim(Size::Value(width as i64))] };
+    let tensor_type = TensorType { elem_type: DataType::Float.into(), shape: Some(shape) };
+    ValueInfo { name: name.into(), kind: Some(TypeProto { tensor_type: Some(tensor_type) }) }
+}
+
+fn integer(name: &str, i: i64) -> Attribute {
+    Attribute { name: name.into(), i, kind: AttributeType::Int.into(), ..Attribute::default() }
+}
+
+fn float(name: &str, f: f32) -> Attribute {
+    Attribute { name: name.into(), f, kind: AttributeType::Float.into(), ..Attribute::default() }
+}

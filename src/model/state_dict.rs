@@ -1,0 +1,210 @@
+//! State dicts of other programs: dense layers under whatever names they have, in the order that the names or the shapes say.
+
+mod order;
+
+use std::path::Path;
+
+use half::{bf16, f16};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use self::order::Name;
+use super::{Model, about, check_sums, parse};
+use crate::error::Error;
+use crate::loss::Loss;
+use crate::network::{Activation, Network};
+use crate::weights::{LayerWeights, Weights};
+
+/// What the names of a state dict must be like.
+const NAMES: &str = "dense layers are numbered in their order, under one name, as 0.weight, 0.bias, 2.weight, … or fc1.weight, fc1.bias, \
+                     fc2.weight, …";
+
+impl Model {
+    /// Reads a state dict of dense layers from a safetensors file: a `torch.nn.Sequential`'s (`0.weight`, `2.weight`, …), with
+    /// any prefix, layers of one name with their numbers (`fc1.weight`, `fc2.weight`, …; `layers.0.linear.weight`, …), and others whose
+    /// shapes leave one order alone (`fc1.weight`, `out.weight`). A `kernel` is `[in, out]`, as Keras and Flax have it, and is transposed.
+    /// Values of f16, bf16 and f64 become f32; a layer without a bias gets one of 0. The hidden layers' activation is taken as ReLU
+    /// where there is one number between layers, as [`read`](Self::read) does; other names say nothing of it, and it has to be given.
+    /// The loss is taken as softmax cross-entropy, and of one output as mse. A file that was written here says all this itself, and is
+    /// read as [`read`](Self::read) does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], or [`Error::Format`] naming the first tensor that does not fit, and what would, or two orders that the layers can have.
+    pub fn read_state_dict(path: impl AsRef<Path>, activation: Option<Activation>) -> Result<Self, Error> {
+        Model::read_state_dict_noted(path, activation).map(|(model, _)| model)
+    }
+
+    /// [`read_state_dict`](Self::read_state_dict), and what was noted while it was read: a sentence for each thing that the file left open.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_state_dict`](Self::read_state_dict).
+    pub fn read_state_dict_noted(
+        path: impl AsRef<Path>,
+        activation: Option<Activation>,
+    ) -> Result<(Self, Vec<String>), Error> {
+        let path = path.as_ref();
+        let bytes = crate::files::read_whole(path)?;
+        check_sums(path, &parse(path, &bytes)?, about(path, &bytes)?.as_ref())?;
+        of_bytes(path, &bytes, activation)
+    }
+
+    /// [`read_state_dict`](Self::read_state_dict) from a file's bytes, whatever their checksums; the path is for messages. For fuzzing.
+    #[doc(hidden)]
+    pub fn from_state_dict(path: &Path, bytes: &[u8], activation: Option<Activation>) -> Result<Self, Error> {
+        of_bytes(path, bytes, activation).map(|(model, _)| model)
+    }
+}
+
+fn of_bytes(path: &Path, bytes: &[u8], activation: Option<Activation>) -> Result<(Model, Vec<String>), Error> {
+    let file = parse(path, bytes)?;
+    if about(path, bytes)?.is_some() {
+        return match activation {
+            None => Model::from_bytes(path, bytes, &[], &[]).map(|model| (model, Vec::new())),
+            Some(_) => Err(Error::format(path, "it says itself what its activations are: none can be given")),
+        };
+    }
+    read(&file, activation).map_err(|reason| Error::format(path, reason))
+}
+
+/// A dense layer's tensors.
+struct Layer<'a> {
+    name: Name<'a>,
+    weight: (&'a str, &'a TensorView<'a>),
+    /// Whether the weight is a kernel, `[in, out]`.
+    is_kernel: bool,
+    bias: Option<(&'a str, &'a TensorView<'a>)>,
+    inputs: usize,
+    outputs: usize,
+}
+
+fn read(file: &SafeTensors<'_>, activation: Option<Activation>) -> Result<(Model, Vec<String>), String> {
+    let mut all = file.tensors();
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let found = layers(&all)?;
+    let order::Order { order, between, notes: mut said } = order::of(&found)?;
+
+    let mut layers: Vec<LayerWeights> = Vec::new();
+    for &at in &order {
+        let Layer { weight, is_kernel, bias, inputs, outputs, .. } = found[at];
+        let mut values_of_weight = values(weight.0, weight.1)?;
+        if is_kernel {
+            let kernel = values_of_weight;
+            values_of_weight = (0..outputs * inputs).map(|at| kernel[at % inputs * outputs + at / inputs]).collect();
+        }
+        let bias = bias.map_or_else(|| Ok(vec![0.0; outputs]), |(whole, bias)| values(whole, bias))?;
+        layers.push(LayerWeights { inputs, outputs, weight: values_of_weight, bias });
+    }
+
+    let hidden = match (activation, between) {
+        (Some(activation), _) => activation,
+        (None, None) => Activation::Relu,
+        (None, Some((before, after))) => {
+            return Err(format!(
+                "its layers {before} and {after} do not say what is between them: give the activation of the hidden layers"
+            ));
+        }
+    };
+    let inputs = layers.first().map_or(0, |layer| layer.inputs);
+    let last = layers.len() - 1;
+    let network = layers.iter().enumerate().fold(Network::new(inputs), |network, (at, layer)| {
+        network.dense(layer.outputs, if at == last { Activation::Identity } else { hidden })
+    });
+    let weights = Weights { layers };
+    network.check().and_then(|()| network.check_weights(&weights)).map_err(|error| error.to_string())?;
+    if found.iter().any(|layer| layer.is_kernel) {
+        said.push("its kernels are [in, out], and are transposed".into());
+    }
+    let loss = match network.outputs() {
+        // Of one output, the softmax is 1.
+        1 => {
+            said.push(
+                "a state dict does not say what its one output means: its loss is mse, unless --loss says otherwise"
+                    .into(),
+            );
+            Loss::MeanSquaredError
+        }
+        _ => Loss::default(),
+    };
+    Ok((Model::new(network, weights, loss), said))
+}
+
+/// The dense layers that a file's tensors are, by their names.
+fn layers<'a>(all: &'a [(String, TensorView<'a>)]) -> Result<Vec<Layer<'a>>, String> {
+    let mut tensors: Vec<(Name<'a>, &'a str, &'a str, &'a TensorView<'a>)> = Vec::new();
+    for (whole, tensor) in all {
+        let (layer, part) = order::layer_and_part(whole);
+        check(part, tensor.shape()).map_err(|reason| format!("{whole} {reason}: {NAMES}"))?;
+        tensors.push((Name::of(layer), part, whole, tensor));
+    }
+    if tensors.is_empty() {
+        return Err(format!("it has no tensors: {NAMES}"));
+    }
+    tensors.sort_by(|(a, part, ..), (b, other, ..)| (a, part).cmp(&(b, other)));
+
+    let mut layers = Vec::new();
+    for of_layer in tensors.chunk_by(|(a, ..), (b, ..)| a == b) {
+        // In the order of the alphabet.
+        let (bias, (name, part, whole, weight)) = match of_layer {
+            [weight] if weight.1 != "bias" => (None, weight),
+            [bias, weight] if bias.1 == "bias" && weight.1 != "bias" => (Some((bias.2, bias.3)), weight),
+            [(_, "bias", whole, _)] => return Err(format!("{whole} has no weight beside it: {NAMES}")),
+            [(.., one, _), (.., other, _), ..] => return Err(format!("{one} and {other} are of one layer: {NAMES}")),
+            [(.., whole, _)] => return Err(format!("{whole} is no weight: {NAMES}")),
+            [] => continue,
+        };
+        let is_kernel = *part == "kernel";
+        let (outputs, inputs) = match *weight.shape() {
+            [inputs, outputs] if is_kernel => (outputs, inputs),
+            [outputs, inputs] => (outputs, inputs),
+            _ => return Err(format!("{whole} is no matrix")),
+        };
+        if inputs == 0 || outputs == 0 {
+            return Err(format!("{whole} has the shape {:?}, with no values", weight.shape()));
+        }
+        if let Some((of_bias, bias)) = bias
+            && bias.shape() != [outputs]
+        {
+            let hint = match (is_kernel, bias.shape() == [inputs]) {
+                (false, true) => format!(", or {whole} is [in, out] and to be transposed, or named kernel"),
+                (true, true) => format!(", or {whole} is [out, in] and to be named weight"),
+                _ => String::new(),
+            };
+            return Err(format!("{of_bias} has the shape {:?}: it must be [{outputs}]{hint}", bias.shape()));
+        }
+        layers.push(Layer { name: name.clone(), weight: (whole, weight), is_kernel, bias, inputs, outputs });
+    }
+    Ok(layers)
+}
+
+/// That a tensor can be a dense layer's.
+fn check(part: &str, shape: &[usize]) -> Result<(), String> {
+    match (part, shape.len()) {
+        ("weight" | "kernel", 2) | ("bias", 1) => Ok(()),
+        ("weight" | "gamma" | "beta" | "scale", 1) => {
+            Err(format!("has the shape {shape:?}, as a normalization's, and there are dense layers only"))
+        }
+        ("weight" | "kernel", 3..=5) => {
+            Err(format!("has the shape {shape:?}, as a convolution's, and there are dense layers only"))
+        }
+        ("running_mean" | "running_var" | "num_batches_tracked" | "moving_mean" | "moving_variance", _) => {
+            Err("is a batch normalization's, and there are dense layers only".into())
+        }
+        _ => Err(format!(
+            "has the shape {shape:?}, and is neither a weight [out, in], a kernel [in, out] nor a bias [out]"
+        )),
+    }
+}
+
+fn values(name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>, String> {
+    let data = tensor.data();
+    let halves = |value: fn([u8; 2]) -> f32| data.chunks_exact(2).map(|bytes| value([bytes[0], bytes[1]])).collect();
+    match tensor.dtype() {
+        Dtype::F32 => Ok(bytemuck::pod_collect_to_vec(data)),
+        Dtype::F64 => Ok(bytemuck::pod_collect_to_vec::<u8, f64>(data).into_iter().map(|value| value as f32).collect()),
+        Dtype::F16 => Ok(halves(|bytes| f16::from_le_bytes(bytes).to_f32())),
+        Dtype::BF16 => Ok(halves(|bytes| bf16::from_le_bytes(bytes).to_f32())),
+        other => Err(format!("{name} is {other:?}: it must be F32, F64, F16 or BF16")),
+    }
+}

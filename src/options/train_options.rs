@@ -1,0 +1,260 @@
+//! Everything about a run besides the network and the data.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::checkpointing::Checkpointing;
+use super::monitor::Monitor;
+use super::non_finite::NonFinite;
+use super::watch::{EarlyStopping, ReduceOnPlateau};
+use crate::error::Error;
+use crate::gpu::{AdapterSummary, Checks};
+use crate::kernel::tile::Family;
+use crate::kernel::tiling::{Picks, Tiling};
+use crate::loss::Loss;
+use crate::measure::Tuning;
+use crate::measure::tuning;
+use crate::network::Network;
+use crate::optimizer::Optimizer;
+use crate::plan::Request;
+use crate::run::order::Order;
+use crate::run::rows::{SetShape, WindowSizing};
+use crate::run::state::State;
+use crate::schedule::Schedule;
+use crate::training::{Clip, Training};
+use crate::weights::Initializer;
+
+/// Everything about a run besides the network and the data. The default is the program's own: softmax cross-entropy,
+/// Adam as Keras sets it, Glorot uniform weights, 10 epochs of minibatches of 32.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainOptions {
+    /// What is minimized.
+    pub loss: Loss,
+    /// How weights follow their gradients.
+    pub optimizer: Optimizer,
+    /// How the learning rate changes from step to step.
+    pub schedule: Schedule,
+    /// Lowers the learning rate after epochs that did not help.
+    pub reduce_on_plateau: Option<ReduceOnPlateau>,
+    /// Ends training after epochs that did not help.
+    pub early_stopping: Option<EarlyStopping>,
+    /// Whether a `fit` ends with the weights of its best epoch, in place of the last one's.
+    pub keep_best: bool,
+    /// What epochs are judged by for these three.
+    pub monitor: Monitor,
+    /// The largest norm of all gradients together; longer ones are scaled down to it: `torch.nn.utils.clip_grad_norm_`.
+    pub clip_grad_norm: Option<f64>,
+    /// The largest absolute value of a gradient: `torch.nn.utils.clip_grad_value_`. Not together with the norm.
+    pub clip_grad_value: Option<f64>,
+    /// What becomes of a step whose numbers are not finite.
+    pub non_finite: NonFinite,
+    /// What the learning rate is multiplied by under [`NonFinite::Lower`].
+    pub lower_factor: f64,
+    /// How often it may be.
+    pub lower_times: u64,
+    /// How weights begin.
+    pub initializer: Initializer,
+    /// Rows of a minibatch. The last one of an epoch has the rows that remain.
+    pub batch_size: usize,
+    /// Passes over the set in one `fit`.
+    pub epochs: u64,
+    /// Steps in one `fit`, in place of `epochs`; it may end inside an epoch, and the next goes on from there.
+    pub steps: Option<u64>,
+    /// Whether every epoch visits the rows in a new order.
+    pub shuffle: bool,
+    /// Decides the initial weights and the order: the same seed gives the same bits on the same adapter and driver.
+    pub seed: u64,
+    /// Steps handed to the device at once; sized by their measured time where it is `None`. Changes no result.
+    pub steps_per_submission: Option<u64>,
+    /// Where checkpoints of the run go, if anywhere. Changes no result.
+    pub checkpoint: Option<Checkpointing>,
+    /// Bytes of device memory that the set may take; a larger one is read in windows while the run trains on them, and shuffled inside each.
+    /// There is no limit where it is `None`.
+    pub memory_budget: Option<u64>,
+    /// Whether the kernels check every index at run time.
+    pub checks: Checks,
+    /// How the kernels' tiles are chosen.
+    pub tuning: Tuning,
+    /// Where [`Tuning::Auto`] keeps what it measured; nowhere where it is `None`.
+    pub tuning_cache: Option<PathBuf>,
+    /// How long [`Tuning::Auto`] may measure before a run. What it did not come to is measured by the next one.
+    pub tuning_budget: Duration,
+    /// Tiles to be used before any other, as another run had them ([`Trainer::picks`](crate::Trainer::picks)): then it has that run's bits.
+    pub picks: Picks,
+    /// The family of kernels; by the adapter where it is `None`.
+    pub family: Option<Family>,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        TrainOptions {
+            loss: Loss::default(),
+            optimizer: Optimizer::keras_adam(),
+            schedule: Schedule::default(),
+            reduce_on_plateau: None,
+            early_stopping: None,
+            keep_best: false,
+            monitor: Monitor::default(),
+            clip_grad_norm: None,
+            clip_grad_value: None,
+            non_finite: NonFinite::default(),
+            lower_factor: 0.5,
+            lower_times: 5,
+            initializer: Initializer::default(),
+            batch_size: 32,
+            epochs: 10,
+            steps: None,
+            shuffle: true,
+            seed: 0,
+            steps_per_submission: None,
+            checkpoint: None,
+            memory_budget: None,
+            checks: Checks::default(),
+            tuning: Tuning::default(),
+            tuning_cache: None,
+            tuning_budget: Duration::from_millis(2200),
+            picks: Picks::default(),
+            family: None,
+        }
+    }
+}
+
+impl TrainOptions {
+    /// That the options can be used, whatever the set.
+    pub(crate) fn check(&self, network: &Network) -> Result<(), Error> {
+        network.check()?;
+        self.optimizer.check()?;
+        self.loss.check(network.outputs())?;
+        self.monitor.check(&self.loss, network.outputs())?;
+        self.schedule.check()?;
+        self.reduce_on_plateau.map_or(Ok(()), |plateau| plateau.check())?;
+        self.early_stopping.map_or(Ok(()), |early| early.check())?;
+        for (name, most) in [("clip_grad_norm", self.clip_grad_norm), ("clip_grad_value", self.clip_grad_value)] {
+            if let Some(most) = most.filter(|most| !(1e-30..=1e30).contains(most)) {
+                return Err(Error::Option(format!("{name} is {most}: it must be finite and above 0")));
+            }
+        }
+        if self.clip_grad_norm.is_some() && self.clip_grad_value.is_some() {
+            return Err(Error::Option("both clip_grad_norm and clip_grad_value: gradients are clipped by one".into()));
+        }
+        if !(1e-30..=1.0 - 1e-7).contains(&self.lower_factor) {
+            return Err(Error::Option(format!(
+                "lower_factor is {}: it must be above 0 and below 1",
+                self.lower_factor
+            )));
+        }
+        if self.batch_size == 0 {
+            return Err(Error::Option("the batch size is 0: it must be at least 1".into()));
+        }
+        if self.steps_per_submission == Some(0) {
+            return Err(Error::Option("steps per submission are 0: they must be at least 1".into()));
+        }
+        self.checkpoint.as_ref().map_or(Ok(()), Checkpointing::check)
+    }
+
+    /// An adapter's tiling with the family and the picks that these options ask for, where some were measured before.
+    pub(crate) fn tiled(&self, adapter: Tiling, measured: &Picks) -> Tiling {
+        let family = self.family.unwrap_or(adapter.family);
+        let shipped = if self.tuning == Tuning::Off { Picks::default() } else { tuning::shipped(family) };
+        Tiling { family, picks: self.picks.clone().or(measured).or(&shipped), ..adapter }
+    }
+
+    /// What was measured on this adapter before, where these options go by it.
+    pub(crate) fn measured_before(&self, adapter: &AdapterSummary) -> Picks {
+        let cache = self.tuning_cache.as_deref().filter(|_| self.tuning == Tuning::Auto);
+        let family = self.family.unwrap_or(adapter.family());
+        cache.map_or(Picks::default(), |path| tuning::cached(path, adapter, family))
+    }
+
+    /// The request for a plan that trains on this set.
+    pub(crate) fn training_request<'a>(
+        &'a self,
+        network: &'a Network,
+        set: SetShape,
+        tiling: &'a Tiling,
+    ) -> Request<'a> {
+        let training = Training {
+            optimizer: &self.optimizer,
+            schedule: &self.schedule,
+            clip: self.clip_grad_norm.map(Clip::Norm).or(self.clip_grad_value.map(Clip::Value)),
+            skips_non_finite: self.non_finite == NonFinite::Skip,
+        };
+        // Of fewer rows than a minibatch, all of them are one.
+        let batch = self.batch_size.min(set.layout.rows as usize);
+        Request { training: Some(training), ..self.evaluation_request(network, set, batch, tiling) }
+    }
+
+    /// The request for a plan that evaluates on this set in minibatches of `batch`.
+    pub(crate) fn evaluation_request<'a>(
+        &'a self,
+        network: &'a Network,
+        set: SetShape,
+        batch: usize,
+        tiling: &'a Tiling,
+    ) -> Request<'a> {
+        Request {
+            network,
+            loss: &self.loss,
+            targets: set.targets,
+            training: None,
+            batch: batch as u32,
+            set: set.layout,
+            tiling,
+            metrics: false,
+        }
+    }
+
+    /// Whether a kernel of the training step computes the norm of the whole gradient.
+    pub(crate) fn computes_gradient_norm(&self) -> bool {
+        self.clip_grad_norm.is_some() || self.non_finite == NonFinite::Skip
+    }
+
+    /// The step that a `fit` ends with, which must be one that the device can count to. `first` is the step in which the
+    /// order's first epoch began.
+    pub(crate) fn last_step(&self, done: u64, first: u64, per_epoch: u64) -> Result<u64, Error> {
+        let last = match self.steps {
+            Some(steps) => done.checked_add(steps),
+            None => ((done - first) / per_epoch)
+                .checked_add(self.epochs)
+                .and_then(|epochs| epochs.checked_mul(per_epoch))
+                .and_then(|steps| steps.checked_add(first)),
+        };
+        last.filter(|&last| last <= u64::from(u32::MAX)).ok_or_else(|| {
+            Error::Option(format!(
+                "that is more steps than the step counter reaches: {} at most, over all epochs",
+                u32::MAX
+            ))
+        })
+    }
+
+    /// What windows of a set are sized by, for a network of `outputs` outputs, on a device that binds buffers of at most `most_bytes` bytes.
+    pub(crate) fn window_sizing(&self, outputs: usize, most_bytes: u64) -> WindowSizing<'_> {
+        let TrainOptions { loss, batch_size, memory_budget, .. } = self;
+        WindowSizing { loss, outputs, batch_size: *batch_size, memory_budget: *memory_budget, most_bytes }
+    }
+
+    /// The step state that a run to `last_step` begins with, over a set of `rows` rows in minibatches of `batch`. The steps that were done or
+    /// skipped before are 0 in it.
+    pub(crate) fn first_state(&self, order: Order, rows: usize, batch: u32, last_step: u64) -> State {
+        let Order { first_step, epochs_before, .. } = order;
+        let (schedule, lr) = (&self.schedule, self.optimizer.lr);
+        let fresh = State::new(rows, batch);
+        let end = if schedule.by_epoch {
+            epochs_before + (last_step - first_step).div_ceil(fresh.steps_per_epoch.into())
+        } else {
+            last_step
+        };
+        State {
+            seed: [self.seed as u32, (self.seed >> 32) as u32],
+            shuffle: self.shuffle.into(),
+            first_step: first_step as u32,
+            epochs_before: epochs_before as u32,
+            by_epoch: schedule.by_epoch.into(),
+            base_rate: lr as f32,
+            warmup: schedule.warmup,
+            warmup_start: schedule.start_factor as f32,
+            schedule: schedule.device_values(end, lr),
+            ..fresh
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! That a plan can be run: looked at whenever one is made, as kernels run without checks.
+
+use std::collections::HashSet;
+
+use super::{Dispatch, Lifetime, Plan, Role};
+use crate::error::Error;
+use crate::kernel::Access;
+
+impl Plan {
+    /// That every value is written before it is read, that no weight is read after its update, that no dispatch reads and writes one buffer, and
+    /// that each binds one buffer for each of its bindings, `most_bindings` at most, of those that the plan has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] with the dispatch and the buffer: a mistake in this crate.
+    pub(super) fn check(&self, most_bindings: u32) -> Result<(), Error> {
+        let mut written: HashSet<Role> = HashSet::new();
+        let mut updated: HashSet<Role> = HashSet::new();
+        for (at, dispatch) in self.dispatches.iter().enumerate() {
+            let wrong = |reason: String| {
+                let number = at + 1;
+                Error::Kernel { kernel: dispatch.launch.kernel.into(), reason: format!("dispatch {number} {reason}") }
+            };
+            self.check_bindings(dispatch, most_bindings).map_err(wrong)?;
+            let reads: Vec<Role> = dispatch.touches(Access::Read).collect();
+            let writes: Vec<Role> = dispatch.touches(Access::Write).collect();
+            for role in &reads {
+                if role.lifetime() == Lifetime::Step && !written.contains(role) {
+                    return Err(wrong(format!("reads {role}, which no dispatch has written in this step")));
+                }
+                if updated.contains(role) {
+                    return Err(wrong(format!("reads {role} after its update")));
+                }
+            }
+            for role in writes {
+                if reads.iter().any(|&read| self.are_one(read, role)) {
+                    return Err(wrong(format!("reads and writes the buffer of {role}")));
+                }
+                // What was in its memory is there no longer.
+                written.retain(|&other| other == role || !self.are_one(other, role));
+                updated.extend(matches!(role, Role::Weights(_)).then_some(role));
+                written.insert(role);
+            }
+        }
+        Ok(())
+    }
+
+    /// That the dispatch has a buffer of the plan for each binding, and no more bindings than a kernel may have.
+    fn check_bindings(&self, dispatch: &Dispatch, most_bindings: u32) -> Result<(), String> {
+        let (bindings, roles) = (dispatch.launch.bindings.len(), dispatch.roles.len());
+        if bindings != roles {
+            return Err(format!("has {bindings} bindings and {roles} buffers for them"));
+        }
+        if bindings > most_bindings as usize {
+            return Err(format!("has {bindings} bindings, and the adapter allows {most_bindings}"));
+        }
+        let missing = dispatch.roles.iter().find(|&&role| self.buffers.iter().all(|buffer| buffer.role != role));
+        missing.map_or(Ok(()), |role| Err(format!("binds {role}, which is not a buffer of the plan")))
+    }
+
+    /// Whether two roles have the same buffer.
+    fn are_one(&self, a: Role, b: Role) -> bool {
+        let memory = |role| self.buffers.iter().find(|buffer| buffer.role == role).map(|buffer| buffer.memory);
+        memory(a) == memory(b)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::tile::Family;
+    use crate::kernel::tiling::Tiling;
+    use crate::loss::Loss;
+    use crate::network::{Activation, Network};
+    use crate::optimizer::Optimizer;
+    use crate::plan::{Element, Request, SetLayout};
+    use crate::schedule::Schedule;
+    use crate::targets::Targets;
+    use crate::training::Training;
+
+    /// A plan of five dispatches and more: three layers, gradients that are kept.
+    fn plan() -> Plan {
+        let network = Network::classifier(9, &[20, 30], Activation::Relu, 70);
+        let training = Training {
+            optimizer: &Optimizer::keras_adam(),
+            schedule: &Schedule::default(),
+            clip: None,
+            skips_non_finite: true,
+        };
+        let request = Request {
+            network: &network,
+            loss: &Loss::softmax_cross_entropy(),
+            targets: Targets::CLASSES,
+            training: Some(training),
+            batch: 8,
+            set: SetLayout::whole(Element::F32, 40),
+            tiling: &Tiling::of(Family::Software),
+            metrics: false,
+        };
+        Plan::new(request).unwrap()
+    }
+
+    fn refused(plan: &Plan, words: &str) {
+        let error = plan.check(8).expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+
+    /// A dispatch that is left out, or comes too early: what it writes is missed by the first that reads it.
+    #[test]
+    fn values_are_written_before_they_are_read() {
+        for at in 0..plan().dispatches.len() {
+            let mut without = plan();
+            let gone = without.dispatches.remove(at);
+            let is_step = |role: Role| role.lifetime() == Lifetime::Step;
+            let read_later =
+                |role: Role| without.dispatches[at..].iter().any(|d| d.touches(Access::Read).any(|r| r == role));
+            if gone.touches(Access::Write).any(|role| is_step(role) && read_later(role)) {
+                refused(&without, "which no dispatch has written in this step");
+            }
+        }
+        let mut first = plan();
+        let loss = first.dispatches.iter().position(|dispatch| dispatch.launch.kernel == "row_loss").unwrap();
+        first.dispatches.swap(0, loss);
+        refused(&first, "reads activations");
+    }
+
+    /// An update before another dispatch reads the weights.
+    #[test]
+    fn weights_are_updated_after_all_that_read_them() {
+        let mut early = plan();
+        let update = early.dispatches.pop().unwrap();
+        assert_eq!(update.launch.kernel, "kept_update");
+        let forward = early.dispatches[0].clone();
+        early.dispatches.extend([update, forward]);
+        refused(&early, "after its update");
+    }
+
+    /// Two values in one memory that are wanted at the same time.
+    #[test]
+    fn memory_is_shared_by_what_is_wanted_at_other_times() {
+        let mut shared = plan();
+        let memory = |plan: &Plan, role| plan.buffers.iter().find(|buffer| buffer.role == role).unwrap().memory;
+        // The backward pass and the updates read both.
+        let first = memory(&shared, Role::Activations(0));
+        let second = shared.buffers.iter_mut().find(|buffer| buffer.role == Role::Gradient(2)).unwrap();
+        assert_ne!(second.memory, first);
+        second.memory = first;
+        refused(&shared, "which no dispatch has written in this step");
+    }
+
+    /// One buffer for what is read and what is written; a buffer too few; a buffer that is not the plan's; more bindings than there may be.
+    #[test]
+    fn dispatches_bind_what_they_may() {
+        let mut both = plan();
+        let input = both.dispatches[1].roles[0];
+        let output =
+            both.dispatches[1].launch.bindings.iter().position(|(_, access)| *access == Access::Write).unwrap();
+        both.dispatches[1].roles[output] = input;
+        refused(&both, "reads and writes the buffer of activations.0");
+
+        let mut fewer = plan();
+        fewer.dispatches[0].roles.pop();
+        refused(&fewer, "bindings and");
+
+        let mut other = plan();
+        other.dispatches[0].roles[0] = Role::Set(7);
+        refused(&other, "not a buffer of the plan");
+
+        let bindings = plan().dispatches.iter().map(|dispatch| dispatch.launch.bindings.len()).max().unwrap();
+        assert!(plan().check(bindings as u32).is_ok());
+        assert!(plan().check(bindings as u32 - 1).is_err());
+    }
+}

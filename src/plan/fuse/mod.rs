@@ -1,0 +1,41 @@
+//! Which nodes of the graph one kernel computes: a fixed list of rules, a file each, of which the first that applies wins. Nothing is searched
+//! for, so that the same graph always has the same plan.
+
+mod epilogue;
+mod head;
+mod prologue;
+
+use std::collections::HashSet;
+
+use super::step::Step;
+use crate::graph::{NodeId, Op};
+
+/// Nodes that one kernel computes. The first says which kernel; the others are stages of it, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    pub nodes: Vec<NodeId>,
+}
+
+/// Says what a kernel that begins with this node takes in besides; none where the rule does not apply. No node at all: those that read it compute
+/// it for themselves.
+type Rule = fn(&Step<'_>, NodeId) -> Option<Vec<NodeId>>;
+
+/// The rules, in the order in which they are tried.
+const RULES: &[Rule] = &[prologue::gather, head::head, epilogue::forward, epilogue::backward, epilogue::update];
+
+/// The graph's nodes as groups, in the order of the first node of each.
+pub(super) fn groups(step: &Step<'_>) -> Vec<Group> {
+    let mut taken: HashSet<NodeId> = HashSet::new();
+    let mut groups = vec![];
+    for (id, node) in step.graph.nodes() {
+        if matches!(node.op, Op::Source(_)) || taken.contains(&id) {
+            continue;
+        }
+        let nodes = RULES.iter().find_map(|rule| rule(step, id)).unwrap_or_else(|| vec![id]);
+        taken.extend(&nodes);
+        if !nodes.is_empty() {
+            groups.push(Group { nodes });
+        }
+    }
+    groups
+}

@@ -1,0 +1,36 @@
+//! The gradient of the layer below, or of whatever else made a layer's input.
+
+use super::super::fuse::Group;
+use super::super::slices;
+use super::super::step::{Homes, Step};
+use super::super::{Dispatch, Role};
+use super::dispatch;
+use crate::graph::Op;
+use crate::kernel::{Binding, Input, dense_backward};
+
+/// The product with its stages.
+pub(super) fn dispatches(step: &Step<'_>, homes: &Homes, group: &Group) -> Vec<Dispatch> {
+    let node = step.graph.node(group.nodes[0]);
+    let Op::LinearInput(linear) = &node.op else { return vec![] };
+    let layer = linear.parameter;
+    let dense = step.dense[layer];
+    let (stages, _) = step.stages(&group.nodes, dense.inputs);
+    let tile = step.request.tiling.tile("dense_backward", Input::Activations, dense_backward::blocks(dense));
+    let launch = dense_backward::launch(dense, stages, tile);
+    let (input, _) = homes.input(step, layer);
+    let values = [
+        (Binding::Input, input),
+        (Binding::Derivatives, derivatives(input)),
+        (Binding::Gradient, homes.role(node.inputs[0])),
+        (Binding::InputGradient, homes.role(step.end(group))),
+    ];
+    slices::stages(launch, |launch| dispatch(launch, layer, &values)).collect()
+}
+
+/// Where the derivatives of the stages that made this input are kept.
+pub(super) fn derivatives(input: Role) -> Role {
+    match input {
+        Role::Activations(below) => Role::Derivatives(below),
+        other => other,
+    }
+}

@@ -1,0 +1,60 @@
+//! The update of a hidden layer under Muon.
+
+use super::super::step::Step;
+use super::super::{Dispatch, Role, slices};
+use super::dispatch;
+use crate::kernel::muon::{self, Muon};
+use crate::kernel::{Binding, gradient_norm};
+use crate::layout::Dense;
+use crate::training::Training;
+
+/// The dispatches that update a hidden layer whose gradient is in memory: the momentum, with the bias's step; the norm;
+/// and three products an iteration, the last of which updates the matrix.
+pub(super) fn updates(step: &Step<'_>, layer: usize, training: Training<'_>, closes: bool) -> Vec<Dispatch> {
+    let Some(muon) = Muon::of(training.optimizer) else { return vec![] };
+    let (this, tiling) = (step.dense[layer], step.request.tiling);
+    let momentum = dispatch(muon::momentum(this, training, muon), layer, &[]);
+    let norm = Dispatch::new(gradient_norm::launch(this, 0, None), |binding| match binding {
+        Binding::Norms => Role::DirectionNorm,
+        _ => Role::Direction(0),
+    });
+    let iterations = (0..muon.ns_steps).flat_map(|iteration| {
+        let tile = |blocks| tiling.family.without_subgroups().tile(blocks);
+        let (first, last) = (iteration == 0, iteration + 1 == muon.ns_steps);
+        let (closes, skips) = (last && closes, training.skips_non_finite);
+        let own = muon::Step { normalizes: first, updates_weights: last, skips, closes };
+        [
+            muon::gram(this, muon, tile(muon::gram_blocks(this)), first),
+            muon::polynomial(this, tile(muon::polynomial_blocks(this))),
+            muon::step(this, muon, tile(muon::step_blocks(this)), own),
+        ]
+        .into_iter()
+        .flat_map(move |launch| {
+            let from = iteration as usize % 2;
+            let role = move |binding| match binding {
+                Binding::Direction => Role::Direction(from),
+                Binding::NextDirection => Role::Direction(1 - from),
+                Binding::Norms => Role::DirectionNorm,
+                Binding::Gram => Role::Gram,
+                Binding::GramPolynomial => Role::GramPolynomial,
+                Binding::State => Role::State,
+                Binding::Partials => Role::Partials(layer),
+                // The last step's.
+                _ => Role::Weights(layer),
+            };
+            slices::stages(launch, move |launch| Dispatch::new(launch, role))
+        })
+    });
+    [momentum, norm].into_iter().chain(iterations).collect()
+}
+
+/// The shape of what the hidden layers take turns with: the largest that any of them needs.
+pub(in super::super) fn shape(role: Role, dense: &[Dense]) -> Vec<u64> {
+    let hidden = dense.split_last().map_or(dense, |(_, hidden)| hidden);
+    let elements = |layer: &Dense| match role {
+        Role::DirectionNorm => 2,
+        Role::Direction(_) => 4 * u64::from(layer.weight_quads()),
+        _ => (4 * u64::from(muon::side_quads(*layer))).pow(2),
+    };
+    vec![hidden.iter().map(elements).max().unwrap_or(0)]
+}

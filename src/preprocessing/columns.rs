@@ -1,0 +1,236 @@
+//! How a table's columns become features and targets: what a model keeps of the table that it was trained on.
+
+use std::collections::BTreeSet;
+
+#[cfg(feature = "cli")]
+use csv::StringRecord;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::cell::{Missing, six_digits};
+use super::written::Written;
+use crate::error::Error;
+
+/// The most columns of a table.
+pub(crate) const MOST_COLUMNS: usize = 1 << 20;
+
+/// How the cells of a table become features and targets. It is learned from the table that a model is trained on and kept with the
+/// model, so that every other table is encoded in the same way, whatever words it has and with or without the targets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Columns {
+    /// Whether columns are found by name; else by their places.
+    pub(crate) named: bool,
+    /// Columns of the table that it was learned from.
+    pub(crate) count: usize,
+    /// In the order of their features.
+    pub(crate) features: Vec<Column>,
+    #[serde(rename = "target", serialize_with = "one_or_several", deserialize_with = "none_one_or_several")]
+    pub(crate) targets: Vec<Target>,
+    /// What is between cells, in the text that it was learned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delimiter: Option<char>,
+    /// What stands for a missing value.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) missing: Missing,
+    /// Whether words that are none of a column's are taken for none of them; else they are errors.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) unknown_is_none: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) place: usize,
+    pub(crate) cells: Cells,
+}
+
+/// What a column's cells mean, and what stands for one that is missing, if anything does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Cells {
+    /// A feature.
+    Number {
+        fill: Option<f64>,
+        #[serde(default, skip_serializing_if = "Written::is_plain")]
+        written: Written,
+    },
+    /// A feature for each word, 1 where the cell is that word and else 0; all are 0 where it is missing and may be.
+    Category { words: Vec<String>, fill: bool },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) place: usize,
+    /// The class names in the order of their indices; `None` for a number to predict.
+    pub(crate) classes: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Written::is_plain")]
+    pub(crate) written: Written,
+}
+
+impl Columns {
+    /// As many columns of numbers, and no target: a table for a model that was trained on something else.
+    pub(crate) fn numbers(count: usize) -> Self {
+        let cells = Cells::Number { fill: None, written: Written::default() };
+        let column = |place: usize| Column { name: (place + 1).to_string(), place, cells: cells.clone() };
+        Columns {
+            named: false,
+            count,
+            features: (0..count).map(column).collect(),
+            targets: Vec::new(),
+            delimiter: None,
+            missing: Missing::default(),
+            unknown_is_none: false,
+        }
+    }
+
+    /// The same, but words that are none of a column's are none of them from now on (all of its features are 0), or errors.
+    pub fn with_unknown_as_none(self, unknown_is_none: bool) -> Self {
+        Columns { unknown_is_none, ..self }
+    }
+
+    /// The features of a row.
+    pub fn width(&self) -> usize {
+        self.features.iter().map(|column| column.cells.width()).sum()
+    }
+
+    /// What every feature is: the name of its column, or `column=word`.
+    pub fn feature_names(&self) -> Vec<String> {
+        let names = |Column { name, cells, .. }: &Column| match cells {
+            Cells::Number { .. } => vec![name.clone()],
+            Cells::Category { words, .. } => words.iter().map(|word| format!("{name}={word}")).collect(),
+        };
+        self.features.iter().flat_map(names).collect()
+    }
+
+    /// Whether the features that they make mean the same as another's: the same columns with the same words.
+    #[cfg(feature = "cli")]
+    pub(crate) fn make_the_same_as(&self, other: &Columns) -> bool {
+        fn meaning(column: &Column) -> (&str, Option<&[String]>) {
+            match &column.cells {
+                Cells::Number { .. } => (&column.name, None),
+                Cells::Category { words, .. } => (&column.name, Some(words)),
+            }
+        }
+        self.features.iter().map(meaning).eq(other.features.iter().map(meaning))
+    }
+
+    /// The names of the columns that are the targets.
+    pub fn target_names(&self) -> Vec<String> {
+        self.targets.iter().map(|target| target.name.clone()).collect()
+    }
+
+    /// The cells that a row's features were made of, by the names of their columns: numbers, of six digits, and the word whose feature is
+    /// 1; nothing where none is.
+    pub fn cells(&self, features: &[f32]) -> Vec<(String, String)> {
+        let mut rest = features;
+        let mut cell = |column: &Column| {
+            let (own, others) = rest.split_at(column.cells.width().min(rest.len()));
+            rest = others;
+            let cell = match &column.cells {
+                Cells::Number { .. } => own.first().map(|&value| six_digits(value)),
+                Cells::Category { words, .. } => {
+                    own.iter().position(|&value| value == 1.0).and_then(|word| words.get(word).cloned())
+                }
+            };
+            (column.name.clone(), cell.unwrap_or_default())
+        };
+        self.features.iter().map(&mut cell).collect()
+    }
+
+    /// Whether a first line has the name of one of these columns.
+    #[cfg(feature = "cli")]
+    pub(crate) fn are_named_in(&self, first: &StringRecord) -> bool {
+        let names =
+            || self.features.iter().map(|column| &column.name).chain(self.targets.iter().map(|target| &target.name));
+        self.named && first.iter().any(|cell| names().any(|name| name == cell))
+    }
+
+    /// Whether a row of so many cells can be one of such a table: with its targets, without them, or of its features alone.
+    pub(crate) fn takes_rows_of(&self, cells: usize) -> bool {
+        [self.count, self.count - self.targets.len().min(self.count), self.features.len()].contains(&cells)
+    }
+
+    /// The names of the columns that must be there, and are numbers.
+    pub(crate) fn numeric(&self) -> impl Iterator<Item = (usize, &str)> {
+        let number = |column: &&Column| matches!(column.cells, Cells::Number { .. });
+        self.features.iter().filter(number).map(|column| (column.place, column.name.as_str()))
+    }
+
+    /// That it fits a network: it may come from a file that somebody else wrote.
+    pub(crate) fn check(&self, width: usize, outputs: usize) -> Result<(), Error> {
+        self.check_places()?;
+        if self.width() != width {
+            return Err(Error::Data(format!("the columns have {} features, the network takes {width}", self.width())));
+        }
+        if self.targets.len() > 1 && self.targets.len() != outputs {
+            return Err(Error::Data(format!(
+                "the columns have {} targets, the network has {outputs} outputs",
+                self.targets.len()
+            )));
+        }
+        match self.classes() {
+            Some(classes) if classes.is_empty() || classes.len() > outputs.max(2) => Err(Error::Data(format!(
+                "the columns name {} classes, the network has {outputs} outputs",
+                classes.len()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The class names, where the one target has classes.
+    pub(crate) fn classes(&self) -> Option<&Vec<String>> {
+        match self.targets.as_slice() {
+            [Target { classes, .. }] => classes.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// That every column has a place of its own, and at least one feature.
+    pub(crate) fn check_places(&self) -> Result<(), Error> {
+        let targets = self.targets.iter().map(|target| target.place);
+        let places: BTreeSet<usize> = self.features.iter().map(|column| column.place).chain(targets).collect();
+        let all_apart = places.len() == self.features.len() + self.targets.len();
+        let all_there = self.count <= MOST_COLUMNS && places.last().is_none_or(|&last| last < self.count);
+        if all_apart && all_there && self.features.iter().all(|column| column.cells.width() > 0) {
+            return Ok(());
+        }
+        Err(Error::Data("the columns have places or words that cannot be: every column needs a place of its own and, of words, at least one".into()))
+    }
+}
+
+impl Cells {
+    pub(crate) fn width(&self) -> usize {
+        match self {
+            Cells::Number { .. } => 1,
+            Cells::Category { words, .. } => words.len(),
+        }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A model file has one target as it is, none as null, and several as a list.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum InFile {
+    One(Target),
+    Several(Vec<Target>),
+}
+
+fn none_one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Target>, D::Error> {
+    Ok(match Option::<InFile>::deserialize(from)? {
+        None => Vec::new(),
+        Some(InFile::One(target)) => vec![target],
+        Some(InFile::Several(targets)) => targets,
+    })
+}
+
+fn one_or_several<S: Serializer>(targets: &[Target], to: S) -> Result<S::Ok, S::Error> {
+    match targets {
+        [] => to.serialize_none(),
+        [target] => target.serialize(to),
+        several => several.serialize(to),
+    }
+}

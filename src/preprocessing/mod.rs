@@ -1,0 +1,20 @@
+//! What is done to data before a network sees it, the same in training and in prediction: how columns and images become features, and how
+//! numbers are scaled. A model keeps it, and a set of rows follows it.
+
+mod cell;
+mod columns;
+mod fill;
+mod image;
+mod origin;
+mod scaling;
+mod written;
+
+pub(crate) use cell::{Missing, distinct, index_of, is_number, short, six_digits, whole};
+pub use columns::Columns;
+pub(crate) use columns::{Cells, Column, MOST_COLUMNS, Target};
+pub use fill::Fill;
+pub use image::ImageShape;
+pub(crate) use origin::Origin;
+pub use scaling::{ScaleBy, Scaling};
+pub(crate) use scaling::{check_target_scaling, in_own_units};
+pub(crate) use written::{Hints, Judge, Verdict, Written};

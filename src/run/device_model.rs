@@ -1,0 +1,178 @@
+//! A network in device memory.
+
+use std::sync::Arc;
+
+use super::buffers::{Buffers, upload};
+use super::evaluator::Evaluator;
+use super::outputs::Outputs;
+use super::runner::Runner;
+use crate::data::Dataset;
+use crate::error::Error;
+use crate::gpu::{Buffer, Checks, Gpu, Submission};
+use crate::history::TrainStats;
+use crate::kernel::tiling::Tiling;
+use crate::loss::Loss;
+use crate::network::Network;
+use crate::plan::{Plan, Role, STATE_BYTES};
+use crate::weights::{LayerWeights, Weights};
+
+/// A network in device memory, with what an optimizer keeps beside its weights and the step state.
+#[derive(Debug)]
+pub(crate) struct DeviceModel {
+    pub gpu: Arc<Gpu>,
+    pub tiling: Tiling,
+    pub network: Network,
+    /// Whether the kernels check every index at run time.
+    pub checks: Checks,
+    /// Weights and optimizer slots of every layer, and the step state.
+    pub buffers: Buffers,
+    /// What the host had to do since the model was made.
+    pub stats: TrainStats,
+}
+
+/// Of a copy of the weights.
+#[derive(Clone, Copy)]
+pub(crate) enum Direction {
+    Out,
+    Back,
+}
+
+impl DeviceModel {
+    /// A model that has no weights yet.
+    pub fn new(gpu: Arc<Gpu>, tiling: Tiling, network: Network, checks: Checks) -> Self {
+        DeviceModel { gpu, tiling, network, checks, buffers: Buffers::new(), stats: TrainStats::default() }
+    }
+
+    /// Replaces the weights, with `slots` values of the optimizer beside each, and the step state: both begin at 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] where the shapes are not the network's; [`Error::Device`].
+    pub fn set_weights(&mut self, weights: &Weights, slots: u32) -> Result<(), Error> {
+        self.network.check_weights(weights)?;
+        let mut buffers = Buffers::from([(Role::State, self.gpu.zeros("the step state", STATE_BYTES)?)]);
+        for (layer, weights) in weights.layers.iter().enumerate() {
+            let (name, content) = (format!("the weights of layer {}", layer + 1), weights.to_device());
+            buffers.insert(Role::Weights(layer), self.gpu.upload(&name, &content)?);
+            let slot_bytes = u64::from(slots) * size_of_val(content.as_slice()) as u64;
+            if slot_bytes > 0 {
+                let name = format!("the optimizer's values for layer {}", layer + 1);
+                buffers.insert(Role::OptimizerSlots(layer), self.gpu.zeros(&name, slot_bytes)?);
+            }
+        }
+        // A device that is lost takes all that it is given, and reports nothing.
+        self.gpu.check()?;
+        self.buffers = buffers;
+        Ok(())
+    }
+
+    /// The buffers of the weights, one for each layer.
+    pub fn weight_buffers(&self) -> Vec<Buffer> {
+        (0..self.network.layers().len()).map(|layer| self.buffers[&Role::Weights(layer)].clone()).collect()
+    }
+
+    /// The weights as they are now.
+    pub async fn weights(&mut self) -> Result<Weights, Error> {
+        self.weights_in(&self.weight_buffers()).await
+    }
+
+    /// Weights read from these buffers, one for each layer.
+    pub async fn weights_in(&mut self, buffers: &[Buffer]) -> Result<Weights, Error> {
+        let mut layers = Vec::new();
+        for ((inputs, outputs), buffer) in self.network.widths().zip(buffers) {
+            let values: Vec<f32> = self.gpu.fetch(buffer, buffer.size() as usize / 4, &mut self.stats.traffic).await?;
+            layers.push(LayerWeights::from_device(inputs, outputs, &values));
+        }
+        Ok(Weights { layers })
+    }
+
+    /// Weights in new buffers, one for each layer.
+    pub fn upload_weights(&self, name: &str, weights: &Weights) -> Result<Vec<Buffer>, Error> {
+        weights.layers.iter().map(|layer| self.gpu.upload(name, &layer.to_device())).collect()
+    }
+
+    /// Copies all weights, on the device, to the buffers given, which are made where there are none, or back from them.
+    pub fn copy_weights(&mut self, kept: &mut Vec<Buffer>, direction: Direction) -> Result<Submission, Error> {
+        let weights = self.weight_buffers();
+        if kept.is_empty() {
+            *kept = (weights.iter())
+                .map(|weights| self.gpu.zeros("the best weights", weights.size()))
+                .collect::<Result<_, Error>>()?;
+        }
+        Ok(self.gpu.submit(&mut self.stats.traffic, |encoder| {
+            for (weights, kept) in weights.iter().zip(&*kept) {
+                let (from, to) = match direction {
+                    Direction::Out => (weights, kept),
+                    Direction::Back => (kept, weights),
+                };
+                encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
+            }
+        }))
+    }
+
+    /// The words of every buffer.
+    pub async fn words(&mut self) -> Result<Vec<(Role, Vec<u32>)>, Error> {
+        let mut all = Vec::new();
+        for (&role, buffer) in &self.buffers {
+            let words = self.gpu.fetch(buffer, buffer.size() as usize / 4, &mut self.stats.traffic).await?;
+            all.push((role, words));
+        }
+        Ok(all)
+    }
+
+    /// Goes on with these words of every buffer, on a device that may be another.
+    pub fn restore(&mut self, gpu: Arc<Gpu>, words: &[(Role, Vec<u32>)]) -> Result<(), Error> {
+        let upload = |(role, words): &(Role, Vec<u32>)| Ok((*role, gpu.upload(&role.to_string(), words)?));
+        let buffers = words.iter().map(upload).collect::<Result<_, Error>>()?;
+        (self.gpu, self.buffers) = (gpu, buffers);
+        Ok(())
+    }
+
+    /// A set in device memory, with its targets as the loss takes them.
+    pub fn upload_set(&self, set: &Dataset, loss: &Loss) -> Result<Buffers, Error> {
+        upload(&self.gpu, set, loss, self.network.outputs())
+    }
+
+    /// An evaluator over `count` rows that are on the device.
+    pub fn evaluator(&self, count: usize, rows: Buffers, plan: &Plan) -> Result<Evaluator, Error> {
+        // A state of its own: training goes on where it was.
+        let state = Buffers::from([(Role::State, self.gpu.zeros("the step state", STATE_BYTES)?)]);
+        let runner = Runner::new(&self.gpu, plan, &[&state, &self.buffers, &rows], self.checks, None)?;
+        Evaluator::new(&self.gpu, runner, count)
+    }
+
+    /// The network's outputs for all rows of a set: `[rows, outputs]`, row-major.
+    pub fn outputs(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
+        let (gpu, stats) = (&self.gpu, &mut self.stats);
+        let mut outputs = Outputs::new(gpu, &self.network, &self.tiling, &self.buffers, set, self.checks)?;
+        outputs.of(gpu, set, &mut stats.traffic, &mut stats.dispatches)
+    }
+}
+
+/// That every layer's weights, and the `slots` values of the optimizer beside each, are buffers that the device can bind.
+///
+/// # Errors
+///
+/// [`Error::Option`] with the units that would fit.
+pub(crate) fn check_layers(gpu: &Gpu, network: &Network, slots: u32) -> Result<(), Error> {
+    let (adapter, values) = (gpu.adapter(), u64::from(slots.max(1)));
+    let most = adapter.tiling().most_bytes;
+    for (layer, dense) in network.dense_layers(1).into_iter().enumerate() {
+        let [rows, columns] = dense.weights_shape().map(u64::from);
+        let quad_bytes = 16 * values * rows;
+        let bytes = quad_bytes * columns / 4;
+        if bytes > most {
+            let advice = match 4 * (most / quad_bytes) {
+                0 => format!("not one unit with {} inputs fits: make the layer below smaller", dense.inputs),
+                units => format!("with {} inputs, at most {units} units fit", dense.inputs),
+            };
+            return Err(Error::Option(format!(
+                "layer {} of {} units takes {bytes} bytes in one buffer, and {} can bind at most {most}: {advice}",
+                layer + 1,
+                dense.outputs,
+                adapter.name
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! Programs on the device, driven through their steps: training in chunks, passes that train nothing, and the rows that both take.
+
+pub(crate) mod buffers;
+pub(crate) mod device_model;
+pub(crate) mod evaluator;
+pub(crate) mod order;
+pub(crate) mod outputs;
+pub(crate) mod parameters;
+pub(crate) mod probe;
+pub(crate) mod rows;
+pub(crate) mod runner;
+pub(crate) mod state;
+pub(crate) mod stream;
+pub(crate) mod sums;
+
+pub(crate) mod windows;

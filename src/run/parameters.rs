@@ -1,0 +1,72 @@
+//! Weights and gradients for the observer of a run. After an epoch's last step comes one of a plan that keeps its gradient and changes nothing,
+//! with copies behind it: they are older than the epoch's sums, so the one read that is waited for brings them too.
+
+use super::buffers::Buffers;
+use super::runner::Runner;
+use crate::error::Error;
+use crate::gpu::{Buffer, Checks, Gpu, Readback, Traffic};
+use crate::history::Parameters;
+use crate::network::Network;
+use crate::plan::{Plan, Role, STATE_BYTES};
+use crate::weights::{LayerWeights, Weights};
+
+/// Reads them, again and again.
+pub(crate) struct ParameterReader {
+    runner: Runner,
+    /// The step state of the run, which the one of this step is a copy of.
+    state: Buffer,
+    /// The weights of every layer, then the gradients.
+    sources: Vec<Buffer>,
+    /// One for each: a network's weights may be more than a buffer holds.
+    copies: Vec<Readback>,
+    step: u64,
+}
+
+impl ParameterReader {
+    /// For a [plan of gradients](Plan::gradients) over the run's weights and the places that its rows can be in.
+    pub fn new(gpu: &Gpu, plan: &Plan, model: &Buffers, places: &[Buffers], checks: Checks) -> Result<Self, Error> {
+        let own = Buffers::from([(Role::State, gpu.zeros("the step state", STATE_BYTES)?)]);
+        let mut runner = Runner::new(gpu, plan, &[&own, model, &places[0]], checks, None)?;
+        for place in &places[1..] {
+            runner.also_over(gpu, plan, place, checks)?;
+        }
+        let of = |buffers: &Buffers, role: fn(usize) -> Role| -> Vec<Buffer> {
+            (0..).map_while(|layer| buffers.get(&role(layer)).cloned()).collect()
+        };
+        let sources = [of(model, Role::Weights), of(&runner.buffers, Role::WeightGradient)].concat();
+        let copies = sources.iter().map(|source| Readback::new(gpu, source.size())).collect::<Result<_, Error>>()?;
+        Ok(ParameterReader { runner, state: model[&Role::State].clone(), sources, copies, step: 0 })
+    }
+
+    /// Hands over the step and the copies, behind all that is on its way. `step` steps have been done.
+    pub fn take(&mut self, gpu: &Gpu, traffic: &mut Traffic, step: u64, place: usize) {
+        gpu.submit(traffic, |encoder| {
+            encoder.copy_buffer_to_buffer(&self.state, 0, &self.runner.buffers[&Role::State], 0, STATE_BYTES);
+            self.runner.record(encoder, place);
+            self.copies.iter().zip(&self.sources).for_each(|(copy, source)| copy.copy(encoder, &[source]));
+        });
+        self.copies.iter_mut().for_each(Readback::request);
+        self.step = step;
+    }
+
+    /// What a buffer of the step has, once it was taken.
+    pub fn buffer(&self, role: Role) -> Option<&Buffer> {
+        self.runner.buffers.get(&role)
+    }
+
+    /// What was taken, waiting where it has not arrived.
+    pub async fn parameters(
+        &mut self,
+        gpu: &Gpu,
+        traffic: &mut Traffic,
+        network: &Network,
+    ) -> Result<Parameters, Error> {
+        let widths: Vec<(usize, usize)> = network.widths().collect();
+        let mut layers = Vec::with_capacity(self.copies.len());
+        for (copy, &(inputs, outputs)) in self.copies.iter_mut().zip(widths.iter().cycle()) {
+            layers.push(LayerWeights::from_device(inputs, outputs, &copy.wait::<f32>(gpu, traffic).await?));
+        }
+        let gradients = Weights { layers: layers.split_off(widths.len()) };
+        Ok(Parameters { step: self.step, weights: Weights { layers }, gradients })
+    }
+}

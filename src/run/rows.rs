@@ -1,0 +1,178 @@
+//! What a run trains on: a set that goes to the device as a whole, or windows of one that is read meanwhile.
+
+use crate::data::{Dataset, Fingerprint, Source};
+use crate::error::Error;
+use crate::kernel::Targets;
+use crate::loss::Loss;
+use crate::plan::SetLayout;
+use crate::preprocessing::Scaling;
+
+/// Device memory for windows, where a run does not say.
+const DEFAULT_BUDGET: u64 = 64 << 20;
+
+/// What a plan has to know of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SetShape {
+    pub layout: SetLayout,
+    pub targets: Targets,
+}
+
+impl SetShape {
+    /// Of a whole set, on a device that binds buffers of at most `most_bytes` bytes.
+    pub fn of(set: &Dataset, most_bytes: u64) -> Self {
+        SetShape { layout: set.layout(most_bytes), targets: set.targets() }
+    }
+
+    /// That rows which were read are like the first row, which the plan was made for; else why not.
+    pub fn check_like_first(&self, set: &Dataset, scalings: [Option<&Scaling>; 2]) -> Result<(), String> {
+        if [set.scaling(), set.target_scaling()] != scalings {
+            return Err("they are scaled otherwise than the first row: all need one and the same scaling".into());
+        }
+        let (layout, targets) = (set.layout(u64::MAX), set.targets());
+        if (layout.element, layout.is_scaled) != (self.layout.element, self.layout.is_scaled) {
+            return Err(format!(
+                "their features are {:?}, and the first row's {:?}",
+                layout.element, self.layout.element
+            ));
+        }
+        if (targets.kind, targets.sample_weights) != (self.targets.kind, self.targets.sample_weights) {
+            return Err("their targets have another form than the first row's".into());
+        }
+        if targets.label_bits > self.targets.label_bits {
+            return Err("a label is larger than the source's classes say".into());
+        }
+        Ok(())
+    }
+}
+
+/// What the size of a window follows from.
+#[derive(Clone, Copy)]
+pub(crate) struct WindowSizing<'a> {
+    pub loss: &'a Loss,
+    /// Outputs of the network.
+    pub outputs: usize,
+    /// Rows of a minibatch: a window has whole ones.
+    pub batch_size: usize,
+    /// Bytes of device memory for two windows.
+    pub memory_budget: Option<u64>,
+    /// The most bytes of a buffer.
+    pub most_bytes: u64,
+}
+
+/// What a run trains on.
+#[derive(Clone, Copy)]
+pub(crate) enum Rows<'a> {
+    Whole(&'a Dataset),
+    Windows {
+        source: &'a dyn Source,
+        /// The first row, which tells what all are like.
+        first: &'a Dataset,
+        /// Rows of a window.
+        window: usize,
+    },
+}
+
+/// The first row of a source that is read in windows, as it is one that is not in memory or has no room in the memory budget; none of one that
+/// goes to the device as a whole.
+///
+/// # Errors
+///
+/// [`Error::Data`] where it has no rows, or more than can be counted; and whatever is wrong with the first.
+pub(crate) fn first_of_windows(source: &dyn Source, budget: Option<u64>) -> Result<Option<Dataset>, Error> {
+    let fits = |set: &Dataset| budget.is_none_or(|budget| set.device_bytes() <= budget);
+    if source.whole().is_some_and(fits) {
+        return Ok(None);
+    }
+    if source.rows() == 0 {
+        return Err(Error::Data("the set is empty: at least one row is needed".into()));
+    }
+    if source.rows() > u32::MAX as usize {
+        return Err(Error::Data(format!("there are {} rows: at most {} can be counted", source.rows(), u32::MAX)));
+    }
+    source.read(0..1).map(Some)
+}
+
+impl<'a> Rows<'a> {
+    /// All of a source, or windows of it where its first row is given.
+    pub fn of(source: &'a dyn Source, first: Option<&'a Dataset>, sizing: WindowSizing<'_>) -> Result<Self, Error> {
+        match (source.whole(), first) {
+            (Some(set), None) => Ok(Rows::Whole(set)),
+            (_, Some(first)) => Rows::windows(source, first, sizing),
+            (None, None) => Err(Error::Data("rows that are not in memory are read in windows".into())),
+        }
+    }
+
+    /// A source in windows that fit the memory budget.
+    fn windows(source: &'a dyn Source, first: &'a Dataset, sizing: WindowSizing<'_>) -> Result<Self, Error> {
+        let WindowSizing { loss, outputs, batch_size, memory_budget, most_bytes } = sizing;
+        let rows = source.rows();
+        if batch_size > rows {
+            return Err(Error::Option(format!(
+                "the batch size is {batch_size} and the set has {rows} rows: it must be from 1 to that"
+            )));
+        }
+        let targets = loss.targets(targets_of(source, first));
+        let row_bytes = first.device_bytes();
+        let target_bytes = targets.row_bits(outputs as u32).div_ceil(8);
+        let budget = memory_budget.unwrap_or(DEFAULT_BUDGET);
+        let batch = batch_size as u64;
+        let by_budget = budget / 2 / (row_bytes + target_bytes);
+        // What indexes a window has 32 bits.
+        let by_binding = most_bytes.min(u32::MAX.into()) / row_bytes.max(target_bytes);
+        let window = by_budget.min(by_binding).min(source.rows() as u64 + batch - 1) / batch * batch;
+        if window == 0 {
+            return Err(Error::Option(format!(
+                "a memory budget of {budget} bytes has no room for two minibatches of {batch} rows: they take {} bytes, and a buffer holds \
+                 {most_bytes} at most",
+                2 * batch * (row_bytes + target_bytes)
+            )));
+        }
+        Ok(Rows::Windows { source, first, window: window as usize })
+    }
+
+    /// How many there are.
+    pub fn count(self) -> usize {
+        match self {
+            Rows::Whole(set) => set.rows(),
+            Rows::Windows { source, .. } => source.rows(),
+        }
+    }
+
+    /// Classes of all of them, or values of a row.
+    pub fn classes(self) -> usize {
+        match self {
+            Rows::Whole(set) => set.classes(),
+            Rows::Windows { source, .. } => source.classes(),
+        }
+    }
+
+    /// All rows, or the first: what can be checked before anything is trained.
+    pub fn at_hand(self) -> &'a Dataset {
+        match self {
+            Rows::Whole(set) => set,
+            Rows::Windows { first, .. } => first,
+        }
+    }
+
+    pub fn shape(self, most_bytes: u64) -> SetShape {
+        match self {
+            Rows::Whole(set) => SetShape::of(set, most_bytes),
+            Rows::Windows { source, first, window } => {
+                let layout = SetLayout { rows: window as u64, parts: 1, ..first.layout(most_bytes) };
+                SetShape { layout, targets: targets_of(source, first) }
+            }
+        }
+    }
+
+    pub fn fingerprint(self) -> Result<Fingerprint, Error> {
+        match self {
+            Rows::Whole(set) => Ok(set.fingerprint()),
+            Rows::Windows { source, .. } => Fingerprint::of_source(source),
+        }
+    }
+}
+
+/// The form of a source's targets: all labels must fit, not the first row's alone.
+fn targets_of(source: &dyn Source, first: &Dataset) -> Targets {
+    first.targets().for_classes(source.classes())
+}

@@ -1,0 +1,106 @@
+//! How many dispatches a training step is promised to take, counted from the description of the step and not from a plan: for each
+//! kind of adapter, and for each number of buffers that one binds.
+
+use wgrad::kernel::tile::Family;
+use wgrad::{Optimizer, Rule};
+
+use crate::support::gpu;
+
+/// What of a training step decides how many dispatches it takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// Layers of the network.
+    pub layers: usize,
+    /// Whether there are more than 64 outputs, whose logits, loss and gradient are dispatches of their own.
+    pub many_outputs: bool,
+    /// Whether the optimizer keeps anything beside a weight.
+    pub keeps_slots: bool,
+    /// Newton–Schulz iterations, where the optimizer is Muon.
+    pub muon_iterations: Option<usize>,
+    /// Whether rows have different weights in the mean, so that each update reads their sum.
+    pub weighted_mean: bool,
+    /// Whether every gradient is needed before the first update: to clip by the global norm, or to skip steps.
+    pub keeps_gradients: bool,
+    /// Buffers that only some losses and activations need: the weights of the outputs, the derivatives of the layer below the last.
+    pub more_of_the_loss: usize,
+}
+
+impl Step {
+    /// A step of so many layers under an optimizer, with few outputs, and nothing else asked for.
+    pub fn of(layers: usize, optimizer: &Optimizer) -> Step {
+        Step {
+            layers,
+            many_outputs: false,
+            // Of the built-in rules, plain gradient descent alone keeps nothing.
+            keeps_slots: !matches!(optimizer.rule, Rule::Sgd { momentum: 0.0, .. }),
+            muon_iterations: match optimizer.rule {
+                Rule::Muon { ns_steps, .. } => Some(ns_steps as usize),
+                _ => None,
+            },
+            weighted_mean: false,
+            keeps_gradients: false,
+            more_of_the_loss: 0,
+        }
+    }
+
+    /// The dispatches of the step on an adapter of this family that binds so many buffers to a dispatch.
+    pub fn dispatches(self, family: Family, most_bindings: usize) -> usize {
+        let Step { layers, many_outputs, .. } = self;
+        let has_teams = matches!(family, Family::Subgroups { .. } | Family::Hardware);
+        // Targets, step state, running sums, visited rows, gradient, input, weights; and the gradient below.
+        let bound_by_head = 7 + usize::from(layers > 1) + self.more_of_the_loss;
+        let goes_below = layers > 1 && !many_outputs && has_teams && bound_by_head <= most_bindings;
+        let forward = if many_outputs { layers } else { layers - 1 };
+        let backward = layers - 1 - usize::from(goes_below);
+        forward + 1 + backward + self.updates(most_bindings)
+    }
+
+    fn updates(self, most_bindings: usize) -> usize {
+        let is_muons = |layer: usize| self.muon_iterations.is_some() && layer + 1 < self.layers;
+        let last_to_first = || (0..self.layers).rev();
+        let keeps = |layer: usize| self.keeps_gradients || is_muons(layer);
+        // Input and gradient, the visited rows for the set's, the sum of the rows' weights; and what is written, but the step state.
+        let bound = |layer: usize| {
+            let written = if keeps(layer) { 1 } else { 1 + usize::from(self.keeps_slots) };
+            2 + usize::from(layer == 0) + usize::from(self.weighted_mean) + written
+        };
+        let mut dispatches = merged(last_to_first().map(|layer| (keeps(layer), bound(layer))), most_bindings);
+        if self.keeps_gradients {
+            // A norm for each layer, then the updates: gradient, weights, slots.
+            let updated = last_to_first().filter(|&layer| !is_muons(layer));
+            let bound = 2 + usize::from(self.keeps_slots);
+            dispatches += self.layers + merged(updated.map(|_| (false, bound)), most_bindings);
+        }
+        // Momentum, norm, and three products an iteration.
+        dispatches + self.muon_iterations.map_or(0, |iterations| (self.layers - 1) * (2 + 3 * iterations))
+    }
+}
+
+/// Launches of these kinds that bind so many buffers besides the step state: neighbours of one kind are merged, eight at most, as long as
+/// the adapter binds all of their buffers.
+fn merged(launches: impl Iterator<Item = (bool, usize)>, most_bindings: usize) -> usize {
+    let mut groups: Vec<(bool, usize, usize)> = Vec::new();
+    for (kind, bound) in launches {
+        match groups.last_mut() {
+            Some((of, parts, sum)) if *of == kind && *parts < 8 && *sum + bound < most_bindings => {
+                (*parts, *sum) = (*parts + 1, *sum + bound);
+            }
+            _ => groups.push((kind, 1, bound)),
+        }
+    }
+    groups.len()
+}
+
+/// The dispatches of the step on the suite's device.
+pub fn promised(step: Step) -> u64 {
+    let gpu = gpu();
+    let adapter = gpu.adapter();
+    step.dispatches(adapter.family(), adapter.max_bindings as usize) as u64
+}
+
+/// That a step takes as many dispatches as are promised, on the suite's device.
+#[track_caller]
+pub fn assert_dispatches(a_step: u64, step: Step, what: &str) {
+    let promised = promised(step);
+    assert_eq!(a_step, promised, "{what}: dispatches of a step, and those promised for {step:?}");
+}
