@@ -22,7 +22,7 @@ pub(super) const STDIN: &str = "-";
 fn sets(words: &str, options: &ReadOptions) -> Result<Sets, Error> {
     let path = Path::new(words);
     if words == "mnist" {
-        mnist().map(|(train, test)| Sets { train, validation: None, test: Some(test) })
+        Dataset::mnist().map(|(train, test)| Sets { train, validation: None, test: Some(test) })
     } else if path.exists() {
         Sets::read(path, options)
     } else {
@@ -262,17 +262,4 @@ pub(super) fn name_of(names: &[String], outputs: usize, index: usize) -> String 
     // The one output of two classes is the second one's probability.
     let place = if outputs == 1 && names.len() == 2 { 1 } else { index };
     names.get(place).cloned().unwrap_or_else(|| index.to_string())
-}
-
-#[cfg(mnist_embedded)]
-fn mnist() -> Result<(Dataset, Dataset), Error> {
-    Dataset::mnist()
-}
-
-#[cfg(not(mnist_embedded))]
-fn mnist() -> Result<(Dataset, Dataset), Error> {
-    Err(Error::Option(
-        "this build has no MNIST inside, as it was not made from the repository: pass a directory of its IDX files"
-            .into(),
-    ))
 }

@@ -12,7 +12,7 @@ mod gzip;
 mod idx;
 mod images;
 mod labels;
-#[cfg(all(feature = "cli", mnist_embedded))]
+#[cfg(feature = "mnist")]
 mod mnist;
 mod npy;
 mod options;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-#[cfg(all(feature = "cli", mnist_embedded))]
+#[cfg(feature = "mnist")]
 use super::mnist;
 use super::{Dataset, ReadOptions, Sets, format, idx, table, tensors};
 use crate::error::Error;
@@ -78,12 +78,12 @@ impl Dataset {
         tensors::read(path, &crate::files::read_whole(path)?, options).map(|sets| options.inputs_of(sets.train))
     }
 
-    /// MNIST as it is inside the program: 60,000 rows to train on and 10,000 to test.
+    /// MNIST as the feature `mnist` puts it into the library (11 MB): 60,000 rows to train on and 10,000 to test, each of 784 bytes.
     ///
     /// # Errors
     ///
-    /// None, unless the program was damaged.
-    #[cfg(all(feature = "cli", mnist_embedded))]
+    /// [`Error::Option`] in a build of the published package, which comes without the data; a build of the repository has it.
+    #[cfg(feature = "mnist")]
     pub fn mnist() -> Result<(Self, Self), Error> {
         mnist::read()
     }
