@@ -46,7 +46,7 @@ pub enum Error {
     #[error("kernel {kernel}: {reason}")]
     Kernel {
         /// The kernel's name.
-        ///         kernel: String,
+        kernel: String,
         /// The linker's or compiler's message.
         reason: String,
     },

@@ -234,7 +234,7 @@ impl Network {
         self
     }
 
-    /// Hidden layers of the given widths, all with one activation, and `outputs` logits.
+    /// A network of hidden layers of the given widths, all with one activation, and a last layer of `outputs` logits.
     pub fn classifier(inputs: usize, hidden: &[usize], activation: Activation, outputs: usize) -> Self {
         let network = hidden.iter().fold(Network::new(inputs), |network, &width| network.dense(width, activation));
         network.dense(outputs, Activation::Identity)

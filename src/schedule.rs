@@ -35,24 +35,24 @@ pub enum Decay {
     Step {
         /// How long the rate stays the same.
         step_size: f64,
-        /// γ
+        /// The base γ.
         gamma: f64,
     },
     /// `ExponentialLR`: γ^t
     Exponential {
-        /// γ
+        /// The base γ.
         gamma: f64,
     },
     /// `PolynomialLR`: (1 − t/T)^power, and 0 from T on.
     Polynomial {
-        /// T
+        /// T, where the rate reaches 0.
         total_iters: Option<f64>,
-        /// 1 for a straight line.
+        /// The exponent; 1 gives a straight line.
         power: f64,
     },
     /// `CosineAnnealingLR`: down along half a cosine wave; past T up again. Loshchilov & Hutter, ICLR 2017.
     Cosine {
-        /// T
+        /// T, where the rate is lowest.
         t_max: Option<f64>,
         /// The lowest learning rate.
         eta_min: f64,

@@ -1,4 +1,4 @@
-//! MNIST, inside the program.
+//! The MNIST set, embedded in the program.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Data sets, and the files they come from.
+//! Data sets, and the readers of the files that they come from.
 
 mod arrays;
 mod builders;
@@ -47,44 +47,44 @@ pub(crate) use table::{Line, Lines};
 use crate::error::Error;
 use crate::preprocessing::{Columns, ImageShape, Origin, Scaling};
 
-/// The most bytes that a set's features may take: what 32-bit indices reach on the device.
+/// The most bytes that a set's features may take: as many as 32-bit indices on the device can address.
 const MOST_BYTES: u64 = 1 << 32;
 
-/// Rows of features with a class index each, checked when it is made.
+/// A data set: rows of features with their targets, class indices or values, if it has any. It is checked when it is made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     features: Features,
     width: usize,
     rows: usize,
-    /// Empty where there are values, or no targets.
+    /// The class index of each row; empty where the targets are values, and where there are no targets.
     labels: Vec<u32>,
     values: Option<Values>,
     sample_weights: Option<Vec<f32>>,
     origin: Origin,
     notes: Vec<String>,
-    /// What became of the columns of the table that it was learned from.
+    /// The role of each column of the table that the set was read from.
     table: Vec<TableColumn>,
 }
 
-/// A value for each output of every row.
+/// Targets that are values: one for each output of every row.
 #[derive(Clone, Debug, PartialEq)]
 struct Values {
     outputs: usize,
     values: Vec<f32>,
 }
 
-/// Features in the element type that they keep on the device.
+/// Features, in the element type that they have on the device.
 #[derive(Clone, Debug, PartialEq)]
 enum Features {
     U8(Vec<u8>),
     F16(Vec<f16>),
     F32(Vec<f32>),
-    /// Values of which f32 has some not exactly, as they were read: they become f32 when they are scaled, or on their way to the device.
+    /// Values as they were read, some of which f32 cannot represent exactly. They become f32 when they are scaled or uploaded.
     F64(Vec<f64>),
 }
 
 impl Features {
-    /// As f32 where that has every value exactly.
+    /// Features of values: f32 if that represents every value exactly, else f64.
     fn of_f64(values: Vec<f64>) -> Self {
         match values.iter().all(|&value| f64::from(value as f32) == value) {
             true => Features::F32(values.into_iter().map(|value| value as f32).collect()),
@@ -94,8 +94,8 @@ impl Features {
 }
 
 impl Dataset {
-    /// Rows of u8 features, which the network sees as `[0, 1]`. `features` is `[rows, width]`, row-major; a label is a
-    /// class index, and there are as many classes as the largest label says.
+    /// A set of rows of u8 features, which the network sees as `[0, 1]`. `features` is `[rows, width]`, row-major; a label is a
+    /// class index, and the number of classes is the largest label plus 1.
     ///
     /// ```
     /// let set = wgrad::Dataset::from_u8(vec![0, 255, 255, 0], 2, vec![0, 1])?;
@@ -110,7 +110,7 @@ impl Dataset {
         Dataset::new(Features::U8(features), width, labels)
     }
 
-    /// Rows of f32 features, taken as they are. The rest as [`from_u8`](Self::from_u8).
+    /// A set of rows of f32 features, which the network sees as they are. Shapes and labels are as in [`from_u8`](Self::from_u8).
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl Dataset {
         Dataset::new(Features::F32(features), width, labels)
     }
 
-    /// Rows of f16 features, which take half the memory of f32 on the device and are widened as they are read. The rest as
+    /// A set of rows of f16 features, which take half the memory of f32 on the device and become f32 in the kernels. Shapes and labels are as in
     /// [`from_f32`](Self::from_f32).
     ///
     /// # Errors
@@ -131,7 +131,7 @@ impl Dataset {
         Dataset::new(Features::F16(features), width, labels)
     }
 
-    /// By the type of the features.
+    /// A set of rows of features of any element type.
     fn of(features: Features, width: usize, labels: Vec<u32>) -> Result<Self, Error> {
         match features {
             Features::U8(features) => Dataset::from_u8(features, width, labels),
@@ -178,19 +178,19 @@ impl Dataset {
         })
     }
 
-    /// A set from a file or a folder, and one to validate on where that brings it: a folder of MNIST-style IDX files, or with a folder of
-    /// images for each class, or with `x.npy` and `y.npy`; CSV and TSV, gzipped or not, `.npy`, `.npz`, safetensors, Parquet, images. The reader
-    /// is chosen by how the file begins, or by its extension. Where there are rows to validate and others to test on, the second is those to
-    /// validate on; [`Sets::read`] has all.
+    /// Reads a set from a file or a folder, and a validation set if there is one. It reads folders of MNIST-style IDX files, folders with one
+    /// folder of images for each class, folders with `x.npy` and `y.npy`, and files: CSV and TSV, gzipped or not, `.npy`, `.npz`, safetensors,
+    /// Parquet, images. The reader is chosen by the file's first bytes, or by its extension. The second set is the validation rows or, if there
+    /// are none, the test rows; [`Sets::read`] returns all of them.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it, also where this build has no reader for it.
+    /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it; also for a format that this build cannot read.
     pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Self, Option<Self>), Error> {
         Sets::read(&path, options).map(|sets| sets.to_train_on(path))
     }
 
-    /// [`read`](Self::read) from memory, where there is no file: by how it begins, or else as text (CSV).
+    /// As [`read`](Self::read), for the bytes of a file in memory. The reader is chosen by the first bytes; text is read as CSV.
     ///
     /// # Errors
     ///
@@ -200,7 +200,7 @@ impl Dataset {
         format::read_bytes(path, bytes, options).map(|sets| sets.train)
     }
 
-    /// [`read`](Self::read) from a text that is a table, whatever else its first bytes look like.
+    /// As [`read`](Self::read), for the text of a CSV or TSV table, even if its first bytes look like another format's.
     ///
     /// # Errors
     ///
@@ -209,7 +209,7 @@ impl Dataset {
         table::text::read(Path::new("the text"), text.as_bytes(), options).map(|set| options.inputs_of(set))
     }
 
-    /// The training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
+    /// Reads the training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
     /// KMNIST, EMNIST. The second is `None` where the directory has no test files.
     ///
     /// # Errors
@@ -219,14 +219,14 @@ impl Dataset {
         idx::read_directory(directory.as_ref()).map(|sets| sets.to_train_on(directory))
     }
 
-    /// The set of an images and a labels file that are in memory.
+    /// Reads a set from the bytes of an IDX file of images and one of labels.
     #[doc(hidden)]
     pub fn from_idx_bytes(images: &[u8], labels: &[u8]) -> Result<Self, Error> {
         idx::pair_from(Path::new("images"), images, Path::new("labels"), labels)
     }
 
-    /// A safetensors file with `x` `[N, D]` (or images `[N, H, W]`, `[N, H, W, C]`), and `y` `[N]` class indices or `t` `[N, C]` values; where
-    /// there is a `w` `[N]`, it holds the sample weights. Features of u8 and f16 stay so; all others become f32.
+    /// Reads a safetensors file with `x` `[N, D]` (or images `[N, H, W]`, `[N, H, W, C]`), and `y` `[N]` class indices or `t` `[N, C]` values; where
+    /// there is a `w` `[N]`, it holds the sample weights. Features of u8 and f16 keep their type; all others become f32.
     ///
     /// # Errors
     ///
@@ -235,7 +235,7 @@ impl Dataset {
         Dataset::in_tensors(path.as_ref(), &ReadOptions::default())
     }
 
-    /// The `x` of such a file alone, to predict on: it has no targets.
+    /// Reads only the `x` of a file as [`from_safetensors`](Self::from_safetensors) takes it, to predict on: the set has no targets.
     ///
     /// # Errors
     ///
@@ -248,11 +248,11 @@ impl Dataset {
         tensors::read(path, &crate::files::read_whole(path)?, options).map(|sets| options.inputs_of(sets.train))
     }
 
-    /// MNIST as it is inside the program: 60,000 rows to train on and 10,000 to test.
+    /// The MNIST set that is embedded in the program: 60,000 rows to train on and 10,000 to test on.
     ///
     /// # Errors
     ///
-    /// None, unless the program was damaged.
+    /// [`Error::Format`], only if the program's own file is damaged.
     #[cfg(all(feature = "cli", mnist_embedded))]
     pub fn mnist() -> Result<(Self, Self), Error> {
         mnist::read()
@@ -263,13 +263,13 @@ impl Dataset {
         self.rows
     }
 
-    /// Features of a row.
+    /// The number of features in a row.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Outputs that a network needs for these targets: as many as there are class names, or one more than the largest label, or the values
-    /// of a row.
+    /// The number of outputs that a network needs for these targets: the values in a row's targets, or else the number of class names, or the
+    /// largest label plus 1 where that is more.
     pub fn classes(&self) -> usize {
         let largest = self.labels.iter().filter(|&&label| label <= i32::MAX as u32).max();
         let labels = largest.map_or(0, |&largest| largest as usize + 1).max(self.origin.class_names.len());
@@ -281,28 +281,28 @@ impl Dataset {
         &self.origin.class_names
     }
 
-    /// How the features were made of a table's columns, where they were.
+    /// How the features were made from a table's columns, if they were.
     pub fn columns(&self) -> Option<&Columns> {
         self.origin.columns.as_ref()
     }
 
-    /// What is done to the features before a network sees them.
+    /// The scaling of the features, if any, with which a network sees them.
     pub fn scaling(&self) -> Option<&Scaling> {
         self.origin.scaling.as_ref()
     }
 
-    /// The form of the rows, where they are images.
+    /// The shape of the images, if the rows are images.
     pub fn image_shape(&self) -> Option<ImageShape> {
         self.origin.image
     }
 
-    /// What was decided where the file left it open, and what looks wrong in it, a sentence each: the same that [`tracing`] hears of as warnings
-    /// while it is read.
+    /// Decisions that the reader made where the file leaves them open, and things that look wrong in it, a sentence each. They are also
+    /// [`tracing`] warnings during reading.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// What became of each column of the table that it was learned from; empty for all other sets.
+    /// The role of each column of the table that the set was read from; empty for all other sets.
     pub fn table(&self) -> &[TableColumn] {
         &self.table
     }
@@ -319,27 +319,27 @@ impl Dataset {
         self
     }
 
-    /// All that a model keeps of it.
+    /// The facts about this set that a model keeps: class names, columns, scalings, image shape.
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// A row's features, as they were before any scaling: f32 values, or bytes as `[0, 1]`.
+    /// The features of one row, before any scaling: f32 values, with bytes mapped to `[0, 1]`.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] for a row that the set does not have.
+    /// [`Error::Data`] for an index that is not in the set.
     pub fn row(&self, row: usize) -> Result<Vec<f32>, Error> {
         let mut features = Vec::new();
         self.select([row])?.each_row(|row| features.extend(row.map(|value| value as f32)));
-        // Of other types, the scaling has not been applied yet.
+        // Only f32 features have their scaling applied in memory.
         if let (Features::F32(_), Some(scaling)) = (&self.features, &self.origin.scaling) {
             features.iter_mut().enumerate().for_each(|(at, x)| *x = scaling.undo(at, *x) as f32);
         }
         Ok(features)
     }
 
-    /// What a pass over the features sees of each row: the values, or the bytes as `[0, 1]`.
+    /// Passes each row's features to `take`: values as they are, with bytes mapped to `[0, 1]`.
     pub(crate) fn each_row(&self, mut take: impl FnMut(&mut dyn Iterator<Item = f64>)) {
         match &self.features {
             Features::U8(values) => {
@@ -357,23 +357,23 @@ impl Dataset {
         }
     }
 
-    /// The class index of every row; empty where the targets are values, or there are none. A negative one, which only a loss' `ignore_index`
-    /// can stand for, is its two's complement.
+    /// The class index of every row; empty where the targets are values, and where there are no targets. A negative label, which only an
+    /// `ignore_index` can match, is in two's complement.
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
 
-    /// The values that are targets, `[rows, outputs]`, where there are any; in their own units, also where they are
+    /// The targets `[rows, outputs]`, row-major, if they are values. They are in their own units, even if they are
     /// [scaled](Self::with_target_scaling).
     pub fn values(&self) -> Option<&[f32]> {
         self.values.as_ref().map(|values| values.values.as_slice())
     }
 
-    /// Some of the rows, in the order of their numbers here.
+    /// A set of some of the rows, given by their indices, in the given order.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] for no rows, or a row that the set does not have.
+    /// [`Error::Data`] for no rows, and for an index that is not in the set.
     pub fn select(&self, rows: impl IntoIterator<Item = usize>) -> Result<Self, Error> {
         let rows: Vec<usize> = rows.into_iter().collect();
         if rows.is_empty() {

@@ -221,7 +221,7 @@ impl Rule {
         Ok(Rule::Custom(own))
     }
 
-    /// A rule of one's own from a file, named as the file is without its ending.
+    /// Reads a user's own rule from a file. Its name is the file's without the extension.
     ///
     /// # Errors
     ///
