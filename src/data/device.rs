@@ -50,8 +50,8 @@ impl Dataset {
         Some(values)
     }
 
-    /// Passes the bytes of some rows' features to `take`. A row's last feature is followed by a 1, which multiplies the bias (255 in u8), and zeros up
-    /// to `4 · quads` elements.
+    /// Passes the bytes of some rows' features to `take`. A row's last feature is followed by a 1 (255 in u8), which multiplies the bias, and zeros
+    /// up to `4 · quads` elements.
     pub(crate) fn with_device_rows<R>(&self, rows: Range<usize>, quads: usize, take: impl FnOnce(&[u8]) -> R) -> R {
         let (width, stride) = (self.width, 4 * quads);
         let elements = rows.start * width..rows.end * width;

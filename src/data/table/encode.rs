@@ -62,7 +62,7 @@ impl Columns {
         Ok(set.with_columns(self.clone()).noted_all(table.path(), left_out.into_iter().chain(lost)))
     }
 
-    /// The indices of the feature and target columns in a table with these names, or with `cells` cells a row if it has no names.
+    /// The indices of the feature and target columns in a table with these names, or with `count` cells a row if it has no names.
     fn places(
         &self,
         path: &Path,
@@ -199,7 +199,7 @@ pub(super) struct Encoding<'a> {
 }
 
 impl<'a> Encoding<'a> {
-    /// The encoding of a table with these names, if it has any, and `cells` cells a row.
+    /// The encoding of a table with these names, if it has any, and `count` cells a row.
     ///
     /// # Errors
     ///
