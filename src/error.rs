@@ -1,11 +1,11 @@
 use std::path::PathBuf;
 
-/// Everything that can go wrong, saying what, where, and what would be right. It is debugged as it is displayed, so that
-/// `fn main() -> Result<(), wgrad::Error>` ends in a sentence.
+/// Everything that can go wrong. The message says what, where, and what would be right. `Debug` prints the same message, so that
+/// `fn main() -> Result<(), wgrad::Error>` ends in a readable sentence.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No adapter at all, or none that fits what was asked for.
+    /// There is no adapter at all, or none that meets the request.
     #[error("{0}")]
     NoAdapter(String),
     /// The device was lost, or refused an operation.
@@ -18,44 +18,44 @@ pub enum Error {
         in_all.map_or(String::new(), |bytes| format!("; a fit takes {bytes} bytes in all"))
     )]
     OutOfMemory {
-        /// What it would have held.
+        /// What the buffer would have held.
         what: String,
-        /// Its size.
+        /// The buffer's size in bytes.
         bytes: u64,
-        /// What the buffers of the device took by then, in bytes.
+        /// Bytes that the device's other buffers took at that time.
         held: u64,
-        /// What the fit that wanted it takes, where one did: see [`Trainer::device_bytes`](crate::Trainer::device_bytes).
+        /// Bytes that the whole fit takes, where a fit asked for the buffer: see [`Trainer::device_bytes`](crate::Trainer::device_bytes).
         in_all: Option<u64>,
-        /// The driver's word.
+        /// The driver's message.
         reason: String,
     },
-    /// The device failed while it trained: it was lost, or had no memory left.
+    /// The device failed during training: it was lost, or had no memory left.
     #[error("the device failed {}: {reason}", place(*done, *sent, *epoch))]
     DeviceFailed {
-        /// Steps that are known to be done.
+        /// Number of steps that are known to be done.
         done: u64,
-        /// Steps that the device had been handed: it failed in one of those after `done`, or, where it had done them all, in what follows a
+        /// Number of steps submitted to the device: it failed in one of the steps after `done`, or, if all were done, in the work that follows a
         /// step: validation, copies, another epoch's first allocations.
         sent: u64,
         /// The epoch, counted from 1.
         epoch: u64,
-        /// How, and what was tried then.
+        /// How the device failed, and what was tried then.
         reason: String,
     },
     /// A shader could not be linked or compiled.
     #[error("kernel {kernel}: {reason}")]
     Kernel {
-        /// Its name.
+        /// The kernel's name.
         kernel: String,
-        /// The linker's or compiler's words.
+        /// The linker's or compiler's message.
         reason: String,
     },
     /// A function that a user wrote in WGSL cannot be used.
     #[error("{name}: {reason}")]
     Wgsl {
-        /// What it is called.
+        /// The function's name.
         name: String,
-        /// The line that is wrong, or what is missing, or the point where its derivative is not one.
+        /// The line that is wrong, or what is missing, or the point where the given derivative differs from the function's.
         reason: String,
     },
     /// An option has a value that cannot be used.
@@ -69,7 +69,7 @@ pub enum Error {
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with the file, and what would be right.
         reason: String,
     },
     /// A file could not be read or written.
@@ -77,7 +77,7 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's word.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// A result of a model is infinite or not a number.
@@ -86,14 +86,14 @@ pub enum Error {
     /// Standard output cannot be written to.
     #[error("stdout: {0}")]
     Output(std::io::Error),
-    /// The loss, or what it comes from, became infinite or not a number.
+    /// The loss, or a value that it is computed from, became infinite or not a number.
     #[error("numbers are not finite in step {step} (epoch {epoch}): {cause}; a smaller learning rate often helps")]
     NonFinite {
-        /// The first such step, counted from 1.
+        /// The first step with a non-finite value, counted from 1.
         step: u64,
-        /// Its epoch, counted from 1.
+        /// The epoch of that step, counted from 1.
         epoch: u64,
-        /// What was the first, as far as that is known.
+        /// Which value became non-finite first, as far as that is known.
         cause: String,
     },
 }
@@ -104,7 +104,7 @@ impl std::fmt::Debug for Error {
     }
 }
 
-/// What helps where the system's word does not say it.
+/// A remedy to append to the operating system's message, for errors that a user can mend.
 fn remedy(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     match error.kind() {
@@ -114,7 +114,7 @@ fn remedy(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// Where a device failed that had been handed so many steps, and is known to have done so many.
+/// Where a device failed that had been handed `sent` steps, of which `done` are known to be done.
 fn place(done: u64, sent: u64, epoch: u64) -> String {
     match sent - done.min(sent) {
         0 => format!("after step {done} (epoch {epoch})"),
@@ -142,7 +142,7 @@ impl Error {
         Error::Format { path: path.into(), reason: reason.into() }
     }
 
-    /// The program's exit code: 3 when no adapter serves, 1 when the device failed or training broke down, 2 for bad
+    /// The program's exit code: 3 when there is no usable adapter, 1 when the device failed or training broke down, 2 for bad
     /// usage or bad input.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -231,8 +231,8 @@ mod tests {
         assert_eq!(told, known.iter().map(|(name, code)| (name.as_str(), code.as_str())).collect::<Vec<_>>());
     }
 
-    /// A message that was reworded, and is not found any more by the words that a user has: what the catalogue quotes is somewhere in the
-    /// code, not in its comments nor its tests, but for what `…` stands for.
+    /// Finds a message that was reworded, so that users no longer find it in the catalogue. Every quote of the catalogue must be somewhere in the
+    /// code, outside comments and tests; `…` stands for any text.
     #[test]
     fn the_catalogue_quotes_what_is_said() {
         fn sources(folder: &std::path::Path, all: &mut String) {

@@ -1,4 +1,4 @@
-//! What is minimized.
+//! Loss functions.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub enum Loss {
         label_smoothing: f64,
         /// A weight for each class.
         class_weights: Option<Vec<f64>>,
-        /// Rows with this class index count for nothing.
+        /// Rows with this class index do not count, neither in the loss nor in metrics.
         ignore_index: Option<i64>,
         /// γ of the focal loss, Σ t (1 − p)^γ (−log p): Lin et al., ICCV 2017. 0 for plain cross-entropy.
         gamma: f64,
@@ -27,9 +27,9 @@ pub enum Loss {
     /// The Kullback-Leibler divergence of the softmax from given distributions, the mean over rows:
     /// `torch.nn.KLDivLoss(reduction="batchmean")` on the log-softmax.
     KlDivergence,
-    /// `torch.nn.BCEWithLogitsLoss`: each output is right or wrong by itself. The mean over all elements.
+    /// `torch.nn.BCEWithLogitsLoss`: each output is a yes or no of its own. The mean over all elements.
     SigmoidCrossEntropy {
-        /// A weight of the positive targets of each output.
+        /// A weight for each output's positive targets.
         pos_weight: Option<Vec<f64>>,
         /// γ of the focal loss, as `torchvision.ops.sigmoid_focal_loss` has it, without its α. 0 for plain cross-entropy.
         gamma: f64,
@@ -43,7 +43,7 @@ pub enum Loss {
         /// δ: where the parabola becomes a line.
         delta: f64,
     },
-    /// One that a user wrote, the mean over all elements; see [`Loss::custom`].
+    /// A loss that a user wrote, averaged over all elements; see [`Loss::custom`].
     Custom(Wgsl),
 }
 
@@ -53,10 +53,10 @@ impl Default for Loss {
     }
 }
 
-/// Every loss' word.
+/// The name of every built-in loss.
 const WORDS: &[&str] = &["softmax-cross-entropy", "kl-divergence", "sigmoid-cross-entropy", "mse", "mae", "huber"];
 
-/// What other programs call them.
+/// Names of losses in other programs, with ours.
 const ELSEWHERE: Elsewhere = &[
     (
         &[
@@ -131,51 +131,51 @@ const ELSEWHERE: Elsewhere = &[
     ),
 ];
 
-/// What a loss takes a network's outputs for.
+/// The meaning that a loss gives to a network's outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
-    /// Logits of classes, one of which is right.
+    /// Logits of classes, exactly one of which is right.
     Classes,
-    /// Logits of yes or no, each for itself.
+    /// Logits of independent yes-or-no answers.
     EachOutput,
-    /// Numbers.
+    /// Predicted numbers.
     Numbers,
 }
 
-/// A loss' own value, in files.
+/// A value of a loss in files, as the δ of Huber's.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Setting {
     Number(f64),
     List(Vec<f64>),
 }
 
-/// What a loss is made of on the device.
+/// The shader modules, flags and constants that make up a loss on the device.
 pub(crate) struct Parts<'a> {
     /// The shader module with its `row_loss`.
     pub module: &'static str,
-    /// The module with its `element`, for losses that are a mean over outputs.
+    /// The shader module with its `element`, for losses that average over outputs.
     pub element: Option<&'static str>,
     pub flags: Vec<&'static str>,
     /// The module `loss_constants`.
     pub constants: Constants,
     /// A weight for each output.
     pub output_weights: Option<&'a [f64]>,
-    /// The label of rows that count for nothing.
+    /// The label of rows that do not count.
     pub ignored: u32,
 }
 
 impl Loss {
-    /// Softmax cross-entropy with nothing added.
+    /// Plain softmax cross-entropy: no label smoothing, no weights, no focal γ.
     pub fn softmax_cross_entropy() -> Self {
         Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: None, gamma: 0.0 }
     }
 
-    /// Sigmoid cross-entropy with nothing added.
+    /// Plain sigmoid cross-entropy: no weights, no focal γ.
     pub fn sigmoid_cross_entropy() -> Self {
         Loss::SigmoidCrossEntropy { pos_weight: None, gamma: 0.0 }
     }
 
-    /// A loss of one's own for each output, averaged over all: WGSL with `fn loss(z: f32, t: f32) -> f32` of an output z and
+    /// A user's own loss of each output, averaged over all outputs: WGSL source with `fn loss(z: f32, t: f32) -> f32` of an output z and
     /// its target t, and `fn derivative(z: f32, t: f32) -> f32`, ∂L/∂z. It is fused as the others are. A trainer compares the
     /// derivative with differences on its device before it trains. The text stays in memory for the life of the program.
     ///
@@ -192,7 +192,7 @@ impl Loss {
     ///
     /// # Errors
     ///
-    /// [`Error::Wgsl`] with the line that is wrong or the function that is missing, and for the name of a built-in one.
+    /// [`Error::Wgsl`] with the line that is wrong or the function that is missing, and for the name of a built-in loss.
     pub fn custom(name: &str, source: &str) -> Result<Self, Error> {
         const SIGNATURES: &[Signature] = &[
             Signature { name: "loss", arguments: &["z", "t"], may_keep: false },
@@ -202,7 +202,7 @@ impl Loss {
         Wgsl::new(name, source, SIGNATURES).map(Loss::Custom)
     }
 
-    /// A loss of one's own from a file, named as the file is without its ending.
+    /// Reads a user's own loss from a file. Its name is the file's without the extension.
     ///
     /// # Errors
     ///
@@ -212,7 +212,7 @@ impl Loss {
         Self::custom(&name, &source)
     }
 
-    /// The module that a user wrote.
+    /// The name and the source of the module that a user wrote.
     pub(crate) fn own_text(&self) -> Option<(&'static str, String)> {
         match self {
             Loss::Custom(own) => Some(("user_loss", own.source.into())),
@@ -220,11 +220,11 @@ impl Loss {
         }
     }
 
-    /// The loss that a word stands for, with PyTorch's defaults.
+    /// The loss with this name, with PyTorch's defaults.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] with the words there are.
+    /// [`Error::Option`] for an unknown name, listing the known ones.
     pub fn from_name(name: &str) -> Result<Self, Error> {
         Ok(match name {
             "softmax-cross-entropy" => Loss::softmax_cross_entropy(),
@@ -237,7 +237,7 @@ impl Loss {
         })
     }
 
-    /// Its word in options and files.
+    /// The loss' name in options and files.
     pub fn name(&self) -> &'static str {
         match self {
             Loss::SoftmaxCrossEntropy { .. } => "softmax-cross-entropy",
@@ -250,7 +250,7 @@ impl Loss {
         }
     }
 
-    /// The values besides the word that say which loss this is: those that are not the default.
+    /// The values that belong to the loss besides its name; most are left out where they are the default.
     pub(crate) fn settings(&self) -> Vec<(&'static str, Setting)> {
         let number = |name, value: f64| (value != 0.0).then_some((name, Setting::Number(value)));
         match self {
@@ -276,7 +276,7 @@ impl Loss {
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] where it has no such value.
+    /// [`Error::Option`] where the loss has no such value.
     pub(crate) fn set(&mut self, name: &str, setting: Setting) -> Result<(), Error> {
         match (self, name, setting) {
             (Loss::SoftmaxCrossEntropy { label_smoothing, .. }, "label_smoothing", Setting::Number(number)) => {
@@ -312,11 +312,11 @@ impl Loss {
         Ok(())
     }
 
-    /// That every value is one the formulas can take, for so many outputs.
+    /// Checks that every value is in the range of its formula, for a network of `outputs` outputs.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] naming the value and what would be right.
+    /// [`Error::Option`] naming the first value that is not, and what would be right.
     pub fn check(&self, outputs: usize) -> Result<(), Error> {
         let option = |reason: String| Err(Error::Option(reason));
         if self.task() == Task::Classes && outputs == 1 {
@@ -331,7 +331,7 @@ impl Loss {
         {
             return option(format!("gamma is {gamma}: it must be from 0 to 100"));
         }
-        // Labels have 32 bits: another index would stand for the label that its low ones are.
+        // Labels have 32 bits: an index beyond them would be truncated to another label.
         if let Loss::SoftmaxCrossEntropy { ignore_index: Some(index), .. } = self
             && i32::try_from(*index).is_err()
         {
@@ -361,12 +361,12 @@ impl Loss {
         }
     }
 
-    /// Whether rows with this label count for nothing.
+    /// Whether rows with this label do not count.
     pub(crate) fn ignores(&self, label: u32) -> bool {
         matches!(self, Loss::SoftmaxCrossEntropy { ignore_index: Some(index), .. } if *index as u32 == label)
     }
 
-    /// What this loss takes outputs for.
+    /// The meaning that this loss gives to outputs.
     pub(crate) fn task(&self) -> Task {
         match self {
             Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence => Task::Classes,
@@ -375,7 +375,7 @@ impl Loss {
         }
     }
 
-    /// The form in which this loss takes targets that were given so.
+    /// The form in which this loss takes targets that a data set has in the form `given`.
     pub(crate) fn targets(&self, given: Targets) -> Targets {
         match self {
             Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence => given,
@@ -383,7 +383,7 @@ impl Loss {
         }
     }
 
-    /// Whether rows weigh differently in the mean, so that its divisor is known only when all rows are.
+    /// Whether rows have different weights in the mean, so that its divisor depends on the rows of the minibatch.
     pub(crate) fn has_weighted_mean(&self, targets: Targets) -> bool {
         let by_class = match self {
             Loss::SoftmaxCrossEntropy { class_weights, ignore_index, .. } => {
@@ -442,7 +442,7 @@ impl Loss {
         }
     }
 
-    /// What a prediction is made of a row's logits, in f64: the softmax, the sigmoid, or the outputs as they are.
+    /// The prediction from a row's logits, computed in f64: their softmax, their sigmoid, or the outputs as they are.
     pub(crate) fn predict(&self, logits: &[f32]) -> Vec<f32> {
         match self {
             Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence => {

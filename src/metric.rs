@@ -1,4 +1,4 @@
-//! What a model is worth on a set, beyond its loss: from what the device counted and summed.
+//! Metrics of a model on a data set beyond its loss, computed from the device's counts and sums.
 
 use crate::data::Dataset;
 use crate::kernel::class_metrics::Counts;
@@ -6,15 +6,15 @@ use crate::kernel::regression_metrics::SUMS;
 use crate::loss::{Loss, Task};
 use crate::preprocessing::Scaling;
 
-/// Loss and accuracy over some rows.
+/// Mean loss and accuracy over some rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
-    /// The mean loss, as the loss defines its mean.
+    /// The mean loss; each [`Loss`] says what it averages over.
     pub loss: f64,
-    /// The share of right predictions: of rows whose largest logit is the target's, or of outputs on the right side of 0;
+    /// The share of right predictions: rows whose largest logit is the target's, or outputs on the right side of 0;
     /// none for the regression losses, or where every row is ignored.
     pub accuracy: Option<f64>,
-    /// How many rows.
+    /// The number of rows.
     pub rows: u64,
 }
 
@@ -23,30 +23,30 @@ pub struct Evaluation {
 pub struct Metrics {
     /// Mean loss and accuracy.
     pub evaluation: Evaluation,
-    /// For losses that judge classes, or outputs that are a yes or no each.
+    /// Counts of each class; `None` unless the loss judges classes, or outputs that are a yes or no each.
     pub classes: Option<ClassMetrics>,
-    /// For losses over numbers.
+    /// Errors of predicted numbers; `None` unless the loss is a regression loss.
     pub regression: Option<RegressionMetrics>,
     /// The area under the receiver operating characteristic: the probability that a positive row scores above a negative one,
-    /// with ties for half. For two classes, of which the second is the positive one, or one yes or no; none where all rows are
-    /// alike. Hanley & McNeil, Radiology 143 (1982).
+    /// with ties counted as half. For two classes, of which the second is the positive one, or one yes or no; `None` where all rows are
+    /// of one class. Hanley & McNeil, Radiology 143 (1982).
     pub roc_auc: Option<f64>,
 }
 
-/// What became of every class, or of every output that is a yes or no of its own.
+/// Right and wrong predictions of every class, or of every output that is a yes or no of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassMetrics {
     /// One entry a class.
     pub classes: Vec<ClassCounts>,
-    /// How many rows had their right class at each rank of the logits, the highest first; empty where outputs stand for
-    /// themselves. The k highest are right as often as the first k entries say.
+    /// The number of rows whose right class has each rank among the logits, highest logit first; empty where outputs stand for
+    /// themselves. The sum of the first k entries is the number of rows whose class is among the k highest logits.
     pub ranks: Vec<u64>,
-    /// `[classes, classes]`, row-major: rows by their class, and in each by the predicted one. None over 1,000 classes, and
-    /// where outputs stand for themselves.
+    /// The confusion matrix `[classes, classes]`, row-major: a row for each true class, a column for each predicted one. `None` over 1,000
+    /// classes, and where outputs stand for themselves.
     pub confusion: Option<Vec<u64>>,
 }
 
-/// Rows of one class.
+/// Numbers of rows that concern one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClassCounts {
     /// Rows whose target is the class.
@@ -57,16 +57,16 @@ pub struct ClassCounts {
     pub hits: u64,
 }
 
-/// How far numbers are off.
+/// Errors of predicted numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RegressionMetrics {
-    /// The mean of |output − target|, over rows and outputs; as the next figure in the targets' own units, also where the network learned them
+    /// The mean of |output − target| over rows and outputs, in the targets' own units, also where the network learned them
     /// [scaled](Dataset::with_target_scaling).
     pub mean_absolute_error: f64,
-    /// The root of the mean of (output − target)².
+    /// The root of the mean of (output − target)² over rows and outputs, in the targets' own units.
     pub root_mean_squared_error: f64,
     /// The coefficient of determination R², 1 − Σ(output − target)² / Σ(target − mean)², the mean over outputs. An output whose
-    /// target never changes has 1 where it is met exactly, else 0, as in scikit-learn.
+    /// target is constant has 1 where every prediction is exact, else 0, as in scikit-learn.
     pub r2: f64,
 }
 
@@ -75,35 +75,35 @@ fn share(part: u64, whole: u64) -> f64 {
 }
 
 impl ClassCounts {
-    /// Of the rows predicted to be of it, the share that are; 0 where there are none.
+    /// The share of the rows predicted as this class that are of it; 0 where no row is predicted as it.
     pub fn precision(&self) -> f64 {
         share(self.hits, self.predicted)
     }
 
-    /// Of the rows that are of it, the share found; 0 where there are none.
+    /// The share of this class' rows that are predicted as it; 0 where it has no rows.
     pub fn recall(&self) -> f64 {
         share(self.hits, self.support)
     }
 
-    /// The harmonic mean of precision and recall.
+    /// The harmonic mean of precision and recall; 0 where the class is neither there nor predicted.
     pub fn f1(&self) -> f64 {
         share(2 * self.hits, self.support + self.predicted)
     }
 }
 
 impl ClassMetrics {
-    /// The mean of a figure over classes, each counting alike.
+    /// The mean of a figure over classes, unweighted: a rare class counts as much as a frequent one.
     pub fn macro_mean(&self, figure: impl Fn(&ClassCounts) -> f64) -> f64 {
         self.classes.iter().map(figure).sum::<f64>() / self.classes.len().max(1) as f64
     }
 
-    /// The share of rows whose class is among the k highest logits; none where outputs stand for themselves, or no row counts.
+    /// The share of rows whose class is among the k highest logits; `None` where outputs stand for themselves, or no row counts.
     pub fn top_k(&self, k: usize) -> Option<f64> {
         let all: u64 = self.ranks.iter().sum();
         (all > 0).then(|| share(self.ranks.iter().take(k).sum(), all))
     }
 
-    /// From the device's counts.
+    /// The metrics in the device's counts.
     pub(crate) fn of(words: &[u32], counts: Counts, outputs: usize) -> Self {
         let part = |at: usize| &words[at * outputs..(at + 1) * outputs];
         let classes = (0..outputs).map(|c| {
@@ -147,13 +147,13 @@ impl RegressionMetrics {
     }
 }
 
-/// The area under the curve of rows' scores, from the sum of the positive ones' ranks (Mann & Whitney, Annals of Math. Stat. 18,
-/// 1947). Rows that are neither positive nor negative count for nothing.
+/// The area under the receiver operating characteristic of rows' scores, from the sum of the positive ones' ranks (Mann & Whitney, Annals of
+/// Math. Stat. 18, 1947). Rows that are neither positive nor negative do not count.
 pub(crate) fn roc_auc(scores: &[f32], is_positive: impl Fn(usize) -> Option<bool>) -> Option<f64> {
     let judged = scores.iter().enumerate().filter_map(|(row, &score)| Some((score, is_positive(row)?)));
     let mut judged: Vec<(f32, bool)> = judged.collect();
     judged.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-    // Of the positive rows so far, how many negative ones are below; those of the same score count half.
+    // `above` counts pairs of a positive and a negative row in which the positive one scores higher; ties count half.
     let (mut negatives, mut positives, mut above) = (0u64, 0u64, 0.0);
     for tied in judged.chunk_by(|(a, _), (b, _)| a == b) {
         let here = tied.iter().filter(|(_, is_positive)| *is_positive).count() as u64;
@@ -164,7 +164,7 @@ pub(crate) fn roc_auc(scores: &[f32], is_positive: impl Fn(usize) -> Option<bool
     (negatives > 0 && positives > 0).then(|| above / (negatives as f64 * positives as f64))
 }
 
-/// Whether a row is of the positive class; none where it is ignored.
+/// Whether a row is of the positive class; `None` where the loss ignores it.
 pub(crate) fn is_positive(set: &Dataset, loss: &Loss, row: usize) -> Option<bool> {
     match (set.values(), loss.task()) {
         (Some(values), Task::Classes) => Some(values[2 * row + 1] > values[2 * row]),

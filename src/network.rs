@@ -9,7 +9,7 @@ use crate::named::{Elsewhere, Named};
 use crate::wgsl::{Signature, Wgsl};
 use crate::{Error, Weights};
 
-/// What a layer applies to each of its units, element by element.
+/// An activation function, which a layer applies to each of its units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Activation {
@@ -33,7 +33,7 @@ pub enum Activation {
     Sigmoid,
     /// `torch.nn.Softplus`: `y = log(1 + exp z)`.
     Softplus,
-    /// One that a user wrote; see [`Activation::custom`].
+    /// An activation that a user wrote; see [`Activation::custom`].
     Custom(Wgsl),
 }
 
@@ -101,7 +101,7 @@ impl fmt::Display for Activation {
 }
 
 impl Activation {
-    /// An activation of one's own: WGSL with `fn activate(z: f32) -> f32` and `fn derivative(z: f32) -> f32`, ∂y/∂z at z. It is
+    /// A user's own activation: WGSL source with `fn activate(z: f32) -> f32` and `fn derivative(z: f32) -> f32`, ∂y/∂z at z. It is
     /// fused into the layers' kernels as the others are. A trainer compares the derivative with differences on its device
     /// before it trains. The text stays in memory for the life of the program.
     ///
@@ -118,7 +118,7 @@ impl Activation {
     ///
     /// # Errors
     ///
-    /// [`Error::Wgsl`] with the line that is wrong or the function that is missing, and for the name of a built-in one.
+    /// [`Error::Wgsl`] with the line that is wrong or the function that is missing, and for the name of a built-in activation.
     pub fn custom(name: &str, source: &str) -> Result<Self, Error> {
         const SIGNATURES: &[Signature] = &[
             Signature { name: "activate", arguments: &["z"], may_keep: false },
@@ -128,7 +128,7 @@ impl Activation {
         Wgsl::new(name, source, SIGNATURES).map(Activation::Custom)
     }
 
-    /// An activation of one's own from a file, named as the file is without its ending.
+    /// Reads a user's own activation from a file. Its name is the file's without the extension.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl Activation {
         Self::custom(&name, &source)
     }
 
-    /// The module that a user wrote.
+    /// The name and the source of the module that a user wrote.
     pub(crate) fn own_text(self) -> Option<(&'static str, String)> {
         match self {
             Activation::Custom(own) => Some(("user_activation", own.source.into())),
@@ -163,18 +163,18 @@ impl Activation {
         }
     }
 
-    /// Whether the derivative cannot be had from the output, so that the forward pass keeps it.
+    /// Whether the derivative cannot be computed from the output, so that the forward pass keeps it.
     pub(crate) fn keeps_derivative(self) -> bool {
         matches!(self, Activation::Gelu | Activation::GeluTanh | Activation::Silu | Activation::Custom(_))
     }
 }
 
-/// One dense layer: `activate(x·W + b)`, of which a share drops out in training.
+/// A dense layer, `activate(x·W + b)`, with optional dropout after it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Layer {
-    /// Units that go out.
+    /// The number of units.
     pub outputs: usize,
-    /// What is applied to them.
+    /// The activation of every unit.
     pub activation: Activation,
     /// The probability that a unit drops out of a training step, from 0 to below 1: `torch.nn.Dropout`.
     pub dropout: f64,
@@ -187,7 +187,7 @@ impl Layer {
     }
 }
 
-/// A feed-forward network: so many input features, then dense layers. The last layer's outputs are logits.
+/// A feed-forward network: a number of input features, then dense layers. The last layer's outputs are logits.
 ///
 /// ```
 /// use wgrad::{Activation, Network};
@@ -198,7 +198,7 @@ impl Layer {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
     inputs: usize,
-    /// Of the features, which no kernel has: kept to be refused.
+    /// The dropout of the input features. No kernel supports it; it is kept so that [`check`](Self::check) can refuse it.
     input_dropout: f64,
     layers: Vec<Layer>,
 }
@@ -234,13 +234,13 @@ impl Network {
         self
     }
 
-    /// Hidden layers of the given widths, all with one activation, and `outputs` logits.
+    /// A network of hidden layers of the given widths, all with one activation, and a last layer of `outputs` logits.
     pub fn classifier(inputs: usize, hidden: &[usize], activation: Activation, outputs: usize) -> Self {
         let network = hidden.iter().fold(Network::new(inputs), |network, &width| network.dense(width, activation));
         network.dense(outputs, Activation::Identity)
     }
 
-    /// Features of a row.
+    /// The number of features in a row.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
@@ -250,7 +250,7 @@ impl Network {
         &self.layers
     }
 
-    /// Logits of a row: the last layer's units.
+    /// The number of logits in a row: the last layer's units.
     pub fn outputs(&self) -> usize {
         self.layers.last().map_or(self.inputs, |layer| layer.outputs)
     }
@@ -261,7 +261,7 @@ impl Network {
         self.widths().map(layer).fold(0, usize::saturating_add)
     }
 
-    /// Features in and units out of every layer.
+    /// The input width and the output width of every layer, first to last.
     pub fn widths(&self) -> impl Iterator<Item = (usize, usize)> {
         self.layers
             .iter()
@@ -273,7 +273,7 @@ impl Network {
         self.widths().map(|(inputs, outputs)| Dense { batch, inputs: inputs as u32, outputs: outputs as u32 }).collect()
     }
 
-    /// That the network can be trained.
+    /// Checks that the network can be trained.
     ///
     /// # Errors
     ///
@@ -317,11 +317,11 @@ impl Network {
         }
     }
 
-    /// That the weights are this network's.
+    /// Checks that the weights fit this network.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] naming the first layer that differs and both shapes, or that holds a value that is not finite.
+    /// [`Error::Data`] naming the first layer that differs, with both shapes, or that holds a non-finite value.
     pub fn check_weights(&self, weights: &Weights) -> Result<(), Error> {
         if weights.layers.len() != self.layers.len() {
             return Err(Error::Data(format!(

@@ -1,4 +1,4 @@
-//! Answers of a trained model: what a program serves.
+//! Predictions of a trained model, for programs that serve them.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,15 +16,15 @@ use crate::preprocessing::{Origin, in_own_units};
 use crate::run::buffers::Buffers;
 use crate::run::outputs::{Kind, Outputs};
 
-/// A trained model that answers: its weights in device memory, and nothing that training takes. What it was trained with is in its file: the loss,
+/// A trained model that predicts. It holds the weights in device memory, and no buffers for training. Everything else comes from its file: the loss,
 /// which says what the outputs mean, the scalings, a table's columns, the classes' names.
 ///
-/// Questions are asked by `&self`, by any number of threads at once: each that asks at the same time takes buffers of its own, which are kept for
-/// the next. The first answer compiles the kernels; after it no number of rows compiles anything, and a row's answer has the same bits whatever
-/// rows are beside it.
+/// Its methods take `&self`, so any number of threads may call them at once: each concurrent call takes buffers of its own, which are kept for
+/// later calls. The first prediction compiles the kernels; later ones compile nothing, for any number of rows. The result of a row has the same
+/// bits whichever rows are predicted with it.
 ///
-/// Features are given as they were before any scaling: `f32` or `f64` values, or bytes, which are seen as `[0, 1]`; a model that was trained on bytes takes
-/// other types in `[0, 1]`.
+/// Features are given as they were before any scaling: `f32` or `f64` values, or bytes, which are mapped to `[0, 1]`; a model that was trained on
+/// bytes takes other types in `[0, 1]`.
 ///
 /// ```no_run
 /// let model = wgrad::Predictor::open("model.safetensors")?;
@@ -39,20 +39,20 @@ pub struct Predictor {
     origin: Origin,
     tiling: Tiling,
     weights: Buffers,
-    /// Those that nobody asks with now.
+    /// Buffers that no call uses at the moment.
     idle: Mutex<Vec<Outputs>>,
 }
 
-/// What a model takes a row for.
+/// The class that a model predicts for a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Class {
     /// The class with the largest probability, the first of equals.
     pub index: usize,
-    /// Its name; its index where it has none.
+    /// The class' name, or its index as text where it has no name.
     pub name: String,
-    /// Its probability.
+    /// The probability of this class.
     pub probability: f32,
-    /// Of every class, in the order of their indices.
+    /// The probabilities of all classes, in the order of their indices.
     pub probabilities: Vec<f32>,
 }
 
@@ -64,7 +64,7 @@ impl std::fmt::Debug for Predictor {
 }
 
 impl Predictor {
-    /// The model in a file, a checkpoint included, on the best adapter of this machine.
+    /// Loads a model from a file, which may be a checkpoint, on the best adapter of this machine.
     ///
     /// # Errors
     ///
@@ -76,12 +76,12 @@ impl Predictor {
         Predictor::from_model(Gpu::open(&AdapterChoice::Auto)?, model)
     }
 
-    /// [`open`](Self::open) on a device that is open, for a model that may have been trained with functions of the user's own: a file has their names
-    /// alone, so they have to be brought again.
+    /// As [`open`](Self::open) on a device that is already open, for a model that may use functions of the user's own: a file has only their names,
+    /// so the functions must be passed here.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); [`Error::Kernel`] at the first answer where a function does not compile.
+    /// As [`open`](Self::open). A function that does not compile is an [`Error::Kernel`] of the first prediction.
     pub fn open_with(
         gpu: Arc<Gpu>,
         path: impl AsRef<Path>,
@@ -91,7 +91,7 @@ impl Predictor {
         Predictor::from_model(gpu, Model::read_with(path, activations, losses)?)
     }
 
-    /// A model that is in memory, on a device that is open.
+    /// Takes a model that is in memory, on a device that is already open.
     ///
     /// # Errors
     ///
@@ -111,18 +111,18 @@ impl Predictor {
         Ok(Predictor { gpu, model, origin, tiling, weights, idle: Mutex::default() })
     }
 
-    /// What a row is taken for, of a model that tells classes apart.
+    /// The class of one row. The model must be a classifier.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] for another number of features than the model has, and one that is not finite; [`Error::Option`] where the model tells no
-    /// classes apart; [`Error::NonFiniteResult`], [`Error::Device`]; [`Error::Kernel`] and [`Error::OutOfMemory`] where buffers are made.
+    /// [`Error::Data`] for another number of features than the model has, and for a non-finite feature; [`Error::Option`] where the model is
+    /// no classifier; [`Error::NonFiniteResult`], [`Error::Device`]; [`Error::Kernel`] and [`Error::OutOfMemory`] where buffers are made.
     pub fn classify<X: Feature, F: AsRef<[X]> + ?Sized>(&self, features: &F) -> Result<Class, Error> {
         let mut classes = self.classify_rows([features])?;
         classes.pop().ok_or_else(|| Error::Data("there are no rows: at least one is needed".into()))
     }
 
-    /// [`classify`](Self::classify) for several rows at once, which cost little more than one.
+    /// As [`classify`](Self::classify), for several rows at once, which cost little more than one.
     ///
     /// # Errors
     ///
@@ -134,21 +134,21 @@ impl Predictor {
         self.classify_set(&Dataset::inputs(rows)?)
     }
 
-    /// [`classify`](Self::classify) for the rows of a table in text: commas, or tabs, between cells, which lie as in the table that the model was
-    /// trained on or below a line of their columns' names.
+    /// As [`classify`](Self::classify), for the rows of a table in text. Cells are separated by commas or tabs. Columns are in the order of the table
+    /// that the model was trained on, or in any order below a header line with their names.
     ///
     /// # Errors
     ///
-    /// As [`classify`](Self::classify); [`Error::Format`] naming the line and the column that are wrong.
+    /// As [`classify`](Self::classify); [`Error::Format`] naming the line and the column of a wrong cell.
     pub fn classify_csv(&self, text: &str) -> Result<Vec<Class>, Error> {
         self.classify_set(&self.table(text)?)
     }
 
-    /// [`classify`](Self::classify) for the rows of a set; see [`read`](Self::read).
+    /// As [`classify`](Self::classify), for the rows of a data set; see [`read`](Self::read).
     ///
     /// # Errors
     ///
-    /// As [`predict`](Self::predict), and where the model tells no classes apart.
+    /// As [`predict`](Self::predict); [`Error::Option`] where the model is no classifier.
     pub fn classify_set(&self, set: &Dataset) -> Result<Vec<Class>, Error> {
         let outputs = self.model.network.outputs();
         let classes = match self.model.loss.task() {
@@ -180,8 +180,8 @@ impl Predictor {
             .collect())
     }
 
-    /// What the model says of rows: `[rows, outputs]`, row-major. Numbers in the units of the targets that it was trained on, the classes'
-    /// probabilities, or each output's, as the loss has it.
+    /// The model's predictions for rows: `[rows, outputs]`, row-major. They are numbers in the units of the training targets, the classes'
+    /// probabilities, or each output's own probability, depending on the loss.
     ///
     /// # Errors
     ///
@@ -193,7 +193,7 @@ impl Predictor {
         self.predict(&Dataset::inputs(rows)?)
     }
 
-    /// [`predict_rows`](Self::predict_rows) for the rows of a table in text, as [`classify_csv`](Self::classify_csv) takes them.
+    /// As [`predict_rows`](Self::predict_rows), for the rows of a table in text, as [`classify_csv`](Self::classify_csv) takes them.
     ///
     /// # Errors
     ///
@@ -202,11 +202,11 @@ impl Predictor {
         self.predict(&self.table(text)?)
     }
 
-    /// [`predict_rows`](Self::predict_rows) for the rows of a set; its targets, if it has any, are not looked at.
+    /// As [`predict_rows`](Self::predict_rows), for the rows of a data set; its targets, if it has any, are not used.
     ///
     /// # Errors
     ///
-    /// As [`predict_rows`](Self::predict_rows); [`Error::Data`] for a set that is scaled otherwise than the model's training set.
+    /// As [`predict_rows`](Self::predict_rows); [`Error::Data`] for a set with another scaling than the model's training set.
     pub fn predict(&self, set: &Dataset) -> Result<Vec<f32>, Error> {
         let logits = self.logits(set)?;
         let rows = logits.chunks_exact(self.model.network.outputs());
@@ -215,7 +215,7 @@ impl Predictor {
         Ok(results)
     }
 
-    /// The network's outputs as they are, whatever the loss and the targets' scaling: `[rows, outputs]`, row-major.
+    /// The network's raw outputs, before the loss' softmax or sigmoid and in the scaled units of the targets: `[rows, outputs]`, row-major.
     ///
     /// # Errors
     ///
@@ -239,14 +239,14 @@ impl Predictor {
             }
         };
         let logits = outputs.of(gpu, set, &mut Traffic::default(), &mut 0);
-        // After a device's failure their copy to read may still be on its way.
+        // After a device's failure, a copy to the host may still be pending in these buffers.
         if matches!(logits, Ok(_) | Err(Error::NonFiniteResult(_))) {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(outputs);
         }
         logits
     }
 
-    /// The rows of a file or a folder as the model takes them, its columns and its images' form known: for [`predict`](Self::predict) and
+    /// Reads the rows of a file or a folder as the model takes them, with its columns or its images' shape, for [`predict`](Self::predict) and
     /// [`classify_set`](Self::classify_set).
     ///
     /// # Errors
@@ -256,17 +256,17 @@ impl Predictor {
         Dataset::read(path, &self.reading()).map(|(set, _)| set)
     }
 
-    /// The model that answers.
+    /// The model that predicts.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// The device it is on.
+    /// The device that the model is on.
     pub fn gpu(&self) -> &Arc<Gpu> {
         &self.gpu
     }
 
-    /// Device memory that it takes now, in bytes: the weights, and what as many threads as asked at once have asked with.
+    /// Device memory in use, in bytes: the weights, and the idle buffers of earlier calls.
     pub fn device_bytes(&self) -> u64 {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let weights: u64 = self.weights.values().map(|buffer| buffer.size()).sum();

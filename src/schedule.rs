@@ -1,4 +1,4 @@
-//! How the learning rate changes while training goes on.
+//! Learning-rate schedules.
 
 use crate::Error;
 use crate::named::Elsewhere;
@@ -15,8 +15,8 @@ use crate::named::Elsewhere;
 pub struct Schedule {
     /// What the learning rate is multiplied by after the warm-up.
     pub decay: Decay,
-    /// Whether time is counted in epochs, and the rate constant in each, as where PyTorch's `scheduler.step()` is called once
-    /// an epoch; else in steps.
+    /// Whether time is counted in epochs, with a constant rate in each, as if PyTorch's `scheduler.step()` were called once
+    /// an epoch; otherwise time is counted in steps.
     pub by_epoch: bool,
     /// How long the rate first rises linearly, in steps or epochs: `torch.optim.lr_scheduler.LinearLR`. 0 for no warm-up.
     pub warmup: u32,
@@ -24,35 +24,35 @@ pub struct Schedule {
     pub start_factor: f64,
 }
 
-/// What the learning rate is multiplied by, at a time t in steps or epochs since the warm-up. Times that are `None` end with
+/// The factor of the learning rate, as a function of the time t in steps or epochs since the warm-up. A length that is `None` ends with
 /// the run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Decay {
-    /// 1
+    /// The factor 1.
     Constant,
     /// `StepLR`: γ^⌊t / step_size⌋
     Step {
         /// How long the rate stays the same.
         step_size: f64,
-        /// γ
+        /// The base γ.
         gamma: f64,
     },
     /// `ExponentialLR`: γ^t
     Exponential {
-        /// γ
+        /// The base γ.
         gamma: f64,
     },
     /// `PolynomialLR`: (1 − t/T)^power, and 0 from T on.
     Polynomial {
-        /// T
+        /// T, where the rate reaches 0.
         total_iters: Option<f64>,
-        /// 1 for a straight line.
+        /// The exponent; 1 gives a straight line.
         power: f64,
     },
     /// `CosineAnnealingLR`: down along half a cosine wave; past T up again. Loshchilov & Hutter, ICLR 2017.
     Cosine {
-        /// T
+        /// T, where the rate is lowest.
         t_max: Option<f64>,
         /// The lowest learning rate.
         eta_min: f64,
@@ -60,18 +60,18 @@ pub enum Decay {
     /// `OneCycleLR` with two phases: up to the optimizer's rate and down again, each along half a cosine wave. Momentum stays
     /// as it is. Smith & Topin, arXiv:1708.07120 (2017).
     OneCycle {
-        /// The whole cycle's length. The rate stays what it is after it.
+        /// The whole cycle's length. After it the rate stays at its last value.
         total_steps: Option<f64>,
-        /// The share of it in which the rate rises.
+        /// The share of the cycle in which the rate rises.
         pct_start: f64,
-        /// The rate begins at its largest divided by this.
+        /// The initial rate is the largest rate divided by this.
         div_factor: f64,
-        /// And ends at where it began, divided by this.
+        /// The last rate is the initial rate divided by this.
         final_div_factor: f64,
     },
 }
 
-/// Every decay's word, and its defaults. What has none in PyTorch is 0 here, which the check refuses.
+/// Every decay's word, and its default values. A value without a default in PyTorch is 0 here, which the check refuses.
 const DECAYS: &[(&str, Decay)] = &[
     ("constant", Decay::Constant),
     ("step", Decay::Step { step_size: 0.0, gamma: 0.1 }),
@@ -81,13 +81,13 @@ const DECAYS: &[(&str, Decay)] = &[
     ("one-cycle", Decay::OneCycle { total_steps: None, pct_start: 0.3, div_factor: 25.0, final_div_factor: 1e4 }),
 ];
 
-/// Those that have none.
+/// The values without a default, each with its decay's word.
 const NEEDED: [(&str, &str); 2] = [("step", "step_size"), ("exponential", "gamma")];
 
 /// One of a decay's values.
 enum Value<'a> {
     Number(&'a mut f64),
-    /// A time; none is the run's end.
+    /// A length of time; `None` lasts to the run's end.
     Time(&'a mut Option<f64>),
 }
 
@@ -116,7 +116,7 @@ impl Decay {
     }
 }
 
-/// What other programs call them.
+/// Names of decays in other programs, with ours.
 const ELSEWHERE: Elsewhere = &[
     (
         &[
@@ -159,11 +159,11 @@ impl Schedule {
         Schedule { decay, by_epoch: false, warmup: 0, start_factor: 1.0 / 3.0 }
     }
 
-    /// The schedule that a word stands for, with PyTorch's defaults.
+    /// The schedule with this name, with PyTorch's defaults.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] with the words there are.
+    /// [`Error::Option`] for an unknown name, listing the known ones.
     pub fn from_name(name: &str) -> Result<Self, Error> {
         let known = DECAYS.iter().find(|(known, _)| *known == name);
         known.map(|&(_, decay)| Schedule::new(decay)).ok_or_else(|| {
@@ -178,7 +178,7 @@ impl Schedule {
         Schedule { by_epoch: true, ..self }
     }
 
-    /// The same schedule after a warm-up of so many steps or epochs.
+    /// The same schedule after a warm-up of `warmup` steps, or epochs where it is counted in them.
     #[must_use]
     pub fn warmup(self, warmup: u32) -> Self {
         Schedule { warmup, ..self }
@@ -194,7 +194,7 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] with the names that the schedule has.
+    /// [`Error::Option`] for a name that the schedule does not have, listing those that it has; for a warm-up that is no whole number.
     pub fn set(&mut self, name: &str, number: f64) -> Result<(), Error> {
         match name {
             "warmup" if number >= 0.0 && number <= f64::from(u32::MAX) && number.fract() == 0.0 => {
@@ -221,7 +221,7 @@ impl Schedule {
         Ok(())
     }
 
-    /// The values by name, as [`set`](Self::set) takes them; without the times that end with the run.
+    /// The values by name, as [`set`](Self::set) takes them; without the lengths that end with the run.
     pub(crate) fn values(&self) -> Vec<(&'static str, f64)> {
         let mut decay = self.decay;
         let own = decay.values().into_iter().filter_map(|(name, value)| match value {
@@ -231,11 +231,11 @@ impl Schedule {
         own.chain([("warmup", self.warmup.into()), ("start_factor", self.start_factor)]).collect()
     }
 
-    /// That every value is one the formulas can take.
+    /// Checks that every value is in the range of its formula.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] naming the value and what would be right.
+    /// [`Error::Option`] naming the first value that is not, and its range.
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |name: &str, value: f64, right: &str| {
             Err(Error::Option(format!("schedule {}: {name} is {value}: it must be {right}", self.name())))
@@ -282,8 +282,8 @@ impl Schedule {
         }
     }
 
-    /// What the module's `factor_at` takes besides the time, in its order, for a run that ends at `end`, in steps or epochs
-    /// since the weights were new, and a learning rate.
+    /// The arguments of the module's `factor_at` after the time, in their order, for a learning rate and a run that ends at `end`, in steps or
+    /// epochs since the first step.
     pub(crate) fn device_values(&self, end: u64, lr: f64) -> [f32; 4] {
         let whole = |time: Option<f64>| time.unwrap_or_else(|| end.saturating_sub(self.warmup.into()).max(1) as f64);
         match self.decay {

@@ -1,4 +1,4 @@
-//! A network's weights on the host, and the initial ones.
+//! A network's weights on the host, and their initializers.
 
 use std::f64::consts::TAU;
 use std::fmt;
@@ -12,25 +12,25 @@ use crate::network::Network;
 /// The weights of one dense layer, laid out as `torch.nn.Linear` does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerWeights {
-    /// Features that come in.
+    /// The number of input features.
     pub inputs: usize,
-    /// Units that go out.
+    /// The number of units.
     pub outputs: usize,
-    /// `[outputs, inputs]`, row-major.
+    /// The matrix `[outputs, inputs]`, row-major.
     pub weight: Vec<f32>,
-    /// `[outputs]`
+    /// The biases `[outputs]`.
     pub bias: Vec<f32>,
 }
 
 /// The weights of a network, first layer to last.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Weights {
-    /// One entry a layer.
+    /// One entry for each layer.
     pub layers: Vec<LayerWeights>,
 }
 
 impl LayerWeights {
-    /// As the device keeps them: `[inputs, outputs]` with the bias as the row after the last input, rows and columns
+    /// The weights in the device's layout: `[inputs, outputs]` with the bias as the row after the last input, rows and columns
     /// rounded up to multiples of four with zeros.
     pub(crate) fn to_device(&self) -> Vec<f32> {
         let columns = self.outputs.next_multiple_of(4);
@@ -54,7 +54,7 @@ impl LayerWeights {
     }
 }
 
-/// How weights begin. Biases begin at 0, except under [`Initializer::Torch`].
+/// The distribution of initial weights. Biases begin at 0, except under [`Initializer::Torch`].
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Initializer {
@@ -131,8 +131,8 @@ impl fmt::Display for Initializer {
 }
 
 impl Initializer {
-    /// Initial weights. A value depends on the seed, the layer and its place alone, so the same seed gives the same
-    /// bits on every platform. A network that does not pass its [check](Network::check) has none.
+    /// Initial weights for a network. A value depends only on the seed, the layer and its index, so the same seed gives the same
+    /// bits on every platform. For a network that does not pass its [check](Network::check), the result is empty.
     pub fn weights(self, network: &Network, seed: u64) -> Weights {
         if network.check().is_err() {
             return Weights::default();
@@ -173,7 +173,7 @@ impl Initializer {
     }
 }
 
-/// A counter-based generator: the value at a place is a hash of (seed, stream, place), with no state between.
+/// A counter-based generator: the value at an index is a hash of (seed, stream, index), with no state between calls.
 ///
 /// The hash is SplitMix64's: Steele, Lea & Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
 struct Counter {
@@ -183,20 +183,20 @@ struct Counter {
 
 impl Counter {
     /// U[-1, 1)
-    fn symmetric(&self, place: usize) -> f64 {
-        2.0 * self.uniform(place, 0) - 1.0
+    fn symmetric(&self, index: usize) -> f64 {
+        2.0 * self.uniform(index, 0) - 1.0
     }
 
     /// N(0, 1): Box & Muller, "A note on the generation of random normal deviates", 1958. libm's functions, unlike the
     /// platform's, give the same bits everywhere.
-    fn normal(&self, place: usize) -> f64 {
-        let radius = (-2.0 * libm::log(1.0 - self.uniform(place, 0))).sqrt();
-        radius * libm::cos(TAU * self.uniform(place, 1))
+    fn normal(&self, index: usize) -> f64 {
+        let radius = (-2.0 * libm::log(1.0 - self.uniform(index, 0))).sqrt();
+        radius * libm::cos(TAU * self.uniform(index, 1))
     }
 
-    /// U[0, 1) in 53 bits; `draw` tells apart several values for one place.
-    fn uniform(&self, place: usize, draw: u64) -> f64 {
-        let bits = hash(mix(self.seed) ^ self.stream, 2 * place as u64 + draw);
+    /// U[0, 1) in 53 bits; `draw` distinguishes several values of one index.
+    fn uniform(&self, index: usize, draw: u64) -> f64 {
+        let bits = hash(mix(self.seed) ^ self.stream, 2 * index as u64 + draw);
         (bits >> 11) as f64 / (1u64 << 53) as f64
     }
 }
@@ -217,12 +217,12 @@ fn orthogonal(rows: usize, columns: usize, counter: &Counter) -> Vec<f32> {
         vectors.push(vector);
     }
     let at = |row: usize, column: usize| if rows <= columns { vectors[row][column] } else { vectors[column][row] };
-    (0..rows * columns).map(|place| at(place / columns, place % columns) as f32).collect()
+    (0..rows * columns).map(|index| at(index / columns, index % columns) as f32).collect()
 }
 
-/// The value of a seed at a place.
-pub(crate) fn hash(seed: u64, place: u64) -> u64 {
-    mix(mix(seed).wrapping_add(place))
+/// The pseudorandom value of a seed at an index.
+pub(crate) fn hash(seed: u64, index: u64) -> u64 {
+    mix(mix(seed).wrapping_add(index))
 }
 
 fn mix(value: u64) -> u64 {

@@ -1,4 +1,4 @@
-//! Named arrays, as safetensors and NumPy files have them, and the sets in them.
+//! Named arrays, as in safetensors and NumPy files, and the data sets that they make up.
 
 use std::path::Path;
 
@@ -13,24 +13,24 @@ use crate::preprocessing::ImageShape;
 
 /// A file with named arrays.
 pub(super) trait Arrays {
-    /// For messages.
+    /// The file's path, for messages.
     fn path(&self) -> &Path;
-    /// What the file calls an array.
+    /// The format's word for an array, for messages.
     fn noun(&self) -> &'static str;
-    /// Those that it has.
+    /// The names of all arrays in the file.
     fn names(&self) -> Vec<String>;
-    /// One of them, where it is there.
+    /// The array with this name, if the file has it.
     fn get(&self, name: &str) -> Result<Option<Array<'_>>, Error>;
-    /// The text of one of them, where it is there and holds text.
+    /// The texts in the array with this name, if the file has it and it holds text.
     fn words(&self, _name: &str) -> Result<Option<Vec<String>>, Error> {
         Ok(None)
     }
 }
 
-/// What arrays are called, by what they are: `x`, `y`, `t` or `w`, and of which rows.
+/// The names of a file's arrays, each with its letter (`x`, `y`, `t` or `w`) and the part that its rows belong to.
 struct Names(Vec<(char, Part, String)>);
 
-/// What an array of this name is, in small letters or large ones: of the rows to train on, where no word says otherwise.
+/// The letter and the part that an array's name stands for, in either case. A name without a part's word is of the training rows.
 pub(super) fn meaning(name: &str) -> Option<(char, Part)> {
     let (letter, part) = match name.split_once('_') {
         Some((letter, word)) => (letter, Part::of(word)?),
@@ -64,7 +64,7 @@ impl Names {
         self.0.iter().find(|(l, p, _)| (*l, *p) == (letter, part)).map(|(.., name)| name.as_str())
     }
 
-    /// What it is called, or would be beside the others of these rows.
+    /// The name of an array in the file; if it is not there, the name that would match the other arrays of its part.
     fn name(&self, letter: char, part: Part) -> String {
         let beside = || {
             let (.., other) = self.0.iter().find(|(_, p, _)| *p == part)?;
@@ -74,8 +74,8 @@ impl Names {
     }
 }
 
-/// The sets: `x`, with `y` or `t`, or the same names with `_train`, and beside them those with `_val` and `_test` after them, or with the other
-/// words for these parts.
+/// The sets in a file's arrays: `x`, with `y` or `t`, or these names followed by `_train`, `_val` or `_test`, or by another word for such a
+/// part.
 pub(super) fn sets(arrays: &dyn Arrays, options: &ReadOptions) -> Result<Sets, Error> {
     let names = Names::of(arrays)?;
     let mut train = set(arrays, &names, Part::Train, options)?;
@@ -97,7 +97,7 @@ pub(super) fn sets(arrays: &dyn Arrays, options: &ReadOptions) -> Result<Sets, E
     Ok(Sets { train, validation, test })
 }
 
-/// `x` `[N, D]` or images `[N, H, W]` or `[N, H, W, C]`; `t` `[N, C]` or `y` `[N]`; `w` `[N]`.
+/// The set of one part: `x` `[N, D]`, or images `[N, H, W]` or `[N, H, W, C]`; `t` `[N, C]` or `y` `[N]`; `w` `[N]`.
 fn set(arrays: &dyn Arrays, names: &Names, part: Part, options: &ReadOptions) -> Result<Dataset, Error> {
     let wrong = |reason: String| Error::format(arrays.path(), reason);
     let in_file = |error: Error| wrong(error.to_string());
@@ -171,7 +171,7 @@ fn needed<'a>(arrays: &'a dyn Arrays, name: &str) -> Result<Array<'a>, Error> {
     })
 }
 
-/// Rows, features of each, and their form where they are images.
+/// The number of rows, the number of features in a row, and the images' shape if the rows are images.
 fn rows_of(x: &Array<'_>) -> Result<(usize, usize, Option<ImageShape>), String> {
     let image = |rows, height, width, channels| {
         let shape = ImageShape { height, width, channels };
@@ -191,8 +191,8 @@ fn rows_of(x: &Array<'_>) -> Result<(usize, usize, Option<ImageShape>), String> 
     })
 }
 
-/// In the element type that they keep on the device: bytes stay bytes, and f16 what they are; everything else is f32, once it is scaled
-/// where f32 has not enough digits for it.
+/// An array's values as features: u8 and f16 keep their type, everything else becomes f32. Types with more digits than f32 stay f64 until
+/// they are scaled, if f32 cannot represent all of their values.
 fn features(x: &Array<'_>) -> Features {
     match x.element {
         Element::U8 => Features::U8(x.bytes.to_vec()),

@@ -1,11 +1,11 @@
-//! What a set can be given beside its features and its labels: each gives the same rows with that.
+//! Methods that give a data set targets, weights, names, an image shape or a scaling.
 
 use super::{Dataset, Features, TableColumn, Values};
 use crate::error::Error;
 use crate::preprocessing::{Columns, ImageShape, Scaling};
 
 impl Dataset {
-    /// The same rows with values for targets, `[rows, outputs]`, row-major: distributions over classes, labels of 0 and 1 for
+    /// The same rows with values as targets, `[rows, outputs]`, row-major: distributions over classes, labels of 0 and 1 for
     /// each output, or numbers to predict.
     ///
     /// # Errors
@@ -30,12 +30,12 @@ impl Dataset {
         Ok(Dataset { labels: Vec::new(), values: Some(Values { outputs, values }), ..self })
     }
 
-    /// The same rows with a weight each, in the losses' means: a row's loss counts so often. Accuracies count rows, whatever
-    /// their weights.
+    /// The same rows with one weight each, by which a row's loss is multiplied in the mean. Accuracies count every row
+    /// once, regardless of its weight.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] for another number of weights than rows, and for one that is negative or not finite.
+    /// [`Error::Data`] for another number of weights than rows, and for a weight that is negative, not finite or above 1e30.
     pub fn with_sample_weights(self, weights: Vec<f32>) -> Result<Self, Error> {
         if weights.len() != self.rows {
             return Err(Error::Data(format!(
@@ -57,8 +57,8 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] for fewer names than classes, for a name that is there twice, and for values that are targets of one output, which
-    /// are no classes.
+    /// [`Error::Data`] for fewer names than classes, for a name that occurs twice, and for a single value a row as targets, which has
+    /// no classes.
     pub fn with_class_names(mut self, names: Vec<String>) -> Result<Self, Error> {
         let fits = match &self.values {
             Some(values) => values.outputs == names.len() && names.len() > 1,
@@ -80,11 +80,11 @@ impl Dataset {
         Ok(self)
     }
 
-    /// The same rows, which are images of this form.
+    /// The same rows as images of this shape.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] where it has another number of features, or channels that are neither 1 nor 3.
+    /// [`Error::Data`] where the shape has another number of features than the rows, or channels other than 1 and 3.
     pub fn with_image_shape(mut self, shape: ImageShape) -> Result<Self, Error> {
         if shape.features() != Some(self.width) {
             return Err(Error::Data(format!(
@@ -96,18 +96,18 @@ impl Dataset {
         Ok(self)
     }
 
-    /// The same rows as a network is to see them. Compute it of the training rows alone
+    /// The same rows with a scaling, which a network sees them with. Compute it from the training rows only
     /// ([`Scaling::standardize`], [`Scaling::min_max`]) and give it to every other set too.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] for another number of features, for a set that is scaled already, and for a feature that is no longer finite.
+    /// [`Error::Data`] for another number of features, for a set that already has a scaling, and for a feature that the scaling makes non-finite.
     pub fn with_scaling(mut self, scaling: Scaling) -> Result<Self, Error> {
         scaling.check(self.width)?;
         if self.origin.scaling.is_some() {
             return Err(Error::Data("the set is scaled already: scale its rows as they were read, once".into()));
         }
-        // Bytes and f16 stay what they are: theirs is applied as a minibatch is gathered.
+        // Bytes and f16 stay as they are: the device applies their scaling when it gathers a minibatch.
         let far = |at: usize, value: f64| !scaling.apply(at, value).is_finite();
         let bad = match &self.features {
             Features::U8(_) => (0..self.width).find(|&at| far(at, 0.0) || far(at, 1.0)),
@@ -142,7 +142,7 @@ impl Dataset {
     }
 }
 
-/// Values after their scaling, rounded to f32 only then.
+/// Scaled values, rounded to f32 after the scaling.
 fn scaled<T: Copy + Into<f64>>(values: Vec<T>, width: usize, scaling: &Scaling) -> Result<Vec<f32>, Error> {
     let each = |(at, value): (usize, T)| {
         let scaled = scaling.apply(at % width, value.into());

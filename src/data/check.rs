@@ -1,4 +1,4 @@
-//! Whether a set can be used at all, and by a network under a loss.
+//! Checks of a data set: for itself, and for a network under a loss.
 
 use std::borrow::Cow;
 
@@ -10,11 +10,11 @@ use crate::preprocessing::{Origin, Scaling};
 use crate::targets::TargetKind;
 
 impl Dataset {
-    /// That the network takes rows of this width.
+    /// Checks that the network takes rows of this set's width.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] naming both numbers.
+    /// [`Error::Data`] naming both widths, if they differ.
     pub fn check_width(&self, network: &Network) -> Result<(), Error> {
         if self.width != network.inputs() {
             return Err(Error::Data(format!(
@@ -26,11 +26,11 @@ impl Dataset {
         Ok(())
     }
 
-    /// That the network takes these rows and has an output for every label.
+    /// Checks that the network takes these rows, and that it and the loss take the targets.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] naming the numbers that differ, and the first row whose target the loss cannot take; for a set of inputs alone.
+    /// [`Error::Data`] naming the widths that differ, or the first row whose target the loss cannot take; for a set without targets.
     pub fn check_for(&self, network: &Network, loss: &Loss) -> Result<(), Error> {
         self.check_width(network)?;
         if !self.has_targets() {
@@ -52,11 +52,11 @@ impl Dataset {
         }
     }
 
-    /// That there is something to tell apart in all the rows that are trained on, which have so many classes.
+    /// Checks that the training rows, which have `classes` classes in all, are of more than one class.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] where one output has to say yes or no, and every row says no.
+    /// [`Error::Data`] where the network has one output that is a yes or no, and every row's label is 0.
     pub(crate) fn check_classes(&self, classes: usize, network: &Network, loss: &Loss) -> Result<(), Error> {
         if self.values.is_none() && classes == 1 && network.outputs() == 1 && loss.task() == Task::EachOutput {
             let name = self.class_names().first().map_or(String::new(), |name| format!(", \"{name}\""));
@@ -86,7 +86,7 @@ impl Dataset {
         match self.labels.iter().position(|&label| label as usize >= labels && Some(label) != ignored) {
             Some(row) => {
                 let label = self.labels[row] as i32;
-                // No number of outputs has one for it.
+                // A larger network would not help: no output stands for a negative label.
                 let hint = if label < 0 {
                     "; labels count from 0, and ignore_index under [loss] names one to leave out"
                 } else {
@@ -129,10 +129,10 @@ fn check_values(all: &Values, network: &Network, loss: &Loss) -> Result<(), Erro
     if loss.task() == Task::Classes { check_distributions(all, loss) } else { Ok(()) }
 }
 
-/// How far the sum of a row's probabilities may be from 1: what is left of 1 in numbers that were written with three decimals, or as f16.
+/// The largest deviation of a row's sum of probabilities from 1, as it comes from numbers with three decimals, or from f16.
 const MOST_OFF: f64 = 1e-3;
 
-/// That every row of targets, none of which is below 0, is a distribution.
+/// Checks that every row of targets, none of which is below 0, sums to 1.
 fn check_distributions(all: &Values, loss: &Loss) -> Result<(), Error> {
     let sums = all.values.chunks_exact(all.outputs).map(|row| row.iter().copied().map(f64::from).sum::<f64>());
     match sums.enumerate().find(|(_, sum)| (sum - 1.0).abs() > MOST_OFF) {
@@ -147,12 +147,12 @@ fn check_distributions(all: &Values, loss: &Loss) -> Result<(), Error> {
 }
 
 impl Dataset {
-    /// The rows as a network sees them that was trained on rows of some origin: scaled in the same way, where they are as they were read.
-    /// `is_certain` says that rows without a scaling there had none, rather than one that is not known.
+    /// The rows with the scaling of the set that a network was trained on, which `origin` describes. Rows that are scaled already stay as they are.
+    /// `is_certain` says that an origin without a scaling means that there was none, not that it is unknown.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] for rows that are scaled in another way.
+    /// [`Error::Data`] for rows with another scaling.
     pub(crate) fn seen_as(&self, origin: &Origin, is_certain: bool) -> Result<Cow<'_, Dataset>, Error> {
         let checked = |what: &str, own: Option<&Scaling>, trained: Option<&Scaling>| match (own, trained) {
             (None, Some(scaling)) => Ok(Some(scaling.clone())),
@@ -170,7 +170,7 @@ impl Dataset {
             Some(_) => checked("targets", self.target_scaling(), origin.target_scaling.as_ref())?,
             None => None,
         };
-        // Sets of other sizes are refused by what comes next, which says more.
+        // Sets of other widths are left to the caller's check, whose message says more.
         let features = features.filter(|scaling| scaling.shift.len() == self.width);
         let targets =
             targets.filter(|scaling| self.values.as_ref().is_some_and(|all| all.outputs == scaling.shift.len()));
@@ -188,12 +188,12 @@ impl Dataset {
     }
 }
 
-/// The share of a feature's range that rounding may cost before it is told.
+/// The largest rounding error of a feature, as a share of its range, that is accepted without a note.
 pub(super) const MOST_LOST: f64 = 1.0 / 4096.0;
 
 impl Dataset {
-    /// What there is to say of features that lose digits which tell rows apart, if any does: those that f32 has only roughly, and that are not
-    /// scaled. Scaling comes before rounding.
+    /// A note on the first feature whose rounding to f32 loses digits that distinguish rows, if there is one and the set has no scaling. A
+    /// scaling is applied before the rounding, so it keeps such digits.
     pub fn note_on_digits(&self) -> Option<String> {
         let Features::F64(values) = &self.features else { return None };
         let lost = |at: &usize| {

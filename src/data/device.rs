@@ -1,4 +1,4 @@
-//! A set as the device keeps it.
+//! The layout of a data set on the device.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::preprocessing::Scaling;
 use crate::targets::{TargetKind, Targets};
 
 impl Dataset {
-    /// The element type on the device.
+    /// The element type of the features on the device.
     pub(crate) fn element(&self) -> Element {
         match self.features {
             Features::U8(_) => Element::U8,
@@ -20,13 +20,13 @@ impl Dataset {
         }
     }
 
-    /// How it lies on a device that binds buffers of so many bytes at most.
+    /// The set's layout on a device that binds at most `most_bytes` bytes of a buffer.
     pub(crate) fn layout(&self, most_bytes: u64) -> SetLayout {
         let whole = SetLayout::whole(self.element(), self.rows as u64);
         SetLayout { is_scaled: self.scaling_of_device().is_some(), ..whole }.in_parts(self.row_bytes(), most_bytes)
     }
 
-    /// Bytes of its features there.
+    /// Bytes that the features take on the device.
     pub(crate) fn device_bytes(&self) -> u64 {
         self.rows as u64 * self.row_bytes()
     }
@@ -35,13 +35,13 @@ impl Dataset {
         4 * u64::from(quads_with_one(self.width as u32)) * self.element().bytes()
     }
 
-    /// The scaling that is left to the device: f32 features have theirs in them.
+    /// The scaling that the device applies, if any: that of f32 features is already applied to them.
     fn scaling_of_device(&self) -> Option<&Scaling> {
         self.origin.scaling.as_ref().filter(|_| self.element() != Element::F32)
     }
 
-    /// The scaling that a minibatch's features take as they are gathered: `4 · quads` shifts, then as many scales; nothing is done to what
-    /// comes after a row's last feature.
+    /// The scaling that the device applies when it gathers a minibatch: `4 · quads` shifts, then as many scales. It leaves the elements after
+    /// a row's last feature unchanged.
     pub(crate) fn device_scaling(&self, quads: usize) -> Option<Vec<f32>> {
         let Scaling { shift, scale } = self.scaling_of_device()?;
         let mut values = [vec![0.0; 4 * quads], vec![1.0; 4 * quads]].concat();
@@ -50,8 +50,8 @@ impl Dataset {
         Some(values)
     }
 
-    /// The features of some rows, in bytes: after every row's last feature a 1, which the bias is multiplied by (255 in u8), then zeros up
-    /// to `4 · quads` elements.
+    /// Passes the bytes of some rows' features to `take`. A row's last feature is followed by a 1 (255 in u8), which multiplies the bias, and zeros
+    /// up to `4 · quads` elements.
     pub(crate) fn with_device_rows<R>(&self, rows: Range<usize>, quads: usize, take: impl FnOnce(&[u8]) -> R) -> R {
         let (width, stride) = (self.width, 4 * quads);
         let elements = rows.start * width..rows.end * width;
@@ -66,20 +66,20 @@ impl Dataset {
         }
     }
 
-    /// The form of the targets. Class indices take as few bits as the largest asks for, where no weight lies beside them.
+    /// The form of the targets. Class indices take as few bits as the largest needs, unless sample weights lie beside them.
     pub(crate) fn targets(&self) -> Targets {
         let kind = if self.values.is_some() { TargetKind::Values } else { TargetKind::Classes };
         let sample_weights = self.sample_weights.is_some();
         Targets { kind, sample_weights, label_bits: 32 }.for_classes(self.classes())
     }
 
-    /// The targets of some rows in a form, in whole words, a row after the other. As values, labels become one-hot, or, for one output, 0 and
-    /// 1. A row's weight comes after its targets.
+    /// The targets of some rows in a form, in whole words, row after row. In the form of values, labels become one-hot, or, for one output, 0 and
+    /// 1. A row's sample weight comes after its targets.
     pub(crate) fn device_targets(&self, rows: Range<usize>, form: Targets, outputs: usize) -> Vec<u32> {
         let mut words = vec![0; form.words(rows.len() as u64, outputs as u32) as usize];
         if form.kind == TargetKind::Classes && !form.sample_weights {
             let labels = &self.labels[rows];
-            // A label that does not fit is a negative one, which the loss ignores.
+            // Only a negative label, which the loss ignores, does not fit.
             match form.label_bits {
                 8 => narrow(labels, &mut words, |label| u8::try_from(label).unwrap_or(u8::MAX)),
                 16 => narrow(labels, &mut words, |label| u16::try_from(label).unwrap_or(u16::MAX)),

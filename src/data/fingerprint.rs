@@ -1,4 +1,4 @@
-//! What tells a set from another.
+//! Fingerprints that distinguish data sets.
 
 use crc32fast::Hasher;
 
@@ -6,12 +6,12 @@ use super::{Dataset, Features, Source};
 use crate::error::Error;
 use crate::preprocessing::Scaling;
 
-/// A set's size and a checksum of its contents: enough to see that a run goes on with the set that it began with.
+/// A set's size and a checksum of its contents: enough to check that a resumed run uses the set that it began with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     pub rows: u64,
     pub width: u64,
-    /// CRC-32 of the features, the targets and the rows' weights.
+    /// CRC-32 of the features, the targets, the sample weights and the scalings.
     pub crc32: u32,
 }
 
@@ -23,7 +23,7 @@ impl std::fmt::Display for Fingerprint {
 }
 
 impl Dataset {
-    /// Reads the whole set once, some gigabytes a second.
+    /// Computes the fingerprint of the whole set, at some gigabytes a second.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         let mut hasher = Hasher::new();
         self.hash_into(&mut hasher);
@@ -48,7 +48,7 @@ impl Dataset {
             hasher.update(bytemuck::cast_slice(shift));
             hasher.update(bytemuck::cast_slice(scale));
         }
-        // f32 features have it in them.
+        // The scaling of f32 features is part of their values.
         if let Some(scaling) = self.device_scaling(self.width / 4 + 1) {
             hasher.update(bytemuck::cast_slice(&scaling));
         }
@@ -56,7 +56,7 @@ impl Dataset {
 }
 
 impl Fingerprint {
-    /// Of rows that nobody wants to read all of: by some at the beginning, in the middle and at the end.
+    /// The fingerprint of a source that is too large to read whole: of some rows at its beginning, in its middle and at its end.
     pub(crate) fn of_source(source: &dyn Source) -> Result<Fingerprint, Error> {
         const SOME: usize = 256;
         let rows = source.rows();

@@ -1,4 +1,4 @@
-//! Which reader reads what: a file by how it begins or by its extension, a folder by what is in it. A new format is a line here.
+//! The choice of a reader: for a file by its first bytes or its extension, for a folder by its contents. A new format is one line here.
 
 use std::path::Path;
 
@@ -10,18 +10,18 @@ use super::{Dataset, ReadOptions, gzip, idx, images, npy, tensors};
 use crate::error::Error;
 use crate::files::kinds;
 
-/// A kind of file.
+/// A file format.
 pub struct Format {
-    /// What it is called.
+    /// The format's name.
     pub word: &'static str,
     extensions: &'static [&'static str],
-    /// How it begins, where it always begins alike.
+    /// The bytes that files of this format begin with, one of several; empty where there are no such bytes.
     magic: &'static [&'static [u8]],
-    /// The sets in its bytes; the path is for messages.
+    /// Reads the sets in a file's bytes; the path is for messages.
     pub read: fn(&Path, &[u8], &ReadOptions) -> Result<Sets, Error>,
 }
 
-/// Every kind of file.
+/// Every file format.
 pub const FORMATS: &[Format] = &[
     Format { word: "safetensors", extensions: &["safetensors"], magic: &[], read: tensors::read },
     Format { word: "npz", extensions: &["npz"], magic: &[b"PK\x03\x04"], read: npy::read_npz },
@@ -55,7 +55,7 @@ mod parquet {
     }
 }
 
-/// What is at a path.
+/// Reads the sets at a path, a file or a folder.
 pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Sets, Error> {
     let sets = if !path.is_dir() {
         return read_bytes(path, &crate::files::read_whole(path)?, options);
@@ -71,7 +71,7 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Sets, Error> {
     Ok(sets?.each(|set| options.inputs_of(set)))
 }
 
-/// What a file's bytes hold; the path says what it is called.
+/// Reads the sets in a file's bytes; the path gives its extension, and is for messages.
 pub(super) fn read_bytes(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Sets, Error> {
     unpacked(path, bytes, options).map(|sets| sets.each(|set| options.inputs_of(set)))
 }
@@ -81,19 +81,19 @@ fn unpacked(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Sets, Er
         return (of(path, path, bytes)?.read)(path, bytes, options);
     }
     let name = gzip::name_inside(path, bytes);
-    // Known before all is unpacked.
+    // Refuses unknown formats before all is unpacked.
     of(path, &name, &gzip::beginning(path, bytes)?)?;
     let inner = gzip::unpacked(path, bytes)?;
     (of(path, &name, &inner)?.read)(path, &inner, options)
 }
 
-/// Whether a file, which begins so, is a table in text.
+/// Whether a file with these first bytes is a table in text.
 #[cfg(feature = "cli")]
 pub(crate) fn is_text_table(path: &Path, begin: &[u8]) -> bool {
     !gzip::is_packed(begin) && of(path, path, begin).is_ok_and(|format| ["csv", "tsv"].contains(&format.word))
 }
 
-/// A file's format: as its first bytes say, or else as the extension of its name does. What is nothing else is taken for CSV where it is text.
+/// A file's format, by its first bytes, or else by the extension of its name. Text of no other format is taken for CSV.
 fn of(path: &Path, name: &Path, bytes: &[u8]) -> Result<&'static Format, Error> {
     if let Some(kind) = kinds::of(bytes) {
         return Err(Error::format(path, kind.not_read()));
@@ -101,7 +101,7 @@ fn of(path: &Path, name: &Path, bytes: &[u8]) -> Result<&'static Format, Error> 
     let is_tensors = kinds::is_safetensors(bytes);
     let is_other = is_tensors || kinds::is_text(bytes);
     let is_pnm = !is_tensors && images::is_pnm(bytes);
-    // A table may begin with letters that are another format's.
+    // A table may begin with letters that are another format's magic bytes, as BM.
     let begins = |format: &&Format| {
         is_pnm && format.word == "image" || !is_other && format.magic.iter().any(|magic| bytes.starts_with(magic))
     };

@@ -1,4 +1,4 @@
-//! Files that are packed by gzip.
+//! Files packed by gzip.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use flate2::read::MultiGzDecoder;
 use super::MOST_BYTES;
 use crate::error::Error;
 
-/// How much tells what kind of file is inside.
+/// The number of bytes by which the format of the file inside is told.
 const BEGINNING: u64 = 1 << 16;
 
-/// Whether a file begins as gzip does.
+/// Whether a file begins with gzip's magic bytes.
 pub(super) fn is_packed(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x1f\x8b")
 }
 
-/// What the file inside is called: as the packed one without `.gz`, or else as gzip's header says.
+/// The name of the file inside: the packed file's without `.gz`, or else the one in gzip's header.
 pub(super) fn name_inside(path: &Path, bytes: &[u8]) -> PathBuf {
     let is_gz = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
     let name = if is_gz { path.with_extension("") } else { path.to_path_buf() };
@@ -29,12 +29,12 @@ pub(super) fn name_inside(path: &Path, bytes: &[u8]) -> PathBuf {
     inside.map_or(name, |inside| PathBuf::from(String::from_utf8_lossy(inside).into_owned()))
 }
 
-/// The first bytes of what is inside.
+/// The first bytes of the file inside.
 pub(super) fn beginning(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     unpack(path, bytes, BEGINNING)
 }
 
-/// All that is inside.
+/// All bytes of the file inside.
 pub(super) fn unpacked(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let inside = unpack(path, bytes, MOST_BYTES + 1)?;
     if inside.len() as u64 > MOST_BYTES {
@@ -43,7 +43,7 @@ pub(super) fn unpacked(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(inside)
 }
 
-/// So many bytes, or all. They are not allocated at once: how many there are is known only then.
+/// At most `most` bytes of the file inside. The memory grows with what is read, as gzip does not give the size in advance.
 fn unpack(path: &Path, bytes: &[u8], most: u64) -> Result<Vec<u8>, Error> {
     let mut inside = Vec::new();
     MultiGzDecoder::new(bytes).take(most).read_to_end(&mut inside).map_err(|error| match error.kind() {

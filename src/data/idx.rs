@@ -18,13 +18,13 @@ use crate::preprocessing::ImageShape;
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
 
-/// Whether a folder has such files.
+/// Whether a folder has an IDX file of training images.
 pub(super) fn is_folder(folder: &Path) -> bool {
     let is_train = |entry: std::fs::DirEntry| is_kind(&entry.path(), "train-images") && entry.path().is_file();
     std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_train)))
 }
 
-/// `train-images-idx3-ubyte` and its three companions, each with or without `.gz`. EMNIST puts its own name before
+/// Reads the sets in `train-images-idx3-ubyte` and its three companions, each with or without `.gz`. EMNIST puts its own name before
 /// these, and writes dots where others write hyphens.
 pub(super) fn read_directory(directory: &Path) -> Result<Sets, Error> {
     let names =
@@ -98,7 +98,7 @@ pub(super) fn pair_from(
         .map_err(|error| Error::format(images_path, error.to_string()))
 }
 
-/// The sizes and the bytes of one file.
+/// The sizes of the dimensions and the bytes of one file.
 fn read(path: &Path, stream: impl Read, magic: u32) -> Result<(Vec<u32>, Vec<u8>), Error> {
     let mut stream = inflated(stream).map_err(Error::io(path))?;
     let short = |error: std::io::Error| match error.kind() {
@@ -141,7 +141,7 @@ fn read(path: &Path, stream: impl Read, magic: u32) -> Result<(Vec<u32>, Vec<u8>
     }
 }
 
-/// The stream itself, or what it holds if it begins as gzip does.
+/// The stream itself, or its decompressed contents if it is gzipped.
 fn inflated<'a>(stream: impl Read + 'a) -> std::io::Result<Box<dyn Read + 'a>> {
     let mut stream = stream;
     let mut begin = Vec::new();

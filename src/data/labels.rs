@@ -1,18 +1,18 @@
-//! What the array `y` says: class indices, or what stands for them.
+//! The targets in the array `y`: class indices, one-hot rows, class names or numbers.
 
 use super::array::{Array, Element, floats};
 
 /// The targets of rows.
 pub(super) enum Targets {
-    /// A class index a row.
+    /// A class index for each row.
     Labels(Vec<u32>),
-    /// Values, and how many a row has.
+    /// Values `[rows, outputs]`, and the number of outputs.
     Values(Vec<f32>, usize),
 }
 
 impl Targets {
-    /// Of an array, with a note where it is read as something else than what it looks like. One whose values are to be predicted as numbers
-    /// is taken as such, unless it is a whole number a row: that is a class index.
+    /// The targets in an array, with a note where the reading may surprise. With `regression`, the values are numbers to predict,
+    /// except for one integer a row, which is a class index.
     pub fn of(y: &Array<'_>, regression: bool) -> Result<(Targets, Option<String>), String> {
         let is_float = matches!(y.element, Element::F16 | Element::BF16 | Element::F32 | Element::F64);
         match y.shape[..] {
@@ -55,14 +55,14 @@ impl Targets {
     }
 }
 
-/// Where the 1 is in a row of zeros.
+/// The index of the 1 in a one-hot row; `None` for any other row.
 fn hot(values: &[f32]) -> Option<u32> {
     let at = values.iter().position(|&value| value == 1.0)?;
     let rest = values.iter().enumerate().all(|(other, &value)| other == at || value == 0.0);
     rest.then_some(at as u32)
 }
 
-/// Class indices that are written as numbers with a point.
+/// Class indices stored as floating-point numbers.
 fn whole(y: &Array<'_>) -> Result<Vec<u32>, String> {
     let index = |(row, value): (usize, f32)| {
         // Up to here, f32 has every whole number.
@@ -77,7 +77,7 @@ fn whole(y: &Array<'_>) -> Result<Vec<u32>, String> {
     floats(y).into_iter().enumerate().map(index).collect()
 }
 
-/// The class indices of names, and the classes: those that are known, or else all names, sorted.
+/// The class index of each name, and the class names in the order of their indices: the known ones, or else all names, sorted.
 pub(super) fn classes(words: &[String], known: &[String]) -> Result<(Vec<u32>, Vec<String>), String> {
     if let Some(row) = words.iter().position(|word| word.is_empty()) {
         return Err(format!("of row {row} is an empty text: every row needs the name of its class"));
@@ -97,13 +97,13 @@ pub(super) fn classes(words: &[String], known: &[String]) -> Result<(Vec<u32>, V
     Ok((words.iter().enumerate().map(label).collect::<Result<_, _>>()?, classes))
 }
 
-/// The first of some names.
+/// The first ten of some names, for messages.
 fn shown(names: &[String]) -> String {
     let first = names.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ");
     if names.len() > 10 { format!("{first}, …") } else { first }
 }
 
-/// Class indices.
+/// Class indices stored as integers.
 pub(super) fn labels(y: &Array<'_>) -> Result<Vec<u32>, String> {
     let ([_] | [_, 1]) = y.shape[..] else {
         return Err(format!("has the shape {:?}: it must be [rows]", y.shape));
@@ -126,7 +126,7 @@ pub(super) fn labels(y: &Array<'_>) -> Result<Vec<u32>, String> {
                 true => i64::from_le_bytes(word).into(),
                 false => i128::from(u64::from_le_bytes(word)),
             };
-            // Negative ones are for a loss' ignore_index; whether this one is, is known only with the loss.
+            // A negative label may match the loss' ignore_index, which is not known here.
             i32::try_from(value)
                 .ok()
                 .filter(|&label| label < 1 << 24)

@@ -1,57 +1,57 @@
-//! What the readers are told besides where the data is.
+//! Options of the readers.
 
 use super::Dataset;
 use crate::model::Model;
 use crate::preprocessing::{Columns, Fill, ImageShape};
 
-/// What a file does not say of itself. Every reader takes what concerns it.
+/// Options for reading data. Each reader uses those that concern its format.
 #[derive(Clone, Debug, Default)]
 pub struct ReadOptions {
-    /// Of a table in text: whether its first row names the columns; else that is seen from all that it and the rows say.
+    /// For a table in text: whether its first row names the columns. If `None`, the reader decides by the first row and the rows below.
     pub header: Option<bool>,
-    /// Of a table in text: what is between cells; else a comma in `.csv`, a tab in `.tsv`, or another one that cuts the rows into cells that say more.
+    /// For a table in text: the delimiter between cells. If `None`, it is a comma in `.csv` and a tab in `.tsv`, unless another one fits better.
     pub delimiter: Option<char>,
-    /// The column of the targets, by name or by number from 1; else the last one. Several, with commas between them, are numbers for an output
-    /// each.
+    /// The column of the targets, by name or by number from 1; if `None`, the last one. Several columns, separated by commas, hold numbers, one
+    /// for each output.
     pub label: Option<String>,
-    /// The targets are numbers to predict, and no classes.
+    /// Whether the targets are numbers to predict, in place of classes.
     pub regression: bool,
-    /// What is put in place of a missing value; else that is an error. In a column of words all of its features are 0 then.
+    /// The number that replaces a missing value; in a column of words, all of its features are 0 then. If `None`, a missing value is an error.
     pub fill: Option<Fill>,
-    /// The words that stand for a missing value beside the empty cell; else those that pandas takes for one (`NA`, `N/A`, `null`, `NaN`, …), and `?`.
+    /// The words that mean a missing value, besides the empty cell. If `None`, they are pandas' (`NA`, `N/A`, `null`, `NaN`, …) and `?`.
     pub missing: Option<Vec<String>>,
-    /// What is before the fraction of a table's numbers, `.` or `,`, where their cells do not tell.
+    /// The decimal separator of a table's numbers, `.` or `,`, where their cells leave it open.
     pub decimal: Option<char>,
-    /// Leave rows out whose target is missing; else they are errors.
+    /// Whether rows without a target are left out; otherwise they are errors.
     pub leave_out_without_target: bool,
-    /// Take words that a column of the known [`columns`](Self::columns) has not for none of them (all of its features are 0); else they are errors.
+    /// Whether a word unknown to a column of [`columns`](Self::columns) makes all features of that column 0; otherwise it is an error.
     pub unknown_is_none: bool,
-    /// Columns that are left out, by name or number.
+    /// Columns to leave out, by name or number.
     pub ignore: Vec<String>,
-    /// Columns of numbers that stand for categories, by name or number: one feature for each, as for a column of words.
+    /// Columns whose numbers are categories, by name or number: each different number gets a feature, as in a column of words.
     pub categorical: Vec<String>,
-    /// Encode as this says, which comes from another set ([`Dataset::columns`](crate::Dataset::columns)) or from a model.
+    /// The encoding of a table's columns, from another set ([`Dataset::columns`](crate::Dataset::columns)) or from a model. If `None`, it is learned.
     pub columns: Option<Columns>,
-    /// Of images: the form that they are resized to; else that of the first.
+    /// For images: the shape that they are resized to; if `None`, the first image's.
     pub image: Option<ImageShape>,
-    /// Of folders of images: the classes in the order of their indices; else the folders, sorted.
+    /// For folders of images: the class names in the order of their indices; if empty, the folders' names, sorted.
     pub class_names: Vec<String>,
-    /// Read no targets, whether they are there or not.
+    /// Whether to read only the features, even where there are targets.
     pub inputs_only: bool,
 }
 
 impl ReadOptions {
-    /// Features alone, to predict on.
+    /// Options to read only features, to predict on.
     pub fn inputs() -> Self {
         ReadOptions { inputs_only: true, ..ReadOptions::default() }
     }
 
-    /// A set that was read, as inputs alone where that is asked for.
+    /// Drops a set's targets if only inputs are asked for.
     pub(super) fn inputs_of(&self, set: Dataset) -> Dataset {
         if self.inputs_only { set.without_targets() } else { set }
     }
 
-    /// So that the rows become what a model was trained on: its columns, its images' form, its classes.
+    /// Options to read rows as a model was trained on them: with its columns, its images' shape and its classes.
     pub fn of_model(model: &Model) -> Self {
         ReadOptions {
             columns: model.columns.clone(),

@@ -1,4 +1,4 @@
-//! Sets of a program's own rows: with class indices, with numbers to predict, or alone.
+//! Sets of rows that a program has in memory: with class indices, with numbers to predict, or without targets.
 
 use half::f16;
 
@@ -7,8 +7,8 @@ use crate::data::dataset::check_finite;
 use crate::error::Error;
 use crate::preprocessing::Origin;
 
-/// What a feature can be given as: `u8`, which a network sees as `[0, 1]`, [`f16`](half::f16), `f32`, and `f64`, which becomes f32 after the
-/// scaling, where there is one.
+/// A type of features: `u8`, which a network sees as `[0, 1]`, [`f16`](half::f16), `f32`, or `f64`, which becomes f32 after the
+/// scaling, if there is one.
 pub trait Feature: of_features::OfFeatures {}
 
 impl Feature for u8 {}
@@ -18,7 +18,7 @@ impl Feature for f64 {}
 
 /// The targets of a row of numbers to predict: one number, or several in an array, a slice or a vector.
 pub trait Numbers {
-    /// Adds them to those of the rows before.
+    /// Appends the row's numbers to `numbers`.
     #[doc(hidden)]
     fn put(&self, numbers: &mut Vec<f32>);
 }
@@ -51,9 +51,9 @@ mod of_features {
     use crate::data::Dataset;
     use crate::error::Error;
 
-    /// Sealed: how values become a set's features.
+    /// The sealed part of [`Feature`](super::Feature): how values become a set's features.
     pub trait OfFeatures: Copy {
-        /// Rows of so many of them, with no targets.
+        /// A set of rows of `width` values, with no targets.
         fn alone(values: Vec<Self>, width: usize) -> Result<Dataset, Error>;
     }
 }
@@ -86,7 +86,7 @@ impl of_features::OfFeatures for f64 {
 }
 
 impl Dataset {
-    /// Rows of f32 features with a label each, from wherever they come: all must have as many features.
+    /// A set of rows of f32 features with a label each, from any iterator. All rows must have the same number of features.
     ///
     /// ```
     /// let points = [([0.0, 0.5], 0), ([1.0, 0.25], 1)];
@@ -107,8 +107,8 @@ impl Dataset {
         Dataset::from_f32(features, width, labels)
     }
 
-    /// Rows of features with numbers to predict, one or several a row: for the losses over numbers ([`Loss::MeanSquaredError`](crate::Loss) and
-    /// its like). Where they are far from the order of 1, as prices are, [`with_target_scaling`](Self::with_target_scaling) makes them learnable.
+    /// A set of rows of features with numbers to predict, one or several a row, for regression losses ([`Loss::MeanSquaredError`](crate::Loss) and
+    /// others). If the numbers are far from the order of 1, as prices are, [`with_target_scaling`](Self::with_target_scaling) makes them learnable.
     ///
     /// ```
     /// let houses = [([120.0, 3.0], 310_000.0), ([65.0, 2.0], 190_000.0)];
@@ -119,7 +119,7 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] for an empty set, a width of 0, rows of different widths or of different numbers of targets, and for what is infinite or
+    /// [`Error::Data`] for an empty set, a width of 0, rows that differ in their numbers of features or targets, and for a value that is infinite or
     /// not a number.
     pub fn regression<X: Feature, F: AsRef<[X]>, T: Numbers>(
         rows: impl IntoIterator<Item = (F, T)>,
@@ -143,7 +143,7 @@ impl Dataset {
         set.with_targets(values, outputs)
     }
 
-    /// Rows of features alone, to predict on: with no targets, so that training or evaluating on them is an error.
+    /// A set of rows of features without targets, to predict on. Training or evaluating on it is an error.
     ///
     /// ```
     /// let set = wgrad::Dataset::inputs([[0.5, 1.0], [0.25, 0.0]])?;
@@ -161,19 +161,19 @@ impl Dataset {
         X::alone(features, width)
     }
 
-    /// Rows of features alone that may have more digits than f32 until they are scaled.
+    /// A set without targets, of features that keep more digits than f32 until they are scaled.
     #[cfg(feature = "cli")]
     pub(crate) fn of_numbers(features: Vec<f64>, width: usize) -> Result<Self, Error> {
         let rows = features.len() / width.max(1);
         Ok(Dataset::of(Features::of_f64(features), width, vec![0; rows])?.without_targets())
     }
 
-    /// Whether rows have targets: class indices or values. Those that were read or given as inputs alone have none.
+    /// Whether rows have targets, class indices or values. A set that was read or made as inputs only has none.
     pub fn has_targets(&self) -> bool {
         !self.labels.is_empty() || self.values.is_some()
     }
 
-    /// The same rows as inputs alone.
+    /// The same rows without targets and sample weights.
     pub(super) fn without_targets(self) -> Self {
         Dataset { labels: Vec::new(), values: None::<Values>, sample_weights: None, ..self }
     }
@@ -188,7 +188,7 @@ impl Dataset {
     }
 }
 
-/// The features of rows one after the other, and how many each has.
+/// The features of all rows, row after row, and the number of features in each.
 fn side_by_side<X: Copy, F: AsRef<[X]>>(rows: impl Iterator<Item = F>) -> Result<(Vec<X>, usize), Error> {
     let (mut features, mut width) = (Vec::new(), None);
     for (at, row) in rows.enumerate() {

@@ -1,10 +1,11 @@
-//! The statistics of a set that its scalings are made of.
+//! Scalings computed from a set's statistics.
 
 use super::Dataset;
 use crate::preprocessing::{ScaleBy, Scaling};
 
 impl ScaleBy {
-    /// The scaling of a set's features, if any. Give it the training rows alone: what is held out is not to be known.
+    /// The scaling of a set's features by these statistics; `None` for [`ScaleBy::None`]. Pass only the training rows, so that nothing is learned
+    /// /// from held-out rows.
     pub fn of(self, train: &Dataset) -> Option<Scaling> {
         match self {
             ScaleBy::None => None,
@@ -15,8 +16,8 @@ impl ScaleBy {
 }
 
 impl Scaling {
-    /// To a mean of 0 and a standard deviation of 1 (over `n`, as scikit-learn's `StandardScaler` has it) in these rows. A feature that is
-    /// the same in all of them becomes 0.
+    /// The scaling that gives each feature a mean of 0 and a standard deviation of 1 in these rows, with divisor `n` as in
+    /// scikit-learn's `StandardScaler`. A constant feature becomes 0.
     pub fn standardize(train: &Dataset) -> Self {
         let statistics = Statistics::of(train);
         let deviation = |at: usize| (statistics.squares[at] / train.rows() as f64).sqrt();
@@ -26,7 +27,7 @@ impl Scaling {
         }))
     }
 
-    /// To `[0, 1]` in these rows. A feature that is the same in all of them becomes 0.
+    /// The scaling that maps each feature's range in these rows to `[0, 1]`. A constant feature becomes 0.
     pub fn min_max(train: &Dataset) -> Self {
         let Statistics { least, most, .. } = Statistics::of(train);
         Scaling::from_parts(least.iter().zip(most).map(|(&least, most)| {
@@ -36,7 +37,7 @@ impl Scaling {
     }
 }
 
-/// Of each feature, in f64, in one pass: Welford, "Note on a method for calculating corrected sums of squares and products", 1962.
+/// Statistics of each feature, in f64, from one pass: Welford, "Note on a method for calculating corrected sums of squares and products", 1962.
 struct Statistics {
     mean: Vec<f64>,
     /// Sums of squared differences from the mean.

@@ -1,13 +1,13 @@
-//! The sets that a file or a folder brings: to train on, to validate on, to test on.
+//! The sets in a file or a folder: to train on, to validate on, to test on.
 
 use std::path::Path;
 
 use super::Dataset;
 
-/// What a file or a folder brings.
+/// The sets that a file or a folder holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sets {
-    /// The rows to train on, or all that there are.
+    /// The rows to train on, or all rows where they are not divided.
     pub train: Dataset,
     /// The rows to validate on, where there are any.
     pub validation: Option<Dataset>,
@@ -28,8 +28,8 @@ impl Sets {
         Sets { train: of(train), validation: validation.map(&of), test: test.map(&of) }
     }
 
-    /// The rows to train on, and those to validate on: the validation rows, or else the test rows. Where both are there, a note says which
-    /// were taken.
+    /// The rows to train on, and the rows to validate on: the validation rows, or else the test rows. If there are both, a note says which
+    /// are used.
     pub fn to_train_on(self, path: impl AsRef<Path>) -> (Dataset, Option<Dataset>) {
         let Sets { train, validation, test } = self;
         let train = match (&validation, &test) {
@@ -47,7 +47,7 @@ impl Sets {
         (train, validation.or(test))
     }
 
-    /// The rows to validate another set's training on: the validation rows, or else the test rows, or else all.
+    /// The rows to validate the training on another set with: the validation rows, or else the test rows, or else all.
     pub fn to_validate_on(self) -> Dataset {
         self.validation.or(self.test).unwrap_or(self.train)
     }
@@ -58,7 +58,7 @@ impl Sets {
     }
 }
 
-/// What rows are for.
+/// The part of a data set that rows belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Train,
@@ -69,7 +69,7 @@ pub(super) enum Part {
 impl Part {
     pub const ALL: [Part; 3] = [Part::Train, Part::Validation, Part::Test];
 
-    /// What it is called, in small letters.
+    /// The names of this part, in lower case.
     pub fn words(self) -> &'static [&'static str] {
         match self {
             Part::Train => &["train", "training"],
@@ -78,7 +78,7 @@ impl Part {
         }
     }
 
-    /// The part that a word stands for, in small letters or large ones.
+    /// The part with this name, in any case.
     pub fn of(word: &str) -> Option<Part> {
         let word = word.to_lowercase();
         Part::ALL.into_iter().find(|part| part.words().contains(&word.as_str()))

@@ -1,30 +1,30 @@
-//! Rows that are read a stretch at a time.
+//! Sources of rows that are read a range at a time.
 
 use std::ops::Range;
 
 use super::{Dataset, Features, Values};
 use crate::error::Error;
 
-/// Rows that are read a stretch at a time, while a run trains on earlier ones: more than a device or a machine holds, or made as they are
-/// needed. [`Trainer::fit_from`](crate::Trainer::fit_from) trains on them; a [`Dataset`] is one too.
+/// A source of rows, which are read a range at a time while a run trains on earlier ones. There may be more rows than fit in memory, or they
+/// may be made when they are needed. [`Trainer::fit_from`](crate::Trainer::fit_from) trains on a source; a [`Dataset`] is one too.
 ///
-/// All stretches must be alike: the same width, element type and kind of targets.
+/// All ranges must have the same width, element type and kind of targets.
 pub trait Source: Send + Sync {
-    /// How many rows there are.
+    /// The number of rows.
     fn rows(&self) -> usize;
 
-    /// Outputs that a network needs for the targets: one more than the largest label, or the values of a row.
+    /// The number of outputs that a network needs for the targets: the largest label plus 1, or the number of values in a row's targets.
     fn classes(&self) -> usize;
 
-    /// Some of the rows, in the source's own order; the same rows whenever they are asked for. Called on other threads than the one that trains, and before training
-    /// for a few rows.
+    /// Reads a range of rows, in the source's own order. The same range must always give the same rows. This is called on other threads than the
+    /// one that trains, and before training for a few rows.
     ///
     /// # Errors
     ///
-    /// Whatever is wrong with them; training ends with it.
+    /// Any error of reading the rows; training ends with it.
     fn read(&self, rows: Range<usize>) -> Result<Dataset, Error>;
 
-    /// All rows, where they are in memory.
+    /// The whole set, if it is in memory.
     #[doc(hidden)]
     fn whole(&self) -> Option<&Dataset> {
         None
@@ -74,7 +74,7 @@ impl Source for Dataset {
     }
 }
 
-/// Rows that a function makes; see [`Generated::new`].
+/// A source of rows that a function makes; see [`Generated::new`].
 pub struct Generated<F> {
     rows: usize,
     classes: usize,
@@ -82,7 +82,8 @@ pub struct Generated<F> {
 }
 
 impl<F: Fn(Range<usize>) -> Result<Dataset, Error> + Send + Sync> Generated<F> {
-    /// So many rows of so many classes, or target values: `make` is given the numbers of some of them, and makes the same rows whenever it is.
+    /// A source of `rows` rows with `classes` classes, or `classes` target values each. `make` returns the rows of a range of indices, always
+    /// /// the same rows for the same range.
     ///
     /// ```
     /// use wgrad::{Dataset, Source};

@@ -1,11 +1,11 @@
-//! A set in two parts: rows to train on, and rows held out.
+//! Splits of a set into rows to train on and held-out rows.
 
 use super::Dataset;
 use crate::error::Error;
 use crate::weights::hash;
 
 impl Dataset {
-    /// Two parts: the rows to train on, and a fraction of them, chosen by the seed, to validate on.
+    /// Splits the set in two: the rows to train on, and a fraction of all rows, chosen by the seed, to validate on.
     ///
     /// # Errors
     ///
@@ -17,8 +17,8 @@ impl Dataset {
         self.parts(rows)
     }
 
-    /// The same with every class in proportion, to within a row: of `n` rows of a class, `n · fraction` are held out, rounded down, and
-    /// one more of those classes that lose most by that, until there are as many as [`split`](Self::split) has.
+    /// As [`split`](Self::split), with every class in proportion, to within a row: of `n` rows of a class, `n · fraction` are held out, rounded
+    /// down, and one more of the classes that lose most by the rounding, until as many rows are held out as in [`split`](Self::split).
     ///
     /// # Errors
     ///
@@ -49,8 +49,8 @@ impl Dataset {
         self.parts(counts.into_iter().flat_map(|(rows, count)| rows.into_iter().take(count)).collect())
     }
 
-    /// A weight for each class with which all classes count alike: `rows / (classes · rows of the class)`, as scikit-learn's `balanced`. A class without a
-    /// row has weight 1.
+    /// A weight for each class that makes all classes count the same: `rows / (classes · rows of the class)`, as scikit-learn's `balanced`. A class
+    /// without a row has weight 1.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Dataset {
         Ok(counts.iter().map(|&count| if count == 0 { 1.0 } else { rows / (classes * count as f64) }).collect())
     }
 
-    /// How many rows a fraction is.
+    /// The number of held-out rows for a fraction.
     fn held_out(&self, fraction: f64) -> Result<usize, Error> {
         let held_out = (self.rows() as f64 * fraction).round();
         if !(held_out >= 1.0 && held_out < self.rows() as f64) {
@@ -84,14 +84,14 @@ impl Dataset {
         Ok(held_out as usize)
     }
 
-    /// The numbers of the rows in an order that the seed decides.
+    /// The indices of all rows, in an order that depends on the seed.
     fn shuffled(&self, seed: u64) -> Vec<usize> {
         let mut rows: Vec<usize> = (0..self.rows()).collect();
         rows.sort_by_key(|&row| hash(seed, row as u64));
         rows
     }
 
-    /// The other rows, and these, each in the set's order.
+    /// The rows that are not held out, and those that are, each in the set's order.
     fn parts(&self, held_out: Vec<usize>) -> Result<(Self, Self), Error> {
         let mut is_held_out = vec![false; self.rows()];
         held_out.into_iter().for_each(|row| is_held_out[row] = true);

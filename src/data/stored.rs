@@ -15,12 +15,12 @@ use super::sets::Part;
 use super::{Dataset, ReadOptions, Source, labels, tensors};
 use crate::error::Error;
 
-/// The most bytes of a header, as the safetensors format has it.
+/// The most bytes of a header that the safetensors format allows.
 const MOST_OF_HEADER: u64 = 100_000_000;
-/// Rows whose labels are looked at at once, to know the largest.
+/// The number of rows whose labels are read at once, to find the largest label.
 const LABELS_AT_ONCE: usize = 1 << 20;
 
-/// A safetensors set that is larger than memory: `x`, `y` or `t`, and `w`, as [`Dataset::read`] takes them, read a stretch of rows at a time.
+/// A safetensors set that is larger than memory: `x`, `y` or `t`, and `w`, as [`Dataset::read`] takes them, read a range of rows at a time.
 pub struct Stored {
     path: PathBuf,
     file: Mutex<File>,
@@ -32,10 +32,10 @@ pub struct Stored {
 /// The most bytes of a row of any tensor.
 const MOST_OF_ROW: u64 = 1 << 30;
 
-/// A tensor in the file; its first side is the rows.
+/// A tensor in the file; its first dimension is the rows.
 struct Tensor {
     name: String,
-    /// `x`, `y`, `t` or `w`, and of which rows.
+    /// The tensor's role: `x`, `y`, `t` or `w`.
     letter: char,
     part: Part,
     element: Element,
@@ -45,13 +45,13 @@ struct Tensor {
 
 impl Tensor {
     fn row_bytes(&self) -> u64 {
-        // With no rows, the other sides may be any.
+        // Without rows, the other dimensions may have any size.
         self.shape[1..].iter().fold(self.element.bytes() as u64, |bytes, &side| bytes.saturating_mul(side as u64))
     }
 }
 
 impl Stored {
-    /// Opens a file, and reads all its labels once to know the largest.
+    /// Opens a file, and reads all its labels once to find the largest.
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ impl Stored {
         Stretch { stored: self, rows, part: Part::Train }
     }
 
-    /// Outputs that a network needs.
+    /// The number of outputs that a network needs for the targets.
     fn largest(&self) -> Result<usize, Error> {
         let has = |letter| self.tensor(letter, Part::Train).is_some();
         if !has('y') || has('t') {

@@ -1,18 +1,19 @@
-//! Targets that are numbers: how a network is to see them, and what is said of those that it can hardly learn as they are.
+//! Numbers as targets: their scaling, and the note on targets that are hard to learn without one.
 
 use super::{Dataset, Values};
 use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::preprocessing::{ScaleBy, Scaling, check_target_scaling, six_digits};
 
-/// The orders of numbers that an optimizer's usual rates reach: weights and biases begin near 0 and 1, and a step of Adam moves each by about the
+/// The magnitudes that an optimizer's usual rates reach: weights and biases begin between about 0 and 1, and a step of Adam moves each by about the
 /// learning rate, 1e-3 to 1e-2. A mean or a deviation of 100 takes 10,000 steps of 1e-2; where the deviation is below 1e-2, such a step is as
-/// large as what is to be told apart.
+/// large as the differences to learn.
 const MOST: f64 = 100.0;
 const LEAST_DEVIATION: f64 = 0.01;
 
 impl ScaleBy {
-    /// The scaling of a set's targets, which are numbers, if any. Give it the training rows alone: what is held out is not to be known.
+    /// The scaling of a set's targets, which must be numbers; `None` for [`ScaleBy::None`]. Pass only the training rows, so that nothing is learned
+    /// /// from held-out rows.
     ///
     /// # Errors
     ///
@@ -26,9 +27,9 @@ impl ScaleBy {
 }
 
 impl Dataset {
-    /// The same rows, whose targets a network is to learn as `(t − shift) · scale`: numbers far from the order of 1, as prices are, take an
-    /// optimizer's usual rates many steps to reach. Compute it of the training rows alone ([`ScaleBy::of_targets`]). The targets stay in their
-    /// own units here, and so does what comes back: predictions, and every metric but the loss, which is the one that is trained.
+    /// The same rows with a scaling of the targets: the network learns `(t − shift) · scale`. Numbers far from the order of 1, as prices are, take
+    /// an optimizer many steps to reach at its usual rates. Compute the scaling from the training rows only ([`ScaleBy::of_targets`]). The targets of
+    /// the set stay in their own units, and so do predictions and every metric except the loss, which is the one that training minimizes.
     ///
     /// ```
     /// # use wgrad::{Dataset, ScaleBy};
@@ -41,8 +42,8 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] where the targets are classes, or there are none; for another number of targets, a scale of 0, targets that are scaled
-    /// already, and a target that is no longer finite.
+    /// [`Error::Data`] where the targets are classes, or there are none; for another number of targets, a scale of 0, targets that already
+    /// have a scaling, and for a target that the scaling makes non-finite.
     pub fn with_target_scaling(mut self, scaling: Scaling) -> Result<Self, Error> {
         let values = self.numbers()?;
         check_target_scaling(&scaling, values.outputs)?;
@@ -58,13 +59,13 @@ impl Dataset {
         Ok(self)
     }
 
-    /// What is done to the targets before a network learns them.
+    /// The scaling of the targets, if any, with which a network learns them.
     pub fn target_scaling(&self) -> Option<&Scaling> {
         self.origin.target_scaling.as_ref()
     }
 
-    /// What there is to say of targets that a network can hardly learn as they are, if anything: numbers far from the order of 1 that are not
-    /// scaled, under a loss over numbers.
+    /// A note on targets that are hard to learn as they are, if there are any: numbers far from the order of 1 without a scaling, under a
+    /// regression loss.
     pub fn note_on_targets(&self, loss: &Loss) -> Option<String> {
         let values =
             self.values.as_ref().filter(|_| loss.task() == Task::Numbers && self.target_scaling().is_none())?;
@@ -88,7 +89,7 @@ impl Dataset {
         ))
     }
 
-    /// The targets of a row as a network learns them.
+    /// The targets of a row with their scaling, as a network learns them.
     pub(super) fn seen_targets<'a>(&'a self, all: &'a Values, row: usize) -> impl Iterator<Item = f32> + 'a {
         let own = all.values[row * all.outputs..(row + 1) * all.outputs].iter().enumerate();
         own.map(|(output, &value)| match &self.origin.target_scaling {

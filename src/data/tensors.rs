@@ -1,4 +1,4 @@
-//! Sets in safetensors files.
+//! Data sets in safetensors files.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::sets::Sets;
 use crate::error::Error;
 use crate::model::parse;
 
-/// `x` and, unless inputs alone are wanted, `y` or `t`.
+/// Reads the sets in a file's bytes: `x` and, unless only inputs are asked for, `y` or `t`.
 pub(super) fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Sets, Error> {
     arrays::sets(&Tensors { path, file: parse(path, bytes)? }, options)
 }

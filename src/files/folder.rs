@@ -1,19 +1,19 @@
-//! What is in a folder of data.
+//! Lists the contents of a folder of data.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// What archives, systems and programs leave in folders, beside hidden files.
+/// Names of files that archives, systems and programs leave in folders, besides hidden files.
 const LEFT: &[&str] =
     &["__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"];
 
-/// Whether a name is of what is no data.
+/// Whether a name is that of a file or folder that is no data.
 pub(crate) fn is_left_out(name: &str) -> bool {
     name.starts_with('.') || LEFT.contains(&name.to_lowercase().as_str())
 }
 
-/// What is in a folder, sorted, without what is no data.
+/// The paths in a folder, sorted, without those that are no data.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries =
         std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(Error::io(folder))?;
@@ -23,7 +23,7 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
-/// The first names of what is in a folder, for messages.
+/// The first names in a folder, for messages.
 pub(crate) fn listed(folder: &Path) -> String {
     let names: Vec<String> = entries(folder).unwrap_or_default().iter().map(|path| name(path)).collect();
     match names.len() {

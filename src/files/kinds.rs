@@ -6,20 +6,20 @@ use std::io::Cursor;
 
 use zip::ZipArchive;
 
-/// What is read, for messages.
+/// The formats that can be read, for messages.
 pub(crate) const READ: &str = "read are CSV and TSV, gzipped or not, Parquet, .npz, .npy, safetensors, and images (PNG, JPEG, WebP, BMP, GIF, \
                                TIFF, PNM)";
 
-/// A kind of file that is not read.
+/// A kind of file that cannot be read.
 #[derive(Clone, Debug)]
 pub(crate) struct Kind {
-    /// With an article: "a spreadsheet".
+    /// The kind with an article: "a spreadsheet".
     pub what: Cow<'static, str>,
     instead: Cow<'static, str>,
 }
 
 impl Kind {
-    /// That a set is needed, and no such file.
+    /// The message that a data set is needed in place of such a file.
     pub fn not_read(&self) -> String {
         format!("it is {}, which is not read: {}; {READ}", self.what, self.instead)
     }
@@ -27,9 +27,9 @@ impl Kind {
 
 /// How a kind is recognized.
 enum Sign {
-    /// These bytes at this place.
+    /// These bytes at this offset.
     At(usize, &'static [u8]),
-    /// What the beginning of a text says, without white space before it.
+    /// A property of the beginning of a text, without leading white space.
     Text(fn(&str) -> bool),
     Bytes(fn(&[u8]) -> bool),
 }
@@ -112,7 +112,7 @@ const KINDS: &[(Sign, &str, &str)] = &[
     (Text(|text| text.starts_with("SIMPLE  =")), "a FITS file", AS_ARRAYS),
     (At(344, b"n+1\0"), "a NIfTI image", AS_ARRAYS),
     (At(128, b"DICM"), "a DICOM image", AS_PNG),
-    // What is packed.
+    // Packed files.
     (At(0, b"\x1f\x8b"), "a gzip file", UNPACK),
     (At(4, b"1AY&SY"), "a bzip2 file", UNPACK),
     (At(0, b"\xfd7zXZ\0"), "an xz file", UNPACK),
@@ -122,7 +122,7 @@ const KINDS: &[(Sign, &str, &str)] = &[
     (At(0, b"7z\xbc\xaf\x27\x1c"), "a 7z archive", UNPACK),
     (At(0, b"Rar!\x1a\x07"), "a RAR archive", UNPACK),
     (At(257, b"ustar"), "a tar archive", UNPACK),
-    // Images that no decoder here reads, sound and video.
+    // Images without a decoder here, sound and video.
     (Bytes(|bytes| is_brand(bytes, &[b"avif", b"avis"])), "an AVIF image", AS_PNG),
     (
         Bytes(|bytes| is_brand(bytes, &[b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"])),
@@ -145,7 +145,7 @@ const KINDS: &[(Sign, &str, &str)] = &[
     (At(0, b"ID3"), "sound (MP3)", NUMBERS),
     (At(8, b"AVI LIST"), "a video (AVI)", FRAMES),
     (At(0, b"\x1a\x45\xdf\xa3"), "a video (Matroska, WebM)", FRAMES),
-    // Pages, and what a download leaves in place of the file.
+    // Pages, and other files that a failed download leaves in place of the data.
     (
         Text(|text| begins(text, &["version https://git-lfs"])),
         "a pointer of Git LFS, in place of the file",
@@ -161,7 +161,7 @@ const KINDS: &[(Sign, &str, &str)] = &[
     (At(0, b"%PDF-1."), "a PDF document", AS_CSV),
 ];
 
-/// Which kind of file that is not read begins so, if any does.
+/// The unreadable kind of a file with these first bytes, if it is one.
 pub(crate) fn of(bytes: &[u8]) -> Option<Kind> {
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
         return of_archive(bytes);
@@ -171,7 +171,7 @@ pub(crate) fn of(bytes: &[u8]) -> Option<Kind> {
     }
     let text = text_of(bytes);
     let is_there = |(sign, ..): &&(Sign, &str, &str)| match sign {
-        // Letters begin a table as well: what is no text has them by their own right.
+        // A table may begin with the same letters: in a text, only a long sign counts.
         At(at, sign) => {
             bytes.get(*at..).is_some_and(|rest| rest.starts_with(sign)) && (text.is_none() || is_long(sign))
         }
@@ -182,7 +182,7 @@ pub(crate) fn of(bytes: &[u8]) -> Option<Kind> {
     Some(Kind { what: (*what).into(), instead: (*instead).into() })
 }
 
-/// Whether no table begins so, though it has letters alone.
+/// Whether a sign is too long to be the beginning of a table by chance, although it consists of letters.
 fn is_long(sign: &[u8]) -> bool {
     sign.len() > 5
 }
@@ -195,7 +195,7 @@ pub(crate) fn is_safetensors(bytes: &[u8]) -> bool {
         && begin.is_some_and(|begin| begin[0] == b'{' && matches!(begin[1], b'"' | b'}' | b' ' | b'\n'))
 }
 
-/// Whether bytes look as a text does, by their beginning: nothing but letters, blanks and ends of lines.
+/// Whether the first bytes look like text: they have no control characters other than white space.
 pub(crate) fn is_text(bytes: &[u8]) -> bool {
     let is_control = |byte: &u8| *byte < b' ' && !b"\t\n\x0b\x0c\r\x1b".contains(byte);
     !bytes[..bytes.len().min(512)].iter().any(is_control)
@@ -205,7 +205,7 @@ pub(crate) fn is_text(bytes: &[u8]) -> bool {
 fn text_of(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let begin = &bytes[..bytes.len().min(1 << 16)];
     let begin = begin.strip_prefix(b"\xef\xbb\xbf").unwrap_or(begin);
-    // No text in UTF-8 has these two at all.
+    // These two bytes never occur in UTF-8.
     let is_other = begin.starts_with(b"\xff") || begin.starts_with(b"\xfe");
     (is_text(begin) && !is_other).then(|| String::from_utf8_lossy(begin.trim_ascii_start()))
 }
@@ -229,7 +229,7 @@ fn is_json_lines(text: &str) -> bool {
     lines.next().is_some_and(is_value) && lines.next().is_some_and(is_json)
 }
 
-/// `1 1:0.5 7:2`, a line a row.
+/// Whether a text is in LIBSVM's format: lines such as `1 1:0.5 7:2`.
 fn is_libsvm(text: &str) -> bool {
     let is_pair = |word: &str| {
         word.split_once(':').is_some_and(|(index, value)| {
@@ -255,13 +255,13 @@ fn is_svg(text: &str) -> bool {
     begins(text, &["<svg"]) || begins(text, &["<?xml"]) && text.contains("<svg")
 }
 
-/// A marker, and a length that the metadata has.
+/// Whether a file begins as an Arrow stream: with a marker and a plausible length of metadata.
 fn is_arrow_stream(bytes: &[u8]) -> bool {
     let length = bytes.get(4..8).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes);
     bytes.starts_with(b"\xff\xff\xff\xff") && length.is_some_and(|length| length > 0 && u64::from(length) < 1 << 24)
 }
 
-/// Letters of one byte, and a 0 after each or before each.
+/// Whether a file begins as UTF-16 text: with letters of one byte, and a 0 after each or before each.
 fn is_utf_16(bytes: &[u8]) -> bool {
     let (pairs, _) = bytes[..bytes.len().min(128)].as_chunks();
     let is_letter = |byte: u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
@@ -270,25 +270,25 @@ fn is_utf_16(bytes: &[u8]) -> bool {
             || pairs.iter().all(|&[high, low]| is_letter(low) && high == 0))
 }
 
-/// A protocol from 2 to 5, whose first instruction makes something; or, of protocol 1, a dictionary or a list.
+/// Whether a file begins as a Python pickle: with a protocol from 2 to 5 and an instruction, or with a dictionary or a list of protocol 1.
 fn is_pickle(bytes: &[u8]) -> bool {
     bytes.starts_with(b"}q\0")
         || bytes.starts_with(b"]q\0")
         || matches!(bytes, [0x80, 2..=5, first, ..] if *first == 0x95 || first.is_ascii_graphic() || *first > 0x80)
 }
 
-/// A length with its checksum.
+/// Whether a file begins as a TFRecord: with a length and its checksum.
 fn is_tf_record(bytes: &[u8]) -> bool {
     let (Some(length), Some(sum)) = (bytes.first_chunk::<8>(), bytes.get(8..12)) else { return false };
     crate::tensorboard::record::checksum(length) == sum
 }
 
-/// An ISO media file of one of these brands.
+/// Whether a file is an ISO media file of one of these brands.
 fn is_brand(bytes: &[u8], brands: &[&[u8; 4]]) -> bool {
     bytes.get(4..8) == Some(b"ftyp") && bytes.get(8..12).is_some_and(|brand| brands.iter().any(|known| brand == *known))
 }
 
-/// What an archive is that holds no array.
+/// The kind of a zip archive that holds no array.
 fn of_archive(bytes: &[u8]) -> Option<Kind> {
     // Its reader reports one that is damaged.
     let archive = ZipArchive::new(Cursor::new(bytes)).ok()?;

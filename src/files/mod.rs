@@ -1,4 +1,4 @@
-//! Files that are read whole, and written whole or not at all.
+//! Reads whole files, and writes files atomically.
 
 pub(crate) mod folder;
 pub(crate) mod kinds;
@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
-/// What the names of temporary files begin with.
+/// The prefix of temporary files' names.
 pub(crate) const TEMPORARY: &str = ".wgrad-";
-/// The most bytes of a file that are read into memory.
+/// The size of the largest file that is read into memory, in bytes.
 const MOST_READ: u64 = 1 << 33;
 
 /// A file, to be read. A pipe that has a name is none: it would be waited for until a process writes to it, and no signal ends that. Those
@@ -26,12 +26,12 @@ pub(crate) fn open(path: &Path) -> Result<std::fs::File, Error> {
     std::fs::File::open(path).map_err(Error::io(path))
 }
 
-/// All of a text.
+/// Reads a whole text file.
 pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
     String::from_utf8(read_whole(path)?).map_err(|_| Error::format(path, "it is not UTF-8: save it in that encoding"))
 }
 
-/// All bytes of a file, or of a pipe. What has no end is not read to it.
+/// Reads all bytes of a file, or of a pipe, up to a limit in case it has no end.
 pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>, Error> {
     let file = open(path)?;
     let about = file.metadata().map_err(Error::io(path))?;
@@ -55,12 +55,12 @@ pub(crate) fn read_to_end(path: &Path, stream: impl Read, most: u64) -> Result<V
     Ok(bytes)
 }
 
-/// Replaces a file: another beside it is written first, synced and then renamed, so that a file of this name is always a whole one.
+/// Replaces a file atomically: a temporary file beside it is written, synced and then renamed, so that a file of this name is always whole.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let (mut file, path) = beside(path)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(&path))?;
     file.persist(&path).map_err(|error| Error::Io { path: path.clone(), source: error.error })?;
-    // The new name, too, outlives a power cut. Not every file system can promise it; the file is whole either way.
+    // With the folder synced, the new name survives a power cut too. Not every file system supports this; the file is whole either way.
     #[cfg(unix)]
     if let Err(error) = std::fs::File::open(folder_of(&path)).and_then(|folder| folder.sync_all()) {
         tracing::debug!(%error, path = %path.display(), "the folder is not synced");
@@ -81,11 +81,11 @@ pub(crate) fn write_cache(path: &Path, bytes: &[u8]) {
     }
 }
 
-/// How long a lock of a cache is waited for: who holds it writes for milliseconds, unless it was stopped.
+/// How long to wait for a cache's lock: a process holds it for milliseconds, unless it was suspended.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Keeps others from adding to a cache file, as long as what is returned lives. Who has it and does not let go, or a file system without
-/// locks, costs what two add at once, and no run.
+/// Locks a cache file against additions by other processes, until the returned file is dropped. `None` if another process does not release
+/// the lock, or if the file system has no locks: then an addition may be lost, but no run fails.
 pub(crate) fn lock_cache(path: &Path) -> Option<std::fs::File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
@@ -119,11 +119,11 @@ pub(crate) fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), 
     let folder = folder_of(&path);
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
-    // A model is no secret: the permissions of any new file, where temporary ones are private.
+    // A model is no secret: the file gets the permissions of any new file, where temporary ones are private by default.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let file = builder.tempfile_in(folder).map_err(|error| {
-        // The system's words, of the file that was asked for: the error adds the temporary one's name, which says nothing to anybody.
+        // The system's message, for the path that was asked for: the error adds the temporary file's name, which means nothing to a user.
         let said = error.to_string();
         let said = said.split_once(" at path ").map_or(said.as_str(), |(said, _)| said);
         Error::Io { path: path.clone(), source: std::io::Error::new(error.kind(), said) }

@@ -1,4 +1,4 @@
-//! How weights follow their gradients.
+//! Optimizers: rules by which weights follow their gradients.
 
 mod rule;
 
@@ -8,7 +8,7 @@ use rule::{DECAY, ELSEWHERE, FINITE, ITERATIONS, NORM, POSITIVE, RULES, SHARE};
 use crate::Error;
 use crate::constants::Constants;
 
-/// An optimizer and its values, in PyTorch's formulas, names and defaults.
+/// An optimizer and its hyperparameters, in PyTorch's formulas, names and defaults.
 ///
 /// ```
 /// use wgrad::{Optimizer, Rule};
@@ -21,7 +21,7 @@ use crate::constants::Constants;
 pub struct Optimizer {
     /// The learning rate η.
     pub lr: f64,
-    /// λ: added to the gradient as λw, or, under AdamW, Lion and Muon, taken from the weight as ηλw.
+    /// The weight decay λ: λw is added to the gradient, or, under AdamW, Lion and Muon, ηλw is subtracted from the weight.
     pub weight_decay: f64,
     /// The rule.
     pub rule: Rule,
@@ -36,7 +36,7 @@ impl Optimizer {
         Optimizer { lr, weight_decay, rule }
     }
 
-    /// Gradient descent.
+    /// Plain gradient descent, without momentum.
     pub fn sgd(lr: f64) -> Self {
         Optimizer { lr, ..Optimizer::new(Rule::Sgd { momentum: 0.0, nesterov: false }) }
     }
@@ -52,7 +52,7 @@ impl Optimizer {
         Optimizer::new(Rule::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-7, amsgrad: false })
     }
 
-    /// The same with another learning rate, which all rates of its rule follow in proportion.
+    /// The same optimizer with another learning rate; other rates of its rule change in proportion.
     pub(crate) fn at_rate(self, lr: f64) -> Self {
         let mut changed = Optimizer { lr, ..self };
         if let Rule::Muon { adamw_lr, .. } = &mut changed.rule
@@ -63,7 +63,7 @@ impl Optimizer {
         changed
     }
 
-    /// The rule's word in options and files.
+    /// The rule's name in options and files.
     pub fn name(&self) -> &'static str {
         let same = |known: &Rule| std::mem::discriminant(known) == std::mem::discriminant(&self.rule);
         match self.rule {
@@ -72,11 +72,11 @@ impl Optimizer {
         }
     }
 
-    /// The optimizer that a word stands for, with PyTorch's defaults.
+    /// The optimizer with this name, with PyTorch's defaults.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] with the words there are.
+    /// [`Error::Option`] for an unknown name, listing the known ones.
     pub fn from_name(name: &str) -> Result<Self, Error> {
         RULES
             .iter()
@@ -139,11 +139,11 @@ impl Optimizer {
         Error::Option(format!("optimizer {} has no {name}: it takes {}", self.name(), names.join(", ")))
     }
 
-    /// That every value is one the formulas can take.
+    /// Checks that every value is in the range of its formula.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] naming the value and its range.
+    /// [`Error::Option`] naming the first value that is not, and its range.
     pub fn check(&self) -> Result<(), Error> {
         let mut rule = self.rule;
         let own = rule.parts().values.into_iter().map(|(name, value, range)| (name, *value, range));
@@ -177,7 +177,7 @@ impl Optimizer {
         }
     }
 
-    /// The module that a user wrote.
+    /// The name and the source of the module that a user wrote.
     pub(crate) fn own_text(&self) -> Option<(&'static str, String)> {
         match self.rule {
             Rule::Custom(own) => Some(("user_optimizer", own.source.into())),
@@ -185,7 +185,7 @@ impl Optimizer {
         }
     }
 
-    /// Values kept beside each weight.
+    /// The number of values kept beside each weight.
     pub(crate) fn slots(&self) -> u32 {
         { self.rule }.parts().slots
     }
@@ -203,8 +203,8 @@ impl Optimizer {
         parts.flags.into_iter().chain(on).collect()
     }
 
-    /// What the learning rate in the step state is multiplied by under the elementwise rule: 1, but for Muon's AdamW part
-    /// what makes its own of it, so that both follow one schedule.
+    /// The factor of the step state's learning rate under the elementwise rule. It is 1, except for Muon's AdamW part, where it is the ratio of
+    /// the two learning rates, so that both follow one schedule.
     fn lr_ratio(&self) -> f64 {
         match self.rule {
             Rule::Muon { .. } if self.lr == 0.0 => 0.0,
@@ -213,8 +213,8 @@ impl Optimizer {
         }
     }
 
-    /// The module `optimizer_constants`: every number of the elementwise rule in capitals, and what it lacks to 1, exact before
-    /// it is rounded. The learning rate is not among them: it lives in the step state.
+    /// The module `optimizer_constants`: every number x of the elementwise rule, in capitals, and `ONE_MINUS_X`, computed exactly before
+    /// it is rounded. The learning rate is not among them: it is part of the step state.
     pub(crate) fn constants(&self) -> Constants {
         let mut rule = self.rule.elementwise();
         let parts = rule.parts();

@@ -1,4 +1,4 @@
-//! The rules, their words and their values.
+//! The optimizers' rules, their names and their hyperparameters.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -49,7 +49,7 @@ pub enum Rule {
         beta2: f64,
         /// Added to the root of the second moment.
         eps: f64,
-        /// Whether the largest second moment so far is taken: Reddi, Kale & Kumar, ICLR 2018.
+        /// Whether the largest second moment so far is used: Reddi, Kale & Kumar, ICLR 2018.
         amsgrad: bool,
     },
     /// `torch.optim.AdamW`: Loshchilov & Hutter, ICLR 2019. As Adam, with decoupled weight decay.
@@ -60,7 +60,7 @@ pub enum Rule {
         beta2: f64,
         /// Added to the root of the second moment.
         eps: f64,
-        /// Whether the largest second moment so far is taken.
+        /// Whether the largest second moment so far is used.
         amsgrad: bool,
     },
     /// `torch.optim.NAdam`: Dozat, ICLR workshop 2016.
@@ -82,18 +82,18 @@ pub enum Rule {
         beta2: f64,
     },
     /// `torch.optim.Muon`: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024), for the matrix of
-    /// every layer but the last; AdamW for the last layer's and for every bias. The momentum is orthogonalized by
-    /// Newton–Schulz iterations in f32, where PyTorch takes bf16: the weights agree with PyTorch's to bf16's digits, and with
-    /// those that its code computes in float64 to f32's.
+    /// every layer except the last; AdamW for the last layer's matrix and for every bias. The momentum is orthogonalized by
+    /// Newton–Schulz iterations in f32, where PyTorch uses bf16: the weights agree with PyTorch's to bf16's precision, and with
+    /// the result of its code in float64 to f32's precision.
     Muon {
         /// μ: the average moves by 1 − μ of the gradient.
         momentum: f64,
-        /// Whether the gradient is moved towards the average, in place of the average being taken.
+        /// Whether the direction is the gradient moved towards the average, in place of the average itself.
         nesterov: bool,
         /// Whether a matrix `[out, in]` moves by 0.2 √max(out, in) · η, about as far as AdamW would move it (PyTorch's
         /// `adjust_lr_fn="match_rms_adamw"`), and not by √max(1, out/in) · η.
         match_rms_adamw: bool,
-        /// The least norm that a direction is divided by.
+        /// The smallest norm that a direction is divided by.
         eps: f64,
         /// Newton–Schulz iterations: a whole number from 1 to 20.
         ns_steps: f64,
@@ -106,11 +106,11 @@ pub enum Rule {
         /// AdamW's addend to the root of the second moment.
         adamw_eps: f64,
     },
-    /// One that a user wrote; see [`Rule::custom`].
+    /// A rule that a user wrote; see [`Rule::custom`].
     Custom(Wgsl),
 }
 
-/// Every rule's word, its default learning rate and weight decay, and the rule with its defaults: PyTorch's.
+/// Every rule's name, its default learning rate and weight decay, and the rule with its default values, all as in PyTorch.
 pub(super) const RULES: &[(&str, f64, f64, Rule)] = &[
     ("sgd", 1e-3, 0.0, Rule::Sgd { momentum: 0.0, nesterov: false }),
     ("adagrad", 1e-2, 0.0, Rule::Adagrad { eps: 1e-10 }),
@@ -123,7 +123,7 @@ pub(super) const RULES: &[(&str, f64, f64, Rule)] = &[
     ("muon", 1e-3, 0.1, MUON),
 ];
 
-/// What other programs call them.
+/// Names of optimizers in other programs, with ours.
 pub(super) const ELSEWHERE: Elsewhere = &[
     (&["adam-w", "adamw-torch", "decoupled-adam"], "adamw"),
     (&["rms-prop", "rmsprop-tf"], "rmsprop"),
@@ -155,40 +155,40 @@ const MUON: Rule = Rule::Muon {
     adamw_eps: 1e-8,
 };
 
-/// What a rule is made of, by name: the one place where a rule's values are listed.
+/// The parts of a rule: its shader module and, by name, its values. This is the one list of a rule's values.
 pub(super) struct Parts<'a> {
     /// The shader module with its `updated` and `scalars_after`.
     pub module: &'static str,
-    /// Values kept beside each weight.
+    /// The number of values kept beside each weight.
     pub slots: u32,
-    /// Numbers, with the range of each.
+    /// The rule's numbers: name, value and range of each.
     pub values: Vec<(&'static str, &'a mut f64, RangeInclusive<f64>)>,
-    /// Yes or no. Those that are on are flags of the shader.
+    /// The rule's switches. The names of switches that are on become flags of the shader.
     pub switches: Vec<(&'static str, &'a mut bool)>,
     /// Flags of the shader that follow from the rest.
     pub flags: Vec<&'static str>,
 }
 
-/// A momentum over 1 grows by itself, whatever the gradients.
+/// The range of a momentum: above 1, it would grow even with gradients of 0.
 pub(super) const SHARE: RangeInclusive<f64> = 0.0..=1.0;
-/// Averages decay by less than 1.
+/// The range of an average's decay, which must be below 1.
 pub(super) const DECAY: RangeInclusive<f64> = 0.0..=1.0 - 1e-7;
-/// Devices may take subnormal numbers for 0.
+/// The range of numbers above 0, without the subnormal ones, which devices may flush to 0.
 pub(super) const POSITIVE: RangeInclusive<f64> = 1.2e-38..=f32::MAX as f64;
 pub(super) const FINITE: RangeInclusive<f64> = 0.0..=f32::MAX as f64;
-/// The least norm to divide by: the square of its inverse is still an f32.
+/// The range of a norm to divide by: the square of its inverse is still a finite f32.
 pub(super) const NORM: RangeInclusive<f64> = 1e-15..=f32::MAX as f64;
-/// Whole numbers.
+/// The range of a number of iterations, which must be a whole number.
 pub(super) const ITERATIONS: RangeInclusive<f64> = 1.0..=20.0;
 
 /// The most values that a user's rule may keep beside each weight.
 const MOST_KEPT: u32 = 8;
 
 impl Rule {
-    /// A rule of one's own for each weight: WGSL with `fn update(w: f32, g: f32, lr: f32, t: f32) -> f32`, which gives the
-    /// weight after step t (from 1) from the one before it, its gradient and the learning rate. A rule that keeps values beside
-    /// each weight, at first 0, takes a fifth argument, `kept: ptr<function, array<f32, N>>`, N up to 8. It is fused as the
-    /// others are. A weight of 0 whose gradient is 0 has to stay 0, as a trainer makes sure before it trains. The text stays in
+    /// A user's own rule for each weight: WGSL source with `fn update(w: f32, g: f32, lr: f32, t: f32) -> f32`, which gives the
+    /// weight after step t (counted from 1), given the weight before it, its gradient and the learning rate. A rule that keeps values beside
+    /// each weight, initially 0, takes a fifth argument, `kept: ptr<function, array<f32, N>>`, N up to 8. It is fused as the
+    /// others are. A weight of 0 whose gradient is 0 has to stay 0; a trainer checks this before it trains. The text stays in
     /// memory for the life of the program.
     ///
     /// ```
@@ -221,7 +221,7 @@ impl Rule {
         Ok(Rule::Custom(own))
     }
 
-    /// A rule of one's own from a file, named as the file is without its ending.
+    /// Reads a user's own rule from a file. Its name is the file's without the extension.
     ///
     /// # Errors
     ///

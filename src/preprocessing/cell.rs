@@ -1,22 +1,22 @@
-//! What a table's cell says: a number, a word, or that a value is missing.
+//! The content of a table's cell: a number, a word, or a missing value.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What stands for a missing value where nothing else is said: the words that pandas' `read_csv` takes for one, and `?`, as UCI's files have it.
+/// The words that mean a missing value by default: those of pandas' `read_csv`, and `?`, as in UCI's files.
 const WORDS: &[&str] = &[
     "?", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL", "None",
     "n/a", "null",
 ];
 
-/// The words that stand for a missing value. An empty cell always does.
+/// The words that mean a missing value. An empty cell always does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Missing(pub Option<Vec<String>>);
 
 impl Missing {
-    /// Whether a cell has no value.
+    /// Whether a cell's value is missing.
     pub fn is(&self, cell: &str) -> bool {
         let is_nan = || cell.trim_start_matches('-').eq_ignore_ascii_case("nan");
         cell.is_empty()
@@ -26,7 +26,7 @@ impl Missing {
             }
     }
 
-    /// What to say of a cell that has none, where one is needed.
+    /// The message about a missing value where one is needed.
     pub fn reason(&self, cell: &str) -> String {
         const FILL: &str = "fill it in, or have it filled where the columns are learned (wgrad train --fill mean, zero or a number; or fill under [data] in run.toml)";
         match cell {
@@ -35,7 +35,7 @@ impl Missing {
         }
     }
 
-    /// How to say that a word is one.
+    /// The advice on how to declare that a word means a missing value.
     pub fn otherwise(word: &str) -> String {
         let others: Vec<&str> = ["?", "NA", "N/A"].into_iter().filter(|&other| other != word).take(1).collect();
         format!(
@@ -45,23 +45,23 @@ impl Missing {
     }
 }
 
-/// Whether a cell is written as a number; `inf` is, though no set takes it.
+/// Whether a cell parses as a number; `inf` does, although no set takes it.
 pub(crate) fn is_number(cell: &str) -> bool {
     cell.parse::<f64>().is_ok()
 }
 
-/// Without what scaling, and its reverse, have left in the last digits.
+/// A number in six digits, which hides the rounding errors of a scaling and its reverse.
 pub(crate) fn six_digits(value: f32) -> String {
     format!("{value:.5e}").parse().map_or_else(|_| value.to_string(), |value: f64| value.to_string())
 }
 
-/// A cell's begin, for messages.
+/// The beginning of a cell, for messages.
 pub(crate) fn short(cell: &str) -> String {
     let begin: String = cell.chars().take(40).collect();
     if begin.len() < cell.len() { format!("{begin}…") } else { begin }
 }
 
-/// A whole number as it is written plainly: `7` for `7` and `7.0`. `None` for all else, also for `07`, `7e0` and `+7`, which may be codes.
+/// The plain notation of a whole number: `7` for `7` and `7.0`. `None` for anything else, also for `07`, `7e0` and `+7`, which may be codes.
 pub(crate) fn whole(cell: &str) -> Option<&str> {
     let (digits, zeros) = cell.split_once('.').unwrap_or((cell, "0"));
     let unsigned = digits.strip_prefix('-').unwrap_or(digits);
@@ -73,17 +73,17 @@ pub(crate) fn whole(cell: &str) -> Option<&str> {
     (is_plain && !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0')).then_some(digits)
 }
 
-/// Which of some words a cell is: the word itself, or, where they are whole numbers, the same number with a fraction of 0, as programs write
-/// it that have no others.
+/// The index of a cell among some words. Where the words are whole numbers, the same number with a fraction of 0 matches too, as programs
+/// without integers write it.
 pub(crate) fn index_of(words: &HashMap<&str, u32>, cell: &str) -> Option<u32> {
     words.get(cell).or_else(|| words.get(whole(cell)?)).copied()
 }
 
-/// The different words of a column, sorted: as whole numbers where all of them are, and then each number once; else as they are written.
+/// The distinct words of a column, sorted. If all are whole numbers, they are sorted as such, and each number is there once.
 pub(crate) fn distinct<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
     match cells.clone().map(whole).collect::<Option<Vec<&str>>>() {
         Some(mut numbers) => {
-            // By length before digits: they may have more than any integer.
+            // By length before digits: they may have more digits than any integer type.
             numbers.sort_by(|a, b| {
                 let by_size = (a.len(), *a).cmp(&(b.len(), *b));
                 match (a.starts_with('-'), b.starts_with('-')) {

@@ -1,4 +1,4 @@
-//! How a table's columns become features and targets: what a model keeps of the table that it was trained on.
+//! The encoding of a table's columns as features and targets, which a model keeps from its training table.
 
 use std::collections::BTreeSet;
 
@@ -17,21 +17,21 @@ pub(crate) const MOST_COLUMNS: usize = 1 << 20;
 /// model, so that every other table is encoded in the same way, with any words and with or without the targets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Columns {
-    /// Whether columns are found by name; else by their places.
+    /// Whether columns are found by name, as opposed to by index.
     pub(crate) named: bool,
-    /// Columns of the table that it was learned from.
+    /// The number of columns in the table that it was learned from.
     pub(crate) count: usize,
-    /// In the order of their features.
+    /// The feature columns, in the order of their features.
     pub(crate) features: Vec<Column>,
     #[serde(rename = "target", serialize_with = "one_or_several", deserialize_with = "none_one_or_several")]
     pub(crate) targets: Vec<Target>,
-    /// What is between cells, in the text that it was learned from.
+    /// The delimiter of the text that it was learned from, if it was a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) delimiter: Option<char>,
-    /// What stands for a missing value.
+    /// The words that mean a missing value.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) missing: Missing,
-    /// Whether words that are none of a column's are taken for none of them; else they are errors.
+    /// Whether a word that its column does not know makes all of the column's features 0; otherwise it is an error.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) unknown_is_none: bool,
 }
@@ -43,17 +43,17 @@ pub(crate) struct Column {
     pub(crate) cells: Cells,
 }
 
-/// What a column's cells mean, and what stands for one that is missing, if anything does.
+/// The type of a column's cells, and the replacement of missing ones, if there is one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Cells {
-    /// A feature.
+    /// A number, which becomes one feature.
     Number {
         fill: Option<f64>,
         #[serde(default, skip_serializing_if = "Written::is_plain")]
         written: Written,
     },
-    /// A feature for each word, 1 where the cell is that word and else 0; all are 0 where it is missing and may be.
+    /// A word, which becomes one feature for each known word: 1 for the cell's own, 0 for the others. All are 0 for a missing cell if `fill` is set.
     Category { words: Vec<String>, fill: bool },
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct Target {
 }
 
 impl Columns {
-    /// As many columns of numbers, and no target: a table for a model that was trained on something else.
+    /// The encoding of `count` columns of numbers, without targets, for a model that was not trained on a table.
     pub(crate) fn numbers(count: usize) -> Self {
         let cells = Cells::Number { fill: None, written: Written::default() };
         let column = |place: usize| Column { name: (place + 1).to_string(), place, cells: cells.clone() };
@@ -83,17 +83,17 @@ impl Columns {
         }
     }
 
-    /// The same, but words that are none of a column's are none of them from now on (all of its features are 0), or errors.
+    /// The same encoding, in which a word that its column does not know makes all of the column's features 0, or is an error.
     pub fn with_unknown_as_none(self, unknown_is_none: bool) -> Self {
         Columns { unknown_is_none, ..self }
     }
 
-    /// The features of a row.
+    /// The number of features in a row.
     pub fn width(&self) -> usize {
         self.features.iter().map(|column| column.cells.width()).sum()
     }
 
-    /// What every feature is: the name of its column, or `column=word`.
+    /// The name of every feature: its column's name, or `column=word`.
     pub fn feature_names(&self) -> Vec<String> {
         let names = |Column { name, cells, .. }: &Column| match cells {
             Cells::Number { .. } => vec![name.clone()],
@@ -102,7 +102,7 @@ impl Columns {
         self.features.iter().flat_map(names).collect()
     }
 
-    /// Whether the features that they make mean the same as another's: the same columns with the same words.
+    /// Whether this encoding and another make the same features: from the same columns with the same words.
     #[cfg(feature = "cli")]
     pub(crate) fn make_the_same_as(&self, other: &Columns) -> bool {
         fn meaning(column: &Column) -> (&str, Option<&[String]>) {
@@ -114,13 +114,13 @@ impl Columns {
         self.features.iter().map(meaning).eq(other.features.iter().map(meaning))
     }
 
-    /// The names of the columns that are the targets.
+    /// The names of the target columns.
     pub fn target_names(&self) -> Vec<String> {
         self.targets.iter().map(|target| target.name.clone()).collect()
     }
 
-    /// The cells that a row's features were made of, by the names of their columns: numbers, of six digits, and the word whose feature is
-    /// 1; nothing where none is.
+    /// The cells that a row's features came from, with their columns' names: numbers in six digits, or the word whose feature is
+    /// 1, or an empty text if no feature is.
     pub fn cells(&self, features: &[f32]) -> Vec<(String, String)> {
         let mut rest = features;
         let mut cell = |column: &Column| {
@@ -137,7 +137,7 @@ impl Columns {
         self.features.iter().map(&mut cell).collect()
     }
 
-    /// Whether a first line has the name of one of these columns.
+    /// Whether a first line contains the name of one of these columns.
     #[cfg(feature = "cli")]
     pub(crate) fn are_named_in(&self, first: &StringRecord) -> bool {
         let names =
@@ -150,7 +150,7 @@ impl Columns {
         [self.count, self.count - self.targets.len().min(self.count), self.features.len()].contains(&cells)
     }
 
-    /// The names of the columns that must be there, and are numbers.
+    /// The feature columns of numbers, as index and name.
     pub(crate) fn numeric(&self) -> impl Iterator<Item = (usize, &str)> {
         let number = |column: &&Column| matches!(column.cells, Cells::Number { .. });
         self.features.iter().filter(number).map(|column| (column.place, column.name.as_str()))
@@ -177,7 +177,7 @@ impl Columns {
         }
     }
 
-    /// The class names, where the one target has classes.
+    /// The class names, if there is one target and it has classes.
     pub(crate) fn classes(&self) -> Option<&Vec<String>> {
         match self.targets.as_slice() {
             [Target { classes, .. }] => classes.as_ref(),
@@ -185,7 +185,7 @@ impl Columns {
         }
     }
 
-    /// That every column has a place of its own, and at least one feature.
+    /// Checks that every column has an index of its own, and that there is at least one feature.
     pub(crate) fn check_places(&self) -> Result<(), Error> {
         let targets = self.targets.iter().map(|target| target.place);
         let places: BTreeSet<usize> = self.features.iter().map(|column| column.place).chain(targets).collect();
@@ -211,7 +211,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// A model file has one target as it is, none as null, and several as a list.
+/// The targets in a model file: one by itself, several in a list, or null for none.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum InFile {

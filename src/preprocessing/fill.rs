@@ -1,17 +1,17 @@
-//! What stands for a missing number of a table.
+//! Replacements of missing numbers in a table.
 
 use std::str::FromStr;
 
 use crate::error::Error;
 
-/// What stands for a missing number.
+/// The replacement of a missing number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fill {
-    /// The mean of the column's others, in the table that the columns were learned from.
+    /// The mean of the column's other numbers, in the table that the columns were learned from.
     Mean,
-    /// 0.
+    /// The number 0.
     Zero,
-    /// This one.
+    /// This number.
     Number(f32),
 }
 

@@ -1,5 +1,5 @@
-//! What is done to data before a network sees it, the same in training and in prediction: how columns and images become features, and how
-//! numbers are scaled. A model keeps it, and a set of rows follows it.
+//! Preprocessing, the same in training and in prediction: the encoding of columns and images as features, and the scaling of
+//! numbers. A model keeps it, and data sets are read with it.
 
 mod cell;
 mod columns;

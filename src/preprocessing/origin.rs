@@ -1,27 +1,27 @@
-//! What is known of how features and targets came to be.
+//! The preprocessing that led to a data set's features and targets.
 
 use super::columns::Columns;
 use super::image::ImageShape;
 use super::scaling::Scaling;
 
-/// What is known of how the features and the targets came to be: what a model keeps of the set that it was trained on, so that new inputs
+/// The preprocessing that led to a set's features and targets. A model keeps it from its training set, so that new inputs
 /// become the same features, and results have names.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Origin {
-    /// Of the classes, in the order of their indices; empty where they have none.
+    /// The names of the classes, in the order of their indices; empty if they have none.
     pub class_names: Vec<String>,
-    /// What is done to the features; of f32 features it is done already.
+    /// The scaling of the features, if any. It is already applied to f32 features.
     pub scaling: Option<Scaling>,
-    /// What is done to targets that are numbers before a network learns them.
+    /// The scaling with which a network learns targets that are numbers, if any.
     pub target_scaling: Option<Scaling>,
-    /// The columns that the features were made of.
+    /// The encoding of the table's columns, if the features came from a table.
     pub columns: Option<Columns>,
-    /// The form of the rows, where they are images.
+    /// The shape of the images, if the rows are images.
     pub image: Option<ImageShape>,
 }
 
 impl Origin {
-    /// The same, with what the training set before it had of what this one has not.
+    /// This origin, with what it lacks taken from that of an earlier training set.
     pub fn or(self, before: Origin) -> Self {
         Origin {
             class_names: if self.class_names.is_empty() { before.class_names } else { self.class_names },

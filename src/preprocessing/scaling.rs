@@ -1,27 +1,27 @@
-//! What is done to features before a network sees them, the same in training and in prediction.
+//! Scalings of features and targets, the same in training and in prediction.
 
 use crate::error::Error;
 use crate::named::{Elsewhere, Named, by_word};
 
-/// One shift and one scale for each feature: the network sees `(x − shift) · scale`. A u8 feature is in `[0, 1]` before that. Values that
-/// were read with more digits than f32 has are rounded after it.
+/// A scaling, with one shift and one scale for each feature: the network sees `(x − shift) · scale`. A u8 feature is mapped to `[0, 1]` first.
+/// Values with more digits than f32 has are rounded after the scaling.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scaling {
-    /// `[features]`
+    /// The shift of each feature, `[features]`.
     pub shift: Vec<f64>,
-    /// `[features]`
+    /// The scale of each feature, `[features]`.
     pub scale: Vec<f32>,
 }
 
-/// Which statistics of the training rows features are scaled by.
+/// The statistics of the training rows that a scaling is computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ScaleBy {
-    /// None: as they are.
+    /// No scaling.
     #[default]
     None,
-    /// To a mean of 0 and a standard deviation of 1.
+    /// Scale to a mean of 0 and a standard deviation of 1.
     Standardize,
-    /// To `[0, 1]`.
+    /// Scale to the range `[0, 1]`.
     MinMax,
 }
 
@@ -42,20 +42,20 @@ impl Named for ScaleBy {
 by_word!(ScaleBy);
 
 impl Scaling {
-    /// What is taken away, and what is divided by.
+    /// A scaling from pairs of a number to subtract and a number to divide by, one pair for each feature.
     pub(crate) fn from_parts(parts: impl Iterator<Item = (f64, f64)>) -> Self {
-        // Differences so small that f32 has no number to divide by them stay as they are.
+        // A divisor whose inverse is no finite f32 is taken as 1.
         let scale = |divisor: f64| Some((1.0 / divisor) as f32).filter(|scale| scale.is_finite()).unwrap_or(1.0);
         let (shift, scale) = parts.map(|(shift, divisor)| (shift, scale(divisor))).unzip();
         Scaling { shift, scale }
     }
 
-    /// What the network sees of a feature.
+    /// The scaled value of a feature, as the network sees it.
     pub(crate) fn apply(&self, feature: usize, value: f64) -> f32 {
         ((value - self.shift[feature]) * f64::from(self.scale[feature])) as f32
     }
 
-    /// What a feature was before: the reverse of [`apply`](Self::apply), to f32's digits.
+    /// The value of a feature before the scaling: the reverse of [`apply`](Self::apply), to f32's precision.
     pub(crate) fn undo(&self, feature: usize, value: f32) -> f64 {
         f64::from(value) / f64::from(self.scale[feature]) + self.shift[feature]
     }
@@ -82,11 +82,11 @@ impl Scaling {
     }
 }
 
-/// That a scaling of targets has what they can be found again by: a finite shift and a finite scale other than 0 for each.
+/// Checks that a scaling of targets can be reversed: each target needs a finite shift and a finite scale other than 0.
 ///
 /// # Errors
 ///
-/// [`Error::Data`] naming the first that is not.
+/// [`Error::Data`] naming the first target without them.
 pub(crate) fn check_target_scaling(scaling: &Scaling, outputs: usize) -> Result<(), Error> {
     scaling.check(outputs).map_err(|error| Error::Data(format!("of targets, {error}")))?;
     match scaling.scale.iter().position(|&scale| !scale.is_normal()) {
@@ -98,7 +98,7 @@ pub(crate) fn check_target_scaling(scaling: &Scaling, outputs: usize) -> Result<
     }
 }
 
-/// Outputs of rows in the targets' own units.
+/// Converts outputs to the targets' own units, if there is a scaling.
 pub(crate) fn in_own_units(scaling: Option<&Scaling>, outputs: &mut [f32]) {
     let Some(scaling) = scaling else { return };
     for row in outputs.chunks_exact_mut(scaling.shift.len()) {

@@ -1,25 +1,25 @@
-//! Numbers that are written otherwise than programs do: with a decimal comma, thousands separators, a currency, a unit, or U+2212 for minus.
+//! Numbers in the notations of people: with a decimal comma, thousands separators, a currency, a unit, or U+2212 for minus.
 
 use serde::{Deserialize, Serialize};
 
-/// How a column writes its numbers.
+/// The notation of a column's numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Written {
-    /// `1,5` for one and a half.
+    /// Whether the decimal separator is a comma: `1,5` for one and a half.
     decimal_comma: bool,
-    /// What is between groups of three digits.
+    /// The separator between groups of three digits, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     grouped: Option<char>,
-    /// What stands before each number, as `$`.
+    /// The text before each number, as `$`.
     #[serde(skip_serializing_if = "String::is_empty")]
     before: String,
-    /// What stands behind each number, as `%`.
+    /// The text after each number, as `%`.
     #[serde(skip_serializing_if = "String::is_empty")]
     behind: String,
 }
 
-/// The ways to write digits, the plainest first: whether with a decimal comma, and what is between groups.
+/// The notations of digits, the plainest first: whether there is a decimal comma, and the separator between groups.
 const WAYS: [(bool, Option<char>); 7] = [
     (false, None),
     (false, Some(',')),
@@ -29,22 +29,22 @@ const WAYS: [(bool, Option<char>); 7] = [
     (true, Some('.')),
     (true, Some(' ')),
 ];
-/// Their places.
+/// Indices of some of these notations.
 const PLAIN: usize = 0;
 const COMMAS_GROUP: usize = 1;
 const DECIMAL_COMMA: usize = 2;
 const DOTS_GROUP: usize = 5;
 
-/// The longest word that is taken for a unit, in bytes.
+/// The length of the longest word that is taken for a unit, in bytes.
 const LONGEST_UNIT: usize = 12;
 
 impl Written {
-    /// As programs write numbers.
+    /// Whether this is the notation of programs.
     pub fn is_plain(&self) -> bool {
         *self == Written::default()
     }
 
-    /// The number that a cell says; its unit may be missing.
+    /// The number in a cell; its unit may be missing.
     pub fn number(&self, cell: &str) -> Option<f64> {
         if let (true, Ok(value)) = (self.is_plain(), cell.parse()) {
             return Some(value);
@@ -56,7 +56,7 @@ impl Written {
         value(sign, &digits, (self.decimal_comma, self.grouped))
     }
 
-    /// For messages: "with a decimal comma, without $".
+    /// The notation in words, for messages: "with a decimal comma, without $".
     pub fn in_words(&self) -> String {
         let digits = match (self.decimal_comma, self.grouped) {
             (true, None) => Some("with a decimal comma".to_string()),
@@ -71,16 +71,16 @@ impl Written {
     }
 }
 
-/// A cell that may be a number.
+/// The parts of a cell that may be a number.
 struct Parts<'a> {
     sign: &'static str,
     before: &'a str,
-    /// Digits, with points, commas and spaces between them; one kind of space and of apostrophe.
+    /// The digits, with the points, commas and spaces between them. Spaces and apostrophes are normalized to one kind each.
     digits: String,
     behind: &'a str,
 }
 
-/// Takes a cell apart: `-$1 234.5`, `$-1,5` and `12 %` have a sign, digits, and a unit on one side.
+/// Divides a cell into parts: `-$1 234.5`, `$-1,5` and `12 %` have a sign, digits, and a unit on one side.
 fn parts(cell: &str) -> Option<Parts<'_>> {
     let digit = cell.find(|c: char| c.is_ascii_digit())?;
     // .5 begins with its point.
@@ -106,7 +106,7 @@ fn parts(cell: &str) -> Option<Parts<'_>> {
     fits.then(|| Parts { sign, before, digits: digits.chars().map(one_kind).collect(), behind })
 }
 
-/// How many bytes of a text are a number's digits, with all that may be between them, and an exponent.
+/// The number of leading bytes of a text that are a number's digits, with separators between them, and an exponent.
 fn digits_of(text: &str) -> usize {
     let between = |c: char| c.is_ascii_digit() || ".,' \u{a0}\u{202f}\u{2009}’".contains(c);
     let mantissa = text[..text.find(|c| !between(c)).unwrap_or(text.len())].trim_end().len();
@@ -119,24 +119,24 @@ fn digits_of(text: &str) -> usize {
     }
 }
 
-/// Nothing, or a currency's sign after the letters of a country, as `US$`.
+/// Whether a word is empty, or a currency sign, possibly after a country's letters, as `US$`.
 fn is_currency(word: &str) -> bool {
     let may_be = |c: char| is_currency_sign(c) || c.is_alphabetic();
     word.is_empty() || word.len() <= LONGEST_UNIT && word.ends_with(is_currency_sign) && word.chars().all(may_be)
 }
 
-/// Unicode's currency symbols that are in use.
+/// Whether a character is one of Unicode's currency symbols in use.
 fn is_currency_sign(c: char) -> bool {
     matches!(c, '$' | '¢'..='¥' | '฿' | '₠'..='⃀')
 }
 
-/// Nothing, or what may stand behind a number: a currency, `%`, or a unit of measurement.
+/// Whether a word is empty or may follow a number: a currency, `%`, or a unit of measurement.
 fn is_unit(word: &str) -> bool {
     let may_be = |c: char| c.is_alphabetic() || is_currency_sign(c) || "%‰°/²³µ".contains(c);
     word.len() <= LONGEST_UNIT && word.chars().all(may_be)
 }
 
-/// The number that digits say in one of the ways.
+/// The number that digits mean in one of the notations.
 fn value(sign: &str, digits: &str, (decimal_comma, grouped): (bool, Option<char>)) -> Option<f64> {
     let decimal = if decimal_comma { ',' } else { '.' };
     let (mantissa, exponent) = match digits.find(['e', 'E']) {
@@ -162,22 +162,22 @@ fn value(sign: &str, digits: &str, (decimal_comma, grouped): (bool, Option<char>
     format!("{sign}{whole}.{fraction}{exponent}").parse().ok()
 }
 
-/// What a pass over a column's cells has found of how its numbers are written.
+/// Evidence from a pass over a column's cells about the notation of its numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Judge {
-    /// In which of the ways all cells can be read.
+    /// For each notation, whether all cells can be read in it.
     possible: [bool; WAYS.len()],
     unit: Option<(String, String)>,
-    /// Numbers of four digits and more with nothing between them, and smaller ones.
+    /// Whether there are numbers of four digits or more without separators, and whether there are smaller numbers.
     ungrouped: bool,
     small: bool,
-    /// Cells with a point, and with a comma.
+    /// Whether there are cells with a point, and cells with a comma.
     points: bool,
     commas: bool,
-    /// The first cell that is a number, and the first that does not go with those before it, with where it is.
+    /// The first cell that is a number, and the first that does not fit those before it, with its location.
     first: Option<String>,
     misfit: Option<(String, String)>,
-    /// Cells that are a number in any of the ways.
+    /// The number of cells that are a number in any notation.
     pub numbers: u64,
 }
 
@@ -197,28 +197,28 @@ impl Default for Judge {
     }
 }
 
-/// What is known of a whole table besides one column.
+/// Hints about a column's notation from the options and the rest of the table.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Hints {
-    /// What the user says stands before the fraction.
+    /// The decimal separator that the user gave, if any.
     pub decimal: Option<char>,
-    /// Numbers elsewhere have a decimal comma, or a point.
+    /// Whether numbers in other columns have a decimal comma, and whether they have a decimal point.
     pub commas: bool,
     pub points: bool,
-    /// Semicolons are between cells, as where commas are in numbers.
+    /// Whether semicolons delimit cells, as is usual where commas are in numbers.
     pub semicolons: bool,
 }
 
-/// How a column's numbers are to be read.
+/// The decision on a column's notation.
 pub(crate) enum Verdict {
     Numbers(Written),
-    /// As both: commas are between thousands, or before the fraction.
+    /// Undecided, with the cell that shows it: its comma may be a thousands separator or a decimal separator.
     Either(String),
     Words,
 }
 
 impl Judge {
-    /// Looks at a cell that has a value; `at` says where it is.
+    /// Takes a cell that has a value into account; `at` gives its location.
     pub fn take(&mut self, cell: &str, at: impl FnOnce() -> String) {
         let Some(Parts { sign, before, digits, behind }) = parts(cell) else {
             self.reject(cell, at);
@@ -247,7 +247,7 @@ impl Judge {
         self.misfit.get_or_insert_with(|| (cell.into(), at()));
     }
 
-    /// The first number, and the first cell that is none like it, with where that is.
+    /// The first number, and the first cell that is no number like it, with its location.
     pub fn misfit(&self) -> Option<(&str, &str, &str)> {
         self.misfit.as_ref().map(|(cell, at)| (self.first.as_deref().unwrap_or_default(), cell.as_str(), at.as_str()))
     }
@@ -257,12 +257,12 @@ impl Judge {
         self.misfit.is_none() && self.commas && !self.possible[PLAIN] && !self.possible[COMMAS_GROUP]
     }
 
-    /// The same of a decimal point.
+    /// Whether this column's own numbers show that they have a decimal point.
     pub fn has_decimal_point(&self) -> bool {
         self.misfit.is_none() && self.points && !self.possible[DOTS_GROUP]
     }
 
-    /// How the column is to be read.
+    /// The decision on the column's notation.
     pub fn verdict(&self, hints: Hints) -> Verdict {
         let Some((before, behind)) = self.unit.as_ref().filter(|_| self.misfit.is_none()) else {
             return Verdict::Words;
@@ -276,7 +276,7 @@ impl Judge {
             Verdict::Numbers(Written { decimal_comma, grouped, before: before.clone(), behind: behind.clone() })
         };
         if may(PLAIN) {
-            // 1.234 in a table whose other columns have decimal commas is a thousand and more.
+            // In a table whose other columns have decimal commas, 1.234 is more than a thousand.
             return of(if self.points && may(DOTS_GROUP) && hints.commas && !hints.points {
                 DOTS_GROUP
             } else {
@@ -287,7 +287,7 @@ impl Judge {
             return match (self.ungrouped, hints.commas || hints.semicolons, hints.points) {
                 (true, ..) | (_, true, false) => of(DECIMAL_COMMA),
                 (_, false, true) => of(COMMAS_GROUP),
-                // 950 beside 1,200: what is smaller than a thousand has no comma.
+                // As 950 beside 1,200: numbers below a thousand have no comma.
                 _ if self.small => of(COMMAS_GROUP),
                 _ => Verdict::Either(self.first.clone().unwrap_or_default()),
             };

@@ -1,5 +1,5 @@
 //! Event files for [TensorBoard](https://www.tensorflow.org/tensorboard): scalars, histograms and images.
-// Its times are those of the clock on the wall.
+// Event files hold wall-clock times.
 #![allow(clippy::disallowed_types)]
 
 mod proto;
@@ -15,10 +15,10 @@ use prost::Message;
 use crate::error::Error;
 use proto::{Event, Histogram, Image, SessionLog, Summary, Value, event, value};
 
-/// Bars of a histogram, all equally wide.
+/// The number of bars in a histogram, all of the same width.
 const BARS: usize = 64;
 
-/// A file that TensorBoard reads while it grows.
+/// An event file, which TensorBoard reads while it grows.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -34,7 +34,7 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// A new file in a folder, which is made where it is not there; files of earlier runs stay, and TensorBoard shows all of a folder as one run.
+    /// Creates a file in a folder, which is created if it is missing. Files of earlier runs stay; TensorBoard shows all files of a folder as one run.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl EventFile {
         Ok(file)
     }
 
-    /// Has readers forget what was written to the folder before and is of this step or a later one: a run that was broken off tells it again.
+    /// Makes readers discard everything of this step or a later one that was written to the folder before: a resumed run writes it again.
     ///
     /// # Errors
     ///
@@ -61,12 +61,12 @@ impl EventFile {
         self.write(step, event::What::SessionLog(SessionLog { status: proto::START }))
     }
 
-    /// The file.
+    /// The file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A number after so many steps.
+    /// Writes a number for a step.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl EventFile {
         self.summary(tag, step, value::Value::Simple(number as f32))
     }
 
-    /// How values are spread: those that are finite. Where there are none, nothing is written.
+    /// Writes a histogram of the finite values among `values`; nothing if there are none.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl EventFile {
         }
     }
 
-    /// An image of `[height, width]` pixels as the bytes of a PNG file. `channels` are 1 for grey, 3 for RGB, 4 with opacity.
+    /// Writes an image of `size`, `[height, width]` pixels, given as the bytes of a PNG file. `channels` is 1 for grey, 3 for RGB, 4 for RGBA.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl EventFile {
         self.summary(tag, step, value::Value::Image(Image { height, width, colorspace: channels as i32, encoded: png }))
     }
 
-    /// Hands what was written to the system, for others to read.
+    /// Flushes what was written to the operating system, so that others can read it.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ fn now() -> Duration {
 }
 
 fn histogram(values: &[f32]) -> Option<Histogram> {
-    // Once for what is summed, and once for the bars, whose ends follow from it: training waits for this.
+    // One pass for the sums and the range, and one for the bars, which depend on the range: training waits for this.
     let finite = || values.iter().filter(|value| value.is_finite()).map(|&value| f64::from(value));
     let mut found = Histogram { min: f64::INFINITY, max: f64::NEG_INFINITY, ..Histogram::default() };
     for value in finite() {
@@ -138,7 +138,7 @@ fn histogram(values: &[f32]) -> Option<Histogram> {
     let width = (found.max - found.min) / bars as f64;
     found.bucket = vec![0.0; bars];
     for value in finite() {
-        // 0 / 0 is the first one.
+        // With one bar of width 0, 0 / 0 becomes index 0.
         found.bucket[(((value - found.min) / width) as usize).min(bars - 1)] += 1.0;
     }
     let end = |bar| if bar == bars { found.max } else { found.min + width * bar as f64 };
@@ -150,7 +150,7 @@ fn histogram(values: &[f32]) -> Option<Histogram> {
 mod tests {
     use super::histogram;
 
-    /// A value in the wrong bar, at the ends above all, or one that is lost: counted by hand.
+    /// Finds a value in the wrong bar, at the ends above all, or one that is lost: the counts were made by hand.
     #[test]
     fn histograms_count_every_finite_value() {
         let values: Vec<f32> = (0..=64).map(|value| value as f32 / 64.0).chain([f32::NAN, f32::INFINITY]).collect();

@@ -29,7 +29,7 @@ pub(super) mod event {
     }
 }
 
-/// Of a [`SessionLog`]: whatever has this event's step or a later one, and was written before, does not count.
+/// The status of a [`SessionLog`] that makes readers discard earlier events of its step or a later one.
 pub(super) const START: i32 = 1;
 
 #[derive(Clone, PartialEq, Message)]

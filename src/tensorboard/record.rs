@@ -1,9 +1,10 @@
-//! TensorFlow's records: a length (u64), its checksum (u32), the data, its checksum; little-endian. Checksums are CRC-32C, masked so that one of
-//! data that holds checksums is a good one too ([lib/hash/crc32c.h](https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/lib/hash/crc32c.h)).
+//! TensorFlow's records: a length (u64), its checksum (u32), the data, its checksum; little-endian. Checksums are CRC-32C, masked so that a
+//! checksum of data that holds checksums is a good one, too
+//! ([lib/hash/crc32c.h](https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/lib/hash/crc32c.h)).
 
 use std::io::{Result, Write};
 
-/// Writes one.
+/// Writes one record.
 pub(super) fn write(to: &mut impl Write, data: &[u8]) -> Result<()> {
     let length = (data.len() as u64).to_le_bytes();
     to.write_all(&length)?;

@@ -1,4 +1,4 @@
-//! Folders of images: a folder for each class.
+//! Reads folders that hold one folder of images for each class.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -12,15 +12,15 @@ use crate::error::Error;
 use crate::files::folder::{entries, listed, name};
 use crate::files::kinds;
 
-/// How images have to lie.
+/// The layout that a folder of images must have, for messages.
 const LAYOUT: &str = "a folder of images has one folder for each class, as cat/1.png and dog/1.png, or train and beside it val or test, with \
                       such folders in them";
-/// How many folders, of one folder each, may lie around those of the classes.
+/// The most nested folders, with one folder each, that may surround the folders of the classes.
 const MOST_AROUND: usize = 8;
-/// How many kinds of files that are not read are named.
+/// The most kinds of unread files that a note names.
 const MOST_NAMED: usize = 8;
 
-/// A folder for each class, or folders for the rows to train, to validate and to test on, with such folders in them.
+/// Reads a folder that holds one folder for each class, or folders of training, validation and test rows that do.
 pub fn read_folder(folder: &Path, options: &ReadOptions) -> Result<Sets, Error> {
     let inner = unwrapped(folder)?;
     let mut notes = Notes::default();
@@ -34,7 +34,7 @@ pub fn read_folder(folder: &Path, options: &ReadOptions) -> Result<Sets, Error> 
     Ok(Sets { train: notes.0.into_iter().fold(sets.train, |set, note| set.noted(folder, note)), ..sets })
 }
 
-/// What is told of a folder.
+/// The findings about a folder, for its notes.
 #[derive(Default)]
 struct Notes(Vec<String>);
 
@@ -42,7 +42,7 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(entries(folder)?.into_iter().filter(|path| path.is_dir()).collect())
 }
 
-/// The folder itself, or the one in it that has the folders, where an archive or a download put one around them.
+/// The folder that holds the classes' or parts' folders: the given one, or one inside it, as archives often wrap their contents in a folder.
 fn unwrapped(folder: &Path) -> Result<PathBuf, Error> {
     let mut inner = folder.to_path_buf();
     for _ in 0..MOST_AROUND {
@@ -61,17 +61,17 @@ fn has_image(folder: &Path) -> Result<bool, Error> {
     Ok(entries(folder)?.iter().any(|path| !path.is_dir() && is_named_image(path)))
 }
 
-/// The folders of each part.
+/// The folders of the training, validation and test rows.
 struct Parts {
     train: PathBuf,
     validation: Option<PathBuf>,
     test: Option<PathBuf>,
-    /// Folders beside them.
+    /// The names of other folders beside them.
     others: Vec<String>,
 }
 
 impl Parts {
-    /// Where a folder has them: `train` with folders in it, or no folders but such. A class may be called train.
+    /// The parts' folders in a folder, if it has them: `train` with folders in it, or no folders other than parts'. A class may be named train.
     fn of(folder: &Path) -> Result<Option<Parts>, Error> {
         let mut found: [Option<PathBuf>; 3] = [None, None, None];
         let mut others = Vec::new();
@@ -129,13 +129,13 @@ impl Parts {
     }
 }
 
-/// What a folder of one class has.
+/// The contents of one class' folder.
 #[derive(Default)]
 struct Class {
     images: Vec<PathBuf>,
-    /// How many files there are of each kind that is not read.
+    /// The number of files of each kind that is not read.
     others: BTreeMap<String, usize>,
-    /// Folders in it that have images.
+    /// Inner folders that have images.
     deeper: Vec<PathBuf>,
 }
 
@@ -156,7 +156,7 @@ impl Class {
         Ok(class)
     }
 
-    /// What of it is not read: "10 files .heic (a HEIC image) in dog".
+    /// The files that are not read, in words: "10 files .heic (a HEIC image) in dog".
     fn left_out(&self, folder: &Path) -> Vec<String> {
         let files = self.others.iter().map(|(kind, &count)| {
             format!("{count} {} {kind} in {}", if count == 1 { "file" } else { "files" }, name(folder))
@@ -180,7 +180,7 @@ fn begins_as_image(path: &Path) -> Result<bool, Error> {
     Ok(is_pnm(&bytes) || is_image && kinds::of(&bytes).is_none())
 }
 
-/// What a file is that is no image: how its name ends, and what its bytes say.
+/// The kind of a file that is no image: its extension, and what its first bytes show.
 fn kind(path: &Path) -> Result<String, Error> {
     let known = if path.is_file() { kinds::of(&begin(path)?) } else { None };
     let ends = match path.extension() {
@@ -239,7 +239,7 @@ fn read_classes(folder: &Path, options: &ReadOptions, notes: &mut Notes) -> Resu
     set.with_class_names(names.clone()).map_err(|error| Error::format(folder, error.to_string()))
 }
 
-/// Why a class that has no image is none.
+/// The reason why a folder without images is no class.
 fn no_image(class: &Class) -> String {
     let what = match (&class.deeper[..], class.others.is_empty()) {
         ([first, ..], _) => {
@@ -266,7 +266,7 @@ fn utf8_name(path: &Path) -> Result<String, Error> {
     name.map(String::from).ok_or_else(|| Error::format(path, "the folder's name, which is the class', is not UTF-8"))
 }
 
-/// Rows of all images, in one form.
+/// Reads all images as rows of one shape.
 fn read_images(folder: &Path, files: &[(PathBuf, u32)], options: &ReadOptions) -> Result<Dataset, Error> {
     let Some((first, _)) = files.first() else {
         return Err(Error::format(folder, format!("it has no images: {LAYOUT}")));

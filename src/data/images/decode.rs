@@ -1,4 +1,4 @@
-//! An image's pixels.
+//! Decodes images to pixels.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -11,11 +11,11 @@ use crate::error::Error;
 use crate::files::kinds;
 use crate::preprocessing::ImageShape;
 
-/// The most pixels on a side, and the most bytes that a decoder may take.
+/// The most pixels on a side, and the most bytes that a decoder may allocate.
 const MOST_ON_A_SIDE: u32 = 1 << 14;
 const MOST_DECODED: u64 = 1 << 28;
 
-/// One image is one row, to predict on.
+/// Reads one image as a set of one row, to predict on.
 pub fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset, Error> {
     if !options.inputs_only {
         return Err(Error::format(
@@ -32,7 +32,7 @@ pub fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset,
         .map_err(in_file)
 }
 
-/// The image in a file, of an animation the first; what is transparent is white.
+/// Decodes the image in a file, the first frame of an animation. Transparent pixels become white.
 pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<DynamicImage, Error> {
     let wrong = |reason: String| Error::format(path, reason);
     let mut reader = ImageReader::new(Cursor::new(bytes));
@@ -55,7 +55,7 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<DynamicImage, Error> {
         .map_err(|error| wrong(format!("it is not a whole {} image of a size that fits: {error}", kind.to_uppercase())))
 }
 
-/// What is transparent shows white, as on a page: the colors beneath it are whatever a program left there.
+/// Blends an image with white: the colors of transparent pixels are arbitrary.
 fn on_white(image: DynamicImage) -> DynamicImage {
     if !image.color().has_alpha() {
         return image;
@@ -70,7 +70,7 @@ fn on_white(image: DynamicImage) -> DynamicImage {
             .for_each(|color| *color = ((u32::from(*color) * opacity + 255 * (255 - opacity) + 127) / 255) as u8);
     }
     let opaque = DynamicImage::ImageRgba8(pixels);
-    // Grey with opacity stays grey.
+    // Grey with an alpha channel stays grey.
     if has_color { opaque.into_rgb8().into() } else { opaque.into_luma8().into() }
 }
 
@@ -79,7 +79,7 @@ pub(super) fn shape_of(image: &DynamicImage) -> ImageShape {
     ImageShape { height: image.height() as usize, width: image.width() as usize, channels }
 }
 
-/// An image's bytes in a form, resized where it has another size.
+/// An image's bytes in the given shape, resized if it has another size.
 pub(super) fn pixels(image: &DynamicImage, shape: ImageShape) -> Vec<u8> {
     let (width, height) = (shape.width as u32, shape.height as u32);
     let fits = (image.width(), image.height()) == (width, height);

@@ -1,4 +1,4 @@
-//! Images: folders of them by class, and single ones.
+//! Reads images: folders with a folder for each class, and single files.
 
 #[cfg(feature = "images")]
 mod classes;
@@ -14,14 +14,14 @@ pub(super) use decode::read;
 
 use crate::files::folder;
 
-/// How the names of images end.
+/// The file extensions of images.
 pub(super) const EXTENSIONS: &[&str] =
     &["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "pgm", "ppm", "pbm", "pnm"];
 
-/// How images begin, of those kinds that no table begins as.
+/// The first bytes of image formats, except for PNM, which begins as text may.
 pub(super) const BEGINNINGS: &[&[u8]] = &[b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*"];
 
-/// Whether a file begins as PNM does, which is text at first: P1 to P6, and two sides; a line of `#` is a comment.
+/// Whether a file has the header of PNM, which is text: P1 to P6, then two sizes; a line with `#` is a comment.
 pub(super) fn is_pnm(bytes: &[u8]) -> bool {
     let begin = String::from_utf8_lossy(&bytes[..bytes.len().min(512)]);
     let mut words = begin.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_ascii_whitespace);
@@ -29,13 +29,13 @@ pub(super) fn is_pnm(bytes: &[u8]) -> bool {
     is_kind && words.take(2).filter(|word| word.parse::<u32>().is_ok()).count() == 2
 }
 
-/// Whether a file is named as images are.
+/// Whether a file has the extension of an image.
 fn is_named_image(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }
 
-/// Whether a folder has folders, as one for each class, or images.
+/// Whether a folder has folders, as of classes, or images.
 pub(super) fn is_folder(folder: &Path) -> bool {
     folder::entries(folder).is_ok_and(|entries| entries.iter().any(|path| path.is_dir() || is_named_image(path)))
 }

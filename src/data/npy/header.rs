@@ -1,4 +1,4 @@
-//! What comes before the values of a `.npy` file: one line of Python, which is read here, as the crates that do it bring a parser generator along.
+//! Parses the header of a `.npy` file, a line of Python. The crates that do this depend on a parser generator.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -6,27 +6,27 @@ use std::io::Read;
 use crate::data::MOST_BYTES;
 use crate::data::array::{Array, Element};
 
-/// A header that is longer is none: NumPy's own are 128 bytes.
+/// The longest header that is accepted: NumPy's own have 128 bytes.
 const MOST_HEADER: usize = 1 << 16;
 /// The most letters of a text in an array, the most texts, and the most bytes of all.
 const MOST_LETTERS: usize = 1 << 12;
 const MOST_TEXTS: usize = 1 << 24;
 const MOST_OF_TEXT: u64 = 1 << 30;
 
-/// What the header says.
+/// A parsed header.
 pub(super) struct Header {
     item: Item,
     big_endian: bool,
-    /// The first index is the one that changes fastest.
+    /// Whether the first index changes fastest (Fortran order).
     fortran: bool,
     shape: Vec<usize>,
 }
 
-/// What an array is of.
+/// The type of an array's items.
 #[derive(Clone, Copy)]
 enum Item {
     Number(Element),
-    /// Texts of so many letters: a byte each, or four as Unicode has them.
+    /// Texts of a fixed number of letters, of one byte each, or of four bytes in Unicode arrays.
     Text {
         letters: usize,
         bytes: usize,
@@ -34,7 +34,7 @@ enum Item {
 }
 
 impl Item {
-    /// By NumPy's word for it, without the order of its bytes.
+    /// The type with this NumPy name, without its byte order.
     fn of(word: &str) -> Result<Item, String> {
         let element = match word {
             "b1" => Element::Bool,
@@ -113,7 +113,7 @@ impl Header {
     }
 
     /// `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`, or as Python 2 has it: `{u'descr': u'<f4', …, 'shape': (3L, 4L), }`. An
-    /// empty reason: it is none of both.
+    /// empty reason means that it is neither.
     fn parse(text: &str) -> Result<Header, String> {
         let value = |key: &str| Some(text.split_once(&format!("'{key}':"))?.1.trim_start());
         let is_structured = value("descr").is_some_and(|descr| descr.starts_with('['));
@@ -140,7 +140,7 @@ impl Header {
         Ok(Header { item, big_endian: descr.starts_with('>'), fortran, shape })
     }
 
-    /// The bytes of its values.
+    /// The number of bytes of the array's values.
     pub fn bytes(&self) -> Result<u64, String> {
         let sizes =
             self.shape.iter().try_fold(self.item.bytes() as u64, |product, &size| product.checked_mul(size as u64));
@@ -154,14 +154,14 @@ impl Header {
         format!("its header says {:?}, that is {count} bytes, and the file has {found}", self.shape)
     }
 
-    /// The values in our order: little-endian, row-major.
+    /// The array with its values in our order: little-endian, row-major.
     pub fn array(self, bytes: Cow<'_, [u8]>) -> Result<Array<'_>, String> {
         let Item::Number(element) = self.item else { return Err("it holds text, where numbers are needed".into()) };
         let bytes = self.ordered(bytes, element.bytes());
         Ok(Array { element, shape: self.shape, bytes })
     }
 
-    /// The texts, one a row, where it is of text.
+    /// The texts, one for each row, if it is an array of texts.
     pub fn words(self, stream: &mut dyn Read) -> Result<Option<Vec<String>>, String> {
         let Item::Text { letters, bytes } = self.item else { return Ok(None) };
         let ([rows] | [rows, 1]) = self.shape[..] else {
@@ -179,7 +179,7 @@ impl Header {
             return Err(self.disagrees(count, all.len() as u64));
         }
         if letters == 0 {
-            // NumPy's own least is one letter.
+            // NumPy's shortest texts have one letter.
             return if rows == 0 { Ok(Some(Vec::new())) } else { Err("its texts are empty".into()) };
         }
         let all = self.ordered(Cow::Owned(all), bytes);
@@ -199,7 +199,7 @@ impl Header {
         all.chunks_exact(letters * bytes).enumerate().map(word).collect::<Result<_, String>>().map(Some)
     }
 
-    /// Words of so many bytes, little-endian; items row-major.
+    /// The bytes in our order: words of `word` bytes little-endian, items row-major.
     fn ordered<'a>(&self, bytes: Cow<'a, [u8]>, word: usize) -> Cow<'a, [u8]> {
         let mut bytes = bytes;
         if self.big_endian && word > 1 {
@@ -212,7 +212,7 @@ impl Header {
     }
 }
 
-/// Values whose first index changes fastest, in the order in which the last one does.
+/// Reorders values from Fortran order, whose first index changes fastest, to row-major order.
 fn row_major(bytes: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
     let mut ordered = Vec::with_capacity(bytes.len());
     let mut index = vec![0; shape.len()];

@@ -1,4 +1,4 @@
-//! NumPy's files: an array (`.npy`), a folder of some, and a zip archive of some (`.npz`).
+//! Reads NumPy's files: an array (`.npy`), a folder of arrays, and a zip archive of arrays (`.npz`).
 //!
 //! The format's description: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
@@ -19,7 +19,7 @@ use super::sets::Sets;
 use super::{Dataset, ReadOptions};
 use crate::error::Error;
 
-/// An array alone: features to predict on.
+/// Reads a single array as features to predict on.
 pub(super) fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset, Error> {
     if !options.inputs_only {
         return Err(Error::format(
@@ -31,7 +31,7 @@ pub(super) fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<D
         .map(|sets| sets.train)
 }
 
-/// The arrays of a set in a folder, by their names, in small letters or large ones.
+/// The array files of a set in a folder, each with its name. Names may be in any case.
 fn files(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut found: Vec<(String, PathBuf)> = entries
@@ -47,20 +47,20 @@ fn files(folder: &Path) -> Vec<(String, PathBuf)> {
     found
 }
 
-/// Whether a folder holds arrays.
+/// Whether a folder holds the arrays of a set.
 pub(super) fn is_folder(folder: &Path) -> bool {
     let is_features = |(name, _): &(String, PathBuf)| arrays::meaning(name).is_some_and(|(letter, _)| letter == 'x');
     files(folder).iter().any(is_features)
 }
 
-/// `x.npy` with `y.npy` or `t.npy`, and the others that a set has.
+/// Reads `x.npy` with `y.npy` or `t.npy`, and the other arrays of a set.
 pub(super) fn read_folder(folder: &Path, options: &ReadOptions) -> Result<Sets, Error> {
     let read = |(name, path): (String, PathBuf)| Ok((name, Cow::Owned(crate::files::read_whole(&path)?)));
     let arrays = files(folder).into_iter().map(read).collect::<Result<_, Error>>()?;
     arrays::sets(&Files { path: folder, arrays }, options)
 }
 
-/// The arrays of an archive.
+/// Reads the sets in the arrays of an archive.
 pub(super) fn read_npz(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Sets, Error> {
     let archive = ZipArchive::new(Cursor::new(bytes))
         .map_err(|error| Error::format(path, format!("it is not a whole .npz file: {error}")))?;
@@ -136,7 +136,7 @@ impl Arrays for Archive<'_> {
     fn get(&self, name: &str) -> Result<Option<Array<'_>>, Error> {
         self.open(name, |header, file| {
             let count = header.bytes()?;
-            // Never more than the header asks for, whatever the archive inflates to; and not allocated at once.
+            // Reads no more than the header asks for, however much the archive inflates to. Memory grows with what is read.
             let mut bytes = Vec::new();
             file.take(count + 1).read_to_end(&mut bytes).map_err(|error| format!("it cannot be inflated: {error}"))?;
             if bytes.len() as u64 != count {
@@ -152,7 +152,7 @@ impl Arrays for Archive<'_> {
 }
 
 impl Archive<'_> {
-    /// What an array's header and its bytes are taken for, where the archive has it.
+    /// Applies a function to an array's header and the stream of its bytes, if the archive has the array.
     fn open<T>(
         &self,
         name: &str,

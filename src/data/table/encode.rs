@@ -1,4 +1,4 @@
-//! A table's rows as features and targets, in the way that its columns were learned.
+//! Encodes a table's rows as features and targets, as learned columns say.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::preprocessing::{Cells, Column, Columns, Missing, Target, index_of, short};
 
 impl Columns {
-    /// A table's rows, encoded. Where inputs alone are asked for, the targets' columns are not looked at, and need not be there.
+    /// Encodes a table's rows. If only inputs are asked for, the targets' columns are not used and may be missing.
     pub(in crate::data) fn encode(&self, table: &dyn Table, options: &ReadOptions) -> Result<Dataset, Error> {
         let with_targets = !options.inputs_only;
         let wrong = |reason: String| Error::format(table.path(), reason);
@@ -62,7 +62,7 @@ impl Columns {
         Ok(set.with_columns(self.clone()).noted_all(table.path(), left_out.into_iter().chain(lost)))
     }
 
-    /// Where in a table of these names, or of so many cells a row, the features and the targets are.
+    /// The indices of the feature and target columns in a table with these names, or with `count` cells a row if it has no names.
     fn places(
         &self,
         path: &Path,
@@ -82,7 +82,7 @@ impl Columns {
             let features = self.features.iter().map(|column| find(&column.name)).collect::<Result<_, Error>>()?;
             return Ok((features, targets.iter().map(|target| find(&target.name)).collect::<Result<_, Error>>()?));
         }
-        // By place. A table without the columns of the targets has those after them nearer by so many; one of the features alone has them in order.
+        // By index. In a table without the targets' columns, the columns after them have smaller indices; a table of features only has them in order.
         let before = |place: usize| self.targets.iter().filter(|target| target.place < place).count();
         let features = self.features.iter().map(|column| column.place);
         let without_targets = self.count - self.targets.len();
@@ -109,22 +109,22 @@ impl Columns {
     }
 }
 
-/// The rows that were encoded.
+/// Encoded rows.
 #[derive(Default)]
 pub(super) struct Encoded {
     pub features: Values,
-    /// Where the target has classes.
+    /// The class index of each row, if the target has classes.
     pub labels: Vec<u32>,
-    /// Where targets are numbers: one of each for a row.
+    /// The targets `[rows, outputs]`, if they are numbers.
     pub values: Vec<f32>,
-    /// What rounding costs the targets.
+    /// The rounding errors of the targets.
     digits: Digits,
-    /// Whether rows without a target are left out, and how many were.
+    /// Whether rows without a target are left out, and the number of such rows.
     leaves_out: bool,
     left_out: u64,
 }
 
-/// What rounding costs numbers that f32 keeps.
+/// The rounding error of numbers that are kept as f32, with their range.
 #[derive(Default)]
 struct Digits {
     range: Option<(f64, f64)>,
@@ -138,7 +138,7 @@ impl Digits {
         self.lost = self.lost.max((f64::from(value as f32) - value).abs());
     }
 
-    /// Where it is what tells rows apart: a sentence that begins so.
+    /// A note that begins with `what`, if the rounding loses digits that distinguish rows.
     fn note_on(&self, what: &str) -> Option<String> {
         let (least, most) = self.range?;
         (most > least && self.lost > MOST_LOST * (most - least)).then(|| {
@@ -147,17 +147,17 @@ impl Digits {
     }
 }
 
-/// Values in half the memory for as long as f32 has all of them exactly.
+/// Values stored as f32 until one comes that f32 cannot represent exactly, and as f64 from then on.
 #[derive(Default)]
 pub(super) struct Values {
     exact: Vec<f32>,
-    /// All of them, from the first on that f32 has not.
+    /// All values, once one of them needs f64.
     wide: Vec<f64>,
     expected: usize,
 }
 
 impl Values {
-    /// Makes room for so many.
+    /// Reserves memory for `count` values.
     fn expect(&mut self, count: usize) {
         self.exact.reserve_exact(count);
         self.expected = count;
@@ -187,11 +187,11 @@ impl From<Values> for Vec<f64> {
     }
 }
 
-/// How the rows of one table are encoded.
+/// The encoding of one table's rows.
 pub(super) struct Encoding<'a> {
     columns: &'a Columns,
     path: &'a Path,
-    /// With the places of their cells in a row.
+    /// The encoder of each feature column, with the index of its cell in a row.
     features: Vec<(Encoder<'a>, usize)>,
     targets: Vec<(&'a Target, usize)>,
     classes: HashMap<&'a str, u32>,
@@ -199,11 +199,11 @@ pub(super) struct Encoding<'a> {
 }
 
 impl<'a> Encoding<'a> {
-    /// For a table with these names, where it has any, and so many cells a row.
+    /// The encoding of a table with these names, if it has any, and `count` cells a row.
     ///
     /// # Errors
     ///
-    /// [`Error::Format`] for columns that are not there.
+    /// [`Error::Format`] for missing columns.
     pub fn new(
         columns: &'a Columns,
         path: &'a Path,
@@ -230,13 +230,13 @@ impl<'a> Encoding<'a> {
         })
     }
 
-    /// Cells of a row.
+    /// The number of cells in a row.
     #[cfg(feature = "cli")]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Adds a row.
+    /// Encodes a row and appends it.
     ///
     /// # Errors
     ///
@@ -288,7 +288,7 @@ impl<'a> Encoding<'a> {
     }
 }
 
-/// What to say of a target that is missing.
+/// The message about a missing target.
 fn no_target(cell: &str) -> String {
     const LEAVE_OUT: &str = "fill it in, or have such rows left out (--missing-target leave-out; or missing_target under [data] in run.toml)";
     match cell {
@@ -302,7 +302,7 @@ fn no_target(cell: &str) -> String {
     }
 }
 
-/// A cell's number, which f32 has to reach.
+/// A cell's number, which must be finite as an f32.
 fn finite(cell: &str, number: Option<f64>) -> Result<f64, String> {
     let value = number.ok_or_else(|| format!("\"{}\" is no number", short(cell)))?;
     if (value as f32).is_finite() { Ok(value) } else { Err(format!("{} is no finite f32", short(cell))) }
@@ -312,7 +312,7 @@ pub(super) fn indices(words: &[String]) -> HashMap<&str, u32> {
     words.iter().zip(0..).map(|(word, index)| (word.as_str(), index)).collect()
 }
 
-/// A column, and where in its features a word is.
+/// A column with the index of each of its words among its features.
 struct Encoder<'a> {
     column: &'a Column,
     words: HashMap<&'a str, u32>,
@@ -327,7 +327,7 @@ impl<'a> Encoder<'a> {
         Encoder { column, words }
     }
 
-    /// Adds a cell's features.
+    /// Appends a cell's features.
     fn push(&self, cell: &str, columns: &Columns, features: &mut Values) -> Result<(), String> {
         let is_missing = columns.missing.is(cell);
         match &self.column.cells {

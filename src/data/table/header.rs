@@ -1,4 +1,4 @@
-//! Whether a table's first line names its columns, by all that it and the rows below it say together.
+//! Decides whether a table's first line names its columns, by comparing it with the rows below.
 
 use std::collections::HashSet;
 
@@ -6,20 +6,20 @@ use csv::StringRecord;
 
 use crate::preprocessing::{Judge, Missing, is_number};
 
-/// How many rows are looked at.
+/// The number of rows by which this is decided.
 pub(super) const ROWS_TO_JUDGE_BY: usize = 1_000;
-/// From how many numbers on a line of nothing else counts its columns: fewer may be a row's.
+/// The least number of equally spaced numbers, on a first line of nothing else, that are taken for column names: fewer may be a row.
 const COUNTING_NUMBERS: usize = 3;
 
-/// What a first line is.
+/// The decision about a first line.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Decision {
     pub is_header: bool,
-    /// Why, where that was not plain.
+    /// The reason, where the decision was not obvious.
     pub because: Option<String>,
 }
 
-/// What is below a cell of the first line.
+/// Facts about the cells below a cell of the first line.
 #[derive(Default)]
 struct Below {
     numbers: bool,
@@ -27,7 +27,7 @@ struct Below {
     values: Vec<f64>,
 }
 
-/// Decides by a first line and the rows after it, all of equally many cells.
+/// Decides by a first line and the rows after it, which all have the same number of cells.
 pub(super) fn decide(first: &StringRecord, rows: &[StringRecord], missing: &Missing) -> Decision {
     let plain = |is_header: bool| Decision { is_header, because: None };
     let told = |is_header: bool, because: &str| Decision { is_header, because: Some(because.into()) };
@@ -48,15 +48,15 @@ pub(super) fn decide(first: &StringRecord, rows: &[StringRecord], missing: &Miss
         named.filter_map(|(place, (cell, below))| Some(Name { place, number: cell.parse().ok()?, below })).collect();
     let new_words = words_over_numbers > 0 || words().next().is_some() && come_again == 0;
     let counting = are_years(&names) && new_words || counts_columns(&names, words_over_numbers > 0);
-    // As pandas and R write the rows' index: no name, over what tells them apart.
+    // As pandas and R write the rows' index: a column without a name, with a different cell in every row.
     let has_index = first.get(0) == Some("") && below.first().is_some_and(|below| below.tells_apart(rows.len()));
     let all_differ = || first.iter().collect::<HashSet<&str>>().len() == first.len();
     if rows.is_empty() {
-        // Alone, it names columns where it has nothing else than words.
+        // A single line names columns if it has only words.
         return plain(!first.iter().any(is_value));
     }
     if numeric().next().is_none() {
-        // Words alone: those that come again name nothing.
+        // A table of words only: a word that occurs again below is no name.
         return match (come_again, words().count()) {
             (0, _) => told(true, "its words are met nowhere below"),
             (again, all) if 2 * again >= all => told(false, "its words are met again below"),
@@ -106,7 +106,7 @@ impl Below {
         below
     }
 
-    /// Whether each of so many rows has a cell of its own: a whole number, or a word.
+    /// Whether the column distinguishes all `rows` rows: every cell is different, and all are whole numbers, or all words.
     fn tells_apart(&self, rows: usize) -> bool {
         let mut sorted = self.values.clone();
         sorted.sort_by(f64::total_cmp);
@@ -117,7 +117,7 @@ impl Below {
     }
 }
 
-/// Whether a cell is a number that is written as those below it are.
+/// Whether a cell is a number in the notation of the numbers below it.
 fn is_written_like(cell: &str, below: &Below) -> bool {
     let mut judge = Judge::default();
     below.words.iter().for_each(|word| judge.take(word, String::new));
@@ -126,7 +126,7 @@ fn is_written_like(cell: &str, below: &Below) -> bool {
     judge.misfit().is_none()
 }
 
-/// Whether a column's cells tell rows apart, as those of an index do.
+/// Whether a column's cells distinguish rows, as those of an index do.
 pub(super) fn tells_apart(rows: &[StringRecord], at: usize, missing: &Missing) -> bool {
     Below::of(rows, at, missing).tells_apart(rows.len())
 }
@@ -138,15 +138,15 @@ struct Name<'a> {
     below: &'a Below,
 }
 
-/// Whether the numbers of a first line are years, one after the other, and those below are none.
+/// Whether the numbers of a first line are consecutive years, and those below are no years.
 fn are_years(names: &[Name<'_>]) -> bool {
     let is_year = |value: &f64| value.fract() == 0.0 && (1500.0..2200.0).contains(value);
     let is_name = |name: &Name<'_>| is_year(&name.number) && !name.below.values.iter().all(is_year);
     !names.is_empty() && names.iter().all(is_name) && names.windows(2).all(|pair| pair[0].number < pair[1].number)
 }
 
-/// Whether the numbers of a first line count, by equal steps, and those of no row below do. Beside a word that names a column of numbers, 0, 1, 2 … always
-/// do.
+/// Whether the numbers of a first line count by equal steps, and no row below does. Beside a word that names a column of numbers, 0, 1, 2 … always
+/// count.
 fn counts_columns(names: &[Name<'_>], has_words: bool) -> bool {
     let counting = |values: &[f64]| {
         let first = values[1] - values[0];
@@ -154,7 +154,7 @@ fn counts_columns(names: &[Name<'_>], has_words: bool) -> bool {
     };
     let numbers: Vec<f64> = names.iter().map(|name| name.number).collect();
     let from_zero = numbers.iter().zip(0..).all(|(&number, at)| number == f64::from(at));
-    // One alone is a name at the beginning, or after the rows' index.
+    // A single number is a name only in the first column, or after the rows' index.
     let begins = names.first().is_some_and(|first| first.place <= 1) || numbers.len() > 1;
     if has_words && from_zero && begins {
         return true;
