@@ -1,4 +1,5 @@
 //! Says whether the files that the feature `mnist` puts into the library are there: the repository has them, a published package does not.
+//! Build an unpacked package in a target folder of its own, or as a member of another workspace: cargo would give the clone what this script found there.
 
 use std::path::Path;
 
