@@ -19,39 +19,39 @@ use crate::network::{Activation, Network};
 use crate::preprocessing::{Columns, ImageShape, Origin, Scaling, check_target_scaling};
 use crate::weights::{LayerWeights, Weights};
 
-/// The one metadata key, a JSON object: with several, the file's bytes would depend on a hash map's order.
+/// The only metadata key; its value is a JSON object. With several keys, the file's bytes would depend on a hash map's order.
 const METADATA: &str = "wgrad";
 
-/// A network with its weights, as a file has them.
+/// A network with its weights and everything else that a model file holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// The layers.
     pub network: Network,
-    /// Their weights.
+    /// The layers' weights.
     pub weights: Weights,
-    /// The loss that they were trained with, which says what the outputs mean.
+    /// The loss that the network was trained with, which gives the outputs their meaning.
     pub loss: Loss,
-    /// The names of the classes, one an output, or both of the two that one output tells apart; empty where nobody named them.
+    /// The names of the classes: one for each output, or two for a single output that is a yes or no; empty if the classes have no names.
     pub classes: Vec<String>,
-    /// What is done to features before the first layer, where anything is.
+    /// The scaling of the features before the first layer, if any.
     pub scaling: Option<Scaling>,
-    /// What was done to the targets, which are numbers, before the network learned them, where anything was: what it gives is
-    /// `output / scale + shift` in their own units.
+    /// The scaling with which the network learned its targets, if any; they are numbers then. A prediction in their own units is
+    /// `output / scale + shift`.
     pub target_scaling: Option<Scaling>,
-    /// How the features are made of a table's columns, where they are.
+    /// The encoding of a table's columns, if the features are made from a table.
     pub columns: Option<Columns>,
-    /// The form of the images that the features are, where they are.
+    /// The shape of the images, if the features are the pixels of images.
     pub image: Option<ImageShape>,
 }
 
 impl Model {
-    /// A model whose classes have no names and whose features are taken as they are.
+    /// A model without class names and without preprocessing.
     pub fn new(network: Network, weights: Weights, loss: Loss) -> Self {
         let (scaling, target_scaling, columns, image) = Default::default();
         Model { network, weights, loss, classes: Vec::new(), scaling, target_scaling, columns, image }
     }
 
-    /// Reads a model. A file that PyTorch wrote says nothing of activations or loss: its hidden layers are taken as ReLU, its
+    /// Reads a model from a safetensors file. A file from PyTorch has neither activations nor a loss: its hidden layers are taken as ReLU, its
     /// loss as softmax cross-entropy.
     /// Trajectory files, whose tensors are named `init.0.weight` and so on, give their initial weights.
     ///
@@ -62,8 +62,8 @@ impl Model {
         Model::read_with(path, &[], &[])
     }
 
-    /// [`read`](Self::read) for a model that was trained with functions of the user's own: a file has their names alone, never
-    /// their text, so they have to be brought again.
+    /// As [`read`](Self::read), for a model that may use functions of the user's own: a file has only their names, never
+    /// their source, so the functions must be passed here.
     ///
     /// # Errors
     ///
@@ -76,13 +76,13 @@ impl Model {
         Model::of_file(path, &file, &about, activations, losses)
     }
 
-    /// [`read_with`](Self::read_with) from a file's bytes, whatever their checksums; the path is for messages. For fuzzing.
+    /// As [`read_with`](Self::read_with), from a file's bytes and without checking their checksums, for fuzzing. The path is for messages.
     #[doc(hidden)]
     pub fn from_bytes(path: &Path, bytes: &[u8], activations: &[Activation], losses: &[Loss]) -> Result<Self, Error> {
         Model::of_file(path, &parse(path, bytes)?, &about(path, bytes)?, activations, losses)
     }
 
-    /// The model in a file that was read.
+    /// The model in a parsed file.
     pub(crate) fn of_file(
         path: &Path,
         file: &SafeTensors<'_>,
@@ -127,7 +127,7 @@ impl Model {
         Ok(Model { network, weights: Weights { layers }, loss, classes, scaling, target_scaling, columns, image })
     }
 
-    /// What it keeps of its training set.
+    /// The preprocessing of its training set.
     pub(crate) fn origin(&self) -> Origin {
         Origin {
             class_names: self.classes.clone(),
@@ -138,7 +138,7 @@ impl Model {
         }
     }
 
-    /// The model with what is to be kept of its training set. Class names that it has no outputs for are left out.
+    /// The model with the preprocessing of its training set. Class names are left out if their number does not fit the outputs.
     pub(crate) fn keeping(self, origin: Origin) -> Self {
         let Origin { class_names, scaling, target_scaling, columns, image } = origin;
         let outputs = self.network.outputs();
@@ -146,11 +146,11 @@ impl Model {
         Model { classes: classes.unwrap_or_default(), scaling, target_scaling, columns, image, ..self }
     }
 
-    /// That what it keeps of its training set fits its network: it may be made by hand.
+    /// Checks that the preprocessing fits the network: a model may be made by hand.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] naming what does not.
+    /// [`Error::Data`] naming the part that does not fit.
     pub(crate) fn check_kept(&self) -> Result<(), Error> {
         let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
         self.scaling.iter().try_for_each(|scaling| scaling.check(inputs))?;
@@ -160,7 +160,7 @@ impl Model {
         self.columns.iter().try_for_each(|columns| columns.check(inputs, outputs))
     }
 
-    /// That a model can be written there: asked before hours are spent on what goes into it.
+    /// Checks that a model can be written to a path, before hours of training are spent on it.
     ///
     /// # Errors
     ///
@@ -169,20 +169,20 @@ impl Model {
         crate::files::beside(path.as_ref()).map(drop)
     }
 
-    /// Writes the model: to a file beside it first, synced and then renamed, so that a file of this name is always a
+    /// Writes the model atomically: to a temporary file beside it, synced and then renamed, so that a file of this name is always a
     /// whole one.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for a network that does not pass its check, [`Error::Data`] for weights that are not its own; [`Error::Io`]. What was at the
-    /// path before is still there then.
+    /// [`Error::Option`] for a network that does not pass its check, [`Error::Data`] for weights that are not its own; [`Error::Io`]. An existing file
+    /// at the path is unchanged after an error.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.network.check()?;
         self.network.check_weights(&self.weights)?;
         self.write_with(path.as_ref(), Vec::new(), serde_json::json!({}))
     }
 
-    /// [`write`](Self::write) with more tensors, and more to say of the file in its metadata.
+    /// As [`write`](Self::write), with more tensors and more metadata.
     pub(crate) fn write_with(&self, path: &Path, more: Vec<Tensor>, say: Value) -> Result<(), Error> {
         let dropouts: Vec<f64> = self.network.layers().iter().map(|layer| layer.dropout).collect();
         let tensors: Vec<Tensor> = tensors("", &dropouts, &self.weights.layers).chain(more).collect();
@@ -198,7 +198,7 @@ impl Model {
         }
         for (name, scaling) in [("scaling", &self.scaling), ("target_scaling", &self.target_scaling)] {
             if let Some(Scaling { shift, scale }) = scaling {
-                // Not a tensor of its own: `load_state_dict` takes no name that the network has not.
+                // This is no tensor, as `load_state_dict` refuses names that the network does not have.
                 about[name] = serde_json::json!({ "shift": shift, "scale": scale });
             }
         }
@@ -214,7 +214,7 @@ impl Model {
             about["crc32"] =
                 checksum(tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.bytes.as_slice()))).into();
             said.iter().for_each(|(key, value)| about[key] = value.clone());
-            // A map's keys are in order: what is read back is the same text.
+            // A JSON map's keys are sorted, so that the text read back is the same.
             about["crc32_about"] = crc32fast::hash(about.to_string().as_bytes()).into();
         }
         let metadata = HashMap::from([(METADATA.to_string(), about.to_string())]);
@@ -226,7 +226,7 @@ impl Model {
     }
 }
 
-/// A tensor on its way to a file.
+/// A tensor to be written to a file.
 pub(crate) struct Tensor {
     pub name: String,
     pub dtype: Dtype,
@@ -235,7 +235,7 @@ pub(crate) struct Tensor {
 }
 
 impl Tensor {
-    /// One of f32 values, u32 words and the like, which are its bytes.
+    /// A tensor of values whose memory is written as it is, as f32 or u32.
     pub fn new<T: bytemuck::NoUninit>(name: impl Into<String>, dtype: Dtype, shape: Vec<usize>, values: &[T]) -> Self {
         Tensor { name: name.into(), dtype, shape, bytes: bytemuck::cast_slice(values).to_vec() }
     }
@@ -245,7 +245,7 @@ impl Tensor {
     }
 }
 
-/// The tensors of dense layers under a prefix.
+/// The tensors of dense layers, with names that begin with a prefix.
 pub(crate) fn tensors(prefix: &str, dropouts: &[f64], layers: &[LayerWeights]) -> impl Iterator<Item = Tensor> {
     numbers(dropouts).zip(layers).flat_map(move |(number, layer)| {
         [("weight", vec![layer.outputs, layer.inputs], &layer.weight), ("bias", vec![layer.outputs], &layer.bias)]
@@ -253,7 +253,7 @@ pub(crate) fn tensors(prefix: &str, dropouts: &[f64], layers: &[LayerWeights]) -
     })
 }
 
-/// The CRC-32 of tensors' names and contents, whatever order a file has them in.
+/// The CRC-32 of tensors' names and contents, independent of their order in a file.
 pub(crate) fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> u32 {
     let mut tensors: Vec<_> = tensors.collect();
     tensors.sort_unstable_by_key(|(name, _)| *name);
@@ -265,7 +265,7 @@ pub(crate) fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -
     hasher.finalize()
 }
 
-/// That a file's tensors and metadata are what was written, where it has their checksums, as every checkpoint must.
+/// Checks a file's tensors and metadata against its checksums, if it has them. A checkpoint must have them.
 pub(crate) fn check_sums(path: &Path, file: &SafeTensors<'_>, about: Option<&Value>) -> Result<(), Error> {
     let Some(about) = about.filter(|about| about.get("crc32").or(about.get("checkpoint")).is_some()) else {
         return Ok(());
@@ -295,7 +295,7 @@ pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>,
     })
 }
 
-/// The dense layers under `prefix`, in order; what their numbers are follows from the dropouts.
+/// The dense layers under `prefix`, in order. Their numbers depend on the dropouts, which are numbered as well.
 pub(crate) fn layers(
     path: &Path,
     file: &SafeTensors<'_>,
@@ -393,17 +393,17 @@ fn numbers(dropouts: &[f64]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The dropouts of so many layers, where a file names those of the first.
+/// The dropouts of `layers` layers; layers after those in the file's list have none.
 fn dropouts_of(dropouts: &[f64], layers: usize) -> Vec<f64> {
     dropouts.iter().copied().chain(std::iter::repeat(0.0)).take(layers).collect()
 }
 
-/// How many of these numbers a layer takes with what comes after it.
+/// The number of consecutive indices in a `torch.nn.Sequential` that a layer takes with its activation and dropout.
 fn places(dropout: f64) -> usize {
     if dropout > 0.0 { 3 } else { 2 }
 }
 
-/// The dropout of every layer; empty where the file says nothing of any.
+/// The dropout of every layer; empty if the file has none.
 fn dropouts(path: &Path, about: &Option<Value>) -> Result<Vec<f64>, Error> {
     let Some(rates) = about.as_ref().and_then(|about| about.get("dropout")) else { return Ok(Vec::new()) };
     let read = || rates.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
@@ -430,18 +430,18 @@ fn activations_of(
         .map(|word| {
             let word = word.as_str().unwrap_or_default();
             let brought = own.iter().copied().find(|own| own.to_string() == word);
-            // Not parsed: a file's word must not have another file read.
+            // `parse` would read files: a name in a model file must not make us open another file.
             brought.map_or_else(|| Activation::from_word(word), Ok)
         })
         .collect::<Result<_, Error>>()
         .map_err(|error| broken(error.to_string()))
 }
 
-/// That every function whose name the file has is one of wgrad's or was brought: of the user's own, a file has the name alone.
+/// Checks that every function named in the file is built in or was passed by the caller: a file has only the names of a user's own functions.
 ///
 /// # Errors
 ///
-/// [`Error::Format`] with all that are missing, and how they are brought.
+/// [`Error::Format`] naming all missing functions, and how to pass them.
 fn check_brought(path: &Path, about: &Option<Value>, activations: &[Activation], losses: &[Loss]) -> Result<(), Error> {
     let Some(about) = about else { return Ok(()) };
     let (own_activations, own_losses): (Vec<String>, Vec<&str>) =
@@ -458,7 +458,7 @@ fn check_brought(path: &Path, about: &Option<Value>, activations: &[Activation],
         return Ok(());
     }
     let names: Vec<String> = missing.iter().map(|(kind, word)| format!("the {kind} \"{word}\"")).collect();
-    // A name goes into a command only where it can be a file's.
+    // A name is put into a suggested command only if it can be a file's name.
     let is_plain = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
     let file =
         |word: &str| if word.is_empty() || !word.chars().all(is_plain) { "FILE".into() } else { word.to_string() };
@@ -477,7 +477,7 @@ fn check_brought(path: &Path, about: &Option<Value>, activations: &[Activation],
     ))
 }
 
-/// A loss' word and its values.
+/// A loss' name and its values.
 pub(crate) fn loss_to_json(loss: &Loss) -> Value {
     let mut table = serde_json::json!({ "kind": loss.name() });
     for (name, setting) in loss.settings() {
@@ -505,7 +505,7 @@ fn loss_of(path: &Path, about: &Option<Value>, own: &[Loss]) -> Result<Loss, Err
     read().map_err(|error: Error| broken(error.to_string()))
 }
 
-/// The classes' names: as many as there are outputs, or none.
+/// The class names, whose number must fit the outputs; empty if the file has none.
 fn classes_of(path: &Path, about: &Option<Value>, outputs: usize) -> Result<Vec<String>, Error> {
     let Some(names) = about.as_ref().and_then(|about| about.get("classes")) else { return Ok(Vec::new()) };
     let read = || names.as_array()?.iter().map(|name| name.as_str().map(String::from)).collect::<Option<Vec<String>>>();
@@ -514,7 +514,7 @@ fn classes_of(path: &Path, about: &Option<Value>, outputs: usize) -> Result<Vec<
     })
 }
 
-/// The columns that the features are made of, where they are.
+/// The encoding of a table's columns, if the file has one.
 fn columns_of(path: &Path, about: &Option<Value>, network: &Network) -> Result<Option<Columns>, Error> {
     let Some(table) = about.as_ref().and_then(|about| about.get("columns")) else { return Ok(None) };
     let broken = |reason: String| Error::format(path, format!("its metadata: columns: {reason}"));
@@ -523,7 +523,7 @@ fn columns_of(path: &Path, about: &Option<Value>, network: &Network) -> Result<O
     Ok(Some(columns))
 }
 
-/// The form of the images, where there are any.
+/// The shape of the images, if the file has one.
 fn image_of(path: &Path, about: &Option<Value>, inputs: usize) -> Result<Option<ImageShape>, Error> {
     let Some(table) = about.as_ref().and_then(|about| about.get("image")) else { return Ok(None) };
     let shape = ImageShape::deserialize(table).ok().filter(|shape| shape.features() == Some(inputs));
@@ -535,7 +535,7 @@ fn image_of(path: &Path, about: &Option<Value>, inputs: usize) -> Result<Option<
     })
 }
 
-/// The scaling of the targets, where there is one.
+/// The scaling of the targets, if the file has one.
 fn target_scaling_of(
     path: &Path,
     about: &Option<Value>,
@@ -551,7 +551,7 @@ fn target_scaling_of(
     Ok(Some(scaling))
 }
 
-/// The scaling of the features, or of the targets, where there is one.
+/// The scaling under a key of the metadata, if the file has one.
 fn scaling_of(path: &Path, about: &Option<Value>, key: &str, count: usize) -> Result<Option<Scaling>, Error> {
     let Some(table) = about.as_ref().and_then(|about| about.get(key)) else { return Ok(None) };
     let read = |name: &str| table[name].as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
