@@ -147,7 +147,7 @@ pub(super) struct Train {
     /// End with the weights of the best epoch
     #[arg(long)]
     pub keep_best: bool,
-    /// The metric that epochs are judged by, of validation if there is any: loss or accuracy; f1, precision, recall (means over classes), top-5, roc-auc; mae,
+    /// The metric to judge epochs by, of validation if there is any: loss or accuracy; f1, precision, recall (means over classes), top-5, roc-auc; mae,
     /// rmse or r2 [default: loss]
     #[arg(long, value_name = "NAME")]
     pub monitor: Option<Monitor>,
@@ -184,7 +184,7 @@ pub(super) struct Train {
     /// Keep checkpoints in this folder, to resume the run from
     #[arg(long, value_name = "DIR")]
     pub checkpoint: Option<PathBuf>,
-    /// Make a checkpoint every N steps, or at intervals of this time [default: 5m]
+    /// How often to make a checkpoint: after a number of steps, or after a time [default: 5m]
     #[arg(long, value_name = "500|30s|5m")]
     pub checkpoint_every: Option<Every>,
     /// The number of checkpoints to keep [default: 3]

@@ -216,7 +216,7 @@ pub(super) fn is_running(folder: &Path) -> bool {
     lock.is_ok_and(|lock| matches!(FileExt::try_lock_shared(&lock), Err(TryLockError::WouldBlock)))
 }
 
-/// Whether another run has it; else it is ours now. Where a file system has no locks, nobody has.
+/// Whether another run holds the lock; otherwise it is ours now. On a file system without locks, no run holds it.
 fn is_locked(lock: &File) -> bool {
     for _ in 0..5 {
         if !matches!(FileExt::try_lock(lock), Err(TryLockError::WouldBlock)) {
@@ -273,7 +273,7 @@ impl Watcher for MetricFiles {
     fn hear(&mut self, event: &Event) -> Result<(), Error> {
         let Event::Epoch(epoch) = event else { return Ok(()) };
         if epoch.epoch <= self.last && epoch.stats.steps == 0 {
-            // A run that goes on from the end of an epoch tells of it again, with no step and no time.
+            // A run that is resumed at the end of an epoch reports that epoch again, with no step and no time.
             return Ok(());
         }
         if epoch.epoch <= self.last {

@@ -47,7 +47,7 @@ impl TrainingSet {
         }
     }
 
-    /// All rows, wherever they are.
+    /// All rows, in memory or in their file.
     pub fn source(&self) -> &dyn Source {
         match self {
             TrainingSet::Whole(set) => set,

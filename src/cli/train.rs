@@ -72,7 +72,7 @@ struct Trained {
 }
 
 impl Ready {
-    /// Reads what there is to read, opens the adapter, and finds whatever is wrong with either.
+    /// Reads the options, the data and the model, opens the adapter, and returns the first error of any of them.
     fn new(flags: &Train) -> Result<Self, Error> {
         let output = Output { json: flags.common.json };
         let (mut run, checkpoint) = resume::run_of(flags)?;
@@ -174,7 +174,7 @@ impl Ready {
         // The screen leaves the terminal to what is said now.
         drop(watchers);
         let history = history.map_err(|error| saved_before(error, output, run, trainer, began))?;
-        // Saved even where nobody reads our output any more; but not where nothing was trained.
+        // The model is saved even if our output is a closed pipe, but not if nothing was trained.
         if !history.epochs.is_empty() {
             trainer.save(&run.save)?;
         }
@@ -267,7 +267,7 @@ fn saved_before(error: Error, output: &Output, run: &Run, trainer: &mut Trainer,
         match trainer.save(&run.save) {
             Ok(()) => {
                 let step = trainer.steps_done();
-                // Where nobody reads what is said, the error is said still.
+                // If the output is a closed pipe, the error is returned all the same.
                 let _ = output.event(json!({ "event": "saved", "step": step, "model": &run.save }));
                 let best = if run.options.keep_best { "of the best epoch, or else " } else { "" };
                 let _ = output.text(format_args!(

@@ -1,10 +1,10 @@
-//! Who hears of a run while it goes: the screen, and files.
+//! Observers of a run: the screen, and files.
 
 use crate::error::Error;
 use crate::history::Event;
 
-/// Somebody who is told.
+/// An observer of a run's events.
 pub(super) trait Watcher {
-    /// Hears of everything that a run tells. An error ends the run, with its model saved.
+    /// Receives each event of the run. An error ends the run, after its model is saved.
     fn hear(&mut self, event: &Event) -> Result<(), Error>;
 }

@@ -174,7 +174,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for a network that does not pass its check, [`Error::Data`] for weights that are not its own; [`Error::Io`]. An existing file
+    /// [`Error::Option`] for a network that does not pass its check, [`Error::Data`] for weights that do not fit it; [`Error::Io`]. An existing file
     /// at the path is unchanged after an error.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.network.check()?;

@@ -1,9 +1,9 @@
-//! The selftest: whether an adapter and its driver compute what they should.
+//! The selftest, which checks whether an adapter and its driver compute correctly.
 //!
-//! Every kernel in every variant against its f64 twin, every loss, optimizer, activation and schedule over some steps against PyTorch's
-//! trajectories, the same bits again, and the adapter's limits. It is what a user with an odd driver runs first.
+//! It compares every kernel in every variant with its f64 twin, and every loss, optimizer, activation and schedule over some steps with PyTorch's
+//! trajectories. It checks that runs repeat bit for bit, and the adapter's limits. A user with an odd driver should run it first.
 //!
-//! The twins are here too, and the crate's tests compare with the same ones. They know nothing of kernels and plans.
+//! The twins are part of this module, and the crate's tests use the same ones. They are independent of kernels and plans.
 
 mod cases;
 #[doc(hidden)]
@@ -36,31 +36,31 @@ use crate::error::Error;
 use crate::gpu::{AdapterKind, AdapterSummary, Gpu};
 use compared::Agreed;
 
-/// How long a check may take where nothing else is told. The slowest takes lavapipe 25 a compiler's 26 s.
+/// The default time limit of a check. The slowest takes 26 s with lavapipe 25.
 pub const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What a selftest is told.
+/// Options of a selftest.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// A folder with more trajectories, as `tests/golden/make_golden.py` writes them.
     pub golden: Option<PathBuf>,
-    /// Checks alone whose section or name has these words, in any case: see [`checked`].
+    /// If given, only checks whose section or name contains these words are made, in any case: see [`checked`].
     pub only: Option<String>,
-    /// How long a check may take until it counts as one that does not come back, which has failed; [`TIMEOUT`] where none is told.
+    /// The time after which a check counts as hanging, which is a failure; [`TIMEOUT`] if `None`.
     pub timeout: Option<Duration>,
-    /// As if the adapter's subgroups had so many lanes: kernels that are wrong, to see that they are found.
+    /// Compiles kernels for subgroups of this number of lanes, whether the adapter has such or not, to see that wrong kernels are found.
     #[doc(hidden)]
     pub lanes: Option<u32>,
 }
 
-/// What came of one check.
+/// The outcome of one check.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// As expected: the largest relative error that was seen.
+    /// All was as expected; the value is the largest relative error.
     Passed(f64),
-    /// What was not as expected, and what would have been.
+    /// A result differed; the text says which, and what was expected.
     Failed(String),
-    /// Why the adapter cannot run it. It was not checked.
+    /// The adapter cannot run this check, for the given reason.
     NotEligible(&'static str),
 }
 
@@ -71,13 +71,13 @@ pub struct Check {
     pub section: &'static str,
     /// What was checked.
     pub name: String,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// How long it took.
+    /// The time that it took.
     pub took: Duration,
 }
 
-/// What a selftest found.
+/// The report of a selftest.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The adapter with its driver.
@@ -86,16 +86,16 @@ pub struct Report {
     pub version: &'static str,
     /// Every check that was made.
     pub checks: Vec<Check>,
-    /// How many were not made: whoever was told broke off, or several before them had not come back.
+    /// The number of checks that were not made, because the callback ended the selftest, or because several earlier checks hung.
     pub left_out: usize,
-    /// How long all of it took.
+    /// The time that the whole selftest took.
     pub took: Duration,
 }
 
 /// A section of a report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Section {
-    /// What it is about.
+    /// The section's name.
     pub name: &'static str,
     /// Checks that passed.
     pub passed: usize,
@@ -105,7 +105,7 @@ pub struct Section {
     pub not_eligible: usize,
     /// The largest relative error in a check that passed.
     pub worst: f64,
-    /// How long its checks took, one after another.
+    /// The sum of the times that its checks took.
     pub took: Duration,
 }
 
@@ -150,18 +150,18 @@ impl Report {
     }
 }
 
-/// What a section of the selftest checks.
+/// The checks of a section of the selftest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
     /// The section, as a report has it.
     pub name: &'static str,
-    /// How many checks it has on this adapter.
+    /// The number of checks in it on this adapter.
     pub checks: usize,
-    /// The first word of each of its checks' names, once.
+    /// The distinct first words of its checks' names.
     pub what: Vec<String>,
 }
 
-/// What a selftest of the adapter would check: the words that [`Options::only`] can have. Nothing is run.
+/// Lists what a selftest of the adapter would check, as words for [`Options::only`]. No check is run.
 ///
 /// # Errors
 ///
@@ -170,7 +170,7 @@ pub fn checked(gpu: &Gpu, options: &Options) -> Result<Vec<Checked>, Error> {
     Ok(cases::sections(&cases::all(gpu, &Options { only: None, ..options.clone() })?))
 }
 
-/// A check that is to be made.
+/// A check to be made.
 struct Case {
     section: &'static str,
     name: String,
@@ -180,13 +180,13 @@ struct Case {
 /// A check on a device.
 type OnDevice = dyn Fn(&Arc<Gpu>) -> Agreed + Send + Sync;
 
-/// How a check is made.
+/// The way to make a check.
 enum Run {
     On(Box<OnDevice>),
     NotEligible(&'static str),
 }
 
-/// Runs every check on the adapter. `told` hears of each when it is done, with how many there are, and may break off.
+/// Runs every check on the adapter. `told` is called with each finished check and the number of all checks, and may end the selftest.
 ///
 /// ```no_run
 /// use std::ops::ControlFlow::Continue;
@@ -197,14 +197,14 @@ enum Run {
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 ///
-/// On a software adapter checks run on all cores, on devices of their own; a device that a check loses is replaced for the next. A check that
-/// does not come back within [`Options::timeout`] has failed. Its thread cannot be ended: it and its device are left behind, and another goes on; after
-/// three of them nothing else is begun.
+/// On a software adapter checks run on all cores, on devices of their own; a device that a check loses is replaced for the next. A check that hangs
+/// for longer than [`Options::timeout`] has failed. Its thread cannot be ended: it is left behind with its device, and another goes on; after
+/// three such checks no other is begun.
 ///
 /// # Errors
 ///
 /// [`Error::Io`] or [`Error::Format`] for trajectories that cannot be read; [`Error::Option`] where no check has the words of
-/// [`Options::only`]; [`Error::Device`] where no device can be had any more. What
+/// [`Options::only`]; [`Error::Device`] where no device can be opened any more. What
 /// a check finds is no error: it is in the report.
 pub fn run(
     gpu: &Arc<Gpu>,
@@ -230,12 +230,12 @@ pub fn run(
 }
 
 impl Case {
-    /// What comes of it on this device.
+    /// Makes the check on this device.
     fn check(&self, gpu: &Arc<Gpu>) -> Check {
         let started = Instant::now();
         let outcome = match &self.run {
             Run::NotEligible(reason) => Outcome::NotEligible(reason),
-            // A driver's results can be such that we stumble over them.
+            // A driver's wrong results can make our own code panic.
             Run::On(run) => match catch_unwind(AssertUnwindSafe(|| run(gpu))) {
                 Ok(Ok(worst)) => match gpu.check() {
                     Ok(()) => Outcome::Passed(worst),

@@ -124,7 +124,7 @@ impl Drop for Live {
             // What went wrong has been written where the picture began.
             terminal::clear_below();
         } else if !self.failed && (self.drawn.is_some() || !self.lines.is_empty()) {
-            // Nobody is left to tell of a terminal that is gone.
+            // A terminal that is gone cannot show the error.
             _ = self.draw(Cursor::Below);
         }
     }

@@ -1,4 +1,4 @@
-//! What the columns of a table are: numbers or words, features or targets.
+//! Learns the columns of a table: numbers or words, features or targets.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -18,29 +18,29 @@ const MOST_CATEGORIES: usize = 1_000;
 /// What pandas calls a column without a name when it reads and writes a table again.
 const PANDAS_NAMELESS: &str = "Unnamed: 0";
 
-/// What became of a column of a table that was learned from.
+/// A column of a table that a set was read from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableColumn {
-    /// Its name, or its number from 1.
+    /// The column's name, or its number from 1 if it has none.
     pub name: String,
-    /// What it is for.
+    /// The column's role.
     pub role: ColumnRole,
-    /// Whether its cells are numbers; else they are words.
+    /// Whether its cells are numbers, as opposed to words.
     pub is_numeric: bool,
-    /// Cells that have a value.
+    /// The number of cells with a value.
     pub cells: u64,
-    /// Cells that have none.
+    /// The number of cells without a value.
     pub missing: u64,
 }
 
-/// What a column is for.
+/// The role of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnRole {
-    /// It became one feature, or one for each of its words.
+    /// The column became one feature, or one for each of its words.
     Feature,
-    /// It is to be learned.
+    /// The column is a target.
     Target,
-    /// It was left out, as asked, or as it only counts or names the rows.
+    /// The column was left out, because the options say so, or because it only counts or names the rows.
     LeftOut,
 }
 

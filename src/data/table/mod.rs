@@ -26,18 +26,18 @@ use learn::Learned;
 
 /// A table's rows, which can be gone over again.
 pub(super) trait Table {
-    /// For messages.
+    /// The table's path, for messages.
     fn path(&self) -> &Path;
     /// The columns' names, where it has any; one of no name is empty.
     fn names(&self) -> Option<&[String]>;
-    /// What is between its cells, in text.
+    /// The delimiter between its cells, if it is a text.
     fn delimiter(&self) -> Option<char>;
     /// Every row with its number; all of them have as many cells.
     fn each(&self, take: &mut dyn FnMut(usize, &StringRecord) -> Result<(), Error>) -> Result<(), Error>;
 }
 
 impl ReadOptions {
-    /// The columns of the rows for a network of so many inputs: those that are known, or as many of numbers.
+    /// The encoding of rows for a network of `inputs` inputs: the known columns, or `inputs` columns of numbers.
     pub(crate) fn columns_for(&self, inputs: usize) -> Columns {
         let columns = self.columns.clone().unwrap_or_else(|| Columns::numbers(inputs));
         let unknown_is_none = columns.unknown_is_none || self.unknown_is_none;
