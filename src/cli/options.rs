@@ -147,7 +147,7 @@ pub(super) struct Train {
     /// End with the weights of the best epoch
     #[arg(long)]
     pub keep_best: bool,
-    /// The metric to judge epochs by, of validation if there is any: loss or accuracy; f1, precision, recall (means over classes), top-5, roc-auc; mae,
+    /// The metric that judges epochs, of validation if possible: loss or accuracy; f1, precision, recall (means over classes), top-5, roc-auc; mae,
     /// rmse or r2 [default: loss]
     #[arg(long, value_name = "NAME")]
     pub monitor: Option<Monitor>,

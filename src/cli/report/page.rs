@@ -345,7 +345,7 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), String::from)
 }
 
-/// A text, cut to at most `most` letters.
+/// A text, cut to at most `letters` letters.
 fn short(name: &str, letters: usize) -> String {
     match name.chars().count() > letters {
         true => name.chars().take(letters - 1).chain(['…']).collect(),
