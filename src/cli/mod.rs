@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| hints::hinted(error).exit());
     let level = if cli.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
-    // Where nobody takes it, it would say so, and panic as nobody takes that either.
+    // By default, the logger reports a failed write to stderr on stderr, and panics when that fails as well.
     let log = log.log_internal_errors(false);
     if cli.verbose {
         log.init();

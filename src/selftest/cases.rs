@@ -25,7 +25,7 @@ const SMALL: (u32, u32, u32) = (5, 7, 10);
 /// A reduction that is long enough to be cut in sixteen, for each of the three products: 141 features, 150 rows.
 const LONG: (u32, u32, u32) = (150, 141, 9);
 
-const LANES: &str = "a software adapter with subgroups of so many lanes, all alike";
+const LANES: &str = "a software adapter whose subgroups all have this number of lanes";
 const WORDS_32: &str = "an adapter without words of 64 bits: this one has them, and other kernels for it";
 const WORDS_64: &str = "words of 64 bits";
 const MEMORY: &str = "more shared memory for a workgroup";
