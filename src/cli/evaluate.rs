@@ -51,7 +51,7 @@ pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
 
 /// Among how many classes the right one is looked for.
 fn top_k(asked: Option<usize>, model: &Model) -> Result<usize, Error> {
-    // One output tells of two classes.
+    // One output stands for two classes.
     let classes = model.network.outputs().max(2);
     match asked {
         Some(k) if !(1..=classes).contains(&k) => {

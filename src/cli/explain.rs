@@ -62,6 +62,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     for buffer in &plan.buffers {
         output.event(json!({
             "event": "buffer", "name": buffer.role.to_string(), "shape": buffer.shape, "bytes": buffer.bytes,
+            "memory": buffer.memory,
         }))?;
     }
     let cost = plan.cost();

@@ -89,7 +89,7 @@ fn describe(model: &Model) -> String {
     text
 }
 
-/// What a safetensors file has, whatever it means.
+/// The tensors of a safetensors file that is no model.
 #[derive(Default)]
 struct Contents {
     /// Name, element type and shape.

@@ -41,7 +41,7 @@ fn exit_code(signal: i32) -> u8 {
     128 + signal as u8
 }
 
-/// Whether SIGHUP is to be ignored, as `nohup` asks, or nobody knows: to listen to it would undo that.
+/// Whether SIGHUP is to be ignored, as `nohup` asks, or the disposition is unknown: to listen to it would undo that.
 #[cfg(unix)]
 fn hangs_on() -> bool {
     let about = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -42,7 +42,7 @@ use crate::error::Error;
 use options::{Cli, Command};
 
 /// Runs the program on its command line and says how it ended: 0 for success, 1 when the device failed or training
-/// broke down, 2 for bad usage or bad input, 3 when no adapter serves, 130, 143 or 129 when SIGINT, SIGTERM or SIGHUP ended it.
+/// broke down, 2 for bad usage or bad input, 3 when there is no usable adapter, 130, 143 or 129 when SIGINT, SIGTERM or SIGHUP ended it.
 pub fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| hints::hinted(error).exit());
     let level = if cli.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };

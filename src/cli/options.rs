@@ -26,7 +26,7 @@ pub(super) struct Cli {
     pub command: Option<Command>,
     #[command(flatten)]
     pub train: Train,
-    /// Tell on stderr what is being done
+    /// Log on stderr what is being done
     #[arg(short, long, global = true)]
     pub verbose: bool,
 }
@@ -35,65 +35,65 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Train a network
     Train(Train),
-    /// Loss, accuracy and other metrics of a model on a set
+    /// Print loss, accuracy and other metrics of a model on a set
     Evaluate(Evaluate),
-    /// Predictions of a model for rows of a set, a table, an array, an image, or standard input
+    /// Print predictions of a model for rows of a set, a table, an array, an image, or standard input
     Predict(Predict),
     /// Write a model as ONNX
     Export(Export),
-    /// Make a model of an ONNX file or of a PyTorch state dict
+    /// Convert an ONNX file or a PyTorch state dict to a model
     Import(Import),
-    /// What is in a model, a checkpoint or an ONNX file
+    /// Show the contents of a model, a checkpoint or an ONNX file
     Inspect(Inspect),
-    /// The runs of a folder, with what they reached and what tells them apart
+    /// List the runs of a folder, with their results and the options in which they differ
     Runs(Runs),
-    /// What a training step would do: its dispatches and its memory
+    /// Show what a training step would do: its dispatches and its memory
     Explain(Train),
-    /// How long a training step takes here, and each of its dispatches: a table to paste
+    /// Measure how long a training step and each of its dispatches take here, as a table to paste
     Bench(Train),
-    /// Where the time of a training step goes, kernel by kernel, and a trace of some steps
+    /// Show where the time of a training step goes, kernel by kernel, and write a trace of some steps
     Profile(ProfileOptions),
-    /// Every adapter of this machine
+    /// List the adapters of this machine
     Adapters(Adapters),
-    /// Whether the adapter and its driver compute what they should
+    /// Check whether the adapter and its driver compute correctly
     Selftest(Selftest),
 }
 
 #[derive(Args, Default)]
 pub(super) struct Train {
-    /// A file with any of these options, and more; a flag wins over it
+    /// A file with any of these options, and more; a flag takes precedence over it
     #[arg(long, value_name = "RUN.toml")]
     pub config: Option<PathBuf>,
     /// mnist; a file of CSV, TSV, .npz, safetensors or Parquet; a directory of MNIST-style IDX files, of x.npy and y.npy, or of a
     /// directory of images for each class [default: mnist]
     #[arg(long, value_name = "mnist|DIR|FILE")]
     pub data: Option<String>,
-    /// The column of a table that is to be learned, by name or by number from 1; several, with commas between them, are numbers for an output
+    /// The target column of a table, by name or by number from 1; several columns, separated by commas, are numbers for one output
     /// each [default: the last one]
     #[arg(long, value_name = "COLUMN[,COLUMN…]")]
     pub label: Option<String>,
-    /// Columns of a table that are left out, by name or by number from 1
+    /// Columns of a table to leave out, by name or by number from 1
     #[arg(long, value_name = "COLUMN[,COLUMN…]", value_delimiter = ',')]
     pub ignore: Vec<String>,
-    /// Columns of a table whose numbers stand for categories, by name or by number from 1
+    /// Columns of a table whose numbers are categories, by name or by number from 1
     #[arg(long, value_name = "COLUMN[,COLUMN…]", value_delimiter = ',')]
     pub categorical: Vec<String>,
-    /// The words that stand for a missing cell, beside nothing [default: those of pandas, as NA and null, and ?]
+    /// The words that mean a missing cell, besides an empty one [default: those of pandas, as NA and null, and ?]
     #[arg(long, value_name = "WORD[,WORD…]", value_delimiter = ',', allow_hyphen_values = true)]
     pub missing: Option<Vec<String>>,
-    /// What is before the fraction of a table's numbers: . or , [default: as the cells tell]
+    /// The decimal separator of a table's numbers: . or , [default: decided by the cells]
     #[arg(long, value_name = "CHARACTER")]
     pub decimal: Option<char>,
     #[command(flatten)]
     pub text: Text,
-    /// What is put in place of a table's missing cells: mean, zero or a number [default: they are errors]
+    /// The replacement of a table's missing cells: mean, zero or a number [default: they are errors]
     #[arg(long, value_name = "mean|zero|NUMBER", allow_negative_numbers = true)]
     pub fill: Option<Fill>,
     /// Scale every feature by its statistics in the training rows: none, standardize or min-max [default: none]
     #[arg(long, value_name = "NAME")]
     pub scaling: Option<ScaleBy>,
-    /// Learn targets that are numbers scaled by their statistics in the training rows: none, standardize or min-max; all that is
-    /// told of them but the loss stays in their own units [default: none]
+    /// Scale targets that are numbers by their statistics in the training rows: none, standardize or min-max; every figure
+    /// except the loss stays in their own units [default: none]
     #[arg(long, value_name = "NAME")]
     pub scale_targets: Option<ScaleBy>,
     /// Validate on this set, on a fraction (as 0.1) of the training rows, or on none [default: the set's own validation rows, or its test rows]
@@ -102,80 +102,80 @@ pub(super) struct Train {
     /// Widths of the hidden layers, or none [default: 256]
     #[arg(long, value_name = "256[,128…]")]
     pub hidden: Option<String>,
-    /// Of the hidden layers: relu, leaky-relu, elu, gelu, gelu-tanh, silu, tanh, sigmoid, softplus or identity, or a file of your
+    /// The activation of the hidden layers: relu, leaky-relu, elu, gelu, gelu-tanh, silu, tanh, sigmoid, softplus or identity, or a file of your
     /// own [default: relu]
     #[arg(long, value_name = "NAME|FILE.wgsl")]
     pub activation: Option<Activation>,
     /// The share of each hidden layer's units that drops out in training [default: 0]
     #[arg(long, value_name = "0.2", allow_negative_numbers = true)]
     pub dropout: Option<f64>,
-    /// softmax-cross-entropy, kl-divergence, sigmoid-cross-entropy, mse, mae or huber, or a file of your own
+    /// The loss: softmax-cross-entropy, kl-divergence, sigmoid-cross-entropy, mse, mae or huber, or a file of your own
     /// [default: softmax-cross-entropy]
     #[arg(long, value_name = "NAME|FILE.wgsl")]
     pub loss: Option<String>,
-    /// sgd, adagrad, adadelta, rmsprop, adam, adamw, nadam, lion or muon, with PyTorch's defaults, or a file of your own
+    /// The optimizer: sgd, adagrad, adadelta, rmsprop, adam, adamw, nadam, lion or muon, with PyTorch's defaults, or a file of your own
     /// [default: adam as Keras sets it]
     #[arg(long, value_name = "NAME|FILE.wgsl")]
     pub optimizer: Option<String>,
     /// Learning rate [default: the optimizer's]
     #[arg(long, allow_negative_numbers = true)]
     pub lr: Option<f64>,
-    /// Of the optimizer [default: the optimizer's]
+    /// The weight decay of the optimizer [default: the optimizer's]
     #[arg(long, value_name = "0.01", allow_negative_numbers = true)]
     pub weight_decay: Option<f64>,
-    /// Of sgd, rmsprop or muon [default: the optimizer's]
+    /// The momentum of sgd, rmsprop or muon [default: the optimizer's]
     #[arg(long, value_name = "0.9", allow_negative_numbers = true)]
     pub momentum: Option<f64>,
-    /// constant, step, exponential, polynomial, cosine or one-cycle, of the learning rate [default: constant]
+    /// The schedule of the learning rate: constant, step, exponential, polynomial, cosine or one-cycle [default: constant]
     #[arg(long)]
     pub schedule: Option<String>,
-    /// Let the learning rate rise over so many steps first (or epochs, where the schedule counts them)
+    /// Let the learning rate rise over the first N steps (or epochs, where the schedule counts them)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub warmup: Option<u32>,
-    /// Scale gradients down to this norm of all together
+    /// Scale the gradients down so that their common norm is at most this
     #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
     pub clip_grad_norm: Option<f64>,
-    /// Cut every gradient off at this value and its negative
+    /// Limit every gradient to the range from minus this value to this value
     #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
     pub clip_grad_value: Option<f64>,
-    /// stop, skip and count the steps whose gradient is not finite, or lower the rate and go on from the epoch's beginning [default: stop]
+    /// At a non-finite gradient: stop, skip and count the step, or lower the rate and restart the epoch [default: stop]
     #[arg(long, value_name = "stop|skip|lower")]
     pub non_finite: Option<NonFinite>,
-    /// End when so many epochs in a row were no better than the best
+    /// End after this many epochs in a row that were no better than the best
     #[arg(long, value_name = "EPOCHS", allow_negative_numbers = true)]
     pub early_stopping: Option<u64>,
     /// End with the weights of the best epoch
     #[arg(long)]
     pub keep_best: bool,
-    /// What epochs are judged by, of validation where there is any: loss or accuracy; f1, precision, recall (means over classes), top-5, roc-auc; mae,
+    /// The metric that judges epochs, of validation if possible: loss or accuracy; f1, precision, recall (means over classes), top-5, roc-auc; mae,
     /// rmse or r2 [default: loss]
     #[arg(long, value_name = "NAME")]
     pub monitor: Option<Monitor>,
     /// Passes over the set [default: 10]
     #[arg(long, allow_negative_numbers = true)]
     pub epochs: Option<u64>,
-    /// Train for so many steps, in place of the epochs
+    /// Train for this number of steps, in place of epochs
     #[arg(long, allow_negative_numbers = true, conflicts_with = "epochs")]
     pub steps: Option<u64>,
     /// Rows of a minibatch [default: 32]
     #[arg(long, allow_negative_numbers = true)]
     pub batch_size: Option<usize>,
-    /// Decides initial weights and order [default: 0]
+    /// The seed of the initial weights, the order of rows and dropout [default: 0]
     #[arg(long, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Visit the rows in the set's own order
     #[arg(long)]
     pub no_shuffle: bool,
-    /// glorot-, he- or lecun-, each with uniform or normal; orthogonal, torch or constant:0.1 [default: glorot-uniform]
+    /// The initializer: glorot-, he- or lecun-, each with uniform or normal; orthogonal, torch or constant:0.1 [default: glorot-uniform]
     #[arg(long)]
     pub initializer: Option<Initializer>,
     /// Begin with the weights of this safetensors file
     #[arg(long, value_name = "FILE")]
     pub init: Option<PathBuf>,
-    /// A folder for this run: what it is, its metrics as it goes, its model, and a report when it ends
+    /// A folder for this run: its options, its metrics as it goes, its model, and a report when it ends
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Where the model goes; a file that is there is replaced [default: model.safetensors, in the run's folder where there is one]
+    /// The file to save the model in; an existing one is replaced [default: model.safetensors, in the run's folder if there is one]
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
     /// Write event files for TensorBoard into this folder: curves, histograms of weights and gradients, the first layer as images
@@ -184,27 +184,27 @@ pub(super) struct Train {
     /// Keep checkpoints in this folder, to resume the run from
     #[arg(long, value_name = "DIR")]
     pub checkpoint: Option<PathBuf>,
-    /// Make a checkpoint whenever so many steps are done, or after so long [default: 5m]
+    /// How often to make a checkpoint: after a number of steps, or after a time [default: 5m]
     #[arg(long, value_name = "500|30s|5m")]
     pub checkpoint_every: Option<Every>,
-    /// Keep so many checkpoints [default: 3]
+    /// The number of checkpoints to keep [default: 3]
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub checkpoint_keep: Option<usize>,
-    /// Go on by itself so often when the device fails, from the last checkpoint and on another device of the same adapter [default: 3]
+    /// How often to go on after a failure of the device, from the last checkpoint and on a new device of the same adapter [default: 3]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub device_retries: Option<u64>,
     /// Go on from a checkpoint, or from the newest of a folder; everything that the run was started with comes from there
     #[arg(long, value_name = "DIR|FILE")]
     pub resume: Option<PathBuf>,
-    /// Device memory for the set, as 500MB or 2GiB; a larger one is read in windows of half as much while it is trained on, and shuffled inside
+    /// Device memory for the set, as 500MB or 2GiB; a larger set is read in windows of half this size during training, and shuffled within
     /// them [default: no limit]
     #[arg(long, value_name = "SIZE")]
     pub memory_budget: Option<Size>,
-    /// How the kernels' tiles are chosen: off by rules, table by what was fastest on adapters of the kind, auto by measuring here once
+    /// How the kernels' tiles are chosen: off by rules, table by measurements on adapters of the same kind, auto by measuring here once
     /// [default: table]
     #[arg(long, value_name = "off|table|auto")]
     pub tuning: Option<Tuning>,
-    /// live, curves that grow; lines, one an epoch; or none [default: live in a terminal, else lines]
+    /// The output during training: live, curves that grow; lines, one for each epoch; or none [default: live in a terminal, else lines]
     #[arg(long, value_name = "live|lines|none")]
     pub screen: Option<Screen>,
     #[command(flatten)]
@@ -212,11 +212,11 @@ pub(super) struct Train {
 }
 
 impl Train {
-    /// That a command which trains nothing is not asked for what comes of training. A run.toml may say it: the same file is for both.
+    /// Checks that a command that does not train is given no flag for training's results. A run.toml may have them: the same file serves both.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] with the first option that is.
+    /// [`Error::Option`] naming the first such flag.
     pub fn trains_nothing(&self, command: &str) -> Result<(), Error> {
         let given = [
             ("--out", self.out.is_some()),
@@ -238,28 +238,28 @@ impl Train {
     }
 }
 
-/// How a table in text is read.
+/// Options for reading a table in text.
 #[derive(Args, Clone, Default)]
 pub(super) struct Text {
-    /// What is between a table's cells: one character, or tab [default: as the file's name and its cells tell]
+    /// The delimiter between a table's cells: one character, or tab [default: decided by the file's name and its cells]
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     pub delimiter: Option<char>,
-    /// A table's first line names its columns [default: as the cells tell]
+    /// Take a table's first line for the names of its columns [default: decided by the cells]
     #[arg(long, conflicts_with = "no_header")]
     pub header: bool,
-    /// A table's first line is a row
+    /// Take a table's first line for a row
     #[arg(long)]
     pub no_header: bool,
-    /// What becomes of a table's rows whose target is missing: they are left out, or an error [default: error]
+    /// How to treat a table's rows without a target: leave them out, or fail with an error [default: error]
     #[arg(long, value_name = "leave-out|error")]
     pub missing_target: Option<MissingTarget>,
-    /// What a word is that a known column has not: none of its words, or an error [default: error]
+    /// How to treat a word that a known column does not have: as none of its words, or as an error [default: error]
     #[arg(long, value_name = "none|error")]
     pub unknown: Option<Unknown>,
 }
 
 impl Text {
-    /// Whether the first line is said to name the columns.
+    /// Whether the first line names the columns, if a flag says so.
     pub fn header(&self) -> Option<bool> {
         (self.header || self.no_header).then_some(self.header)
     }
@@ -273,7 +273,7 @@ fn delimiter(word: &str) -> Result<char, String> {
     }
 }
 
-/// What a word is that a known column has not.
+/// The treatment of a word that a known column does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unknown {
     None,
@@ -287,7 +287,7 @@ impl Named for Unknown {
 
 by_word!(Unknown);
 
-/// What becomes of rows whose target is missing.
+/// The treatment of rows without a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MissingTarget {
     LeaveOut,
@@ -319,7 +319,7 @@ pub(super) struct Evaluate {
     /// mnist, or a file or directory as in training (its test rows are taken, where it has any)
     #[arg(long, value_name = "mnist|DIR|FILE", default_value = "mnist")]
     pub data: String,
-    /// Count how often the right class is among the first K; 5, where there are more classes, if nothing is said
+    /// Count how often the right class is among the K likeliest [default: 5, where there are more classes]
     #[arg(long, value_name = "K")]
     pub top_k: Option<usize>,
     #[command(flatten)]
@@ -355,10 +355,10 @@ pub(super) struct Export {
     /// A safetensors file with 0.weight, 0.bias, 2.weight, …
     #[arg(value_name = "MODEL.safetensors")]
     pub model: PathBuf,
-    /// Where the ONNX file goes; a file that is there is replaced
+    /// The ONNX file to write; an existing one is replaced
     #[arg(value_name = "OUT.onnx")]
     pub output: PathBuf,
-    /// Give probabilities (softmax, or sigmoid as the loss says) in place of logits
+    /// Output probabilities (softmax or sigmoid, depending on the loss) in place of logits
     #[arg(long)]
     pub softmax: bool,
     #[command(flatten)]
@@ -372,13 +372,13 @@ pub(super) struct Export {
 pub(super) struct Import {
     /// An .onnx file, or a safetensors file with a state dict of dense layers
     pub file: PathBuf,
-    /// Where the model goes; a file that is there is replaced
+    /// The model to write; an existing file is replaced
     #[arg(value_name = "OUT.safetensors")]
     pub output: PathBuf,
-    /// Of a state dict's hidden layers [default: relu, where a Sequential's numbers leave room for one]
+    /// The activation of a state dict's hidden layers [default: relu, where a Sequential's numbers leave room for one]
     #[arg(long, value_name = "NAME")]
     pub activation: Option<Activation>,
-    /// What the outputs mean, where the file does not say [default: softmax-cross-entropy, of one output mse]
+    /// The loss, which gives the outputs their meaning, where the file has none [default: softmax-cross-entropy, or mse for one output]
     #[arg(long, value_name = "NAME")]
     pub loss: Option<String>,
     /// One JSON object on stdout, and nothing else there
@@ -407,7 +407,7 @@ pub(super) struct Runs {
     pub json: bool,
 }
 
-/// What a model file has the names of alone.
+/// A user's own functions, of which a model file has only the names.
 #[derive(Args)]
 pub(super) struct Own {
     /// An activation or a loss of your own that the model was trained with, as softsign.wgsl; may be given several times
@@ -426,16 +426,16 @@ pub(super) struct Selftest {
     /// A folder with more trajectories to follow, as tests/golden has them
     #[arg(long, value_name = "DIR")]
     pub golden: Option<PathBuf>,
-    /// Make those checks alone that have these words in the section or the name, as a failure tells them, in any case; list prints the words
+    /// Make only the checks with these words in their section or name, as failures show them, in any case; list prints the words
     #[arg(long, value_name = "WORDS|list")]
     pub only: Option<String>,
-    /// A check that takes longer has failed: the driver hangs in it [default: 600]
+    /// The time after which a check counts as failed, as the driver hangs in it [default: 600]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub timeout: Option<u64>,
-    /// Check nothing: write every shader, as browsers are given it, into this folder, for their compilers to be tried on
+    /// Check nothing, and write every shader in the form for browsers into this folder, to test their compilers with
     #[arg(long, value_name = "DIR", conflicts_with_all = ["golden", "only", "timeout"])]
     pub wgsl: Option<PathBuf>,
-    /// As if subgroups had so many lanes: kernels that are wrong, to see that they are found
+    /// Compile kernels for subgroups of N lanes, whether the adapter has such or not: wrong kernels must be found
     #[arg(long, value_name = "N", hide = true)]
     pub lanes: Option<u32>,
     #[command(flatten)]

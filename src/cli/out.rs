@@ -203,7 +203,7 @@ pub(super) fn is_running(folder: &Path) -> bool {
     lock.is_ok_and(|lock| matches!(FileExt::try_lock_shared(&lock), Err(TryLockError::WouldBlock)))
 }
 
-/// Whether another run has it; else it is ours now. Where a file system has no locks, nobody has.
+/// Whether another run holds the lock; otherwise it is ours now. On a file system without locks, no run holds it.
 fn is_locked(lock: &File) -> bool {
     for _ in 0..5 {
         if !matches!(FileExt::try_lock(lock), Err(TryLockError::WouldBlock)) {

@@ -14,7 +14,7 @@ use crate::gpu::{Gpu, OpenOptions};
 use crate::selftest::shaders::write_for_browsers;
 use crate::selftest::{self, Check, Checked, Options, Outcome, Report, Section};
 
-/// Checks the adapter, prints a table and whatever failed. The exit code is 1 where anything did.
+/// Checks the adapter, and prints a table and the failed checks. The exit code is 1 if there are any.
 pub(super) fn run(flags: &Selftest) -> Result<u8, Error> {
     let output = Output { json: flags.common.json };
     if let Some(folder) = &flags.wgsl {
@@ -64,7 +64,7 @@ fn progress(done: usize, all: usize) {
     let mut stderr = std::io::stderr();
     if stderr.is_terminal() {
         let line = if all == 0 { String::new() } else { format!("{done} of {all}") };
-        // Nobody depends on it.
+        // Nothing depends on the progress line.
         let _ = write!(stderr, "\r{line:<20}\r");
     }
 }

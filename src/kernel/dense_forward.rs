@@ -68,6 +68,8 @@ pub fn launch_with(
         Residual::BeforeActivation => (vec![add(), activate], dense.output_bytes()),
         Residual::AfterActivation => (vec![activate, add()], dense.output_bytes()),
     };
+    // With the 1 after the units, which is in a quad of its own where they fill whole quads.
+    let written = 16 * u64::from(dense.batch) * u64::from(dense.y_quads());
     Product {
         kernel: "dense_forward",
         input: Some(input),
@@ -87,10 +89,7 @@ pub fn launch_with(
         result: vec![],
         blocks: blocks(dense),
         is_composed: false,
-        cost: Cost {
-            flops: dense.flops(),
-            bytes: input.bytes(dense) + dense.weights_bytes() + dense.output_bytes() + added,
-        },
+        cost: Cost { flops: dense.flops(), bytes: input.bytes(dense) + dense.weights_bytes() + written + added },
     }
     .composed(Composition {
         a: Operand::input_rows(input),

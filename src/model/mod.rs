@@ -28,36 +28,36 @@ pub(crate) use metadata::{about, loss_to_json};
 pub(crate) use tensors::f32_values;
 pub(crate) use tensors::{Tensor, check_sums, layers, parse, tensors};
 
-/// A network with its weights, as a file has them.
+/// A network with its weights and everything else that a model file holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// The layers.
     pub network: Network,
-    /// Their weights.
+    /// The layers' weights.
     pub weights: Weights,
-    /// The loss that they were trained with, which says what the outputs mean.
+    /// The loss that the network was trained with, which gives the outputs their meaning.
     pub loss: Loss,
     /// The names of the classes, one an output, or both of the two that one output tells apart; empty where they have none.
     pub classes: Vec<String>,
-    /// What is done to features before the first layer, where anything is.
+    /// The scaling of the features before the first layer, if any.
     pub scaling: Option<Scaling>,
-    /// What was done to the targets, which are numbers, before the network learned them, where anything was: what it gives is
-    /// `output / scale + shift` in their own units.
+    /// The scaling with which the network learned its targets, if any; they are numbers then. A prediction in their own units is
+    /// `output / scale + shift`.
     pub target_scaling: Option<Scaling>,
-    /// How the features are made of a table's columns, where they are.
+    /// The encoding of a table's columns, if the features are made from a table.
     pub columns: Option<Columns>,
-    /// The form of the images that the features are, where they are.
+    /// The shape of the images, if the features are the pixels of images.
     pub image: Option<ImageShape>,
 }
 
 impl Model {
-    /// A model whose classes have no names and whose features are taken as they are.
+    /// A model without class names and without preprocessing.
     pub fn new(network: Network, weights: Weights, loss: Loss) -> Self {
         let (scaling, target_scaling, columns, image) = Default::default();
         Model { network, weights, loss, classes: Vec::new(), scaling, target_scaling, columns, image }
     }
 
-    /// Reads a model. A file that PyTorch wrote says nothing of activations or loss: its hidden layers are taken as ReLU, its
+    /// Reads a model from a safetensors file. A file from PyTorch has neither activations nor a loss: its hidden layers are taken as ReLU, its
     /// loss as softmax cross-entropy.
     /// Trajectory files, whose tensors are named `init.0.weight` and so on, give their initial weights.
     ///
@@ -68,8 +68,8 @@ impl Model {
         Model::read_with(path, &[], &[])
     }
 
-    /// [`read`](Self::read) for a model that was trained with functions of the user's own: a file has their names alone, never
-    /// their text, so they have to be brought again.
+    /// As [`read`](Self::read), for a model that may use functions of the user's own: a file has only their names, never
+    /// their source, so the functions must be passed here.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl Model {
         Model::of_file(path, &parse(path, bytes)?, &about(path, bytes)?, activations, losses)
     }
 
-    /// The model in a file that was read.
+    /// The model in a parsed file.
     pub(crate) fn of_file(
         path: &Path,
         file: &SafeTensors<'_>,
@@ -133,7 +133,7 @@ impl Model {
         Ok(Model { network, weights: Weights { layers }, loss, classes, scaling, target_scaling, columns, image })
     }
 
-    /// What it keeps of its training set.
+    /// The preprocessing of its training set.
     pub(crate) fn origin(&self) -> Origin {
         Origin {
             class_names: self.classes.clone(),
@@ -144,7 +144,7 @@ impl Model {
         }
     }
 
-    /// The model with what is to be kept of its training set. Class names that it has no outputs for are left out.
+    /// The model with the preprocessing of its training set. Class names are left out if their number does not fit the outputs.
     pub(crate) fn keeping(self, origin: Origin) -> Self {
         let Origin { class_names, scaling, target_scaling, columns, image } = origin;
         let outputs = self.network.outputs();
@@ -152,11 +152,11 @@ impl Model {
         Model { classes: classes.unwrap_or_default(), scaling, target_scaling, columns, image, ..self }
     }
 
-    /// That what it keeps of its training set fits its network: it may be made by hand.
+    /// Checks that the preprocessing fits the network: a model may be made by hand.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] naming what does not.
+    /// [`Error::Data`] naming the part that does not fit.
     pub(crate) fn check_kept(&self) -> Result<(), Error> {
         let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
         self.scaling.iter().try_for_each(|scaling| scaling.check(inputs))?;
@@ -166,7 +166,7 @@ impl Model {
         self.columns.iter().try_for_each(|columns| columns.check(inputs, outputs))
     }
 
-    /// That a model can be written there: asked before hours are spent on what goes into it.
+    /// Checks that a model can be written to a path, before hours of training are spent on it.
     ///
     /// # Errors
     ///
@@ -175,20 +175,20 @@ impl Model {
         crate::files::beside(path.as_ref()).map(drop)
     }
 
-    /// Writes the model: to a file beside it first, synced and then renamed, so that a file of this name is always a
+    /// Writes the model atomically: to a temporary file beside it, synced and then renamed, so that a file of this name is always a
     /// whole one.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for a network that does not pass its check, [`Error::Data`] for weights that are not its own; [`Error::Io`]. What was at the
-    /// path before is still there then.
+    /// [`Error::Option`] for a network that does not pass its check, [`Error::Data`] for weights that do not fit it; [`Error::Io`]. An existing file
+    /// at the path is unchanged after an error.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.network.check()?;
         self.network.check_weights(&self.weights)?;
         self.write_with(path.as_ref(), Vec::new(), serde_json::json!({}))
     }
 
-    /// [`write`](Self::write) with more tensors, and more to say of the file in its metadata.
+    /// As [`write`](Self::write), with more tensors and more metadata.
     pub(crate) fn write_with(&self, path: &Path, more: Vec<Tensor>, say: Value) -> Result<(), Error> {
         let dropouts: Vec<f64> = self.network.layers().iter().map(|layer| layer.dropout).collect();
         let tensors: Vec<Tensor> = tensors("", &dropouts, &self.weights.layers).chain(more).collect();
@@ -204,7 +204,7 @@ impl Model {
         }
         for (name, scaling) in [("scaling", &self.scaling), ("target_scaling", &self.target_scaling)] {
             if let Some(Scaling { shift, scale }) = scaling {
-                // Not a tensor of its own: `load_state_dict` takes no name that the network has not.
+                // This is no tensor, as `load_state_dict` refuses names that the network does not have.
                 about[name] = serde_json::json!({ "shift": shift, "scale": scale });
             }
         }
@@ -220,7 +220,7 @@ impl Model {
             about["crc32"] =
                 checksum(tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.bytes.as_slice()))).into();
             said.iter().for_each(|(key, value)| about[key] = value.clone());
-            // A map's keys are in order: what is read back is the same text.
+            // A JSON map's keys are sorted, so that the text read back is the same.
             about["crc32_about"] = crc32fast::hash(about.to_string().as_bytes()).into();
         }
         let metadata = HashMap::from([(METADATA.to_string(), about.to_string())]);

@@ -1,4 +1,4 @@
-//! State dicts of other programs: dense layers under whatever names they have, in the order that the names or the shapes say.
+//! Reads state dicts of other programs: dense layers under any names, in the order that follows from the names or the shapes.
 
 mod order;
 
@@ -17,21 +17,21 @@ use crate::weights::{LayerWeights, Weights};
 
 impl Model {
     /// Reads a state dict of dense layers from a safetensors file: a `torch.nn.Sequential`'s (`0.weight`, `2.weight`, …), with
-    /// any prefix, layers of one name with their numbers (`fc1.weight`, `fc2.weight`, …; `layers.0.linear.weight`, …), and others whose
-    /// shapes leave one order alone (`fc1.weight`, `out.weight`). A `kernel` is `[in, out]`, as Keras and Flax have it, and is transposed.
-    /// Values of f16, bf16 and f64 become f32; a layer without a bias gets one of 0. The hidden layers' activation is taken as ReLU
-    /// where there is one number between layers, as [`read`](Self::read) does; other names say nothing of it, and it has to be given.
-    /// The loss is taken as softmax cross-entropy, and of one output as mse. A file that was written here says all this itself, and is
-    /// read as [`read`](Self::read) does.
+    /// any prefix, layers of one name with their numbers (`fc1.weight`, `fc2.weight`, …; `layers.0.linear.weight`, …), and other layers whose
+    /// shapes allow only one order (`fc1.weight`, `out.weight`). A `kernel` is `[in, out]`, as Keras and Flax have it, and is transposed.
+    /// Values of f16, bf16 and f64 become f32; a layer without a bias gets a bias of 0. The hidden layers' activation is taken as ReLU
+    /// where one number is free between layers, as [`read`](Self::read) does; for other names it has to be given.
+    /// The loss is taken as softmax cross-entropy, or, for one output, as mse. A file that wgrad wrote contains all this, and is
+    /// read as by [`read`](Self::read).
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], or [`Error::Format`] naming the first tensor that does not fit, and what would, or two orders that the layers can have.
+    /// [`Error::Io`], or [`Error::Format`] naming the first tensor that does not fit, and what would fit, or two possible orders of the layers.
     pub fn read_state_dict(path: impl AsRef<Path>, activation: Option<Activation>) -> Result<Self, Error> {
         Model::read_state_dict_noted(path, activation).map(|(model, _)| model)
     }
 
-    /// [`read_state_dict`](Self::read_state_dict), and what was noted while it was read: a sentence for each thing that the file left open.
+    /// As [`read_state_dict`](Self::read_state_dict), with notes: a sentence for each decision that the file left open.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl Model {
         of_bytes(path, &bytes, activation)
     }
 
-    /// [`read_state_dict`](Self::read_state_dict) from a file's bytes, whatever their checksums; the path is for messages. For fuzzing.
+    /// As [`read_state_dict`](Self::read_state_dict), from a file's bytes without checking their checksums, for fuzzing. The path is for messages.
     #[doc(hidden)]
     pub fn from_state_dict(path: &Path, bytes: &[u8], activation: Option<Activation>) -> Result<Self, Error> {
         of_bytes(path, bytes, activation).map(|(model, _)| model)
@@ -102,7 +102,7 @@ fn read(file: &SafeTensors<'_>, activation: Option<Activation>) -> Result<(Model
         said.push("its kernels are [in, out], and are transposed".into());
     }
     let loss = match network.outputs() {
-        // Of one output, the softmax is 1.
+        // The softmax of one output is always 1.
         1 => {
             said.push(
                 "a state dict does not say what its one output means: its loss is mse, unless --loss says otherwise"
@@ -115,7 +115,7 @@ fn read(file: &SafeTensors<'_>, activation: Option<Activation>) -> Result<(Model
     Ok((Model::new(network, weights, loss), said))
 }
 
-/// The dense layers that a file's tensors are, by their names.
+/// Groups a file's tensors into dense layers by their names.
 fn layers<'a>(all: &'a [(String, TensorView<'a>)]) -> Result<Vec<Layer<'a>>, String> {
     let mut tensors: Vec<(Name<'a>, &'a str, &'a str, &'a TensorView<'a>)> = Vec::new();
     for (whole, tensor) in all {
@@ -130,7 +130,7 @@ fn layers<'a>(all: &'a [(String, TensorView<'a>)]) -> Result<Vec<Layer<'a>>, Str
 
     let mut layers = Vec::new();
     for of_layer in tensors.chunk_by(|(a, ..), (b, ..)| a == b) {
-        // In the order of the alphabet.
+        // The parts are in alphabetical order.
         let (bias, (name, part, whole, weight)) = match of_layer {
             [weight] if weight.1 != "bias" => (None, weight),
             [bias, weight] if bias.1 == "bias" && weight.1 != "bias" => (Some((bias.2, bias.3)), weight),
@@ -163,7 +163,7 @@ fn layers<'a>(all: &'a [(String, TensorView<'a>)]) -> Result<Vec<Layer<'a>>, Str
     Ok(layers)
 }
 
-/// That a tensor can be a dense layer's.
+/// Checks that a tensor can be part of a dense layer.
 fn check(part: &str, shape: &[usize]) -> Result<(), String> {
     match (part, shape.len()) {
         ("weight" | "kernel", 2) | ("bias", 1) => Ok(()),

@@ -1,4 +1,4 @@
-//! What is checked, in the order of the report.
+//! The cases of the selftest, in the order of the report.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use crate::optimizer::{Optimizer, Rule};
 /// A batch, inputs and outputs that are multiples of nothing; and some that are.
 const AWKWARD: (u32, u32, u32) = (33, 45, 70);
 const NORMAL: (u32, u32, u32) = (64, 64, 64);
-/// What is small enough for kernels that are compiled with checks, which takes drivers several times as long.
+/// A size that is small enough for kernels compiled with bounds checks, which take drivers several times as long.
 const SMALL: (u32, u32, u32) = (5, 7, 10);
 /// A reduction that is long enough to be cut in sixteen, for each of the three products: 141 features, 150 rows.
 const LONG: (u32, u32, u32) = (150, 141, 9);
 
-const LANES: &str = "a software adapter with subgroups of so many lanes, all alike";
+const LANES: &str = "a software adapter whose subgroups all have this number of lanes";
 const WORDS_32: &str = "an adapter without words of 64 bits: this one has them, and other kernels for it";
 const WORDS_64: &str = "words of 64 bits";
 const MEMORY: &str = "more shared memory for a workgroup";

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-/// Random numbers that are the same in every run.
+/// A generator of random numbers, the same in every run.
 pub struct Random(pub u64);
 
 impl Random {
@@ -18,12 +18,12 @@ impl Random {
         f64::from((f64::from(self.bits()) / f64::from(1u32 << 31) - 1.0) as f32)
     }
 
-    /// So many of them.
+    /// A list of `count` values in U[-1, 1).
     pub fn values(&mut self, count: usize) -> Vec<f64> {
         (0..count).map(|_| self.value()).collect()
     }
 
-    /// Distributions over so many classes, of which some have a probability of 0: `[rows, classes]`.
+    /// Random distributions `[rows, classes]`, in which some classes have a probability of 0.
     pub fn distributions(&mut self, rows: usize, classes: usize) -> Vec<f64> {
         let mut drawn: Vec<f64> = self.values(rows * classes).into_iter().map(|value| value.max(0.0)).collect();
         for row in drawn.chunks_exact_mut(classes) {
@@ -54,7 +54,7 @@ pub fn relative_error(out: &[f64], reference: &[f64]) -> f64 {
     if size == 0.0 { difference } else { difference / size }
 }
 
-/// What came of a check: the largest relative error that was seen, or the first thing that was not as expected.
+/// The outcome of a check: the largest relative error, or a description of the first unexpected result.
 pub type Agreed = Result<f64, String>;
 
 /// Results that are compared one after another.
@@ -64,7 +64,7 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// That numbers are what they should be.
+    /// Checks that numbers are close to the expected ones.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl Compared {
             self.worst = self.worst.max(error);
             return Ok(());
         }
-        // What is no number is the farthest.
+        // NaN counts as the farthest.
         let distance = |at: &usize| (out[*at] - expected[*at]).abs();
         let distance = |at: &usize| if distance(at).is_nan() { f64::INFINITY } else { distance(at) };
         let farthest = (0..out.len().min(expected.len())).max_by(|a, b| distance(a).total_cmp(&distance(b)));
@@ -90,16 +90,16 @@ impl Compared {
         Err(format!("{what}: relative error {error:.1e}, allowed {tolerance:.0e}{value}{count}"))
     }
 
-    /// That something holds.
+    /// Checks a condition.
     ///
     /// # Errors
     ///
-    /// Says what does not.
+    /// A message with `what`, if it does not hold.
     pub fn holds(&mut self, holds: bool, what: impl Display) -> Result<(), String> {
         if holds { Ok(()) } else { Err(what.to_string()) }
     }
 
-    /// That two are alike.
+    /// Checks that two values are equal.
     ///
     /// # Errors
     ///

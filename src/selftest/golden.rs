@@ -178,7 +178,7 @@ impl Trajectory {
         compared.agreed()
     }
 
-    /// The losses of so many steps, and the weights after them.
+    /// The losses of the first `steps` steps, and the weights after them.
     fn trained(&self, gpu: &Arc<Gpu>, options: TrainOptions, steps: usize) -> Result<(Vec<f64>, Vec<f64>), Error> {
         let mut trainer = Trainer::on(Arc::clone(gpu), self.network.clone(), options)?;
         trainer.set_weights(&self.initial)?;

@@ -16,7 +16,7 @@ use crate::optimizer::{Optimizer, Rule};
 /// ‖out − twin‖ / ‖twin‖ of a kernel.
 pub const TOLERANCE: f64 = 1e-5;
 
-/// A layer with this activation, whatever its width.
+/// A layer with this activation, for kernels that do not depend on its width.
 pub fn layer(activation: Activation) -> Layer {
     Layer { outputs: 0, activation, dropout: 0.0 }
 }

@@ -1,4 +1,4 @@
-//! The limits that an adapter states, touched.
+//! Checks at the limits that an adapter states.
 
 use super::compared::{Agreed, Compared, words};
 use super::kernels::{TOLERANCE, layer};
@@ -13,7 +13,7 @@ const MOST_BYTES: u64 = 1 << 30;
 const MOST_BYTES_SOFTWARE: u64 = 256 << 20;
 /// An adapter that has not even so much for a buffer is of no use.
 const LEAST_BYTES: u64 = 1 << 24;
-/// Columns at the end that are looked at.
+/// The number of columns at the end that are compared.
 const LAST: u32 = 64;
 
 /// The size that is tried first: the largest that can be bound, unless that is a great deal.
@@ -44,7 +44,7 @@ pub fn fill_largest_buffer(gpu: &Gpu) -> Agreed {
     }
 }
 
-/// Four rows of one feature, and as many units as make a result of so many bytes.
+/// Computes a product of four rows of one feature whose number of units makes a result of `bytes` bytes.
 fn fill(gpu: &Gpu, bytes: u64) -> Result<Agreed, Error> {
     // A row of the result has a quad more than units, for the 1 that a bias is multiplied by.
     let units = (bytes / 16) as u32 / 4 * 4 - 4;

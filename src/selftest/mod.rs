@@ -1,9 +1,9 @@
-//! The selftest: whether an adapter and its driver compute what they should.
+//! The selftest, which checks whether an adapter and its driver compute correctly.
 //!
-//! Every kernel in every variant against its f64 twin, every loss, optimizer, activation and schedule over some steps against PyTorch's
-//! trajectories, the same bits again, and the adapter's limits. It is what a user with an odd driver runs first.
+//! It compares every kernel in every variant with its f64 twin, and every loss, optimizer, activation and schedule over some steps with PyTorch's
+//! trajectories. It checks that runs repeat bit for bit, and the adapter's limits. A user with an odd driver should run it first.
 //!
-//! The twins are here too, and the crate's tests compare with the same ones. They know nothing of kernels and plans.
+//! The twins are part of this module, and the crate's tests use the same ones. They are independent of kernels and plans.
 
 mod cases;
 mod check;
@@ -35,7 +35,7 @@ use crate::error::Error;
 use crate::gpu::{AdapterKind, AdapterSummary, Gpu};
 pub use check::{Check, Checked, Options, Outcome};
 
-/// How long a check may take where nothing else is told. The slowest takes lavapipe 25 a compiler's 26 s.
+/// The default time limit of a check. The slowest takes 26 s with lavapipe 25.
 pub const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What a selftest found.
@@ -47,16 +47,16 @@ pub struct Report {
     pub version: &'static str,
     /// Every check that was made.
     pub checks: Vec<Check>,
-    /// How many were not made: whoever was told broke off, or several before them had not come back.
+    /// The number of checks that were not made, because the callback ended the selftest, or because several earlier checks hung.
     pub left_out: usize,
-    /// How long all of it took.
+    /// The time that the whole selftest took.
     pub took: Duration,
 }
 
 /// A section of a report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Section {
-    /// What it is about.
+    /// The section's name.
     pub name: &'static str,
     /// Checks that passed.
     pub passed: usize,
@@ -66,7 +66,7 @@ pub struct Section {
     pub not_eligible: usize,
     /// The largest relative error in a check that passed.
     pub worst: f64,
-    /// How long its checks took, one after another.
+    /// The sum of the times that its checks took.
     pub took: Duration,
 }
 
@@ -131,14 +131,14 @@ pub fn checked(gpu: &Gpu, options: &Options) -> Result<Vec<Checked>, Error> {
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 ///
-/// On a software adapter checks run on all cores, on devices of their own; a device that a check loses is replaced for the next. A check that
-/// does not come back within [`Options::timeout`] has failed. Its thread cannot be ended: it and its device are left behind, and another goes on; after
-/// three of them nothing else is begun.
+/// On a software adapter checks run on all cores, on devices of their own; a device that a check loses is replaced for the next. A check that hangs
+/// for longer than [`Options::timeout`] has failed. Its thread cannot be ended: it is left behind with its device, and another goes on; after
+/// three such checks no other is begun.
 ///
 /// # Errors
 ///
 /// [`Error::Io`] or [`Error::Format`] for trajectories that cannot be read; [`Error::Option`] where no check has the words of
-/// [`Options::only`]; [`Error::Device`] where no device can be had any more. What
+/// [`Options::only`]; [`Error::Device`] where no device can be opened any more. What
 /// a check finds is no error: it is in the report.
 pub fn run(
     gpu: &Arc<Gpu>,

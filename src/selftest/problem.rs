@@ -10,7 +10,7 @@ use crate::schedule::{Decay, Schedule};
 
 /// A set larger than the minibatch, so that a gather that does nothing is seen.
 pub const ROWS: u32 = 50;
-/// Steps that are done.
+/// The number of steps that are done before.
 pub const STEP: u32 = 2;
 /// One entry of the running sums: loss, compensation, weight, correct, judged, share, bad_step.
 pub const STATS_BYTES: usize = 28;

@@ -134,7 +134,7 @@ impl LossCase {
         self.weights.iter().any(|&weight| weight != 1.0)
     }
 
-    /// Whether rows that are predicted well count less.
+    /// Whether the loss is focal, so that well-predicted rows count less.
     pub fn is_focal(&self) -> bool {
         match self.loss {
             Loss::SoftmaxCrossEntropy { gamma, .. } | Loss::SigmoidCrossEntropy { gamma, .. } => gamma != 0.0,
@@ -401,7 +401,7 @@ pub fn same_bits(gpu: &Arc<Gpu>, family: Option<Family>, dropout: f64) -> Agreed
     compared.agreed()
 }
 
-/// The rows in their order, in minibatches of so many, for so many steps.
+/// Options to train for `steps` steps on minibatches of `batch_size` rows, in the set's order.
 fn in_order(batch_size: usize, steps: u64) -> TrainOptions {
     TrainOptions { batch_size, steps: Some(steps), shuffle: false, ..TrainOptions::default() }
 }

@@ -11,7 +11,7 @@ use super::check::{Case, Check, Outcome};
 use crate::error::Error;
 use crate::gpu::Gpu;
 
-/// After so many checks that did not come back, nothing else is begun: each waits for the whole time, and leaves a thread behind.
+/// The number of hanging checks after which no other is begun: each takes the whole time limit, and leaves a thread behind.
 const MOST_LATE: usize = 3;
 
 /// A thread, with the case that it is at.
@@ -25,8 +25,8 @@ struct Worker {
 /// What a worker, by its number, found; or that it has no device.
 type Found = (usize, Result<Check, Error>);
 
-/// Makes the checks of the cases, on so many threads, with devices from `open`: those that were made, in the order of the cases. `told` hears of
-/// each, and may break off. One that takes longer than `timeout` has failed: its thread cannot be ended, is left behind with its device, and
+/// Makes the checks of the cases on several threads, with devices from `open`, and returns those made, in the order of the cases. `told` is called
+/// with each, and may end the selftest. A check that takes longer than `timeout` has failed: its thread, which cannot be ended, is left behind, and
 /// another takes its place.
 ///
 /// # Errors
@@ -114,7 +114,7 @@ impl Worker {
     }
 }
 
-/// Makes the checks that are ordered, until nobody orders or listens any more. A device that a check loses is replaced for the next.
+/// Makes the ordered checks until one of the channels is closed. A device that a check loses is replaced for the next.
 fn work(
     number: usize,
     cases: &[Case],

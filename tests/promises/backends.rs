@@ -1,5 +1,5 @@
 //! Every backend, without having one: all shaders are valid with what their devices have, and translated for Vulkan, Metal and DX12 by
-//! what wgpu has for it. What a browser alone would refuse, its compiler has to say: the README has the command.
+//! what wgpu has for it. What a browser alone would refuse, its compiler has to say: docs/adapters.md has the command.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;

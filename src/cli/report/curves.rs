@@ -27,12 +27,12 @@ const GRID: RGBColor = RGBColor(216, 222, 228);
 const FIRST: RGBColor = RGBColor(202, 93, 16);
 const SECOND: RGBColor = RGBColor(9, 105, 218);
 
-/// What an SVG's colors are.
+/// The colors of an SVG picture.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Colors {
-    /// Dark on white.
+    /// Dark colors on white.
     OnPaper,
-    /// Those of the page that it is in: its variables.
+    /// The colors of the page that contains the picture, by its CSS variables.
     OfPage,
 }
 

@@ -10,7 +10,7 @@ use crate::preprocessing::ImageShape;
 use crate::trainer::Trainer;
 use crate::weights::LayerWeights;
 
-/// So many mistakes are shown.
+/// The number of mistakes that are shown.
 const WORST: usize = 25;
 /// Rows that are predicted at once.
 const AT_ONCE: usize = 1 << 16;

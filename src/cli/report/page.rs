@@ -1,4 +1,4 @@
-//! The page: one file, with its pictures inside and no script. Whatever a user named is escaped by maud.
+//! The page: one file, with its pictures inside and no script. Names and texts of the user are escaped by maud.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
@@ -345,7 +345,7 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), String::from)
 }
 
-/// At most so many letters.
+/// A text, cut to at most `letters` letters.
 fn short(name: &str, letters: usize) -> String {
     match name.chars().count() > letters {
         true => name.chars().take(letters - 1).chain(['…']).collect(),

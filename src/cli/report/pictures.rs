@@ -15,7 +15,7 @@ const MOST_ON_A_SIDE: usize = 128;
 /// Pixels between tiles.
 const GAP: usize = 1;
 
-/// Pixels of so many bytes each: 1 grey, 3 RGB, 4 RGB and opacity.
+/// An image whose pixels have one byte for each channel: 1 for grey, 3 for RGB, 4 for RGB and opacity.
 pub struct Picture {
     pub width: usize,
     pub height: usize,

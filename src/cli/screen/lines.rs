@@ -87,7 +87,7 @@ fn line(epoch: &Epoch, course: &Course) -> String {
     )
 }
 
-/// As much of it as fits into so many columns.
+/// The part of a line that fits into the given number of columns.
 pub(super) fn line_within(epoch: &Epoch, course: &Course, columns: usize) -> String {
     let pair = |result: &Evaluation, percent: &str| {
         let accuracy = result.accuracy.map_or(String::new(), |accuracy| format!(" {:.2}{percent}", 100.0 * accuracy));

@@ -1,4 +1,4 @@
-//! The picture of a run, in whatever space there is.
+//! The picture of a run, drawn into the space that there is.
 //!
 //! ```text
 //! ⋯ a blank row, where the cursor waits ⋯
@@ -86,7 +86,7 @@ fn one_row(text: &str, columns: u16) -> Buffer {
     picture
 }
 
-/// The most important of it in so many columns.
+/// The most important parts that fit into the given number of columns.
 fn short(known: &Known, progress: &Progress, columns: u16) -> String {
     let mut words = vec![
         format!("{}/{}", progress.epoch, known.course.epochs),

@@ -143,7 +143,7 @@ fn check_sizes(length: u64, about: &ParquetMetaData) -> Result<(), String> {
     Ok(())
 }
 
-/// The most bytes that the pages in hand may take, one of each column and its dictionary, of a file of so many.
+/// The most bytes that the pages in memory may take, one page and one dictionary of each column, for a file of `length` bytes.
 fn most_of_pages(length: u64) -> u64 {
     MOST_BYTES.min((256 << 20) + 64 * length)
 }

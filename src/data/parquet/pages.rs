@@ -28,7 +28,7 @@ pub(super) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// Its pages may take so many bytes, all columns' together.
+    /// A row group, the pages of whose columns may take at most `most` bytes together.
     pub fn new(file: Bytes, about: &'a RowGroupMetaData, most: u64) -> Self {
         Group { file, about, room: Arc::new(Room { most, taken: AtomicU64::new(0) }) }
     }
@@ -96,7 +96,7 @@ impl Pages {
         })
     }
 
-    /// The page in hand takes so many bytes now.
+    /// Accounts for the `page` bytes of the page in memory.
     fn make_room(&mut self, page: u64) -> Result<()> {
         let before = self.room.taken.fetch_sub(self.page, Ordering::Relaxed) - self.page;
         self.page = 0;
@@ -201,7 +201,7 @@ impl Pages {
     }
 }
 
-/// More than so many bytes can inflate to.
+/// An upper bound of the bytes that `stored` bytes can inflate to.
 fn most_inflated(compression: Compression, stored: u64) -> u64 {
     let ratio = match compression {
         // A copy of 64 bytes takes three.

@@ -1,5 +1,5 @@
 //! What Parquet writes about itself, in Thrift's compact protocol: gone through before the crate parses it. The crate takes a field's type
-//! from its number, whatever the file says, makes room for as many elements as a list claims, and counts through those that take no
+//! from its number and not from the file, makes room for as many elements as a list claims, and counts through those that take no
 //! bytes. So every field must have the type that the format gives it: then both read the same bytes, and no length is larger than the
 //! bytes that are left.
 
@@ -13,7 +13,7 @@ pub(super) enum Shape {
     I64,
     Double,
     Binary,
-    /// An i32 that whoever goes through is told, by this name; and a bool, as 0 or 1.
+    /// An i32, or a bool as 0 or 1, that is reported to the caller by this name.
     Told(&'static str),
     ToldBool(&'static str),
     List(&'static Shape),

@@ -1,4 +1,4 @@
-//! What the columns of a table are: numbers or words, features or targets.
+//! Learns the columns of a table: numbers or words, features or targets.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};

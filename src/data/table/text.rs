@@ -38,8 +38,8 @@ fn read_with(path: &Path, bytes: &[u8], options: &ReadOptions, usual: u8) -> Res
     read().map_err(|error| hinted(error, bytes, delimiter))
 }
 
-/// What is between cells: what was asked for; what a model's table had, or a file's name says; or else what cuts the rows into cells that say
-/// more, with a note.
+/// The delimiter: the one that was asked for, or that of a model's table or of the file's extension, or else another one that clearly fits
+/// better, with a note.
 pub(super) fn delimiter_of(bytes: &[u8], options: &ReadOptions, usual: u8) -> Result<(u8, Option<String>), Error> {
     if let Some(asked) = options.delimiter {
         let asked_byte = u8::try_from(asked).ok().filter(|byte| byte.is_ascii() && !b"\"\r\n".contains(byte));
@@ -198,7 +198,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The first rows, or fewer where there are not so many.
+    /// The first `count` rows, or all if there are fewer.
     fn begin(&self, count: usize) -> Result<Vec<StringRecord>, Error> {
         let (mut reader, mut record, mut records) = (self.reader(), StringRecord::new(), Vec::new());
         while records.len() < count && self.next(&mut reader, &mut record)? {

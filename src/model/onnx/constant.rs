@@ -1,4 +1,4 @@
-//! Values that no row changes: tensors of the file, in whatever shape and order the graph uses them.
+//! Constants of a graph: tensors of the file, in any shape and order in which the graph uses them.
 
 use std::rc::Rc;
 
@@ -10,11 +10,11 @@ use super::shape::{self, Size};
 /// The most dimensions of a tensor. A chain of dense layers takes two; exporters write a few more around them.
 const MOST_DIMENSIONS: usize = 8;
 
-/// A constant: its values are read when they are asked for, so that one used often is not kept often.
+/// A constant. Its values are read when they are needed, so that a constant with many uses is not copied for each.
 #[derive(Clone)]
 pub(super) struct Constant<'a> {
     source: Source<'a>,
-    /// Its dimensions, where they are not the source's.
+    /// The dimensions, if they differ from the source's.
     dims: Option<Rc<[usize]>>,
     /// Whether integers have been cast to floats.
     cast: bool,
@@ -27,7 +27,7 @@ enum Source<'a> {
     Integer(i64),
     Floats(&'a [f32]),
     Integers(&'a [i64]),
-    /// Made of another by a transposition.
+    /// The values of a transposed constant.
     Made(Rc<[f32]>),
 }
 
@@ -66,7 +66,7 @@ impl<'a> Constant<'a> {
         }
     }
 
-    /// How many values it has.
+    /// The number of values.
     pub fn count(&self) -> Result<usize, String> {
         self.dims().map(|dims| shape_len(&dims))
     }
@@ -88,8 +88,8 @@ impl<'a> Constant<'a> {
         Ok((dims, values))
     }
 
-    /// The one value that it has in every place of a row, if there is only one; it may be written once for each of so many `rows`. Those
-    /// of more than one place are taken from the `room`.
+    /// The value that is the same at every index of a row, if there is such a value; it may be repeated for each of `rows` rows. Values
+    /// of more than one index are subtracted from the `room`.
     pub fn scalar(&self, width: usize, rows: Option<i64>, room: &mut usize) -> Result<Option<f64>, String> {
         let dims = self.dims()?;
         let count = shape_len(&dims);
@@ -170,7 +170,7 @@ impl<'a> Constant<'a> {
         }
     }
 
-    /// The same values in other dimensions, of which -1 and 0 stand for what is left and what was.
+    /// The same values in other dimensions, in which -1 means the remaining size and 0 the previous one.
     pub fn reshaped(&self, to: &[Size], keeps_zeros: bool) -> Result<Self, String> {
         let dims = self.dims()?;
         let from: Vec<Size> = dims.iter().map(|&dim| Size::Known(dim as i64)).collect();

@@ -1,4 +1,4 @@
-//! What a graph gives: which of its outputs is the model's, what it says of the loss, and what the classes are called.
+//! The end of a graph: which of its outputs is the model's, which loss it suggests, and the class names.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -11,16 +11,16 @@ use super::value::{Form, Names, Rows, Value, What, activation};
 use crate::loss::Task;
 use crate::network::Activation;
 
-/// The most outputs of a graph that are looked at.
+/// The most outputs of a graph that are examined.
 const MOST_OUTPUTS: usize = 64;
 
 /// The model's end.
 pub(super) struct Ending {
     /// The last layer.
     pub layer: usize,
-    /// What its units are taken for, where the graph says.
+    /// The meaning of the last layer's units, if the graph shows it.
     pub task: Option<Task>,
-    /// What the classes are called, where the graph says.
+    /// The class names, if the graph has them.
     pub classes: Vec<String>,
     pub notes: Vec<String>,
 }
@@ -36,7 +36,7 @@ struct Candidate<'v, 'a> {
 }
 
 impl Ending {
-    /// What a graph that has been understood ends in.
+    /// The end of a graph whose nodes have been interpreted.
     pub fn of(graph: &GraphProto, nodes: &Nodes<'_>) -> Result<Self, String> {
         let names: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
         if names.is_empty() {
@@ -111,7 +111,7 @@ fn candidate<'v, 'a>(name: &'v str, nodes: &'v Nodes<'a>) -> Result<Candidate<'v
     Ok(Candidate { name, rows, task: task(rows, nodes.layers[rows.layer].number)?, names, label })
 }
 
-/// What a function of the last layer's units says of them.
+/// The meaning of the last layer's units under a function of them.
 fn task(rows: &Rows, number: usize) -> Result<Option<Task>, String> {
     match &rows.what {
         What::Softmax => Ok(Some(Task::Classes)),

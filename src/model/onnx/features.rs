@@ -1,4 +1,4 @@
-//! The input of a graph, and what is done to it before the first layer.
+//! The input of a graph, and its scaling before the first layer.
 
 use std::rc::Rc;
 
@@ -8,10 +8,10 @@ use super::proto::{self, DataType, ValueInfo};
 use super::shape::{self, Size};
 use crate::preprocessing::Scaling;
 
-/// The features and what has been done to them.
+/// The features with the operations on them so far.
 #[derive(Clone)]
 pub(super) struct Features<'a> {
-    /// Their shape: the number of rows, and that of a row.
+    /// The shape: the number of rows, then the dimensions of a row.
     pub shape: Rc<[Size]>,
     kind: DataType,
     shift: Option<Step<'a>>,
@@ -28,7 +28,7 @@ struct Step<'a> {
 }
 
 impl<'a> Features<'a> {
-    /// The features that an input has, and how many rows it takes where it is made for one number of them.
+    /// The features of an input, and its number of rows if that is fixed.
     pub fn of(input: &ValueInfo) -> Result<(Self, Option<i64>), String> {
         let say = |reason: String| format!("its input \"{}\" {reason}", short(&input.name));
         let Some(tensor) = input.kind.as_ref().and_then(|kind| kind.tensor_type.as_ref()) else {
@@ -72,7 +72,7 @@ impl<'a> Features<'a> {
         (to.is_float() || to == self.kind).then(|| Features { kind: to, ..self.clone() })
     }
 
-    /// That a first layer of so many inputs can take them.
+    /// Checks that a first layer of `inputs` inputs can take the features.
     pub fn check(&self, inputs: usize) -> Result<(), String> {
         if !self.kind.is_float() {
             return Err(format!(
@@ -90,7 +90,7 @@ impl<'a> Features<'a> {
         Err(format!("it takes {inputs} values, and a row has {given}{flat}"))
     }
 
-    /// After an operator with a constant, which comes first where it is `reversed`.
+    /// The features after an operator with a constant, which is the first operand if `reversed`.
     pub fn with(&self, op: &str, constant: &Constant<'a>, reversed: bool) -> Result<Self, String> {
         let step = |inverted| Some(Step { constant: constant.clone(), inverted });
         let untouched = self.scale.is_none() && self.shift.is_none();
@@ -113,9 +113,9 @@ impl<'a> Features<'a> {
         Ok(features)
     }
 
-    /// After the Scaler of ONNX' operators for machine learning, which shifts and scales.
+    /// The features after the operator Scaler of `ai.onnx.ml`, which shifts and scales.
     pub fn scaled(&self, shift: &'a [f32], scale: &'a [f32]) -> Result<Self, String> {
-        // It gives floats, whatever it takes.
+        // Its output has floats for any type of input.
         let mut features = Features { kind: DataType::Float, ..self.clone() };
         if !shift.is_empty() {
             features = features.with("Sub", &Constant::numbers(shift), false)?;
@@ -126,7 +126,7 @@ impl<'a> Features<'a> {
         Ok(features)
     }
 
-    /// The shift and the scale of each of so many features, where there is anything.
+    /// The scaling of `features` features, if there is one.
     pub fn scaling(&self, features: usize) -> Result<Option<Scaling>, String> {
         if self.shift.is_none() && self.scale.is_none() {
             return Ok(None);
@@ -152,7 +152,7 @@ impl<'a> Features<'a> {
     }
 }
 
-/// As many values as are needed, of as many or of one.
+/// A list of `count` values, from `count` values or from a single one.
 pub(super) fn one_each(values: Vec<f32>, count: usize) -> Option<Vec<f32>> {
     match values.as_slice() {
         &[value] => Some(vec![value; count]),

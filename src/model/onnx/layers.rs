@@ -9,7 +9,7 @@ use crate::weights::LayerWeights;
 #[derive(Clone)]
 pub(super) struct Layer<'a> {
     pub input: Input<'a>,
-    /// Its place in its chain, from 1 on.
+    /// The layer's number in its chain, from 1.
     pub number: usize,
     pub inputs: usize,
     pub outputs: usize,
@@ -21,7 +21,7 @@ pub(super) struct Layer<'a> {
     bias: Option<(Constant<'a>, f32)>,
 }
 
-/// What a layer takes.
+/// The input of a layer.
 #[derive(Clone)]
 pub(super) enum Input<'a> {
     Features(Features<'a>),

@@ -25,35 +25,35 @@ use crate::loss::Loss;
 
 impl Model {
     /// Writes the model as ONNX, for ONNX Runtime and others: opset 17, IR version 8, an input `x` `[batch, features]` f32 and an output
-    /// `logits` (`outputs` under a loss of numbers), or with `softmax` what [`Trainer::predict`](crate::Trainer::predict) gives,
+    /// `logits` (`outputs` under a regression loss), or with `softmax` the result of [`Trainer::predict`](crate::Trainer::predict),
     /// `probabilities`: the softmax, or under sigmoid cross-entropy the sigmoid. The features' scaling is part of the graph; a model that
-    /// was trained on u8 features takes them here as floats in `[0, 1]`, divided by 255. Of targets that were scaled it gives numbers in their own
-    /// units: their scaling is in the last layer's weights. The loss, the classes' names and the
+    /// was trained on u8 features takes them here as floats in `[0, 1]`, divided by 255. A scaling of the targets is part of the last layer's
+    /// weights, so that the outputs are in the targets' own units. The loss, the class names and the
     /// dropout are in the file's metadata under `wgrad`, as JSON.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for an activation of the user's own, for `softmax` under a loss of numbers, and for a model of over 2 GiB;
+    /// [`Error::Option`] for an activation of the user's own, for `softmax` under a regression loss, and for a model of over 2 GiB;
     /// [`Error::Io`].
     pub fn write_onnx(&self, path: impl AsRef<Path>, softmax: bool) -> Result<(), Error> {
         crate::files::write_whole(path.as_ref(), &write::model(self, softmax)?.encode_to_vec())
     }
 
-    /// Reads a model from ONNX: a chain of Gemm, or MatMul and Add, with activations in between in whatever operators they are written;
-    /// what only changes a shape or a type, and Dropout, changes nothing. A shift and a scale before the first layer become the model's
-    /// scaling; a softmax or a sigmoid at the end says what the loss is, where the metadata does not. Of several outputs, the one with the
-    /// probabilities or the logits is read; the names of the classes are kept where the graph has them, as scikit-learn's have. Weights of
+    /// Reads a model from ONNX: a chain of Gemm, or MatMul and Add, with activations in between, in any operators that compute them.
+    /// Dropout, and nodes that change only a shape or a type, have no effect. A shift and a scale before the first layer become the model's
+    /// scaling; a softmax or a sigmoid at the end determines the loss, unless the metadata does. Of several outputs, the one with the
+    /// probabilities or the logits is read; class names in the graph, as in scikit-learn's, are kept. Weights of
     /// f16 and f64 become f32.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], or [`Error::Format`] naming the first node that does not fit, and what would, or the outputs where more than one is a
-    /// model. Weights in other files are refused: none but this one is opened.
+    /// [`Error::Io`], or [`Error::Format`] naming the first node that does not fit, and what would fit, or the outputs where more than one is a
+    /// model. Weights in external files are refused, as only this file is opened.
     pub fn read_onnx(path: impl AsRef<Path>) -> Result<Self, Error> {
         Model::read_onnx_with(path, &[])
     }
 
-    /// [`read_onnx`](Self::read_onnx) for a model that was trained with a loss of the user's own, of which a file has the name alone.
+    /// As [`read_onnx`](Self::read_onnx), for a model that was trained with a loss of the user's own, of which a file has only the name.
     ///
     /// # Errors
     ///
@@ -62,8 +62,8 @@ impl Model {
         Model::read_onnx_noted(path, losses).map(|(model, _)| model)
     }
 
-    /// [`read_onnx_with`](Self::read_onnx_with), and what was noted while it was read: a sentence for each thing that the file left open,
-    /// or that the model does not keep, as the graph's other outputs.
+    /// As [`read_onnx_with`](Self::read_onnx_with), with notes: a sentence for each decision that the file left open,
+    /// and for each part that the model does not keep, as the graph's other outputs.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl Model {
         read::model(path, bytes.into(), losses)
     }
 
-    /// [`read_onnx_with`](Self::read_onnx_with) from a file's bytes; the path is for messages. For fuzzing.
+    /// As [`read_onnx_with`](Self::read_onnx_with), from a file's bytes, for fuzzing. The path is for messages.
     #[doc(hidden)]
     pub fn from_onnx(path: &Path, bytes: Vec<u8>, losses: &[Loss]) -> Result<Self, Error> {
         read::model(path, bytes.into(), losses).map(|(model, _)| model)

@@ -1,4 +1,4 @@
-//! The nodes of a graph, one after the other: what each makes of the tensors before it. A node that is not understood is an error only
+//! Interprets the nodes of a graph, one after the other, by their effect on the tensors before them. A node that is not understood is an error only
 //! where the model's output needs it.
 
 use std::collections::HashMap;
@@ -25,9 +25,9 @@ const LEARNING: &str = "ai.onnx.ml";
 pub(super) struct Nodes<'a> {
     values: HashMap<&'a str, Value<'a>>,
     pub layers: Vec<Layer<'a>>,
-    /// How many rows the graph is made for, where that is one number.
+    /// The number of rows that the graph is made for, if it is fixed.
     rows: Option<i64>,
-    /// How many values may still be read.
+    /// The number of values that may still be read.
     pub room: usize,
 }
 
@@ -50,12 +50,12 @@ impl<'a> Nodes<'a> {
         Ok(Nodes { values, layers: Vec::new(), rows, room })
     }
 
-    /// What a tensor is, where a node gives it.
+    /// The meaning of a tensor, if a node outputs it.
     pub fn value(&self, name: &str) -> Option<&Value<'a>> {
         self.values.get(name)
     }
 
-    /// Understands one more node, if it can.
+    /// Interprets the next node; a node that is not understood makes its outputs unknown.
     pub fn take(&mut self, at: usize, node: &'a NodeProto) -> Result<(), String> {
         let say = |reason: String| format!("node {at}, {} \"{}\": {reason}", short(&node.op_type), short(&node.name));
         let inputs: Vec<Value<'a>> = node.input.iter().map(|name| self.input(name)).collect();
@@ -73,7 +73,7 @@ impl<'a> Nodes<'a> {
             }
             Some(unknown) => unknown.clone(),
             None => {
-                // Those that are left out at the end need no name.
+                // Absent inputs at the end need not be listed.
                 let given = inputs.iter().rposition(|input| !matches!(input, Value::Absent)).map_or(0, |last| last + 1);
                 self.apply(node, &inputs[..given]).unwrap_or_else(|reason| Value::Unknown(say(reason).into()))
             }
@@ -89,7 +89,7 @@ impl<'a> Nodes<'a> {
         Ok(())
     }
 
-    /// A node's input. One that is not there is unknown for no reason.
+    /// A node's input. An input that no node outputs is unknown, without a reason.
     fn input(&self, name: &str) -> Value<'a> {
         match self.values.get(name) {
             _ if name.is_empty() => Value::Absent,
@@ -217,20 +217,20 @@ impl<'a> Nodes<'a> {
         Ok(layer)
     }
 
-    /// Adds a layer, and gives its units.
+    /// Adds a layer, and returns its units.
     fn add(&mut self, layer: Layer<'a>) -> Result<Value<'a>, String> {
         self.layers.push(layer);
         let what = What::Units(Samples::identity());
         Ok(Value::Rows(Rows { layer: self.layers.len() - 1, what, form: Form::Matrix }))
     }
 
-    /// Whether these are a layer's products alone, which may get a bias.
+    /// Whether these rows are a layer's products without a bias, which an Add may bring.
     fn is_product(&self, rows: &Rows) -> bool {
         let untouched = matches!(&rows.what, What::Units(function) if function.is_identity());
         untouched && rows.form == Form::Matrix && self.layers[rows.layer].is_bare()
     }
 
-    /// How many values there are for each row.
+    /// The number of values in each row.
     fn width(&self, rows: &Rows) -> usize {
         match rows.what {
             What::BothClasses => 2,
@@ -293,7 +293,7 @@ impl<'a> Nodes<'a> {
             return constant.transposed(given.integers("perm").as_deref(), &mut self.room).map(Value::Constant);
         }
         let mut to = by.unwrap_or_default();
-        // A graph that is made for so many rows has their number in its shapes.
+        // A graph with a fixed number of rows has that number in its shapes.
         if let (Some(first @ Size::Known(1..)), [Size::Rows, ..]) = (to.first_mut(), from.as_slice())
             && (*first == Size::Known(1) || Some(*first) == self.rows.map(Size::Known))
         {
@@ -372,7 +372,7 @@ impl<'a> Nodes<'a> {
         }
     }
 
-    /// Why what two layers give cannot be joined.
+    /// The reason why the outputs of two layers cannot be joined.
     fn joined(&self, (a, a_name): (&Rows, &str), (b, b_name): (&Rows, &str)) -> String {
         let (a_name, b_name) = (short(a_name), short(b_name));
         match (self.layers[a.layer].number, self.layers[b.layer].number) {
@@ -405,7 +405,7 @@ fn spread<'a>(op: &str, given: Attributes<'a>, inputs: &[Value<'a>]) -> Result<V
     }
 }
 
-/// What scikit-learn's models are exported with: a scaling before them; the likeliest class and the names of the classes after them.
+/// The operators of scikit-learn's exported models: a scaling before the layers, and the likeliest class and the class names after them.
 fn learned<'a>(op: &str, given: Attributes<'a>, inputs: &[Value<'a>]) -> Result<Value<'a>, String> {
     match (op, inputs) {
         ("Scaler", [Value::Features(features)]) => {

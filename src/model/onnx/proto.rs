@@ -257,7 +257,7 @@ fn broken(error: impl std::fmt::Display) -> String {
     format!("it is not a whole ONNX file: {error}")
 }
 
-/// The messages that hold others, any number of them.
+/// The kinds of messages that contain others.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Model,
@@ -272,7 +272,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// What a field holds, where that is such a message.
+    /// The kind of message in a field, if it is one of these.
     fn of_field(self, tag: u32) -> Option<Kind> {
         Some(match (self, tag) {
             (Kind::Model, 7) => Kind::Graph,

@@ -1,5 +1,5 @@
-//! From a graph to a model: every node is understood by what it does to what came before, in the file's order; then the chain of layers
-//! is read that ends in the output.
+//! Converts a graph to a model: every node is interpreted by its effect on the tensors before it, in the file's order; then the chain of layers
+//! that ends in the output is read.
 
 use std::path::Path;
 

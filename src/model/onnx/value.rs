@@ -1,4 +1,4 @@
-//! What the tensors of a graph are.
+//! The meaning of a graph's tensors.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use super::proto::{Attribute, DataType};
 use super::shape::Sizes;
 use crate::network::Activation;
 
-/// What a tensor of the graph is.
+/// The meaning of a tensor.
 #[derive(Clone)]
 pub(super) enum Value<'a> {
     Constant(Constant<'a>),
@@ -24,11 +24,11 @@ pub(super) enum Value<'a> {
     Label(Rows, Option<Names<'a>>),
     /// An optional input that is left out.
     Absent,
-    /// What was not understood, and why.
+    /// A tensor that was not understood, with the reason.
     Unknown(Rc<str>),
 }
 
-/// What a layer gives for each row.
+/// The output of a layer for each row.
 #[derive(Clone)]
 pub(super) struct Rows {
     pub layer: usize,
@@ -106,7 +106,7 @@ pub(super) fn cast<'a>(value: &Value<'a>, to: i64) -> Result<Value<'a>, String> 
         Value::Features(features) => features.cast(to).map(Value::Features),
         Value::Rows(Rows { what: What::Units(function), .. }) if function.is_flag() => Some(value.clone()),
         Value::Rows(_) if to.is_float() => Some(value.clone()),
-        // Whatever its type, it stands for the same class.
+        // Its type may change, and it stands for the same class.
         Value::Label(..) => Some(value.clone()),
         _ => None,
     };

@@ -1,4 +1,4 @@
-//! From a model to a graph.
+//! Converts a model to a graph.
 
 use super::limits::LONGEST;
 use super::proto::{
@@ -14,7 +14,7 @@ use crate::network::Activation;
 use crate::preprocessing::Scaling;
 use crate::weights::LayerWeights;
 
-/// Every runtime of the last years knows these; Gelu, which came with opset 20, is made of what is older.
+/// The opset, which every runtime of the last years supports. Gelu, which came with opset 20, is composed of older operators.
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 
@@ -107,7 +107,7 @@ struct Graph {
 }
 
 impl Graph {
-    /// Applies an operator to what came out last, and to other tensors after it.
+    /// Applies an operator to the last tensor, and to other tensors as further operands.
     fn then(&mut self, op: &str, others: &[&str]) -> &mut NodeProto {
         let last = self.last.clone();
         self.node(op, &[&[last.as_str()], others].concat())
@@ -136,7 +136,7 @@ impl Graph {
         });
     }
 
-    /// Applies an operator to what came out last and a number.
+    /// Applies an operator to the last tensor and a number.
     fn with(&mut self, op: &str, number: f32) {
         let name = number.to_string();
         if self.proto.initializer.iter().all(|tensor| tensor.name != name) {
@@ -191,7 +191,7 @@ impl Graph {
     }
 }
 
-/// Any number of rows of so many f32 values.
+/// An input or output of any number of rows, each of `width` f32 values.
 fn rows(name: &str, width: usize) -> ValueInfo {
     let dim = |size| Dimension { size: Some(size) };
     let shape = Shape { dim: vec![dim(Size::Name("batch".into())), dim(Size::Value(width as i64))] };

@@ -1,4 +1,4 @@
-//! The order of layers: the numbers in their names say it, or else their shapes do.
+//! The order of layers, from the numbers in their names, or else from their shapes.
 
 use safetensors::tensor::TensorView;
 
@@ -17,13 +17,13 @@ pub(super) struct Layer<'a> {
     pub outputs: usize,
 }
 
-/// How many ways to put layers in an order are tried.
+/// The most partial orders that the search by shape tries.
 const MOST_TRIED: usize = 3_000;
 
-/// Layers in their order.
+/// The order of layers.
 pub(super) struct Order<'a> {
     pub order: Vec<usize>,
-    /// Two layers whose names leave open what is between them, where any do.
+    /// The names of two adjacent layers that do not show whether an activation is between them, if there are such layers.
     pub between: Option<(&'a str, &'a str)>,
     pub notes: Vec<String>,
 }
@@ -43,7 +43,7 @@ impl<'a> Name<'a> {
         while let Some(start) = rest.find(is_digit) {
             let (text, from) = rest.split_at(start);
             let (digits, after) = from.split_at(from.find(|letter| !is_digit(letter)).unwrap_or(from.len()));
-            // One that is too long for a number is part of the name.
+            // Digits that are too long for a number are part of the text.
             let Ok(number) = digits.parse() else { break };
             texts.push(text);
             numbers.push(number);
@@ -55,12 +55,12 @@ impl<'a> Name<'a> {
         Name { texts, numbers, whole }
     }
 
-    /// Whether the numbers say which of two layers is first.
+    /// Whether two names differ only in their numbers, which then give the layers' order.
     fn is_numbered_as(&self, other: &Name<'_>) -> bool {
         self.texts == other.texts && self.numbers.len() == other.numbers.len() && self.numbers != other.numbers
     }
 
-    /// Whether it is the first of a name that others have with numbers, as Keras numbers layers: dense, dense_1, dense_2.
+    /// Whether this is the unnumbered first layer of a numbered name, as Keras numbers layers: dense, dense_1, dense_2.
     fn is_first_of(&self, other: &Name<'_>) -> bool {
         let (Some((last, before)), Some((numbered, before_it))) = (self.texts.split_last(), other.texts.split_last())
         else {
@@ -74,7 +74,7 @@ impl<'a> Name<'a> {
             && other.numbers.starts_with(&self.numbers)
     }
 
-    /// Whether there is one number between this layer and another in a `torch.nn.Sequential`, as between `net.0` and `net.2`.
+    /// Whether exactly one number is free between this layer and the next in a `torch.nn.Sequential`, as between `net.0` and `net.2`.
     fn has_one_place_before(&self, other: &Name<'_>) -> bool {
         let is_place =
             |name: &Name<'_>| name.whole.rsplit(['.', '/']).next().is_some_and(|last| last.parse::<u64>().is_ok());
@@ -87,7 +87,7 @@ impl<'a> Name<'a> {
     }
 }
 
-/// A tensor's layer and which of its parts it is: `fc1.weight`, `dense/kernel:0`.
+/// The layer and the part that a tensor's name consists of, as in `fc1.weight` and `dense/kernel:0`.
 pub(super) fn layer_and_part(whole: &str) -> (&str, &str) {
     let name = whole.strip_suffix(":0").unwrap_or(whole);
     match name.rfind(['.', '/']) {
@@ -96,14 +96,14 @@ pub(super) fn layer_and_part(whole: &str) -> (&str, &str) {
     }
 }
 
-/// The order of layers that are sorted by their names.
+/// Finds the order of layers, which are given sorted by name.
 pub(super) fn of<'a>(layers: &[Layer<'a>]) -> Result<Order<'a>, String> {
-    // Layers of one name, which their numbers put in an order.
+    // Families of layers whose names differ only in numbers, which give their order.
     let name = |at: usize| &layers[at].name;
     let all: Vec<usize> = (0..layers.len()).collect();
     let mut families: Vec<Vec<usize>> =
         all.chunk_by(|&a, &b| name(a).is_numbered_as(name(b))).map(<[usize]>::to_vec).collect();
-    // In the alphabet, what has no number comes before it: dense, then dense_1.
+    // Alphabetically, a name without a number comes before those with one: dense, then dense_1.
     for at in (1..families.len()).rev() {
         if let ([first], [second, ..]) = (&families[at - 1][..], &families[at][..])
             && name(*first).is_first_of(name(*second))
@@ -137,7 +137,7 @@ pub(super) fn of<'a>(layers: &[Layer<'a>]) -> Result<Order<'a>, String> {
     Ok(Order { order, between, notes })
 }
 
-/// The one order in which each layer takes what the one before it gives, where only one has the layers of a name by their numbers.
+/// The only order in which each layer's inputs are as many as the outputs of the layer before it, and each family is in the order of its numbers.
 fn by_shape(layers: &[Layer<'_>], families: &[Vec<usize>]) -> Result<Vec<usize>, String> {
     let mut search = Search { layers, families, found: Vec::new(), left: MOST_TRIED };
     search.go_on(&mut vec![0; families.len()], &mut Vec::new());
@@ -168,14 +168,14 @@ fn by_shape(layers: &[Layer<'_>], families: &[Vec<usize>]) -> Result<Vec<usize>,
 
 const RENAMED: &str = "0.weight, 0.bias, 1.weight, … in the order of the layers";
 
-/// `fc1, fc2, out`, and no more than a few.
+/// The names of layers in an order, shortened to a few: `fc1, fc2, out`.
 fn names(layers: &[Layer<'_>], order: &[usize]) -> String {
     const MOST: usize = 8;
     let names: Vec<&str> = order.iter().take(MOST).map(|&at| layers[at].name.whole).collect();
     names.join(", ") + if order.len() > MOST { ", …" } else { "" }
 }
 
-/// A search for two orders.
+/// A search for orders, which ends when two are found.
 struct Search<'s, 'a> {
     layers: &'s [Layer<'a>],
     families: &'s [Vec<usize>],
@@ -184,7 +184,7 @@ struct Search<'s, 'a> {
 }
 
 impl Search<'_, '_> {
-    /// Tries every layer that can be next; `taken` counts those of each name that are in the order already.
+    /// Tries every layer that can be next; `taken` counts the layers of each family that are already in the order.
     fn go_on(&mut self, taken: &mut Vec<usize>, order: &mut Vec<usize>) {
         if order.len() == self.layers.len() {
             return self.found.push(order.clone());
