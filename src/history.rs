@@ -218,7 +218,7 @@ pub enum Event<'a> {
     },
     /// Every tenth of a second at most, and at the end of an epoch's steps.
     Progress(Progress),
-    /// Before the event of an epoch, where [`Trainer::tell_parameters`](crate::Trainer::tell_parameters) asked for them.
+    /// Before the event of an epoch, where [`Trainer::report_parameters`](crate::Trainer::report_parameters) asked for them.
     Parameters(&'a Parameters),
     /// After every epoch.
     Epoch(Epoch),

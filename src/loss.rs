@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::Error;
 use crate::constants::Constants;
+use crate::error::Error;
 use crate::named::Elsewhere;
 use crate::targets::{TargetKind, Targets};
 use crate::wgsl::{Signature, Wgsl, check_name};

@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use crate::error::Error;
 use crate::layout::Dense;
 use crate::named::{Elsewhere, Named};
 use crate::wgsl::{Signature, Wgsl};
-use crate::{Error, Weights};
 
 /// An activation function, which a layer applies to each of its units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -315,44 +315,5 @@ impl Network {
             )),
             Some(_) => Ok(()),
         }
-    }
-
-    /// Checks that the weights fit this network.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Data`] naming the first layer that differs, with both shapes, or that holds a non-finite value.
-    pub fn check_weights(&self, weights: &Weights) -> Result<(), Error> {
-        if weights.layers.len() != self.layers.len() {
-            return Err(Error::Data(format!(
-                "the weights have {} layers, the network has {}",
-                weights.layers.len(),
-                self.layers.len()
-            )));
-        }
-        for (position, ((inputs, outputs), layer)) in self.widths().zip(&weights.layers).enumerate() {
-            if (layer.inputs, layer.outputs) != (inputs, outputs) {
-                return Err(Error::Data(format!(
-                    "layer {} (tensor {}.weight) has the shape [{}, {}], the network's is [{outputs}, {inputs}]",
-                    position + 1,
-                    2 * position,
-                    layer.outputs,
-                    layer.inputs,
-                )));
-            }
-            let count = inputs.saturating_mul(outputs);
-            if (layer.weight.len(), layer.bias.len()) != (count, outputs) {
-                return Err(Error::Data(format!(
-                    "layer {} has {} weights and {} biases: {inputs} inputs and {outputs} outputs take {count} and {outputs}",
-                    position + 1,
-                    layer.weight.len(),
-                    layer.bias.len(),
-                )));
-            }
-            if let Some(value) = layer.weight.iter().chain(&layer.bias).find(|value| !value.is_finite()) {
-                return Err(Error::Data(format!("layer {} holds {value}: every weight must be finite", position + 1)));
-            }
-        }
-        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Learning-rate schedules.
 
-use crate::Error;
+use crate::error::Error;
 use crate::named::Elsewhere;
 
 /// A learning-rate schedule, in PyTorch's formulas, names and defaults, evaluated on the device in every step.

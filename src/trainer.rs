@@ -133,8 +133,8 @@ impl Trainer {
 
     /// Whether a `fit` reports the weights and their gradient after every epoch, as [`Event::Parameters`]. An epoch costs a step, a submission and a
     /// copy of the weights more then, and no read that is waited for; the device keeps a gradient. Changes no result.
-    pub fn tell_parameters(&mut self, tells: bool) {
-        self.session.reports_parameters = tells;
+    pub fn report_parameters(&mut self, reports: bool) {
+        self.session.reports_parameters = reports;
     }
 
     /// The weights as they are now, read from the device.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use naga::{AddressSpace, ArraySize, FunctionArgument, Handle, Module, Scalar, Type, TypeInner};
 
-use crate::Error;
+use crate::error::Error;
 
 /// The text of such functions, and what it is called. Made by [`Activation::custom`](crate::Activation::custom),
 /// [`Loss::custom`](crate::Loss::custom) and [`Rule::custom`](crate::Rule::custom), which check it.

@@ -140,7 +140,7 @@ impl Ready {
         let Ready { output, run, checkpoint, out, set, validation, trainer } = self;
         let validation = validation.as_ref();
         let started = Instant::now();
-        trainer.tell_parameters(run.tensorboard.is_some());
+        trainer.report_parameters(run.tensorboard.is_some());
         let course = Course::of(trainer, set, validation)?;
         let nothing_left = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.step() >= course.steps);
         let mut observers: Vec<Box<dyn Observer + '_>> = Vec::new();

@@ -30,7 +30,7 @@ impl Dataset {
         format::read_bytes(path, bytes, options).map(|sets| sets.train)
     }
 
-    /// [`read`](Self::read) from a text that is a table, whatever else its first bytes look like.
+    /// [`read`](Self::read) from a text that is known to be a table; its first bytes are not asked for its format.
     ///
     /// # Errors
     ///

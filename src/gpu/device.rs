@@ -255,11 +255,7 @@ impl Gpu {
     pub(crate) fn zeros(&self, name: &str, bytes: u64) -> Result<Buffer, Error> {
         self.check_size(name, bytes)?;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        let buffer = self.buffer(name, bytes, usage, false)?;
-        if self.faults.poisons(name) {
-            self.write(&buffer, &vec![f32::NAN; buffer.size() as usize / 4]);
-        }
-        Ok(buffer)
+        self.buffer(name, bytes, usage, false)
     }
 
     /// A buffer for some use, of zeros.
@@ -393,14 +389,6 @@ impl Gpu {
     #[doc(hidden)]
     pub fn refuse(&self, name: &str, times: u64) {
         self.faults.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), times);
-    }
-
-    /// Fills each buffer that is made from now on, and whose name begins with one of these, with NaN in place of zeros: kernels must
-    /// write all that others read of it. For tests.
-    #[doc(hidden)]
-    pub fn poison(&self, beginnings: &[&str]) {
-        let names = beginnings.iter().map(|&name| name.into()).collect();
-        *self.faults.poisoned.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 }
 

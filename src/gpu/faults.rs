@@ -18,8 +18,6 @@ pub(super) struct Faults {
     pub idle: Mutex<u64>,
     /// What cannot be had, and how often; for all of them.
     pub refused: Arc<Mutex<HashMap<String, u64>>>,
-    /// Buffers whose name begins with one of these are full of NaN when they are made.
-    pub poisoned: Arc<Mutex<Vec<String>>>,
 }
 
 impl Faults {
@@ -27,7 +25,7 @@ impl Faults {
     pub fn of_next(&self) -> Faults {
         let losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
         let losses = Mutex::new(losses.iter().skip(1).copied().collect());
-        Faults { losses, refused: Arc::clone(&self.refused), poisoned: Arc::clone(&self.poisoned), ..Faults::default() }
+        Faults { losses, refused: Arc::clone(&self.refused), ..Faults::default() }
     }
 
     /// Counts a submission, and says whether the device is lost with it.
@@ -57,12 +55,6 @@ impl Faults {
             }
             _ => false,
         }
-    }
-
-    /// Whether a buffer of this name is full of NaN when it is made.
-    pub fn poisons(&self, name: &str) -> bool {
-        let poisoned = self.poisoned.lock().unwrap_or_else(PoisonError::into_inner);
-        poisoned.iter().any(|beginning| name.starts_with(beginning))
     }
 
     /// Whether no other device can be had.

@@ -108,12 +108,44 @@ impl Graph {
 
     /// The forward pass, the loss and the backward pass, with the gradient by every parameter, the last layer's first.
     fn with_gradients(network: &Network, batch: u32) -> (Graph, Vec<(usize, Value)>) {
-        let (mut graph, logits) = Graph::forward(network, batch, true);
+        let (graph, logits) = Graph::forward(network, batch, true);
+        graph.gradients_from(logits, batch)
+    }
+
+    /// The loss and the backward pass after a forward pass.
+    fn gradients_from(mut self, logits: Value, batch: u32) -> (Graph, Vec<(usize, Value)>) {
+        let graph = &mut self;
         let targets = graph.source(Source::Targets, vec![batch]);
         let loss = graph.push(Loss { trains: true }, vec![logits, targets]);
         let gradient = graph.node(loss).results[1];
-        let gradients = backward::backward(&mut graph, logits, gradient);
-        (graph, gradients)
+        let gradients = backward::backward(graph, logits, gradient);
+        (self, gradients)
+    }
+
+    /// Three layers that train, of which the second adds its input: before its activation, or `after` it. No [`Network`] has one yet.
+    #[cfg(test)]
+    pub(crate) fn of_residual(network: &Network, batch: u32, training: Training<'_>, after: bool) -> Graph {
+        let mut graph = Graph::default();
+        let features = graph.source(Source::Features, vec![network.inputs() as u32]);
+        let mut x = graph.add(Gather { batch }, vec![features]);
+        for (index, ((inputs, outputs), layer)) in network.widths().zip(network.layers()).enumerate() {
+            let weights = graph.source(Source::Parameter(index), vec![inputs as u32 + 1, outputs as u32]);
+            let z = graph.add(Linear { parameter: index }, vec![x, weights]);
+            x = match index {
+                1 if after => {
+                    let y = graph.activated(z, layer.activation);
+                    graph.add(Add, vec![y, x])
+                }
+                1 => {
+                    let sum = graph.add(Add, vec![z, x]);
+                    graph.activated(sum, layer.activation)
+                }
+                _ => graph.activated(z, layer.activation),
+            };
+        }
+        let (mut graph, gradients) = graph.gradients_from(x, batch);
+        update::update(&mut graph, &gradients, training);
+        graph
     }
 
     /// Adds a node, and gives its place.

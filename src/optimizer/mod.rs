@@ -5,8 +5,8 @@ mod rule;
 pub use rule::Rule;
 use rule::{DECAY, ELSEWHERE, FINITE, ITERATIONS, NORM, POSITIVE, RULES, SHARE};
 
-use crate::Error;
 use crate::constants::Constants;
+use crate::error::Error;
 
 /// An optimizer and its hyperparameters, in PyTorch's formulas, names and defaults.
 ///

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use crate::Error;
+use crate::error::Error;
 use crate::named::Elsewhere;
 use crate::wgsl::{Signature, Wgsl, check_name};
 
@@ -169,6 +169,13 @@ pub(super) struct Parts<'a> {
     pub flags: Vec<&'static str>,
 }
 
+impl<'a> Parts<'a> {
+    /// A rule without switches.
+    fn plain(module: &'static str, slots: u32, values: Vec<(&'static str, &'a mut f64, RangeInclusive<f64>)>) -> Self {
+        Parts { module, slots, values, switches: vec![], flags: vec![] }
+    }
+}
+
 /// The range of a momentum: above 1, it would grow even with gradients of 0.
 pub(super) const SHARE: RangeInclusive<f64> = 0.0..=1.0;
 /// The range of an average's decay, which must be below 1.
@@ -243,20 +250,10 @@ impl Rule {
                     flags: if moves { vec!["momentum"] } else { vec![] },
                 }
             }
-            Rule::Adagrad { eps } => Parts {
-                module: "optimizer/adagrad",
-                slots: 1,
-                values: vec![("eps", eps, POSITIVE)],
-                switches: vec![],
-                flags: vec![],
-            },
-            Rule::Adadelta { rho, eps } => Parts {
-                module: "optimizer/adadelta",
-                slots: 2,
-                values: vec![("rho", rho, DECAY), ("eps", eps, POSITIVE)],
-                switches: vec![],
-                flags: vec![],
-            },
+            Rule::Adagrad { eps } => Parts::plain("optimizer/adagrad", 1, vec![("eps", eps, POSITIVE)]),
+            Rule::Adadelta { rho, eps } => {
+                Parts::plain("optimizer/adadelta", 2, vec![("rho", rho, DECAY), ("eps", eps, POSITIVE)])
+            }
             Rule::RmsProp { alpha, eps, momentum, centered } => {
                 let moves = *momentum > 0.0;
                 Parts {
@@ -269,25 +266,19 @@ impl Rule {
             }
             Rule::Adam { beta1, beta2, eps, amsgrad } => adam(beta1, beta2, eps, amsgrad, vec![]),
             Rule::AdamW { beta1, beta2, eps, amsgrad } => adam(beta1, beta2, eps, amsgrad, vec!["decoupled"]),
-            Rule::NAdam { beta1, beta2, eps, momentum_decay } => Parts {
-                module: "optimizer/nadam",
-                slots: 2,
-                values: vec![
+            Rule::NAdam { beta1, beta2, eps, momentum_decay } => Parts::plain(
+                "optimizer/nadam",
+                2,
+                vec![
                     ("beta1", beta1, DECAY),
                     ("beta2", beta2, DECAY),
                     ("eps", eps, POSITIVE),
                     ("momentum_decay", momentum_decay, FINITE),
                 ],
-                switches: vec![],
-                flags: vec![],
-            },
-            Rule::Lion { beta1, beta2 } => Parts {
-                module: "optimizer/lion",
-                slots: 1,
-                values: vec![("beta1", beta1, DECAY), ("beta2", beta2, DECAY)],
-                switches: vec![],
-                flags: vec![],
-            },
+            ),
+            Rule::Lion { beta1, beta2 } => {
+                Parts::plain("optimizer/lion", 1, vec![("beta1", beta1, DECAY), ("beta2", beta2, DECAY)])
+            }
             Rule::Muon { momentum, nesterov, match_rms_adamw, eps, ns_steps, adamw_lr, beta1, beta2, adamw_eps } => {
                 Parts {
                     module: "optimizer/adam",

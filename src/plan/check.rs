@@ -68,36 +68,43 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Graph;
+    use crate::kernel::Binding;
     use crate::kernel::tile::Family;
     use crate::kernel::tiling::Tiling;
     use crate::loss::Loss;
     use crate::network::{Activation, Network};
     use crate::optimizer::Optimizer;
+    use crate::plan::step::Step;
     use crate::plan::{Element, Request, SetLayout};
     use crate::schedule::Schedule;
     use crate::targets::Targets;
     use crate::training::Training;
 
-    /// A plan of five dispatches and more: three layers, gradients that are kept.
-    fn plan() -> Plan {
-        let network = Network::classifier(9, &[20, 30], Activation::Relu, 70);
+    /// What `made` makes of a request to train three layers, with gradients that are kept.
+    fn with_request<T>(widths: [usize; 4], family: Family, made: impl FnOnce(Request<'_>) -> T) -> T {
+        let network = Network::classifier(widths[0], &widths[1..3], Activation::Relu, widths[3]);
         let training = Training {
             optimizer: &Optimizer::keras_adam(),
             schedule: &Schedule::default(),
             clip: None,
             skips_non_finite: true,
         };
-        let request = Request {
+        made(Request {
             network: &network,
             loss: &Loss::softmax_cross_entropy(),
             targets: Targets::CLASSES,
             training: Some(training),
             batch: 8,
             set: SetLayout::whole(Element::F32, 40),
-            tiling: &Tiling::of(Family::Software),
+            tiling: &Tiling::of(family),
             metrics: false,
-        };
-        Plan::new(request).unwrap()
+        })
+    }
+
+    /// A plan of more than five dispatches.
+    fn plan() -> Plan {
+        with_request([9, 20, 30, 70], Family::Software, |request| Plan::new(request).unwrap())
     }
 
     fn refused(plan: &Plan, words: &str) {
@@ -133,6 +140,40 @@ mod tests {
         let forward = early.dispatches[0].clone();
         early.dispatches.extend([update, forward]);
         refused(&early, "after its update");
+    }
+
+    /// The plan of a graph whose second layer adds its input.
+    fn residual(family: Family, after: bool) -> Result<Plan, Error> {
+        with_request([9, 20, 20, 7], family, |request| {
+            let graph = Graph::of_residual(request.network, request.batch, request.training.unwrap(), after);
+            Plan::of(&Step::new(request, graph), |_| false)
+        })
+    }
+
+    /// A sum that is lost on the way from the graph to a kernel, or added to another value's buffer, in the forward or the backward pass.
+    #[test]
+    fn sums_are_stages_of_the_product_that_comes_last() {
+        for family in [Family::Software, Family::Subgroups { lanes: 8, words_64: false }] {
+            let plan = residual(family, false).unwrap();
+            let bound = |kernel: &str, binding: Binding| -> Vec<Role> {
+                let of_kernel = plan.dispatches.iter().filter(|dispatch| dispatch.launch.kernel == kernel);
+                let pairs = of_kernel.flat_map(|dispatch| dispatch.launch.bindings.iter().zip(&dispatch.roles));
+                pairs.filter(|((bound, _), _)| *bound == binding).map(|(_, &role)| role).collect()
+            };
+            assert_eq!(bound("dense_forward", Binding::Output), [Role::Activations(0), Role::Activations(1)]);
+            assert_eq!(bound("dense_forward", Binding::Residual), [Role::Activations(0)]);
+            // Through the last layer, unless the loss kernel goes below it; then through the second one.
+            let below = bound("dense_backward", Binding::InputGradient);
+            assert_eq!(below.last(), Some(&Role::Gradient(0)), "{family:?}");
+            assert_eq!(bound("dense_backward", Binding::OtherGradient), [Role::Gradient(1)], "{family:?}");
+        }
+    }
+
+    /// An op that no rule takes in and no kernel computes, left out in silence.
+    #[test]
+    fn ops_without_a_kernel_are_refused() {
+        let error = residual(Family::Software, true).unwrap_err().to_string();
+        assert!(error.contains("add") && error.contains("no kernel computes this op"), "{error}");
     }
 
     /// Two values in one memory that are wanted at the same time.

@@ -116,7 +116,7 @@ impl Plan {
     /// The plan of a graph: its nodes in groups, their dispatches, and every buffer that these bind. `results` are read after the step.
     fn of(step: &Step<'_>, results: impl Fn(Role) -> bool) -> Result<Plan, Error> {
         let groups = fuse::groups(step);
-        let dispatches = lower::dispatches(step, &groups, &Homes::of(step, &groups));
+        let dispatches = lower::dispatches(step, &groups, &Homes::of(step, &groups)?);
         let mut roles: Vec<Role> = dispatches.iter().flat_map(|dispatch| dispatch.roles.iter().copied()).collect();
         roles.sort();
         roles.dedup();

@@ -23,11 +23,15 @@ impl Plan {
     }
 
     /// Workgroups of each dispatch of [`outputs`](Self::outputs) where only a minibatch's first rows are wanted.
-    pub(crate) fn workgroups_of_rows(request: Request<'_>, rows: u32) -> Vec<u32> {
+    ///
+    /// # Errors
+    ///
+    /// As [`outputs`](Self::outputs).
+    pub(crate) fn workgroups_of_rows(request: Request<'_>, rows: u32) -> Result<Vec<u32>, Error> {
         let step = outputs(Request { training: None, ..request }, rows);
         let groups = fuse::groups(&step);
-        let dispatches = lower::dispatches(&step, &groups, &Homes::of(&step, &groups));
-        dispatches.iter().map(|dispatch| dispatch.launch.workgroups).collect()
+        let dispatches = lower::dispatches(&step, &groups, &Homes::of(&step, &groups)?);
+        Ok(dispatches.iter().map(|dispatch| dispatch.launch.workgroups).collect())
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::fuse::Group;
 use super::{Request, Role};
+use crate::error::Error;
 use crate::graph::{Graph, Linear, NodeId, Op, Value};
 use crate::kernel::Input;
 use crate::layout::Dense;
@@ -74,7 +75,11 @@ pub(super) struct Homes(HashMap<Value, Role>);
 
 impl Homes {
     /// Assigns them: a group stores what its last node makes, and a loss its gradient besides.
-    pub fn of(step: &Step<'_>, groups: &[Group]) -> Homes {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] for an op that no kernel computes, and for a value that is read by another kernel and stored by none: a mistake in this crate.
+    pub fn of(step: &Step<'_>, groups: &[Group]) -> Result<Homes, Error> {
         let mut homes = HashMap::new();
         for (_, node) in step.graph.nodes() {
             // Where no kernel gathers, products read the set.
@@ -121,7 +126,37 @@ impl Homes {
                 _ => {}
             }
         }
-        Homes(homes)
+        let homes = Homes(homes);
+        groups.iter().try_for_each(|group| homes.check(step, group))?;
+        Ok(homes)
+    }
+
+    /// That a kernel computes the group, and finds in memory what the group does not make itself.
+    fn check(&self, step: &Step<'_>, group: &Group) -> Result<(), Error> {
+        let wrong = |op: &Op, reason| Err(Error::Kernel { kernel: op.to_string(), reason });
+        let alone = step.op(group);
+        if matches!(
+            alone,
+            Op::Add(_) | Op::Activate(_) | Op::Dropout(_) | Op::ActivateBackward(_) | Op::DropoutBackward(_)
+        ) {
+            return wrong(alone, "no kernel computes this op by itself".into());
+        }
+        for node in group.nodes.iter().map(|&id| step.graph.node(id)) {
+            // The second input of a derivative is a stage's result, which the kernel derives from the layer's output.
+            let read = match node.op {
+                Op::ActivateBackward(_) | Op::DropoutBackward(_) => &node.inputs[..1],
+                _ => &node.inputs[..],
+            };
+            let is_stored = |&&input: &&Value| {
+                let maker = step.graph.maker(input);
+                let is_elsewhere = matches!(step.graph.node(maker).op, Op::Source(_) | Op::GradientNorm(_));
+                is_elsewhere || group.nodes.contains(&maker) || self.0.contains_key(&input)
+            };
+            if read.iter().any(|input| !is_stored(&input)) {
+                return wrong(&node.op, "it reads a value that no kernel stores".into());
+            }
+        }
+        Ok(())
     }
 
     /// Where the gradient that goes below a layer is: that of the layer below, or a part of it, which a later product adds.
@@ -135,7 +170,7 @@ impl Homes {
         }
     }
 
-    /// The buffer of a value. Values that a kernel keeps to itself have none; what asks for them would read the step state.
+    /// The buffer of a value. [`of`](Self::of) has checked that those which kernels hand on have one; the others' is never bound.
     pub fn role(&self, value: Value) -> Role {
         self.0.get(&value).copied().unwrap_or(Role::State)
     }

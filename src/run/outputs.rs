@@ -1,6 +1,7 @@
 //! A network's outputs of rows, a stretch of them at a time, in buffers that are kept from one to the next.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 
 use super::buffers::{Buffers, beside, make_buffers, program};
@@ -153,9 +154,13 @@ impl Outputs {
     ) -> Result<(Vec<f32>, usize), Error> {
         let blocks = rows.len().div_ceil(4) as u32;
         let (network, tiling, layout) = (&self.network, &self.tiling, self.layout);
-        let workgroups = self.workgroups.entry(blocks).or_insert_with(|| {
-            Plan::workgroups_of_rows(request(network, tiling, layout, &Loss::default()), 4 * blocks)
-        });
+        let workgroups = match self.workgroups.entry(blocks) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let loss = Loss::default();
+                new.insert(Plan::workgroups_of_rows(request(network, tiling, layout, &loss), 4 * blocks)?)
+            }
+        };
         let stride = 4 * quads_with_one(self.network.outputs() as u32) as usize;
         let count = rows.len();
         set.with_device_rows(rows, quads_with_one(set.width() as u32) as usize, |bytes| {

@@ -332,7 +332,7 @@ fn with_metadata(bytes: &[u8], change: impl FnOnce(&mut serde_json::Value)) -> V
     let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
     let mut about: serde_json::Value = serde_json::from_str(header["__metadata__"]["wgrad"].as_str().unwrap()).unwrap();
     change(&mut about);
-    // Whoever lies knows how to compute the checksum of what is said.
+    // A forged file has the right checksum of its forged metadata.
     if let Some(of_about) = about.as_object_mut().and_then(|about| about.remove("crc32_about")) {
         assert!(of_about.is_u64(), "{of_about}");
         let sum = crc32fast::hash(about.to_string().as_bytes());

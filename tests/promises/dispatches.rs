@@ -26,7 +26,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// A step of so many layers under an optimizer, with few outputs, and nothing else asked for.
+    /// A step of `layers` layers under an optimizer, with few outputs, and nothing else asked for.
     pub fn of(layers: usize, optimizer: &Optimizer) -> Step {
         Step {
             layers,
@@ -43,7 +43,7 @@ impl Step {
         }
     }
 
-    /// The dispatches of the step on an adapter of this family that binds so many buffers to a dispatch.
+    /// The dispatches of the step on an adapter of this family that binds `most_bindings` buffers to a dispatch.
     pub fn dispatches(self, family: Family, most_bindings: usize) -> usize {
         let Step { layers, many_outputs, .. } = self;
         let has_teams = matches!(family, Family::Subgroups { .. } | Family::Hardware);
@@ -76,7 +76,7 @@ impl Step {
     }
 }
 
-/// Launches of these kinds that bind so many buffers besides the step state: neighbours of one kind are merged, eight at most, as long as
+/// Launches of these kinds, each with the number of buffers that it binds besides the step state: neighbours of one kind are merged, eight at most, as long as
 /// the adapter binds all of their buffers.
 fn merged(launches: impl Iterator<Item = (bool, usize)>, most_bindings: usize) -> usize {
     let mut groups: Vec<(bool, usize, usize)> = Vec::new();

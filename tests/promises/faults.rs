@@ -127,7 +127,7 @@ fn places_that_cannot_be_written_to_are_named() {
             }
         }
         Ok(Some(ENDED_WELL)) => panic!("one of them ended well: {message}"),
-        other => println!("not checked: a disk that is mounted to be read, which nobody may mount here ({other:?})"),
+        other => println!("not checked: this container does not allow to mount a disk that is only read ({other:?})"),
     }
 }
 

@@ -270,7 +270,7 @@ fn a_full_disk_leaves_the_checkpoint_before() {
             assert!(std::fs::read(folder.join("after/step-0000000010.safetensors")).unwrap() == whole);
         }
         Ok(Some(code @ (ENDED_WELL | NOT_COPIED))) => panic!("{code}: {message}"),
-        other => println!("not checked: a disk of its own, which nobody may mount here ({other:?})"),
+        other => println!("not checked: this container does not allow to mount a disk ({other:?})"),
     }
 
     // And with room, the run goes on.

@@ -165,7 +165,7 @@ fn all_that_a_fit_makes_is_known_before() {
     ] {
         let gpu = crate::support::own_gpu();
         let mut trainer = Trainer::on(Arc::clone(&gpu), network.clone(), options).unwrap();
-        trainer.tell_parameters(tells);
+        trainer.report_parameters(tells);
         let validation = validates.then_some(set);
         let said = trainer.device_bytes(set, validation).unwrap();
         let mut alive = Vec::new();

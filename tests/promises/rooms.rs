@@ -9,9 +9,9 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-/// Files that are being rewritten: they are left out until that has landed.
-const LEFT_OUT: &[&str] =
-    &["graph/", "kernel/", "plan/", "optimizer/", "loss.rs", "network.rs", "schedule.rs", "wgsl.rs"];
+/// Rooms whose own files lean on each other: every op of a graph on the list of ops, and passes of a plan on what they hand on. They are looked at
+/// in all but that.
+const LEFT_OUT: &[&str] = &["graph/", "plan/"];
 
 /// The most lines of a file, and of a function; longer functions than the second number are listed.
 const MOST_LINES: usize = 500;
@@ -241,14 +241,14 @@ impl Defined {
 fn arrows(sources: &[Source]) -> (Arrows, BTreeMap<String, Arrows>) {
     let defined = Defined::of(sources);
     let (mut rooms, mut files) = (Arrows::new(), BTreeMap::<String, Arrows>::new());
-    for source in sources.iter().filter(|source| !is_left_out(&source.file)) {
+    for source in sources {
         for name in &source.names {
             let Some(to) = defined.module(&name.path) else { continue };
             let place = format!("src/{}:{} names {}", source.file, name.line, name.path.join("::"));
             let is_own_child = name.passes_on && to.starts_with(&source.module);
             if source.module[0] != to[0] {
                 rooms.entry((source.module[0].clone(), to[0].clone())).or_insert(place);
-            } else if source.module != to && !is_own_child {
+            } else if source.module != to && !is_own_child && !is_left_out(&source.file) {
                 let own = files.entry(to[0].clone()).or_default();
                 own.entry((source.module.join("::"), to.join("::"))).or_insert(place);
             }
@@ -316,7 +316,7 @@ fn everything_is_imported_from_where_it_is_defined() {
     let sources = sources();
     let rooms: BTreeSet<&String> = sources.iter().map(|source| &source.module[0]).collect();
     let mut wrong = Vec::new();
-    for source in sources.iter().filter(|source| !is_left_out(&source.file)) {
+    for source in sources {
         let of_root = source.names.iter().filter(|name| !rooms.contains(&name.path[0]));
         wrong.extend(of_root.map(|name| format!("src/{}:{}: crate::{}", source.file, name.line, name.path.join("::"))));
     }
@@ -327,7 +327,7 @@ fn everything_is_imported_from_where_it_is_defined() {
 #[test]
 fn files_and_functions_are_short() {
     let mut wrong = Vec::new();
-    for source in sources().iter().filter(|source| !is_left_out(&source.file)) {
+    for source in sources() {
         if source.lines > MOST_LINES {
             wrong.push(format!("src/{} has {} lines: at most {MOST_LINES}", source.file, source.lines));
         }

@@ -28,8 +28,10 @@ fn with_stages(step: &Step<'_>, product: NodeId, is_stage: impl Fn(&Op) -> bool)
     let mut value = step.graph.node(product).result();
     while let Some(next) = only_reader(step, value).filter(|&next| is_stage(&step.graph.node(next).op)) {
         let node = step.graph.node(next);
-        // Of a sum, the product that comes last adds the other.
-        if node.inputs.iter().any(|&other| other != value && step.graph.maker(other) > product) {
+        let is_sum = matches!(node.op, Op::Add(_));
+        // Of a sum, the product that comes last adds the other, before all other stages.
+        let comes_last = node.inputs.iter().all(|&other| other == value || step.graph.maker(other) < product);
+        if is_sum && !(comes_last && nodes.len() == 1) {
             break;
         }
         nodes.push(next);

@@ -3,7 +3,7 @@
 
 mod epilogue;
 mod head;
-mod prologue;
+pub(super) mod prologue;
 
 use std::collections::HashSet;
 

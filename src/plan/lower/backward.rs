@@ -1,4 +1,4 @@
-//! The gradient of the layer below, or of whatever else made a layer's input.
+//! The gradient by a layer's input, back to before the activation that made it.
 
 use super::super::fuse::Group;
 use super::super::slices;
@@ -14,16 +14,17 @@ pub(super) fn dispatches(step: &Step<'_>, homes: &Homes, group: &Group) -> Vec<D
     let Op::LinearInput(linear) = &node.op else { return vec![] };
     let layer = linear.parameter;
     let dense = step.dense[layer];
-    let (stages, _) = step.stages(&group.nodes, dense.inputs);
+    let (stages, addend) = step.stages(&group.nodes, dense.inputs);
     let tile = step.request.tiling.tile("dense_backward", Input::Activations, dense_backward::blocks(dense));
-    let launch = dense_backward::launch(dense, stages, tile);
+    let launch = dense_backward::launch_with(dense, stages, addend.is_some(), tile);
     let (input, _) = homes.input(step, layer);
-    let values = [
+    let mut values = vec![
         (Binding::Input, input),
         (Binding::Derivatives, derivatives(input)),
         (Binding::Gradient, homes.role(node.inputs[0])),
         (Binding::InputGradient, homes.role(step.end(group))),
     ];
+    values.extend(addend.map(|addend| (Binding::OtherGradient, homes.role(addend))));
     slices::stages(launch, |launch| dispatch(launch, layer, &values)).collect()
 }
 

@@ -1,6 +1,6 @@
 //! The loss and its gradient, with the last layer where its outputs are few, and what evaluations measure.
 
-use super::super::fuse::Group;
+use super::super::fuse::{Group, prologue};
 use super::super::step::{Homes, Step};
 use super::super::{Dispatch, Role};
 use super::backward::derivatives;
@@ -19,8 +19,8 @@ fn loss_kernel<'a>(step: &Step<'a>, dense: Dense) -> LossKernel<'a> {
 
 /// How the last layer's input is read: from the set where there is no other layer.
 fn input_kind(step: &Step<'_>, layer: usize) -> Input {
-    let made_by = step.input_of(layer).map(|input| &step.graph.node(step.graph.maker(input)).op);
-    let is_set = matches!(made_by, Some(Op::Gather(_))) && !step.request.set.is_gathered();
+    let made_by = step.input_of(layer).map(|input| step.graph.maker(input));
+    let is_set = made_by.is_some_and(|maker| prologue::gather(step, maker).is_some());
     if is_set { step.request.set.element.input() } else { Input::Activations }
 }
 
