@@ -43,6 +43,7 @@ mod profile;
 mod program;
 mod properties;
 mod report;
+mod residual;
 mod rooms;
 mod same_bits;
 mod schedules;
