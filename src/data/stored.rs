@@ -142,7 +142,7 @@ impl Stored {
 
     fn part(&self, part: Part) -> Result<Option<Dataset>, Error> {
         let Some(x) = self.tensor('x', part) else { return Ok(None) };
-        let all = Stretch { stored: self, rows: 0..x.shape[0], part };
+        let all = RowRange { stored: self, rows: 0..x.shape[0], part };
         arrays::sets(&all, &ReadOptions::default()).map(|sets| Some(sets.train))
     }
 
@@ -150,8 +150,8 @@ impl Stored {
         self.tensors.iter().find(|tensor| (tensor.letter, tensor.part) == (letter, part))
     }
 
-    fn train(&self, rows: Range<usize>) -> Stretch<'_> {
-        Stretch { stored: self, rows, part: Part::Train }
+    fn train(&self, rows: Range<usize>) -> RowRange<'_> {
+        RowRange { stored: self, rows, part: Part::Train }
     }
 
     /// The number of outputs that a network needs for the targets.
@@ -188,13 +188,13 @@ impl Source for Stored {
 }
 
 /// Some rows of the file's tensors.
-struct Stretch<'a> {
+struct RowRange<'a> {
     stored: &'a Stored,
     rows: Range<usize>,
     part: Part,
 }
 
-impl Stretch<'_> {
+impl RowRange<'_> {
     fn array(&self, letter: char) -> Result<Option<Array<'static>>, Error> {
         let Some(tensor) = self.stored.tensor(letter, self.part) else { return Ok(None) };
         let name = &tensor.name;
@@ -237,7 +237,7 @@ impl Stretch<'_> {
     }
 }
 
-impl Arrays for Stretch<'_> {
+impl Arrays for RowRange<'_> {
     fn path(&self) -> &Path {
         &self.stored.path
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::compared::{Agreed, Compared, Random, words};
 use super::reference::loss::{Targets, mean_loss, weighted_mean_loss};
 use super::reference::network::{Layer, gradient, layers, logits};
-use super::reference::optimizer::{Kept, step};
+use super::reference::optimizer::{OptimizerState, step};
 use super::reference::{dense_forward, dense_gradient, dropout_mask, softmax_cross_entropy};
 use crate::data::Dataset;
 use crate::error::Error;
@@ -66,15 +66,15 @@ pub fn optimizer(gpu: &Arc<Gpu>, optimizer: Optimizer) -> Agreed {
     let initial = Initializer::Torch.weights(&network, 1);
 
     let mut twin = layers(&network, &initial);
-    let mut kept = vec![Kept::default(); (width + 1) * classes];
+    let mut states = vec![OptimizerState::default(); (width + 1) * classes];
     let steps = 6;
     for t in 1..=steps {
         let (.., gradient) = softmax_cross_entropy(&logits(&twin, &x), &labels, rows);
         let (weights, bias) = dense_gradient(&x, &gradient, rows);
         let layer = &mut twin[0];
         let parameters = layer.weights.iter_mut().chain(&mut layer.bias);
-        for ((w, g), kept) in parameters.zip(weights.iter().chain(&bias)).zip(&mut kept) {
-            *w = step(&optimizer, kept, *w, *g, t);
+        for ((w, g), state) in parameters.zip(weights.iter().chain(&bias)).zip(&mut states) {
+            *w = step(&optimizer, state, *w, *g, t);
         }
     }
 

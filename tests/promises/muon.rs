@@ -7,7 +7,7 @@ use wgrad::{Activation, Dataset, Initializer, Loss, Network, Optimizer, Rule, Tr
 use crate::dispatches::{Step, assert_dispatches};
 use crate::reference::muon::{Matrix, adjustment, orthogonalized};
 use crate::reference::network::{Layer, layers};
-use crate::reference::optimizer::{Kept, step};
+use crate::reference::optimizer::{OptimizerState, step};
 use crate::reference::{dense_backward, dense_forward, dense_gradient, softmax_cross_entropy};
 use crate::support::{Random, assert_close, bits, families, gpu, learnable};
 
@@ -157,8 +157,8 @@ impl Problem {
         let rule = Rule::AdamW { beta1: BETA1, beta2: BETA2, eps: ADAMW_EPS, amsgrad: false };
         let adamw = Optimizer { lr: ADAMW_LR, weight_decay: case.weight_decay, rule };
         let mut momenta: Vec<Vec<f64>> = layers.iter().map(|layer| vec![0.0; layer.weights.len()]).collect();
-        let mut kept: Vec<Vec<Kept>> =
-            layers.iter().map(|layer| vec![Kept::default(); layer.weights.len() + layer.bias.len()]).collect();
+        let mut kept: Vec<Vec<OptimizerState>> =
+            layers.iter().map(|layer| vec![OptimizerState::default(); layer.weights.len() + layer.bias.len()]).collect();
         for t in 1..=steps {
             let mut gradients = self.gradients(&layers, case.class_weights);
             let norm = gradients.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias));

@@ -7,7 +7,7 @@ use super::rows::Rows;
 use crate::reference::dropout_mask;
 use crate::reference::muon::{Matrix, adjustment, orthogonalized};
 use crate::reference::network::{Layer, activate};
-use crate::reference::optimizer::{Kept, step};
+use crate::reference::optimizer::{OptimizerState, step};
 
 /// So many standard deviations of rounding: that errors are independent, and of first order, is no more than nearly true.
 const SIGMAS: f64 = 8.0;
@@ -201,8 +201,8 @@ pub(super) struct Slots {
 /// Of one weight: as it is, and as it were if in one of the steps the gradient had been at one or the other end of what it may be.
 #[derive(Clone, Default)]
 pub(super) struct Own {
-    as_it_is: Kept,
-    at_ends: Vec<[Kept; 2]>,
+    as_it_is: OptimizerState,
+    at_ends: Vec<[OptimizerState; 2]>,
 }
 
 /// The weights of a layer after a step, `[inputs + 1, outputs]`, and how far rounding may move each. The steps' gradients are rounded each for
