@@ -160,8 +160,8 @@ impl Stored {
         if !has('y') || has('t') {
             return Ok(self.read(0..1)?.classes());
         }
-        let stretches = (0..self.rows).step_by(LABELS_AT_ONCE);
-        stretches.map(|first| first..(first + LABELS_AT_ONCE).min(self.rows)).try_fold(0, |most, rows| {
+        let ranges = (0..self.rows).step_by(LABELS_AT_ONCE);
+        ranges.map(|first| first..(first + LABELS_AT_ONCE).min(self.rows)).try_fold(0, |most, rows| {
             let y = self.train(rows).array('y')?;
             let labels = y
                 .map(|y| labels::labels(&y))
@@ -224,7 +224,7 @@ impl RowRange<'_> {
                 std::io::ErrorKind::UnexpectedEof => Error::format(
                     path,
                     format!(
-                        "it was cut short since it was opened: rows {} to {} of {name} are not there any more; leave it alone while it is \
+                        "it was cut short after it was opened: rows {} to {} of {name} are gone; do not change a file while it is \
                          trained on",
                         self.rows.start, self.rows.end
                     ),

@@ -318,7 +318,7 @@ fn messages_say_what_would_be_right() {
     refused(&table("a;b;c\n1;2;0\n3;4;1\n"), &commas, &["';'", "delimiter", "[data]"]);
     refused(&table("1,5;2,5;0\n3;4;1\n"), &commas, &["';'", "delimiter"]);
     refused(&table("a\tb\n1\t0\n2\t1\n"), &commas, &["'\\t'", "delimiter"]);
-    refused(&table("a b\n1 0\n2 1\n"), &train, &["spaces", "between its cells"]);
+    refused(&table("a b\n1 0\n2 1\n"), &train, &["separated by spaces", "commas, tabs or semicolons"]);
     refused(&table("height,width,species\n"), &train, &["it has no rows", "at least one"]);
     refused(&table("a,b\n1,0\n,1\n"), &train, &["row 1 (line 3)", "column \"a\""]);
     refused(&[("readme", vec![])], &["train", "--data", "."], &["train-images", "x.npy", "folders of images"]);

@@ -228,11 +228,11 @@ fn a_set_may_go_while_it_is_trained_on() {
     let error = fit(&shrink).unwrap_err();
     let message = error.to_string();
     assert!(error.exit_code() == 2 && message.contains("set.safetensors"), "{message}");
-    assert!(message.contains("it was cut short since it was opened: rows "), "{message}");
+    assert!(message.contains("it was cut short after it was opened: rows "), "{message}");
     std::fs::write(&path, &whole).unwrap();
     let stored = Stored::open(&path).unwrap();
     shrink();
-    refused(&["cut short since it was opened: rows 3999 to 4000"], stored.read(rows - 1..rows));
+    refused(&["cut short after it was opened: rows 3999 to 4000"], stored.read(rows - 1..rows));
     stored.read(0..20).unwrap();
 }
 

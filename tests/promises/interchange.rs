@@ -244,7 +244,7 @@ fn what_is_no_chain_of_dense_layers_is_refused_by_name() {
         (&[("MatMul", &["w", "x"], "y")], &["node 0, MatMul"]),
         (
             &[("Sub", &["x", "c"], "a"), ("Sub", &["a", "c"], "d"), ("Gemm", &["d", "w"], "y")],
-            &["node 1, Sub", "once each"],
+            &["node 1, Sub", "scaled once"],
         ),
         (&[("Div", &["c", "x"], "a"), ("Gemm", &["a", "w"], "y")], &["node 0, Div"]),
         (&[("Gemm", &["x", "w", "x"], "y")], &["node 0", "bias"]),
@@ -254,7 +254,7 @@ fn what_is_no_chain_of_dense_layers_is_refused_by_name() {
         (&[("Add", &["x", "y"], "h"), ("Relu", &["h"], "y")], &["node 0", "\"y\"", "no node before it"]),
         (&[("Relu", &["y"], "y")], &["node 0", "\"y\""]),
         (&[("Gemm", &["x", "missing"], "y")], &["node 0", "\"missing\""]),
-        (&[gemm, ("Relu", &["h"], "h")], &["node 1", "there is already"]),
+        (&[gemm, ("Relu", &["h"], "h")], &["node 1", "which already exists"]),
         (&[gemm], &["\"y\""]),
         (&[], &["\"y\""]),
         (&[("Identity", &["x"], "y")], &["\"y\""]),

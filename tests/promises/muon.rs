@@ -157,8 +157,10 @@ impl Problem {
         let rule = Rule::AdamW { beta1: BETA1, beta2: BETA2, eps: ADAMW_EPS, amsgrad: false };
         let adamw = Optimizer { lr: ADAMW_LR, weight_decay: case.weight_decay, rule };
         let mut momenta: Vec<Vec<f64>> = layers.iter().map(|layer| vec![0.0; layer.weights.len()]).collect();
-        let mut kept: Vec<Vec<OptimizerState>> =
-            layers.iter().map(|layer| vec![OptimizerState::default(); layer.weights.len() + layer.bias.len()]).collect();
+        let mut kept: Vec<Vec<OptimizerState>> = layers
+            .iter()
+            .map(|layer| vec![OptimizerState::default(); layer.weights.len() + layer.bias.len()])
+            .collect();
         for t in 1..=steps {
             let mut gradients = self.gradients(&layers, case.class_weights);
             let norm = gradients.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias));

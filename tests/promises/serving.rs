@@ -254,7 +254,7 @@ fn what_cannot_be_answered_is_said() {
     refused(&["the set is empty"], predictor.predict_rows(none));
     let other = set.clone().with_scaling(Scaling::min_max(&set)).unwrap();
     let other = said(predictor.predict(&other).unwrap_err());
-    assert!(other.1.contains("scaled otherwise"), "{other:?}");
+    assert!(other.1.contains("scaled differently"), "{other:?}");
     let network = Network::new(5).dense(3, Activation::Identity);
     for (loss, words) in [(Loss::MeanSquaredError, "no classes"), (Loss::sigmoid_cross_entropy(), "yes or no")] {
         let weights = wgrad::Initializer::default().weights(&network, 0);

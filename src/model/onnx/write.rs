@@ -41,7 +41,7 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     for (at, ((number, layer), described)) in numbers(&dropouts).zip(&weights.layers).zip(network.layers()).enumerate()
     {
         let [weight, bias] = ["weight", "bias"].map(|part| format!("{number}.{part}"));
-        // No activation follows the last product: the targets' own units are in its weights, and what reads the graph need not know of them.
+        // No activation follows the last product, so the targets' own units go into its weights, and readers of the graph need not know about them.
         let unscaled = target_scaling.as_ref().filter(|_| at == last);
         let layer = &unscaled.map_or_else(|| layer.clone(), |scaling| in_own_units(layer, scaling));
         graph.tensor(&weight, &[layer.outputs, layer.inputs], &layer.weight);

@@ -350,7 +350,7 @@ fn other_kinds_of_files_are_named() {
         refused(&bytes, &[kind]);
     }
     refused(&[0x9d; 100], &["it is not UTF-8"]);
-    refused(&[3, 0, 7, 9, 1], &["of no kind that is known", "read are CSV"]);
+    refused(&[3, 0, 7, 9, 1], &["its format is not known", "read are CSV"]);
     // Where a model is needed.
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("model.pt"), at(0, b"\x89HDF\r\n\x1a\n")).unwrap();

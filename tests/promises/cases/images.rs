@@ -170,10 +170,10 @@ fn images_train_and_val() {
     // Those to validate on are, and evaluate has those to test on.
     let (train, beside) = Dataset::read(folder.path(), &ReadOptions::default()).unwrap();
     assert_eq!(rows(&beside), Some(6));
-    assert!(train.notes().concat().contains("6 rows to validate on and 4 to test on"), "{:?}", train.notes());
+    assert!(train.notes().concat().contains("6 validation rows and 4 test rows"), "{:?}", train.notes());
     let arguments = ["train", "--data", "set", "--epochs", "1", "--batch-size", "8"];
     let ran = wgrad(folder.path(), &arguments);
-    ran.says(&["6 rows to validate on and 4 to test on"]);
+    ran.says(&["6 validation rows and 4 test rows"]);
     assert_eq!(ran.code, 0, "{}", ran.said);
     for (data, rows) in [("set", 4), ("set/VALIDATION", 6)] {
         let ran = wgrad(folder.path(), &["evaluate", "--model", "model.safetensors", "--data", data]);
@@ -181,7 +181,7 @@ fn images_train_and_val() {
     }
     // Said by the user, it is not to be told.
     let ran = wgrad(folder.path(), &[&arguments[..], &["--validation", "none"]].concat());
-    assert!(!ran.said.contains("to validate on"), "{}", ran.said);
+    assert!(!ran.said.contains("validation rows"), "{}", ran.said);
 
     // Two of one part; no part to train on; images in no class; a class that is called as a part.
     cats_and_dogs(&folder.path().join("set/dev"), 1);

@@ -236,13 +236,13 @@ fn lists_in_a_pages_header() {
         refused(
             "parquet",
             &with_header(header().message(5, about_values(2, PLAIN)).lying_list(9, kind, 2_000_000_000)),
-            "a list of",
+            "a list is said",
         );
     }
     refused(
         "parquet",
         &with_header(header().message(5, about_values(2, PLAIN)).lying_list(9, TRUE, 10)),
-        "a list of truths",
+        "a list of booleans",
     );
 }
 
@@ -255,10 +255,10 @@ fn sizes_in_a_pages_header() {
     for (inflated, stored) in [(-1, 16), (16, -1), (i32::MIN, 16)] {
         refused("parquet", &with_header(of_sizes(inflated, stored)), "below 0");
     }
-    refused("parquet", &with_header(of_sizes(16, i32::MAX)), "is said to be in");
+    refused("parquet", &with_header(of_sizes(16, i32::MAX)), "a page is said to have");
     for codec in [SNAPPY, GZIP] {
         let pages = page(0, i32::MAX, &[0; 16], 5, about_values(2, PLAIN));
-        refused("parquet", &with_pages(DOUBLE, codec, pages), "which they cannot");
+        refused("parquet", &with_pages(DOUBLE, codec, pages), "which is impossible");
     }
     refused("parquet", &with_pages(DOUBLE, UNCOMPRESSED, values(i32::MAX, PLAIN, &[0; 16])), "more values than");
     refused(
@@ -339,14 +339,14 @@ fn schemas_that_never_end() {
         refused(
             "parquet",
             &of_schema(lying),
-            if children == 1000 { "not a whole Parquet file" } else { "columns inside" },
+            if children == 1000 { "not a whole Parquet file" } else { "its nested columns are too many" },
         );
     }
     let nested = |depth| (0..depth).map(|_| Message::default().i32(3, 0).text(4, "in").i32(5, 1));
     let leaf = || schema(&columns).pop().unwrap();
     for depth in [3, 100_000] {
         let schema = [root(1)].into_iter().chain(nested(depth)).chain([leaf()]).collect();
-        refused("parquet", &whole(&[], footer(schema, 2, vec![chunk(&columns[1], 2, 4)])), "columns inside");
+        refused("parquet", &whole(&[], footer(schema, 2, vec![chunk(&columns[1], 2, 4)])), "nested columns");
     }
 }
 
@@ -355,17 +355,21 @@ fn schemas_that_never_end() {
 fn footers_that_lie() {
     let begin = || Message::default().i32(1, 1).list(2, schema(&plain())).i64(3, 2);
     for kind in [TRUE, I32, BINARY, LIST, STRUCT] {
-        refused("parquet", &whole(&[], begin().lying_list(4, kind, 2_000_000_000)), "a list of");
-        refused("parquet", &whole(&[], begin().list(4, vec![]).lying_list(18, kind, 2_000_000_000)), "a list of");
+        refused("parquet", &whole(&[], begin().lying_list(4, kind, 2_000_000_000)), "a list is said");
+        refused("parquet", &whole(&[], begin().list(4, vec![]).lying_list(18, kind, 2_000_000_000)), "a list is said");
     }
     // The number of a list's field, with the type of a number: the parser would take what follows for the list.
     refused("parquet", &whole(&[], Message::default().i32(1, 1).i32(2, 1).i64(3, 2)), "type 5");
-    refused("parquet", &whole(&[], begin().list(4, vec![Message::default(); 1000])), "a list of nothing");
+    refused(
+        "parquet",
+        &whole(&[], begin().list(4, vec![Message::default(); 1000])),
+        "a list of elements without a type",
+    );
     let deep = (0..1000).fold(Message::default(), |inner, _| Message::default().message(1, inner));
     refused("parquet", &whole(&[], begin().message(18, deep)), "deep");
     refused("parquet", &whole(&[], begin().text(18, &"x".repeat(9 << 20))), "its footer has");
     refused("parquet", &[b"PAR1", &[0; 8][..], &u32::MAX.to_le_bytes(), b"PAR1"].concat(), "its footer has");
-    refused("parquet", &[b"PAR1", &1000u32.to_le_bytes()[..], b"PAR1"].concat(), "is not there");
+    refused("parquet", &[b"PAR1", &1000u32.to_le_bytes()[..], b"PAR1"].concat(), "more than the file");
 }
 
 /// Rows that no byte stands for, in columns or in none, and columns whose name each row repeats.
@@ -386,11 +390,11 @@ fn columns_in_the_same_place() {
     let large = values(2, PLAIN, &[0; 10_000]);
     let columns: Vec<Column> = (0..1000).map(|at| column(&format!("x{at}"), DOUBLE, large.clone())).collect();
     let chunks = columns.iter().map(|column| chunk(column, 2, 4)).collect();
-    refused("parquet", &whole(&large, footer(schema(&columns), 2, chunks)), "or another is");
+    refused("parquet", &whole(&large, footer(schema(&columns), 2, chunks)), "or inside another column");
     let columns = plain();
     for begin in [1 << 40, usize::MAX >> 1, 100] {
         let chunks = columns.iter().map(|column| chunk(column, 2, begin)).collect();
-        refused("parquet", &whole(&[], footer(schema(&columns), 2, chunks)), "where the file is not");
+        refused("parquet", &whole(&[], footer(schema(&columns), 2, chunks)), "outside the file");
     }
 }
 
