@@ -81,7 +81,7 @@ fn places_that_cannot_be_written_to_are_named() {
         let not_ours = ["Permission denied", "Operation not permitted", "Read-only file system"]
             .iter()
             .any(|word| message.contains(word));
-        assert_eq!(not_ours, message.contains("name a place that is yours"), "{words}: {message}");
+        assert_eq!(not_ours, message.contains("name a place where you may write"), "{words}: {message}");
         not_ours
     };
     for place in ["file", "/sys/wgrad", "/proc/wgrad"] {
@@ -122,7 +122,7 @@ fn places_that_cannot_be_written_to_are_named() {
     let message = std::fs::read_to_string(folder.join("message")).unwrap_or_default();
     match mounted.map(|output| output.status.code()) {
         Ok(Some(0)) => {
-            for words in ["Read-only file system", "name a place that is yours"] {
+            for words in ["Read-only file system", "name a place where you may write"] {
                 assert_eq!(message.matches(words).count(), 7, "{message}");
             }
         }

@@ -201,7 +201,7 @@ fn figures_that_cannot_be_had_are_refused() {
         assert!(fitted.is_ok() || trainer.steps_done() == 0);
         fitted
     };
-    assert!(fit(Monitor::F1, None).unwrap_err().contains("monitor is f1, which is measured on a validation set alone"));
+    assert!(fit(Monitor::F1, None).unwrap_err().contains("monitor is f1, which needs a validation set"));
     assert!(fit(Monitor::Accuracy, None).is_ok());
     let ones: Vec<usize> = (0..validation.rows()).filter(|&row| validation.labels()[row] == 1).collect();
     let one_class = validation.select(ones).unwrap();

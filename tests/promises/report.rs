@@ -373,7 +373,7 @@ fn runs_are_listed_and_compared() {
     assert!(text.contains("torn cannot be read: ./torn/run.json"), "{text}");
     std::fs::remove_dir_all(folder.join("strange")).unwrap();
     let (_, apart) =
-        text_of(folder).split_once("What tells them apart:").map(|(a, b)| (a.to_string(), b.to_string())).unwrap();
+        text_of(folder).split_once("Their different settings:").map(|(a, b)| (a.to_string(), b.to_string())).unwrap();
     for words in
         ["optimizer.lr", "0.01: fast, blind", "0.00001: slow", "train.epochs", "early_stopping.patience", "9: slow"]
     {

@@ -729,7 +729,7 @@ fn the_program_scales_targets_and_says_where_it_should() {
     let again = Model::read(folder.path().join("again/model.safetensors")).unwrap();
     assert_eq!(again.target_scaling.as_ref(), Some(&kept));
     let notes = train(&["--init", "model.safetensors", "--scale-targets", "standardize"]).to_string();
-    assert!(notes.contains("the targets are scaled otherwise than the model"), "{notes}");
+    assert!(notes.contains("the targets are scaled differently from the model"), "{notes}");
 
     let wrong = wgrad(folder.path(), &["train", "--data", "houses.csv", "--scale-targets", "standardize"]);
     assert_eq!(wrong.status.code(), Some(2));

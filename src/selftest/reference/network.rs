@@ -11,7 +11,7 @@ use super::{dense_forward, softmax_cross_entropy};
 pub struct Layer {
     /// Row-major.
     pub weights: Vec<f64>,
-    /// One an output.
+    /// One value for each output.
     pub bias: Vec<f64>,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::optimizer::{Optimizer, Rule};
 
-/// What an optimizer keeps of one weight: named as in the formulas, whichever of them a rule uses.
+/// The values that an optimizer keeps beside a weight, named as in the formulas. A rule uses some of them.
 #[derive(Clone, Default)]
 pub struct OptimizerState {
     m: f64,
@@ -59,7 +59,7 @@ pub fn step(optimizer: &Optimizer, state: &mut OptimizerState, w: f64, gradient:
             *m = beta2 * *m + (1.0 - beta2) * g;
             sign
         }
-        // What a user wrote has no twin, and Muon one of its own: NaN agrees with nothing.
+        // A user's own rule has no twin, and Muon has another one: NaN is equal to nothing.
         Rule::Muon { .. } | Rule::Custom(_) => f64::NAN,
     };
     w - lr * direction

@@ -285,7 +285,7 @@ fn csv_in_zip() {
 fn lines_of_json() {
     for name in ["set.jsonl", "set.json"] {
         let (ran, _folder) = train("lines_of_json", &["--data", name, "--epochs", "1"]);
-        ran.refused(&[&format!("{name}: it is"), "JSON, which is not read", "read are CSV and TSV"]);
+        ran.refused(&[&format!("{name}: it is"), "JSON, which is not read", "wgrad reads CSV and TSV"]);
     }
     for text in ["[[1, 2, 3],\n[4, 5, 6]]", "{\n  \"a\": [1, 2]\n}", "\u{feff} [ ]", "[\"a\", 1]\n[\"b\", 2]\n", "[-1]"]
     {
@@ -345,12 +345,12 @@ fn other_kinds_of_files_are_named() {
             std::fs::write(folder.path().join(name), &bytes).unwrap();
             let error =
                 Dataset::read(folder.path().join(name), &ReadOptions::default()).map(drop).unwrap_err().to_string();
-            assert!(error.contains(kind) && error.contains("read are CSV"), "{name}: no \"{kind}\" in: {error}");
+            assert!(error.contains(kind) && error.contains("wgrad reads CSV"), "{name}: no \"{kind}\" in: {error}");
         }
         refused(&bytes, &[kind]);
     }
     refused(&[0x9d; 100], &["it is not UTF-8"]);
-    refused(&[3, 0, 7, 9, 1], &["its format is not known", "read are CSV"]);
+    refused(&[3, 0, 7, 9, 1], &["its format is not known", "wgrad reads CSV"]);
     // Where a model is needed.
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("model.pt"), at(0, b"\x89HDF\r\n\x1a\n")).unwrap();
