@@ -9,13 +9,13 @@ use crate::reference::muon::{Matrix, adjustment, orthogonalized};
 use crate::reference::network::{Layer, activate};
 use crate::reference::optimizer::{OptimizerState, step};
 
-/// So many standard deviations of rounding: that errors are independent, and of first order, is no more than nearly true.
+/// The accepted standard deviations of rounding: errors are independent and of first order only approximately.
 const SIGMAS: f64 = 8.0;
 /// f32's unit roundoff.
 const EPS: f64 = 6e-8;
-/// What the standard leaves to a device's exponential and the like: 3 + 2|x| units in the last place.
+/// The error that the standard allows a device's exponential and similar functions: 3 + 2|x| units in the last place.
 const OF_FUNCTIONS: f64 = 6e-7;
-/// Of central differences.
+/// The step of central differences.
 const STEP: f64 = 1e-6;
 
 /// Numbers, row-major, and the variance that rounding gives each.
