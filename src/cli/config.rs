@@ -24,15 +24,15 @@ use crate::options::{EarlyStopping, ReduceOnPlateau, TrainOptions};
 use crate::preprocessing::ScaleBy;
 use crate::schedule::Schedule;
 
-/// The loss' setting that can follow from the set, and its word.
+/// The loss' setting that can be computed from the set, and the word that asks for it.
 const CLASS_WEIGHTS: &str = "class_weights";
 const BALANCED: &str = "balanced";
 
-/// Everything a run is, from flags, file and defaults.
+/// The settings of a run, from flags, run.toml and defaults.
 pub(super) struct Run {
     pub data: String,
     pub validation: Option<Validation>,
-    /// Whether a fraction to validate on has every class in proportion.
+    /// Whether a validation fraction has every class in proportion.
     pub stratify: bool,
     pub reading: ReadOptions,
     pub scaling: ScaleBy,
@@ -45,18 +45,18 @@ pub(super) struct Run {
     /// The run's folder.
     pub out: Option<PathBuf>,
     pub save: PathBuf,
-    /// When it began, which tells it from any other.
+    /// When the run began, which identifies it.
     pub started: String,
-    /// Where event files go.
+    /// The folder of TensorBoard's event files.
     pub tensorboard: Option<PathBuf>,
     pub adapter: AdapterChoice,
-    /// Whether the classes' weights follow from the training rows.
+    /// Whether the class weights are computed from the training rows.
     balanced: bool,
-    /// What was decided beside what the sets' notes say.
+    /// Notes on decisions, besides those of the sets.
     pub notes: Vec<String>,
 }
 
-/// The file, as it is written.
+/// The tables of run.toml.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct File {
@@ -71,7 +71,7 @@ struct File {
     tiles: BTreeMap<String, String>,
 }
 
-/// The keys besides `kind` are the loss' own: it knows them, and says so of those that it does not have.
+/// The keys besides `kind` are settings of the loss, which refuses unknown ones.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct LossTable {
@@ -89,7 +89,7 @@ enum LossValue {
 }
 
 impl LossTable {
-    /// Whether the classes' weights are to be such that all of them count alike.
+    /// Whether the classes are to be weighted so that all count the same.
     fn is_balanced(&self) -> bool {
         matches!(self.values.get(CLASS_WEIGHTS), Some(LossValue::Word(word)) if word == BALANCED)
     }
@@ -104,7 +104,7 @@ impl LossTable {
             let setting = match value.clone() {
                 LossValue::Number(number) => Setting::Number(number),
                 LossValue::List(list) => Setting::List(list),
-                // Known once the set is: until then it only has to be a setting of this loss.
+                // The weights are computed once the set is read; here the loss only has to have this setting.
                 LossValue::Word(word) if word == BALANCED && name == CLASS_WEIGHTS => Setting::List(Vec::new()),
                 LossValue::Word(word) => {
                     return Err(Error::Option(format!(
@@ -118,7 +118,7 @@ impl LossTable {
     }
 }
 
-/// The keys besides `kind` are the optimizer's own: it knows them, and says so of those that it does not have.
+/// The keys besides `kind` are settings of the optimizer, which refuses unknown ones.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct OptimizerTable {
@@ -127,7 +127,7 @@ struct OptimizerTable {
     values: BTreeMap<String, Value>,
 }
 
-/// As the optimizer's.
+/// The keys besides `kind` and `by_epoch` are settings of the schedule, which refuses unknown ones.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct ScheduleTable {
@@ -205,7 +205,7 @@ enum Interval {
 }
 
 impl TrainTable {
-    /// Where checkpoints go and when, if anywhere.
+    /// The folder and the interval of checkpoints, if there are any.
     fn checkpointing(&self, flags: &Train) -> Result<Option<Checkpointing>, Error> {
         let every = match (flags.checkpoint_every, &self.checkpoint_every) {
             (Some(every), _) => Some(every),
@@ -241,7 +241,7 @@ impl Run {
         Run::of(flags, Some((&text, path)))
     }
 
-    /// The same, with the text of the file and where it is from.
+    /// As [`new`](Self::new), with the text of run.toml and its path.
     pub fn of(flags: &Train, config: Option<(&str, &Path)>) -> Result<Run, Error> {
         let file = config.map_or_else(|| Ok(File::default()), |(text, path)| File::parse(text, path))?;
         let defaults = TrainOptions::default();
@@ -303,7 +303,7 @@ impl Run {
 }
 
 impl Run {
-    /// What follows from the set: the classes' weights, where they are to balance it, and a batch of all rows where they are fewer than one.
+    /// Computes the settings that depend on the set: balanced class weights, and a batch of all rows if there are fewer than a batch.
     pub fn settle(&mut self, train: &TrainingSet) -> Result<(), Error> {
         if self.balanced {
             let TrainingSet::Whole(set) = train else {
@@ -316,7 +316,7 @@ impl Run {
         let rows = train.source().rows();
         if self.options.batch_size > rows {
             let note = format!(
-                "the set has {rows} rows, fewer than a batch of {}: a batch is all of them",
+                "the set has {rows} rows, fewer than a batch of {}: each batch has all of them",
                 self.options.batch_size
             );
             tracing::warn!("{note}");
@@ -327,7 +327,7 @@ impl Run {
     }
 }
 
-/// By what targets are scaled, which the loss has to take for numbers.
+/// The scaling of the targets, which only a regression loss allows.
 fn scale_targets(asked: Option<ScaleBy>, loss: &Loss) -> Result<ScaleBy, Error> {
     match asked.unwrap_or_default() {
         by if by != ScaleBy::None && loss.task() != Task::Numbers => Err(Error::Option(format!(
@@ -372,7 +372,7 @@ impl File {
 }
 
 impl OptimizerTable {
-    /// The optimizer that the table and the flags describe. Where neither names one, it is Adam as Keras sets it.
+    /// The optimizer that the table and the flags describe. The default is Adam as Keras sets it.
     fn with(&self, flags: &Train) -> Result<Optimizer, Error> {
         let mut optimizer = match flags.optimizer.as_deref().or(self.kind.as_deref()) {
             Some(path) if path.ends_with(".wgsl") => Optimizer::new(Rule::read(path)?),

@@ -29,17 +29,17 @@ pub(super) fn run(options: &Import) -> Result<(), Error> {
     output.text(format_args!("loss {}", model.loss.name()))
 }
 
-/// The model, and what was noted while it was read.
+/// Reads the model, with notes on what was decided.
 fn read(options: &Import) -> Result<(Model, Vec<String>), Error> {
     let path: &Path = &options.file;
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("onnx") if options.activation.is_some() => {
-            Err(Error::Option("--activation: an ONNX file says itself what its activations are".into()))
+            Err(Error::Option("--activation: an ONNX file contains its activations".into()))
         }
         Some("onnx") => Model::read_onnx_noted(path, &[]),
         Some("pt" | "pth" | "bin" | "ckpt" | "h5" | "keras") => Err(Error::format(
             path,
-            "what is read is .onnx, and .safetensors with a state dict: in PyTorch, \
+            "import reads .onnx, and .safetensors with a state dict: in PyTorch, \
              safetensors.torch.save_file(net.state_dict(), \"net.safetensors\")",
         )),
         _ => Model::read_state_dict_noted(path, options.activation),

@@ -112,10 +112,10 @@ fn describe(model: &Model) -> String {
         text += &format!("\nclasses {}", clean(&model.classes.join(", ")));
     }
     if model.scaling.is_some() {
-        text += &format!("\nfeatures are shifted and scaled, each of {} by its own", model.network.inputs());
+        text += &format!("\nfeatures are shifted and scaled, each of {} by its own values", model.network.inputs());
     }
     if model.target_scaling.is_some() {
-        text += "\noutputs are of scaled targets; predictions are in the targets' own units";
+        text += "\noutputs are scaled targets; predictions are in the targets' own units";
     }
     text
 }
@@ -143,11 +143,11 @@ impl Contents {
         Ok(Contents { tensors, metadata: entries.map(|(key, text)| (key.clone(), value(text))).collect() })
     }
 
-    /// The tensors, and the metadata that the model's description does not have already.
+    /// The tensors, and the metadata that the model's description does not show.
     fn describe(&self) -> String {
-        let told = ["activations", "dropout", "layers", "loss", "classes", "scaling", "target_scaling"];
+        let shown = ["activations", "dropout", "layers", "loss", "classes", "scaling", "target_scaling"];
         let of_model = self.metadata.get("wgrad").and_then(Value::as_object);
-        let of_model = of_model.into_iter().flatten().filter(|(key, _)| !told.contains(&key.as_str()));
+        let of_model = of_model.into_iter().flatten().filter(|(key, _)| !shown.contains(&key.as_str()));
         let of_others = self.metadata.iter().filter(|(key, value)| *key != "wgrad" || !value.is_object());
         let metadata: Vec<String> =
             of_model.chain(of_others).map(|(key, value)| format!("\n  {} {value}", clean(key))).collect();

@@ -135,7 +135,7 @@ impl Dropout {
     }
 }
 
-/// Widths in words; `what` is what said them.
+/// Parses widths; `what` names their source in messages.
 fn hidden(what: &str, widths: &str) -> Result<Vec<usize>, Error> {
     if widths == "none" {
         return Ok(Vec::new());

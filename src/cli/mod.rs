@@ -53,7 +53,7 @@ pub fn main() -> ExitCode {
     if cli.verbose {
         log.init();
     } else {
-        // A warning to a user is no log.
+        // Warnings to a user have no time and no module, as a log has.
         log.without_time().with_target(false).init();
     }
 

@@ -1,8 +1,8 @@
-//! Every shader that a plan can ask for on any adapter, or enough of them: made with no device, to be translated for all.
+//! A representative set of the shaders of all plans on all adapters, made without a device, to be translated for every kind of driver.
 //!
-//! Tiles: each under each product, and each kind of tile with each kind of input. All else comes from plans as training makes them: for every
+//! Tiles: each under each product, and each kind of tile with each kind of input. All other shaders come from plans for training: for every
 //! two choices of different kinds (kinds of adapter, networks, sets, activations, losses, optimizers, clippings, schedules, purposes) there is a plan
-//! that has both. What is wrong with a shader is seldom the doing of three.
+//! that has both. It seldom takes three choices to make a shader wrong.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::optimizer::Rule;
 ///
 /// # Errors
 ///
-/// None, unless a choice has become one that no plan takes.
+/// None, unless a choice is no longer valid.
 pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
     let mut every = Every::default();
     tiles(&mut every);
@@ -32,7 +32,7 @@ pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
         case.plan()?.dispatches.into_iter().for_each(|dispatch| every.add(family, dispatch.launch));
     }
     every.add(Family::Reference, textbook::launch(5, 19, 7));
-    // Probes are for what a user wrote.
+    // Probes check functions that a user wrote.
     let own_activations =
         choices.activations.iter().filter(|(activation, _)| matches!(activation, Activation::Custom(_)));
     let own_losses = choices.losses.iter().filter(|(loss, _)| matches!(loss, Loss::Custom(_)));
@@ -43,8 +43,8 @@ pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
     Ok(every.launches)
 }
 
-/// Writes what a browser would be given of them to files of a folder, and says how many. What needs words of 64 bits, which browsers do not
-/// have, is left out.
+/// Writes these shaders, as a browser would be given them, to files in a folder, and returns their number. Those that need words of 64 bits,
+/// which browsers do not have, are left out.
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ struct Every {
 }
 
 impl Every {
-    /// The launch, and the one of its slices where it has one.
+    /// Adds a launch, and the one that its slices need, if it has slices.
     fn add(&mut self, family: Family, mut launch: Launch) {
         if let Some(first) = launch.partials.as_mut().and_then(|partials| partials.written_by.take()) {
             self.add(family, *first);

@@ -58,7 +58,7 @@ fn touched(launch: &Launch, contents: &[Vec<u8>], factor: Binding) -> Touched {
                 .filter(|(_, (slot, access))| *access == Access::Write && counted(*slot))
                 .map(|(written, _)| {
                     let pairs = words(&after[written]).into_iter().zip(words(&base[written])).enumerate();
-                    // A word that nobody touches keeps what it was changed to.
+                    // A word that the launch does not write keeps its changed value.
                     let kept =
                         |index: usize, word_after: [u8; 4]| written == at && index == word && word_after == changed;
                     pairs.filter(|&(index, (a, b))| a != b && !kept(index, a)).count() as u64
@@ -104,7 +104,7 @@ fn check(launch: &Launch, dense: Dense, input: Input, factor: Binding) {
     assert_eq!(2 * found.pairs, launch.cost.flops, "{what}: floating-point operations");
 }
 
-/// A product that reads more than it says, or less than it should; whose tile multiplies twice or leaves out.
+/// Finds a product that reads more than it says, or less than it should; and one whose tile multiplies twice or leaves out values.
 #[test]
 fn products_touch_what_the_plan_says() {
     let below = Epilogue::of(Activation::Identity);
@@ -130,7 +130,7 @@ fn products_touch_what_the_plan_says() {
     }
 }
 
-/// A head whose bytes nobody counted.
+/// Finds a head whose bytes are not counted.
 #[test]
 fn heads_touch_what_the_plan_says() {
     let sgd = Optimizer::sgd(0.1);

@@ -18,8 +18,8 @@ fn masked_loss(network: &Network, layers: &[Layer], x: &[f64], labels: &[i64], s
     mean_loss(&wgrad::Loss::default(), &z, &Targets::Classes(labels), network.outputs())
 }
 
-/// A mask that is forgotten on the way back, scaled twice, or of another layer or step: gradients against central differences,
-/// for an activation whose derivative comes from its output and one whose derivative is kept.
+/// Finds a mask that is forgotten on the way back, scaled twice, or of another layer or step: gradients against central differences, for an
+/// activation whose derivative comes from its output and one whose derivative is kept.
 #[test]
 fn gradients_go_through_the_same_units() {
     let (rows, width, classes) = (5, 6, 3);
@@ -71,7 +71,7 @@ fn gradients_go_through_the_same_units() {
     }
 }
 
-/// Units that drop out of a prediction; a mean that is not kept; a share that is not the one asked for.
+/// Finds units that drop out of a prediction; a mean that is not kept; a share that is not the one asked for.
 #[test]
 fn evaluation_uses_every_unit() {
     let set = learnable(300, 8, 3, 1);
@@ -82,7 +82,7 @@ fn evaluation_uses_every_unit() {
     assert_eq!(with.predict(&set).unwrap(), without.predict(&set).unwrap());
     assert_eq!(with.evaluate(&set).unwrap(), without.evaluate(&set).unwrap());
 
-    // Of 512,000 units so many drop out, in every step, layer and place alike.
+    // Of 512,000 units the right share drops out, in every step, layer and position.
     let dropped = |step: u32, layer: usize| {
         (0..128_000).filter(|i| dropout_mask(SEED, step, layer, i / 100, i % 100, 100, 0.4) == 0.0).count()
     };
@@ -92,7 +92,7 @@ fn evaluation_uses_every_unit() {
     }
 }
 
-/// Masks that depend on the chunking, or on anything but the seed.
+/// Finds masks that depend on the chunking, or on anything but the seed.
 #[test]
 fn dropout_repeats_its_bits_with_every_optimizer() {
     let network = Network::new(6).dense(9, Activation::Relu).dropout(0.5).dense(3, Activation::Identity);
@@ -122,7 +122,7 @@ fn dropout_repeats_its_bits_with_every_optimizer() {
     }
 }
 
-/// A model whose layers move when it is read back; the numbers are those of torch.nn.Sequential with its Dropout layers.
+/// Finds a model whose layers move when it is read back; the numbers are those of torch.nn.Sequential with its Dropout layers.
 #[test]
 fn models_with_dropout_are_written_and_read() {
     let folder = tempfile::tempdir().unwrap();

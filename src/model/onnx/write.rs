@@ -38,7 +38,7 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     }
     let mut layers = weights.layers.clone();
     if let (Some(last), Some(scaling)) = (layers.last_mut(), target_scaling) {
-        // No activation follows the last product: the targets' own units are in its weights, and what reads the graph need not know of them.
+        // No activation follows the last product, so the targets' own units go into its weights, and readers of the graph need not know about them.
         *last = in_own_units(last, scaling);
     }
     let parameters = network.named_parameters();

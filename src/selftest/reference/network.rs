@@ -13,7 +13,7 @@ use crate::network;
 pub struct Layer {
     /// Row-major.
     pub weights: Vec<f64>,
-    /// One an output.
+    /// One value for each output.
     pub bias: Vec<f64>,
 }
 
