@@ -1,7 +1,7 @@
 //! Dense layer, forward: `y = activate(x·W + b)`, with dropout where it trains.
 
 use super::binding::{Access, Binding};
-use super::composition::{Composition, Operand, Part};
+use super::composition::{Composition, Matrix, Operand, Part};
 use super::input::Input;
 use super::launch::{Cost, Launch};
 use super::product::Product;
@@ -85,18 +85,15 @@ pub fn launch_with(
             .chain(layer.activation.own_text())
             .collect(),
         flags,
-        operands: vec![],
-        result: vec![],
         blocks: blocks(dense),
-        is_composed: false,
+        composition: Composition {
+            a: Operand::input_rows(input),
+            b: Operand::blocks(Matrix::WEIGHTS),
+            scale: Part::new("scale/input", vec![]),
+            stages,
+            sink: Part::new("sink/activations", vec![(Binding::Output, Access::Write)]),
+        },
         cost: Cost { flops: dense.flops(), bytes: input.bytes(dense) + dense.weights_bytes() + written + added },
     }
-    .composed(Composition {
-        a: Operand::input_rows(input),
-        b: Operand::weights(),
-        scale: Part::new("scale/input", vec![]),
-        stages,
-        sink: Part::new("sink/activations", vec![(Binding::Output, Access::Write)]),
-    })
     .launch(tile)
 }
