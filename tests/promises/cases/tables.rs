@@ -134,7 +134,7 @@ fn a_first_line_that_counts_rows() {
     let (ran, sizes) = of_text(&format!("a,b,c,y\n{named}"), &[]);
     assert_eq!(sizes, [30, 3, 3], "{}", ran.said);
     ran.says(&["it has one cell less than the rows"]);
-    // Where the first cells tell no rows apart, a cell is too many.
+    // If the first cells do not distinguish rows, the row has a cell too many.
     for body in ["m,0,0.1,0\nf,1,0.2,1\nm,2,0.3,0\n", "0.5,0.3,0,\n0.25,0.1,1,\n"] {
         refused(&format!("a,b,y\n{body}"), &[], &["line 2 has 4 cells, and those before it 3"]);
     }
