@@ -10,7 +10,7 @@ use crate::history::Epoch;
 use crate::metric::Evaluation;
 use crate::network::Network;
 
-/// Where a command's results go.
+/// The output of a command's results, for people or for programs.
 #[derive(Clone, Copy)]
 pub(super) struct Output {
     pub json: bool,

@@ -1,4 +1,4 @@
-//! What `bench` and `profile` have in common: a plan on the adapter, and the table of its times.
+//! Helpers of `bench` and `profile`: a plan on the adapter, and the table of its times.
 
 use serde_json::json;
 

@@ -8,7 +8,7 @@
 //! figures in columns
 //! ```
 //!
-//! Where there is no room for that, one line.
+//! If there is no room for this, the picture is one line.
 
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;

@@ -287,7 +287,7 @@ fn classes_keep_their_words() {
     assert_eq!(inspected(folder.path())["classes"], serde_json::json!(["1e5", "2b7"]));
     let (ran, sizes) = explained(&codes, &["--data", "set.csv"]);
     assert_eq!(sizes[2], 2);
-    ran.says(&["not written plainly"]);
+    ran.says(&["unusual notations"]);
     for (classes, expected) in [
         (["02139", "10001", "02139"], &["02139", "10001"][..]),
         (["01", "1", "01"], &["01", "1"]),
