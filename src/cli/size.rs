@@ -36,7 +36,7 @@ impl FromStr for Size {
 mod tests {
     use super::*;
 
-    /// A budget that is a thousand times what was meant.
+    /// Finds a budget that is a thousand times what was meant.
     #[test]
     fn sizes_are_what_they_say() {
         let bytes = |words: &str| words.parse::<Size>().map(|Size(bytes)| bytes).ok();

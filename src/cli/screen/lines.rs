@@ -117,7 +117,7 @@ pub(super) fn line_within(epoch: &Epoch, course: &Course, columns: usize) -> Str
 mod tests {
     use super::*;
 
-    /// A line that a narrow terminal would break in two, or that lost its loss.
+    /// Finds a line that a narrow terminal would break in two, or that lost its loss.
     #[test]
     fn an_epoch_fits_into_any_width() {
         let evaluation = Evaluation { loss: 0.2211, accuracy: Some(0.9356), rows: 100 };

@@ -292,9 +292,9 @@ fn round(epochs: f64) -> String {
 mod tests {
     use super::*;
 
-    /// A place that is a power off.
+    /// Finds a position that is wrong by a power of ten.
     #[test]
-    fn a_place_has_the_digits_that_tell_it() {
+    fn a_position_has_the_digits_that_distinguish_it() {
         assert_eq!([0.0, 0.01953125, 1.25, 10.0].map(round), ["0", "0.0195", "1.25", "10"]);
     }
 }
