@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::clock::now;
 use super::hints;
+use super::layers::{Layers, ModelTable};
 use super::opening::cache_folder;
 use super::options::Train;
 pub(super) use super::reading::Validation;
@@ -17,7 +18,6 @@ use crate::data::ReadOptions;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;
 use crate::loss::{Loss, Setting, Task};
-use crate::network::Activation;
 use crate::optimizer::{Optimizer, Rule};
 use crate::options::{Checkpointing, Every};
 use crate::options::{EarlyStopping, ReduceOnPlateau, TrainOptions};
@@ -37,10 +37,7 @@ pub(super) struct Run {
     pub reading: ReadOptions,
     pub scaling: ScaleBy,
     pub scale_targets: ScaleBy,
-    pub hidden: Vec<usize>,
-    pub activation: Activation,
-    pub dropout: Vec<f64>,
-    pub outputs: Option<usize>,
+    pub layers: Layers,
     pub options: TrainOptions,
     pub init: Option<PathBuf>,
     /// The text of run.toml.
@@ -64,7 +61,7 @@ pub(super) struct Run {
 #[serde(deny_unknown_fields, default)]
 struct File {
     data: Data,
-    model: Model,
+    model: ModelTable,
     loss: LossTable,
     optimizer: OptimizerTable,
     schedule: ScheduleTable,
@@ -72,55 +69,6 @@ struct File {
     early_stopping: Option<EarlyTable>,
     train: TrainTable,
     tiles: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct Model {
-    hidden: Option<Widths>,
-    activation: Option<String>,
-    dropout: Option<Dropout>,
-    outputs: Option<usize>,
-    initializer: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "hidden is a list of widths, one width, or \"none\"")]
-enum Widths {
-    Each(Vec<usize>),
-    One(usize),
-    Words(String),
-}
-
-impl Widths {
-    fn list(self) -> Result<Vec<usize>, Error> {
-        match self {
-            Widths::Each(widths) => Ok(widths),
-            Widths::One(width) => Ok(vec![width]),
-            Widths::Words(words) => hidden("hidden", &words),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "dropout is a number, or a list with one for each hidden layer")]
-enum Dropout {
-    All(f64),
-    Each(Vec<f64>),
-}
-
-impl Dropout {
-    /// A probability for each hidden layer.
-    fn of_layers(self, hidden: usize) -> Result<Vec<f64>, Error> {
-        match self {
-            Dropout::All(rate) => Ok(vec![rate; hidden]),
-            Dropout::Each(rates) if rates.len() == hidden => Ok(rates),
-            Dropout::Each(rates) => Err(Error::Option(format!(
-                "dropout has {} numbers: there must be one for each of {hidden} hidden layers",
-                rates.len()
-            ))),
-        }
-    }
 }
 
 /// The keys besides `kind` are settings of the loss, which refuses unknown ones.
@@ -298,11 +246,6 @@ impl Run {
         let file = config.map_or_else(|| Ok(File::default()), |(text, path)| File::parse(text, path))?;
         let defaults = TrainOptions::default();
         let checkpoint = file.train.checkpointing(flags)?;
-        let hidden = match &flags.hidden {
-            Some(widths) => hidden("--hidden", widths)?,
-            None => file.model.hidden.map_or_else(|| Ok(vec![256]), Widths::list)?,
-        };
-        let dropout = flags.dropout.map(Dropout::All).or(file.model.dropout);
         let loss = file.loss.with(flags)?;
         let out = flags.out.clone().or(file.train.out);
         let model = out.as_deref().unwrap_or(Path::new("")).join("model.safetensors");
@@ -315,10 +258,6 @@ impl Run {
             scale_targets: scale_targets(chosen(flags.scale_targets, file.data.scale_targets)?, &loss)?,
             data: flags.data.clone().or(file.data.train).unwrap_or_else(|| "mnist".into()),
             validation: flags.validation.as_deref().map(Validation::from_flag).or(file.data.validation),
-            dropout: dropout.map_or_else(|| Ok(vec![0.0; hidden.len()]), |dropout| dropout.of_layers(hidden.len()))?,
-            hidden,
-            activation: chosen(flags.activation, file.model.activation)?.unwrap_or(Activation::Relu),
-            outputs: file.model.outputs,
             options: TrainOptions {
                 loss,
                 optimizer: file.optimizer.with(flags)?,
@@ -338,7 +277,7 @@ impl Run {
                 non_finite: chosen(flags.non_finite, file.train.non_finite)?.unwrap_or_default(),
                 lower_factor: file.train.lower_factor.unwrap_or(defaults.lower_factor),
                 lower_times: file.train.lower_times.unwrap_or(defaults.lower_times),
-                initializer: chosen(flags.initializer, file.model.initializer)?.unwrap_or_default(),
+                initializer: chosen(flags.initializer, file.model.initializer.clone())?.unwrap_or_default(),
                 batch_size: flags.batch_size.or(file.train.batch_size).unwrap_or(defaults.batch_size),
                 epochs: flags.epochs.or(file.train.epochs).unwrap_or(defaults.epochs),
                 steps: flags.steps.or(file.train.steps),
@@ -351,6 +290,7 @@ impl Run {
                 picks: file.tiles.into_iter().collect(),
                 ..defaults
             },
+            layers: file.model.layers(flags)?,
             init: flags.init.clone().or(file.train.init),
             save: flags.save.clone().or(file.train.save).unwrap_or(model),
             out,
@@ -454,17 +394,4 @@ impl OptimizerTable {
         }
         Ok(optimizer)
     }
-}
-
-/// Parses widths; `what` names their source in messages.
-fn hidden(what: &str, widths: &str) -> Result<Vec<usize>, Error> {
-    if widths == "none" {
-        return Ok(Vec::new());
-    }
-    let width = |word: &str| {
-        word.trim().parse().map_err(|_| {
-            Error::Option(format!("{what} {widths}: \"{word}\" is not a width; write numbers as 256,128, or none"))
-        })
-    };
-    widths.split(',').map(width).collect()
 }

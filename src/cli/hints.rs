@@ -80,7 +80,7 @@ const HINTS: &[(&[&str], &str)] = &[
             "widths",
             "arch",
         ],
-        "write --hidden 256,128, or hidden under [model] in run.toml",
+        "write --hidden 256,128, or hidden or layers under [model] in run.toml",
     ),
     (
         &["normalize", "normalise", "standardize", "standardise", "standard-scaler", "scale", "scaler", "zscore"],

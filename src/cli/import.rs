@@ -25,11 +25,7 @@ pub(super) fn run(options: &Import) -> Result<(), Error> {
         "event": "imported", "file": path.to_string(), "parameters": parameters, "loss": model.loss.name(), "notes": notes,
     }))?;
     notes.iter().try_for_each(|note| output.text(note))?;
-    output.text(format_args!(
-        "{path}: {}, {} parameters",
-        super::inspect::widths(&model),
-        grouped(parameters as u64)
-    ))?;
+    output.text(format_args!("{path}: {}, {} parameters", model.network.shape(), grouped(parameters as u64)))?;
     output.text(format_args!("loss {}", model.loss.name()))
 }
 

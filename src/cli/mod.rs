@@ -13,6 +13,7 @@ mod hints;
 mod import;
 mod inspect;
 mod interrupt;
+mod layers;
 mod observers;
 mod opening;
 mod options;

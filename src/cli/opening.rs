@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::options::{Common, Own};
 use super::output::quoted;
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::gpu::{AdapterChoice, Gpu, Limits, OpenOptions};
 use crate::loss::Loss;
 use crate::model::Model;
-use crate::network::Activation;
 use crate::optimizer::Optimizer;
 use crate::options::TrainOptions;
 use crate::predictor::Predictor;

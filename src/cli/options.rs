@@ -6,11 +6,11 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 
 use super::size::Size;
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;
 use crate::measure::Tuning;
 use crate::named::{Named, by_word};
-use crate::network::Activation;
 use crate::options::Every;
 use crate::options::{Monitor, NonFinite};
 use crate::preprocessing::{Fill, ScaleBy};

@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use super::clock::now;
 use super::config::Run;
 use super::observers::Observer;
-use super::output::{clean_lines, epoch_event, shape};
+use super::output::{clean_lines, epoch_event};
 use super::training_set::TrainingSet;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::history::Event;
 use crate::model::loss_to_json;
+use crate::network::Layer;
 use crate::trainer::Trainer;
 
 /// The file with a run's settings and its result.
@@ -114,9 +115,9 @@ impl Out {
                 "validation": run.validation.as_ref().map(ToString::to_string), "validation_rows": validation.map(Dataset::rows),
             },
             "model": {
-                "network": shape(network), "parameters": network.parameters(), "file": run.save,
-                "activation": hidden.first().map(|layer| layer.activation.to_string()),
-                "dropout": hidden.iter().map(|layer| layer.dropout).collect::<Vec<_>>(),
+                "network": network.shape(), "parameters": network.parameters(), "file": run.save,
+                "activation": hidden.first().map(|layer| layer.activation().to_string()),
+                "dropout": hidden.iter().map(Layer::dropout).collect::<Vec<_>>(), "layers": network.to_json(),
                 "init": run.init,
             },
             "loss": loss_to_json(&options.loss),

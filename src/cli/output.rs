@@ -8,7 +8,6 @@ use super::figures::{figure, shortest};
 use crate::error::Error;
 use crate::history::Epoch;
 use crate::metric::Evaluation;
-use crate::network::Network;
 
 /// The output of a command's results, for people or for programs.
 #[derive(Clone, Copy)]
@@ -97,13 +96,4 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
         cells.collect::<String>().trim_end().to_string()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// The widths of a network, as "784-256-10".
-pub(super) fn shape(network: &Network) -> String {
-    let widths: Vec<String> = std::iter::once(network.inputs())
-        .chain(network.layers().iter().map(|layer| layer.outputs))
-        .map(|width| width.to_string())
-        .collect();
-    widths.join("-")
 }

@@ -13,7 +13,6 @@ use super::output::quoted;
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::loss::Loss;
-use crate::network::Activation;
 use crate::optimizer::Rule;
 use crate::options::Checkpointing;
 
@@ -180,13 +179,11 @@ fn notes(arguments: Vec<String>, config: Option<String>, started: &str) -> BTree
 
 /// The checkpoint with the user's own functions, which are read again from the files that the run's options name.
 fn with_own_functions(checkpoint: Checkpoint, run: &Run) -> Checkpoint {
-    let activations: Vec<_> =
-        Some(run.activation).filter(|own| matches!(own, Activation::Custom(_))).into_iter().collect();
     let losses: Vec<_> =
         Some(run.options.loss.clone()).filter(|own| matches!(own, Loss::Custom(_))).into_iter().collect();
     let rules: Vec<_> =
         Some(run.options.optimizer.rule).filter(|own| matches!(own, Rule::Custom(_))).into_iter().collect();
-    checkpoint.bringing(&activations, &losses, &rules)
+    checkpoint.bringing(&run.layers.own_activations(), &losses, &rules)
 }
 
 /// The options by which the run writes outside the current folder and its checkpoint's, or over a file that is no model. Options in a

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::config::Run;
 use super::opening::open_gpu;
 use super::options::Train;
-use super::output::{Output, shape};
+use super::output::Output;
 use super::{source, train};
 use crate::error::Error;
 use crate::gpu::Gpu;
@@ -32,7 +32,7 @@ impl Timed {
         let (set, validation) = source::of_run(&run, None)?;
         run.settle(&set)?;
         let network = train::network(&run, &set, validation.as_ref());
-        let shape = shape(&network);
+        let shape = network.shape();
         let mut trainer = Trainer::on(open_gpu(&run.adapter)?, network, run.options.clone())?;
         trainer.tune(set.source(), |_| {})?;
         let plan = trainer.plan(set.source())?;

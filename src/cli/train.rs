@@ -13,7 +13,7 @@ use super::observers::Observer;
 use super::opening::open_gpu;
 use super::options::{Screen, Train};
 use super::out::Out;
-use super::output::{Output, figures, grouped, shape};
+use super::output::{Output, figures, grouped};
 use super::screen::{self, Course};
 use super::source;
 use super::tensorboard::TensorBoard;
@@ -26,7 +26,7 @@ use crate::gpu::Gpu;
 use crate::history::{Event, History};
 use crate::loss::Loss;
 use crate::model::Model;
-use crate::network::{Activation, Network};
+use crate::network::Network;
 use crate::trainer::Trainer;
 use crate::weights::LayerWeights;
 
@@ -85,7 +85,7 @@ impl Ready {
             let opening = scope.spawn(|| open_gpu(&run.adapter));
             // A run that goes on has its scalings in its checkpoint.
             // The file may be of a run with the same functions of the user's own.
-            let (activations, losses) = ([run.activation], std::slice::from_ref(&run.options.loss));
+            let (activations, losses) = (run.layers.own_activations(), std::slice::from_ref(&run.options.loss));
             let read = |path: &PathBuf| Model::read_with(path, &activations, losses);
             let init = run.init.as_ref().filter(|_| checkpoint.is_none()).map(read).transpose();
             let sets = init.and_then(|init| Ok((source::of_run(&run, init.as_ref())?, init)));
@@ -120,7 +120,7 @@ impl Ready {
         output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
         output.text(format_args!(
             "{}: {} parameters, {} rows, batches of {}, {dispatches} dispatches a step",
-            shape(trainer.network()),
+            trainer.network().shape(),
             grouped(parameters as u64),
             grouped(rows as u64),
             options.batch_size,
@@ -220,7 +220,7 @@ impl Ready {
         }
         let run = &self.run;
         // A model with the user's own functions needs more options than this command has.
-        let brings_own = matches!(run.activation, Activation::Custom(_)) || matches!(run.options.loss, Loss::Custom(_));
+        let brings_own = !run.layers.own_activations().is_empty() || matches!(run.options.loss, Loss::Custom(_));
         if !history.epochs.is_empty() && run.data == "mnist" && !brings_own {
             output.text(format_args!("See it read a digit:  wgrad predict --model {} --rows 0", run.save.display()))?;
         }
@@ -340,12 +340,7 @@ pub(super) fn network(run: &Run, set: &TrainingSet, validation: Option<&Dataset>
         } else {
             classes
         };
-    let hidden = run.hidden.iter().zip(&run.dropout);
-    hidden
-        .fold(Network::new(train.width()), |network, (&width, &rate)| {
-            network.dense(width, run.activation).dropout(rate)
-        })
-        .dense(run.outputs.unwrap_or(inferred), Activation::Identity)
+    run.layers.network(train.width(), inferred)
 }
 
 /// Checks that the model can be written, and would not replace its own data.

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use super::check::{Case, Checked, Options, Run};
 use super::compared::{Agreed, words};
 use super::golden::{self, Trajectory};
-use super::kernels::{self, layer, loss_kernel};
+use super::kernels::{self, loss_kernel};
 use super::problem::{Adam1, Problem};
 use super::training::LossCase;
 use super::{limits, training};
+use crate::activation::{Activation, Epilogue};
 use crate::error::Error;
 use crate::gpu::{Checks, Gpu};
 use crate::kernel::team_head::{self, Team};
 use crate::kernel::tile::{Family, Tile};
 use crate::kernel::{Input, Launch, head, row_loss};
-use crate::network::Activation;
 use crate::optimizer::{Optimizer, Rule};
 
 /// A batch, inputs and outputs that are multiples of no tile's sides; and some that are.
@@ -231,7 +231,7 @@ fn losses(gpu: &Gpu, options: &Options) -> Vec<Case> {
             cases.push(case("losses", judging(&name, size, input, trains, checks), move |gpu| {
                 let (problem, optimizer) = (Problem::new(size, input), Adam1::optimizer());
                 let optimizer = trains.then_some(&optimizer);
-                let below = (input == Input::Activations).then_some(layer(Activation::Relu));
+                let below = (input == Input::Activations).then_some(Epilogue::of(Activation::Relu));
                 let launch = team_head::launch(loss_kernel(problem.dense, optimizer), input, below, team);
                 match trains {
                     true => kernels::loss(gpu, &problem, &launch, checks),

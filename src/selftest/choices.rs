@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::compared::Random;
 use super::training;
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::kernel::loss_kernel::LossKernel;
 use crate::kernel::row_loss;
@@ -11,7 +12,7 @@ use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
 use crate::kernel::{Clip, Dense, TargetKind, Targets, Training};
 use crate::loss::Loss;
-use crate::network::{Activation, Network};
+use crate::network::Network;
 use crate::optimizer::{Optimizer, Rule};
 use crate::plan::{Element, Plan, Request, SetLayout};
 use crate::schedule::{Decay, Schedule};

@@ -11,7 +11,7 @@ use crate::data::{Dataset, ReadOptions};
 use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::loss::Loss;
-use crate::model::{f32_values, layers, parse};
+use crate::model::{chain, f32_values, layers, parse};
 use crate::network::Network;
 use crate::optimizer::{Optimizer, Rule};
 use crate::options::TrainOptions;
@@ -192,7 +192,8 @@ impl Trajectory {
 
 /// The layers under a prefix.
 fn weights(path: &Path, file: &SafeTensors<'_>, prefix: &str) -> Result<Weights, Error> {
-    layers(path, file, prefix, &[]).map(|layers| Weights { layers })
+    let network = chain(path, file, prefix, &None, &[])?;
+    layers(path, file, prefix, &network.named_parameters()).map(|layers| Weights { layers })
 }
 
 /// A value in a file's case; errors name the file.

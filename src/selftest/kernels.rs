@@ -3,6 +3,7 @@
 use super::compared::{Agreed, Compared, words};
 use super::problem::{Adam1, Problem, SCALARS, STATS_BYTES, STEP, bytes_of, floats, plain, run_all, state, unpadded};
 use super::reference;
+use crate::activation::{Activation, Epilogue};
 use crate::gpu::{Checks, Gpu};
 use crate::kernel::loss_kernel::LossKernel;
 use crate::kernel::tile::Tile;
@@ -10,16 +11,10 @@ use crate::kernel::{
     Access, Binding, Dense, Input, Launch, Targets, close_step, dense_backward, dense_forward, dense_update, textbook,
 };
 use crate::loss::Loss;
-use crate::network::{Activation, Layer};
 use crate::optimizer::{Optimizer, Rule};
 
 /// ‖out − twin‖ / ‖twin‖ of a kernel.
 pub const TOLERANCE: f64 = 1e-5;
-
-/// A layer with this activation, for kernels that do not depend on its width.
-pub fn layer(activation: Activation) -> Layer {
-    Layer { outputs: 0, activation, dropout: 0.0 }
-}
 
 /// Softmax cross-entropy with class indices.
 pub fn loss_kernel<'a>(dense: Dense, training: Option<&'a Optimizer>) -> LossKernel<'a> {
@@ -46,7 +41,7 @@ pub fn label(problem: &Problem, launch: &Launch, checks: Checks) -> String {
 /// A message about the first result that is not as expected.
 pub fn forward(gpu: &Gpu, problem: &Problem, activation: Activation, tile: Tile, checks: Checks) -> Agreed {
     let dense = problem.dense;
-    let launch = dense_forward::launch(dense, problem.input, layer(activation), None, tile);
+    let launch = dense_forward::launch(dense, problem.input, Epilogue::of(activation), None, tile);
     let contents = run_all(gpu, problem, &launch, checks).map_err(words)?;
     let y = floats(&launch, &contents, Binding::Output);
     let (stride, outputs) = ((dense.outputs as usize / 4 + 1) * 4, dense.outputs as usize);
@@ -68,7 +63,7 @@ pub fn forward(gpu: &Gpu, problem: &Problem, activation: Activation, tile: Tile,
 /// A message about the first result that is not as expected.
 pub fn backward(gpu: &Gpu, problem: &Problem, below: Activation, tile: Tile, checks: Checks) -> Agreed {
     let dense = problem.dense;
-    let launch = dense_backward::launch(dense, layer(below), tile);
+    let launch = dense_backward::launch(dense, Epilogue::of(below), tile);
     let contents = run_all(gpu, problem, &launch, checks).map_err(words)?;
     let dx = floats(&launch, &contents, Binding::InputGradient);
     let (stride, inputs) = (dense.inputs.next_multiple_of(4) as usize, dense.inputs as usize);

@@ -1,12 +1,12 @@
 //! Checks at the limits that an adapter states.
 
 use super::compared::{Agreed, Compared, words};
-use super::kernels::{TOLERANCE, layer};
+use super::kernels::TOLERANCE;
+use crate::activation::{Activation, Epilogue};
 use crate::error::Error;
 use crate::gpu::{AdapterKind, Checks, Gpu, Program, Traffic};
 use crate::kernel::tile::Tile;
 use crate::kernel::{Binding, Dense, Input, dense_forward};
-use crate::network::Activation;
 
 /// The largest size that is tried: two buffers are needed, and a CPU's memory is shared with all other processes.
 const MOST_BYTES: u64 = 1 << 30;
@@ -49,7 +49,8 @@ fn fill(gpu: &Gpu, bytes: u64) -> Result<Agreed, Error> {
     // A row of the result has a quad more than units, for the 1 that a bias is multiplied by.
     let units = (bytes / 16) as u32 / 4 * 4 - 4;
     let dense = Dense { batch: 4, inputs: 1, outputs: units };
-    let launch = dense_forward::launch(dense, Input::Activations, layer(Activation::Identity), None, Tile::Naive);
+    let launch =
+        dense_forward::launch(dense, Input::Activations, Epilogue::of(Activation::Identity), None, Tile::Naive);
     let stride = u64::from(4 * dense.y_quads());
     let x = [2f32, -3.0, 0.5, 7.0];
     let weight = |unit: u32| (unit % 1024) as f32 / 512.0 - 1.0;

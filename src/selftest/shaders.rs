@@ -9,15 +9,13 @@ use std::path::{Path, PathBuf};
 
 use super::choices::Choices;
 pub use super::choices::FAMILIES;
-use super::kernels::layer;
 use super::problem::{Adam1, plain};
+use crate::activation::{Activation, Epilogue};
 use crate::error::Error;
-use crate::kernel::dense_forward::Residual;
 use crate::kernel::link::link_for_browsers;
 use crate::kernel::tile::{Family, Tile};
 use crate::kernel::{Dense, Input, Launch, dense_backward, dense_forward, dense_update, probe, textbook};
 use crate::loss::Loss;
-use crate::network::Activation;
 use crate::optimizer::Rule;
 
 /// The launches, each once, with the kind of adapter that has them.
@@ -93,16 +91,16 @@ fn tiles(every: &mut Every) {
     let closes = dense_update::Step { closes: true, ..Default::default() };
     for family in FAMILIES {
         for (at, tile) in family.variants().into_iter().enumerate() {
-            every.add(family, dense_backward::launch(dense, layer(Activation::Relu), tile));
-            every.add(family, dense_backward::launch_with(dense, layer(Activation::Relu), true, tile));
+            every.add(family, dense_backward::launch(dense, Epilogue::of(Activation::Relu), tile));
+            every.add(family, dense_backward::launch_with(dense, Epilogue::of(Activation::Relu), true, tile));
             // The first two of a family, whole and in slices, with every input.
             let inputs = if at < 2 || tile == Tile::Naive { &INPUTS[..] } else { &INPUTS[at % 4..][..1] };
             for &input in inputs {
-                every.add(family, dense_forward::launch(dense, input, layer(Activation::Relu), None, tile));
-                for residual in [Residual::BeforeActivation, Residual::AfterActivation] {
-                    let layer = layer(Activation::Relu);
-                    every.add(family, dense_forward::launch_with(dense, input, layer, None, residual, tile));
-                }
+                every.add(family, dense_forward::launch(dense, input, Epilogue::of(Activation::Relu), None, tile));
+                every.add(
+                    family,
+                    dense_forward::launch_with(dense, input, Epilogue::of(Activation::Relu), None, true, tile),
+                );
                 every.add(family, dense_update::launch(dense, input, plain(&optimizer), tile, closes));
             }
         }

@@ -7,12 +7,13 @@ use super::reference::loss::{Targets, mean_loss, weighted_mean_loss};
 use super::reference::network::{Layer, gradient, layers, logits};
 use super::reference::optimizer::{OptimizerState, step};
 use super::reference::{dense_forward, dense_gradient, dropout_mask, softmax_cross_entropy};
+use crate::activation::Activation;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::kernel::tile::Family;
 use crate::loss::Loss;
-use crate::network::{Activation, Network};
+use crate::network::Network;
 use crate::optimizer::{Optimizer, Rule};
 use crate::options::TrainOptions;
 use crate::preprocessing::Scaling;
@@ -263,7 +264,7 @@ pub fn dropout(gpu: &Arc<Gpu>) -> Agreed {
     let twin = |layers: &[Layer]| {
         let z = layers.iter().enumerate().fold(x.clone(), |x, (at, layer)| {
             let z = dense_forward(&x, &layer.weights, &layer.bias, false);
-            let (units, rate) = (layer.bias.len(), network.layers()[at].dropout);
+            let (units, rate) = (layer.bias.len(), network.layers()[at].dropout());
             let mask = |i: usize| dropout_mask(SEED, 0, at, i / units, i % units, units, rate);
             let masked = |(i, z): (usize, f64)| if at + 1 < layers.len() { z.max(0.0) * mask(i) } else { z };
             z.into_iter().enumerate().map(masked).collect()

@@ -236,7 +236,7 @@ fn the_program_takes_the_users_own_functions() {
         &[Loss::read(path("log_cosh.wgsl")).unwrap()],
     )
     .unwrap();
-    assert_eq!(model.network.layers()[0].activation.to_string(), "softsign");
+    assert_eq!(model.network.layers()[0].activation().to_string(), "softsign");
     refused(&["model.safetensors", words[0], words[1]], Model::read(path("model.safetensors")));
     refused(&["none.wgsl: No such file"], Activation::read(Path::new("none.wgsl")));
 }

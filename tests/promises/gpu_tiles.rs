@@ -5,9 +5,9 @@ use wgrad::gpu::Checks;
 use wgrad::kernel::link::link;
 use wgrad::kernel::tile::{Blocks, Family, Tile};
 use wgrad::kernel::{Binding, Dense, Input, Launch, dense_backward, dense_forward, dense_update, merged};
-use wgrad::{Activation, Optimizer};
+use wgrad::{Activation, Epilogue, Optimizer};
 
-use crate::kernels::{check_backward, check_forward, check_update, layer};
+use crate::kernels::{check_backward, check_forward, check_update};
 use crate::problem::{Adam1, Problem, bytes_of, plain, run_all, state};
 use crate::support::gpu;
 
@@ -58,7 +58,7 @@ fn sliced_sums_agree_at_awkward_sizes() {
 fn sums_of_slices_are_added_in_order() {
     let problem = Problem::new((33, 300, 6), Input::SetF32);
     let tile = buffered().last().unwrap().sliced(8);
-    let launch = dense_forward::launch(problem.dense, problem.input, layer(Activation::Identity), None, tile);
+    let launch = dense_forward::launch(problem.dense, problem.input, Epilogue::of(Activation::Identity), None, tile);
     let contents = run_all(&problem, &launch, Checks::Off);
     assert_eq!(contents, run_all(&problem, &launch, Checks::Off), "the same bits twice");
 
@@ -82,7 +82,7 @@ fn tiles_of_gpus_keep_to_what_every_adapter_has_and_go_by_name() {
     assert_eq!(names.len(), tiles.len());
     assert!(tiles.iter().any(|tile| tile.shared_bytes() > 0), "{names:?}");
     for &tile in &tiles {
-        let launch = dense_backward::launch(dense, layer(Activation::Relu), tile);
+        let launch = dense_backward::launch(dense, Epilogue::of(Activation::Relu), tile);
         let first = launch.partials.as_ref().and_then(|partials| partials.written_by.as_deref()).unwrap_or(&launch);
         let memory = first.constants.iter().find(|(name, _)| *name == "memory");
         let quads = memory.map_or(0, |(_, text)| text.matches(char::is_numeric).collect::<String>().parse().unwrap());

@@ -108,7 +108,7 @@ fn other_programs_models_give_the_outputs_they_gave_there() {
         if let Some((_, activation)) = name.split_once('_').filter(|(tool, _)| tool.starts_with("torch"))
             && let Ok(activation) = activation.parse::<Activation>()
         {
-            assert!(model.network.layers()[..2].iter().all(|layer| layer.activation == activation), "{name}");
+            assert!(model.network.layers()[..2].iter().all(|layer| layer.activation() == activation), "{name}");
         }
         let logits = logits(&model, &x);
         let outputs = match name {
@@ -143,7 +143,7 @@ pub fn logits(model: &Model, x: &[f64]) -> Vec<f64> {
     let layers = layers(&model.network, &model.weights);
     layers.iter().zip(model.network.layers()).fold(x, |x, (layer, described)| {
         let z = dense_forward(&x, &layer.weights, &layer.bias, false);
-        z.into_iter().map(|z| activate(described.activation, z)).collect()
+        z.into_iter().map(|z| activate(described.activation(), z)).collect()
     })
 }
 

@@ -2,14 +2,12 @@
 //! with outputs poisoned first.
 
 use wgrad::gpu::Checks;
-use wgrad::kernel::dense_forward::Residual;
 use wgrad::kernel::team_head::{self, Team};
 use wgrad::kernel::tile::{Family, Tile};
 use wgrad::kernel::{Binding, Dense, Input, Launch, dense_backward, dense_forward, dense_update, head, row_loss};
 use wgrad::selftest::kernels;
-pub use wgrad::selftest::kernels::layer;
 use wgrad::selftest::kernels::loss_kernel;
-use wgrad::{Activation, Optimizer};
+use wgrad::{Activation, Epilogue, Optimizer};
 
 use crate::problem::{Adam1, Problem, ROWS, STATS_BYTES, bytes_of};
 use crate::reference;
@@ -98,28 +96,27 @@ fn stages_add_what_they_bind() {
         let added = values(rows * stride);
         for family in families() {
             let tile = family.tile(dense_forward::blocks(dense));
-            let forward = |activation, residual| {
-                let launch = dense_forward::launch_with(dense, problem.input, layer(activation), None, residual, tile);
+            let forward = |activation, adds| {
+                let launch =
+                    dense_forward::launch_with(dense, problem.input, Epilogue::of(activation), None, adds, tile);
                 run(&problem, &launch, &added, Binding::Output)
             };
-            let z = forward(Activation::Identity, Residual::None);
+            let z = forward(Activation::Identity, false);
             let relu = |z: f32| if activation == Activation::Relu && z < 0.0 { 0.0 } else { z };
-            let before = forward(activation, Residual::BeforeActivation);
-            let after = forward(activation, Residual::AfterActivation);
+            let sum = forward(activation, true);
             for at in (0..size.0 as usize * stride).filter(|at| at % stride < outputs) {
-                assert_eq!(before[at], relu(z[at] + added[at]), "{size:?} {tile} at {at}");
-                assert_eq!(after[at], relu(z[at]) + added[at], "{size:?} {tile} at {at}");
+                assert_eq!(sum[at], relu(z[at] + added[at]), "{size:?} {tile} at {at}");
             }
             for at in (0..size.0 as usize * stride).filter(|at| at % stride >= outputs) {
                 let padding = if at % stride == outputs { 1.0 } else { 0.0 };
-                assert_eq!([before[at], after[at]], [padding; 2], "{size:?} {tile} at {at}");
+                assert_eq!(sum[at], padding, "{size:?} {tile} at {at}");
             }
 
             let tile = family.tile(dense_backward::blocks(dense));
             let width = inputs.next_multiple_of(4);
             let added = values(rows * width);
             let backward = |activation, adds| {
-                let launch = dense_backward::launch_with(dense, layer(activation), adds, tile);
+                let launch = dense_backward::launch_with(dense, Epilogue::of(activation), adds, tile);
                 run(&problem, &launch, &added, Binding::InputGradient)
             };
             let (plain, both) = (backward(Activation::Identity, false), backward(activation, true));
@@ -200,7 +197,7 @@ fn heads_of_teams_agree_with_their_twin() {
         for team in teams() {
             for input in inputs_of(size).into_iter().filter(|_| size.2 <= head::MOST_OUTPUTS) {
                 let problem = Problem::new(size, input);
-                let below = (input == Input::Activations).then_some(layer(Activation::Relu));
+                let below = (input == Input::Activations).then_some(Epilogue::of(Activation::Relu));
                 let launch = team_head::launch(loss_kernel(problem.dense, Some(&optimizer)), input, below, team);
                 check_loss(&problem, &launch, Checks::Off);
                 if size.0 < 33 {
@@ -249,7 +246,8 @@ fn every_tile_agrees_at_awkward_sizes() {
 #[test]
 fn workgroups_of_a_second_dimension_do_their_own_work() {
     let problem = Problem::new((4, 1, 2_200_000), Input::SetF32);
-    let launch = dense_forward::launch(problem.dense, problem.input, layer(Activation::Identity), None, Tile::Naive);
+    let launch =
+        dense_forward::launch(problem.dense, problem.input, Epilogue::of(Activation::Identity), None, Tile::Naive);
     assert!(launch.workgroups > 65_535 && launch.grid(65_535)[1] == 2);
     check_forward(&problem, Activation::Identity, Tile::Naive, Checks::Off);
 }

@@ -44,6 +44,7 @@ mod profile;
 mod program;
 mod properties;
 mod report;
+mod residual;
 mod rooms;
 mod same_bits;
 mod schedules;

@@ -59,7 +59,7 @@ fn by_hand(model: &Model, row: &[f32]) -> Vec<f64> {
         let z = layer.weight.chunks_exact(layer.inputs).zip(&layer.bias).map(|(weights, &bias)| {
             f64::from(bias) + weights.iter().zip(&values).map(|(&w, x)| f64::from(w) * x).sum::<f64>()
         });
-        values = match described.activation {
+        values = match described.activation() {
             Activation::Identity => z.collect(),
             Activation::Relu => z.map(|z| z.max(0.0)).collect(),
             Activation::Gelu => z.map(|z| 0.5 * z * (1.0 + libm_erf(z / 2f64.sqrt()))).collect(),

@@ -4,8 +4,8 @@
 use std::rc::Rc;
 use std::sync::LazyLock;
 
+use crate::activation::Activation;
 use crate::named::Named;
-use crate::network::Activation;
 
 /// A function of one unit: its values at the sample points.
 #[derive(Clone, PartialEq)]

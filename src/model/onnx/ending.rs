@@ -8,8 +8,8 @@ use super::limits::{FITS, short};
 use super::nodes::Nodes;
 use super::proto::GraphProto;
 use super::value::{Form, Names, Rows, Value, What, activation};
+use crate::activation::Activation;
 use crate::loss::Task;
-use crate::network::Activation;
 
 /// The most outputs of a graph that are examined.
 const MOST_OUTPUTS: usize = 64;

@@ -2,7 +2,7 @@
 
 use super::constant::Constant;
 use super::features::{Features, one_each};
-use crate::network::Activation;
+use crate::activation::Activation;
 use crate::weights::LayerWeights;
 
 /// A dense layer whose weights have not been read yet.

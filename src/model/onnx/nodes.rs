@@ -12,7 +12,7 @@ use super::limits::{FITS, short};
 use super::proto::{Attributes, GraphProto, NodeProto, ValueInfo};
 use super::shape::{self, Shown, Size, Sizes};
 use super::value::{Form, Names, Rows, Value, What, activation, cast, constant, sizes};
-use crate::network::Activation;
+use crate::activation::Activation;
 
 pub(super) fn is_standard(domain: &str) -> bool {
     domain.is_empty() || domain == "ai.onnx"

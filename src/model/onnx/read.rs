@@ -9,11 +9,12 @@ use super::ending::Ending;
 use super::layers::{self, Input};
 use super::nodes::Nodes;
 use super::proto::{self, ModelProto};
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::model::Model;
 use crate::model::metadata::{METADATA, classes_of, dropouts, loss_of};
-use crate::network::{Activation, Network};
+use crate::network::Network;
 use crate::weights::{LayerWeights, Weights};
 
 pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model, Vec<String>), Error> {

@@ -8,7 +8,7 @@ use super::features::Features;
 use super::limits::FITS;
 use super::proto::{Attribute, DataType};
 use super::shape::Sizes;
-use crate::network::Activation;
+use crate::activation::Activation;
 
 /// The meaning of a tensor.
 #[derive(Clone)]

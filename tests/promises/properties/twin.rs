@@ -99,7 +99,7 @@ pub(super) fn gradients(case: &Case, rows: &Rows, layers: &[Layer], step: u64) -
         let mut back = z.clone();
         for i in 0..z.values.len() {
             let (value, variance) = (z.values[i], z.variances[i]);
-            let mask = match network.layers()[at].dropout {
+            let mask = match network.layers()[at].dropout() {
                 0.0 => 1.0,
                 rate => dropout_mask(case.seed, step as u32, at, i / units, i % units, units, rate),
             };
