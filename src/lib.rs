@@ -40,10 +40,10 @@
 //!
 //! The repository's README has the program; its `docs/` describe training, data, models, adapters and every option.
 #![warn(missing_docs)]
-// What a run tells, it tells its caller.
+// The library reports to its caller, and prints nothing.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-// Their programs are compiled, as the one above is.
+// The programs in these pages are compiled by the documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

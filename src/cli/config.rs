@@ -331,7 +331,7 @@ impl Run {
 fn scale_targets(asked: Option<ScaleBy>, loss: &Loss) -> Result<ScaleBy, Error> {
     match asked.unwrap_or_default() {
         by if by != ScaleBy::None && loss.task() != Task::Numbers => Err(Error::Option(format!(
-            "--scale-targets {by}: {} has targets that are no numbers to predict; it is for mse, mae and huber",
+            "--scale-targets {by}: the targets of {} are not numbers to predict; only those of mse, mae and huber are scaled",
             loss.name()
         ))),
         by => Ok(by),

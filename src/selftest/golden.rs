@@ -93,7 +93,7 @@ impl Trajectory {
         let file = parse(path, bytes)?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(error.to_string()))?;
         let text = header.metadata().as_ref().and_then(|entries| entries.get("case"));
-        let text = text.ok_or_else(|| wrong("it has no \"case\" in its metadata: it is no trajectory".into()))?;
+        let text = text.ok_or_else(|| wrong("it has no \"case\" in its metadata: it is not a trajectory".into()))?;
         let case: Value = serde_json::from_str(text).map_err(|error| wrong(format!("its case: {error}")))?;
         let said = Said { path, value: &case };
 
@@ -154,7 +154,7 @@ impl Trajectory {
     ///
     /// # Errors
     ///
-    /// What is not as expected.
+    /// A message about the first result that is not as expected.
     pub fn agrees(&self, gpu: &Arc<Gpu>) -> Agreed {
         let name = &self.name;
         let mut compared = Compared::default();

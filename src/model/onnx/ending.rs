@@ -67,7 +67,7 @@ impl Ending {
         if let Some((one, other)) = other.or(differ) {
             let [one, other] = [one.name, other.name].map(short);
             return Err(format!(
-                "{said}, and \"{one}\" and \"{other}\" are each the end of another model: leave one, as with onnx.utils.extract_model(\
+                "{said}, and \"{one}\" and \"{other}\" are each the end of another model: keep one, as with onnx.utils.extract_model(\
                  \"in.onnx\", \"out.onnx\", [input], [output])"
             ));
         }

@@ -283,7 +283,7 @@ impl<'a> Nodes<'a> {
         let by = match by {
             None | Some(Value::Absent) => None,
             Some(value) => {
-                Some(sizes(value).ok_or("its second input is no constant, and is not computed from sizes")?.list)
+                Some(sizes(value).ok_or("its second input is not a constant, and is not computed from sizes")?.list)
             }
         };
         let axes: Option<Vec<i64>> = match &by {
@@ -388,7 +388,7 @@ impl<'a> Nodes<'a> {
 
 /// A number for every value of a row, or a constant for every row.
 fn spread<'a>(op: &str, given: Attributes<'a>, inputs: &[Value<'a>]) -> Result<Value<'a>, String> {
-    let shape = inputs.last().and_then(sizes).ok_or("its shape is no constant, and is not computed from sizes")?;
+    let shape = inputs.last().and_then(sizes).ok_or("its shape is not a constant, and is not computed from sizes")?;
     let is_row = |(at, size): (usize, &Size)| {
         *size == Size::Rows && at == 0 || *size == Size::Known(1) || at + 1 == shape.list.len()
     };

@@ -55,7 +55,7 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
         // skl2onnx' classifiers end in probabilities, so an end without them is a regression; a softmax of one output would always be 1.
         (_, None) if about.is_none() && (outputs == 1 || file.producer_name == "skl2onnx") => {
             notes.push(
-                "the graph ends in no Softmax and no Sigmoid: its loss is mse, unless --loss says otherwise".into(),
+                "the graph ends in neither Softmax nor Sigmoid: its loss is mse, unless --loss sets another".into(),
             );
             Loss::MeanSquaredError
         }
