@@ -51,6 +51,7 @@ struct Readme;
 #[doc = include_str!("../docs/serving.md")]
 struct Serving;
 
+mod activation;
 mod checkpoint;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -87,6 +88,7 @@ mod training;
 mod weights;
 mod wgsl;
 
+pub use activation::{Activation, Epilogue};
 pub use checkpoint::Checkpoint;
 pub use data::{ColumnRole, Dataset, Feature, Generated, Numbers, ReadOptions, Sets, Source, Stored, TableColumn};
 #[doc(hidden)]
@@ -99,7 +101,7 @@ pub use loss::Loss;
 pub use measure::Tuning;
 pub use metric::{ClassCounts, ClassMetrics, Evaluation, Metrics, RegressionMetrics};
 pub use model::Model;
-pub use network::{Activation, Layer, Network};
+pub use network::{DenseLayer, Layer, Network, Parameter, ResidualLayer};
 pub use optimizer::{Optimizer, Rule};
 pub use options::{
     Best, Checkpointing, EarlyStopping, Every, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions,

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::activation::Activation;
 use crate::data::{Dataset, Feature, ReadOptions};
 use crate::error::Error;
 use crate::gpu::{AdapterChoice, Gpu, Traffic};
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::loss::{Loss, Task};
 use crate::model::Model;
-use crate::network::Activation;
 use crate::options::TrainOptions;
 use crate::plan::Role;
 use crate::preprocessing::{Origin, in_own_units};

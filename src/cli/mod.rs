@@ -13,6 +13,7 @@ mod hints;
 mod import;
 mod inspect;
 mod interrupt;
+mod layers;
 mod observers;
 mod opening;
 mod options;
@@ -52,7 +53,7 @@ pub fn main() -> ExitCode {
     if cli.verbose {
         log.init();
     } else {
-        // A warning to a user is no log.
+        // Warnings to a user have no time and no module, as a log has.
         log.without_time().with_target(false).init();
     }
 

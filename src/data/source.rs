@@ -83,7 +83,7 @@ pub struct Generated<F> {
 
 impl<F: Fn(Range<usize>) -> Result<Dataset, Error> + Send + Sync> Generated<F> {
     /// A source of `rows` rows with `classes` classes, or `classes` target values each. `make` returns the rows of a range of indices, always
-    /// /// the same rows for the same range.
+    /// the same rows for the same range.
     ///
     /// ```
     /// use wgrad::{Dataset, Source};

@@ -142,7 +142,7 @@ impl Stored {
 
     fn part(&self, part: Part) -> Result<Option<Dataset>, Error> {
         let Some(x) = self.tensor('x', part) else { return Ok(None) };
-        let all = Stretch { stored: self, rows: 0..x.shape[0], part };
+        let all = RowRange { stored: self, rows: 0..x.shape[0], part };
         arrays::sets(&all, &ReadOptions::default()).map(|sets| Some(sets.train))
     }
 
@@ -150,8 +150,8 @@ impl Stored {
         self.tensors.iter().find(|tensor| (tensor.letter, tensor.part) == (letter, part))
     }
 
-    fn train(&self, rows: Range<usize>) -> Stretch<'_> {
-        Stretch { stored: self, rows, part: Part::Train }
+    fn train(&self, rows: Range<usize>) -> RowRange<'_> {
+        RowRange { stored: self, rows, part: Part::Train }
     }
 
     /// The number of outputs that a network needs for the targets.
@@ -160,8 +160,8 @@ impl Stored {
         if !has('y') || has('t') {
             return Ok(self.read(0..1)?.classes());
         }
-        let stretches = (0..self.rows).step_by(LABELS_AT_ONCE);
-        stretches.map(|first| first..(first + LABELS_AT_ONCE).min(self.rows)).try_fold(0, |most, rows| {
+        let ranges = (0..self.rows).step_by(LABELS_AT_ONCE);
+        ranges.map(|first| first..(first + LABELS_AT_ONCE).min(self.rows)).try_fold(0, |most, rows| {
             let y = self.train(rows).array('y')?;
             let labels = y
                 .map(|y| labels::labels(&y))
@@ -188,13 +188,13 @@ impl Source for Stored {
 }
 
 /// Some rows of the file's tensors.
-struct Stretch<'a> {
+struct RowRange<'a> {
     stored: &'a Stored,
     rows: Range<usize>,
     part: Part,
 }
 
-impl Stretch<'_> {
+impl RowRange<'_> {
     fn array(&self, letter: char) -> Result<Option<Array<'static>>, Error> {
         let Some(tensor) = self.stored.tensor(letter, self.part) else { return Ok(None) };
         let name = &tensor.name;
@@ -224,7 +224,7 @@ impl Stretch<'_> {
                 std::io::ErrorKind::UnexpectedEof => Error::format(
                     path,
                     format!(
-                        "it was cut short since it was opened: rows {} to {} of {name} are not there any more; leave it alone while it is \
+                        "it was cut short after it was opened: rows {} to {} of {name} are gone; do not change a file while it is \
                          trained on",
                         self.rows.start, self.rows.end
                     ),
@@ -237,7 +237,7 @@ impl Stretch<'_> {
     }
 }
 
-impl Arrays for Stretch<'_> {
+impl Arrays for RowRange<'_> {
     fn path(&self) -> &Path {
         &self.stored.path
     }

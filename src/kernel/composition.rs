@@ -125,7 +125,8 @@ impl Composition {
         let Composition { a, b, scale, stages, sink } = self;
         let path = |module: &str| module.replace('/', "::");
         let mut mounts = vec![("operand_a", a.view), ("operand_b", b.view), ("sink", sink.module)];
-        mounts.extend(STAGES.into_iter().zip(stages.iter().map(|stage| stage.module)));
+        let (stage_mounts, staged) = staged(stages);
+        mounts.extend(stage_mounts);
 
         let (source, row_offset) = (path(a.source), a.row_offset);
         let rows = a.rows.map_or(String::new(), |rows| Constants::new().u32("ROWS", rows).text());
@@ -143,18 +144,22 @@ impl Composition {
              const M = {m}u;\nconst N = {n}u;\nconst K = {k}u;\n",
             path(scale.module)
         );
-        let (mut imports, mut value) = (String::new(), "value".to_string());
-        for (at, _) in stages.iter().enumerate() {
-            let _ = writeln!(imports, "import package::stage_{at}::apply as apply_{at};");
-            value = format!("apply_{at}(row, quad, {value})");
-        }
-        let staged = format!("{imports}fn staged(row: u32, quad: u32, value: vec4f) -> vec4f {{ return {value}; }}\n");
-
         Joined {
             mounts,
             texts: vec![("source_a", source_a), ("source_b", source_b), ("product", product), ("stages", staged)],
         }
     }
+}
+
+/// The stages' modules under their names, and the text of the function `staged` that applies them one after the other.
+pub(super) fn staged(stages: &[Part]) -> (impl Iterator<Item = (&'static str, &'static str)>, String) {
+    let (mut imports, mut value) = (String::new(), "value".to_string());
+    for (at, _) in stages.iter().enumerate() {
+        let _ = writeln!(imports, "import package::stage_{at}::apply as apply_{at};");
+        value = format!("apply_{at}(row, quad, {value})");
+    }
+    let text = format!("{imports}fn staged(row: u32, quad: u32, value: vec4f) -> vec4f {{ return {value}; }}\n");
+    (STAGES.into_iter().zip(stages.iter().map(|stage| stage.module)), text)
 }
 
 /// See [`Composition::join`].

@@ -6,9 +6,9 @@ use super::input::Input;
 use super::launch::{Cost, Launch};
 use super::product::Product;
 use super::tile::{Blocks, Tile};
+use crate::activation::Epilogue;
 use crate::constants::Constants;
 use crate::layout::Dense;
-use crate::network::Layer;
 
 /// Blocks of the product: rows of the minibatch × inputs, over the units.
 pub fn blocks(dense: Dense) -> Blocks {
@@ -17,13 +17,13 @@ pub fn blocks(dense: Dense) -> Blocks {
 
 /// Reads the layer's gradient, weights and input; writes the gradient of the layer below. `below` is the layer
 /// that made the input.
-pub fn launch(dense: Dense, below: Layer, tile: Tile) -> Launch {
+pub fn launch(dense: Dense, below: Epilogue, tile: Tile) -> Launch {
     launch_with(dense, below, false, tile)
 }
 
 /// [`launch`]; where it `adds`, with the gradient that another reader of the layer's input contributes: `dx = (dy·Wᵀ + other) ⊙ activate′(x)`,
 /// with `other` of the shape of `dx`. It binds [`Binding::OtherGradient`] then.
-pub fn launch_with(dense: Dense, below: Layer, adds: bool, tile: Tile) -> Launch {
+pub fn launch_with(dense: Dense, below: Epilogue, adds: bool, tile: Tile) -> Launch {
     let in_quads = dense.inputs.div_ceil(4);
     let add = adds.then(|| Part::new("stage/add_gradient", vec![(Binding::OtherGradient, Access::Read)]));
     let mask = if below.keeps_derivative() { Binding::Derivatives } else { Binding::Input };

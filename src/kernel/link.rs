@@ -49,6 +49,7 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("loss/softmax_cross_entropy", include_str!("../../shaders/loss/softmax_cross_entropy.wesl")),
     ("loss/softmax_cross_entropy_soft", include_str!("../../shaders/loss/softmax_cross_entropy_soft.wesl")),
     ("loss/softmax_focal", include_str!("../../shaders/loss/softmax_focal.wesl")),
+    ("map", include_str!("../../shaders/map.wesl")),
     ("matrix/direction", include_str!("../../shaders/matrix/direction.wesl")),
     ("matrix/gradient", include_str!("../../shaders/matrix/gradient.wesl")),
     ("matrix/square", include_str!("../../shaders/matrix/square.wesl")),

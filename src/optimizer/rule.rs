@@ -306,7 +306,7 @@ impl Rule {
         }
     }
 
-    /// The rule by which a weight follows its own gradient alone: itself, but for Muon that of its AdamW part.
+    /// The elementwise rule: the rule itself, or for Muon the rule of its AdamW part.
     pub(super) fn elementwise(self) -> Rule {
         match self {
             Rule::Muon { beta1, beta2, adamw_eps: eps, .. } => Rule::AdamW { beta1, beta2, eps, amsgrad: false },

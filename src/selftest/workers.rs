@@ -1,4 +1,4 @@
-//! Checks on several threads, each with a device of its own; and what becomes of one that does not come back.
+//! Makes checks on several threads, each with a device of its own, and fails checks that hang.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -25,7 +25,7 @@ struct Worker {
 /// What a worker, by its number, found; or that it has no device.
 type Found = (usize, Result<Check, Error>);
 
-/// Makes the checks of the cases on several threads, with devices from `open`, and returns those made, in the order of the cases. `told` is called
+/// Makes the checks of the cases on several threads, with devices from `open`, and returns those made, in the order of the cases. `on_check` is called
 /// with each, and may end the selftest. A check that takes longer than `timeout` has failed: its thread, which cannot be ended, is left behind, and
 /// another takes its place.
 ///
@@ -37,7 +37,7 @@ pub(super) fn make_all(
     workers: usize,
     timeout: Duration,
     open: impl Fn() -> Result<Arc<Gpu>, Error> + Send + Sync + 'static,
-    mut told: impl FnMut(&Check) -> ControlFlow<()>,
+    mut on_check: impl FnMut(&Check) -> ControlFlow<()>,
 ) -> Result<Vec<Check>, Error> {
     let (cases, open) = (Arc::new(cases), Arc::new(open));
     let (sender, found) = mpsc::channel();
@@ -46,7 +46,7 @@ pub(super) fn make_all(
         let (cases, open, sender) = (Arc::clone(&cases), Arc::clone(&open), sender.clone());
         let work = move || work(number, &cases, &*open, &next, &sender);
         let thread = std::thread::Builder::new().spawn(work).map_err(|error| Error::Device(error.to_string()))?;
-        // It has only just begun to listen.
+        // The worker has just begun to wait for orders.
         _ = orders.send(at);
         Ok(Worker { orders, thread, at, since: Instant::now() })
     };
@@ -65,7 +65,7 @@ pub(super) fn make_all(
         let Some(first) = busy.values().map(|worker| worker.since).min() else { break };
         let (at, check) = match found.recv_timeout((first + timeout).saturating_duration_since(Instant::now())) {
             Ok((number, result)) => {
-                // What one that was given up found comes too late.
+                // The result of a worker that was given up comes too late.
                 let Some(worker) = busy.get_mut(&number) else { continue };
                 let at = worker.at;
                 match next.next() {
@@ -93,7 +93,7 @@ pub(super) fn make_all(
                 (worker.at, cases[worker.at].late(timeout))
             }
         };
-        if told(&check).is_break() {
+        if on_check(&check).is_break() {
             next = 0..0;
         }
         checks.push((at, check));
@@ -104,7 +104,7 @@ pub(super) fn make_all(
 }
 
 impl Worker {
-    /// Has it end with its device, as there is nothing more to do, and waits so long for that at most: drivers hang there too.
+    /// Ends the worker with its device, and waits at most this long for it: drivers hang there too.
     fn end(self, timeout: Duration) {
         drop(self.orders);
         let begun = Instant::now();
@@ -139,11 +139,11 @@ fn work(
 }
 
 impl Case {
-    /// What it is told to have come to where it has not come back.
+    /// The failed check of a worker that did not finish in time.
     fn late(&self, timeout: Duration) -> Check {
         let seconds = timeout.as_secs_f64();
         let outcome = Outcome::Failed(format!(
-            "it did not come back within {seconds} s: the driver hangs in it, or its compiler is very slow"
+            "it did not finish within {seconds} s: the driver hangs in it, or its compiler is very slow"
         ));
         Check { section: self.section, name: self.name.clone(), outcome, took: timeout }
     }
@@ -160,7 +160,7 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// Checks that pass, but those of these numbers, which never come back; with how many devices were opened.
+    /// Makes checks of which those with these numbers never finish, and the others pass; returns also the number of devices opened.
     fn made(count: usize, hang: &'static [usize]) -> (Vec<Check>, usize) {
         let gpu = Gpu::open(&AdapterChoice::Auto).unwrap();
         // Locked for as long as the test process runs, as a driver is that hangs.
@@ -184,19 +184,19 @@ mod tests {
         (checks, opened.load(Ordering::Relaxed))
     }
 
-    /// A selftest that hangs with the driver: it is named as a failure, and all others are made, on another device.
+    /// Finds a selftest that hangs with its driver: such a check is a failure, and all others are made, on another device.
     #[test]
-    fn a_check_that_does_not_come_back_has_failed() {
+    fn a_check_that_never_finishes_has_failed() {
         let (checks, opened) = made(6, &[1]);
         let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
         assert_eq!(names, ["0", "1", "2", "3", "4", "5"]);
         let Outcome::Failed(reason) = &checks[1].outcome else { panic!("{:?}", checks[1]) };
-        assert!(reason.contains("did not come back within 2 s"), "{reason}");
+        assert!(reason.contains("did not finish within 2 s"), "{reason}");
         assert_eq!(checks.iter().filter(|check| check.outcome == Outcome::Passed(0.0)).count(), 5, "{checks:?}");
         assert_eq!(opened, 2);
     }
 
-    /// A driver in which everything hangs, waited for once a check: hours.
+    /// Finds a selftest that waits for a hanging driver once for each check, which takes hours.
     #[test]
     fn a_driver_that_hangs_again_and_again_is_given_up() {
         let (checks, _) = made(1000, &[0, 1, 2, 3, 4, 5]);

@@ -1,4 +1,4 @@
-//! The plans of today, kept: for every choice of the selftest's shaders, and for 2,000 networks at random, a hash of the plan's dispatches, of
+//! The plans of today as a fixture: for every choice of the selftest's shaders, and for 2,000 networks at random, a hash of the plan's dispatches, of
 //! its buffers and of its shaders as a driver gets them. A change of how plans are made, which ought to change none of them, is measured by this.
 //!
 //! A shader's hash is that of its SPIR-V without names and without the linker's binding numbers: it stays where a word in a shader changes, and
@@ -30,7 +30,7 @@ fn shader(launch: &Launch, known: &mut HashMap<String, String>) -> String {
     let wgsl = link(launch).unwrap();
     let compiled = || {
         let mut module = naga::front::wgsl::parse_str(&wgsl).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&wgsl)));
-        // Buffers numbered in the order of their declarations: which number a binding has is the linker's business.
+        // Buffers numbered in the order of their declarations: the linker chooses the numbers.
         let bindings = module.global_variables.iter_mut().filter_map(|(_, variable)| variable.binding.as_mut());
         (0..).zip(bindings).for_each(|(number, binding)| binding.binding = number);
         let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
@@ -50,7 +50,7 @@ fn dispatch(dispatch: &Dispatch) -> String {
     let mut roles: Vec<String> = (dispatch.roles.iter().zip(&dispatch.launch.bindings))
         .map(|(role, (_, access))| format!("{role} {access:?}"))
         .collect();
-    // In which order a launch binds is the linker's business.
+    // The linker chooses the order of a launch's bindings.
     roles.sort();
     format!("{kernel} ({variant}) {workgroups}×{workgroup} {cost:?} {}", roles.join(", "))
 }
@@ -81,7 +81,7 @@ fn lines(case: &Case, known: Option<&mut HashMap<String, String>>) -> (String, S
     (line, text)
 }
 
-/// A fusion, a tile, a binding, a buffer or an instruction that changed where nothing was meant to.
+/// Finds a fusion, a tile, a binding, a buffer or an instruction that changed where nothing was meant to.
 #[test]
 fn plans_are_those_that_are_kept() {
     let choices = Choices::new().unwrap();

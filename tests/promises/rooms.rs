@@ -85,7 +85,7 @@ fn is_left_out(file: &str) -> bool {
     LEFT_OUT.iter().any(|known| file.starts_with(known))
 }
 
-/// Takes down what a file names.
+/// Collects the paths that a file names.
 struct Reader<'a> {
     module: Module,
     /// Modules inside the file that are being read.
@@ -201,7 +201,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 }
 
-/// What knows what, and one place where it does.
+/// Which module imports which, and one line where it does.
 type Arrows = BTreeMap<(String, String), String>;
 
 /// The modules by what they pass on: a name in one, as it is where it is defined.
@@ -292,7 +292,7 @@ fn circles(arrows: &Arrows) -> Vec<String> {
     found
 }
 
-/// Two rooms that know each other: neither can be read, tested or replaced without the other.
+/// Finds two rooms that import each other: neither can be read, tested or replaced without the other.
 #[test]
 fn no_circle_is_between_rooms() {
     let (rooms, _) = arrows(sources());
@@ -301,7 +301,7 @@ fn no_circle_is_between_rooms() {
     assert!(circles.is_empty(), "{} circles between rooms:\n{}", circles.len(), circles.join("\n\n"));
 }
 
-/// Two files of a room that know each other.
+/// Finds two files of a room that import each other.
 #[test]
 fn no_circle_is_between_the_files_of_a_room() {
     let (_, files) = arrows(sources());
@@ -310,7 +310,7 @@ fn no_circle_is_between_the_files_of_a_room() {
     assert!(circles.is_empty(), "{} circles between files of a room:\n{}", circles.len(), circles.join("\n\n"));
 }
 
-/// An import through `lib.rs`, which hides the room that a file leans on.
+/// Finds an import through `lib.rs`, which hides the room that a file leans on.
 #[test]
 fn everything_is_imported_from_where_it_is_defined() {
     let sources = sources();
@@ -323,7 +323,7 @@ fn everything_is_imported_from_where_it_is_defined() {
     assert!(wrong.is_empty(), "imported through lib.rs:\n{}", wrong.join("\n"));
 }
 
-/// A file or a function that has become several things.
+/// Finds a file or a function that has become several things.
 #[test]
 fn files_and_functions_are_short() {
     let mut wrong = Vec::new();

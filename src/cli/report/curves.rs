@@ -11,13 +11,13 @@ use super::pictures::Picture;
 use crate::error::Error;
 use crate::history::Epoch;
 
-/// For the widths of words, and to draw them where the picture has pixels: not every machine has a font.
+/// The font for the widths of words, and to draw them in PNG: not every machine has a font.
 const FONT: &[u8] = include_bytes!("font/Roboto-Latin.ttf");
 /// A chart's size, in units of SVG.
 const SIZE: (u32, u32) = (440, 290);
-/// Pixels of a PNG for such a unit.
+/// The pixels of a PNG for each of these units.
 const PIXELS: i32 = 2;
-/// The most points that are drawn of a cloud.
+/// The most points of a scatter plot that are drawn.
 const MOST_DOTS: usize = 1_500;
 const BINS: usize = 40;
 
@@ -45,7 +45,7 @@ pub struct Chart {
 }
 
 struct Series {
-    /// In the legend, where there is one.
+    /// The name in the legend; empty if there is none.
     name: &'static str,
     color: RGBColor,
     form: Form,
@@ -56,7 +56,7 @@ struct Series {
 enum Form {
     Line,
     Dots,
-    /// From 0, so wide.
+    /// Bars from 0, of this width.
     Bars(f64),
 }
 
@@ -90,7 +90,7 @@ impl Chart {
         charts
     }
 
-    /// What was predicted against what is true, and how often it was off by how much.
+    /// Predicted against true values, and a histogram of the differences.
     pub fn of_numbers(pairs: &[[f32; 2]]) -> Vec<Chart> {
         let pairs = || pairs.iter().map(|&[target, output]| (f64::from(target), f64::from(output)));
         let step = pairs().len().div_ceil(MOST_DOTS).max(1);
@@ -139,7 +139,7 @@ pub fn svg(charts: &[Chart], colors: Colors) -> Result<String, Error> {
     Ok(text)
 }
 
-/// The same in pixels.
+/// Charts side by side, as PNG.
 pub fn png(charts: &[Chart]) -> Result<Vec<u8>, Error> {
     let (width, height) = (PIXELS as u32 * SIZE.0 * charts.len() as u32, PIXELS as u32 * SIZE.1);
     let mut bytes = vec![0; 3 * width as usize * height as usize];
@@ -154,7 +154,7 @@ fn draw_all<DB: DrawingBackend>(
     scale: i32,
     colors: Colors,
 ) -> Result<(), Error> {
-    // It is ours, and a font.
+    // Our own font is valid, so this cannot fail.
     let _ = register_font("sans-serif", FontStyle::Normal, FONT);
     if colors == Colors::OnPaper {
         area.fill(&PAPER).map_err(cannot)?;
@@ -238,7 +238,7 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, chart: &Chart, scale:
     Ok(())
 }
 
-/// From the least to the largest value, and a little more.
+/// The range from the least to the largest value, and a little more.
 fn around(values: impl Iterator<Item = f64>) -> Range<f64> {
     let (least, most) = values
         .filter(|value| value.is_finite())
@@ -250,7 +250,7 @@ fn around(values: impl Iterator<Item = f64>) -> Range<f64> {
     least - pad..most + pad
 }
 
-/// With as many digits as tell it from one that is a step away.
+/// A number, with enough digits to distinguish it from one that is a step away.
 fn number(value: f64, step: f64, is_share: bool) -> String {
     let (value, step, unit) = if is_share { (100.0 * value, 100.0 * step, "%") } else { (value, step, "") };
     if step < 1e-4 || value.abs() >= 1e6 {

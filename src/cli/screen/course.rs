@@ -10,15 +10,15 @@ use crate::trainer::Trainer;
 #[derive(Clone, Copy)]
 pub(in crate::cli) struct Course {
     pub epochs: u64,
-    /// Of all of them.
+    /// The steps of all epochs.
     pub steps: u64,
     pub batch_size: usize,
-    /// Of the training set.
+    /// The rows of the training set.
     pub rows: u64,
     pub device_bytes: u64,
     /// Whether epochs are validated.
     pub validates: bool,
-    /// What epochs are judged by.
+    /// The metric that epochs are judged by.
     pub monitor: Monitor,
 }
 

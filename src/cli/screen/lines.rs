@@ -58,11 +58,11 @@ pub(super) fn rate_lowered(reason: &str, step: u64, learning_rate: f64, times: u
     format!("{reason}; on from step {step} with a learning rate of {rate} ({times} of {of})")
 }
 
-/// All there is to say of an epoch.
+/// The whole line of an epoch.
 fn line(epoch: &Epoch, course: &Course) -> String {
     let validation =
         epoch.validation.map_or(String::new(), |validation| format!("   validation {}", figures(&validation)));
-    // Loss and accuracy are there already.
+    // Loss and accuracy are in the line already.
     let monitored = match (course.monitor, epoch.monitored) {
         (Monitor::Loss | Monitor::Accuracy, _) | (_, None) => String::new(),
         (monitor, Some(value)) => format!("  {monitor} {}", figure(value)),
@@ -72,7 +72,7 @@ fn line(epoch: &Epoch, course: &Course) -> String {
         1 => "   1 step skipped".into(),
         steps => format!("   {} steps skipped", grouped(steps)),
     };
-    // One that was begun by another run, or broken off.
+    // The epoch was begun by an earlier call, or interrupted.
     let part = match epoch.training.rows {
         rows if rows < course.rows => format!("   {} of {} rows", grouped(rows), grouped(course.rows)),
         _ => String::new(),

@@ -248,17 +248,17 @@ fn no_image(class: &Class) -> String {
                 name(first)
             )
         }
-        ([], true) => "it has no image, as each class must".into(),
+        ([], true) => "it has no image: each class must have one".into(),
         ([], false) => {
             let others: Vec<String> = class.others.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
             format!(
-                "it has no image that is read, as each class must, but files: {}; {}",
+                "it has no image that is read, and each class must have one; its files are {}; {}",
                 others.join(", "),
                 kinds::READ
             )
         }
     };
-    format!("{what}; where it is no class, move it elsewhere")
+    format!("{what}; if it is no class, move it elsewhere")
 }
 
 fn utf8_name(path: &Path) -> Result<String, Error> {

@@ -142,7 +142,7 @@ impl Digits {
     fn note_on(&self, what: &str) -> Option<String> {
         let (least, most) = self.range?;
         (most > least && self.lost > MOST_LOST * (most - least)).then(|| {
-            format!("{what} more digits than f32 keeps, and lose those that tell rows apart: take a number that is near all of them away first, as {least}")
+            format!("{what} more digits than f32 keeps, and lose those that distinguish rows: subtract a number near all of them first, such as {least}")
         })
     }
 }
@@ -215,7 +215,7 @@ impl<'a> Encoding<'a> {
         if with_targets && columns.targets.is_empty() {
             return Err(Error::format(
                 path,
-                "the model knows of no target among its columns: only one that was trained on a table does",
+                "the model's columns include no target: only a model that was trained on a table has one",
             ));
         }
         let (features, targets) = columns.places(path, names, count, with_targets)?;
@@ -246,7 +246,7 @@ impl<'a> Encoding<'a> {
         let at = |name: &str, reason: String| wrong(format!("{}, column \"{name}\": {reason}", place_of(row, record)));
         if record.len() != self.count {
             return Err(wrong(format!(
-                "{} has {} cells, and those before it {}: every row must have as many",
+                "{} has {} cells, and those before it {}: every row must have the same number",
                 place_of(row, record),
                 record.len(),
                 self.count

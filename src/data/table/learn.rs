@@ -129,7 +129,7 @@ fn seen(table: &dyn Table, missing: &Missing) -> Result<(Vec<Seen>, u64), Error>
     }
 }
 
-/// What there is to say of a table, a sentence each.
+/// The notes on a table, a sentence each.
 #[derive(Default)]
 struct Notes {
     sentences: Vec<String>,
@@ -140,7 +140,7 @@ struct Notes {
 impl Notes {
     fn of_index(&mut self, seen: &Seen) {
         self.sentences.push(format!(
-            "its first column has no name and another {} in each row: it is left out as the rows' index; a name, or categorical, keeps it",
+            "its first column has no name and a different {} in each row: it is left out as the rows' index; a name, or categorical, keeps it",
             if seen.others == 0 { "number" } else { "word" }
         ));
     }
@@ -189,7 +189,7 @@ impl Notes {
     }
 }
 
-/// Whether the first column tells rows apart and says nothing else: all its cells are whole numbers, or all words, and no two are alike.
+/// Whether the first column only distinguishes rows: all its cells are whole numbers, or all words, and no two are alike.
 fn is_index(table: &dyn Table, seen: &Seen) -> Result<bool, Error> {
     if seen.missing > 0 || seen.fractions || seen.numbers > 0 && seen.others > 0 {
         return Ok(false);
@@ -210,8 +210,8 @@ struct Judged {
     mean: f64,
 }
 
-/// How the numbers of those columns are written whose cells are not all plain numbers, from one more look at all cells, and a third where a mean is
-/// needed.
+/// Decides how numbers are written in the columns whose cells are not all plain numbers. It takes a second pass over all cells, and a third
+/// where a mean is needed.
 fn judged(
     table: &dyn Table,
     seen: &mut [Seen],
@@ -250,7 +250,7 @@ fn judged(
             let verdict = judge.verdict(hints);
             (place, Judged { judge, verdict, mean: 0.0 })
         })
-        // As it seemed already.
+        // Columns of plain numbers need no decision.
         .filter(|(place, judged)| {
             seen[*place].others > 0 || matches!(&judged.verdict, Verdict::Numbers(written) if !written.is_plain())
         })
@@ -274,13 +274,13 @@ fn judged(
     Ok(all)
 }
 
-/// What a pass over a column has found.
+/// What a pass over a column found.
 #[derive(Default)]
 struct Seen {
     numbers: u64,
     others: u64,
     sum: f64,
-    /// Some numbers have one.
+    /// Whether some numbers have a fraction.
     fractions: bool,
     /// The first cell that is no number, and where it is.
     no_number: Option<(String, String)>,
@@ -311,7 +311,7 @@ impl Seen {
         }
     }
 
-    /// As a column of features.
+    /// The cells of a column of features.
     fn cells(&self, fill: Option<Fill>, categorical: bool, judged: Option<&Judged>) -> Result<Cells, String> {
         let of_numbers = |written: Written, mean: f64| {
             let fill = fill.map(|fill| match fill {
@@ -337,7 +337,7 @@ impl Seen {
             .as_ref()
             .map_or(String::new(), |(cell, at)| format!("; the first cell that is no number is \"{cell}\" in {at}"));
         match self.words.len() {
-            0 => Err("has no value at all: leave it out (ignore)".into()),
+            0 => Err("has no values: leave it out (ignore)".into()),
             1..=MOST_CATEGORIES => Ok(Cells::Category { words: self.distinct(), fill: fill.is_some() }),
             _ => Err(format!(
                 "has more than {MOST_CATEGORIES} different words, a feature for each: leave it out (ignore){first}"
@@ -350,8 +350,8 @@ impl Seen {
         distinct(self.words.iter().map(String::as_str))
     }
 
-    /// What is to be said of a column that became one of words: numbers that a few cells, mistyped perhaps, make words; and words that tell rows
-    /// apart and say nothing of new ones.
+    /// The notes on a column that is read as words: numbers, of which a few cells, perhaps mistyped, make it words; and words that differ in
+    /// nearly every row, so that they predict nothing.
     fn looks_wrong(&self, name: &str, rows: u64, judged: Option<&Judged>, way_out: &str) -> Vec<String> {
         let numbers = judged.map_or(self.numbers, |judged| judged.judge.numbers);
         let all = self.numbers + self.others;
@@ -369,21 +369,21 @@ impl Seen {
                 _ => format!("is no number, and {numbers} of {all} cells are"),
             };
             notes.push(format!(
-                "column \"{name}\" is taken for {words} words, as \"{}\" in {at} {unlike}: mend it, say that it stands for a missing value (missing), or name the \
+                "column \"{name}\" is taken for {words} words, as \"{}\" in {at} {unlike}: correct it, list it as a missing value (missing), or name the \
                  column in categorical",
                 short(cell)
             ));
         }
         if many {
             notes.push(format!(
-                "column \"{name}\" has {words} different words in {rows} rows, a feature for each, as names, numbers of things and dates have: they say \
-                 nothing of new rows; {way_out}"
+                "column \"{name}\" has {words} different words in {rows} rows, and becomes a feature for each. It looks like names, identifiers or \
+                 dates, which say nothing about new rows; {way_out}"
             ));
         }
         notes
     }
 
-    /// As targets that are numbers.
+    /// The number format of a target that is numbers.
     fn numbers(&self, judged: Option<&Judged>) -> Result<(Option<Vec<String>>, Written), String> {
         match (judged.map(|judged| &judged.verdict), &self.no_number) {
             (Some(Verdict::Numbers(written)), _) => Ok((None, written.clone())),
@@ -397,7 +397,7 @@ impl Seen {
         }
     }
 
-    /// As a target of classes: their names.
+    /// The class names of a target that is classes.
     fn classes(&self) -> Result<(Option<Vec<String>>, Written), String> {
         if self.no_number.is_none() && self.fractions {
             return Err(
@@ -416,7 +416,7 @@ impl Seen {
         Ok((Some(self.distinct()), Written::default()))
     }
 
-    /// What is to be said of classes that may be none.
+    /// The notes on classes that may be a mistake.
     fn looks_wrong_as_classes(&self, name: &str, rows: u64, classes: &[String]) -> Vec<String> {
         let all = self.numbers + self.others;
         let mut notes = Vec::new();
@@ -445,7 +445,7 @@ impl Seen {
     }
 }
 
-/// A number that says two things.
+/// The message on an ambiguous number.
 fn either(cell: &str) -> String {
     format!(
         "has \"{cell}\", and no other cell says whether commas are between thousands or before a fraction: decimal = \",\" or \".\" under [data] in run.toml \

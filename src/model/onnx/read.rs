@@ -9,16 +9,17 @@ use super::ending::Ending;
 use super::layers::{self, Input};
 use super::nodes::Nodes;
 use super::proto::{self, ModelProto};
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::model::Model;
 use crate::model::metadata::{METADATA, classes_of, dropouts, loss_of};
-use crate::network::{Activation, Network};
+use crate::network::Network;
 use crate::weights::{LayerWeights, Weights};
 
 pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model, Vec<String>), Error> {
     let broken = |reason: String| Error::format(path, reason);
-    // As many values as the file could have: a tensor that is used often must not fill the memory.
+    // The graph may read as many values as the file could hold: a tensor that is used often must not fill the memory.
     let room = bytes.len();
     let file = proto::decode(bytes).map_err(broken)?;
     let graph = file.graph.as_ref().ok_or_else(|| broken("it has no graph: it is not an ONNX model".into()))?;
@@ -51,7 +52,7 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
     let outputs = layers.last().map_or(0, |layer| layer.outputs);
     let loss = match (loss_of(path, &about, losses)?, task) {
         (_, Some(Task::EachOutput)) if about.is_none() => Loss::sigmoid_cross_entropy(),
-        // skl2onnx' classifiers end in probabilities. Of one output, the softmax is 1.
+        // skl2onnx' classifiers end in probabilities, so an end without them is a regression; a softmax of one output would always be 1.
         (_, None) if about.is_none() && (outputs == 1 || file.producer_name == "skl2onnx") => {
             notes.push(
                 "the graph ends in no Softmax and no Sigmoid: its loss is mse, unless --loss says otherwise".into(),
@@ -86,7 +87,7 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
     Ok((Model { classes, scaling, ..Model::new(network, weights, loss) }, notes))
 }
 
-/// That the operators mean what they mean here: since opset 7, Gemm and Add broadcast by themselves.
+/// Checks that operators have the meaning that is assumed here: Gemm and Add broadcast by themselves since opset 7.
 fn check_version(file: &ModelProto) -> Result<(), String> {
     let version = file.opset_import.iter().find(|set| super::nodes::is_standard(&set.domain));
     let version = version.map_or(0, |set| set.version);
