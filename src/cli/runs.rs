@@ -16,6 +16,22 @@ const SETTINGS: [&str; 9] =
     ["adapter", "data", "model", "loss", "optimizer", "schedule", "train", "early_stopping", "reduce_on_plateau"];
 /// Entries that follow from other settings, or are paths.
 const NO_SETTINGS: [&str; 4] = ["data.features", "data.validation_rows", "model.file", "model.parameters"];
+/// The head of the table of runs.
+const HEAD: [&str; 13] = [
+    "run",
+    "network",
+    "optimizer",
+    "lr",
+    "batch",
+    "epochs",
+    "best loss",
+    "last loss",
+    "best accuracy",
+    "last accuracy",
+    "time",
+    "state",
+    "started (UTC)",
+];
 
 pub(super) fn run(options: &Runs) -> Result<(), Error> {
     let output = Output { json: options.json };
@@ -42,23 +58,8 @@ pub(super) fn run(options: &Runs) -> Result<(), Error> {
         output.event(json!({ "event": "run", "name": name, "state": "unreadable", "error": error.to_string() }))?;
     }
     if !runs.is_empty() {
-        let head = [
-            "run",
-            "network",
-            "optimizer",
-            "lr",
-            "batch",
-            "epochs",
-            "best loss",
-            "last loss",
-            "best accuracy",
-            "last accuracy",
-            "time",
-            "state",
-            "started (UTC)",
-        ];
-        let rows: Vec<Vec<String>> =
-            std::iter::once(head.map(String::from).to_vec()).chain(runs.iter().map(Summary::row)).collect();
+        let head = HEAD.map(String::from).to_vec();
+        let rows: Vec<Vec<String>> = std::iter::once(head).chain(runs.iter().map(Summary::row)).collect();
         output.text(table(&rows))?;
         if runs.iter().any(|run| !run.validates()) {
             output.text("* of the training rows: there are none to validate on")?;

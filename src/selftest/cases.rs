@@ -210,6 +210,13 @@ fn losses(gpu: &Gpu, options: &Options) -> Vec<Case> {
     all("row_loss", &MANY, Input::SetF32, || {
         Box::new(|of, optimizer| row_loss::launch(loss_kernel(of.dense, optimizer)))
     });
+    cases.extend(team_heads(gpu, options));
+    cases
+}
+
+/// The kernels that compute the last layer and its loss in teams, of each family.
+fn team_heads(gpu: &Gpu, options: &Options) -> Vec<Case> {
+    let mut cases = vec![];
     for (family, missing) in families(gpu, options) {
         let Some(team) = Team::of(family) else { continue };
         let name = match team {

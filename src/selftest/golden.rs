@@ -125,17 +125,7 @@ impl Trajectory {
                 losses.len()
             )));
         }
-        let options = TrainOptions {
-            loss: loss(said)?,
-            optimizer: optimizer(said)?,
-            schedule: schedule(said)?,
-            clip_grad_norm: said.at("clip_grad_norm").number_if_any(),
-            clip_grad_value: said.at("clip_grad_value").number_if_any(),
-            batch_size: said.at("batch_size").number()? as usize,
-            steps: Some(1),
-            shuffle: false,
-            ..TrainOptions::default()
-        };
+        let options = options(said)?;
         let set = Dataset::from_bytes(bytes, &ReadOptions::default()).map_err(|error| wrong(error.to_string()))?;
         options.check(&network).map_err(|error| wrong(error.to_string()))?;
         Ok(Trajectory {
@@ -285,6 +275,21 @@ fn optimizer(case: Said<'_>) -> Result<Optimizer, Error> {
         lr: given.at("lr").number()?,
         weight_decay: given.at("weight_decay").or(defaults.weight_decay),
         rule,
+    })
+}
+
+/// What the case says of training, a step at a time.
+fn options(case: Said<'_>) -> Result<TrainOptions, Error> {
+    Ok(TrainOptions {
+        loss: loss(case)?,
+        optimizer: optimizer(case)?,
+        schedule: schedule(case)?,
+        clip_grad_norm: case.at("clip_grad_norm").number_if_any(),
+        clip_grad_value: case.at("clip_grad_value").number_if_any(),
+        batch_size: case.at("batch_size").number()? as usize,
+        steps: Some(1),
+        shuffle: false,
+        ..TrainOptions::default()
     })
 }
 

@@ -101,8 +101,31 @@ impl Problem {
     pub fn contents(&self, launch: &Launch) -> Vec<Vec<u8>> {
         let (inputs, outputs) = (self.dense.inputs as usize, self.dense.outputs as usize);
         let batch = self.dense.batch as usize;
-        let bytes = |values: &[f32]| bytemuck::cast_slice(values).to_vec();
-        let content = |slot: Binding| match slot {
+        launch
+            .bindings
+            .iter()
+            .map(|&(binding, access)| {
+                let poisoned = if access == Access::Write { self.poisoned(binding) } else { None };
+                match (binding, poisoned) {
+                    // The logits are an input of `row_loss`.
+                    (Binding::Output, None) => {
+                        let mut rows = padded(&self.logits(), outputs, self.in_step(), (outputs / 4 + 1) * 4);
+                        rows.resize(batch.next_multiple_of(4) * (outputs / 4 + 1) * 4, 0.0);
+                        bytes(&rows)
+                    }
+                    (Binding::OptimizerSlots, _) => bytes(&interleaved(&self.moments(), outputs, inputs)),
+                    (_, Some(poisoned)) => poisoned,
+                    (binding, None) => self.content(binding, launch),
+                }
+            })
+            .collect()
+    }
+
+    /// The bytes of what a launch reads.
+    fn content(&self, binding: Binding, launch: &Launch) -> Vec<u8> {
+        let (inputs, outputs) = (self.dense.inputs as usize, self.dense.outputs as usize);
+        let batch = self.dense.batch as usize;
+        match binding {
             Binding::Input if self.input == Input::SetU8 => rows_with_one(&self.source, inputs, ROWS as usize)
                 .iter()
                 .map(|value| (value * 255.0).round() as u8)
@@ -137,35 +160,21 @@ impl Problem {
             }
             // `run_all` refuses a launch that binds one.
             _ => vec![],
+        }
+    }
+
+    /// What fills a result that a launch is to write whole: NaN.
+    fn poisoned(&self, binding: Binding) -> Option<Vec<u8>> {
+        let (inputs, outputs) = (self.dense.inputs as usize, self.dense.outputs as usize);
+        let batch = self.dense.batch as usize;
+        let floats = match binding {
+            Binding::Output => batch.next_multiple_of(4) * (outputs / 4 + 1) * 4,
+            Binding::Gradient => batch.next_multiple_of(4) * outputs.next_multiple_of(4),
+            Binding::InputGradient => batch.next_multiple_of(4) * inputs.next_multiple_of(4),
+            Binding::Visited => batch,
+            _ => return None,
         };
-        let written = |slot: Binding| {
-            let floats = match slot {
-                Binding::Output => batch.next_multiple_of(4) * (outputs / 4 + 1) * 4,
-                Binding::Gradient => batch.next_multiple_of(4) * outputs.next_multiple_of(4),
-                Binding::InputGradient => batch.next_multiple_of(4) * inputs.next_multiple_of(4),
-                Binding::Visited => batch,
-                _ => return None,
-            };
-            Some(bytes(&vec![f32::NAN; floats]))
-        };
-        launch
-            .bindings
-            .iter()
-            .map(|&(slot, access)| {
-                let poisoned = if access == Access::Write { written(slot) } else { None };
-                match (slot, poisoned) {
-                    // The logits are an input of `row_loss`.
-                    (Binding::Output, None) => {
-                        let mut rows = padded(&self.logits(), outputs, self.in_step(), (outputs / 4 + 1) * 4);
-                        rows.resize(batch.next_multiple_of(4) * (outputs / 4 + 1) * 4, 0.0);
-                        bytes(&rows)
-                    }
-                    (Binding::OptimizerSlots, _) => bytes(&interleaved(&self.moments(), outputs, inputs)),
-                    (_, Some(poisoned)) => poisoned,
-                    (slot, None) => content(slot),
-                }
-            })
-            .collect()
+        Some(bytes(&vec![f32::NAN; floats]))
     }
 
     /// The logits, rounded as the kernel that wrote them would have.
@@ -261,13 +270,13 @@ fn interleaved(moments: &[Vec<f64>; 2], outputs: usize, inputs: usize) -> Vec<f3
 pub fn run_all(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks) -> Result<Vec<Vec<u8>>, Error> {
     let mut contents = problem.contents(launch);
     // Without run-time checks, a kernel would access memory past the end of an empty buffer.
-    if let Some(((slot, _), _)) = launch.bindings.iter().zip(&contents).find(|(_, content)| content.is_empty()) {
-        return Err(Error::Option(format!("{} binds {slot:?}, which no problem has", launch.kernel)));
+    if let Some(((binding, _), _)) = launch.bindings.iter().zip(&contents).find(|(_, content)| content.is_empty()) {
+        return Err(Error::Option(format!("{} binds {binding:?}, which no problem has", launch.kernel)));
     }
     if let Some(first) = launch.partials.as_ref().and_then(|partials| partials.written_by.as_ref()) {
         let sums = run_all(gpu, problem, first, checks)?;
-        for ((slot, _), content) in launch.bindings.iter().zip(&mut contents) {
-            if *slot == Binding::Partials {
+        for ((binding, _), content) in launch.bindings.iter().zip(&mut contents) {
+            if *binding == Binding::Partials {
                 *content = bytes_of(first, &sums, Binding::Partials).to_vec();
             }
         }
@@ -277,18 +286,22 @@ pub fn run_all(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks) ->
 }
 
 /// The bytes of one of a launch's bindings; empty if it has no such binding.
-pub fn bytes_of<'a>(launch: &Launch, contents: &'a [Vec<u8>], slot: Binding) -> &'a [u8] {
-    let place = launch.bindings.iter().position(|&(bound, _)| bound == slot);
+pub fn bytes_of<'a>(launch: &Launch, contents: &'a [Vec<u8>], binding: Binding) -> &'a [u8] {
+    let place = launch.bindings.iter().position(|&(bound, _)| bound == binding);
     place.and_then(|place| contents.get(place)).map_or(&[], Vec::as_slice)
 }
 
 /// The f32 of one of a launch's bindings.
-pub fn floats(launch: &Launch, contents: &[Vec<u8>], slot: Binding) -> Vec<f64> {
-    let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes_of(launch, contents, slot));
+pub fn floats(launch: &Launch, contents: &[Vec<u8>], binding: Binding) -> Vec<f64> {
+    let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes_of(launch, contents, binding));
     values.into_iter().map(f64::from).collect()
 }
 
 /// The first `width` columns of the first `rows` rows.
 pub fn unpadded(values: &[f64], stride: usize, rows: usize, width: usize) -> Vec<f64> {
     values.chunks_exact(stride).take(rows).flat_map(|row| &row[..width]).copied().collect()
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    bytemuck::cast_slice(values).to_vec()
 }

@@ -191,7 +191,6 @@ pub fn losses(outputs: usize) -> Vec<LossCase> {
         random.values(ROWS * outputs).iter().map(|&value| f64::from(u8::from(value > 0.3))).collect();
     let numbers = random.values(ROWS * outputs);
 
-    let all_alike = || vec![1.0; ROWS];
     let softmax =
         |label_smoothing: f64, weighted: bool, ignore_index: Option<i64>, gamma: f64| Loss::SoftmaxCrossEntropy {
             label_smoothing,
@@ -199,20 +198,15 @@ pub fn losses(outputs: usize) -> Vec<LossCase> {
             ignore_index,
             gamma,
         };
-    let classes = |loss: Loss, labels: &[i64]| LossCase {
+    let case = |loss: Loss, labels: Option<&[i64]>, values: &[f64]| LossCase {
         loss,
         outputs,
-        labels: Some(labels.to_vec()),
-        values: vec![],
-        weights: all_alike(),
-    };
-    let values = |loss: Loss, values: &[f64]| LossCase {
-        loss,
-        outputs,
-        labels: None,
+        labels: labels.map(<[i64]>::to_vec),
         values: values.to_vec(),
-        weights: all_alike(),
+        weights: vec![1.0; ROWS],
     };
+    let classes = |loss: Loss, labels: &[i64]| case(loss, Some(labels), &[]);
+    let values = |loss: Loss, values: &[f64]| case(loss, None, values);
     let mut cases = Vec::new();
     for (smoothing, gamma) in [(0.0, 0.0), (0.1, 0.0), (0.0, 2.0), (0.1, 0.5)] {
         for weighted in [false, true] {

@@ -13,10 +13,10 @@ use syn::visit::{self, Visit};
 /// each other's results. Circles between their files are allowed, and no others.
 const LEFT_OUT: &[&str] = &["graph/", "network/", "plan/"];
 
-/// The most lines of a file, and of a function; longer functions than the second number are listed.
+/// The most lines of a file, and of a function but for these.
 const MOST_LINES: usize = 500;
-const MOST_OF_FUNCTION: usize = 80;
-const LISTED_FROM: usize = 60;
+const MOST_OF_FUNCTION: usize = 60;
+const LONGER: &[(&str, &str)] = &[("fit/epochs.rs", "run"), ("run/runner.rs", "run_part")];
 
 /// A module's path from the crate on: `["cli", "report", "page"]`.
 type Module = Vec<String>;
@@ -331,11 +331,10 @@ fn files_and_functions_are_short() {
         if source.lines > MOST_LINES {
             wrong.push(format!("src/{} has {} lines: at most {MOST_LINES}", source.file, source.lines));
         }
-        for (name, first, lines) in source.functions.iter().filter(|(.., lines)| *lines > LISTED_FROM) {
-            let words = format!("src/{}:{first}: {name} has {lines} lines", source.file);
-            println!("{words}");
-            if *lines > MOST_OF_FUNCTION {
-                wrong.push(format!("{words}: at most {MOST_OF_FUNCTION}"));
+        for (name, first, lines) in source.functions.iter().filter(|(.., lines)| *lines > MOST_OF_FUNCTION) {
+            if !LONGER.contains(&(&source.file, name)) {
+                wrong
+                    .push(format!("src/{}:{first}: {name} has {lines} lines: at most {MOST_OF_FUNCTION}", source.file));
             }
         }
     }

@@ -1,12 +1,12 @@
 //! Learns the columns of a table: numbers or words, features or targets.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 use csv::StringRecord;
 
 use super::asked::Asked;
-use super::column::{ColumnRole, TableColumn};
+use super::column::TableColumn;
 use super::rows::{Table, called, check_names, listed, place_of};
 use crate::data::ReadOptions;
 use crate::error::Error;
@@ -39,34 +39,18 @@ impl Columns {
         check_names(table.path(), &names)?;
         let asked = Asked::new(table.path(), &names, options)?;
         let mut notes = Notes::default();
-        let mut left_out = asked.ignored.clone();
         let is_nameless = table.names().is_some() && (raw[0].is_empty() || raw[0] == PANDAS_NAMELESS);
-        if is_nameless && names.len() > 2 && !asked.is_named(0) && is_index(table, &seen[0])? {
+        let begins_with_index = is_nameless && names.len() > 2 && !asked.is_named(0) && is_index(table, &seen[0])?;
+        if begins_with_index {
             notes.of_index(&seen[0]);
-            left_out.insert(0);
         }
-        let last = || (0..names.len()).rev().find(|place| !left_out.contains(place)).unwrap_or(0);
-        let targets = asked.targets.clone().unwrap_or_else(|| vec![last()]);
-        // Several targets are numbers, one for each output.
-        let numbers_asked = options.regression || targets.len() > 1;
-
-        let features: BTreeSet<usize> =
-            (0..names.len()).filter(|place| !targets.contains(place) && !left_out.contains(place)).collect();
-        if features.is_empty() {
-            return Err(wrong(format!(
-                "it has no column besides the target \"{}\": at least one feature is needed",
-                listed(&targets.iter().map(|&target| names[target].clone()).collect::<Vec<_>>())
-            )));
-        }
-        let numeric = |place: &usize| {
-            !asked.categorical.contains(place) && (features.contains(place) || numbers_asked && targets.contains(place))
-        };
-        let numeric: Vec<usize> = (0..names.len()).filter(numeric).collect();
+        let roles = asked.roles(table.path(), &names, options.regression, begins_with_index)?;
+        let numeric: Vec<usize> = (0..names.len()).filter(|&place| roles.may_be_numeric(place)).collect();
         let judged = judged(table, &mut seen, &missing, options, &numeric)?;
 
         let mut columns = Vec::new();
-        for &place in &features {
-            let is_categorical = asked.categorical.contains(&place);
+        for &place in &roles.features {
+            let is_categorical = roles.categorical.contains(&place);
             let name = &names[place];
             let cells = seen[place].cells(options.fill, is_categorical, judged.get(&place));
             let cells = cells.map_err(|reason| wrong(format!("column \"{name}\" {reason}")))?;
@@ -74,9 +58,9 @@ impl Columns {
             columns.push(Column { name: name.clone(), place, cells });
         }
         let mut learned = Vec::new();
-        for &place in &targets {
+        for &place in &roles.targets {
             let (seen, judged, name) = (&seen[place], judged.get(&place), names[place].clone());
-            let target = if numbers_asked { seen.numbers(judged) } else { seen.classes() };
+            let target = if roles.has_numbers { seen.numbers(judged) } else { seen.classes() };
             let (classes, written) =
                 target.map_err(|reason| wrong(format!("the target, column \"{name}\", {reason}")))?;
             notes.of_target(&name, seen, rows, &written, classes.as_deref());
@@ -84,15 +68,11 @@ impl Columns {
         }
         let about = (names.iter().enumerate().zip(&seen)).map(|((place, name), seen)| TableColumn {
             name: name.clone(),
-            role: match place {
-                _ if targets.contains(&place) => ColumnRole::Target,
-                _ if left_out.contains(&place) => ColumnRole::LeftOut,
-                _ => ColumnRole::Feature,
-            },
+            role: roles.of(place),
             // Columns are in the order of their places.
             is_numeric: match columns.binary_search_by_key(&place, |column| column.place) {
                 Ok(at) => matches!(columns[at].cells, Cells::Number { .. }),
-                Err(_) => numbers_asked && targets.contains(&place) || seen.others == 0,
+                Err(_) => roles.has_numbers && roles.targets.contains(&place) || seen.others == 0,
             },
             cells: seen.numbers + seen.others,
             missing: seen.missing,
@@ -256,22 +236,27 @@ fn judged(
         })
         .collect();
     if options.fill == Some(Fill::Mean) && !all.is_empty() {
-        let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
-        table.each(&mut |_, record| {
-            for (&place, judged) in &mut all {
-                if let Verdict::Numbers(written) = &judged.verdict
-                    && let Some(value) =
-                        Some(&record[place]).filter(|cell| !missing.is(cell)).and_then(|cell| written.number(cell))
-                {
-                    let count = counts.entry(place).or_default();
-                    *count += 1.0;
-                    judged.mean += (value - judged.mean) / *count;
-                }
-            }
-            Ok(())
-        })?;
+        average(table, &mut all, missing)?;
     }
     Ok(all)
+}
+
+/// Averages the numbers of each of these columns.
+fn average(table: &dyn Table, all: &mut BTreeMap<usize, Judged>, missing: &Missing) -> Result<(), Error> {
+    let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
+    table.each(&mut |_, record| {
+        for (&place, judged) in all.iter_mut() {
+            if let Verdict::Numbers(written) = &judged.verdict
+                && let Some(value) =
+                    Some(&record[place]).filter(|cell| !missing.is(cell)).and_then(|cell| written.number(cell))
+            {
+                let count = counts.entry(place).or_default();
+                *count += 1.0;
+                judged.mean += (value - judged.mean) / *count;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// What a pass over a column found.

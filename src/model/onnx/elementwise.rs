@@ -137,30 +137,13 @@ pub(super) fn operator(
         let (first, rest) = operands.split_first()?;
         Some(rest.iter().fold((*first).clone(), |all, operand| all.zip(operand, function)))
     };
-    // Comparisons give 1 for true.
-    let flag = |holds: bool| f64::from(u8::from(holds));
+    if let [z] = operands.as_slice()
+        && let Some(made) = of_one(op, z, number, approximate)
+    {
+        return Some(made);
+    }
     Some(match (op, operands.as_slice()) {
-        ("Relu", [z]) => z.map(|z| z.max(0.0)),
-        ("LeakyRelu", [z]) => z.map(|z| if z < 0.0 { number("alpha", 0.01) * z } else { z }),
         ("PRelu", [z, slope]) => z.zip(slope, |z, slope| if z < 0.0 { slope * z } else { z }),
-        ("ThresholdedRelu", [z]) => z.map(|z| if z > number("alpha", 1.0) { z } else { 0.0 }),
-        ("Elu", [z]) => z.map(|z| if z < 0.0 { number("alpha", 1.0) * z.exp_m1() } else { z }),
-        ("Celu", [z]) => z.map(|z| {
-            let alpha = number("alpha", 1.0);
-            z.max(0.0) + (alpha * (z / alpha).exp_m1()).min(0.0)
-        }),
-        ("Gelu", [z]) => z.map(if approximate == b"tanh" { gelu_tanh } else { gelu }),
-        ("Swish", [z]) => z.map(|z| z * sigmoid(number("alpha", 1.0) * z)),
-        ("Tanh", [z]) => z.map(f64::tanh),
-        ("Sigmoid", [z]) => z.map(sigmoid),
-        ("Softplus", [z]) => z.map(softplus),
-        ("Erf", [z]) => z.map(libm::erf),
-        ("Exp", [z]) => z.map(f64::exp),
-        ("Log", [z]) => z.map(f64::ln),
-        ("Neg", [z]) => z.map(|z| -z),
-        ("Abs", [z]) => z.map(f64::abs),
-        ("Sqrt", [z]) => z.map(f64::sqrt),
-        ("Reciprocal", [z]) => z.map(f64::recip),
         ("Add", [a, b]) => a.zip(b, |a, b| a + b),
         ("Sub", [a, b]) => a.zip(b, |a, b| a - b),
         ("Mul", [a, b]) => a.zip(b, |a, b| a * b),
@@ -173,11 +156,43 @@ pub(super) fn operator(
         ("GreaterOrEqual", [a, b]) => a.zip(b, |a, b| flag(a >= b)),
         ("Less", [a, b]) => a.zip(b, |a, b| flag(a < b)),
         ("LessOrEqual", [a, b]) => a.zip(b, |a, b| flag(a <= b)),
-        ("Not", [a]) => a.map(|a| flag(a == 0.0)),
         ("Where", [condition, a, b]) => {
             let chosen = a.0.iter().zip(b.0.iter()).zip(condition.0.iter());
             Samples(chosen.map(|((&a, &b), &condition)| if condition != 0.0 { a } else { b }).collect())
         }
         _ => return None,
     })
+}
+
+/// What an operator makes of a single operand.
+fn of_one(op: &str, z: &Samples, number: &dyn Fn(&str, f32) -> f64, approximate: &[u8]) -> Option<Samples> {
+    Some(match op {
+        "Relu" => z.map(|z| z.max(0.0)),
+        "LeakyRelu" => z.map(|z| if z < 0.0 { number("alpha", 0.01) * z } else { z }),
+        "ThresholdedRelu" => z.map(|z| if z > number("alpha", 1.0) { z } else { 0.0 }),
+        "Elu" => z.map(|z| if z < 0.0 { number("alpha", 1.0) * z.exp_m1() } else { z }),
+        "Celu" => z.map(|z| {
+            let alpha = number("alpha", 1.0);
+            z.max(0.0) + (alpha * (z / alpha).exp_m1()).min(0.0)
+        }),
+        "Gelu" => z.map(if approximate == b"tanh" { gelu_tanh } else { gelu }),
+        "Swish" => z.map(|z| z * sigmoid(number("alpha", 1.0) * z)),
+        "Tanh" => z.map(f64::tanh),
+        "Sigmoid" => z.map(sigmoid),
+        "Softplus" => z.map(softplus),
+        "Erf" => z.map(libm::erf),
+        "Exp" => z.map(f64::exp),
+        "Log" => z.map(f64::ln),
+        "Neg" => z.map(|z| -z),
+        "Abs" => z.map(f64::abs),
+        "Sqrt" => z.map(f64::sqrt),
+        "Reciprocal" => z.map(f64::recip),
+        "Not" => z.map(|z| flag(z == 0.0)),
+        _ => return None,
+    })
+}
+
+/// What a comparison gives: 1 for true.
+fn flag(holds: bool) -> f64 {
+    f64::from(u8::from(holds))
 }

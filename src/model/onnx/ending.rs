@@ -58,14 +58,9 @@ impl Ending {
         }
         let candidates: Vec<Candidate<'_, '_>> = all.into_iter().flatten().collect();
         let last = candidates.iter().map(|of| of.rows.layer).max().unwrap_or(0);
-        // Outputs of layers before the last one belong to the same model; two chains with different ends are two models.
-        let chain: HashSet<usize> = layers::chain(&nodes.layers, last).into_iter().collect();
         let of_last = || candidates.iter().filter(|of| of.rows.layer == last);
-        let other = candidates.iter().find(|of| !chain.contains(&of.rows.layer)).zip(of_last().next());
-        let tasks = || of_last().filter(|of| of.task.is_some());
-        let differ = tasks().next().and_then(|one| Some((tasks().find(|of| of.task != one.task)?, one)));
-        if let Some((one, other)) = other.or(differ) {
-            let [one, other] = [one.name, other.name].map(short);
+        if let Some(of_two_models) = of_two_models(&candidates, last, nodes) {
+            let [one, other] = of_two_models.map(short);
             return Err(format!(
                 "{said}, and \"{one}\" and \"{other}\" are each the end of another model: keep one, as with onnx.utils.extract_model(\
                  \"in.onnx\", \"out.onnx\", [input], [output])"
@@ -101,6 +96,17 @@ impl Ending {
         };
         Ok(Ending { layer: last, task: chosen.task, classes, notes })
     }
+}
+
+/// The names of two outputs that belong to different models, if there are such.
+fn of_two_models<'v>(candidates: &[Candidate<'v, '_>], last: usize, nodes: &Nodes<'_>) -> Option<[&'v str; 2]> {
+    // Outputs of layers before the last one belong to the same model; two chains with different ends are two models.
+    let chain: HashSet<usize> = layers::chain(&nodes.layers, last).into_iter().collect();
+    let of_last = || candidates.iter().filter(|of| of.rows.layer == last);
+    let other = candidates.iter().find(|of| !chain.contains(&of.rows.layer)).zip(of_last().next());
+    let tasks = || of_last().filter(|of| of.task.is_some());
+    let differ = tasks().next().and_then(|one| Some((tasks().find(|of| of.task != one.task)?, one)));
+    other.or(differ).map(|(one, other)| [one.name, other.name])
 }
 
 fn candidate<'v, 'a>(name: &'v str, nodes: &'v Nodes<'a>) -> Result<Candidate<'v, 'a>, Rc<str>> {

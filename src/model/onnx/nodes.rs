@@ -109,15 +109,7 @@ impl<'a> Nodes<'a> {
         match (node.op_type.as_str(), inputs) {
             ("Constant", []) => constant(given.0),
             ("Identity", [value]) => Ok(value.clone()),
-            ("Dropout", [value, rest @ ..]) => match rest.get(1) {
-                None | Some(Value::Absent) => Ok(value.clone()),
-                Some(Value::Constant(training)) if training.flag() == Some(false) => Ok(value.clone()),
-                Some(_) => {
-                    Err("it drops values as in training, where training_mode is true: export the model for inference, \
-                         in PyTorch after net.eval()"
-                        .into())
-                }
-            },
+            ("Dropout", [value, rest @ ..]) => dropout(value, rest.get(1)),
             ("Cast", [value]) => cast(value, given.integer("to", 0)),
             ("Shape", [value]) => self.shape(value, given),
             ("ConstantOfShape" | "Expand", _) => spread(&node.op_type, given, inputs),
@@ -316,7 +308,14 @@ impl<'a> Nodes<'a> {
                 .filter(|order| shape::keeps_order(order, |dim| from[dim] == Size::Known(1)))
                 .map(|order| order.into_iter().map(|dim| from[dim]).collect()),
         };
-        let made = shape.and_then(|shape| match value {
+        shape.and_then(|shape| self.of_shape(value, shape)).ok_or_else(|| {
+            format!("it takes a tensor {} and does not leave its rows as they are: {FITS}", Shown(&from))
+        })
+    }
+
+    /// A tensor in another shape, if its rows are still rows in it.
+    fn of_shape(&self, value: &Value<'a>, shape: Vec<Size>) -> Option<Value<'a>> {
+        match value {
             Value::Features(features) => features.shaped(shape).map(Value::Features),
             Value::Rows(rows) => {
                 let form = match shape.as_slice() {
@@ -328,10 +327,7 @@ impl<'a> Nodes<'a> {
             }
             Value::Constant(constant) => constant.reshaped(&shape, true).ok().map(Value::Constant),
             _ => None,
-        });
-        made.ok_or_else(|| {
-            format!("it takes a tensor {} and does not leave its rows as they are: {FITS}", Shown(&from))
-        })
+        }
     }
 
     /// A function of a layer's units, or of numbers.
@@ -383,6 +379,17 @@ impl<'a> Nodes<'a> {
             }
             (a, b) => format!("it joins \"{a_name}\" and \"{b_name}\", which layers {a} and {b} give: {FITS}"),
         }
+    }
+}
+
+/// Dropout leaves values as they are, unless it is told to drop some as in training.
+fn dropout<'a>(value: &Value<'a>, training: Option<&Value<'a>>) -> Result<Value<'a>, String> {
+    match training {
+        None | Some(Value::Absent) => Ok(value.clone()),
+        Some(Value::Constant(training)) if training.flag() == Some(false) => Ok(value.clone()),
+        Some(_) => Err("it drops values as in training, where training_mode is true: export the model for inference, \
+                        in PyTorch after net.eval()"
+            .into()),
     }
 }
 

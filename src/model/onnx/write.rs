@@ -7,7 +7,7 @@ use super::proto::{
 };
 use crate::activation::Activation;
 use crate::error::Error;
-use crate::loss::Task;
+use crate::loss::{Loss, Task};
 use crate::model::Model;
 use crate::model::metadata::{METADATA, loss_to_json};
 use crate::network::{Layer, Parameter};
@@ -43,27 +43,7 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     }
     let parameters = network.named_parameters();
     graph.layers(network.layers(), &mut parameters.iter().zip(&layers))?;
-    let output = match (loss.task(), softmax) {
-        (Task::Classes, true) => {
-            graph.then("Softmax", &[]).attribute.push(integer("axis", -1));
-            "probabilities"
-        }
-        (Task::EachOutput, true) => {
-            graph.then("Sigmoid", &[]);
-            "probabilities"
-        }
-        (Task::Numbers, true) => {
-            return Err(Error::Option(format!(
-                "the model was trained with {}, whose outputs are numbers: there are no probabilities to export",
-                loss.name()
-            )));
-        }
-        (Task::Numbers, false) => "outputs",
-        (_, false) => "logits",
-    };
-    if let Some(name) = graph.proto.node.last_mut().and_then(|node| node.output.first_mut()) {
-        *name = output.into();
-    }
+    let output = graph.end(loss, softmax)?;
     graph.proto.input = vec![rows("x", network.inputs())];
     graph.proto.output = vec![rows(output, network.outputs())];
 
@@ -105,6 +85,32 @@ struct Graph {
 type Weights<'a> = dyn Iterator<Item = (&'a Parameter, &'a LayerWeights)> + 'a;
 
 impl Graph {
+    /// Ends the graph, with probabilities where they are wanted, and returns the name of its output.
+    fn end(&mut self, loss: &Loss, probabilities: bool) -> Result<&'static str, Error> {
+        let output = match (loss.task(), probabilities) {
+            (Task::Classes, true) => {
+                self.then("Softmax", &[]).attribute.push(integer("axis", -1));
+                "probabilities"
+            }
+            (Task::EachOutput, true) => {
+                self.then("Sigmoid", &[]);
+                "probabilities"
+            }
+            (Task::Numbers, true) => {
+                return Err(Error::Option(format!(
+                    "the model was trained with {}, whose outputs are numbers: there are no probabilities to export",
+                    loss.name()
+                )));
+            }
+            (Task::Numbers, false) => "outputs",
+            (_, false) => "logits",
+        };
+        if let Some(name) = self.proto.node.last_mut().and_then(|node| node.output.first_mut()) {
+            *name = output.into();
+        }
+        Ok(output)
+    }
+
     /// Applies layers that follow each other.
     fn layers(&mut self, layers: &[Layer], weights: &mut Weights<'_>) -> Result<(), Error> {
         for layer in layers {
