@@ -290,7 +290,7 @@ impl Run {
                 picks: file.tiles.into_iter().collect(),
                 ..defaults
             },
-            layers: file.model.layers(flags)?,
+            layers: file.model.layers(flags, config.map_or(Path::new(""), |(_, path)| path))?,
             init: flags.init.clone().or(file.train.init),
             save: flags.save.clone().or(file.train.save).unwrap_or(model),
             out,

@@ -1,5 +1,7 @@
 //! `[model]` of run.toml with its flags: the network that they describe.
 
+use std::path::Path;
+
 use serde::Deserialize;
 
 use super::options::Train;
@@ -36,8 +38,8 @@ pub(super) enum Layers {
 }
 
 impl ModelTable {
-    /// The layers that the table and the flags describe.
-    pub fn layers(self, flags: &Train) -> Result<Layers, Error> {
+    /// The layers that the table, in the file with this path, and the flags describe.
+    pub fn layers(self, flags: &Train, path: &Path) -> Result<Layers, Error> {
         if let Some(list) = &self.layers {
             let others = [
                 ("--hidden", flags.hidden.is_some()),
@@ -55,9 +57,8 @@ impl ModelTable {
             }
             let activation = |word: &str| word.parse().map_err(|error: Error| error.to_string());
             let layers = from_json(list, &activation);
-            return layers
-                .map(Layers::Listed)
-                .map_err(|reason| Error::Option(format!("layers under [model]: {reason}")));
+            let broken = |reason: String| Error::format(path, format!("layers under [model]: {reason}"));
+            return layers.map(Layers::Listed).map_err(broken);
         }
         let widths = match &flags.hidden {
             Some(widths) => hidden("--hidden", widths)?,
