@@ -412,7 +412,7 @@ fn state_dicts_that_do_not_fit_are_refused_by_tensor() {
     for (arguments, words) in [
         (&["import", "in.safetensors", "out.onnx"][..], &["out.onnx", ".safetensors"][..]),
         (&["import", "net.pt", "out.safetensors"], &["net.pt", "save_file"]),
-        (&["import", "m.onnx", "out.safetensors", "--activation", "tanh"], &["--activation", "itself"]),
+        (&["import", "m.onnx", "out.safetensors", "--activation", "tanh"], &["--activation", "its activations"]),
         (&["import", "in.safetensors", "out.safetensors", "--loss", "hinge"], &["hinge", "mse"]),
         (&["export", "in.safetensors", "out.safetensors"], &["out.safetensors", ".onnx"]),
         (&["export", "m.onnx", "out.onnx"], &["m.onnx", "safetensors"]),
