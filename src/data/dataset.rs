@@ -1,5 +1,6 @@
 //! A data set in memory: features, targets, and where both come from.
 
+use std::ops::Range;
 use std::path::Path;
 
 use half::f16;
@@ -263,32 +264,35 @@ impl Dataset {
         if let Some(row) = rows.iter().find(|&&row| row >= self.rows()) {
             return Err(Error::Data(format!("row {row} is not in the set, whose last is {}", self.rows() - 1)));
         }
+        let ranges: Vec<Range<usize>> = rows.into_iter().map(|row| row..row + 1).collect();
+        Ok(self.of_rows(&ranges))
+    }
+
+    /// The rows of these ranges, which lie in the set, one range after the other.
+    pub(super) fn of_rows(&self, ranges: &[Range<usize>]) -> Self {
         let features = match &self.features {
-            Features::U8(values) => Features::U8(gather(values, self.width, &rows)),
-            Features::F16(values) => Features::F16(gather(values, self.width, &rows)),
-            Features::F32(values) => Features::F32(gather(values, self.width, &rows)),
-            Features::F64(values) => Features::F64(gather(values, self.width, &rows)),
+            Features::U8(values) => Features::U8(gather(values, self.width, ranges)),
+            Features::F16(values) => Features::F16(gather(values, self.width, ranges)),
+            Features::F32(values) => Features::F32(gather(values, self.width, ranges)),
+            Features::F64(values) => Features::F64(gather(values, self.width, ranges)),
         };
-        let labels = if self.labels.is_empty() { Vec::new() } else { gather(&self.labels, 1, &rows) };
-        let values = self.values.as_ref().map(|all| Values { values: gather(&all.values, all.outputs, &rows), ..*all });
-        let sample_weights = self.sample_weights.as_ref().map(|weights| gather(weights, 1, &rows));
-        let (origin, notes, table) = (self.origin.clone(), self.notes.clone(), self.table.clone());
-        Ok(Dataset {
+        let values = self.values.as_ref();
+        Dataset {
             features,
             width: self.width,
-            rows: rows.len(),
-            labels,
-            values,
-            sample_weights,
-            origin,
-            notes,
-            table,
-        })
+            rows: ranges.iter().map(ExactSizeIterator::len).sum(),
+            labels: if self.labels.is_empty() { Vec::new() } else { gather(&self.labels, 1, ranges) },
+            values: values.map(|all| Values { values: gather(&all.values, all.outputs, ranges), ..*all }),
+            sample_weights: self.sample_weights.as_ref().map(|weights| gather(weights, 1, ranges)),
+            origin: self.origin.clone(),
+            notes: self.notes.clone(),
+            table: self.table.clone(),
+        }
     }
 }
 
-fn gather<T: Copy>(values: &[T], width: usize, rows: &[usize]) -> Vec<T> {
-    rows.iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect()
+fn gather<T: Copy>(values: &[T], width: usize, ranges: &[Range<usize>]) -> Vec<T> {
+    ranges.iter().map(|rows| &values[rows.start * width..rows.end * width]).collect::<Vec<_>>().concat()
 }
 
 /// Checks that every feature is finite as an f32, which the device uses.
