@@ -1,7 +1,7 @@
 //! Dense layer, backward to its input: `dx = (dy·Wᵀ) ⊙ activate′(x)`.
 
 use super::binding::{Access, Binding};
-use super::composition::{Composition, Operand, Part};
+use super::composition::{Composition, Matrix, Operand, Part};
 use super::input::Input;
 use super::launch::{Cost, Launch};
 use super::product::Product;
@@ -40,10 +40,14 @@ pub fn launch_with(dense: Dense, below: Epilogue, adds: bool, tile: Tile) -> Lau
             .u32("OUT_QUADS", dense.out_quads()),
         other_constants: vec![],
         flags: if below.keeps_derivative() { vec!["keeps_derivative"] } else { vec![] },
-        operands: vec![],
-        result: vec![],
         blocks: blocks(dense),
-        is_composed: false,
+        composition: Composition {
+            a: Operand::rows(Matrix::GRADIENT),
+            b: Operand::transposed_blocks(Matrix::WEIGHTS),
+            scale: Part::new("scale/none", vec![]),
+            stages: add.into_iter().chain([derivative]).collect(),
+            sink: Part::new("sink/input_gradient", vec![(Binding::InputGradient, Access::Write)]),
+        },
         cost: Cost {
             // The bias has no part in it, nor has its 1.
             flops: 2 * u64::from(dense.batch) * u64::from(dense.inputs) * u64::from(dense.outputs),
@@ -52,12 +56,5 @@ pub fn launch_with(dense: Dense, below: Epilogue, adds: bool, tile: Tile) -> Lau
                 + (2 + u64::from(adds)) * 16 * u64::from(dense.batch) * u64::from(in_quads),
         },
     }
-    .composed(Composition {
-        a: Operand::gradient_rows(),
-        b: Operand::transposed_weights(),
-        scale: Part::new("scale/none", vec![]),
-        stages: add.into_iter().chain([derivative]).collect(),
-        sink: Part::new("sink/input_gradient", vec![(Binding::InputGradient, Access::Write)]),
-    })
     .launch(tile)
 }

@@ -1,7 +1,7 @@
 //! Dense layer, forward: `y = activate(x·W + b)`, with dropout where it trains.
 
 use super::binding::{Access, Binding};
-use super::composition::{Composition, Operand, Part};
+use super::composition::{Composition, Matrix, Operand, Part};
 use super::input::Input;
 use super::launch::{Cost, Launch};
 use super::product::Product;
@@ -49,19 +49,16 @@ pub fn launch_with(
             .u32("Y_QUADS", dense.y_quads()),
         other_constants: texts.into_iter().chain(epilogue.activation.own_text()).collect(),
         flags,
-        operands: vec![],
-        result: vec![],
         blocks: blocks(dense),
-        is_composed: false,
+        composition: Composition {
+            a: Operand::input_rows(input),
+            b: Operand::blocks(Matrix::WEIGHTS),
+            scale: Part::new("scale/input", vec![]),
+            stages: add.into_iter().chain([activate]).collect(),
+            sink: Part::new("sink/activations", vec![(Binding::Output, Access::Write)]),
+        },
         cost: Cost { flops: dense.flops(), bytes: input.bytes(dense) + dense.weights_bytes() + written + added },
     }
-    .composed(Composition {
-        a: Operand::input_rows(input),
-        b: Operand::weights(),
-        scale: Part::new("scale/input", vec![]),
-        stages: add.into_iter().chain([activate]).collect(),
-        sink: Part::new("sink/activations", vec![(Binding::Output, Access::Write)]),
-    })
     .launch(tile)
 }
 
