@@ -10,7 +10,7 @@ use crate::activation::Activation;
 use crate::error::Error;
 use crate::network::{Layer, Network, from_json};
 
-/// The table, as it is written.
+/// The table of run.toml.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ModelTable {
@@ -30,10 +30,10 @@ pub(super) enum Layers {
         activation: Activation,
         /// A probability for each hidden layer.
         dropout: Vec<f64>,
-        /// Where the run does not say, they follow from the set.
+        /// The number of outputs; if the run does not give it, it follows from the set.
         outputs: Option<usize>,
     },
-    /// All of them, one by one.
+    /// All layers, one by one.
     Listed(Vec<Layer>),
 }
 
@@ -75,7 +75,7 @@ impl ModelTable {
 }
 
 impl Layers {
-    /// The network for rows of `inputs` features. The outputs are `inferred` from the set where the run does not say how many there are.
+    /// The network for rows of `inputs` features. The number of outputs is `inferred` from the set if the run does not give it.
     pub fn network(&self, inputs: usize, inferred: usize) -> Network {
         match self {
             Layers::Listed(layers) => Network::of_layers(inputs, layers.clone()),

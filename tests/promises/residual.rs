@@ -13,11 +13,11 @@ use crate::reference::network::{Layer, gradient, layers, outputs};
 use crate::support::{Random, assert_close, bits, families, gpu, learnable, refused, succeed, wgrad};
 
 const SEED: u64 = 0x1234_5678_9abc_def0;
-/// So large a rate that the step drowns the weight, and the difference keeps its digits.
+/// With so large a rate, the step dwarfs the weight, and the difference keeps its digits.
 const RATE: f64 = 1e4;
 const ROWS: usize = 6;
 
-/// Where sums may stand, and what may be around them: each in another kernel's epilogue, or in none.
+/// Networks with sums in all positions and surroundings: each sum is in another kernel's epilogue, or in none.
 fn networks(width: usize, classes: usize) -> Vec<(&'static str, Network)> {
     use Activation::{Gelu, Identity, Relu, Silu, Tanh};
     let begun = || Network::new(width).dense(9, Tanh);
@@ -80,7 +80,7 @@ fn loss(network: &Network, layers: &[Layer], x: &[f64], labels: &[i64]) -> f64 {
     mean_loss(&Loss::default(), &z, &Targets::Classes(labels), network.outputs())
 }
 
-/// A set, and its features and labels once more.
+/// A set, with its features and labels for the twin.
 fn rows(width: usize, classes: usize) -> (Dataset, Vec<f64>, Vec<i64>) {
     let random = &mut Random(11);
     let x = random.values(ROWS * width);
@@ -121,7 +121,7 @@ fn assert_gradients(what: &str, network: &Network, family: Family) {
     }
 }
 
-/// The gradient of one way forgotten, or taken before the activation instead of after it; a derivative of another layer's output; masks of another
+/// Finds a gradient of one way that is forgotten, or taken before the activation instead of after it; a derivative of another layer's output; masks of another
 /// layer. Gradients against central differences, in networks of few and of many outputs.
 #[test]
 fn gradients_come_by_both_ways() {
@@ -135,7 +135,7 @@ fn gradients_come_by_both_ways() {
     }
 }
 
-/// The same for sums in combinations that were not thought of.
+/// Finds the same faults for sums in random combinations.
 #[test]
 fn gradients_of_random_networks_with_sums_are_the_central_differences() {
     let mut judged = 0;
@@ -184,7 +184,7 @@ fn weights_have_the_names_of_their_place() {
     assert_eq!(network().shape(), "8-9-(6-9)-(5|5)-3");
 }
 
-/// A part of the structure that a file loses, and weights that come back in another order.
+/// Finds a part of the structure that a file loses, and weights that come back in another order.
 #[test]
 fn models_with_sums_are_written_and_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -209,7 +209,7 @@ fn models_with_sums_are_written_and_read() {
     assert_close("outputs", &z, &twin, 1e-5);
 }
 
-/// A value of a sum that a checkpoint does not hold, or that another chunking computes otherwise: a run that goes on has the bits of one that was
+/// Finds a value of a sum that a checkpoint does not hold, or that another chunking computes otherwise: a run that goes on has the bits of one that was
 /// never interrupted, under every optimizer's way to update.
 #[test]
 fn a_run_with_sums_goes_on_with_the_same_bits() {
@@ -271,7 +271,7 @@ fn sums_that_do_not_fit_are_refused_by_name() {
     }
 }
 
-/// A list of layers that a run cannot use, in the program, and a run of one from its file to a model.
+/// The program refuses a list of layers that it cannot use, and trains one from its file to a model.
 #[test]
 fn run_toml_has_lists_of_layers() {
     let folder = tempfile::tempdir().unwrap();
@@ -323,7 +323,7 @@ fn run_toml_has_lists_of_layers() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("--hidden and layers under [model]"));
 }
 
-/// A file whose list of layers does not fit its tensors, or is damaged.
+/// Finds a file that is accepted although its list of layers does not fit its tensors, or is damaged.
 #[test]
 fn files_with_other_tensors_than_their_layers_are_refused() {
     let folder = tempfile::tempdir().unwrap();
