@@ -28,17 +28,20 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
     Ok(found)
 }
 
-/// Keeps a folder for one run as long as it lives: the system lets go of it with the program, however that ends.
+/// What keeps a folder for one run as long as it lives: the system lets go of it with the program, however that ends.
+pub(crate) struct Lock(#[expect(dead_code, reason = "its end lets go of the folder")] std::fs::File);
+
+/// Keeps a folder for one run.
 ///
 /// # Errors
 ///
 /// [`Error::Option`] where another run has it; [`Error::Io`].
-pub(crate) fn lock(folder: &Path) -> Result<std::fs::File, Error> {
+pub(crate) fn lock(folder: &Path) -> Result<Lock, Error> {
     let path = folder.join(".lock");
     let file =
         std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(Error::io(&path))?;
     match fs4::FileExt::try_lock(&file) {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(fs4::TryLockError::WouldBlock) => Err(Error::Option(format!(
             "{}: another run leaves its checkpoints there now: choose another folder, or wait for it",
             folder.display()
@@ -46,7 +49,7 @@ pub(crate) fn lock(folder: &Path) -> Result<std::fs::File, Error> {
         // Some network file systems have no locks: there no other run is kept out.
         Err(fs4::TryLockError::Error(error)) => {
             tracing::warn!(%error, "the folder of checkpoints is not locked");
-            Ok(file)
+            Ok(Lock(file))
         }
     }
 }
@@ -87,6 +90,11 @@ pub(crate) fn prune(folder: &Path, step: u64, keep: usize) -> Result<(), Error> 
 pub(crate) fn forget_after(folder: &Path, step: u64) -> Result<(), Error> {
     let later = list(folder)?.into_iter().filter(|&(other, _)| other > step);
     later.map(|(_, path)| path).try_for_each(remove)
+}
+
+/// Whether two paths are those of one folder.
+pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
+    a.canonicalize().ok() == b.canonicalize().ok()
 }
 
 fn remove(path: PathBuf) -> Result<(), Error> {

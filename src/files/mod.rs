@@ -1,11 +1,11 @@
 //! Reads whole files, and writes files atomically.
 
+pub(crate) mod cache;
 pub(crate) mod folder;
 pub(crate) mod kinds;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
@@ -71,36 +71,6 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// The folder that a file is in.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// The same in a cache, whose folder is made where it is not there: a cache that cannot be written is a warning, and no error.
-pub(crate) fn write_cache(path: &Path, bytes: &[u8]) {
-    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(Error::io(path));
-    if let Err(error) = folder.and_then(|()| write_whole(path, bytes)) {
-        tracing::warn!(%error, "a cache is not written");
-    }
-}
-
-/// How long to wait for a cache's lock: a process holds it for milliseconds, unless it was suspended.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Locks a cache file against additions by other processes, until the returned file is dropped. `None` if another process does not release
-/// the lock, or if the file system has no locks: then an addition may be lost, but no run fails.
-pub(crate) fn lock_cache(path: &Path) -> Option<std::fs::File> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    std::fs::create_dir_all(folder_of(path)).ok()?;
-    let lock = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(PathBuf::from(name)).ok()?;
-    let begun = Instant::now();
-    loop {
-        match fs4::FileExt::try_lock(&lock) {
-            Ok(()) => return Some(lock),
-            Err(fs4::TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => {
-                std::thread::sleep(Duration::from_millis(5))
-            }
-            Err(_) => return None,
-        }
-    }
 }
 
 /// Whether no living process is writing this temporary file, as far as can be known: [`beside`] locks them.
