@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::files::lock::{TryLockError, try_lock};
 
 /// Temporary files that no process has written to for this long, and none has a lock on, are a killed run's. The clock alone says nothing: it may
 /// have been set.
@@ -29,7 +30,7 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
 }
 
 /// What keeps a folder for one run as long as it lives: the system lets go of it with the program, however that ends.
-pub(crate) struct Lock(#[expect(dead_code, reason = "its end lets go of the folder")] std::fs::File);
+pub(crate) struct Lock(std::fs::File);
 
 /// Keeps a folder for one run.
 ///
@@ -40,14 +41,14 @@ pub(crate) fn lock(folder: &Path) -> Result<Lock, Error> {
     let path = folder.join(".lock");
     let file =
         std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(Error::io(&path))?;
-    match fs4::FileExt::try_lock(&file) {
+    match try_lock(&file) {
         Ok(()) => Ok(Lock(file)),
-        Err(fs4::TryLockError::WouldBlock) => Err(Error::Option(format!(
+        Err(TryLockError::WouldBlock) => Err(Error::Option(format!(
             "{}: another run leaves its checkpoints there now: choose another folder, or wait for it",
             folder.display()
         ))),
         // Some network file systems have no locks: there no other run is kept out.
-        Err(fs4::TryLockError::Error(error)) => {
+        Err(TryLockError::Error(error)) => {
             tracing::warn!(%error, "the folder of checkpoints is not locked");
             Ok(Lock(file))
         }

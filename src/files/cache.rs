@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::lock::{TryLockError, try_lock};
 use super::{folder_of, write_whole};
 use crate::error::Error;
 use crate::host::{native, sleep};
@@ -56,11 +57,9 @@ impl CacheFile {
             std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(PathBuf::from(name)).ok()?;
         let begun = native().now();
         loop {
-            match fs4::FileExt::try_lock(&lock) {
+            match try_lock(&lock) {
                 Ok(()) => return Some(lock),
-                Err(fs4::TryLockError::WouldBlock) if native().since(begun) < PATIENCE => {
-                    sleep(Duration::from_millis(5))
-                }
+                Err(TryLockError::WouldBlock) if native().since(begun) < PATIENCE => sleep(Duration::from_millis(5)),
                 Err(_) => return None,
             }
         }

@@ -3,10 +3,12 @@
 pub(crate) mod cache;
 pub(crate) mod folder;
 pub(crate) mod kinds;
+pub(crate) mod lock;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use self::lock::{TryLockError, try_lock};
 use crate::error::Error;
 
 /// The prefix of temporary files' names.
@@ -75,8 +77,8 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 
 /// Whether no living process is writing this temporary file, as far as can be known: [`beside`] locks them.
 pub(crate) fn is_abandoned(path: &Path) -> bool {
-    let lock = std::fs::File::open(path).map(|file| fs4::FileExt::try_lock(&file));
-    !matches!(lock, Ok(Err(fs4::TryLockError::WouldBlock)))
+    let lock = std::fs::File::open(path).map(|file| try_lock(&file));
+    !matches!(lock, Ok(Err(TryLockError::WouldBlock)))
 }
 
 /// A temporary file in the folder that the path is in, and the path itself with links followed: a rename would replace the
@@ -98,6 +100,6 @@ pub(crate) fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), 
         let said = said.split_once(" at path ").map_or(said.as_str(), |(said, _)| said);
         Error::Io { path: path.clone(), source: std::io::Error::new(error.kind(), said) }
     })?;
-    _ = fs4::FileExt::try_lock(file.as_file());
+    _ = try_lock(file.as_file());
     Ok((file, path))
 }

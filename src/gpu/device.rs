@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::buffer::{Buffer, Memory, Tally, buffer_bytes};
 use super::faults::Faults;
 use super::pipelines::{Pipeline, PipelineCache};
-use super::waiting::Submission;
 use super::{AdapterChoice, AdapterSummary, Limits, adapter};
 use crate::error::Error;
 use crate::host::{Host, native};
@@ -282,29 +281,6 @@ impl Gpu {
     /// Replaces a part of a buffer, from a byte on, before the next submission runs.
     pub(crate) fn write_at<T: bytemuck::NoUninit>(&self, buffer: &Buffer, byte: u64, content: &[T]) {
         self.queue.write_buffer(buffer, byte, bytemuck::cast_slice(content));
-    }
-
-    /// Records commands and hands them to the device, which runs them in order.
-    pub(crate) fn submit(&self, traffic: &mut Traffic, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> Submission {
-        if self.faults.is_lost_now() {
-            self.lose();
-        }
-        self.hand_over(traffic, record)
-    }
-
-    /// [`submit`](Self::submit) for work that is no part of a run, which faults do not count.
-    pub(super) fn hand_over(
-        &self,
-        traffic: &mut Traffic,
-        record: impl FnOnce(&mut wgpu::CommandEncoder),
-    ) -> Submission {
-        traffic.submissions += 1;
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        record(&mut encoder);
-        if self.faults.is_idle_now() {
-            encoder = self.device.create_command_encoder(&Default::default());
-        }
-        self.begin_work(encoder.finish())
     }
 }
 

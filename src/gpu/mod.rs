@@ -12,9 +12,9 @@ mod program;
 mod readback;
 mod rehearsal;
 mod staging;
+mod submission;
 mod timestamps;
 mod trusted;
-mod waiting;
 
 pub use adapter::{AdapterChoice, AdapterKind, AdapterSummary, Limits, quiet_drivers};
 pub use blocking::adapters;
@@ -26,5 +26,5 @@ pub use device::{Gpu, OpenOptions, Traffic};
 pub(crate) use program::Program;
 pub(crate) use readback::Readback;
 pub(crate) use staging::Staging;
+pub(crate) use submission::Submission;
 pub(crate) use timestamps::Timestamps;
-pub(crate) use waiting::Submission;

@@ -2,7 +2,7 @@
 
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
-use super::waiting::now;
+use super::submission::now;
 use super::{Buffer, Gpu, Traffic};
 use crate::error::Error;
 

@@ -1,14 +1,14 @@
-//! Waiting for the device. A program has this thread wait in the driver; where no thread may be blocked, the event loop brings the device's answers, and
+//! Work for the device: handing it over, and waiting for it. A program has this thread wait in the driver; where no thread may be blocked, the event loop brings the device's answers, and
 //! each wakes the future that waits for it.
 
 use std::time::Duration;
 
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
-use super::Gpu;
+use super::{Gpu, Traffic};
 use crate::error::Error;
 
-/// Work handed to the device, to be waited for.
+/// Work that was handed to the device.
 pub(crate) struct Submission {
     index: wgpu::SubmissionIndex,
     /// Where no thread may be blocked: what says that the device has finished.
@@ -16,9 +16,27 @@ pub(crate) struct Submission {
 }
 
 impl Gpu {
-    /// Hands commands to the device.
-    pub(super) fn begin_work(&self, commands: wgpu::CommandBuffer) -> Submission {
-        let index = self.queue.submit([commands]);
+    /// Records commands and hands them to the device, which runs them in order.
+    pub(crate) fn submit(&self, traffic: &mut Traffic, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> Submission {
+        if self.faults.is_lost_now() {
+            self.lose();
+        }
+        self.hand_over(traffic, record)
+    }
+
+    /// [`submit`](Self::submit) for work that is no part of a run, which faults do not count.
+    pub(super) fn hand_over(
+        &self,
+        traffic: &mut Traffic,
+        record: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> Submission {
+        traffic.submissions += 1;
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        record(&mut encoder);
+        if self.faults.is_idle_now() {
+            encoder = self.device.create_command_encoder(&Default::default());
+        }
+        let index = self.queue.submit([encoder.finish()]);
         Submission { index, done: (!self.host.may_block()).then(|| self.on_all_done()) }
     }
 
