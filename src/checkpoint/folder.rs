@@ -30,7 +30,9 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
 }
 
 /// What keeps a folder for one run as long as it lives: the system lets go of it with the program, however that ends.
-pub(crate) struct Lock(std::fs::File);
+pub(crate) struct Lock {
+    _file: std::fs::File,
+}
 
 /// Keeps a folder for one run.
 ///
@@ -42,7 +44,7 @@ pub(crate) fn lock(folder: &Path) -> Result<Lock, Error> {
     let file =
         std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(Error::io(&path))?;
     match try_lock(&file) {
-        Ok(()) => Ok(Lock(file)),
+        Ok(()) => Ok(Lock { _file: file }),
         Err(TryLockError::WouldBlock) => Err(Error::Option(format!(
             "{}: another run leaves its checkpoints there now: choose another folder, or wait for it",
             folder.display()
@@ -50,7 +52,7 @@ pub(crate) fn lock(folder: &Path) -> Result<Lock, Error> {
         // Some network file systems have no locks: there no other run is kept out.
         Err(TryLockError::Error(error)) => {
             tracing::warn!(%error, "the folder of checkpoints is not locked");
-            Ok(Lock(file))
+            Ok(Lock { _file: file })
         }
     }
 }

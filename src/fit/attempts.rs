@@ -285,3 +285,114 @@ fn and(error: Error, tried: &str) -> Error {
         error => Error::Device(format!("{error}; {tried}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
+    use std::thread::ThreadId;
+
+    use super::*;
+    use crate::checkpoint::Checkpoint;
+    use crate::data::Source;
+    use crate::gpu::{Gpu, OpenOptions};
+    use crate::host::{EventLoop, Host, block_on, native, with_threads};
+    use crate::network::{Activation, Network};
+    use crate::options::{Checkpointing, Every, TrainOptions};
+    use crate::weights::Weights;
+
+    /// Rows, with the threads that they were read on.
+    struct Watched(Dataset, Mutex<Vec<ThreadId>>);
+
+    impl Source for Watched {
+        fn rows(&self) -> usize {
+            self.0.rows()
+        }
+
+        fn classes(&self) -> usize {
+            self.0.classes()
+        }
+
+        fn read(&self, rows: std::ops::Range<usize>) -> Result<Dataset, Error> {
+            self.1.lock().unwrap().push(std::thread::current().id());
+            Source::read(&self.0, rows)
+        }
+    }
+
+    fn rows() -> Dataset {
+        let value = |at: u32, i: usize| ((at * 37 + i as u32 * 11) % 50) as f32 / 25.0 - 1.0;
+        Dataset::from_rows((0..300).map(|at| (std::array::from_fn::<f32, 8, _>(|i| value(at, i)), at % 3))).unwrap()
+    }
+
+    fn options(folder: &Path) -> TrainOptions {
+        let checkpoint = Checkpointing { every: Every::Steps(7), ..Checkpointing::new(folder) };
+        let (keep_best, memory_budget) = (true, Some(8 << 10));
+        TrainOptions {
+            epochs: 3,
+            batch_size: 16,
+            keep_best,
+            memory_budget,
+            checkpoint: Some(checkpoint),
+            ..TrainOptions::default()
+        }
+    }
+
+    /// Trains on a whole set, then on windows, each with checkpoints; the weights after each, and the last checkpoint's step.
+    fn trained(host: &'static dyn Host, source: &Watched) -> [(Weights, u64); 2] {
+        let gpu = block_on(Gpu::open_on(host, &OpenOptions::default())).unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // The event loop of this host, which has none.
+            let poll = || {
+                while !is_over.load(Ordering::Relaxed) {
+                    gpu.deliver_answers();
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+            };
+            if host.threads().is_none() {
+                scope.spawn(poll);
+            }
+            let done = [true, false].map(|is_whole| fitted(&gpu, source, is_whole));
+            is_over.store(true, Ordering::Relaxed);
+            done
+        })
+    }
+
+    fn fitted(gpu: &Arc<Gpu>, source: &Watched, is_whole: bool) -> (Weights, u64) {
+        let folder = tempfile::tempdir().unwrap();
+        let network = Network::new(8).dense(16, Activation::Relu).dense(3, Activation::Identity);
+        let mut options = options(folder.path());
+        options.memory_budget = options.memory_budget.filter(|_| !is_whole);
+        let initial = |network: &Network, options: &TrainOptions| options.initializer.weights(network, options.seed);
+        let mut session = block_on(Session::new(Arc::clone(gpu), network, options, initial)).unwrap();
+        let train = match is_whole {
+            true => TrainingSet::of_set(&session, &source.0).unwrap(),
+            false => TrainingSet::of_source(&session, source).unwrap(),
+        };
+        let validation = Some(&source.0);
+        let ignore = &mut |_: Event<'_>| ControlFlow::Continue(());
+        with_threads(|threads| {
+            let threads = gpu.host().threads().map(|_| threads);
+            block_on(fit(&mut session, &train, validation, threads, ignore)).unwrap()
+        });
+        let step = Checkpoint::open(folder.path()).unwrap().step();
+        (block_on(session.model.weights()).unwrap(), step)
+    }
+
+    /// A core that needs a thread, or blocks the only one that there is: it would hang in a browser, or train to other bits there.
+    #[test]
+    fn a_host_without_threads_trains_to_the_same_bits() {
+        let [here, there] = [(), ()].map(|()| Watched(rows(), Mutex::default()));
+        let (own, alone) = (trained(native(), &here), trained(&EventLoop, &there));
+        for ((own, own_step), (alone, alone_step)) in own.iter().zip(&alone) {
+            assert!(own.layers.iter().all(|layer| layer.weight.iter().all(|value| value.is_finite())));
+            assert_eq!(own, alone);
+            assert_eq!((*own_step, *alone_step), (57, 57));
+        }
+        assert!(own[0].0 != own[1].0, "windows have an order of their own");
+        let this = std::thread::current().id();
+        assert!(there.1.into_inner().unwrap().iter().all(|&thread| thread == this));
+        assert!(here.1.into_inner().unwrap().iter().any(|&thread| thread != this));
+    }
+}

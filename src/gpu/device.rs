@@ -65,8 +65,13 @@ impl Gpu {
     ///
     /// As [`open`](Self::open).
     pub async fn open_async(options: &OpenOptions) -> Result<Arc<Gpu>, Error> {
+        Gpu::open_on(native(), options).await
+    }
+
+    /// [`open_async`](Self::open_async) on this host.
+    pub(crate) async fn open_on(host: &'static dyn Host, options: &OpenOptions) -> Result<Arc<Gpu>, Error> {
         let handle = adapter::pick(&options.adapter).await?;
-        Ok(Arc::new(Gpu::on(handle, options.limits, native()).await?.keeping_pipelines(options.cache.clone())))
+        Ok(Arc::new(Gpu::on(handle, options.limits, host).await?.keeping_pipelines(options.cache.clone())))
     }
 
     /// Another device of the same adapter.

@@ -68,13 +68,10 @@ impl Gpu {
     ///
     /// As [`check`](Self::check).
     pub(crate) async fn settled(&self) -> Result<(), Error> {
-        let waited = match self.host.may_block() {
-            true => self.poll(wgpu::PollType::wait_indefinitely()),
-            false => {
-                self.on_all_done().receive().await;
-                Ok(())
-            }
-        };
+        let waited = self.poll(wgpu::PollType::wait_indefinitely());
+        if !self.host.may_block() {
+            self.on_all_done().receive().await;
+        }
         self.check()?;
         waited
     }
@@ -85,9 +82,7 @@ impl Gpu {
     ///
     /// [`Error::Device`] where the device failed meanwhile.
     pub(super) async fn answer<T>(&self, answer: Option<&OneshotReceiver<T>>) -> Result<Option<T>, Error> {
-        if self.host.may_block() {
-            self.poll(wgpu::PollType::wait_indefinitely())?;
-        }
+        self.poll(wgpu::PollType::wait_indefinitely())?;
         self.check()?;
         Ok(match answer {
             Some(answer) => answer.receive().await,
@@ -119,7 +114,17 @@ impl Gpu {
         false
     }
 
+    /// What a host's event loop does, where it has one.
+    #[cfg(test)]
+    pub(crate) fn deliver_answers(&self) {
+        let _ = self.device.poll(wgpu::PollType::Poll);
+    }
+
     fn poll(&self, how: wgpu::PollType) -> Result<(), Error> {
+        if !self.host.may_block() {
+            // The event loop does.
+            return Ok(());
+        }
         self.device.poll(how).map(drop).map_err(|error| Error::Device(error.to_string()))
     }
 }

@@ -1,12 +1,16 @@
 //! What the core asks of the machine around the device: the time, a pause, other threads. The core names none of them elsewhere, so that it
 //! also runs where there are no threads and nothing may block, as in a browser: there, things are done in turn.
 
+#[cfg(test)]
+mod event_loop;
 mod job;
 mod native;
 
 use std::pin::Pin;
 use std::time::Duration;
 
+#[cfg(test)]
+pub(crate) use event_loop::EventLoop;
 pub(crate) use job::Job;
 #[cfg(target_os = "linux")]
 pub(crate) use native::is_only_thread;
