@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::layers;
+use super::layers::{self, Layer};
 use super::limits::{FITS, short};
 use super::nodes::Nodes;
 use super::proto::GraphProto;
@@ -59,9 +59,9 @@ impl Ending {
         let candidates: Vec<Candidate<'_, '_>> = all.into_iter().flatten().collect();
         let last = candidates.iter().map(|of| of.rows.layer).max().unwrap_or(0);
         // Outputs of layers on the way to the last one are nothing of their own; two ends are two models.
-        let chain: HashSet<usize> = layers::chain(&nodes.layers, last).into_iter().collect();
+        let needed: HashSet<usize> = layers::needed(&nodes.layers, last).into_iter().collect();
         let of_last = || candidates.iter().filter(|of| of.rows.layer == last);
-        let other = candidates.iter().find(|of| !chain.contains(&of.rows.layer)).zip(of_last().next());
+        let other = candidates.iter().find(|of| !needed.contains(&of.rows.layer)).zip(of_last().next());
         let tasks = || of_last().filter(|of| of.task.is_some());
         let differ = tasks().next().and_then(|one| Some((tasks().find(|of| of.task != one.task)?, one)));
         if let Some((one, other)) = other.or(differ) {
@@ -70,6 +70,11 @@ impl Ending {
                 "{said}, and \"{one}\" and \"{other}\" are each the end of another model: leave one, as with onnx.utils.extract_model(\
                  \"in.onnx\", \"out.onnx\", [input], [output])"
             ));
+        }
+        if let Layer::Sum(sum) = &nodes.layers[last] {
+            let reason =
+                "the graph ends in this sum, and the last layer must be a dense one, whose outputs are the logits";
+            return Err(sum.say(&nodes.layers, reason));
         }
         // The one that says most of its loss; a class alone says nothing of it.
         let Some(chosen) = of_last().min_by_key(|of| (of.label, of.task.is_none())) else { return Err(FITS.into()) };
@@ -86,7 +91,7 @@ impl Ending {
                 short(chosen.name)
             ));
         }
-        let outputs = nodes.layers[last].outputs;
+        let outputs = nodes.layers[last].outputs();
         let named = chosen.names.or_else(|| of_last().find_map(|of| of.names));
         let classes = match named.map(Names::read) {
             None => Vec::new(),
@@ -108,15 +113,15 @@ fn candidate<'v, 'a>(name: &'v str, nodes: &'v Nodes<'a>) -> Result<Candidate<'v
         Some(Value::Unknown(reason)) => return Err(reason.clone()),
         _ => return Err(format!("its output \"{}\" is not what its last layer gives: {FITS}", short(name)).into()),
     };
-    Ok(Candidate { name, rows, task: task(rows, nodes.layers[rows.layer].number)?, names, label })
+    Ok(Candidate { name, rows, task: task(rows, &nodes.layers[rows.layer])?, names, label })
 }
 
 /// The meaning of the last layer's units under a function of them.
-fn task(rows: &Rows, number: usize) -> Result<Option<Task>, String> {
+fn task(rows: &Rows, layer: &Layer<'_>) -> Result<Option<Task>, String> {
     match &rows.what {
         What::Softmax => Ok(Some(Task::Classes)),
         What::BothClasses => Ok(Some(Task::EachOutput)),
-        What::Units(function) => match activation(number, function)? {
+        What::Units(function) => match activation(layer, function)? {
             Activation::Identity => Ok(None),
             Activation::Sigmoid => Ok(Some(Task::EachOutput)),
             other => Err(format!(

@@ -1,21 +1,20 @@
-//! Converts a graph to a model: every node is interpreted by its effect on the tensors before it, in the file's order; then the chain of layers
-//! that ends in the output is read.
+//! Converts a graph to a model: every node is interpreted by its effect on the tensors before it, in the file's order; then the layers
+//! that the output is made of are read.
 
 use std::path::Path;
 
 use prost::bytes::Bytes;
 
 use super::ending::Ending;
-use super::layers::{self, Input};
 use super::nodes::Nodes;
 use super::proto::{self, ModelProto};
-use crate::activation::Activation;
+use super::tree::{self, Known, Tree};
 use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::model::Model;
 use crate::model::metadata::{METADATA, classes_of, dropouts, loss_of};
 use crate::network::Network;
-use crate::weights::{LayerWeights, Weights};
+use crate::weights::Weights;
 
 pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model, Vec<String>), Error> {
     let broken = |reason: String| Error::format(path, reason);
@@ -30,26 +29,24 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
     }
     let Ending { layer, task, classes: named, mut notes } = Ending::of(graph, &nodes).map_err(broken)?;
 
-    let chain = layers::chain(&nodes.layers, layer);
-    let mut room = nodes.room;
-    let weights = chain.iter().enumerate().map(|(at, &layer)| {
-        nodes.layers[layer].weights(&mut room).map_err(|reason| broken(format!("layer {}: {reason}", at + 1)))
-    });
-    let layers: Vec<LayerWeights> = weights.collect::<Result<_, _>>()?;
-    let mut activations: Vec<Activation> = Vec::new();
-    let mut scaling = None;
-    for (&layer, weights) in chain.iter().zip(&layers) {
-        match &nodes.layers[layer].input {
-            Input::Features(features) => scaling = features.scaling(weights.inputs).map_err(broken)?,
-            Input::Layer(_, activation) => activations.push(*activation),
-        }
-    }
-    activations.push(Activation::Identity);
-
     let about = file.metadata_props.iter().find(|entry| entry.key == METADATA);
     let about = about.map(|entry| serde_json::from_str(&entry.value)).transpose();
     let about = about.map_err(|error| broken(format!("its metadata: {error}")))?;
-    let outputs = layers.last().map_or(0, |layer| layer.outputs);
+    // Files that are written here say what they are.
+    let mut rates = dropouts(path, &about)?.into_iter();
+    let known = Known { body_first: about.is_some(), dropouts: &mut rates };
+    let Tree { layers, dense, features } = tree::tree(&nodes.layers, layer, known).map_err(broken)?;
+    let first = dense.first().map_or(0, |dense| dense.inputs);
+    let scaling = features.scaling(first).map_err(broken)?;
+    let mut room = nodes.room;
+    let weights = dense
+        .iter()
+        .enumerate()
+        .map(|(at, dense)| dense.weights(&mut room).map_err(|reason| broken(format!("layer {}: {reason}", at + 1))));
+    let weights = Weights { layers: weights.collect::<Result<_, _>>()? };
+    let network = Network::of_layers(first, layers);
+
+    let outputs = network.outputs();
     let loss = match (loss_of(path, &about, losses)?, task) {
         (_, Some(Task::EachOutput)) if about.is_none() => Loss::sigmoid_cross_entropy(),
         // skl2onnx' classifiers end in probabilities. Of one output, the softmax is 1.
@@ -68,16 +65,6 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
         }
         (loss, _) => loss,
     };
-    let rates = dropouts(path, &about)?.into_iter().chain(std::iter::repeat(0.0));
-    let first = layers.first().map_or(0, |layer| layer.inputs);
-    let network = activations
-        .into_iter()
-        .zip(&layers)
-        .zip(rates)
-        .fold(Network::new(first), |network, ((activation, layer), rate)| {
-            network.dense(layer.outputs, activation).dropout(rate)
-        });
-    let weights = Weights { layers };
     network.check().and_then(|()| network.check_weights(&weights)).map_err(|error| broken(error.to_string()))?;
     loss.check(network.outputs()).map_err(|error| broken(error.to_string()))?;
     let classes = match classes_of(path, &about, network.outputs())? {
