@@ -265,6 +265,27 @@ def through_torch(folder, model, ours, images):
     import safetensors.torch
     import torch
 
+    class Residual(torch.nn.Module):
+        def __init__(self, body, shortcut=()):
+            super().__init__()
+            self.body, self.shortcut = torch.nn.Sequential(*body), torch.nn.Sequential(*shortcut)
+
+        def forward(self, x):
+            return self.body(x) + self.shortcut(x)
+
+    # Its names in a state dict, and what torch.onnx.export writes of it.
+    linear, relu = torch.nn.Linear, torch.nn.ReLU()
+    inner = Residual([linear(9, 6), relu, linear(6, 9)])
+    net = torch.nn.Sequential(
+        linear(20, 12), relu, Residual([linear(12, 9), inner, relu, linear(9, 12)]), relu, Residual([linear(12, 8)], [linear(12, 8)]), linear(8, 3))
+    x = torch.randn(50, 20)
+    theirs = torch.softmax(net(x), 1).detach().numpy()
+    safetensors.torch.save_file(net.state_dict(), folder / "net.safetensors")
+    torch.onnx.export(net, (x[:2],), folder / "net.onnx", external_data=False, verbose=False)
+    for given in ["net.safetensors", "net.onnx"]:
+        wgrad("import", folder / given, folder / "back.safetensors")
+        agree(f"PyTorch, residuals, {given}", answers(folder / "back.safetensors", x.numpy(), folder), theirs)
+
     def fresh():
         return torch.nn.Sequential(torch.nn.Linear(784, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
 

@@ -2,6 +2,7 @@
 //! models in ONNX Runtime and PyTorch.
 
 mod graphs;
+mod residual_names;
 mod residuals;
 mod state_dicts;
 

@@ -5,9 +5,6 @@ use super::proto::NodeProto;
 /// The longest file: what protobuf allows, 2 GiB.
 pub(super) const LONGEST: u64 = i32::MAX as u64;
 
-/// The most sums within each other's ways. Layers within layers are walked by functions that call themselves.
-pub(super) const MOST_NESTED: usize = 32;
-
 /// What a file can be made of.
 pub(super) const FITS: &str = "a model is a chain of Gemm, or MatMul and Add, with relu, leaky-relu, elu, gelu, silu, tanh, sigmoid or softplus \
                     between them, residual sums, Sub and Mul before it and Softmax, LogSoftmax or Sigmoid at its end";

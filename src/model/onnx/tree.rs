@@ -4,7 +4,6 @@
 use super::features::Features;
 use super::forks::{Forks, Point, Tensor};
 use super::layers::{Dense, Input, Layer, Sum, needed};
-use super::limits::MOST_NESTED;
 use crate::activation::Activation;
 use crate::network::{self, DenseLayer, ResidualLayer};
 
@@ -121,10 +120,11 @@ impl<'v, 'a> Builder<'v, 'a, '_> {
 
     /// The body and the shortcut of a sum whose ways part at a tensor.
     fn ways(&mut self, sum: &Sum<'a>, fork: Point, depth: usize) -> Result<[Vec<network::Layer>; 2], String> {
-        if depth == MOST_NESTED {
+        let most = ResidualLayer::MOST_NESTED;
+        if depth == most {
             return Err(sum.say(
                 self.layers,
-                &format!("it is within {MOST_NESTED} other sums: at most {MOST_NESTED} are read within each other"),
+                &format!("it is within {most} other sums: at most {most} are read within each other"),
             ));
         }
         let [a, b] = [&sum.inputs[0], &sum.inputs[1]];

@@ -204,8 +204,11 @@ fn sums_are_read_as_what_they_compute() {
     );
 }
 
+/// An operator, its inputs and its output.
+type OwnNode = (&'static str, Vec<String>, String);
+
 /// A random graph of dense layers, activations and sums: whichever tensors are taken, and of whatever widths.
-fn random_graph(random: &mut Random) -> (Vec<(&'static str, Vec<String>, String)>, Vec<(String, [u64; 2])>) {
+fn random_graph(random: &mut Random) -> (Vec<OwnNode>, Vec<(String, [u64; 2])>) {
     let (mut nodes, mut weights) = (Vec::new(), Vec::new());
     let mut tensors: Vec<(String, u64)> = vec![("x".into(), 2)];
     let steps = 3 + random.below(8);
