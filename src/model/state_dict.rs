@@ -2,6 +2,7 @@
 
 mod order;
 mod residuals;
+mod structure;
 
 use std::path::Path;
 
@@ -10,11 +11,12 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use self::order::{Layer, NAMES, Name};
+use self::structure::{Structure, chain};
 use super::{Model, about, check_sums, parse};
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::loss::Loss;
-use crate::network::{self, DenseLayer, Network};
+use crate::network::Network;
 use crate::weights::{LayerWeights, Weights};
 
 impl Model {
@@ -112,35 +114,6 @@ fn read(file: &SafeTensors<'_>, activation: Option<Activation>) -> Result<(Model
         _ => Loss::default(),
     };
     Ok((Model::new(network, weights, loss), said))
-}
-
-/// What a file's layers are, and in which order they have their weights.
-struct Structure {
-    layers: Vec<network::Layer>,
-    order: Vec<usize>,
-    /// What was noted meanwhile.
-    notes: Vec<String>,
-}
-
-/// Layers one after the other.
-fn chain(found: &[Layer<'_>], activation: Option<Activation>) -> Result<Structure, String> {
-    let order::Order { order, between, notes } = order::of(found)?;
-    let hidden = match (activation, between) {
-        (Some(activation), _) => activation,
-        (None, None) => Activation::Relu,
-        (None, Some((before, after))) => return Err(unsaid(before, after)),
-    };
-    let last = order.len() - 1;
-    let layers = order.iter().enumerate().map(|(at, &layer)| {
-        let activation = if at == last { Activation::Identity } else { hidden };
-        DenseLayer { outputs: found[layer].outputs, activation, dropout: 0.0 }.into()
-    });
-    Ok(Structure { layers: layers.collect(), order, notes })
-}
-
-/// That two layers that follow each other leave open what is between them.
-fn unsaid(before: &str, after: &str) -> String {
-    format!("its layers {before} and {after} do not say what is between them: give the activation of the hidden layers")
 }
 
 /// Groups a file's tensors into dense layers by their names.

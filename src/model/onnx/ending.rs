@@ -89,17 +89,21 @@ impl Ending {
                 short(chosen.name)
             ));
         }
-        let outputs = nodes.layers[last].outputs();
         let named = chosen.names.or_else(|| of_last().find_map(|of| of.names));
-        let classes = match named.map(Names::read) {
-            None => Vec::new(),
-            Some(Some(names)) if is_fitting(&names, outputs) => names,
-            Some(_) => {
-                notes.push(format!("the graph's names of classes do not fit {outputs} outputs: they are left out"));
-                Vec::new()
-            }
-        };
+        let classes = classes(named, nodes.layers[last].outputs(), &mut notes);
         Ok(Ending { layer: last, task: chosen.task, classes, notes })
+    }
+}
+
+/// The classes' names, as far as they fit the outputs.
+fn classes(named: Option<&Names<'_>>, outputs: usize, notes: &mut Vec<String>) -> Vec<String> {
+    match named.map(Names::read) {
+        None => Vec::new(),
+        Some(Some(names)) if is_fitting(&names, outputs) => names,
+        Some(_) => {
+            notes.push(format!("the graph's names of classes do not fit {outputs} outputs: they are left out"));
+            Vec::new()
+        }
     }
 }
 

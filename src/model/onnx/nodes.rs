@@ -131,14 +131,7 @@ impl<'a> Nodes<'a> {
                 let product = self.product(rows).ok_or(FITS)?;
                 self.add(Layer::Dense(product.with_bias(bias.clone(), 1.0)?))
             }
-            ("Add" | "Sum", [first, rest @ ..]) if is_sum(inputs) => {
-                let mut names = node.input.iter().map(String::as_str);
-                let (first_name, mut sum) = (names.next().unwrap_or_default(), first.clone());
-                for (value, name) in rest.iter().zip(names) {
-                    sum = self.sum(place, [(&sum, first_name), (value, name)])?;
-                }
-                Ok(sum)
-            }
+            ("Add" | "Sum", [first, rest @ ..]) if is_sum(inputs) => self.sums(place, first, rest),
             (
                 "Softmax" | "LogSoftmax",
                 [Value::Rows(rows @ Rows { what: What::Units(function), form: Form::Matrix, .. })],
@@ -167,6 +160,16 @@ impl<'a> Nodes<'a> {
                 self.elementwise(op, given, operands, &node.input)
             }
         }
+    }
+
+    /// The sum of a node's operands, the first with each of the others in turn.
+    fn sums(&mut self, place: Place<'a>, first: &Value<'a>, rest: &[Value<'a>]) -> Result<Value<'a>, String> {
+        let mut names = place.node.input.iter().map(String::as_str);
+        let (first_name, mut sum) = (names.next().unwrap_or_default(), first.clone());
+        for (value, name) in rest.iter().zip(names) {
+            sum = self.sum(place, [(&sum, first_name), (value, name)])?;
+        }
+        Ok(sum)
     }
 
     fn gemm(

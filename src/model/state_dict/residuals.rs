@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::order::{self, Layer};
-use super::{Structure, unsaid};
+use super::structure::{Structure, unsaid};
 use crate::activation::Activation;
 use crate::network::{self, DenseLayer, ResidualLayer};
 
