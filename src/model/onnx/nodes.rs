@@ -121,15 +121,11 @@ impl<'a> Nodes<'a> {
                 self.reshaped(&node.op_type, given, value, rest.first())
             }
             ("Gemm", [input, Value::Constant(weight), rest @ ..]) => self.gemm(given, input, weight, rest),
-            ("MatMul", [input, Value::Constant(weight)]) => {
-                let layer = self.dense(input, weight, false, 1.0)?;
-                self.add(Layer::Dense(layer))
-            }
+            ("MatMul", [input, Value::Constant(weight)]) => self.multiplied(input, weight),
             ("Add", [Value::Rows(rows), Value::Constant(bias)] | [Value::Constant(bias), Value::Rows(rows)])
                 if self.product(rows).is_some() =>
             {
-                let product = self.product(rows).ok_or(FITS)?;
-                self.add(Layer::Dense(product.with_bias(bias.clone(), 1.0)?))
+                self.biased(rows, bias)
             }
             ("Add" | "Sum", [first, rest @ ..]) if is_sum(inputs) => self.sums(place, first, rest),
             (
@@ -160,6 +156,18 @@ impl<'a> Nodes<'a> {
                 self.elementwise(op, given, operands, &node.input)
             }
         }
+    }
+
+    /// A layer's products.
+    fn multiplied(&mut self, input: &Value<'a>, weight: &Constant<'a>) -> Result<Value<'a>, String> {
+        let layer = self.dense(input, weight, false, 1.0)?;
+        self.add(Layer::Dense(layer))
+    }
+
+    /// A layer's products with their bias.
+    fn biased(&mut self, rows: &Rows, bias: &Constant<'a>) -> Result<Value<'a>, String> {
+        let product = self.product(rows).ok_or(FITS)?;
+        self.add(Layer::Dense(product.with_bias(bias.clone(), 1.0)?))
     }
 
     /// The sum of a node's operands, the first with each of the others in turn.
