@@ -185,6 +185,12 @@ pub(super) fn shape(layers: &[Layer]) -> String {
     layers.iter().map(of_layer).collect::<Vec<_>>().join("-")
 }
 
+/// How deep layers are nested within these.
+pub(super) fn nested(layers: &[Layer]) -> usize {
+    let within = |layer: &Layer| layer.parts().iter().map(|(_, part)| 1 + nested(part)).max().unwrap_or(0);
+    layers.iter().map(within).max().unwrap_or(0)
+}
+
 /// Whether these layers can follow `inputs` features. The reason why not begins with `place` and a layer's number.
 pub(super) fn check(layers: &[Layer], mut inputs: usize, place: &str) -> Result<(), String> {
     for (at, layer) in layers.iter().enumerate() {

@@ -222,6 +222,11 @@ impl Network {
         if let Some(refused) = &self.refused {
             return Some(refused.clone());
         }
+        // Files hold nested lists of layers, which their readers follow down to some depth.
+        let (nested, most) = (layer::nested(&self.layers), ResidualLayer::MOST_NESTED);
+        if nested > most {
+            return Some(format!("its residuals are nested {nested} deep: at most {most} are allowed"));
+        }
         if let Err(reason) = layer::check(&self.layers, self.inputs, "layer") {
             return Some(reason);
         }

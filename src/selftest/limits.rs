@@ -17,7 +17,7 @@ const LEAST_BYTES: u64 = 1 << 24;
 /// The number of columns at the end that are compared.
 const LAST: u32 = 64;
 
-/// The size that is tried first: the largest that can be bound, up to [`MOST_BYTES`].
+/// The size that is tried first: the largest that can be bound, up to 1 GiB, or 256 MiB on a software adapter.
 pub fn largest_buffer(gpu: &Gpu) -> u64 {
     let software = gpu.adapter().kind == AdapterKind::Software;
     gpu.adapter().tiling().most_bytes.min(if software { MOST_BYTES_SOFTWARE } else { MOST_BYTES })

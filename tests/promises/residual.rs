@@ -199,6 +199,11 @@ fn models_with_sums_are_written_and_read() {
     assert_eq!(bits(&model.weights), bits(&trainer.weights().unwrap()));
     model.write(&again).unwrap();
     assert_eq!(Model::read(&again).unwrap(), model);
+    // As deep as sums may be nested, a file can still be read.
+    let deep = nested(32).dense(2, Activation::Identity);
+    let weights = Initializer::default().weights(&deep, 1);
+    Model::new(deep.clone(), weights, Loss::default()).write(&again).unwrap();
+    assert_eq!(Model::read(&again).unwrap().network, deep);
 
     let x = Random(7).values(16 * 8);
     let features = x.iter().map(|&value| value as f32).collect();
@@ -236,6 +241,12 @@ fn a_run_with_sums_goes_on_with_the_same_bits() {
     }
 }
 
+/// Sums within sums.
+fn nested(depth: usize) -> Network {
+    let of = |depth: usize| if depth == 0 { Network::new(4).dense(4, Activation::Relu) } else { nested(depth) };
+    Network::new(4).residual(|_| of(depth - 1))
+}
+
 /// Layers that do not fit each other, which are named by their number and their word, with the width that comes in and what would be right.
 #[test]
 fn sums_that_do_not_fit_are_refused_by_name() {
@@ -264,6 +275,7 @@ fn sums_that_do_not_fit_are_refused_by_name() {
             &["an activation comes after a layer"],
             last(Network::new(8).residual(|body| body.activation(Relu).dense(8, Relu))),
         ),
+        (&["nested 33 deep", "at most 32"], last(nested(33))),
         (&["4 inputs", "after 9 outputs"], last(begun().residual(|_| Network::new(4).dense(9, Relu)))),
     ] {
         refused(words, network.check());
