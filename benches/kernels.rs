@@ -1,8 +1,8 @@
 //! How near does each kernel of the seed network's step come to what the device can do?
 //!
 //! Measured: each dispatch of the step by itself, repeated in one submission, over buffers of zeros; beside it the same products by the
-//! plain tile (a block of 4 × 4 an invocation), a copy from buffer to buffer, a product of 1024³, and the first layer's by a textbook's kernel (an
-//! output an invocation).
+//! plain tile (a block of 4 × 4 an invocation), a copy from buffer to buffer, a product of 1024³, and the first layer's by a textbook kernel (an
+//! invocation for each output).
 //! Columns: criterion's throughput is floating-point operations a second ("Gelem/s" are GFLOP/s), or bytes a second for the copy; a
 //! multiply-add is two operations. What lies between two dispatches is in the time of one.
 //! Not to be read as: shares of a step (alone, a dispatch finds its operands in the cache); nor as GPU speeds where the adapter is a CPU.
@@ -37,7 +37,7 @@ fn dispatches(criterion: &mut Criterion, gpu: &Gpu, group: &str, tiling: &Tiling
 fn main() {
     let mut criterion = common::criterion();
     let gpu = common::gpu();
-    // Apart: each update has a time of its own.
+    // Updates are not merged, so that each has a time of its own.
     let own = Tiling { most_bindings: 8, ..gpu.adapter().tiling() };
     let plain = Tiling { family: Family::Reference, ..own.clone() };
     for control in ["control/1", "control/2"] {
@@ -52,7 +52,7 @@ fn main() {
     }
     let most = ceilings(&gpu, Checks::Off).unwrap();
     println!(
-        "{}: copy {:.1} GB/s, product of 1024³ {:.1} GFLOP/s, of 32×784 · 784×256 by a textbook's kernel {:.2} GFLOP/s",
+        "{}: copy {:.1} GB/s, product of 1024³ {:.1} GFLOP/s, of 32×784 · 784×256 by a textbook kernel {:.2} GFLOP/s",
         gpu.adapter().name,
         most.copy / 1e9,
         most.product / 1e9,

@@ -35,7 +35,7 @@ fn sweep(gpu: &Gpu, name: &str, values: &[usize], case: impl Fn(usize) -> Case) 
         let plan = common::plan(&tiling, &widths, batch, rows)?;
         let times = match step_times(gpu, &plan, Checks::Off) {
             Ok(times) => times,
-            // Larger than the adapter binds: the sweep ends here, and says so.
+            // A buffer is larger than the adapter binds: the sweep ends here, and says so.
             Err(error @ Error::Option(_)) => {
                 println!("| {value} | {error} | | | |");
                 break;
@@ -61,7 +61,7 @@ fn plot(name: &str, points: &[Point]) -> Result<(), Box<dyn std::error::Error>> 
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/scaling");
     std::fs::create_dir_all(folder)?;
     let path = format!("{folder}/{name}.svg");
-    // Only for the widths of words.
+    // The font is needed only for the widths of words.
     let font = include_bytes!("../src/cli/report/font/Roboto-Latin.ttf");
     plotters::style::register_font("sans-serif", FontStyle::Normal, font).map_err(|_| "no font")?;
     let root = SVGBackend::new(&path, (560, 400)).into_drawing_area();

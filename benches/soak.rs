@@ -2,8 +2,8 @@
 //!
 //! Watched: a network of 8-16-4 with Adam, validated after every 50,000 steps, and each time the bytes of all buffers that are alive, what wgpu's
 //! allocator has given out, the process' resident memory (on Linux), and the host's counters. The device's own step counter shows in the learning
-//! rate: under a linear decay over twice the steps each step has a rate of its own, in f32 too, and the rate that the device tells has to be that of
-//! the step which the host believes it told it for. At the end a checkpoint is made, and the step state in it is the device's, to the last bit.
+//! rate: under a linear decay over twice the steps each step has a rate of its own, in f32 too, and the rate that the device reports has to be that
+//! of the step for which the host takes it. At the end a checkpoint is made, and the step state in it is the device's, to the last bit.
 //! Fails where anything is not as it should be. Not to be read as: how fast a step is.
 //!
 //! `cargo bench --bench soak`, or `cargo bench --bench soak -- 100000` for fewer steps, a multiple of 50,000.
@@ -21,10 +21,10 @@ use wgrad::{
 const BATCH: usize = 4;
 const STEPS_PER_EPOCH: u64 = 50_000;
 const LR: f64 = 1e-3;
-/// Of Adam, as Keras sets it.
+/// Adam's decays, as Keras sets them.
 const BETAS: [f64; 2] = [0.9, 0.999];
-/// What the least of host memory in the last quarter may be more than its most in the first half: an allocator takes some epochs until it has what
-/// it keeps, the commands of chunks on their way come and go, and a leak stays, of 17 bytes a step at most.
+/// The bytes by which the least host memory in the last quarter may exceed the most in the first half: an allocator grows for some epochs, and the
+/// commands of submitted chunks come and go. A leak of 17 bytes a step would be found.
 const SLACK: u64 = 4 << 20;
 
 /// Rows of noise whose label is the largest of the first four features.
@@ -39,7 +39,7 @@ fn rows(count: usize, mut state: u64) -> Dataset {
     Dataset::from_u8(features, 8, labels).unwrap()
 }
 
-/// Resident memory of this process, where the system tells.
+/// The resident memory of this process, if the system reports it.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -72,7 +72,7 @@ fn main() {
     let said = trainer.device_bytes(&train, Some(&validation)).unwrap();
     let before = trainer.stats();
 
-    // The step that the device says it has done, by the rate that it had.
+    // The number of steps that the device has done, from the rate that it reports.
     let done_by_rate = |rate: f64| 1 + (2.0 * steps as f64 * (1.0 - rate / f64::from(LR as f32))).round() as u64;
     let started = Instant::now();
     let (mut told, mut seen) = (0, Vec::<(Memory, Option<u64>)>::new());
@@ -105,7 +105,7 @@ fn main() {
                     assert!(epoch.stats.traffic.blocking_reads <= 1, "{:?}", epoch.stats);
                     assert!(epoch.training.loss.is_finite());
                     assert_eq!(memory.bytes, said, "what the plans said");
-                    // The first epoch ends by making what validates.
+                    // The first epoch ends by making the buffers of the validation.
                     if let Some((then, _)) = seen.get(1) {
                         assert_eq!(memory.buffers_made, then.buffers_made, "an epoch makes no buffers");
                         assert!(memory.allocated_bytes <= then.allocated_bytes, "device memory grows");
@@ -120,11 +120,11 @@ fn main() {
     let stats = history.stats;
     assert_eq!((stats.steps, trainer.steps_done(), seen.len() as u64), (steps, steps, epochs));
     assert_eq!(stats.dispatches, steps * a_step + epochs * a_validation);
-    // What a fit begins with is read before it is counted, to tell where numbers went bad: weights and slots of two layers, and the step state.
+    // What a fit begins with is read before it is counted, to locate the first non-finite numbers later: weights and slots of two layers, and the step state.
     let (all, read) = (trainer.stats().since(before), 5);
     assert_eq!((all.steps, all.dispatches), (stats.steps, stats.dispatches));
     assert_eq!(all.traffic.submissions, stats.traffic.submissions + read);
-    // One that has arrived is not waited for.
+    // A read that has arrived needs no wait.
     assert!((0..=read).contains(&(all.traffic.blocking_reads - stats.traffic.blocking_reads)), "{all:?} {stats:?}");
     let resident: Vec<u64> = seen.iter().filter_map(|(_, resident)| *resident).collect();
     let (most, least) = (resident[..resident.len() / 2].iter().max(), resident[3 * resident.len() / 4..].iter().min());
@@ -133,7 +133,7 @@ fn main() {
         "host memory grows: {resident:?}"
     );
 
-    // One step more, whose checkpoint has the device's state.
+    // After one more step, the checkpoint has the device's state.
     let folder = tempfile::tempdir().unwrap();
     trainer.set_steps(Some(1));
     trainer.set_checkpointing(Some(Checkpointing { every: Every::Steps(1), ..Checkpointing::new(folder.path()) }));

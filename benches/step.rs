@@ -1,8 +1,8 @@
 //! How long do a step and an epoch of the seed network take, and what does the host do for them?
 //!
-//! Measured: `step`: steps of 784-256-10 with Adam, many in one submission. `host`: of that, what recording and handing over a step takes,
-//! none of it waiting. `fit`: 6,000 rows of MNIST (a tenth of an epoch) through `Trainer::fit`, with their upload, shuffling, the running sums
-//! and the one read at the end; and the steps alone, handed over 47 at a time, or one at a time and waited for, as a loop has it that
+//! Measured: `step`: steps of 784-256-10 with Adam, many in one submission. `host`: the part of it that recording and submitting a step takes,
+//! without waiting. `fit`: 6,000 rows of MNIST (a tenth of an epoch) through `Trainer::fit`, with their upload, shuffling, the running sums
+//! and the one read at the end; and the steps alone, submitted 47 at a time, or one at a time with a wait, as in a loop that
 //! prints its loss.
 //! Columns: criterion's throughput is rows a second.
 //! Not to be read as: start-up (the first fit compiles, and is not measured); nor as GPU speeds where the adapter is a CPU.

@@ -1,10 +1,10 @@
-//! What does an epoch cost whose rows are read while it goes, against the same rows on the device?
+//! How much longer does an epoch take whose rows are read while it runs, compared with the same rows on the device?
 //!
 //! Measured: epochs of the seed network on 60,000 rows of 784 bytes, from a set in the host's memory, in windows of 8 MiB; in turns with the
 //! whole set on the device, the first epoch of each turn left out, as it compiles. Control: the whole set on the device a second time,
 //! which must read 1.0.
 //! Not to be read as: the cost of a slow disk; where reading takes longer than training, an epoch takes as long as reading.
-//! `-- --large` trains an epoch on 10 GB of rows that are made as they are needed, and tells the most memory that the process had.
+//! `-- --large` trains an epoch on 10 GB of rows that are made as they are needed, and prints the most memory that the process had.
 
 use std::ops::{ControlFlow, Range};
 
@@ -13,7 +13,7 @@ use wgrad::{Activation, AdapterChoice, Dataset, Error, Event, Generated, Gpu, Ne
 const WIDTH: usize = 784;
 const CLASSES: u32 = 10;
 
-/// Rows that can be learned, each from its number alone: noise, and a bright block that the label is the place of.
+/// Rows that can be learned, each from its number alone: noise, and a bright block whose position is the label.
 fn rows(rows: Range<usize>) -> Result<Dataset, Error> {
     let mut features = Vec::with_capacity(rows.len() * WIDTH);
     let mut labels = Vec::with_capacity(rows.len());
@@ -65,7 +65,7 @@ fn compare(batch: usize) {
     );
 }
 
-/// The most memory that the process had so far, in MB; none where the system does not say.
+/// The most memory that the process had so far, in MB; `None` if the system does not report it.
 fn peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

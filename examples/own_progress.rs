@@ -27,7 +27,7 @@ fn main() -> Result<(), Error> {
                     now.samples_per_second,
                     now.learning_rate
                 );
-                // A progress that nobody sees is nothing to end the run for.
+                // A progress line that cannot be written is no reason to end the run.
                 _ = std::io::stdout().flush();
             }
             Event::Epoch(epoch) => {

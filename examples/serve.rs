@@ -5,14 +5,14 @@
 use wgrad::{Activation, Dataset, Loss, Network, Optimizer, Predictor, ScaleBy, TrainOptions, Trainer};
 
 fn main() -> Result<(), wgrad::Error> {
-    // Size in square metres, rooms, and the price: rows from wherever a program has them.
+    // Size in square metres, rooms, and the price: rows as a program may have them.
     let flat = |at: usize| {
         let (size, rooms) = (30.0 + (at * 37 % 120) as f32, 1.0 + (at * 13 % 5) as f32);
         ([size, rooms], 40_000.0 + 2_500.0 * size + 8_000.0 * rooms)
     };
     let (train, validation) = Dataset::regression((0..500).map(flat))?.split(0.2, 0)?;
 
-    // Of the training rows alone; the rows to validate on are scaled alike by themselves.
+    // The scaling is computed from the training rows alone; validation rows are scaled in the same way automatically.
     let mut train = train;
     if let Some(scaling) = ScaleBy::Standardize.of(&train) {
         train = train.with_scaling(scaling)?;
@@ -35,12 +35,12 @@ fn main() -> Result<(), wgrad::Error> {
     let path = std::env::temp_dir().join(format!("wgrad-flats-{}.safetensors", std::process::id()));
     trainer.save(&path)?;
 
-    // Another program: what it takes is in the file.
+    // Another program needs nothing but the file.
     let model = Predictor::open(&path)?;
     let prices = model.predict_rows([[80.0, 3.0], [45.0, 1.0]])?;
     println!("80 m² and 3 rooms: {:.0} euros; 45 m² and 1 room: {:.0} euros", prices[0], prices[1]);
 
-    // Asked from several threads at once.
+    // Several threads may predict at once.
     std::thread::scope(|scope| {
         for size in [50.0, 100.0] {
             let model = &model;

@@ -1,4 +1,4 @@
-"""The seeds that tests/ has no files for: pip install numpy pyarrow safetensors, then python fuzz/make_seeds.py, in the repository's root."""
+"""Writes the seeds for which tests/ has no files: pip install numpy pyarrow safetensors, then python fuzz/make_seeds.py, in the repository's root."""
 
 import json, numpy as np, pyarrow as pa, pyarrow.parquet as pq
 from safetensors.numpy import save_file

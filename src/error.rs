@@ -104,17 +104,17 @@ impl std::fmt::Debug for Error {
     }
 }
 
-/// A remedy to append to the operating system's message, for errors that a user can mend.
+/// A remedy to append to the operating system's message, for errors that a user can resolve.
 fn remedy(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     match error.kind() {
         StorageFull | QuotaExceeded | FileTooLarge => "; make room, or name a place that has some",
-        PermissionDenied | ReadOnlyFilesystem => "; name a place that is yours to use",
+        PermissionDenied | ReadOnlyFilesystem => "; name a place where you may write",
         _ => "",
     }
 }
 
-/// Where a device failed that had been handed `sent` steps, of which `done` are known to be done.
+/// Where a device failed: `sent` steps had been submitted to it, of which `done` are known to be done.
 fn place(done: u64, sent: u64, epoch: u64) -> String {
     match sent - done.min(sent) {
         0 => format!("after step {done} (epoch {epoch})"),
@@ -167,7 +167,7 @@ impl Error {
 mod tests {
     use super::*;
 
-    /// An example of every variant. One that is not here does not compile.
+    /// An example of every variant. A variant that is missing here does not compile.
     macro_rules! variants {
         ($($pattern:pat => $example:expr),* $(,)?) => {
             fn examples() -> Vec<(&'static str, Error)> {
@@ -177,7 +177,7 @@ mod tests {
         };
     }
 
-    // A new variant is a line here, and one in docs/errors.md.
+    // A new variant needs a line here, and one in docs/errors.md.
     variants! {
         Error::NoAdapter(_) => Error::NoAdapter(String::new()),
         Error::Device(_) => Error::Device(String::new()),
@@ -196,7 +196,7 @@ mod tests {
         Error::NonFinite { .. } => Error::NonFinite { step: 1, epoch: 1, cause: String::new() },
     }
 
-    /// Everything that a file of the repository has.
+    /// The content of a file of the repository.
     fn text(name: &str) -> String {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -212,12 +212,13 @@ mod tests {
             .collect()
     }
 
-    /// An error that a user meets and finds nowhere, or a code that is not what the program ends with.
+    /// Finds an error that the catalogue lacks, or whose exit code there is not the program's.
     #[test]
     fn every_variant_is_in_the_catalogue_with_its_code() {
         let catalogue = text("docs/errors.md");
         let (variants, _) = catalogue.split_once("\n## ").unwrap();
-        let mut told: Vec<(&str, &str)> = rows(variants).iter().map(|row| (row[0].trim_matches('`'), row[1])).collect();
+        let mut listed: Vec<(&str, &str)> =
+            rows(variants).iter().map(|row| (row[0].trim_matches('`'), row[1])).collect();
         let mut known: Vec<(String, String)> = examples()
             .iter()
             .map(|(pattern, error)| {
@@ -226,9 +227,9 @@ mod tests {
                 (name, error.exit_code().to_string())
             })
             .collect();
-        told.sort_unstable();
+        listed.sort_unstable();
         known.sort_unstable();
-        assert_eq!(told, known.iter().map(|(name, code)| (name.as_str(), code.as_str())).collect::<Vec<_>>());
+        assert_eq!(listed, known.iter().map(|(name, code)| (name.as_str(), code.as_str())).collect::<Vec<_>>());
     }
 
     /// Finds a message that was reworded, so that users no longer find it in the catalogue. Every quote of the catalogue must be somewhere in the
@@ -241,7 +242,7 @@ mod tests {
                     sources(&entry, all);
                 } else if entry.extension().is_some_and(|extension| extension == "rs") {
                     let text = std::fs::read_to_string(&entry).unwrap();
-                    // Tests are the last that a file has.
+                    // Tests are at the end of a file.
                     let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
                     code.lines().map(without_comment).for_each(|line| *all += &format!("{line}\n"));
                 }

@@ -4,7 +4,7 @@ use crate::gpu::Traffic;
 use crate::metric::Evaluation;
 use crate::weights::Weights;
 
-/// What the host had to do so far.
+/// The work of the host so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrainStats {
     /// Training steps.
@@ -16,7 +16,7 @@ pub struct TrainStats {
 }
 
 impl TrainStats {
-    /// What came on top of an earlier count.
+    /// The difference to an earlier count.
     #[must_use]
     pub fn since(self, earlier: TrainStats) -> TrainStats {
         TrainStats {
@@ -33,13 +33,13 @@ impl TrainStats {
 /// One epoch, or the part of one that a run ended in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Epoch {
-    /// Counted from 1 since the weights were new.
+    /// The epoch's number, counted from 1 since the weights were new.
     pub epoch: u64,
-    /// Over the rows trained on, each at the moment it was visited.
+    /// Loss and accuracy over the rows trained on, each when it was visited.
     pub training: Evaluation,
-    /// Over the validation set, after the epoch's last step.
+    /// Loss and accuracy over the validation set, after the epoch's last step.
     pub validation: Option<Evaluation>,
-    /// The [figure](crate::TrainOptions::monitor) that it is judged by, where it has it.
+    /// The [metric](crate::TrainOptions::monitor) that the epoch is judged by, if it has one.
     pub monitored: Option<f64>,
     /// The learning rate of the epoch's last step.
     pub learning_rate: f64,
@@ -49,16 +49,16 @@ pub struct Epoch {
     pub seconds: f64,
     /// Rows trained on a second, validation excluded.
     pub samples_per_second: f64,
-    /// What the host had to do in this epoch.
+    /// The work of the host in this epoch.
     pub stats: TrainStats,
 }
 
 impl Epoch {
-    /// Numbers of an epoch in a checkpoint: the fields in their order, but what it is judged by at the end, which earlier versions have not; a missing
-    /// accuracy, validation or figure NaN.
+    /// The count of an epoch's numbers in a checkpoint: the fields in their order, but `monitored` at the end, which earlier versions lack. A
+    /// missing accuracy, validation or `monitored` is NaN.
     pub(crate) const FIGURES: usize = 16;
 
-    /// An epoch of a checkpoint; none for another number of figures.
+    /// The epoch with these numbers from a checkpoint; `None` for another count of them.
     pub(crate) fn of_figures(figures: &[f64]) -> Option<Self> {
         let &[
             epoch,
@@ -132,41 +132,41 @@ pub(crate) fn figures_of(epoch: &Epoch) -> [f64; Epoch::FIGURES] {
     ]
 }
 
-/// How far an epoch is, as far as the host knows without waiting.
+/// The progress of an epoch, as far as the host knows without waiting.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Counted from 1 since the weights were new.
+    /// The epoch's number, counted from 1 since the weights were new.
     pub epoch: u64,
     /// Steps of this epoch whose sums have arrived.
     pub step: u64,
     /// Steps of the whole epoch.
     pub steps: u64,
-    /// Loss and accuracy over them.
+    /// Loss and accuracy over these steps.
     pub so_far: Evaluation,
-    /// Over those of them that came since the progress before, in this epoch.
+    /// Loss and accuracy over those of these steps that arrived since the progress before.
     pub lately: Evaluation,
     /// Rows trained on a second in this epoch.
     pub samples_per_second: f64,
     /// The learning rate of the last of these steps.
     pub learning_rate: f64,
-    /// The norm of that step's gradient, of all layers together and before it is clipped. It is known where training needs it, under
-    /// [`TrainOptions::clip_grad_norm`](crate::TrainOptions::clip_grad_norm) or [`NonFinite::Skip`](crate::NonFinite::Skip): elsewhere no gradient is
-    /// ever in memory as a whole.
+    /// The norm of that step's gradient over all layers, before it is clipped. It is known only where training needs it, under
+    /// [`TrainOptions::clip_grad_norm`](crate::TrainOptions::clip_grad_norm) or [`NonFinite::Skip`](crate::NonFinite::Skip): otherwise no
+    /// gradient is ever in memory as a whole.
     pub gradient_norm: Option<f64>,
     /// Wall-clock time of this epoch's training.
     pub seconds: f64,
 }
 
-/// What a network has learned, and where it is heading.
+/// The weights of a network, and their gradients, in training.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Parameters {
     /// Steps done since the weights were new.
     pub step: u64,
-    /// After that step.
+    /// The weights after that step.
     pub weights: Weights,
-    /// The gradient of the loss by them, before any clipping, over the minibatch that the next step would visit; at the end of an epoch that is read
-    /// in windows, one more of its last window, as the next is not there yet.
+    /// The gradient of the loss by the weights, before any clipping, over the minibatch that the next step would visit. At the end of an epoch that
+    /// is read in windows, it is over another minibatch of the last window, as the next window is not loaded yet.
     pub gradients: Weights,
 }
 
@@ -174,53 +174,53 @@ pub struct Parameters {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Before the first step, where [`Tuning::Auto`](crate::Tuning::Auto) has something to measure.
+    /// Sent before the first step, if [`Tuning::Auto`](crate::Tuning::Auto) has something to measure.
     Tuning {
         /// The product that tiles are tried for.
         kernel: &'static str,
-        /// Which of them it is, from 1.
+        /// The position of this product, from 1.
         at: usize,
-        /// How many there are.
+        /// The number of products.
         of: usize,
     },
-    /// After the last of them.
+    /// Sent after the last product was measured.
     Tuned {
-        /// Kinds of product that were measured.
+        /// The number of kinds of product that were measured.
         kinds: usize,
-        /// How long all of it took.
+        /// The time that all measurements took.
         seconds: f64,
     },
-    /// The device failed, and training goes on on another one of the same adapter: see
+    /// Sent when the device failed and training continues on a new device of the same adapter: see
     /// [`Checkpointing::device_retries`](crate::Checkpointing::device_retries). Later steps are reported again.
     DeviceReplaced {
         /// How and where it failed.
         reason: &'a str,
         /// Steps done where training goes on.
         step: u64,
-        /// How often that has happened in this fit, this time included.
+        /// The number of times that this has happened in this fit, this time included.
         times: u64,
-        /// How often it may.
+        /// The number of times that it may happen.
         of: u64,
     },
-    /// Numbers were not finite, and training goes on from before them with a lower rate: see [`NonFinite::Lower`](crate::NonFinite::Lower). Later
+    /// Sent when numbers were not finite and training goes on from before them with a lower rate: see [`NonFinite::Lower`](crate::NonFinite::Lower). Later
     /// steps are reported again.
     RateLowered {
-        /// Where and how they were not.
+        /// Which numbers were not finite, and where.
         reason: &'a str,
         /// Steps done where training goes on.
         step: u64,
         /// The rate, before any schedule.
         learning_rate: f64,
-        /// How often that has happened in this fit, this time included.
+        /// The number of times that this has happened in this fit, this time included.
         times: u64,
-        /// How often it may.
+        /// The number of times that it may happen.
         of: u64,
     },
-    /// Every tenth of a second at most, and at the end of an epoch's steps.
+    /// Sent at most every tenth of a second, and at the end of an epoch's steps.
     Progress(Progress),
-    /// Before the event of an epoch, where [`Trainer::report_parameters`](crate::Trainer::report_parameters) asked for them.
+    /// Sent before the event of an epoch, if [`Trainer::report_parameters`](crate::Trainer::report_parameters) asked for it.
     Parameters(&'a Parameters),
-    /// After every epoch.
+    /// Sent after every epoch.
     Epoch(Epoch),
 }
 
@@ -229,11 +229,11 @@ pub enum Event<'a> {
 pub struct History {
     /// Its epochs, in order.
     pub epochs: Vec<Epoch>,
-    /// The place in `epochs` of the one whose weights the run ended with, where that is the best by
+    /// The index in `epochs` of the epoch whose weights the run ended with, if that is the best one, by
     /// [`TrainOptions::keep_best`](crate::TrainOptions::keep_best) instead of the last.
     pub kept: Option<usize>,
-    /// How often the rate was lowered because numbers were not finite, under [`NonFinite::Lower`](crate::NonFinite::Lower).
+    /// The number of times that the rate was lowered because numbers were not finite, under [`NonFinite::Lower`](crate::NonFinite::Lower).
     pub lowered: u64,
-    /// What the host had to do in the whole run.
+    /// The work of the host in the whole run.
     pub stats: TrainStats,
 }

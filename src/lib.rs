@@ -40,10 +40,10 @@
 //!
 //! The repository's README has the program; its `docs/` describe training, data, models, adapters and every option.
 #![warn(missing_docs)]
-// What a run tells, it tells its caller.
+// The library reports to its caller, and prints nothing.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-// Their programs are compiled, as the one above is.
+// The programs in these pages are compiled by the documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
@@ -51,6 +51,7 @@ struct Readme;
 #[doc = include_str!("../docs/serving.md")]
 struct Serving;
 
+mod activation;
 mod checkpoint;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -89,6 +90,7 @@ mod training;
 mod weights;
 mod wgsl;
 
+pub use activation::{Activation, Epilogue};
 pub use checkpoint::Checkpoint;
 pub use data::{ColumnRole, Dataset, Feature, Generated, Numbers, ReadOptions, Sets, Source, Stored, TableColumn};
 #[doc(hidden)]
@@ -101,7 +103,7 @@ pub use loss::Loss;
 pub use measure::Tuning;
 pub use metric::{ClassCounts, ClassMetrics, Evaluation, Metrics, RegressionMetrics};
 pub use model::Model;
-pub use network::{Activation, Layer, Network};
+pub use network::{DenseLayer, Layer, Network, Parameter, ResidualLayer};
 pub use optimizer::{Optimizer, Rule};
 pub use options::{
     Best, Checkpointing, EarlyStopping, Every, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions,

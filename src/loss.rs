@@ -142,7 +142,7 @@ pub(crate) enum Task {
     Numbers,
 }
 
-/// A value of a loss in files, as the δ of Huber's.
+/// A value of a loss in files, such as Huber's δ.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Setting {
     Number(f64),

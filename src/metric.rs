@@ -18,7 +18,7 @@ pub struct Evaluation {
     pub rows: u64,
 }
 
-/// What a model is worth on a set. All rows count alike, also those with other weights; ignored ones do not count.
+/// Metrics of a model on a set. All rows count the same, regardless of their weights; ignored rows do not count.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metrics {
     /// Mean loss and accuracy.
@@ -38,11 +38,11 @@ pub struct Metrics {
 pub struct ClassMetrics {
     /// One entry a class.
     pub classes: Vec<ClassCounts>,
-    /// The number of rows whose right class has each rank among the logits, highest logit first; empty where outputs stand for
-    /// themselves. The sum of the first k entries is the number of rows whose class is among the k highest logits.
+    /// The number of rows whose right class has each rank among the logits, highest logit first; empty where outputs are not
+    /// classes. The sum of the first k entries is the number of rows whose class is among the k highest logits.
     pub ranks: Vec<u64>,
     /// The confusion matrix `[classes, classes]`, row-major: a row for each true class, a column for each predicted one. `None` over 1,000
-    /// classes, and where outputs stand for themselves.
+    /// classes, and where outputs are not classes.
     pub confusion: Option<Vec<u64>>,
 }
 
@@ -53,7 +53,7 @@ pub struct ClassCounts {
     pub support: u64,
     /// Rows that are predicted to be of the class.
     pub predicted: u64,
-    /// Rows of the class that are predicted to be.
+    /// Rows of the class that are also predicted as it.
     pub hits: u64,
 }
 
@@ -75,7 +75,7 @@ fn share(part: u64, whole: u64) -> f64 {
 }
 
 impl ClassCounts {
-    /// The share of the rows predicted as this class that are of it; 0 where no row is predicted as it.
+    /// The share of right predictions among the rows predicted as this class; 0 where no row is predicted as it.
     pub fn precision(&self) -> f64 {
         share(self.hits, self.predicted)
     }
@@ -85,19 +85,19 @@ impl ClassCounts {
         share(self.hits, self.support)
     }
 
-    /// The harmonic mean of precision and recall; 0 where the class is neither there nor predicted.
+    /// The harmonic mean of precision and recall; 0 where the class neither occurs nor is predicted.
     pub fn f1(&self) -> f64 {
         share(2 * self.hits, self.support + self.predicted)
     }
 }
 
 impl ClassMetrics {
-    /// The mean of a figure over classes, unweighted: a rare class counts as much as a frequent one.
+    /// The mean of a metric over classes, unweighted: a rare class counts as much as a frequent one.
     pub fn macro_mean(&self, figure: impl Fn(&ClassCounts) -> f64) -> f64 {
         self.classes.iter().map(figure).sum::<f64>() / self.classes.len().max(1) as f64
     }
 
-    /// The share of rows whose class is among the k highest logits; `None` where outputs stand for themselves, or no row counts.
+    /// The share of rows whose class is among the k highest logits; `None` where outputs are not classes, or no row counts.
     pub fn top_k(&self, k: usize) -> Option<f64> {
         let all: u64 = self.ranks.iter().sum();
         (all > 0).then(|| share(self.ranks.iter().take(k).sum(), all))
@@ -120,8 +120,8 @@ impl ClassMetrics {
 }
 
 impl RegressionMetrics {
-    /// From the device's sums over `rows` rows: for every four outputs the values of `regression_metrics.wesl`.
-    /// They are of targets as the network learned them, and become those in their own units.
+    /// The metrics from the device's sums over `rows` rows: for every four outputs, the values of `regression_metrics.wesl`. The sums are of
+    /// targets as the network learned them; the metrics are in the targets' own units.
     pub(crate) fn of(sums: &[f32], outputs: usize, rows: u64, scaling: Option<&Scaling>) -> Self {
         let rows = rows as f64;
         let (mut absolute, mut squared, mut r2) = (0.0, 0.0, 0.0);

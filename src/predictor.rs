@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::activation::Activation;
 use crate::data::{Dataset, Feature, ReadOptions};
 use crate::error::Error;
 use crate::gpu::{AdapterChoice, Gpu, Traffic};
@@ -10,7 +11,6 @@ use crate::host::block_on;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::loss::{Loss, Task};
 use crate::model::Model;
-use crate::network::Activation;
 use crate::options::TrainOptions;
 use crate::plan::Role;
 use crate::preprocessing::{Origin, in_own_units};

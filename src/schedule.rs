@@ -13,7 +13,7 @@ use crate::named::Elsewhere;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
-    /// What the learning rate is multiplied by after the warm-up.
+    /// The factor of the learning rate after the warm-up.
     pub decay: Decay,
     /// Whether time is counted in epochs, with a constant rate in each, as if PyTorch's `scheduler.step()` were called once
     /// an epoch; otherwise time is counted in steps.
@@ -252,7 +252,7 @@ impl Schedule {
             };
             if value == 0.0 && NEEDED.contains(&(self.name(), name)) {
                 return Err(Error::Option(format!(
-                    "schedule {} needs {name}, above 0, as it has no default: say it under [schedule] in run.toml",
+                    "schedule {} needs {name}, above 0, as it has no default: set it under [schedule] in run.toml",
                     self.name()
                 )));
             }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use crate::error::Error;
 use crate::layout::quads_with_one;
 use crate::named::{Elsewhere, Named};
-use crate::network::Network;
+use crate::network::{Network, Parameter};
 
 /// The weights of one dense layer, laid out as `torch.nn.Linear` does.
 #[derive(Clone, Debug, PartialEq)]
@@ -239,19 +239,21 @@ impl Network {
     ///
     /// [`Error::Data`] naming the first layer that differs, with both shapes, or that holds a non-finite value.
     pub fn check_weights(&self, weights: &Weights) -> Result<(), Error> {
-        if weights.layers.len() != self.layers().len() {
+        let parameters = self.named_parameters();
+        if weights.layers.len() != parameters.len() {
             return Err(Error::Data(format!(
                 "the weights have {} layers, the network has {}",
                 weights.layers.len(),
-                self.layers().len()
+                parameters.len()
             )));
         }
-        for (position, ((inputs, outputs), layer)) in self.widths().zip(&weights.layers).enumerate() {
+        for (position, (Parameter { name, inputs, outputs }, layer)) in
+            parameters.into_iter().zip(&weights.layers).enumerate()
+        {
             if (layer.inputs, layer.outputs) != (inputs, outputs) {
                 return Err(Error::Data(format!(
-                    "layer {} (tensor {}.weight) has the shape [{}, {}], the network's is [{outputs}, {inputs}]",
+                    "layer {} (tensor {name}.weight) has the shape [{}, {}], the network's is [{outputs}, {inputs}]",
                     position + 1,
-                    2 * position,
                     layer.outputs,
                     layer.inputs,
                 )));

@@ -1,4 +1,4 @@
-//! What the benches share: the device, and plans of networks as the benchmark workload has them.
+//! Helpers of the benches: the device, and plans of the benchmark's networks.
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
@@ -34,7 +34,7 @@ pub fn plan(tiling: &Tiling, widths: &[usize], batch: u32, rows: u64) -> Result<
     })
 }
 
-/// Short, as the machine is shared and the least of the samples counts.
+/// Short measurements, as the machine is shared and the least of the samples counts.
 pub fn criterion() -> Criterion {
     Criterion::default()
         .sample_size(20)

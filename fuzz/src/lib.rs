@@ -1,27 +1,27 @@
-//! What every fuzz target does with its bytes: read them as what they may be, a set (with targets and as inputs alone) or a model. Whatever
-//! comes back is right; a panic, an abort or more memory than libFuzzer's limit is not.
+//! The body of every fuzz target: it reads its bytes as a set (with targets, and as inputs alone) or as a model. Any result and any error is
+//! right; a panic, an abort or more memory than libFuzzer's limit is not.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use wgrad::{Activation, Checkpoint, Columns, Dataset, FORMATS, Fill, Model, ReadOptions, Sets, Source, Stored};
 
-/// The ways in which a reader can be asked.
+/// The options under which a reader is called.
 fn ways() -> [ReadOptions; 4] {
     let filled = ReadOptions { fill: Some(Fill::Mean), header: Some(true), regression: true, ..ReadOptions::default() };
     let placed = ReadOptions { header: Some(false), label: Some("1".into()), ..ReadOptions::default() };
     [ReadOptions::default(), ReadOptions::inputs(), filled, placed]
 }
 
-/// Bytes as a file of the format that has this name.
+/// Reads bytes as a file of the format with this name.
 pub fn read(word: &str, bytes: &[u8]) {
     if word == "parquet" {
-        // Its crate's assertions are caught and told as errors; what is not caught ends the target all the same.
+        // The assertions of Parquet's crate are caught and become errors; a panic that is not caught still ends the target.
         static QUIET: std::sync::Once = std::sync::Once::new();
         QUIET.call_once(|| std::panic::set_hook(Box::new(|_| {})));
     }
     let format = FORMATS.iter().find(|format| format.word == word).expect("a format of this name");
-    // Which way is taken hangs on the length, which a mutation changes soon. Only tables are read differently in the last two.
+    // The length decides which options are used, and mutations change it often. Only tables are read differently under the last two.
     let ways_of_format = if matches!(word, "csv" | "parquet") { 4 } else { 2 };
     let options = &ways()[bytes.len() % ways_of_format];
     let Ok(Sets { train: set, .. }) = (format.read)(Path::new("fuzz"), bytes, options) else { return };
@@ -32,12 +32,12 @@ pub fn read(word: &str, bytes: &[u8]) {
     }
 }
 
-/// That a table read like itself has the same rows.
+/// Whether a table that is read with its own columns has the same rows.
 fn options_agree(again: &Result<Sets, wgrad::Error>, set: &Dataset) -> bool {
     again.as_ref().is_ok_and(|again| (again.train.rows(), again.train.width()) == (set.rows(), set.width()))
 }
 
-/// Two IDX files: so many bytes as the first two say are the images', the rest the labels'.
+/// Two IDX files: the first two bytes give the number of bytes of the images' file, and the rest is the labels'.
 pub fn idx(bytes: &[u8]) {
     if let Some((length, rest)) = bytes.split_first_chunk() {
         let (images, labels) = rest.split_at(usize::from(u16::from_le_bytes(*length)).min(rest.len()));
@@ -79,31 +79,31 @@ pub fn onnx(bytes: &[u8]) {
     }
 }
 
-/// A checkpoint, whatever its checksums: they are easily forged, and no mutation gets past them.
+/// A checkpoint with any checksums: they are easy to forge, and no mutation would pass them.
 pub fn checkpoint(bytes: &[u8]) {
     if let Ok(checkpoint) = Checkpoint::from_bytes(Path::new("fuzz"), bytes.to_vec()) {
         let _ = (checkpoint.step(), checkpoint.notes(), checkpoint.check());
     }
 }
 
-/// A safetensors set of which stretches are read. They are rows of what the whole file is read as.
+/// A safetensors set of which ranges of rows are read. They have to be rows of the set in the whole file.
 pub fn stored(bytes: &[u8]) {
     let file = scratch("stored");
     std::fs::write(&file, bytes).expect("a temporary file");
     let Ok(stored) = Stored::open(&file) else { return };
     let rows = stored.rows();
-    for stretch in [0..1, rows / 2..rows, rows - 1..rows] {
-        if stretch.len() > 1 << 16 {
+    for range in [0..1, rows / 2..rows, rows - 1..rows] {
+        if range.len() > 1 << 16 {
             continue;
         }
-        if let (Ok(set), Ok(whole)) = (stored.read(stretch.clone()), Dataset::from_safetensors(&file)) {
-            assert_eq!(whole.select(stretch).expect("rows of the whole").labels(), set.labels());
+        if let (Ok(set), Ok(whole)) = (stored.read(range.clone()), Dataset::from_safetensors(&file)) {
+            assert_eq!(whole.select(range).expect("rows of the whole").labels(), set.labels());
         }
     }
     let _ = (stored.test(), stored.validation());
 }
 
-/// A file of this process' own; in memory, where TMPDIR is.
+/// A file of this process' own, in memory if TMPDIR is.
 fn scratch(name: &str) -> PathBuf {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         let folder = std::env::temp_dir().join(format!("wgrad-fuzz-{}", std::process::id()));

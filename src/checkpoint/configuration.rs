@@ -123,8 +123,9 @@ fn not_brought(error: Error) -> Error {
 }
 
 /// The checksums of the texts of a user's own functions: brought again, they must be the same.
-pub(crate) fn own_texts<'a>(own: impl Iterator<Item = &'a Wgsl>) -> Value {
-    own.map(|own| (own.name.to_string(), Value::from(crc32fast::hash(own.source.as_bytes()))))
+pub(crate) fn own_texts(own: &[Wgsl]) -> Value {
+    own.iter()
+        .map(|own| (own.name.to_string(), Value::from(crc32fast::hash(own.source.as_bytes()))))
         .collect::<Map<_, _>>()
         .into()
 }

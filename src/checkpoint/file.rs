@@ -10,12 +10,13 @@ use super::configuration::{self, Table};
 use super::fit_state::FitState;
 use super::folder;
 use super::saved::{FORMAT, Run, Saved, own_of};
+use crate::activation::Activation;
 use crate::data::Fingerprint;
 use crate::error::Error;
 use crate::history::{Epoch, History};
 use crate::loss::Loss;
 use crate::model::{self, Model, check_sums, layers, parse};
-use crate::network::{Activation, Network};
+use crate::network::Network;
 use crate::optimizer::Rule;
 use crate::options::{Monitor, TrainOptions, Watch};
 use crate::plan::STATE_BYTES;
@@ -172,7 +173,7 @@ impl Checkpoint {
         }
         let notes = self.notes();
         let run = Run { network, loss, origin, options, order, train, validation, adapter, picks, notes };
-        if configuration::own_texts(own_of(&run).into_iter()) != about["own"] {
+        if configuration::own_texts(&own_of(&run)) != about["own"] {
             return Err(format("a function of your own is not the text that the run was made with"));
         }
         let sums = values(path, &file, "state.sums", Dtype::U32)?;
@@ -224,12 +225,7 @@ fn fit_together(step: u64, fit: &FitState, order: Order, state: &[u32]) -> bool 
 
 /// Tensors in the shapes of a network's weights, under a prefix of their own.
 fn beside(path: &Path, file: &SafeTensors<'_>, network: &Network, prefix: &str) -> Result<Weights, Error> {
-    let dropouts: Vec<f64> = network.layers().iter().map(|layer| layer.dropout).collect();
-    let layers = layers(path, file, prefix, &dropouts)?;
-    if !layers.iter().map(|layer| (layer.inputs, layer.outputs)).eq(network.widths()) {
-        return Err(Error::format(path, format!("the tensors {prefix}… have not the shapes of the weights")));
-    }
-    Ok(Weights { layers })
+    layers(path, file, prefix, &network.named_parameters()).map(|layers| Weights { layers })
 }
 
 fn set_of(value: &Value) -> Result<Fingerprint, Error> {

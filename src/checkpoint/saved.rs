@@ -13,13 +13,14 @@ use serde_json::json;
 
 use super::fit_state::FitState;
 use super::{configuration, folder};
+use crate::activation::Activation;
 use crate::data::Fingerprint;
 use crate::error::Error;
 use crate::history::{Epoch, figures_of};
 use crate::kernel::tiling::Picks;
 use crate::loss::Loss;
 use crate::model::{Model, Tensor, tensors};
-use crate::network::{Activation, Network};
+use crate::network::Network;
 use crate::optimizer::Rule;
 use crate::options::TrainOptions;
 use crate::preprocessing::Origin;
@@ -69,13 +70,13 @@ impl Saved {
     /// Writes it into the folder, whole or not at all.
     pub fn write(self, folder: &Path) -> Result<(), Error> {
         let Saved { run, step, fit, weights, slots, best, state, sums } = self;
-        let dropouts: Vec<f64> = run.network.layers().iter().map(|layer| layer.dropout).collect();
+        let parameters = run.network.named_parameters();
         let mut all: Vec<Tensor> = Vec::new();
         for (slot, values) in slots.iter().enumerate() {
-            all.extend(tensors(&format!("optimizer.{slot}."), &dropouts, &values.layers));
+            all.extend(tensors(&format!("optimizer.{slot}."), &parameters, &values.layers));
         }
         if let Some(best) = &best {
-            all.extend(tensors("state.best.", &dropouts, &best.layers));
+            all.extend(tensors("state.best.", &parameters, &best.layers));
         }
         let history: Vec<f64> = fit.history.epochs.iter().flat_map(figures_of).collect();
         let watch = fit.watch.figures();
@@ -88,7 +89,7 @@ impl Saved {
         ]);
         let set = |set: &Fingerprint| json!({ "rows": set.rows, "width": set.width, "crc32": set.crc32 });
         let [adapter, driver, family] = &run.adapter;
-        let own = configuration::own_texts(own_of(&run).into_iter());
+        let own = configuration::own_texts(&own_of(&run));
         let about = json!({ "checkpoint": {
             "format": FORMAT,
             "options": configuration::to_json(&run.options),
@@ -110,12 +111,12 @@ impl Saved {
 }
 
 /// The functions of the user's own in a run.
-pub(crate) fn own_of(run: &Run) -> Vec<&Wgsl> {
-    let activations = run.network.layers().iter().filter_map(|layer| match &layer.activation {
+pub(crate) fn own_of(run: &Run) -> Vec<Wgsl> {
+    let activations = run.network.activations().into_iter().filter_map(|activation| match activation {
         Activation::Custom(own) => Some(own),
         _ => None,
     });
-    let loss = if let Loss::Custom(own) = &run.loss { Some(own) } else { None };
-    let rule = if let Rule::Custom(own) = &run.options.optimizer.rule { Some(own) } else { None };
+    let loss = if let Loss::Custom(own) = run.loss { Some(own) } else { None };
+    let rule = if let Rule::Custom(own) = run.options.optimizer.rule { Some(own) } else { None };
     activations.chain(loss).chain(rule).collect()
 }

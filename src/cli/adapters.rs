@@ -38,6 +38,6 @@ pub(super) fn run(options: &Adapters) -> Result<(), Error> {
     if found.iter().any(|adapter| adapter.chosen) {
         return output.text("\n→ the one that would be used; --adapter takes auto, a backend, a kind (cpu, gpu, discrete, integrated), or part of a name");
     }
-    // Nothing serves: the reason and the package to install are the error that opening it gives.
+    // No adapter is usable: the error of opening one has the reason and the package to install.
     open_gpu(&choice).map(drop)
 }

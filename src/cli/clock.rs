@@ -3,12 +3,12 @@
 
 use std::time::{Duration, SystemTime};
 
-/// Of the year 9999.
+/// The last second of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// The time now, as RFC 3339 has it, in UTC. For people, and as a run's name: nothing is decided by it.
+/// The current time in UTC, in the format of RFC 3339. It is shown to people and identifies a run; no decision depends on it.
 pub(super) fn now() -> String {
-    // A clock that was never set, or was set beyond what the format has.
+    // The clock may be unset, or set beyond the format's range.
     let most = SystemTime::UNIX_EPOCH + Duration::from_secs(LAST_SECOND);
     humantime::format_rfc3339_micros(SystemTime::now().clamp(SystemTime::UNIX_EPOCH, most)).to_string()
 }

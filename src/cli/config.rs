@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::clock::now;
 use super::hints;
+use super::layers::{Layers, ModelTable};
 use super::opening::cache_folder;
 use super::options::Train;
 pub(super) use super::reading::Validation;
@@ -17,30 +18,26 @@ use crate::data::ReadOptions;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;
 use crate::loss::{Loss, Setting, Task};
-use crate::network::Activation;
 use crate::optimizer::{Optimizer, Rule};
 use crate::options::{Checkpointing, Every};
 use crate::options::{EarlyStopping, ReduceOnPlateau, TrainOptions};
 use crate::preprocessing::ScaleBy;
 use crate::schedule::Schedule;
 
-/// The loss' setting that can follow from the set, and its word.
+/// The loss' setting that can be computed from the set, and the word that asks for it.
 const CLASS_WEIGHTS: &str = "class_weights";
 const BALANCED: &str = "balanced";
 
-/// Everything a run is, from flags, file and defaults.
+/// The settings of a run, from flags, run.toml and defaults.
 pub(super) struct Run {
     pub data: String,
     pub validation: Option<Validation>,
-    /// Whether a fraction to validate on has every class in proportion.
+    /// Whether a validation fraction has every class in proportion.
     pub stratify: bool,
     pub reading: ReadOptions,
     pub scaling: ScaleBy,
     pub scale_targets: ScaleBy,
-    pub hidden: Vec<usize>,
-    pub activation: Activation,
-    pub dropout: Vec<f64>,
-    pub outputs: Option<usize>,
+    pub layers: Layers,
     pub options: TrainOptions,
     pub init: Option<PathBuf>,
     /// The text of run.toml.
@@ -48,23 +45,23 @@ pub(super) struct Run {
     /// The run's folder.
     pub out: Option<PathBuf>,
     pub save: PathBuf,
-    /// When it began, which tells it from any other.
+    /// When the run began, which identifies it.
     pub started: String,
-    /// Where event files go.
+    /// The folder of TensorBoard's event files.
     pub tensorboard: Option<PathBuf>,
     pub adapter: AdapterChoice,
-    /// Whether the classes' weights follow from the training rows.
+    /// Whether the class weights are computed from the training rows.
     balanced: bool,
-    /// What was decided beside what the sets' notes say.
+    /// Notes on decisions, besides those of the sets.
     pub notes: Vec<String>,
 }
 
-/// The file, as it is written.
+/// The tables of run.toml.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct File {
     data: Data,
-    model: Model,
+    model: ModelTable,
     loss: LossTable,
     optimizer: OptimizerTable,
     schedule: ScheduleTable,
@@ -74,56 +71,7 @@ struct File {
     tiles: BTreeMap<String, String>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct Model {
-    hidden: Option<Widths>,
-    activation: Option<String>,
-    dropout: Option<Dropout>,
-    outputs: Option<usize>,
-    initializer: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "hidden is a list of widths, one width, or \"none\"")]
-enum Widths {
-    Each(Vec<usize>),
-    One(usize),
-    Words(String),
-}
-
-impl Widths {
-    fn list(self) -> Result<Vec<usize>, Error> {
-        match self {
-            Widths::Each(widths) => Ok(widths),
-            Widths::One(width) => Ok(vec![width]),
-            Widths::Words(words) => hidden("hidden", &words),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "dropout is a number, or a list with one for each hidden layer")]
-enum Dropout {
-    All(f64),
-    Each(Vec<f64>),
-}
-
-impl Dropout {
-    /// A probability for each hidden layer.
-    fn of_layers(self, hidden: usize) -> Result<Vec<f64>, Error> {
-        match self {
-            Dropout::All(rate) => Ok(vec![rate; hidden]),
-            Dropout::Each(rates) if rates.len() == hidden => Ok(rates),
-            Dropout::Each(rates) => Err(Error::Option(format!(
-                "dropout has {} numbers: there must be one for each of {hidden} hidden layers",
-                rates.len()
-            ))),
-        }
-    }
-}
-
-/// The keys besides `kind` are the loss' own: it knows them, and says so of those that it does not have.
+/// The keys besides `kind` are settings of the loss, which refuses unknown ones.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct LossTable {
@@ -141,7 +89,7 @@ enum LossValue {
 }
 
 impl LossTable {
-    /// Whether the classes' weights are to be such that all of them count alike.
+    /// Whether the classes are to be weighted so that all count the same.
     fn is_balanced(&self) -> bool {
         matches!(self.values.get(CLASS_WEIGHTS), Some(LossValue::Word(word)) if word == BALANCED)
     }
@@ -156,7 +104,7 @@ impl LossTable {
             let setting = match value.clone() {
                 LossValue::Number(number) => Setting::Number(number),
                 LossValue::List(list) => Setting::List(list),
-                // Known once the set is: until then it only has to be a setting of this loss.
+                // The weights are computed once the set is read; here the loss only has to have this setting.
                 LossValue::Word(word) if word == BALANCED && name == CLASS_WEIGHTS => Setting::List(Vec::new()),
                 LossValue::Word(word) => {
                     return Err(Error::Option(format!(
@@ -170,7 +118,7 @@ impl LossTable {
     }
 }
 
-/// The keys besides `kind` are the optimizer's own: it knows them, and says so of those that it does not have.
+/// The keys besides `kind` are settings of the optimizer, which refuses unknown ones.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct OptimizerTable {
@@ -179,7 +127,7 @@ struct OptimizerTable {
     values: BTreeMap<String, Value>,
 }
 
-/// As the optimizer's.
+/// The keys besides `kind` and `by_epoch` are settings of the schedule, which refuses unknown ones.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct ScheduleTable {
@@ -257,7 +205,7 @@ enum Interval {
 }
 
 impl TrainTable {
-    /// Where checkpoints go and when, if anywhere.
+    /// The folder and the interval of checkpoints, if there are any.
     fn checkpointing(&self, flags: &Train) -> Result<Option<Checkpointing>, Error> {
         let every = match (flags.checkpoint_every, &self.checkpoint_every) {
             (Some(every), _) => Some(every),
@@ -293,16 +241,11 @@ impl Run {
         Run::of(flags, Some((&text, path)))
     }
 
-    /// The same, with the text of the file and where it is from.
+    /// As [`new`](Self::new), with the text of run.toml and its path.
     pub fn of(flags: &Train, config: Option<(&str, &Path)>) -> Result<Run, Error> {
         let file = config.map_or_else(|| Ok(File::default()), |(text, path)| File::parse(text, path))?;
         let defaults = TrainOptions::default();
         let checkpoint = file.train.checkpointing(flags)?;
-        let hidden = match &flags.hidden {
-            Some(widths) => hidden("--hidden", widths)?,
-            None => file.model.hidden.map_or_else(|| Ok(vec![256]), Widths::list)?,
-        };
-        let dropout = flags.dropout.map(Dropout::All).or(file.model.dropout);
         let loss = file.loss.with(flags)?;
         let out = flags.out.clone().or(file.train.out);
         let model = out.as_deref().unwrap_or(Path::new("")).join("model.safetensors");
@@ -315,10 +258,6 @@ impl Run {
             scale_targets: scale_targets(chosen(flags.scale_targets, file.data.scale_targets)?, &loss)?,
             data: flags.data.clone().or(file.data.train).unwrap_or_else(|| "mnist".into()),
             validation: flags.validation.as_deref().map(Validation::from_flag).or(file.data.validation),
-            dropout: dropout.map_or_else(|| Ok(vec![0.0; hidden.len()]), |dropout| dropout.of_layers(hidden.len()))?,
-            hidden,
-            activation: chosen(flags.activation, file.model.activation)?.unwrap_or(Activation::Relu),
-            outputs: file.model.outputs,
             options: TrainOptions {
                 loss,
                 optimizer: file.optimizer.with(flags)?,
@@ -338,7 +277,7 @@ impl Run {
                 non_finite: chosen(flags.non_finite, file.train.non_finite)?.unwrap_or_default(),
                 lower_factor: file.train.lower_factor.unwrap_or(defaults.lower_factor),
                 lower_times: file.train.lower_times.unwrap_or(defaults.lower_times),
-                initializer: chosen(flags.initializer, file.model.initializer)?.unwrap_or_default(),
+                initializer: chosen(flags.initializer, file.model.initializer.clone())?.unwrap_or_default(),
                 batch_size: flags.batch_size.or(file.train.batch_size).unwrap_or(defaults.batch_size),
                 epochs: flags.epochs.or(file.train.epochs).unwrap_or(defaults.epochs),
                 steps: flags.steps.or(file.train.steps),
@@ -351,6 +290,7 @@ impl Run {
                 picks: file.tiles.into_iter().collect(),
                 ..defaults
             },
+            layers: file.model.layers(flags, config.map_or(Path::new(""), |(_, path)| path))?,
             init: flags.init.clone().or(file.train.init),
             save: flags.save.clone().or(file.train.save).unwrap_or(model),
             out,
@@ -363,7 +303,7 @@ impl Run {
 }
 
 impl Run {
-    /// What follows from the set: the classes' weights, where they are to balance it, and a batch of all rows where they are fewer than one.
+    /// Computes the settings that depend on the set: balanced class weights, and a batch of all rows if there are fewer than a batch.
     pub fn settle(&mut self, train: &TrainingSet) -> Result<(), Error> {
         if self.balanced {
             let TrainingSet::Whole(set) = train else {
@@ -376,7 +316,7 @@ impl Run {
         let rows = train.source().rows();
         if self.options.batch_size > rows {
             let note = format!(
-                "the set has {rows} rows, fewer than a batch of {}: a batch is all of them",
+                "the set has {rows} rows, fewer than a batch of {}: each batch has all of them",
                 self.options.batch_size
             );
             tracing::warn!("{note}");
@@ -387,11 +327,11 @@ impl Run {
     }
 }
 
-/// By what targets are scaled, which the loss has to take for numbers.
+/// The scaling of the targets, which only a regression loss allows.
 fn scale_targets(asked: Option<ScaleBy>, loss: &Loss) -> Result<ScaleBy, Error> {
     match asked.unwrap_or_default() {
         by if by != ScaleBy::None && loss.task() != Task::Numbers => Err(Error::Option(format!(
-            "--scale-targets {by}: {} has targets that are no numbers to predict; it is for mse, mae and huber",
+            "--scale-targets {by}: the targets of {} are not numbers to predict; only those of mse, mae and huber are scaled",
             loss.name()
         ))),
         by => Ok(by),
@@ -432,7 +372,7 @@ impl File {
 }
 
 impl OptimizerTable {
-    /// The optimizer that the table and the flags describe. Where neither names one, it is Adam as Keras sets it.
+    /// The optimizer that the table and the flags describe. The default is Adam as Keras sets it.
     fn with(&self, flags: &Train) -> Result<Optimizer, Error> {
         let mut optimizer = match flags.optimizer.as_deref().or(self.kind.as_deref()) {
             Some(path) if path.ends_with(".wgsl") => Optimizer::new(Rule::read(path)?),
@@ -454,17 +394,4 @@ impl OptimizerTable {
         }
         Ok(optimizer)
     }
-}
-
-/// Widths in words; `what` is what said them.
-fn hidden(what: &str, widths: &str) -> Result<Vec<usize>, Error> {
-    if widths == "none" {
-        return Ok(Vec::new());
-    }
-    let width = |word: &str| {
-        word.trim().parse().map_err(|_| {
-            Error::Option(format!("{what} {widths}: \"{word}\" is not a width; write numbers as 256,128, or none"))
-        })
-    };
-    widths.split(',').map(width).collect()
 }

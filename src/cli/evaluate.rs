@@ -49,7 +49,7 @@ pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     Ok(())
 }
 
-/// Among how many classes the right one is looked for.
+/// The K of the top-K accuracy.
 fn top_k(asked: Option<usize>, model: &Model) -> Result<usize, Error> {
     // One output stands for two classes.
     let classes = model.network.outputs().max(2);
@@ -61,7 +61,7 @@ fn top_k(asked: Option<usize>, model: &Model) -> Result<usize, Error> {
     }
 }
 
-/// Everything in one object; what the loss does not have is not there.
+/// All metrics that the loss has, as one object.
 fn event(metrics: &Metrics, top_k: usize, names: &[String]) -> Value {
     let evaluation = metrics.evaluation;
     let mut event = Map::from_iter([
@@ -123,7 +123,7 @@ fn class_table(metrics: &ClassMetrics, names: &[String]) -> String {
     table + &line("mean", String::new(), figures)
 }
 
-/// What the classes are called, and how wide their column is.
+/// The names of the classes, and the width of their column.
 fn labels(metrics: &ClassMetrics, names: &[String]) -> (Vec<String>, usize) {
     let outputs = metrics.classes.len();
     let labels: Vec<String> = (0..outputs).map(|class| clean(&source::name_of(names, outputs, class))).collect();
@@ -131,7 +131,7 @@ fn labels(metrics: &ClassMetrics, names: &[String]) -> (Vec<String>, usize) {
     (labels, (2 + widest).max(7))
 }
 
-/// Rows by class, in each by what was predicted.
+/// The confusion matrix: a row for each class, a column for each prediction.
 fn confusion_table(metrics: &ClassMetrics, names: &[String]) -> Option<String> {
     let (classes, wide) = labels(metrics, names);
     let confusion = metrics.confusion.as_ref().filter(|_| classes.len() <= MOST_IN_TABLE)?;

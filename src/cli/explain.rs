@@ -18,7 +18,7 @@ use crate::kernel::tiling::{Picks, Tiling};
 use crate::plan::{Plan, Role};
 use crate::run::rows::{Rows, first_of_windows};
 
-/// How much of a table is shown.
+/// The most columns of a table that are shown.
 const MOST_COLUMNS: usize = 40;
 const MOST_OF_NAME: usize = 40;
 
@@ -33,7 +33,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     run.options.check(&network)?;
     let adapter = adapters(&run.adapter, limits()?).into_iter().find(|adapter| adapter.chosen);
     if adapter.is_none() && run.adapter != AdapterChoice::Auto {
-        // The one asked for is not there: the error that opening it gives.
+        // The requested adapter is missing: opening it gives the error.
         return open_gpu(&run.adapter).map(drop);
     }
     let tiling = adapter.as_ref().map_or(Tiling::of(Family::Software), AdapterSummary::tiling);
@@ -72,7 +72,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     }))
 }
 
-/// What became of a table's columns.
+/// Prints how a table's columns are used.
 fn about_table(output: &Output, run: &Run, set: &TrainingSet) -> Result<(), Error> {
     let table = set.at_hand().table();
     if table.is_empty() {

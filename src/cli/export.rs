@@ -14,5 +14,5 @@ pub(super) fn run(options: &Export) -> Result<(), Error> {
     model.write_onnx(&options.output, options.softmax)?;
     let (path, parameters) = (options.output.display(), model.network.parameters());
     output.event(json!({ "event": "exported", "file": path.to_string(), "parameters": parameters }))?;
-    output.text(format_args!("{path}: {}, {} parameters", super::inspect::widths(&model), grouped(parameters as u64)))
+    output.text(format_args!("{path}: {}, {} parameters", model.network.shape(), grouped(parameters as u64)))
 }

@@ -1,7 +1,7 @@
 //! Numbers as people read them.
 
-/// A loss or another figure of a model: four decimals, six where it is small, else a power of ten. At least four digits that count and at most
-/// ten columns wide, so that none is cut off.
+/// A loss or another metric: with four decimals, with six where it is small, or else as a power of ten. It has at least four significant
+/// digits and is at most ten columns wide.
 pub(super) fn figure(value: f64) -> String {
     match value.abs() {
         0.0 => "0.0000".into(),
@@ -25,12 +25,12 @@ pub(super) fn number(value: f64) -> String {
     }
 }
 
-/// A number that the device has in f32, as the f64 that is written the same.
+/// The f64 that is written with the same digits as the f32 number on the device.
 pub(super) fn shortest(value: f64) -> f64 {
     (value as f32).to_string().parse().unwrap_or(value)
 }
 
-/// Without zeros that say nothing.
+/// A number without trailing zeros.
 pub(super) fn trimmed(text: String) -> String {
     match text.contains('.') {
         true => text.trim_end_matches('0').trim_end_matches('.').into(),
@@ -57,7 +57,7 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
-/// "0:42", "1:02:03", "3 d 4 h": how long something takes yet.
+/// "0:42", "1:02:03", "3 d 4 h": the time that is left.
 pub(super) fn countdown(seconds: f64) -> String {
     let all = seconds.clamp(0.0, 1e12).round() as u64;
     let (hours, minutes, seconds) = (all / 3600, all / 60 % 60, all % 60);
@@ -77,7 +77,7 @@ pub(super) fn to_the_second(time: &str) -> String {
 mod tests {
     use super::*;
 
-    /// A number that is a power off, or wider than its place.
+    /// Finds a number that is wrong by a power of ten, or wider than its column.
     #[test]
     fn numbers_are_what_they_say() {
         assert_eq!(

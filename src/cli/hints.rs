@@ -1,9 +1,9 @@
-//! What people type who know other programs: the word for it here, and where it goes.
+//! Options of other programs that users may type, with the option that means the same here.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Flags, and keys of run.toml, that other programs have, and what to write. Those of a line mean the same. Of what is similar to a word of
-/// ours, clap and toml tell themselves.
+/// Flags and keys of other programs, and what to write instead. The words of an entry mean the same. Where a word is similar to one of
+/// ours, clap and toml suggest it themselves.
 const HINTS: &[(&[&str], &str)] = &[
     (&["learning-rate", "learningrate", "eta"], "write --lr, or lr under [optimizer] in run.toml"),
     (&["lr"], "it is --lr, or lr under [optimizer] in run.toml"),
@@ -80,7 +80,7 @@ const HINTS: &[(&[&str], &str)] = &[
             "widths",
             "arch",
         ],
-        "write --hidden 256,128, or hidden under [model] in run.toml",
+        "write --hidden 256,128, or hidden or layers under [model] in run.toml",
     ),
     (
         &["normalize", "normalise", "standardize", "standardise", "standard-scaler", "scale", "scaler", "zscore"],
@@ -154,7 +154,7 @@ const HINTS: &[(&[&str], &str)] = &[
     (&["fp16", "bf16", "amp", "mixed-precision", "precision", "dtype", "half"], "training is in f32"),
     (
         &["workers", "num-workers", "threads", "n-jobs", "j"],
-        "nothing is to be said: the device has all rows, or a thread brings them",
+        "there is no such option: all rows are on the device, or a thread reads them ahead",
     ),
     (&["quiet", "silent", "no-progress", "progress", "q"], "write --screen none, --screen lines or --screen live"),
     (&["log-level", "debug", "trace"], "write --verbose"),
@@ -170,14 +170,14 @@ const HINTS: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// What to write in place of a flag, with or without its dashes, or of a key.
+/// The hint for a flag, with or without its dashes, or for a key.
 pub(super) fn hint(flag: &str) -> Option<&'static str> {
     let name = flag.trim_start_matches('-').split('=').next().unwrap_or_default();
     let name = name.to_lowercase().replace('_', "-");
     HINTS.iter().find(|(names, _)| names.contains(&name.as_str())).map(|&(_, hint)| hint)
 }
 
-/// An error of the command line, with a hint where it is of a flag that other programs have.
+/// An error of the command line, with a hint if it is about a flag of other programs.
 pub(super) fn hinted(error: clap::Error) -> clap::Error {
     let flag = match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) => flag.clone(),
@@ -185,7 +185,7 @@ pub(super) fn hinted(error: clap::Error) -> clap::Error {
     };
     let Some(hint) = hint(&flag) else { return error };
     let mut error = error;
-    // In place of clap's guess by the letters, where it has one.
+    // The hint replaces the similar word that clap suggests.
     error.remove(ContextKind::SuggestedArg);
     error.remove(ContextKind::SuggestedSubcommand);
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// A hint that is never read, as there is such a flag in every command that trains, or that names one that there is not.
+    /// Finds a hint that is never printed, as every command that trains has such a flag, or that names a flag that does not exist.
     #[test]
     fn hints_are_of_other_words_and_name_ours() {
         let command = crate::cli::options::Cli::command();

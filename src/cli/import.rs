@@ -25,25 +25,21 @@ pub(super) fn run(options: &Import) -> Result<(), Error> {
         "event": "imported", "file": path.to_string(), "parameters": parameters, "loss": model.loss.name(), "notes": notes,
     }))?;
     notes.iter().try_for_each(|note| output.text(note))?;
-    output.text(format_args!(
-        "{path}: {}, {} parameters",
-        super::inspect::widths(&model),
-        grouped(parameters as u64)
-    ))?;
+    output.text(format_args!("{path}: {}, {} parameters", model.network.shape(), grouped(parameters as u64)))?;
     output.text(format_args!("loss {}", model.loss.name()))
 }
 
-/// The model, and what was noted while it was read.
+/// Reads the model, with notes on what was decided.
 fn read(options: &Import) -> Result<(Model, Vec<String>), Error> {
     let path: &Path = &options.file;
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("onnx") if options.activation.is_some() => {
-            Err(Error::Option("--activation: an ONNX file says itself what its activations are".into()))
+            Err(Error::Option("--activation: an ONNX file contains its activations".into()))
         }
         Some("onnx") => Model::read_onnx_noted(path, &[]),
         Some("pt" | "pth" | "bin" | "ckpt" | "h5" | "keras") => Err(Error::format(
             path,
-            "what is read is .onnx, and .safetensors with a state dict: in PyTorch, \
+            "import reads .onnx, and .safetensors with a state dict: in PyTorch, \
              safetensors.torch.save_file(net.state_dict(), \"net.safetensors\")",
         )),
         _ => Model::read_state_dict_noted(path, options.activation),

@@ -30,23 +30,11 @@ pub(super) fn run(options: &Inspect) -> Result<(), Error> {
     if contents.tensors.is_empty() { Ok(()) } else { output.text(contents.describe()) }
 }
 
-/// `784-256-10`
-pub(super) fn widths(model: &Model) -> String {
-    let widths = model.network.layers().iter().map(|layer| layer.outputs.to_string());
-    std::iter::once(model.network.inputs().to_string()).chain(widths).collect::<Vec<_>>().join("-")
-}
-
 fn event(path: &Path, model: &Result<Model, Error>, contents: &Contents) -> Value {
     let mut event = json!({ "event": "contents", "file": path.display().to_string() });
     match model {
         Ok(model) => {
-            let layers = model.network.widths().zip(model.network.layers()).map(|((inputs, outputs), layer)| {
-                json!({
-                    "inputs": inputs, "outputs": outputs, "activation": layer.activation.to_string(), "dropout": layer.dropout,
-                    "parameters": (inputs + 1) * outputs,
-                })
-            });
-            event["layers"] = layers.collect();
+            event["layers"] = rows(model).iter().map(Row::to_json).collect();
             event["parameters"] = model.network.parameters().into();
             event["loss"] = loss_to_json(&model.loss);
             event["classes"] = model.classes.clone().into();
@@ -64,16 +52,59 @@ fn event(path: &Path, model: &Result<Model, Error>, contents: &Contents) -> Valu
     event
 }
 
+/// The description of a layer.
+struct Row {
+    /// Its name in the file.
+    name: String,
+    kind: &'static str,
+    inputs: usize,
+    outputs: usize,
+    activation: String,
+    dropout: f64,
+    /// The number of its own weights and biases; `None` for a layer that is made of others.
+    parameters: Option<usize>,
+}
+
+impl Row {
+    fn to_json(&self) -> Value {
+        json!({
+            "name": self.name, "kind": self.kind, "inputs": self.inputs, "outputs": self.outputs, "activation": self.activation,
+            "dropout": self.dropout, "parameters": self.parameters.unwrap_or_default(),
+        })
+    }
+}
+
+/// The layers of a model, each before those inside it.
+fn rows(model: &Model) -> Vec<Row> {
+    let mut rows = Vec::new();
+    model.network.walk(&mut |name, inputs, layer| {
+        let outputs = layer.outputs(inputs);
+        rows.push(Row {
+            name: name.into(),
+            kind: layer.word(),
+            inputs,
+            outputs,
+            activation: layer.activation().to_string(),
+            dropout: layer.dropout(),
+            parameters: layer.parts().is_empty().then(|| (inputs + 1) * outputs),
+        });
+    });
+    rows
+}
+
 fn describe(model: &Model) -> String {
+    let rows = rows(model);
+    let wide = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max(5);
     let mut text = format!(
-        "{:>5}{:>10}{:>10}  {:<12}{:>8}{:>14}",
-        "layer", "inputs", "outputs", "activation", "dropout", "parameters"
+        "{:<wide$}  {:<8}{:>10}{:>10}  {:<12}{:>8}{:>14}",
+        "layer", "kind", "inputs", "outputs", "activation", "dropout", "parameters"
     );
-    for (at, ((inputs, outputs), layer)) in model.network.widths().zip(model.network.layers()).enumerate() {
-        let parameters = grouped(((inputs + 1) * outputs) as u64);
-        let activation = layer.activation.to_string();
-        text +=
-            &format!("\n{:>5}{inputs:>10}{outputs:>10}  {activation:<12}{:>8}{parameters:>14}", at + 1, layer.dropout);
+    for Row { name, kind, inputs, outputs, activation, dropout, parameters } in rows {
+        let parameters = parameters.map_or_else(String::new, |count| grouped(count as u64));
+        let line = format!(
+            "\n{name:<wide$}  {kind:<8}{inputs:>10}{outputs:>10}  {activation:<12}{dropout:>8}{parameters:>14}"
+        );
+        text += line.trim_end_matches(' ');
     }
     text += &format!("\n{} parameters", grouped(model.network.parameters() as u64));
     text += &format!("\nloss {}", loss_to_json(&model.loss));
@@ -81,10 +112,10 @@ fn describe(model: &Model) -> String {
         text += &format!("\nclasses {}", clean(&model.classes.join(", ")));
     }
     if model.scaling.is_some() {
-        text += &format!("\nfeatures are shifted and scaled, each of {} by its own", model.network.inputs());
+        text += &format!("\nfeatures are shifted and scaled, each of {} by its own values", model.network.inputs());
     }
     if model.target_scaling.is_some() {
-        text += "\noutputs are of scaled targets; predictions are in the targets' own units";
+        text += "\noutputs are scaled targets; predictions are in the targets' own units";
     }
     text
 }
@@ -112,11 +143,11 @@ impl Contents {
         Ok(Contents { tensors, metadata: entries.map(|(key, text)| (key.clone(), value(text))).collect() })
     }
 
-    /// The tensors, and the metadata that the model's description does not have already.
+    /// The tensors, and the metadata that the model's description does not show.
     fn describe(&self) -> String {
-        let told = ["activations", "dropout", "loss", "classes", "scaling", "target_scaling"];
+        let shown = ["activations", "dropout", "layers", "loss", "classes", "scaling", "target_scaling"];
         let of_model = self.metadata.get("wgrad").and_then(Value::as_object);
-        let of_model = of_model.into_iter().flatten().filter(|(key, _)| !told.contains(&key.as_str()));
+        let of_model = of_model.into_iter().flatten().filter(|(key, _)| !shown.contains(&key.as_str()));
         let of_others = self.metadata.iter().filter(|(key, value)| *key != "wgrad" || !value.is_object());
         let metadata: Vec<String> =
             of_model.chain(of_others).map(|(key, value)| format!("\n  {} {value}", clean(key))).collect();

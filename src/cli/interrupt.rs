@@ -8,13 +8,13 @@ use signal_hook::flag;
 
 use crate::error::Error;
 
-/// Whether a signal came since this was made.
+/// Records whether a signal came since this was created.
 pub(super) struct Interrupt {
     signal: Arc<AtomicUsize>,
 }
 
 impl Interrupt {
-    /// From now on, a first SIGINT, SIGTERM or SIGHUP does nothing by itself.
+    /// Watches signals: a first SIGINT, SIGTERM or SIGHUP does nothing by itself from now on.
     pub fn watch() -> Result<Self, Error> {
         let (signal, second) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let register = |number: i32| -> std::io::Result<()> {
@@ -22,7 +22,7 @@ impl Interrupt {
             flag::register(number, Arc::clone(&second))?;
             flag::register_usize(number, Arc::clone(&signal), number as usize).map(drop)
         };
-        let refused = |error| Error::Option(format!("signals cannot be listened to: {error}"));
+        let refused = |error| Error::Option(format!("signals cannot be watched: {error}"));
         register(SIGINT).and_then(|()| register(SIGTERM)).map_err(refused)?;
         #[cfg(unix)]
         if !hangs_on() {
@@ -41,7 +41,7 @@ fn exit_code(signal: i32) -> u8 {
     128 + signal as u8
 }
 
-/// Whether SIGHUP is to be ignored, as `nohup` asks, or the disposition is unknown: to listen to it would undo that.
+/// Whether SIGHUP is to be ignored, as `nohup` asks, or the disposition is unknown: watching it would undo that.
 #[cfg(unix)]
 fn hangs_on() -> bool {
     let about = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

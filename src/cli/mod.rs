@@ -13,6 +13,7 @@ mod hints;
 mod import;
 mod inspect;
 mod interrupt;
+mod layers;
 mod observers;
 mod opening;
 mod options;
@@ -47,12 +48,12 @@ pub fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| hints::hinted(error).exit());
     let level = if cli.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
-    // Where the log cannot be written, an error about it could not be written either, and would panic.
+    // If the log cannot be written, an error about it could not be written either, and would panic.
     let log = log.log_internal_errors(false);
     if cli.verbose {
         log.init();
     } else {
-        // A warning to a user is no log.
+        // Warnings to a user have no time and no module, as a log has.
         log.without_time().with_target(false).init();
     }
 

@@ -1,25 +1,25 @@
-//! What commands open: adapters and models.
+//! Opens adapters and models for the commands.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::options::{Common, Own};
 use super::output::quoted;
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::gpu::{AdapterChoice, Gpu, Limits, OpenOptions};
 use crate::loss::Loss;
 use crate::model::Model;
-use crate::network::Activation;
 use crate::optimizer::Optimizer;
 use crate::options::TrainOptions;
 use crate::predictor::Predictor;
 use crate::trainer::Trainer;
 
-/// A model, with the functions that its file has the names of alone.
+/// Opens a model, with the user's own functions, of which its file has only the names.
 pub(super) fn model(path: &Path, own: &Own) -> Result<Model, Error> {
     if path.extension().is_some_and(|ending| ending == "onnx") && path.is_file() {
         let words = format!("wgrad import {} model.safetensors", quoted(&path.display().to_string()));
-        return Err(Error::format(path, format!("an ONNX model is made one of wgrad first: {words}")));
+        return Err(Error::format(path, format!("an ONNX model has to be converted first: {words}")));
     }
     let (activations, losses) = own_functions(own)?;
     Model::read_with(path, &activations, &losses)
@@ -41,7 +41,7 @@ pub(super) fn own_functions(own: &Own) -> Result<(Vec<Activation>, Vec<Loss>), E
     Ok((activations, losses))
 }
 
-/// That a file to be written is named as what will be in it: it is not the one that is read then.
+/// Checks that the name of a file to write has the ending of its format: so it is not the input's name by mistake.
 pub(super) fn check_ending(path: &Path, ending: &str) -> Result<(), Error> {
     if path.extension().is_some_and(|given| given == ending) {
         return Ok(());
@@ -54,22 +54,22 @@ pub(super) fn cache_folder() -> Option<PathBuf> {
     dirs::cache_dir().map(|folder| folder.join("wgrad"))
 }
 
-/// The adapter asked for, with the kernels that earlier runs compiled.
+/// Opens the chosen adapter, with the kernels that earlier runs compiled.
 pub(super) fn open_gpu(choice: &AdapterChoice) -> Result<Arc<Gpu>, Error> {
     Gpu::open_with(&OpenOptions { adapter: choice.clone(), limits: limits()?, cache: cache_folder() })
 }
 
-/// What may be used of an adapter: `WGRAD_LIMITS` says `webgpu`, to know what a browser would take.
+/// The limits to use of an adapter: WebGPU's if `WGRAD_LIMITS` is `webgpu`, to test what a browser would accept.
 pub(super) fn limits() -> Result<Limits, Error> {
     std::env::var("WGRAD_LIMITS").map_or(Ok(Limits::default()), |words| words.parse())
 }
 
-/// A model on the adapter asked for, to predict with.
+/// Opens a model on the chosen adapter, to predict with.
 pub(super) fn predictor(model: Model, common: &Common) -> Result<Predictor, Error> {
     Predictor::from_model(open_gpu(&common.adapter.clone().unwrap_or_default())?, model)
 }
 
-/// A model on the adapter asked for, to be judged and not trained: with an optimizer that keeps nothing.
+/// Opens a model on the chosen adapter to evaluate it, with an optimizer that keeps no state.
 pub(super) fn open(model: Model, common: &Common) -> Result<Trainer, Error> {
     let gpu = open_gpu(&common.adapter.clone().unwrap_or_default())?;
     let options = TrainOptions { optimizer: Optimizer::sgd(0.0), ..TrainOptions::default() };

@@ -6,11 +6,11 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 
 use super::size::Size;
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;
 use crate::measure::Tuning;
 use crate::named::{Named, by_word};
-use crate::network::Activation;
 use crate::options::Every;
 use crate::options::{Monitor, NonFinite};
 use crate::preprocessing::{Fill, ScaleBy};
@@ -132,13 +132,13 @@ pub(super) struct Train {
     /// Let the learning rate rise over the first N steps (or epochs, where the schedule counts them)
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub warmup: Option<u32>,
-    /// Scale the gradients down so that their common norm is at most this
+    /// Scale the gradients down so that their global norm is at most this
     #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
     pub clip_grad_norm: Option<f64>,
     /// Limit every gradient to the range from minus this value to this value
     #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
     pub clip_grad_value: Option<f64>,
-    /// At a non-finite gradient: stop, skip and count the step, or lower the rate and restart the epoch [default: stop]
+    /// What to do at a non-finite gradient: stop, skip and count the step, or lower the rate and restart the epoch [default: stop]
     #[arg(long, value_name = "stop|skip|lower")]
     pub non_finite: Option<NonFinite>,
     /// End after this many epochs in a row that were no better than the best
@@ -190,7 +190,7 @@ pub(super) struct Train {
     /// The number of checkpoints to keep [default: 3]
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub checkpoint_keep: Option<usize>,
-    /// How often to go on after a failure of the device, from the last checkpoint and on a new device of the same adapter [default: 3]
+    /// How many times to go on after a failure of the device, from the last checkpoint and on a new device of the same adapter [default: 3]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub device_retries: Option<u64>,
     /// Go on from a checkpoint, or from the newest of a folder; everything that the run was started with comes from there
@@ -281,7 +281,7 @@ pub(super) enum Unknown {
 }
 
 impl Named for Unknown {
-    const WHAT: &'static str = "a way with unknown words";
+    const WHAT: &'static str = "a treatment of unknown words";
     const WORDS: &'static [(&'static str, Self)] = &[("none", Unknown::None), ("error", Unknown::Error)];
 }
 
@@ -295,7 +295,7 @@ pub(super) enum MissingTarget {
 }
 
 impl Named for MissingTarget {
-    const WHAT: &'static str = "a way with missing targets";
+    const WHAT: &'static str = "a treatment of missing targets";
     const WORDS: &'static [(&'static str, Self)] =
         &[("leave-out", MissingTarget::LeaveOut), ("error", MissingTarget::Error)];
 }
@@ -316,10 +316,10 @@ pub(super) struct Evaluate {
     /// A safetensors file with 0.weight, 0.bias, 2.weight, …
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// mnist, or a file or directory as in training (its test rows are taken, where it has any)
+    /// mnist, or a file or directory as in training (its test rows, if it has any)
     #[arg(long, value_name = "mnist|DIR|FILE", default_value = "mnist")]
     pub data: String,
-    /// Count how often the right class is among the K likeliest [default: 5, where there are more classes]
+    /// Count how often the right class is among the K most likely [default: 5, where there are more classes]
     #[arg(long, value_name = "K")]
     pub top_k: Option<usize>,
     #[command(flatten)]
@@ -335,7 +335,7 @@ pub(super) struct Predict {
     /// A safetensors file with 0.weight, 0.bias, 2.weight, …
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// mnist, a file or directory as in training (its test rows are taken, where it has any), an image, an array (.npy), or - for
+    /// mnist, a file or directory as in training (its test rows, if it has any), an image, an array (.npy), or - for
     /// standard input: lines of CSV, or any such file
     #[arg(long, value_name = "mnist|DIR|FILE|-", default_value = "mnist")]
     pub input: String,
@@ -363,7 +363,7 @@ pub(super) struct Export {
     pub softmax: bool,
     #[command(flatten)]
     pub own: Own,
-    /// One JSON object on stdout, and nothing else there
+    /// Print one JSON object on stdout, and nothing else
     #[arg(long)]
     pub json: bool,
 }
@@ -381,7 +381,7 @@ pub(super) struct Import {
     /// The loss, which gives the outputs their meaning, where the file has none [default: softmax-cross-entropy, or mse for one output]
     #[arg(long, value_name = "NAME")]
     pub loss: Option<String>,
-    /// One JSON object on stdout, and nothing else there
+    /// Print one JSON object on stdout, and nothing else
     #[arg(long)]
     pub json: bool,
 }
@@ -392,7 +392,7 @@ pub(super) struct Inspect {
     pub file: PathBuf,
     #[command(flatten)]
     pub own: Own,
-    /// One JSON object on stdout, and nothing else there
+    /// Print one JSON object on stdout, and nothing else
     #[arg(long)]
     pub json: bool,
 }
@@ -402,7 +402,7 @@ pub(super) struct Runs {
     /// A folder with the folders of runs, or one of these
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// One JSON object a line on stdout, and nothing else there
+    /// Print one JSON object a line on stdout, and nothing else
     #[arg(long)]
     pub json: bool,
 }
@@ -429,13 +429,13 @@ pub(super) struct Selftest {
     /// Make only the checks with these words in their section or name, as failures show them, in any case; list prints the words
     #[arg(long, value_name = "WORDS|list")]
     pub only: Option<String>,
-    /// The time after which a check counts as failed, as the driver hangs in it [default: 600]
+    /// The seconds after which a check counts as failed because the driver hangs [default: 600]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub timeout: Option<u64>,
-    /// Check nothing, and write every shader in the form for browsers into this folder, to test their compilers with
+    /// Check nothing, and write every shader into this folder in the form for browsers, to test their compilers
     #[arg(long, value_name = "DIR", conflicts_with_all = ["golden", "only", "timeout"])]
     pub wgsl: Option<PathBuf>,
-    /// Compile kernels for subgroups of N lanes, whether the adapter has such or not: wrong kernels must be found
+    /// Compile kernels for subgroups of N lanes, even if the adapter has no such subgroups: the checks must find wrong kernels
     #[arg(long, value_name = "N", hide = true)]
     pub lanes: Option<u32>,
     #[command(flatten)]
@@ -448,12 +448,12 @@ pub(super) struct Common {
     /// [default: auto]
     #[arg(long, value_name = "auto|WORDS")]
     pub adapter: Option<AdapterChoice>,
-    /// One JSON object a line on stdout, and nothing else there
+    /// Print one JSON object a line on stdout, and nothing else
     #[arg(long)]
     pub json: bool,
 }
 
-/// What shows a run while it goes on.
+/// The output during a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Screen {
     Live,
@@ -469,7 +469,7 @@ impl FromStr for Screen {
             "live" => Ok(Screen::Live),
             "lines" => Ok(Screen::Lines),
             "none" => Ok(Screen::None),
-            _ => Err(Error::Option(format!("\"{word}\" is no screen: there are live, lines and none"))),
+            _ => Err(Error::Option(format!("\"{word}\" is not a kind of screen: use live, lines or none"))),
         }
     }
 }

@@ -10,20 +10,21 @@ use serde_json::{Value, json};
 use super::clock::now;
 use super::config::Run;
 use super::observers::Observer;
-use super::output::{clean_lines, epoch_event, shape};
+use super::output::{clean_lines, epoch_event};
 use super::training_set::TrainingSet;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::history::Event;
 use crate::model::loss_to_json;
+use crate::network::Layer;
 use crate::trainer::Trainer;
 
-/// What there is to know of a run.
+/// The file with a run's settings and its result.
 pub(super) const ABOUT: &str = "run.json";
-/// Its epochs, an object a line.
+/// The file with a run's epochs, an object a line.
 pub(super) const METRICS: &str = "metrics.jsonl";
 const TABLE: &str = "metrics.csv";
-/// Empty, and locked by the run while it goes on: however that ends, the system unlocks it.
+/// An empty file, which a run locks while it goes on. The system unlocks it, however the run ends.
 const LOCK: &str = ".lock";
 
 /// The columns of the table.
@@ -42,21 +43,21 @@ const COLUMNS: [&str; 12] = [
     "blocking_reads",
 ];
 
-/// A folder that is this run's alone while it goes on.
+/// A folder that belongs to this run alone while it goes on.
 pub(super) struct Out {
     folder: PathBuf,
     about: Value,
-    /// Whether it has the run's beginning.
+    /// Whether the folder has this run's beginning.
     resumes: bool,
-    /// The folders that were made for it, the innermost first.
+    /// The folders that were created for it, the innermost first.
     made: Vec<PathBuf>,
     begun: Instant,
     _lock: File,
 }
 
 impl Out {
-    /// Takes a folder, which is made where it is not there: a new one, the one of the run that is gone on with, or one whose run ended
-    /// before its first epoch did.
+    /// Takes a folder, and creates it if it does not exist: a new one, the one of the run to resume, or one whose run ended before its first
+    /// epoch did.
     pub fn take(folder: &Path, run: &Run, resumes: bool) -> Result<Self, Error> {
         let made = folder.ancestors().take_while(|folder| !folder.exists()).map(PathBuf::from).collect();
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
@@ -78,7 +79,7 @@ impl Out {
         Ok(Out { folder: folder.into(), about, resumes, made, begun: Instant::now(), _lock: lock })
     }
 
-    /// Writes down what is about to run.
+    /// Writes what is about to run.
     pub fn begin(
         &mut self,
         run: &Run,
@@ -114,9 +115,9 @@ impl Out {
                 "validation": run.validation.as_ref().map(ToString::to_string), "validation_rows": validation.map(Dataset::rows),
             },
             "model": {
-                "network": shape(network), "parameters": network.parameters(), "file": run.save,
-                "activation": hidden.first().map(|layer| layer.activation.to_string()),
-                "dropout": hidden.iter().map(|layer| layer.dropout).collect::<Vec<_>>(),
+                "network": network.shape(), "parameters": network.parameters(), "file": run.save,
+                "activation": hidden.first().map(|layer| layer.activation().to_string()),
+                "dropout": hidden.iter().map(Layer::dropout).collect::<Vec<_>>(), "layers": network.to_json(),
                 "init": run.init,
             },
             "loss": loss_to_json(&options.loss),
@@ -129,12 +130,12 @@ impl Out {
         self.write()
     }
 
-    /// What writes the metrics down.
+    /// The writer of the metrics.
     pub fn metrics(&self) -> Result<MetricFiles, Error> {
         MetricFiles::new(&self.folder, self.resumes)
     }
 
-    /// Writes down how the run ended, `finished`, `interrupted` or `failed`, and with how many steps since its weights were new.
+    /// Writes how the run ended, `finished`, `interrupted` or `failed`, and with how many steps since its weights were new.
     pub fn end(&mut self, state: &str, steps: Option<u64>) -> Result<(), Error> {
         let seconds = self.begun.elapsed().as_secs_f64();
         for (name, value) in [
@@ -148,7 +149,7 @@ impl Out {
         self.write()
     }
 
-    /// Takes down why the run fails, to be written with its end.
+    /// Records the error that the run fails with, to be written at its end.
     pub fn failed(&mut self, error: &Error) {
         self.about["error"] = clean_lines(&error.to_string()).into();
     }
@@ -157,7 +158,7 @@ impl Out {
         &self.folder
     }
 
-    /// What `run.json` has.
+    /// The contents of `run.json`.
     pub fn about(&self) -> &Value {
         &self.about
     }
@@ -169,37 +170,37 @@ impl Out {
 }
 
 impl Drop for Out {
-    /// A run that an error has ended; before it began, nothing is left of it.
+    /// Writes the end of a run that an error ended; if it had not begun, deletes what was created for it.
     fn drop(&mut self) {
         if self.about["state"].is_null() && !self.made.is_empty() {
             _ = std::fs::remove_file(self.folder.join(LOCK));
-            // One that has something in it by now stays.
+            // A folder that is no longer empty stays.
             self.made.iter().for_each(|folder| _ = std::fs::remove_dir(folder));
         }
         if self.about["state"] == "running"
             && let Err(error) = self.end("failed", None)
         {
-            tracing::warn!(%error, "how the run ended is not written down");
+            tracing::warn!(%error, "the end of the run could not be written");
         }
     }
 }
 
-/// `run.json` of a folder.
+/// Reads the `run.json` of a folder.
 pub(super) fn read_about(folder: &Path) -> Result<Value, Error> {
     let path = folder.join(ABOUT);
     let about: Value = serde_json::from_slice(&crate::files::read_whole(&path)?)
         .map_err(|error| Error::format(&path, error.to_string()))?;
     match about["started"].is_string() {
         true => Ok(about),
-        false => Err(Error::format(&path, "it does not say when a run started: wgrad train --out writes such files")),
+        false => Err(Error::format(&path, "it has no start time, so it was not written by wgrad train --out")),
     }
 }
 
 /// Whether a run is writing to the folder now.
 pub(super) fn is_running(folder: &Path) -> bool {
-    // Not made where it is not there: looking at a folder changes nothing in it.
+    // The file is not created: looking at a folder changes nothing in it.
     let lock = File::options().write(true).open(folder.join(LOCK));
-    // Shared, so that two who look do not take each other for a run.
+    // The lock is shared, so that two readers do not take each other for a run.
     lock.is_ok_and(|lock| matches!(FileExt::try_lock_shared(&lock), Err(TryLockError::WouldBlock)))
 }
 
@@ -209,13 +210,13 @@ fn is_locked(lock: &File) -> bool {
         if !matches!(FileExt::try_lock(lock), Err(TryLockError::WouldBlock)) {
             return false;
         }
-        // It may be someone who only looks, for a moment.
+        // A reader may hold the lock for a moment.
         std::thread::sleep(Duration::from_millis(20));
     }
     true
 }
 
-/// The epochs that a folder has. A line that a power cut has cut off is left out.
+/// Reads the epochs of a folder. A line that a power failure cut off is left out.
 pub(super) fn read_metrics(folder: &Path) -> Result<Vec<Value>, Error> {
     let path = folder.join(METRICS);
     if !path.exists() {
@@ -231,7 +232,7 @@ pub(super) struct MetricFiles {
     folder: PathBuf,
     lines: File,
     table: File,
-    /// The last epoch that they have.
+    /// The last epoch in the files.
     last: u64,
 }
 
@@ -240,7 +241,7 @@ impl MetricFiles {
         MetricFiles::with(folder, if resumes { read_metrics(folder)? } else { Vec::new() })
     }
 
-    /// Begins both anew, with these epochs.
+    /// Writes both files anew, with these epochs.
     fn with(folder: &Path, epochs: Vec<Value>) -> Result<Self, Error> {
         let header = format!("{}\n", COLUMNS.join(","));
         let lines = epochs.iter().map(line).collect::<String>();
@@ -264,7 +265,7 @@ impl Observer for MetricFiles {
             return Ok(());
         }
         if epoch.epoch <= self.last {
-            // A run that went on from before its end does some epochs again.
+            // A run that was resumed from an earlier checkpoint does some epochs again.
             let mut before = read_metrics(&self.folder)?;
             before.retain(|line| line["epoch"].as_u64() < Some(epoch.epoch));
             *self = MetricFiles::with(&self.folder, before)?;
@@ -281,7 +282,7 @@ fn line(epoch: &Value) -> String {
     format!("{epoch}\n")
 }
 
-/// All values are numbers, or nothing.
+/// A line of the table: every value is a number or empty.
 fn row(epoch: &Value) -> String {
     let cell =
         |name: &&str| Some(&epoch[*name]).filter(|value| !value.is_null()).map_or(String::new(), Value::to_string);

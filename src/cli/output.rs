@@ -8,21 +8,20 @@ use super::figures::{figure, shortest};
 use crate::error::Error;
 use crate::history::Epoch;
 use crate::metric::Evaluation;
-use crate::network::Network;
 
-/// Where a command's results go.
+/// The output of a command's results, for people or for programs.
 #[derive(Clone, Copy)]
 pub(super) struct Output {
     pub json: bool,
 }
 
 impl Output {
-    /// Lines for people; nothing under `--json`.
+    /// Prints lines for people; nothing under `--json`.
     pub fn text(&self, lines: impl std::fmt::Display) -> Result<(), Error> {
         if self.json { Ok(()) } else { Self::line(clean_lines(&lines.to_string())) }
     }
 
-    /// A line for programs; nothing without `--json`.
+    /// Prints a line for programs; nothing without `--json`.
     pub fn event(&self, event: Value) -> Result<(), Error> {
         if self.json { Self::line(event) } else { Ok(()) }
     }
@@ -33,12 +32,12 @@ impl Output {
     }
 }
 
-/// A name as a terminal may have it: it comes from a file, and what would move the cursor, begin a line or turn the direction of writing is �.
+/// A name from a file, safe for a terminal: characters that would move the cursor, begin a line or turn the direction of writing become �.
 pub(super) fn clean(name: &str) -> String {
     name.replace(moves, "\u{fffd}")
 }
 
-/// The same of lines.
+/// A text of several lines, safe for a terminal.
 pub(super) fn clean_lines(text: &str) -> String {
     text.replace(|letter| moves(letter) && letter != '\n', "\u{fffd}")
 }
@@ -47,7 +46,7 @@ fn moves(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A word of a command line, as a shell takes it for one.
+/// A word of a command line, quoted if a shell would split it.
 pub(super) fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:,+@%".contains(letter);
     match !word.is_empty() && word.chars().all(is_plain) {
@@ -70,7 +69,7 @@ pub(super) fn figures(result: &Evaluation) -> String {
     format!("loss {}{accuracy}", figure(result.loss))
 }
 
-/// An epoch, for programs.
+/// The event of an epoch, for programs.
 pub(super) fn epoch_event(epoch: &Epoch) -> Value {
     json!({
         "event": "epoch", "epoch": epoch.epoch, "rows": epoch.training.rows,
@@ -97,13 +96,4 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
         cells.collect::<String>().trim_end().to_string()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// The widths of a network, as "784-256-10".
-pub(super) fn shape(network: &Network) -> String {
-    let widths: Vec<String> = std::iter::once(network.inputs())
-        .chain(network.layers().iter().map(|layer| layer.outputs))
-        .map(|width| width.to_string())
-        .collect();
-    widths.join("-")
 }

@@ -19,7 +19,7 @@ use crate::model::Model;
 
 /// The most outputs that a line of the table has.
 const MOST_IN_A_LINE: usize = 10;
-/// The most rows of a table that are answered together.
+/// The most rows of a table that are answered at once.
 const MOST_AT_ONCE: usize = 512;
 /// How long a first row waits for a second, which decides how it is shown.
 const SOON: Duration = Duration::from_millis(20);
@@ -28,7 +28,7 @@ pub(super) fn run(options: &Predict) -> Result<(), Error> {
     let output = Output { json: options.common.json };
     let model = opening::model(&options.model, &options.own)?;
     let input = Input::open(&options.input)?;
-    // A file is read whole for people: what is wrong in it comes before any answer.
+    // For people, a file is read whole: errors in it come before any answer.
     let is_answered_by_line = options.rows.is_none() && (options.input == STDIN || output.json);
     let input = match input {
         Input::Lines(stream) if is_answered_by_line => return by_line(options, &output, model, stream),
@@ -65,8 +65,8 @@ pub(super) fn run(options: &Predict) -> Result<(), Error> {
     Ok(())
 }
 
-/// Answers the rows of a table as they come: each once it is there, in minibatches where they come faster than they are answered. With `--json`, a
-/// row that cannot be read has an error for an answer.
+/// Answers the rows of a table as they come, each as soon as it is there, in minibatches if they come faster than they are answered. With
+/// `--json`, a row that cannot be read is answered with an error.
 fn by_line(options: &Predict, output: &Output, model: Model, stream: Box<dyn BufRead + Send>) -> Result<(), Error> {
     let report = Report::new(&model);
     let reading = source::reading_inputs(&model, &options.text);
@@ -74,7 +74,7 @@ fn by_line(options: &Predict, output: &Output, model: Model, stream: Box<dyn Buf
     let predictor = predictor(model, &options.common)?;
     let (path, width) = (PathBuf::from(&options.input), columns.width());
     let (send, lines) = sync_channel(MOST_AT_ONCE);
-    // Left behind where an error ends the program: it may be waiting for a line that never comes.
+    // The thread is not joined when an error ends the program: it may be waiting for a line that never comes.
     std::thread::spawn({
         let path = path.clone();
         move || Lines::new(&path, stream, &columns, &reading).try_for_each(|line| send.send(line))
@@ -82,7 +82,7 @@ fn by_line(options: &Predict, output: &Output, model: Model, stream: Box<dyn Buf
     let (mut answered, mut refused) = (0, 0);
     while let Ok(first) = lines.recv() {
         let mut batch = vec![first];
-        // Whether there is another row is known soon, where it is not typed.
+        // Unless rows are typed, a second one comes soon.
         if answered == 0 {
             batch.extend(lines.recv_timeout(SOON));
         }
@@ -98,7 +98,7 @@ fn by_line(options: &Predict, output: &Output, model: Model, stream: Box<dyn Buf
         }
         for Line { row, line, features } in batch {
             answered += 1;
-            // Where not all could be answered together, each is asked alone: one of them is wrong.
+            // If the rows could not be predicted at once, one of them is wrong, and each is predicted alone.
             let values = features.and_then(|features| match &together {
                 Ok(_) => Ok(results.next().unwrap_or_default().to_vec()),
                 Err(_) => answer(features),
@@ -122,13 +122,13 @@ fn by_line(options: &Predict, output: &Output, model: Model, stream: Box<dyn Buf
         0 if answered == 0 => Err(Error::format(path, "it has no rows: at least one is needed")),
         0 => Ok(()),
         _ => {
-            let reason = format!("{refused} of {answered} rows could not be read: each has an error for an answer");
+            let reason = format!("{refused} of {answered} rows could not be read: each is answered with an error");
             Err(Error::format(path, reason))
         }
     }
 }
 
-/// What the outputs mean, and how they are told.
+/// The meaning of the outputs, and how they are printed.
 struct Report {
     outputs: usize,
     names: Vec<String>,
@@ -144,12 +144,12 @@ impl Report {
         source::name_of(&self.names, self.outputs, output)
     }
 
-    /// The same for people.
+    /// An output's name, safe for a terminal.
     fn shown(&self, output: usize) -> String {
         clean(&self.name(output))
     }
 
-    /// The class with the largest probability; `None` where outputs stand for themselves.
+    /// The class with the largest probability; `None` where outputs are not classes.
     fn class(&self, values: &[f32]) -> Option<usize> {
         let largest =
             || (0..values.len()).fold(0, |best, class| if values[class] > values[best] { class } else { best });
@@ -186,7 +186,7 @@ impl Report {
         text
     }
 
-    /// How wide the table's columns of outputs are.
+    /// The width of the table's columns of outputs.
     fn wide(&self) -> usize {
         let shown = self.outputs.min(MOST_IN_A_LINE);
         2 + (0..shown).map(|output| self.shown(output).chars().count()).max().unwrap_or(0).max(9)

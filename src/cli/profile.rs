@@ -13,10 +13,10 @@ use crate::model::Model;
 use crate::plan::Plan;
 use crate::profile::{Span, Trace, profile};
 
-/// Tells where the time of a training step goes, and writes a trace of some where one is asked for.
+/// Prints where the time of a training step goes, and writes a trace of some steps if one is asked for.
 pub(super) fn run(flags: &ProfileOptions) -> Result<(), Error> {
     flags.train.trains_nothing("profile")?;
-    // Said before minutes are spent on what goes there.
+    // The path is checked before minutes are spent on the trace.
     if let Some(path) = &flags.trace {
         check_ending(path, "json")?;
         Model::check_writable(path)?;
@@ -36,7 +36,7 @@ pub(super) fn run(flags: &ProfileOptions) -> Result<(), Error> {
     Ok(())
 }
 
-/// The trace in the [format of Chrome's](https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU), as an array: a track for
+/// Writes the trace in [Chrome's format](https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU), as an array: a track for
 /// the device, and one for the host.
 fn write(path: &Path, trace: &Trace, plan: &Plan, adapter: &str) -> Result<(), Error> {
     let clock = if trace.by_clock { "its own clock" } else { "each kernel's time, laid end to end" };
@@ -62,13 +62,13 @@ fn write(path: &Path, trace: &Trace, plan: &Plan, adapter: &str) -> Result<(), E
     files::write_whole(path, Value::from(events).to_string().as_bytes())
 }
 
-/// The tracks' numbers. A viewer takes the one with the process's own for its main thread.
+/// The tracks' numbers. A viewer takes the track with the process's number for its main thread.
 const HOST: u32 = 1;
 const DEVICE: u32 = 2;
 
 /// A complete event, in microseconds.
 fn complete(span: &Span, tid: u32, category: &str, about: Value) -> Value {
-    // Whole nanoseconds, so that what touches does not overlap.
+    // Times are whole nanoseconds, so that adjacent spans do not overlap.
     let [begin, end] = [span.begin, span.end].map(|seconds| (1e9 * seconds).round());
     json!({
         "name": span.name, "cat": category, "ph": "X", "ts": begin / 1e3, "dur": (end - begin) / 1e3, "pid": 1, "tid": tid, "args": about,

@@ -1,4 +1,4 @@
-//! The table `[data]` of run.toml: what a run reads, and how.
+//! The table `[data]` of run.toml: which data a run reads, and how.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::preprocessing::{Fill, ImageShape};
 
-/// What a flag says, or else the file's word.
+/// The value of a flag, or else of the file's key.
 pub(super) fn chosen<T: FromStr<Err = Error>>(flag: Option<T>, word: Option<String>) -> Result<Option<T>, Error> {
     flag.map_or_else(|| word.as_deref().map(str::parse).transpose(), |flag| Ok(Some(flag)))
 }
@@ -37,7 +37,7 @@ pub(super) struct Data {
     pub scale_targets: Option<String>,
 }
 
-/// A column.
+/// A column, by its name or its number.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a column is a name, or a number from 1")]
 enum Place {
@@ -54,7 +54,7 @@ impl Place {
     }
 }
 
-/// What is to be learned.
+/// The target: one column, or several.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "label is a column, or a list of columns")]
 enum Label {
@@ -79,7 +79,7 @@ enum FillValue {
 }
 
 impl Data {
-    /// What the readers are told.
+    /// The options for the readers.
     pub fn reading(&self, flags: &Train, loss: &Loss) -> Result<ReadOptions, Error> {
         let image = self.image.map(|[height, width, channels]| ImageShape { height, width, channels });
         if let Some(shape) = image.filter(|shape| shape.features().is_none()) {

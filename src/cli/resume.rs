@@ -1,5 +1,5 @@
-//! Runs with checkpoints. A run is its words, the flags and the text of run.toml: its checkpoints have them, so that `--resume` takes no
-//! others.
+//! Resumes runs from checkpoints. The flags and the text of run.toml determine a run: its checkpoints store them, so that `--resume` needs
+//! no others.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -13,11 +13,10 @@ use super::output::quoted;
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::loss::Loss;
-use crate::network::Activation;
 use crate::optimizer::Rule;
 use crate::options::Checkpointing;
 
-/// Flags that change no step of a run, but how far it goes or where things are: what may be said anew.
+/// Flags that may be given again with `--resume`: they change how far a run goes or where its files are, and no step.
 const FREE: [&str; 10] = [
     "epochs",
     "steps",
@@ -30,7 +29,7 @@ const FREE: [&str; 10] = [
     "checkpoint_keep",
     "device_retries",
 ];
-/// Flags of one call, which no checkpoint has; run.toml it has as a text.
+/// Flags of a single call, which checkpoints do not store; the text of run.toml is stored, not its path.
 const OF_THE_CALL: [&str; 4] = ["resume", "screen", "json", "verbose"];
 
 /// The keys of a checkpoint's notes.
@@ -38,7 +37,7 @@ const ARGUMENTS: &str = "arguments";
 const CONFIG: &str = "run.toml";
 const STARTED: &str = "started";
 
-/// The run that the flags describe, and the checkpoint that it goes on from, where it does.
+/// The run that the flags describe, and the checkpoint that it is resumed from, if it is.
 pub(super) fn run_of(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> {
     let (run, checkpoint) = described(flags)?;
     check_folders(&run)?;
@@ -56,20 +55,20 @@ fn described(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> {
     };
     if let Some((flag, _)) = given.iter().find(|(id, _)| ![&FREE[..], &OF_THE_CALL].concat().contains(&id.as_str())) {
         return Err(Error::Option(format!(
-            "--{} with --resume: a run goes on as it began; only {} may be said anew",
+            "--{} with --resume: a run goes on as it began; only {} may be given again",
             flag.replace('_', "-"),
             FREE.map(|free| format!("--{}", free.replace('_', "-"))).join(", ")
         )));
     }
     let checkpoint = Checkpoint::open(path)?;
     let file = checkpoint.path().to_path_buf();
-    let broken = |reason: String| Error::format(&file, format!("the words that its run was started with: {reason}"));
+    let broken = |reason: String| Error::format(&file, format!("the options that its run was started with: {reason}"));
     let mut before = checkpoint.notes();
     let arguments = before
         .remove(ARGUMENTS)
-        .ok_or_else(|| broken("it has none; a program of yours wrote it, and can go on by Trainer::resume".into()))?;
+        .ok_or_else(|| broken("it has none; a program wrote it, which can go on by Trainer::resume".into()))?;
     let mut arguments: Vec<String> = serde_json::from_str(&arguments).map_err(|error| broken(error.to_string()))?;
-    // How far it goes is said in steps or in epochs, and not in both.
+    // A run's length is in steps or in epochs, not in both.
     if given.iter().any(|(flag, _)| ["epochs", "steps"].contains(&flag.as_str())) {
         arguments.retain(|word| !word.starts_with("--epochs=") && !word.starts_with("--steps="));
     }
@@ -84,13 +83,13 @@ fn described(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> {
         beyond(&run, &file).into_iter().find(|(flag, _)| !given.iter().any(|(id, _)| id == flag))
     {
         return Err(Error::Option(format!(
-            "--{flag} {}: by the words in {} the run writes there, outside this folder and the checkpoint's, by a link, or over a file \
-             that is no model; say the option again if that is meant",
+            "--{flag} {}: by the options in {} the run writes there, outside this folder and the checkpoint's, by a link, or over a file \
+             that is no model; give the option again if that is intended",
             path.display(),
             file.display()
         )));
     }
-    // Checkpoints go on where this one is, wherever that has moved to.
+    // New checkpoints go to this one's folder, also if that was moved.
     let asked = run.options.checkpoint.take();
     let folder = flags.checkpoint.clone().unwrap_or_else(|| crate::files::folder_of(&file).to_path_buf());
     let asked = asked.unwrap_or_else(|| Checkpointing::new(&folder));
@@ -100,7 +99,7 @@ fn described(flags: &Train) -> Result<(Run, Option<Checkpoint>), Error> {
     Ok((run, Some(checkpoint)))
 }
 
-/// That the run's folders can be folders, and that its own is not that of its checkpoints, which is locked alone.
+/// Checks that no file is in the place of the run's folders, and that --out is not --checkpoint, which has a lock of its own.
 fn check_folders(run: &Run) -> Result<(), Error> {
     let checkpoints = run.options.checkpoint.as_ref().map(|asked| asked.folder.as_path());
     let folders =
@@ -108,7 +107,7 @@ fn check_folders(run: &Run) -> Result<(), Error> {
     for (flag, folder) in folders.into_iter().filter_map(|(flag, folder)| Some((flag, folder?))) {
         if let Some(other) = folder.ancestors().find(|place| place.exists() && !place.is_dir()) {
             return Err(Error::Option(format!(
-                "--{flag} {}: a folder is needed, and {} is none",
+                "--{flag} {}: it must be a folder, and {} is a file",
                 folder.display(),
                 other.display()
             )));
@@ -127,7 +126,7 @@ fn check_folders(run: &Run) -> Result<(), Error> {
 /// The flags of the command line, with their values.
 fn given(matches: &ArgMatches) -> Result<Vec<(String, Vec<String>)>, Error> {
     let matches = matches.subcommand_matches("train").unwrap_or(matches);
-    // Without the groups, which clap has among them.
+    // clap lists its groups among the arguments.
     let known = |id: &str| Cli::command().get_arguments().any(|argument| argument.get_id() == id);
     let of_line = |id: &&str| known(id) && matches.value_source(id) == Some(ValueSource::CommandLine);
     matches
@@ -137,13 +136,13 @@ fn given(matches: &ArgMatches) -> Result<Vec<(String, Vec<String>)>, Error> {
         .map(|id| {
             let values = matches.try_get_raw(id).ok().flatten().into_iter().flatten();
             let text = values.map(|value| value.to_str().map(String::from)).collect::<Option<Vec<_>>>();
-            let refused = || Error::Option(format!("--{id} is not UTF-8: a checkpoint cannot have it"));
+            let refused = || Error::Option(format!("--{id} is not UTF-8: a checkpoint cannot store it"));
             text.map(|text| (id.to_string(), text)).ok_or_else(refused)
         })
         .collect()
 }
 
-/// Flags as words that parse to them: those that make up a run.
+/// The flags that determine a run, as words that parse to them.
 fn words(given: &[(String, Vec<String>)]) -> Vec<String> {
     let command = Cli::command();
     let of_the_run = given.iter().filter(|(id, _)| !OF_THE_CALL.contains(&id.as_str()) && id != "config");
@@ -160,7 +159,7 @@ fn words(given: &[(String, Vec<String>)]) -> Vec<String> {
         .collect()
 }
 
-/// The reverse. Of a flag that comes twice, the last one counts.
+/// Parses such words. Of a flag that comes twice, the last one counts.
 fn parsed(words: &[String]) -> Result<Train, clap::Error> {
     let line = ["wgrad", "train"].into_iter().chain(words.iter().map(String::as_str));
     let command = Cli::command().mut_subcommand("train", |train| train.args_override_self(true));
@@ -178,19 +177,17 @@ fn notes(arguments: Vec<String>, config: Option<String>, started: &str) -> BTree
         .collect()
 }
 
-/// The run's words name the files of the user's own functions: they are read again.
+/// The checkpoint with the user's own functions, which are read again from the files that the run's options name.
 fn with_own_functions(checkpoint: Checkpoint, run: &Run) -> Checkpoint {
-    let activations: Vec<_> =
-        Some(run.activation).filter(|own| matches!(own, Activation::Custom(_))).into_iter().collect();
     let losses: Vec<_> =
         Some(run.options.loss.clone()).filter(|own| matches!(own, Loss::Custom(_))).into_iter().collect();
     let rules: Vec<_> =
         Some(run.options.optimizer.rule).filter(|own| matches!(own, Rule::Custom(_))).into_iter().collect();
-    checkpoint.bringing(&activations, &losses, &rules)
+    checkpoint.bringing(&run.layers.own_activations(), &losses, &rules)
 }
 
-/// What the run writes outside the folder that it is started in and that of its checkpoint, or over a file that is no model. The words in
-/// a file must not have others replaced: these have to be said by who starts the program.
+/// The options by which the run writes outside the current folder and its checkpoint's, or over a file that is no model. Options in a
+/// checkpoint must not replace other files unless the user of the program gives them as well.
 fn beyond<'a>(run: &'a Run, checkpoint: &Path) -> Vec<(&'static str, &'a Path)> {
     let own = crate::files::folder_of(checkpoint);
     let homes: Vec<PathBuf> = [Path::new("."), own].iter().filter_map(|home| home.canonicalize().ok()).collect();
@@ -200,7 +197,7 @@ fn beyond<'a>(run: &'a Run, checkpoint: &Path) -> Vec<(&'static str, &'a Path)> 
         goes_down && where_it_is(path).is_some_and(|place| homes.iter().any(|home| place.starts_with(home)))
     };
     let is_other = |path: &Path| path.is_file() && !is_model(path) || path.is_dir() && has_links(path);
-    // The model in the run's folder is no word of its own.
+    // The model in the run's folder is not an option of its own.
     let save = Some(run.save.as_path()).filter(|save| run.out.as_deref() != save.parent());
     [("out", run.out.as_deref()), ("save", save), ("tensorboard", run.tensorboard.as_deref())]
         .into_iter()
@@ -208,20 +205,20 @@ fn beyond<'a>(run: &'a Run, checkpoint: &Path) -> Vec<(&'static str, &'a Path)> 
         .collect()
 }
 
-/// Where a path leads, links followed: that of it which is there. None where that is a link into nothing.
+/// Where a path leads, with links followed, as far as it exists; `None` for a link to nothing.
 fn where_it_is(path: &Path) -> Option<PathBuf> {
     let path = Path::new(".").join(path);
     let there = path.ancestors().find(|place| place.symlink_metadata().is_ok())?;
     there.canonicalize().ok()
 }
 
-/// Whether it is a model, or a checkpoint, that was written here.
+/// Whether a file is a model or a checkpoint of this program.
 fn is_model(path: &Path) -> bool {
     let about = crate::files::read_whole(path).and_then(|bytes| crate::model::about(path, &bytes));
     matches!(about, Ok(Some(_)))
 }
 
-/// Whether anything in a folder is a link, which a run that writes there would follow, or cannot be looked at.
+/// Whether a folder has a link, which a run that writes there would follow, or an entry that cannot be read.
 fn has_links(folder: &Path) -> bool {
     let is_or_has = |entry: std::io::Result<std::fs::DirEntry>| -> std::io::Result<bool> {
         let entry = entry?;
@@ -232,7 +229,7 @@ fn has_links(folder: &Path) -> bool {
     entries.any(|entry| is_or_has(entry).unwrap_or(true))
 }
 
-/// How a run goes on from a folder of checkpoints, for people.
+/// The command that resumes a run from a folder of checkpoints, for people.
 pub(super) fn how_to(folder: &Path, run: &Run) -> String {
     let word = |path: &Path| quoted(&path.display().to_string());
     let again = beyond(run, &folder.join("any")).into_iter().map(|(flag, path)| format!(" --{flag} {}", word(path)));

@@ -11,11 +11,27 @@ use super::out::{ABOUT, is_running, read_about, read_metrics};
 use super::output::{Output, clean, table};
 use crate::error::Error;
 
-/// The tables of `run.json` that settings are in.
+/// The tables of `run.json` that have settings.
 const SETTINGS: [&str; 9] =
     ["adapter", "data", "model", "loss", "optimizer", "schedule", "train", "early_stopping", "reduce_on_plateau"];
-/// What follows from other settings, or is a place.
+/// Entries that follow from other settings, or are paths.
 const NO_SETTINGS: [&str; 4] = ["data.features", "data.validation_rows", "model.file", "model.parameters"];
+/// The head of the table of runs.
+const HEAD: [&str; 13] = [
+    "run",
+    "network",
+    "optimizer",
+    "lr",
+    "batch",
+    "epochs",
+    "best loss",
+    "last loss",
+    "best accuracy",
+    "last accuracy",
+    "time",
+    "state",
+    "started (UTC)",
+];
 
 pub(super) fn run(options: &Runs) -> Result<(), Error> {
     let output = Output { json: options.json };
@@ -42,23 +58,8 @@ pub(super) fn run(options: &Runs) -> Result<(), Error> {
         output.event(json!({ "event": "run", "name": name, "state": "unreadable", "error": error.to_string() }))?;
     }
     if !runs.is_empty() {
-        let head = [
-            "run",
-            "network",
-            "optimizer",
-            "lr",
-            "batch",
-            "epochs",
-            "best loss",
-            "last loss",
-            "best accuracy",
-            "last accuracy",
-            "time",
-            "state",
-            "started (UTC)",
-        ];
-        let rows: Vec<Vec<String>> =
-            std::iter::once(head.map(String::from).to_vec()).chain(runs.iter().map(Summary::row)).collect();
+        let head = HEAD.map(String::from).to_vec();
+        let rows: Vec<Vec<String>> = std::iter::once(head).chain(runs.iter().map(Summary::row)).collect();
         output.text(table(&rows))?;
         if runs.iter().any(|run| !run.validates()) {
             output.text("* of the training rows: there are none to validate on")?;
@@ -71,7 +72,7 @@ pub(super) fn run(options: &Runs) -> Result<(), Error> {
     }
     let differing = differing(&runs);
     if !differing.is_empty() {
-        output.text("\nWhat tells them apart:")?;
+        output.text("\nTheir different settings:")?;
     }
     for (setting, values) in differing {
         for (at, (value, names)) in values.iter().enumerate() {
@@ -84,7 +85,7 @@ pub(super) fn run(options: &Runs) -> Result<(), Error> {
     Ok(())
 }
 
-/// The folders of runs in a folder, or itself.
+/// The folders of runs in a folder, or the folder itself.
 fn folders(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     if folder.join(ABOUT).exists() {
         return Ok(vec![folder.into()]);
@@ -106,7 +107,7 @@ fn name_of(folder: &Path) -> String {
     clean(&name.unwrap_or_else(|| folder.display().to_string()))
 }
 
-/// A run, as its files have it.
+/// A run, read from its files.
 struct Summary {
     name: String,
     about: Value,
@@ -114,7 +115,7 @@ struct Summary {
     epochs: Vec<Value>,
 }
 
-/// The best and the last of a figure.
+/// The best and the last value of a metric.
 #[derive(Clone, Copy)]
 struct Reached {
     best: Option<f64>,
@@ -126,7 +127,7 @@ impl Summary {
         let mut about = read_about(folder)?;
         let ran = about["state"] == "running" && !is_running(folder);
         if ran {
-            // It may have ended between the two looks.
+            // The run may have ended since the file was read.
             about = read_about(folder)?;
         }
         let epochs = read_metrics(folder)?;
@@ -146,7 +147,7 @@ impl Summary {
         self.epochs.iter().any(|epoch| epoch["val_loss"].is_number())
     }
 
-    /// Of validation where there is any.
+    /// A metric of validation, or of training if the run does not validate.
     fn reached(&self, figure: &str, better: fn(f64, f64) -> f64) -> Reached {
         let key = if self.validates() { format!("val_{figure}") } else { figure.into() };
         let values = || self.epochs.iter().filter_map(|epoch| epoch[&key].as_f64());
@@ -161,23 +162,23 @@ impl Summary {
         self.reached("accuracy", f64::max)
     }
 
-    /// By the best loss: of validation first, then of training, then those that have none.
+    /// The order of runs, by the best loss: of validation first, then of training, then runs without one.
     fn rank(&self) -> (bool, f64) {
         (!self.validates(), self.loss().best.unwrap_or(f64::INFINITY))
     }
 
-    /// Whole epochs, and, where the run was broken off in one, the share of that which was done.
+    /// The number of whole epochs, and the share of the last one that was done if the run was interrupted in it.
     fn epochs_done(&self) -> (u64, f64) {
-        let told = self.epochs.last().and_then(|epoch| epoch["epoch"].as_u64()).unwrap_or(0);
+        let reported = self.epochs.last().and_then(|epoch| epoch["epoch"].as_u64()).unwrap_or(0);
         match (self.about["steps_done"].as_u64(), self.about["steps_per_epoch"].as_u64()) {
-            (Some(steps), Some(each @ 1..)) if self.state == "interrupted" && steps / each < told => {
+            (Some(steps), Some(each @ 1..)) if self.state == "interrupted" && steps / each < reported => {
                 (steps / each, (steps % each) as f64 / each as f64)
             }
-            _ => (told, 0.0),
+            _ => (reported, 0.0),
         }
     }
 
-    /// The epochs that it was to have.
+    /// The number of epochs that were asked for.
     fn epochs_asked(&self) -> Option<u64> {
         let train = &self.about["train"];
         match (train["steps"].as_u64(), self.about["steps_per_epoch"].as_u64().filter(|&steps| steps > 0)) {
@@ -186,7 +187,7 @@ impl Summary {
         }
     }
 
-    /// Of all its epochs, also of those before it was broken off.
+    /// The seconds of all its epochs, also of those before it was resumed.
     fn seconds(&self) -> f64 {
         self.epochs.iter().filter_map(|epoch| epoch["seconds"].as_f64()).fold(0.0, std::ops::Add::add)
     }
@@ -211,7 +212,7 @@ impl Summary {
         let asked = self.epochs_asked().map_or("?".into(), |asked| asked.to_string());
         let done = match self.epochs_done() {
             (whole, 0.0) => whole.to_string(),
-            // Not rounded up to an epoch that was not done.
+            // The share is not rounded up to an epoch that was not done.
             (whole, share) => format!("{whole}.{}", (10.0 * share) as u64),
         };
         vec![
@@ -256,7 +257,7 @@ fn differing(runs: &[Summary]) -> Vec<Differing<'_>> {
         let kind = format!("{}.kind", name.split('.').next().unwrap_or_default());
         let mut values: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (run, own) in &settings {
-            // A value of an optimizer that a run has not goes with its kind, which is told.
+            // A setting that only one optimizer has follows from the kind, which is listed.
             let of_another_kind = own.contains_key(&kind);
             match own.get(name) {
                 Some(value) => values.entry(value.clone()).or_default().push(run),

@@ -23,7 +23,7 @@ pub(super) fn run(flags: &Selftest) -> Result<u8, Error> {
         output.event(json!({ "event": "shaders", "count": shaders, "folder": folder.display().to_string() }))?;
         return Ok(0);
     }
-    // Without the kernels of earlier runs: the compiler is a part of what is checked.
+    // The kernels of earlier runs are not used: the compiler is checked, too.
     let adapter = flags.common.adapter.clone().unwrap_or_default();
     let gpu = Gpu::open_with(&OpenOptions { adapter, limits: limits()?, cache: None })?;
     let adapter = gpu.adapter();
@@ -41,7 +41,7 @@ pub(super) fn run(flags: &Selftest) -> Result<u8, Error> {
     let report = selftest::run(&gpu, &options, |check, all| {
         done += 1;
         progress(done, all);
-        broken = told(output, check);
+        broken = print_check(output, check);
         if broken.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     progress(0, 0);
@@ -56,10 +56,10 @@ fn list(output: Output, sections: &[Checked]) -> Result<(), Error> {
         output.event(json!({ "event": "checks", "section": name, "checks": checks, "what": what }))?;
         output.text(format_args!("\n{name}, {checks} checks\n    {}", what.join(", ")))?;
     }
-    output.text("\n--only takes any of these words, or a part of a check's name as a failure tells it, in any case")
+    output.text("\n--only takes any of these words, or a part of a check's name as a failure shows it, in any case")
 }
 
-/// How far it is, on a terminal; and nothing again at 0.
+/// Shows the progress on a terminal; with `all` = 0, clears it.
 fn progress(done: usize, all: usize) {
     let mut stderr = std::io::stderr();
     if stderr.is_terminal() {
@@ -69,8 +69,8 @@ fn progress(done: usize, all: usize) {
     }
 }
 
-/// A check that is done: all of them for programs, those that failed for people.
-fn told(output: Output, check: &Check) -> Result<(), Error> {
+/// Prints a finished check: each one for programs, failed ones for people.
+fn print_check(output: Output, check: &Check) -> Result<(), Error> {
     let (word, error, reason) = match &check.outcome {
         Outcome::Passed(error) => ("passed", Some(*error), None),
         Outcome::Failed(reason) => ("failed", None, Some(reason.as_str())),
@@ -85,7 +85,7 @@ fn told(output: Output, check: &Check) -> Result<(), Error> {
     }))
 }
 
-/// The table, and the end for programs.
+/// Prints the table for people, and the summary for programs.
 fn ended(output: Output, report: &Report) -> Result<(), Error> {
     let sections = report.sections();
     let head = ["", "checked", "failed", "not eligible", "largest error", "seconds"].map(String::from);
@@ -117,7 +117,7 @@ fn ended(output: Output, report: &Report) -> Result<(), Error> {
         output.text(format_args!("not eligible: {count} need {reason}"))?;
     }
     if report.left_out > 0 {
-        output.text(format_args!("not made: {} checks, as several before them did not come back", report.left_out))?;
+        output.text(format_args!("not made: {} checks, as several before them never ended", report.left_out))?;
     }
     let (passed, failures) = (report.passed(), report.failures().count());
     let adapter = &report.adapter;

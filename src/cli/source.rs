@@ -1,4 +1,4 @@
-//! From the words of `--data`, `--validation` and `--input` to sets.
+//! Reads the sets that `--data`, `--validation` and `--input` name.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -15,10 +15,10 @@ use crate::preprocessing::{ScaleBy, Scaling};
 
 /// The most bytes that are read from standard input.
 const MOST_FROM_STDIN: u64 = 1 << 30;
-/// The word for it.
+/// The word for standard input.
 pub(super) const STDIN: &str = "-";
 
-/// All sets that words name.
+/// Reads all sets that the words name.
 fn sets(words: &str, options: &ReadOptions) -> Result<Sets, Error> {
     let path = Path::new(words);
     if words == "mnist" {
@@ -33,8 +33,8 @@ fn sets(words: &str, options: &ReadOptions) -> Result<Sets, Error> {
     }
 }
 
-/// What a run trains on, and validates on. A safetensors file that is larger than the memory budget stays where it is, unless something has to
-/// be known of all its rows first.
+/// Reads the sets that a run trains and validates on. A safetensors file that is larger than the memory budget stays in its file, unless all
+/// its rows have to be known first.
 pub(super) fn of_run(run: &Run, init: Option<&Model>) -> Result<(TrainingSet, Option<Dataset>), Error> {
     let path = Path::new(&run.data);
     let is_safetensors = path.extension().is_some_and(|extension| extension == "safetensors");
@@ -53,28 +53,28 @@ pub(super) fn of_run(run: &Run, init: Option<&Model>) -> Result<(TrainingSet, Op
     Ok((TrainingSet::Stored(stored, first), validation))
 }
 
-/// Training and validation sets, as the words for both say. Scalings are of the training rows alone, or else those of the model that is gone on
-/// with.
+/// Reads the training and the validation set. Scalings are computed from the training rows alone, or taken from the model that training
+/// goes on from.
 fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<Dataset>), Error> {
     let (train, mut validation) = beside(run, sets(&run.data, &run.reading)?)?;
     let mut train = counted(run, train);
     let mut notes = Vec::new();
     let mut chosen = |what: &str, flag: &str, own: Option<Scaling>, model: Option<&Scaling>| match (own, model) {
         (None, Some(scaling)) => {
-            notes.push(format!("the {what} are scaled as the model was trained on them; {flag} scales them otherwise"));
+            notes.push(format!("the {what} are scaled as the model was trained on them; {flag} changes that"));
             Some(scaling.clone())
         }
         (Some(own), Some(scaling)) if own != *scaling => {
             notes.push(format!(
-                "the {what} are scaled otherwise than the model was trained on them, as {flag} asks for: its weights see other numbers; without \
-                 {flag} the model's scaling is taken"
+                "the {what} are scaled differently from the model's training rows, as {flag} asks: its weights were trained for other numbers; without \
+                 {flag} the model's scaling is used"
             ));
             Some(own)
         }
         (own, _) => own,
     };
     let own = run.scaling.of(&train);
-    // A model for other rows is refused when its weights are.
+    // A model for rows of another width is refused later, with its weights.
     let model = init.filter(|model| model.network.inputs() == train.width());
     let features = chosen("features", "--scaling", own, model.and_then(|model| model.scaling.as_ref()));
     let own = run.scale_targets.of_targets(&train)?;
@@ -112,20 +112,20 @@ fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<D
     Ok((noted(run, train.noted_all(path, notes)), validation))
 }
 
-/// A training set with what there is to say of numbers that are not scaled.
+/// The training set with notes on numbers that are not scaled.
 fn noted(run: &Run, train: Dataset) -> Dataset {
     let notes = [train.note_on_digits(), train.note_on_targets(&run.options.loss)];
     train.noted_all(Path::new(&run.data), notes.into_iter().flatten())
 }
 
-/// The set, with a note where its classes are counted from another number than 0.
+/// The set, with a note if its labels begin at another number than 0.
 fn counted(run: &Run, train: Dataset) -> Dataset {
     let labels = || train.labels().iter().copied();
     match (labels().min(), labels().max()) {
         (Some(least @ 1..), Some(most)) if train.class_names().is_empty() && most <= i32::MAX as u32 => {
             let note = format!(
                 "its labels go from {least} to {most}, and labels count from 0: the network has outputs for 0 to {most}; subtract {least} to \
-                 have none that no row asks for"
+                 avoid outputs that no row needs"
             );
             train.noted(Path::new(&run.data), note)
         }
@@ -133,7 +133,7 @@ fn counted(run: &Run, train: Dataset) -> Dataset {
     }
 }
 
-/// The training set with what it is validated on.
+/// The training set, and the set to validate on.
 fn beside(run: &Run, own: Sets) -> Result<(Dataset, Option<Dataset>), Error> {
     if run.validation.is_none() {
         return Ok(own.to_train_on(&run.data));
@@ -165,14 +165,14 @@ fn beside(run: &Run, own: Sets) -> Result<(Dataset, Option<Dataset>), Error> {
     })
 }
 
-/// Rows with their targets for a model that is there.
+/// Reads rows with targets for an existing model.
 pub(super) fn for_model(words: &str, model: &Model, text: &Text) -> Result<Dataset, Error> {
     let regression = model.loss.task() == Task::Numbers;
     let set = sets(words, &ReadOptions { regression, ..of_model(model, text) })?.to_test_on();
     scaled(set, model).map_err(|error| of_words(words, "--data", error))
 }
 
-/// How the rows for a model are read.
+/// The options for reading rows for a model.
 fn of_model(model: &Model, text: &Text) -> ReadOptions {
     ReadOptions {
         header: text.header(),
@@ -183,18 +183,18 @@ fn of_model(model: &Model, text: &Text) -> ReadOptions {
     }
 }
 
-/// Where rows to predict on come from.
+/// The source of rows to predict on.
 pub(super) enum Input {
     /// A table in text, whose rows are answered one after the other.
     Lines(Box<dyn BufRead + Send>),
-    /// All else in standard input.
+    /// Other data on standard input.
     Stream(Box<dyn BufRead + Send>),
     /// A file, a folder, or mnist.
     Place,
 }
 
 impl Input {
-    /// Opens `-`, which is standard input, or a file, and looks at how it begins.
+    /// Opens `-`, which is standard input, or a file, and checks whether it begins as a table.
     pub fn open(words: &str) -> Result<Self, Error> {
         let path = Path::new(words);
         let mut stream: Box<dyn BufRead + Send> = match words {
@@ -203,7 +203,7 @@ impl Input {
             _ => return Ok(Input::Place),
         };
         let begin = stream.fill_buf().map_err(Error::io(path))?;
-        // Nothing is no rows, which is said of all of it.
+        // Empty input has no rows, which is reported once it is read.
         Ok(match !begin.is_empty() && is_text_table(path, begin) {
             true => Input::Lines(stream),
             false if words == STDIN => Input::Stream(stream),
@@ -212,12 +212,12 @@ impl Input {
     }
 }
 
-/// How rows to predict on are read.
+/// The options for reading rows to predict on.
 pub(super) fn reading_inputs(model: &Model, text: &Text) -> ReadOptions {
     ReadOptions { inputs_only: true, ..of_model(model, text) }
 }
 
-/// All rows to predict on.
+/// Reads all rows to predict on.
 pub(super) fn inputs(words: &str, input: Input, model: &Model, text: &Text) -> Result<Dataset, Error> {
     let mut options = reading_inputs(model, text);
     if model.image.is_none() && model.network.inputs() == 784 {
@@ -233,11 +233,11 @@ pub(super) fn inputs(words: &str, input: Input, model: &Model, text: &Text) -> R
     scaled(set, model).map_err(|error| of_words(words, "--input", error))
 }
 
-/// What is wrong with a set, and which set that is. Who named none has not asked for MNIST's.
+/// The error about a set, with the set's name. A user who named no set is told that it is MNIST.
 pub(super) fn of_words(words: &str, flag: &str, error: Error) -> Error {
     match error {
         Error::Data(reason) if words == "mnist" => {
-            Error::Data(format!("{reason}; the set is MNIST, as long as {flag} names no other"))
+            Error::Data(format!("{reason}; the set is MNIST, as {flag} names no other"))
         }
         Error::Data(reason) if words != "-" => Error::format(words, reason),
         error => error,
@@ -245,7 +245,7 @@ pub(super) fn of_words(words: &str, flag: &str, error: Error) -> Error {
 }
 
 pub(super) fn scaled(set: Dataset, model: &Model) -> Result<Dataset, Error> {
-    // Said before any that is wrong with the scaling.
+    // A wrong width is reported before a wrong scaling.
     set.check_width(&model.network)?;
     let set = match model.scaling.clone() {
         Some(scaling) => set.with_scaling(scaling)?,
@@ -257,9 +257,9 @@ pub(super) fn scaled(set: Dataset, model: &Model) -> Result<Dataset, Error> {
     }
 }
 
-/// What a class, or an output, is called: its name, or its number where it has none.
+/// The name of a class or an output, or its number if it has no name.
 pub(super) fn name_of(names: &[String], outputs: usize, index: usize) -> String {
-    // The one output of two classes is the second one's probability.
+    // A single output of two classes is the second one's probability.
     let place = if outputs == 1 && names.len() == 2 { 1 } else { index };
     names.get(place).cloned().unwrap_or_else(|| index.to_string())
 }

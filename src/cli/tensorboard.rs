@@ -1,4 +1,4 @@
-//! `--tensorboard`: the reports of a run, as event files.
+//! `--tensorboard`: a run's curves, histograms and images, as event files.
 
 use std::path::Path;
 
@@ -11,14 +11,14 @@ use crate::preprocessing::ImageShape;
 use crate::tensorboard::EventFile;
 use crate::trainer::Trainer;
 
-/// Writes them. Steps count from when the weights were new.
+/// Writes event files. Steps are counted from the initial weights.
 pub(super) struct TensorBoard {
     file: EventFile,
-    /// What a row of the set is as an image, where it is one.
+    /// The image shape of the set's rows, if they are images.
     image: Option<ImageShape>,
-    /// Steps of the epochs that were reported.
+    /// The number of steps in the epochs reported so far.
     step: u64,
-    /// Whether it goes on from a checkpoint, and has reported nothing since.
+    /// Whether the run was resumed from a checkpoint, and has reported nothing since.
     resumes: bool,
 }
 
@@ -26,13 +26,13 @@ impl TensorBoard {
     pub fn create(folder: &Path, trainer: &Trainer, train: &Dataset, resumes: bool) -> Result<Self, Error> {
         let mut file = EventFile::create(folder)?;
         if !resumes {
-            // A run that was in this folder before: two curves in one would go back and forth.
+            // The events of an earlier run in this folder are removed: two runs in one curve would go back and forth.
             file.forget_from(0)?;
         }
         Ok(TensorBoard { file, image: image_of(train), step: trainer.steps_done(), resumes })
     }
 
-    /// Every tenth of a second.
+    /// Writes the progress, every tenth of a second.
     fn progress(&mut self, step: u64, progress: &Progress) -> Result<(), Error> {
         self.file.scalar("within_epoch/loss", step, progress.so_far.loss)?;
         if let Some(accuracy) = progress.so_far.accuracy {
@@ -80,7 +80,7 @@ impl Observer for TensorBoard {
             }
             _ => return Ok(()),
         };
-        // A checkpoint is of a moment before its epoch is judged, or of one after: what is reported first says which.
+        // A checkpoint was made before its epoch was judged, or after: the first event shows which.
         if std::mem::take(&mut self.resumes) {
             self.file.forget_from(step)?;
         }

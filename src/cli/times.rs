@@ -1,11 +1,11 @@
-//! What `bench` and `profile` have in common: a plan on the adapter, and the table of its times.
+//! Helpers of `bench` and `profile`: a plan on the adapter, and the table of its times.
 
 use serde_json::json;
 
 use super::config::Run;
 use super::opening::open_gpu;
 use super::options::Train;
-use super::output::{Output, shape};
+use super::output::Output;
 use super::{source, train};
 use crate::error::Error;
 use crate::gpu::Gpu;
@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::profile::{Ceilings, StepTimes, ceilings};
 use crate::trainer::Trainer;
 
-/// The plan of a training step where it would run, and what that can do at most.
+/// The plan of a training step on its adapter, and the adapter's ceilings.
 pub(super) struct Timed {
     pub output: Output,
     pub run: Run,
@@ -32,7 +32,7 @@ impl Timed {
         let (set, validation) = source::of_run(&run, None)?;
         run.settle(&set)?;
         let network = train::network(&run, &set, validation.as_ref());
-        let shape = shape(&network);
+        let shape = network.shape();
         let mut trainer = Trainer::on(open_gpu(&run.adapter)?, network, run.options.clone())?;
         trainer.tune(set.source(), |_| {})?;
         let plan = trainer.plan(set.source())?;
@@ -54,9 +54,9 @@ impl Timed {
         output.text(markdown(&self.rows(times, ceilings)))?;
         let samples_per_second = f64::from(batch) / times.step;
         output.text(format_args!(
-            "\n{how} A step: the least of seven rounds of many, {samples_per_second:.0} samples/s; the host takes {:.1} µs of it, beside the \
-             device.\nThe ceiling, measured here: a copy {:.1} GB/s, a product of 1024³ {:.1} GFLOP/s; a textbook's kernel, an output \
-             an invocation, reaches {:.2}. Of both shares, the larger, and what it is of.",
+            "\n{how} A step: the least of seven rounds of many, {samples_per_second:.0} samples/s; the host works {:.1} µs of it, in parallel with the \
+             device.\nThe ceiling, measured here: a copy {:.1} GB/s, a product of 1024³ {:.1} GFLOP/s; a textbook kernel, an invocation for \
+             each output, reaches {:.2}. The last column is the larger of both shares, and which ceiling it is of.",
             1e6 * times.host,
             ceilings.copy / 1e9,
             ceilings.product / 1e9,
@@ -77,7 +77,7 @@ impl Timed {
         }))
     }
 
-    /// The ceilings, measured again: another process may have been in the way the first time. And once more where the work seems to beat them.
+    /// Measures the ceilings again, as another process may have disturbed the first measurement; and once more if the work seems to beat them.
     fn ceilings_above(&self, times: &StepTimes) -> Result<Ceilings, Error> {
         let measure = || ceilings(self.gpu(), self.run.options.checks);
         let found = self.ceilings.or_higher(measure()?);
@@ -111,7 +111,7 @@ impl Timed {
     fn rows(&self, times: &StepTimes, ceilings: Ceilings) -> Vec<[String; 7]> {
         let plan = &self.plan;
         let sum: f64 = times.dispatches.iter().sum();
-        // Equal launches in one row, as Muon has many.
+        // Equal launches share a row, as Muon has many.
         let mut kinds: Vec<(&Launch, usize, f64)> = Vec::new();
         for (dispatch, &seconds) in plan.dispatches.iter().zip(&times.dispatches) {
             let launch = &dispatch.launch;
@@ -152,7 +152,7 @@ fn is_above(share: f64) -> bool {
     share >= 1.005
 }
 
-/// A share of a ceiling, marked where it cannot be.
+/// A share of a ceiling, marked if it is above 100 %.
 fn of_ceiling(share: f64) -> String {
     format!("{:.0} %{}", 100.0 * share, if is_above(share) { "*" } else { "" })
 }
@@ -177,7 +177,7 @@ fn markdown<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
 mod tests {
     use super::*;
 
-    /// A share over 100 % that is told as if it could be, or one of 100 % that is marked.
+    /// Finds a share over 100 % that is printed without a mark, or one of 100 % that is marked.
     #[test]
     fn what_beats_the_ceiling_is_marked() {
         assert_eq!([0.42, 1.0, 1.0049, 1.0051, 3.2].map(of_ceiling), ["42 %", "100 %", "100 %", "101 %*", "320 %*"]);

@@ -13,7 +13,7 @@ use super::observers::Observer;
 use super::opening::open_gpu;
 use super::options::{Screen, Train};
 use super::out::Out;
-use super::output::{Output, figures, grouped, shape};
+use super::output::{Output, figures, grouped};
 use super::screen::{self, Course};
 use super::source;
 use super::tensorboard::TensorBoard;
@@ -26,13 +26,13 @@ use crate::gpu::Gpu;
 use crate::history::{Event, History};
 use crate::loss::Loss;
 use crate::model::Model;
-use crate::network::{Activation, Network};
+use crate::network::Network;
 use crate::trainer::Trainer;
 use crate::weights::LayerWeights;
 
-/// Trains, and says how the program ends: 0, or by the signal that broke it off.
+/// Trains, and returns the exit code: 0, or that of the signal that interrupted it.
 pub(super) fn run(flags: &Train) -> Result<u8, Error> {
-    // Before the first thread: the adapter is opened on another.
+    // This has to run before the first other thread, on which the adapter is opened.
     crate::gpu::quiet_drivers();
     let interrupt = Interrupt::watch()?;
     let mut ready = Ready::new(flags)?;
@@ -63,18 +63,18 @@ struct Ready {
     trainer: Trainer,
 }
 
-/// A run after its last.
+/// A run after its last step.
 struct Trained {
     history: History,
     seconds: f64,
-    /// The first error of an observer, which ended it.
+    /// The first error of an observer, which ended the run.
     observed: Result<(), Error>,
     /// The exit code of the signal that ended it.
     interrupted: Option<u8>,
 }
 
 impl Ready {
-    /// Reads what there is to read, opens the adapter, and finds what is wrong with either.
+    /// Reads the sets and the models, opens the adapter, and checks all of them.
     fn new(flags: &Train) -> Result<Self, Error> {
         let output = Output { json: flags.common.json };
         let (mut run, checkpoint) = resume::run_of(flags)?;
@@ -85,7 +85,7 @@ impl Ready {
             let opening = scope.spawn(|| open_gpu(&run.adapter));
             // A run that goes on has its scalings in its checkpoint.
             // The file may be of a run with the same functions of the user's own.
-            let (activations, losses) = ([run.activation], std::slice::from_ref(&run.options.loss));
+            let (activations, losses) = (run.layers.own_activations(), std::slice::from_ref(&run.options.loss));
             let read = |path: &PathBuf| Model::read_with(path, &activations, losses);
             let init = run.init.as_ref().filter(|_| checkpoint.is_none()).map(read).transpose();
             let sets = init.and_then(|init| Ok((source::of_run(&run, init.as_ref())?, init)));
@@ -101,7 +101,7 @@ impl Ready {
         Ok(Ready { output, run, checkpoint, out, set, validation, trainer })
     }
 
-    /// Says what is about to run.
+    /// Prints what is about to run.
     fn introduce(&self) -> Result<(), Error> {
         let Ready { output, checkpoint, trainer, .. } = self;
         let options = trainer.options();
@@ -120,7 +120,7 @@ impl Ready {
         output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
         output.text(format_args!(
             "{}: {} parameters, {} rows, batches of {}, {dispatches} dispatches a step",
-            shape(trainer.network()),
+            trainer.network().shape(),
             grouped(parameters as u64),
             grouped(rows as u64),
             options.batch_size,
@@ -145,8 +145,8 @@ impl Ready {
         let nothing_left = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.step() >= course.steps);
         let mut observers: Vec<Box<dyn Observer + '_>> = Vec::new();
         if nothing_left {
-            // Its end is made sure of: the last epoch is judged, and the model and the report are written.
-            output.text("nothing left to do: all its steps are done; --epochs or --steps takes it further")?;
+            // The run's end is completed: the last epoch is judged, and the model and the report are written.
+            output.text("nothing left to do: all its steps are done; --epochs or --steps extends it")?;
         } else {
             observers.extend(screen::observer(screen, output, course));
         }
@@ -162,7 +162,7 @@ impl Ready {
         let mut interrupted = None;
         let mut observe = |event: Event<'_>| {
             for observer in &mut observers {
-                // All take it, also where one has failed; the first failure is kept.
+                // All observers receive the event, even if one fails; the first error is kept.
                 let answer = observer.observe(&event);
                 observed = std::mem::replace(&mut observed, Ok(())).and(answer);
             }
@@ -173,17 +173,17 @@ impl Ready {
             TrainingSet::Whole(set) => trainer.fit_with(set, validation, &mut observe),
             TrainingSet::Stored(stored, _) => trainer.fit_from(stored, validation, &mut observe),
         };
-        // The screen leaves the terminal to what is said now.
+        // The screen releases the terminal for what is printed now.
         drop(observers);
         let history = history.map_err(|error| saved_before(error, output, run, trainer, began))?;
-        // Saved even where the output is no longer read; but not where nothing was trained.
+        // The model is saved even if the output is no longer read, but not if nothing was trained.
         if !history.epochs.is_empty() {
             trainer.save(&run.save)?;
         }
         Ok(Trained { history, seconds: started.elapsed().as_secs_f64(), observed, interrupted })
     }
 
-    /// Says and writes down how it went.
+    /// Prints and writes how the run went.
     fn conclude(mut self, trained: Trained) -> Result<u8, Error> {
         let Trained { history, seconds, observed, interrupted } = trained;
         let steps_done = self.trainer.steps_done();
@@ -199,7 +199,7 @@ impl Ready {
             out.end(state, Some(steps_done))?;
         }
         let said = observed.and_then(|()| self.say_the_end(&history, seconds, interrupted));
-        // A report that cannot be written keeps nothing from being said.
+        // Everything is printed even if the report cannot be written.
         let reported = match self.out.take().filter(|_| !history.epochs.is_empty()) {
             Some(out) => report::write(&out, &mut self.trainer, &history, &self.set, self.validation.as_ref())
                 .and_then(|()| self.say_where(&out)),
@@ -219,8 +219,8 @@ impl Ready {
             return Ok(code);
         }
         let run = &self.run;
-        // A model with functions of the user's own takes more words than these.
-        let brings_own = matches!(run.activation, Activation::Custom(_)) || matches!(run.options.loss, Loss::Custom(_));
+        // A model with the user's own functions needs more options than this command has.
+        let brings_own = !run.layers.own_activations().is_empty() || matches!(run.options.loss, Loss::Custom(_));
         if !history.epochs.is_empty() && run.data == "mnist" && !brings_own {
             output.text(format_args!("See it read a digit:  wgrad predict --model {} --rows 0", run.save.display()))?;
         }
@@ -255,8 +255,8 @@ impl Ready {
     }
 }
 
-/// An error that ends a run, once what was trained is saved, where it can be: a full disk may hold no checkpoint, and the model elsewhere. Where
-/// it was found which numbers were the first that are not finite, the trainer is at the step before.
+/// The error that ends a run, after the trained model is saved if it can be: the disk of the checkpoints may be full, and the model's not.
+/// Where the first non-finite numbers were found, the trainer is at the step before them.
 fn saved_before(error: Error, output: &Output, run: &Run, trainer: &mut Trainer, began: u64) -> Error {
     let is_finite = |layer: &LayerWeights| layer.weight.iter().chain(&layer.bias).all(|weight| weight.is_finite());
     let is_worth_it = match &error {
@@ -273,12 +273,12 @@ fn saved_before(error: Error, output: &Output, run: &Run, trainer: &mut Trainer,
                 let _ = output.event(json!({ "event": "saved", "step": step, "model": &run.save }));
                 let best = if run.options.keep_best { "of the best epoch, or else " } else { "" };
                 let _ = output.text(format_args!(
-                    "\nThe model {best}as it is after step {} is in {}",
+                    "\nThe model {best}after step {} is in {}",
                     grouped(step),
                     run.save.display()
                 ));
             }
-            Err(reason) => tracing::warn!(%reason, "what was trained is not saved"),
+            Err(reason) => tracing::warn!(%reason, "the trained model could not be saved"),
         }
     }
     error
@@ -305,7 +305,7 @@ fn begun(
     Ok(trainer)
 }
 
-/// That the network takes both sets, under the loss. An error of one is reported with its name.
+/// Checks that the network takes both sets under the loss. An error names the set.
 fn check_sets(run: &Run, train: &Dataset, validation: Option<&Dataset>, network: &Network) -> Result<(), Error> {
     let check = |set: &Dataset, words: &str, flag: &str| {
         set.check_for(network, &run.options.loss).map_err(|error| source::of_words(words, flag, error))
@@ -318,7 +318,7 @@ fn check_sets(run: &Run, train: &Dataset, validation: Option<&Dataset>, network:
     }
 }
 
-/// A trainer that goes on, as far as the flags say.
+/// A trainer that goes on from a checkpoint, as far as the flags say.
 fn resumed(gpu: Result<Arc<Gpu>, Error>, flags: &Train, run: &Run, checkpoint: &Checkpoint) -> Result<Trainer, Error> {
     let mut trainer = Trainer::resume(gpu?, checkpoint)?;
     trainer.set_checkpointing(run.options.checkpoint.clone());
@@ -329,26 +329,21 @@ fn resumed(gpu: Result<Arc<Gpu>, Error>, flags: &Train, run: &Run, checkpoint: &
     Ok(trainer)
 }
 
-/// The network for a run, its outputs inferred from the labels where the run does not say.
+/// The network for a run. Its outputs are inferred from the targets if the run does not give them.
 pub(super) fn network(run: &Run, set: &TrainingSet, validation: Option<&Dataset>) -> Network {
     let train = set.at_hand();
     let classes = set.source().classes().max(validation.map_or(0, Dataset::classes));
-    // Two classes are one yes or no to the sigmoid.
+    // Two classes take one sigmoid output.
     let inferred =
         if classes == 2 && matches!(run.options.loss, Loss::SigmoidCrossEntropy { .. }) && !train.labels().is_empty() {
             1
         } else {
             classes
         };
-    let hidden = run.hidden.iter().zip(&run.dropout);
-    hidden
-        .fold(Network::new(train.width()), |network, (&width, &rate)| {
-            network.dense(width, run.activation).dropout(rate)
-        })
-        .dense(run.outputs.unwrap_or(inferred), Activation::Identity)
+    run.layers.network(train.width(), inferred)
 }
 
-/// That the model can be written, and not over what it is made from.
+/// Checks that the model can be written, and would not replace its own data.
 fn check_save(run: &Run) -> Result<(), Error> {
     let save = run.save.canonicalize().ok();
     let validation = match &run.validation {
@@ -357,7 +352,7 @@ fn check_save(run: &Run) -> Result<(), Error> {
     };
     for source in [Some(run.data.as_str()), validation].into_iter().flatten() {
         if save.is_some() && save == Path::new(source).canonicalize().ok() {
-            return Err(Error::Option(format!("--save {}: that is the data itself", run.save.display())));
+            return Err(Error::Option(format!("--save {}: that is the file of the data", run.save.display())));
         }
     }
     Model::check_writable(&run.save)

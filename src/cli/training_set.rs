@@ -1,16 +1,16 @@
-//! What a run trains on.
+//! The training set of a run.
 
 use crate::data::{Dataset, Source, Stored};
 
-/// What a run trains on.
+/// The training set of a run, in memory or in a file.
 pub(super) enum TrainingSet {
     Whole(Dataset),
-    /// A file that the memory budget has no room for; the set has its first rows.
+    /// A file that is larger than the memory budget, and a set of its first rows.
     Stored(Stored, Dataset),
 }
 
 impl TrainingSet {
-    /// All rows, or the first: what they are like.
+    /// All rows, or the first ones, which show what the others are like.
     pub fn at_hand(&self) -> &Dataset {
         match self {
             TrainingSet::Whole(set) | TrainingSet::Stored(_, set) => set,

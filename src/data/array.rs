@@ -33,7 +33,7 @@ impl Element {
     }
 }
 
-/// A file's array, its values row-major. There are as many bytes as the shape and the element say.
+/// An array of a file, in row-major order. The shape and the element type determine the number of bytes.
 pub(super) struct Array<'a> {
     pub element: Element,
     pub shape: Vec<usize>,
@@ -44,7 +44,7 @@ pub(super) fn each<T, const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> T
     bytes.as_chunks::<N>().0.iter().map(|&bytes| value(bytes)).collect()
 }
 
-/// As f64, of the types that have more digits than f32.
+/// The values as f64, for types that have more digits than f32.
 pub(super) fn doubles(array: &Array<'_>) -> Vec<f64> {
     let bytes = &array.bytes[..];
     match array.element {
@@ -57,7 +57,7 @@ pub(super) fn doubles(array: &Array<'_>) -> Vec<f64> {
     }
 }
 
-/// As f32, rounded to the nearest where they are finer.
+/// The values as f32, rounded to the nearest.
 pub(super) fn floats(array: &Array<'_>) -> Vec<f32> {
     let bytes = &array.bytes[..];
     match array.element {

@@ -74,7 +74,7 @@ impl Dataset {
         let mut sorted: Vec<&String> = names.iter().collect();
         sorted.sort_unstable();
         if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::Data(format!("two classes are named \"{}\": every name must be there once", pair[0])));
+            return Err(Error::Data(format!("two classes are named \"{}\": every name must occur once", pair[0])));
         }
         self.origin.class_names = names;
         Ok(self)
@@ -88,7 +88,7 @@ impl Dataset {
     pub fn with_image_shape(mut self, shape: ImageShape) -> Result<Self, Error> {
         if shape.features() != Some(self.width) {
             return Err(Error::Data(format!(
-                "rows of {} features are no images of {shape}: there must be height × width × 1 or 3 of them",
+                "rows of {} features are not images of {shape}: there must be height × width × 1 or 3 of them",
                 self.width
             )));
         }
@@ -96,7 +96,7 @@ impl Dataset {
         Ok(self)
     }
 
-    /// The same rows with a scaling, which a network sees them with. Compute it from the training rows only
+    /// The same rows with a scaling, which is applied before a network sees them. Compute it from the training rows only
     /// ([`Scaling::standardize`], [`Scaling::min_max`]) and give it to every other set too.
     ///
     /// # Errors

@@ -61,7 +61,7 @@ impl Dataset {
         if self.values.is_none() && classes == 1 && network.outputs() == 1 && loss.task() == Task::EachOutput {
             let name = self.class_names().first().map_or(String::new(), |name| format!(", \"{name}\""));
             return Err(Error::Data(format!(
-                "every row is of one class, number 0{name}: there is nothing to tell apart; train on rows of two classes or more"
+                "every row is of one class, number 0{name}: there is nothing to learn; train on rows of two classes or more"
             )));
         }
         Ok(())
@@ -129,7 +129,7 @@ fn check_values(all: &Values, network: &Network, loss: &Loss) -> Result<(), Erro
     if loss.task() == Task::Classes { check_distributions(all, loss) } else { Ok(()) }
 }
 
-/// The largest deviation of a row's sum of probabilities from 1, as it comes from numbers with three decimals, or from f16.
+/// The largest accepted deviation of a row's sum of probabilities from 1: three decimals or f16 do not give an exact sum.
 const MOST_OFF: f64 = 1e-3;
 
 /// Checks that every row of targets, none of which is below 0, sums to 1.
@@ -137,8 +137,8 @@ fn check_distributions(all: &Values, loss: &Loss) -> Result<(), Error> {
     let sums = all.values.chunks_exact(all.outputs).map(|row| row.iter().copied().map(f64::from).sum::<f64>());
     match sums.enumerate().find(|(_, sum)| (sum - 1.0).abs() > MOST_OFF) {
         Some((row, sum)) => Err(Error::Data(format!(
-            "the targets of row {row} add up to {}: {} takes probabilities of the classes, which add up to 1; for outputs that are a yes or no \
-             each there is sigmoid-cross-entropy, for numbers mse",
+            "the targets of row {row} add up to {}: {} takes probabilities of the classes, which add up to 1; if each output is a yes or no, use \
+             sigmoid-cross-entropy; for numbers, use mse",
             (1e6 * sum).round() / 1e6,
             loss.name()
         ))),
@@ -157,12 +157,12 @@ impl Dataset {
         let checked = |what: &str, own: Option<&Scaling>, trained: Option<&Scaling>| match (own, trained) {
             (None, Some(scaling)) => Ok(Some(scaling.clone())),
             (Some(own), Some(trained)) if own != trained => Err(Error::Data(format!(
-                "the {what} are scaled otherwise than those that the network was trained on: give them as they were read, and they are \
-                 scaled as those, or with the scaling of the training set"
+                "the {what} are scaled differently from the training rows: pass them unscaled, and they are scaled like the training \
+                 rows, or pass them with the training set's scaling"
             ))),
-            (Some(_), None) if is_certain => Err(Error::Data(format!(
-                "the {what} are scaled, and those that the network was trained on were not: give them as they were read"
-            ))),
+            (Some(_), None) if is_certain => {
+                Err(Error::Data(format!("the {what} are scaled, and the training rows were not: pass them unscaled")))
+            }
             _ => Ok(None),
         };
         let features = checked("rows", self.scaling(), origin.scaling.as_ref())?;
@@ -209,7 +209,7 @@ impl Dataset {
             None => format!("feature {at}"),
         };
         Some(format!(
-            "{name} has more digits than f32 keeps, and loses those that tell its rows apart: --scaling standardize takes its mean away before it is \
+            "{name} has more digits than f32 keeps, and loses those that distinguish its rows: --scaling standardize subtracts its mean before it is \
              rounded (in a program Dataset::with_scaling)"
         ))
     }

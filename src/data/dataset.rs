@@ -1,5 +1,6 @@
-//! A set in memory: features, targets, and what is known of where both come from.
+//! A data set in memory: features, targets, and where both come from.
 
+use std::ops::Range;
 use std::path::Path;
 
 use half::f16;
@@ -8,7 +9,7 @@ use super::table::TableColumn;
 use crate::error::Error;
 use crate::preprocessing::{Columns, ImageShape, Origin, Scaling};
 
-/// The most bytes that a set's features may take: what 32-bit indices reach on the device.
+/// The most bytes that a set's features may take: 32-bit indices on the device reach no further.
 pub(super) const MOST_BYTES: u64 = 1 << 32;
 
 /// Rows of features with a class index each, checked when it is made.
@@ -17,13 +18,13 @@ pub struct Dataset {
     pub(super) features: Features,
     pub(super) width: usize,
     pub(super) rows: usize,
-    /// Empty where there are values, or no targets.
+    /// The class index of each row; empty where the targets are values, or there are none.
     pub(super) labels: Vec<u32>,
     pub(super) values: Option<Values>,
     pub(super) sample_weights: Option<Vec<f32>>,
     pub(super) origin: Origin,
     pub(super) notes: Vec<String>,
-    /// What became of the columns of the table that it was learned from.
+    /// How each column of its table was used, if the columns were learned from one.
     pub(super) table: Vec<TableColumn>,
 }
 
@@ -40,12 +41,12 @@ pub(super) enum Features {
     U8(Vec<u8>),
     F16(Vec<f16>),
     F32(Vec<f32>),
-    /// Values of which f32 has some not exactly, as they were read: they become f32 when they are scaled, or on their way to the device.
+    /// Values of which f32 cannot represent all: they become f32 when they are scaled or uploaded.
     F64(Vec<f64>),
 }
 
 impl Features {
-    /// As f32 where that has every value exactly.
+    /// The values as f32 if it represents all of them exactly, or else as f64.
     pub fn of_f64(values: Vec<f64>) -> Self {
         match values.iter().all(|&value| f64::from(value as f32) == value) {
             true => Features::F32(values.into_iter().map(|value| value as f32).collect()),
@@ -71,7 +72,7 @@ impl Dataset {
         Dataset::new(Features::U8(features), width, labels)
     }
 
-    /// Rows of f32 features, taken as they are. The rest as [`from_u8`](Self::from_u8).
+    /// Rows of f32 features, taken as they are. Everything else is as in [`from_u8`](Self::from_u8).
     ///
     /// # Errors
     ///
@@ -81,7 +82,7 @@ impl Dataset {
         Dataset::new(Features::F32(features), width, labels)
     }
 
-    /// Rows of f16 features, which take half the memory of f32 on the device and are widened as they are read. The rest as
+    /// Rows of f16 features, which take half the memory of f32 on the device and are widened as they are read. Everything else is as in
     /// [`from_f32`](Self::from_f32).
     ///
     /// # Errors
@@ -92,7 +93,7 @@ impl Dataset {
         Dataset::new(Features::F16(features), width, labels)
     }
 
-    /// By the type of the features.
+    /// A set with features of any type.
     pub(super) fn of(features: Features, width: usize, labels: Vec<u32>) -> Result<Self, Error> {
         match features {
             Features::U8(features) => Dataset::from_u8(features, width, labels),
@@ -144,13 +145,13 @@ impl Dataset {
         self.rows
     }
 
-    /// Features of a row.
+    /// The number of features in a row.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Outputs that a network needs for these targets: as many as there are class names, or one more than the largest label, or the values
-    /// of a row.
+    /// The number of outputs that a network needs for these targets: the number of class names, or one more than the largest label, or
+    /// the number of target values in a row.
     pub fn classes(&self) -> usize {
         let largest = self.labels.iter().filter(|&&label| label <= i32::MAX as u32).max();
         let labels = largest.map_or(0, |&largest| largest as usize + 1).max(self.origin.class_names.len());
@@ -162,28 +163,28 @@ impl Dataset {
         &self.origin.class_names
     }
 
-    /// How the features were made of a table's columns, where they were.
+    /// How the features were made from a table's columns; `None` for other sets.
     pub fn columns(&self) -> Option<&Columns> {
         self.origin.columns.as_ref()
     }
 
-    /// What is done to the features before a network sees them.
+    /// The scaling that is applied to the features before a network sees them, if there is one.
     pub fn scaling(&self) -> Option<&Scaling> {
         self.origin.scaling.as_ref()
     }
 
-    /// The form of the rows, where they are images.
+    /// The shape of the images, if the rows are images.
     pub fn image_shape(&self) -> Option<ImageShape> {
         self.origin.image
     }
 
-    /// What was decided where the file left it open, and what looks wrong in it, a sentence each: the same that [`tracing`] hears of as warnings
-    /// while it is read.
+    /// Notes from reading the file, a sentence each: what was decided where the file is ambiguous, and what looks wrong in it. They are also
+    /// emitted as [`tracing`] warnings while the file is read.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// What became of each column of the table that it was learned from; empty for all other sets.
+    /// How each column was used, if the columns were learned from a table; empty for all other sets.
     pub fn table(&self) -> &[TableColumn] {
         &self.table
     }
@@ -200,7 +201,7 @@ impl Dataset {
         self
     }
 
-    /// All that a model keeps of it.
+    /// What a model stores about the set it is trained on.
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin
     }
@@ -213,14 +214,14 @@ impl Dataset {
     pub fn row(&self, row: usize) -> Result<Vec<f32>, Error> {
         let mut features = Vec::new();
         self.select([row])?.each_row(|row| features.extend(row.map(|value| value as f32)));
-        // Of other types, the scaling has not been applied yet.
+        // Only f32 features have been scaled already.
         if let (Features::F32(_), Some(scaling)) = (&self.features, &self.origin.scaling) {
             features.iter_mut().enumerate().for_each(|(at, x)| *x = scaling.undo(at, *x) as f32);
         }
         Ok(features)
     }
 
-    /// What a pass over the features sees of each row: the values, or the bytes as `[0, 1]`.
+    /// Passes each row's features to `take`: the values, or the bytes as `[0, 1]`.
     pub(crate) fn each_row(&self, mut take: impl FnMut(&mut dyn Iterator<Item = f64>)) {
         match &self.features {
             Features::U8(values) => {
@@ -238,13 +239,13 @@ impl Dataset {
         }
     }
 
-    /// The class index of every row; empty where the targets are values, or there are none. A negative one, which only a loss' `ignore_index`
-    /// can stand for, is its two's complement.
+    /// The class index of every row; empty where the targets are values, or there are none. A negative index, which only a loss
+    /// with that `ignore_index` accepts, is its two's complement.
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
 
-    /// The values that are targets, `[rows, outputs]`, where there are any; in their own units, also where they are
+    /// The values that are targets, `[rows, outputs]`, if there are any. They are in their own units, also where they are
     /// [scaled](Self::with_target_scaling).
     pub fn values(&self) -> Option<&[f32]> {
         self.values.as_ref().map(|values| values.values.as_slice())
@@ -263,35 +264,38 @@ impl Dataset {
         if let Some(row) = rows.iter().find(|&&row| row >= self.rows()) {
             return Err(Error::Data(format!("row {row} is not in the set, whose last is {}", self.rows() - 1)));
         }
+        let ranges: Vec<Range<usize>> = rows.into_iter().map(|row| row..row + 1).collect();
+        Ok(self.of_rows(&ranges))
+    }
+
+    /// The rows of these ranges, which lie in the set, one range after the other.
+    pub(super) fn of_rows(&self, ranges: &[Range<usize>]) -> Self {
         let features = match &self.features {
-            Features::U8(values) => Features::U8(gather(values, self.width, &rows)),
-            Features::F16(values) => Features::F16(gather(values, self.width, &rows)),
-            Features::F32(values) => Features::F32(gather(values, self.width, &rows)),
-            Features::F64(values) => Features::F64(gather(values, self.width, &rows)),
+            Features::U8(values) => Features::U8(gather(values, self.width, ranges)),
+            Features::F16(values) => Features::F16(gather(values, self.width, ranges)),
+            Features::F32(values) => Features::F32(gather(values, self.width, ranges)),
+            Features::F64(values) => Features::F64(gather(values, self.width, ranges)),
         };
-        let labels = if self.labels.is_empty() { Vec::new() } else { gather(&self.labels, 1, &rows) };
-        let values = self.values.as_ref().map(|all| Values { values: gather(&all.values, all.outputs, &rows), ..*all });
-        let sample_weights = self.sample_weights.as_ref().map(|weights| gather(weights, 1, &rows));
-        let (origin, notes, table) = (self.origin.clone(), self.notes.clone(), self.table.clone());
-        Ok(Dataset {
+        let values = self.values.as_ref();
+        Dataset {
             features,
             width: self.width,
-            rows: rows.len(),
-            labels,
-            values,
-            sample_weights,
-            origin,
-            notes,
-            table,
-        })
+            rows: ranges.iter().map(ExactSizeIterator::len).sum(),
+            labels: if self.labels.is_empty() { Vec::new() } else { gather(&self.labels, 1, ranges) },
+            values: values.map(|all| Values { values: gather(&all.values, all.outputs, ranges), ..*all }),
+            sample_weights: self.sample_weights.as_ref().map(|weights| gather(weights, 1, ranges)),
+            origin: self.origin.clone(),
+            notes: self.notes.clone(),
+            table: self.table.clone(),
+        }
     }
 }
 
-fn gather<T: Copy>(values: &[T], width: usize, rows: &[usize]) -> Vec<T> {
-    rows.iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect()
+fn gather<T: Copy>(values: &[T], width: usize, ranges: &[Range<usize>]) -> Vec<T> {
+    ranges.iter().map(|rows| &values[rows.start * width..rows.end * width]).collect::<Vec<_>>().concat()
 }
 
-/// That every feature is a finite number to f32, which the device has.
+/// Checks that every feature is finite as an f32, which the device uses.
 pub(super) fn check_finite<T: Copy + Into<f64>>(features: &[T], width: usize) -> Result<(), Error> {
     match features.iter().position(|&value| !(value.into() as f32).is_finite()) {
         Some(at) => Err(Error::Data(format!(

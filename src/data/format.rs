@@ -117,5 +117,5 @@ fn of(path: &Path, name: &Path, bytes: &[u8]) -> Result<&'static Format, Error> 
     by_magic()
         .or_else(by_extension)
         .or_else(otherwise)
-        .ok_or_else(|| Error::format(path, format!("it is of no kind that is known: {}", kinds::READ)))
+        .ok_or_else(|| Error::format(path, format!("its format is not known: {}", kinds::READ)))
 }

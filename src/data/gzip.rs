@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 use super::MOST_BYTES;
 use crate::error::Error;
 
-/// The number of bytes by which the format of the file inside is told.
+/// The number of bytes that decide the format of the file inside.
 const BEGINNING: u64 = 1 << 16;
 
 /// Whether a file begins with gzip's magic bytes.

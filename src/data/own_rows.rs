@@ -137,7 +137,7 @@ impl Dataset {
         let outputs = outputs.unwrap_or(0);
         if let Some((row, own)) = ragged {
             return Err(Error::Data(format!(
-                "row {row} has {own} targets, and those before it {outputs}: all must have as many"
+                "row {row} has {own} targets, and those before it {outputs}: all must have the same number"
             )));
         }
         set.with_targets(values, outputs)
@@ -196,7 +196,7 @@ fn side_by_side<X: Copy, F: AsRef<[X]>>(rows: impl Iterator<Item = F>) -> Result
         let width = *width.get_or_insert(row.len());
         if row.len() != width {
             return Err(Error::Data(format!(
-                "row {at} has {} features, and those before it {width}: all must have as many",
+                "row {at} has {} features, and those before it {width}: all must have the same number",
                 row.len()
             )));
         }

@@ -8,10 +8,10 @@ use super::{Dataset, ReadOptions, Sets, format, idx, table, tensors};
 use crate::error::Error;
 
 impl Dataset {
-    /// A set from a file or a folder, and one to validate on where that brings it: a folder of MNIST-style IDX files, or with a folder of
-    /// images for each class, or with `x.npy` and `y.npy`; CSV and TSV, gzipped or not, `.npy`, `.npz`, safetensors, Parquet, images. The reader
-    /// is chosen by how the file begins, or by its extension. Where there are rows to validate and others to test on, the second is those to
-    /// validate on; [`Sets::read`] has all.
+    /// Reads a set from a file or a folder, and a set to validate on if there is one. A folder has MNIST-style IDX files, or a folder of images
+    /// for each class, or `x.npy` and `y.npy`. A file is CSV or TSV, gzipped or not, `.npy`, `.npz`, safetensors, Parquet or an image; its first
+    /// bytes or its extension choose the reader. If there are validation rows and test rows, the second set has the validation rows;
+    /// [`Sets::read`] returns all sets.
     ///
     /// # Errors
     ///
@@ -20,7 +20,7 @@ impl Dataset {
         Sets::read(&path, options).map(|sets| sets.to_train_on(path))
     }
 
-    /// [`read`](Self::read) from memory, where there is no file: by how it begins, or else as text (CSV).
+    /// Reads a set from bytes in memory. The first bytes choose the reader; bytes of no known format are read as text (CSV).
     ///
     /// # Errors
     ///
@@ -30,7 +30,7 @@ impl Dataset {
         format::read_bytes(path, bytes, options).map(|sets| sets.train)
     }
 
-    /// [`read`](Self::read) from a text that is known to be a table; its first bytes are not asked for its format.
+    /// Reads a set from a text that is known to be a table, so that its first bytes do not choose the reader.
     ///
     /// # Errors
     ///
@@ -49,14 +49,14 @@ impl Dataset {
         idx::read_directory(directory.as_ref()).map(|sets| sets.to_train_on(directory))
     }
 
-    /// The set of an images and a labels file that are in memory.
+    /// The set in the bytes of an images file and a labels file.
     #[doc(hidden)]
     pub fn from_idx_bytes(images: &[u8], labels: &[u8]) -> Result<Self, Error> {
         idx::pair_from(Path::new("images"), images, Path::new("labels"), labels)
     }
 
     /// A safetensors file with `x` `[N, D]` (or images `[N, H, W]`, `[N, H, W, C]`), and `y` `[N]` class indices or `t` `[N, C]` values; where
-    /// there is a `w` `[N]`, it holds the sample weights. Features of u8 and f16 stay so; all others become f32.
+    /// there is a `w` `[N]`, it holds the sample weights. Features of u8 and f16 keep their type; all others become f32.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl Dataset {
         Dataset::in_tensors(path.as_ref(), &ReadOptions::default())
     }
 
-    /// The `x` of such a file alone, to predict on: it has no targets.
+    /// Reads only the `x` of a safetensors file, to predict on: the set has no targets.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl Dataset {
         tensors::read(path, &crate::files::read_whole(path)?, options).map(|sets| options.inputs_of(sets.train))
     }
 
-    /// MNIST as the feature `mnist` puts it into the library (11 MB): 60,000 rows to train on and 10,000 to test, each of 784 bytes.
+    /// MNIST, which the feature `mnist` puts into the library (11 MB): 60,000 rows to train on and 10,000 to test on, each of 784 bytes.
     ///
     /// # Errors
     ///

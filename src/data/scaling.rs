@@ -5,7 +5,7 @@ use crate::preprocessing::{ScaleBy, Scaling};
 
 impl ScaleBy {
     /// The scaling of a set's features by these statistics; `None` for [`ScaleBy::None`]. Pass only the training rows, so that nothing is learned
-    /// /// from held-out rows.
+    /// from held-out rows.
     pub fn of(self, train: &Dataset) -> Option<Scaling> {
         match self {
             ScaleBy::None => None,

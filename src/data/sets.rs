@@ -36,7 +36,7 @@ impl Sets {
             (Some(validation), Some(test)) => train.noted(
                 path.as_ref(),
                 format!(
-                    "it has {} rows to validate on and {} to test on: those to validate on are validated on, and those to test on are left for \
+                    "it has {} validation rows and {} test rows: the run validates on the validation rows, and leaves the test rows for \
                      evaluate",
                     validation.rows(),
                     test.rows()

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Dataset, Features, Values};
+use super::Dataset;
 use crate::error::Error;
 
 /// A source of rows, which are read a range at a time while a run trains on earlier ones. There may be more rows than fit in memory, or they
@@ -48,29 +48,7 @@ impl Source for Dataset {
         if rows.is_empty() || rows.end > self.rows {
             return Err(Error::Data(format!("rows {} to {} are not in a set of {}", rows.start, rows.end, self.rows)));
         }
-        let of = |width: usize| rows.start * width..rows.end * width;
-        let features = match &self.features {
-            Features::U8(values) => Features::U8(values[of(self.width)].to_vec()),
-            Features::F16(values) => Features::F16(values[of(self.width)].to_vec()),
-            Features::F32(values) => Features::F32(values[of(self.width)].to_vec()),
-            Features::F64(values) => Features::F64(values[of(self.width)].to_vec()),
-        };
-        let values = self.values.as_ref().map(|all| Values { values: all.values[of(all.outputs)].to_vec(), ..*all });
-        let labels = if self.labels.is_empty() { Vec::new() } else { self.labels[rows.clone()].to_vec() };
-        let sample_weights = self.sample_weights.as_ref().map(|weights| weights[rows.clone()].to_vec());
-        let origin = self.origin.clone();
-        let (notes, table) = (self.notes.clone(), self.table.clone());
-        Ok(Dataset {
-            features,
-            width: self.width,
-            rows: rows.len(),
-            labels,
-            values,
-            sample_weights,
-            origin,
-            notes,
-            table,
-        })
+        Ok(self.of_rows(&[rows]))
     }
 }
 
@@ -83,7 +61,7 @@ pub struct Generated<F> {
 
 impl<F: Fn(Range<usize>) -> Result<Dataset, Error> + Send + Sync> Generated<F> {
     /// A source of `rows` rows with `classes` classes, or `classes` target values each. `make` returns the rows of a range of indices, always
-    /// /// the same rows for the same range.
+    /// the same rows for the same range.
     ///
     /// ```
     /// use wgrad::{Dataset, Source};

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use safetensors::tensor::Metadata;
+use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::array::{Array, Element};
 use super::arrays::{self, Arrays};
@@ -44,10 +44,79 @@ struct Tensor {
 }
 
 impl Tensor {
+    /// A tensor of a file of `size` bytes, whose header says this of it and whose data begin at `data`.
+    fn of(
+        path: &Path,
+        size: u64,
+        data: u64,
+        name: String,
+        about: &TensorInfo,
+        (letter, part): (char, Part),
+    ) -> Result<Self, Error> {
+        let element = tensors::element(path, &name, about.dtype)?;
+        let (from, to) = about.data_offsets;
+        let count = about.shape.iter().try_fold(element.bytes(), |product, &side| product.checked_mul(side));
+        let fits = (to as u64).checked_add(data).is_some_and(|end| end <= size);
+        if about.shape.is_empty() || from > to || count != Some(to - from) || !fits {
+            let reason = format!("{name} of the shape {:?} does not lie whole in the file", about.shape);
+            return Err(Error::format(path, reason));
+        }
+        Ok(Tensor { name, letter, part, element, shape: about.shape.clone(), begins: data + from as u64 })
+    }
+
     fn row_bytes(&self) -> u64 {
         // Without rows, the other dimensions may have any size.
         self.shape[1..].iter().fold(self.element.bytes() as u64, |bytes, &side| bytes.saturating_mul(side as u64))
     }
+}
+
+/// The tensors of a set, sorted by name, as the file's header lists them.
+fn tensors_of(path: &Path, file: &mut File) -> Result<Vec<Tensor>, Error> {
+    let wrong = |reason: String| Error::format(path, reason);
+    let size = file.metadata().map_err(Error::io(path))?.len();
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(|_| wrong("it is not a whole safetensors file: no header".into()))?;
+    let length = u64::from_le_bytes(length);
+    if length > MOST_OF_HEADER || length + 8 > size {
+        return Err(wrong(format!("it is not a whole safetensors file: a header of {length} bytes in {size}")));
+    }
+    let header = crate::files::read_to_end(path, file.take(length), length)?;
+    let about: Metadata = serde_json::from_slice(&header).map_err(|error| wrong(format!("its header: {error}")))?;
+    let known = about.tensors().into_iter().filter_map(|(name, info)| Some((info, arrays::meaning(&name)?, name)));
+    let tensors = known.map(|(info, role, name)| Tensor::of(path, size, 8 + length, name, info, role));
+    let mut tensors: Vec<Tensor> = tensors.collect::<Result<_, _>>()?;
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(tensors)
+}
+
+/// Checks that the tensors fit together, and returns the number of rows to train on.
+fn check(path: &Path, tensors: &[Tensor]) -> Result<usize, Error> {
+    let wrong = |reason: String| Err(Error::format(path, reason));
+    if let Some(large) = tensors.iter().find(|tensor| tensor.row_bytes() > MOST_OF_ROW) {
+        let bytes = large.row_bytes();
+        return wrong(format!("a row of {} takes {bytes} bytes: at most {MOST_OF_ROW} are read", large.name));
+    }
+    let is_matrix = |tensor: &&Tensor| tensor.letter == 'y' && tensor.shape[1..].iter().any(|&side| side != 1);
+    if let Some(y) = tensors.iter().find(is_matrix) {
+        return wrong(format!("{} has the shape {:?}: it must be [rows]", y.name, y.shape));
+    }
+    let twice = |at: usize| {
+        tensors[..at].iter().find(|other| (other.letter, other.part) == (tensors[at].letter, tensors[at].part))
+    };
+    if let Some((at, other)) = (0..tensors.len()).find_map(|at| Some((at, twice(at)?))) {
+        return wrong(format!(
+            "it has {} and {}, which are the same here: leave one of them out",
+            other.name, tensors[at].name
+        ));
+    }
+    let x = tensors.iter().find(|tensor| (tensor.letter, tensor.part) == ('x', Part::Train));
+    let Some(rows) = x.map(|x| x.shape[0]).filter(|&rows| rows > 0) else {
+        return wrong("it has no tensor x with rows".into());
+    };
+    if let Some(other) = tensors.iter().find(|tensor| tensor.part == Part::Train && tensor.shape[0] != rows) {
+        return wrong(format!("x has {rows} rows and {} has {}: they must agree", other.name, other.shape[0]));
+    }
+    Ok(rows)
 }
 
 impl Stored {
@@ -58,65 +127,9 @@ impl Stored {
     /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref().to_path_buf();
-        let wrong = |reason: String| Error::format(&path, reason);
         let mut file = crate::files::open(&path)?;
-        let size = file.metadata().map_err(Error::io(&path))?.len();
-        let mut length = [0; 8];
-        file.read_exact(&mut length).map_err(|_| wrong("it is not a whole safetensors file: no header".into()))?;
-        let length = u64::from_le_bytes(length);
-        if length > MOST_OF_HEADER || length + 8 > size {
-            return Err(wrong(format!("it is not a whole safetensors file: a header of {length} bytes in {size}")));
-        }
-        let header = crate::files::read_to_end(&path, (&mut file).take(length), length)?;
-        let about: Metadata = serde_json::from_slice(&header).map_err(|error| wrong(format!("its header: {error}")))?;
-        let known = about.tensors().into_iter().filter_map(|(name, info)| Some((info, arrays::meaning(&name)?, name)));
-        let mut tensors = known
-            .map(|(info, (letter, part), name)| {
-                let name = name.as_str();
-                let element = tensors::element(&path, name, info.dtype)?;
-                let (from, to) = info.data_offsets;
-                let count = info.shape.iter().try_fold(element.bytes(), |product, &side| product.checked_mul(side));
-                let fits = (to as u64).checked_add(8 + length).is_some_and(|end| end <= size);
-                if info.shape.is_empty() || from > to || count != Some(to - from) || !fits {
-                    return Err(wrong(format!("{name} of the shape {:?} does not lie whole in the file", info.shape)));
-                }
-                Ok(Tensor {
-                    name: name.into(),
-                    letter,
-                    part,
-                    element,
-                    shape: info.shape.clone(),
-                    begins: 8 + length + from as u64,
-                })
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
-        if let Some(large) = tensors.iter().find(|tensor| tensor.row_bytes() > MOST_OF_ROW) {
-            return Err(wrong(format!(
-                "a row of {} takes {} bytes: at most {MOST_OF_ROW} are read",
-                large.name,
-                large.row_bytes()
-            )));
-        }
-        if let Some(y) =
-            tensors.iter().find(|tensor| tensor.letter == 'y' && tensor.shape[1..].iter().any(|&side| side != 1))
-        {
-            return Err(wrong(format!("{} has the shape {:?}: it must be [rows]", y.name, y.shape)));
-        }
-        tensors.sort_by(|a, b| a.name.cmp(&b.name));
-        let twice = |at: usize| {
-            tensors[..at].iter().find(|other| (other.letter, other.part) == (tensors[at].letter, tensors[at].part))
-        };
-        if let Some((at, other)) = (0..tensors.len()).find_map(|at| Some((at, twice(at)?))) {
-            return Err(wrong(format!(
-                "it has {} and {}, which are the same here: leave one of them out",
-                other.name, tensors[at].name
-            )));
-        }
-        let rows = tensors.iter().find(|tensor| (tensor.letter, tensor.part) == ('x', Part::Train)).map(|x| x.shape[0]);
-        let rows = rows.filter(|&rows| rows > 0).ok_or_else(|| wrong("it has no tensor x with rows".into()))?;
-        if let Some(other) = tensors.iter().find(|tensor| tensor.part == Part::Train && tensor.shape[0] != rows) {
-            return Err(wrong(format!("x has {rows} rows and {} has {}: they must agree", other.name, other.shape[0])));
-        }
+        let tensors = tensors_of(&path, &mut file)?;
+        let rows = check(&path, &tensors)?;
         let mut stored = Stored { path, file: Mutex::new(file), tensors, rows, classes: 0 };
         stored.classes = stored.largest()?;
         Ok(stored)
@@ -142,7 +155,7 @@ impl Stored {
 
     fn part(&self, part: Part) -> Result<Option<Dataset>, Error> {
         let Some(x) = self.tensor('x', part) else { return Ok(None) };
-        let all = Stretch { stored: self, rows: 0..x.shape[0], part };
+        let all = RowRange { stored: self, rows: 0..x.shape[0], part };
         arrays::sets(&all, &ReadOptions::default()).map(|sets| Some(sets.train))
     }
 
@@ -150,8 +163,8 @@ impl Stored {
         self.tensors.iter().find(|tensor| (tensor.letter, tensor.part) == (letter, part))
     }
 
-    fn train(&self, rows: Range<usize>) -> Stretch<'_> {
-        Stretch { stored: self, rows, part: Part::Train }
+    fn train(&self, rows: Range<usize>) -> RowRange<'_> {
+        RowRange { stored: self, rows, part: Part::Train }
     }
 
     /// The number of outputs that a network needs for the targets.
@@ -160,8 +173,8 @@ impl Stored {
         if !has('y') || has('t') {
             return Ok(self.read(0..1)?.classes());
         }
-        let stretches = (0..self.rows).step_by(LABELS_AT_ONCE);
-        stretches.map(|first| first..(first + LABELS_AT_ONCE).min(self.rows)).try_fold(0, |most, rows| {
+        let ranges = (0..self.rows).step_by(LABELS_AT_ONCE);
+        ranges.map(|first| first..(first + LABELS_AT_ONCE).min(self.rows)).try_fold(0, |most, rows| {
             let y = self.train(rows).array('y')?;
             let labels = y
                 .map(|y| labels::labels(&y))
@@ -188,13 +201,13 @@ impl Source for Stored {
 }
 
 /// Some rows of the file's tensors.
-struct Stretch<'a> {
+struct RowRange<'a> {
     stored: &'a Stored,
     rows: Range<usize>,
     part: Part,
 }
 
-impl Stretch<'_> {
+impl RowRange<'_> {
     fn array(&self, letter: char) -> Result<Option<Array<'static>>, Error> {
         let Some(tensor) = self.stored.tensor(letter, self.part) else { return Ok(None) };
         let name = &tensor.name;
@@ -224,7 +237,7 @@ impl Stretch<'_> {
                 std::io::ErrorKind::UnexpectedEof => Error::format(
                     path,
                     format!(
-                        "it was cut short since it was opened: rows {} to {} of {name} are not there any more; leave it alone while it is \
+                        "it was cut short after it was opened: rows {} to {} of {name} are gone; do not change a file while it is \
                          trained on",
                         self.rows.start, self.rows.end
                     ),
@@ -237,7 +250,7 @@ impl Stretch<'_> {
     }
 }
 
-impl Arrays for Stretch<'_> {
+impl Arrays for RowRange<'_> {
     fn path(&self) -> &Path {
         &self.stored.path
     }

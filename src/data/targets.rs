@@ -13,7 +13,7 @@ const LEAST_DEVIATION: f64 = 0.01;
 
 impl ScaleBy {
     /// The scaling of a set's targets, which must be numbers; `None` for [`ScaleBy::None`]. Pass only the training rows, so that nothing is learned
-    /// /// from held-out rows.
+    /// from held-out rows.
     ///
     /// # Errors
     ///

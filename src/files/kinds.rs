@@ -1,5 +1,5 @@
-//! Kinds of files that are not read, recognized by how they begin, with what to do instead. A kind is a line of the table. Crates that tell files by
-//! their first bytes know media, and few of the files that data comes in.
+//! Kinds of files that are not read, recognized by how they begin, with what to do instead. A kind is an entry of the table. Crates that recognize
+//! files by their first bytes know media files, and few formats of data.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -7,7 +7,7 @@ use std::io::Cursor;
 use zip::ZipArchive;
 
 /// The formats that can be read, for messages.
-pub(crate) const READ: &str = "read are CSV and TSV, gzipped or not, Parquet, .npz, .npy, safetensors, and images (PNG, JPEG, WebP, BMP, GIF, \
+pub(crate) const READ: &str = "wgrad reads CSV and TSV, gzipped or not, Parquet, .npz, .npy, safetensors, and images (PNG, JPEG, WebP, BMP, GIF, \
                                TIFF, PNM)";
 
 /// A kind of file that cannot be read.
@@ -46,7 +46,7 @@ const UNPACK: &str = "unpack it";
 const IN_FOLDER: &str = "name the folder that has it and its companions";
 const NUMBERS: &str = "make rows of numbers of it, as CSV or .npz";
 
-/// The first line whose sign is there says what a file is.
+/// The first entry whose sign matches gives a file's kind.
 const KINDS: &[(Sign, &str, &str)] = &[
     // Tables.
     (
@@ -154,7 +154,7 @@ const KINDS: &[(Sign, &str, &str)] = &[
     (
         Text(|text| begins(text, &["<!doctype html", "<html"])),
         "a page of HTML",
-        "a download often leaves one in place of the file: fetch it anew",
+        "a failed download often leaves one in place of the file: download it again",
     ),
     (Text(|text| begins(text, &["<?xml"])), "XML", AS_CSV),
     (Text(|text| begins(text, &["{\\rtf"])), "a document (RTF)", AS_CSV),
@@ -290,7 +290,7 @@ fn is_brand(bytes: &[u8], brands: &[&[u8; 4]]) -> bool {
 
 /// The kind of a zip archive that holds no array.
 fn of_archive(bytes: &[u8]) -> Option<Kind> {
-    // Its reader reports one that is damaged.
+    // A damaged archive is reported by its reader.
     let archive = ZipArchive::new(Cursor::new(bytes)).ok()?;
     let names: Vec<String> = archive.file_names().filter_map(Result::ok).map(Into::into).collect();
     let has = |end: &str| names.iter().any(|name| name.ends_with(end));

@@ -16,8 +16,8 @@ pub(crate) const TEMPORARY: &str = ".wgrad-";
 /// The size of the largest file that is read into memory, in bytes.
 const MOST_READ: u64 = 1 << 33;
 
-/// A file, to be read. A pipe that has a name is none: it would be waited for until a process writes to it, and no signal ends that. Those
-/// that the program was started with, as `/dev/stdin`, have none.
+/// Opens a file for reading. A named pipe is refused: opening it would wait until a process writes to it, and no signal ends that. Pipes
+/// that the program was started with, such as `/dev/stdin`, have no name.
 pub(crate) fn open(path: &Path) -> Result<std::fs::File, Error> {
     #[cfg(unix)]
     if std::fs::metadata(path).is_ok_and(|about| std::os::unix::fs::FileTypeExt::is_fifo(&about.file_type()))
@@ -47,7 +47,7 @@ pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>, Error> {
     read_to_end(path, file, most)
 }
 
-/// All that a stream has, up to `most` bytes.
+/// Reads a stream to its end, up to `most` bytes.
 pub(crate) fn read_to_end(path: &Path, stream: impl Read, most: u64) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     stream.take(most + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
@@ -82,7 +82,7 @@ pub(crate) fn is_abandoned(path: &Path) -> bool {
 }
 
 /// A temporary file in the folder that the path is in, and the path itself with links followed: a rename would replace the
-/// link. What is there already must be a file. It is locked, for [`is_abandoned`]; where that cannot be, its age decides.
+/// link. An existing path must be a file. The temporary file is locked, for [`is_abandoned`]; where there are no locks, its age decides.
 pub(crate) fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), Error> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     if path.exists() && !path.is_file() || path.file_name().is_none() {

@@ -294,11 +294,12 @@ mod tests {
     use std::thread::ThreadId;
 
     use super::*;
+    use crate::activation::Activation;
     use crate::checkpoint::Checkpoint;
     use crate::data::Source;
     use crate::gpu::{Gpu, OpenOptions};
     use crate::host::{EventLoop, Host, block_on, native, with_threads};
-    use crate::network::{Activation, Network};
+    use crate::network::Network;
     use crate::options::{Checkpointing, Every, TrainOptions};
     use crate::weights::Weights;
 

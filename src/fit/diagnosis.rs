@@ -36,7 +36,7 @@ pub(crate) async fn diagnose(
     let mut reader = reader_of(session, &attempt).await?;
     run_to(session, &mut attempt, validation, step - 1).await?;
     let gradients = parameters_of(session, &attempt, &mut reader).await?.gradients;
-    for layer in 0..session.model.network.layers().len() {
+    for layer in 0..session.model.network.widths().count() {
         // Those of the last layer are logits, and in memory where there are many.
         let Some(activations) = reader.buffer(Role::Activations(layer)) else { break };
         let count = activations.size() as usize / 4;

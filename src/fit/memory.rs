@@ -58,7 +58,7 @@ fn reporting_bytes(session: &Session, train: Rows<'_>) -> Result<u64, Error> {
     let is_shared = |role| is_of_set(role) || matches!(role, Role::Weights(_) | Role::Scaling | Role::OutputWeights);
     // The weights and their gradients.
     let bytes = |[rows, columns]: [u32; 2]| 4 * u64::from(rows) * u64::from(columns);
-    let layers = session.model.network.dense_layers(1);
+    let layers = session.model.network.dense_sizes(1);
     let read = 2 * layers.into_iter().map(|dense| bytes(dense.weights_shape())).sum::<u64>();
     Ok(bytes_of(&plan, |role| !is_shared(role)) + sums_bytes(&plan) + read)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::operation::Operation;
 use super::{Graph, Node, Shape, Value};
-use crate::network::Activation;
+use crate::activation::Activation;
 
 /// `y = activate(z)`
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,7 +16,7 @@ pub struct ActivateBackward(pub Activation);
 
 impl Graph {
     /// Adds an activation; the identity is no op.
-    pub(super) fn activated(&mut self, z: Value, activation: Activation) -> Value {
+    pub(crate) fn activated(&mut self, z: Value, activation: Activation) -> Value {
         match activation {
             Activation::Identity => z,
             _ => self.add(Activate(activation), vec![z]),

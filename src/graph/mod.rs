@@ -1,6 +1,6 @@
 //! What a step computes: ops on logical shapes, before anything is said of kernels, padding or buffers.
 //!
-//! A network writes its [forward](Graph::forward) ops; the loss follows; `backward` walks them in reverse and adds the ops of the gradients;
+//! A network writes its [forward](crate::Network::forward) ops; the loss follows; `backward` walks them in reverse and adds the ops of the gradients;
 //! `update` adds those that change the weights. The order of nodes is one in which they can be computed. A graph prints itself.
 
 mod activate;
@@ -26,7 +26,6 @@ pub use self::operation::Op;
 use self::operation::Operation;
 pub use self::source::Source;
 pub use self::update::{GradientNorm, Orthogonalize, Update};
-use crate::network::Network;
 use crate::training::Training;
 
 /// The logical shape of a tensor, `[rows, features]` or `[inputs and bias, outputs]`: without padding.
@@ -67,25 +66,9 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// A network's ops for a minibatch of `batch` rows, from the set's features to the logits, which come back. Units drop out where it is `training`.
-    pub fn forward(network: &Network, batch: u32, training: bool) -> (Graph, Value) {
-        let mut graph = Graph::default();
-        let features = graph.source(Source::Features, vec![network.inputs() as u32]);
-        let mut x = graph.add(Gather { batch }, vec![features]);
-        for (index, ((inputs, outputs), layer)) in network.widths().zip(network.layers()).enumerate() {
-            let weights = graph.source(Source::Parameter(index), vec![inputs as u32 + 1, outputs as u32]);
-            x = graph.add(Linear { parameter: index }, vec![x, weights]);
-            x = graph.activated(x, layer.activation);
-            if training && layer.dropout > 0.0 {
-                x = graph.add(Dropout { layer: index, probability: layer.dropout }, vec![x]);
-            }
-        }
-        (graph, x)
-    }
-
-    /// A step that evaluates: the loss, and where `metrics` are wanted, what they are counted or summed from.
-    pub fn of_evaluation(network: &Network, batch: u32, metrics: bool) -> Graph {
-        let (mut graph, logits) = Graph::forward(network, batch, false);
+    /// A step that evaluates, from the forward pass and its logits: the loss of `batch` rows, and where `metrics` are wanted, what they are counted or
+    /// summed from.
+    pub fn of_evaluation((mut graph, logits): (Graph, Value), batch: u32, metrics: bool) -> Graph {
         let targets = graph.source(Source::Targets, vec![batch]);
         graph.add(Loss { trains: false }, vec![logits, targets]);
         if metrics {
@@ -94,58 +77,25 @@ impl Graph {
         graph
     }
 
-    /// A step that computes the gradient by every parameter and changes none.
-    pub fn of_gradients(network: &Network, batch: u32) -> Graph {
-        Graph::with_gradients(network, batch).0
+    /// A step that computes the gradient by every parameter, from the forward pass and its logits, and changes none.
+    pub fn of_gradients(forward: (Graph, Value), batch: u32) -> Graph {
+        Graph::with_gradients(forward, batch).0
     }
 
-    /// A step that trains.
-    pub fn of_training(network: &Network, batch: u32, training: Training<'_>) -> Graph {
-        let (mut graph, gradients) = Graph::with_gradients(network, batch);
+    /// A step that trains, from the forward pass and its logits.
+    pub fn of_training(forward: (Graph, Value), batch: u32, training: Training<'_>) -> Graph {
+        let (mut graph, gradients) = Graph::with_gradients(forward, batch);
         update::update(&mut graph, &gradients, training);
         graph
     }
 
     /// The forward pass, the loss and the backward pass, with the gradient by every parameter, the last layer's first.
-    fn with_gradients(network: &Network, batch: u32) -> (Graph, Vec<(usize, Value)>) {
-        let (graph, logits) = Graph::forward(network, batch, true);
-        graph.gradients_from(logits, batch)
-    }
-
-    /// The loss and the backward pass after a forward pass.
-    fn gradients_from(mut self, logits: Value, batch: u32) -> (Graph, Vec<(usize, Value)>) {
-        let graph = &mut self;
+    fn with_gradients((mut graph, logits): (Graph, Value), batch: u32) -> (Graph, Vec<(usize, Value)>) {
         let targets = graph.source(Source::Targets, vec![batch]);
         let loss = graph.push(Loss { trains: true }, vec![logits, targets]);
         let gradient = graph.node(loss).results[1];
-        let gradients = backward::backward(graph, logits, gradient);
-        (self, gradients)
-    }
-
-    /// Three layers that train, of which the second adds its input: before its activation, or `after` it. No [`Network`] has one yet.
-    #[cfg(test)]
-    pub(crate) fn of_residual(network: &Network, batch: u32, training: Training<'_>, after: bool) -> Graph {
-        let mut graph = Graph::default();
-        let features = graph.source(Source::Features, vec![network.inputs() as u32]);
-        let mut x = graph.add(Gather { batch }, vec![features]);
-        for (index, ((inputs, outputs), layer)) in network.widths().zip(network.layers()).enumerate() {
-            let weights = graph.source(Source::Parameter(index), vec![inputs as u32 + 1, outputs as u32]);
-            let z = graph.add(Linear { parameter: index }, vec![x, weights]);
-            x = match index {
-                1 if after => {
-                    let y = graph.activated(z, layer.activation);
-                    graph.add(Add, vec![y, x])
-                }
-                1 => {
-                    let sum = graph.add(Add, vec![z, x]);
-                    graph.activated(sum, layer.activation)
-                }
-                _ => graph.activated(z, layer.activation),
-            };
-        }
-        let (mut graph, gradients) = graph.gradients_from(x, batch);
-        update::update(&mut graph, &gradients, training);
-        graph
+        let gradients = backward::backward(&mut graph, logits, gradient);
+        (graph, gradients)
     }
 
     /// Adds a node, and gives its place.
@@ -161,13 +111,13 @@ impl Graph {
     }
 
     /// Adds a node, and gives its first result.
-    fn add(&mut self, op: impl Into<Op>, inputs: Vec<Value>) -> Value {
+    pub(crate) fn add(&mut self, op: impl Into<Op>, inputs: Vec<Value>) -> Value {
         let id = self.push(op, inputs);
         self.node(id).result()
     }
 
     /// Adds a tensor that the step is given.
-    fn source(&mut self, source: Source, shape: Shape) -> Value {
+    pub(crate) fn source(&mut self, source: Source, shape: Shape) -> Value {
         let value = self.add(source, vec![]);
         self.shapes[value.0] = shape;
         value

@@ -55,3 +55,15 @@ operations! {
     Source, Gather, Linear, Activate, Dropout, Add, Loss, Metrics,
     LinearInput, LinearWeights, ActivateBackward, DropoutBackward, GradientNorm, Update, Orthogonalize,
 }
+
+impl Op {
+    /// Whether each element of its result follows from the same elements of what it reads: it can be a stage of the kernel that made them.
+    pub(crate) fn is_stage(&self) -> bool {
+        matches!(self, Op::Add(_) | Op::Activate(_) | Op::Dropout(_)) || self.is_derivative()
+    }
+
+    /// Whether it is the gradient of an activation or of dropout, whose second input is what came out in the forward pass.
+    pub(crate) fn is_derivative(&self) -> bool {
+        matches!(self, Op::ActivateBackward(_) | Op::DropoutBackward(_))
+    }
+}

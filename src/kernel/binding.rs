@@ -55,12 +55,10 @@ bindings! {
     Derivatives = "derivatives",
     /// Muon's direction of a layer.
     Direction = "direction",
-    /// Muon's direction of a layer, one iteration later.
-    NextDirection = "next_direction",
-    /// The direction's Gram matrix.
-    Gram = "gram",
-    /// The polynomial of the Gram matrix that the direction is multiplied by.
-    GramPolynomial = "gram_polynomial",
+    /// The Gram matrix of Muon's direction, or its polynomial: what a product of Muon's reads.
+    Square = "square",
+    /// The matrix that a product of Muon's stores: a Gram matrix, its polynomial, or the direction one iteration later.
+    Product = "product",
     /// What evaluations count or sum besides the loss.
     Metrics = "metrics",
     /// A score for every row of the set.

@@ -6,52 +6,79 @@ use std::fmt::Write;
 use super::binding::{Access, Binding};
 use super::input::Input;
 use super::tile::Blocks;
+use crate::constants::Constants;
+
+/// A matrix in memory that a product reads.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix {
+    module: &'static str,
+    binding: Binding,
+}
+
+impl Matrix {
+    /// A layer's gradient.
+    pub const GRADIENT: Matrix = Matrix { module: "matrix/gradient", binding: Binding::Gradient };
+    /// A layer's weights, which have no rows for an operand A.
+    pub const WEIGHTS: Matrix = Matrix { module: "matrix/weights", binding: Binding::Weights };
+    /// Muon's direction of a layer.
+    pub const DIRECTION: Matrix = Matrix { module: "matrix/direction", binding: Binding::Direction };
+    /// The direction's Gram matrix, or its polynomial.
+    pub const SQUARE: Matrix = Matrix { module: "matrix/square", binding: Binding::Square };
+
+    /// How its elements are read: by a stage, too.
+    pub fn bound(self) -> Vec<(Binding, Access)> {
+        vec![(self.binding, Access::Read)]
+    }
+}
 
 /// Where blocks of an operand come from.
 pub(super) struct Operand {
     /// How its source is seen: `rows` or `columns` for A, `blocks` or `blocks_transposed` for B.
-    pub view: &'static str,
+    view: &'static str,
     /// The module that has the values.
-    pub source: &'static str,
+    source: &'static str,
     /// The source's function that says where a row begins, where A is read by rows.
-    pub row_offset: &'static str,
+    row_offset: &'static str,
+    /// The rows that the source has, where A is its transpose.
+    rows: Option<u32>,
     /// What the source binds.
-    pub bindings: Vec<(Binding, Access)>,
+    bindings: Vec<(Binding, Access)>,
 }
 
 impl Operand {
     /// A as the rows of a layer's input, in the order of the minibatch.
     pub fn input_rows(input: Input) -> Self {
-        Operand { view: "operand/rows", source: "input", row_offset: "row_offset", bindings: input.row_bindings() }
+        let bindings = input.row_bindings();
+        Operand { view: "operand/rows", source: "input", row_offset: "row_offset", rows: None, bindings }
     }
 
-    /// A as the transpose of a layer's input, its rows as the loss kernel recorded them.
-    pub fn recorded_input_columns(input: Input) -> Self {
+    /// A as the transpose of a layer's input, whose rows are the minibatch's samples, as the loss kernel recorded them.
+    pub fn recorded_input_columns(input: Input, samples: u32) -> Self {
         let mut bindings = vec![(Binding::Input, Access::Read)];
         bindings.extend((input != Input::Activations).then_some((Binding::Visited, Access::Read)));
-        Operand { view: "operand/columns", source: "input", row_offset: "recorded_row_offset", bindings }
+        let row_offset = "recorded_row_offset";
+        Operand { view: "operand/columns", source: "input", row_offset, rows: Some(samples), bindings }
     }
 
-    /// A as the rows of a layer's gradient.
-    pub fn gradient_rows() -> Self {
-        Operand { view: "operand/rows", ..Operand::gradient() }
+    /// A as a matrix.
+    pub fn rows(of: Matrix) -> Self {
+        Operand { view: "operand/rows", ..Operand::blocks(of) }
     }
 
-    /// B as a layer's gradient.
-    pub fn gradient() -> Self {
-        let bindings = vec![(Binding::Gradient, Access::Read)];
-        Operand { view: "operand/blocks", source: "matrix/gradient", row_offset: "row_offset", bindings }
+    /// A as the transpose of a matrix that has this number of rows.
+    pub fn columns(of: Matrix, rows: u32) -> Self {
+        Operand { view: "operand/columns", rows: Some(rows), ..Operand::blocks(of) }
     }
 
-    /// B as a layer's weights.
-    pub fn weights() -> Self {
-        let bindings = vec![(Binding::Weights, Access::Read)];
-        Operand { view: "operand/blocks", source: "matrix/weights", row_offset: "row_offset", bindings }
+    /// B as a matrix.
+    pub fn blocks(of: Matrix) -> Self {
+        let Matrix { module: source, .. } = of;
+        Operand { view: "operand/blocks", source, row_offset: "row_offset", rows: None, bindings: of.bound() }
     }
 
-    /// B as the transpose of a layer's weights.
-    pub fn transposed_weights() -> Self {
-        Operand { view: "operand/blocks_transposed", ..Operand::weights() }
+    /// B as the transpose of a matrix.
+    pub fn transposed_blocks(of: Matrix) -> Self {
+        Operand { view: "operand/blocks_transposed", ..Operand::blocks(of) }
     }
 }
 
@@ -83,16 +110,28 @@ pub(super) struct Composition {
 }
 
 impl Composition {
-    /// The modules that it mounts, the text that joins them, and what its operands and its epilogue bind.
-    pub fn join(self, blocks: Blocks) -> Joined {
+    /// What blocks of the operands are read from.
+    pub fn operand_bindings(&self) -> Vec<(Binding, Access)> {
+        each_once([&self.a.bindings, &self.b.bindings])
+    }
+
+    /// What the result takes: its destination, and what the stages and the scale read.
+    pub fn epilogue_bindings(&self) -> Vec<(Binding, Access)> {
+        each_once(self.stages.iter().chain([&self.sink, &self.scale]).map(|part| &part.bindings))
+    }
+
+    /// The modules that it mounts, and the texts that join them.
+    pub fn join(&self, blocks: Blocks) -> Joined {
         let Composition { a, b, scale, stages, sink } = self;
         let path = |module: &str| module.replace('/', "::");
         let mut mounts = vec![("operand_a", a.view), ("operand_b", b.view), ("sink", sink.module)];
-        mounts.extend(STAGES.into_iter().zip(stages.iter().map(|stage| stage.module)));
+        let (stage_mounts, staged) = staged(stages);
+        mounts.extend(stage_mounts);
 
         let (source, row_offset) = (path(a.source), a.row_offset);
+        let rows = a.rows.map_or(String::new(), |rows| Constants::new().u32("ROWS", rows).text());
         let source_a = format!(
-            "@publish import package::{source}::{{StoredQuad, quad, {row_offset} as row_offset, stored_quad}};\n"
+            "@publish import package::{source}::{{StoredQuad, quad, {row_offset} as row_offset, stored_quad}};\n{rows}"
         );
         let source_b = format!("@publish import package::{}::block;\n", path(b.source));
         let Blocks { m, n, k } = blocks;
@@ -105,27 +144,37 @@ impl Composition {
              const M = {m}u;\nconst N = {n}u;\nconst K = {k}u;\n",
             path(scale.module)
         );
-        let (mut imports, mut value) = (String::new(), "value".to_string());
-        for (at, _) in stages.iter().enumerate() {
-            let _ = writeln!(imports, "import package::stage_{at}::apply as apply_{at};");
-            value = format!("apply_{at}(row, quad, {value})");
-        }
-        let staged = format!("{imports}fn staged(row: u32, quad: u32, value: vec4f) -> vec4f {{ return {value}; }}\n");
-
-        let epilogue = stages.into_iter().chain([sink, scale]).flat_map(|part| part.bindings).collect();
         Joined {
             mounts,
             texts: vec![("source_a", source_a), ("source_b", source_b), ("product", product), ("stages", staged)],
-            operands: [a.bindings, b.bindings].concat(),
-            epilogue,
         }
     }
+}
+
+/// The stages' modules under their names, and the text of the function `staged` that applies them one after the other.
+pub(super) fn staged(stages: &[Part]) -> (impl Iterator<Item = (&'static str, &'static str)>, String) {
+    let (mut imports, mut value) = (String::new(), "value".to_string());
+    for (at, _) in stages.iter().enumerate() {
+        let _ = writeln!(imports, "import package::stage_{at}::apply as apply_{at};");
+        value = format!("apply_{at}(row, quad, {value})");
+    }
+    let text = format!("{imports}fn staged(row: u32, quad: u32, value: vec4f) -> vec4f {{ return {value}; }}\n");
+    (STAGES.into_iter().zip(stages.iter().map(|stage| stage.module)), text)
 }
 
 /// See [`Composition::join`].
 pub(super) struct Joined {
     pub mounts: Vec<(&'static str, &'static str)>,
     pub texts: Vec<(&'static str, String)>,
-    pub operands: Vec<(Binding, Access)>,
-    pub epilogue: Vec<(Binding, Access)>,
+}
+
+/// The bindings, each where it is first.
+pub(super) fn each_once<'a>(bindings: impl IntoIterator<Item = &'a Vec<(Binding, Access)>>) -> Vec<(Binding, Access)> {
+    let mut known: Vec<(Binding, Access)> = vec![];
+    for bound in bindings.into_iter().flatten() {
+        if !known.contains(bound) {
+            known.push(*bound);
+        }
+    }
+    known
 }

@@ -1,14 +1,14 @@
 //! Dense layer, backward to its input: `dx = (dy·Wᵀ) ⊙ activate′(x)`.
 
 use super::binding::{Access, Binding};
-use super::composition::{Composition, Operand, Part};
+use super::composition::{Composition, Matrix, Operand, Part};
 use super::input::Input;
 use super::launch::{Cost, Launch};
 use super::product::Product;
 use super::tile::{Blocks, Tile};
+use crate::activation::Epilogue;
 use crate::constants::Constants;
 use crate::layout::Dense;
-use crate::network::Layer;
 
 /// Blocks of the product: rows of the minibatch × inputs, over the units.
 pub fn blocks(dense: Dense) -> Blocks {
@@ -17,13 +17,13 @@ pub fn blocks(dense: Dense) -> Blocks {
 
 /// Reads the layer's gradient, weights and input; writes the gradient of the layer below. `below` is the layer
 /// that made the input.
-pub fn launch(dense: Dense, below: Layer, tile: Tile) -> Launch {
+pub fn launch(dense: Dense, below: Epilogue, tile: Tile) -> Launch {
     launch_with(dense, below, false, tile)
 }
 
 /// [`launch`]; where it `adds`, with the gradient that another reader of the layer's input contributes: `dx = (dy·Wᵀ + other) ⊙ activate′(x)`,
 /// with `other` of the shape of `dx`. It binds [`Binding::OtherGradient`] then.
-pub fn launch_with(dense: Dense, below: Layer, adds: bool, tile: Tile) -> Launch {
+pub fn launch_with(dense: Dense, below: Epilogue, adds: bool, tile: Tile) -> Launch {
     let in_quads = dense.inputs.div_ceil(4);
     let add = adds.then(|| Part::new("stage/add_gradient", vec![(Binding::OtherGradient, Access::Read)]));
     let mask = if below.keeps_derivative() { Binding::Derivatives } else { Binding::Input };
@@ -40,10 +40,14 @@ pub fn launch_with(dense: Dense, below: Layer, adds: bool, tile: Tile) -> Launch
             .u32("OUT_QUADS", dense.out_quads()),
         other_constants: vec![],
         flags: if below.keeps_derivative() { vec!["keeps_derivative"] } else { vec![] },
-        operands: vec![],
-        result: vec![],
         blocks: blocks(dense),
-        is_composed: false,
+        composition: Composition {
+            a: Operand::rows(Matrix::GRADIENT),
+            b: Operand::transposed_blocks(Matrix::WEIGHTS),
+            scale: Part::new("scale/none", vec![]),
+            stages: add.into_iter().chain([derivative]).collect(),
+            sink: Part::new("sink/input_gradient", vec![(Binding::InputGradient, Access::Write)]),
+        },
         cost: Cost {
             // The bias has no part in it, nor has its 1.
             flops: 2 * u64::from(dense.batch) * u64::from(dense.inputs) * u64::from(dense.outputs),
@@ -52,12 +56,5 @@ pub fn launch_with(dense: Dense, below: Layer, adds: bool, tile: Tile) -> Launch
                 + (2 + u64::from(adds)) * 16 * u64::from(dense.batch) * u64::from(in_quads),
         },
     }
-    .composed(Composition {
-        a: Operand::gradient_rows(),
-        b: Operand::transposed_weights(),
-        scale: Part::new("scale/none", vec![]),
-        stages: add.into_iter().chain([derivative]).collect(),
-        sink: Part::new("sink/input_gradient", vec![(Binding::InputGradient, Access::Write)]),
-    })
     .launch(tile)
 }

@@ -1,7 +1,7 @@
 //! Dense layer, weight gradient and optimizer step in one pass: `dW = xᵀ·dy`, then `W ← updated(W, dW)`.
 
 use super::binding::{Access, Binding};
-use super::composition::{Composition, Operand, Part};
+use super::composition::{Composition, Matrix, Operand, Part};
 use super::input::Input;
 use super::launch::{Cost, Launch};
 use super::product::Product;
@@ -60,21 +60,18 @@ pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, st
             .u32("OUT_QUADS", dense.out_quads()),
         other_constants: parts.constants,
         flags: parts.flags,
-        operands: vec![],
-        result: vec![],
         blocks: blocks(dense),
-        is_composed: false,
+        composition: Composition {
+            a: Operand::recorded_input_columns(input, dense.batch),
+            b: Operand::blocks(Matrix::GRADIENT),
+            scale: Part::new("scale/mean", scale),
+            stages: vec![],
+            sink,
+        },
         cost: Cost {
             flops: dense.flops(),
             bytes: input.bytes(dense) + dense.output_bytes() + weights_moved * dense.weights_bytes(),
         },
     }
-    .composed(Composition {
-        a: Operand::recorded_input_columns(input),
-        b: Operand::gradient(),
-        scale: Part::new("scale/mean", scale),
-        stages: vec![],
-        sink,
-    })
     .launch(tile)
 }

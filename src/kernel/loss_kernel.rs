@@ -50,19 +50,16 @@ impl LossKernel<'_> {
             flags.push("output_weights");
             bindings.push((Binding::OutputWeights, Access::Read));
         }
-        flags.extend(match (targets.kind, targets.label_bits) {
-            (TargetKind::Classes, 8) => Some("labels_8"),
-            (TargetKind::Classes, 16) => Some("labels_16"),
-            _ => None,
-        });
-        if targets.sample_weights {
-            flags.push("sample_weights");
-        }
-        if loss.has_weighted_mean(targets) {
-            flags.push("weighted_mean");
-        }
+        flags.extend(self.target_flags());
         let own_texts = loss.own_text().into_iter().chain(optimizer.own_text());
-        let logits = u64::from(dense.batch) * u64::from(dense.outputs);
+        let sizes = Constants::new()
+            .u32("BATCH", dense.batch)
+            .u32("X_QUADS", dense.x_quads())
+            .u32("CLASSES", dense.outputs)
+            .u32("CLASS_QUADS", dense.out_quads())
+            .u32("LOGIT_QUADS", dense.y_quads())
+            .u32("IGNORED", parts.ignored)
+            .u32("WORKGROUP", workgroup);
         Launch {
             kernel,
             variant: loss.name().into(),
@@ -71,18 +68,7 @@ impl LossKernel<'_> {
             constants: [
                 ("optimizer_constants", optimizer.constants().text()),
                 ("loss_constants", parts.constants.text()),
-                (
-                    "constants",
-                    Constants::new()
-                        .u32("BATCH", dense.batch)
-                        .u32("X_QUADS", dense.x_quads())
-                        .u32("CLASSES", dense.outputs)
-                        .u32("CLASS_QUADS", dense.out_quads())
-                        .u32("LOGIT_QUADS", dense.y_quads())
-                        .u32("IGNORED", parts.ignored)
-                        .u32("WORKGROUP", workgroup)
-                        .text(),
-                ),
+                ("constants", sizes.text()),
             ]
             .into_iter()
             .chain(own_texts)
@@ -94,13 +80,28 @@ impl LossKernel<'_> {
             partials: None,
             workgroup,
             workgroups: (4 * dense.batch_blocks()).div_ceil(rows_a_workgroup),
-            cost: Cost {
-                flops: 6 * logits,
-                bytes: targets.row_bits(dense.outputs) * u64::from(dense.batch) / 8
-                    + dense.output_bytes()
-                    + (4 + 56) * u64::from(dense.batch),
-            },
+            cost: self.cost(),
         }
+    }
+
+    /// What it costs to judge the logits: targets are read, gradients and the samples' sums written.
+    fn cost(&self) -> Cost {
+        let (batch, outputs) = (u64::from(self.dense.batch), self.dense.outputs);
+        let moved = self.targets.row_bits(outputs) * batch / 8 + self.dense.output_bytes() + (4 + 56) * batch;
+        Cost { flops: 6 * batch * u64::from(outputs), bytes: moved }
+    }
+
+    /// The flags that follow from the form of the targets, and from what weighs rows.
+    fn target_flags(&self) -> Vec<&'static str> {
+        let mut flags = vec![];
+        flags.extend(match (self.targets.kind, self.targets.label_bits) {
+            (TargetKind::Classes, 8) => Some("labels_8"),
+            (TargetKind::Classes, 16) => Some("labels_16"),
+            _ => None,
+        });
+        flags.extend(self.targets.sample_weights.then_some("sample_weights"));
+        flags.extend(self.loss.has_weighted_mean(self.targets).then_some("weighted_mean"));
+        flags
     }
 
     /// A metrics kernel's launch, which reads logits from memory and computes no loss. The caller sets its number of workgroups.

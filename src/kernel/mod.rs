@@ -19,6 +19,7 @@ pub mod kept_update;
 mod launch;
 pub mod link;
 pub mod loss_kernel;
+pub mod map;
 pub mod merged;
 pub mod muon;
 pub mod probe;

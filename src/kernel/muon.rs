@@ -5,6 +5,7 @@
 //! side: X(bG + cG²) with G = XᵀX is (bG + cG²)X with G = XXᵀ. The side is chosen that has the smaller G.
 
 use super::binding::{Access, Binding};
+use super::composition::{Composition, Matrix, Operand, Part};
 use super::launch::{Cost, Launch};
 use super::product::Product;
 use super::tile::{Blocks, Tile};
@@ -147,92 +148,80 @@ pub fn momentum(dense: Dense, training: Training<'_>, muon: Muon) -> Launch {
 
 /// Reads the direction, writes its Gram matrix.
 pub fn gram(dense: Dense, muon: Muon, tile: Tile, normalizes: bool) -> Launch {
-    product(
-        "newton_schulz_gram",
-        dense,
-        muon,
-        gram_blocks(dense),
-        vec![(Binding::Direction, Access::Read)],
-        vec![(Binding::Gram, Access::Write)],
-        normalizes,
-    )
-    .launch(tile)
+    let (a, b) = if of_columns(dense) {
+        (Operand::columns(Matrix::DIRECTION, 4 * in_quads(dense)), Operand::blocks(Matrix::DIRECTION))
+    } else {
+        (Operand::rows(Matrix::DIRECTION), Operand::transposed_blocks(Matrix::DIRECTION))
+    };
+    let composition = Composition { a, b, scale: direction_scale(normalizes), stages: vec![], sink: matrix() };
+    let mut product = product("newton_schulz_gram", dense, gram_blocks(dense), composition, dense.weights_bytes());
+    product.other_constants.push(muon.constants(dense));
+    product.flags.push("is_both_operands");
+    product.flags.extend(normalizes.then_some("normalizes"));
+    product.launch(tile)
 }
 
 /// Reads the Gram matrix G, writes bG + cG².
 pub fn polynomial(dense: Dense, tile: Tile) -> Launch {
-    let blocks = polynomial_blocks(dense);
-    Product {
-        kernel: "newton_schulz_polynomial",
-        input: None,
-        mounts: vec![],
-        constants: Constants::new().u32("SIDE_QUADS", blocks.k),
-        other_constants: vec![],
-        flags: vec![],
-        operands: vec![(Binding::Gram, Access::Read)],
-        result: vec![(Binding::Gram, Access::Read), (Binding::GramPolynomial, Access::Write)],
-        blocks,
-        is_composed: false,
-        cost: cost(blocks, 2 * square_bytes(dense)),
-    }
-    .launch(tile)
+    let composition = Composition {
+        a: Operand::rows(Matrix::SQUARE),
+        b: Operand::blocks(Matrix::SQUARE),
+        scale: Part::new("scale/polynomial", vec![]),
+        stages: vec![Part::new("stage/add_gram", Matrix::SQUARE.bound())],
+        sink: matrix(),
+    };
+    product("newton_schulz_polynomial", dense, polynomial_blocks(dense), composition, square_bytes(dense)).launch(tile)
 }
 
 /// Reads the direction and the polynomial; writes the next direction, or updates the weights by it.
 pub fn step(dense: Dense, muon: Muon, tile: Tile, step: Step) -> Launch {
-    let operands = vec![(Binding::Direction, Access::Read), (Binding::GramPolynomial, Access::Read)];
-    let mut result = vec![(Binding::Direction, Access::Read)];
-    if step.updates_weights {
-        result.extend([(Binding::Weights, Access::Write), (Binding::State, Access::Write)]);
+    let (a, b) =
+        if of_columns(dense) { (Matrix::DIRECTION, Matrix::SQUARE) } else { (Matrix::SQUARE, Matrix::DIRECTION) };
+    let (sink, moved) = if step.updates_weights {
+        (Part::new("sink/muon", vec![(Binding::Weights, Access::Write), (Binding::State, Access::Write)]), 3)
     } else {
-        result.push((Binding::NextDirection, Access::Write));
-    }
-    let mut product = product("newton_schulz_step", dense, muon, step_blocks(dense), operands, result, step.normalizes);
+        (matrix(), 2)
+    };
+    let composition = Composition {
+        a: Operand::rows(a),
+        b: Operand::blocks(b),
+        scale: direction_scale(step.normalizes),
+        stages: vec![Part::new("stage/add_direction", Matrix::DIRECTION.bound())],
+        sink,
+    };
+    let mut product =
+        product("newton_schulz_step", dense, step_blocks(dense), composition, moved * dense.weights_bytes());
     product.constants = product.constants.u32("BATCH", dense.batch).u32("IN", dense.inputs);
-    product.cost.bytes += (1 + u64::from(step.updates_weights)) * dense.weights_bytes();
-    if step.updates_weights {
-        product.flags.push("updates_weights");
-        if step.skips {
-            product.flags.push("skips");
-        }
-    }
-    if step.closes {
-        product.flags.push("closes_step");
-    }
+    product.other_constants.push(muon.constants(dense));
+    product.flags.extend(step.normalizes.then_some("normalizes"));
+    product.flags.extend((step.updates_weights && step.skips).then_some("skips"));
+    product.flags.extend(step.closes.then_some("closes_step"));
     product.launch(tile)
 }
 
-/// A product of the direction and a matrix of the Gram matrix's size.
-fn product(
-    kernel: &'static str,
-    dense: Dense,
-    muon: Muon,
-    blocks: Blocks,
-    operands: Vec<(Binding, Access)>,
-    mut result: Vec<(Binding, Access)>,
-    normalizes: bool,
-) -> Product {
-    let mut flags = vec![];
-    if of_columns(dense) {
-        flags.push("of_columns");
-    }
-    if normalizes {
-        flags.push("normalizes");
-        result.push((Binding::Norms, Access::Read));
-    }
+/// One of an iteration's products; besides a matrix of the Gram matrix's size it moves `bytes`.
+fn product(kernel: &'static str, dense: Dense, blocks: Blocks, composition: Composition, bytes: u64) -> Product {
     Product {
         kernel,
         input: None,
         mounts: vec![],
-        constants: Constants::new().u32("IN_QUADS", in_quads(dense)).u32("OUT_QUADS", dense.out_quads()),
-        other_constants: vec![muon.constants(dense)],
-        flags,
-        operands,
-        result,
+        constants: Constants::new().u32("OUT_QUADS", dense.out_quads()).u32("SIDE_QUADS", side_quads(dense)),
+        other_constants: vec![],
+        flags: vec![],
         blocks,
-        is_composed: false,
-        cost: cost(blocks, dense.weights_bytes() + square_bytes(dense)),
+        composition,
+        cost: cost(blocks, square_bytes(dense) + bytes),
     }
+}
+
+/// What a product of the direction is multiplied by.
+fn direction_scale(normalizes: bool) -> Part {
+    Part::new("scale/direction", normalizes.then_some((Binding::Norms, Access::Read)).into_iter().collect())
+}
+
+/// The sink of a product that is stored.
+fn matrix() -> Part {
+    Part::new("sink/matrix", vec![(Binding::Product, Access::Write)])
 }
 
 fn square_bytes(dense: Dense) -> u64 {

@@ -2,9 +2,9 @@
 
 use super::binding::{Access, Binding};
 use super::launch::{Cost, Launch};
+use crate::activation::Activation;
 use crate::constants::Constants;
 use crate::loss::Loss;
-use crate::network::Activation;
 use crate::optimizer::Optimizer;
 
 /// Evaluates the activation and its derivative at `points` points.

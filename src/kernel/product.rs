@@ -1,7 +1,7 @@
 //! A product of blocks, launched under a tile.
 
 use super::binding::{Access, Binding};
-use super::composition::{Composition, Joined};
+use super::composition::{Composition, each_once};
 use super::input::Input;
 use super::launch::{Cost, Launch, Partials};
 use super::shape::Shape;
@@ -17,41 +17,22 @@ pub(super) struct Product {
     pub constants: Constants,
     pub other_constants: Vec<(&'static str, String)>,
     pub flags: Vec<&'static str>,
-    /// Bindings that its operands' blocks are read from.
-    pub operands: Vec<(Binding, Access)>,
-    /// Bindings that storing the result takes: its destination, and what the epilogue reads.
-    pub result: Vec<(Binding, Access)>,
     pub blocks: Blocks,
-    /// Whether it is composed of operands, stages and a sink, and not a module of its own.
-    pub is_composed: bool,
+    pub composition: Composition,
     pub cost: Cost,
 }
 
 impl Product {
-    /// With the modules and bindings of what it is composed of.
-    pub(super) fn composed(mut self, of: Composition) -> Self {
-        let Joined { mounts, texts, operands, epilogue } = of.join(self.blocks);
-        self.mounts.extend(mounts);
-        self.other_constants.extend(texts);
-        self.operands.extend(operands);
-        self.result.extend(epilogue);
-        self.is_composed = true;
-        self
-    }
-
     /// The product as one launch; or as two, where the tile cuts its reduction.
-    pub(super) fn launch(mut self, tile: Tile) -> Launch {
+    pub(super) fn launch(self, tile: Tile) -> Launch {
+        let (mut operands, epilogue) = (self.composition.operand_bindings(), self.composition.epilogue_bindings());
         let slices = tile.slices();
         if slices == 1 {
-            let result = std::mem::take(&mut self.result);
-            let bindings = each_once([std::mem::take(&mut self.operands), result].concat());
-            return self.under(tile, bindings);
+            return self.under(tile, each_once([&operands, &epilogue]));
         }
         let Blocks { m, n, .. } = self.blocks;
         let shape = [slices, 4 * m, 4 * n];
         let sums = u64::from(slices) * 16 * u64::from(m) * u64::from(n);
-        let result = std::mem::take(&mut self.result);
-        let mut operands = std::mem::take(&mut self.operands);
         operands.push((Binding::Partials, Access::Write));
         let mut first = self.under(tile, operands);
         let mut last = first.clone();
@@ -61,7 +42,7 @@ impl Product {
 
         const WORKGROUP: u32 = 64;
         last.root = "tile/sum_of_slices";
-        last.bindings = each_once([vec![(Binding::Partials, Access::Read)], result].concat());
+        last.bindings = [vec![(Binding::Partials, Access::Read)], epilogue].concat();
         last.constants.retain(|(name, _)| *name != "memory");
         for (_, text) in last.constants.iter_mut().filter(|(name, _)| *name == "constants") {
             text.push_str(&Constants::new().u32("WORKGROUP", WORKGROUP).text());
@@ -106,11 +87,9 @@ impl Product {
                 ("tile/buffered", own.u32("SLICES", slices), slices * tile.tiles(self.blocks))
             }
         };
-        let mut mounts = self.mounts;
-        if !self.is_composed {
-            mounts.push(("product", self.kernel));
-        }
-        let mut modules = self.other_constants;
+        let joined = self.composition.join(self.blocks);
+        let mounts = [self.mounts, joined.mounts].concat();
+        let mut modules = [self.other_constants, joined.texts].concat();
         modules.push(("constants", constants.text()));
         modules.extend(tile.shared_quads().map(|quads| ("memory", Constants::new().u32("QUADS", quads).text())));
         Launch {
@@ -129,15 +108,4 @@ impl Product {
             cost: self.cost,
         }
     }
-}
-
-/// The bindings, each where it is first.
-fn each_once(bindings: Vec<(Binding, Access)>) -> Vec<(Binding, Access)> {
-    let mut known: Vec<(Binding, Access)> = vec![];
-    bindings.into_iter().for_each(|bound| {
-        if !known.contains(&bound) {
-            known.push(bound);
-        }
-    });
-    known
 }

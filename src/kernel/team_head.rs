@@ -5,7 +5,7 @@ use super::input::Input;
 use super::launch::Launch;
 use super::loss_kernel::LossKernel;
 use super::tile::Family;
-use crate::network::Layer;
+use crate::activation::Epilogue;
 
 /// Quads of logits and of their gradients that an invocation has room for.
 const ROOM: u32 = 12;
@@ -50,7 +50,7 @@ impl Team {
 
 /// Reads the last layer's input, weights and the targets; writes the logits' gradient and the running sums, and the gradient of the
 /// layer `below`, if there is one. Where nothing is trained, the logits are written instead.
-pub fn launch(loss_kernel: LossKernel<'_>, input: Input, below: Option<Layer>, team: Team) -> Launch {
+pub fn launch(loss_kernel: LossKernel<'_>, input: Input, below: Option<Epilogue>, team: Team) -> Launch {
     let dense = loss_kernel.dense;
     let rows = team.rows(dense.out_quads(), dense.batch);
     let mut launch = loss_kernel.launch("team_head", team.members(), rows);

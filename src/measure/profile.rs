@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::gpu::{Checks, Encoder, Gpu, Program, Traffic};
 use crate::kernel::{Cost, Targets, textbook};
 use crate::loss::Loss;
-use crate::network::{Activation, Network};
+use crate::network::Network;
 use crate::plan::{Element, Plan, Request, Role, SetLayout};
 use crate::run::buffers::Buffers;
 use crate::run::runner::Runner;

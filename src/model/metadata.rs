@@ -6,10 +6,11 @@ use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::loss::{Loss, Setting, Task};
 use crate::named::Named;
-use crate::network::{Activation, Network};
+use crate::network::{Layer, Network, activation_words};
 use crate::preprocessing::{Columns, ImageShape, Scaling, check_target_scaling};
 
 /// The one metadata key, a JSON object: with several, the file's bytes would depend on a hash map's order.
@@ -21,6 +22,19 @@ pub(crate) fn about(path: &Path, bytes: &[u8]) -> Result<Option<Value>, Error> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| broken(error.to_string()))?;
     let about = header.metadata().as_ref().and_then(|entries| entries.get(METADATA));
     about.map(|about| serde_json::from_str(about).map_err(|error| broken(error.to_string()))).transpose()
+}
+
+/// Adds what the metadata says of a network: the activations of a chain of dense layers, and its dropouts, if any; of another network the list of layers.
+pub(super) fn about_network(about: &mut Value, network: &Network) {
+    if !network.is_chain() {
+        about["layers"] = network.to_json();
+        return;
+    }
+    let layers = network.layers();
+    about["activations"] = layers.iter().map(|layer| layer.activation().to_string()).collect();
+    if layers.iter().any(|layer| layer.dropout() > 0.0) {
+        about["dropout"] = layers.iter().map(Layer::dropout).collect();
+    }
 }
 
 /// The dropout of every layer; empty where the file says nothing of any.
@@ -47,14 +61,15 @@ pub(crate) fn activations_of(
     let words = words.ok_or_else(|| broken(format!("it must name the activations of {layers} layers")))?;
     words
         .iter()
-        .map(|word| {
-            let word = word.as_str().unwrap_or_default();
-            let brought = own.iter().copied().find(|own| own.to_string() == word);
-            // Not parsed: a file's word must not have another file read.
-            brought.map_or_else(|| Activation::from_word(word), Ok)
-        })
-        .collect::<Result<_, Error>>()
-        .map_err(|error| broken(error.to_string()))
+        .map(|word| activation_of(word.as_str().unwrap_or_default(), own))
+        .collect::<Result<_, String>>()
+        .map_err(broken)
+}
+
+/// The activation with this name, one of the user's `own` among them. The word is not parsed: a file's word must not have another file read.
+pub(super) fn activation_of(word: &str, own: &[Activation]) -> Result<Activation, String> {
+    let brought = own.iter().copied().find(|own| own.to_string() == word);
+    brought.map_or_else(|| Activation::from_word(word).map_err(|error| error.to_string()), Ok)
 }
 
 /// That every function whose name the file has is one of wgrad's or was brought: of the user's own, a file has the name alone.
@@ -71,7 +86,8 @@ pub(crate) fn check_brought(
     let Some(about) = about else { return Ok(()) };
     let (own_activations, own_losses): (Vec<String>, Vec<&str>) =
         (activations.iter().map(ToString::to_string).collect(), losses.iter().map(Loss::name).collect());
-    let words = about["activations"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let of_chain = about["activations"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let words = of_chain.chain(activation_words(&about["layers"]));
     let unknown =
         words.filter(|word| Activation::from_word(word).is_err() && !own_activations.iter().any(|own| own == word));
     let loss = about["loss"]["kind"].as_str();

@@ -1,9 +1,10 @@
 //! Models in safetensors files, with the names and layout of `torch.nn.Sequential`: `0.weight` `[out, in]`, `0.bias`,
-//! `2.weight`, …; the numbers between are the activations, and the dropouts where there are any.
+//! `2.weight`, …; the numbers between are the activations, and the dropouts where there are any. See [`Network::named_parameters`].
 
 mod metadata;
 mod onnx;
 mod state_dict;
+mod structure;
 mod tensors;
 
 use std::collections::HashMap;
@@ -13,17 +14,19 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 use self::metadata::{
-    METADATA, activations_of, check_brought, classes_of, columns_of, dropouts, image_of, loss_of, scaling_of,
-    target_scaling_of,
+    METADATA, about_network, check_brought, classes_of, columns_of, image_of, loss_of, scaling_of, target_scaling_of,
 };
-use self::tensors::{check_all_read, checksum, dropouts_of, numbers};
+use self::tensors::checksum;
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::loss::Loss;
-use crate::network::{Activation, Network};
+use crate::network::{Network, Parameter};
 use crate::preprocessing::{Columns, ImageShape, Origin, Scaling};
 use crate::weights::Weights;
 
 pub(crate) use metadata::{about, loss_to_json};
+#[cfg(feature = "selftest")]
+pub(crate) use structure::chain;
 #[cfg(feature = "selftest")]
 pub(crate) use tensors::f32_values;
 pub(crate) use tensors::{Tensor, check_sums, layers, parse, tensors};
@@ -96,35 +99,18 @@ impl Model {
         activations: &[Activation],
         losses: &[Loss],
     ) -> Result<Self, Error> {
-        let prefix =
-            if file.tensor("0.weight").is_err() && file.tensor("init.0.weight").is_ok() { "init." } else { "" };
-        let dropouts = dropouts(path, about)?;
-        let layers = layers(path, file, prefix, &dropouts)?;
-        let Some(first) = layers.first() else {
-            return Err(Error::format(
-                path,
-                "it has no tensor 0.weight: a model's layers are named 0.weight, 0.bias, 2.weight, …",
-            ));
-        };
-        for (number, layer) in numbers(&dropouts_of(&dropouts, layers.len())).zip(&layers) {
+        check_brought(path, about, activations, losses)?;
+        let (network, prefix) = structure::network(path, file, about, activations)?;
+        let parameters = network.named_parameters();
+        let layers = layers(path, file, prefix, &parameters)?;
+        for (Parameter { name, .. }, layer) in parameters.iter().zip(&layers) {
             if let Some(value) = layer.weight.iter().chain(&layer.bias).find(|value| !value.is_finite()) {
                 return Err(Error::format(
                     path,
-                    format!("{number}.weight or {number}.bias holds {value}: every weight must be finite"),
+                    format!("{name}.weight or {name}.bias holds {value}: every weight must be finite"),
                 ));
             }
         }
-        check_all_read(path, file, prefix, &dropouts, layers.len())?;
-        let rates = dropouts_of(&dropouts, layers.len());
-        check_brought(path, about, activations, losses)?;
-        let network = activations_of(path, about, layers.len(), activations)?
-            .into_iter()
-            .zip(&layers)
-            .zip(rates)
-            .fold(Network::new(first.inputs), |network, ((activation, layer), rate)| {
-                network.dense(layer.outputs, activation).dropout(rate)
-            });
-        network.check().map_err(|error| Error::format(path, error.to_string()))?;
         let loss = loss_of(path, about, losses)?;
         let (classes, scaling) =
             (classes_of(path, about, network.outputs())?, scaling_of(path, about, "scaling", network.inputs())?);
@@ -190,15 +176,10 @@ impl Model {
 
     /// As [`write`](Self::write), with more tensors and more metadata.
     pub(crate) fn write_with(&self, path: &Path, more: Vec<Tensor>, say: Value) -> Result<(), Error> {
-        let dropouts: Vec<f64> = self.network.layers().iter().map(|layer| layer.dropout).collect();
-        let tensors: Vec<Tensor> = tensors("", &dropouts, &self.weights.layers).chain(more).collect();
-        let activations: Vec<String> = self.network.layers().iter().map(|layer| layer.activation.to_string()).collect();
-        let mut about = serde_json::json!({
-            "version": env!("CARGO_PKG_VERSION"), "activations": activations, "loss": loss_to_json(&self.loss),
-        });
-        if dropouts.iter().any(|&rate| rate > 0.0) {
-            about["dropout"] = dropouts.into();
-        }
+        let parameters = self.network.named_parameters();
+        let tensors: Vec<Tensor> = tensors("", &parameters, &self.weights.layers).chain(more).collect();
+        let mut about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "loss": loss_to_json(&self.loss) });
+        about_network(&mut about, &self.network);
         if !self.classes.is_empty() {
             about["classes"] = self.classes.clone().into();
         }

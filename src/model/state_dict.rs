@@ -10,9 +10,10 @@ use safetensors::{Dtype, SafeTensors};
 
 use self::order::{Layer, NAMES, Name};
 use super::{Model, about, check_sums, parse};
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::loss::Loss;
-use crate::network::{Activation, Network};
+use crate::network::Network;
 use crate::weights::{LayerWeights, Weights};
 
 impl Model {

@@ -7,6 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::network::Parameter;
 use crate::weights::LayerWeights;
 
 /// A tensor on its way to a file.
@@ -28,11 +29,11 @@ impl Tensor {
     }
 }
 
-/// The tensors of dense layers under a prefix.
-pub(crate) fn tensors(prefix: &str, dropouts: &[f64], layers: &[LayerWeights]) -> impl Iterator<Item = Tensor> {
-    numbers(dropouts).zip(layers).flat_map(move |(number, layer)| {
+/// The tensors of dense layers, whose names get a prefix.
+pub(crate) fn tensors(prefix: &str, names: &[Parameter], layers: &[LayerWeights]) -> impl Iterator<Item = Tensor> {
+    names.iter().zip(layers).flat_map(move |(Parameter { name, .. }, layer)| {
         [("weight", vec![layer.outputs, layer.inputs], &layer.weight), ("bias", vec![layer.outputs], &layer.bias)]
-            .map(|(part, shape, values)| Tensor::new(format!("{prefix}{number}.{part}"), Dtype::F32, shape, values))
+            .map(|(part, shape, values)| Tensor::new(format!("{prefix}{name}.{part}"), Dtype::F32, shape, values))
     })
 }
 
@@ -78,45 +79,26 @@ pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>,
     })
 }
 
-/// The dense layers under `prefix`, in order; what their numbers are follows from the dropouts.
+/// The dense layers with these names and shapes, the names after a prefix.
 pub(crate) fn layers(
     path: &Path,
     file: &SafeTensors<'_>,
     prefix: &str,
-    dropouts: &[f64],
+    parameters: &[Parameter],
 ) -> Result<Vec<LayerWeights>, Error> {
-    let mut layers: Vec<LayerWeights> = Vec::new();
-    let mut number = 0;
-    while let Ok(weight) = file.tensor(&format!("{prefix}{number}.weight")) {
-        let name = format!("{prefix}{number}.weight");
-        let &[outputs, inputs] = weight.shape() else {
-            return Err(Error::format(
-                path,
-                format!("{name} has the shape {:?}: it must be [out, in]", weight.shape()),
-            ));
-        };
-        if let Some(before) = layers.last()
-            && before.outputs != inputs
-        {
-            return Err(Error::format(
-                path,
-                format!("{name} takes {inputs} inputs, and the layer before it has {} outputs", before.outputs),
-            ));
-        }
-        let bias_name = format!("{prefix}{number}.bias");
-        let bias =
-            file.tensor(&bias_name).map_err(|_| Error::format(path, format!("it has {name} and no {bias_name}")))?;
-        if bias.shape() != [outputs] {
-            return Err(Error::format(
-                path,
-                format!("{bias_name} has the shape {:?}: it must be [{outputs}]", bias.shape()),
-            ));
-        }
-        let (weight, bias) = (f32_values(path, &name, &weight)?, f32_values(path, &bias_name, &bias)?);
-        layers.push(LayerWeights { inputs, outputs, weight, bias });
-        number += places(dropouts.get(layers.len() - 1).copied().unwrap_or(0.0));
-    }
-    Ok(layers)
+    let layer = |&Parameter { ref name, inputs, outputs }: &Parameter| {
+        let [weight, bias] = [("weight", vec![outputs, inputs]), ("bias", vec![outputs])].map(|(part, shape)| {
+            let name = format!("{prefix}{name}.{part}");
+            let tensor = file.tensor(&name).map_err(|_| Error::format(path, format!("it has no tensor {name}")))?;
+            if tensor.shape() != shape {
+                let reason = format!("{name} has the shape {:?}: it must be {shape:?}", tensor.shape());
+                return Err(Error::format(path, reason));
+            }
+            f32_values(path, &name, &tensor)
+        });
+        Ok(LayerWeights { inputs, outputs, weight: weight?, bias: bias? })
+    };
+    parameters.iter().map(layer).collect()
 }
 
 /// A tensor's values, which must be f32.
@@ -125,55 +107,4 @@ pub(crate) fn f32_values(path: &Path, name: &str, tensor: &TensorView<'_>) -> Re
         Dtype::F32 => Ok(bytemuck::pod_collect_to_vec(tensor.data())),
         other => Err(Error::format(path, format!("{name} is {other:?}: it must be F32"))),
     }
-}
-
-/// That no layer was left over: a network with a layer in between that has no weights (dropout, a second activation) numbers
-/// the rest differently, and would be read as another, shorter one.
-pub(crate) fn check_all_read(
-    path: &Path,
-    file: &SafeTensors<'_>,
-    prefix: &str,
-    dropouts: &[f64],
-    layers: usize,
-) -> Result<(), Error> {
-    let numbers: Vec<usize> = numbers(&dropouts_of(dropouts, layers + 1)).collect();
-    let known = |number: usize| numbers[..layers].contains(&number);
-    for name in file.names() {
-        let number = name
-            .strip_prefix(prefix)
-            .and_then(|name| name.strip_suffix(".weight").or(name.strip_suffix(".bias")))
-            .and_then(|number| number.parse().ok());
-        if let Some(number) = number
-            && !known(number)
-        {
-            return Err(Error::format(
-                path,
-                format!(
-                    "it has a tensor {name}, and no layer {} before it: dense layers are numbered 0, 2, 4, … with one \
-                     activation after each",
-                    numbers[layers]
-                ),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The numbers of dense layers in a `torch.nn.Sequential`, where each has an activation after it and some have a dropout.
-pub(crate) fn numbers(dropouts: &[f64]) -> impl Iterator<Item = usize> {
-    dropouts.iter().scan(0, |next, &rate| {
-        let number = *next;
-        *next += places(rate);
-        Some(number)
-    })
-}
-
-/// How many of these numbers a layer takes with what comes after it.
-pub(crate) fn places(dropout: f64) -> usize {
-    if dropout > 0.0 { 3 } else { 2 }
-}
-
-/// The dropouts of `layers` layers, where a file names those of the first.
-pub(crate) fn dropouts_of(dropouts: &[f64], layers: usize) -> Vec<f64> {
-    dropouts.iter().copied().chain(std::iter::repeat(0.0)).take(layers).collect()
 }

@@ -174,6 +174,18 @@ impl<'a> Parts<'a> {
     fn plain(module: &'static str, slots: u32, values: Vec<(&'static str, &'a mut f64, RangeInclusive<f64>)>) -> Self {
         Parts { module, slots, values, switches: vec![], flags: vec![] }
     }
+
+    /// The same with a switch.
+    fn switched(mut self, name: &'static str, switch: &'a mut bool) -> Self {
+        self.switches.push((name, switch));
+        self
+    }
+
+    /// The same with a flag of the shader, where it is set.
+    fn flagged(mut self, name: &'static str, is_set: bool) -> Self {
+        self.flags.extend(is_set.then_some(name));
+        self
+    }
 }
 
 /// The range of a momentum: above 1, it would grow even with gradients of 0.
@@ -242,13 +254,9 @@ impl Rule {
         match self {
             Rule::Sgd { momentum, nesterov } => {
                 let moves = *momentum > 0.0;
-                Parts {
-                    module: "optimizer/sgd",
-                    slots: u32::from(moves),
-                    values: vec![("momentum", momentum, SHARE)],
-                    switches: vec![("nesterov", nesterov)],
-                    flags: if moves { vec!["momentum"] } else { vec![] },
-                }
+                Parts::plain("optimizer/sgd", u32::from(moves), vec![("momentum", momentum, SHARE)])
+                    .switched("nesterov", nesterov)
+                    .flagged("momentum", moves)
             }
             Rule::Adagrad { eps } => Parts::plain("optimizer/adagrad", 1, vec![("eps", eps, POSITIVE)]),
             Rule::Adadelta { rho, eps } => {
@@ -256,16 +264,14 @@ impl Rule {
             }
             Rule::RmsProp { alpha, eps, momentum, centered } => {
                 let moves = *momentum > 0.0;
-                Parts {
-                    module: "optimizer/rmsprop",
-                    slots: 1 + u32::from(moves) + u32::from(*centered),
-                    values: vec![("alpha", alpha, DECAY), ("eps", eps, POSITIVE), ("momentum", momentum, SHARE)],
-                    switches: vec![("centered", centered)],
-                    flags: if moves { vec!["momentum"] } else { vec![] },
-                }
+                let slots = 1 + u32::from(moves) + u32::from(*centered);
+                let values = vec![("alpha", alpha, DECAY), ("eps", eps, POSITIVE), ("momentum", momentum, SHARE)];
+                Parts::plain("optimizer/rmsprop", slots, values)
+                    .switched("centered", centered)
+                    .flagged("momentum", moves)
             }
-            Rule::Adam { beta1, beta2, eps, amsgrad } => adam(beta1, beta2, eps, amsgrad, vec![]),
-            Rule::AdamW { beta1, beta2, eps, amsgrad } => adam(beta1, beta2, eps, amsgrad, vec!["decoupled"]),
+            Rule::Adam { beta1, beta2, eps, amsgrad } => adam(beta1, beta2, eps, amsgrad),
+            Rule::AdamW { beta1, beta2, eps, amsgrad } => adam(beta1, beta2, eps, amsgrad).flagged("decoupled", true),
             Rule::NAdam { beta1, beta2, eps, momentum_decay } => Parts::plain(
                 "optimizer/nadam",
                 2,
@@ -280,33 +286,25 @@ impl Rule {
                 Parts::plain("optimizer/lion", 1, vec![("beta1", beta1, DECAY), ("beta2", beta2, DECAY)])
             }
             Rule::Muon { momentum, nesterov, match_rms_adamw, eps, ns_steps, adamw_lr, beta1, beta2, adamw_eps } => {
-                Parts {
-                    module: "optimizer/adam",
-                    slots: 2,
-                    values: vec![
-                        ("momentum", momentum, DECAY),
-                        ("eps", eps, NORM),
-                        ("ns_steps", ns_steps, ITERATIONS),
-                        ("adamw_lr", adamw_lr, FINITE),
-                        ("beta1", beta1, DECAY),
-                        ("beta2", beta2, DECAY),
-                        ("adamw_eps", adamw_eps, POSITIVE),
-                    ],
-                    switches: vec![("nesterov", nesterov), ("match_rms_adamw", match_rms_adamw)],
-                    flags: vec!["decoupled"],
-                }
+                let values = vec![
+                    ("momentum", momentum, DECAY),
+                    ("eps", eps, NORM),
+                    ("ns_steps", ns_steps, ITERATIONS),
+                    ("adamw_lr", adamw_lr, FINITE),
+                    ("beta1", beta1, DECAY),
+                    ("beta2", beta2, DECAY),
+                    ("adamw_eps", adamw_eps, POSITIVE),
+                ];
+                Parts::plain("optimizer/adam", 2, values)
+                    .switched("nesterov", nesterov)
+                    .switched("match_rms_adamw", match_rms_adamw)
+                    .flagged("decoupled", true)
             }
-            Rule::Custom(own) => Parts {
-                module: "optimizer/custom",
-                slots: own.kept,
-                values: vec![],
-                switches: vec![],
-                flags: if own.kept > 0 { vec!["keeps"] } else { vec![] },
-            },
+            Rule::Custom(own) => Parts::plain("optimizer/custom", own.kept, vec![]).flagged("keeps", own.kept > 0),
         }
     }
 
-    /// The rule by which a weight follows its own gradient alone: itself, but for Muon that of its AdamW part.
+    /// The elementwise rule: the rule itself, or for Muon the rule of its AdamW part.
     pub(super) fn elementwise(self) -> Rule {
         match self {
             Rule::Muon { beta1, beta2, adamw_eps: eps, .. } => Rule::AdamW { beta1, beta2, eps, amsgrad: false },
@@ -315,18 +313,7 @@ impl Rule {
     }
 }
 
-fn adam<'a>(
-    beta1: &'a mut f64,
-    beta2: &'a mut f64,
-    eps: &'a mut f64,
-    amsgrad: &'a mut bool,
-    flags: Vec<&'static str>,
-) -> Parts<'a> {
-    Parts {
-        module: "optimizer/adam",
-        slots: 2 + u32::from(*amsgrad),
-        values: vec![("beta1", beta1, DECAY), ("beta2", beta2, DECAY), ("eps", eps, POSITIVE)],
-        switches: vec![("amsgrad", amsgrad)],
-        flags,
-    }
+fn adam<'a>(beta1: &'a mut f64, beta2: &'a mut f64, eps: &'a mut f64, amsgrad: &'a mut bool) -> Parts<'a> {
+    let values = vec![("beta1", beta1, DECAY), ("beta2", beta2, DECAY), ("eps", eps, POSITIVE)];
+    Parts::plain("optimizer/adam", 2 + u32::from(*amsgrad), values).switched("amsgrad", amsgrad)
 }

@@ -1,4 +1,4 @@
-//! Where the checkpoints of a run go, and when.
+//! Where and when a run writes checkpoints.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,24 +8,24 @@ use std::time::Duration;
 
 use crate::error::Error;
 
-/// Where the checkpoints of a run go, and when.
+/// Where and when a run writes checkpoints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpointing {
-    /// A folder of the run's own, made where it is not there. The files are named by their steps: `step-0000001500.safetensors`.
+    /// A folder of the run's own, which is created if it is missing. The files are named by their steps: `step-0000001500.safetensors`.
     pub folder: PathBuf,
-    /// When one is due. While the one before it is still being written, it is left out: training waits for no disk.
+    /// When a checkpoint is due. It is left out while the one before it is still being written: training does not wait for the disk.
     pub every: Every,
-    /// How many are kept: older ones are deleted when a new one is in its place.
+    /// The number of checkpoints to keep: older ones are deleted once a new one is written.
     pub keep: usize,
-    /// How often a fit goes on by itself when its device fails: on another one of the same adapter, from its last checkpoint, or from its
-    /// beginning where there is none yet. Above 0, the host keeps a copy of what that takes: the weights and the optimizer's values.
+    /// The number of times that a fit goes on by itself when its device fails: on a new device of the same adapter, from its last checkpoint, or
+    /// from its beginning if there is none yet. If it is above 0, the host keeps a copy of the weights and the optimizer's values for this.
     pub device_retries: u64,
-    /// Words to find again in the file, for the program's own use.
+    /// Notes to store in the file, for the program's own use.
     pub notes: BTreeMap<String, String>,
 }
 
 impl Checkpointing {
-    /// Every five minutes, the last three; a device may fail three times.
+    /// A checkpoint every five minutes, of which the last three are kept; a device may fail three times.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let every = Every::Time(Duration::from_secs(300));
         Checkpointing { folder: folder.into(), every, keep: 3, device_retries: 3, notes: BTreeMap::new() }
@@ -59,7 +59,7 @@ impl FromStr for Every {
     /// `500` steps, `30s`, `5m` or `2h`.
     fn from_str(words: &str) -> Result<Self, Error> {
         let refused =
-            || Error::Option(format!("\"{words}\" is no interval: write steps as 500, or a time as 30s, 5m or 2h"));
+            || Error::Option(format!("\"{words}\" is not an interval: write steps as 500, or a time as 30s, 5m or 2h"));
         let (number, unit) = words.split_at(words.trim_end_matches(['s', 'm', 'h']).len());
         let number: u64 = number.parse().map_err(|_| refused())?;
         let seconds = match unit {
@@ -77,7 +77,7 @@ impl fmt::Display for Every {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Every::Steps(steps) => write!(f, "{steps}"),
-            // Shorter ones, which only a program asks for, are a second to the file.
+            // Shorter times, which only a program can ask for, are stored as one second.
             Every::Time(time) => write!(f, "{}s", time.as_secs().max(1)),
         }
     }

@@ -1,4 +1,4 @@
-//! What is asked of a run besides its network and its data, and what epochs are judged by.
+//! The options of a run besides its network and its data.
 
 mod checkpointing;
 mod monitor;

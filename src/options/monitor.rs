@@ -1,4 +1,4 @@
-//! The figure that epochs are judged by.
+//! The metric that epochs are judged by.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -11,14 +11,14 @@ use crate::loss::{Loss, Task};
 use crate::metric::{ClassCounts, Evaluation, Metrics, is_positive};
 use crate::named::{Elsewhere, Named};
 
-/// The figure that epochs are judged by: the validation set's. Loss and accuracy are the training set's where there is none, and the others are refused
-/// then. Which there are follows from the loss; a figure that it has not is refused.
+/// The metric that epochs are judged by, on the validation set. Without one, loss and accuracy are the training set's, and the other metrics
+/// are refused. A metric that the loss does not have is refused, too.
 ///
 /// ```
 /// use wgrad::{Best, Monitor};
 ///
 /// assert_eq!("top-3".parse::<Monitor>()?, Monitor::TopK(3));
-/// // Finding as many as possible of the rows of class 2.
+/// // The share of the rows of class 2 that are found.
 /// let recall = Monitor::custom("recall of 2", Best::Highest, |metrics| {
 ///     metrics.classes.as_ref().map_or(0.0, |classes| classes.classes[2].recall())
 /// });
@@ -31,7 +31,7 @@ pub enum Monitor {
     /// The mean loss: less is better.
     #[default]
     Loss,
-    /// The accuracy: more is better, as of all below but the errors.
+    /// The accuracy: more is better, as for all metrics below except the errors.
     Accuracy,
     /// The mean of the classes' F1.
     F1,
@@ -39,7 +39,7 @@ pub enum Monitor {
     Precision,
     /// The mean of the classes' recall.
     Recall,
-    /// How often the right class is among the k with the highest logits.
+    /// The share of rows whose right class is among the k with the highest logits.
     TopK(usize),
     /// The area under the ROC curve, of two classes or one yes or no.
     RocAuc,
@@ -49,11 +49,11 @@ pub enum Monitor {
     RootMeanSquaredError,
     /// The coefficient of determination.
     R2,
-    /// One of a user's own; see [`Monitor::custom`].
+    /// A user's own metric; see [`Monitor::custom`].
     Custom(Figure),
 }
 
-/// Which of two figures is better.
+/// Which of two values is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Best {
     /// The lower one.
@@ -62,7 +62,7 @@ pub enum Best {
     Highest,
 }
 
-/// What is made of an evaluation by [`Monitor::custom`].
+/// A user's own metric, as [`Monitor::custom`] makes it.
 #[derive(Clone, Copy)]
 pub struct Figure {
     name: &'static str,
@@ -76,7 +76,7 @@ impl fmt::Debug for Figure {
     }
 }
 
-/// The same are those of one call of [`Monitor::custom`].
+/// Metrics are equal if they come from the same call of [`Monitor::custom`].
 impl PartialEq for Figure {
     fn eq(&self, other: &Self) -> bool {
         (self.name, self.best) == (other.name, other.best) && std::ptr::addr_eq(self.of, other.of)
@@ -92,7 +92,7 @@ impl Hash for Figure {
 }
 
 impl Named for Monitor {
-    const WHAT: &'static str = "a figure to monitor";
+    const WHAT: &'static str = "a metric to monitor";
     const WORDS: &'static [(&'static str, Self)] = &[
         ("loss", Monitor::Loss),
         ("accuracy", Monitor::Accuracy),
@@ -123,7 +123,7 @@ impl Named for Monitor {
 impl FromStr for Monitor {
     type Err = Error;
 
-    /// A word; of `top-5`, with any number.
+    /// Parses a metric's name; `top-5` may have any number.
     fn from_str(word: &str) -> Result<Self, Error> {
         match word.strip_prefix("top-").map(str::parse) {
             Some(Ok(k)) => Ok(Monitor::TopK(k)),
@@ -143,23 +143,24 @@ impl fmt::Display for Monitor {
 }
 
 impl Monitor {
-    /// A figure of one's own, made of all that an evaluation has; one that is not a number is worse than any. It stays in memory for the life of the
-    /// program. A run that goes on from a checkpoint has to be brought it again, by its name: [`Checkpoint::bringing_monitor`](crate::Checkpoint::bringing_monitor).
+    /// A user's own metric, computed from all metrics of an evaluation; NaN is worse than any value. It stays in memory for the life of the
+    /// program. A run that is resumed from a checkpoint has to be given the metric of this name again:
+    /// [`Checkpoint::bringing_monitor`](crate::Checkpoint::bringing_monitor).
     pub fn custom(name: &str, best: Best, figure: impl Fn(&Metrics) -> f64 + Send + Sync + 'static) -> Self {
         let name: &'static str = Box::leak(name.into());
         Monitor::Custom(Figure { name, best, of: Box::leak(Box::new(figure)) })
     }
 
-    /// Whether it takes more than loss and accuracy, which every pass has.
+    /// Whether the metric needs more than loss and accuracy, which every pass computes.
     pub(crate) fn is_measured(self) -> bool {
         !matches!(self, Monitor::Loss | Monitor::Accuracy)
     }
 
-    /// That such a loss over `outputs` outputs has this figure.
+    /// Checks that this loss over `outputs` outputs has this metric.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] with those that it has.
+    /// [`Error::Option`] with the metrics that it has.
     pub(crate) fn check(self, loss: &Loss, outputs: usize) -> Result<(), Error> {
         let task = loss.task();
         if let Monitor::TopK(k) = self
@@ -182,23 +183,23 @@ impl Monitor {
         }
         let those: Vec<&str> = Self::WORDS.iter().filter(|(_, other)| has(*other)).map(|&(word, _)| word).collect();
         Err(Error::Option(format!(
-            "monitor is {self}, which {} over {outputs} outputs has not: use one of {}",
+            "monitor is {self}, which {} over {outputs} outputs does not have: use one of {}",
             loss.name(),
             those.join(", ")
         )))
     }
 
-    /// That there are rows to measure it on.
+    /// Checks that there are rows to measure the metric on.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] where there are none, [`Error::Data`] where it is of two classes, and all rows are of one.
+    /// [`Error::Option`] where there are none, [`Error::Data`] where the metric needs two classes, and all rows are of one.
     pub(crate) fn check_rows(self, validation: Option<&Dataset>, loss: &Loss) -> Result<(), Error> {
         let Some(set) = validation else {
             return match self.is_measured() {
                 true => Err(Error::Option(format!(
-                    "monitor is {self}, which is measured on a validation set alone, and there is none: name one, or a fraction of the training \
-                     rows; without, there are loss and accuracy"
+                    "monitor is {self}, which needs a validation set, and there is none: name one, or a fraction of the training \
+                     rows; loss and accuracy need none"
                 ))),
                 false => Ok(()),
             };
@@ -215,7 +216,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// The figure of an epoch, where there is one.
+    /// The value of the metric in an epoch, if it has one.
     pub(crate) fn of(self, evaluation: Evaluation, metrics: Option<&Metrics>) -> Option<f64> {
         let classes = || metrics?.classes.as_ref();
         let mean = |figure: fn(&ClassCounts) -> f64| Some(classes()?.macro_mean(figure));
@@ -235,7 +236,7 @@ impl Monitor {
         }
     }
 
-    /// A figure turned so that less is better, and one that is none is worse than any.
+    /// The value, negated if more is better, so that less is always better; NaN becomes worse than any value.
     pub(crate) fn turned(self, figure: f64) -> f64 {
         let best = match self {
             Monitor::Loss | Monitor::MeanAbsoluteError | Monitor::RootMeanSquaredError => Best::Lowest,

@@ -29,37 +29,37 @@ use crate::weights::Initializer;
 /// Adam as Keras sets it, Glorot uniform weights, 10 epochs of minibatches of 32.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainOptions {
-    /// What is minimized.
+    /// The loss, which is minimized.
     pub loss: Loss,
-    /// How weights follow their gradients.
+    /// The optimizer, by which weights follow their gradients.
     pub optimizer: Optimizer,
     /// How the learning rate changes from step to step.
     pub schedule: Schedule,
-    /// Lowers the learning rate after epochs that did not help.
+    /// Lowers the learning rate after epochs without improvement.
     pub reduce_on_plateau: Option<ReduceOnPlateau>,
-    /// Ends training after epochs that did not help.
+    /// Ends training after epochs without improvement.
     pub early_stopping: Option<EarlyStopping>,
     /// Whether a `fit` ends with the weights of its best epoch, in place of the last one's.
     pub keep_best: bool,
-    /// What epochs are judged by for these three.
+    /// The metric that epochs are judged by, for the three options above.
     pub monitor: Monitor,
-    /// The largest norm of all gradients together; longer ones are scaled down to it: `torch.nn.utils.clip_grad_norm_`.
+    /// The largest norm of the whole gradient; a longer one is scaled down to it: `torch.nn.utils.clip_grad_norm_`.
     pub clip_grad_norm: Option<f64>,
-    /// The largest absolute value of a gradient: `torch.nn.utils.clip_grad_value_`. Not together with the norm.
+    /// The largest absolute value of a gradient: `torch.nn.utils.clip_grad_value_`. It cannot be combined with the norm.
     pub clip_grad_value: Option<f64>,
-    /// What becomes of a step whose numbers are not finite.
+    /// How training treats a step whose numbers are not finite.
     pub non_finite: NonFinite,
-    /// What the learning rate is multiplied by under [`NonFinite::Lower`].
+    /// The factor of the learning rate under [`NonFinite::Lower`].
     pub lower_factor: f64,
-    /// How often it may be.
+    /// The number of times that the rate may be lowered.
     pub lower_times: u64,
-    /// How weights begin.
+    /// The initializer of the weights.
     pub initializer: Initializer,
-    /// Rows of a minibatch. The last one of an epoch has the rows that remain.
+    /// The number of rows in a minibatch. The last one of an epoch has the rows that remain.
     pub batch_size: usize,
-    /// Passes over the set in one `fit`.
+    /// The number of passes over the set in one `fit`.
     pub epochs: u64,
-    /// Steps in one `fit`, in place of `epochs`; it may end inside an epoch, and the next goes on from there.
+    /// The number of steps in one `fit`, in place of `epochs`; it may end inside an epoch, and the next goes on from there.
     pub steps: Option<u64>,
     /// Whether every epoch visits the rows in a new order.
     pub shuffle: bool,
@@ -67,7 +67,7 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Steps handed to the device at once; sized by their measured time where it is `None`. Changes no result.
     pub steps_per_submission: Option<u64>,
-    /// Where checkpoints of the run go, if anywhere. Changes no result.
+    /// Where and when the run writes checkpoints, if it does. Changes no result.
     pub checkpoint: Option<Checkpointing>,
     /// Bytes of device memory that the set may take; a larger one is read in windows while the run trains on them, and shuffled inside each.
     /// There is no limit where it is `None`.
@@ -76,13 +76,13 @@ pub struct TrainOptions {
     pub checks: Checks,
     /// How the kernels' tiles are chosen.
     pub tuning: Tuning,
-    /// Where [`Tuning::Auto`] keeps what it measured; nowhere where it is `None`.
+    /// The file in which [`Tuning::Auto`] keeps its measurements; `None` for no file.
     pub tuning_cache: Option<PathBuf>,
-    /// How long [`Tuning::Auto`] may measure before a run. What it did not come to is measured by the next one.
+    /// How long [`Tuning::Auto`] may measure before a run. The rest is measured by the next run.
     pub tuning_budget: Duration,
-    /// Tiles to be used before any other, as another run had them ([`Trainer::picks`](crate::Trainer::picks)): then it has that run's bits.
+    /// The tiles to use, from another run ([`Trainer::picks`](crate::Trainer::picks)), so that both runs have the same bits.
     pub picks: Picks,
-    /// The family of kernels; by the adapter where it is `None`.
+    /// The family of kernels; `None` for the adapter's own.
     pub family: Option<Family>,
 }
 
@@ -121,7 +121,7 @@ impl Default for TrainOptions {
 }
 
 impl TrainOptions {
-    /// That the options can be used, with any set.
+    /// Checks that the options can be used with any set.
     pub(crate) fn check(&self, network: &Network) -> Result<(), Error> {
         network.check()?;
         self.optimizer.check()?;
@@ -136,7 +136,7 @@ impl TrainOptions {
             }
         }
         if self.clip_grad_norm.is_some() && self.clip_grad_value.is_some() {
-            return Err(Error::Option("both clip_grad_norm and clip_grad_value: gradients are clipped by one".into()));
+            return Err(Error::Option("both clip_grad_norm and clip_grad_value are set: set only one of them".into()));
         }
         if !(1e-30..=1.0 - 1e-7).contains(&self.lower_factor) {
             return Err(Error::Option(format!(
@@ -153,14 +153,14 @@ impl TrainOptions {
         self.checkpoint.as_ref().map_or(Ok(()), Checkpointing::check)
     }
 
-    /// An adapter's tiling with the family and the picks that these options ask for, where some were measured before.
+    /// An adapter's tiling with the family and the picks that these options ask for, or else with the measured picks.
     pub(crate) fn tiled(&self, adapter: Tiling, measured: &Picks) -> Tiling {
         let family = self.family.unwrap_or(adapter.family);
         let shipped = if self.tuning == Tuning::Off { Picks::default() } else { tuning::shipped(family) };
         Tiling { family, picks: self.picks.clone().or(measured).or(&shipped), ..adapter }
     }
 
-    /// What was measured on this adapter before, where these options go by it.
+    /// The picks that were measured on this adapter before, if these options use them.
     pub(crate) fn measured_before(&self, adapter: &AdapterSummary) -> Picks {
         let cache = self.tuning_cache.as_deref().filter(|_| self.tuning == Tuning::Auto);
         let family = self.family.unwrap_or(adapter.family());
@@ -180,7 +180,7 @@ impl TrainOptions {
             clip: self.clip_grad_norm.map(Clip::Norm).or(self.clip_grad_value.map(Clip::Value)),
             skips_non_finite: self.non_finite == NonFinite::Skip,
         };
-        // Of fewer rows than a minibatch, all of them are one.
+        // If the set has fewer rows than a minibatch, all rows are one minibatch.
         let batch = self.batch_size.min(set.layout.rows as usize);
         Request { training: Some(training), ..self.evaluation_request(network, set, batch, tiling) }
     }
@@ -228,7 +228,7 @@ impl TrainOptions {
         })
     }
 
-    /// What windows of a set are sized by, for a network of `outputs` outputs, on a device that binds buffers of at most `most_bytes` bytes.
+    /// The values by which the windows of a set are sized, for a network of `outputs` outputs, on a device that binds buffers of at most `most_bytes` bytes.
     pub(crate) fn window_sizing(&self, outputs: usize, most_bytes: u64) -> WindowSizing<'_> {
         let TrainOptions { loss, batch_size, memory_budget, .. } = self;
         WindowSizing { loss, outputs, batch_size: *batch_size, memory_budget: *memory_budget, most_bytes }

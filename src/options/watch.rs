@@ -1,4 +1,4 @@
-//! What is decided after an epoch, from its figures: whether it was the best so far, whether the learning rate comes down,
+//! The decisions after an epoch, from its metric: whether it was the best so far, whether the learning rate is lowered, and
 //! whether training goes on.
 
 use super::monitor::Monitor;
@@ -14,17 +14,17 @@ pub struct EarlyStopping {
     pub min_delta: f64,
 }
 
-/// Lowers the learning rate when training no longer helps: `torch.optim.lr_scheduler.ReduceLROnPlateau`. On top of any
-/// schedule, which scales what is left of the rate.
+/// Lowers the learning rate when training no longer helps: `torch.optim.lr_scheduler.ReduceLROnPlateau`. It works with any
+/// schedule, which scales the lowered rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReduceOnPlateau {
-    /// What the rate is multiplied by.
+    /// The factor of the rate.
     pub factor: f64,
-    /// How many epochs in a row may be no better than the best.
+    /// The number of epochs in a row that may be no better than the best.
     pub patience: u64,
     /// The least relative change that counts as better.
     pub threshold: f64,
-    /// Epochs after a reduction that do not count.
+    /// The number of epochs after a reduction that do not count.
     pub cooldown: u64,
     /// The lowest rate.
     pub min_lr: f64,
@@ -66,30 +66,30 @@ impl ReduceOnPlateau {
     }
 }
 
-/// The epochs of one run, as they are judged.
+/// The state of the decisions over the epochs of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
     pub monitor: Monitor,
     pub early_stopping: Option<EarlyStopping>,
     pub plateau: Option<ReduceOnPlateau>,
     best: Option<f64>,
-    /// For early stopping: the figure to beat, and the epochs since.
+    /// For early stopping: the value to beat, and the number of epochs since.
     to_beat: Option<f64>,
     waited: u64,
-    /// For the plateau: the same, and the epochs that do not count yet.
+    /// For the plateau: the same, and the number of epochs that still do not count.
     plateaus_best: Option<f64>,
     bad_epochs: u64,
     cooling: u64,
 }
 
-/// What an epoch's figures mean.
+/// The decisions after an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Verdict {
-    /// It is the best so far.
+    /// Whether it is the best so far.
     pub is_best: bool,
     /// The learning rate to go on with.
     pub lr: f64,
-    /// Training ends here.
+    /// Whether training ends here.
     pub stops: bool,
 }
 
@@ -108,14 +108,14 @@ impl Watch {
         }
     }
 
-    /// What it remembers, for a checkpoint; NaN where there is nothing yet.
+    /// The state as numbers, for a checkpoint; NaN where there is no value yet.
     pub fn figures(&self) -> [f64; 6] {
         let some = |value: Option<f64>| value.unwrap_or(f64::NAN);
         let counts = [self.waited, self.bad_epochs, self.cooling].map(|count| count as f64);
         [some(self.best), some(self.to_beat), some(self.plateaus_best), counts[0], counts[1], counts[2]]
     }
 
-    /// The reverse; none for another number of figures.
+    /// The state from these numbers; `None` for another count of them.
     pub fn with_figures(self, figures: &[f64]) -> Option<Self> {
         let &[best, to_beat, plateaus_best, waited, bad_epochs, cooling] = figures else { return None };
         let some = |value: f64| Some(value).filter(|value| !value.is_nan());
@@ -130,7 +130,7 @@ impl Watch {
         })
     }
 
-    /// Whether it has ended training.
+    /// Whether training was ended.
     pub fn is_over(&self) -> bool {
         self.early_stopping.is_some_and(|early| self.waited >= early.patience)
     }
@@ -160,7 +160,7 @@ impl Watch {
 
     fn reduced(&mut self, figure: f64, lr: f64) -> f64 {
         let Some(plateau) = self.plateau else { return lr };
-        // Relative to the figure's size: a negative one, where more is better, grows by it.
+        // The change is relative to the value's size; values are negative where more is better.
         if self.plateaus_best.is_none_or(|best| figure < best - plateau.threshold * best.abs()) {
             (self.plateaus_best, self.bad_epochs) = (Some(figure), 0);
         } else {

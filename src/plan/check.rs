@@ -68,14 +68,13 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Graph;
+    use crate::activation::Activation;
     use crate::kernel::Binding;
     use crate::kernel::tile::Family;
     use crate::kernel::tiling::Tiling;
     use crate::loss::Loss;
-    use crate::network::{Activation, Network};
+    use crate::network::Network;
     use crate::optimizer::Optimizer;
-    use crate::plan::step::Step;
     use crate::plan::{Element, Request, SetLayout};
     use crate::schedule::Schedule;
     use crate::targets::Targets;
@@ -142,38 +141,73 @@ mod tests {
         refused(&early, "after its update");
     }
 
-    /// The plan of a graph whose second layer adds its input.
-    fn residual(family: Family, after: bool) -> Result<Plan, Error> {
-        with_request([9, 20, 20, 7], family, |request| {
-            let graph = Graph::of_residual(request.network, request.batch, request.training.unwrap(), after);
-            Plan::of(&Step::new(request, graph), |_| false)
-        })
+    /// The plan to train a network.
+    fn plan_of(network: &Network, family: Family) -> Plan {
+        with_request([9, 20, 20, 7], family, |request| Plan::new(Request { network, ..request }).unwrap())
     }
+
+    /// What a plan's kernels bind under a name, in order.
+    fn bound(plan: &Plan, kernel: &str, binding: Binding) -> Vec<Role> {
+        let of_kernel = plan.dispatches.iter().filter(|dispatch| dispatch.launch.kernel == kernel);
+        let pairs = of_kernel.flat_map(|dispatch| dispatch.launch.bindings.iter().zip(&dispatch.roles));
+        pairs.filter(|((bound, _), _)| *bound == binding).map(|(_, &role)| role).collect()
+    }
+
+    const FAMILIES: [Family; 2] = [Family::Software, Family::Subgroups { lanes: 8, words_64: false }];
 
     /// A sum that is lost on the way from the graph to a kernel, or added to another value's buffer, in the forward or the backward pass.
     #[test]
     fn sums_are_stages_of_the_product_that_comes_last() {
-        for family in [Family::Software, Family::Subgroups { lanes: 8, words_64: false }] {
-            let plan = residual(family, false).unwrap();
-            let bound = |kernel: &str, binding: Binding| -> Vec<Role> {
-                let of_kernel = plan.dispatches.iter().filter(|dispatch| dispatch.launch.kernel == kernel);
-                let pairs = of_kernel.flat_map(|dispatch| dispatch.launch.bindings.iter().zip(&dispatch.roles));
-                pairs.filter(|((bound, _), _)| *bound == binding).map(|(_, &role)| role).collect()
-            };
-            assert_eq!(bound("dense_forward", Binding::Output), [Role::Activations(0), Role::Activations(1)]);
-            assert_eq!(bound("dense_forward", Binding::Residual), [Role::Activations(0)]);
+        let network = Network::new(9)
+            .dense(20, Activation::Relu)
+            .residual(|body| body.dense(20, Activation::Identity))
+            .activation(Activation::Relu)
+            .dense(7, Activation::Identity);
+        for family in FAMILIES {
+            let plan = plan_of(&network, family);
+            assert!(plan.dispatches.iter().all(|dispatch| dispatch.launch.kernel != "map"), "{family:?}");
+            assert_eq!(bound(&plan, "dense_forward", Binding::Output), [Role::Activations(0), Role::Activations(1)]);
+            assert_eq!(bound(&plan, "dense_forward", Binding::Residual), [Role::Activations(0)]);
             // Through the last layer, unless the loss kernel goes below it; then through the second one.
-            let below = bound("dense_backward", Binding::InputGradient);
+            let below = bound(&plan, "dense_backward", Binding::InputGradient);
             assert_eq!(below.last(), Some(&Role::Gradient(0)), "{family:?}");
-            assert_eq!(bound("dense_backward", Binding::OtherGradient), [Role::Gradient(1)], "{family:?}");
+            assert_eq!(bound(&plan, "dense_backward", Binding::OtherGradient), [Role::Gradient(1)], "{family:?}");
         }
     }
 
-    /// An op that no rule takes in and no kernel computes, left out in silence.
+    /// A sum after an activation, which no product can take in, left out in silence; its derivative taken of another layer's output.
     #[test]
-    fn ops_without_a_kernel_are_refused() {
-        let error = residual(Family::Software, true).unwrap_err().to_string();
-        assert!(error.contains("add") && error.contains("no kernel computes this op"), "{error}");
+    fn sums_after_an_activation_are_maps() {
+        let network = Network::new(9)
+            .dense(20, Activation::Relu)
+            .residual(|body| body.dense(20, Activation::Tanh))
+            .dense(7, Activation::Identity);
+        for family in FAMILIES {
+            let plan = plan_of(&network, family);
+            let of_map = |binding| bound(&plan, "map", binding);
+            // The sum is numbered after the three layers.
+            assert_eq!(of_map(Binding::Output), [Role::Activations(3)], "{family:?}");
+            assert_eq!(of_map(Binding::Residual), [Role::Activations(0)], "{family:?}");
+            assert_eq!(of_map(Binding::Input), [Role::Activations(1), Role::Activations(1)], "{family:?}");
+            assert_eq!(of_map(Binding::Gradient), [Role::Gradient(3)], "{family:?}");
+            assert_eq!(of_map(Binding::InputGradient), [Role::Gradient(1)], "{family:?}");
+            assert_eq!(bound(&plan, "dense_backward", Binding::OtherGradient), [Role::Gradient(3)], "{family:?}");
+        }
+    }
+
+    /// The derivative of the layer below taken where a product's input is another value: of a sum of which nothing but the body is trained.
+    #[test]
+    fn derivatives_are_of_the_output_that_the_gradient_is_by() {
+        let network = Network::new(20).residual(|body| body.dense(20, Activation::Tanh)).dense(7, Activation::Identity);
+        // The loss kernel with a team derives by what it has loaded, the last layer's input: the derivative of another output is a map of its own.
+        for (family, kernel, gradient) in
+            [(FAMILIES[0], "dense_backward", Role::Gradient(1)), (FAMILIES[1], "map", Role::Gradient(2))]
+        {
+            let plan = plan_of(&network, family);
+            assert_eq!(bound(&plan, kernel, Binding::InputGradient), [Role::Gradient(0)], "{family:?}");
+            assert_eq!(bound(&plan, kernel, Binding::Gradient), [gradient], "{family:?}");
+            assert!(bound(&plan, kernel, Binding::Input).contains(&Role::Activations(0)), "{family:?}");
+        }
     }
 
     /// Two values in one memory that are wanted at the same time.

@@ -6,6 +6,7 @@
 mod check;
 mod fuse;
 mod group;
+mod homes;
 mod lower;
 mod outputs;
 mod place;
@@ -18,9 +19,10 @@ mod table;
 
 use std::collections::BTreeMap;
 
+use self::homes::Homes;
 pub use self::role::{Buffer, Dispatch, Lifetime, Role};
 pub use self::set::{Element, SetLayout};
-use self::step::{Homes, Step};
+use self::step::Step;
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::kernel::Cost;
@@ -87,9 +89,10 @@ impl Plan {
     /// [`Error::Option`] for a network that does not pass its check, no rows at all, and where a buffer would be larger than 32-bit indices reach.
     pub fn new(request: Request<'_>) -> Result<Plan, Error> {
         Plan::check_request(request)?;
+        let forward = request.network.forward(request.batch, request.training.is_some());
         let graph = match request.training {
-            Some(training) => Graph::of_training(request.network, request.batch, training),
-            None => Graph::of_evaluation(request.network, request.batch, request.metrics),
+            Some(training) => Graph::of_training(forward, request.batch, training),
+            None => Graph::of_evaluation(forward, request.batch, request.metrics),
         };
         Plan::of(&Step::new(request, graph), |_| false)
     }
@@ -107,7 +110,7 @@ impl Plan {
         let step = Step::new(request, Graph::default());
         for layer in 0..step.dense.len() {
             for role in [Role::Weights(layer), Role::OptimizerSlots(layer), Role::Activations(layer)] {
-                place::buffer(role, &step, &[])?;
+                place::buffer(role, &step, &homes::widths(&step), &[])?;
             }
         }
         Ok(())
@@ -116,12 +119,13 @@ impl Plan {
     /// The plan of a graph: its nodes in groups, their dispatches, and every buffer that these bind. `results` are read after the step.
     fn of(step: &Step<'_>, results: impl Fn(Role) -> bool) -> Result<Plan, Error> {
         let groups = fuse::groups(step);
-        let dispatches = lower::dispatches(step, &groups, &Homes::of(step, &groups)?);
+        let homes = Homes::of(step, &groups)?;
+        let dispatches = lower::dispatches(step, &groups, &homes);
         let mut roles: Vec<Role> = dispatches.iter().flat_map(|dispatch| dispatch.roles.iter().copied()).collect();
         roles.sort();
         roles.dedup();
-        let mut buffers =
-            roles.into_iter().map(|role| place::buffer(role, step, &dispatches)).collect::<Result<Vec<_>, _>>()?;
+        let buffer = |role| place::buffer(role, step, &homes.widths, &dispatches);
+        let mut buffers = roles.into_iter().map(buffer).collect::<Result<Vec<_>, _>>()?;
         share::share(&mut buffers, &dispatches, results);
         let plan = Plan { batch: step.request.batch, buffers, dispatches };
         plan.check(step.request.tiling.most_bindings)?;
@@ -136,7 +140,7 @@ impl Plan {
     pub fn gradients(request: Request<'_>) -> Result<Plan, Error> {
         Plan::check_request(request)?;
         let training = request.training.map(|training| Training { clip: None, skips_non_finite: true, ..training });
-        let graph = Graph::of_gradients(request.network, request.batch);
+        let graph = Graph::of_gradients(request.network.forward(request.batch, true), request.batch);
         Plan::of(&Step::new(Request { training, ..request }, graph), |role| matches!(role, Role::WeightGradient(_)))
     }
 

@@ -1,9 +1,9 @@
 //! Steps that compute a network's outputs and nothing of targets: what answers take.
 
-use super::step::{Homes, Step};
+use super::homes::Homes;
+use super::step::Step;
 use super::{Plan, Request, Role, fuse, lower};
 use crate::error::Error;
-use crate::graph::Graph;
 
 impl Plan {
     /// The plan of a step that leaves the network's outputs of a minibatch in its last activations: no targets, no loss, no running sums. The
@@ -18,7 +18,7 @@ impl Plan {
     pub fn outputs(request: Request<'_>) -> Result<Plan, Error> {
         let request = Request { training: None, ..request };
         Plan::check_request(request)?;
-        let last = Role::Activations(request.network.layers().len() - 1);
+        let last = Role::Activations(request.network.widths().count() - 1);
         Plan::of(&outputs(request, request.batch), |role| role == last)
     }
 
@@ -37,6 +37,6 @@ impl Plan {
 
 /// The step that computes the outputs of a minibatch's first rows.
 fn outputs(request: Request<'_>, rows: u32) -> Step<'_> {
-    let (graph, _) = Graph::forward(request.network, request.batch, false);
+    let (graph, _) = request.network.forward(request.batch, false);
     Step { rows, ..Step::new(request, graph) }
 }

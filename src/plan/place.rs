@@ -4,14 +4,15 @@ use super::step::Step;
 use super::{Buffer, Dispatch, Role, STATE_BYTES, STATS_BYTES, lower, slices};
 use crate::error::Error;
 use crate::kernel::{class_metrics, regression_metrics};
+use crate::layout::quads_with_one;
 use crate::loss::Task;
 
-/// The buffer with this role: for slices' sums, as large as any of the dispatches needs.
+/// The buffer with this role: for slices' sums, as large as any of the dispatches needs. `widths` are those of the layers' outputs.
 ///
 /// # Errors
 ///
 /// [`Error::Option`] where it would be larger than 32-bit indices reach.
-pub(super) fn buffer(role: Role, step: &Step<'_>, dispatches: &[Dispatch]) -> Result<Buffer, Error> {
+pub(super) fn buffer(role: Role, step: &Step<'_>, widths: &[u32], dispatches: &[Dispatch]) -> Result<Buffer, Error> {
     let (request, dense) = (step.request, &step.dense);
     let batch = u64::from(request.batch).next_multiple_of(4);
     let last = dense[dense.len() - 1];
@@ -46,9 +47,13 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, dispatches: &[Dispatch]) -> Re
             let [rows, columns] = dense[layer].weights_shape().map(u64::from);
             (vec![rows, columns / 4, slots, 4], 4)
         }
-        Role::Activations(layer) => (vec![batch, 4 * u64::from(dense[layer].y_quads())], 4),
-        Role::InputGradient(layer) => (vec![batch, 4 * u64::from(dense[layer].inputs.div_ceil(4))], 4),
-        Role::Gradient(layer) | Role::Derivatives(layer) => (vec![batch, 4 * u64::from(dense[layer].out_quads())], 4),
+        Role::Activations(layer) => (vec![batch, 4 * u64::from(quads_with_one(widths[layer]))], 4),
+        Role::InputGradient(layer) => {
+            // A part of the gradient by a dense layer's input, or of a sum of such.
+            let width = dense.get(layer).map_or_else(|| widths[layer], |dense| dense.inputs);
+            (vec![batch, 4 * u64::from(width.div_ceil(4))], 4)
+        }
+        Role::Gradient(layer) | Role::Derivatives(layer) => (vec![batch, 4 * u64::from(widths[layer].div_ceil(4))], 4),
     };
     let elements = shape.iter().try_fold(1u64, |product, &side| product.checked_mul(side));
     match elements.filter(|&elements| elements <= u64::from(u32::MAX)) {

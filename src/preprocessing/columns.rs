@@ -156,7 +156,7 @@ impl Columns {
         self.features.iter().filter(number).map(|column| (column.place, column.name.as_str()))
     }
 
-    /// That it fits a network: it may come from a file of another program.
+    /// Checks that it fits a network, as it may come from a file of another program.
     pub(crate) fn check(&self, width: usize, outputs: usize) -> Result<(), Error> {
         self.check_places()?;
         if self.width() != width {
@@ -194,7 +194,7 @@ impl Columns {
         if all_apart && all_there && self.features.iter().all(|column| column.cells.width() > 0) {
             return Ok(());
         }
-        Err(Error::Data("the columns have places or words that cannot be: every column needs a place of its own and, of words, at least one".into()))
+        Err(Error::Data("the columns have invalid indices or words: every column needs an index of its own, and a column of words at least one word".into()))
     }
 }
 

@@ -60,7 +60,7 @@ impl Scaling {
         f64::from(value) / f64::from(self.scale[feature]) + self.shift[feature]
     }
 
-    /// That there is a finite shift and a finite scale for each of `features` features.
+    /// Checks that there is a finite shift and a finite scale for each of `features` features.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ pub(crate) fn check_target_scaling(scaling: &Scaling, outputs: usize) -> Result<
     scaling.check(outputs).map_err(|error| Error::Data(format!("of targets, {error}")))?;
     match scaling.scale.iter().position(|&scale| !scale.is_normal()) {
         Some(at) => Err(Error::Data(format!(
-            "the scale of target {at} is {}: it must not be 0, or next to it, as predictions are divided by it",
+            "the scale of target {at} is {}: it must not be 0, or almost 0, as predictions are divided by it",
             scaling.scale[at]
         ))),
         None => Ok(()),

@@ -68,7 +68,7 @@ impl DeviceModel {
 
     /// The buffers of the weights, one for each layer.
     pub fn weight_buffers(&self) -> Vec<Buffer> {
-        (0..self.network.layers().len()).map(|layer| self.buffers[&Role::Weights(layer)].clone()).collect()
+        (0..self.network.widths().count()).map(|layer| self.buffers[&Role::Weights(layer)].clone()).collect()
     }
 
     /// The weights as they are now.
@@ -165,7 +165,7 @@ impl DeviceModel {
 pub(crate) fn check_layers(gpu: &Gpu, network: &Network, slots: u32) -> Result<(), Error> {
     let (adapter, values) = (gpu.adapter(), u64::from(slots.max(1)));
     let most = adapter.tiling().most_bytes;
-    for (layer, dense) in network.dense_layers(1).into_iter().enumerate() {
+    for (layer, dense) in network.dense_sizes(1).into_iter().enumerate() {
         let [rows, columns] = dense.weights_shape().map(u64::from);
         let quad_bytes = 16 * values * rows;
         let bytes = quad_bytes * columns / 4;

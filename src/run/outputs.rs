@@ -188,7 +188,7 @@ impl Outputs {
 
 /// The buffer that the outputs are in.
 fn last(network: &Network) -> Role {
-    Role::Activations(network.layers().len() - 1)
+    Role::Activations(network.widths().count() - 1)
 }
 
 fn request<'a>(network: &'a Network, tiling: &'a Tiling, set: SetLayout, loss: &'a Loss) -> Request<'a> {

@@ -4,11 +4,12 @@
 use bytemuck::Zeroable;
 
 use super::state::State;
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::gpu::{Checks, Gpu};
 use crate::kernel::{Binding, Launch, probe};
 use crate::loss::Loss;
-use crate::network::{Activation, Network};
+use crate::network::Network;
 use crate::optimizer::{Optimizer, Rule};
 use crate::plan::STATE_BYTES;
 
@@ -26,14 +27,14 @@ const TARGETS: [f32; 5] = [0.0, 1.0, -0.53, 0.37, 2.3];
 /// [`Error::Wgsl`] naming the point, the derivative there and what it should be; [`Error::Device`].
 pub(crate) async fn check(gpu: &Gpu, network: &Network, loss: &Loss, optimizer: &Optimizer) -> Result<(), Error> {
     let mut checked: Vec<Activation> = Vec::new();
-    for layer in network.layers() {
-        if let Activation::Custom(_) = layer.activation
-            && !checked.contains(&layer.activation)
+    for activation in network.activations() {
+        if let Activation::Custom(_) = activation
+            && !checked.contains(&activation)
         {
-            let name = layer.activation.to_string();
+            let name = activation.to_string();
             let points: Vec<[f32; 1]> = places().map(|z| [z]).collect();
-            derivative(gpu, &name, "activate", &points, |points| probe::activation(layer.activation, points)).await?;
-            checked.push(layer.activation);
+            derivative(gpu, &name, "activate", &points, |points| probe::activation(activation, points)).await?;
+            checked.push(activation);
         }
     }
     if let Loss::Custom(_) = loss {

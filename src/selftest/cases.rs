@@ -6,28 +6,28 @@ use std::sync::Arc;
 use super::check::{Case, Checked, Options, Run};
 use super::compared::{Agreed, words};
 use super::golden::{self, Trajectory};
-use super::kernels::{self, layer, loss_kernel};
+use super::kernels::{self, loss_kernel};
 use super::problem::{Adam1, Problem};
 use super::training::LossCase;
 use super::{limits, training};
+use crate::activation::{Activation, Epilogue};
 use crate::error::Error;
 use crate::gpu::{Checks, Gpu};
 use crate::kernel::team_head::{self, Team};
 use crate::kernel::tile::{Family, Tile};
 use crate::kernel::{Input, Launch, head, row_loss};
-use crate::network::Activation;
 use crate::optimizer::{Optimizer, Rule};
 
-/// A batch, inputs and outputs that are multiples of nothing; and some that are.
+/// A batch, inputs and outputs that are multiples of no tile's sides; and some that are.
 const AWKWARD: (u32, u32, u32) = (33, 45, 70);
 const NORMAL: (u32, u32, u32) = (64, 64, 64);
 /// A size that is small enough for kernels compiled with bounds checks, which take drivers several times as long.
 const SMALL: (u32, u32, u32) = (5, 7, 10);
-/// A reduction that is long enough to be cut in sixteen, for each of the three products: 141 features, 150 rows.
+/// A reduction that is long enough for sixteen slices, for each of the three products: 141 features, 150 rows.
 const LONG: (u32, u32, u32) = (150, 141, 9);
 
 const LANES: &str = "a software adapter whose subgroups all have this number of lanes";
-const WORDS_32: &str = "an adapter without words of 64 bits: this one has them, and other kernels for it";
+const WORDS_32: &str = "an adapter without words of 64 bits: this one has them, and other kernels use them";
 const WORDS_64: &str = "words of 64 bits";
 const MEMORY: &str = "more shared memory for a workgroup";
 const INVOCATIONS: &str = "more invocations in a workgroup";
@@ -48,7 +48,7 @@ pub(super) fn all(gpu: &Gpu, options: &Options) -> Result<Vec<Case>, Error> {
         if cases.is_empty() {
             let sections = sections.iter().map(|section| section.name).collect::<Vec<_>>().join(", ");
             return Err(Error::Option(format!(
-                "no check of the selftest has \"{words}\" in its name or its section's: the sections are {sections}; --only list has \
+                "no check of the selftest has \"{words}\" in its name or its section's: the sections are {sections}; --only list shows \
                  what each checks"
             )));
         }
@@ -56,7 +56,7 @@ pub(super) fn all(gpu: &Gpu, options: &Options) -> Result<Vec<Case>, Error> {
     Ok(cases)
 }
 
-/// What of the selftest can be asked for by name.
+/// The parts of the selftest that can be selected by name.
 pub(super) fn sections(cases: &[Case]) -> Vec<Checked> {
     let mut sections: Vec<Checked> = vec![];
     for case in cases {
@@ -66,7 +66,7 @@ pub(super) fn sections(cases: &[Case]) -> Vec<Checked> {
         });
         let section = &mut sections[at];
         section.checks += 1;
-        // What comes before the first number, comma or colon: a kernel, a loss, a trajectory.
+        // The word before the first space, comma or colon: a kernel, a loss, a trajectory.
         let word = case.name.split([' ', ',', ':']).next().unwrap_or_default();
         if !section.what.iter().any(|known| known == word) {
             section.what.push(word.into());
@@ -83,7 +83,7 @@ pub(super) fn case(
     Case { section, name: name.into(), run: Run::On(Box::new(run)) }
 }
 
-/// The families whose kernels may be asked for on some adapter, with the reason why this one cannot have them.
+/// The families whose kernels some adapter uses, with the reason why this one cannot have them.
 fn families(gpu: &Gpu, options: &Options) -> Vec<(Family, Option<&'static str>)> {
     let own = match (gpu.adapter().family(), options.lanes) {
         (Family::Subgroups { words_64, .. }, Some(lanes)) => Family::Subgroups { lanes, words_64 },
@@ -105,7 +105,7 @@ fn families(gpu: &Gpu, options: &Options) -> Vec<(Family, Option<&'static str>)>
         .collect()
 }
 
-/// Every tile under every product at an awkward size; some at a normal one, and some with checks.
+/// Every tile under every product at an awkward size; some tiles at a normal size, and some with run-time checks.
 fn tiles(gpu: &Gpu, options: &Options) -> Vec<Case> {
     let mut seen: Vec<Tile> = vec![];
     let mut cases = vec![];
@@ -131,7 +131,7 @@ fn tiles(gpu: &Gpu, options: &Options) -> Vec<Case> {
     cases
 }
 
-/// The products under a tile. `turn` deals out the four inputs; and, where slices of other numbers differ in a constant alone, the product.
+/// The products under a tile. `turn` selects one of the four inputs, and one of the products for numbers of slices that only change a constant.
 fn products(tile: Tile, turn: usize) -> Vec<Case> {
     const INPUTS: [Input; 4] = [Input::SetU8, Input::Activations, Input::SetF16, Input::SetF32];
     let slices = tile.slices();
@@ -165,7 +165,7 @@ fn products(tile: Tile, turn: usize) -> Vec<Case> {
     if slices > 4 { cases.into_iter().skip(turn % 3).take(1).collect() } else { cases }
 }
 
-/// One shape of each kind of tile, with loops that go round: it is the loops and indices that checks change.
+/// Whether a tile is also run with checks: one shape of each kind whose loops have several iterations, as checks change loops and indices.
 fn is_checked(tile: Tile) -> bool {
     match tile {
         Tile::Naive => true,
@@ -176,9 +176,9 @@ fn is_checked(tile: Tile) -> bool {
     }
 }
 
-/// Every kernel that judges rows, in training and in evaluation.
+/// Every kernel that computes the rows' losses, in training and in evaluation.
 fn losses(gpu: &Gpu, options: &Options) -> Vec<Case> {
-    /// How a kernel is made for a problem, whether it trains or not.
+    /// Makes a kernel's launch for a problem; it trains if there is an optimizer.
     type Make = Box<dyn Fn(&Problem, Option<&Optimizer>) -> Launch + Send + Sync>;
     let mut cases = vec![];
     let mut all = |name: &str, runs: &[((u32, u32, u32), bool, Checks)], input: Input, make: fn() -> Make| {
@@ -210,6 +210,13 @@ fn losses(gpu: &Gpu, options: &Options) -> Vec<Case> {
     all("row_loss", &MANY, Input::SetF32, || {
         Box::new(|of, optimizer| row_loss::launch(loss_kernel(of.dense, optimizer)))
     });
+    cases.extend(team_heads(gpu, options));
+    cases
+}
+
+/// The kernels that compute the last layer and its loss in teams, of each family.
+fn team_heads(gpu: &Gpu, options: &Options) -> Vec<Case> {
+    let mut cases = vec![];
     for (family, missing) in families(gpu, options) {
         let Some(team) = Team::of(family) else { continue };
         let name = match team {
@@ -231,7 +238,7 @@ fn losses(gpu: &Gpu, options: &Options) -> Vec<Case> {
             cases.push(case("losses", judging(&name, size, input, trains, checks), move |gpu| {
                 let (problem, optimizer) = (Problem::new(size, input), Adam1::optimizer());
                 let optimizer = trains.then_some(&optimizer);
-                let below = (input == Input::Activations).then_some(layer(Activation::Relu));
+                let below = (input == Input::Activations).then_some(Epilogue::of(Activation::Relu));
                 let launch = team_head::launch(loss_kernel(problem.dense, optimizer), input, below, team);
                 match trains {
                     true => kernels::loss(gpu, &problem, &launch, checks),
@@ -243,7 +250,7 @@ fn losses(gpu: &Gpu, options: &Options) -> Vec<Case> {
     cases
 }
 
-/// Such a kernel's check in words.
+/// The name of such a kernel's check.
 fn judging(name: &str, size: (u32, u32, u32), input: Input, trains: bool, checks: Checks) -> String {
     let (batch, inputs, outputs) = size;
     let does = if trains { "trains" } else { "evaluates" };
@@ -263,10 +270,11 @@ fn small_kernels() -> Vec<Case> {
     cases.push(case("other kernels", "class_metrics", |gpu| training::metrics(gpu, false)));
     cases.push(case("other kernels", "regression_metrics", |gpu| training::metrics(gpu, true)));
     cases.push(case("other kernels", "dropout", training::dropout));
+    cases.push(case("other kernels", "residual sums", training::residual_sums));
     cases
 }
 
-/// PyTorch's trajectories: those within, and those of a folder.
+/// PyTorch's trajectories: those in this crate, and those of a folder.
 fn trajectories(options: &Options) -> Result<Vec<Case>, Error> {
     let own = golden::EMBEDDED.iter().map(|&(name, bytes)| {
         case("PyTorch's trajectories", name, move |gpu| {
@@ -280,7 +288,7 @@ fn trajectories(options: &Options) -> Result<Vec<Case>, Error> {
     Ok(own.chain(more).collect())
 }
 
-/// Optimizers and losses that PyTorch has no trajectory of, and losses of many outputs.
+/// Optimizers and losses for which PyTorch has no trajectory, and losses over many outputs.
 fn steps() -> Vec<Case> {
     let lion = training::optimizers().into_iter().filter(|optimizer| matches!(optimizer.rule, Rule::Lion { .. }));
     let optimizers = lion.map(|optimizer| {
@@ -295,7 +303,7 @@ fn steps() -> Vec<Case> {
         (of.is_focal() || of.weighs_rows()) && is_new(kind)
     });
     let few: Vec<LossCase> = few.collect();
-    // The losses of many outputs have a kernel of their own: each as it is, and each that is focal.
+    // Losses over many outputs have a kernel of their own: each loss once as it is, and once as a focal loss if it has one.
     let mut known: Vec<(&str, bool)> = vec![];
     let mut is_new = |kind| !known.contains(&kind) && (known.push(kind), true).1;
     let many = training::losses(70).into_iter().filter(|of| is_new((of.loss.name(), of.is_focal())));
@@ -303,7 +311,7 @@ fn steps() -> Vec<Case> {
     optimizers.chain(losses.map(|of| case("steps of twins", of.label(), move |gpu| of.agrees(gpu)))).collect()
 }
 
-/// The same bits again.
+/// Runs that have to repeat bit for bit.
 fn repeats(gpu: &Gpu) -> Vec<Case> {
     let own = gpu.adapter().family();
     [(own, 0.0), (own, 0.3), (Family::Hardware, 0.0)]

@@ -1,4 +1,4 @@
-//! What a check is, and what comes of it.
+//! Checks, and their outcomes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -13,23 +13,23 @@ use crate::gpu::Gpu;
 pub struct Options {
     /// A folder with more trajectories, as `tests/golden/make_golden.py` writes them.
     pub golden: Option<PathBuf>,
-    /// Checks alone whose section or name has these words, in any case: see [`checked`](super::checked).
+    /// Makes only the checks whose section or name has these words, in any case: see [`checked`](super::checked).
     pub only: Option<String>,
-    /// How long a check may take until it counts as one that does not come back, which has failed; [`TIMEOUT`](super::TIMEOUT) where none is told.
+    /// The time after which a check that has not finished counts as failed; `None` for [`TIMEOUT`](super::TIMEOUT).
     pub timeout: Option<Duration>,
-    /// As if the adapter's subgroups had this many lanes: kernels that are wrong, to see that they are found.
+    /// Compiles kernels as if the adapter's subgroups had this many lanes, to see that the checks find wrong kernels.
     #[doc(hidden)]
     pub lanes: Option<u32>,
 }
 
-/// What came of one check.
+/// The outcome of a check.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// As expected: the largest relative error that was seen.
+    /// The results are as expected; this is the largest relative error.
     Passed(f64),
-    /// What was not as expected, and what would have been.
+    /// A result is not as expected: what it is, and what was expected.
     Failed(String),
-    /// Why the adapter cannot run it. It was not checked.
+    /// The adapter cannot run the check, for this reason.
     NotEligible(&'static str),
 }
 
@@ -40,7 +40,7 @@ pub struct Check {
     pub section: &'static str,
     /// What was checked.
     pub name: String,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Outcome,
     /// How long it took.
     pub took: Duration,
@@ -49,15 +49,15 @@ pub struct Check {
 /// What a section of the selftest checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// The section, as a report has it.
+    /// The section's name in a report.
     pub name: &'static str,
-    /// How many checks it has on this adapter.
+    /// The number of its checks on this adapter.
     pub checks: usize,
     /// The first word of each of its checks' names, once.
     pub what: Vec<String>,
 }
 
-/// A check that is to be made.
+/// A check that has not been made yet.
 pub(super) struct Case {
     pub section: &'static str,
     pub name: String,
@@ -74,12 +74,12 @@ pub(super) enum Run {
 }
 
 impl Case {
-    /// What comes of it on this device.
+    /// Makes the check on this device.
     pub fn check(&self, gpu: &Arc<Gpu>) -> Check {
         let started = Instant::now();
         let outcome = match &self.run {
             Run::NotEligible(reason) => Outcome::NotEligible(reason),
-            // A driver's results can be such that we stumble over them.
+            // Wrong results of a driver may make the check itself panic.
             Run::On(run) => match catch_unwind(AssertUnwindSafe(|| run(gpu))) {
                 Ok(Ok(worst)) => match gpu.check() {
                     Ok(()) => Outcome::Passed(worst),

@@ -1,9 +1,10 @@
-//! What plans can be asked for: choices of every kind, in pairs and at random.
+//! Requests for plans, with choices of every kind, in pairs and at random.
 
 use std::collections::HashSet;
 
 use super::compared::Random;
 use super::training;
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::kernel::loss_kernel::LossKernel;
 use crate::kernel::row_loss;
@@ -11,7 +12,7 @@ use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
 use crate::kernel::{Clip, Dense, TargetKind, Targets, Training};
 use crate::loss::Loss;
-use crate::network::{Activation, Network};
+use crate::network::Network;
 use crate::optimizer::{Optimizer, Rule};
 use crate::plan::{Element, Plan, Request, SetLayout};
 use crate::schedule::{Decay, Schedule};
@@ -29,7 +30,7 @@ pub const FAMILIES: [Family; 9] = [
     Family::Subgroups { lanes: 16, words_64: true },
 ];
 
-/// What a plan is made for.
+/// The purpose of a plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Purpose {
     Train,
@@ -39,11 +40,11 @@ enum Purpose {
     Outputs,
 }
 
-/// A plan's request, with all that it refers to, and what it was chosen by.
+/// The request for a plan, with all that it refers to, and the choices behind it.
 pub struct Case {
-    /// The words of the choice.
+    /// The choices in words.
     pub label: String,
-    /// The adapter that the plan is cut for.
+    /// The tiling of the plan's adapter.
     pub tiling: Tiling,
     network: Network,
     loss: Loss,
@@ -57,7 +58,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// What the plan is asked for.
+    /// The request for the plan.
     pub fn request(&self) -> Request<'_> {
         let (clip, skips_non_finite) = self.clip;
         let training = Training { optimizer: &self.optimizer, schedule: &self.schedule, clip, skips_non_finite };
@@ -74,7 +75,7 @@ impl Case {
         }
     }
 
-    /// Its plan.
+    /// The plan.
     ///
     /// # Errors
     ///
@@ -88,10 +89,10 @@ impl Case {
     }
 }
 
-/// How the minibatch's rows lie on the device.
+/// The layout of the set on the device.
 type Set = (Element, bool, usize);
 
-/// Everything that there is to choose from, by kind.
+/// All choices of every kind.
 pub struct Choices {
     tilings: Vec<Tiling>,
     networks: Vec<&'static [usize]>,
@@ -105,15 +106,15 @@ pub struct Choices {
     purposes: Vec<Purpose>,
 }
 
-/// One of each kind, by its place.
+/// One choice of each kind, by its index.
 type Choice = [usize; 9];
 
 impl Choices {
-    /// All of them.
+    /// All choices.
     ///
     /// # Errors
     ///
-    /// None, unless a choice has become one that nothing takes.
+    /// None, unless a choice is no longer valid.
     pub fn new() -> Result<Self, Error> {
         let bindings = |family: Family| [8, 32].map(|most_bindings| Tiling { most_bindings, ..Tiling::of(family) });
         let schedules = [
@@ -165,8 +166,8 @@ impl Choices {
         ]
     }
 
-    /// Cases in which every two choices of different kinds meet. Where two are still to meet, all others are drawn; of a few draws, the one in which
-    /// the most meet that did not before.
+    /// Cases that cover every pair of choices of different kinds. For a pair that is not covered yet, the other choices are drawn at random; of a
+    /// few draws, the one that covers the most new pairs is taken.
     pub fn in_pairs(&self) -> Vec<Case> {
         const DRAWS: usize = 16;
         let (counts, random) = (self.counts(), &mut Random(11));
@@ -213,6 +214,56 @@ impl Choices {
             self.case(&choice, Some((widths, batch)))
         };
         (0..count).map(drawn).collect()
+    }
+
+    /// Cases drawn at random of networks with residual sums, nested up to three deep: the same in every run.
+    pub fn with_sums(&self, count: usize) -> Vec<Case> {
+        let random = &mut Random(19);
+        let drawn = |_| {
+            let choice = self.counts().map(|count| random.below(count));
+            let widths = vec![1 + random.below(20), 1 + random.below(70)];
+            let case = self.case(&choice, Some((widths.clone(), 1 + random.below(40) as u32)));
+            let mut network = Network::new(widths[0]);
+            for _ in 0..1 + random.below(3) {
+                network = self.layer(network, random, 3);
+            }
+            let network = network.dense(widths[1], Activation::Identity);
+            Case { label: format!("{} sums {}", network.shape(), case.label), network, ..case }
+        };
+        (0..count).map(drawn).collect()
+    }
+
+    /// The network with a layer more: a dense one, or, down to some depth, a residual.
+    fn layer(&self, network: Network, random: &mut Random, depth: usize) -> Network {
+        let mut epilogue = || {
+            let (activation, dropout) = self.activations[random.below(self.activations.len())];
+            // Half of them have none, as the last layer of a body mostly has.
+            if random.below(2) == 0 { (Activation::Identity, 0.0) } else { (activation, dropout) }
+        };
+        let ((activation, dropout), (inner, inner_dropout)) = (epilogue(), epilogue());
+        if depth == 0 || random.below(3) == 0 {
+            return network.dense(1 + random.below(30), activation).dropout(dropout);
+        }
+        let has_shortcut = random.below(3) == 0;
+        let width = if has_shortcut { 1 + random.below(30) } else { network.outputs() };
+        let mut body = Network::new(network.outputs());
+        for _ in 0..random.below(3) {
+            body = self.layer(body, random, depth - 1);
+        }
+        let body = body.dense(width, inner).dropout(inner_dropout);
+        let body = if random.below(4) == 0 { self.layer_of_width(body, random, depth - 1) } else { body };
+        let network = match has_shortcut {
+            true => network.residual_with_shortcut(|_| body, |input| input.dense(width, activation)),
+            false => network.residual(|_| body),
+        };
+        network.activation(activation).dropout(dropout)
+    }
+
+    /// The network with a residual more, which keeps its width.
+    fn layer_of_width(&self, network: Network, random: &mut Random, depth: usize) -> Network {
+        let (width, (activation, _)) = (network.outputs(), self.activations[random.below(self.activations.len())]);
+        let mut inner = |body: Network| if depth > 0 { self.layer(body, random, depth - 1) } else { body };
+        network.residual(|body| inner(body).dense(width, activation))
     }
 
     /// A choice as a case; of these widths and rows of a minibatch, where they are given.
@@ -269,7 +320,7 @@ fn losses() -> Result<Vec<(Loss, Targets)>, Error> {
     for label_bits in [8, 16] {
         losses.push((Loss::softmax_cross_entropy(), Targets { label_bits, ..Targets::CLASSES }));
     }
-    // Of those that differ in numbers alone, one.
+    // One is kept of losses that differ only in numbers.
     let mut known = HashSet::new();
     let dense = Dense { batch: 6, inputs: 9, outputs: 3 };
     losses.retain(|(loss, targets)| {
@@ -309,7 +360,7 @@ fn optimizers() -> Result<Vec<Optimizer>, Error> {
         adamw_eps: 1e-7,
     };
     let muons = [muon(true, false, 2.0), muon(false, true, 1.0)].map(Optimizer::new);
-    // A weight decay is a number, and no other kernel.
+    // A weight decay is a number, and needs no other kernel.
     let others = training::optimizers().into_iter().filter(|optimizer| optimizer.weight_decay == 0.0);
     Ok([Optimizer::new(own)].into_iter().chain(others).chain(muons).collect())
 }

@@ -1,4 +1,4 @@
-//! Random numbers to compare on, and how far results may be from what they should be.
+//! Random inputs for comparisons, and the comparison of results with expected ones.
 
 use std::fmt::Display;
 
@@ -43,7 +43,7 @@ impl Random {
     }
 }
 
-/// ‖out − reference‖ / ‖reference‖, or ‖out‖ where the reference is 0; infinite where there are not as many of both.
+/// ‖out − reference‖ / ‖reference‖, or ‖out‖ where the reference is 0; infinite where their numbers of values differ.
 pub fn relative_error(out: &[f64], reference: &[f64]) -> f64 {
     if out.len() != reference.len() {
         return f64::INFINITY;
@@ -108,13 +108,13 @@ impl Compared {
         self.holds(out == expected, format_args!("{what}: not what was expected"))
     }
 
-    /// All was as expected.
+    /// The outcome after the last comparison.
     pub fn agreed(self) -> Agreed {
         Ok(self.worst)
     }
 }
 
-/// An error's words, for what cannot even be run.
+/// An error's message, for a check that cannot run.
 pub fn words(error: crate::error::Error) -> String {
     error.to_string()
 }

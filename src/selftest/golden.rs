@@ -11,7 +11,7 @@ use crate::data::{Dataset, ReadOptions};
 use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::loss::Loss;
-use crate::model::{f32_values, layers, parse};
+use crate::model::{chain, f32_values, layers, parse};
 use crate::network::Network;
 use crate::optimizer::{Optimizer, Rule};
 use crate::options::TrainOptions;
@@ -22,7 +22,7 @@ use crate::weights::Weights;
 /// ‖out − PyTorch's‖ / ‖PyTorch's‖ after a whole trajectory.
 const TOLERANCE: f64 = 2e-5;
 
-/// No trajectory takes more steps: each is a submission and a read.
+/// The most steps of a trajectory: each is a submission and a read.
 const MOST_STEPS: usize = 10_000;
 
 macro_rules! embedded {
@@ -45,7 +45,7 @@ embedded! {
 
 /// One trajectory: what to run, and what has to come out.
 pub struct Trajectory {
-    /// Its file's name, without an ending.
+    /// Its file's name, without the extension.
     pub name: String,
     network: Network,
     options: TrainOptions,
@@ -58,7 +58,7 @@ pub struct Trajectory {
     weights: Vec<f64>,
 }
 
-/// All weights and biases in one row.
+/// All weights and biases in one list.
 fn flat(weights: &Weights) -> Vec<f64> {
     let parts = weights.layers.iter().flat_map(|layer| layer.weight.iter().chain(&layer.bias));
     parts.map(|&value| value.into()).collect()
@@ -83,7 +83,7 @@ pub fn read_folder(folder: &Path) -> Result<Vec<Trajectory>, Error> {
 }
 
 impl Trajectory {
-    /// The trajectory in these bytes; the path is for messages, and its name.
+    /// Reads the trajectory in these bytes; the path gives its name, and is for messages.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl Trajectory {
         let file = parse(path, bytes)?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(error.to_string()))?;
         let text = header.metadata().as_ref().and_then(|entries| entries.get("case"));
-        let text = text.ok_or_else(|| wrong("it has no \"case\" in its metadata: it is no trajectory".into()))?;
+        let text = text.ok_or_else(|| wrong("it has no \"case\" in its metadata: it is not a trajectory".into()))?;
         let case: Value = serde_json::from_str(text).map_err(|error| wrong(format!("its case: {error}")))?;
         let said = Said { path, value: &case };
 
@@ -125,17 +125,7 @@ impl Trajectory {
                 losses.len()
             )));
         }
-        let options = TrainOptions {
-            loss: loss(said)?,
-            optimizer: optimizer(said)?,
-            schedule: schedule(said)?,
-            clip_grad_norm: said.at("clip_grad_norm").number_if_any(),
-            clip_grad_value: said.at("clip_grad_value").number_if_any(),
-            batch_size: said.at("batch_size").number()? as usize,
-            steps: Some(1),
-            shuffle: false,
-            ..TrainOptions::default()
-        };
+        let options = options(said)?;
         let set = Dataset::from_bytes(bytes, &ReadOptions::default()).map_err(|error| wrong(error.to_string()))?;
         options.check(&network).map_err(|error| wrong(error.to_string()))?;
         Ok(Trajectory {
@@ -154,11 +144,11 @@ impl Trajectory {
     ///
     /// # Errors
     ///
-    /// What is not as expected.
+    /// A message about the first result that is not as expected.
     pub fn agrees(&self, gpu: &Arc<Gpu>) -> Agreed {
         let name = &self.name;
         let mut compared = Compared::default();
-        // So large a rate that a step of gradient descent drowns the weight, and their difference is the gradient.
+        // With so large a rate, a step of gradient descent dwarfs the weight, and the difference gives the gradient.
         let rate = 1e4;
         let descent = TrainOptions {
             optimizer: Optimizer::sgd(rate),
@@ -192,10 +182,11 @@ impl Trajectory {
 
 /// The layers under a prefix.
 fn weights(path: &Path, file: &SafeTensors<'_>, prefix: &str) -> Result<Weights, Error> {
-    layers(path, file, prefix, &[]).map(|layers| Weights { layers })
+    let network = chain(path, file, prefix, &None, &[])?;
+    layers(path, file, prefix, &network.named_parameters()).map(|layers| Weights { layers })
 }
 
-/// A value in a file's case, by whose name errors go.
+/// A value in a file's case; errors name the file.
 #[derive(Clone, Copy)]
 struct Said<'a> {
     path: &'a Path,
@@ -203,7 +194,7 @@ struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    /// A part of it; null where there is none.
+    /// The value of a key; null if there is none.
     fn at(self, name: &str) -> Self {
         Said { value: &self.value[name], ..self }
     }
@@ -239,7 +230,7 @@ impl<'a> Said<'a> {
     }
 
     fn unknown(self, what: &str) -> Error {
-        Error::format(self.path, format!("its {what} {} is none that trajectories are run with", self.value))
+        Error::format(self.path, format!("its {what} {} is not supported in trajectories", self.value))
     }
 }
 
@@ -284,6 +275,21 @@ fn optimizer(case: Said<'_>) -> Result<Optimizer, Error> {
         lr: given.at("lr").number()?,
         weight_decay: given.at("weight_decay").or(defaults.weight_decay),
         rule,
+    })
+}
+
+/// What the case says of training, a step at a time.
+fn options(case: Said<'_>) -> Result<TrainOptions, Error> {
+    Ok(TrainOptions {
+        loss: loss(case)?,
+        optimizer: optimizer(case)?,
+        schedule: schedule(case)?,
+        clip_grad_norm: case.at("clip_grad_norm").number_if_any(),
+        clip_grad_value: case.at("clip_grad_value").number_if_any(),
+        batch_size: case.at("batch_size").number()? as usize,
+        steps: Some(1),
+        shuffle: false,
+        ..TrainOptions::default()
     })
 }
 

@@ -1,8 +1,9 @@
-//! Kernels against their f64 twins: outputs are poisoned first, and what is padding has to be 0.
+//! Kernels against their f64 twins: outputs are poisoned first, and padding has to be 0.
 
 use super::compared::{Agreed, Compared, words};
 use super::problem::{Adam1, Problem, SCALARS, STATS_BYTES, STEP, bytes_of, floats, plain, run_all, state, unpadded};
 use super::reference;
+use crate::activation::{Activation, Epilogue};
 use crate::gpu::{Checks, Gpu};
 use crate::kernel::loss_kernel::LossKernel;
 use crate::kernel::tile::Tile;
@@ -10,16 +11,10 @@ use crate::kernel::{
     Access, Binding, Dense, Input, Launch, Targets, close_step, dense_backward, dense_forward, dense_update, textbook,
 };
 use crate::loss::Loss;
-use crate::network::{Activation, Layer};
 use crate::optimizer::{Optimizer, Rule};
 
 /// ‖out − twin‖ / ‖twin‖ of a kernel.
 pub const TOLERANCE: f64 = 1e-5;
-
-/// A layer with this activation, for kernels that do not depend on its width.
-pub fn layer(activation: Activation) -> Layer {
-    Layer { outputs: 0, activation, dropout: 0.0 }
-}
 
 /// Softmax cross-entropy with class indices.
 pub fn loss_kernel<'a>(dense: Dense, training: Option<&'a Optimizer>) -> LossKernel<'a> {
@@ -28,7 +23,7 @@ pub fn loss_kernel<'a>(dense: Dense, training: Option<&'a Optimizer>) -> LossKer
     LossKernel { dense, loss: LOSS, targets: Targets::CLASSES, training: training.map(plain) }
 }
 
-/// A launch on a problem, in words.
+/// The name of a launch on a problem.
 pub fn label(problem: &Problem, launch: &Launch, checks: Checks) -> String {
     let Dense { batch, inputs, outputs } = problem.dense;
     let checks = if checks == Checks::On { ", with checks" } else { "" };
@@ -43,10 +38,10 @@ pub fn label(problem: &Problem, launch: &Launch, checks: Checks) -> String {
 ///
 /// # Errors
 ///
-/// What is not as expected.
+/// A message about the first result that is not as expected.
 pub fn forward(gpu: &Gpu, problem: &Problem, activation: Activation, tile: Tile, checks: Checks) -> Agreed {
     let dense = problem.dense;
-    let launch = dense_forward::launch(dense, problem.input, layer(activation), None, tile);
+    let launch = dense_forward::launch(dense, problem.input, Epilogue::of(activation), None, tile);
     let contents = run_all(gpu, problem, &launch, checks).map_err(words)?;
     let y = floats(&launch, &contents, Binding::Output);
     let (stride, outputs) = ((dense.outputs as usize / 4 + 1) * 4, dense.outputs as usize);
@@ -65,10 +60,10 @@ pub fn forward(gpu: &Gpu, problem: &Problem, activation: Activation, tile: Tile,
 ///
 /// # Errors
 ///
-/// What is not as expected.
+/// A message about the first result that is not as expected.
 pub fn backward(gpu: &Gpu, problem: &Problem, below: Activation, tile: Tile, checks: Checks) -> Agreed {
     let dense = problem.dense;
-    let launch = dense_backward::launch(dense, layer(below), tile);
+    let launch = dense_backward::launch(dense, Epilogue::of(below), tile);
     let contents = run_all(gpu, problem, &launch, checks).map_err(words)?;
     let dx = floats(&launch, &contents, Binding::InputGradient);
     let (stride, inputs) = (dense.inputs.next_multiple_of(4) as usize, dense.inputs as usize);
@@ -88,7 +83,7 @@ const CLOSING: dense_update::Step = dense_update::Step { closes: true, weighted_
 ///
 /// # Errors
 ///
-/// What is not as expected.
+/// A message about the first result that is not as expected.
 pub fn update(gpu: &Gpu, problem: &Problem, optimizer: &Optimizer, tile: Tile, checks: Checks) -> Agreed {
     let dense = problem.dense;
     let launch = dense_update::launch(dense, problem.input, plain(optimizer), tile, CLOSING);
@@ -127,11 +122,11 @@ pub fn update(gpu: &Gpu, problem: &Problem, optimizer: &Optimizer, tile: Tile, c
     compared.agreed()
 }
 
-/// What the loss kernels leave behind in training, few classes or many.
+/// Checks what the loss kernels write in training, with few classes or many.
 ///
 /// # Errors
 ///
-/// What is not as expected.
+/// A message about the first result that is not as expected.
 pub fn loss(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks) -> Agreed {
     let dense = problem.dense;
     let contents = run_all(gpu, problem, launch, checks).map_err(words)?;
@@ -143,14 +138,14 @@ pub fn loss(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks) -> Ag
     let (stride, outputs) = (dense.outputs.next_multiple_of(4) as usize, dense.outputs as usize);
     let dz = floats(launch, &contents, Binding::Gradient);
     compared.close(&what, &unpadded(&dz, stride, in_step, outputs), &gradient, TOLERANCE)?;
-    compared.holds(are_zero(&dz[in_step * stride..]), format_args!("{what}: places past the minibatch are not 0"))?;
+    compared.holds(are_zero(&dz[in_step * stride..]), format_args!("{what}: rows after the minibatch are not 0"))?;
 
     compared.close(format_args!("{what}: losses"), &losses_of(launch, &contents)[..in_step], &losses, TOLERANCE)?;
     let stats = bytes_of(launch, &contents, Binding::Stats);
     let hits: Vec<bool> = stats.chunks_exact(STATS_BYTES).map(|row| row[12] == 1).collect();
     compared.equal(format_args!("{what}: correct predictions"), &hits[..in_step], &correct[..])?;
 
-    // A team takes the gradient below along where there is a layer below: its input is what that layer wrote.
+    // A team also computes the gradient below if there is a layer below, whose output is its input.
     let goes_below = launch.kernel == "team_head" && problem.input == Input::Activations;
     let bound = launch.bindings.contains(&(Binding::InputGradient, Access::Write));
     compared.equal(format_args!("{what}: whether the gradient below is written"), &bound, &goes_below)?;
@@ -173,20 +168,20 @@ pub fn loss(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks) -> Ag
     compared.agreed()
 }
 
-/// What they leave behind where nothing is trained.
+/// Checks what the loss kernels write in an evaluation.
 ///
 /// # Errors
 ///
-/// What is not as expected.
+/// A message about the first result that is not as expected.
 pub fn evaluation(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks) -> Agreed {
     let before = state(problem.dense.batch, problem.lr, Adam1::SCALARS);
     let contents = run_all(gpu, problem, launch, checks).map_err(words)?;
     let (what, mut compared) = (label(problem, launch, checks), Compared::default());
     compared.equal(format_args!("{what}: the state"), bytes_of(launch, &contents, Binding::State), &before[..])?;
     let (losses, ..) = reference::softmax_cross_entropy(&problem.logits(), &problem.step_labels(), problem.in_step());
-    let told = &losses_of(launch, &contents)[..losses.len()];
-    compared.close(format_args!("{what}: losses"), told, &losses, TOLERANCE)?;
-    // For many outputs, the logits are there before.
+    let found = &losses_of(launch, &contents)[..losses.len()];
+    compared.close(format_args!("{what}: losses"), found, &losses, TOLERANCE)?;
+    // With many outputs, the logits are an input.
     if launch.kernel != "row_loss" {
         let outputs = problem.dense.outputs as usize;
         let z = floats(launch, &contents, Binding::Output);
@@ -197,11 +192,11 @@ pub fn evaluation(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks)
     compared.agreed()
 }
 
-/// That the counter moves by one.
+/// Checks that the step counter moves by one.
 ///
 /// # Errors
 ///
-/// What is not as expected.
+/// A message about the first result that is not as expected.
 pub fn closing(gpu: &Gpu, checks: Checks) -> Agreed {
     let mut contents = vec![state(5, 0.0, [0.0; 4])];
     gpu.run_once(&close_step::launch(), &mut contents, checks).map_err(words)?;
@@ -210,11 +205,11 @@ pub fn closing(gpu: &Gpu, checks: Checks) -> Agreed {
     compared.agreed()
 }
 
-/// That the product which tiles are measured against is one.
+/// Checks the product that tiles are measured against.
 ///
 /// # Errors
 ///
-/// What is not as expected.
+/// A message about the first result that is not as expected.
 pub fn textbook(gpu: &Gpu, checks: Checks) -> Agreed {
     let [m, n, k] = [5, 19, 7];
     let value = |at: usize| ((at * 37 + 11) % 23) as f32 - 11.0;

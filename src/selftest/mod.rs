@@ -121,7 +121,7 @@ pub fn checked(gpu: &Gpu, options: &Options) -> Result<Vec<Checked>, Error> {
     Ok(cases::sections(&cases::all(gpu, &Options { only: None, ..options.clone() })?))
 }
 
-/// Runs every check on the adapter. `told` hears of each when it is done, with how many there are, and may break off.
+/// Runs every check on the adapter. `on_check` receives each finished check and the number of all checks, and may end the selftest.
 ///
 /// ```no_run
 /// use std::ops::ControlFlow::Continue;
@@ -133,18 +133,18 @@ pub fn checked(gpu: &Gpu, options: &Options) -> Result<Vec<Checked>, Error> {
 /// ```
 ///
 /// On a software adapter checks run on all cores, on devices of their own; a device that a check loses is replaced for the next. A check that hangs
-/// for longer than [`Options::timeout`] has failed. Its thread cannot be ended: it is left behind with its device, and another goes on; after
-/// three such checks no other is begun.
+/// for longer than [`Options::timeout`] has failed. Its thread cannot be ended: the thread and its device are left behind, and another thread continues;
+/// after three such checks no other is begun.
 ///
 /// # Errors
 ///
 /// [`Error::Io`] or [`Error::Format`] for trajectories that cannot be read; [`Error::Option`] where no check has the words of
-/// [`Options::only`]; [`Error::Device`] where no device can be opened any more. What
-/// a check finds is no error: it is in the report.
+/// [`Options::only`]; [`Error::Device`] where no device can be opened any more. A failed check is no
+/// error: it is in the report.
 pub fn run(
     gpu: &Arc<Gpu>,
     options: &Options,
-    mut told: impl FnMut(&Check, usize) -> ControlFlow<()>,
+    mut on_check: impl FnMut(&Check, usize) -> ControlFlow<()>,
 ) -> Result<Report, Error> {
     let started = Instant::now();
     let cases = cases::all(gpu, options)?;
@@ -154,7 +154,7 @@ pub fn run(
     };
     let (all, timeout, of) = (cases.len(), options.timeout.unwrap_or(TIMEOUT), Arc::clone(gpu));
     let open = move || block_on(of.another()).map(Arc::new);
-    let checks = workers::make_all(cases, workers, timeout, open, |check| told(check, all))?;
+    let checks = workers::make_all(cases, workers, timeout, open, |check| on_check(check, all))?;
     Ok(Report {
         adapter: gpu.adapter().clone(),
         version: env!("CARGO_PKG_VERSION"),

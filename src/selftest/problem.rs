@@ -25,7 +25,7 @@ pub struct Problem {
     pub source: Vec<f64>,
     /// The rows of the minibatch, `[rows in step, inputs]`.
     pub x: Vec<f64>,
-    /// Which rows of the set these are.
+    /// The indices of these rows in the set.
     pub visited: Vec<u32>,
     /// `[inputs, outputs]`
     pub weights: Vec<f64>,
@@ -42,7 +42,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// For a batch, inputs and outputs.
+    /// A random problem of this size.
     pub fn new((batch, inputs, outputs): (u32, u32, u32), input: Input) -> Self {
         let dense = Dense { batch, inputs, outputs };
         let random = &mut Random(u64::from(batch * 7919 + inputs * 31 + outputs));
@@ -51,7 +51,7 @@ impl Problem {
         let rows = if from_set { ROWS as usize } else { batch as usize };
         let source: Vec<f64> = match input {
             Input::SetU8 => (0..rows * inputs).map(|_| f64::from(random.bits() as u8) / 255.0).collect(),
-            // ReLU's output: many zeros, none below.
+            // ReLU's output: many zeros, and no negative value.
             Input::Activations => random.values(rows * inputs).into_iter().map(|value| value.max(0.0)).collect(),
             Input::SetF32 => random.values(rows * inputs),
             Input::SetF16 => {
@@ -71,7 +71,7 @@ impl Problem {
         Problem {
             x,
             source,
-            // As large as initial weights are, so that logits are neither all alike nor all hopeless.
+            // The weights are as large as initial ones, so that the logits are neither all equal nor extreme.
             weights: random
                 .values(inputs * outputs)
                 .into_iter()
@@ -87,12 +87,12 @@ impl Problem {
         }
     }
 
-    /// Rows of the minibatch.
+    /// The number of rows in the minibatch.
     pub fn in_step(&self) -> usize {
         self.visited.len()
     }
 
-    /// Their labels.
+    /// The labels of the minibatch's rows.
     pub fn step_labels(&self) -> Vec<usize> {
         self.visited.iter().map(|&row| self.labels[row as usize]).collect()
     }
@@ -101,8 +101,31 @@ impl Problem {
     pub fn contents(&self, launch: &Launch) -> Vec<Vec<u8>> {
         let (inputs, outputs) = (self.dense.inputs as usize, self.dense.outputs as usize);
         let batch = self.dense.batch as usize;
-        let bytes = |values: &[f32]| bytemuck::cast_slice(values).to_vec();
-        let content = |slot: Binding| match slot {
+        launch
+            .bindings
+            .iter()
+            .map(|&(binding, access)| {
+                let poisoned = if access == Access::Write { self.poisoned(binding) } else { None };
+                match (binding, poisoned) {
+                    // The logits are an input of `row_loss`.
+                    (Binding::Output, None) => {
+                        let mut rows = padded(&self.logits(), outputs, self.in_step(), (outputs / 4 + 1) * 4);
+                        rows.resize(batch.next_multiple_of(4) * (outputs / 4 + 1) * 4, 0.0);
+                        bytes(&rows)
+                    }
+                    (Binding::OptimizerSlots, _) => bytes(&interleaved(&self.moments(), outputs, inputs)),
+                    (_, Some(poisoned)) => poisoned,
+                    (binding, None) => self.content(binding, launch),
+                }
+            })
+            .collect()
+    }
+
+    /// The bytes of what a launch reads.
+    fn content(&self, binding: Binding, launch: &Launch) -> Vec<u8> {
+        let (inputs, outputs) = (self.dense.inputs as usize, self.dense.outputs as usize);
+        let batch = self.dense.batch as usize;
+        match binding {
             Binding::Input if self.input == Input::SetU8 => rows_with_one(&self.source, inputs, ROWS as usize)
                 .iter()
                 .map(|value| (value * 255.0).round() as u8)
@@ -137,35 +160,21 @@ impl Problem {
             }
             // `run_all` refuses a launch that binds one.
             _ => vec![],
+        }
+    }
+
+    /// What fills a result that a launch is to write whole: NaN.
+    fn poisoned(&self, binding: Binding) -> Option<Vec<u8>> {
+        let (inputs, outputs) = (self.dense.inputs as usize, self.dense.outputs as usize);
+        let batch = self.dense.batch as usize;
+        let floats = match binding {
+            Binding::Output => batch.next_multiple_of(4) * (outputs / 4 + 1) * 4,
+            Binding::Gradient => batch.next_multiple_of(4) * outputs.next_multiple_of(4),
+            Binding::InputGradient => batch.next_multiple_of(4) * inputs.next_multiple_of(4),
+            Binding::Visited => batch,
+            _ => return None,
         };
-        let written = |slot: Binding| {
-            let floats = match slot {
-                Binding::Output => batch.next_multiple_of(4) * (outputs / 4 + 1) * 4,
-                Binding::Gradient => batch.next_multiple_of(4) * outputs.next_multiple_of(4),
-                Binding::InputGradient => batch.next_multiple_of(4) * inputs.next_multiple_of(4),
-                Binding::Visited => batch,
-                _ => return None,
-            };
-            Some(bytes(&vec![f32::NAN; floats]))
-        };
-        launch
-            .bindings
-            .iter()
-            .map(|&(slot, access)| {
-                let poisoned = if access == Access::Write { written(slot) } else { None };
-                match (slot, poisoned) {
-                    // The logits are an input of the wide loss.
-                    (Binding::Output, None) => {
-                        let mut rows = padded(&self.logits(), outputs, self.in_step(), (outputs / 4 + 1) * 4);
-                        rows.resize(batch.next_multiple_of(4) * (outputs / 4 + 1) * 4, 0.0);
-                        bytes(&rows)
-                    }
-                    (Binding::OptimizerSlots, _) => bytes(&interleaved(&self.moments(), outputs, inputs)),
-                    (_, Some(poisoned)) => poisoned,
-                    (slot, None) => content(slot),
-                }
-            })
-            .collect()
+        Some(bytes(&vec![f32::NAN; floats]))
     }
 
     /// The logits, rounded as the kernel that wrote them would have.
@@ -182,18 +191,18 @@ impl Problem {
     }
 }
 
-/// Adam before its first step here: its corrections as step 3 has them.
+/// Adam with the bias corrections of step 3.
 pub struct Adam1;
 
 impl Adam1 {
     /// The step.
     pub const T: i32 = 3;
-    /// Its values.
+    /// Its hyperparameters.
     pub const TWIN: reference::Adam = reference::Adam { lr: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-7 };
     /// Its scalars in the step state.
     pub const SCALARS: [f32; 4] = [0.271, 0.002997001, 0.0, 0.0];
 
-    /// The same, as it is described.
+    /// The same optimizer, as a user describes it.
     pub fn optimizer() -> Optimizer {
         let reference::Adam { lr, beta1, beta2, eps } = Self::TWIN;
         Optimizer { lr, ..Optimizer::new(Rule::Adam { beta1, beta2, eps, amsgrad: false }) }
@@ -213,7 +222,7 @@ pub fn state(batch: u32, lr: f64, scalars: [f32; 4]) -> Vec<u8> {
         .collect()
 }
 
-/// Where the scalars are in it, in bytes.
+/// The offset of the scalars in the step state, in bytes.
 pub const SCALARS: usize = 80;
 
 /// Training with nothing besides the optimizer.
@@ -260,14 +269,14 @@ fn interleaved(moments: &[Vec<f64>; 2], outputs: usize, inputs: usize) -> Vec<f3
 /// As [`Gpu::run_once`].
 pub fn run_all(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks) -> Result<Vec<Vec<u8>>, Error> {
     let mut contents = problem.contents(launch);
-    // Without checks a kernel would go on past the end of what it is not given.
-    if let Some(((slot, _), _)) = launch.bindings.iter().zip(&contents).find(|(_, content)| content.is_empty()) {
-        return Err(Error::Option(format!("{} binds {slot:?}, which no problem has", launch.kernel)));
+    // Without run-time checks, a kernel would access memory past the end of an empty buffer.
+    if let Some(((binding, _), _)) = launch.bindings.iter().zip(&contents).find(|(_, content)| content.is_empty()) {
+        return Err(Error::Option(format!("{} binds {binding:?}, which no problem has", launch.kernel)));
     }
     if let Some(first) = launch.partials.as_ref().and_then(|partials| partials.written_by.as_ref()) {
         let sums = run_all(gpu, problem, first, checks)?;
-        for ((slot, _), content) in launch.bindings.iter().zip(&mut contents) {
-            if *slot == Binding::Partials {
+        for ((binding, _), content) in launch.bindings.iter().zip(&mut contents) {
+            if *binding == Binding::Partials {
                 *content = bytes_of(first, &sums, Binding::Partials).to_vec();
             }
         }
@@ -276,19 +285,23 @@ pub fn run_all(gpu: &Gpu, problem: &Problem, launch: &Launch, checks: Checks) ->
     Ok(contents)
 }
 
-/// The bytes of one of a launch's bindings; none where it does not bind that.
-pub fn bytes_of<'a>(launch: &Launch, contents: &'a [Vec<u8>], slot: Binding) -> &'a [u8] {
-    let place = launch.bindings.iter().position(|&(bound, _)| bound == slot);
+/// The bytes of one of a launch's bindings; empty if it has no such binding.
+pub fn bytes_of<'a>(launch: &Launch, contents: &'a [Vec<u8>], binding: Binding) -> &'a [u8] {
+    let place = launch.bindings.iter().position(|&(bound, _)| bound == binding);
     place.and_then(|place| contents.get(place)).map_or(&[], Vec::as_slice)
 }
 
 /// The f32 of one of a launch's bindings.
-pub fn floats(launch: &Launch, contents: &[Vec<u8>], slot: Binding) -> Vec<f64> {
-    let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes_of(launch, contents, slot));
+pub fn floats(launch: &Launch, contents: &[Vec<u8>], binding: Binding) -> Vec<f64> {
+    let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes_of(launch, contents, binding));
     values.into_iter().map(f64::from).collect()
 }
 
 /// The first `width` columns of the first `rows` rows.
 pub fn unpadded(values: &[f64], stride: usize, rows: usize, width: usize) -> Vec<f64> {
     values.chunks_exact(stride).take(rows).flat_map(|row| &row[..width]).copied().collect()
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    bytemuck::cast_slice(values).to_vec()
 }

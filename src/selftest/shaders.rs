@@ -1,40 +1,41 @@
-//! Every shader that a plan can ask for on any adapter, or enough of them: made with no device, to be translated for all.
+//! A representative set of the shaders of all plans on all adapters, made without a device, to be translated for every kind of driver.
 //!
-//! Tiles: each under each product, and each kind of tile with each kind of input. All else comes from plans as training makes them: for every
+//! Tiles: each under each product, and each kind of tile with each kind of input. All other shaders come from plans for training: for every
 //! two choices of different kinds (kinds of adapter, networks, sets, activations, losses, optimizers, clippings, schedules, purposes) there is a plan
-//! that has both. What is wrong with a shader is seldom the doing of three.
+//! that has both. It seldom takes three choices to make a shader wrong.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::choices::Choices;
 pub use super::choices::FAMILIES;
-use super::kernels::layer;
 use super::problem::{Adam1, plain};
+use crate::activation::{Activation, Epilogue};
 use crate::error::Error;
-use crate::kernel::dense_forward::Residual;
 use crate::kernel::link::link_for_browsers;
 use crate::kernel::tile::{Family, Tile};
 use crate::kernel::{Dense, Input, Launch, dense_backward, dense_forward, dense_update, probe, textbook};
 use crate::loss::Loss;
-use crate::network::Activation;
 use crate::optimizer::Rule;
+
+/// Networks with residual sums whose launches are among them.
+const SUMS: usize = 8;
 
 /// The launches, each once, with the kind of adapter that has them.
 ///
 /// # Errors
 ///
-/// None, unless a choice has become one that no plan takes.
+/// None, unless a choice is no longer valid.
 pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
     let mut every = Every::default();
     tiles(&mut every);
     let choices = Choices::new()?;
-    for case in choices.in_pairs() {
+    for case in choices.in_pairs().into_iter().chain(choices.with_sums(SUMS)) {
         let family = case.tiling.family;
         case.plan()?.dispatches.into_iter().for_each(|dispatch| every.add(family, dispatch.launch));
     }
     every.add(Family::Reference, textbook::launch(5, 19, 7));
-    // Probes are for what a user wrote.
+    // Probes check functions that a user wrote.
     let own_activations =
         choices.activations.iter().filter(|(activation, _)| matches!(activation, Activation::Custom(_)));
     let own_losses = choices.losses.iter().filter(|(loss, _)| matches!(loss, Loss::Custom(_)));
@@ -45,8 +46,8 @@ pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
     Ok(every.launches)
 }
 
-/// Writes what a browser would be given of them to files of a folder, and says how many. What needs words of 64 bits, which browsers do not
-/// have, is left out.
+/// Writes these shaders, as a browser would be given them, to files in a folder, and returns their number. Those that need words of 64 bits,
+/// which browsers do not have, are left out.
 ///
 /// # Errors
 ///
@@ -74,7 +75,7 @@ struct Every {
 }
 
 impl Every {
-    /// The launch, and the one of its slices where it has one.
+    /// Adds a launch, and the one that its slices need, if it has slices.
     fn add(&mut self, family: Family, mut launch: Launch) {
         if let Some(first) = launch.partials.as_mut().and_then(|partials| partials.written_by.take()) {
             self.add(family, *first);
@@ -93,16 +94,16 @@ fn tiles(every: &mut Every) {
     let closes = dense_update::Step { closes: true, ..Default::default() };
     for family in FAMILIES {
         for (at, tile) in family.variants().into_iter().enumerate() {
-            every.add(family, dense_backward::launch(dense, layer(Activation::Relu), tile));
-            every.add(family, dense_backward::launch_with(dense, layer(Activation::Relu), true, tile));
+            every.add(family, dense_backward::launch(dense, Epilogue::of(Activation::Relu), tile));
+            every.add(family, dense_backward::launch_with(dense, Epilogue::of(Activation::Relu), true, tile));
             // The first two of a family, whole and in slices, with every input.
             let inputs = if at < 2 || tile == Tile::Naive { &INPUTS[..] } else { &INPUTS[at % 4..][..1] };
             for &input in inputs {
-                every.add(family, dense_forward::launch(dense, input, layer(Activation::Relu), None, tile));
-                for residual in [Residual::BeforeActivation, Residual::AfterActivation] {
-                    let layer = layer(Activation::Relu);
-                    every.add(family, dense_forward::launch_with(dense, input, layer, None, residual, tile));
-                }
+                every.add(family, dense_forward::launch(dense, input, Epilogue::of(Activation::Relu), None, tile));
+                every.add(
+                    family,
+                    dense_forward::launch_with(dense, input, Epilogue::of(Activation::Relu), None, true, tile),
+                );
                 every.add(family, dense_update::launch(dense, input, plain(&optimizer), tile, closes));
             }
         }

@@ -1,32 +1,33 @@
-//! Training steps against their f64 twins, where PyTorch has no trajectory of them; and the same bits again.
+//! Training steps against their f64 twins, where PyTorch has no trajectory of them; and runs that have to repeat bit for bit.
 
 use std::sync::Arc;
 
 use super::compared::{Agreed, Compared, Random, words};
 use super::reference::loss::{Targets, mean_loss, weighted_mean_loss};
-use super::reference::network::{Layer, gradient, layers, logits};
-use super::reference::optimizer::{Kept, step};
-use super::reference::{dense_forward, dense_gradient, dropout_mask, softmax_cross_entropy};
+use super::reference::network::{Layer, gradient, layers, logits, outputs};
+use super::reference::optimizer::{OptimizerState, step};
+use super::reference::{dense_gradient, dropout_mask, softmax_cross_entropy};
+use crate::activation::Activation;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::kernel::tile::Family;
 use crate::loss::Loss;
-use crate::network::{Activation, Network};
+use crate::network::Network;
 use crate::optimizer::{Optimizer, Rule};
 use crate::options::TrainOptions;
 use crate::preprocessing::Scaling;
 use crate::trainer::Trainer;
 use crate::weights::{Initializer, Weights};
 
-/// So large a rate that a step of gradient descent drowns the weight, and their difference keeps its digits.
+/// With so large a rate, a step of gradient descent dwarfs the weight, and their difference keeps its digits.
 pub const RATE: f64 = 1e4;
-/// Of losses and gradients.
+/// The tolerance of losses and gradients.
 const TOLERANCE: f64 = 1e-5;
-/// Of weights after several steps.
+/// The tolerance of weights after several steps.
 const AFTER_STEPS: f64 = 2e-5;
 
-/// Every rule, with every variant that has a formula of its own; but Muon, whose twin is a network's.
+/// Every rule, with every variant that has a formula of its own, except Muon, whose twin needs a network.
 pub fn optimizers() -> Vec<Optimizer> {
     let (beta1, beta2, eps) = (0.9, 0.99, 1e-7);
     [
@@ -55,7 +56,7 @@ pub fn optimizers() -> Vec<Optimizer> {
 ///
 /// # Errors
 ///
-/// What is not as expected.
+/// A message about the first result that is not as expected.
 pub fn optimizer(gpu: &Arc<Gpu>, optimizer: Optimizer) -> Agreed {
     let (rows, width, classes) = (11, 7, 3);
     let random = &mut Random(4);
@@ -66,15 +67,15 @@ pub fn optimizer(gpu: &Arc<Gpu>, optimizer: Optimizer) -> Agreed {
     let initial = Initializer::Torch.weights(&network, 1);
 
     let mut twin = layers(&network, &initial);
-    let mut kept = vec![Kept::default(); (width + 1) * classes];
+    let mut states = vec![OptimizerState::default(); (width + 1) * classes];
     let steps = 6;
     for t in 1..=steps {
         let (.., gradient) = softmax_cross_entropy(&logits(&twin, &x), &labels, rows);
         let (weights, bias) = dense_gradient(&x, &gradient, rows);
         let layer = &mut twin[0];
         let parameters = layer.weights.iter_mut().chain(&mut layer.bias);
-        for ((w, g), kept) in parameters.zip(weights.iter().chain(&bias)).zip(&mut kept) {
-            *w = step(&optimizer, kept, *w, *g, t);
+        for ((w, g), state) in parameters.zip(weights.iter().chain(&bias)).zip(&mut states) {
+            *w = step(&optimizer, state, *w, *g, t);
         }
     }
 
@@ -94,15 +95,15 @@ pub const WIDTH: usize = 6;
 
 /// A minibatch whose targets are class indices or values.
 pub struct LossCase {
-    /// What is minimized.
+    /// The loss.
     pub loss: Loss,
-    /// Of the network.
+    /// The number of the network's outputs.
     pub outputs: usize,
     /// The class indices, unless there are values.
     pub labels: Option<Vec<i64>>,
     /// `[ROWS, outputs]`
     pub values: Vec<f64>,
-    /// 1 where rows have none.
+    /// The rows' weights; 1 for rows without one.
     pub weights: Vec<f64>,
 }
 
@@ -142,17 +143,17 @@ impl LossCase {
         }
     }
 
-    /// In words.
+    /// The case in words.
     pub fn label(&self) -> String {
         let (loss, outputs, labels) = (&self.loss, self.outputs, self.labels.is_some());
         format!("{loss:?}, {outputs} outputs, labels {labels}, weights {:?}", self.weights)
     }
 
-    /// The loss, and its gradient in the middle of a network against central differences.
+    /// Checks the loss, and its gradient in the middle of a network against central differences.
     ///
     /// # Errors
     ///
-    /// What is not as expected.
+    /// A message about the first result that is not as expected.
     pub fn agrees(&self, gpu: &Arc<Gpu>) -> Agreed {
         let x = Random(1).values(ROWS * WIDTH);
         let network = Network::classifier(WIDTH, &[5], Activation::Relu, self.outputs);
@@ -190,7 +191,6 @@ pub fn losses(outputs: usize) -> Vec<LossCase> {
         random.values(ROWS * outputs).iter().map(|&value| f64::from(u8::from(value > 0.3))).collect();
     let numbers = random.values(ROWS * outputs);
 
-    let all_alike = || vec![1.0; ROWS];
     let softmax =
         |label_smoothing: f64, weighted: bool, ignore_index: Option<i64>, gamma: f64| Loss::SoftmaxCrossEntropy {
             label_smoothing,
@@ -198,20 +198,15 @@ pub fn losses(outputs: usize) -> Vec<LossCase> {
             ignore_index,
             gamma,
         };
-    let classes = |loss: Loss, labels: &[i64]| LossCase {
+    let case = |loss: Loss, labels: Option<&[i64]>, values: &[f64]| LossCase {
         loss,
         outputs,
-        labels: Some(labels.to_vec()),
-        values: vec![],
-        weights: all_alike(),
-    };
-    let values = |loss: Loss, values: &[f64]| LossCase {
-        loss,
-        outputs,
-        labels: None,
+        labels: labels.map(<[i64]>::to_vec),
         values: values.to_vec(),
-        weights: all_alike(),
+        weights: vec![1.0; ROWS],
     };
+    let classes = |loss: Loss, labels: &[i64]| case(loss, Some(labels), &[]);
+    let values = |loss: Loss, values: &[f64]| case(loss, None, values);
     let mut cases = Vec::new();
     for (smoothing, gamma) in [(0.0, 0.0), (0.1, 0.0), (0.0, 2.0), (0.1, 0.5)] {
         for weighted in [false, true] {
@@ -229,11 +224,11 @@ pub fn losses(outputs: usize) -> Vec<LossCase> {
     for loss in [Loss::MeanSquaredError, Loss::MeanAbsoluteError, Loss::Huber { delta: 0.4 }] {
         cases.push(values(loss, &numbers));
     }
-    // One class alone has nothing to be learned.
+    // With one class there is nothing to learn.
     cases.retain(|case: &LossCase| {
         outputs > 1 || !matches!(case.loss, Loss::SoftmaxCrossEntropy { .. } | Loss::KlDivergence)
     });
-    // And all of them once more, with rows that weigh differently, or nothing; some of them, where that is seen already.
+    // All cases once more, with rows of other weights, some of them 0; for other numbers of outputs, some of the cases.
     for at in (0..cases.len()).step_by(if outputs == 3 { 1 } else { 6 }) {
         let LossCase { loss, labels, values, .. } = &cases[at];
         let weights = (0..ROWS).map(|row| [0.5, 2.0, 0.0, 1.5][(row + at) % 4]).collect();
@@ -242,50 +237,61 @@ pub fn losses(outputs: usize) -> Vec<LossCase> {
     cases
 }
 
-/// The gradients through two hidden layers whose units drop out, by the masks of the twin's generator.
+/// Checks the gradients through two hidden layers whose units drop out, by the masks of the twin's generator.
 ///
 /// # Errors
 ///
-/// What is not as expected.
+/// A message about the first result that is not as expected.
 pub fn dropout(gpu: &Arc<Gpu>) -> Agreed {
+    let hidden = Network::new(6).dense(9, Activation::Relu).dropout(0.5).dense(7, Activation::Relu).dropout(0.2);
+    gradients_of(gpu, "dropout", &hidden.dense(3, Activation::Identity))
+}
+
+/// Checks the gradients through residual sums: in a product's epilogue and by itself, with a shortcut, an activation and dropout.
+///
+/// # Errors
+///
+/// A message about the first result that is not as expected.
+pub fn residual_sums(gpu: &Arc<Gpu>) -> Agreed {
+    let hidden = Network::new(6)
+        .dense(9, Activation::Relu)
+        .residual(|body| body.dense(7, Activation::Silu).dense(9, Activation::Identity))
+        .activation(Activation::Relu)
+        .dropout(0.2)
+        .residual_with_shortcut(|body| body.dense(8, Activation::Tanh), |input| input.dense(8, Activation::Relu))
+        .activation(Activation::Tanh);
+    gradients_of(gpu, "residual sums", &hidden.dense(3, Activation::Identity))
+}
+
+/// Checks a step's loss and gradients against central differences of the twin.
+fn gradients_of(gpu: &Arc<Gpu>, what: &str, network: &Network) -> Agreed {
     const SEED: u64 = 0x1234_5678_9abc_def0;
-    let (rows, width, classes) = (5, 6, 3);
+    let (rows, width, classes) = (5, network.inputs(), network.outputs());
     let random = &mut Random(5);
     let x = random.values(rows * width);
     let labels: Vec<i64> = (0..rows).map(|_| random.below(classes) as i64).collect();
     let set = set_of(&x, width, labels.iter().map(|&label| label as u32).collect()).map_err(words)?;
-    let network = Network::new(width)
-        .dense(9, Activation::Relu)
-        .dropout(0.5)
-        .dense(7, Activation::Relu)
-        .dropout(0.2)
-        .dense(classes, Activation::Identity);
+    let mask = |layer, sample, unit, units, rate| dropout_mask(SEED, 0, layer, sample, unit, units, rate);
     let twin = |layers: &[Layer]| {
-        let z = layers.iter().enumerate().fold(x.clone(), |x, (at, layer)| {
-            let z = dense_forward(&x, &layer.weights, &layer.bias, false);
-            let (units, rate) = (layer.bias.len(), network.layers()[at].dropout);
-            let mask = |i: usize| dropout_mask(SEED, 0, at, i / units, i % units, units, rate);
-            let masked = |(i, z): (usize, f64)| if at + 1 < layers.len() { z.max(0.0) * mask(i) } else { z };
-            z.into_iter().enumerate().map(masked).collect()
-        });
+        let z = outputs(network, layers, &x, rows, &mask);
         mean_loss(&Loss::default(), &z, &Targets::Classes(&labels), classes)
     };
-    let initial = Initializer::Torch.weights(&network, 3);
-    let before = layers(&network, &initial);
+    let initial = Initializer::Torch.weights(network, 3);
+    let before = layers(network, &initial);
     let options = TrainOptions { optimizer: Optimizer::sgd(RATE), seed: SEED, ..in_order(rows, 1) };
-    let (losses, weights) = trained(gpu, &network, options, &initial, &set).map_err(words)?;
+    let (losses, weights) = trained(gpu, network, options, &initial, &set).map_err(words)?;
     let mut compared = Compared::default();
-    compared.close("dropout: loss", &losses, &[twin(&before)], TOLERANCE)?;
+    compared.close(format!("{what}: loss"), &losses, &[twin(&before)], TOLERANCE)?;
     let expected = gradient(&before, &twin);
-    compare_gradients(&mut compared, "dropout", &before, &layers(&network, &weights), &expected)?;
+    compare_gradients(&mut compared, what, &before, &layers(network, &weights), &expected)?;
     compared.agreed()
 }
 
-/// Accuracy, ranks and counts of classes, or the errors of numbers, on more than one minibatch.
+/// Checks accuracy, ranks and counts of classes, or the errors of numbers, on more than one minibatch.
 ///
 /// # Errors
 ///
-/// What is not as expected.
+/// A message about the first result that is not as expected.
 pub fn metrics(gpu: &Arc<Gpu>, numbers: bool) -> Agreed {
     let (rows, width, outputs) = (150, 5, 4);
     let random = &mut Random(1);
@@ -308,23 +314,23 @@ pub fn metrics(gpu: &Arc<Gpu>, numbers: bool) -> Agreed {
 
     let mut compared = Compared::default();
     if numbers {
-        let told = metrics.regression.as_ref().map(|of| vec![of.mean_absolute_error, of.root_mean_squared_error]);
+        let found = metrics.regression.as_ref().map(|of| vec![of.mean_absolute_error, of.root_mean_squared_error]);
         let differences = || z.iter().zip(&wanted).map(|(z, t)| z - t);
         let count = (rows * outputs) as f64;
         let mae = differences().map(f64::abs).sum::<f64>() / count;
         let rmse = (differences().map(|d| d * d).sum::<f64>() / count).sqrt();
-        compared.close("errors of numbers", &told.unwrap_or_default(), &[mae, rmse], TOLERANCE)?;
+        compared.close("errors of numbers", &found.unwrap_or_default(), &[mae, rmse], TOLERANCE)?;
         return compared.agreed();
     }
     let best = |z: &[f64]| (0..outputs).max_by(|&a, &b| z[a].total_cmp(&z[b])).unwrap_or(0);
     let predicted: Vec<usize> = z.chunks_exact(outputs).map(best).collect();
-    let told = metrics.classes.map_or(vec![], |classes| classes.classes);
-    let counts: Vec<[u64; 3]> = told.iter().map(|class| [class.support, class.predicted, class.hits]).collect();
+    let found = metrics.classes.map_or(vec![], |classes| classes.classes);
+    let counts: Vec<[u64; 3]> = found.iter().map(|class| [class.support, class.predicted, class.hits]).collect();
     let count = |is: &dyn Fn(usize) -> bool| (0..rows).filter(|&row| is(row)).count() as u64;
     let expected: Vec<[u64; 3]> = (0..outputs)
         .map(|c| {
-            let (is, told) = (|row: usize| labels[row] == c, |row: usize| predicted[row] == c);
-            [count(&is), count(&told), count(&|row| is(row) && told(row))]
+            let (is, is_predicted) = (|row: usize| labels[row] == c, |row: usize| predicted[row] == c);
+            [count(&is), count(&is_predicted), count(&|row| is(row) && is_predicted(row))]
         })
         .collect();
     compared.holds(
@@ -334,11 +340,11 @@ pub fn metrics(gpu: &Arc<Gpu>, numbers: bool) -> Agreed {
     compared.agreed()
 }
 
-/// A minibatch's rows, gathered from a set whose features are scaled one by one: the loss is that of scaled features.
+/// Checks a minibatch's rows that are gathered from a set whose features are scaled one by one: the loss is that of scaled features.
 ///
 /// # Errors
 ///
-/// What is not as expected.
+/// A message about the first result that is not as expected.
 pub fn scaled_set(gpu: &Arc<Gpu>) -> Agreed {
     let (rows, width, outputs) = (50, 7, 3);
     let random = &mut Random(9);
@@ -369,11 +375,11 @@ pub fn scaled_set(gpu: &Arc<Gpu>) -> Agreed {
     compared.agreed()
 }
 
-/// The same bits from two runs, and from others that hand the device one step or seven at a time.
+/// Checks that two runs have the same bits, and other runs that submit one step or seven at a time have them, too.
 ///
 /// # Errors
 ///
-/// What is not as expected.
+/// A message about the first result that is not as expected.
 pub fn same_bits(gpu: &Arc<Gpu>, family: Option<Family>, dropout: f64) -> Agreed {
     let (rows, width, classes) = (100, 30, 7);
     let random = &mut Random(2);
@@ -427,7 +433,7 @@ fn losses_of(trainer: &mut Trainer, set: &Dataset) -> Result<Vec<f64>, Error> {
     Ok(trainer.fit(set, None)?.epochs.iter().map(|epoch| epoch.training.loss).collect())
 }
 
-/// That one step of gradient descent at [`RATE`] went down the gradient.
+/// Checks that one step of gradient descent at [`RATE`] followed the gradient.
 fn compare_gradients(
     compared: &mut Compared,
     what: &str,

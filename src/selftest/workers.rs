@@ -1,7 +1,7 @@
-//! Checks on several threads, each with a device of its own; and what becomes of one that does not come back.
+//! Makes checks on several threads, each with a device of its own, and fails checks that hang.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -25,7 +25,10 @@ struct Worker {
 /// What a worker, by its number, found; or that it has no device.
 type Found = (usize, Result<Check, Error>);
 
-/// Makes the checks of the cases on several threads, with devices from `open`, and returns those made, in the order of the cases. `told` is called
+/// Opens a worker's device.
+type Open = dyn Fn() -> Result<Arc<Gpu>, Error> + Send + Sync;
+
+/// Makes the checks of the cases on several threads, with devices from `open`, and returns those made, in the order of the cases. `on_check` is called
 /// with each, and may end the selftest. A check that takes longer than `timeout` has failed: its thread, which cannot be ended, is left behind, and
 /// another takes its place.
 ///
@@ -37,74 +40,106 @@ pub(super) fn make_all(
     workers: usize,
     timeout: Duration,
     open: impl Fn() -> Result<Arc<Gpu>, Error> + Send + Sync + 'static,
-    mut told: impl FnMut(&Check) -> ControlFlow<()>,
+    mut on_check: impl FnMut(&Check) -> ControlFlow<()>,
 ) -> Result<Vec<Check>, Error> {
-    let (cases, open) = (Arc::new(cases), Arc::new(open));
     let (sender, found) = mpsc::channel();
-    let start = |number: usize, at: usize| -> Result<Worker, Error> {
-        let (orders, next) = mpsc::channel();
-        let (cases, open, sender) = (Arc::clone(&cases), Arc::clone(&open), sender.clone());
-        let work = move || work(number, &cases, &*open, &next, &sender);
-        let thread = std::thread::Builder::new().spawn(work).map_err(|error| Error::Device(error.to_string()))?;
-        // It has only just begun to listen.
-        _ = orders.send(at);
-        Ok(Worker { orders, thread, at, since: Instant::now() })
-    };
-
-    let mut next = 0..cases.len();
-    let mut busy: HashMap<usize, Worker> = HashMap::new();
-    let (mut started, mut late, mut failed) = (0, 0, Ok(()));
+    let next = 0..cases.len();
+    let (cases, open, busy) = (Arc::new(cases), Arc::new(open), HashMap::new());
+    let mut all = Workers { cases, open, sender, found, timeout, next, busy, started: 0, late: 0, failed: Ok(()) };
     let mut checks: Vec<(usize, Check)> = vec![];
     loop {
-        while busy.len() < workers
-            && let Some(at) = next.next()
-        {
-            busy.insert(started, start(started, at)?);
-            started += 1;
-        }
-        let Some(first) = busy.values().map(|worker| worker.since).min() else { break };
-        let (at, check) = match found.recv_timeout((first + timeout).saturating_duration_since(Instant::now())) {
-            Ok((number, result)) => {
-                // What one that was given up found comes too late.
-                let Some(worker) = busy.get_mut(&number) else { continue };
-                let at = worker.at;
-                match next.next() {
-                    Some(order) if result.is_ok() => {
-                        (worker.at, worker.since) = (order, Instant::now());
-                        _ = worker.orders.send(order);
-                    }
-                    _ => busy.remove(&number).into_iter().for_each(|worker| worker.end(timeout)),
-                }
-                match result {
-                    Ok(check) => (at, check),
-                    Err(error) => {
-                        (next, failed) = (0..0, Err(error));
-                        continue;
-                    }
-                }
-            }
-            Err(_) => {
-                let of_first = busy.iter().find(|(_, worker)| worker.since == first).map(|(&number, _)| number);
-                let Some(worker) = of_first.and_then(|number| busy.remove(&number)) else { continue };
-                late += 1;
-                if late == MOST_LATE {
-                    next = 0..0;
-                }
-                (worker.at, cases[worker.at].late(timeout))
-            }
-        };
-        if told(&check).is_break() {
-            next = 0..0;
+        all.start(workers)?;
+        let Some(first) = all.busy.values().map(|worker| worker.since).min() else { break };
+        let Some((at, check)) = all.next_check(first) else { continue };
+        if on_check(&check).is_break() {
+            all.next = 0..0;
         }
         checks.push((at, check));
     }
-    failed?;
+    all.failed?;
     checks.sort_by_key(|&(at, _)| at);
     Ok(checks.into_iter().map(|(_, check)| check).collect())
 }
 
+/// The workers, and what is left to do.
+struct Workers {
+    cases: Arc<Vec<Case>>,
+    open: Arc<Open>,
+    sender: mpsc::Sender<Found>,
+    found: mpsc::Receiver<Found>,
+    timeout: Duration,
+    /// The cases that no worker was given yet.
+    next: Range<usize>,
+    busy: HashMap<usize, Worker>,
+    /// The number of workers that were ever started, which numbers them.
+    started: usize,
+    /// The number of checks that took too long.
+    late: usize,
+    /// Whether a worker had no device.
+    failed: Result<(), Error>,
+}
+
+impl Workers {
+    /// Starts workers until there are `most`, or nothing is left to do.
+    fn start(&mut self, most: usize) -> Result<(), Error> {
+        while self.busy.len() < most
+            && let Some(at) = self.next.next()
+        {
+            let (orders, ordered) = mpsc::channel();
+            let (number, cases, open, sender) =
+                (self.started, Arc::clone(&self.cases), Arc::clone(&self.open), self.sender.clone());
+            let work = move || work(number, &cases, &*open, &ordered, &sender);
+            let thread = std::thread::Builder::new().spawn(work).map_err(|error| Error::Device(error.to_string()))?;
+            // The worker has just begun to wait for orders.
+            _ = orders.send(at);
+            self.busy.insert(number, Worker { orders, thread, at, since: Instant::now() });
+            self.started += 1;
+        }
+        Ok(())
+    }
+
+    /// The next check that is made, or that is late, with its case. The worker that has been busy longest has been so since `first`.
+    fn next_check(&mut self, first: Instant) -> Option<(usize, Check)> {
+        match self.found.recv_timeout((first + self.timeout).saturating_duration_since(Instant::now())) {
+            Ok((number, result)) => self.receive(number, result),
+            Err(_) => self.give_up(first),
+        }
+    }
+
+    /// Takes a worker's result, and gives the worker something else to do. The result of a worker that was given up comes too late.
+    fn receive(&mut self, number: usize, result: Result<Check, Error>) -> Option<(usize, Check)> {
+        let worker = self.busy.get_mut(&number)?;
+        let at = worker.at;
+        match self.next.next() {
+            Some(order) if result.is_ok() => {
+                (worker.at, worker.since) = (order, Instant::now());
+                _ = worker.orders.send(order);
+            }
+            _ => self.busy.remove(&number).into_iter().for_each(|worker| worker.end(self.timeout)),
+        }
+        match result {
+            Ok(check) => Some((at, check)),
+            Err(error) => {
+                (self.next, self.failed) = (0..0, Err(error));
+                None
+            }
+        }
+    }
+
+    /// Gives up the worker that has been busy since `first`, and says that its check is late.
+    fn give_up(&mut self, first: Instant) -> Option<(usize, Check)> {
+        let number = self.busy.iter().find(|(_, worker)| worker.since == first).map(|(&number, _)| number)?;
+        let worker = self.busy.remove(&number)?;
+        self.late += 1;
+        if self.late == MOST_LATE {
+            self.next = 0..0;
+        }
+        Some((worker.at, self.cases[worker.at].late(self.timeout)))
+    }
+}
+
 impl Worker {
-    /// Has it end with its device, as there is nothing more to do, and waits so long for that at most: drivers hang there too.
+    /// Ends the worker with its device, and waits at most this long for it: drivers hang there too.
     fn end(self, timeout: Duration) {
         drop(self.orders);
         let begun = Instant::now();
@@ -139,11 +174,11 @@ fn work(
 }
 
 impl Case {
-    /// What it is told to have come to where it has not come back.
+    /// The failed check of a worker that did not finish in time.
     fn late(&self, timeout: Duration) -> Check {
         let seconds = timeout.as_secs_f64();
         let outcome = Outcome::Failed(format!(
-            "it did not come back within {seconds} s: the driver hangs in it, or its compiler is very slow"
+            "it did not finish within {seconds} s: the driver hangs in it, or its compiler is very slow"
         ));
         Check { section: self.section, name: self.name.clone(), outcome, took: timeout }
     }
@@ -160,7 +195,7 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// Checks that pass, but those of these numbers, which never come back; with how many devices were opened.
+    /// Makes checks of which those with these numbers never finish, and the others pass; returns also the number of devices opened.
     fn made(count: usize, hang: &'static [usize]) -> (Vec<Check>, usize) {
         let gpu = Gpu::open(&AdapterChoice::Auto).unwrap();
         // Locked for as long as the test process runs, as a driver is that hangs.
@@ -184,19 +219,19 @@ mod tests {
         (checks, opened.load(Ordering::Relaxed))
     }
 
-    /// A selftest that hangs with the driver: it is named as a failure, and all others are made, on another device.
+    /// Finds a selftest that hangs with its driver: such a check is a failure, and all others are made, on another device.
     #[test]
-    fn a_check_that_does_not_come_back_has_failed() {
+    fn a_check_that_never_finishes_has_failed() {
         let (checks, opened) = made(6, &[1]);
         let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
         assert_eq!(names, ["0", "1", "2", "3", "4", "5"]);
         let Outcome::Failed(reason) = &checks[1].outcome else { panic!("{:?}", checks[1]) };
-        assert!(reason.contains("did not come back within 2 s"), "{reason}");
+        assert!(reason.contains("did not finish within 2 s"), "{reason}");
         assert_eq!(checks.iter().filter(|check| check.outcome == Outcome::Passed(0.0)).count(), 5, "{checks:?}");
         assert_eq!(opened, 2);
     }
 
-    /// A driver in which everything hangs, waited for once a check: hours.
+    /// Finds a selftest that waits for a hanging driver once for each check, which takes hours.
     #[test]
     fn a_driver_that_hangs_again_and_again_is_given_up() {
         let (checks, _) = made(1000, &[0, 1, 2, 3, 4, 5]);

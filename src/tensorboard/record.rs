@@ -21,10 +21,10 @@ pub(crate) fn checksum(bytes: &[u8]) -> [u8; 4] {
 mod tests {
     use super::write;
 
-    /// A checksum of another polynomial or mask, numbers of the wrong width or order: a reader drops such a file in silence.
+    /// Finds a checksum of another polynomial or mask, or numbers of the wrong width or order: a reader drops such a file in silence.
     #[test]
     fn records_are_tensorboards_own_bytes() {
-        // What tensorboard 2.21's RecordWriter wrote of the same data.
+        // These bytes were written by tensorboard 2.21's RecordWriter, from the same data.
         let known: [(&[u8], &str); 3] = [
             (b"", "000000000000000029039807d8ea82a2"),
             (b"123456789", "090000000000000037f97139313233343536373839e5b08ac7"),

@@ -114,7 +114,7 @@ def run(name, case, out, seed):
             torch.nn.utils.clip_grad_value_(net.parameters(), case["clip_value"])
         for each in opts:
             each.step()
-        # OneCycleLR refuses a step past its last.
+        # OneCycleLR refuses steps after its last.
         if made and s + 1 < steps:
             made[0].step()
         losses.append(loss.item())
@@ -136,7 +136,7 @@ if __name__ == "__main__":
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     print("PyTorch", torch.__version__)
-    # Muon iterates in bf16; here in float64, as everything else.
+    # PyTorch's Muon iterates in bf16; here it iterates in float64, as everything else does.
     torch.bfloat16 = torch.float64
     for i, (name, case) in enumerate(CASES.items()):
         first, last = run(name, case, out, 2000 + i)

@@ -43,7 +43,7 @@ def runtime(path, x):
     session = onnxruntime.InferenceSession(path)
     [given], [taken] = session.get_inputs(), session.get_outputs()
     assert given.shape == ["batch", x.shape[1]] and taken.shape[0] == "batch", (given.shape, taken.shape)
-    # One row, and all at once.
+    # One row, and all rows at once.
     y = session.run(None, {given.name: x})[0]
     assert np.abs(session.run(None, {given.name: x[:1]})[0] - y[:1]).max() <= TOLERANCE
     return taken.name, y, session.get_modelmeta().custom_metadata_map
@@ -69,7 +69,7 @@ def same_tensors(what, a, b):
 
 
 def metadata(path):
-    """What a model says of itself, but for the form of its inputs, which an ONNX file does not have."""
+    """A model's metadata, without the shape of its inputs, which an ONNX file does not have."""
     about = json.loads(safe_open(path, "numpy").metadata()["wgrad"])
     return {name: value for name, value in about.items() if name not in ("image", "columns")}
 
@@ -93,7 +93,7 @@ def mnist_through_onnx(folder, images):
 
 
 def every_activation(folder):
-    """With a scaling of the features, classes, a dropout and each kind of loss."""
+    """Models with a scaling of the features, classes, a dropout and each kind of loss."""
     widths, rng = [20, 16, 12, 5], np.random.default_rng(0)
     x = rng.standard_normal((200, widths[0])).astype(np.float32) * 3
     for i, (name, activate) in enumerate(ACTIVATIONS.items()):
@@ -124,7 +124,7 @@ def every_activation(folder):
 
 
 def answers(model, rows, folder, key="probabilities"):
-    """What `wgrad predict` has for rows of an array."""
+    """The predictions of `wgrad predict` for rows of an array."""
     np.save(folder / "rows.npy", rows)
     lines = wgrad("predict", "--model", model, "--input", folder / "rows.npy", "--json").splitlines()
     return np.array([json.loads(line)[key] for line in lines])
@@ -150,13 +150,13 @@ def cases_in_onnx_runtime(folder):
 
 
 def through_scikit_learn(folder):
-    """Its multi-layer perceptrons, by way of skl2onnx, against its own predictions."""
+    """scikit-learn's multi-layer perceptrons, through skl2onnx, against its own predictions."""
     from skl2onnx import to_onnx
     from sklearn.neural_network import MLPClassifier, MLPRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-    # They are stopped long before they are good.
+    # Training is stopped long before it converges.
     warnings.filterwarnings("ignore")
     rng = np.random.default_rng(3)
     x = (rng.standard_normal((120, 5)) * [1, 3, 0.2, 1, 10] + [0, 5, 0, -2, 100]).astype(np.float32)

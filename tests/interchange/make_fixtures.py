@@ -50,7 +50,7 @@ def torch_models(out):
 
 
 def helper_models(out):
-    """What no exporter writes but the standard allows."""
+    """Graphs that the standard allows and no exporter writes."""
     def values(*shape):
         return RNG.standard_normal(shape).astype(np.float32)
 
@@ -103,7 +103,7 @@ def expected(out):
     from safetensors.numpy import save_file
 
     for path in out.glob("*.onnx"):
-        # Stack traces, with the paths of the machine that this ran on.
+        # These are stack traces, with paths of the machine that ran this.
         model = onnx.load(path)
         for part in [model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output]:
             del part.metadata_props[:]

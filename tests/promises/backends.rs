@@ -1,5 +1,5 @@
-//! Every backend, without having one: all shaders are valid with what their devices have, and translated for Vulkan, Metal and DX12 by
-//! what wgpu has for it. What a browser alone would refuse, its compiler has to say: docs/adapters.md has the command.
+//! All backends, without their devices: every shader is valid for the kinds of device that use it, and is translated for Vulkan, Metal and
+//! DX12 by wgpu's translators. Only a browser's compiler can say what a browser refuses: docs/adapters.md has the command.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -13,13 +13,13 @@ use wgrad::kernel::tile::Family;
 use wgrad::kernel::{Binding, Launch};
 use wgrad::selftest::shaders::{FAMILIES, every_launch};
 
-/// All of them, made once.
+/// All launches, made once.
 fn launches() -> &'static [(Family, Launch)] {
     static LAUNCHES: OnceLock<Vec<(Family, Launch)>> = OnceLock::new();
     LAUNCHES.get_or_init(|| every_launch().unwrap())
 }
 
-/// What a device of the kind has, and no more: a shader that asks for subgroups on one without is not valid.
+/// The capabilities of this kind of device: a shader that needs subgroups is not valid on one without them.
 fn capabilities(family: Family) -> Capabilities {
     // Two f16 of a word as f32 is part of WebGPU; f16 itself is not, and is not asked for.
     let all = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
@@ -57,8 +57,8 @@ fn translate(family: Family, wgsl: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A kernel that Metal's or DX12's compiler would never see, as its translator has no words for it; one that needs what its adapter
-/// lacks; a merged launch whose parts do not link together. All are seen where they were made, with no such device.
+/// Finds a kernel that wgpu cannot translate for Metal or DX12, one that needs what its adapter lacks, and a merged launch whose parts do not link
+/// together: all without such a device.
 #[test]
 fn every_shader_is_translated_for_every_backend() {
     let launches = launches();
@@ -82,8 +82,8 @@ fn every_shader_is_translated_for_every_backend() {
     assert!(refused.is_empty(), "{} of {} refused, as {}", refused.len(), launches.len(), refused[0]);
 }
 
-/// Shaders that look translated because nobody asked for them: every module in `shaders/` is in one of them, every kind of merged launch, and
-/// every binding.
+/// Finds shaders that seem translated only because no test made them: every module in `shaders/`, every kind of merged launch and every binding has
+/// to be in one of them.
 #[test]
 fn no_module_is_left_out() {
     let launches = launches();
@@ -120,9 +120,9 @@ fn no_module_is_left_out() {
     }
 }
 
-/// A line that browsers want and naga does not know, in the wrong one of the two.
+/// Finds a line that browsers need and naga does not know, in the wrong one of the two texts.
 #[test]
-fn browsers_are_told_of_subgroups() {
+fn subgroups_are_enabled_for_browsers_alone() {
     let launches = launches();
     let of = |lanes| launches.iter().filter(move |(family, _)| matches!(family, Family::Subgroups { .. }) == lanes);
     let enabled = |launch: &Launch| link_for_browsers(launch).unwrap().starts_with("enable subgroups;\n");

@@ -73,21 +73,24 @@ fn options_out_of_range_are_refused() {
         (&["--schedule", "cosin"], &["cosin", "did you mean cosine?"]),
         (&["--schedule", "step"], &["step needs step_size", "[schedule] in run.toml"]),
         (&["--schedule", "exponential"], &["exponential needs gamma", "[schedule] in run.toml"]),
-        (&["--out", "set.safetensors"], &["--out set.safetensors: a folder is needed"]),
-        (&["--out", "set.safetensors/deep"], &["--out", "set.safetensors is none"]),
-        (&["--checkpoint", "set.safetensors"], &["--checkpoint set.safetensors: a folder is needed"]),
-        (&["--tensorboard", "set.safetensors"], &["--tensorboard set.safetensors: a folder is needed"]),
+        (&["--out", "set.safetensors"], &["--out set.safetensors: it must be a folder"]),
+        (&["--out", "set.safetensors/deep"], &["--out", "set.safetensors is a file"]),
+        (&["--checkpoint", "set.safetensors"], &["--checkpoint set.safetensors: it must be a folder"]),
+        (&["--tensorboard", "set.safetensors"], &["--tensorboard set.safetensors: it must be a folder"]),
         (&["--out", "both", "--checkpoint", "./both"], &["--out", "--checkpoint", "cannot be the same folder"]),
         (&["--early-stopping", "0"], &["patience is 0", "at least 1"]),
         (&["--clip-grad-value", "0"], &["clip_grad_value is 0", "above 0"]),
-        (&["--clip-grad-value", "1", "--clip-grad-norm", "1"], &["clip_grad_norm", "clip_grad_value", "by one"]),
+        (
+            &["--clip-grad-value", "1", "--clip-grad-norm", "1"],
+            &["clip_grad_norm", "clip_grad_value", "set only one of them"],
+        ),
         (&["--non-finite", "ignore"], &["ignore", "skip"]),
         (&["--monitor", "acuracy"], &["did you mean accuracy?"]),
         (&["--initializer", "constant:x"], &["constant:x", "constant:0.1"]),
         (&["--validation", "1.5"], &["fraction", "at least one row"]),
         (&["--save", "no/such/folder/m.safetensors"], &["error: no/such/folder/m.safetensors: No such file"]),
         (&["--save", "."], &["not a file"]),
-        (&["--save", "set.safetensors"], &["the data itself"]),
+        (&["--save", "set.safetensors"], &["the file of the data"]),
         (&["--save", "/dev/null"], &["not a file"]),
         (&["--init", "missing.safetensors"], &["missing.safetensors: No such file"]),
         (&["--config", "missing.toml"], &["missing.toml: No such file"]),
@@ -100,7 +103,7 @@ fn options_out_of_range_are_refused() {
     }
 }
 
-/// A value that makes a formula run away, taken as it is: PyTorch's ranges, but that a momentum over 1 is refused too.
+/// Finds a value that makes a formula diverge and is accepted. The ranges are PyTorch's, but a momentum above 1 is refused, too.
 #[test]
 fn optimizers_values_have_ranges() {
     let optimizer = |name: &str, value: &str, number: f64| {
@@ -136,7 +139,7 @@ fn optimizers_values_have_ranges() {
     }
 }
 
-/// Training that ends with a loss of 0 and has learned nothing, as there is one class; probabilities that are none.
+/// Finds training that ends with a loss of 0 and has learned nothing, as there is one class; and targets that are no probabilities.
 #[test]
 fn losses_that_cannot_fit_their_targets_are_refused() {
     let table = |labels: [&str; 4]| {
@@ -165,7 +168,7 @@ fn losses_that_cannot_fit_their_targets_are_refused() {
             refused(&values(&rows), &[&train[..], &["--loss", loss]].concat(), &[words, loss, "add up to 1"]);
         }
         refused(&values(&[1.0; 4]), &[&train[..], &["--loss", loss]].concat(), &["over one output"]);
-        // Three decimals are as good as a distribution.
+        // A distribution may have three decimals.
         let folder = tempfile::tempdir().unwrap();
         let thirds = [0.333, 0.333, 0.333].repeat(4);
         std::fs::write(folder.path().join("set.safetensors"), &values(&thirds)[0].1).unwrap();
@@ -174,9 +177,9 @@ fn losses_that_cannot_fit_their_targets_are_refused() {
     }
 }
 
-/// Words and flags of other programs, refused with a list in which one has to guess.
+/// Finds words and flags of other programs that are refused with a list in which a user has to guess.
 #[test]
-fn what_other_programs_call_it_is_told_as_it_is_called_here() {
+fn words_of_other_programs_are_answered_with_ours() {
     for (arguments, words) in [
         (&["--activation", "swish"][..], &["write silu;"][..]),
         (&["--activation", "LeakyReLU"], &["write leaky-relu;"]),
@@ -217,7 +220,7 @@ fn what_other_programs_call_it_is_told_as_it_is_called_here() {
     for (toml, words) in [
         ("[train]\nlearning_rate = 0.1\n", "lr under [optimizer]"),
         ("[train]\nlr = 0.1\n", "lr under [optimizer]"),
-        ("[model]\nlayers = [3]\n", "hidden under [model]"),
+        ("[model]\nunits = [3]\n", "hidden or layers under [model]"),
         ("[data]\nval = 0.1\n", "--validation"),
     ] {
         refused(
@@ -258,7 +261,7 @@ fn sets_that_disagree_with_themselves_are_refused() {
     refused(&with_set(negative), &TRAIN, &["row 1 is -1", "0 to 2"]);
 }
 
-/// Labels that the network has no output for, in a set to train on or to validate on.
+/// Finds labels for which the network has no output, in a training set or a validation set.
 #[test]
 fn labels_out_of_range_are_refused() {
     let config = ("run.toml", b"[model]\noutputs = 2\nhidden = [3]\n".to_vec());
@@ -275,7 +278,7 @@ fn labels_out_of_range_are_refused() {
     assert_eq!(trainer.weights().unwrap(), before, "nothing is trained");
 }
 
-/// Every way an IDX file can be wrong.
+/// Finds an IDX file that is wrong in any of the possible ways, and is read.
 #[test]
 fn broken_idx_files_are_refused() {
     let images = idx(&[4, 2, 3], &[1; 24]);
@@ -309,7 +312,7 @@ fn broken_idx_files_are_refused() {
     refused(&[("readme", vec![])], &["train", "--data", "."], &["no train-images"]);
 }
 
-/// A message that leaves out what would help: the delimiter that is there, what a folder may have, which set was taken.
+/// Finds a message that leaves out what would help: the delimiter in the file, what a folder may have, which set was used.
 #[test]
 fn messages_say_what_would_be_right() {
     let table = |text: &str| [("set.csv", text.as_bytes().to_vec())];
@@ -318,7 +321,7 @@ fn messages_say_what_would_be_right() {
     refused(&table("a;b;c\n1;2;0\n3;4;1\n"), &commas, &["';'", "delimiter", "[data]"]);
     refused(&table("1,5;2,5;0\n3;4;1\n"), &commas, &["';'", "delimiter"]);
     refused(&table("a\tb\n1\t0\n2\t1\n"), &commas, &["'\\t'", "delimiter"]);
-    refused(&table("a b\n1 0\n2 1\n"), &train, &["spaces", "between its cells"]);
+    refused(&table("a b\n1 0\n2 1\n"), &train, &["separated by spaces", "commas, tabs or semicolons"]);
     refused(&table("height,width,species\n"), &train, &["it has no rows", "at least one"]);
     refused(&table("a,b\n1,0\n,1\n"), &train, &["row 1 (line 3)", "column \"a\""]);
     refused(&[("readme", vec![])], &["train", "--data", "."], &["train-images", "x.npy", "folders of images"]);
@@ -347,7 +350,7 @@ fn messages_say_what_would_be_right() {
     }
 }
 
-/// A model file of other shapes, or none at all.
+/// Finds a model file of other shapes, or no model file at all, that is accepted.
 #[test]
 fn model_files_that_do_not_fit_are_refused() {
     let model = |out: usize, inputs: usize, bias: usize| {
@@ -390,7 +393,7 @@ fn model_files_that_do_not_fit_are_refused() {
     refused(&fits, &[&predict[..], &["--rows", "3-2"]].concat(), &["--rows 3-2", "7-9"]);
 }
 
-/// A misspelt key that is ignored, and a run that is not the one described.
+/// Finds a misspelt key that is ignored, and a run that is not the one described.
 #[test]
 fn configuration_files_that_say_something_else_are_refused() {
     for (text, words) in [
@@ -415,7 +418,7 @@ fn configuration_files_that_say_something_else_are_refused() {
     }
 }
 
-/// The library's own face: the same errors where no program stands before it.
+/// The library returns the same errors when it is used without the program.
 #[test]
 fn the_library_refuses_what_it_cannot_train() {
     let network = Network::classifier(2, &[3], Activation::Relu, 2);
@@ -449,7 +452,7 @@ fn the_library_refuses_what_it_cannot_train() {
     }
 }
 
-/// Tiles made for subgroups of another size, which would leave out columns and say nothing.
+/// Finds tiles for subgroups of another size, which would leave out columns without an error.
 #[test]
 fn tiles_for_other_subgroups_are_refused() {
     let family = Some(Family::Subgroups { lanes: 2, words_64: false });
@@ -458,13 +461,13 @@ fn tiles_for_other_subgroups_are_refused() {
     assert!(matches!(&error, Error::Option(words) if words.contains("lanes: 2")), "{error}");
 }
 
-/// A layer or set beyond what the adapter binds, found out by the driver instead of by us.
+/// Finds a layer or a set beyond what the adapter binds that the driver refuses instead of the library.
 #[test]
 fn what_the_device_cannot_bind_is_refused_with_the_number_that_fits() {
     let most = gpu().adapter().max_binding_bytes;
     let inputs = 1 << 16;
     let outputs = usize::try_from(most).unwrap() / (4 * inputs) + 1;
-    // Found before any of it is made: this test takes no memory to speak of.
+    // The refusal comes before any allocation: this test takes little memory.
     let network = Network::classifier(inputs, &[outputs], Activation::Relu, 2);
     let error = Trainer::on(gpu(), network, TrainOptions::default()).map(drop).unwrap_err();
     assert!(error.to_string().contains("layer 1") && error.to_string().contains(&most.to_string()), "{error}");

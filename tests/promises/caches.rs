@@ -1,5 +1,5 @@
-//! Caches of compiled kernels and of measured tiles that have no place, are damaged, are none, or are several runs' at once: each costs time, and never
-//! a run.
+//! Caches of compiled kernels and of measured tiles that cannot be written, are damaged, are not caches, or are used by several runs at once: each
+//! costs time, and never a run.
 #![cfg(target_os = "linux")]
 
 use std::process::Command;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::faults::{message, program, train, undisturbed, weights};
 use crate::support::{Random, files_in, golden_file, succeed};
 
-/// A cache that has no room, no folder, or a folder in its place: a warning, and the run as it is without one.
+/// A cache that has no room, no folder, or a folder in its place costs a warning, and the run is as it is without one.
 #[test]
 fn caches_cost_time_and_never_a_run() {
     let (folder, without) = undisturbed(21);
@@ -60,7 +60,7 @@ fn caches_cost_time_and_never_a_run() {
     }
 }
 
-/// Picks of tiles that are none, are followed, or are waited for: a plan that is explained reads them.
+/// Finds a plan that follows damaged picks of tiles, or waits for them.
 #[test]
 fn picks_that_are_none_are_not_followed() {
     let folder = tempfile::tempdir().unwrap();
@@ -91,7 +91,7 @@ fn picks_that_are_none_are_not_followed() {
     assert!(explained(true) == plain);
 }
 
-/// Runs that measure tiles at once and keep what they found in one file: half of each, or an error for the second.
+/// Finds runs that measure tiles at once into one file, of which half of each is kept, or the second fails.
 #[test]
 fn runs_that_tune_at_once_share_a_cache() {
     let folder = tempfile::tempdir().unwrap();

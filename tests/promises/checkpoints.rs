@@ -57,7 +57,7 @@ fn checkpointing(folder: &Path, every: Every) -> Option<Checkpointing> {
     Some(Checkpointing { every, keep: 1000, ..Checkpointing::new(folder) })
 }
 
-/// What a run comes to: its weights, and its epochs without their times.
+/// The results of a run: its weights, and its epochs without their times.
 type End = (Vec<u32>, Vec<String>, Option<usize>);
 
 fn end(trainer: &mut Trainer, history: &History) -> End {
@@ -89,8 +89,8 @@ fn file(folder: &Path, step: u64) -> PathBuf {
     folder.join(format!("step-{step:010}.safetensors"))
 }
 
-/// Anything that is left out of a checkpoint: a slot, a scalar, the sums of the epoch so far, its order, the schedule's place, what the plateau
-/// and early stopping have seen, the best weights. And a checkpoint that changes the run that it is made of.
+/// Finds anything that is left out of a checkpoint: a slot, a scalar, the sums of the epoch so far, its order, the schedule's position, the state of
+/// the plateau and of early stopping, the best weights. And a checkpoint that changes the run it is made of.
 #[test]
 fn a_run_goes_on_from_any_step_as_if_it_had_not_ended() {
     for options in runs() {
@@ -112,9 +112,9 @@ fn a_run_goes_on_from_any_step_as_if_it_had_not_ended() {
     assert!(epochs.len() < 9 && kept.is_some_and(|kept| kept + 1 < epochs.len()), "{kept:?} {epochs:?}");
 }
 
-/// Each rule's slots and scalars, in the places where they were.
+/// Finds a rule whose slots or scalars are not restored.
 #[test]
-fn every_optimizer_goes_on() {
+fn every_optimizer_is_resumed_bit_for_bit() {
     let own = Rule::custom(
         "counting",
         "fn update(w: f32, g: f32, lr: f32, t: f32, kept: ptr<function, array<f32, 2>>) -> f32 {
@@ -149,7 +149,7 @@ fn every_optimizer_goes_on() {
     }
 }
 
-/// A loop that waits for its checkpoints, or submits for them: the epochs' counts are the same with and without.
+/// Finds a loop that waits for its checkpoints, or submits more for them: the epochs' counts are the same with and without.
 #[test]
 fn checkpoints_do_not_stop_the_loop() {
     let (train, validation) = sets();
@@ -169,7 +169,7 @@ fn checkpoints_do_not_stop_the_loop() {
     assert_eq!(last.step(), 30, "the end of a run has one");
 }
 
-/// More files than were asked for, or fewer; the newest deleted in place of the oldest; steps between those asked for.
+/// Finds more files than were asked for, or fewer; the newest deleted in place of the oldest; steps between those asked for.
 #[test]
 fn the_last_few_are_kept() {
     let (train, _) = sets();
@@ -198,7 +198,7 @@ fn the_last_few_are_kept() {
     let error = Trainer::on(gpu(), network(), options).unwrap().fit(&train, None).unwrap_err();
     assert!(error.to_string().contains("step-0000000900") && error.to_string().contains("another run"), "{error}");
     assert_eq!(names(), before);
-    // Half a file that a killed run left: cleared away, once nobody can be writing it.
+    // Half a file that a killed run left is deleted once no process can be writing it.
     let left = path.join(".wgrad-left");
     let recent = path.join(".wgrad-recent");
     #[allow(clippy::disallowed_types)]
@@ -209,9 +209,9 @@ fn the_last_few_are_kept() {
     assert!(!left.exists() && recent.exists());
 }
 
-/// Time that is counted in steps, or not at all.
+/// Finds an interval in time that is counted in steps, or ignored.
 #[test]
-fn a_checkpoint_is_made_whenever_so_much_time_has_passed() {
+fn a_checkpoint_is_made_each_time_its_interval_has_passed() {
     let (train, _) = sets();
     let folder = tempfile::tempdir().unwrap();
     let every = Every::Time(std::time::Duration::from_nanos(1));
@@ -245,14 +245,16 @@ fn a_checkpoint_is_made_whenever_so_much_time_has_passed() {
     ] {
         match every {
             Some(every) => assert_eq!(words.parse::<Every>().unwrap(), every, "{words}"),
-            None => refused(&[&format!("\"{words}\" is no interval"), "500", "30s, 5m or 2h"], words.parse::<Every>()),
+            None => {
+                refused(&[&format!("\"{words}\" is not an interval"), "500", "30s, 5m or 2h"], words.parse::<Every>())
+            }
         }
     }
 }
 
-/// A run that is broken off by the program itself, between two epochs: what followed from the last one is lost, or counted twice.
+/// Finds a run that the program itself breaks off between two epochs, whose last epoch is lost or counted twice.
 #[test]
-fn a_run_that_is_broken_off_goes_on() {
+fn a_run_that_is_broken_off_can_be_resumed() {
     let (train, validation) = sets();
     for options in runs() {
         let reference = fitted(options.clone());
@@ -269,7 +271,7 @@ fn a_run_that_is_broken_off_goes_on() {
     }
 }
 
-/// A checkpoint that no one can read but its own run.
+/// Finds a checkpoint that only its own run can read.
 #[test]
 fn a_checkpoint_is_a_model() {
     let folder = tempfile::tempdir().unwrap();
@@ -299,7 +301,7 @@ fn a_checkpoint_is_a_model() {
     refused(&["model.safetensors: it is no checkpoint"], error);
 }
 
-/// A run that goes on with another set, and says nothing.
+/// Finds a run that goes on with another set without an error.
 #[test]
 fn another_set_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -351,10 +353,10 @@ fn pointers(value: &serde_json::Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// A file that lies: a position outside its epoch, a count of 2^60, a word for a number. An error, or a run; never a panic, and no memory without
-/// bound.
+/// Finds values of a file that are believed: a position outside its epoch, a count of 2^60, a word for a number. Each is an error or a valid run,
+/// never a panic, and never takes memory without bound.
 #[test]
-fn what_a_checkpoint_says_is_not_believed() {
+fn forged_values_of_a_checkpoint_do_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let (train, validation) = sets();
     let [options, ..] = runs();
@@ -366,7 +368,7 @@ fn what_a_checkpoint_says_is_not_believed() {
     with_metadata(&bytes, |about| pointers(&about["checkpoint"], "/checkpoint", &mut places));
     let (mut refusals, mut believed) = (0, 0);
     for place in &places {
-        // Not how long it may be trained: that is the caller's to say.
+        // The caller decides how long it is trained.
         if ["epochs", "steps", "notes"].iter().any(|word| place.ends_with(word)) {
             continue;
         }
@@ -423,7 +425,7 @@ fn what_a_checkpoint_says_is_not_believed() {
     assert!(error.contains("format 2") && error.contains("up to 1"), "{error}");
 }
 
-/// A file that was cut off, emptied or changed by one bit: it is passed over, and what is before it taken, and is no model either.
+/// A file that was cut off, emptied or changed by one bit is passed over for the one before it, and is not read as a model either.
 #[test]
 fn a_damaged_checkpoint_is_passed_over() {
     let folder = tempfile::tempdir().unwrap();
@@ -467,7 +469,7 @@ fn a_damaged_checkpoint_is_passed_over() {
     assert!(Checkpoint::open(empty.path()).unwrap_err().to_string().contains("has no checkpoint"));
 }
 
-/// Two runs that leave checkpoints in one folder at once, and clear each other's away.
+/// Finds two runs that write checkpoints to one folder at once, and delete each other's.
 #[test]
 fn a_folder_has_one_run_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
@@ -485,8 +487,7 @@ fn a_folder_has_one_run_at_a_time() {
     assert!(refused.as_ref().is_some_and(|refused| refused.contains("another run")), "{refused:?}");
 }
 
-/// Bytes that are scaled on the device are the same bytes under another scaling: a run goes on with features that it never saw. As they were
-/// read they are scaled as before.
+/// Finds a run that goes on with bytes under another scaling, which are features that it never saw. Rows as they were read are scaled as before.
 #[test]
 fn another_scaling_is_another_set() {
     let folder = tempfile::tempdir().unwrap();
@@ -506,7 +507,7 @@ fn another_scaling_is_another_set() {
     assert_eq!(ended[0], ended[1]);
 }
 
-/// A digit of the seed that the disk turned: the run would go on in another order, and nobody would know.
+/// Finds a digit of the seed that the disk changed: the run would go on in another order without an error.
 #[test]
 fn metadata_that_changed_is_damage() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use wgrad::kernel::team_head::{self, Team};
 use wgrad::kernel::{
     Access, Binding, Dense, Input, Launch, Targets, dense_backward, dense_forward, dense_update, head,
 };
-use wgrad::{Activation, Layer, Loss, Optimizer};
+use wgrad::{Activation, Epilogue, Loss, Optimizer};
 
 use crate::problem::{plain, state};
 use crate::support::{Random, families, gpu};
@@ -58,7 +58,7 @@ fn touched(launch: &Launch, contents: &[Vec<u8>], factor: Binding) -> Touched {
                 .filter(|(_, (slot, access))| *access == Access::Write && counted(*slot))
                 .map(|(written, _)| {
                     let pairs = words(&after[written]).into_iter().zip(words(&base[written])).enumerate();
-                    // A word that nobody touches keeps what it was changed to.
+                    // A word that the launch does not write keeps its changed value.
                     let kept =
                         |index: usize, word_after: [u8; 4]| written == at && index == word && word_after == changed;
                     pairs.filter(|&(index, (a, b))| a != b && !kept(index, a)).count() as u64
@@ -96,10 +96,6 @@ fn contents(launch: &Launch, dense: Dense, input: Input) -> Vec<Vec<u8>> {
     launch.bindings.iter().map(content).collect()
 }
 
-fn layer(activation: Activation) -> Layer {
-    Layer { outputs: 0, activation, dropout: 0.0 }
-}
-
 #[track_caller]
 fn check(launch: &Launch, dense: Dense, input: Input, factor: Binding) {
     let found = touched(launch, &contents(launch, dense, input), factor);
@@ -108,10 +104,10 @@ fn check(launch: &Launch, dense: Dense, input: Input, factor: Binding) {
     assert_eq!(2 * found.pairs, launch.cost.flops, "{what}: floating-point operations");
 }
 
-/// A product that reads more than it says, or less than it should; whose tile multiplies twice or leaves out.
+/// Finds a product that reads more than it says, or less than it should; and one whose tile multiplies twice or leaves out values.
 #[test]
 fn products_touch_what_the_plan_says() {
-    let below = layer(Activation::Identity);
+    let below = Epilogue::of(Activation::Identity);
     let adam = Optimizer::keras_adam();
     for family in families() {
         let tile = family.tile(dense_forward::blocks(DENSE));
@@ -129,19 +125,19 @@ fn products_touch_what_the_plan_says() {
         // Of whole quads: the backward pass has no use for the bias's row, nor for what is beside it.
         let dense = Dense { inputs: 20, ..DENSE };
         let tile = family.tile(dense_backward::blocks(dense));
-        let backward = dense_backward::launch(dense, layer(Activation::Tanh), tile);
+        let backward = dense_backward::launch(dense, Epilogue::of(Activation::Tanh), tile);
         check(&backward, dense, Input::Activations, Binding::Weights);
     }
 }
 
-/// A head whose bytes nobody counted.
+/// Finds a head whose bytes are not counted.
 #[test]
 fn heads_touch_what_the_plan_says() {
     let sgd = Optimizer::sgd(0.1);
     let loss = Loss::softmax_cross_entropy();
     let dense = Dense { inputs: 20, ..DENSE };
     let loss_kernel = LossKernel { dense, loss: &loss, targets: Targets::CLASSES, training: Some(plain(&sgd)) };
-    let below = layer(Activation::Tanh);
+    let below = Epilogue::of(Activation::Tanh);
     let by_team = |team| team_head::launch(loss_kernel, Input::Activations, Some(below), team);
     let teams: Vec<Team> = families().into_iter().filter_map(Team::of).collect();
     assert!(!teams.is_empty(), "GPUs have teams");

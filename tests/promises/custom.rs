@@ -1,4 +1,4 @@
-//! Functions of a user's own: fused and right like the built-in ones, refused with the user's own line.
+//! A user's own functions: fused and right like the built-in ones, and refused with the line of the user's text.
 
 use std::path::Path;
 
@@ -29,8 +29,8 @@ fn update(w: f32, g: f32, lr: f32, t: f32, kept: ptr<function, array<f32, 2>>) -
 ";
 const PLAIN: &str = "fn update(w: f32, g: f32, lr: f32, t: f32) -> f32 { return w - lr * g; }";
 
-/// Something of a user's that is fused into the wrong place: an activation in the middle of a network, a loss and an optimizer
-/// together, against twins in f64, for few outputs and many.
+/// Finds a user's function that is fused in the wrong place: an activation in the middle of a network, a loss and an optimizer at once, against twins
+/// in f64, for few outputs and many.
 #[test]
 fn own_functions_are_right_in_a_network() {
     let (rows, width, rate) = (6, 5, 0.05);
@@ -94,7 +94,7 @@ fn own_functions_are_right_in_a_network() {
     }
 }
 
-/// An optimizer that keeps nothing, to the bit what the built-in one of the same formula does.
+/// A user's optimizer without state gives the same bits as the built-in one of the same formula.
 #[test]
 fn an_own_optimizer_is_as_good_as_a_built_in_one() {
     let network = Network::classifier(5, &[6], Activation::Relu, 3);
@@ -110,7 +110,7 @@ fn an_own_optimizer_is_as_good_as_a_built_in_one() {
     assert_eq!(run(own), run(own));
 }
 
-/// Mistakes in a user's text that are reported without the user's line, or not before training.
+/// Finds mistakes in a user's text that are reported without the user's line, or not before training.
 #[test]
 fn mistakes_are_told_with_the_users_own_line() {
     let refused = |error: Error, words: &[&str]| {
@@ -181,9 +181,9 @@ fn mistakes_are_told_with_the_users_own_line() {
     );
 }
 
-/// The program with files of the user's own, and a model that comes back only with them.
+/// The program takes files of the user's own functions, and opens a model that has them only with these files.
 #[test]
-fn the_program_takes_files_of_ones_own() {
+fn the_program_takes_the_users_own_functions() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     for (name, text) in [("softsign.wgsl", SOFTSIGN), ("log_cosh.wgsl", LOG_COSH), ("heavy_ball.wgsl", HEAVY_BALL)] {
@@ -215,7 +215,7 @@ fn the_program_takes_files_of_ones_own() {
     let half = wgrad(folder.path(), &[&["evaluate"], &set[..], &model, &["--wgsl", "softsign.wgsl"]].concat());
     let message = String::from_utf8_lossy(&half.stderr).into_owned();
     assert!(message.contains("with --wgsl log_cosh.wgsl") && message.contains("brought is softsign"), "{message}");
-    // Whoever looks at the file is told the same, and sees what is in it.
+    // `inspect` says the same, and shows what is in the file.
     let told = succeed(folder.path(), &["inspect", "model.safetensors"]);
     assert!(words.iter().all(|word| told.contains(word)) && told.contains("0.weight"), "{told}");
     let own = ["--wgsl", "softsign.wgsl", "--wgsl", "log_cosh.wgsl"];
@@ -236,7 +236,7 @@ fn the_program_takes_files_of_ones_own() {
         &[Loss::read(path("log_cosh.wgsl")).unwrap()],
     )
     .unwrap();
-    assert_eq!(model.network.layers()[0].activation.to_string(), "softsign");
+    assert_eq!(model.network.layers()[0].activation().to_string(), "softsign");
     refused(&["model.safetensors", words[0], words[1]], Model::read(path("model.safetensors")));
     refused(&["none.wgsl: No such file"], Activation::read(Path::new("none.wgsl")));
 }

@@ -33,7 +33,7 @@ fn write_directory(folder: &Path, rename: impl Fn(&str) -> String, gzip: bool) {
     }
 }
 
-/// A file that was swapped, cut or recompressed from something else.
+/// Finds a file that was swapped, cut or recompressed from something else.
 #[test]
 fn bundled_mnist_is_the_published_one() {
     for (name, expected) in [
@@ -55,7 +55,7 @@ fn bundled_mnist_is_the_published_one() {
     assert!(Dataset::from_idx_dir(directory).unwrap() == (train, Some(test)), "the directory is what is inside");
 }
 
-/// A reader that knows MNIST's own spelling only: gzipped or not, EMNIST's names, a directory without test files.
+/// Finds a reader that knows MNIST's own file names only. Files may be gzipped or not, have EMNIST's names, and lack test files.
 #[test]
 fn any_mnist_style_directory_is_read() {
     let shape = ImageShape { height: 2, width: 3, channels: 1 };
@@ -77,8 +77,8 @@ fn any_mnist_style_directory_is_read() {
     }
 }
 
-/// u8 features that are scaled by anything but 1/255, wherever a product is summed up: the same rows, once as u8 and once divided, train alike,
-/// by tiles, by a head, with gradients that are divided by the rows' weights, and with gradients that are kept.
+/// Finds u8 features that are scaled by anything but 1/255, in any product: the same rows, once as u8 and once divided, train alike, by tiles, by a
+/// head, with gradients that are divided by the rows' weights, and with gradients that are kept.
 #[test]
 fn u8_features_are_divided_by_255() {
     let bytes: Vec<u8> = (0..=255).collect();
@@ -100,7 +100,7 @@ fn u8_features_are_divided_by_255() {
         (vec![], 70, TrainOptions::default()),
     ];
     for (hidden, classes, options) in cases {
-        // SGD, because Adam moves by the rate whatever a gradient is multiplied by.
+        // SGD, because Adam's step does not depend on a factor of the gradient.
         let options = TrainOptions { epochs: 2, batch_size: 24, optimizer: Optimizer::sgd(0.1), ..options };
         let logits = |set: Dataset| -> Vec<f64> {
             let network = Network::classifier(4, &hidden, Activation::Relu, classes);
@@ -114,7 +114,7 @@ fn u8_features_are_divided_by_255() {
     }
 }
 
-/// A split that loses rows, shares them, or is another one every time.
+/// Finds a split that loses rows, shares them, or is another one every time.
 #[test]
 fn a_split_keeps_every_row_once() {
     let set = Dataset::from_u8((0..100).collect(), 1, (0..100).collect()).unwrap();
@@ -127,7 +127,7 @@ fn a_split_keeps_every_row_once() {
     assert_ne!(set.split(0.25, 4).unwrap().1, validation);
 }
 
-/// A folder that something hidden was left in, or anything else beside the files.
+/// Finds a folder of IDX files that is refused because hidden files or folders are beside them.
 #[test]
 fn idx_files_may_have_folders_beside_them() {
     let folder = tempfile::tempdir().unwrap();

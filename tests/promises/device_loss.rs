@@ -1,5 +1,5 @@
 //! A device that is lost, or has no memory left, in the middle of a fit: an error that says where, or the run goes on by itself and ends in
-//! the bits of one that nothing happened to.
+//! the bits of a run without the loss.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -44,8 +44,8 @@ fn every(folder: &Path, steps: u64) -> Option<Checkpointing> {
     Some(Checkpointing { every: Every::Steps(steps), keep: 1000, ..Checkpointing::new(folder) })
 }
 
-/// A driver that executes nothing, from the first submission on or from the middle of a run, and says that all is done: zeros that are taken for a loss, an
-/// accuracy, predictions or times, or that are written over a good checkpoint.
+/// Finds the results of a driver that executes nothing, from the first submission on or from the middle of a run, and reports that all is done: zeros
+/// that are taken for a loss, an accuracy, predictions or times, or that are written over a good checkpoint.
 #[test]
 fn a_driver_that_executes_nothing_is_found_out() {
     let (train, validation) = sets();
@@ -100,7 +100,7 @@ fn a_driver_that_executes_nothing_is_found_out() {
     refused("profile", profile.map(drop).unwrap_err());
 }
 
-/// What a run comes to: its weights, and its epochs without their times.
+/// The results of a run: its weights, and its epochs without their times.
 type End = (Vec<u32>, Vec<String>, Option<usize>);
 
 fn end(trainer: &mut Trainer, history: &History) -> End {
@@ -132,8 +132,8 @@ fn fitted(trainer: &mut Trainer) -> (Vec<u64>, Result<History, Error>) {
     (from, history)
 }
 
-/// A step done twice or not at all, sums that begin anew, an epoch told to early stopping twice, results of a dead device that are believed: in
-/// the first submission, in an epoch, in its validation, in the last step, and whatever lies between.
+/// Finds a step done twice or not at all, sums that begin anew, an epoch reported to early stopping twice, results of a lost device that are used: in
+/// the first submission, in an epoch, in its validation, in the last step, and in between.
 #[test]
 fn a_run_goes_on_when_its_device_is_lost() {
     let expected = undisturbed();
@@ -159,9 +159,9 @@ fn a_run_goes_on_when_its_device_is_lost() {
     assert!(went_back.iter().all(|step| step % 4 == 0), "{went_back:?}");
 }
 
-/// A second loss that is not survived, one more than may be, and a run of losses that goes on for ever.
+/// Finds a second loss of the device that ends the run, more losses than are allowed, and a run of losses that goes on for ever.
 #[test]
-fn a_device_may_be_lost_so_often() {
+fn a_run_survives_as_many_lost_devices_as_are_allowed() {
     let expected = undisturbed();
     let folder = tempfile::tempdir().unwrap();
     let gpu = own_gpu();
@@ -191,7 +191,7 @@ fn a_device_may_be_lost_so_often() {
     let error = fitted(&mut trainer).1.unwrap_err().to_string();
     assert!(error.contains("lost") && error.contains("another device cannot be had: "), "{error}");
 
-    // An adapter that is as lost as its device, as after a driver was updated: it is looked for again.
+    // The adapter is lost with its device, as after a driver update: it is searched for again.
     let folder = tempfile::tempdir().unwrap();
     let gpu = own_gpu();
     let mut trainer = Trainer::on(Arc::clone(&gpu), network(), options(every(folder.path(), 4))).unwrap();
@@ -202,7 +202,7 @@ fn a_device_may_be_lost_so_often() {
     assert_eq!(trainer.gpu().adapter(), gpu.adapter());
 }
 
-/// A step that the device never came to, named as done; a trainer that goes on with what it does not have.
+/// Finds a step that the device never reached, reported as done; and a trainer that goes on with state that it lost.
 #[test]
 fn without_checkpoints_a_lost_device_is_an_error_that_says_where() {
     let (train, validation) = sets();
@@ -230,7 +230,7 @@ fn without_checkpoints_a_lost_device_is_an_error_that_says_where() {
     assert!(error.to_string().contains("after step 6 (epoch 1)"), "{error}");
 }
 
-/// Memory that runs out half-way: what was to be allocated is not said, or a fit begins that cannot go on.
+/// Finds memory that runs out half-way without saying for what, and a fit that begins and cannot go on.
 #[test]
 fn memory_that_runs_out_is_an_error_or_another_device() {
     let (train, validation) = sets();
@@ -281,7 +281,7 @@ fn memory_that_runs_out_is_an_error_or_another_device() {
     assert_eq!(files_in(folder.path()).len(), 0);
 }
 
-/// Windows that are read from the wrong place on, or a thread that reads on for a device that is gone.
+/// Finds windows that are read from the wrong row on, and a thread that reads on for a device that is lost.
 #[test]
 fn a_streamed_run_goes_on() {
     let row = |row: u64| {
@@ -319,7 +319,7 @@ fn a_streamed_run_goes_on() {
     }
 }
 
-/// A trainer that shares the lost device, and was never told; and one that has been resumed, and goes back to where it was not.
+/// Finds a trainer that shares the lost device and does not notice; and a resumed one that goes back to a step where it never was.
 #[test]
 fn a_resumed_run_goes_back_to_its_checkpoint() {
     let expected = undisturbed();
@@ -339,8 +339,8 @@ fn a_resumed_run_goes_back_to_its_checkpoint() {
     assert!(first.weights().unwrap_err().to_string().contains("lost"));
 }
 
-/// An epoch's beginning that is pushed out by the checkpoint after it that a run went on from: it would go back to another place when its numbers
-/// go bad later.
+/// Finds the beginning of an epoch that is replaced by the checkpoint from which a run went on: it would go back to another step if numbers become
+/// non-finite later.
 #[test]
 fn a_run_whose_rate_is_lowered_goes_on() {
     let (train, validation) = sets();
@@ -354,7 +354,7 @@ fn a_run_whose_rate_is_lowered_goes_on() {
         let gpu = own_gpu();
         let options = TrainOptions {
             loss: Loss::MeanSquaredError,
-            // So much more with every step: updates of 1e20 in the second epoch, behind its first checkpoint.
+            // The updates grow with every step, to 1e20 in the second epoch, after its first checkpoint.
             optimizer: Optimizer { lr: 1e-10, ..Optimizer::keras_adam() },
             schedule: Schedule { decay: Decay::Exponential { gamma: 2500.0 }, ..Schedule::default() },
             non_finite: NonFinite::Lower,
@@ -385,7 +385,7 @@ fn a_run_whose_rate_is_lowered_goes_on() {
     }
 }
 
-/// A trainer that is given to the device that could not hold it: the lost one's buffers are gone, and the new one's not there yet.
+/// Finds a trainer that is moved to a device that cannot hold it: the lost device's buffers are gone, and the new one's are missing.
 #[test]
 fn a_device_that_cannot_take_the_model_takes_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use wgrad::{Optimizer, Rule};
 
 use crate::support::gpu;
 
-/// What of a training step decides how many dispatches it takes.
+/// The properties of a training step that decide how many dispatches it takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     /// Layers of the network.
@@ -98,7 +98,7 @@ pub fn promised(step: Step) -> u64 {
     step.dispatches(adapter.family(), adapter.max_bindings as usize) as u64
 }
 
-/// That a step takes as many dispatches as are promised, on the suite's device.
+/// Checks that a step takes as many dispatches as are promised, on the suite's device.
 #[track_caller]
 pub fn assert_dispatches(a_step: u64, step: Step, what: &str) {
     let promised = promised(step);

@@ -3,39 +3,23 @@
 use wgrad::{Activation, Dataset, Initializer, Model, Network, Optimizer, TrainOptions, Trainer};
 
 use crate::dispatches::{Step, assert_dispatches};
+use crate::reference::dropout_mask;
 use crate::reference::loss::{Targets, mean_loss};
-use crate::reference::network::{Layer, gradient, layers};
-use crate::reference::{dense_forward, dropout_mask};
+use crate::reference::network::{Layer, gradient, layers, outputs};
 use crate::support::{Random, assert_close, bits, flat, gpu, learnable};
 
 const SEED: u64 = 0x1234_5678_9abc_def0;
 const RATE: f64 = 1e4;
 
 /// The mean loss of a minibatch, with the masks of a step.
-fn masked_loss(
-    network: &Network,
-    layers: &[Layer],
-    x: &[f64],
-    labels: &[i64],
-    step: u32,
-    act: &dyn Fn(f64) -> f64,
-) -> f64 {
-    let last = layers.len() - 1;
-    let z = layers.iter().enumerate().fold(x.to_vec(), |x, (at, layer)| {
-        let z = dense_forward(&x, &layer.weights, &layer.bias, false);
-        if at == last {
-            return z;
-        }
-        let units = layer.bias.len();
-        let rate = network.layers()[at].dropout;
-        let mask = |i: usize| dropout_mask(SEED, step, at, i / units, i % units, units, rate);
-        z.into_iter().enumerate().map(|(i, z)| act(z) * mask(i)).collect()
-    });
+fn masked_loss(network: &Network, layers: &[Layer], x: &[f64], labels: &[i64], step: u32) -> f64 {
+    let mask = |layer, sample, unit, units, rate| dropout_mask(SEED, step, layer, sample, unit, units, rate);
+    let z = outputs(network, layers, x, labels.len(), &mask);
     mean_loss(&wgrad::Loss::default(), &z, &Targets::Classes(labels), network.outputs())
 }
 
-/// A mask that is forgotten on the way back, scaled twice, or of another layer or step: gradients against central differences,
-/// for an activation whose derivative comes from its output and one whose derivative is kept.
+/// Finds a mask that is forgotten on the way back, scaled twice, or of another layer or step: gradients against central differences, for an
+/// activation whose derivative comes from its output and one whose derivative is kept.
 #[test]
 fn gradients_go_through_the_same_units() {
     let (rows, width, classes) = (5, 6, 3);
@@ -44,10 +28,7 @@ fn gradients_go_through_the_same_units() {
     let labels: Vec<i64> = (0..rows).map(|_| random.below(classes) as i64).collect();
     let features = x.iter().map(|&value| value as f32).collect();
     let set = Dataset::from_f32(features, width, labels.iter().map(|&label| label as u32).collect()).unwrap();
-    let silu = |z: f64| z / (1.0 + (-z).exp());
-    let cases: [(Activation, &dyn Fn(f64) -> f64); 3] =
-        [(Activation::Relu, &|z| z.max(0.0)), (Activation::Tanh, &f64::tanh), (Activation::Silu, &silu)];
-    for (activation, act) in cases {
+    for activation in [Activation::Relu, Activation::Tanh, Activation::Silu] {
         let network = Network::new(width)
             .dense(9, activation)
             .dropout(0.5)
@@ -70,7 +51,7 @@ fn gradients_go_through_the_same_units() {
         trainer.set_weights(&initial).unwrap();
         let before = layers(&network, &initial);
         let losses: Vec<f64> = (0..4).map(|_| trainer.fit(&set, None).unwrap().epochs[0].training.loss).collect();
-        let twins: Vec<f64> = (0..4).map(|step| masked_loss(&network, &before, &x, &labels, step, act)).collect();
+        let twins: Vec<f64> = (0..4).map(|step| masked_loss(&network, &before, &x, &labels, step)).collect();
         assert_close(&format!("{activation}: losses"), &losses, &twins, 1e-5);
         assert!(losses.windows(2).all(|pair| pair[0] != pair[1]), "every step has masks of its own: {losses:?}");
 
@@ -78,7 +59,7 @@ fn gradients_go_through_the_same_units() {
         trainer.set_weights(&initial).unwrap();
         trainer.fit(&set, None).unwrap();
         let after = layers(&network, &trainer.weights().unwrap());
-        let expected = gradient(&before, &|layers| masked_loss(&network, layers, &x, &labels, 0, act));
+        let expected = gradient(&before, &|layers| masked_loss(&network, layers, &x, &labels, 0));
         for (at, ((before, after), expected)) in before.iter().zip(&after).zip(&expected).enumerate() {
             let step = |before: &[f64], after: &[f64]| -> Vec<f64> {
                 before.iter().zip(after).map(|(before, after)| (before - after) / RATE).collect()
@@ -90,7 +71,7 @@ fn gradients_go_through_the_same_units() {
     }
 }
 
-/// Units that drop out of a prediction; a mean that is not kept; a share that is not the one asked for.
+/// Finds units that drop out of a prediction; a mean that is not kept; a share that is not the one asked for.
 #[test]
 fn evaluation_uses_every_unit() {
     let set = learnable(300, 8, 3, 1);
@@ -101,7 +82,7 @@ fn evaluation_uses_every_unit() {
     assert_eq!(with.predict(&set).unwrap(), without.predict(&set).unwrap());
     assert_eq!(with.evaluate(&set).unwrap(), without.evaluate(&set).unwrap());
 
-    // Of 512,000 units so many drop out, in every step, layer and place alike.
+    // Of 512,000 units the right share drops out, in every step, layer and position.
     let dropped = |step: u32, layer: usize| {
         (0..128_000).filter(|i| dropout_mask(SEED, step, layer, i / 100, i % 100, 100, 0.4) == 0.0).count()
     };
@@ -111,7 +92,7 @@ fn evaluation_uses_every_unit() {
     }
 }
 
-/// Masks that depend on the chunking, or on anything but the seed.
+/// Finds masks that depend on the chunking, or on anything but the seed.
 #[test]
 fn dropout_repeats_its_bits_with_every_optimizer() {
     let network = Network::new(6).dense(9, Activation::Relu).dropout(0.5).dense(3, Activation::Identity);
@@ -141,7 +122,7 @@ fn dropout_repeats_its_bits_with_every_optimizer() {
     }
 }
 
-/// A model whose layers move when it is read back; the numbers are those of torch.nn.Sequential with its Dropout layers.
+/// Finds a model whose layers move when it is read back; the numbers are those of torch.nn.Sequential with its Dropout layers.
 #[test]
 fn models_with_dropout_are_written_and_read() {
     let folder = tempfile::tempdir().unwrap();

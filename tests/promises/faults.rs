@@ -1,5 +1,5 @@
-//! What a machine does to a run: no place to write, no room, files that change beneath it, time that stands still or jumps, others who use
-//! the same folders. Each ends in a clear message, or in the result as if nothing had been.
+//! Faults of the machine: no permission to write, no room, files that change while they are read, clocks that stand still or jump, other runs in
+//! the same folders. Each ends in a clear message, or in the result of a run without it.
 #![cfg(target_os = "linux")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -40,7 +40,7 @@ pub fn weights(folder: &Path, file: &str) -> Vec<u32> {
     bits(&Model::read(folder.join(file)).unwrap().weights)
 }
 
-/// A folder with a model that was trained for so many steps, and its weights.
+/// A folder with a model that was trained for `steps` steps, and its weights.
 pub fn undisturbed(steps: u64) -> (tempfile::TempDir, Vec<u32>) {
     let folder = tempfile::tempdir().unwrap();
     let output = program(folder.path(), &train(&format!("--steps {steps} --save model.safetensors"))).output().unwrap();
@@ -49,7 +49,7 @@ pub fn undisturbed(steps: u64) -> (tempfile::TempDir, Vec<u32>) {
     (folder, weights)
 }
 
-/// All that writes, into a place.
+/// Every command that writes, with a path to write to.
 fn writers(place: &str) -> Vec<String> {
     let explained = train("");
     let (_, options) = explained.split_once(' ').unwrap();
@@ -64,9 +64,9 @@ fn writers(place: &str) -> Vec<String> {
     ]
 }
 
-/// A folder that cannot be written to, found out when the work is done, or told without its name. Also for who may write anywhere: a file
-/// stands where a folder should, the system has the place for itself, or somebody else has it. A disk that is mounted to be read is looked at
-/// too where a user may mount one, as in many containers nobody may: the test then says so.
+/// Finds a folder that cannot be written to and is refused only when the work is done, or without its name. Users who may write anywhere are tested,
+/// too: a file stands where a folder should, the system owns the place, or another user does. A read-only disk is tested where a user may mount one,
+/// which many containers forbid: the test then says so.
 #[test]
 fn places_that_cannot_be_written_to_are_named() {
     let (folder, _) = undisturbed(7);
@@ -81,7 +81,7 @@ fn places_that_cannot_be_written_to_are_named() {
         let not_ours = ["Permission denied", "Operation not permitted", "Read-only file system"]
             .iter()
             .any(|word| message.contains(word));
-        assert_eq!(not_ours, message.contains("name a place that is yours"), "{words}: {message}");
+        assert_eq!(not_ours, message.contains("name a place where you may write"), "{words}: {message}");
         not_ours
     };
     for place in ["file", "/sys/wgrad", "/proc/wgrad"] {
@@ -91,7 +91,7 @@ fn places_that_cannot_be_written_to_are_named() {
     }
     assert_eq!(files_in(folder), before);
 
-    // Who may write everywhere gives that up.
+    // A user who may write everywhere gives that up.
     let own = folder.join("locked");
     std::fs::create_dir(&own).unwrap();
     std::fs::set_permissions(&own, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
@@ -122,7 +122,7 @@ fn places_that_cannot_be_written_to_are_named() {
     let message = std::fs::read_to_string(folder.join("message")).unwrap_or_default();
     match mounted.map(|output| output.status.code()) {
         Ok(Some(0)) => {
-            for words in ["Read-only file system", "name a place that is yours"] {
+            for words in ["Read-only file system", "name a place where you may write"] {
                 assert_eq!(message.matches(words).count(), 7, "{message}");
             }
         }
@@ -131,8 +131,8 @@ fn places_that_cannot_be_written_to_are_named() {
     }
 }
 
-/// No room for what is written, anything of it: half a file, the one that was there before lost, or nobody told. No file may grow past a
-/// limit here; a write that would make it is an error, as one to a full disk is.
+/// Finds a full disk that leaves half a file, loses the file that was there before, or gives no error, for every kind of output. No file may grow
+/// past a limit here; a write beyond it is an error, as one to a full disk is.
 #[test]
 fn a_full_disk_leaves_no_half_files() {
     let (folder, _) = undisturbed(7);
@@ -176,9 +176,9 @@ fn a_full_disk_leaves_no_half_files() {
     assert!(limited(10_000, &train("--steps 7 --out again")).status.success());
 }
 
-/// A log that has no room any more, and ends the run that it is of.
+/// Finds a log without room that ends the run it belongs to.
 #[test]
-fn a_log_that_nobody_takes_ends_nothing() {
+fn a_log_without_room_does_not_end_the_run() {
     let (folder, without) = undisturbed(7);
     let words = train("--steps 7 --save logged --verbose");
     let output = shell(folder.path(), &format!("'{PROGRAM}' {words} 2>/dev/full"));
@@ -186,7 +186,7 @@ fn a_log_that_nobody_takes_ends_nothing() {
     assert!(weights(folder.path(), "logged") == without);
 }
 
-/// Rows that are read from a file which is another by then: what is gone is told with its name, and what is still open is read on.
+/// A set's file may change while it is trained on: missing rows are reported with the file's name, and a file that is still open is read on.
 #[test]
 fn a_set_may_go_while_it_is_trained_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -228,15 +228,15 @@ fn a_set_may_go_while_it_is_trained_on() {
     let error = fit(&shrink).unwrap_err();
     let message = error.to_string();
     assert!(error.exit_code() == 2 && message.contains("set.safetensors"), "{message}");
-    assert!(message.contains("it was cut short since it was opened: rows "), "{message}");
+    assert!(message.contains("it was cut short after it was opened: rows "), "{message}");
     std::fs::write(&path, &whole).unwrap();
     let stored = Stored::open(&path).unwrap();
     shrink();
-    refused(&["cut short since it was opened: rows 3999 to 4000"], stored.read(rows - 1..rows));
+    refused(&["cut short after it was opened: rows 3999 to 4000"], stored.read(rows - 1..rows));
     stored.read(0..20).unwrap();
 }
 
-/// Files that are there when a folder is looked at, and gone when they are read: as links into nothing are.
+/// Finds files that vanish after their folder is listed, as links to nothing do, without their name in the error.
 #[test]
 fn files_that_vanish_are_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -256,8 +256,8 @@ fn files_that_vanish_are_named() {
     }
 }
 
-/// A file that is there when its folder is looked at, and gone when its turn comes: the labels to train on, while the images to test on, a
-/// pipe here, are read.
+/// Finds a file that vanishes between the listing of its folder and its turn, without its name in the error: the labels to train on, while the images
+/// to test on, a pipe here, are read.
 #[test]
 fn files_that_vanish_between_two_others_are_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -293,7 +293,7 @@ fn files_that_vanish_between_two_others_are_named() {
     }
 }
 
-/// A laptop that sleeps: steps that are done twice or not at all, times that are none, and a run that trusts them.
+/// Finds a run that a sleeping laptop spoils: steps done twice or not at all, times that are wrong, and decisions by them.
 #[test]
 fn a_run_that_is_stopped_and_continued_ends_in_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
@@ -332,8 +332,8 @@ fn a_run_that_is_stopped_and_continued_ends_in_the_same_bits() {
     assert!(end >= stopped.as_secs_f64(), "what it was stopped for has passed: {end} {stopped:?}");
 }
 
-/// A clock that somebody sets while a run goes on: checkpoints that never come, files of the year 1970 that are in the way, times below 0. It
-/// jumps at every look here, by years, forward and back.
+/// Finds decisions by the system's clock, which may be set while a run goes on: checkpoints that never come, files of the year 1970 that are in the
+/// way, times below 0. It jumps at every look here, by years, forward and back.
 #[test]
 fn nothing_is_decided_by_the_clock_on_the_wall() {
     let folder = tempfile::tempdir().unwrap();
@@ -364,7 +364,7 @@ fn nothing_is_decided_by_the_clock_on_the_wall() {
     let mut child = jumping(&train(endless)).spawn().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let told = std::thread::spawn(move || stdout.lines().map(Result::unwrap).collect::<Vec<String>>());
-    // Checkpoints come by a clock that nobody sets.
+    // Checkpoints follow the monotonic clock, which cannot be set.
     while !folder.join("cks").exists() || files_in(&folder.join("cks")).len() < 2 {
         assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
         std::thread::sleep(Duration::from_millis(50));
@@ -382,7 +382,7 @@ fn nothing_is_decided_by_the_clock_on_the_wall() {
     assert!(String::from_utf8_lossy(&listed.stdout).contains("finished"), "{}", message(&listed));
 }
 
-/// Several who begin at once with one folder, for checkpoints or for the run: two that write there, or none.
+/// Finds several runs that begin at once in one folder, for checkpoints or for the run, of which two write there, or none.
 #[test]
 fn one_folder_is_one_runs() {
     for option in ["--out shared --save", "--checkpoint shared --save"] {

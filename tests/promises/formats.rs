@@ -1,4 +1,4 @@
-//! Every format comes in with the values that another program wrote. The files and the program are in tests/formats.
+//! Every format is read with the values that another program wrote. The files and the program are in tests/formats.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ fn twelve_bytes() -> Dataset {
     Dataset::from_u8((0..12).collect(), 3, vec![0, 1, 2, 1]).unwrap()
 }
 
-/// An element type that is read as another one of its size, or in the wrong byte order; bytes that become f32.
+/// Finds an element type that is read as another one of its size, or in the wrong byte order; bytes that become f32.
 #[test]
 fn numpy_archives_of_every_element_type() {
     for name in ["i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", "big_f4", "big_i2", "fortran"] {
@@ -42,7 +42,7 @@ fn numpy_archives_of_every_element_type() {
     assert_eq!(read("compressed.npz"), weighted);
 }
 
-/// Images whose values are in another order than their shape says; a second set that is lost.
+/// Finds images whose values are in another order than their shape says; a second set that is lost.
 #[test]
 fn numpy_archives_of_images_and_of_two_sets() {
     let shape = ImageShape { height: 2, width: 3, channels: 3 };
@@ -53,7 +53,7 @@ fn numpy_archives_of_images_and_of_two_sets() {
     assert_eq!(test.unwrap(), Dataset::from_u8((0..6).collect(), 3, vec![0, 1]).unwrap());
 }
 
-/// A folder of arrays; an array alone, which has features and no targets.
+/// A folder of arrays is a set; an array alone has features and no targets.
 #[test]
 fn numpy_arrays() {
     let targets = [0, 1, 3, 4, 6, 7, 9, 10].map(|value| value as f32 / 4.0).to_vec();
@@ -68,14 +68,14 @@ fn numpy_arrays() {
     assert!(error.to_string().contains("numpy.savez"), "{error}");
 }
 
-/// Bytes that become f32, and half floats that become something else.
+/// Finds bytes that become f32, and half floats that become something else.
 #[test]
 fn safetensors_of_bytes_and_halves() {
     assert_eq!(read("u8.safetensors"), twelve_bytes());
     assert_eq!(read("f16.safetensors"), twelve_halves());
 }
 
-/// Classes by another order than their folders' names; colours, grey and sizes that are mixed up.
+/// Finds classes in another order than their folders' names; and colors, grey and sizes that are mixed up.
 #[cfg(feature = "images")]
 #[test]
 fn folders_of_images() {
@@ -101,7 +101,7 @@ fn folders_of_images() {
     assert!(error.to_string().contains("\"dog\" is none of the model's classes"), "{error}");
 }
 
-/// A resize that only picks pixels, or swaps the sides: within 2 of what Pillow makes of it.
+/// Finds a resize that only picks pixels, or swaps the sides: the result is within 2 of Pillow's.
 #[cfg(feature = "images")]
 #[test]
 fn an_image_is_resized_as_pillow_does() {
@@ -116,14 +116,14 @@ fn an_image_is_resized_as_pillow_does() {
     }
 }
 
-/// A set's bytes, through the one thing that tells them: the least and the largest of every feature of one row.
+/// A set's bytes, from what shows them: the least and the largest of every feature of one row.
 #[cfg(feature = "images")]
 fn features(set: &Dataset) -> Vec<f64> {
     let row = |row| Scaling::min_max(&set.select([row]).unwrap()).shift;
     (0..set.rows()).flat_map(row).map(|value| (255.0 * value).round()).collect()
 }
 
-/// Columns of every type, two compressions, several row groups, nulls.
+/// Parquet tables are read with columns of every type, two compressions, several row groups, and nulls.
 #[cfg(feature = "parquet")]
 #[test]
 fn parquet_tables() {
@@ -148,7 +148,7 @@ fn parquet_tables() {
     assert!(error.to_string().contains("row 1, column \"small\""), "{error}");
 }
 
-/// A build that leaves a reader out and does not say which feature brings it.
+/// Finds a build that leaves a reader out and does not say which feature brings it.
 #[cfg(not(feature = "parquet"))]
 #[test]
 fn a_build_without_parquet_names_the_feature() {
@@ -156,7 +156,7 @@ fn a_build_without_parquet_names_the_feature() {
     assert!(error.to_string().contains("--features parquet"), "{error}");
 }
 
-/// Rows of different widths that are taken for one long row.
+/// Finds rows of different widths that are taken for one long row.
 #[test]
 fn rows_of_an_iterator() {
     let rows = (0u8..4).map(|row| ([3 * row, 3 * row + 1, 3 * row + 2].map(f32::from), [0, 1, 2, 1][usize::from(row)]));
@@ -166,7 +166,7 @@ fn rows_of_an_iterator() {
     refused(&["the set is empty"], Dataset::from_rows(std::iter::empty::<([f32; 2], u32)>()));
 }
 
-/// A statistic over n − 1 or over another axis, one that loses its digits far from 0, and a division by the 0 of a constant.
+/// Finds a statistic over n − 1 or over another axis, one that loses its digits far from 0, and a division by the 0 of a constant.
 #[test]
 fn scalings_are_numpys_statistics() {
     let bytes = std::fs::read(fixture("scaling.safetensors")).unwrap();
@@ -200,14 +200,14 @@ fn scalings_are_numpys_statistics() {
     }
 }
 
-/// Bytes are seen as [0, 1]: so are their statistics.
+/// Bytes are seen as [0, 1], and so are their statistics.
 #[test]
 fn the_scaling_of_bytes() {
     let set = Dataset::from_u8(vec![0, 255, 51, 255], 2, vec![0, 1]).unwrap();
     assert_eq!(Scaling::min_max(&set), Scaling { shift: vec![0.0, 1.0], scale: vec![5.0, 1.0] });
 }
 
-/// A stratified split that loses rows, leaves a class out of proportion, or is another one every time.
+/// Finds a stratified split that loses rows, leaves a class out of proportion, or is another one every time.
 #[test]
 fn a_stratified_split_has_every_class_in_proportion() {
     let mut random = Random(5);
@@ -238,7 +238,7 @@ fn a_stratified_split_has_every_class_in_proportion() {
     assert!(all.into_iter().eq(0..1000));
 }
 
-/// Names that are fewer than the classes, or the same twice: a report that calls two things alike.
+/// Finds names that are fewer than the classes, or the same twice: a report would give two classes one name.
 #[test]
 fn class_names_are_checked() {
     let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
@@ -249,7 +249,7 @@ fn class_names_are_checked() {
     refused(&["two classes are named \"a\""], twelve().with_class_names(names(&["a", "b", "a"])));
 }
 
-/// IDX files know their images' form: what a model needs to read a digit from a picture.
+/// IDX files keep their images' shape, which a model needs to read a digit from a picture.
 #[test]
 fn idx_images_keep_their_form() {
     let folder = tempfile::tempdir().unwrap();
@@ -259,7 +259,7 @@ fn idx_images_keep_their_form() {
     assert_eq!(set.image_shape(), Some(ImageShape { height: 2, width: 3, channels: 1 }));
 }
 
-/// What is transparent, in the color that a program left beneath it: a drawing on nothing, which is black all over.
+/// Finds transparent pixels that are read in the color beneath them: a drawing on nothing would be black all over.
 #[cfg(feature = "images")]
 #[test]
 fn what_is_transparent_is_white() {

@@ -11,7 +11,7 @@ fn matches_pytorch(name: &str) {
     agrees(Trajectory::read(&path, &std::fs::read(&path).unwrap()).unwrap().agrees(&gpu()));
 }
 
-/// A trajectory that the selftest of a user leaves out, or an old one of them.
+/// Finds a trajectory that the program's selftest lacks, or has in an older version.
 #[test]
 fn every_trajectory_is_in_the_program() {
     let folder = golden_file("adam").parent().unwrap().to_path_buf();
@@ -24,14 +24,14 @@ fn every_trajectory_is_in_the_program() {
     }
 }
 
-/// Moments, corrections or epsilon in another place than PyTorch has them.
+/// Finds moments, corrections or epsilon in another place than PyTorch has them.
 #[test]
 fn adam_is_pytorchs() {
     matches_pytorch("adam");
 }
 
-/// Every optimizer of PyTorch's that is here, with its variants: a slot in the wrong place, an epsilon inside a root, a decay
-/// that is coupled where it should not be.
+/// Every optimizer of PyTorch's that is here agrees with it, in all variants. Finds a slot in the wrong place, an epsilon inside a root, a decay that
+/// is coupled where it should not be.
 #[test]
 fn every_optimizer_is_pytorchs() {
     for case in [
@@ -56,7 +56,7 @@ fn every_optimizer_is_pytorchs() {
     }
 }
 
-/// Every loss of PyTorch's that is here, with its options: a mean over the wrong thing, a weight that is applied twice, a
+/// Every loss of PyTorch's that is here agrees with it, with all options. Finds a mean over the wrong values, a weight that is applied twice, a
 /// target that is smoothed after it was weighted.
 #[test]
 fn every_loss_is_pytorchs() {
@@ -79,7 +79,7 @@ fn every_loss_is_pytorchs() {
     }
 }
 
-/// Every activation of PyTorch's that is here, through two hidden layers.
+/// Every activation of PyTorch's that is here agrees with it, through two hidden layers.
 #[test]
 fn every_activation_is_pytorchs() {
     for name in ["leaky-relu", "elu", "gelu", "gelu-tanh", "silu", "tanh", "sigmoid", "softplus"] {
@@ -87,7 +87,7 @@ fn every_activation_is_pytorchs() {
     }
 }
 
-/// Every schedule of PyTorch's that is here: a rate that is a step late.
+/// Every schedule of PyTorch's that is here agrees with it. Finds a rate that is a step late.
 #[test]
 fn every_schedule_is_pytorchs() {
     for case in ["step_lr", "exponential_lr", "polynomial_lr", "cosine_lr", "one_cycle_lr", "warmup_cosine_lr"] {
@@ -95,43 +95,43 @@ fn every_schedule_is_pytorchs() {
     }
 }
 
-/// A value that is clipped before the mean is taken.
+/// Finds a value that is clipped before the mean is taken.
 #[test]
 fn clipping_by_value_is_pytorchs() {
     matches_pytorch("clip_grad_value");
 }
 
-/// A norm of one layer instead of all, or a gradient that is clipped after the update.
+/// Finds a norm of one layer instead of all, or a gradient that is clipped after the update.
 #[test]
 fn clipping_by_the_global_norm_is_pytorchs() {
     matches_pytorch("clip_grad_norm");
 }
 
-/// A sum where a mean belongs, or a sign.
+/// Finds a sum in place of a mean, or a wrong sign.
 #[test]
 fn sgd_is_pytorchs() {
     matches_pytorch("sgd");
 }
 
-/// A layer in the middle that is updated before its gradient has gone further back.
+/// Finds a layer in the middle that is updated before its gradient has gone further back.
 #[test]
 fn a_deep_network_is_pytorchs() {
     matches_pytorch("deep");
 }
 
-/// Padding that leaks into a sum; and a run that ends inside an epoch.
+/// Finds padding that leaks into a sum; and a run that ends inside an epoch.
 #[test]
 fn odd_sizes_are_pytorchs() {
     matches_pytorch("odd_sizes");
 }
 
-/// A short last batch whose loss is divided by the full one's rows.
+/// Finds a short last batch whose loss is divided by the full one's rows.
 #[test]
 fn a_short_last_batch_is_pytorchs() {
     matches_pytorch("short_last_batch");
 }
 
-/// Three of four rows in a block that are not there.
+/// Finds a batch of one row in which the three missing rows of its block count.
 #[test]
 fn a_batch_of_one_is_pytorchs() {
     matches_pytorch("batch_of_one");

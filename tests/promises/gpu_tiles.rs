@@ -5,9 +5,9 @@ use wgrad::gpu::Checks;
 use wgrad::kernel::link::link;
 use wgrad::kernel::tile::{Blocks, Family, Tile};
 use wgrad::kernel::{Binding, Dense, Input, Launch, dense_backward, dense_forward, dense_update, merged};
-use wgrad::{Activation, Optimizer};
+use wgrad::{Activation, Epilogue, Optimizer};
 
-use crate::kernels::{check_backward, check_forward, check_update, layer};
+use crate::kernels::{check_backward, check_forward, check_update};
 use crate::problem::{Adam1, Problem, bytes_of, plain, run_all, state};
 use crate::support::gpu;
 
@@ -19,8 +19,8 @@ fn buffered() -> impl Iterator<Item = Tile> {
     tiles.into_iter()
 }
 
-/// A buffer that is written while it is read, a block that nobody loads or two do, an edge that is stored; at sizes that cut the last of
-/// several tiles down, across and in the sum.
+/// Finds a buffer that is written while it is read, a block that is not loaded or is loaded twice, an edge that is stored; at sizes that cut the last
+/// of several tiles down, across and in the sum.
 #[test]
 fn buffered_tiles_agree_at_awkward_sizes() {
     let large = Problem::new((150, 141, 130), Input::Activations);
@@ -35,7 +35,7 @@ fn buffered_tiles_agree_at_awkward_sizes() {
     check_update(&set, &Adam1::optimizer(), tile, Checks::Off);
 }
 
-/// A slice that is left out or added twice, one past the end of the sum that is not zero, a result that is stored before it is whole.
+/// Finds a slice that is left out or added twice, one past the end of the sum that is not zero, a result that is stored before it is whole.
 #[test]
 fn sliced_sums_agree_at_awkward_sizes() {
     // 36 blocks in sixteen slices: the last few are empty, one is cut off.
@@ -53,12 +53,12 @@ fn sliced_sums_agree_at_awkward_sizes() {
     check_update(&small, &Adam1::optimizer(), tile, Checks::On);
 }
 
-/// Sums of slices whose order is left to chance, or to whoever comes first.
+/// Finds sums of slices whose order depends on timing.
 #[test]
 fn sums_of_slices_are_added_in_order() {
     let problem = Problem::new((33, 300, 6), Input::SetF32);
     let tile = buffered().last().unwrap().sliced(8);
-    let launch = dense_forward::launch(problem.dense, problem.input, layer(Activation::Identity), None, tile);
+    let launch = dense_forward::launch(problem.dense, problem.input, Epilogue::of(Activation::Identity), None, tile);
     let contents = run_all(&problem, &launch, Checks::Off);
     assert_eq!(contents, run_all(&problem, &launch, Checks::Off), "the same bits twice");
 
@@ -71,7 +71,7 @@ fn sums_of_slices_are_added_in_order() {
     }
 }
 
-/// A tile that an adapter with the least that WebGPU promises would refuse; a pick by name that is another tile than was measured.
+/// Finds a tile that an adapter with the least that WebGPU promises would refuse; a pick by name that is another tile than was measured.
 #[test]
 fn tiles_of_gpus_keep_to_what_every_adapter_has_and_go_by_name() {
     let tiles = Family::Hardware.variants();
@@ -82,7 +82,7 @@ fn tiles_of_gpus_keep_to_what_every_adapter_has_and_go_by_name() {
     assert_eq!(names.len(), tiles.len());
     assert!(tiles.iter().any(|tile| tile.shared_bytes() > 0), "{names:?}");
     for &tile in &tiles {
-        let launch = dense_backward::launch(dense, layer(Activation::Relu), tile);
+        let launch = dense_backward::launch(dense, Epilogue::of(Activation::Relu), tile);
         let first = launch.partials.as_ref().and_then(|partials| partials.written_by.as_deref()).unwrap_or(&launch);
         let memory = first.constants.iter().find(|(name, _)| *name == "memory");
         let quads = memory.map_or(0, |(_, text)| text.matches(char::is_numeric).collect::<String>().parse().unwrap());
@@ -99,7 +99,8 @@ fn tiles_of_gpus_keep_to_what_every_adapter_has_and_go_by_name() {
     }
 }
 
-/// Shared memory that a merged launch has once a part, more than adapters have; or too little of it, for the part that needs less.
+/// Finds shared memory that a merged launch takes once for each part, more than adapters have; or too little of it, as the part needs that needs
+/// less.
 #[test]
 fn parts_of_a_merged_launch_share_memory() {
     // With what Adam keeps, nine buffers: more than WebGPU promises.

@@ -10,7 +10,7 @@ use crate::support::{Random, assert_close, families, gpu};
 /// difference keeps its digits.
 const RATE: f64 = 1e4;
 
-/// An operation that is right at the end of the graph, where its upstream gradient is 1, and wrong in the middle.
+/// Finds an operation that is right at the end of the graph, where its upstream gradient is 1, and wrong in the middle.
 #[test]
 fn every_layers_gradient_is_the_central_difference() {
     let (rows, widths, classes) = (5, [7, 13, 9], 3);
@@ -53,7 +53,7 @@ fn every_layers_gradient_is_the_central_difference() {
     }
 }
 
-/// Many classes: the loss kernel with a workgroup a row, in a network, and what is predicted with it.
+/// A network of many classes, whose loss kernel has a workgroup a row, trains and predicts as it should.
 #[test]
 fn a_network_of_many_classes_trains_and_predicts() {
     let (rows, width, classes) = (9, 6, 130);
@@ -92,8 +92,8 @@ fn a_network_of_many_classes_trains_and_predicts() {
     }
 }
 
-/// A derivative that belongs to another formula, or is taken from the output where only the input tells it: every activation
-/// in two hidden layers, values and gradients.
+/// Finds a derivative that belongs to another formula, or is taken from the output where it depends on the input: every activation in two hidden
+/// layers, values and gradients.
 #[test]
 fn every_activation_agrees_with_its_twin() {
     let (rows, widths, classes) = (6, [5, 7, 6], 3);

@@ -31,7 +31,7 @@ fn refused(word: &str, bytes: &[u8], words: &str) {
         // An array or an image alone is refused before it is looked at.
         let words = match (word, options.inputs_only) {
             ("npy", false) => "an array alone has no targets",
-            ("image", false) => "one image is no set to train on",
+            ("image", false) => "one image is not a set to train on",
             _ => words,
         };
         assert!(error.to_string().contains(words), "{word}: no \"{words}\" in: {error}");
@@ -53,7 +53,7 @@ pub fn npz(entries: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// A header's word for how many there are, believed before it is compared with the file.
+/// Finds a count in a header that is believed before it is compared with the file.
 #[test]
 fn headers_that_lie() {
     for shape in [
@@ -91,9 +91,9 @@ fn headers_that_lie() {
     }
 }
 
-/// Test rows of which there are none, so that the others' bytes are right and a row's overflow.
+/// Finds a set with no test rows, whose other sizes overflow while the number of bytes is right.
 #[test]
-fn stretches_of_no_rows() {
+fn ranges_without_rows() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let header = r#"{"x_train":{"dtype":"U8","shape":[1,2],"data_offsets":[0,2]},"y_train":{"dtype":"U8","shape":[1],"data_offsets":[2,3]},"x_test":{"dtype":"F32","shape":[0,1099511627776,1099511627776],"data_offsets":[3,3]}}"#;
     std::fs::write(&file, [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 3]].concat()).unwrap();
@@ -101,7 +101,7 @@ fn stretches_of_no_rows() {
     assert!(error.to_string().contains("a row of x_test takes"), "{error}");
 }
 
-/// A safetensors header that really has 100 MB, which are parsed.
+/// A safetensors header that really has 100 MB is parsed.
 #[test]
 fn a_header_of_100_mb() {
     let header = vec![b' '; 100_000_001];
@@ -112,7 +112,7 @@ fn a_header_of_100_mb() {
     );
 }
 
-/// An archive that inflates to more than its arrays' headers say, or than memory has.
+/// Finds an archive that inflates to more than its arrays' headers say, or than memory has.
 #[test]
 fn zip_bombs() {
     let y = npy("<i8", "(2,)", &[0; 16]);
@@ -125,7 +125,7 @@ fn zip_bombs() {
     let honest =
         npz(&[("x.npy", &npy("|u1", "(1048576, 1048576)", &[0; 1 << 20])), ("y.npy", &y)], CompressionMethod::Deflated);
     refused("npz", &honest, "at most 4 GiB");
-    // Arrays that nobody asks for are not inflated.
+    // Arrays that are not needed are not inflated.
     let x = npy("|u1", "(2, 2)", &[1, 2, 3, 4]);
     let other = npz(&[("x.npy", &x), ("y.npy", &y), ("z.npy", &bomb)], CompressionMethod::Deflated);
     assert_eq!((format("npz").read)(Path::new("z"), &other, &ReadOptions::default()).unwrap().train.rows(), 2);
@@ -133,7 +133,7 @@ fn zip_bombs() {
     refused("npz", b"PK\x05\x06\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0", "npz");
 }
 
-/// Images that ask for terabytes of pixels.
+/// Finds images that ask for terabytes of pixels.
 #[cfg(feature = "images")]
 #[test]
 fn images_of_absurd_size() {
@@ -151,7 +151,7 @@ fn images_of_absurd_size() {
     }
     refused("image", b"\xff\xd8\xff\xe0\x00\x10JFIF", "not a whole JPEG image");
     refused("image", b"GIF89a", "not a whole GIF image");
-    // The same in the other kinds, whose headers have sizes of 16, 32 and 14 bits, and as many letters as anybody writes.
+    // The same in the other kinds, whose headers have sizes of 16, 32 and 14 bits, and any number of letters.
     let four = |name: &str| std::fs::read(fixture("kinds").join(name)).unwrap();
     let with = |name: &str, at: usize, sizes: &[u8]| {
         let mut bytes = four(name);
@@ -189,7 +189,7 @@ fn images_of_absurd_size() {
     );
 }
 
-/// Every file cut short at every length, and with bytes that are others: an error or another set, and no panic.
+/// Every file that is cut short at any length, or has other bytes, gives an error or another set, and no panic.
 #[test]
 fn files_cut_short_or_damaged() {
     let mut random = Random(7);
@@ -238,7 +238,7 @@ fn files_cut_short_or_damaged() {
     }
 }
 
-/// What is no file of data at all: a folder with nothing in it, a file that nobody may read, a pipe that nobody writes to.
+/// Paths that are no files of data give errors: an empty folder, a file without the permission to read it, a pipe without a writer.
 #[test]
 fn paths_that_are_no_files() {
     let folder = tempfile::tempdir().unwrap();
@@ -250,7 +250,7 @@ fn paths_that_are_no_files() {
         let secret = folder.path().join("secret.csv");
         std::fs::write(&secret, "1,2\n").unwrap();
         std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o000)).unwrap();
-        // Who may read everything reads this too, and gives that up.
+        // A user who may read everything can read this, too, and gives that right up first.
         let may_all = std::fs::File::open(&secret).is_ok();
         let without = if may_all { "setpriv --bounding-set=-dac_override,-dac_read_search " } else { "" };
         let shell = |script: &str| {
@@ -283,7 +283,7 @@ fn paths_that_are_no_files() {
     }
 }
 
-/// The program under a limit of its memory, on files that ask for more: an error, and not the end by the system.
+/// The program under a memory limit refuses files that ask for more, and is not ended by the system.
 #[cfg(target_os = "linux")]
 #[test]
 fn hostile_files_take_no_memory() {
@@ -312,7 +312,7 @@ fn hostile_files_take_no_memory() {
     }
 }
 
-/// That the program says what is wrong with a file, with no more address space than it has without it.
+/// Checks that the program says what is wrong with a file, with no more address space than it has without the file.
 #[cfg(target_os = "linux")]
 #[track_caller]
 fn explained_in_little_memory(folder: &Path, name: &str) {

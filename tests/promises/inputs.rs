@@ -44,7 +44,8 @@ fn flowers() -> String {
     text
 }
 
-/// A model that forgets its columns, its scaling or its classes: predictions from raw rows are what a network by hand computes.
+/// Finds a model that forgets its columns, its scaling or its classes: predictions from raw rows are compared with a network that is computed by
+/// hand.
 #[test]
 fn a_table_is_trained_on_and_predicted_from() {
     let folder = tempfile::tempdir().unwrap();
@@ -114,7 +115,7 @@ fn a_table_is_trained_on_and_predicted_from() {
     assert!(message.contains("--rows") && message.contains("150 rows"), "{message}");
 }
 
-/// Numbers to predict, by the loss that is asked for; two classes on one output, whose name is the second's.
+/// A regression loss predicts numbers; two classes take one output, whose name is the second's.
 #[test]
 fn tables_for_regression_and_for_one_yes_or_no() {
     let folder = tempfile::tempdir().unwrap();
@@ -140,7 +141,7 @@ fn tables_for_regression_and_for_one_yes_or_no() {
     assert_eq!(events(&piped(folder.path(), &predict, b"7\n"))[0]["names"], serde_json::json!(["yes"]));
 }
 
-/// A picture that is read as another size or colour than the model's, from a file, a folder and standard input.
+/// Finds a picture that is read as another size or colour than the model's, from a file, a folder and standard input.
 #[cfg(feature = "images")]
 #[test]
 fn images_are_trained_on_and_predicted_from() {
@@ -163,7 +164,7 @@ fn images_are_trained_on_and_predicted_from() {
     assert_eq!(names, ["cat", "dog", "dog"]);
 }
 
-/// An array for a model that was trained on another format; a model of 784 inputs, which takes any picture for 28 × 28 grey.
+/// A model takes an array though it was trained on another format; a model of 784 inputs takes any picture as 28 × 28 grey.
 #[test]
 fn arrays_and_pictures_for_any_model() {
     let folder = tempfile::tempdir().unwrap();
@@ -190,7 +191,7 @@ fn arrays_and_pictures_for_any_model() {
     }
 }
 
-/// A model file whose columns, classes or images are somebody else's: said when it is read, and not when it is used.
+/// Finds a model file whose columns, classes or images do not fit it, which is refused only when they are used.
 #[test]
 fn metadata_that_does_not_fit_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -213,7 +214,7 @@ fn metadata_that_does_not_fit_is_refused() {
     assert!(error.contains("image must have") && error.contains("is 3"), "{error}");
 }
 
-/// A lone row of words that is taken for names; a folder of IDX files that an editor left a folder in.
+/// Finds a single row of words that is taken for names; and a folder of IDX files that is refused because of a folder in it.
 #[test]
 fn a_row_of_words_is_a_row() {
     let folder = tempfile::tempdir().unwrap();
@@ -225,9 +226,9 @@ fn a_row_of_words_is_a_row() {
     assert_eq!(events(&piped(folder.path(), &predict, b"shape,colour\nlong,red\nbent,red\n")).len(), 2);
 }
 
-/// One mistyped cell, for which a column of numbers becomes a feature for each of its words, and nobody says so.
+/// Finds one mistyped cell that turns a column of numbers into one of words, without a note.
 #[test]
-fn a_column_of_numbers_that_is_taken_for_words_is_told_of() {
+fn a_column_of_numbers_that_is_read_as_words_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let table = |cells: &[&str]| {
         let rows = (0..40)
@@ -244,7 +245,7 @@ fn a_column_of_numbers_that_is_taken_for_words_is_told_of() {
     table(&["1", "2", "3_5"]);
     let message = told(&[]);
     assert!(message.contains("column \"size\"") && message.contains("\"3_5\" in row 2 (line 4)"), "{message}");
-    assert!(message.contains("is no number, and 39 of 40 cells are"), "{message}");
+    assert!(message.contains("is not a number, and 39 of 40 cells are"), "{message}");
     std::fs::write(folder.path().join("run.toml"), "[data]\ncategorical = [\"size\"]\n").unwrap();
     assert_eq!(told(&["--config", "run.toml"]), "");
     let mut most = vec!["red"; 21];
@@ -252,5 +253,5 @@ fn a_column_of_numbers_that_is_taken_for_words_is_told_of() {
     table(&most);
     let message = told(&[]);
     assert!(message.contains("column \"size\" has 21 different words"), "{message}");
-    assert!(!message.contains("is no number"), "19 of 40 are not most of them: {message}");
+    assert!(!message.contains("is not a number"), "19 of 40 are not most of them: {message}");
 }

@@ -1,4 +1,4 @@
-//! Models that go out and come in: ONNX, PyTorch's state dicts, and what is in a file. `tests/interchange/check.py` has the same
+//! Models that are exported and imported: ONNX, PyTorch's state dicts, and what `inspect` shows. `tests/interchange/check.py` has the same
 //! models in ONNX Runtime and PyTorch.
 
 mod graphs;
@@ -54,7 +54,7 @@ fn full(activation: Activation, loss: Loss) -> Model {
     }
 }
 
-/// Weights that are transposed or rounded, an activation that is another, a loss, a name or a scaling that is lost on the way.
+/// Finds weights that are transposed or rounded, an activation that is another, and a loss, a name or a scaling that is lost on the way.
 #[test]
 fn a_model_comes_back_from_onnx_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
@@ -89,8 +89,8 @@ fn a_model_comes_back_from_onnx_as_it_was() {
     assert_eq!(Model::read_onnx(&path).unwrap(), plain);
 }
 
-/// What another program means by a graph, and we by what was read of it: a transposed weight, a forgotten factor, the wrong GELU, a
-/// scaling that is the inverse. The files are from PyTorch's two exporters, Keras', and ONNX' own helper; the outputs ONNX Runtime's.
+/// Finds a graph that is read otherwise than other programs mean it: a transposed weight, a forgotten factor, the wrong GELU, a scaling that is the
+/// inverse. The files are from PyTorch's two exporters, Keras', and ONNX' own helper; the outputs are ONNX Runtime's.
 #[test]
 fn other_programs_models_give_the_outputs_they_gave_there() {
     let expected = std::fs::read(folder().join("expected.safetensors")).unwrap();
@@ -108,7 +108,7 @@ fn other_programs_models_give_the_outputs_they_gave_there() {
         if let Some((_, activation)) = name.split_once('_').filter(|(tool, _)| tool.starts_with("torch"))
             && let Ok(activation) = activation.parse::<Activation>()
         {
-            assert!(model.network.layers()[..2].iter().all(|layer| layer.activation == activation), "{name}");
+            assert!(model.network.layers()[..2].iter().all(|layer| layer.activation() == activation), "{name}");
         }
         let logits = logits(&model, &x);
         let outputs = match name {
@@ -143,7 +143,7 @@ pub fn logits(model: &Model, x: &[f64]) -> Vec<f64> {
     let layers = layers(&model.network, &model.weights);
     layers.iter().zip(model.network.layers()).fold(x, |x, (layer, described)| {
         let z = dense_forward(&x, &layer.weights, &layer.bias, false);
-        z.into_iter().map(|z| activate(described.activation, z)).collect()
+        z.into_iter().map(|z| activate(described.activation(), z)).collect()
     })
 }
 
@@ -198,7 +198,7 @@ fn tensor(&(name, dims, values): &Tensor<'_>) -> Proto {
     proto.int(2, 1).bytes(8, name).bytes(9, raw)
 }
 
-/// A tensor of so many dimensions, with any size.
+/// A tensor with these dimensions, which may have any size.
 fn value(name: &str, kind: u64, dims: usize) -> Vec<u8> {
     let shape = (0..dims).fold(Proto::default(), |shape, _| shape.bytes(1, Proto::default().bytes(2, "n").0));
     let of_tensor = Proto::default().int(1, kind).bytes(2, shape.0);
@@ -218,7 +218,7 @@ fn with_graph(graph: Proto) -> Vec<u8> {
 const W: Tensor<'_> = ("w", &[2, 2], &[1.0, 2.0, 3.0, 4.0]);
 const B: Tensor<'_> = ("b", &[2], &[5.0, 6.0]);
 
-/// A graph that means something else than what is read of it: residuals, branches, functions we have not, values in the wrong place.
+/// Finds a graph that means something else than what is read of it: residuals, branches, unknown functions, values in the wrong place.
 #[test]
 fn what_is_no_chain_of_dense_layers_is_refused_by_name() {
     // Gemm's default: [in, out].
@@ -244,7 +244,7 @@ fn what_is_no_chain_of_dense_layers_is_refused_by_name() {
         (&[("MatMul", &["w", "x"], "y")], &["node 0, MatMul"]),
         (
             &[("Sub", &["x", "c"], "a"), ("Sub", &["a", "c"], "d"), ("Gemm", &["d", "w"], "y")],
-            &["node 1, Sub", "once each"],
+            &["node 1, Sub", "scaled once"],
         ),
         (&[("Div", &["c", "x"], "a"), ("Gemm", &["a", "w"], "y")], &["node 0, Div"]),
         (&[("Gemm", &["x", "w", "x"], "y")], &["node 0", "bias"]),
@@ -254,7 +254,7 @@ fn what_is_no_chain_of_dense_layers_is_refused_by_name() {
         (&[("Add", &["x", "y"], "h"), ("Relu", &["h"], "y")], &["node 0", "\"y\"", "no node before it"]),
         (&[("Relu", &["y"], "y")], &["node 0", "\"y\""]),
         (&[("Gemm", &["x", "missing"], "y")], &["node 0", "\"missing\""]),
-        (&[gemm, ("Relu", &["h"], "h")], &["node 1", "there is already"]),
+        (&[gemm, ("Relu", &["h"], "h")], &["node 1", "which already exists"]),
         (&[gemm], &["\"y\""]),
         (&[], &["\"y\""]),
         (&[("Identity", &["x"], "y")], &["\"y\""]),
@@ -267,7 +267,7 @@ fn what_is_no_chain_of_dense_layers_is_refused_by_name() {
     }
 }
 
-/// A file that fills the memory, takes forever, has another file opened, or ends the program.
+/// Finds a file that fills the memory, takes forever, has another file opened, or ends the program.
 #[test]
 fn hostile_onnx_files_are_refused() {
     let one: [Node<'_>; 1] = [("Gemm", &["x", "w"], "y")];
@@ -326,7 +326,7 @@ fn hostile_onnx_files_are_refused() {
     crate::support::refused(&["it is a folder"], Model::read_onnx(folder()));
 }
 
-/// A panic on a file that is cut short or damaged, wherever that is.
+/// Finds a panic on a file that is cut short or damaged at any byte.
 #[test]
 fn damaged_onnx_files_never_panic() {
     let good = fixture("scaled");
@@ -346,7 +346,7 @@ fn damaged_onnx_files_never_panic() {
     }
 }
 
-/// A state dict whose layers are taken in another order than they have, or with an activation that nobody said.
+/// Finds a state dict whose layers are read in another order than they have, or with an activation that was not given.
 #[test]
 fn state_dicts_are_read_under_the_names_they_have() {
     let folder = tempfile::tempdir().unwrap();
@@ -386,7 +386,7 @@ fn state_dicts_are_read_under_the_names_they_have() {
     assert!(error.contains("2.weight takes 3 inputs") && error.contains("5 outputs"), "{error}");
 }
 
-/// A layer that is left out in silence, or an error that does not say which.
+/// Finds a layer that is left out in silence, or an error that does not say which.
 #[test]
 fn state_dicts_that_do_not_fit_are_refused_by_tensor() {
     let dense: (&str, &[usize], &[f32]) = ("fc1.weight", &[2, 2], &[0.0; 4]);
@@ -412,7 +412,10 @@ fn state_dicts_that_do_not_fit_are_refused_by_tensor() {
     for (arguments, words) in [
         (&["import", "in.safetensors", "out.onnx"][..], &["out.onnx", ".safetensors"][..]),
         (&["import", "net.pt", "out.safetensors"], &["net.pt", "save_file"]),
-        (&["import", "m.onnx", "out.safetensors", "--activation", "tanh"], &["--activation", "itself"]),
+        (
+            &["import", "m.onnx", "out.safetensors", "--activation", "tanh"],
+            &["--activation", "contains its activations"],
+        ),
         (&["import", "in.safetensors", "out.safetensors", "--loss", "hinge"], &["hinge", "mse"]),
         (&["export", "in.safetensors", "out.safetensors"], &["out.safetensors", ".onnx"]),
         (&["export", "m.onnx", "out.onnx"], &["m.onnx", "safetensors"]),
@@ -423,7 +426,7 @@ fn state_dicts_that_do_not_fit_are_refused_by_tensor() {
     }
 }
 
-/// The program's way: what is exported and imported again is the same file, and `inspect` tells what is in it.
+/// A model that is exported and imported again is the same file, and `inspect` shows what is in it.
 #[test]
 fn export_import_and_inspect_tell_what_is_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -456,7 +459,7 @@ fn export_import_and_inspect_tell_what_is_in_a_file() {
         }
     }
 
-    // Whatever else a file has: a checkpoint's tensors and configuration.
+    // Other contents of a file are shown, too: a checkpoint's tensors and configuration.
     let values = [0.0f32; 4];
     let bytes: &[u8] = bytemuck::cast_slice(&values);
     let view =
@@ -477,9 +480,9 @@ fn export_import_and_inspect_tell_what_is_in_a_file() {
     assert_eq!((line["tensors"].as_array().unwrap().len(), &line["metadata"]["run"]["epochs"]), (4, &3.into()));
 }
 
-/// An activation of one's own that becomes another in silence.
+/// Finds an activation of the user's own that becomes another in silence.
 #[test]
-fn activations_of_ones_own_are_not_exported() {
+fn the_users_own_activations_are_not_exported() {
     let own = Activation::custom(
         "softsign",
         "fn activate(z: f32) -> f32 { return z / (1.0 + abs(z)); }

@@ -2,14 +2,12 @@
 //! with outputs poisoned first.
 
 use wgrad::gpu::Checks;
-use wgrad::kernel::dense_forward::Residual;
 use wgrad::kernel::team_head::{self, Team};
 use wgrad::kernel::tile::{Family, Tile};
 use wgrad::kernel::{Binding, Dense, Input, Launch, dense_backward, dense_forward, dense_update, head, row_loss};
 use wgrad::selftest::kernels;
-pub use wgrad::selftest::kernels::layer;
 use wgrad::selftest::kernels::loss_kernel;
-use wgrad::{Activation, Optimizer};
+use wgrad::{Activation, Epilogue, Optimizer};
 
 use crate::problem::{Adam1, Problem, ROWS, STATS_BYTES, bytes_of};
 use crate::reference;
@@ -59,7 +57,7 @@ fn check_loss(problem: &Problem, launch: &Launch, checks: Checks) {
     agrees(kernels::loss(&gpu(), problem, launch, checks));
 }
 
-/// A tile that is right at round sizes only; a gather, a bias or an activation that is lost.
+/// Finds a tile that is right at round sizes only; a gather, a bias or an activation that is lost.
 #[test]
 fn dense_forward_agrees_with_its_twin() {
     for &size in SIZES {
@@ -73,7 +71,7 @@ fn dense_forward_agrees_with_its_twin() {
     }
 }
 
-/// A residual that is added to the wrong quad or on the wrong side of the activation; another reader's gradient that the mask misses. The
+/// Finds a residual that is added to the wrong quad or on the wrong side of the activation, and another reader's gradient that the mask misses. The
 /// launches with the stage are compared with those without it, to the bit.
 #[test]
 fn stages_add_what_they_bind() {
@@ -98,28 +96,27 @@ fn stages_add_what_they_bind() {
         let added = values(rows * stride);
         for family in families() {
             let tile = family.tile(dense_forward::blocks(dense));
-            let forward = |activation, residual| {
-                let launch = dense_forward::launch_with(dense, problem.input, layer(activation), None, residual, tile);
+            let forward = |activation, adds| {
+                let launch =
+                    dense_forward::launch_with(dense, problem.input, Epilogue::of(activation), None, adds, tile);
                 run(&problem, &launch, &added, Binding::Output)
             };
-            let z = forward(Activation::Identity, Residual::None);
+            let z = forward(Activation::Identity, false);
             let relu = |z: f32| if activation == Activation::Relu && z < 0.0 { 0.0 } else { z };
-            let before = forward(activation, Residual::BeforeActivation);
-            let after = forward(activation, Residual::AfterActivation);
+            let sum = forward(activation, true);
             for at in (0..size.0 as usize * stride).filter(|at| at % stride < outputs) {
-                assert_eq!(before[at], relu(z[at] + added[at]), "{size:?} {tile} at {at}");
-                assert_eq!(after[at], relu(z[at]) + added[at], "{size:?} {tile} at {at}");
+                assert_eq!(sum[at], relu(z[at] + added[at]), "{size:?} {tile} at {at}");
             }
             for at in (0..size.0 as usize * stride).filter(|at| at % stride >= outputs) {
                 let padding = if at % stride == outputs { 1.0 } else { 0.0 };
-                assert_eq!([before[at], after[at]], [padding; 2], "{size:?} {tile} at {at}");
+                assert_eq!(sum[at], padding, "{size:?} {tile} at {at}");
             }
 
             let tile = family.tile(dense_backward::blocks(dense));
             let width = inputs.next_multiple_of(4);
             let added = values(rows * width);
             let backward = |activation, adds| {
-                let launch = dense_backward::launch_with(dense, layer(activation), adds, tile);
+                let launch = dense_backward::launch_with(dense, Epilogue::of(activation), adds, tile);
                 run(&problem, &launch, &added, Binding::InputGradient)
             };
             let (plain, both) = (backward(Activation::Identity, false), backward(activation, true));
@@ -132,7 +129,7 @@ fn stages_add_what_they_bind() {
     }
 }
 
-/// A mask taken from the wrong tensor, a gradient for the bias's 1, a transposed weight.
+/// Finds a mask taken from the wrong tensor, a gradient for the bias's 1, a transposed weight.
 #[test]
 fn dense_backward_agrees_with_its_twin() {
     for &size in SIZES {
@@ -144,7 +141,7 @@ fn dense_backward_agrees_with_its_twin() {
     }
 }
 
-/// A bias that is not trained, a moment that is lost, a row of the wrong epoch, padding that drifts from 0.
+/// Finds a bias that is not trained, a moment that is lost, a row of the wrong epoch, padding that drifts from 0.
 #[test]
 fn dense_update_agrees_with_its_twin() {
     for &size in SIZES {
@@ -164,7 +161,7 @@ fn dense_update_agrees_with_its_twin() {
     }
 }
 
-/// Classes that are not there winning, a mean over the wrong number of rows, a short batch that trains on ghosts.
+/// Finds a missing class that wins, a mean over the wrong number of rows, a short batch that trains on missing rows.
 #[test]
 fn loss_kernels_agree_with_their_twin() {
     let optimizer = Adam1::optimizer();
@@ -191,8 +188,8 @@ fn teams() -> Vec<Team> {
     teams
 }
 
-/// A lane's share that is lost, a row told to the wrong member, a gradient that goes below without its mask; teams with fewer rows
-/// than members, and minibatches with fewer than a team.
+/// Finds a lane's share that is lost, a row passed to the wrong member, a gradient that goes below without its mask; teams with fewer rows than
+/// members, and minibatches with fewer than a team.
 #[test]
 fn heads_of_teams_agree_with_their_twin() {
     let optimizer = Adam1::optimizer();
@@ -200,7 +197,7 @@ fn heads_of_teams_agree_with_their_twin() {
         for team in teams() {
             for input in inputs_of(size).into_iter().filter(|_| size.2 <= head::MOST_OUTPUTS) {
                 let problem = Problem::new(size, input);
-                let below = (input == Input::Activations).then_some(layer(Activation::Relu));
+                let below = (input == Input::Activations).then_some(Epilogue::of(Activation::Relu));
                 let launch = team_head::launch(loss_kernel(problem.dense, Some(&optimizer)), input, below, team);
                 check_loss(&problem, &launch, Checks::Off);
                 if size.0 < 33 {
@@ -211,7 +208,7 @@ fn heads_of_teams_agree_with_their_twin() {
     }
 }
 
-/// An evaluation that trains, writes elsewhere, or gives other logits than the forward pass.
+/// Finds an evaluation that trains, writes elsewhere, or gives other logits than the forward pass.
 #[test]
 fn loss_kernels_that_only_evaluate_agree_with_their_twin() {
     for &size in SIZES {
@@ -229,7 +226,7 @@ fn loss_kernels_that_only_evaluate_agree_with_their_twin() {
     }
 }
 
-/// A tile shape that no size above picks, and an edge that only it has.
+/// Finds a tile shape that no size above picks, and an edge that only it has.
 #[test]
 fn every_tile_agrees_at_awkward_sizes() {
     let register = [(1, 1), (2, 1), (2, 2), (4, 2)].map(|(m, n)| Tile::Register { m, n });
@@ -245,16 +242,17 @@ fn every_tile_agrees_at_awkward_sizes() {
     }
 }
 
-/// More workgroups than a dimension takes: those of the second row doing the first one's work again, or nothing.
+/// Finds workgroups of a second dimension that do the first one's work again, or nothing, where there are more than a dimension takes.
 #[test]
 fn workgroups_of_a_second_dimension_do_their_own_work() {
     let problem = Problem::new((4, 1, 2_200_000), Input::SetF32);
-    let launch = dense_forward::launch(problem.dense, problem.input, layer(Activation::Identity), None, Tile::Naive);
+    let launch =
+        dense_forward::launch(problem.dense, problem.input, Epilogue::of(Activation::Identity), None, Tile::Naive);
     assert!(launch.workgroups > 65_535 && launch.grid(65_535)[1] == 2);
     check_forward(&problem, Activation::Identity, Tile::Naive, Checks::Off);
 }
 
-/// An index that is out of bounds, and right by luck where nothing checks it.
+/// Finds an index that is out of bounds, and right by luck where nothing checks it.
 #[test]
 fn every_kernel_agrees_with_runtime_checks_on() {
     let optimizer = Adam1::optimizer();
@@ -277,7 +275,7 @@ fn every_kernel_agrees_with_runtime_checks_on() {
     }
 }
 
-/// Logits so large that an exponential overflows; a probability so near to 1 that 1 − p has no digits left.
+/// Finds logits so large that an exponential overflows; a probability so near to 1 that 1 − p has no digits left.
 #[test]
 fn softmax_is_precise_for_huge_logits_and_sure_predictions() {
     let huge = |c: u32| if c.is_multiple_of(2) { 1e4 } else { -1e4 };
@@ -298,7 +296,7 @@ fn softmax_is_precise_for_huge_logits_and_sure_predictions() {
     }
 }
 
-/// An order that visits a row twice, or the same one in every epoch, or whatever the seed is.
+/// Finds an order that visits a row twice, or that is the same in every epoch or for every seed.
 #[test]
 fn every_epoch_visits_every_row_once_in_the_keyed_order() {
     let visits = |rows: u32, seed: u64, epoch: u32| -> Vec<u32> {
@@ -334,13 +332,13 @@ fn every_epoch_visits_every_row_once_in_the_keyed_order() {
     }
 }
 
-/// A counter that does not move, or moves by another number.
+/// Finds a counter that does not move, or moves by another number.
 #[test]
 fn close_step_moves_the_counter_by_one() {
     agrees(kernels::closing(&gpu(), Checks::Off));
 }
 
-/// A yardstick that is quick because it leaves something out.
+/// Finds a reference product that is quick because it leaves something out.
 #[test]
 fn the_textbooks_product_is_the_product() {
     agrees(kernels::textbook(&gpu(), Checks::On));

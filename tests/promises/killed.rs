@@ -55,13 +55,13 @@ fn weights(folder: &Path, file: &str) -> Vec<u32> {
     bits(&Model::read(folder.join(file)).unwrap().weights)
 }
 
-/// What a run of so many steps ends in, when nothing happens to it.
+/// The weights of an uninterrupted run of `steps` steps.
 fn undisturbed(folder: &Path, steps: u64) -> Vec<u32> {
     done(folder, &with(&format!("--steps {steps} --save undisturbed")));
     weights(folder, "undisturbed")
 }
 
-/// A file that is there by half, a folder that cannot be resumed from, a step done twice or not at all.
+/// Finds a file of which half is written, a folder that cannot be resumed from, a step done twice or not at all.
 #[test]
 fn killed_twenty_times_the_run_ends_in_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
@@ -97,7 +97,7 @@ fn killed_twenty_times_the_run_ends_in_the_same_bits() {
     assert!(weights(folder, "model.safetensors") == undisturbed(folder, last), "{steps:?}");
 }
 
-/// A run under `nohup` that a closed terminal ends all the same.
+/// Finds a run under `nohup` that a closed terminal ends all the same.
 #[test]
 fn a_hangup_that_is_to_be_ignored_is() {
     let folder = tempfile::tempdir().unwrap();
@@ -116,11 +116,11 @@ fn a_hangup_that_is_to_be_ignored_is() {
     assert_eq!(child.wait().unwrap().code(), Some(143));
 }
 
-/// A signal that loses what was trained, is not heard, or ends a run with the wrong code; a run that cannot go on after it.
+/// Finds a signal that loses what was trained, is ignored, or ends a run with the wrong code; and a run that cannot go on after it.
 #[test]
 fn a_signal_ends_a_run_that_can_go_on() {
     for (name, code) in [("-TERM", 143), ("-INT", 130), ("-HUP", 129)] {
-        // Tests may run under something like `nohup`: a hangup is heard again by who starts the program with that undone, as GNU's `env` can.
+        // Tests may run under something like `nohup`: a hangup is received again where the program is started without it, as GNU's `env` can do.
         let starts = if cfg!(target_os = "linux") { &["env", "--default-signal=HUP"][..] } else { &[] };
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
@@ -144,7 +144,7 @@ fn a_signal_ends_a_run_that_can_go_on() {
     }
 }
 
-/// What a process has had of the processors.
+/// The processor time of a process.
 #[cfg(target_os = "linux")]
 fn processor_time(child: &Child) -> String {
     let about = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
@@ -152,7 +152,7 @@ fn processor_time(child: &Child) -> String {
     about.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2).collect::<Vec<_>>().join(" ")
 }
 
-/// Someone who presses Ctrl-C again because the first did not help: here the program waits for a reader that does not read.
+/// A second Ctrl-C ends the program where the first did not help: here the program waits for a reader that does not read.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_second_signal_ends_the_program_at_once() {
@@ -173,7 +173,7 @@ fn the_second_signal_ends_the_program_at_once() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no model: it had no time");
 }
 
-/// A signal before there is anything to interrupt: a program that the system ends, an empty folder that is left, a run that begins all the same.
+/// Finds a signal before the first step after which the system ends the program, an empty folder is left, or the run begins all the same.
 #[test]
 fn a_signal_while_the_set_is_read_ends_the_program() {
     let folder = tempfile::tempdir().unwrap();
@@ -193,7 +193,7 @@ fn a_signal_while_the_set_is_read_ends_the_program() {
     assert_eq!(files_in(folder.path()), ["set.csv"]);
 }
 
-/// A run that is done, told once more as an epoch of no time and no rows; or one whose program ended before it had saved its model.
+/// Finds a finished run that is reported again, as an epoch of no time and no rows; and one whose program ended before it had saved its model.
 #[test]
 fn a_run_that_is_done_has_nothing_left_to_do() {
     let folder = tempfile::tempdir().unwrap();
@@ -212,7 +212,7 @@ fn a_run_that_is_done_has_nothing_left_to_do() {
     assert!(metrics.lines().count() == 5 && !metrics.contains("\"samples_per_second\":0.0"), "{metrics}");
 }
 
-/// A signal while tiles are measured, heard when all of them are.
+/// Finds a signal while tiles are measured that is noticed only after all of them are.
 #[test]
 fn a_signal_ends_tuning() {
     let folder = tempfile::tempdir().unwrap();
@@ -230,7 +230,7 @@ fn a_signal_ends_tuning() {
     assert!(!folder.path().join("model.safetensors").exists());
 }
 
-/// A disk that fills up while a checkpoint is written: the one before it is lost, or half of one is there, or nobody is told.
+/// Finds a disk that fills up while a checkpoint is written, where the one before it is lost, half of one is left, or there is no error.
 #[test]
 fn a_full_disk_leaves_the_checkpoint_before() {
     let folder = tempfile::tempdir().unwrap();
@@ -278,7 +278,7 @@ fn a_full_disk_leaves_the_checkpoint_before() {
     assert!(weights(folder, "model.safetensors") == undisturbed(folder, 20));
 }
 
-/// A run that ends without what it has trained, because a checkpoint cannot be written; or with a model of another step than it says.
+/// Finds a run that loses what it has trained because a checkpoint cannot be written; or that saves a model of another step than it says.
 #[test]
 fn a_checkpoint_that_cannot_be_written_costs_no_model() {
     let folder = tempfile::tempdir().unwrap();
@@ -297,9 +297,9 @@ fn a_checkpoint_that_cannot_be_written_costs_no_model() {
     assert!(weights(folder, "saved") == undisturbed(folder, last["step"].as_u64().unwrap()));
 }
 
-/// What was said when the run began, lost or mixed with what is said now: in flags, in run.toml, in files of the user's own.
+/// Finds options of the run's beginning that are lost or mixed with new ones: in flags, in run.toml, in files of the user's own.
 #[test]
-fn a_run_is_resumed_with_the_words_it_began_with() {
+fn a_run_is_resumed_with_its_own_options() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let set = golden_file("adam").to_str().unwrap().to_string();
@@ -350,8 +350,8 @@ fn a_run_is_resumed_with_the_words_it_began_with() {
     refused("train --resume elsewhere --epochs 7", &["softsign.wgsl"]);
 }
 
-/// A checkpoint of an earlier version that cannot be opened any more, or goes on to something else. Its bits are its adapter's; what it
-/// learns is not.
+/// Finds a checkpoint of an earlier version that can no longer be opened, or that goes on otherwise. Its bits depend on the adapter; what it learns
+/// does not.
 #[test]
 fn the_checkpoint_of_version_1_opens() {
     let folder = tempfile::tempdir().unwrap();
@@ -385,7 +385,7 @@ fn the_checkpoint_of_version_1_opens() {
     assert!(error < 1e-4, "{error}");
 }
 
-/// A length that was said in steps, and is said in epochs now: two answers to one question.
+/// Finds a length given in steps that still counts when it is given in epochs later.
 #[test]
 fn a_run_of_steps_goes_on_for_epochs_and_the_other_way_round() {
     let folder = tempfile::tempdir().unwrap();
@@ -398,7 +398,7 @@ fn a_run_of_steps_goes_on_for_epochs_and_the_other_way_round() {
     assert!(weights(folder, "by-steps") == undisturbed(folder, 25));
 }
 
-/// A line to copy that a shell takes apart: a folder with a space and a quote in its name.
+/// Finds a command to copy that a shell splits: a folder has a space and a quote in its name.
 #[test]
 fn the_hint_to_go_on_is_one_that_a_shell_takes() {
     let folder = tempfile::tempdir().unwrap();

@@ -19,12 +19,12 @@ use crate::support::{Random, assert_close, flat, gpu, learnable};
 
 const MOST: u64 = 134_217_728;
 
-/// A device of its own, whose buffers are nobody else's.
+/// A device of its own, so that all its buffers are this test's.
 fn webgpu() -> Arc<Gpu> {
     Gpu::open_with(&OpenOptions { limits: Limits::WebGpu, ..OpenOptions::default() }).unwrap()
 }
 
-/// That an error has these words, and that nothing was made on the device meanwhile.
+/// Checks that an error has these words, and that nothing was allocated on the device meanwhile.
 #[track_caller]
 fn refused<T>(gpu: &Gpu, words: &[&str], what: impl FnOnce() -> Result<T, Error>) {
     let before = gpu.memory();
@@ -37,7 +37,7 @@ fn refused<T>(gpu: &Gpu, words: &[&str], what: impl FnOnce() -> Result<T, Error>
     assert_eq!((after.buffers_made, after.bytes), (before.buffers_made, before.bytes), "{error}");
 }
 
-/// A device that is opened with more than was said, or a summary that tells what the adapter has and not what may be used.
+/// Finds a device that is opened with more than the given limits, or a summary that shows what the adapter has and not what may be used.
 #[test]
 fn a_device_of_webgpus_limits_has_no_more_than_those() {
     let gpu = webgpu();
@@ -52,7 +52,7 @@ fn a_device_of_webgpus_limits_has_no_more_than_those() {
     assert!(error.contains("did you mean webgpu?") && error.contains("adapter"), "{error}");
 }
 
-/// A batch that a driver refuses in the middle of a run. A row of 4,092 units and the 1 after them, rounded up to whole quads, is 16 KiB: 8,192
+/// Finds a batch that a driver refuses in the middle of a run. A row of 4,092 units and the 1 after them, rounded up to whole quads, is 16 KiB: 8,192
 /// of them are 128 MiB.
 #[test]
 fn a_batch_that_does_not_fit_is_refused_with_the_largest_that_does() {
@@ -70,11 +70,11 @@ fn a_batch_that_does_not_fit_is_refused_with_the_largest_that_does() {
     refused(&gpu, &words, || beyond.plan(&set));
     refused(&gpu, &words, || beyond.tune(&set, |_| ()));
     assert_eq!(trainer(8192).plan(&set).unwrap().batch(), 8192);
-    // Whatever was refused, the trainer is as good as new.
+    // After all refusals, the trainer works as before.
     assert_eq!(beyond.evaluate(&validation).unwrap().rows, 50);
 }
 
-/// A layer or targets beyond what is bound, said with a number that does not fit either. Adam keeps two values of each weight: with 65,536
+/// Finds a layer or targets beyond what is bound, refused with a number that does not fit either. Adam keeps two values of each weight: with 65,536
 /// inputs and the bias, in quads 65,540, four units take 2,097,280 bytes, and 63 times that fit.
 #[test]
 fn layers_and_targets_are_refused_with_the_number_that_fits() {
@@ -100,7 +100,7 @@ fn layers_and_targets_are_refused_with_the_number_that_fits() {
     refused(&gpu, &["targets", "134224000", "at most 16777 rows", "memory budget"], || trainer.fit(&set, None));
 }
 
-/// Metrics that take a score for each row, said to be the layers' fault. A score is 4 bytes: 33,554,432 rows.
+/// Finds metrics that need a score for each row, where the error blames the layers. A score is 4 bytes: 33,554,432 rows.
 #[test]
 fn metrics_are_refused_with_what_helps() {
     let gpu = webgpu();
@@ -113,7 +113,7 @@ fn metrics_are_refused_with_what_helps() {
     });
 }
 
-/// A search that ends beside the largest batch, or that blames the batch for what it does not change.
+/// Finds a search that ends beside the largest batch, or that blames the batch for what it does not change.
 #[test]
 fn the_largest_batch_is_found_by_planning() {
     let optimizer = Optimizer::sgd(0.1);
@@ -138,8 +138,8 @@ fn the_largest_batch_is_found_by_planning() {
     assert_eq!((plan.larger_than(12_288), plan.larger_than(12_287).unwrap().bytes), (None, 12_288));
 }
 
-/// A buffer that nobody counted, or one that a run leaves behind: what is alive on the device after an epoch is what was said before, to the
-/// byte, and nothing of it when the trainer has gone.
+/// Finds a buffer that is not counted, or that a run leaves behind: the bytes alive on the device after an epoch are what was said before, to the
+/// byte, and none of them when the trainer is dropped.
 #[test]
 fn all_that_a_fit_makes_is_known_before() {
     let network = Network::classifier(9, &[12, 7], Activation::Gelu, 3);
@@ -154,7 +154,7 @@ fn all_that_a_fit_makes_is_known_before() {
         gamma: 0.0,
     };
     let muon = Optimizer::from_name("muon").unwrap();
-    for (what, set, options, validates, tells) in [
+    for (what, set, options, validates, reports) in [
         ("plain", &set, plain(), false, false),
         ("validation", &set, plain(), true, false),
         ("scaled, best kept", &scaled, TrainOptions { keep_best: true, ..plain() }, true, false),
@@ -165,7 +165,7 @@ fn all_that_a_fit_makes_is_known_before() {
     ] {
         let gpu = crate::support::own_gpu();
         let mut trainer = Trainer::on(Arc::clone(&gpu), network.clone(), options).unwrap();
-        trainer.report_parameters(tells);
+        trainer.report_parameters(reports);
         let validation = validates.then_some(set);
         let said = trainer.device_bytes(set, validation).unwrap();
         let mut alive = Vec::new();
@@ -182,7 +182,7 @@ fn all_that_a_fit_makes_is_known_before() {
     }
 }
 
-/// A workgroup past 65,535 of one dimension that is refused, skipped, or does another's work: the plain kernels, 8 blocks of 4 × 4 a workgroup,
+/// Finds a workgroup past 65,535 of one dimension that is refused, skipped, or does another's work: the plain kernels, 8 blocks of 4 × 4 a workgroup,
 /// take 65,664 of them for 4,104 rows of 2,048 units, and tiles of many blocks one dimension.
 #[test]
 fn more_workgroups_than_a_dimension_takes_compute_the_same() {

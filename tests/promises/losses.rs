@@ -30,20 +30,20 @@ fn check(outputs: usize) {
     }
 }
 
-/// A mean over the wrong thing, a weight applied twice, a gradient that is right only where its upstream is 1.
+/// Finds a mean over the wrong values, a weight applied twice, a gradient that is right only where its upstream is 1.
 #[test]
 fn every_loss_agrees_with_its_twin() {
     check(3);
     check(1);
 }
 
-/// The same where a row does not fit registers, and the loss has a kernel of its own.
+/// Every loss agrees with its twin where a row does not fit registers, and the loss has a kernel of its own.
 #[test]
 fn every_loss_agrees_with_its_twin_for_many_outputs() {
     check(70);
 }
 
-/// A minibatch of ignored rows alone: a division by nothing.
+/// Finds a division by 0 in a minibatch of ignored rows alone.
 #[test]
 fn ignored_rows_alone_have_no_loss_and_change_nothing() {
     let loss =
@@ -64,7 +64,7 @@ fn ignored_rows_alone_have_no_loss_and_change_nothing() {
     assert_eq!(bits(&trainer.weights().unwrap()), bits(&before));
 }
 
-/// A loss that costs a dispatch of its own.
+/// Finds a loss that costs a dispatch of its own.
 #[test]
 fn every_loss_costs_the_same_dispatches() {
     let network = Network::classifier(WIDTH, &[5], Activation::Relu, 3);
@@ -88,7 +88,7 @@ fn every_loss_costs_the_same_dispatches() {
     }
 }
 
-/// Targets and values that a loss cannot take, each refused before anything is trained.
+/// Targets and values that a loss cannot take are refused before anything is trained.
 #[test]
 fn losses_refuse_what_they_cannot_take() {
     let network = Network::classifier(WIDTH, &[5], Activation::Relu, 3);
@@ -141,7 +141,7 @@ fn losses_refuse_what_they_cannot_take() {
     assert!(error.contains("did you mean softmax-cross-entropy?"), "{error}");
 }
 
-/// A short last batch that is divided by weights of rows it does not have: three steps of two batches, the second short.
+/// Finds a short last batch that is divided by weights of rows it does not have: three steps of two batches, the second short.
 #[test]
 fn a_short_batch_is_divided_by_its_own_weights() {
     let (batch, outputs, rate) = (4, 3, 0.5);
@@ -184,7 +184,7 @@ fn a_short_batch_is_divided_by_its_own_weights() {
     }
 }
 
-/// So many classes that a sum of exponentials, an index or a launch is too small for them: loss and gradient of 100,000.
+/// Finds a sum of exponentials, an index or a launch that is too small for many classes, by loss and gradient of 100,000.
 #[test]
 fn a_hundred_thousand_classes_have_their_loss_and_gradient() {
     let (rows, width, classes) = (3, 4, 100_000);

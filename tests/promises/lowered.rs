@@ -1,4 +1,4 @@
-//! Rates that are lowered where numbers are not finite: from the last good moment on, the run is one that had the lower rate.
+//! Rates that are lowered where numbers are not finite: from the restored step on, the run is one with the lower rate.
 
 use std::ops::ControlFlow;
 
@@ -10,7 +10,7 @@ use wgrad::{
 use crate::non_finite::{BATCH, WIDTH, chain, good, overflowing, set, trainer};
 use crate::support::{bits, files_in, golden_file, gpu, succeed};
 
-/// An update that overflows after the last loss, which nothing sees.
+/// Finds an update that overflows after the last loss, which nothing sees.
 #[test]
 fn the_last_update_is_seen_where_the_rate_is_lowered() {
     let options = TrainOptions {
@@ -28,7 +28,7 @@ fn the_last_update_is_seen_where_the_rate_is_lowered() {
     assert!((weight / 1.999e24 - 1.0).abs() < 1e-5, "{weight}");
 }
 
-/// What a run comes to, how often its rate was lowered, and to what.
+/// The results of a run, how often its rate was lowered, and to what.
 fn lowered(trainer: &mut Trainer, set: &Dataset) -> (Result<History, Error>, Vec<f64>, Vec<u64>) {
     let (mut rates, mut from) = (Vec::new(), Vec::new());
     let history = trainer.fit_with(set, None, |event| {
@@ -43,7 +43,8 @@ fn lowered(trainer: &mut Trainer, set: &Dataset) -> (Result<History, Error>, Vec
     (history, rates, from)
 }
 
-/// A rate that is lowered and what it has spoilt kept, or steps that are left out: the bits must be those of a run that began with the lower rate.
+/// Finds a rate that is lowered while the bad weights are kept, or steps that are left out: the bits must be those of a run that began with the lower
+/// rate.
 #[test]
 fn a_run_whose_rate_is_lowered_is_one_that_had_that_rate() {
     let batches: Vec<Vec<f32>> = (1..6).map(good).collect();
@@ -77,9 +78,9 @@ fn a_run_whose_rate_is_lowered_is_one_that_had_that_rate() {
     }
 }
 
-/// A run that goes bad whatever the rate: it ends, and says what it was; not with the first, and not never.
+/// A run whose numbers are not finite at any rate ends with the reason, after as many tries as are allowed.
 #[test]
-fn a_rate_is_lowered_so_often() {
+fn a_rate_is_lowered_as_often_as_is_allowed() {
     let (first, second) = (good(1), good(2));
     let mut lowering = trainer(Optimizer::sgd(0.1), NonFinite::Lower);
     // Every minibatch of the first epoch is good but the last.
@@ -111,7 +112,7 @@ fn exploding(lower_factor: f64, epochs: u64, kept: Checkpointing) -> (Trainer, D
     (Trainer::on(gpu(), network, options).unwrap(), set)
 }
 
-/// A checkpoint of steps that were undone; one that forgets the rate, or how often it was lowered.
+/// Finds a checkpoint of steps that were undone; one that forgets the rate, or how often it was lowered.
 #[test]
 fn a_run_whose_rate_was_lowered_goes_on_from_its_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
@@ -133,9 +134,9 @@ fn a_run_whose_rate_was_lowered_goes_on_from_its_checkpoints() {
     }
 }
 
-/// A folder that has no checkpoint for a moment, in which the run is killed: its own were of a course that was undone, the older ones pruned.
+/// Finds a moment in which a killed run has no checkpoint: its own were of steps that were undone, and the older ones are deleted.
 #[test]
-fn a_lowered_rate_is_on_the_disk_before_it_is_told() {
+fn a_lowered_rate_is_on_the_disk_before_it_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let kept =
         Checkpointing { every: Every::Steps(1), keep: 1, device_retries: 0, ..Checkpointing::new(folder.path()) };
@@ -161,7 +162,7 @@ fn a_lowered_rate_is_on_the_disk_before_it_is_told() {
     assert_eq!(bits(&resumed.weights().unwrap()), bits(&trainer.weights().unwrap()));
 }
 
-/// A rate that has become 0, with which a run learns nothing to its end; and what a fit that was broken off there leaves to the next one.
+/// Finds a rate that becomes 0, with which a run learns nothing to its end; and a fit that was broken off there and changes the next one.
 #[test]
 fn a_rate_is_not_lowered_to_nothing() {
     let (first, second) = (good(1), good(2));
@@ -189,7 +190,7 @@ fn a_rate_is_not_lowered_to_nothing() {
     assert_eq!((history.lowered, history.epochs.len()), (0, 2));
 }
 
-/// The words of the option, the keys of run.toml and the line of `--json`.
+/// The program takes the option and the keys of run.toml, and prints the line of `--json`.
 #[test]
 fn the_program_lowers_the_rate() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! The promises of the design, one file each, against f64 twins, PyTorch's trajectories and the real program.
 //!
-//! Every test runs on a real adapter; where there is none they fail and say what to install.
+//! Every test runs on a real adapter; where there is none they fail and say what to install. The comment above a test says what it checks, or which
+//! faults it finds.
 
 mod backends;
 mod bad_input;
@@ -43,6 +44,7 @@ mod profile;
 mod program;
 mod properties;
 mod report;
+mod residual;
 mod rooms;
 mod same_bits;
 mod schedules;

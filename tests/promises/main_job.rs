@@ -6,7 +6,7 @@ use wgrad::Optimizer;
 use crate::dispatches::{Step, promised};
 use crate::support::succeed;
 
-/// A loop that runs, reports, and does not learn. One epoch of the seed program; ten are run by `examples/mnist_seeds`.
+/// Finds a loop that runs, reports, and does not learn. One epoch of the seed program; ten are run by `examples/mnist_seeds`.
 #[test]
 fn the_seed_program_learns_mnist() {
     let folder = tempfile::tempdir().unwrap();

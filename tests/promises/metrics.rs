@@ -107,8 +107,7 @@ fn auc(scores: &[f64], positive: &[Option<bool>]) -> Option<f64> {
     (pairs > 0).then(|| sum / pairs as f64)
 }
 
-/// A count of the wrong class, of a row past the last, or of one that is ignored; for few classes and many, by index and by
-/// distribution.
+/// Finds a count of the wrong class, of a row past the last, or of one that is ignored; for few classes and many, by index and by distribution.
 #[test]
 fn classes_are_counted_as_they_are() {
     for outputs in [2, 3, 10, 70, 1001] {
@@ -150,7 +149,7 @@ fn classes_are_counted_as_they_are() {
     check_classes(&z, &wanted, outputs, &metrics);
 }
 
-/// Logits that are all alike: the first class is predicted, and the right one has as many before it as its number says.
+/// Where all logits are equal, the first class is predicted, and the rank of the right one is its index.
 #[test]
 fn ties_go_to_the_first() {
     let outputs = 3;
@@ -168,7 +167,7 @@ fn ties_go_to_the_first() {
     assert_eq!(metrics.roc_auc, None, "one class alone");
 }
 
-/// Outputs that are a yes or no each, and one alone.
+/// Outputs that are each a yes or no are counted by themselves, and so is a single one.
 #[test]
 fn outputs_of_their_own_are_counted_by_themselves() {
     for outputs in [1, 5, 70] {
@@ -194,8 +193,7 @@ fn outputs_of_their_own_are_counted_by_themselves() {
     }
 }
 
-/// Sums that lose digits, a variance about the wrong mean, an average over the wrong thing; targets far from 0, and one that
-/// never changes.
+/// Finds sums that lose digits, a variance about the wrong mean, an average over the wrong thing; targets far from 0, and one that never changes.
 #[test]
 fn errors_of_numbers_are_scikit_learns() {
     for outputs in [1, 3, 70] {
@@ -228,7 +226,7 @@ fn errors_of_numbers_are_scikit_learns() {
     }
 }
 
-/// What the program prints, as tables and as JSON.
+/// The program prints the metrics, as tables and as JSON.
 #[test]
 fn the_program_prints_them() {
     let folder = tempfile::tempdir().unwrap();

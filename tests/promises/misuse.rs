@@ -1,5 +1,5 @@
-//! The public face in hands that do not read: calls out of order, sets and weights of another network, a trainer after an error, numbers that are
-//! none. Every one of them is an error that says so, or does what it can; none panics, and none leaves the trainer worse than it was.
+//! Wrong uses of the public API: calls out of order, sets and weights of another network, a trainer after an error, invalid numbers. Each is an
+//! error that says so, or works as far as possible; none panics, and none leaves the trainer worse than it was.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -77,7 +77,7 @@ fn taken(result: Result<(), Error>) -> Vec<String> {
     names.split(", ").map(String::from).collect()
 }
 
-/// Options that no run can have, each found before anything is trained: a field that nobody checks reaches a kernel or a division.
+/// Finds options that no run can have and that are not refused before training: a field that is not checked reaches a kernel or a division.
 #[test]
 fn options_that_are_no_numbers_are_refused() {
     const NAN: f64 = f64::NAN;
@@ -144,7 +144,7 @@ fn options_that_are_no_numbers_are_refused() {
     refused(&["NaN"], Schedule::new(Decay::Constant).set("warmup", NAN));
 }
 
-/// The largest numbers that an integer holds, and 0, wherever one is taken: a sum that wraps, or memory that is asked for without end.
+/// Finds a sum that wraps, or memory that is asked for without end, for the largest integers and for 0, wherever one is taken.
 #[test]
 fn the_largest_and_the_smallest_numbers_are_refused_or_harmless() {
     let with = |change: &dyn Fn(&mut TrainOptions)| {
@@ -233,7 +233,7 @@ fn the_largest_and_the_smallest_numbers_are_refused_or_harmless() {
     }
 }
 
-/// Sets that contradict themselves, and rows that they do not have.
+/// Sets that contradict themselves, and rows that a set does not have, are refused.
 #[test]
 fn sets_that_are_none_are_refused() {
     let set = set();
@@ -256,7 +256,7 @@ fn sets_that_are_none_are_refused() {
     refused(&["two classes are named \"a\""], set.clone().with_class_names(twice));
     let shape = |height, width, channels| ImageShape { height, width, channels };
     for shape in [shape(MOST, MOST, 3), shape(0, 0, 1), shape(2, 2, MOST), shape(1 << 62, 4, 1), shape(2, 1, 2)] {
-        refused(&[&format!("rows of 4 features are no images of {shape}")], set.clone().with_image_shape(shape));
+        refused(&[&format!("rows of 4 features are not images of {shape}")], set.clone().with_image_shape(shape));
     }
     for (shift, scale, words) in [
         (vec![], vec![], "0 values of shift for 4 features"),
@@ -289,8 +289,8 @@ fn sets_that_are_none_are_refused() {
     refused(&["rows 0 to 100 are not in a set of 40"], trainer().fit_from(&longer, None, go_on));
 }
 
-/// Everything that a trainer is asked for with sets, weights and files of other networks, before it was ever trained and after: each an error, and
-/// the weights what they were.
+/// A trainer refuses sets, weights and files of other networks, before it was ever trained and after: each call is an error, and the weights stay
+/// what they were.
 #[test]
 fn what_belongs_to_another_network_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -356,7 +356,7 @@ fn what_belongs_to_another_network_is_refused() {
     refused(&["no tile"], Trainer::on(gpu(), network(), TrainOptions { picks: pinned, ..options() }));
 }
 
-/// Another fit after one that ended badly: with a refused set, a loss that is not finite, rows that could not be read.
+/// A trainer can be used after a fit that failed: with a refused set, a loss that is not finite, rows that could not be read.
 #[test]
 fn a_trainer_goes_on_after_an_error() {
     let diverging = TrainOptions { optimizer: Optimizer::sgd(3e38), ..options() };
@@ -390,7 +390,7 @@ fn a_trainer_goes_on_after_an_error() {
     assert_eq!(bits(&broken.weights().unwrap()), bits(&undisturbed.weights().unwrap()));
 }
 
-/// A lost device that is asked for more: every call says that it is lost, and what was opened beside it goes on.
+/// A lost device answers every call with an error that says so, and what was opened beside it goes on.
 #[test]
 fn a_lost_device_says_so_to_every_call() {
     let lost = own_gpu();
@@ -426,7 +426,7 @@ fn a_lost_device_says_so_to_every_call() {
     self::trainer().fit(&set(), None).unwrap();
 }
 
-/// Plans and timers that are asked for nothing, or for more than there is.
+/// Plans and timers refuse requests for nothing, or for more than there is.
 #[test]
 fn plans_and_timers_refuse_what_is_none() {
     let (network, loss, optimizer) =

@@ -1,4 +1,4 @@
-//! Epochs are judged by any figure that an evaluation has, or by one of a user's own, and by the same one after a checkpoint.
+//! Epochs are judged by any metric of an evaluation, or by a user's own, and by the same one after a checkpoint.
 
 use std::ops::ControlFlow;
 
@@ -35,8 +35,8 @@ fn top_2(metrics: &Metrics) -> f64 {
     metrics.classes.as_ref().unwrap().top_k(2).unwrap()
 }
 
-/// Counts of one pass that are added to the next, a figure of another pass, or one more read that an epoch waits for: each figure against that of an
-/// evaluation after the epoch.
+/// Finds counts of one pass that are added to the next, a metric of another pass, or one more read that an epoch waits for: each metric is compared
+/// with an evaluation after the epoch.
 #[test]
 fn every_figure_is_that_of_an_evaluation() {
     type Of = fn(&Metrics) -> f64;
@@ -93,7 +93,7 @@ fn every_figure_is_that_of_an_evaluation() {
     }
 }
 
-/// The best epoch, the end and the lowered rate by the loss, whatever is asked for; or a figure taken for better that is worse.
+/// Finds a best epoch, an end or a lowered rate that follows the loss and not the chosen metric; and a worse value that is taken for better.
 #[test]
 fn what_is_kept_follows_the_figure() {
     let (train, validation) = sets(3);
@@ -130,7 +130,8 @@ fn what_is_kept_follows_the_figure() {
     }
 }
 
-/// A resumed run that has forgotten the best so far, or judges by the loss; one that goes on by a figure of the user's own that nobody brought.
+/// Finds a resumed run that has forgotten the best so far, or judges by the loss; and one that goes on although the user's own metric was not given
+/// again.
 #[test]
 fn a_resumed_run_judges_as_it_would_have() {
     let (train, validation) = sets(3);
@@ -172,7 +173,7 @@ fn a_resumed_run_judges_as_it_would_have() {
     }
 }
 
-/// A figure that the loss has not, or that is measured on nothing: every epoch as good as any other.
+/// Finds a metric that the loss does not have, or that is measured on nothing: every epoch would be as good as any other.
 #[test]
 fn figures_that_cannot_be_had_are_refused() {
     for (monitor, loss, outputs, words) in [
@@ -201,7 +202,7 @@ fn figures_that_cannot_be_had_are_refused() {
         assert!(fitted.is_ok() || trainer.steps_done() == 0);
         fitted
     };
-    assert!(fit(Monitor::F1, None).unwrap_err().contains("monitor is f1, which is measured on a validation set alone"));
+    assert!(fit(Monitor::F1, None).unwrap_err().contains("monitor is f1, which needs a validation set"));
     assert!(fit(Monitor::Accuracy, None).is_ok());
     let ones: Vec<usize> = (0..validation.rows()).filter(|&row| validation.labels()[row] == 1).collect();
     let one_class = validation.select(ones).unwrap();
@@ -229,7 +230,7 @@ fn figures_that_cannot_be_had_are_refused() {
     assert!(said.contains("\"monitored\":"), "{said}");
 }
 
-/// Exit 2 with these words, and nothing written: also where what is about to run was told before.
+/// Checks for exit code 2 with these words and nothing written, also where the run was introduced before.
 #[track_caller]
 fn refused_after_start(set: &[u8], arguments: &[&str], words: &[&str]) {
     let folder = tempfile::tempdir().unwrap();

@@ -7,7 +7,7 @@ use wgrad::{Activation, Dataset, Initializer, Loss, Network, Optimizer, Rule, Tr
 use crate::dispatches::{Step, assert_dispatches};
 use crate::reference::muon::{Matrix, adjustment, orthogonalized};
 use crate::reference::network::{Layer, layers};
-use crate::reference::optimizer::{Kept, step};
+use crate::reference::optimizer::{OptimizerState, step};
 use crate::reference::{dense_backward, dense_forward, dense_gradient, softmax_cross_entropy};
 use crate::support::{Random, assert_close, bits, families, gpu, learnable};
 
@@ -157,8 +157,10 @@ impl Problem {
         let rule = Rule::AdamW { beta1: BETA1, beta2: BETA2, eps: ADAMW_EPS, amsgrad: false };
         let adamw = Optimizer { lr: ADAMW_LR, weight_decay: case.weight_decay, rule };
         let mut momenta: Vec<Vec<f64>> = layers.iter().map(|layer| vec![0.0; layer.weights.len()]).collect();
-        let mut kept: Vec<Vec<Kept>> =
-            layers.iter().map(|layer| vec![Kept::default(); layer.weights.len() + layer.bias.len()]).collect();
+        let mut kept: Vec<Vec<OptimizerState>> = layers
+            .iter()
+            .map(|layer| vec![OptimizerState::default(); layer.weights.len() + layer.bias.len()])
+            .collect();
         for t in 1..=steps {
             let mut gradients = self.gradients(&layers, case.class_weights);
             let norm = gradients.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias));
@@ -223,8 +225,8 @@ fn agrees(problem: &Problem, case: Case, steps: u64, families: &[Family]) {
     }
 }
 
-/// A momentum that is a sum and not a mean, a side taken for the other, an X that is normalized twice or not, a bias that
-/// is orthogonalized with its matrix, a rate or a decay of the other part, a gradient that is clipped in one part only.
+/// Finds a momentum that is a sum and not a mean, a side taken for the other, an X that is normalized twice or not, a bias that is orthogonalized
+/// with its matrix, a rate or a decay of the other part, a gradient that is clipped in one part only.
 #[test]
 fn muon_agrees_with_its_twin() {
     // More inputs than units, then more units than inputs; and the other way round. A family a case: drivers compile for long.
@@ -236,8 +238,7 @@ fn muon_agrees_with_its_twin() {
     }
 }
 
-/// Tiles and buffers that are right for small matrices only, for square ones, or where the bias begins a block of its own: in
-/// every family.
+/// Finds tiles and buffers that are right for small matrices only, for square ones, or where the bias begins a block of its own: in every family.
 #[test]
 fn muon_agrees_with_its_twin_on_larger_matrices() {
     for (width, hidden) in [(70, vec![66, 81]), (8, vec![8, 16, 4])] {
@@ -246,8 +247,7 @@ fn muon_agrees_with_its_twin_on_larger_matrices() {
     }
 }
 
-/// A direction that is a twin's, and still not what Muon is for: whatever the gradient was, every vector comes out of X about
-/// as long as it went in.
+/// Finds a direction that agrees with the twin and is not what Muon is for: for any gradient, X keeps the length of every vector approximately.
 #[test]
 fn a_direction_is_nearly_orthogonal() {
     let problem = Problem::new(64, 12, &[8]);
@@ -265,7 +265,7 @@ fn a_direction_is_nearly_orthogonal() {
     }
 }
 
-/// A product that is lost or repeated; and bits that differ from run to run.
+/// Finds a product that is lost or repeated; and bits that differ from run to run.
 #[test]
 fn muon_takes_the_dispatches_it_promises_and_repeats_its_bits() {
     for (hidden, ns_steps, clip) in
@@ -288,7 +288,7 @@ fn muon_takes_the_dispatches_it_promises_and_repeats_its_bits() {
             let a_step = plan.dispatches().len() as u64;
             let step = Step { keeps_gradients: clip.is_some(), ..Step::of(layers, &case.optimizer()) };
             assert_dispatches(a_step, step, &format!("{hidden:?} {case:?}"));
-            // One set of them, whatever the number of layers.
+            // There is one set of them for any number of layers.
             let directions = plan.buffers().iter().filter(|buffer| matches!(buffer.role, Role::Direction(_))).count();
             assert_eq!(directions, if layers > 1 { 2 } else { 0 });
             let history = trainer.fit(&set, None).unwrap();
@@ -299,8 +299,8 @@ fn muon_takes_the_dispatches_it_promises_and_repeats_its_bits() {
     }
 }
 
-/// A buffer that is read and written in one dispatch, or read before it is made; a weight that changes too early; a step that
-/// is closed twice, or not at all.
+/// Finds a buffer that is read and written in one dispatch, or read before it is made; a weight that changes too early; a step that is closed twice,
+/// or not at all.
 #[test]
 fn muon_reads_what_is_made_and_changes_weights_last() {
     use wgrad::kernel::Access;
@@ -338,10 +338,9 @@ fn muon_reads_what_is_made_and_changes_weights_last() {
     }
 }
 
-/// A default that is not PyTorch's, a number of iterations that is none, a ratio of rates that no f32 holds, a rate of 0
-/// that is divided by.
+/// Finds a default that is not PyTorch's, an invalid number of iterations, a ratio of rates that no f32 holds, and a rate of 0 that is divided by.
 #[test]
-fn muon_goes_by_name_and_refuses_what_it_cannot_take() {
+fn muon_has_its_name_and_refuses_invalid_values() {
     let muon = Optimizer::from_name("muon").unwrap();
     assert_eq!((muon.name(), muon.lr, muon.weight_decay), ("muon", 1e-3, 0.1));
     assert_eq!(Optimizer::new(muon.rule), muon);

@@ -1,5 +1,5 @@
-//! No way in: what a file calls things is shown, and nothing else. No name moves a terminal's cursor, becomes a part of a page, or says where
-//! something is written; no word of a file has another read.
+//! Names in files are only shown. No name moves a terminal's cursor, becomes markup of a page, or decides where something is written; no text in
+//! a file makes the program read another file.
 #![cfg(unix)]
 
 use std::collections::BTreeMap;
@@ -40,7 +40,8 @@ fn table() -> String {
     text
 }
 
-/// Names from a file, taken for text to print or to put in a page: on the screen, in errors, in the report; and lost where they should be kept.
+/// Finds names from a file that act where they are printed or put in a page: on the screen, in errors, in the report; and names that are lost where
+/// they should be kept.
 #[test]
 fn names_are_shown_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
@@ -108,7 +109,7 @@ fn names_are_shown_and_nothing_else() {
     }
 }
 
-/// Folders whose names are classes: names as above, links to elsewhere, a link to itself.
+/// Folders of classes may have any name: names as above, links to elsewhere, a link to itself.
 #[cfg(feature = "images")]
 #[test]
 fn folders_of_images_may_have_any_name() {
@@ -161,7 +162,7 @@ fn everything(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// Tensors that are named as paths, and functions that are named as files: written to or read, where they are names.
+/// Finds tensors named as paths, and functions named as files, that are written to or read.
 #[test]
 fn a_models_names_are_no_paths() {
     let folder = tempfile::tempdir().unwrap();
@@ -201,7 +202,7 @@ fn a_models_names_are_no_paths() {
     assert!(everything(folder.path()) == before);
 }
 
-/// A checkpoint from somebody else, whose words say where the run writes: the model over a file of the user's.
+/// Finds a checkpoint of another person whose options make the run write the model over a file of the user's.
 #[test]
 fn a_checkpoint_does_not_say_what_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
@@ -242,14 +243,14 @@ fn a_checkpoint_does_not_say_what_is_replaced() {
         }
         assert!(!folder.join("new").exists(), "{option}");
         if option == "--save" {
-            // Who says it again means it.
+            // A user who gives the option again means it.
             succeed(&elsewhere, &[&resume[..], &[option, "mine"]].concat());
             std::fs::remove_file(elsewhere.join("mine")).unwrap();
         }
     }
 }
 
-/// The same by way of a link that came with the checkpoint, to which no word of the path points; and a file that only begins as a model.
+/// Finds a run that writes through a link that came with the checkpoint, which no option names; and over a file that only begins as a model.
 #[test]
 fn a_checkpoint_writes_through_no_link() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Steps whose numbers are not finite: seen on the device by their bits, skipped and counted there where that is asked for.
+//! Steps whose numbers are not finite: the device recognizes them by their bits, and skips and counts them if it is asked to.
 
 use wgrad::{
     Activation, Checkpointing, Dataset, Decay, Error, Every, Initializer, LayerWeights, Loss, Model, Network,
@@ -41,8 +41,8 @@ pub fn trainer(optimizer: Optimizer, non_finite: NonFinite) -> Trainer {
     trainer
 }
 
-/// A skipped step that moves a weight, a moment or the count that Adam corrects its bias by: the bits must be those of a run
-/// that never met the bad minibatch.
+/// Finds a skipped step that moves a weight, a moment or the count that Adam corrects its bias by: the bits must be those of a run that never met the
+/// bad minibatch.
 #[test]
 fn a_skipped_step_leaves_no_trace_but_the_count() {
     let (first, second) = (good(1), good(2));
@@ -62,7 +62,7 @@ fn a_skipped_step_leaves_no_trace_but_the_count() {
     }
 }
 
-/// The same that stops by default, naming the step.
+/// Finds training that goes on after a loss that is not finite, by default, or an error that does not name the step.
 #[test]
 fn training_stops_at_a_loss_that_is_not_finite_unless_told_otherwise() {
     let mut stopping = trainer(Optimizer::sgd(0.1), NonFinite::Stop);
@@ -104,8 +104,8 @@ fn chain_of(
     (trainer, set)
 }
 
-/// A message that names the step in which it was seen and not the one in which it went wrong, the wrong layer, or the loss for all: what is first
-/// was worked out by hand. Where the bad step begins the epoch, too.
+/// Finds a message that names the step in which the numbers were noticed and not the one in which they began, the wrong layer, or the loss in every
+/// case: the first such tensor was worked out by hand. The bad step may begin the epoch, too.
 #[test]
 fn a_stop_names_step_layer_and_kind() {
     let tiny = Optimizer::sgd(1e-30);
@@ -159,10 +159,10 @@ fn a_stop_names_step_layer_and_kind() {
     }
 }
 
-/// Weights that are infinite behind an activation that bounds them: no loss shows it, and a run went to its end with them. The gradient of the
+/// Finds weights that are infinite behind an activation that bounds them: no loss shows it, and a run went to its end with them. The gradient of the
 /// first layer's weight, 2 · (0 − 10) · 1e38, overflows in the first step; tanh and sigmoid are as they would be of a large number then.
 #[test]
-fn weights_that_no_loss_tells_of_end_a_run() {
+fn infinite_weights_behind_a_finite_loss_end_a_run() {
     let folder = tempfile::tempdir().unwrap();
     let kept =
         |device_retries| Checkpointing { every: Every::Steps(1), device_retries, ..Checkpointing::new(folder.path()) };
@@ -187,9 +187,9 @@ fn weights_that_no_loss_tells_of_end_a_run() {
     }
 }
 
-/// A gradient that is infinite and leaves no weight that is: its sign is 1, and its value is cut off. A run went on with what it was told.
+/// Finds an infinite gradient after which all weights are finite, as only its sign counts, or its value is clipped. A run went on after it.
 #[test]
-fn a_gradient_that_no_weight_tells_of_ends_a_run() {
+fn an_infinite_gradient_that_leaves_finite_weights_ends_a_run() {
     let (lion, sgd) = (Optimizer::from_name("lion").unwrap(), Optimizer::sgd(0.1));
     let muon = Optimizer::from_name("muon").unwrap();
     for (optimizer, clip_grad_value, clip_grad_norm) in
@@ -205,7 +205,7 @@ fn a_gradient_that_no_weight_tells_of_ends_a_run() {
     }
 }
 
-/// A bad update that waits for the end of an epoch that may take a day, with all checkpoints after it left out.
+/// Finds a bad update that is reported only at the end of an epoch, which may take a day, with no checkpoint after it.
 #[test]
 fn a_bad_update_ends_a_long_epoch() {
     let folder = tempfile::tempdir().unwrap();
@@ -235,7 +235,7 @@ fn a_bad_update_ends_a_long_epoch() {
     assert_eq!(trainer.steps_done(), 2);
 }
 
-/// Weights that were good, thrown away because the next step was not.
+/// Finds good weights that are thrown away because the next step was not finite.
 #[test]
 fn the_program_saves_what_was_before_a_bad_step() {
     let folder = tempfile::tempdir().unwrap();
@@ -254,9 +254,9 @@ fn the_program_saves_what_was_before_a_bad_step() {
     assert_eq!(model(folder.path()), model(&one));
 }
 
-/// The best weights lost, because later ones went bad: the second epoch's rate blows up what the first one learned.
+/// Finds the best weights lost because later ones are not finite: the second epoch's rate blows up what the first one learned.
 #[test]
-fn the_best_weights_outlive_numbers_that_go_bad() {
+fn the_best_weights_are_kept_when_later_ones_are_not_finite() {
     let batches: Vec<Vec<f32>> = (1..6).map(good).collect();
     let set = set(&batches.iter().map(Vec::as_slice).collect::<Vec<_>>());
     let schedule = Schedule { by_epoch: true, ..Schedule::new(Decay::Exponential { gamma: 1e10 }) };
@@ -275,7 +275,7 @@ fn the_best_weights_outlive_numbers_that_go_bad() {
     assert!(fitted(false, 8).1 != first, "what came after it is something else");
 }
 
-/// A model thrown away because of the set that it was validated on.
+/// Finds a model that is thrown away because of the set that it was validated on.
 #[test]
 fn the_program_saves_what_a_bad_validation_found() {
     let folder = tempfile::tempdir().unwrap();
@@ -293,7 +293,7 @@ fn the_program_saves_what_a_bad_validation_found() {
     Model::read(folder.path().join("model.safetensors")).unwrap();
 }
 
-/// A gradient that overflows under a loss that does not: only the gradient's own bits tell.
+/// Finds a gradient that overflows under a finite loss and is not skipped: only the gradient's own bits show it.
 #[test]
 fn a_gradient_that_overflows_under_a_finite_loss_is_skipped() {
     let features: Vec<f32> = vec![1.0, 1e38, 1.0, 0.5];
@@ -322,8 +322,8 @@ fn a_gradient_that_overflows_under_a_finite_loss_is_skipped() {
     assert_ne!(trainer.weights().unwrap(), weights);
 }
 
-/// A row that overflows and spoils the steps before its own, as minibatches are computed in quads of rows: 0 in a place past a minibatch's rows is
-/// no 0 once it is multiplied with what is not finite.
+/// Finds a row that overflows and spoils the steps before its own, as minibatches are computed in quads of rows: a 0 in a row past the minibatch is
+/// not 0 once it is multiplied with a value that is not finite.
 #[test]
 fn a_bad_row_is_bad_in_its_own_step_alone() {
     const ROWS: usize = 30;
@@ -371,9 +371,9 @@ fn a_bad_row_is_bad_in_its_own_step_alone() {
     }
 }
 
-/// An epoch of nothing but skipped steps whose loss is 0, the best there is.
+/// Finds an epoch of skipped steps alone whose loss of 0 is the best.
 #[test]
-fn an_epoch_of_skipped_steps_is_no_good_one() {
+fn an_epoch_of_skipped_steps_is_never_the_best() {
     // 2¹²⁰ · 2¹²⁰
     let options =
         TrainOptions { optimizer: Optimizer::sgd(0.1), non_finite: NonFinite::Skip, ..TrainOptions::default() };

@@ -1,4 +1,4 @@
-//! What a program hears of a run: everything that the program `wgrad` draws, at no cost to the loop.
+//! What an observer of a run is told: everything that the program `wgrad` draws, at no cost to the loop.
 
 use std::ops::ControlFlow;
 
@@ -10,7 +10,7 @@ fn trainer(options: TrainOptions) -> Trainer {
     Trainer::on(gpu(), Network::classifier(16, &[8], Activation::Relu, 4), options).unwrap()
 }
 
-/// An observer that makes the host wait for the device, hands it smaller chunks, or changes what is learned.
+/// Finds an observer that makes the host wait for the device, hands it smaller chunks, or changes what is learned.
 #[test]
 fn an_observer_adds_no_blocking_read_and_no_submission() {
     let (set, validation) = (learnable(4000, 16, 4, 1), learnable(200, 16, 4, 2));
@@ -18,16 +18,16 @@ fn an_observer_adds_no_blocking_read_and_no_submission() {
     let mut alone = trainer(options.clone());
     let expected = alone.fit(&set, Some(&validation)).unwrap();
     let mut observed = trainer(options);
-    let mut heard = 0;
+    let mut events = 0;
     let history = observed
         .fit_with(&set, Some(&validation), |_| {
-            heard += 1;
+            events += 1;
             // Drawing takes time too.
             std::thread::sleep(std::time::Duration::from_millis(5));
             ControlFlow::Continue(())
         })
         .unwrap();
-    assert!(heard >= 6, "{heard}");
+    assert!(events >= 6, "{events}");
     let costs = |epoch: &Epoch| (epoch.stats.steps, epoch.stats.dispatches, epoch.stats.traffic.submissions);
     assert!(history.epochs.iter().map(costs).eq(expected.epochs.iter().map(costs)), "{history:?} {expected:?}");
     // One at an epoch's end; none where the sums are there by then.
@@ -37,7 +37,7 @@ fn an_observer_adds_no_blocking_read_and_no_submission() {
     assert!(bits(&observed.weights().unwrap()) == bits(&alone.weights().unwrap()));
 }
 
-/// Rows that no progress counts, or that two do; an epoch too short to be heard of before its end.
+/// Finds rows that no progress counts, or that two do; and an epoch that is too short to be reported before its end.
 #[test]
 fn the_parts_of_an_epoch_make_up_the_whole() {
     for rows in [64, 40_000] {
@@ -77,7 +77,7 @@ fn the_parts_of_an_epoch_make_up_the_whole() {
     }
 }
 
-/// A norm of something else, of one layer, or from after it was clipped: under plain gradient descent the weights say what it was.
+/// Finds a norm of other values, of one layer, or from after it was clipped: under plain gradient descent the weights show what it was.
 #[test]
 fn the_gradient_norm_is_that_of_the_step() {
     let set = learnable(64, 16, 4, 5);
@@ -89,13 +89,13 @@ fn the_gradient_norm_is_that_of_the_step() {
         let mut trainer = trainer(options);
         let before = flat(&trainer.weights().unwrap());
         let mut told = None;
-        let hear = |event: Event<'_>| {
+        let observe = |event: Event<'_>| {
             if let Event::Progress(progress) = event {
                 told = progress.gradient_norm;
             }
             ControlFlow::Continue(())
         };
-        trainer.fit_with(&set, None, hear).unwrap();
+        trainer.fit_with(&set, None, observe).unwrap();
         let after = flat(&trainer.weights().unwrap());
         let moved = before.iter().zip(&after).map(|(before, after)| (before - after).powi(2)).sum::<f64>().sqrt();
         (told.unwrap(), moved)

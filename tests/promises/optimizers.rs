@@ -6,8 +6,7 @@ use wgrad::{Activation, Initializer, Network, Optimizer, Rule, TrainOptions, Tra
 use crate::dispatches::{Step, assert_dispatches};
 use crate::support::{agrees, bits, flat, gpu, learnable};
 
-/// A moment in another's slot, a decay on the wrong side of the gradient, a correction that lags a step, padding that
-/// drifts.
+/// Finds a moment in another's slot, a decay on the wrong side of the gradient, a correction that lags a step, padding that drifts.
 #[test]
 fn every_optimizer_agrees_with_its_twin() {
     for optimizer in optimizers() {
@@ -15,7 +14,7 @@ fn every_optimizer_agrees_with_its_twin() {
     }
 }
 
-/// An optimizer that needs a dispatch of its own, or that is another one the second time.
+/// Finds an optimizer that needs a dispatch of its own, or that is another one the second time.
 #[test]
 fn every_optimizer_costs_the_same_dispatches_and_repeats_its_bits() {
     let network = Network::classifier(5, &[6], Activation::Relu, 3);
@@ -37,9 +36,9 @@ fn every_optimizer_costs_the_same_dispatches_and_repeats_its_bits() {
     }
 }
 
-/// A name that stands for another rule, a default that is not PyTorch's, a value that no formula takes.
+/// Finds a name that stands for another rule, a default that is not PyTorch's, a value that no formula takes.
 #[test]
-fn optimizers_go_by_name_and_refuse_what_they_cannot_take() {
+fn optimizers_have_names_and_refuse_invalid_values() {
     for name in ["sgd", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam", "lion", "muon"] {
         let optimizer = Optimizer::from_name(name).unwrap();
         assert_eq!(optimizer.name(), name);

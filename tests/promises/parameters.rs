@@ -1,4 +1,4 @@
-//! Weights and gradients that a run tells: the ones that it has, and at no cost to it.
+//! Weights and gradients that a run reports: they are its own, and cost it nothing.
 
 use std::ops::ControlFlow;
 
@@ -19,10 +19,10 @@ fn options(steps: u64) -> TrainOptions {
     TrainOptions { optimizer, batch_size: 8, steps: Some(steps), seed: 11, ..TrainOptions::default() }
 }
 
-/// The weights after a run, and what it told.
-fn run(set: &Dataset, options: TrainOptions, tells: bool) -> (Weights, Vec<Parameters>, Vec<u64>) {
+/// The weights after a run, and what it reported.
+fn run(set: &Dataset, options: TrainOptions, reports: bool) -> (Weights, Vec<Parameters>, Vec<u64>) {
     let mut trainer = Trainer::on(gpu(), network(), options).unwrap();
-    trainer.report_parameters(tells);
+    trainer.report_parameters(reports);
     let mut told = vec![];
     let history = trainer.fit_with(set, Some(set), |event| {
         if let Event::Parameters(parameters) = event {
@@ -34,12 +34,12 @@ fn run(set: &Dataset, options: TrainOptions, tells: bool) -> (Weights, Vec<Param
     (trainer.weights().unwrap(), told, reads)
 }
 
-/// A gradient of other rows, of another step's dropout, of stale weights, or by other kernels' leave: what one step more of gradient descent
-/// does to the weights is the gradient that was told before it. For every family, weighted rows, and a set that is read in windows.
+/// Finds a gradient of other rows, of another step's dropout, of stale weights, or by other kernels: one more step of gradient descent changes the
+/// weights by the gradient that was reported before it. For every family, weighted rows, and a set that is read in windows.
 #[test]
-fn the_gradient_told_is_the_next_steps() {
+fn the_reported_gradient_is_the_next_steps() {
     let set = learnable(201, 9, 3, 4);
-    // Of 26 steps an epoch, so many end inside the second, and in the windows' case inside one of 48 rows, whatever their order.
+    // With 26 steps an epoch, this many steps end inside the second one, and in the windows' case inside a window of 48 rows, in any order.
     let steps = 26 + 14;
     let weighted = Loss::SoftmaxCrossEntropy {
         label_smoothing: 0.0,
@@ -65,9 +65,9 @@ fn the_gradient_told_is_the_next_steps() {
     }
 }
 
-/// A gradient that is told after it was clipped: it would say nothing of how large it was.
+/// Finds a gradient that is reported after it was clipped, and so does not show how large it was.
 #[test]
-fn the_gradient_told_is_not_clipped() {
+fn the_reported_gradient_is_not_clipped() {
     let set = learnable(64, 9, 3, 4);
     let (_, whole, _) = run(&set, options(1), true);
     let clipped = [
@@ -82,10 +82,10 @@ fn the_gradient_told_is_not_clipped() {
     }
 }
 
-/// A run that trains otherwise because it is watched, or waits for what it tells: the same bits, one blocking read an epoch, and the weights
-/// told last are those that it ends with.
+/// Finds a run that trains otherwise because it is observed, or waits for its reports: the bits are the same, there is one blocking read an epoch,
+/// and the weights reported last are those that it ends with.
 #[test]
-fn telling_changes_no_bit_and_waits_for_nothing() {
+fn reporting_parameters_changes_no_bit_and_waits_for_nothing() {
     let set = learnable(100, 9, 3, 4);
     for options in [
         TrainOptions { steps: None, epochs: 3, ..options(0) },

@@ -39,8 +39,8 @@ fn kernels(plan: &Plan) -> Vec<&str> {
 
 const LANES: Family = Family::Subgroups { lanes: 8, words_64: false };
 
-/// A fusion or a merger that is lost. L layers: L − 1 forward, the loss with what goes below it, L − 2 backward, all updates in one; without
-/// teams, or with many outputs, the loss' neighbours are dispatches of their own. Where an adapter binds 8 buffers, updates stay apart.
+/// Finds a fusion or a merger that is lost. L layers take L − 1 forward, the loss with what goes below it, L − 2 backward, and all updates in one;
+/// without teams, or with many outputs, the loss' neighbours are dispatches of their own. Where an adapter binds 8 buffers, updates stay apart.
 #[test]
 fn training_takes_the_dispatches_it_promises() {
     let adam = Optimizer::keras_adam();
@@ -116,7 +116,7 @@ fn training_takes_the_dispatches_it_promises() {
     }
 }
 
-/// What a step starts from, for every buffer of a plan: the same numbers for the same roles, whatever else it has.
+/// What a step starts from, for every buffer of a plan: the same numbers for the same roles in every plan.
 fn contents_of(plan: &Plan) -> HashMap<Role, Vec<u8>> {
     let batch = plan.batch();
     let content = |role: Role, count: u64| match role {
@@ -146,8 +146,8 @@ fn run(launch: &Launch, roles: &[Role], contents: &mut HashMap<Role, Vec<u8>>) {
     }
 }
 
-/// A kernel that leaves out a part of what it owns, the 1 after a row's last unit or the padding of a minibatch of 10 rows, and so computes with what
-/// another step or another value of a shared buffer left there: whether that is zeros or NaNs, a step ends in the same bits.
+/// Finds a kernel that leaves out a part of what it owns, the 1 after a row's last unit or the padding of a minibatch of 10 rows, and so computes
+/// with what another step or another value of a shared buffer left there: whether that is zeros or NaNs, a step ends in the same bits.
 #[test]
 fn a_step_does_not_depend_on_what_was_in_memory_before() {
     let most_bindings = gpu().adapter().max_bindings;
@@ -194,7 +194,7 @@ fn a_step_does_not_depend_on_what_was_in_memory_before() {
     }
 }
 
-/// A hundred layers in one pipeline, which a compiler takes minutes for, and numbers past WebGPU's thousand of a bind group.
+/// Finds a hundred layers in one pipeline, which a compiler takes minutes for, and binding numbers past WebGPU's thousand of a bind group.
 #[test]
 fn launches_of_very_deep_networks_stay_small() {
     let tiling = Tiling { most_bindings: 1_000_000, ..Tiling::of(LANES) };
@@ -204,9 +204,9 @@ fn launches_of_very_deep_networks_stay_small() {
     assert_eq!(parts, [&[0; 39 + 1 + 38][..], &[8; 5]].concat());
 }
 
-/// A part of a merged launch that reads another's constants or bindings, or is left out, or has less shared memory than it needs: as one,
-/// they do what they do alone. So do the halves of products whose reduction is sliced: a minibatch of 2,048 rows, on a GPU. Where an adapter binds
-/// 8 buffers, two of three layers are merged, under an optimizer that keeps nothing.
+/// Finds a part of a merged launch that reads another's constants or bindings, or is left out, or has less shared memory than it needs: merged, parts
+/// do what they do alone. So do the halves of products whose reduction is sliced: a minibatch of 2,048 rows, on a GPU. Where an adapter binds 8
+/// buffers, two of three layers are merged, under an optimizer that keeps nothing.
 #[test]
 fn merged_launches_do_what_their_parts_do() {
     // How many layers are in each update: as a whole, and where slices are summed up first. An update of finished sums binds two buffers a layer,
@@ -245,8 +245,8 @@ fn merged_launches_do_what_their_parts_do() {
     }
 }
 
-/// Slices' sums that go to another layer's buffer, or are added up before they are there: a step with every kind of sliced product in
-/// a plan leaves what the plain kernels leave.
+/// Finds slices' sums that go to another layer's buffer, or are added up before they are there: a step with every kind of sliced product in a plan
+/// leaves what the plain kernels leave.
 #[test]
 fn a_step_with_sliced_products_does_what_the_plain_one_does() {
     let rule = Rule::Muon {
@@ -281,7 +281,7 @@ fn a_step_with_sliced_products_does_what_the_plain_one_does() {
     }
 }
 
-/// A dispatch more where nothing is gained; or a long reduction over a small result that leaves most of a chip idle.
+/// Finds another dispatch where nothing is gained by it; and a long reduction over a small result that leaves most of a chip idle.
 #[test]
 fn only_long_reductions_over_small_results_take_another_dispatch() {
     let adam = Optimizer::keras_adam();
@@ -298,7 +298,7 @@ fn only_long_reductions_over_small_results_take_another_dispatch() {
     assert_eq!(kernels_of(&[784, 1024, 10], 4096), plain);
 }
 
-/// An evaluation that trains.
+/// Finds an evaluation that trains.
 #[test]
 fn evaluation_writes_no_weights() {
     let plan = plan(&[784, 256, 10], None, 32);
@@ -307,7 +307,7 @@ fn evaluation_writes_no_weights() {
     assert!(!written.iter().any(|role| matches!(role, Role::Weights(_) | Role::OptimizerSlots(_))), "{written:?}");
 }
 
-/// A set that is copied in f32, or memory that nobody counted.
+/// Finds a set that is copied in f32, and memory that is not counted.
 #[test]
 fn memory_is_what_the_shapes_say() {
     let adam = Optimizer::keras_adam();
@@ -335,7 +335,7 @@ fn memory_is_what_the_shapes_say() {
     assert_eq!(plan.bytes(), 3_318_912);
 }
 
-/// Costs in `explain` that no kernel has: the floating-point operations of the seed network, by hand.
+/// Finds costs in `explain` that no kernel has: the floating-point operations of the seed network, by hand.
 #[test]
 fn costs_are_the_methods() {
     let adam = Optimizer::keras_adam();
@@ -346,7 +346,7 @@ fn costs_are_the_methods() {
     assert_eq!(flops, [first, second + 6 * 32 * 10, below, second, first]);
 }
 
-/// More workgroups than a dimension takes, refused by the driver in the middle of a run.
+/// Finds more workgroups than a dimension takes, refused by the driver in the middle of a run.
 #[test]
 fn large_launches_use_a_second_dimension() {
     let mut launch = wgrad::kernel::close_step::launch();
@@ -358,7 +358,7 @@ fn large_launches_use_a_second_dimension() {
     }
 }
 
-/// A table that leaves something out.
+/// Finds a table that leaves something out.
 #[test]
 fn a_plan_prints_every_dispatch_and_buffer() {
     let plan = plan(&[784, 256, 10], Some(&Optimizer::keras_adam()), 32);

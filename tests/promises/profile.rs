@@ -1,4 +1,4 @@
-//! Where the time goes, and what a plan says of itself.
+//! Profiles of a step's time, and a plan's description of itself.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
 
 const OPTIONS: [&str; 5] = ["--hidden", "16", "--batch-size", "8", "--json"];
 
-/// A profile of something else than the plan, shares that leave something out, or a trace that no viewer shows: kernels out of order, on top of
-/// each other, or before they were handed over.
+/// Finds a profile of something else than the plan, shares that leave something out, and a trace that no viewer shows: kernels out of order, on top
+/// of each other, or before they were submitted.
 #[test]
 fn profile_lists_the_plans_kernels_and_its_trace_is_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -79,7 +79,7 @@ fn profile_lists_the_plans_kernels_and_its_trace_is_one() {
     assert_eq!(left, ["trace.json"], "nothing is trained, and nothing else written");
 }
 
-/// Columns that do not add up to what the plan costs, or a binding that is no buffer of the plan.
+/// Finds columns that do not add up to what the plan costs, or a binding that is no buffer of the plan.
 #[test]
 fn explain_adds_up() {
     let folder = tempfile::tempdir().unwrap();
@@ -112,9 +112,9 @@ fn explain_adds_up() {
     }
 }
 
-/// Words that say what is not there, or leave out what is: by hand, from the kernels' own comments.
+/// Finds words that name what is not fused, or leave out what is. The expected words come from the kernels' own comments.
 #[test]
-fn what_is_fused_is_said() {
+fn explain_names_what_is_fused() {
     let network = Network::new(784).dense(256, Activation::Relu).dropout(0.1).dense(10, Activation::Identity);
     let (adam, schedule, loss) = (Optimizer::keras_adam(), Schedule::default(), Loss::default());
     let tiling = Tiling { most_bindings: 16, ..Tiling::of(Family::Hardware) };

@@ -17,7 +17,7 @@ fn golden(case: &str) -> String {
     golden_file(case).to_str().unwrap().to_string()
 }
 
-/// A key that is missing or renamed: other programs read these lines.
+/// Finds a key that is missing or renamed: other programs read these lines.
 #[test]
 fn json_lines_are_the_documented_ones() {
     let folder = tempfile::tempdir().unwrap();
@@ -50,7 +50,7 @@ fn json_lines_are_the_documented_ones() {
     assert!(folder.path().join("model.safetensors").exists());
 }
 
-/// A flag that the file overrules, a key that does nothing: the same run, said in flags, in a file, and in both.
+/// Finds a flag that the file overrules, a key that does nothing: the same run, said in flags, in a file, and in both.
 #[test]
 fn run_toml_says_what_flags_say_and_flags_win() {
     let folder = tempfile::tempdir().unwrap();
@@ -77,9 +77,9 @@ fn run_toml_says_what_flags_say_and_flags_win() {
     assert!(!folder.path().join("wrong.safetensors").exists());
 }
 
-/// One width that has to be written as a list, and words of run.toml that no flag has.
+/// Finds a single width that has to be written as a list, and values of run.toml that no flag has.
 #[test]
-fn widths_and_fills_are_said_in_any_way() {
+fn widths_and_fills_have_several_notations() {
     let folder = tempfile::tempdir().unwrap();
     let set = golden("adam");
     let shape = |hidden: &str| {
@@ -107,11 +107,11 @@ fn widths_and_fills_are_said_in_any_way() {
     let output = wgrad(folder.path(), &[&train[..], &["--fill", "median"]].concat());
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{message}");
-    assert!(message.contains("\"median\" is no fill: use mean, zero"), "{message}");
+    assert!(message.contains("\"median\" is not a replacement: use mean, zero"), "{message}");
 }
 
-/// Where there is no desktop, words of a driver's layer among the program's own: of training, which opens its adapter on a thread, and of what opens it as
-/// any user of the library does.
+/// Finds messages of a driver's layer among the program's own where there is no desktop: in training, which opens its adapter on a thread, and in
+/// commands that open it as any user of the library does.
 #[cfg(target_os = "linux")]
 #[test]
 fn without_a_desktop_the_program_is_as_quiet() {
@@ -146,7 +146,7 @@ fn program_without_desktop(folder: &std::path::Path) -> std::process::Command {
     program
 }
 
-/// An evaluation or a prediction that is not the trained model's.
+/// Finds an evaluation or a prediction that is not the trained model's.
 #[test]
 fn evaluate_and_predict_use_the_saved_model() {
     let folder = tempfile::tempdir().unwrap();
@@ -176,7 +176,7 @@ fn evaluate_and_predict_use_the_saved_model() {
     assert_eq!(one.lines().count(), 6, "{one}");
 }
 
-/// An adapter list without the one in use, or a plan that needs a device.
+/// Finds an adapter list without the one in use, or a plan that needs a device.
 #[test]
 fn adapters_and_explain_say_what_would_be_used() {
     let folder = tempfile::tempdir().unwrap();
@@ -184,7 +184,7 @@ fn adapters_and_explain_say_what_would_be_used() {
     assert_eq!(adapters.iter().filter(|adapter| adapter["chosen"] == true).count(), 1, "{adapters:?}");
     assert!(succeed(folder.path(), &["adapters"]).lines().any(|line| line.starts_with('→')));
     let explain = succeed(folder.path(), &["explain"]);
-    // A team takes the gradient below the loss along; who has none takes another dispatch for it.
+    // A team computes the gradient below the loss, too; an adapter without teams takes another dispatch for it.
     let has_teams = matches!(gpu().adapter().family(), Family::Subgroups { .. } | Family::Hardware);
     let head = if has_teams { &["team_head"][..] } else { &["head", "dense_backward"] };
     let calls = promised(Step::of(2, &Optimizer::keras_adam())) as usize;
@@ -201,7 +201,8 @@ fn adapters_and_explain_say_what_would_be_used() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is trained or written");
 }
 
-/// A backend or a kind that is looked for in names, of several words only one that counts, or a word that fits nothing without what there is.
+/// Finds a backend or a kind that is looked for in names, several words of which only one counts, and a word that fits nothing, refused without a
+/// list of what there is.
 #[test]
 fn an_adapter_is_chosen_by_backend_kind_and_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -244,7 +245,7 @@ fn an_adapter_is_chosen_by_backend_kind_and_name() {
     assert!(output.status.code() == Some(2) && message.contains("the adapter's name is empty"), "{message}");
 }
 
-/// A bench that times something else than the plan, or times that cannot be: the host's share is a part of a step.
+/// Finds a bench that times something else than the plan, or impossible times: the host's share is a part of a step.
 #[test]
 fn bench_times_every_dispatch_of_the_plan() {
     let folder = tempfile::tempdir().unwrap();
@@ -263,7 +264,7 @@ fn bench_times_every_dispatch_of_the_plan() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is trained or written");
 }
 
-/// A machine with no adapter at all: a GPU test that silently runs nothing, or an error nobody can act on.
+/// Finds a GPU test that silently runs nothing, or an error that does not help, on a machine with no adapter at all.
 #[test]
 fn without_an_adapter_the_package_to_install_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -292,7 +293,7 @@ fn without_an_adapter_the_package_to_install_is_named() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-/// A reader that goes away (`wgrad … | head -1`): no panic, no complaint.
+/// A reader that goes away (`wgrad … | head -1`) causes no panic and no complaint.
 #[test]
 fn a_closed_pipe_ends_the_program_quietly() {
     let folder = tempfile::tempdir().unwrap();
@@ -313,7 +314,7 @@ fn a_closed_pipe_ends_the_program_quietly() {
     wgrad::Model::read(folder.path().join("model.safetensors")).expect("what was trained is not lost");
 }
 
-/// A key in the documentation that the program does not know, a value that it refuses, or one that it warns of.
+/// Finds a key in the documentation that the program does not know, a value that it refuses, or one that it warns of.
 #[test]
 fn the_documented_run_toml_is_one() {
     let folder = tempfile::tempdir().unwrap();

@@ -28,7 +28,7 @@ fn grouped(number: u64) -> String {
     if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
 }
 
-/// Everything between two texts, wherever they are.
+/// Every text between two others.
 fn all_between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
     text.split(before).skip(1).map(|rest| rest.split(after).next().unwrap()).collect()
 }
@@ -43,8 +43,8 @@ fn picture(address: &str) -> (usize, usize, Vec<u8>) {
     (info.width as usize, info.height as usize, bytes)
 }
 
-/// Numbers of another model or another set, mistakes that are none or not the worst, a picture of another row, weights that are not the
-/// first layer's: beside `evaluate`, `predict`, the images of MNIST and the model file.
+/// Finds numbers of another model or another set, mistakes that are none or not the worst, a picture of another row, weights that are not the first
+/// layer's: the page is compared with `evaluate`, `predict`, the images of MNIST and the model file.
 #[test]
 fn the_report_of_images_is_true() {
     let folder = tempfile::tempdir().unwrap();
@@ -125,7 +125,7 @@ fn the_report_of_images_is_true() {
     }
 }
 
-/// Words of the user's that the page takes for its own, and rows whose cells are another row's.
+/// Finds words of the user's that the page takes for markup, and rows whose cells are another row's.
 #[test]
 fn names_are_names_and_no_markup() {
     let folder = tempfile::tempdir().unwrap();
@@ -168,7 +168,7 @@ fn names_are_names_and_no_markup() {
     }
 }
 
-/// Predictions of other rows, or errors that are not the largest.
+/// Finds predictions of other rows, or errors that are not the largest.
 #[test]
 fn the_report_of_numbers_is_true() {
     let folder = tempfile::tempdir().unwrap();
@@ -221,7 +221,7 @@ fn losses(folder: &Path) -> Vec<(u64, f64, f64)> {
         .collect()
 }
 
-/// Metrics that are written at the end, or cut off; epochs that are there twice after a resume; a folder that two runs write to.
+/// Finds metrics that are written at the end, or cut off; epochs that are there twice after a resume; a folder that two runs write to.
 #[cfg(unix)]
 #[test]
 fn a_killed_run_leaves_its_metrics_and_goes_on_in_its_folder() {
@@ -278,7 +278,7 @@ fn a_killed_run_leaves_its_metrics_and_goes_on_in_its_folder() {
     assert!(about["resumed"][0]["step"].as_u64().unwrap() > 0 && out.join("report.html").exists());
 }
 
-/// A report that only comes where a run ends by itself at its last epoch.
+/// Finds a report that is written only where a run ends by itself at its last epoch.
 #[cfg(unix)]
 #[test]
 fn interrupted_and_stopped_runs_have_reports() {
@@ -305,12 +305,12 @@ fn interrupted_and_stopped_runs_have_reports() {
     assert!(read(folder, "early/report.html").contains("finished after epoch 3, with the weights of epoch 1"));
     let failed = run(folder, &small("--epochs 50 --lr 1e30 --optimizer sgd --out failed"));
     assert_eq!((failed.status.code(), &json(folder, "failed/run.json")["state"]), (Some(1), &"failed".into()));
-    // The sentence that was said, kept for who looks at the folder later.
+    // The message is kept in the folder, to be read later.
     let said = String::from_utf8(failed.stderr).unwrap();
     let kept = json(folder, "failed/run.json")["error"].as_str().unwrap().to_string();
     assert!(said.contains(&kept) && kept.contains("not finite in step"), "{kept}: {said}");
     assert!(succeed(folder, &["runs", "failed"]).contains(&format!("failed failed: {kept}")));
-    // It has nothing to lose: what is mended may go there.
+    // The folder has nothing to lose: the corrected run may use it.
     assert!(run(folder, &small("--epochs 2 --out failed")).status.success());
     let about = json(folder, "failed/run.json");
     assert!(about["state"] == "finished" && about["error"].is_null(), "{about}");
@@ -319,7 +319,7 @@ fn interrupted_and_stopped_runs_have_reports() {
     assert!(again.status.code() == Some(2) && said.contains("failed") && said.contains("--resume"), "{said}");
 }
 
-/// Runs in another order than their losses', a setting that all share among those that differ, and one bad folder that hides the others.
+/// Finds runs in another order than their losses', a setting that all share among those that differ, and one bad folder that hides the others.
 #[test]
 fn runs_are_listed_and_compared() {
     let folder = tempfile::tempdir().unwrap();
@@ -373,7 +373,7 @@ fn runs_are_listed_and_compared() {
     assert!(text.contains("torn cannot be read: ./torn/run.json"), "{text}");
     std::fs::remove_dir_all(folder.join("strange")).unwrap();
     let (_, apart) =
-        text_of(folder).split_once("What tells them apart:").map(|(a, b)| (a.to_string(), b.to_string())).unwrap();
+        text_of(folder).split_once("Their different settings:").map(|(a, b)| (a.to_string(), b.to_string())).unwrap();
     for words in
         ["optimizer.lr", "0.01: fast, blind", "0.00001: slow", "train.epochs", "early_stopping.patience", "9: slow"]
     {

@@ -9,14 +9,14 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-/// Rooms whose own files lean on each other: every op of a graph on the list of ops, and passes of a plan on what they hand on. They are looked at
-/// in all but that.
-const LEFT_OUT: &[&str] = &["graph/", "plan/"];
+/// Rooms whose own files know each other: every op of a graph knows the list of ops, a layer may hold a list of layers, and the passes of a plan hand on
+/// each other's results. Circles between their files are allowed, and no others.
+const LEFT_OUT: &[&str] = &["graph/", "network/", "plan/"];
 
-/// The most lines of a file, and of a function; longer functions than the second number are listed.
+/// The most lines of a file, and of a function but for these.
 const MOST_LINES: usize = 500;
-const MOST_OF_FUNCTION: usize = 80;
-const LISTED_FROM: usize = 60;
+const MOST_OF_FUNCTION: usize = 60;
+const LONGER: &[(&str, &str)] = &[("fit/epochs.rs", "run"), ("run/runner.rs", "run_part")];
 
 /// What a browser has not: names, and where they may be used all the same. Everything else is awaited, and asks the host for time and threads.
 const BLOCKING: &[(&str, &[&str])] = &[
@@ -106,7 +106,7 @@ fn is_left_out(file: &str) -> bool {
     LEFT_OUT.iter().any(|known| file.starts_with(known))
 }
 
-/// Takes down what a file names.
+/// Collects the paths that a file names.
 struct Reader<'a> {
     module: Module,
     /// Modules inside the file that are being read.
@@ -250,7 +250,7 @@ fn blocking(path: &[String]) -> Option<&'static str> {
     BLOCKING.iter().map(|&(name, _)| name).find(|name| is_named(name))
 }
 
-/// What knows what, and one place where it does.
+/// Which module imports which, and one line where it does.
 type Arrows = BTreeMap<(String, String), String>;
 
 /// The modules by what they pass on: a name in one, as it is where it is defined.
@@ -341,7 +341,7 @@ fn circles(arrows: &Arrows) -> Vec<String> {
     found
 }
 
-/// Two rooms that know each other: neither can be read, tested or replaced without the other.
+/// Finds two rooms that import each other: neither can be read, tested or replaced without the other.
 #[test]
 fn no_circle_is_between_rooms() {
     let (rooms, _) = arrows(sources());
@@ -350,7 +350,7 @@ fn no_circle_is_between_rooms() {
     assert!(circles.is_empty(), "{} circles between rooms:\n{}", circles.len(), circles.join("\n\n"));
 }
 
-/// Two files of a room that know each other.
+/// Finds two files of a room that import each other.
 #[test]
 fn no_circle_is_between_the_files_of_a_room() {
     let (_, files) = arrows(sources());
@@ -359,7 +359,7 @@ fn no_circle_is_between_the_files_of_a_room() {
     assert!(circles.is_empty(), "{} circles between files of a room:\n{}", circles.len(), circles.join("\n\n"));
 }
 
-/// An import through `lib.rs`, which hides the room that a file leans on.
+/// Finds an import through `lib.rs`, which hides the room that a file leans on.
 #[test]
 fn everything_is_imported_from_where_it_is_defined() {
     let sources = sources();
@@ -394,7 +394,7 @@ fn only_faces_block_and_only_the_host_has_threads_and_a_clock() {
     }
 }
 
-/// A file or a function that has become several things.
+/// Finds a file or a function that has become several things.
 #[test]
 fn files_and_functions_are_short() {
     let mut wrong = Vec::new();
@@ -402,11 +402,10 @@ fn files_and_functions_are_short() {
         if source.lines > MOST_LINES {
             wrong.push(format!("src/{} has {} lines: at most {MOST_LINES}", source.file, source.lines));
         }
-        for (name, first, lines) in source.functions.iter().filter(|(.., lines)| *lines > LISTED_FROM) {
-            let words = format!("src/{}:{first}: {name} has {lines} lines", source.file);
-            println!("{words}");
-            if *lines > MOST_OF_FUNCTION {
-                wrong.push(format!("{words}: at most {MOST_OF_FUNCTION}"));
+        for (name, first, lines) in source.functions.iter().filter(|(.., lines)| *lines > MOST_OF_FUNCTION) {
+            if !LONGER.contains(&(&source.file, name)) {
+                wrong
+                    .push(format!("src/{}:{first}: {name} has {lines} lines: at most {MOST_OF_FUNCTION}", source.file));
             }
         }
     }

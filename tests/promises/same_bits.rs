@@ -1,4 +1,4 @@
-//! Same seed, same bits; and the loop that never waits.
+//! The same seed gives the same bits, and the loop never waits.
 
 use std::ops::ControlFlow;
 
@@ -19,7 +19,7 @@ fn trained(options: TrainOptions) -> Weights {
     trainer.weights().unwrap()
 }
 
-/// A reduction whose order depends on timing; a step that is lost or doubled where one submission ends.
+/// Finds a reduction whose order depends on timing; a step that is lost or doubled where one submission ends.
 #[test]
 fn same_seed_same_bits_whatever_the_chunking() {
     // 334 steps an epoch, the last of them short.
@@ -32,8 +32,8 @@ fn same_seed_same_bits_whatever_the_chunking() {
     }
 }
 
-/// A seed that does nothing: eight runs, eight models (a complaint about every engine we looked at). And the reverse:
-/// a seed that moves only the order, or only the weights.
+/// Finds a seed that does nothing: eight runs, eight models (a complaint about every engine we looked at). And the reverse: a seed that moves only
+/// the order, or only the weights.
 #[test]
 fn another_seed_is_another_model() {
     let reference = bits(&trained(TrainOptions::default()));
@@ -60,7 +60,7 @@ fn another_seed_is_another_model() {
     );
 }
 
-/// Something that differs from process to process: a hash map's order, an address, a driver's cache.
+/// Finds something that differs from process to process: a hash map's order, an address, a driver's cache.
 #[test]
 fn two_processes_write_the_same_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -71,7 +71,7 @@ fn two_processes_write_the_same_file() {
     assert!(read("a.safetensors") == read("b.safetensors"));
 }
 
-/// A second `fit` that begins the epoch, the order or the optimizer anew.
+/// Finds a second `fit` that begins the epoch, the order or the optimizer anew.
 #[test]
 fn fit_goes_on_where_it_ended() {
     let (network, set) = seed_network();
@@ -88,7 +88,7 @@ fn fit_goes_on_where_it_ended() {
     assert_eq!(run(&[50]), run(&[7, 30, 13]));
 }
 
-/// Another set that begins in the middle of its first epoch, or under the wrong number.
+/// Finds a fit on another set that begins in the middle of its first epoch, or with the wrong number.
 #[test]
 fn another_set_begins_an_epoch_of_its_own() {
     let network = Network::classifier(4, &[4], Activation::Relu, 2);
@@ -104,7 +104,7 @@ fn another_set_begins_an_epoch_of_its_own() {
     assert_eq!(fit(13, 4), [(3, 13), (4, 5)], "another: from its beginning, with a short last batch");
 }
 
-/// Sums that lose a step, or one place of the minibatch: an epoch's loss is the mean of its steps', seen one by one.
+/// Finds sums that lose a step, or one row of the minibatch: an epoch's loss is the mean of its steps', seen one by one.
 #[test]
 fn an_epochs_loss_is_the_mean_over_its_rows() {
     let (network, set) = seed_network();
@@ -123,9 +123,9 @@ fn an_epochs_loss_is_the_mean_over_its_rows() {
     assert!((whole.accuracy.unwrap() - hits / 1000.0).abs() < 1e-12);
 }
 
-/// Progress that goes backwards, comes from another epoch, or costs a blocking read; a run that cannot be broken off.
+/// Finds progress that goes backwards, comes from another epoch, or costs a blocking read; a run that cannot be broken off.
 #[test]
-fn progress_is_told_while_it_runs_and_may_break_off() {
+fn progress_is_reported_while_a_run_goes_on_and_may_end_it() {
     let set = learnable(60_000, 16, 4, 1);
     let network = Network::classifier(16, &[64], Activation::Relu, 4);
     let options = TrainOptions { batch_size: 4, steps_per_submission: Some(20), ..TrainOptions::default() };
@@ -152,7 +152,7 @@ fn progress_is_told_while_it_runs_and_may_break_off() {
     assert!(history.stats.traffic.blocking_reads <= 1, "{:?}", history.stats);
 }
 
-/// Promises 1 and 2: a host that waits on every step, submits every step, or a kernel that should have been fused.
+/// Finds a host that waits on every step or submits every step, and a kernel that should have been fused: promises 1 and 2.
 #[test]
 fn the_loop_stays_on_the_device() {
     let (network, set) = seed_network();
@@ -173,7 +173,7 @@ fn the_loop_stays_on_the_device() {
     }
 }
 
-/// A chunk size that never grows from its first guess.
+/// Finds a chunk size that never grows from its first guess.
 #[test]
 fn submissions_are_sized_by_the_measured_step() {
     let set = learnable(2000, 4, 2, 3);
@@ -183,7 +183,7 @@ fn submissions_are_sized_by_the_measured_step() {
     assert!(history.stats.traffic.submissions * 4 < history.stats.steps, "{:?}", history.stats);
 }
 
-/// A driver's complaint that aborts the process, or a lost device whose results are believed.
+/// Finds a driver's complaint that aborts the process, or a lost device whose results are believed.
 #[test]
 fn a_lost_device_is_an_error() {
     let gpu = own_gpu();
@@ -194,7 +194,7 @@ fn a_lost_device_is_an_error() {
     assert!(matches!(error, wgrad::Error::Device(_)), "{error}");
 }
 
-/// A loss that became NaN and trained on in silence: the step is named, and nothing is written but the model as it was before.
+/// Finds a loss that becomes NaN and trains on in silence: the step is named, and nothing is written but the model as it was before.
 #[test]
 fn a_loss_that_breaks_down_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
@@ -212,8 +212,7 @@ fn a_loss_that_breaks_down_is_an_error() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("after step 1 is in model.safetensors"));
 }
 
-/// An activation that swallows a NaN, and a result that is printed as if it were one: weights so large that every sum
-/// overflows.
+/// Finds an activation that swallows a NaN, and a result that is printed as if it were one: weights so large that every sum overflows.
 #[test]
 fn weights_that_overflow_are_an_error_everywhere() {
     let folder = tempfile::tempdir().unwrap();
@@ -236,7 +235,7 @@ fn weights_that_overflow_are_an_error_everywhere() {
     }
 }
 
-/// A sum that drifts over an epoch, or a compensation that a compiler took for 0: twenty thousand rows of the same loss.
+/// Finds a sum that drifts over an epoch, or a compensation that a compiler took for 0: twenty thousand rows of the same loss.
 #[test]
 fn long_sums_lose_nothing() {
     let rows = 20_000;

@@ -68,8 +68,7 @@ fn schedules() -> Vec<Schedule> {
     .collect()
 }
 
-/// A rate that lags a step, an angle in the wrong unit, an epoch counted from the wrong end: each step's rate, and the
-/// weights that come of it.
+/// Finds a rate that lags a step, an angle in the wrong unit, an epoch counted from the wrong end: each step's rate, and the weights that come of it.
 #[test]
 fn every_schedule_agrees_with_its_twin() {
     let (rows, width, classes, batch, steps) = (9, 5, 3, 4, 17);
@@ -116,7 +115,8 @@ fn every_schedule_agrees_with_its_twin() {
     }
 }
 
-/// A rate that is set and not taken, by the next fit, by one that goes on from a checkpoint or by all parts of a rule; or one that no formula takes.
+/// Finds a rate that is set and not taken, by the next fit, by one that goes on from a checkpoint or by all parts of a rule; or one that no formula
+/// takes.
 #[test]
 fn a_rate_that_is_set_is_the_next_fits() {
     let network = Network::classifier(6, &[5], Activation::Relu, 2);
@@ -163,7 +163,7 @@ fn a_rate_that_is_set_is_the_next_fits() {
     assert_close("rate", &[history.epochs[1].learning_rate], &[0.5], 1e-6);
 }
 
-/// A schedule with no length of its own that ends before its run, or after it.
+/// Finds a schedule with no length of its own that ends before its run, or after it.
 #[test]
 fn schedules_end_with_the_run_unless_they_say_otherwise() {
     let network = Network::classifier(4, &[], Activation::Relu, 2);
@@ -203,7 +203,7 @@ fn worsening(options: TrainOptions) -> (Trainer, wgrad::History) {
     (trainer, history)
 }
 
-/// Patience that counts one epoch too many; a best that is the last; a rate that falls at once, or never.
+/// Finds patience that counts one epoch too many; a best that is the last; a rate that falls at once, or never.
 #[test]
 fn epochs_that_do_not_help_have_consequences() {
     let (_, plain) = worsening(TrainOptions::default());
@@ -227,7 +227,7 @@ fn epochs_that_do_not_help_have_consequences() {
     assert_close("rates", &rates, &[0.1, 0.1, 0.05, 0.05, 0.04, 0.04], 1e-6);
 }
 
-/// The weights that are kept are those of the best epoch to the bit, and training on from there is another matter.
+/// The weights that are kept are those of the best epoch, to the bit.
 #[test]
 fn the_kept_weights_are_the_best_epochs() {
     let (mut kept, _) = worsening(TrainOptions { keep_best: true, ..TrainOptions::default() });
@@ -239,9 +239,9 @@ fn the_kept_weights_are_the_best_epochs() {
     assert!(flat(&kept.weights().unwrap()).iter().any(|&weight| weight != 0.0));
 }
 
-/// A name that stands for another schedule, or a value that no formula takes.
+/// Finds a name that stands for another schedule, or a value that no formula takes.
 #[test]
-fn schedules_go_by_name_and_refuse_what_they_cannot_take() {
+fn schedules_have_names_and_refuse_invalid_values() {
     for name in ["constant", "step", "exponential", "polynomial", "cosine", "one-cycle"] {
         assert_eq!(Schedule::from_name(name).unwrap().name(), name);
     }

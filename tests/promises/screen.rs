@@ -65,7 +65,7 @@ impl Terminal {
         let mut reader = master.try_clone().unwrap();
         std::thread::spawn(move || {
             let mut chunk = [0; 4096];
-            // An error is the terminal's end: nobody has it open any more.
+            // An error means that no process has the terminal open any more.
             while let Ok(read @ 1..) = reader.read(&mut chunk) {
                 if sender.send(chunk[..read].to_vec()).is_err() {
                     return;
@@ -188,7 +188,7 @@ fn has(picture: &[String], words: &[&str]) -> bool {
     words.iter().all(|words| picture.iter().any(|row| row.contains(words)))
 }
 
-/// The words and curves that must be there at 80×24, and what stays.
+/// A terminal of 80×24 shows all words and curves, and keeps the curves at the end.
 #[test]
 fn a_usual_terminal_shows_curves_and_figures() {
     let folder = tempfile::tempdir().unwrap();
@@ -224,7 +224,7 @@ fn a_usual_terminal_shows_curves_and_figures() {
     assert!(terminal.bytes.windows(5).any(|window| window == b"\x1b[0;3"), "colours");
 }
 
-/// A narrow window: charts one above the other, and figures in two columns. A tiny one: a line.
+/// A narrow window has charts one above the other, and figures in two columns; a tiny one has a line.
 #[test]
 fn narrow_and_tiny_terminals_show_what_they_can() {
     let folder = tempfile::tempdir().unwrap();
@@ -247,7 +247,7 @@ fn narrow_and_tiny_terminals_show_what_they_can() {
     assert!(!is_dots(&String::from_utf8_lossy(&terminal.bytes)));
 }
 
-/// A window that changes while it runs: the next frame fits, whatever was there before.
+/// After a window changes its size, the next frame fits it.
 #[test]
 fn the_screen_follows_the_window() {
     let folder = tempfile::tempdir().unwrap();
@@ -280,7 +280,7 @@ fn the_screen_follows_the_window() {
     assert_eq!(terminal.finish(), Some(130));
 }
 
-/// Ctrl-C that leaves a terminal without cursor, with colours or modes of its own, or loses the model.
+/// Finds Ctrl-C that leaves a terminal without cursor, with colours or modes of its own, or loses the model.
 #[test]
 fn ctrl_c_leaves_the_terminal_as_it_was_and_the_model_saved() {
     let folder = tempfile::tempdir().unwrap();
@@ -302,7 +302,7 @@ fn ctrl_c_leaves_the_terminal_as_it_was_and_the_model_saved() {
     }
 }
 
-/// Colours for those who want none; escape codes in a file, or on a terminal that has none.
+/// Finds colors for users who want none, and escape codes in a file, or on a terminal that has none.
 #[test]
 fn escape_codes_are_for_terminals_that_want_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -327,7 +327,7 @@ fn escape_codes_are_for_terminals_that_want_them() {
     assert!(!none.contains('\x1b') && !none.contains("epoch ") && none.contains("The model is in"), "{none:?}");
 }
 
-/// A screen that draws every one of a thousand short epochs, or loses the lines of those that it does not draw.
+/// Finds a screen that draws every one of a thousand short epochs, or loses the lines of those that it does not draw.
 #[test]
 fn short_epochs_share_frames_and_keep_their_lines() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The selftest: it says what is wrong, names it, and fails; and it passes on what is right.
+//! The selftest fails on a wrong kernel and names it, and passes on right ones.
 
 use serde_json::Value;
 use wgrad::kernel::tile::Family;
@@ -9,8 +9,8 @@ fn events(out: &str) -> Vec<Value> {
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A selftest that passes whatever the device does: as if subgroups had twice their lanes, tiles leave out columns and teams rows. It says
-/// which, with what was expected, and its exit code is 1; a reader of `--json` learns the same.
+/// Finds a selftest that passes on wrong kernels: compiled for subgroups of twice the lanes, tiles leave out columns and teams rows. It names them,
+/// with what was expected, and its exit code is 1; a reader of `--json` learns the same.
 #[test]
 fn a_wrong_kernel_is_found_and_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -51,7 +51,7 @@ fn a_wrong_kernel_is_found_and_named() {
     assert!(failed > 0 && end["failed"] == failed, "{end}");
 }
 
-/// A variant that the adapter cannot run, counted as right; a table without the adapter, its driver or this version.
+/// Finds a variant that the adapter cannot run, counted as right; and a table without the adapter, its driver or this version.
 #[test]
 fn a_pass_says_on_what_and_what_was_left_out() {
     let folder = tempfile::tempdir().unwrap();
@@ -71,7 +71,7 @@ fn a_pass_says_on_what_and_what_was_left_out() {
     assert_eq!(end["checks"], passed + left_out.len());
 }
 
-/// A folder of trajectories that is read as if it had none; one that follows another path than PyTorch, and passes.
+/// Finds a folder of trajectories that is read as if it had none; one that follows another path than PyTorch, and passes.
 #[test]
 fn more_trajectories_come_from_a_folder() {
     let folder = tempfile::tempdir().unwrap();
@@ -118,12 +118,12 @@ fn more_trajectories_come_from_a_folder() {
     replaced("batch_size\\\": 8", "batch_size\\\": 0");
     refused(&["mine.safetensors", "batch size is 0"]);
     replaced("\"case\"", "\"cast\"");
-    refused(&["mine.safetensors", "no trajectory"]);
+    refused(&["mine.safetensors", "not a trajectory"]);
     std::fs::write(&file, std::fs::read(golden_file("adam")).unwrap().repeat(2)).unwrap();
     refused(&["mine.safetensors"]);
 }
 
-/// Words that no check has, taken for a pass.
+/// Finds words that match no check, and pass.
 #[test]
 fn a_selftest_of_nothing_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -135,7 +135,7 @@ fn a_selftest_of_nothing_is_refused() {
     }
 }
 
-/// Words that one has to know before, or write as the code does; a list of checks that are not made.
+/// Finds words that a user has to know before, or has to write as the code does; and a list of checks that are not made.
 #[test]
 fn the_words_of_a_selftest_are_listed_and_taken_in_any_case() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! A model that serves: answers of a `Predictor`, models that are opened and saved, sets with no made-up labels, targets in their own units.
+//! Models in use: answers of a `Predictor`, models that are opened and saved, sets without targets, targets in their own units.
 
 use std::process::{Command, ExitCode, Termination};
 use std::sync::Arc;
@@ -48,7 +48,7 @@ fn as_bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// What a network by hand gives for a row, in f64.
+/// The outputs of a network for a row, computed by hand in f64.
 fn by_hand(model: &Model, row: &[f32]) -> Vec<f64> {
     let mut values: Vec<f64> = row.iter().map(|&value| value.into()).collect();
     if let Some(scaling) = &model.scaling {
@@ -59,7 +59,7 @@ fn by_hand(model: &Model, row: &[f32]) -> Vec<f64> {
         let z = layer.weight.chunks_exact(layer.inputs).zip(&layer.bias).map(|(weights, &bias)| {
             f64::from(bias) + weights.iter().zip(&values).map(|(&w, x)| f64::from(w) * x).sum::<f64>()
         });
-        values = match described.activation {
+        values = match described.activation() {
             Activation::Identity => z.collect(),
             Activation::Relu => z.map(|z| z.max(0.0)).collect(),
             Activation::Gelu => z.map(|z| 0.5 * z * (1.0 + libm_erf(z / 2f64.sqrt()))).collect(),
@@ -88,7 +88,7 @@ fn softmax(logits: &[f64]) -> Vec<f64> {
     logits.iter().map(|z| (z - largest).exp() / sum).collect()
 }
 
-/// A scaling that is forgotten or done twice, a class that is another's, a probability that is not the network's.
+/// Finds a scaling that is forgotten or applied twice, another class, and a probability that is not the network's.
 #[test]
 fn a_class_is_what_the_network_by_hand_says() {
     let set = floats(200, 7, 1);
@@ -121,7 +121,7 @@ fn a_class_is_what_the_network_by_hand_says() {
     assert_eq!(answer.name, if p > 0.5 { "yes" } else { "no" });
 }
 
-/// Bytes that are not seen as [0, 1], and a model that answers otherwise than the trainer that made it.
+/// Finds bytes that are not seen as [0, 1], and a model that answers otherwise than the trainer that made it.
 #[test]
 fn bytes_are_seen_as_in_training() {
     let set = learnable(300, 20, 4, 2);
@@ -150,7 +150,7 @@ fn bytes_are_seen_as_in_training() {
     }
 }
 
-/// A kernel that is compiled for a number of rows, and a row that is another beside others.
+/// Finds a kernel that is compiled for each number of rows, and a row whose answer depends on the rows beside it.
 #[test]
 fn another_number_of_rows_compiles_nothing_and_changes_no_bit() {
     let gpu = own_gpu();
@@ -197,9 +197,9 @@ fn another_number_of_rows_compiles_nothing_and_changes_no_bit() {
     assert_eq!(gpu.kernels_compiled(), compiled);
 }
 
-/// Threads that read each other's answers, or wait for each other forever.
+/// Finds threads that read each other's answers, or wait for each other forever.
 #[test]
-fn threads_ask_at_once() {
+fn threads_predict_at_once() {
     fn is_shared<T: Send + Sync>(_: &T) {}
     let set = floats(150, 9, 6);
     let predictor = Predictor::from_model(gpu(), saved(&mut classifier(&set))).unwrap();
@@ -219,9 +219,9 @@ fn threads_ask_at_once() {
     });
 }
 
-/// A predictor with an optimizer's memory, a label's, or what nobody counts.
+/// Finds a predictor that takes memory for an optimizer or for labels, or memory that is not counted.
 #[test]
-fn it_takes_its_weights_and_a_stretch_of_rows() {
+fn a_predictor_takes_memory_for_its_weights_and_some_rows() {
     let gpu = own_gpu();
     let network = Network::new(784).dense(256, Activation::Relu).dense(10, Activation::Identity);
     let weights = wgrad::Initializer::default().weights(&network, 1);
@@ -234,16 +234,16 @@ fn it_takes_its_weights_and_a_stretch_of_rows() {
     predictor.classify(&[0u8; 784]).unwrap();
     let held = gpu.memory().bytes - before;
     assert_eq!(predictor.device_bytes(), held);
-    // The features, the activations of both layers, what is read, and the state; and the number of a stretch, which is read with it.
+    // The features, the activations of both layers, what is read, and the state; and the number of a range of rows, which is read with its outputs.
     let rows = 512 * (788 + 4 * 260 + 2 * 4 * 12);
     assert_eq!(held - of_weights, rows + 128 + 2 * 16);
     drop(predictor);
     assert_eq!(gpu.memory().bytes, before);
 }
 
-/// What asks for what a model has not, and rows that are not the model's.
+/// Requests for what a model does not have, and rows of another model, are refused with the reason.
 #[test]
-fn what_cannot_be_answered_is_said() {
+fn requests_that_cannot_be_answered_are_refused() {
     let set = floats(60, 5, 8);
     let predictor = Predictor::from_model(gpu(), saved(&mut classifier(&set))).unwrap();
     let said = |error: wgrad::Error| (error.exit_code(), error.to_string());
@@ -254,7 +254,7 @@ fn what_cannot_be_answered_is_said() {
     refused(&["the set is empty"], predictor.predict_rows(none));
     let other = set.clone().with_scaling(Scaling::min_max(&set)).unwrap();
     let other = said(predictor.predict(&other).unwrap_err());
-    assert!(other.1.contains("scaled otherwise"), "{other:?}");
+    assert!(other.1.contains("scaled differently"), "{other:?}");
     let network = Network::new(5).dense(3, Activation::Identity);
     for (loss, words) in [(Loss::MeanSquaredError, "no classes"), (Loss::sigmoid_cross_entropy(), "yes or no")] {
         let weights = wgrad::Initializer::default().weights(&network, 0);
@@ -264,7 +264,7 @@ fn what_cannot_be_answered_is_said() {
     }
 }
 
-/// A table's row that becomes other features than in training.
+/// Finds a table's row that becomes other features than in training.
 #[test]
 fn a_row_of_a_table_is_answered_as_the_program_does() {
     let folder = tempfile::tempdir().unwrap();
@@ -314,7 +314,7 @@ fn a_row_of_a_table_is_answered_as_the_program_does() {
     let refused = predictor.predict_rows([[2.0f32, 1.0]]).unwrap_err().to_string();
     assert!(refused.contains("predict_csv"), "{refused}");
 
-    // All that the program says of it is in the table's units.
+    // Everything that the program prints is in the table's units.
     let line = succeed(folder.path(), &["evaluate", "--model", "model.safetensors", "--data", "flats.csv", "--json"]);
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     let off: Vec<f64> = table
@@ -335,7 +335,7 @@ fn a_row_of_a_table_is_answered_as_the_program_does() {
     assert!((line["loss"].as_f64().unwrap() / (root * scale).powi(2) - 1.0).abs() < 1e-3);
 }
 
-/// What of a model gets lost on the way through a trainer: classes, columns, scalings, the image's form, the loss.
+/// Finds a part of a model that is lost on the way through a trainer: classes, columns, scalings, the image's shape, the loss.
 #[test]
 fn open_and_save_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -380,7 +380,7 @@ fn open_and_save_lose_nothing() {
     }
 }
 
-/// A model that goes on with rows that are not scaled as those before, or forgets what they were.
+/// Finds a model that goes on with rows that are not scaled as those before, or forgets what they were.
 #[test]
 fn an_opened_model_goes_on_as_it_was_trained() {
     let set = floats(120, 6, 10);
@@ -424,7 +424,7 @@ fn an_opened_model_goes_on_as_it_was_trained() {
     assert_eq!(a, b);
 }
 
-/// Validation, evaluation or prediction on rows as they were read, after training on scaled ones: a wrong number in silence.
+/// Finds rows as they were read that are validated, evaluated or predicted on without the scaling of the training rows: a wrong number in silence.
 #[test]
 fn rows_as_they_were_read_are_scaled_as_the_training_rows() {
     let (raw, held_out) = floats(200, 6, 11).split(0.3, 0).unwrap();
@@ -465,7 +465,7 @@ fn rows_as_they_were_read_are_scaled_as_the_training_rows() {
     refused(plain.evaluate(&validation).map(drop));
 }
 
-/// A label that nobody gave, trained or judged by in silence.
+/// Finds a label that was never given, and is trained on or judged by in silence.
 #[test]
 fn inputs_alone_have_no_targets() {
     let inputs = Dataset::inputs([[0.5, 1.0], [0.25, 0.0], [0.0, 1.0]]).unwrap();
@@ -484,7 +484,7 @@ fn inputs_alone_have_no_targets() {
     refused(trainer.evaluate(&inputs).map(drop));
     refused(trainer.metrics(&inputs).map(drop));
     crate::support::refused(&["needs a class index for every row"], inputs.split_stratified(0.5, 0));
-    // However they were read.
+    // In every way of reading them.
     let read = |bytes: &[u8]| Dataset::from_bytes(bytes, &ReadOptions::inputs()).unwrap();
     refused(trainer.evaluate(&read(b"a,b\n1,2\n3,4\n")).map(drop));
     // They stay so in parts, and become more with targets.
@@ -543,7 +543,7 @@ fn least_squares(rows: &[([f64; 3], f64)]) -> f64 {
     rows.iter().map(|(x, y)| (fitted(x) - y).abs()).sum::<f64>() / rows.len() as f64
 }
 
-/// Prices that Adam never reaches, which begins at 0 and moves by its rate.
+/// Finds prices that Adam never reaches, as it begins at 0 and moves by its rate.
 #[test]
 fn house_prices_end_near_their_best() {
     let houses = houses(400, 13);
@@ -577,7 +577,7 @@ fn house_prices_end_near_their_best() {
     assert_eq!(set.note_on_targets(&Loss::default()), None);
 }
 
-/// A run that goes on with targets in other units than it began.
+/// Finds a run that goes on with targets in other units than it began.
 #[test]
 fn checkpoints_keep_the_targets_scaling() {
     let folder = tempfile::tempdir().unwrap();
@@ -611,7 +611,7 @@ fn checkpoints_keep_the_targets_scaling() {
     refused(&["another training set", "64 rows"], trainer.fit(&raw.clone().with_target_scaling(other).unwrap(), None));
 }
 
-/// Targets that are classes, or scaled twice or by nothing, and metadata of strangers.
+/// Finds scalings of targets that are accepted for classes, twice, by 0, or from wrong metadata.
 #[test]
 fn scalings_of_targets_that_cannot_be_are_refused() {
     let numbers = Dataset::regression([([1.0f32], 10.0), ([2.0], 30.0)]).unwrap();
@@ -664,7 +664,7 @@ fn scalings_of_targets_that_cannot_be_are_refused() {
     }
 }
 
-/// An exported graph whose numbers are in other units than the model's.
+/// Finds an exported graph whose numbers are in other units than the model's.
 #[test]
 fn exported_numbers_are_in_their_own_units() {
     let folder = tempfile::tempdir().unwrap();
@@ -692,7 +692,7 @@ fn exported_numbers_are_in_their_own_units() {
     }
 }
 
-/// A target that a network hardly learns, of which nobody hears; and an option that is taken for another loss.
+/// Finds a target that a network hardly learns, without a note; and an option that is taken for another loss.
 #[test]
 fn the_program_scales_targets_and_says_where_it_should() {
     let folder = tempfile::tempdir().unwrap();
@@ -729,7 +729,7 @@ fn the_program_scales_targets_and_says_where_it_should() {
     let again = Model::read(folder.path().join("again/model.safetensors")).unwrap();
     assert_eq!(again.target_scaling.as_ref(), Some(&kept));
     let notes = train(&["--init", "model.safetensors", "--scale-targets", "standardize"]).to_string();
-    assert!(notes.contains("the targets are scaled otherwise than the model"), "{notes}");
+    assert!(notes.contains("the targets are scaled differently from the model"), "{notes}");
 
     let wrong = wgrad(folder.path(), &["train", "--data", "houses.csv", "--scale-targets", "standardize"]);
     assert_eq!(wrong.status.code(), Some(2));
@@ -737,7 +737,7 @@ fn the_program_scales_targets_and_says_where_it_should() {
     assert!(said.contains("mse, mae and huber"), "{said}");
 }
 
-/// `Error: Io { path: "…", source: Os { code: 2, …` where a program's `main` returns an error.
+/// Finds `Error: Io { path: "…", source: Os { code: 2, …` where a program's `main` returns an error.
 #[test]
 fn a_program_that_ends_in_an_error_ends_in_a_sentence() {
     const CHILD: &str = "WGRAD_TEST_MAIN_ENDS_IN_AN_ERROR";

@@ -1,4 +1,4 @@
-//! Sets as the device keeps them: element types, narrow labels, several buffers, scaling; and the same training whichever it is.
+//! Sets as the device keeps them: element types, narrow labels, several buffers, scaling; training is the same in each.
 
 use half::f16;
 use wgrad::gpu::Checks;
@@ -9,7 +9,7 @@ use wgrad::{Activation, Dataset, Loss, Network, Scaling, TrainOptions, Trainer};
 use crate::problem::{Problem, ROWS, bytes_of};
 use crate::support::{Random, assert_close, bits, flat, gpu, learnable};
 
-/// Rows that come from the wrong part, or from none; a row's 1 that is shifted, a place past the minibatch that is not finite.
+/// Finds rows that come from the wrong part, or from none; a row's 1 that is shifted; and a row past the minibatch that is not finite.
 #[test]
 fn gathered_rows_are_the_minibatchs() {
     for input in [Input::SetU8, Input::SetF16, Input::SetF32] {
@@ -75,7 +75,7 @@ fn trained(set: &Dataset, options: TrainOptions) -> (Vec<u32>, Vec<f64>, f64) {
     (bits(&weights), flat(&weights), loss)
 }
 
-/// f16 read as something else than what it is.
+/// Finds f16 read as something else than what it is.
 #[test]
 fn half_precision_features_train_as_their_values_do() {
     let mut random = Random(11);
@@ -92,7 +92,7 @@ fn half_precision_features_train_as_their_values_do() {
     assert!(error.contains("feature 3 of row 2"), "{error}");
 }
 
-/// A scaling that the device applies to the wrong feature, or not in evaluation.
+/// Finds a scaling that the device applies to the wrong feature, or not in evaluation.
 #[test]
 fn scaled_bytes_train_as_scaled_floats_do() {
     let bytes = learnable(100, 9, 3, 5);
@@ -109,8 +109,8 @@ fn scaled_bytes_train_as_scaled_floats_do() {
     assert!((by_device.2 - by_host.2).abs() < 1e-5);
 }
 
-/// Labels of 8 and 16 bits that lose a bit, or their neighbour's; an ignored row that is not. Weights of 1 beside them keep
-/// labels at 32 bits, and change nothing else.
+/// Finds labels of 8 and 16 bits that lose a bit, or get their neighbour's; and an ignored row that counts. Weights of 1 beside them keep labels at
+/// 32 bits, and change nothing else.
 #[test]
 fn narrow_labels_are_the_same_labels() {
     for classes in [10u32, 255, 256, 300] {
@@ -138,7 +138,7 @@ fn narrow_labels_are_the_same_labels() {
     }
 }
 
-/// A set larger than what the adapter binds as one buffer, which lavapipe's 128 MiB are: rows of a later part read from the first.
+/// Finds rows of a later part that are read from the first, in a set larger than one binding of the adapter, which is 128 MiB on lavapipe.
 #[test]
 fn a_set_in_parts_trains_as_its_rows_do() {
     const WIDTH: usize = 4000;
@@ -153,7 +153,7 @@ fn a_set_in_parts_trains_as_its_rows_do() {
     let options = TrainOptions { batch_size: 256, steps: Some(6), ..options() };
     let (_, weights, _) = trained(&set, options.clone());
 
-    // The same minibatches, brought together by the host.
+    // The same minibatches, gathered by the host.
     let visited = (0..6 * 256).map(|at| crate::reference::row_of(at, rows as u32, 0, 0) as usize);
     let brought = set.select(visited).unwrap();
     let (_, same, _) = trained(&brought, TrainOptions { shuffle: false, ..options });

@@ -62,7 +62,7 @@ fn visited(rows: u32, seed: u64, epochs: Range<u64>) -> Vec<usize> {
     epochs.flat_map(of_epoch).collect()
 }
 
-/// A window whose rows come late, twice or from another window's place; an order that is not the seed's.
+/// Finds a window whose rows come late, twice or from another window's place; an order that is not the seed's.
 #[test]
 fn windows_bring_the_rows_that_the_seed_says() {
     let set = learnable(5 * WINDOW as usize, 9, 3, 8);
@@ -77,8 +77,7 @@ fn windows_bring_the_rows_that_the_seed_says() {
     assert_eq!(trained(&set, plain).0, trained(&set, whole).0);
 }
 
-/// Rows that an epoch leaves out where a window is shorter, or counts twice: with a learning rate of 0, an epoch's mean loss is the
-/// set's.
+/// Finds rows that an epoch leaves out where a window is shorter, or counts twice: with a learning rate of 0, an epoch's mean loss is the set's.
 #[test]
 fn short_windows_are_whole() {
     for rows in [1003, 97, 16, 95] {
@@ -93,7 +92,7 @@ fn short_windows_are_whole() {
     }
 }
 
-/// A loop that waits for the device at every window.
+/// Finds a loop that waits for the device at every window.
 #[test]
 fn an_epoch_of_windows_has_one_blocking_read() {
     let set = learnable(12 * WINDOW as usize, 9, 3, 8);
@@ -104,7 +103,7 @@ fn an_epoch_of_windows_has_one_blocking_read() {
     }
 }
 
-/// A run that begins with another window, or at another row in it, than the one that it was broken off in.
+/// Finds a run that resumes with another window, or at another row in it, than where it was broken off.
 #[test]
 fn fits_and_resumed_runs_go_on_inside_a_window() {
     let set = learnable(1003, 9, 3, 8);
@@ -134,7 +133,7 @@ fn fits_and_resumed_runs_go_on_inside_a_window() {
     }
 }
 
-/// Bytes that are scaled on the device, weights and values beside the rows: whatever a set can have, in windows too.
+/// Sets of every kind can be read in windows: bytes that are scaled on the device, and weights and values beside the rows.
 #[test]
 fn every_kind_of_set_can_be_read_in_windows() {
     let mut random = Random(4);
@@ -157,7 +156,7 @@ fn every_kind_of_set_can_be_read_in_windows() {
     }
 }
 
-/// An error of a source that is swallowed, a panic that hangs or ends the program; rows that are not what was promised.
+/// Finds an error of a source that is swallowed, a panic that hangs or ends the program; rows that are not what was promised.
 #[test]
 fn what_is_wrong_with_rows_ends_the_run() {
     let fit = |source: &dyn Source| {
@@ -213,8 +212,8 @@ fn stored_set(path: &std::path::Path, rows: usize) {
     safetensors::serialize_to_file(tensors, None, path).unwrap();
 }
 
-/// Rows that are read from another place of the file than theirs; a file that is larger than the budget and is read whole all the same, or
-/// trains to another model by the program.
+/// Finds rows that are read from the wrong place of the file; and a file that is larger than the budget and is still read whole, or from which the
+/// program trains another model.
 #[test]
 fn a_file_is_read_in_windows_as_a_set_is() {
     let folder = tempfile::tempdir().unwrap();
@@ -258,7 +257,7 @@ fn a_file_is_read_in_windows_as_a_set_is() {
     assert_eq!(bits(&model.weights), bits(&twin.weights().unwrap()));
 }
 
-/// Rows to test on that a file brings along, and that nobody looks at where it stays on the disk.
+/// Finds rows to test on that are in a file, and are ignored where it stays on the disk.
 #[test]
 fn a_stored_file_brings_its_test_rows() {
     let folder = tempfile::tempdir().unwrap();
@@ -293,7 +292,7 @@ fn a_stored_file_brings_its_test_rows() {
     ];
     let told = crate::support::succeed(folder.path(), &program);
     assert!(told.contains("64 rows") && told.contains("on 20 rows"), "{told}");
-    // What is told of the run is of all its rows, not of the first minibatch; and so is what the report judges.
+    // The run's figures are of all its rows, not of the first minibatch, and so is the report.
     crate::support::succeed(folder.path(), &[&program[..], &["--validation", "none", "--out", "run"]].concat());
     let read = |name: &str| std::fs::read_to_string(folder.path().join("run").join(name)).unwrap();
     let about: serde_json::Value = serde_json::from_str(&read("run.json")).unwrap();
@@ -305,7 +304,7 @@ fn a_stored_file_brings_its_test_rows() {
     assert!(explained.contains("set [16, ") && !explained.contains("set [64, "), "{explained}");
 }
 
-/// A file that lies about what is in it, and is believed until its rows are wanted; memory for rows that it has not.
+/// Finds a file that lies about its content, and is believed until its rows are read; and memory for rows that it does not have.
 #[test]
 fn files_that_lie_are_not_opened() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What several promises need: the device, random numbers, comparison.
+//! Helpers of several promises: the device, random numbers, comparison.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -21,7 +21,7 @@ pub fn own_gpu() -> Arc<Gpu> {
     Gpu::open_with(&options).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What the suite's devices may use of their adapter.
+/// The limits of the suite's devices.
 pub fn limits() -> Limits {
     std::env::var("WGRAD_LIMITS").map_or(Limits::Adapter, |words| words.parse().unwrap())
 }
@@ -38,7 +38,7 @@ pub fn assert_close(what: &str, out: &[f64], reference: &[f64], tolerance: f64) 
     assert!(error < tolerance, "{what}: relative error {error:e}, allowed {tolerance:e}");
 }
 
-/// That bad input was refused: by its exit code, and for the reason that has these words.
+/// Checks that bad input was refused: by its exit code, and by a reason that has these words.
 #[track_caller]
 pub fn refused<T>(words: &[&str], result: Result<T, Error>) {
     assert!(!words.is_empty(), "any error would do");
@@ -49,7 +49,7 @@ pub fn refused<T>(words: &[&str], result: Result<T, Error>) {
     }
 }
 
-/// That a check of the selftest finds what it expects.
+/// Checks that a check of the selftest passes.
 #[track_caller]
 pub fn agrees(agreed: Result<f64, String>) {
     if let Err(wrong) = agreed {

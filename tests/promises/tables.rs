@@ -19,7 +19,7 @@ fn rows(set: &Dataset) -> Vec<Vec<f32>> {
 
 const PEOPLE: &str = "age,city,height,grade\n31,Oslo,1.8,b\n22,Rome,1.7,a\n45,Oslo,1.6,c\n28,Bern,1.9,a\n";
 
-/// Words that become features in another order, a header that is a row, a row that is a header.
+/// Finds words that become features in another order, a header that is read as a row, and a row that is read as a header.
 #[test]
 fn numbers_words_and_classes() {
     let set = plain(PEOPLE);
@@ -51,9 +51,9 @@ fn numbers_words_and_classes() {
     assert_eq!(Dataset::read(&path, &ReadOptions::default()).unwrap().0, tabbed);
 }
 
-/// A header that is guessed wrongly, and cannot be said.
+/// Finds a header that is guessed wrongly, and cannot be set by an option.
 #[test]
-fn headers_are_seen_or_said() {
+fn headers_are_detected_or_given() {
     let header = |header| ReadOptions { header: Some(header), ..ReadOptions::default() };
     assert_eq!(plain("1,2,0\n3,4,1\n").rows(), 2);
     assert_eq!(csv("1,2,0\n3,4,1\n", &header(true)).unwrap().rows(), 1);
@@ -63,7 +63,7 @@ fn headers_are_seen_or_said() {
     assert_eq!(csv("x,,0\n1,2,0\n3,4,1\n", &fill).unwrap().rows(), 3, "no name, but a missing value");
 }
 
-/// A line that is another one in an editor: files of \r\n, as spreadsheets write them, empty lines, and cells with lines in them.
+/// Finds a line whose number in an editor is another: files of \r\n, as spreadsheets write them, empty lines, and cells with lines in them.
 #[test]
 fn lines_are_counted_as_an_editor_does() {
     let default = ReadOptions::default();
@@ -90,7 +90,7 @@ fn lines_are_counted_as_an_editor_does() {
     assert!(error.to_string().contains("line 3, column 1: it is not UTF-8"), "{error}");
 }
 
-/// Targets: by name, by number, whole numbers as classes, numbers to predict.
+/// Targets are found by name and by number; whole numbers are classes, or numbers to predict.
 #[test]
 fn targets_are_classes_or_numbers() {
     let label = |word: &str| ReadOptions { label: Some(word.into()), ..ReadOptions::default() };
@@ -116,7 +116,7 @@ fn targets_are_classes_or_numbers() {
     assert!(error.contains("row 1 (line 3), column \"y\""), "{error}");
 }
 
-/// A missing value that becomes a 0 in silence, or an error that does not say where it is.
+/// Finds a missing value that becomes a 0 in silence, or an error that does not say where it is.
 #[test]
 fn missing_values_are_named_or_filled() {
     for missing in ["", "NA", "NaN", "nan", "?", "  "] {
@@ -136,11 +136,11 @@ fn missing_values_are_named_or_filled() {
     let fill = ReadOptions { fill: Some(Fill::Zero), ..ReadOptions::default() };
     let error = csv("a,y\n1,u\n1,\n", &fill).unwrap_err();
     assert!(error.contains("the target is missing"), "{error}");
-    refused(&["\"median\" is no fill", "mean, zero or a finite number"], "median".parse::<Fill>());
-    refused(&["\"inf\" is no fill"], "inf".parse::<Fill>());
+    refused(&["\"median\" is not a replacement", "mean, zero or a finite number"], "median".parse::<Fill>());
+    refused(&["\"inf\" is not a replacement"], "inf".parse::<Fill>());
 }
 
-/// A column that is left out, and numbers that are categories.
+/// A column can be left out, and numbers can be categories.
 #[test]
 fn columns_are_ignored_and_made_categories() {
     let text = "id,zip,x,y\nu1,10,1,a\nu2,20,2,b\nu3,10,3,a\n";
@@ -155,8 +155,8 @@ fn columns_are_ignored_and_made_categories() {
     assert!(error.contains("more than 1000 different words") && error.contains("ignore"), "{error}");
 }
 
-/// New rows that are encoded by their own words, their own places or their own classes: columns in another order, with more and without
-/// the target, and words that were never seen.
+/// Finds new rows that are encoded by their own words, columns or classes: columns in another order, with more and without the target, and words that
+/// were never seen.
 #[test]
 fn other_tables_are_encoded_like_the_first() {
     let set = plain(PEOPLE);
@@ -175,7 +175,7 @@ fn other_tables_are_encoded_like_the_first() {
     for (text, options, words) in [
         ("age,city,height\n1,Paris,1\n", &inputs, "row 0 (line 2), column \"city\": \"Paris\" is none of its words"),
         ("age,height\n1,2\n", &inputs, "no column \"city\""),
-        ("age,city,height\n1,Rome,x\n", &inputs, "column \"height\": \"x\" is no number"),
+        ("age,city,height\n1,Rome,x\n", &inputs, "column \"height\": \"x\" is not a number"),
         ("age,city,height,grade\n1,Rome,1,z\n", &like, "column \"grade\": \"z\" is none of the 3 classes"),
         ("age,city,height\n1,Rome,1\n", &like, "no column \"grade\""),
         ("1,Rome\n", &inputs, "have 2 cells: they must have 4, or 3, without the target"),
@@ -189,15 +189,15 @@ fn other_tables_are_encoded_like_the_first() {
     assert_eq!(rows(&csv("5,6\n", &inputs).unwrap()), rows(&csv("5,w,6\n", &inputs).unwrap()));
 }
 
-/// Tables that say something else than they seem to.
+/// Tables that contradict themselves are refused.
 #[test]
 fn tables_that_disagree_with_themselves_are_refused() {
     let default = ReadOptions::default();
     for (text, words) in [
         ("a,b,a\n1,2,0\n", "columns 1 and 3 are both named \"a\""),
         ("a,b\n1,2\n3\n", "line 3 has 1 cells, and those before it 2"),
-        ("a,b,y\n1,inf,0\n2,3,1\n", "row 0 (line 2), column \"b\": inf is no finite f32"),
-        ("a,b,y\n1,1e39,0\n2,3,1\n", "column \"b\": 1e39 is no finite f32"),
+        ("a,b,y\n1,inf,0\n2,3,1\n", "row 0 (line 2), column \"b\": inf is not a finite f32"),
+        ("a,b,y\n1,1e39,0\n2,3,1\n", "column \"b\": 1e39 is not a finite f32"),
         ("y\n1\n2\n", "no column besides the target"),
         ("", "no rows"),
     ] {

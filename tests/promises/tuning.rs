@@ -1,4 +1,4 @@
-//! Tuning: whatever tiles are picked, the model is as good; pinned to the same ones, its bits are the same.
+//! Tuning: with any picked tiles the model is as good; with the same pinned tiles its bits are the same.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,12 +13,12 @@ fn problem() -> (Network, Dataset) {
 }
 
 fn options(tuning: Tuning) -> TrainOptions {
-    // All the time that it takes: how much is measured must not depend on the machine.
+    // The budget is unlimited: how much is measured must not depend on the machine.
     let tuning_budget = Duration::from_secs(3600);
     TrainOptions { tuning, tuning_budget, epochs: 3, batch_size: 20, ..TrainOptions::default() }
 }
 
-/// What a run ends with: its weights, its tiles and its accuracy; and the products that were measured before it.
+/// The results of a run: its weights, its tiles and its accuracy; and the products that were measured before it.
 fn run(options: TrainOptions) -> (Weights, Picks, f64, Vec<&'static str>) {
     let (network, set) = problem();
     let mut trainer = Trainer::on(gpu(), network, options).unwrap();
@@ -36,7 +36,7 @@ fn run(options: TrainOptions) -> (Weights, Picks, f64, Vec<&'static str>) {
     (trainer.weights().unwrap(), trainer.picks(&set).unwrap(), accuracy, measured)
 }
 
-/// A tile that is fast and wrong; a pick that changes what is learned; picks that are told but not the ones that ran.
+/// Finds a tile that is fast and wrong; a pick that changes what is learned; and picks that are reported but are not the ones that ran.
 #[test]
 fn every_tuning_learns_the_same_and_pinned_tiles_give_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
@@ -57,7 +57,7 @@ fn every_tuning_learns_the_same_and_pinned_tiles_give_the_same_bits() {
     let (again, cached_picks, _, measured) = run(auto);
     assert!(measured.is_empty() && cached_picks == picks);
     assert_eq!(bits(&again), bits(&tuned));
-    // Pinned, whatever else is asked for.
+    // Pins come before any other option.
     for tuning in [Tuning::Off, Tuning::Auto] {
         let (pinned, pinned_picks, _, measured) = run(TrainOptions { picks: picks.clone(), ..options(tuning) });
         assert!(measured.is_empty() && pinned_picks == picks);
@@ -69,7 +69,7 @@ fn every_tuning_learns_the_same_and_pinned_tiles_give_the_same_bits() {
     assert_eq!(picked, plain);
 }
 
-/// A cache that another program wrote, or half of one: a measurement more, not an error; and one that cannot be written at all.
+/// A cache that another program wrote, or half of one, costs a measurement and is no error; so does one that cannot be written at all.
 #[test]
 fn a_broken_cache_costs_a_measurement() {
     let folder = tempfile::tempdir().unwrap();
@@ -93,7 +93,7 @@ fn a_broken_cache_costs_a_measurement() {
     assert!(!measured.is_empty(), "a folder is not a cache");
 }
 
-/// Layers that are of one kind and have tiles of two; and the layers of a GPU's tiles, each of which is measured once and for itself.
+/// Finds layers of one kind that have different tiles. Each layer of a GPU's tiles is measured once and by itself.
 #[test]
 fn layers_of_one_kind_have_one_tile() {
     let set = learnable(64, 30, 10, 1);
@@ -122,7 +122,7 @@ fn layers_of_one_kind_have_one_tile() {
     }
 }
 
-/// Somebody who says stop while tiles are measured, and is not heard.
+/// Finds a request to stop while tiles are measured that is ignored.
 #[test]
 fn a_run_can_be_broken_off_while_it_is_tuned() {
     let (network, set) = problem();
@@ -131,7 +131,7 @@ fn a_run_can_be_broken_off_while_it_is_tuned() {
     assert!(history.epochs.is_empty() && history.stats.steps == 0);
 }
 
-/// A search that was cut short, kept for good: the machine that was busy once would have the wrong tiles for ever.
+/// Finds a search that was cut short and is kept: a machine that was busy once would have the wrong tiles for ever.
 #[test]
 fn what_was_cut_short_is_not_kept() {
     let folder = tempfile::tempdir().unwrap();
@@ -152,7 +152,7 @@ fn what_was_cut_short_is_not_kept() {
     assert!(!measured.is_empty() && folder.path().join("tuning.json").exists());
 }
 
-/// A pin of a tile that there is not, taken for none.
+/// Finds a pin of a tile that does not exist, and is ignored.
 #[test]
 fn a_pin_that_cannot_be_kept_is_an_error() {
     let (network, _) = problem();
@@ -167,9 +167,9 @@ fn a_pin_that_cannot_be_kept_is_an_error() {
     }
 }
 
-/// A program that does not take what its own output says.
+/// Finds a program that does not take what its own output says.
 #[test]
-fn the_program_tells_its_tiles_and_takes_them() {
+fn the_program_reports_its_tiles_and_takes_them() {
     let folder = tempfile::tempdir().unwrap();
     let end = |out: &str| -> serde_json::Value { serde_json::from_str(out.lines().last().unwrap()).unwrap() };
     let base = ["train", "--steps", "2", "--hidden", "16", "--validation", "0.001", "--json"];
@@ -187,7 +187,7 @@ fn the_program_tells_its_tiles_and_takes_them() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("best"));
 }
 
-/// A plan that is explained with other tiles than the run would have.
+/// Finds a plan that is explained with other tiles than the run would have.
 #[cfg(target_os = "linux")]
 #[test]
 fn explain_follows_what_was_measured() {

@@ -8,7 +8,7 @@ fn network() -> Network {
     Network::classifier(300, &[200], Activation::Relu, 10)
 }
 
-/// A distribution of the wrong width or shape: bounds and moments of 60,000 draws.
+/// Finds a distribution of the wrong width or shape, by bounds and moments of 60,000 draws.
 #[test]
 fn initial_weights_have_their_papers_distributions() {
     let (fan_in, fan_out) = (300.0f64, 200.0f64);
@@ -40,7 +40,7 @@ fn initial_weights_have_their_papers_distributions() {
     }
 }
 
-/// Vectors that are not at right angles, or not of length 1: wide, tall and square.
+/// Finds vectors that are not orthogonal, or not of length 1: in wide, tall and square matrices.
 #[test]
 fn orthogonal_weights_are_orthonormal() {
     for [inputs, outputs] in [[30, 20], [20, 30], [10, 10], [1, 5]] {
@@ -58,7 +58,7 @@ fn orthogonal_weights_are_orthonormal() {
     }
 }
 
-/// A value that is scaled, or that biases take too; and the word it goes by.
+/// Finds a value that is scaled, or that biases take too; and the word it goes by.
 #[test]
 fn constant_weights_are_that_constant() {
     let network = Network::classifier(5, &[4], Activation::Relu, 3);
@@ -69,8 +69,8 @@ fn constant_weights_are_that_constant() {
     }
 }
 
-/// A generator that changes with the platform, the compiler or a rewrite: a model would no longer be reproducible.
-/// The expected bits are those of a Python program of ten lines (`tests/initial_weights.py`).
+/// Finds a generator that changes with the platform, the compiler or a rewrite, so that a model is no longer reproducible. The expected bits are
+/// those of a Python program of ten lines (`tests/initial_weights.py`).
 #[test]
 fn initial_weights_are_the_same_bits_everywhere() {
     let network = Network::classifier(3, &[2], Activation::Relu, 2);
@@ -82,7 +82,7 @@ fn initial_weights_are_the_same_bits_everywhere() {
     assert_eq!(bits(&Initializer::GlorotUniform.weights(&network, 42)), expected);
 }
 
-/// Layers that repeat each other, seeds that repeat each other.
+/// Finds layers that repeat each other, seeds that repeat each other.
 #[test]
 fn layers_and_seeds_draw_different_values() {
     let network = Network::classifier(10, &[10, 10], Activation::Relu, 10);
@@ -94,7 +94,7 @@ fn layers_and_seeds_draw_different_values() {
     assert_eq!(weights(1), weights(1));
 }
 
-/// A model that comes back transposed, renamed, or not at all; and a half-written file beside it.
+/// Finds a model that comes back transposed, renamed, or not at all; and a half-written file beside it.
 #[test]
 fn a_model_file_round_trips_with_pytorchs_names() {
     let folder = tempfile::tempdir().unwrap();
@@ -137,7 +137,7 @@ fn a_model_file_round_trips_with_pytorchs_names() {
     assert_eq!(tensors, expected.map(|(name, shape)| (name.to_string(), shape.to_vec())));
 }
 
-/// A link that becomes a file, or a device that becomes one: saving follows links, and replaces files only.
+/// Finds a link or a device that a file replaces: saving follows links, and replaces files only.
 #[cfg(unix)]
 #[test]
 fn saving_follows_links_and_replaces_files_only() {
@@ -158,7 +158,7 @@ fn saving_follows_links_and_replaces_files_only() {
     assert!(!at("socket").is_file());
 }
 
-/// Weights that lose a bit on their way to the device and back, at sizes that need padding.
+/// Finds weights that lose a bit on their way to the device and back, at sizes that need padding.
 #[test]
 fn weights_come_back_from_the_device_bit_for_bit() {
     for widths in [[1, 2], [7, 3], [8, 4], [5, 9]] {

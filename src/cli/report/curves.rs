@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::ops::Range;
 
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
@@ -11,13 +12,13 @@ use super::pictures::Picture;
 use crate::error::Error;
 use crate::history::Epoch;
 
-/// For the widths of words, and to draw them where the picture has pixels: not every machine has a font.
+/// The font for the widths of words, and to draw them in PNG: not every machine has a font.
 const FONT: &[u8] = include_bytes!("font/Roboto-Latin.ttf");
 /// A chart's size, in units of SVG.
 const SIZE: (u32, u32) = (440, 290);
-/// Pixels of a PNG for such a unit.
+/// The pixels of a PNG for each of these units.
 const PIXELS: i32 = 2;
-/// The most points that are drawn of a cloud.
+/// The most points of a scatter plot that are drawn.
 const MOST_DOTS: usize = 1_500;
 const BINS: usize = 40;
 
@@ -45,7 +46,7 @@ pub struct Chart {
 }
 
 struct Series {
-    /// In the legend, where there is one.
+    /// The name in the legend; empty if there is none.
     name: &'static str,
     color: RGBColor,
     form: Form,
@@ -56,7 +57,7 @@ struct Series {
 enum Form {
     Line,
     Dots,
-    /// From 0, so wide.
+    /// Bars from 0, of this width.
     Bars(f64),
 }
 
@@ -90,7 +91,7 @@ impl Chart {
         charts
     }
 
-    /// What was predicted against what is true, and how often it was off by how much.
+    /// Predicted against true values, and a histogram of the differences.
     pub fn of_numbers(pairs: &[[f32; 2]]) -> Vec<Chart> {
         let pairs = || pairs.iter().map(|&[target, output]| (f64::from(target), f64::from(output)));
         let step = pairs().len().div_ceil(MOST_DOTS).max(1);
@@ -139,7 +140,7 @@ pub fn svg(charts: &[Chart], colors: Colors) -> Result<String, Error> {
     Ok(text)
 }
 
-/// The same in pixels.
+/// Charts side by side, as PNG.
 pub fn png(charts: &[Chart]) -> Result<Vec<u8>, Error> {
     let (width, height) = (PIXELS as u32 * SIZE.0 * charts.len() as u32, PIXELS as u32 * SIZE.1);
     let mut bytes = vec![0; 3 * width as usize * height as usize];
@@ -154,7 +155,7 @@ fn draw_all<DB: DrawingBackend>(
     scale: i32,
     colors: Colors,
 ) -> Result<(), Error> {
-    // It is ours, and a font.
+    // Our own font is valid, so this cannot fail.
     let _ = register_font("sans-serif", FontStyle::Normal, FONT);
     if colors == Colors::OnPaper {
         area.fill(&PAPER).map_err(cannot)?;
@@ -165,9 +166,20 @@ fn draw_all<DB: DrawingBackend>(
 }
 
 fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, chart: &Chart, scale: i32) -> Result<(), Error> {
-    let font = |size: i32| ("sans-serif", size * scale).into_font();
-    let words = font(17).color(&INK);
-    area.draw(&Text::new(chart.title, (8 * scale, 8 * scale), font(19).color(&INK))).map_err(cannot)?;
+    draw_head(area, chart, scale)?;
+    let by_epoch = chart.under == "epoch";
+    let mut built = with_axes(area, chart, scale, by_epoch)?;
+    chart.series.iter().try_for_each(|series| draw_series(&mut built, series, scale, by_epoch))
+}
+
+fn font(size: i32) -> FontDesc<'static> {
+    ("sans-serif", size).into_font()
+}
+
+/// Draws the title, and the names of the series in a line with it.
+fn draw_head<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, chart: &Chart, scale: i32) -> Result<(), Error> {
+    let words = font(17 * scale).color(&INK);
+    area.draw(&Text::new(chart.title, (8 * scale, 8 * scale), font(19 * scale).color(&INK))).map_err(cannot)?;
     let mut right = area.dim_in_pixel().0 as i32 - 14 * scale;
     for series in chart.series.iter().rev().filter(|series| !series.name.is_empty()) {
         let wide = area.estimate_text_size(series.name, &words).map_err(cannot)?.0 as i32;
@@ -176,13 +188,25 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, chart: &Chart, scale:
         area.draw(&Circle::new(dot, 4 * scale, series.color.filled())).map_err(cannot)?;
         right -= wide + 28 * scale;
     }
+    Ok(())
+}
 
+/// A chart in whose coordinates series are drawn.
+type Axes<'a, DB> = ChartContext<'a, DB, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// Draws the axes around all points, their labels and the lines of the grid.
+fn with_axes<'a, DB: DrawingBackend>(
+    area: &'a DrawingArea<DB, Shift>,
+    chart: &Chart,
+    scale: i32,
+    by_epoch: bool,
+) -> Result<Axes<'a, DB>, Error> {
+    let words = font(17 * scale).color(&INK);
     let points = || chart.series.iter().flat_map(|series| &series.points);
     let from_zero = chart.series.iter().any(|series| matches!(series.form, Form::Bars(_)));
     let x = around(points().map(|point| point.0));
     let y = around(points().map(|point| point.1).chain(from_zero.then_some(0.0)));
     let y = if from_zero { 0.0..y.end } else { y };
-    let by_epoch = chart.under == "epoch";
     let (x_step, y_step) = ((x.end - x.start) / 6.0, (y.end - y.start) / 6.0);
     let x_label = |x: &f64| if by_epoch && x.fract() != 0.0 { String::new() } else { number(*x, x_step, false) };
     let y_label = |y: &f64| number(*y, y_step, chart.is_share);
@@ -205,7 +229,7 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, chart: &Chart, scale:
         .light_line_style(TRANSPARENT)
         .bold_line_style(GRID.stroke_width(scale as u32))
         .axis_style(GRID.stroke_width(scale as u32))
-        .label_style(font(17).color(&INK))
+        .label_style(words)
         .x_labels(7)
         .y_labels(6)
         .x_label_formatter(&x_label)
@@ -213,32 +237,40 @@ fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, chart: &Chart, scale:
         .x_desc(chart.under)
         .draw()
         .map_err(cannot)?;
-    for Series { color, form, points, .. } in &chart.series {
-        let at = |size: i32| points.iter().map(move |&point| Circle::new(point, size * scale, color.filled()));
-        match *form {
-            Form::Line => {
-                let line = LineSeries::new(points.iter().copied(), color.stroke_width(2 * scale as u32));
-                built.draw_series(line).map_err(cannot)?;
-                if by_epoch && points.len() <= 25 {
-                    built.draw_series(at(3)).map_err(cannot)?;
-                }
+    Ok(built)
+}
+
+/// Draws a line, which has a dot for each of few epochs; a cloud of dots; or bars.
+fn draw_series<DB: DrawingBackend>(
+    axes: &mut Axes<'_, DB>,
+    series: &Series,
+    scale: i32,
+    by_epoch: bool,
+) -> Result<(), Error> {
+    let Series { color, form, points, .. } = series;
+    match *form {
+        Form::Line => {
+            let line = LineSeries::new(points.iter().copied(), color.stroke_width(2 * scale as u32));
+            axes.draw_series(line).map_err(cannot)?;
+            if by_epoch && points.len() <= 25 {
+                let dots = points.iter().map(|&point| Circle::new(point, 3 * scale, color.filled()));
+                axes.draw_series(dots).map_err(cannot)?;
             }
-            Form::Dots => {
-                let dots = points.iter().map(|&point| Circle::new(point, 2 * scale, color.mix(0.5).filled()));
-                built.draw_series(dots).map_err(cannot)?;
-            }
-            Form::Bars(width) => {
-                let half = 0.45 * width;
-                let bars =
-                    points.iter().map(|&(x, y)| Rectangle::new([(x - half, 0.0), (x + half, y)], color.filled()));
-                built.draw_series(bars).map_err(cannot)?;
-            }
+        }
+        Form::Dots => {
+            let dots = points.iter().map(|&point| Circle::new(point, 2 * scale, color.mix(0.5).filled()));
+            axes.draw_series(dots).map_err(cannot)?;
+        }
+        Form::Bars(width) => {
+            let half = 0.45 * width;
+            let bars = points.iter().map(|&(x, y)| Rectangle::new([(x - half, 0.0), (x + half, y)], color.filled()));
+            axes.draw_series(bars).map_err(cannot)?;
         }
     }
     Ok(())
 }
 
-/// From the least to the largest value, and a little more.
+/// The range from the least to the largest value, and a little more.
 fn around(values: impl Iterator<Item = f64>) -> Range<f64> {
     let (least, most) = values
         .filter(|value| value.is_finite())
@@ -250,7 +282,7 @@ fn around(values: impl Iterator<Item = f64>) -> Range<f64> {
     least - pad..most + pad
 }
 
-/// With as many digits as tell it from one that is a step away.
+/// A number, with enough digits to distinguish it from one that is a step away.
 fn number(value: f64, step: f64, is_share: bool) -> String {
     let (value, step, unit) = if is_share { (100.0 * value, 100.0 * step, "%") } else { (value, step, "") };
     if step < 1e-4 || value.abs() >= 1e6 {

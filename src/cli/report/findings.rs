@@ -1,4 +1,4 @@
-//! What a report shows of a model: its metrics, what it got most wrong, and its first layer.
+//! What a report shows of a model: its metrics, its worst mistakes, and its first layer.
 
 use crate::cli::figures::figure;
 use crate::cli::source::name_of;
@@ -12,31 +12,31 @@ use crate::weights::LayerWeights;
 
 /// The number of mistakes that are shown.
 const WORST: usize = 25;
-/// Rows that are predicted at once.
+/// The number of rows that are predicted at once.
 const AT_ONCE: usize = 1 << 16;
 
 pub struct Findings {
-    /// Which rows were judged, as a word before "rows".
+    /// The rows that were judged, as a word before "rows".
     pub on: &'static str,
-    /// What the accuracy is of.
+    /// What the accuracy counts.
     pub accuracy: &'static str,
     pub metrics: Metrics,
-    /// What each output is called.
+    /// The name of each output.
     pub names: Vec<String>,
-    /// `[classes, classes]`, rows by their class; also of the one output that tells two classes apart.
+    /// `[classes, classes]`, rows by their class; also for a single output that distinguishes two classes.
     pub confusion: Option<Vec<u64>>,
     /// The highest losses among wrong rows, or the numbers that are furthest off, highest first.
     pub worst: Vec<Mistake>,
-    /// How many rows were wrong, of losses that judge classes.
+    /// The number of wrong rows, under losses that judge classes.
     pub wrong: u64,
-    /// Of losses over numbers: target and output of every row, of the first output.
+    /// The target and the prediction of every row, for the first output, under losses over numbers.
     pub numbers: Vec<[f32; 2]>,
     pub first_layer: FirstLayer,
 }
 
 /// The weights that see the input.
 pub struct FirstLayer {
-    /// The form of the input, where it is an image.
+    /// The shape of the input, if it is an image.
     pub image: Option<ImageShape>,
     pub weights: LayerWeights,
 }
@@ -46,7 +46,7 @@ pub struct Mistake {
     pub loss: f64,
     pub truth: String,
     pub predicted: String,
-    /// The probability of what was predicted, where it has one.
+    /// The probability of the prediction, if it has one.
     pub probability: Option<f64>,
     pub input: Input,
 }
@@ -65,7 +65,7 @@ impl Findings {
         for first in (0..set.rows()).step_by(AT_ONCE) {
             let rows = first..(first + AT_ONCE).min(set.rows());
             let chosen = set.select(rows.clone())?;
-            // Of numbers, in the targets' own units.
+            // Numbers are in the targets' own units.
             let logits =
                 if judge.task == Task::Numbers { trainer.predict(&chosen)? } else { trainer.logits(&chosen)? };
             for (row, logits) in rows.zip(logits.chunks_exact(judge.outputs)) {
@@ -111,13 +111,13 @@ impl Findings {
     }
 }
 
-/// The worst first; of equally bad ones the first.
+/// Keeps the worst, in descending order; of equally bad ones, the first.
 fn keep_worst(worst: &mut Vec<(f64, usize, Vec<f32>)>) {
     worst.sort_by(|(a, row_a, _), (b, row_b, _)| b.total_cmp(a).then(row_a.cmp(row_b)));
     worst.truncate(WORST);
 }
 
-/// The form of rows that are images, or as wide as MNIST's and no table's.
+/// The shape of rows that are images, or that have MNIST's width and are not from a table.
 pub fn image_of(set: &Dataset) -> Option<ImageShape> {
     let is_like_mnist = set.width() == 784 && set.columns().is_none();
     let like_mnist = is_like_mnist.then_some(ImageShape { height: 28, width: 28, channels: 1 });
@@ -131,7 +131,7 @@ fn cells(set: &Dataset, features: &[f32]) -> Vec<(String, String)> {
     }
 }
 
-/// The device counts it for classes; for one output it follows from the other counts.
+/// The confusion matrix. The device counts it for several classes; for one output it follows from the other counts.
 fn confusion(metrics: &Metrics, outputs: usize) -> Option<Vec<u64>> {
     let classes = metrics.classes.as_ref()?;
     let one = |counts: &crate::metric::ClassCounts| {
@@ -144,7 +144,7 @@ fn confusion(metrics: &Metrics, outputs: usize) -> Option<Vec<u64>> {
     }
 }
 
-/// What is right for a row, and how wrong its outputs are.
+/// Knows what is right for a row, and how wrong its outputs are.
 struct Judge<'a> {
     set: &'a Dataset,
     task: Task,
@@ -181,7 +181,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The right class; none where the row is ignored.
+    /// The right class; `None` if the row is ignored.
     fn class(&self, row: usize) -> Option<usize> {
         match self.set.values() {
             Some(values) => Some(largest(&values[row * self.outputs..(row + 1) * self.outputs])),
@@ -189,8 +189,8 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// How wrong a row is that is wrong: −log p of its class, the mean of −log p over outputs, or how far its numbers are off. From the logits, as p
-    /// is 0 in f32 where it is small.
+    /// The error of a wrong row: −log p of its class, the mean of −log p over outputs, or how far its numbers are off. It is computed from the
+    /// logits, as a small p is 0 in f32.
     fn loss(&self, row: usize, logits: &[f32]) -> Option<f64> {
         match self.task {
             Task::Classes => {
@@ -212,7 +212,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// What is right, what was predicted, and with which probability.
+    /// The true value, the prediction, and its probability.
     fn words(&self, row: usize, outputs: &[f32]) -> (String, String, Option<f64>) {
         let numbers = |values: &mut dyn Iterator<Item = f32>| {
             values.map(|value| figure(value.into())).collect::<Vec<_>>().join(", ")
@@ -248,7 +248,7 @@ fn log_sum_exp(logits: &[f32]) -> f64 {
     largest + logits.iter().map(|&z| (f64::from(z) - largest).exp()).sum::<f64>().ln()
 }
 
-/// Of equals, the first.
+/// The index of the largest value; of equal ones, the first.
 fn largest(values: &[f32]) -> usize {
     (0..values.len()).fold(0, |best, at| if values[at] > values[best] { at } else { best })
 }

@@ -22,7 +22,7 @@ pub(super) const PAGE: &str = "report.html";
 /// The most rows of a training set that are judged where there are none to validate on.
 const MOST_JUDGED: usize = 100_000;
 
-/// Looks at what was trained and writes the page and the curves. It reads from the device: training is over.
+/// Evaluates the trained model, and writes the page and the curves. It reads from the device, as training is over.
 pub(super) fn write(
     out: &Out,
     trainer: &mut Trainer,
@@ -31,7 +31,7 @@ pub(super) fn write(
     validation: Option<&Dataset>,
 ) -> Result<(), Error> {
     let (first, rows) = (train.at_hand(), train.source().rows());
-    // No more than the device has room for.
+    // No more rows than the device has room for.
     let row_bytes = first.device_bytes().div_ceil(first.rows() as u64).max(1);
     let room = trainer.options().memory_budget.map_or(MOST_JUDGED, |bytes| (bytes / row_bytes).max(1) as usize);
     let most = room.min(MOST_JUDGED);

@@ -15,7 +15,7 @@ use crate::metric::ClassCounts;
 const STYLE: &str = include_str!("style.css");
 /// The most classes whose confusion matrix has its numbers written in it.
 const MOST_NUMBERED: usize = 20;
-/// The most classes that the table has.
+/// The most classes in the table.
 const MOST_IN_TABLE: usize = 200;
 /// The most cells of a row that are shown.
 const MOST_CELLS: usize = 8;
@@ -31,7 +31,7 @@ pub fn html(about: &Value, history: &History, charts: &[Chart], findings: &Findi
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="generator" content="wgrad";
                 title { (title) }
-                // An icon of its own, so that none is asked for.
+                // The icon is in the page, so that browsers request none.
                 link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
             }
@@ -109,7 +109,7 @@ fn drawn(charts: &[Chart]) -> Result<Markup, Error> {
 fn classes(findings: &Findings) -> Result<Markup, Error> {
     let Some(metrics) = &findings.metrics.classes else { return Ok(html! {}) };
     let many = metrics.classes.len();
-    // The one output of two classes counts the second one.
+    // A single output of two classes counts the second one.
     let names = if many == 1 { &findings.names[1..] } else { &findings.names[..] };
     let matrix = match &findings.confusion {
         Some(counts) => Some(confusion(counts, &findings.names)?),
@@ -314,7 +314,7 @@ fn run(about: &Value) -> Markup {
             h2 { "Run" }
             pre { (command(&about["command"])) }
             @for again in about["resumed"].as_array().into_iter().flatten() {
-                p.soft { "gone on from step " (text(&again["step"])) " at " (text(&again["at"])) ":" }
+                p.soft { "resumed from step " (text(&again["step"])) " at " (text(&again["at"])) ":" }
                 pre { (command(&again["command"])) }
             }
             @if let Some(config) = about["config"].as_str() { p.soft { "run.toml:" } pre { (config) } }
@@ -328,7 +328,7 @@ fn run(about: &Value) -> Markup {
     }
 }
 
-/// "adam, lr 0.001": what is null is left out.
+/// "adam, lr 0.001", without values that are null.
 fn described(table: &Value) -> String {
     let kind = table["kind"].as_str().map(String::from);
     let others = table.as_object().into_iter().flatten().filter(|(name, value)| !value.is_null() && *name != "kind");
@@ -336,7 +336,7 @@ fn described(table: &Value) -> String {
     kind.into_iter().chain(others).collect::<Vec<_>>().join(", ")
 }
 
-/// Words as a shell takes them.
+/// The words of a command, quoted for a shell.
 fn command(words: &Value) -> String {
     words.as_array().into_iter().flatten().filter_map(Value::as_str).map(quoted).collect::<Vec<_>>().join(" ")
 }

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::preprocessing::ImageShape;
 use crate::weights::LayerWeights;
 
-/// The most units whose weights are shown, and the most pixels of all of them: a page is to stay small.
+/// The most units whose weights are shown, and the most pixels of all of them: a page has to stay small.
 const MOST_TILES: usize = 64;
 const MOST_PIXELS: usize = 1 << 18;
 /// The most pixels of a row's image on a side.
@@ -24,8 +24,8 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A row of features as the image that it is: in `[0, 1]` as it is, else from its least to its largest value. A large one has the mean of some
-    /// pixels for each.
+    /// A row of features as an image: values in `[0, 1]` as they are, others scaled from the least to the largest. Pixels of a large image are
+    /// averaged.
     pub fn of_row(shape: ImageShape, features: &[f32]) -> Self {
         let fold = |of: fn(f32, f32) -> f32, first| features.iter().copied().fold(first, of);
         let (least, most) = (fold(f32::min, 0.0), fold(f32::max, 1.0));
@@ -62,7 +62,7 @@ impl Picture {
         Ok(format!("data:image/png;base64,{}", STANDARD.encode(self.png()?)))
     }
 
-    /// Transparent all over.
+    /// A transparent picture.
     fn clear(width: usize, height: usize) -> Self {
         Picture { width, height, channels: 4, bytes: vec![0; 4 * width * height] }
     }
@@ -73,8 +73,8 @@ impl Picture {
     }
 }
 
-/// The weights of the units that weigh their input most, each a tile of the input's form, and how many they are. Grey inputs have colours from
-/// blue for the most negative over white to red; inputs with colours have their own, about grey.
+/// The weights of the units with the largest weights, each a tile of the input's shape, and the number of tiles. Weights of grey inputs are
+/// blue if negative, red if positive; those of colored inputs are in these channels, around grey.
 pub fn tiles(shape: ImageShape, layer: &LayerWeights) -> (Picture, usize) {
     let mut units: Vec<&[f32]> = layer.weight.chunks_exact(layer.inputs).collect();
     let norm = |unit: &[f32]| unit.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>();
@@ -112,7 +112,7 @@ pub fn matrix(counts: &[u64], classes: usize) -> Picture {
     picture
 }
 
-/// From −1 to 1: blue, white, red.
+/// The color of a value from −1 (blue) over 0 (white) to 1 (red).
 fn diverging(value: f32) -> [u8; 3] {
     let end = if value < 0.0 { [5, 80, 174] } else { [180, 20, 30] };
     mix([247, 247, 247], end, value.abs().into())

@@ -6,19 +6,19 @@ use crate::error::Error;
 use crate::options::Monitor;
 use crate::trainer::Trainer;
 
-/// What is known of a run before it begins.
+/// The length of a run, its data and its memory, which are known before it begins.
 #[derive(Clone, Copy)]
 pub(in crate::cli) struct Course {
     pub epochs: u64,
-    /// Of all of them.
+    /// The steps of all epochs.
     pub steps: u64,
     pub batch_size: usize,
-    /// Of the training set.
+    /// The rows of the training set.
     pub rows: u64,
     pub device_bytes: u64,
     /// Whether epochs are validated.
     pub validates: bool,
-    /// What epochs are judged by.
+    /// The metric that epochs are judged by.
     pub monitor: Monitor,
 }
 

@@ -1,19 +1,19 @@
 //! A curve of any length in a bounded number of points.
 
-/// Points kept at most: more than a terminal has columns of dots.
+/// The most points: more than a terminal has columns of dots.
 const MOST: usize = 2048;
 
-/// Points by their place in the run, in epochs.
+/// Points by their position in the run, in epochs.
 #[derive(Default)]
 pub(super) struct Curve {
     points: Vec<(f64, f64)>,
-    /// How many were heard for each that is kept, and those of the next one: their number and the sum of their values.
+    /// The number of values that become one point; and the count and the sum of those for the next point.
     each: u64,
     next: (u64, f64),
 }
 
 impl Curve {
-    /// One more point. Where there are too many, every two become their mean.
+    /// Adds a value. When there are too many points, each pair becomes its mean.
     pub fn push(&mut self, at: f64, value: f64) {
         if !value.is_finite() {
             return;
@@ -31,7 +31,7 @@ impl Curve {
         }
     }
 
-    /// Forgets the points after a place.
+    /// Forgets the points after a position.
     pub fn forget_after(&mut self, place: f64) {
         self.points.retain(|&(at, _)| at <= place);
         self.next = (0, 0.0);
@@ -50,7 +50,7 @@ impl Curve {
 mod tests {
     use super::*;
 
-    /// A run of days whose curve takes more and more memory, or is no longer the run's.
+    /// Finds a curve of a run of days that takes more and more memory, or has another shape than the run's.
     #[test]
     fn a_long_curve_keeps_its_shape_and_its_size() {
         let mut curve = Curve::default();

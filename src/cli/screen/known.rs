@@ -5,30 +5,30 @@ use super::curve::Curve;
 use crate::history::{Epoch, Progress};
 use crate::metric::Evaluation;
 
-/// Of training, in a point of the curves.
+/// The least time of training that becomes a point of the curves.
 const LEAST_SECONDS: f64 = 0.05;
 
-/// Loss and accuracy of the rows trained on, as they came, and of validation after each epoch.
+/// Loss or accuracy of the rows trained on, as they came, and of validation after each epoch.
 #[derive(Default)]
 pub(super) struct Curves {
     pub training: Curve,
     pub validation: Curve,
 }
 
-/// What the screen knows of the run.
+/// The state of a run that the screen shows.
 pub(super) struct Known {
     pub course: Course,
-    /// What is being tuned, and how far that is.
+    /// The kernel that is being tuned, the position of its kind, and the number of kinds.
     pub tuning: Option<(&'static str, usize, usize)>,
     pub progress: Option<Progress>,
     pub last_epoch: Option<Epoch>,
     pub loss: Curves,
     pub accuracy: Curves,
-    /// Trained on, and not in the curves yet.
+    /// The rows trained on that are not in the curves yet.
     since: Part,
 }
 
-/// Rows that become a point of the curves: their sums.
+/// The sums over the rows that become a point of the curves.
 #[derive(Clone, Copy, Default)]
 struct Part {
     rows: f64,
@@ -45,7 +45,7 @@ impl Part {
 }
 
 impl Known {
-    /// Of a run that has not begun.
+    /// What is known of a run that has not begun.
     pub fn new(course: Course) -> Self {
         Known {
             course,
@@ -85,7 +85,7 @@ impl Known {
         self.last_epoch = Some(*epoch);
     }
 
-    /// Forgets what comes after a step, and will be reported again.
+    /// Forgets what came after a step, as it will be reported again.
     pub fn go_back(&mut self, step: u64) {
         let Some(progress) = self.progress.take() else { return };
         let at = step as f64 / progress.steps as f64;
@@ -96,14 +96,14 @@ impl Known {
         self.since = Part::default();
     }
 
-    /// Where the run is, and where it ends, in epochs.
+    /// The position and the end of the run, in epochs.
     pub fn place(&self) -> Option<(f64, f64)> {
         let progress = self.progress?;
         let at = (progress.epoch - 1) as f64 + progress.step as f64 / progress.steps as f64;
         Some((at, (self.course.steps as f64 / progress.steps as f64).max(at)))
     }
 
-    /// Seconds that are left of the epoch, and of the run: with the speed of the last epoch, validation included, where there was one.
+    /// The seconds left in the epoch, and in the run: at the speed of the last epoch with its validation, if there was one.
     pub fn seconds_left(&self) -> Option<(f64, f64)> {
         let progress = self.progress?;
         let before = (progress.epoch - 1) * progress.steps;

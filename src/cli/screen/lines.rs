@@ -50,19 +50,19 @@ pub(super) fn tuned(kinds: usize, seconds: f64) -> String {
 }
 
 pub(super) fn device_replaced(reason: &str, step: u64, times: u64, of: u64) -> String {
-    format!("{reason}; on from step {} on another device ({times} of {of})", grouped(step))
+    format!("{reason}; going on from step {} on another device ({times} of {of})", grouped(step))
 }
 
 pub(super) fn rate_lowered(reason: &str, step: u64, learning_rate: f64, times: u64, of: u64) -> String {
     let (step, rate) = (grouped(step), shortest(learning_rate));
-    format!("{reason}; on from step {step} with a learning rate of {rate} ({times} of {of})")
+    format!("{reason}; going on from step {step} with a learning rate of {rate} ({times} of {of})")
 }
 
-/// All there is to say of an epoch.
+/// The whole line of an epoch.
 fn line(epoch: &Epoch, course: &Course) -> String {
     let validation =
         epoch.validation.map_or(String::new(), |validation| format!("   validation {}", figures(&validation)));
-    // Loss and accuracy are there already.
+    // Loss and accuracy are in the line already.
     let monitored = match (course.monitor, epoch.monitored) {
         (Monitor::Loss | Monitor::Accuracy, _) | (_, None) => String::new(),
         (monitor, Some(value)) => format!("  {monitor} {}", figure(value)),
@@ -72,7 +72,7 @@ fn line(epoch: &Epoch, course: &Course) -> String {
         1 => "   1 step skipped".into(),
         steps => format!("   {} steps skipped", grouped(steps)),
     };
-    // One that was begun by another run, or broken off.
+    // The epoch was begun by an earlier call, or interrupted.
     let part = match epoch.training.rows {
         rows if rows < course.rows => format!("   {} of {} rows", grouped(rows), grouped(course.rows)),
         _ => String::new(),
@@ -117,7 +117,7 @@ pub(super) fn line_within(epoch: &Epoch, course: &Course, columns: usize) -> Str
 mod tests {
     use super::*;
 
-    /// A line that a narrow terminal would break in two, or that lost its loss.
+    /// Finds a line that a narrow terminal would break in two, or that lost its loss.
     #[test]
     fn an_epoch_fits_into_any_width() {
         let evaluation = Evaluation { loss: 0.2211, accuracy: Some(0.9356), rows: 100 };

@@ -79,7 +79,7 @@ impl Drop for Live {
     /// Leaves the curves in the terminal, and the cursor below them.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // What went wrong has been written where the picture began.
+            // The error was written where the picture began.
             terminal::clear_below();
         } else if !self.failed && (self.drawn.is_some() || !self.lines.is_empty()) {
             // A terminal that is gone cannot show an error.

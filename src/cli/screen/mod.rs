@@ -14,7 +14,7 @@ use super::observers::Observer;
 use super::options::Screen;
 use super::output::Output;
 
-/// What shows the run. Where stdout is no terminal that the curves could be drawn on, there are lines, and under `--json` its own.
+/// The observer that shows the run: curves if stdout is a terminal that can show them, or else lines; under `--json`, lines of JSON.
 pub(super) fn observer(asked: Option<Screen>, output: &Output, course: Course) -> Option<Box<dyn Observer>> {
     match asked.unwrap_or(Screen::Live) {
         Screen::None if !output.json => None,

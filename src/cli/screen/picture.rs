@@ -8,7 +8,7 @@
 //! figures in columns
 //! ```
 //!
-//! Where there is no room for that, one line.
+//! If there is no room for this, the picture is one line.
 
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
@@ -24,14 +24,14 @@ use crate::cli::output::grouped;
 use crate::history::Progress;
 use crate::metric::Evaluation;
 
-/// Columns of a terminal from which two charts are side by side; its last one stays free.
+/// The least columns of a terminal for two charts side by side; the last column stays free.
 const SIDE_BY_SIDE: u16 = 60;
 /// Columns of a figure, and how many may be in a row.
 const FIGURE: u16 = 20;
 const IN_A_ROW: [u16; 3] = [4, 3, 2];
 /// Rows of lines that stay in sight above the picture.
 const LINES_ABOVE: u16 = 2;
-/// Rows of a chart, with its title.
+/// The least rows of a chart, with its title.
 const LEAST_CHART: u16 = 4;
 const MOST_CHART: u16 = 14;
 
@@ -39,7 +39,7 @@ const TRAINING: Style = Style::new().fg(Color::Cyan);
 const VALIDATION: Style = Style::new().fg(Color::Yellow);
 const FAINT: Style = Style::new().add_modifier(Modifier::DIM);
 
-/// While it runs, in so much space at most.
+/// The picture while the run goes on, in at most this space.
 pub(super) fn live(known: &Known, columns: u16, rows: u16) -> Buffer {
     if let Some((kernel, at, of)) = known.tuning {
         return one_row(&format!("tuning {kernel} {at}/{of}"), columns);
@@ -64,7 +64,7 @@ pub(super) fn live(known: &Known, columns: u16, rows: u16) -> Buffer {
     picture
 }
 
-/// What stays when it is over: the curves, where there were any.
+/// The picture that stays when the run is over: the curves, if there are any.
 pub(super) fn left_behind(known: &Known, columns: u16, rows: u16) -> Buffer {
     if known.progress.is_none() || columns + 1 < 2 * FIGURE {
         return blank(columns, 0);
@@ -108,7 +108,7 @@ fn percent(progress: &Progress) -> u64 {
     100 * progress.step / progress.steps.max(1)
 }
 
-/// How far the epoch is.
+/// Draws the progress of the epoch.
 fn bar(picture: &mut Buffer, row: u16, known: &Known, progress: &Progress) {
     let row = Rect::new(0, row, picture.area.width, 1);
     let row = put(picture, row, &format!("epoch {}/{} ", progress.epoch, known.course.epochs), Style::new());
@@ -120,7 +120,7 @@ fn bar(picture: &mut Buffer, row: u16, known: &Known, progress: &Progress) {
     put(picture, row, &after, Style::new());
 }
 
-/// Words and numbers, in the order of their places.
+/// The figures, each with its name, in the order of their positions.
 fn figures(known: &Known, progress: &Progress) -> Vec<(&'static str, String)> {
     let (of_epoch, of_run) = known.seconds_left().unwrap_or_default();
     let loss = |result: &Evaluation| figure(result.loss);
@@ -136,7 +136,7 @@ fn figures(known: &Known, progress: &Progress) -> Vec<(&'static str, String)> {
         ("lr ", number(progress.learning_rate)),
         ("grad norm ", progress.gradient_norm.map_or("–".into(), number)),
     ];
-    // From the beginning on: a row more after the first epoch would take its room from the charts.
+    // They are shown from the beginning: another row after the first epoch would take its room from the charts.
     if known.course.validates {
         let last = known.last_epoch.and_then(|epoch| epoch.validation);
         figures.push(("val loss ", last.as_ref().map_or("–".into(), loss)));
@@ -182,7 +182,7 @@ fn draw_charts(picture: &mut Buffer, known: &Known, charts: &[(Rect, Kind)]) {
             Kind::Accuracy => ("accuracy", &known.accuracy),
         };
         let after = put(picture, title, name, Style::new().add_modifier(Modifier::BOLD));
-        // Said once for both: what the curves are in the first, where they are in the last.
+        // The first chart has the legend for both, the last chart the range of epochs.
         let after = if at == 0 { draw_legend(picture, after, curves) } else { after };
         if at + 1 == charts.len() {
             draw_span(picture, after, times);
@@ -191,7 +191,7 @@ fn draw_charts(picture: &mut Buffer, known: &Known, charts: &[(Rect, Kind)]) {
     }
 }
 
-/// Writes into a row as far as there is room, and says what room is left.
+/// Writes into a row as far as there is room, and returns the room that is left.
 fn put(picture: &mut Buffer, row: Rect, text: &str, style: Style) -> Rect {
     let (x, _) = picture.set_stringn(row.x, row.y, text, row.width.into(), style);
     Rect { x, width: row.right() - x, ..row }
@@ -202,7 +202,7 @@ fn draw_legend(picture: &mut Buffer, row: Rect, curves: &Curves) -> Rect {
     if curves.validation.points().is_empty() { row } else { put(picture, row, "  • validation", VALIDATION) }
 }
 
-/// The stretch of the run, at the row's end where it has room.
+/// Draws the range of epochs at the row's end, if it has room.
 fn draw_span(picture: &mut Buffer, row: Rect, times: [f64; 2]) {
     let span = format!("  {} – {} epochs", round(times[0]), round(times[1]));
     if let Some(indent) = row.width.checked_sub(span.chars().count() as u16) {
@@ -210,7 +210,7 @@ fn draw_span(picture: &mut Buffer, row: Rect, times: [f64; 2]) {
     }
 }
 
-/// The stretch of the run that is shown, in epochs: doubled whenever the curves fill it.
+/// The range of epochs that is shown; it is doubled whenever the curves fill it.
 fn times(known: &Known) -> [f64; 2] {
     let Some((now, end)) = known.place() else { return [0.0, 1.0] };
     let first = known.loss.training.points().first().map_or(0.0, |&(at, _)| at);
@@ -223,11 +223,11 @@ fn times(known: &Known) -> [f64; 2] {
     [from, from + length]
 }
 
-/// Between which values a chart is, and how: the logarithm of a loss that is always above 0, as it falls by factors.
+/// The scale of a chart's values: logarithmic for a loss that is always above 0, as it falls by factors, otherwise linear.
 struct Scale {
     kind: Kind,
     logarithmic: bool,
-    /// On the scale.
+    /// The least and the largest value, or their logarithms.
     bounds: [f64; 2],
 }
 
@@ -238,7 +238,7 @@ impl Scale {
         let on_scale = |value: f64| if logarithmic { value.ln() } else { value };
         let mut sorted: Vec<f64> = values.map(on_scale).collect();
         sorted.sort_by(f64::total_cmp);
-        // The first moments of an accuracy would take all the room of what comes later.
+        // The first values of an accuracy would take the room of the later ones.
         let lowest = if kind == Kind::Accuracy { sorted.len() / 20 } else { 0 };
         let (low, high) = (sorted.get(lowest).copied().unwrap_or(0.0), sorted.last().copied().unwrap_or(1.0));
         let margin = if high > low { 0.02 * (high - low) } else { 0.5 };
@@ -250,7 +250,7 @@ impl Scale {
         value.clamp(self.bounds[0], self.bounds[1])
     }
 
-    /// A value of the scale, in six columns.
+    /// The label of a value on the scale, in six columns.
     fn label(&self, place: f64) -> String {
         let text = match self.kind {
             Kind::Accuracy => format!("{:.1} %", 100.0 * place.clamp(0.0, 1.0)),
@@ -282,7 +282,7 @@ fn draw_curves(picture: &mut Buffer, area: Rect, curves: &Curves, scale: &Scale,
         .render(area, picture);
 }
 
-/// A place in the run.
+/// A position in the run, in epochs.
 fn round(epochs: f64) -> String {
     let digits = if epochs < 0.1 { 4 } else { 2 };
     trimmed(format!("{epochs:.digits$}"))
@@ -292,9 +292,9 @@ fn round(epochs: f64) -> String {
 mod tests {
     use super::*;
 
-    /// A place that is a power off.
+    /// Finds a position that is wrong by a power of ten.
     #[test]
-    fn a_place_has_the_digits_that_tell_it() {
+    fn a_position_has_the_digits_that_distinguish_it() {
         assert_eq!([0.0, 0.01953125, 1.25, 10.0].map(round), ["0", "0.0195", "1.25", "10"]);
     }
 }

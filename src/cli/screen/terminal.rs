@@ -21,19 +21,19 @@ pub(super) fn can_draw() -> bool {
         && size().is_some()
 }
 
-/// Whether colours are welcome: see <https://no-color.org>.
+/// Whether to use colours: see <https://no-color.org>.
 pub(super) fn has_colours() -> bool {
     !anstyle_query::no_color()
 }
 
-/// Columns and rows, as they are now.
+/// The current numbers of columns and rows.
 pub(super) fn size() -> Option<(u16, u16)> {
     terminal_size::terminal_size()
         .map(|(width, height)| (width.0, height.0))
         .filter(|&(width, height)| width > 1 && height > 1)
 }
 
-/// Where the cursor is left.
+/// The position of the cursor after a frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cursor {
     /// In the picture's first row, to draw over it.

@@ -13,8 +13,8 @@ use crate::files::folder::{entries, listed, name};
 use crate::files::kinds;
 
 /// The layout that a folder of images must have, for messages.
-const LAYOUT: &str = "a folder of images has one folder for each class, as cat/1.png and dog/1.png, or train and beside it val or test, with \
-                      such folders in them";
+const LAYOUT: &str = "a folder of images has one folder for each class, as cat/1.png and dog/1.png, or folders train and val or test that have \
+                      such folders";
 /// The most nested folders, with one folder each, that may surround the folders of the classes.
 const MOST_AROUND: usize = 8;
 /// The most kinds of unread files that a note names.
@@ -248,17 +248,17 @@ fn no_image(class: &Class) -> String {
                 name(first)
             )
         }
-        ([], true) => "it has no image, as each class must".into(),
+        ([], true) => "it has no image: each class must have one".into(),
         ([], false) => {
             let others: Vec<String> = class.others.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
             format!(
-                "it has no image that is read, as each class must, but files: {}; {}",
+                "it has no image that is read, and each class must have one; its files are {}; {}",
                 others.join(", "),
                 kinds::READ
             )
         }
     };
-    format!("{what}; where it is no class, move it elsewhere")
+    format!("{what}; if it is no class, move it elsewhere")
 }
 
 fn utf8_name(path: &Path) -> Result<String, Error> {

@@ -1,5 +1,5 @@
-//! Tables in Parquet files. The crate that reads them trusts what they say of themselves; so what they say is looked at first: the footer
-//! and each page's header ([`thrift`]), each page before its values ([`pages`]), and here how much it all is.
+//! Tables in Parquet files. The crate that parses them trusts a file's metadata, so the metadata is checked first: the
+//! footer and each page's header in [`thrift`], each page in [`pages`], and all sizes here.
 
 mod pages;
 mod thrift;
@@ -23,27 +23,27 @@ use crate::error::Error;
 use pages::Group;
 use thrift::{FILE_METADATA, Walk};
 
-/// The most cells for each byte of a file, and of text in them: a value that is repeated takes no bytes, so that a file of nothing may
-/// claim any number of rows. More than a set to learn from has are not believed.
+/// The most cells, and the most bytes of text in them, for each byte of a file. A repeated value takes no bytes, so that a small file could
+/// claim any number of rows; sets to learn from stay below these limits.
 const MOST_CELLS_A_BYTE: u64 = 1 << 10;
 const MOST_TEXT_A_BYTE: u64 = 1 << 13;
-/// The longest footer, and name of a column, which each row has.
+/// The longest footer, and the longest name of a column.
 const MOST_OF_FOOTER: usize = 8 << 20;
 const MOST_OF_NAME: usize = 1 << 10;
-/// The most columns with columns inside that are parsed, to name the first of them: they may be inside each other.
+/// The most columns with nested columns that are parsed, to name the first of them in an error: they may be nested in each other.
 const MOST_GROUPS: usize = 100;
-/// The longest value of fixed length; the longest that is read is a half.
+/// The longest value of a fixed-length type; the only such type that is read is a half.
 const MOST_FIXED: i32 = 64;
-/// Cells that are decoded at once.
+/// The number of cells that are decoded at once.
 const CELLS_AT_ONCE: usize = 1 << 20;
 
-/// A set of a file's rows: numbers, truth as 0 and 1, and words. Beside it, no more is kept in memory at once than the file, 100 bytes for
-/// each of its footer's, and the pages in hand: [`most_of_pages`].
+/// Reads a file's rows as a set: numbers, booleans as 0 and 1, and words. Besides the set, memory holds at most the file, 100 bytes for
+/// each byte of its footer, and the current pages: [`most_of_pages`].
 pub(super) fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset, Error> {
-    // The crate checks some of what a file says with assertions.
+    // The crate checks some of the metadata with assertions, which panic.
     let read = AssertUnwindSafe(|| read_rows(path, bytes, options));
     catch_unwind(read)
-        .unwrap_or_else(|_| Err(Error::format(path, "it is not a whole Parquet file: it says what cannot be")))
+        .unwrap_or_else(|_| Err(Error::format(path, "it is not a whole Parquet file: its metadata contradicts itself")))
 }
 
 fn read_rows(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset, Error> {
@@ -67,26 +67,28 @@ fn read_rows(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset
     table::read(&rows, options)
 }
 
-/// That the footer is what a parser that trusts it can be given.
+/// Checks the footer, so that a parser that trusts it can read it.
 fn check_footer(bytes: &[u8]) -> Result<(), String> {
-    let body = bytes.strip_suffix(b"PAR1").ok_or("it does not end as one")?;
+    let body = bytes.strip_suffix(b"PAR1").ok_or("it does not end with PAR1")?;
     let (body, length) = body.split_last_chunk().ok_or("it ends before its footer")?;
     let length = u32::from_le_bytes(*length) as usize;
     if length > MOST_OF_FOOTER {
         return Err(format!("its footer has {length} bytes: at most {MOST_OF_FOOTER} are read"));
     }
     let begin = body.len().checked_sub(length);
-    let footer = begin.map(|begin| &body[begin..]).ok_or_else(|| format!("a footer of {length} bytes is not there"))?;
+    let footer = begin
+        .map(|begin| &body[begin..])
+        .ok_or_else(|| format!("its footer is said to have {length} bytes, more than the file"))?;
     let mut children = Vec::new();
     Walk { rest: footer }.through(FILE_METADATA, &mut |_, count| children.extend((count != 0).then_some(count)))?;
     let count = children.iter().try_fold(0, |sum: usize, &count| sum.checked_add(usize::try_from(count).ok()?));
     if count.is_none_or(|count| count > footer.len()) || children.len() > MOST_GROUPS {
-        return Err("its columns have more columns inside than there are".into());
+        return Err("its nested columns are too many, or more than its footer has".into());
     }
     Ok(())
 }
 
-/// That its columns are plain ones, of values that take no more than they seem.
+/// Checks that its columns are not nested, and that values of a fixed length are short.
 fn check_columns(about: &ParquetMetaData) -> Result<(), String> {
     for (at, field) in about.file_metadata().schema().get_fields().iter().enumerate() {
         let name = field.name();
@@ -98,7 +100,7 @@ fn check_columns(about: &ParquetMetaData) -> Result<(), String> {
             ));
         }
         if !field.is_primitive() || field.get_basic_info().repetition() == Repetition::REPEATED {
-            return Err(format!("column \"{name}\" has columns inside: only plain ones are read"));
+            return Err(format!("column \"{name}\" has nested columns: only plain ones are read"));
         }
         if field.get_physical_type() == Type::FIXED_LEN_BYTE_ARRAY
             && !about
@@ -109,15 +111,15 @@ fn check_columns(about: &ParquetMetaData) -> Result<(), String> {
                 .is_some_and(|column| (1..=MOST_FIXED).contains(&column.type_length()))
         {
             return Err(format!(
-                "column \"{name}\" has values of a fixed length: only numbers, truth and text are read"
+                "column \"{name}\" has values of a fixed length: only numbers, booleans and text are read"
             ));
         }
     }
     Ok(())
 }
 
-/// That every chunk is inside the file, in a place of its own, and has the rows that its group has; and that there are not more cells than
-/// are believed.
+/// Checks that every column chunk is inside the file, that chunks do not overlap, that each has the rows of its group, and that the file
+/// does not claim more cells than it can hold.
 fn check_sizes(length: u64, about: &ParquetMetaData) -> Result<(), String> {
     let mut cells = 0u64;
     let mut stored = 0u64;
@@ -131,7 +133,7 @@ fn check_sizes(length: u64, about: &ParquetMetaData) -> Result<(), String> {
             stored = stored.saturating_add(size);
             if end.is_none_or(|end| end > length) || stored > length || chunk.num_values() != group.num_rows() {
                 return Err(format!(
-                    "its column {} is said to be where the file is not, or another is, or to have other rows",
+                    "its column {} is said to be outside the file, or inside another column, or to have another number of rows",
                     chunk.column_path()
                 ));
             }
@@ -183,7 +185,7 @@ impl Table for Rows<'_> {
                     let cell = cell(field).map_err(|what| {
                         Error::format(
                             self.path,
-                            format!("row {row}, column \"{name}\" is {what}: only numbers, truth and text are read"),
+                            format!("row {row}, column \"{name}\" is {what}: only numbers, booleans and text are read"),
                         )
                     })?;
                     record.push_field(&cell);
@@ -191,7 +193,7 @@ impl Table for Rows<'_> {
                 text += record.as_slice().len() as u64;
                 if text > MOST_TEXT_A_BYTE * length {
                     let reason =
-                        format!("its first {row} rows have {text} bytes of text: no more are read of {length}");
+                        format!("its first {row} rows have {text} bytes of text: no more are read from {length}");
                     return Err(Error::format(self.path, reason));
                 }
                 take(row, &record)?;
@@ -202,7 +204,7 @@ impl Table for Rows<'_> {
     }
 }
 
-/// A value as it would be written in text; of what is none of these, what it is.
+/// A value as text; the error names the type of a value that is not read.
 fn cell(field: &Field) -> Result<String, String> {
     Ok(match field {
         Field::Null => String::new(),

@@ -1,4 +1,4 @@
-//! The pages of a column: each is looked at before the crate inflates it, and again before its values are decoded.
+//! The pages of a column: each is checked before the crate inflates it, and again before its values are decoded.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use parquet::schema::types::Type as SchemaType;
 
 use super::thrift::{PAGE_HEADER, Walk};
 
-/// What an entry of a dictionary takes in memory, at most.
+/// The most bytes that an entry of a dictionary takes in memory.
 const ENTRY_BYTES: u64 = 32;
 
 /// A row group whose columns are read a page at a time.
@@ -28,7 +28,7 @@ pub(super) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// A row group, the pages of whose columns may take at most `most` bytes together.
+    /// A row group, the pages of whose columns may take at most `most` bytes in all.
     pub fn new(file: Bytes, about: &'a RowGroupMetaData, most: u64) -> Self {
         Group { file, about, room: Arc::new(Room { most, taken: AtomicU64::new(0) }) }
     }
@@ -56,7 +56,7 @@ impl RowGroupReader for Group<'_> {
     }
 }
 
-/// Bytes that pages may take, and those that they do.
+/// The bytes that pages may take, and those that they take now.
 struct Room {
     most: u64,
     taken: AtomicU64,
@@ -65,16 +65,16 @@ struct Room {
 /// A column's pages.
 struct Pages {
     reader: SerializedPageReader<Bytes>,
-    /// The bytes of those to come.
+    /// The bytes of the pages still to come.
     rest: Bytes,
     compression: Compression,
     kind: Type,
     /// Whether values may be missing, so that levels come before them.
     optional: bool,
-    /// Values that are still to come, with the missing ones.
+    /// The number of values still to come, including missing ones.
     values: u64,
     room: Arc<Room>,
-    /// What the dictionary, where there has been one, and the page in hand take of it.
+    /// The bytes that the dictionary, if there has been one, and the current page take of the room.
     dictionary: Option<u64>,
     page: u64,
 }
@@ -102,7 +102,7 @@ impl Pages {
         self.page = 0;
         if before.saturating_add(page) > self.room.most {
             return refuse(format!(
-                "its pages take more than {} bytes at once, the most that is read of a file of this size",
+                "its pages take more than {} bytes at once, the most that a file of this size may take",
                 self.room.most
             ));
         }
@@ -111,35 +111,35 @@ impl Pages {
         Ok(())
     }
 
-    /// Looks at the next page's header; where its bytes end.
+    /// Checks the next page's header, and returns where it ends.
     fn check_header(&mut self) -> Result<usize> {
         let mut walk = Walk { rest: &self.rest };
         let (mut kind, mut inflated, mut stored, mut levels, mut compressed) = (-1, -1, -1, 0i64, true);
-        let told = walk.through(PAGE_HEADER, &mut |name, value| match name {
+        let read = walk.through(PAGE_HEADER, &mut |name, value| match name {
             "kind" => kind = value,
             "inflated" => inflated = value,
             "stored" => stored = value,
             "compressed" => compressed = value != 0,
             _ => levels += i64::from(value),
         });
-        told.map_err(ParquetError::General)?;
+        read.map_err(ParquetError::General)?;
         let header = self.rest.len() - walk.rest.len();
         let sizes = (u64::try_from(inflated), usize::try_from(stored), usize::try_from(levels));
         let (Ok(inflated), Ok(stored), Ok(levels)) = sizes else {
             return refuse("a page has a size below 0".into());
         };
         if stored > walk.rest.len() || levels > stored {
-            return refuse(format!("a page of {stored} bytes is said to be in {}", walk.rest.len()));
+            return refuse(format!("a page is said to have {stored} bytes, and {} are left", walk.rest.len()));
         }
-        // Pages of an index, which no writer puts among the others.
+        // Index pages are not read: no writer puts them among the others.
         if ![0, 2, 3].contains(&kind) {
-            return refuse(format!("a page is of kind {kind}: it must be one of values"));
+            return refuse(format!("a page is of kind {kind}: it must hold data or a dictionary"));
         }
         let compressed = compressed && self.compression != Compression::UNCOMPRESSED;
         if compressed && inflated > most_inflated(self.compression, stored as u64) {
-            return refuse(format!("{stored} bytes are said to inflate to {inflated}, which they cannot"));
+            return refuse(format!("{stored} bytes are said to inflate to {inflated}, which is impossible"));
         }
-        // The crate inflates this to its end, wherever that is, but where nothing is said to be in it.
+        // The crate inflates a page to its end, regardless of the size in its header, unless that size is 0.
         let most = inflated.saturating_sub(levels as u64);
         if compressed && most > 0 && matches!(self.compression, Compression::GZIP(_)) {
             let mut page = flate2::read::MultiGzDecoder::new(&walk.rest[levels..stored]).take(most + 1);
@@ -153,7 +153,7 @@ impl Pages {
         Ok(header + stored)
     }
 
-    /// Looks at a page that is inflated.
+    /// Checks an inflated page.
     fn check_page(&mut self, page: &Page) -> Result<()> {
         let bytes = page.buffer().len() as u64;
         if let Page::DictionaryPage { num_values, .. } = page {
@@ -171,14 +171,14 @@ impl Pages {
                 self.make_room(bytes + 4 * count)?;
                 self.check_lengths(page, count)
             }
-            // Each value repeats what it likes of the one before it: a few bytes may be any number of them.
+            // In delta encodings, each text repeats any part of the one before it: a few bytes may stand for any amount of text.
             other => refuse(format!(
                 "a page's encoding is {other}, which is not read: write it plain, or with the dictionary that is the default"
             )),
         }
     }
 
-    /// That the lengths before the values are no more than the values.
+    /// Checks that a page has no more lengths than values.
     fn check_lengths(&self, page: &Page, values: u64) -> Result<()> {
         let levels = match page {
             Page::DataPageV2 { def_levels_byte_len, rep_levels_byte_len, .. } => {
@@ -187,12 +187,12 @@ impl Pages {
             Page::DataPage { buf, def_level_encoding: Encoding::RLE, .. } if self.optional => {
                 4 + buf.first_chunk().map_or(0, |&length| u64::from(u32::from_le_bytes(length)))
             }
-            _ if self.optional => return refuse("a page's levels have an encoding that no writer gives them".into()),
+            _ if self.optional => return refuse("a page's levels have an encoding that no writer uses".into()),
             _ => 0,
         };
         let rest = usize::try_from(levels).ok().and_then(|levels| page.buffer().get(levels..)).unwrap_or_default();
         let mut walk = Walk { rest };
-        // The sizes of blocks and miniblocks are before the count.
+        // The sizes of blocks and miniblocks come before the count.
         let count = walk.varint().and_then(|_| walk.varint()).and_then(|_| walk.varint());
         match count.map_err(ParquetError::General)? {
             count if count <= values => Ok(()),
@@ -229,7 +229,7 @@ impl PageReader for Pages {
         Ok(page)
     }
 
-    // Nothing is skipped here.
+    // The rows are read without skipping.
     fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
         Err(ParquetError::NYI("pages are read, not skipped".into()))
     }

@@ -1,9 +1,8 @@
-//! What Parquet writes about itself, in Thrift's compact protocol: gone through before the crate parses it. The crate takes a field's type
-//! from its number and not from the file, makes room for as many elements as a list claims, and counts through those that take no
-//! bytes. So every field must have the type that the format gives it: then both read the same bytes, and no length is larger than the
-//! bytes that are left.
+//! Checks Parquet's metadata, which is in Thrift's compact protocol, before the crate parses it. The crate derives a field's type from its
+//! number and not from the file, allocates as many elements as a list claims, and iterates over elements that take no bytes. So every
+//! field must have the type that the format gives it: then both read the same bytes, and no length is larger than the bytes that are left.
 
-/// What is in a place.
+/// The type of a field or an element.
 #[derive(Clone, Copy)]
 pub(super) enum Shape {
     Bool,
@@ -14,19 +13,19 @@ pub(super) enum Shape {
     Double,
     Binary,
     /// An i32, or a bool as 0 or 1, that is reported to the caller by this name.
-    Told(&'static str),
-    ToldBool(&'static str),
+    Reported(&'static str),
+    ReportedBool(&'static str),
     List(&'static Shape),
     Struct(&'static [(i16, Shape)]),
 }
 
-use Shape::{Binary, Bool, Byte, Double, I16, I32, I64, List, Struct, Told, ToldBool};
+use Shape::{Binary, Bool, Byte, Double, I16, I32, I64, List, Reported, ReportedBool, Struct};
 
-/// How a type is written, as a field's or an element's; of a field that is a bool, true is 1.
+/// The code of a bool that is false. A bool field's code is its value, and the code of true is 1.
 const FALSE: u8 = 2;
 const LIST: u8 = 9;
 const STRUCT: u8 = 12;
-/// Structs and lists inside each other; the deepest that the format has is nine.
+/// The deepest nesting of structs and lists that is accepted; the format's own is nine.
 const DEEPEST: usize = 16;
 
 const EMPTY: Shape = Struct(&[]);
@@ -56,7 +55,7 @@ const SCHEMA_ELEMENT: Shape = Struct(&[
     (2, I32),
     (3, I32),
     (4, Binary),
-    (5, Told("children")),
+    (5, Reported("children")),
     (6, I32),
     (7, I32),
     (8, I32),
@@ -65,7 +64,7 @@ const SCHEMA_ELEMENT: Shape = Struct(&[
 ]);
 const BOX: Shape =
     Struct(&[(1, Double), (2, Double), (3, Double), (4, Double), (5, Double), (6, Double), (7, Double), (8, Double)]);
-/// Without what the crate is told to skip: the statistics.
+/// The metadata of a column, without the statistics, which the crate is set to skip.
 const COLUMN_METADATA: Shape = Struct(&[
     (1, I32),
     (2, List(&I32)),
@@ -91,7 +90,7 @@ const ROW_GROUP: Shape = Struct(&[
     (7, I16),
 ]);
 
-/// A footer. It tells the `children` of the schema's elements.
+/// A footer. It reports the number of `children` of each element of the schema.
 pub(super) const FILE_METADATA: Shape = Struct(&[
     (1, I32),
     (2, List(&SCHEMA_ELEMENT)),
@@ -102,12 +101,12 @@ pub(super) const FILE_METADATA: Shape = Struct(&[
     (7, List(&Struct(&[(1, EMPTY), (2, EMPTY), (3, EMPTY)]))),
 ]);
 
-/// What is before a page. It tells its `kind`, the bytes that are `stored` and how many they are `inflated`, those of the `levels`, which are
-/// not compressed, and whether the rest is `compressed`, where that is said.
+/// A page's header. It reports the page's `kind`, its size as `stored` and `inflated`, the bytes of its `levels`, which are not compressed, and
+/// whether the rest is `compressed`, if the header has that field.
 pub(super) const PAGE_HEADER: Shape = Struct(&[
-    (1, Told("kind")),
-    (2, Told("inflated")),
-    (3, Told("stored")),
+    (1, Reported("kind")),
+    (2, Reported("inflated")),
+    (3, Reported("stored")),
     (4, I32),
     (5, Struct(&[(1, I32), (2, I32), (3, I32), (4, I32)])),
     (6, EMPTY),
@@ -119,9 +118,9 @@ pub(super) const PAGE_HEADER: Shape = Struct(&[
             (2, I32),
             (3, I32),
             (4, I32),
-            (5, Told("levels")),
-            (6, Told("levels")),
-            (7, ToldBool("compressed")),
+            (5, Reported("levels")),
+            (6, Reported("levels")),
+            (7, ReportedBool("compressed")),
         ]),
     ),
 ]);
@@ -129,10 +128,10 @@ pub(super) const PAGE_HEADER: Shape = Struct(&[
 impl Shape {
     fn is_written_as(self, kind: u8) -> bool {
         match self {
-            Bool | ToldBool(_) => kind == 1 || kind == FALSE,
+            Bool | ReportedBool(_) => kind == 1 || kind == FALSE,
             Byte => kind == 3,
             I16 => kind == 4,
-            I32 | Told(_) => kind == 5,
+            I32 | Reported(_) => kind == 5,
             I64 => kind == 6,
             Double => kind == 7,
             Binary => kind == 8,
@@ -142,18 +141,18 @@ impl Shape {
     }
 }
 
-/// Bytes that are read from their begin.
+/// The bytes that are left to check.
 pub(super) struct Walk<'a> {
     pub rest: &'a [u8],
 }
 
 impl<'a> Walk<'a> {
-    /// Goes through one message, to its end.
-    pub fn through(&mut self, shape: Shape, tell: &mut dyn FnMut(&'static str, i32)) -> Result<(), String> {
-        self.value(STRUCT, Some(shape), 0, tell)
+    /// Checks one message, to its end.
+    pub fn through(&mut self, shape: Shape, report: &mut dyn FnMut(&'static str, i32)) -> Result<(), String> {
+        self.value(STRUCT, Some(shape), 0, report)
     }
 
-    /// An unsigned number, seven bits a byte.
+    /// Reads an unsigned number, of seven bits a byte.
     pub fn varint(&mut self) -> Result<u64, String> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
@@ -174,36 +173,36 @@ impl<'a> Walk<'a> {
         let (taken, rest) = usize::try_from(count)
             .ok()
             .and_then(|count| self.rest.split_at_checked(count))
-            .ok_or_else(|| format!("something of {count} bytes is said to be in {}", self.rest.len()))?;
+            .ok_or_else(|| format!("a value is said to have {count} bytes, and {} are left", self.rest.len()))?;
         self.rest = rest;
         Ok(taken)
     }
 
-    /// What has no shape is none of the format's fields, which a reader passes over.
+    /// Checks a value. A field without a shape is not one of the format's, and a reader skips it.
     fn value(
         &mut self,
         kind: u8,
         shape: Option<Shape>,
         depth: usize,
-        tell: &mut dyn FnMut(&'static str, i32),
+        report: &mut dyn FnMut(&'static str, i32),
     ) -> Result<(), String> {
         if depth > DEEPEST {
-            return Err(format!("its description is more than {DEEPEST} deep"));
+            return Err(format!("its metadata is nested more than {DEEPEST} deep"));
         }
         if shape.is_some_and(|shape| !shape.is_written_as(kind)) {
-            return Err(format!("a field of its description has type {kind}, which is not the format's"));
+            return Err(format!("a field of its metadata has type {kind}, which is not the format's"));
         }
         match kind {
             1 | FALSE => {
-                if let Some(ToldBool(name)) = shape {
-                    tell(name, i32::from(kind == 1));
+                if let Some(ReportedBool(name)) = shape {
+                    report(name, i32::from(kind == 1));
                 }
             }
             3 => drop(self.take(1)?),
             4..=6 => {
                 let value = self.signed()?;
-                if let Some(Told(name)) = shape {
-                    tell(name, i32::try_from(value).map_err(|_| format!("{value} is no 32-bit number"))?);
+                if let Some(Reported(name)) = shape {
+                    report(name, i32::try_from(value).map_err(|_| format!("{value} is not a 32-bit number"))?);
                 }
             }
             7 => drop(self.take(8)?),
@@ -211,9 +210,9 @@ impl<'a> Walk<'a> {
                 let length = self.varint()?;
                 self.take(length)?;
             }
-            LIST => self.list(shape, depth, tell)?,
-            STRUCT => self.fields(shape, depth, tell)?,
-            other => return Err(format!("its description has something of type {other}, which Parquet has not")),
+            LIST => self.list(shape, depth, report)?,
+            STRUCT => self.fields(shape, depth, report)?,
+            other => return Err(format!("its metadata has a value of type {other}, which Parquet does not use")),
         }
         Ok(())
     }
@@ -222,32 +221,32 @@ impl<'a> Walk<'a> {
         &mut self,
         shape: Option<Shape>,
         depth: usize,
-        tell: &mut dyn FnMut(&'static str, i32),
+        report: &mut dyn FnMut(&'static str, i32),
     ) -> Result<(), String> {
         let head = self.take(1)?[0];
         let (kind, count) = (head & 15, if head >> 4 == 15 { self.varint()? } else { u64::from(head >> 4) });
         if count > self.rest.len() as u64 {
-            return Err(format!("a list of {count} is said to be in {} bytes", self.rest.len()));
+            return Err(format!("a list is said to have {count} elements, and {} bytes are left", self.rest.len()));
         }
         if count > 0 && (kind == 1 || kind == FALSE) {
-            return Err("its description has a list of truths, which Parquet has not".into());
+            return Err("its metadata has a list of booleans, which Parquet does not use".into());
         }
         let of = if let Some(List(of)) = shape { Some(*of) } else { None };
         for _ in 0..count {
             if kind == STRUCT && self.rest.first() == Some(&0) {
-                return Err("its description has a list of nothing".into());
+                return Err("its metadata has a list of elements without a type".into());
             }
-            self.value(kind, of, depth + 1, tell)?;
+            self.value(kind, of, depth + 1, report)?;
         }
         Ok(())
     }
 
-    /// Each has a larger number than the one before it, as all writers have them: a parser would keep the last of two that have the same.
+    /// Checks a struct's fields. Their numbers must ascend, as all writers write them: a parser would keep the last of two with the same number.
     fn fields(
         &mut self,
         shape: Option<Shape>,
         depth: usize,
-        tell: &mut dyn FnMut(&'static str, i32),
+        report: &mut dyn FnMut(&'static str, i32),
     ) -> Result<(), String> {
         let known = if let Some(Struct(known)) = shape { known } else { &[] };
         let mut number = 0i16;
@@ -261,14 +260,14 @@ impl<'a> Walk<'a> {
                 more => number.checked_add(more.into()),
             };
             let before = number;
-            number = next.ok_or("a field of its description has a number that no field has")?;
+            number = next.ok_or("a field of its metadata has a number that no field can have")?;
             if number <= before {
                 return Err(format!(
-                    "field {number} of its description follows field {before}: their numbers must ascend"
+                    "field {number} of its metadata follows field {before}: their numbers must ascend"
                 ));
             }
             let of = known.iter().find(|(known, _)| *known == number).map(|(_, shape)| *shape);
-            self.value(head & 15, of, depth + 1, tell)?;
+            self.value(head & 15, of, depth + 1, report)?;
         }
     }
 }

@@ -1,8 +1,9 @@
-//! The columns that the options name.
+//! The columns that the options name, and what becomes of all.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::column::ColumnRole;
 use super::rows::listed;
 use crate::data::ReadOptions;
 use crate::error::Error;
@@ -52,5 +53,57 @@ impl Asked {
     pub fn is_named(&self, place: usize) -> bool {
         let is_target = self.targets.as_ref().is_some_and(|targets| targets.contains(&place));
         is_target || self.ignored.contains(&place) || self.categorical.contains(&place)
+    }
+
+    /// What becomes of each column: the last one that is not left out is the target where none was named. The index that the table may begin
+    /// with is left out.
+    pub fn roles(
+        self,
+        path: &Path,
+        names: &[String],
+        regression: bool,
+        begins_with_index: bool,
+    ) -> Result<Roles, Error> {
+        let Asked { ignored: mut left_out, categorical, targets } = self;
+        left_out.extend(begins_with_index.then_some(0));
+        let last = || (0..names.len()).rev().find(|place| !left_out.contains(place)).unwrap_or(0);
+        let targets = targets.unwrap_or_else(|| vec![last()]);
+        let is_feature = |place: &usize| !targets.contains(place) && !left_out.contains(place);
+        let features: BTreeSet<usize> = (0..names.len()).filter(is_feature).collect();
+        if features.is_empty() {
+            let targets = listed(&targets.iter().map(|&target| names[target].clone()).collect::<Vec<_>>());
+            let reason = format!("it has no column besides the target \"{targets}\": at least one feature is needed");
+            return Err(Error::format(path, reason));
+        }
+        // Several targets are numbers, one for each output.
+        let has_numbers = regression || targets.len() > 1;
+        Ok(Roles { targets, features, left_out, categorical, has_numbers })
+    }
+}
+
+/// The columns' places by what becomes of them.
+pub(super) struct Roles {
+    pub targets: Vec<usize>,
+    pub features: BTreeSet<usize>,
+    left_out: BTreeSet<usize>,
+    /// Features whose cells are words, also where they look like numbers.
+    pub categorical: BTreeSet<usize>,
+    /// Whether the targets are numbers to predict.
+    pub has_numbers: bool,
+}
+
+impl Roles {
+    pub fn of(&self, place: usize) -> ColumnRole {
+        match place {
+            _ if self.targets.contains(&place) => ColumnRole::Target,
+            _ if self.left_out.contains(&place) => ColumnRole::LeftOut,
+            _ => ColumnRole::Feature,
+        }
+    }
+
+    /// Whether the column's cells may be read as numbers.
+    pub fn may_be_numeric(&self, place: usize) -> bool {
+        let is_number = self.has_numbers && self.targets.contains(&place);
+        !self.categorical.contains(&place) && (self.features.contains(&place) || is_number)
     }
 }

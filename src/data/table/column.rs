@@ -1,27 +1,27 @@
-//! What became of the columns of a table.
+//! How the columns of a table were used.
 
-/// What became of a column of a table that was learned from.
+/// How a column of a table was used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableColumn {
     /// Its name, or its number from 1.
     pub name: String,
-    /// What it is for.
+    /// Its role.
     pub role: ColumnRole,
     /// Whether its cells are numbers; else they are words.
     pub is_numeric: bool,
-    /// Cells that have a value.
+    /// The number of cells that have a value.
     pub cells: u64,
-    /// Cells that have none.
+    /// The number of cells that have none.
     pub missing: u64,
 }
 
-/// What a column is for.
+/// The role of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnRole {
     /// It became one feature, or one for each of its words.
     Feature,
-    /// It is to be learned.
+    /// It is the target, or one of several.
     Target,
-    /// It was left out, as asked, or as it only counts or names the rows.
+    /// It was left out: by an option, or because it only numbers or names the rows.
     LeftOut,
 }

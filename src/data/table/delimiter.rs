@@ -11,7 +11,7 @@ const BYTES_TO_JUDGE_BY: usize = 1 << 16;
 const ROWS_TO_JUDGE_BY: usize = 100;
 
 /// The delimiter of a text: the usual one, unless another one divides all of the first rows into the same number of cells and these are
-/// /// more often a single value.
+/// more often a single value.
 pub(super) fn of(bytes: &[u8], usual: u8) -> u8 {
     let text = begin(bytes);
     let better = |best: (u8, f64), other: u8| match worth(text, other) {

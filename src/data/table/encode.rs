@@ -82,7 +82,8 @@ impl Columns {
             let features = self.features.iter().map(|column| find(&column.name)).collect::<Result<_, Error>>()?;
             return Ok((features, targets.iter().map(|target| find(&target.name)).collect::<Result<_, Error>>()?));
         }
-        // By index. In a table without the targets' columns, the columns after them have smaller indices; a table of features only has them in order.
+        // Columns are found by index. In a table without the targets' columns, the columns after them have smaller indices; a table of
+        // features only has them in order.
         let before = |place: usize| self.targets.iter().filter(|target| target.place < place).count();
         let features = self.features.iter().map(|column| column.place);
         let without_targets = self.count - self.targets.len();
@@ -142,7 +143,7 @@ impl Digits {
     fn note_on(&self, what: &str) -> Option<String> {
         let (least, most) = self.range?;
         (most > least && self.lost > MOST_LOST * (most - least)).then(|| {
-            format!("{what} more digits than f32 keeps, and lose those that tell rows apart: take a number that is near all of them away first, as {least}")
+            format!("{what} more digits than f32 keeps, and lose those that distinguish rows: subtract a number near all of them first, such as {least}")
         })
     }
 }
@@ -215,7 +216,7 @@ impl<'a> Encoding<'a> {
         if with_targets && columns.targets.is_empty() {
             return Err(Error::format(
                 path,
-                "the model knows of no target among its columns: only one that was trained on a table does",
+                "the model's columns include no target: only a model that was trained on a table has one",
             ));
         }
         let (features, targets) = columns.places(path, names, count, with_targets)?;
@@ -246,7 +247,7 @@ impl<'a> Encoding<'a> {
         let at = |name: &str, reason: String| wrong(format!("{}, column \"{name}\": {reason}", place_of(row, record)));
         if record.len() != self.count {
             return Err(wrong(format!(
-                "{} has {} cells, and those before it {}: every row must have as many",
+                "{} has {} cells, and those before it {}: every row must have the same number",
                 place_of(row, record),
                 record.len(),
                 self.count
@@ -304,8 +305,8 @@ fn no_target(cell: &str) -> String {
 
 /// A cell's number, which must be finite as an f32.
 fn finite(cell: &str, number: Option<f64>) -> Result<f64, String> {
-    let value = number.ok_or_else(|| format!("\"{}\" is no number", short(cell)))?;
-    if (value as f32).is_finite() { Ok(value) } else { Err(format!("{} is no finite f32", short(cell))) }
+    let value = number.ok_or_else(|| format!("\"{}\" is not a number", short(cell)))?;
+    if (value as f32).is_finite() { Ok(value) } else { Err(format!("{} is not a finite f32", short(cell))) }
 }
 
 pub(super) fn indices(words: &[String]) -> HashMap<&str, u32> {
@@ -342,7 +343,7 @@ impl<'a> Encoder<'a> {
                     None if columns.unknown_is_none => None,
                     None => {
                         return Err(format!(
-                            "\"{}\" is none of its words, which are {}; --unknown none (unknown = \"none\" under [data]) takes it for none of them",
+                            "\"{}\" is none of its words, which are {}; --unknown none (unknown = \"none\" under [data]) treats it as none of them",
                             short(cell),
                             listed(words)
                         ));

@@ -30,7 +30,7 @@ struct Below {
 /// Decides by a first line and the rows after it, which all have the same number of cells.
 pub(super) fn decide(first: &StringRecord, rows: &[StringRecord], missing: &Missing) -> Decision {
     let plain = |is_header: bool| Decision { is_header, because: None };
-    let told = |is_header: bool, because: &str| Decision { is_header, because: Some(because.into()) };
+    let because = |is_header: bool, reason: &str| Decision { is_header, because: Some(reason.into()) };
     let below: Vec<Below> = (0..first.len()).map(|at| Below::of(rows, at, missing)).collect();
     let columns = || first.iter().zip(&below);
     let is_value = |cell: &str| is_number(cell) || !cell.is_empty() && missing.is(cell);
@@ -58,30 +58,30 @@ pub(super) fn decide(first: &StringRecord, rows: &[StringRecord], missing: &Miss
     if numeric().next().is_none() {
         // A table of words only: a word that occurs again below is no name.
         return match (come_again, words().count()) {
-            (0, _) => told(true, "its words are met nowhere below"),
-            (again, all) if 2 * again >= all => told(false, "its words are met again below"),
-            _ => told(true, "most of its words are met nowhere below"),
+            (0, _) => because(true, "its words occur nowhere below"),
+            (again, all) if 2 * again >= all => because(false, "its words occur again below"),
+            _ => because(true, "most of its words occur nowhere below"),
         };
     }
     match (words_over_numbers, values_over_numbers) {
         (0, 0) if has_index && come_again == 0 => plain(true),
-        (0, 0) => told(false, "it has no word over a column of numbers"),
-        (0, _) if counting => told(true, "its numbers count, and those below do not"),
+        (0, 0) => because(false, "it has no word over a column of numbers"),
+        (0, _) if counting => because(true, "its numbers count, and those below do not"),
         (0, _) if has_index && come_again == 0 && first.len() > 2 && all_differ() => {
-            told(true, "it begins with no name over what tells rows apart")
+            because(true, "its first cell is empty, over a column that only distinguishes rows")
         }
         (0, _) => plain(false),
         (words, 0) if come_again > words => {
-            told(false, "more of its words are met again below than stand over numbers")
+            because(false, "more of its words occur again below than stand over numbers")
         }
-        (_, 0) if come_again > 0 => told(true, "it has words over columns of numbers"),
-        (_, 0) if empty > 1 => told(true, "it has words over columns of numbers, and cells without a name"),
+        (_, 0) if come_again > 0 => because(true, "it has words over columns of numbers"),
+        (_, 0) if empty > 1 => because(true, "it has words over columns of numbers, and cells without a name"),
         (_, 0) => plain(true),
-        (_, _) if counting => told(true, "its numbers count, and it has words over columns of numbers"),
+        (_, _) if counting => because(true, "its numbers count, and it has words over columns of numbers"),
         (words, values) if words > 1 && words >= values => {
-            told(true, "it has as many words as numbers over columns of numbers")
+            because(true, "it has as many words as numbers over columns of numbers")
         }
-        _ => told(false, "it has numbers over columns of numbers"),
+        _ => because(false, "it has numbers over columns of numbers"),
     }
 }
 

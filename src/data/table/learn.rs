@@ -1,12 +1,12 @@
 //! Learns the columns of a table: numbers or words, features or targets.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 use csv::StringRecord;
 
 use super::asked::Asked;
-use super::column::{ColumnRole, TableColumn};
+use super::column::TableColumn;
 use super::rows::{Table, called, check_names, listed, place_of};
 use crate::data::ReadOptions;
 use crate::error::Error;
@@ -16,15 +16,15 @@ use crate::preprocessing::{
 
 /// The most different words of a column that is to become one feature for each.
 const MOST_CATEGORIES: usize = 1_000;
-/// What pandas calls a column without a name when it reads and writes a table again.
+/// The name that pandas gives a column without one when it reads and writes a table again.
 const PANDAS_NAMELESS: &str = "Unnamed: 0";
 
-/// What was learned of a table.
+/// The columns that were learned from a table.
 pub(in crate::data) struct Learned {
     pub columns: Columns,
     /// All of the table's columns.
     pub about: Vec<TableColumn>,
-    /// What was decided, and what looks wrong: a sentence each.
+    /// Notes on what was decided, and on what looks wrong: a sentence each.
     pub notes: Vec<String>,
 }
 
@@ -39,34 +39,18 @@ impl Columns {
         check_names(table.path(), &names)?;
         let asked = Asked::new(table.path(), &names, options)?;
         let mut notes = Notes::default();
-        let mut left_out = asked.ignored.clone();
         let is_nameless = table.names().is_some() && (raw[0].is_empty() || raw[0] == PANDAS_NAMELESS);
-        if is_nameless && names.len() > 2 && !asked.is_named(0) && is_index(table, &seen[0])? {
+        let begins_with_index = is_nameless && names.len() > 2 && !asked.is_named(0) && is_index(table, &seen[0])?;
+        if begins_with_index {
             notes.of_index(&seen[0]);
-            left_out.insert(0);
         }
-        let last = || (0..names.len()).rev().find(|place| !left_out.contains(place)).unwrap_or(0);
-        let targets = asked.targets.clone().unwrap_or_else(|| vec![last()]);
-        // Several targets are numbers, one for each output.
-        let numbers_asked = options.regression || targets.len() > 1;
-
-        let features: BTreeSet<usize> =
-            (0..names.len()).filter(|place| !targets.contains(place) && !left_out.contains(place)).collect();
-        if features.is_empty() {
-            return Err(wrong(format!(
-                "it has no column besides the target \"{}\": at least one feature is needed",
-                listed(&targets.iter().map(|&target| names[target].clone()).collect::<Vec<_>>())
-            )));
-        }
-        let numeric = |place: &usize| {
-            !asked.categorical.contains(place) && (features.contains(place) || numbers_asked && targets.contains(place))
-        };
-        let numeric: Vec<usize> = (0..names.len()).filter(numeric).collect();
+        let roles = asked.roles(table.path(), &names, options.regression, begins_with_index)?;
+        let numeric: Vec<usize> = (0..names.len()).filter(|&place| roles.may_be_numeric(place)).collect();
         let judged = judged(table, &mut seen, &missing, options, &numeric)?;
 
         let mut columns = Vec::new();
-        for &place in &features {
-            let is_categorical = asked.categorical.contains(&place);
+        for &place in &roles.features {
+            let is_categorical = roles.categorical.contains(&place);
             let name = &names[place];
             let cells = seen[place].cells(options.fill, is_categorical, judged.get(&place));
             let cells = cells.map_err(|reason| wrong(format!("column \"{name}\" {reason}")))?;
@@ -74,9 +58,9 @@ impl Columns {
             columns.push(Column { name: name.clone(), place, cells });
         }
         let mut learned = Vec::new();
-        for &place in &targets {
+        for &place in &roles.targets {
             let (seen, judged, name) = (&seen[place], judged.get(&place), names[place].clone());
-            let target = if numbers_asked { seen.numbers(judged) } else { seen.classes() };
+            let target = if roles.has_numbers { seen.numbers(judged) } else { seen.classes() };
             let (classes, written) =
                 target.map_err(|reason| wrong(format!("the target, column \"{name}\", {reason}")))?;
             notes.of_target(&name, seen, rows, &written, classes.as_deref());
@@ -84,15 +68,11 @@ impl Columns {
         }
         let about = (names.iter().enumerate().zip(&seen)).map(|((place, name), seen)| TableColumn {
             name: name.clone(),
-            role: match place {
-                _ if targets.contains(&place) => ColumnRole::Target,
-                _ if left_out.contains(&place) => ColumnRole::LeftOut,
-                _ => ColumnRole::Feature,
-            },
+            role: roles.of(place),
             // Columns are in the order of their places.
             is_numeric: match columns.binary_search_by_key(&place, |column| column.place) {
                 Ok(at) => matches!(columns[at].cells, Cells::Number { .. }),
-                Err(_) => numbers_asked && targets.contains(&place) || seen.others == 0,
+                Err(_) => roles.has_numbers && roles.targets.contains(&place) || seen.others == 0,
             },
             cells: seen.numbers + seen.others,
             missing: seen.missing,
@@ -111,7 +91,7 @@ impl Columns {
     }
 }
 
-/// What was seen in each column, and the number of rows.
+/// Passes over all cells, and returns what each column has and the number of rows.
 fn seen(table: &dyn Table, missing: &Missing) -> Result<(Vec<Seen>, u64), Error> {
     let mut seen: Vec<Seen> = Vec::new();
     let mut rows = 0u64;
@@ -129,7 +109,7 @@ fn seen(table: &dyn Table, missing: &Missing) -> Result<(Vec<Seen>, u64), Error>
     }
 }
 
-/// What there is to say of a table, a sentence each.
+/// The notes on a table, a sentence each.
 #[derive(Default)]
 struct Notes {
     sentences: Vec<String>,
@@ -140,7 +120,7 @@ struct Notes {
 impl Notes {
     fn of_index(&mut self, seen: &Seen) {
         self.sentences.push(format!(
-            "its first column has no name and another {} in each row: it is left out as the rows' index; a name, or categorical, keeps it",
+            "its first column has no name and a different {} in each row: it is left out as the rows' index; a name, or categorical, keeps it",
             if seen.others == 0 { "number" } else { "word" }
         ));
     }
@@ -181,7 +161,7 @@ impl Notes {
         self.sentences.extend(self.ways.into_iter().map(|(way, names)| {
             let columns = if names.len() == 1 { "column" } else { "columns" };
             format!(
-                "{columns} {}: numbers are read {way}; categorical, or decimal under [data], says otherwise",
+                "{columns} {}: numbers are read {way}; categorical, or decimal under [data], changes that",
                 listed(&names)
             )
         }));
@@ -189,7 +169,7 @@ impl Notes {
     }
 }
 
-/// Whether the first column tells rows apart and says nothing else: all its cells are whole numbers, or all words, and no two are alike.
+/// Whether the first column only distinguishes rows: all its cells are whole numbers, or all words, and no two are alike.
 fn is_index(table: &dyn Table, seen: &Seen) -> Result<bool, Error> {
     if seen.missing > 0 || seen.fractions || seen.numbers > 0 && seen.others > 0 {
         return Ok(false);
@@ -210,8 +190,8 @@ struct Judged {
     mean: f64,
 }
 
-/// How the numbers of those columns are written whose cells are not all plain numbers, from one more look at all cells, and a third where a mean is
-/// needed.
+/// Decides how numbers are written in the columns whose cells are not all plain numbers. It takes a second pass over all cells, and a third
+/// where a mean is needed.
 fn judged(
     table: &dyn Table,
     seen: &mut [Seen],
@@ -250,37 +230,42 @@ fn judged(
             let verdict = judge.verdict(hints);
             (place, Judged { judge, verdict, mean: 0.0 })
         })
-        // As it seemed already.
+        // Columns of plain numbers need no decision.
         .filter(|(place, judged)| {
             seen[*place].others > 0 || matches!(&judged.verdict, Verdict::Numbers(written) if !written.is_plain())
         })
         .collect();
     if options.fill == Some(Fill::Mean) && !all.is_empty() {
-        let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
-        table.each(&mut |_, record| {
-            for (&place, judged) in &mut all {
-                if let Verdict::Numbers(written) = &judged.verdict
-                    && let Some(value) =
-                        Some(&record[place]).filter(|cell| !missing.is(cell)).and_then(|cell| written.number(cell))
-                {
-                    let count = counts.entry(place).or_default();
-                    *count += 1.0;
-                    judged.mean += (value - judged.mean) / *count;
-                }
-            }
-            Ok(())
-        })?;
+        average(table, &mut all, missing)?;
     }
     Ok(all)
 }
 
-/// What a pass over a column has found.
+/// Averages the numbers of each of these columns.
+fn average(table: &dyn Table, all: &mut BTreeMap<usize, Judged>, missing: &Missing) -> Result<(), Error> {
+    let mut counts: BTreeMap<usize, f64> = BTreeMap::new();
+    table.each(&mut |_, record| {
+        for (&place, judged) in all.iter_mut() {
+            if let Verdict::Numbers(written) = &judged.verdict
+                && let Some(value) =
+                    Some(&record[place]).filter(|cell| !missing.is(cell)).and_then(|cell| written.number(cell))
+            {
+                let count = counts.entry(place).or_default();
+                *count += 1.0;
+                judged.mean += (value - judged.mean) / *count;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// What a pass over a column found.
 #[derive(Default)]
 struct Seen {
     numbers: u64,
     others: u64,
     sum: f64,
-    /// Some numbers have one.
+    /// Whether some numbers have a fraction.
     fractions: bool,
     /// The first cell that is no number, and where it is.
     no_number: Option<(String, String)>,
@@ -311,7 +296,7 @@ impl Seen {
         }
     }
 
-    /// As a column of features.
+    /// The cells of a column of features.
     fn cells(&self, fill: Option<Fill>, categorical: bool, judged: Option<&Judged>) -> Result<Cells, String> {
         let of_numbers = |written: Written, mean: f64| {
             let fill = fill.map(|fill| match fill {
@@ -335,9 +320,9 @@ impl Seen {
         let first = self
             .no_number
             .as_ref()
-            .map_or(String::new(), |(cell, at)| format!("; the first cell that is no number is \"{cell}\" in {at}"));
+            .map_or(String::new(), |(cell, at)| format!("; the first cell that is not a number is \"{cell}\" in {at}"));
         match self.words.len() {
-            0 => Err("has no value at all: leave it out (ignore)".into()),
+            0 => Err("has no values: leave it out (ignore)".into()),
             1..=MOST_CATEGORIES => Ok(Cells::Category { words: self.distinct(), fill: fill.is_some() }),
             _ => Err(format!(
                 "has more than {MOST_CATEGORIES} different words, a feature for each: leave it out (ignore){first}"
@@ -350,8 +335,8 @@ impl Seen {
         distinct(self.words.iter().map(String::as_str))
     }
 
-    /// What is to be said of a column that became one of words: numbers that a few cells, mistyped perhaps, make words; and words that tell rows
-    /// apart and say nothing of new ones.
+    /// The notes on a column that is read as words: numbers, of which a few cells, perhaps mistyped, make it words; and words that differ in
+    /// nearly every row, so that they predict nothing.
     fn looks_wrong(&self, name: &str, rows: u64, judged: Option<&Judged>, way_out: &str) -> Vec<String> {
         let numbers = judged.map_or(self.numbers, |judged| judged.judge.numbers);
         let all = self.numbers + self.others;
@@ -366,24 +351,24 @@ impl Seen {
             );
             let unlike = match misfit {
                 Some((first, ..)) if numbers == all => format!("is not written as \"{}\" before it", short(first)),
-                _ => format!("is no number, and {numbers} of {all} cells are"),
+                _ => format!("is not a number, and {numbers} of {all} cells are"),
             };
             notes.push(format!(
-                "column \"{name}\" is taken for {words} words, as \"{}\" in {at} {unlike}: mend it, say that it stands for a missing value (missing), or name the \
+                "column \"{name}\" is taken for {words} words, as \"{}\" in {at} {unlike}: correct it, list it as a missing value (missing), or name the \
                  column in categorical",
                 short(cell)
             ));
         }
         if many {
             notes.push(format!(
-                "column \"{name}\" has {words} different words in {rows} rows, a feature for each, as names, numbers of things and dates have: they say \
-                 nothing of new rows; {way_out}"
+                "column \"{name}\" has {words} different words in {rows} rows, and becomes a feature for each. It looks like names, identifiers or \
+                 dates, which say nothing about new rows; {way_out}"
             ));
         }
         notes
     }
 
-    /// As targets that are numbers.
+    /// The number format of a target that is numbers.
     fn numbers(&self, judged: Option<&Judged>) -> Result<(Option<Vec<String>>, Written), String> {
         match (judged.map(|judged| &judged.verdict), &self.no_number) {
             (Some(Verdict::Numbers(written)), _) => Ok((None, written.clone())),
@@ -397,11 +382,11 @@ impl Seen {
         }
     }
 
-    /// As a target of classes: their names.
+    /// The class names of a target that is classes.
     fn classes(&self) -> Result<(Option<Vec<String>>, Written), String> {
         if self.no_number.is_none() && self.fractions {
             return Err(
-                "has numbers with fractions, which are no classes: a loss for numbers (mse, mae, huber) predicts them"
+                "has numbers with fractions, which are not classes: a loss for numbers (mse, mae, huber) predicts them"
                     .into(),
             );
         }
@@ -409,32 +394,32 @@ impl Seen {
             let what = if self.no_number.is_none() {
                 "numbers: a loss for numbers (mse, mae, huber) predicts them"
             } else {
-                "words: these are no classes"
+                "words: these are not classes"
             };
             return Err(format!("has more than {MOST_CATEGORIES} different {what}"));
         }
         Ok((Some(self.distinct()), Written::default()))
     }
 
-    /// What is to be said of classes that may be none.
+    /// The notes on classes that may be a mistake.
     fn looks_wrong_as_classes(&self, name: &str, rows: u64, classes: &[String]) -> Vec<String> {
         let all = self.numbers + self.others;
         let mut notes = Vec::new();
         if let Some((cell, at)) = self.no_number.as_ref().filter(|_| self.numbers > 9 * self.others) {
             notes.push(format!(
-                "the target, column \"{name}\", has the word \"{cell}\" in {at}, which is no number, and {} of {all} cells are: it is a class of its own",
+                "the target, column \"{name}\", has the word \"{cell}\" in {at}, which is not a number, and {} of {all} cells are: it is a class of its own",
                 self.numbers
             ));
         }
         if self.no_number.is_none() && classes.iter().any(|class| whole(class).is_none()) {
             notes.push(format!(
-                "the target, column \"{name}\", has numbers that are not written plainly, as 01 or 1e3: each is a class as it is written"
+                "the target, column \"{name}\", has numbers in unusual notations, as 01 or 1e3: each is a class as it is written"
             ));
         }
         if 2 * classes.len() as u64 > rows && classes.len() > 2 {
             let way_out = match self.no_number {
                 None => "a loss for numbers (--loss mse, mae or huber) predicts them as numbers",
-                Some(_) => "--label names another column",
+                Some(_) => "choose another column with --label",
             };
             notes.push(format!(
                 "the target, column \"{name}\", has {} classes in {rows} rows: {way_out}",
@@ -445,7 +430,7 @@ impl Seen {
     }
 }
 
-/// A number that says two things.
+/// The message on an ambiguous number.
 fn either(cell: &str) -> String {
     format!(
         "has \"{cell}\", and no other cell says whether commas are between thousands or before a fraction: decimal = \",\" or \".\" under [data] in run.toml \

@@ -1,4 +1,4 @@
-//! Rows of a text, encoded as they come: where it is a stream, each line is answered before the next is there.
+//! Encodes the rows of a text as they come, so that each line of a stream is answered before the next one arrives.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, Read};
@@ -16,18 +16,18 @@ use crate::preprocessing::Columns;
 /// The most bytes of a row.
 const MOST_OF_ROW: u64 = 1 << 24;
 
-/// The rows of a text for a model, one after the other; after one that cannot be read come the others still.
+/// The rows of a text for a model, one after the other. The rows after one that cannot be read are still read.
 pub(crate) struct Lines<'a, R> {
     path: &'a Path,
     input: R,
     columns: &'a Columns,
     options: &'a ReadOptions,
     delimiter: Option<u8>,
-    /// Of the first line, where it has them.
+    /// The columns' names, if the first line has them.
     names: Option<Vec<String>>,
-    /// Known once the first row is.
+    /// The encoding, which is known once the first row is read.
     encoding: Option<Encoding<'a>>,
-    /// Rows that came with the one before them.
+    /// Rows that were read together with the one before them.
     records: VecDeque<StringRecord>,
     lines: u64,
     rows: usize,
@@ -37,11 +37,11 @@ pub(crate) struct Lines<'a, R> {
 
 /// A row.
 pub(crate) struct Line {
-    /// From 0.
+    /// The row's number, from 0.
     pub row: usize,
-    /// From 1.
+    /// The line's number, from 1.
     pub line: u64,
-    /// Or what is wrong with it.
+    /// The features, or what is wrong with the row.
     pub features: Result<Vec<f64>, Error>,
 }
 
@@ -64,7 +64,7 @@ impl<'a, R: BufRead> Lines<'a, R> {
         }
     }
 
-    /// The next lines that are not empty, as many as belong together; nothing at the end.
+    /// The next line that is not empty, with the lines that an open quote continues it on; empty at the end.
     fn bytes(&mut self) -> Result<Vec<u8>, Error> {
         let (mut bytes, mut quotes) = (Vec::new(), Quotes::default());
         loop {
@@ -94,7 +94,7 @@ impl<'a, R: BufRead> Lines<'a, R> {
         }
     }
 
-    /// Passes over what is left of a line.
+    /// Skips the rest of a line.
     fn skip_line(&mut self, mut at_end: bool) -> Result<(), Error> {
         while !at_end {
             let rest = self.input.fill_buf().map_err(Error::io(self.path))?;
@@ -129,7 +129,7 @@ impl<'a, R: BufRead> Lines<'a, R> {
             self.delimiter = Some(delimiter);
             let before = self.lines;
             self.lines += newlines(&bytes);
-            // Counted on from row to row: a file may have all of them in one line.
+            // Line ends are counted from row to row, and each byte only once: a file may have all rows in one line.
             let (mut counted, mut line) = (0, before);
             let mut reader = ReaderBuilder::new();
             let reader =
@@ -138,7 +138,7 @@ impl<'a, R: BufRead> Lines<'a, R> {
                 let not_text =
                     |_| self.wrong(format!("line {}: it is not UTF-8; save the file in that encoding", before + 1));
                 let mut record = record.map_err(not_text)?;
-                // As an editor counts, also after empty lines.
+                // The line's number as an editor shows it, also after empty lines.
                 let begin = record.position().map_or(0, |position| position.byte() as usize);
                 let blank = text[begin..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
                 let mut position = record.position().cloned().unwrap_or_else(Position::new);
@@ -163,7 +163,7 @@ impl<'a, R: BufRead> Lines<'a, R> {
 
     /// The features of a row.
     fn features(&mut self, row: usize, record: &StringRecord) -> Result<Vec<f64>, Error> {
-        // Rows may come with the target and without it.
+        // Rows may have the target's cell or not.
         let count = self.names.as_ref().map_or(record.len(), Vec::len);
         if self.encoding.as_ref().is_none_or(|encoding| encoding.count() != count) {
             self.encoding = Some(Encoding::new(self.columns, self.path, self.names.as_deref(), count, false)?);

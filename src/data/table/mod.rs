@@ -1,7 +1,7 @@
 //! Tables of named cells, and how they become features and targets: what CSV and Parquet have in common.
 //!
-//! A text's [`delimiter`] and [`header`] are seen first; then all cells are gone over to [`learn`] what the columns are, with their numbers
-//! in all ways that people write them; then the rows are [`encode`]d.
+//! A text's [`delimiter`] and [`header`] are decided first; then a pass over all cells [`learn`]s what the columns are, with numbers in
+//! all notations that people use; then the rows are [`encode`]d.
 
 mod asked;
 mod column;
@@ -25,7 +25,7 @@ use learn::Learned;
 pub(super) use rows::Table;
 
 impl ReadOptions {
-    /// The columns of the rows for a network of `inputs` inputs: those that are known, or as many of numbers.
+    /// The columns of the rows for a network of `inputs` inputs: the known ones, or else that number of numeric columns.
     pub(crate) fn columns_for(&self, inputs: usize) -> Columns {
         let columns = self.columns.clone().unwrap_or_else(|| Columns::numbers(inputs));
         let unknown_is_none = columns.unknown_is_none || self.unknown_is_none;
@@ -33,7 +33,7 @@ impl ReadOptions {
     }
 }
 
-/// The set that a table is: as its options' columns say, or as is learned from it.
+/// Reads a table as a set, by the options' columns, or else by columns learned from the table.
 pub(super) fn read(table: &dyn Table, options: &ReadOptions) -> Result<Dataset, Error> {
     match &options.columns {
         Some(columns) => options.columns_for(columns.width()).encode(table, options),

@@ -8,15 +8,15 @@ use csv::StringRecord;
 use crate::error::Error;
 use crate::preprocessing::MOST_COLUMNS;
 
-/// A table's rows, which can be gone over again.
+/// A table's rows, which can be read several times.
 pub(in crate::data) trait Table {
-    /// For messages.
+    /// The table's path, for messages.
     fn path(&self) -> &Path;
-    /// The columns' names, where it has any; one of no name is empty.
+    /// The columns' names, if there are any; a column without a name has an empty one.
     fn names(&self) -> Option<&[String]>;
-    /// What is between its cells, in text.
+    /// The delimiter of its cells, if it is a text.
     fn delimiter(&self) -> Option<char>;
-    /// Every row with its number; all of them have as many cells.
+    /// Passes every row, with its number, to `take`. All rows have the same number of cells.
     fn each(&self, take: &mut dyn FnMut(usize, &StringRecord) -> Result<(), Error>) -> Result<(), Error>;
 }
 
@@ -25,12 +25,12 @@ pub(super) fn place_of(row: usize, record: &StringRecord) -> String {
     record.position().map_or_else(|| format!("row {row}"), |position| format!("row {row} (line {})", position.line()))
 }
 
-/// What columns are called: their names, or their numbers where they have none.
+/// The names of columns in messages: their own, or their numbers where they have none.
 pub(super) fn called(raw: &[String]) -> Vec<String> {
     let known: HashSet<&String> = raw.iter().collect();
     let number = |place: usize| {
         let number = (place + 1).to_string();
-        // A column that is named by that number has it.
+        // The number may be another column's name.
         if known.contains(&number) { format!("column {number}") } else { number }
     };
     raw.iter().enumerate().map(|(place, name)| if name.is_empty() { number(place) } else { name.clone() }).collect()
@@ -46,7 +46,7 @@ pub(super) fn check_names(path: &Path, names: &[String]) -> Result<(), Error> {
             return Err(Error::format(
                 path,
                 format!(
-                    "columns {} and {} are both named \"{name}\": every name must be there once, so rename one; the first line is taken for the columns' names, \
+                    "columns {} and {} are both named \"{name}\": every name must occur once, so rename one; the first line is taken for the columns' names, \
                      and header = false under [data] in run.toml (--no-header) says that it is a row",
                     before + 1,
                     place + 1
@@ -57,7 +57,7 @@ pub(super) fn check_names(path: &Path, names: &[String]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Some of the names, for messages.
+/// The first few names, for messages.
 pub(super) fn listed(names: &[String]) -> String {
     let some: Vec<&str> = names.iter().take(20).map(String::as_str).collect();
     format!("{}{}", some.join(", "), if names.len() > some.len() { ", …" } else { "" })

@@ -12,17 +12,17 @@ use crate::data::{Dataset, ReadOptions};
 use crate::error::Error;
 use crate::preprocessing::{Columns, Missing, is_number};
 
-/// How many cells are looked at to see whether the first row is a header.
+/// The number of cells that are read to decide whether the first row is a header.
 const CELLS_TO_JUDGE_BY: usize = 200_000;
-/// What a text file may begin with that is none of its text.
+/// The byte order mark, which may precede a file's text.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A set from a file's text.
+/// Reads a set from a file's text.
 pub(in crate::data) fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset, Error> {
     read_with(path, bytes, options, b',')
 }
 
-/// The same with tabs.
+/// Reads a set from a file's text, whose usual delimiter is a tab.
 pub(in crate::data) fn read_tsv(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset, Error> {
     read_with(path, bytes, options, b'\t')
 }
@@ -57,13 +57,13 @@ pub(super) fn delimiter_of(bytes: &[u8], options: &ReadOptions, usual: u8) -> Re
         // Escaped as TOML has it, too.
         let usual = usual.escape_default();
         format!(
-            "its cells are between {found:?}: delimiter = \"{usual}\" under [data] in run.toml (--delimiter) says otherwise"
+            "its cells are between {found:?}: delimiter = \"{usual}\" under [data] in run.toml (--delimiter) changes that"
         )
     };
     Ok((found, (found != usual).then(note)))
 }
 
-/// Where the first line has as much of another delimiter, as `1,5;2,5` does, or has only spaces: that is named.
+/// Adds a hint to an error if the first line has another delimiter as often, as `1,5;2,5` does, or only spaces.
 fn hinted(error: Error, bytes: &[u8], delimiter: u8) -> Error {
     let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let count = |delimiter: u8| first.iter().filter(|&&byte| byte == delimiter).count();
@@ -76,7 +76,7 @@ fn hinted(error: Error, bytes: &[u8], delimiter: u8) -> Error {
             )
         }
         _ if delimiter::is_spaced(bytes) => {
-            "are spaces between its cells? A comma, a tab or a semicolon has to be".into()
+            "are its cells separated by spaces? They must be separated by commas, tabs or semicolons".into()
         }
         _ => return error,
     };
@@ -86,7 +86,7 @@ fn hinted(error: Error, bytes: &[u8], delimiter: u8) -> Error {
     }
 }
 
-/// A text, with what its first line is.
+/// A text, and what its first line is.
 struct Text<'a> {
     path: &'a Path,
     /// The rows, and the lines before them.
@@ -94,7 +94,7 @@ struct Text<'a> {
     lines_before: u64,
     delimiter: u8,
     names: Option<Vec<String>>,
-    /// What was decided of the first line, where that was not plain.
+    /// A note on the decision about the first line, where it was not obvious.
     note: Option<String>,
 }
 
@@ -135,7 +135,9 @@ impl<'a> Text<'a> {
             let names = first.len() - usize::from(one_fewer);
             return Err(Error::format(
                 path,
-                format!("line {line} has {count} cells, and those before it {names}: every row must have as many"),
+                format!(
+                    "line {line} has {count} cells, and those before it {names}: every row must have the same number"
+                ),
             ));
         }
         if !is_header {
@@ -143,11 +145,11 @@ impl<'a> Text<'a> {
         } else {
             text.names = Some(first.iter().map(String::from).collect());
         }
-        let because =
-            because.or(one_fewer.then(|| "it has one cell less than the rows, whose first tells them apart".into()));
+        let because = because
+            .or(one_fewer.then(|| "it has one cell less than the rows, whose first cells distinguish them".into()));
         text.note = because.map(|because| match is_header {
-            true => format!("line 1 is taken for the columns' names, as {because}: header = false under [data] in run.toml (--no-header) says otherwise"),
-            false => format!("line 1 is taken for a row, as {because}: header = true under [data] in run.toml (--header) says otherwise"),
+            true => format!("line 1 is taken for the columns' names, as {because}: header = false under [data] in run.toml (--no-header) changes that"),
+            false => format!("line 1 is taken for a row, as {because}: header = true under [data] in run.toml (--header) changes that"),
         });
         Ok(text)
     }
@@ -183,7 +185,7 @@ impl<'a> Text<'a> {
         match error.kind() {
             ErrorKind::UnequalLengths { pos, expected_len, len } => {
                 format!(
-                    "line {} has {len} cells, and those before it {expected_len}: every row must have as many",
+                    "line {} has {len} cells, and those before it {expected_len}: every row must have the same number",
                     line(pos)
                 )
             }
@@ -208,7 +210,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// What is wrong where nothing closes a quote.
+/// The message on a quote that is never closed.
 pub(super) fn open_quote(line: u64) -> String {
     format!(
         "line {line}: a quote (\") opens a cell there, and none closes it before the file ends: close it, or write \"\" for each of a cell's own"
@@ -225,7 +227,7 @@ fn is_header(first: &StringRecord, rows: &[StringRecord], options: &ReadOptions)
     match (options.header, &options.columns, &options.label) {
         (Some(header), ..) => plain(header),
         (None, Some(columns), _) => plain(names_columns(first, columns)),
-        // A column that is asked for by name has one.
+        // A label that is a name implies that the columns have names.
         (None, None, Some(label)) if label.split(',').any(|label| label.trim().parse::<usize>().is_err()) => {
             plain(true)
         }
@@ -237,7 +239,7 @@ fn is_header(first: &StringRecord, rows: &[StringRecord], options: &ReadOptions)
 /// Whether a first row names the columns of a table that is known.
 pub(super) fn names_columns(first: &StringRecord, columns: &Columns) -> bool {
     let words: HashSet<&str> = first.iter().collect();
-    // Any column of words may be left out, which is told later; where there are no others, all have to be there.
+    // A column of words may be missing, which is reported later; if all columns are words, all must be there.
     let mut names = columns.features.iter().map(|column| column.name.as_str());
     let are_named = match columns.numeric().next() {
         Some(_) => columns.numeric().all(|(_, name)| words.contains(name)),

@@ -52,7 +52,7 @@ impl<'a> Constant<'a> {
         Source::Integers(values).into()
     }
 
-    /// Its dimensions.
+    /// The dimensions.
     pub fn dims(&self) -> Result<Vec<usize>, String> {
         if let Some(dims) = &self.dims {
             return Ok(dims.to_vec());
@@ -127,7 +127,7 @@ impl<'a> Constant<'a> {
         }
     }
 
-    /// The sizes of a shape, or some of them, and whether it is one alone: where it is a short list of integers.
+    /// Its values as sizes of a shape, if they are a short list of integers or one; and whether it is a single size.
     pub fn sizes(&self) -> Option<(Vec<Size>, bool)> {
         let dims = self.dims().ok().filter(|dims| dims.len() <= 1)?;
         if dims.first().is_some_and(|&count| count > shape::MOST_SIZES) {
@@ -163,7 +163,7 @@ impl<'a> Constant<'a> {
         };
         match (is_integer && !self.cast, to.is_float()) {
             (true, true) => Some(Constant { cast: true, ..self.clone() }),
-            // To a wider one.
+            // Integers are read in any integer type.
             (true, false) if to != DataType::Bool => Some(self.clone()),
             (false, true) => Some(self.clone()),
             _ => None,
@@ -182,13 +182,13 @@ impl<'a> Constant<'a> {
             .ok_or_else(|| format!("a constant of the shape {dims:?} does not fit that shape"))
     }
 
-    /// With its dimensions in another order, or in the opposite one. The values are taken from the `room`.
+    /// The same values with the dimensions in another order, or reversed. The number of values is subtracted from the `room`.
     pub fn transposed(&self, order: Option<&[i64]>, room: &mut usize) -> Result<Self, String> {
         let dims = self.dims()?;
         if dims.contains(&0) {
-            return Err(format!("it turns a constant of the shape {dims:?}, with no values"));
+            return Err(format!("it transposes a constant of the shape {dims:?}, which has no values"));
         }
-        let order = shape::order(order, dims.len()).ok_or("its perm is no order of the constant's dimensions")?;
+        let order = shape::order(order, dims.len()).ok_or("its perm is not an order of the constant's dimensions")?;
         let turned: Rc<[usize]> = order.iter().map(|&dim| dims[dim]).collect();
         if shape::keeps_order(&order, |dim| dims[dim] == 1) {
             return Ok(Constant { dims: Some(turned), ..self.clone() });
@@ -223,7 +223,7 @@ impl<'a> From<Source<'a>> for Constant<'a> {
     }
 }
 
-/// How many values a shape that was checked has.
+/// The number of values in a checked shape.
 fn shape_len(dims: &[usize]) -> usize {
     dims.iter().product()
 }

@@ -1,23 +1,23 @@
-//! Functions of one unit. Programs write the same activation in different operators; it is known by what it computes: every
-//! operator is applied to the same sample points, and what comes out at the end is compared.
+//! Functions of one unit. Programs write the same activation with different operators, so it is recognized by its values: every
+//! operator is applied to the same sample points, and the results are compared.
 
 use std::rc::Rc;
 use std::sync::LazyLock;
 
+use crate::activation::Activation;
 use crate::named::Named;
-use crate::network::Activation;
 
 /// A function of one unit: its values at the sample points.
 #[derive(Clone, PartialEq)]
 pub(super) struct Samples(Rc<[f64]>);
 
-/// Where functions are compared: close together where they bend, and far out.
+/// The points at which functions are compared: dense where activations bend, and some far out.
 static POINTS: LazyLock<Vec<f64>> = LazyLock::new(|| {
     let near = (-32..=32).map(|quarter| f64::from(quarter) / 4.0).chain((-20..=20).map(|four| 4.0 * f64::from(four)));
     near.chain(FAR.iter().flat_map(|&far| [-far, far])).collect()
 });
 
-/// Where a bound would show that no unit is meant to reach. What overflows there, as the softplus that is written with exp, is not compared.
+/// Points far out, where clipping to a bound shows. Values that overflow there, as a softplus written with exp does, are not compared.
 const FAR: [f64; 10] = [1e2, 2e2, 5e2, 1e3, 1e4, 1e5, 1e6, 1e10, 1e20, 1e30];
 
 /// Every activation at the sample points.
@@ -42,7 +42,7 @@ impl Samples {
         Samples(POINTS.iter().map(|_| value).collect())
     }
 
-    /// Its value, where it is the same everywhere.
+    /// The value of a constant function.
     pub fn value(&self) -> Option<f64> {
         self.0.first().copied().filter(|first| self.0.iter().all(|value| value == first))
     }
@@ -60,10 +60,10 @@ impl Samples {
         Samples(self.0.iter().zip(other.0.iter()).map(|(&a, &b)| function(a, b)).collect())
     }
 
-    /// The activation that this is, to within what constants lose in f32.
+    /// The activation with these values, up to the rounding of constants to f32.
     pub fn activation(&self) -> Option<Activation> {
         let agree = |(&z, (&value, &right)): (&f64, (&f64, &f64))| {
-            // NaN does not agree.
+            // NaN is equal to nothing.
             (value - right).abs() <= 1e-5 * (1.0 + right.abs()) || (z.abs() >= FAR[0] && !value.is_finite())
         };
         let is = |values: &[f64]| POINTS.iter().zip(self.0.iter().zip(values)).all(agree);
@@ -92,7 +92,7 @@ fn gelu_tanh(z: f64) -> f64 {
     0.5 * z * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (z + 0.044715 * z.powi(3))).tanh())
 }
 
-/// An activation at a point; none of a user's own.
+/// The value of an activation at a point; `None` for a user's own.
 fn apply(activation: Activation, z: f64) -> Option<f64> {
     Some(match activation {
         Activation::Identity => z,
@@ -115,7 +115,7 @@ fn apply(activation: Activation, z: f64) -> Option<f64> {
     })
 }
 
-/// What an operator makes of its operands, of which one that is left out is none. `number` gives an attribute that is a number, or its
+/// Applies an operator to its operands; an omitted one is `None`. `number` returns an attribute that is a number, or its
 /// default; `approximate` is Gelu's.
 pub(super) fn operator(
     op: &str,
@@ -137,30 +137,13 @@ pub(super) fn operator(
         let (first, rest) = operands.split_first()?;
         Some(rest.iter().fold((*first).clone(), |all, operand| all.zip(operand, function)))
     };
-    // Comparisons give 1 for true.
-    let flag = |holds: bool| f64::from(u8::from(holds));
+    if let [z] = operands.as_slice()
+        && let Some(made) = of_one(op, z, number, approximate)
+    {
+        return Some(made);
+    }
     Some(match (op, operands.as_slice()) {
-        ("Relu", [z]) => z.map(|z| z.max(0.0)),
-        ("LeakyRelu", [z]) => z.map(|z| if z < 0.0 { number("alpha", 0.01) * z } else { z }),
         ("PRelu", [z, slope]) => z.zip(slope, |z, slope| if z < 0.0 { slope * z } else { z }),
-        ("ThresholdedRelu", [z]) => z.map(|z| if z > number("alpha", 1.0) { z } else { 0.0 }),
-        ("Elu", [z]) => z.map(|z| if z < 0.0 { number("alpha", 1.0) * z.exp_m1() } else { z }),
-        ("Celu", [z]) => z.map(|z| {
-            let alpha = number("alpha", 1.0);
-            z.max(0.0) + (alpha * (z / alpha).exp_m1()).min(0.0)
-        }),
-        ("Gelu", [z]) => z.map(if approximate == b"tanh" { gelu_tanh } else { gelu }),
-        ("Swish", [z]) => z.map(|z| z * sigmoid(number("alpha", 1.0) * z)),
-        ("Tanh", [z]) => z.map(f64::tanh),
-        ("Sigmoid", [z]) => z.map(sigmoid),
-        ("Softplus", [z]) => z.map(softplus),
-        ("Erf", [z]) => z.map(libm::erf),
-        ("Exp", [z]) => z.map(f64::exp),
-        ("Log", [z]) => z.map(f64::ln),
-        ("Neg", [z]) => z.map(|z| -z),
-        ("Abs", [z]) => z.map(f64::abs),
-        ("Sqrt", [z]) => z.map(f64::sqrt),
-        ("Reciprocal", [z]) => z.map(f64::recip),
         ("Add", [a, b]) => a.zip(b, |a, b| a + b),
         ("Sub", [a, b]) => a.zip(b, |a, b| a - b),
         ("Mul", [a, b]) => a.zip(b, |a, b| a * b),
@@ -173,11 +156,43 @@ pub(super) fn operator(
         ("GreaterOrEqual", [a, b]) => a.zip(b, |a, b| flag(a >= b)),
         ("Less", [a, b]) => a.zip(b, |a, b| flag(a < b)),
         ("LessOrEqual", [a, b]) => a.zip(b, |a, b| flag(a <= b)),
-        ("Not", [a]) => a.map(|a| flag(a == 0.0)),
         ("Where", [condition, a, b]) => {
             let chosen = a.0.iter().zip(b.0.iter()).zip(condition.0.iter());
             Samples(chosen.map(|((&a, &b), &condition)| if condition != 0.0 { a } else { b }).collect())
         }
         _ => return None,
     })
+}
+
+/// What an operator makes of a single operand.
+fn of_one(op: &str, z: &Samples, number: &dyn Fn(&str, f32) -> f64, approximate: &[u8]) -> Option<Samples> {
+    Some(match op {
+        "Relu" => z.map(|z| z.max(0.0)),
+        "LeakyRelu" => z.map(|z| if z < 0.0 { number("alpha", 0.01) * z } else { z }),
+        "ThresholdedRelu" => z.map(|z| if z > number("alpha", 1.0) { z } else { 0.0 }),
+        "Elu" => z.map(|z| if z < 0.0 { number("alpha", 1.0) * z.exp_m1() } else { z }),
+        "Celu" => z.map(|z| {
+            let alpha = number("alpha", 1.0);
+            z.max(0.0) + (alpha * (z / alpha).exp_m1()).min(0.0)
+        }),
+        "Gelu" => z.map(if approximate == b"tanh" { gelu_tanh } else { gelu }),
+        "Swish" => z.map(|z| z * sigmoid(number("alpha", 1.0) * z)),
+        "Tanh" => z.map(f64::tanh),
+        "Sigmoid" => z.map(sigmoid),
+        "Softplus" => z.map(softplus),
+        "Erf" => z.map(libm::erf),
+        "Exp" => z.map(f64::exp),
+        "Log" => z.map(f64::ln),
+        "Neg" => z.map(|z| -z),
+        "Abs" => z.map(f64::abs),
+        "Sqrt" => z.map(f64::sqrt),
+        "Reciprocal" => z.map(f64::recip),
+        "Not" => z.map(|z| flag(z == 0.0)),
+        _ => return None,
+    })
+}
+
+/// What a comparison gives: 1 for true.
+fn flag(holds: bool) -> f64 {
+    f64::from(u8::from(holds))
 }

@@ -8,8 +8,8 @@ use super::limits::{FITS, short};
 use super::nodes::Nodes;
 use super::proto::GraphProto;
 use super::value::{Form, Names, Rows, Value, What, activation};
+use crate::activation::Activation;
 use crate::loss::Task;
-use crate::network::Activation;
 
 /// The most outputs of a graph that are examined.
 const MOST_OUTPUTS: usize = 64;
@@ -58,31 +58,29 @@ impl Ending {
         }
         let candidates: Vec<Candidate<'_, '_>> = all.into_iter().flatten().collect();
         let last = candidates.iter().map(|of| of.rows.layer).max().unwrap_or(0);
-        // Outputs of layers on the way to the last one are nothing of their own; two ends are two models.
-        let chain: HashSet<usize> = layers::chain(&nodes.layers, last).into_iter().collect();
         let of_last = || candidates.iter().filter(|of| of.rows.layer == last);
-        let other = candidates.iter().find(|of| !chain.contains(&of.rows.layer)).zip(of_last().next());
-        let tasks = || of_last().filter(|of| of.task.is_some());
-        let differ = tasks().next().and_then(|one| Some((tasks().find(|of| of.task != one.task)?, one)));
-        if let Some((one, other)) = other.or(differ) {
-            let [one, other] = [one.name, other.name].map(short);
+        if let Some(of_two_models) = of_two_models(&candidates, last, nodes) {
+            let [one, other] = of_two_models.map(short);
             return Err(format!(
-                "{said}, and \"{one}\" and \"{other}\" are each the end of another model: leave one, as with onnx.utils.extract_model(\
+                "{said}, and \"{one}\" and \"{other}\" are each the end of another model: keep one, as with onnx.utils.extract_model(\
                  \"in.onnx\", \"out.onnx\", [input], [output])"
             ));
         }
-        // The one that says most of its loss; a class alone says nothing of it.
+        // The output that says most about the loss is read; a class alone says nothing about it.
         let Some(chosen) = of_last().min_by_key(|of| (of.label, of.task.is_none())) else { return Err(FITS.into()) };
         let mut notes = Vec::new();
         if several {
             notes.push(format!("{said}: \"{}\" is read, the others are left out", short(chosen.name)));
         }
         if chosen.label {
-            notes.push(format!("the output \"{}\" is a class: what it is chosen by is read", short(chosen.name)));
+            notes.push(format!(
+                "the output \"{}\" is a class: the values that it is chosen by are read",
+                short(chosen.name)
+            ));
         }
         if let Form::Beneath = chosen.rows.form {
             notes.push(format!(
-                "the output \"{}\" has the values of a row one beneath the other: rows are read as they were before",
+                "the output \"{}\" has the values of a row one below the other: it is read as rows again",
                 short(chosen.name)
             ));
         }
@@ -100,6 +98,17 @@ impl Ending {
     }
 }
 
+/// The names of two outputs that belong to different models, if there are such.
+fn of_two_models<'v>(candidates: &[Candidate<'v, '_>], last: usize, nodes: &Nodes<'_>) -> Option<[&'v str; 2]> {
+    // Outputs of layers before the last one belong to the same model; two chains with different ends are two models.
+    let chain: HashSet<usize> = layers::chain(&nodes.layers, last).into_iter().collect();
+    let of_last = || candidates.iter().filter(|of| of.rows.layer == last);
+    let other = candidates.iter().find(|of| !chain.contains(&of.rows.layer)).zip(of_last().next());
+    let tasks = || of_last().filter(|of| of.task.is_some());
+    let differ = tasks().next().and_then(|one| Some((tasks().find(|of| of.task != one.task)?, one)));
+    other.or(differ).map(|(one, other)| [one.name, other.name])
+}
+
 fn candidate<'v, 'a>(name: &'v str, nodes: &'v Nodes<'a>) -> Result<Candidate<'v, 'a>, Rc<str>> {
     let (rows, names, label) = match nodes.value(name) {
         Some(Value::Rows(rows)) => (rows, None, false),
@@ -111,7 +120,7 @@ fn candidate<'v, 'a>(name: &'v str, nodes: &'v Nodes<'a>) -> Result<Candidate<'v
     Ok(Candidate { name, rows, task: task(rows, nodes.layers[rows.layer].number)?, names, label })
 }
 
-/// The meaning of the last layer's units under a function of them.
+/// The meaning of the last layer's units, by the function that follows them.
 fn task(rows: &Rows, number: usize) -> Result<Option<Task>, String> {
     match &rows.what {
         What::Softmax => Ok(Some(Task::Classes)),
@@ -126,13 +135,13 @@ fn task(rows: &Rows, number: usize) -> Result<Option<Task>, String> {
     }
 }
 
-/// Whether there is a name for each output, or for both of the classes that one tells apart, and each is another.
+/// Whether there is a name for each output, or for both classes of a single output, and no name occurs twice.
 fn is_fitting(names: &[String], outputs: usize) -> bool {
     let different: HashSet<&String> = names.iter().collect();
     (names.len() == outputs.max(2) || names.len() == outputs) && different.len() == names.len()
 }
 
-/// `"a", "b" and "c"`, and no more than a few.
+/// `"a", "b" and "c"`, or the first few names and `…`.
 fn list(names: &[&str]) -> String {
     const MOST: usize = 6;
     let quoted: Vec<String> = names.iter().take(MOST).map(|name| format!("\"{}\"", short(name))).collect();

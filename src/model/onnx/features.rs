@@ -103,7 +103,9 @@ impl<'a> Features<'a> {
                 Features { scale: step(op == "Div"), ..self.clone() }
             }
             ("Add" | "Sub" | "Mul" | "Div", _) => {
-                return Err("before the first layer, features are shifted and scaled, once each, and no more".into());
+                return Err(
+                    "before the first layer, features may be shifted once and scaled once, and nothing else".into()
+                );
             }
             _ => return Err(FITS.into()),
         };

@@ -2,7 +2,7 @@
 
 use super::constant::Constant;
 use super::features::{Features, one_each};
-use crate::network::Activation;
+use crate::activation::Activation;
 use crate::weights::LayerWeights;
 
 /// A dense layer whose weights have not been read yet.
@@ -49,12 +49,12 @@ impl<'a> Layer<'a> {
         Ok(Layer { input, number, inputs, outputs, weight, transposed, alpha, bias: None })
     }
 
-    /// Whether it has no bias yet.
+    /// Whether the layer has no bias yet.
     pub fn is_bare(&self) -> bool {
         self.bias.is_none()
     }
 
-    /// With a bias, times a factor.
+    /// The layer with a bias, multiplied by a factor.
     pub fn with_bias(&self, bias: Constant<'a>, beta: f32) -> Result<Self, String> {
         let dims = bias.dims()?;
         let is_row = dims.iter().rev().skip(1).all(|&dim| dim == 1) && dims.len() <= 2;
@@ -64,12 +64,12 @@ impl<'a> Layer<'a> {
         Ok(Layer { bias: Some((bias, beta)), ..self.clone() })
     }
 
-    /// Its weights, which are taken from the `room`.
+    /// The layer's weights, whose number is subtracted from the `room`.
     pub fn weights(&self, room: &mut usize) -> Result<LayerWeights, String> {
         let Layer { inputs, outputs, alpha, .. } = *self;
         let (_, mut weight) = self.weight.values()?;
         let taken = weight.len() + outputs;
-        *room = room.checked_sub(taken).ok_or("layers before it have its weights: each must have its own")?;
+        *room = room.checked_sub(taken).ok_or("earlier layers use the same weights: each must have its own")?;
         if !self.transposed {
             weight = (0..outputs * inputs).map(|at| weight[at % inputs * outputs + at / inputs]).collect();
         }

@@ -1,13 +1,13 @@
-//! What files can be read and written, and how messages say so.
+//! Which files can be read and written, in words for messages.
 
-/// The longest file: what protobuf allows, 2 GiB.
+/// The longest file: protobuf allows 2 GiB.
 pub(super) const LONGEST: u64 = i32::MAX as u64;
 
-/// What a file can be made of.
+/// What a readable graph consists of.
 pub(super) const FITS: &str = "a model is a chain of Gemm, or MatMul and Add, with relu, leaky-relu, elu, gelu, silu, tanh, sigmoid or softplus \
                     between them, Sub and Mul before it and Softmax, LogSoftmax or Sigmoid at its end";
 
-/// A name for messages: as many of its letters as a line has room for.
+/// A name for messages, cut to its first letters if it is long.
 pub(super) fn short(name: &str) -> String {
     const MOST: usize = 80;
     match name.char_indices().nth(MOST) {

@@ -1,4 +1,4 @@
-//! Models in ONNX files, for other runtimes and from them: a chain of dense layers, with the scaling of the features before it
+//! Models in ONNX files, to and from other runtimes: a chain of dense layers, with the scaling of the features before it
 //! and a softmax or sigmoid after it.
 
 mod constant;
@@ -39,7 +39,7 @@ impl Model {
         crate::files::write_whole(path.as_ref(), &write::model(self, softmax)?.encode_to_vec())
     }
 
-    /// Reads a model from ONNX: a chain of Gemm, or MatMul and Add, with activations in between, in any operators that compute them.
+    /// Reads a model from ONNX: a chain of Gemm, or MatMul and Add, with activations in between, written with any operators that compute them.
     /// Dropout, and nodes that change only a shape or a type, have no effect. A shift and a scale before the first layer become the model's
     /// scaling; a softmax or a sigmoid at the end determines the loss, unless the metadata does. Of several outputs, the one with the
     /// probabilities or the logits is read; class names in the graph, as in scikit-learn's, are kept. Weights of
@@ -53,7 +53,7 @@ impl Model {
         Model::read_onnx_with(path, &[])
     }
 
-    /// As [`read_onnx`](Self::read_onnx), for a model that was trained with a loss of the user's own, of which a file has only the name.
+    /// As [`read_onnx`](Self::read_onnx), for a model that was trained with one of `losses`, the user's own: a file has only the loss' name.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl Model {
     }
 
     /// As [`read_onnx_with`](Self::read_onnx_with), with notes: a sentence for each decision that the file left open,
-    /// and for each part that the model does not keep, as the graph's other outputs.
+    /// and for each part that the model does not keep, such as the graph's other outputs.
     ///
     /// # Errors
     ///

@@ -12,13 +12,13 @@ use super::limits::{FITS, short};
 use super::proto::{Attributes, GraphProto, NodeProto, ValueInfo};
 use super::shape::{self, Shown, Size, Sizes};
 use super::value::{Form, Names, Rows, Value, What, activation, cast, constant, sizes};
-use crate::network::Activation;
+use crate::activation::Activation;
 
 pub(super) fn is_standard(domain: &str) -> bool {
     domain.is_empty() || domain == "ai.onnx"
 }
 
-/// ONNX' operators for machine learning, which scikit-learn's models are exported in.
+/// The domain of ONNX' operators for machine learning, to which scikit-learn's models are exported.
 const LEARNING: &str = "ai.onnx.ml";
 
 /// The part of the graph that has been understood.
@@ -78,12 +78,12 @@ impl<'a> Nodes<'a> {
                 self.apply(node, &inputs[..given]).unwrap_or_else(|reason| Value::Unknown(say(reason).into()))
             }
         };
-        let Some((first, others)) = node.output.split_first() else { return Err(say("it gives nothing".into())) };
+        let Some((first, others)) = node.output.split_first() else { return Err(say("it has no output".into())) };
         let other: Rc<str> = say("its second output is not read".into()).into();
         let all = std::iter::once((first, known));
         for (name, value) in all.chain(others.iter().map(|name| (name, Value::Unknown(other.clone())))) {
             if !name.is_empty() && self.values.insert(name, value).is_some() {
-                return Err(say(format!("it gives \"{}\", which there is already", short(name))));
+                return Err(say(format!("it outputs \"{}\", which already exists", short(name))));
             }
         }
         Ok(())
@@ -109,15 +109,7 @@ impl<'a> Nodes<'a> {
         match (node.op_type.as_str(), inputs) {
             ("Constant", []) => constant(given.0),
             ("Identity", [value]) => Ok(value.clone()),
-            ("Dropout", [value, rest @ ..]) => match rest.get(1) {
-                None | Some(Value::Absent) => Ok(value.clone()),
-                Some(Value::Constant(training)) if training.flag() == Some(false) => Ok(value.clone()),
-                Some(_) => {
-                    Err("it drops values as in training, where training_mode is true: export the model for inference, \
-                         in PyTorch after net.eval()"
-                        .into())
-                }
-            },
+            ("Dropout", [value, rest @ ..]) => dropout(value, rest.get(1)),
             ("Cast", [value]) => cast(value, given.integer("to", 0)),
             ("Shape", [value]) => self.shape(value, given),
             ("ConstantOfShape" | "Expand", _) => spread(&node.op_type, given, inputs),
@@ -224,7 +216,7 @@ impl<'a> Nodes<'a> {
         Ok(Value::Rows(Rows { layer: self.layers.len() - 1, what, form: Form::Matrix }))
     }
 
-    /// Whether these rows are a layer's products without a bias, which an Add may bring.
+    /// Whether these rows are a layer's products that still lack a bias, so that an Add may supply it.
     fn is_product(&self, rows: &Rows) -> bool {
         let untouched = matches!(&rows.what, What::Units(function) if function.is_identity());
         untouched && rows.form == Form::Matrix && self.layers[rows.layer].is_bare()
@@ -275,14 +267,16 @@ impl<'a> Nodes<'a> {
         value: &Value<'a>,
         by: Option<&Value<'a>>,
     ) -> Result<Value<'a>, String> {
-        // A class stays one.
+        // A class keeps its meaning in any shape.
         if let Value::Label(..) = value {
             return Ok(value.clone());
         }
         let from = self.dims(value).ok_or(FITS)?;
         let by = match by {
             None | Some(Value::Absent) => None,
-            Some(value) => Some(sizes(value).ok_or("its second input is no constant, and is not made of sizes")?.list),
+            Some(value) => {
+                Some(sizes(value).ok_or("its second input is not a constant, and is not computed from sizes")?.list)
+            }
         };
         let axes: Option<Vec<i64>> = match &by {
             Some(by) => by.iter().map(|size| size.number()).collect(),
@@ -314,7 +308,14 @@ impl<'a> Nodes<'a> {
                 .filter(|order| shape::keeps_order(order, |dim| from[dim] == Size::Known(1)))
                 .map(|order| order.into_iter().map(|dim| from[dim]).collect()),
         };
-        let made = shape.and_then(|shape| match value {
+        shape.and_then(|shape| self.of_shape(value, shape)).ok_or_else(|| {
+            format!("it takes a tensor {} and does not leave its rows as they are: {FITS}", Shown(&from))
+        })
+    }
+
+    /// A tensor in another shape, if its rows are still rows in it.
+    fn of_shape(&self, value: &Value<'a>, shape: Vec<Size>) -> Option<Value<'a>> {
+        match value {
             Value::Features(features) => features.shaped(shape).map(Value::Features),
             Value::Rows(rows) => {
                 let form = match shape.as_slice() {
@@ -326,10 +327,7 @@ impl<'a> Nodes<'a> {
             }
             Value::Constant(constant) => constant.reshaped(&shape, true).ok().map(Value::Constant),
             _ => None,
-        });
-        made.ok_or_else(|| {
-            format!("it takes a tensor {} and does not leave its rows as they are: {FITS}", Shown(&from))
-        })
+        }
     }
 
     /// A function of a layer's units, or of numbers.
@@ -384,9 +382,20 @@ impl<'a> Nodes<'a> {
     }
 }
 
-/// A number in every place of a row, or a constant that is there for each.
+/// Dropout leaves values as they are, unless it is told to drop some as in training.
+fn dropout<'a>(value: &Value<'a>, training: Option<&Value<'a>>) -> Result<Value<'a>, String> {
+    match training {
+        None | Some(Value::Absent) => Ok(value.clone()),
+        Some(Value::Constant(training)) if training.flag() == Some(false) => Ok(value.clone()),
+        Some(_) => Err("it drops values as in training, where training_mode is true: export the model for inference, \
+                        in PyTorch after net.eval()"
+            .into()),
+    }
+}
+
+/// A number for every value of a row, or a constant for every row.
 fn spread<'a>(op: &str, given: Attributes<'a>, inputs: &[Value<'a>]) -> Result<Value<'a>, String> {
-    let shape = inputs.last().and_then(sizes).ok_or("its shape is no constant, and is not made of sizes")?;
+    let shape = inputs.last().and_then(sizes).ok_or("its shape is not a constant, and is not computed from sizes")?;
     let is_row = |(at, size): (usize, &Size)| {
         *size == Size::Rows && at == 0 || *size == Size::Known(1) || at + 1 == shape.list.len()
     };
@@ -405,7 +414,7 @@ fn spread<'a>(op: &str, given: Attributes<'a>, inputs: &[Value<'a>]) -> Result<V
     }
 }
 
-/// The operators of scikit-learn's exported models: a scaling before the layers, and the likeliest class and the class names after them.
+/// The operators of scikit-learn's exported models: a scaling before the layers, and the most likely class and the class names after them.
 fn learned<'a>(op: &str, given: Attributes<'a>, inputs: &[Value<'a>]) -> Result<Value<'a>, String> {
     match (op, inputs) {
         ("Scaler", [Value::Features(features)]) => {

@@ -9,16 +9,22 @@ use super::ending::Ending;
 use super::layers::{self, Input};
 use super::nodes::Nodes;
 use super::proto::{self, ModelProto};
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::model::Model;
 use crate::model::metadata::{METADATA, classes_of, dropouts, loss_of};
-use crate::network::{Activation, Network};
+use crate::network::Network;
+use crate::preprocessing::Scaling;
 use crate::weights::{LayerWeights, Weights};
+
+/// The note on a graph that shows no loss.
+const MSE_IS_ASSUMED: &str =
+    "the graph ends in neither Softmax nor Sigmoid: its loss is mse, unless --loss sets another";
 
 pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model, Vec<String>), Error> {
     let broken = |reason: String| Error::format(path, reason);
-    // As many values as the file could have: a tensor that is used often must not fill the memory.
+    // The graph may read as many values as the file could hold: a tensor that is used often must not fill the memory.
     let room = bytes.len();
     let file = proto::decode(bytes).map_err(broken)?;
     let graph = file.graph.as_ref().ok_or_else(|| broken("it has no graph: it is not an ONNX model".into()))?;
@@ -29,44 +35,27 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
     }
     let Ending { layer, task, classes: named, mut notes } = Ending::of(graph, &nodes).map_err(broken)?;
 
-    let chain = layers::chain(&nodes.layers, layer);
-    let mut room = nodes.room;
-    let weights = chain.iter().enumerate().map(|(at, &layer)| {
-        nodes.layers[layer].weights(&mut room).map_err(|reason| broken(format!("layer {}: {reason}", at + 1)))
-    });
-    let layers: Vec<LayerWeights> = weights.collect::<Result<_, _>>()?;
-    let mut activations: Vec<Activation> = Vec::new();
-    let mut scaling = None;
-    for (&layer, weights) in chain.iter().zip(&layers) {
-        match &nodes.layers[layer].input {
-            Input::Features(features) => scaling = features.scaling(weights.inputs).map_err(broken)?,
-            Input::Layer(_, activation) => activations.push(*activation),
-        }
-    }
-    activations.push(Activation::Identity);
+    let Chain { layers, activations, scaling } = Chain::to(layer, &nodes).map_err(broken)?;
 
     let about = file.metadata_props.iter().find(|entry| entry.key == METADATA);
     let about = about.map(|entry| serde_json::from_str(&entry.value)).transpose();
     let about = about.map_err(|error| broken(format!("its metadata: {error}")))?;
-    let outputs = layers.last().map_or(0, |layer| layer.outputs);
-    let loss = match (loss_of(path, &about, losses)?, task) {
-        (_, Some(Task::EachOutput)) if about.is_none() => Loss::sigmoid_cross_entropy(),
-        // skl2onnx' classifiers end in probabilities. Of one output, the softmax is 1.
-        (_, None) if about.is_none() && (outputs == 1 || file.producer_name == "skl2onnx") => {
-            notes.push(
-                "the graph ends in no Softmax and no Sigmoid: its loss is mse, unless --loss says otherwise".into(),
-            );
+    let loss = match (&about, task) {
+        (None, Some(Task::EachOutput)) => Loss::sigmoid_cross_entropy(),
+        // skl2onnx' classifiers end in probabilities, so an end without them is a regression; a softmax of one output would always be 1.
+        (None, None) if layers.last().is_some_and(|last| last.outputs == 1) || file.producer_name == "skl2onnx" => {
+            notes.push(MSE_IS_ASSUMED.into());
             Loss::MeanSquaredError
         }
-        (loss, Some(task)) if loss.task() != task => {
-            return Err(broken(format!(
-                "it ends in {}, and its metadata says that the loss is {}: they must agree",
-                if task == Task::Classes { "Softmax" } else { "Sigmoid" },
-                loss.name()
-            )));
-        }
-        (loss, _) => loss,
+        _ => loss_of(path, &about, losses)?,
     };
+    if let Some(task) = task.filter(|&task| task != loss.task()) {
+        let end = if task == Task::Classes { "Softmax" } else { "Sigmoid" };
+        let loss = loss.name();
+        return Err(broken(format!(
+            "it ends in {end}, and its metadata says that the loss is {loss}: they must agree"
+        )));
+    }
     let rates = dropouts(path, &about)?.into_iter().chain(std::iter::repeat(0.0));
     let first = layers.first().map_or(0, |layer| layer.inputs);
     let network = activations
@@ -86,7 +75,34 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
     Ok((Model { classes, scaling, ..Model::new(network, weights, loss) }, notes))
 }
 
-/// That the operators mean what they mean here: since opset 7, Gemm and Add broadcast by themselves.
+/// The layers from the graph's input to one of them.
+struct Chain {
+    layers: Vec<LayerWeights>,
+    /// Of each layer; the last one has none.
+    activations: Vec<Activation>,
+    /// Of the features.
+    scaling: Option<Scaling>,
+}
+
+impl Chain {
+    fn to(last: usize, nodes: &Nodes<'_>) -> Result<Self, String> {
+        let mut chain = Chain { layers: Vec::new(), activations: Vec::new(), scaling: None };
+        let mut room = nodes.room;
+        for (at, layer) in layers::chain(&nodes.layers, last).into_iter().enumerate() {
+            let layer = &nodes.layers[layer];
+            let weights = layer.weights(&mut room).map_err(|reason| format!("layer {}: {reason}", at + 1))?;
+            match &layer.input {
+                Input::Features(features) => chain.scaling = features.scaling(weights.inputs)?,
+                Input::Layer(_, activation) => chain.activations.push(*activation),
+            }
+            chain.layers.push(weights);
+        }
+        chain.activations.push(Activation::Identity);
+        Ok(chain)
+    }
+}
+
+/// Checks that operators have the meaning that is assumed here: Gemm and Add broadcast by themselves since opset 7.
 fn check_version(file: &ModelProto) -> Result<(), String> {
     let version = file.opset_import.iter().find(|set| super::nodes::is_standard(&set.domain));
     let version = version.map_or(0, |set| set.version);

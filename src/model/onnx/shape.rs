@@ -9,12 +9,12 @@ pub(super) enum Size {
     Known(i64),
     /// The number of rows, which the graph leaves open.
     Rows,
-    /// One that the graph does not tell.
+    /// A size that the graph does not give.
     Unknown,
 }
 
 impl Size {
-    /// As a number, where it is one that a dimension can have.
+    /// The size, if it is known and not negative.
     pub fn known(self) -> Option<usize> {
         match self {
             Size::Known(size) => usize::try_from(size).ok(),
@@ -22,7 +22,7 @@ impl Size {
         }
     }
 
-    /// As a number, where it is one.
+    /// The size, if it is known.
     pub fn number(self) -> Option<i64> {
         match self {
             Size::Known(size) => Some(size),
@@ -31,13 +31,13 @@ impl Size {
     }
 }
 
-/// The product of sizes, where all are known.
+/// The product of sizes, if all are known.
 pub(super) fn product(sizes: &[Size]) -> Option<usize> {
     sizes.iter().try_fold(1usize, |product, size| product.checked_mul(size.known()?))
 }
 
-/// What Reshape makes of a shape: 0 is the size that was there, unless zeros are to be kept, and -1 is what the others leave.
-/// Nothing where it cannot be told that the number of values stays.
+/// The result of Reshape on a shape: 0 stands for the previous size, unless `keeps_zeros`, and -1 for what the other sizes leave.
+/// `None` where the number of values may not stay the same.
 pub(super) fn reshaped(from: &[Size], to: &[Size], keeps_zeros: bool) -> Option<Vec<Size>> {
     let mut sizes = to.to_vec();
     for (at, size) in sizes.iter_mut().enumerate() {
@@ -59,7 +59,7 @@ pub(super) fn reshaped(from: &[Size], to: &[Size], keeps_zeros: bool) -> Option<
     };
     match (left.len(), rows, rest) {
         (0, 0, Some(1)) => {}
-        // One that is not told, as [rows, ?] is by [0, 4].
+        // An unknown size stands for the given one, as in [rows, ?] reshaped to [0, 4].
         (0, 0, None) if open(from, Size::Unknown) == 1 && known(&others).is_some() => {}
         (1, 0, rest) => {
             let rest = rest.map_or(Size::Unknown, |rest| Size::Known(rest as i64));
@@ -87,13 +87,13 @@ impl std::fmt::Display for Shown<'_> {
     }
 }
 
-/// A dimension's place, where it may be counted from the end.
+/// A dimension's index; a negative axis is counted from the end.
 fn place(axis: i64, dimensions: usize) -> Option<usize> {
     let axis = if axis < 0 { axis.checked_add(dimensions as i64)? } else { axis };
     usize::try_from(axis).ok().filter(|&axis| axis < dimensions)
 }
 
-/// With a dimension of 1 in each of these places of the result.
+/// The shape with a dimension of 1 at each of these indices of the result.
 pub(super) fn unsqueezed(sizes: &[Size], axes: &[i64]) -> Option<Vec<Size>> {
     let dimensions = (sizes.len() + axes.len() <= MOST_SIZES).then_some(sizes.len() + axes.len())?;
     let axes: Vec<usize> = axes.iter().map(|&axis| place(axis, dimensions)).collect::<Option<_>>()?;
@@ -101,7 +101,7 @@ pub(super) fn unsqueezed(sizes: &[Size], axes: &[i64]) -> Option<Vec<Size>> {
     (0..dimensions).map(|at| if axes.contains(&at) { Some(Size::Known(1)) } else { before.next().copied() }).collect()
 }
 
-/// Without the dimensions of 1 in these places, or without any.
+/// The shape without the dimensions of 1 at these indices, or without all of them.
 pub(super) fn squeezed(sizes: &[Size], axes: Option<&[i64]>) -> Option<Vec<Size>> {
     let is_one = |size: Size| size == Size::Known(1);
     let Some(axes) = axes else { return Some(sizes.iter().copied().filter(|&size| !is_one(size)).collect()) };
@@ -110,7 +110,7 @@ pub(super) fn squeezed(sizes: &[Size], axes: Option<&[i64]>) -> Option<Vec<Size>
     axes.iter().all(|&axis| is_one(sizes[axis])).then(|| sizes.iter().enumerate().filter_map(kept).collect())
 }
 
-/// As a matrix, of the dimensions before one and of those from it on.
+/// The shape as a matrix: the dimensions before `axis`, and those from it on.
 pub(super) fn flattened(sizes: &[Size], axis: i64) -> Option<Vec<Size>> {
     let axis = if axis == sizes.len() as i64 { sizes.len() } else { place(axis, sizes.len())? };
     let (rows, rest) = sizes.split_at(axis);
@@ -121,19 +121,19 @@ pub(super) fn flattened(sizes: &[Size], axis: i64) -> Option<Vec<Size>> {
     Some(vec![joined(rows), joined(rest)])
 }
 
-/// The order of dimensions that Transpose asks for; without one, the opposite.
+/// The order of dimensions that Transpose asks for, which is reversed by default.
 pub(super) fn order(asked: Option<&[i64]>, dimensions: usize) -> Option<Vec<usize>> {
     let Some(asked) = asked.filter(|asked| !asked.is_empty()) else { return Some((0..dimensions).rev().collect()) };
     let order: Vec<usize> = asked.iter().map(|&dim| place(dim, dimensions)).collect::<Option<_>>()?;
     (order.len() == dimensions && (0..dimensions).all(|dim| order.contains(&dim))).then_some(order)
 }
 
-/// Whether an order of dimensions leaves the values in theirs: those longer than 1 stay one after the other.
+/// Whether transposing leaves the values in their order: the dimensions longer than 1 keep theirs.
 pub(super) fn keeps_order(order: &[usize], is_one: impl Fn(usize) -> bool) -> bool {
     order.iter().filter(|&&dim| !is_one(dim)).is_sorted()
 }
 
-/// Sizes that the graph computes with: a list of them, or one alone.
+/// Sizes that the graph computes with: a list of them, or a single one.
 #[derive(Clone, Debug)]
 pub(super) struct Sizes {
     pub list: Vec<Size>,
@@ -141,7 +141,7 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// What an operator makes of sizes. `attribute` gives one that is a list of integers, or an integer.
+    /// Applies an operator to sizes. `attribute` returns an attribute that is an integer or a list of integers.
     pub fn apply(op: &str, operands: &[Sizes], attribute: &dyn Fn(&str) -> Option<Vec<i64>>) -> Option<Sizes> {
         let of = |list: Vec<Size>, alone| Some(Sizes { list, alone });
         match (op, operands) {

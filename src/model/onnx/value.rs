@@ -8,13 +8,13 @@ use super::features::Features;
 use super::limits::FITS;
 use super::proto::{Attribute, DataType};
 use super::shape::Sizes;
-use crate::network::Activation;
+use crate::activation::Activation;
 
 /// The meaning of a tensor.
 #[derive(Clone)]
 pub(super) enum Value<'a> {
     Constant(Constant<'a>),
-    /// The shape of something, or a part of one.
+    /// The shape of a tensor, or a part of it.
     Sizes(Sizes),
     Features(Features<'a>),
     Rows(Rows),
@@ -42,7 +42,7 @@ pub(super) enum What {
     Units(Samples),
     /// The softmax of its units, or its logarithm.
     Softmax,
-    /// The probabilities of both classes that its one unit tells apart.
+    /// The probabilities of both classes that its one unit distinguishes.
     BothClasses,
 }
 
@@ -52,7 +52,7 @@ pub(super) enum Form {
     Matrix,
     /// `[batch]`, of one unit.
     List,
-    /// `[batch · width, 1]`, as skl2onnx writes the end of a regression: the values of a row one beneath the other.
+    /// `[batch · width, 1]`, as skl2onnx writes the end of a regression: the values of a row one below the other.
     Beneath,
 }
 
@@ -64,7 +64,7 @@ pub(super) enum Names<'a> {
 }
 
 impl Names<'_> {
-    /// As texts, where all are some.
+    /// The names as texts, if they can all be read.
     pub fn read(&self) -> Option<Vec<String>> {
         match self {
             Names::Constant(constant) => constant.names(),
@@ -78,7 +78,7 @@ impl Names<'_> {
     }
 }
 
-/// Sizes, where a value is some: a list of integers, or what was computed of a shape.
+/// A value as sizes, if it is a list of integers or was computed from a shape.
 pub(super) fn sizes(value: &Value<'_>) -> Option<Sizes> {
     match value {
         Value::Sizes(sizes) => Some(sizes.clone()),
@@ -97,7 +97,7 @@ pub(super) fn activation(layer: usize, function: &Samples) -> Result<Activation,
     })
 }
 
-/// A value in another type, where nothing but its rounding changes.
+/// A value cast to another type, if at most its rounding changes.
 pub(super) fn cast<'a>(value: &Value<'a>, to: i64) -> Result<Value<'a>, String> {
     let to = i32::try_from(to).ok().and_then(|to| DataType::try_from(to).ok()).unwrap_or(DataType::Undefined);
     let made = match value {
@@ -106,11 +106,11 @@ pub(super) fn cast<'a>(value: &Value<'a>, to: i64) -> Result<Value<'a>, String> 
         Value::Features(features) => features.cast(to).map(Value::Features),
         Value::Rows(Rows { what: What::Units(function), .. }) if function.is_flag() => Some(value.clone()),
         Value::Rows(_) if to.is_float() => Some(value.clone()),
-        // Its type may change, and it stands for the same class.
+        // A class stays the same in any type.
         Value::Label(..) => Some(value.clone()),
         _ => None,
     };
-    made.ok_or_else(|| format!("it makes {to:?} of what is something else: {FITS}"))
+    made.ok_or_else(|| format!("it casts to {to:?}, which would change the values: {FITS}"))
 }
 
 /// The value of a Constant node.

@@ -5,12 +5,12 @@ use super::proto::{
     Attribute, AttributeType, DataType, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetId, Shape, Size,
     StringStringEntry, TensorProto, TensorType, TypeProto, ValueInfo,
 };
+use crate::activation::Activation;
 use crate::error::Error;
-use crate::loss::Task;
+use crate::loss::{Loss, Task};
 use crate::model::Model;
 use crate::model::metadata::{METADATA, loss_to_json};
-use crate::model::tensors::numbers;
-use crate::network::Activation;
+use crate::network::{Layer, Parameter};
 use crate::preprocessing::Scaling;
 use crate::weights::LayerWeights;
 
@@ -36,46 +36,21 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
         graph.then("Sub", &["scaling.shift"]);
         graph.then("Mul", &["scaling.scale"]);
     }
-    let dropouts: Vec<f64> = network.layers().iter().map(|layer| layer.dropout).collect();
-    let last = weights.layers.len() - 1;
-    for (at, ((number, layer), described)) in numbers(&dropouts).zip(&weights.layers).zip(network.layers()).enumerate()
-    {
-        let [weight, bias] = ["weight", "bias"].map(|part| format!("{number}.{part}"));
-        // No activation follows the last product: the targets' own units are in its weights, and what reads the graph need not know of them.
-        let unscaled = target_scaling.as_ref().filter(|_| at == last);
-        let layer = &unscaled.map_or_else(|| layer.clone(), |scaling| in_own_units(layer, scaling));
-        graph.tensor(&weight, &[layer.outputs, layer.inputs], &layer.weight);
-        graph.tensor(&bias, &[layer.outputs], &layer.bias);
-        graph.then("Gemm", &[&weight, &bias]).attribute.push(integer("transB", 1));
-        graph.activation(described.activation)?;
+    let mut layers = weights.layers.clone();
+    if let (Some(last), Some(scaling)) = (layers.last_mut(), target_scaling) {
+        // No activation follows the last product, so the targets' own units go into its weights, and readers of the graph need not know about them.
+        *last = in_own_units(last, scaling);
     }
-    let output = match (loss.task(), softmax) {
-        (Task::Classes, true) => {
-            graph.then("Softmax", &[]).attribute.push(integer("axis", -1));
-            "probabilities"
-        }
-        (Task::EachOutput, true) => {
-            graph.then("Sigmoid", &[]);
-            "probabilities"
-        }
-        (Task::Numbers, true) => {
-            return Err(Error::Option(format!(
-                "the model was trained with {}, whose outputs are numbers: there are no probabilities to export",
-                loss.name()
-            )));
-        }
-        (Task::Numbers, false) => "outputs",
-        (_, false) => "logits",
-    };
-    if let Some(name) = graph.proto.node.last_mut().and_then(|node| node.output.first_mut()) {
-        *name = output.into();
-    }
+    let parameters = network.named_parameters();
+    graph.layers(network.layers(), &mut parameters.iter().zip(&layers))?;
+    let output = graph.end(loss, softmax)?;
     graph.proto.input = vec![rows("x", network.inputs())];
     graph.proto.output = vec![rows(output, network.outputs())];
 
     let mut about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "loss": loss_to_json(loss) });
-    if dropouts.iter().any(|&rate| rate > 0.0) {
-        about["dropout"] = dropouts.into();
+    let rates = network.layers().iter().map(Layer::dropout);
+    if network.is_chain() && rates.clone().any(|rate| rate > 0.0) {
+        about["dropout"] = rates.collect();
     }
     if !classes.is_empty() {
         about["classes"] = classes.clone().into();
@@ -106,7 +81,60 @@ struct Graph {
     last: String,
 }
 
+/// The weights of dense layers that have not been written yet, with their names.
+type Weights<'a> = dyn Iterator<Item = (&'a Parameter, &'a LayerWeights)> + 'a;
+
 impl Graph {
+    /// Ends the graph, with probabilities where they are wanted, and returns the name of its output.
+    fn end(&mut self, loss: &Loss, probabilities: bool) -> Result<&'static str, Error> {
+        let output = match (loss.task(), probabilities) {
+            (Task::Classes, true) => {
+                self.then("Softmax", &[]).attribute.push(integer("axis", -1));
+                "probabilities"
+            }
+            (Task::EachOutput, true) => {
+                self.then("Sigmoid", &[]);
+                "probabilities"
+            }
+            (Task::Numbers, true) => {
+                return Err(Error::Option(format!(
+                    "the model was trained with {}, whose outputs are numbers: there are no probabilities to export",
+                    loss.name()
+                )));
+            }
+            (Task::Numbers, false) => "outputs",
+            (_, false) => "logits",
+        };
+        if let Some(name) = self.proto.node.last_mut().and_then(|node| node.output.first_mut()) {
+            *name = output.into();
+        }
+        Ok(output)
+    }
+
+    /// Applies layers that follow each other.
+    fn layers(&mut self, layers: &[Layer], weights: &mut Weights<'_>) -> Result<(), Error> {
+        for layer in layers {
+            match layer {
+                Layer::Dense(_) => {
+                    let Some((Parameter { name, .. }, own)) = weights.next() else { continue };
+                    let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.{part}"));
+                    self.tensor(&weight, &[own.outputs, own.inputs], &own.weight);
+                    self.tensor(&bias, &[own.outputs], &own.bias);
+                    self.then("Gemm", &[&weight, &bias]).attribute.push(integer("transB", 1));
+                }
+                Layer::Residual(residual) => {
+                    let input = self.last.clone();
+                    self.layers(&residual.body, weights)?;
+                    let body = std::mem::replace(&mut self.last, input);
+                    self.layers(&residual.shortcut, weights)?;
+                    self.then("Add", &[&body]);
+                }
+            }
+            self.activation(layer.activation())?;
+        }
+        Ok(())
+    }
+
     /// Applies an operator to the last tensor, and to other tensors as further operands.
     fn then(&mut self, op: &str, others: &[&str]) -> &mut NodeProto {
         let last = self.last.clone();

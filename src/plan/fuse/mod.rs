@@ -3,6 +3,7 @@
 
 mod epilogue;
 mod head;
+mod map;
 pub(super) mod prologue;
 
 use std::collections::HashSet;
@@ -21,7 +22,8 @@ pub(super) struct Group {
 type Rule = fn(&Step<'_>, NodeId) -> Option<Vec<NodeId>>;
 
 /// The rules, in the order in which they are tried.
-const RULES: &[Rule] = &[prologue::gather, head::head, epilogue::forward, epilogue::backward, epilogue::update];
+const RULES: &[Rule] =
+    &[prologue::gather, head::head, epilogue::forward, epilogue::backward, epilogue::update, map::map];
 
 /// The graph's nodes as groups, in the order of the first node of each.
 pub(super) fn groups(step: &Step<'_>) -> Vec<Group> {

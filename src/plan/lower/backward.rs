@@ -1,8 +1,9 @@
 //! The gradient by a layer's input, back to before the activation that made it.
 
 use super::super::fuse::Group;
+use super::super::homes::Homes;
 use super::super::slices;
-use super::super::step::{Homes, Step};
+use super::super::step::Step;
 use super::super::{Dispatch, Role};
 use super::dispatch;
 use crate::graph::Op;
@@ -14,23 +15,23 @@ pub(super) fn dispatches(step: &Step<'_>, homes: &Homes, group: &Group) -> Vec<D
     let Op::LinearInput(linear) = &node.op else { return vec![] };
     let layer = linear.parameter;
     let dense = step.dense[layer];
-    let (stages, addend) = step.stages(&group.nodes, dense.inputs);
+    let stages = step.stages(&group.nodes);
     let tile = step.request.tiling.tile("dense_backward", Input::Activations, dense_backward::blocks(dense));
-    let launch = dense_backward::launch_with(dense, stages, addend.is_some(), tile);
-    let (input, _) = homes.input(step, layer);
+    let launch = dense_backward::launch_with(dense, stages.epilogue, stages.addend.is_some(), tile);
+    let derived = homes.derived(step, group, layer);
     let mut values = vec![
-        (Binding::Input, input),
-        (Binding::Derivatives, derivatives(input)),
+        (Binding::Input, derived),
+        (Binding::Derivatives, derivatives(derived)),
         (Binding::Gradient, homes.role(node.inputs[0])),
         (Binding::InputGradient, homes.role(step.end(group))),
     ];
-    values.extend(addend.map(|addend| (Binding::OtherGradient, homes.role(addend))));
+    values.extend(stages.addend.map(|addend| (Binding::OtherGradient, homes.role(addend))));
     slices::stages(launch, |launch| dispatch(launch, layer, &values)).collect()
 }
 
-/// Where the derivatives of the stages that made this input are kept.
-pub(super) fn derivatives(input: Role) -> Role {
-    match input {
+/// Where the derivatives of the stages that made this output are kept.
+pub(super) fn derivatives(output: Role) -> Role {
+    match output {
         Role::Activations(below) => Role::Derivatives(below),
         other => other,
     }

@@ -1,7 +1,8 @@
 //! The loss and its gradient, with the last layer where its outputs are few, and what evaluations measure.
 
 use super::super::fuse::{Group, prologue};
-use super::super::step::{Homes, Step};
+use super::super::homes::Homes;
+use super::super::step::Step;
 use super::super::{Dispatch, Role};
 use super::backward::derivatives;
 use super::{binds, dispatch};
@@ -34,7 +35,7 @@ pub(in super::super) fn team(step: &Step<'_>, nodes: &[NodeId]) -> Option<Launch
     if goes_below.is_none() && step.graph.nodes().any(|(_, node)| is_below(node)) {
         return None;
     }
-    let below = goes_below.map(|at| step.stages(&nodes[at..], dense.inputs).0);
+    let below = goes_below.map(|at| step.stages(&nodes[at..]).epilogue);
     let team = team_head::Team::of(step.request.tiling.family)?;
     let launch = team_head::launch(loss_kernel(step, dense), input_kind(step, linear.parameter), below, team);
     (launch.bindings.len() <= step.request.tiling.most_bindings as usize).then_some(launch)
@@ -53,7 +54,8 @@ pub(super) fn head(step: &Step<'_>, homes: &Homes, group: &Group) -> Dispatch {
     };
     let launch = team(step, &group.nodes).unwrap_or_else(one_a_row);
     let (input, _) = homes.input(step, layer);
-    let mut values = vec![(Binding::Input, input), (Binding::Derivatives, derivatives(input))];
+    let derived = homes.derived(step, group, layer);
+    let mut values = vec![(Binding::Input, input), (Binding::Derivatives, derivatives(derived))];
     if binds(&launch, Binding::InputGradient) {
         values.push((Binding::InputGradient, homes.role(step.end(group))));
     }

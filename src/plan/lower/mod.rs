@@ -3,12 +3,14 @@
 mod backward;
 mod forward;
 pub(super) mod loss;
+pub(super) mod map;
 mod muon;
 mod update;
 
 pub(super) use self::muon::shape as muon_shape;
 use super::fuse::Group;
-use super::step::{Homes, Step};
+use super::homes::Homes;
+use super::step::Step;
 use super::{Dispatch, Role, set};
 use crate::graph::Op;
 use crate::kernel::{Access, Binding, Launch, close_step};
@@ -25,6 +27,7 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Ve
         Op::Loss(_) => vec![loss::row(step, homes, group)],
         Op::Metrics(_) => vec![loss::metrics(step, homes, group)],
         Op::LinearInput(_) => backward::dispatches(step, homes, group),
+        op if op.is_stage() => map::dispatches(step, homes, group),
         _ => vec![],
     });
     let mut dispatches: Vec<Dispatch> = read.collect();

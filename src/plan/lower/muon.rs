@@ -23,24 +23,22 @@ pub(super) fn updates(step: &Step<'_>, layer: usize, training: Training<'_>, clo
         let (first, last) = (iteration == 0, iteration + 1 == muon.ns_steps);
         let (closes, skips) = (last && closes, training.skips_non_finite);
         let own = muon::Step { normalizes: first, updates_weights: last, skips, closes };
+        let (direction, next) =
+            (Role::Direction(iteration as usize % 2), Role::Direction((iteration as usize + 1) % 2));
+        // Each with the square matrix that it reads, if any, and what it stores.
         [
-            muon::gram(this, muon, tile(muon::gram_blocks(this)), first),
-            muon::polynomial(this, tile(muon::polynomial_blocks(this))),
-            muon::step(this, muon, tile(muon::step_blocks(this)), own),
+            (muon::gram(this, muon, tile(muon::gram_blocks(this)), first), Role::Gram, Role::Gram),
+            (muon::polynomial(this, tile(muon::polynomial_blocks(this))), Role::Gram, Role::GramPolynomial),
+            (muon::step(this, muon, tile(muon::step_blocks(this)), own), Role::GramPolynomial, next),
         ]
         .into_iter()
-        .flat_map(move |launch| {
-            let from = iteration as usize % 2;
+        .flat_map(move |(launch, square, product)| {
             let role = move |binding| match binding {
-                Binding::Direction => Role::Direction(from),
-                Binding::NextDirection => Role::Direction(1 - from),
+                Binding::Direction => direction,
+                Binding::Square => square,
+                Binding::Product => product,
                 Binding::Norms => Role::DirectionNorm,
-                Binding::Gram => Role::Gram,
-                Binding::GramPolynomial => Role::GramPolynomial,
-                Binding::State => Role::State,
-                Binding::Partials => Role::Partials(layer),
-                // The last step's.
-                _ => Role::Weights(layer),
+                other => Role::of_layer(other, layer),
             };
             slices::stages(launch, move |launch| Dispatch::new(launch, role))
         })

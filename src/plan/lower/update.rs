@@ -3,8 +3,9 @@
 use super::super::Dispatch;
 use super::super::fuse::Group;
 use super::super::group::merge_updates;
+use super::super::homes::Homes;
 use super::super::slices;
-use super::super::step::{Homes, Step};
+use super::super::step::Step;
 use super::{dispatch, muon};
 use crate::graph::{NodeId, Op};
 use crate::kernel::tile::Tile;

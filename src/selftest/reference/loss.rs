@@ -16,7 +16,7 @@ pub fn mean_loss(loss: &Loss, logits: &[f64], targets: &Targets<'_>, outputs: us
     weighted_mean_loss(loss, logits, targets, outputs, &vec![1.0; logits.len() / outputs])
 }
 
-/// The same where each row has a weight.
+/// [`mean_loss`] where each row has a weight.
 pub fn weighted_mean_loss(loss: &Loss, logits: &[f64], targets: &Targets<'_>, outputs: usize, weights: &[f64]) -> f64 {
     let values: Vec<f64> = match targets {
         Targets::Values(values) => values.to_vec(),
@@ -70,7 +70,7 @@ pub fn weighted_mean_loss(loss: &Loss, logits: &[f64], targets: &Targets<'_>, ou
             let d = (z - t).abs();
             if d <= *delta { 0.5 * d * d } else { delta * (d - 0.5 * delta) }
         }),
-        // What a user wrote has no twin: NaN agrees with nothing.
+        // A user's own loss has no twin: NaN is equal to nothing.
         Loss::Custom(_) => f64::NAN,
     }
 }

@@ -1,4 +1,4 @@
-//! The f64 twins: every kernel again, the plain way, on unpadded row-major slices. Same names, same arguments.
+//! The f64 twins: the computation of every kernel, in plain loops over unpadded row-major slices, with the same names and arguments.
 
 pub mod loss;
 pub mod muon;
@@ -90,7 +90,7 @@ fn hash(value: u32) -> u32 {
     x ^ (x >> 16)
 }
 
-/// What dropout multiplies a unit by: the hash of `dropout.wesl`, again.
+/// The factor of a unit under dropout, by the hash of `dropout.wesl`.
 pub fn dropout_mask(seed: u64, step: u32, layer: usize, place: usize, unit: usize, units: usize, rate: f64) -> f64 {
     let key = hash(seed as u32 ^ hash((seed >> 32) as u32 ^ hash(step ^ hash(layer as u32))));
     let index = (place * units.next_multiple_of(4) + unit) as u32;
@@ -98,7 +98,7 @@ pub fn dropout_mask(seed: u64, step: u32, layer: usize, place: usize, unit: usiz
     if f64::from(random) < rate * 2f64.powi(32) { 0.0 } else { 1.0 / (1.0 - rate) }
 }
 
-/// The row at a position of an epoch: the keyed bijection of `order.wesl`, again.
+/// The row at a position of an epoch: the keyed bijection of `order.wesl`.
 pub fn row_of(position: u32, rows: u32, seed: u64, epoch: u32) -> u32 {
     let bits = (0..32).find(|&bits| 1u64 << bits >= u64::from(rows)).unwrap_or(32);
     let (low_bits, high_bits) = (bits / 2, bits - bits / 2);

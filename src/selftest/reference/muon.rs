@@ -3,16 +3,16 @@
 /// A matrix, row-major.
 #[derive(Clone)]
 pub struct Matrix {
-    /// How many.
+    /// The number of rows.
     pub rows: usize,
-    /// How many.
+    /// The number of columns.
     pub columns: usize,
-    /// Row after row.
+    /// The values, row after row.
     pub values: Vec<f64>,
 }
 
 impl Matrix {
-    /// Rows as columns.
+    /// The transposed matrix.
     pub fn transposed(&self) -> Matrix {
         let value = |at: usize| self.values[at % self.rows * self.columns + at / self.rows];
         Matrix { rows: self.columns, columns: self.rows, values: (0..self.values.len()).map(value).collect() }
@@ -50,7 +50,7 @@ pub fn orthogonalized(update: &Matrix, eps: f64, steps: usize) -> Matrix {
     if tall { x.transposed() } else { x }
 }
 
-/// What the learning rate is multiplied by for a matrix `[out, in]`.
+/// The factor of the learning rate for a matrix `[out, in]`.
 pub fn adjustment(matrix: &Matrix, match_rms_adamw: bool) -> f64 {
     let (outputs, inputs) = (matrix.rows as f64, matrix.columns as f64);
     if match_rms_adamw { 0.2 * outputs.max(inputs).sqrt() } else { (outputs / inputs).max(1.0).sqrt() }

@@ -1,17 +1,19 @@
 //! A whole network in f64: the loss of a minibatch, and nothing else. Its gradient comes from central differences, which
 //! share no line with any backward pass.
 
-use crate::network::{Activation, Network};
+use crate::activation::Activation;
+use crate::network::Network;
 use crate::weights::Weights;
 
 use super::{dense_forward, softmax_cross_entropy};
+use crate::network;
 
 /// One layer: weights `[inputs, outputs]` and bias.
 #[derive(Clone)]
 pub struct Layer {
     /// Row-major.
     pub weights: Vec<f64>,
-    /// One an output.
+    /// One value for each output.
     pub bias: Vec<f64>,
 }
 
@@ -66,6 +68,54 @@ pub fn logits_with(layers: &[Layer], x: &[f64], activation: &dyn Fn(f64) -> f64)
         let z = dense_forward(&x, &layer.weights, &layer.bias, false);
         if at + 1 < layers.len() { z.into_iter().map(activation).collect() } else { z }
     })
+}
+
+/// The logits of a minibatch of `rows`, by the network's layers one after the other. `mask` returns the factor of a unit under dropout, for the
+/// dropout's number, the sample, the unit, the number of units, and the rate.
+pub fn outputs(
+    network: &Network,
+    layers: &[Layer],
+    x: &[f64],
+    rows: usize,
+    mask: &dyn Fn(usize, usize, usize, usize, f64) -> f64,
+) -> Vec<f64> {
+    let mut walk = Walk { layers, next: 0, sums: layers.len(), rows, mask };
+    walk.list(network.layers(), x.to_vec())
+}
+
+/// A walk over a network's layers, in the order of their weights.
+struct Walk<'a> {
+    layers: &'a [Layer],
+    next: usize,
+    /// The number of the next residual's dropout.
+    sums: usize,
+    rows: usize,
+    mask: &'a dyn Fn(usize, usize, usize, usize, f64) -> f64,
+}
+
+impl Walk<'_> {
+    fn list(&mut self, list: &[network::Layer], x: Vec<f64>) -> Vec<f64> {
+        list.iter().fold(x, |x, layer| self.layer(layer, x))
+    }
+
+    fn layer(&mut self, layer: &network::Layer, x: Vec<f64>) -> Vec<f64> {
+        let (z, number) = match layer {
+            network::Layer::Dense(_) => {
+                let own = &self.layers[self.next];
+                self.next += 1;
+                (dense_forward(&x, &own.weights, &own.bias, false), self.next - 1)
+            }
+            network::Layer::Residual(residual) => {
+                let body = self.list(&residual.body, x.clone());
+                let other = self.list(&residual.shortcut, x);
+                self.sums += 1;
+                (body.iter().zip(&other).map(|(a, b)| a + b).collect(), self.sums - 1)
+            }
+        };
+        let (units, rate) = (z.len() / self.rows, layer.dropout());
+        let mask = |at: usize| if rate > 0.0 { (self.mask)(number, at / units, at % units, units, rate) } else { 1.0 };
+        z.into_iter().enumerate().map(|(at, z)| mask(at) * activate(layer.activation(), z)).collect()
+    }
 }
 
 /// The mean loss of a minibatch.

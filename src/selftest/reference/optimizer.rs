@@ -2,20 +2,20 @@
 
 use crate::optimizer::{Optimizer, Rule};
 
-/// What an optimizer keeps of one weight: named as in the formulas, whichever of them a rule uses.
+/// The values that an optimizer keeps beside a weight, named as in the formulas. A rule uses some of them.
 #[derive(Clone, Default)]
-pub struct Kept {
+pub struct OptimizerState {
     m: f64,
     v: f64,
     largest: f64,
 }
 
 /// The weight after step `t`, from 1.
-pub fn step(optimizer: &Optimizer, kept: &mut Kept, w: f64, gradient: f64, t: i32) -> f64 {
+pub fn step(optimizer: &Optimizer, state: &mut OptimizerState, w: f64, gradient: f64, t: i32) -> f64 {
     let (lr, decay) = (optimizer.lr, optimizer.weight_decay);
     let decoupled = matches!(optimizer.rule, Rule::AdamW { .. } | Rule::Lion { .. });
     let (w, g) = if decoupled { (w - lr * decay * w, gradient) } else { (w, gradient + decay * w) };
-    let Kept { m, v, largest } = kept;
+    let OptimizerState { m, v, largest } = state;
     let direction = match optimizer.rule {
         Rule::Sgd { momentum, nesterov } => {
             *m = if t == 1 { g } else { momentum * *m + g };
@@ -59,7 +59,7 @@ pub fn step(optimizer: &Optimizer, kept: &mut Kept, w: f64, gradient: f64, t: i3
             *m = beta2 * *m + (1.0 - beta2) * g;
             sign
         }
-        // What a user wrote has no twin, and Muon one of its own: NaN agrees with nothing.
+        // A user's own rule has no twin, and Muon has another one: NaN is equal to nothing.
         Rule::Muon { .. } | Rule::Custom(_) => f64::NAN,
     };
     w - lr * direction

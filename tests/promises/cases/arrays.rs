@@ -60,7 +60,7 @@ fn arrays_minus_one_and_one() {
         .unwrap();
     let ran = wgrad(folder.path(), &[&arguments[..], &["minus.npz", "--config", "run.toml"]].concat());
     assert_eq!(ran.code, 0, "{}", ran.said);
-    // Counted from 1: a class that no row has, and a word about it.
+    // Labels counted from 1: no row has class 0, and a note says so.
     std::fs::write(folder.path().join("one.npz"), file(&LABELS.map(|label| label + 1))).unwrap();
     let ran = wgrad(folder.path(), &[&arguments[..], &["one.npz"]].concat());
     assert_eq!(ran.code, 0, "{}", ran.said);
@@ -97,7 +97,7 @@ fn arrays_one_hot_y() {
     assert_eq!(set.values().unwrap(), bytes.iter().map(|&value| f32::from(value)).collect::<Vec<f32>>());
 }
 
-/// A type that is taken for another, in silence; a message that leaves its reader where they were.
+/// Finds an element type that is read as another one in silence, and a message that does not help.
 #[test]
 fn labels_of_other_types() {
     let labels = LABELS.map(|label| label as u32);
@@ -142,7 +142,7 @@ fn labels_of_other_types() {
     refused(&set_of(bytes), &["structured array", "structured_to_unstructured"]);
 }
 
-/// Headers as Python 2 wrote them.
+/// Headers that Python 2 wrote are read.
 #[test]
 fn python_2_headers() {
     let python_3 = npy("<f4", "(8, 2)", &x()[x().len() - 64..]);
@@ -159,7 +159,7 @@ fn python_2_headers() {
     }
 }
 
-/// Words for parts that are lost in silence, in whichever letters; two that mean the same.
+/// Finds names of parts that are lost in silence, in any case of letters; and two names of the same part.
 #[test]
 fn arrays_of_three_parts() {
     let y = npy("<i8", "(8,)", bytemuck::cast_slice(&LABELS));
@@ -285,7 +285,7 @@ fn csv_in_zip() {
 fn lines_of_json() {
     for name in ["set.jsonl", "set.json"] {
         let (ran, _folder) = train("lines_of_json", &["--data", name, "--epochs", "1"]);
-        ran.refused(&[&format!("{name}: it is"), "JSON, which is not read", "read are CSV and TSV"]);
+        ran.refused(&[&format!("{name}: it is"), "JSON, which is not read", "wgrad reads CSV and TSV"]);
     }
     for text in ["[[1, 2, 3],\n[4, 5, 6]]", "{\n  \"a\": [1, 2]\n}", "\u{feff} [ ]", "[\"a\", 1]\n[\"b\", 2]\n", "[-1]"]
     {
@@ -293,7 +293,7 @@ fn lines_of_json() {
     }
 }
 
-/// A file that is taken for a table, or for arrays, which it is not; and a message that does not say what it is.
+/// Finds a file that is taken for a table or for arrays, and is neither; and a message that does not name its kind.
 #[test]
 fn other_kinds_of_files_are_named() {
     let at = |place: usize, sign: &[u8]| [&vec![0; place], sign, &[0; 600]].concat();
@@ -340,17 +340,17 @@ fn other_kinds_of_files_are_named() {
         ),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        // Whatever it is called.
+        // The name does not matter.
         for name in ["set", "set.csv", "set.npz", "set.png", "set.data"] {
             std::fs::write(folder.path().join(name), &bytes).unwrap();
             let error =
                 Dataset::read(folder.path().join(name), &ReadOptions::default()).map(drop).unwrap_err().to_string();
-            assert!(error.contains(kind) && error.contains("read are CSV"), "{name}: no \"{kind}\" in: {error}");
+            assert!(error.contains(kind) && error.contains("wgrad reads CSV"), "{name}: no \"{kind}\" in: {error}");
         }
         refused(&bytes, &[kind]);
     }
     refused(&[0x9d; 100], &["it is not UTF-8"]);
-    refused(&[3, 0, 7, 9, 1], &["of no kind that is known", "read are CSV"]);
+    refused(&[3, 0, 7, 9, 1], &["its format is not known", "wgrad reads CSV"]);
     // Where a model is needed.
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("model.pt"), at(0, b"\x89HDF\r\n\x1a\n")).unwrap();
@@ -358,7 +358,7 @@ fn other_kinds_of_files_are_named() {
         .refused(&["model.pt: it is an HDF5 file: it is not a whole safetensors file"]);
 }
 
-/// Tables whose first letters are those of another format, and a header of safetensors whose length is: taken for that, they are lost.
+/// Finds tables that are lost because they begin with the magic bytes of another format, or with what could be the length of a safetensors header.
 #[test]
 fn letters_that_begin_other_formats() {
     for first in [

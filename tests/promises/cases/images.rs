@@ -16,7 +16,7 @@ fn png(path: &Path, value: u8) {
     encoder.write_header().unwrap().write_image_data(&[value; 64]).unwrap();
 }
 
-/// Two classes with so many images each: dark ones in `cat`, light ones in `dog`.
+/// Two classes with `each` images: dark ones in `cat`, light ones in `dog`.
 fn cats_and_dogs(folder: &Path, count: u8) {
     for at in 0..count {
         png(&folder.join(format!("cat/{at}.png")), 40 + at);
@@ -46,7 +46,7 @@ fn image_kinds_to_predict_on() {
     let (ran, folder) = train("images_that_are_not_read", &["--data", ".", "--epochs", "1", "--batch-size", "8"]);
     assert_eq!(ran.code, 0, "{}", ran.said);
     let read = |name: &str| std::fs::read(case("image_kinds_to_predict_on").join(name)).unwrap();
-    // The first line as Pillow 13.0 sees it. LossKernel WebP's decoders differ in how they round.
+    // The first line as Pillow 13.0 sees it. Decoders of lossy WebP differ in how they round.
     for (name, line, slack) in [
         ("one.bmp", [41, 26, 40, 30, 19, 39, 39, 49], 0.01),
         ("one.gif", [57, 45, 26, 64, 53, 50, 56, 22], 0.01),
@@ -67,7 +67,7 @@ fn image_kinds_to_predict_on() {
     }
 }
 
-/// Each kind with what Pillow wrote into it: two frames of which the second is another; black and white; four colors; floats.
+/// Each kind of image has the pixels that Pillow wrote into it: two different frames, black and white, four colors, floats.
 #[test]
 fn what_other_kinds_hold() {
     let four = [10.0, 90.0, 170.0, 250.0];
@@ -107,7 +107,7 @@ fn images_class_without_any() {
     refused(folder.path(), &["bird: it has no image", "1 .heic (a HEIC image)", "WebP"]);
     png(&bird.join("owl/1.png"), 3);
     refused(folder.path(), &["bird: it has no image, and its folder owl has", "cat/1.png"]);
-    // Such folders as systems make are none, in any spelling.
+    // Folders that systems make are no classes, in any spelling.
     std::fs::rename(&bird, folder.path().join("@eaDir")).unwrap();
     std::fs::create_dir(folder.path().join(".ipynb_checkpoints")).unwrap();
     for name in ["Thumbs.db", "DESKTOP.INI", "._1.png"] {
@@ -167,21 +167,21 @@ fn images_train_and_val() {
     let rows = |set: &Option<Dataset>| set.as_ref().map(Dataset::rows);
     assert_eq!((sets.train.rows(), rows(&sets.validation), rows(&sets.test)), (8, Some(6), Some(4)));
     assert!(sets.train.notes().concat().contains("the images are in"), "a folder around them");
-    // Those to validate on are, and evaluate has those to test on.
+    // The run validates on the validation rows, and evaluate takes the test rows.
     let (train, beside) = Dataset::read(folder.path(), &ReadOptions::default()).unwrap();
     assert_eq!(rows(&beside), Some(6));
-    assert!(train.notes().concat().contains("6 rows to validate on and 4 to test on"), "{:?}", train.notes());
+    assert!(train.notes().concat().contains("6 validation rows and 4 test rows"), "{:?}", train.notes());
     let arguments = ["train", "--data", "set", "--epochs", "1", "--batch-size", "8"];
     let ran = wgrad(folder.path(), &arguments);
-    ran.says(&["6 rows to validate on and 4 to test on"]);
+    ran.says(&["6 validation rows and 4 test rows"]);
     assert_eq!(ran.code, 0, "{}", ran.said);
     for (data, rows) in [("set", 4), ("set/VALIDATION", 6)] {
         let ran = wgrad(folder.path(), &["evaluate", "--model", "model.safetensors", "--data", data]);
         assert_eq!((ran.code, &ran.events[0]["rows"]), (0, &rows.into()), "{}", ran.said);
     }
-    // Said by the user, it is not to be told.
+    // What the user asked for needs no note.
     let ran = wgrad(folder.path(), &[&arguments[..], &["--validation", "none"]].concat());
-    assert!(!ran.said.contains("to validate on"), "{}", ran.said);
+    assert!(!ran.said.contains("validation rows"), "{}", ran.said);
 
     // Two of one part; no part to train on; images in no class; a class that is called as a part.
     cats_and_dogs(&folder.path().join("set/dev"), 1);

@@ -32,14 +32,14 @@ impl Ran {
         self.events.iter().find(|event| event["event"] == kind).unwrap_or_else(|| panic!("no {kind}: {}", self.said))
     }
 
-    /// That it was refused as bad input, with these words in the reason.
+    /// Checks that it was refused as bad input, with these words in the reason.
     #[track_caller]
     pub fn refused(&self, words: &[&str]) {
         assert_eq!(self.code, 2, "{}", self.said);
         self.says(words);
     }
 
-    /// That it said these words.
+    /// Checks that it said these words.
     #[track_caller]
     pub fn says(&self, words: &[&str]) {
         for word in words {

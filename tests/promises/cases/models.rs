@@ -7,7 +7,7 @@ use super::{Ran, case, wgrad};
 use crate::interchange::{logits, softmax};
 use crate::support::assert_close;
 
-/// `wgrad import` of a case's model: how it ended, and the model with the widths that `inspect` tells.
+/// `wgrad import` of a case's model: how it ended, and the model with the widths that `inspect` shows.
 fn import(name: &str, file: &str, arguments: &[&str]) -> (Ran, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model.safetensors");
@@ -49,7 +49,7 @@ fn onnx_cases_give_the_outputs_of_onnx_runtime() {
     }
 }
 
-/// Every state dict's tensors are the layers of 4-8-6-3, in their order and the right way round.
+/// Every state dict's tensors become the layers of 4-8-6-3, in their order and the right way round.
 #[test]
 fn state_dict_cases_are_the_layers_that_they_have() {
     for (name, layers) in [

@@ -1,4 +1,4 @@
-//! What can be said of a table, and what a model keeps of it.
+//! Options for tables, and what a model keeps of a table.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -34,7 +34,7 @@ fn several_targets() {
     assert_eq!(ran.event("evaluation")["rows"], 40, "{}", ran.said);
 }
 
-/// scikit-learn's weights: rows / (classes · rows of the class).
+/// Balanced class weights are scikit-learn's: rows / (classes · rows of the class).
 #[test]
 fn balanced_classes() {
     let set = Dataset::from_rows((0..10u32).map(|row| ([row as f32], u32::from(row > 7)))).unwrap();
@@ -88,7 +88,7 @@ fn fewer_rows_than_a_minibatch() {
     assert_eq!(loss, trained("4").0);
 }
 
-/// What was trained on can be predicted on, with no option said again.
+/// A model predicts on its training table with no option given again.
 #[test]
 fn a_model_keeps_how_its_table_was_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -104,7 +104,7 @@ fn a_model_keeps_how_its_table_was_read() {
     std::fs::write(folder.path().join("new.csv"), "a|b\n0,5|$1.000\n1|-\n").unwrap();
     let ran = wgrad(folder.path(), &["predict", "--model", "model.safetensors", "--input", "new.csv"]);
     assert_eq!((ran.code, ran.events.len()), (0, 2), "{}", ran.said);
-    // The same by hand.
+    // The same computed by hand.
     let set = Dataset::read(
         folder.path().join("set.csv"),
         &ReadOptions {
@@ -162,7 +162,7 @@ fn standard_input_is_answered_line_by_line() {
     assert_eq!(program.wait().unwrap().code(), Some(2), "two rows could not be read");
 }
 
-/// Numbers that f32 keeps apart only once their mean is taken away: of a text, of arrays of f64 and of i64.
+/// Numbers that f32 distinguishes only after their mean is subtracted keep their digits: in a text, and in arrays of f64 and of i64.
 #[test]
 fn more_digits_than_f32_has() {
     let meters = |row: usize| 5_400_000.0 + row as f64 / 8.0;
@@ -201,7 +201,7 @@ fn more_digits_than_f32_has() {
     assert_eq!(plain.note_on_digits(), None, "0.1 is none of f32's numbers, and near enough");
 }
 
-/// Targets that f32 makes one: nothing is learned of them, and nothing said.
+/// Finds targets that f32 rounds to one number, so that nothing is learned of them, without a note.
 #[test]
 fn targets_of_more_digits_than_f32_has() {
     let table = |first: u64| -> String {
@@ -213,7 +213,7 @@ fn targets_of_more_digits_than_f32_has() {
     assert_eq!(notes(300_000), [""; 0]);
 }
 
-/// A first line that cannot be read is a row, and none of those after it are lost for it.
+/// A first line that cannot be read is a row, and no row after it is lost.
 #[test]
 fn a_first_line_that_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
@@ -233,7 +233,8 @@ fn a_first_line_that_is_wrong() {
     ran.refused(&["line 2 has 3 cells, and those before it 2"]);
 }
 
-/// Rows that say less than a table does: one alone, one of missing cells alone, one that is too long, and a number that no longer is one once it is scaled.
+/// Rows that come alone show less than a table: one row, one of missing cells only, one that is too long, and one whose number overflows in the
+/// scaling.
 #[test]
 fn rows_that_come_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Ran, case, train, wgrad};
 
-/// Rows, features and classes of a table that is only read: `explain` says them.
+/// Rows, features and classes of a table, as `explain` prints them.
 #[track_caller]
 fn explained(folder: &std::path::Path, arguments: &[&str]) -> (Ran, [u64; 3]) {
     let ran = wgrad(folder, &[&["explain"], arguments].concat());
@@ -14,7 +14,7 @@ fn explained(folder: &std::path::Path, arguments: &[&str]) -> (Ran, [u64; 3]) {
     (ran, sizes)
 }
 
-/// The same of a text that is written for it.
+/// The same for a text that is written to a file first.
 #[track_caller]
 fn of_text(text: &str, arguments: &[&str]) -> (Ran, [u64; 3]) {
     let folder = tempfile::tempdir().unwrap();
@@ -22,7 +22,7 @@ fn of_text(text: &str, arguments: &[&str]) -> (Ran, [u64; 3]) {
     explained(folder.path(), &[&["--data", "set.csv"], arguments].concat())
 }
 
-/// How a text is refused.
+/// The message with which a text is refused.
 #[track_caller]
 fn refused(text: &str, arguments: &[&str], words: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
@@ -30,7 +30,7 @@ fn refused(text: &str, arguments: &[&str], words: &[&str]) {
     wgrad(folder.path(), &[&["explain", "--data", "set.csv"], arguments].concat()).refused(words);
 }
 
-/// What a model keeps, by `inspect`.
+/// What a model keeps, as `inspect` shows it.
 fn inspected(folder: &std::path::Path) -> Value {
     wgrad(folder, &["inspect", "model.safetensors"]).events.remove(0)
 }
@@ -81,7 +81,7 @@ fn a_header_of_numbers() {
     let (ran, sizes) = explained(&case("header_of_numbers_and_a_word"), &["--data", "set.csv"]);
     assert_eq!((sizes, columns(&ran, "target")), ([60, 3, 3], vec!["y".to_string()]));
     let body: String = rows(30).iter().map(|cells| format!("{cells}\n")).collect();
-    // Whether it is a header, and whether that is told: words over numbers are what headers are.
+    // Whether the line is a header, and whether there is a note: words over numbers are plainly a header.
     for (header, is_header, is_told) in [
         // pandas' own names, with and without its index' empty one.
         ("0,1,2,3", true, true),
@@ -100,7 +100,7 @@ fn a_header_of_numbers() {
         let (ran, sizes) = of_text(&format!("{header}\n{body}"), &[]);
         assert_eq!(sizes[0], if is_header { 30 } else { 31 }, "{header}: {}", ran.said);
         assert_eq!(ran.said.contains("line 1 is taken for the columns' names"), is_told, "{header}: {}", ran.said);
-        // What was decided is in the start of a run, too, and the word that it names says otherwise.
+        // The decision is in a run's start event, too, and the option that it names changes it.
         let other = if is_header { "--no-header" } else { "--header" };
         let (_, sizes) = of_text(&format!("{header}\n{body}"), &[other, "--label", "4"]);
         assert_eq!(sizes[0], if is_header { 31 } else { 30 }, "{header}");
@@ -120,7 +120,7 @@ fn words_without_a_header() {
     refused("a,b,a\n1,2,0\n3,4,1\n", &[], &["both named \"a\"", "header = false"]);
 }
 
-/// scikit-learn's own iris.csv: its first line counts, and names no column.
+/// The first line of scikit-learn's own iris.csv has counts, and names no column.
 #[test]
 fn a_first_line_that_counts_rows() {
     let body: String = rows(30).iter().map(|cells| format!("{cells}\n")).collect();
@@ -134,7 +134,7 @@ fn a_first_line_that_counts_rows() {
     let (ran, sizes) = of_text(&format!("a,b,c,y\n{named}"), &[]);
     assert_eq!(sizes, [30, 3, 3], "{}", ran.said);
     ran.says(&["it has one cell less than the rows"]);
-    // Where the first cells tell no rows apart, a cell is too many.
+    // If the first cells do not distinguish rows, the row has a cell too many.
     for body in ["m,0,0.1,0\nf,1,0.2,1\nm,2,0.3,0\n", "0.5,0.3,0,\n0.25,0.1,1,\n"] {
         refused(&format!("a,b,y\n{body}"), &[], &["line 2 has 4 cells, and those before it 3"]);
     }
@@ -196,7 +196,7 @@ fn numbers_that_are_written_otherwise() {
     ran.says(&["column price", "without their $", "column share", "without their %"]);
 }
 
-/// Each way, by the numbers that become of it.
+/// Each notation of numbers is read as the numbers that it means.
 #[test]
 fn each_way_to_write_a_number() {
     let read = |cells: &[&str], options: &wgrad::ReadOptions| {
@@ -226,7 +226,7 @@ fn each_way_to_write_a_number() {
         let found = read(&cells, &semicolons).unwrap();
         assert_eq!(found, numbers.map(|number| vec![number]), "{cells:?}");
     }
-    // What can be both has to be said; between commas nothing tells.
+    // An ambiguous notation has to be given as an option; cells between commas show nothing.
     let both = "size,y\n\"1,234\",0\n\"5,678\",1\n\"9,012\",0\n";
     for (options, first) in [(Some(','), Some(1.234)), (Some('.'), Some(1234.0)), (None, None)] {
         let set = wgrad::Dataset::from_bytes(
@@ -238,7 +238,7 @@ fn each_way_to_write_a_number() {
             None => assert!(set.unwrap_err().to_string().contains("decimal")),
         }
     }
-    // Another column tells.
+    // Another column decides.
     let other =
         wgrad::Dataset::from_bytes(b"a,b,y\n\"1,234\",0.5,0\n\"5,678\",1.5,1\n", &wgrad::ReadOptions::default())
             .unwrap();
@@ -262,7 +262,7 @@ fn each_way_to_write_a_number() {
 }
 
 #[test]
-fn words_that_tell_rows_apart() {
+fn words_that_differ_in_every_row() {
     for (name, data, columns) in
         [("every_row_another_word", "set.csv", ["name", "day"]), ("apostrophes_as_quotes", "set.csv", ["'a'", "'b'"])]
     {
@@ -287,7 +287,7 @@ fn classes_keep_their_words() {
     assert_eq!(inspected(folder.path())["classes"], serde_json::json!(["1e5", "2b7"]));
     let (ran, sizes) = explained(&codes, &["--data", "set.csv"]);
     assert_eq!(sizes[2], 2);
-    ran.says(&["not written plainly"]);
+    ran.says(&["unusual notations"]);
     for (classes, expected) in [
         (["02139", "10001", "02139"], &["02139", "10001"][..]),
         (["01", "1", "01"], &["01", "1"]),
@@ -332,7 +332,7 @@ fn a_category_that_was_never_seen() {
     let predict = ["predict", "--model", model, "--input", "new.csv"];
     let ran = wgrad(&case, &[&predict[..], &["--unknown", "none"]].concat());
     assert_eq!((ran.code, ran.events.len()), (0, 3), "{}", ran.said);
-    // With --json, the other rows are answered still.
+    // With --json, the other rows are still answered.
     let ran = wgrad(&case, &predict);
     ran.refused(&["row 1 (line 3)", "column \"city\"", "\"Lima\"", "--unknown none"]);
     let kinds: Vec<&str> = ran.events.iter().map(|event| event["event"].as_str().unwrap()).collect();
@@ -360,7 +360,7 @@ fn a_quote_that_is_never_closed() {
     assert_eq!(of_text("a,b,y\n1,\"say \"\"no\"\"\",cat\n2,5\" wide,dog\n", &[]).1, [2, 3, 2], "a cell's own quotes");
 }
 
-/// f32 has numbers 128 apart at 1.7e9: these rows would all be one.
+/// Near 1.7e9, f32 has numbers 128 apart: without care, these rows would all be equal.
 #[test]
 fn seconds_since_1970() {
     let (ran, _folder) =
@@ -384,7 +384,7 @@ fn targets_that_are_no_classes() {
     refused("a,y\n1,0.5\n2,1.5\n", &[], &["mse"]);
 }
 
-/// What was right before these cases were looked at.
+/// Plain tables are read as they always were.
 #[test]
 fn tables_that_are_plain() {
     let (ran, sizes) = explained(&case("ok_bom_and_quotes"), &["--data", "set.csv", "--label", "y"]);

@@ -102,7 +102,7 @@ const UNCOMPRESSED: i32 = 0;
 const SNAPPY: i32 = 1;
 const GZIP: i32 = 2;
 
-/// A page's header and its bytes, which say that they inflate to so many.
+/// A page's header and its bytes, with the size that they are said to inflate to.
 fn page(kind: i32, inflated: i32, bytes: &[u8], field: u8, about: Message) -> Vec<u8> {
     let header = Message::default().i32(1, kind).i32(2, inflated).i32(3, bytes.len() as i32).message(field, about);
     [header.end(), bytes.to_vec()].concat()
@@ -207,7 +207,7 @@ fn header() -> Message {
     Message::default().i32(1, 0).i32(2, 16).i32(3, 16)
 }
 
-/// What the other tests damage is a file that is read: each is refused for its damage, and for nothing else.
+/// Without damage, the files of the other tests are read: so each of those is refused for its damage alone.
 #[test]
 fn without_damage_they_are_read() {
     let wgrad::Sets { train: set, .. } =
@@ -228,7 +228,8 @@ fn without_damage_they_are_read() {
     assert_eq!((set.row(0).unwrap(), set.row(1).unwrap()), (vec![1.0, 0.0], vec![0.0, 1.0]));
 }
 
-/// A list of two thousand million in a page's header: of what takes no bytes, which was counted through, or of what takes memory.
+/// Finds a list of two thousand million elements in a page's header that is believed: of elements without bytes, over which the crate iterated, and
+/// of elements that take memory.
 #[test]
 fn lists_in_a_pages_header() {
     for kind in [TRUE, I32, STRUCT, LIST] {
@@ -236,17 +237,17 @@ fn lists_in_a_pages_header() {
         refused(
             "parquet",
             &with_header(header().message(5, about_values(2, PLAIN)).lying_list(9, kind, 2_000_000_000)),
-            "a list of",
+            "a list is said",
         );
     }
     refused(
         "parquet",
         &with_header(header().message(5, about_values(2, PLAIN)).lying_list(9, TRUE, 10)),
-        "a list of truths",
+        "a list of booleans",
     );
 }
 
-/// Sizes in a page's header that a buffer was made for.
+/// Finds sizes in a page's header for which a buffer is allocated.
 #[test]
 fn sizes_in_a_pages_header() {
     let of_sizes = |inflated, stored| {
@@ -255,10 +256,10 @@ fn sizes_in_a_pages_header() {
     for (inflated, stored) in [(-1, 16), (16, -1), (i32::MIN, 16)] {
         refused("parquet", &with_header(of_sizes(inflated, stored)), "below 0");
     }
-    refused("parquet", &with_header(of_sizes(16, i32::MAX)), "is said to be in");
+    refused("parquet", &with_header(of_sizes(16, i32::MAX)), "a page is said to have");
     for codec in [SNAPPY, GZIP] {
         let pages = page(0, i32::MAX, &[0; 16], 5, about_values(2, PLAIN));
-        refused("parquet", &with_pages(DOUBLE, codec, pages), "which they cannot");
+        refused("parquet", &with_pages(DOUBLE, codec, pages), "which is impossible");
     }
     refused("parquet", &with_pages(DOUBLE, UNCOMPRESSED, values(i32::MAX, PLAIN, &[0; 16])), "more values than");
     refused(
@@ -268,7 +269,7 @@ fn sizes_in_a_pages_header() {
     );
 }
 
-/// A page that inflates to a thousand times what it says, or says twice where its levels end: once for whoever looks, once for the parser.
+/// Finds a page that inflates to a thousand times what it says, or gives two ends of its levels: one for the check, one for the parser.
 #[test]
 fn a_page_that_is_a_bomb() {
     let bomb = gzip(&vec![0; 64 << 20]);
@@ -290,7 +291,7 @@ fn a_page_that_is_a_bomb() {
     refused("parquet", &with_header(back), "must ascend");
 }
 
-/// Pages that are compressed, and one that is not though its column is, which a check for the others must not refuse.
+/// Compressed pages are read, and so is one that is not compressed although its column is.
 #[test]
 fn pages_that_say_whether_they_are_compressed() {
     let values = [0.5f64.to_le_bytes(), (-2f64).to_le_bytes()].concat();
@@ -306,7 +307,7 @@ fn pages_that_say_whether_they_are_compressed() {
     }
 }
 
-/// A dictionary of as many entries as a number has room for, and indices where there is no dictionary.
+/// Finds a dictionary with the largest possible number of entries, and indices without a dictionary.
 #[test]
 fn dictionaries_that_are_not_there() {
     let indices = values(2, RLE_DICTIONARY, b"\x01\x03\x01");
@@ -317,10 +318,10 @@ fn dictionaries_that_are_not_there() {
     }
 }
 
-/// Encodings that say how many values there are once more, and one in which a byte may be any number of them.
+/// Finds encodings that have a count of values of their own, and one in which a byte may stand for any number of them.
 #[test]
 fn encodings_that_count_for_themselves() {
-    // Blocks of 128, four miniblocks, so many values, the first 1.
+    // Blocks of 128, four miniblocks, the count of values, and the first value, 1.
     let lengths = |count: u64| [varint(128), varint(4), varint(count), zigzag(1), vec![0; 8]].concat();
     let pages = |encoding, bytes: &[u8]| with_pages(BYTE_ARRAY, UNCOMPRESSED, values(2, encoding, bytes));
     for count in [3, 1 << 40, u64::MAX >> 1] {
@@ -329,7 +330,7 @@ fn encodings_that_count_for_themselves() {
     refused("parquet", &pages(DELTA_BYTE_ARRAY, &lengths(2)), "encoding");
 }
 
-/// A schema whose elements claim more children than there are, or have so many inside each other that a parser runs out of stack.
+/// Finds a schema whose elements claim more children than there are, or are nested so deeply that a parser runs out of stack.
 #[test]
 fn schemas_that_never_end() {
     let columns = plain();
@@ -339,36 +340,40 @@ fn schemas_that_never_end() {
         refused(
             "parquet",
             &of_schema(lying),
-            if children == 1000 { "not a whole Parquet file" } else { "columns inside" },
+            if children == 1000 { "not a whole Parquet file" } else { "its nested columns are too many" },
         );
     }
     let nested = |depth| (0..depth).map(|_| Message::default().i32(3, 0).text(4, "in").i32(5, 1));
     let leaf = || schema(&columns).pop().unwrap();
     for depth in [3, 100_000] {
         let schema = [root(1)].into_iter().chain(nested(depth)).chain([leaf()]).collect();
-        refused("parquet", &whole(&[], footer(schema, 2, vec![chunk(&columns[1], 2, 4)])), "columns inside");
+        refused("parquet", &whole(&[], footer(schema, 2, vec![chunk(&columns[1], 2, 4)])), "nested columns");
     }
 }
 
-/// A footer whose lists are not there, whose fields have other types than the format's, which is deeper than any, or longer.
+/// Finds a footer whose lists are missing, whose fields have other types than the format's, or that is too deep or too long.
 #[test]
 fn footers_that_lie() {
     let begin = || Message::default().i32(1, 1).list(2, schema(&plain())).i64(3, 2);
     for kind in [TRUE, I32, BINARY, LIST, STRUCT] {
-        refused("parquet", &whole(&[], begin().lying_list(4, kind, 2_000_000_000)), "a list of");
-        refused("parquet", &whole(&[], begin().list(4, vec![]).lying_list(18, kind, 2_000_000_000)), "a list of");
+        refused("parquet", &whole(&[], begin().lying_list(4, kind, 2_000_000_000)), "a list is said");
+        refused("parquet", &whole(&[], begin().list(4, vec![]).lying_list(18, kind, 2_000_000_000)), "a list is said");
     }
     // The number of a list's field, with the type of a number: the parser would take what follows for the list.
     refused("parquet", &whole(&[], Message::default().i32(1, 1).i32(2, 1).i64(3, 2)), "type 5");
-    refused("parquet", &whole(&[], begin().list(4, vec![Message::default(); 1000])), "a list of nothing");
+    refused(
+        "parquet",
+        &whole(&[], begin().list(4, vec![Message::default(); 1000])),
+        "a list of elements without a type",
+    );
     let deep = (0..1000).fold(Message::default(), |inner, _| Message::default().message(1, inner));
     refused("parquet", &whole(&[], begin().message(18, deep)), "deep");
     refused("parquet", &whole(&[], begin().text(18, &"x".repeat(9 << 20))), "its footer has");
     refused("parquet", &[b"PAR1", &[0; 8][..], &u32::MAX.to_le_bytes(), b"PAR1"].concat(), "its footer has");
-    refused("parquet", &[b"PAR1", &1000u32.to_le_bytes()[..], b"PAR1"].concat(), "is not there");
+    refused("parquet", &[b"PAR1", &1000u32.to_le_bytes()[..], b"PAR1"].concat(), "more than the file");
 }
 
-/// Rows that no byte stands for, in columns or in none, and columns whose name each row repeats.
+/// Finds rows without bytes in the file, with columns or without, and columns whose name each row repeats.
 #[test]
 fn more_rows_than_bytes() {
     let columns = plain();
@@ -380,21 +385,21 @@ fn more_rows_than_bytes() {
     refused("parquet", &file(&[Column { name: "x".repeat(1 << 20), ..x }, y], 2), "the name of column 1");
 }
 
-/// A thousand columns in the same bytes of the file, which would be inflated a thousand times; and one that is nowhere.
+/// Finds a thousand columns in the same bytes of the file, which would be inflated a thousand times; and one outside the file.
 #[test]
 fn columns_in_the_same_place() {
     let large = values(2, PLAIN, &[0; 10_000]);
     let columns: Vec<Column> = (0..1000).map(|at| column(&format!("x{at}"), DOUBLE, large.clone())).collect();
     let chunks = columns.iter().map(|column| chunk(column, 2, 4)).collect();
-    refused("parquet", &whole(&large, footer(schema(&columns), 2, chunks)), "or another is");
+    refused("parquet", &whole(&large, footer(schema(&columns), 2, chunks)), "or inside another column");
     let columns = plain();
     for begin in [1 << 40, usize::MAX >> 1, 100] {
         let chunks = columns.iter().map(|column| chunk(column, 2, begin)).collect();
-        refused("parquet", &whole(&[], footer(schema(&columns), 2, chunks)), "where the file is not");
+        refused("parquet", &whole(&[], footer(schema(&columns), 2, chunks)), "outside the file");
     }
 }
 
-/// A long word that a few bytes repeat again and again.
+/// Finds a long word that a few bytes repeat again and again.
 #[test]
 fn a_word_without_end() {
     let word = [&60_000u32.to_le_bytes()[..], &[b'x'; 60_000]].concat();
@@ -408,7 +413,7 @@ fn a_word_without_end() {
     );
 }
 
-/// The program under a limit of its memory, on files that ask for gigabytes.
+/// The program under a memory limit refuses files that ask for gigabytes.
 #[cfg(target_os = "linux")]
 #[test]
 fn they_take_no_memory() {

@@ -127,7 +127,7 @@ fn refused(what: &str, bytes: &[u8], words: &[&str]) {
     assert!(error.len() < 1000, "{what}: {error}");
 }
 
-/// A relu that is taken for another function because it is a Max or a Clip, a bound that is taken for none, a Cast that is refused.
+/// Finds a relu that is taken for another function because it is a Max or a Clip, a bound that is taken for none, a Cast that is refused.
 #[test]
 fn what_stands_between_layers_is_known_by_what_it_computes() {
     let cast = |from: &str, to: &str, kind| op("Cast", &[from], &[to], &[int("to", kind)]);
@@ -206,7 +206,7 @@ fn relu_to(output: &str) -> Proto {
     op("Relu", &["h"], &[output], &[])
 }
 
-/// Weights that are turned twice or not at all on the way from the file to their layer.
+/// Finds weights that are transposed twice or not at all on the way from the file to their layer.
 #[test]
 fn weights_come_through_what_changes_their_shape() {
     let (to, perm) = (|kind| int("to", kind), |order: &[i64]| ints("perm", order));
@@ -311,7 +311,7 @@ fn weights_come_through_what_changes_their_shape() {
     }
 }
 
-/// `x.view(x.size(0), -1)` that is refused, or a flattening that puts other values in a row.
+/// Finds `x.view(x.size(0), -1)` that is refused, or a flattening that puts other values in a row.
 #[test]
 fn rows_are_flattened_by_their_own_shape() {
     let images = || shaped("x", FLOAT, &[0, 1, 2, 2]);
@@ -428,9 +428,9 @@ fn rows_are_flattened_by_their_own_shape() {
     }
 }
 
-/// An end of a graph that is read as another, and outputs of which the wrong one is read or that nobody is told of.
+/// Finds an end of a graph that is read as another, and outputs of which the wrong one is read, or one is read without a note.
 #[test]
-fn the_output_that_is_a_model_is_read_and_said() {
+fn the_output_that_is_the_model_is_read_and_named() {
     let to = |output: &str| op("Gemm", &["a", "w2", "b2"], &[output], &[int("transB", 1)]);
     let base = || vec![first(), relu(), to("z")];
     let with = |more: Vec<Proto>, outputs: &[&str], opset| {
@@ -494,7 +494,7 @@ fn the_output_that_is_a_model_is_read_and_said() {
     }
 }
 
-/// Classes whose names get lost, or that change places.
+/// Finds classes whose names get lost, or that change places.
 #[test]
 fn names_of_classes_come_from_the_graph() {
     let to = |output: &str| op("Gemm", &["a", "w2", "b2"], &[output], &[int("transB", 1)]);
@@ -536,7 +536,7 @@ fn names_of_classes_come_from_the_graph() {
     }
 }
 
-/// A graph that takes the memory, the stack or forever: long chains of constants, of shapes and of errors, names without end.
+/// Finds a graph that takes the memory, the stack or forever: long chains of constants, of shapes and of errors, names without end.
 #[test]
 fn hostile_graphs_stay_small() {
     let names: Vec<String> = (0..30_000).map(|at| format!("v{at}")).collect();
@@ -591,7 +591,7 @@ fn hostile_graphs_stay_small() {
     }
 }
 
-/// A panic on a graph that is damaged, whatever operator that hits.
+/// Finds a panic on a graph that is damaged in any operator.
 #[test]
 fn damaged_graphs_never_panic() {
     let to = |output: &str| op("Gemm", &["a", "w", "b2"], &[output], &[int("transB", 1)]);

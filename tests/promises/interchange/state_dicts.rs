@@ -6,7 +6,7 @@ use wgrad::{Activation, Error, Loss, Model};
 
 use crate::bad_input::tensors;
 
-/// A file of matrices and rows: names and shapes, with values that tell where each came from.
+/// A file of matrices and rows: names and shapes, with values that show where each came from.
 fn file(shapes: &[(&str, &[usize])]) -> Vec<u8> {
     let values: Vec<f32> = (0..6000).map(|at| at as f32).collect();
     let entries: Vec<(&str, &[usize], &[f32])> = shapes
@@ -39,7 +39,7 @@ fn refused(shapes: &[(&str, &[usize])], words: &[&str]) {
     }
 }
 
-/// Layers in another order than they have: ten before nine, by the alphabet, or by shapes that leave two orders.
+/// Finds layers in another order than they have: ten before nine, by the alphabet, or by shapes that leave two orders.
 #[test]
 fn layers_are_in_the_order_that_numbers_or_shapes_say() {
     // Numbers in the middle, of one digit and of two, and several of them.
@@ -80,7 +80,7 @@ fn layers_are_in_the_order_that_numbers_or_shapes_say() {
     refused(&deep, &["order", "0.weight"]);
 }
 
-/// A kernel that is taken for a weight, or a weight for a kernel, where its shape fits both ways.
+/// Finds a kernel that is taken for a weight, or a weight for a kernel, where its shape fits both ways.
 #[test]
 fn kernels_are_transposed_and_weights_are_not() {
     let of = |part: &str| {

@@ -21,7 +21,7 @@ pub(super) enum Clipped {
     Value,
 }
 
-/// A run. Whatever is not in it follows from the seed.
+/// A run. Everything else follows from the seed.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     /// Features, units of every layer, outputs.
@@ -120,7 +120,7 @@ pub(super) fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Widths with outputs that tell classes apart where the loss has classes: one class alone is refused.
+/// Widths with at least two outputs where the loss has classes: a single class is refused.
 fn told_apart(mut widths: Vec<usize>, loss: &str, labels: bool) -> Vec<usize> {
     let has_classes =
         matches!(loss, "softmax-cross-entropy" | "kl-divergence") || loss == "sigmoid-cross-entropy" && labels;
@@ -130,7 +130,7 @@ fn told_apart(mut widths: Vec<usize>, loss: &str, labels: bool) -> Vec<usize> {
     widths
 }
 
-/// Cases that come before those by chance: what has failed once, and what chance does not make, wide layers under long minibatches.
+/// Cases that come before the random ones: those that failed once, and those that are too rare at random, wide layers under long minibatches.
 pub(super) fn kept() -> Vec<Case> {
     let wide = Case {
         widths: vec![300, 300, 300, 7],

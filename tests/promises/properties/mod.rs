@@ -1,6 +1,6 @@
 //! Random networks, trained some steps beside a twin in f64 that knows its neighbour's rounding.
 //!
-//! After every step the twin begins anew from the device's weights, so that what is judged is one step and not what chaos makes of many. It carries
+//! After every step the twin begins anew from the device's weights, so that one step is judged and not the chaotic growth over many. It carries
 //! the variance that f32's rounding gives each of its numbers through the network and back (first order, errors independent of each other), and
 //! steps with each gradient as it is, and, for each step so far, with that one's at both ends of [`SIGMAS`](twin::SIGMAS) standard deviations around it. What
 //! the device has must lie between these: where a rule goes by a gradient's sign, as Lion does and Adam in its first step, that is wide for gradients that are nothing but
@@ -28,7 +28,7 @@ use case::{Case, cases, kept};
 use rows::Rows;
 use twin::{Slots, clip, gradients, muon_stepped, stepped, whole, within};
 
-/// Trains the case on the device and beside it, and says how many steps could be judged; else what is wrong.
+/// Trains the case on the device and on the twin, and returns how many steps could be judged, or else what is wrong.
 fn agrees(gpu: &Arc<Gpu>, case: &Case) -> Result<u64, String> {
     let wrong = |what: &str, error: wgrad::Error| format!("{what}: {error}");
     let (network, rows, optimizer) = (case.network(), Rows::of(case), case.optimizer());
@@ -104,7 +104,7 @@ fn agrees(gpu: &Arc<Gpu>, case: &Case) -> Result<u64, String> {
     Ok(judged)
 }
 
-/// The device's part, and what a minibatch, a layer or a rule makes of it, in combinations that nobody thought of.
+/// Finds faults of the device's part, of a minibatch, a layer or a rule, in combinations that no other test has.
 #[test]
 fn random_networks_agree_with_their_twins() {
     const LOTS: usize = 10;
@@ -114,7 +114,7 @@ fn random_networks_agree_with_their_twins() {
         (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(vec![]));
     let (kept, next_kept) = (kept(), AtomicUsize::new(0));
     let lots = || {
-        // A device keeps every kernel that it has compiled: one for so many networks, or thousands of them take all memory.
+        // A device keeps every kernel that it has compiled, so each serves some networks only: thousands of them would take all memory.
         const NETWORKS: usize = 20;
         let (device, used) = (RefCell::new(own_gpu()), Cell::new(0));
         let gpu = || {

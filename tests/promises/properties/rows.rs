@@ -8,7 +8,7 @@ use crate::reference::loss::{Targets, weighted_mean_loss};
 use crate::reference::row_of;
 use crate::support::Random;
 
-/// A set, and what the twin has of it.
+/// A set, and the same values for the twin.
 pub(super) struct Rows {
     pub set: Dataset,
     pub x: Vec<f64>,
@@ -25,7 +25,7 @@ impl Rows {
         let labels: Vec<i64> = (0..rows)
             .map(|row| if case.loss_options && row % 5 == 3 { -100 } else { random.below(outputs) as i64 })
             .collect();
-        // A label that nobody ignores is one.
+        // A label that is not ignored counts.
         let ignores = matches!(case.loss(), Loss::SoftmaxCrossEntropy { ignore_index: Some(_), .. });
         let labels = labels.into_iter().map(|label| if ignores { label } else { label.max(0) });
         let labels = case.has_labels().then(|| labels.collect::<Vec<i64>>());

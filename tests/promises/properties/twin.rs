@@ -7,15 +7,15 @@ use super::rows::Rows;
 use crate::reference::dropout_mask;
 use crate::reference::muon::{Matrix, adjustment, orthogonalized};
 use crate::reference::network::{Layer, activate};
-use crate::reference::optimizer::{Kept, step};
+use crate::reference::optimizer::{OptimizerState, step};
 
-/// So many standard deviations of rounding: that errors are independent, and of first order, is no more than nearly true.
+/// The accepted standard deviations of rounding: errors are independent and of first order only approximately.
 const SIGMAS: f64 = 8.0;
 /// f32's unit roundoff.
 const EPS: f64 = 6e-8;
-/// What the standard leaves to a device's exponential and the like: 3 + 2|x| units in the last place.
+/// The error that the standard allows a device's exponential and similar functions: 3 + 2|x| units in the last place.
 const OF_FUNCTIONS: f64 = 6e-7;
-/// Of central differences.
+/// The step of central differences.
 const STEP: f64 = 1e-6;
 
 /// Numbers, row-major, and the variance that rounding gives each.
@@ -99,7 +99,7 @@ pub(super) fn gradients(case: &Case, rows: &Rows, layers: &[Layer], step: u64) -
         let mut back = z.clone();
         for i in 0..z.values.len() {
             let (value, variance) = (z.values[i], z.variances[i]);
-            let mask = match network.layers()[at].dropout {
+            let mask = match network.layers()[at].dropout() {
                 0.0 => 1.0,
                 rate => dropout_mask(case.seed, step as u32, at, i / units, i % units, units, rate),
             };
@@ -201,8 +201,8 @@ pub(super) struct Slots {
 /// Of one weight: as it is, and as it were if in one of the steps the gradient had been at one or the other end of what it may be.
 #[derive(Clone, Default)]
 pub(super) struct Own {
-    as_it_is: Kept,
-    at_ends: Vec<[Kept; 2]>,
+    as_it_is: OptimizerState,
+    at_ends: Vec<[OptimizerState; 2]>,
 }
 
 /// The weights of a layer after a step, `[inputs + 1, outputs]`, and how far rounding may move each. The steps' gradients are rounded each for

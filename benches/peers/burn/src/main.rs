@@ -11,11 +11,11 @@ use burn::optim::{AdamConfig, GradientsParams};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
 
-/// Batches an upload: all 60,000 rows (188 MB in f32) are more than lavapipe binds (128 MiB).
+/// The number of batches in an upload: all 60,000 rows (188 MB in f32) are more than lavapipe binds (128 MiB).
 const CHUNK: usize = 100;
 /// Steps before the timed ones: kernels are tuned in them.
 const WARM_UP: usize = 60;
-/// Steps that tell how many to time; and those after them, whose mean loss is reported.
+/// The number of steps by which the number of timed steps is chosen, and of the last steps, whose mean loss is reported.
 const PROBE: usize = 25;
 
 #[derive(Module, Debug)]
@@ -116,7 +116,7 @@ fn main() {
     let mut optimizer = AdamConfig::new().with_epsilon(1e-7).init();
     let cross_entropy: CrossEntropyLoss = CrossEntropyLossConfig::new().init(&device);
 
-    // So many steps, the seconds they took, and the last one's loss.
+    // Runs `steps` steps, and returns the seconds they took and the last one's loss.
     let mut train = |steps: usize| {
         let begun = Instant::now();
         let mut last = None;

@@ -1,11 +1,10 @@
-//! The network a user describes: dense layers and their activations.
+//! Activation functions, and what follows a layer's sum.
 
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
 use crate::error::Error;
-use crate::layout::Dense;
 use crate::named::{Elsewhere, Named};
 use crate::wgsl::{Signature, Wgsl};
 
@@ -169,151 +168,23 @@ impl Activation {
     }
 }
 
-/// A dense layer, `activate(x·W + b)`, with optional dropout after it.
+/// What follows a layer's sum, element by element: an activation, then dropout.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Layer {
-    /// The number of units.
-    pub outputs: usize,
+pub struct Epilogue {
     /// The activation of every unit.
     pub activation: Activation,
-    /// The probability that a unit drops out of a training step, from 0 to below 1: `torch.nn.Dropout`.
+    /// The probability that a unit drops out of a training step.
     pub dropout: f64,
 }
 
-impl Layer {
+impl Epilogue {
+    /// An activation without dropout.
+    pub fn of(activation: Activation) -> Self {
+        Epilogue { activation, dropout: 0.0 }
+    }
+
     /// Whether the backward pass needs a derivative that the forward pass keeps.
     pub(crate) fn keeps_derivative(self) -> bool {
         self.activation.keeps_derivative() || self.dropout > 0.0
-    }
-}
-
-/// A feed-forward network: a number of input features, then dense layers. The last layer's outputs are logits.
-///
-/// ```
-/// use wgrad::{Activation, Network};
-///
-/// let network = Network::new(784).dense(256, Activation::Relu).dense(10, Activation::Identity);
-/// assert_eq!(network.parameters(), 784 * 256 + 256 + 256 * 10 + 10);
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct Network {
-    inputs: usize,
-    /// The dropout of the input features. No kernel supports it; it is kept so that [`check`](Self::check) can refuse it.
-    input_dropout: f64,
-    layers: Vec<Layer>,
-}
-
-/// The widest layer: indices on the device are 32 bits wide.
-const WIDEST: usize = 1 << 24;
-
-impl Network {
-    /// A network for rows of `inputs` features, with no layers yet.
-    pub fn new(inputs: usize) -> Self {
-        Network { inputs, input_dropout: 0.0, layers: Vec::new() }
-    }
-
-    /// Adds a dense layer of `outputs` units.
-    #[must_use]
-    pub fn dense(mut self, outputs: usize, activation: Activation) -> Self {
-        self.layers.push(Layer { outputs, activation, dropout: 0.0 });
-        self
-    }
-
-    /// Lets units of the layer added last drop out with this probability in training: `torch.nn.Dropout` after it. Evaluation and
-    /// prediction use every unit.
-    ///
-    /// ```
-    /// use wgrad::{Activation, Network};
-    ///
-    /// let network = Network::new(784).dense(256, Activation::Relu).dropout(0.2).dense(10, Activation::Identity);
-    /// assert_eq!(network.layers()[0].dropout, 0.2);
-    /// ```
-    #[must_use]
-    pub fn dropout(mut self, probability: f64) -> Self {
-        *self.layers.last_mut().map_or(&mut self.input_dropout, |layer| &mut layer.dropout) = probability;
-        self
-    }
-
-    /// A network of hidden layers of the given widths, all with one activation, and a last layer of `outputs` logits.
-    pub fn classifier(inputs: usize, hidden: &[usize], activation: Activation, outputs: usize) -> Self {
-        let network = hidden.iter().fold(Network::new(inputs), |network, &width| network.dense(width, activation));
-        network.dense(outputs, Activation::Identity)
-    }
-
-    /// The number of features in a row.
-    pub fn inputs(&self) -> usize {
-        self.inputs
-    }
-
-    /// The layers, first to last.
-    pub fn layers(&self) -> &[Layer] {
-        &self.layers
-    }
-
-    /// The number of logits in a row: the last layer's units.
-    pub fn outputs(&self) -> usize {
-        self.layers.last().map_or(self.inputs, |layer| layer.outputs)
-    }
-
-    /// The number of weights and biases.
-    pub fn parameters(&self) -> usize {
-        let layer = |(inputs, outputs): (usize, usize)| inputs.saturating_add(1).saturating_mul(outputs);
-        self.widths().map(layer).fold(0, usize::saturating_add)
-    }
-
-    /// The input width and the output width of every layer, first to last.
-    pub fn widths(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.layers
-            .iter()
-            .scan(self.inputs, |inputs, layer| Some((std::mem::replace(inputs, layer.outputs), layer.outputs)))
-    }
-
-    /// The layers' sizes for minibatches of `batch` rows, once [`check`](Self::check) has passed.
-    pub(crate) fn dense_layers(&self, batch: u32) -> Vec<Dense> {
-        self.widths().map(|(inputs, outputs)| Dense { batch, inputs: inputs as u32, outputs: outputs as u32 }).collect()
-    }
-
-    /// Checks that the network can be trained.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Option`] for no layers, a width of 0 or over 16,777,216, a last layer with an activation, a dropout out of
-    /// range or where there is no hidden layer.
-    pub fn check(&self) -> Result<(), Error> {
-        let option = |reason: String| Err(Error::Option(reason));
-        for (position, width) in
-            std::iter::once(self.inputs).chain(self.layers.iter().map(|layer| layer.outputs)).enumerate()
-        {
-            let place = if position == 0 { "the input".to_string() } else { format!("layer {position}") };
-            if width == 0 {
-                return option(format!("{place} has a width of 0: every layer needs at least one unit"));
-            }
-            if width > WIDEST {
-                return option(format!("{place} has a width of {width}: the widest layer is {WIDEST}"));
-            }
-        }
-        if self.input_dropout != 0.0 {
-            return option("dropout comes after a hidden layer: it is not offered for the input".into());
-        }
-        for (position, layer) in self.layers.iter().enumerate() {
-            if !(0.0..1.0).contains(&layer.dropout) {
-                return option(format!(
-                    "layer {} has a dropout of {}: it must be from 0 to below 1",
-                    position + 1,
-                    layer.dropout
-                ));
-            }
-        }
-        match self.layers.last() {
-            Some(last) if last.dropout > 0.0 => {
-                option("the last layer has a dropout: its outputs are the logits, which must all be there".into())
-            }
-            None => option("the network has no layers: add at least one with Network::dense".into()),
-            Some(last) if last.activation != Activation::Identity => option(format!(
-                "the last layer's activation is {}: it must be identity, as the loss takes logits",
-                last.activation
-            )),
-            Some(_) => Ok(()),
-        }
     }
 }

@@ -1,0 +1,150 @@
+//! `[model]` of run.toml with its flags: the network that they describe.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::options::Train;
+use super::reading::chosen;
+use crate::activation::Activation;
+use crate::error::Error;
+use crate::network::{Layer, Network, from_json};
+
+/// The table of run.toml.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ModelTable {
+    hidden: Option<Widths>,
+    activation: Option<String>,
+    dropout: Option<Dropout>,
+    outputs: Option<usize>,
+    layers: Option<serde_json::Value>,
+    pub initializer: Option<String>,
+}
+
+/// The layers of a run's network.
+pub(super) enum Layers {
+    /// Hidden dense layers with one activation, and a last one.
+    Hidden {
+        widths: Vec<usize>,
+        activation: Activation,
+        /// A probability for each hidden layer.
+        dropout: Vec<f64>,
+        /// The number of outputs; if the run does not give it, it follows from the set.
+        outputs: Option<usize>,
+    },
+    /// All layers, one by one.
+    Listed(Vec<Layer>),
+}
+
+impl ModelTable {
+    /// The layers that the table, in the file with this path, and the flags describe.
+    pub fn layers(self, flags: &Train, path: &Path) -> Result<Layers, Error> {
+        if let Some(list) = &self.layers {
+            let others = [
+                ("--hidden", flags.hidden.is_some()),
+                ("--activation", flags.activation.is_some()),
+                ("--dropout", flags.dropout.is_some()),
+                ("hidden", self.hidden.is_some()),
+                ("activation", self.activation.is_some()),
+                ("dropout", self.dropout.is_some()),
+                ("outputs", self.outputs.is_some()),
+            ];
+            if let Some((other, _)) = others.iter().find(|(_, is_given)| *is_given) {
+                return Err(Error::Option(format!(
+                    "{other} and layers under [model] both describe the layers: layers has all of them, the last one included; leave {other} out"
+                )));
+            }
+            let activation = |word: &str| word.parse().map_err(|error: Error| error.to_string());
+            let layers = from_json(list, &activation);
+            let broken = |reason: String| Error::format(path, format!("layers under [model]: {reason}"));
+            return layers.map(Layers::Listed).map_err(broken);
+        }
+        let widths = match &flags.hidden {
+            Some(widths) => hidden("--hidden", widths)?,
+            None => self.hidden.map_or_else(|| Ok(vec![256]), Widths::list)?,
+        };
+        let dropout = flags.dropout.map(Dropout::All).or(self.dropout);
+        Ok(Layers::Hidden {
+            dropout: dropout.map_or_else(|| Ok(vec![0.0; widths.len()]), |dropout| dropout.of_layers(widths.len()))?,
+            widths,
+            activation: chosen(flags.activation, self.activation)?.unwrap_or(Activation::Relu),
+            outputs: self.outputs,
+        })
+    }
+}
+
+impl Layers {
+    /// The network for rows of `inputs` features. The number of outputs is `inferred` from the set if the run does not give it.
+    pub fn network(&self, inputs: usize, inferred: usize) -> Network {
+        match self {
+            Layers::Listed(layers) => Network::of_layers(inputs, layers.clone()),
+            Layers::Hidden { widths, activation, dropout, outputs } => widths
+                .iter()
+                .zip(dropout)
+                .fold(Network::new(inputs), |network, (&width, &rate)| network.dense(width, *activation).dropout(rate))
+                .dense(outputs.unwrap_or(inferred), Activation::Identity),
+        }
+    }
+
+    /// The activations that are the user's own.
+    pub fn own_activations(&self) -> Vec<Activation> {
+        let all = match self {
+            Layers::Listed(layers) => Network::of_layers(1, layers.clone()).activations(),
+            Layers::Hidden { activation, .. } => vec![*activation],
+        };
+        all.into_iter().filter(|activation| matches!(activation, Activation::Custom(_))).collect()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "hidden is a list of widths, one width, or \"none\"")]
+enum Widths {
+    Each(Vec<usize>),
+    One(usize),
+    Words(String),
+}
+
+impl Widths {
+    fn list(self) -> Result<Vec<usize>, Error> {
+        match self {
+            Widths::Each(widths) => Ok(widths),
+            Widths::One(width) => Ok(vec![width]),
+            Widths::Words(words) => hidden("hidden", &words),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "dropout is a number, or a list with one for each hidden layer")]
+enum Dropout {
+    All(f64),
+    Each(Vec<f64>),
+}
+
+impl Dropout {
+    /// A probability for each hidden layer.
+    fn of_layers(self, hidden: usize) -> Result<Vec<f64>, Error> {
+        match self {
+            Dropout::All(rate) => Ok(vec![rate; hidden]),
+            Dropout::Each(rates) if rates.len() == hidden => Ok(rates),
+            Dropout::Each(rates) => Err(Error::Option(format!(
+                "dropout has {} numbers: there must be one for each of {hidden} hidden layers",
+                rates.len()
+            ))),
+        }
+    }
+}
+
+/// Parses widths; `what` names their source in messages.
+fn hidden(what: &str, widths: &str) -> Result<Vec<usize>, Error> {
+    if widths == "none" {
+        return Ok(Vec::new());
+    }
+    let width = |word: &str| {
+        word.trim().parse().map_err(|_| {
+            Error::Option(format!("{what} {widths}: \"{word}\" is not a width; write numbers as 256,128, or none"))
+        })
+    };
+    widths.split(',').map(width).collect()
+}

@@ -1,0 +1,128 @@
+//! The network of a model file: the list of layers in its metadata, or a chain of dense layers, which its tensors' names and shapes say.
+
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+use super::metadata::{activation_of, activations_of, dropouts};
+use crate::activation::Activation;
+use crate::error::Error;
+use crate::network::{Layer, Network, from_json};
+
+/// The network, and the prefix of its tensors' names.
+pub(super) fn network(
+    path: &Path,
+    file: &SafeTensors<'_>,
+    about: &Option<Value>,
+    own: &[Activation],
+) -> Result<(Network, &'static str), Error> {
+    let list = about.as_ref().and_then(|about| about.get("layers"));
+    let network = match list {
+        Some(list) => (listed(path, file, list, own)?, ""),
+        None => {
+            let begins_initial = file.tensor("0.weight").is_err() && file.tensor("init.0.weight").is_ok();
+            let prefix = if begins_initial { "init." } else { "" };
+            (chain(path, file, prefix, about, own)?, prefix)
+        }
+    };
+    network.0.check().map_err(|error| Error::format(path, error.to_string()))?;
+    check_all_read(path, file, network.1, &network.0)?;
+    Ok(network)
+}
+
+/// A network of listed layers. Its inputs are those of its first weights.
+fn listed(path: &Path, file: &SafeTensors<'_>, list: &Value, own: &[Activation]) -> Result<Network, Error> {
+    let broken = |reason: String| Error::format(path, format!("its metadata: {reason}"));
+    let layers = from_json(list, &|word| activation_of(word, own)).map_err(broken)?;
+    // The names do not depend on the inputs.
+    let named = Network::of_layers(1, layers.clone()).named_parameters();
+    let first = named.first().ok_or_else(|| broken("its layers have no weights".into()))?;
+    let name = format!("{}.weight", first.name);
+    let inputs = match file.tensor(&name) {
+        Ok(tensor) if tensor.shape().len() == 2 => tensor.shape()[1],
+        Ok(tensor) => return Err(shape_of_no_matrix(path, &name, tensor.shape())),
+        Err(_) => return Err(Error::format(path, format!("it has no tensor {name}"))),
+    };
+    Ok(Network::of_layers(inputs, layers))
+}
+
+fn shape_of_no_matrix(path: &Path, name: &str, shape: &[usize]) -> Error {
+    Error::format(path, format!("{name} has the shape {shape:?}: it must be [out, in]"))
+}
+
+/// A chain of dense layers, which are numbered as in a `torch.nn.Sequential` with an activation after each, and some dropouts.
+pub(crate) fn chain(
+    path: &Path,
+    file: &SafeTensors<'_>,
+    prefix: &str,
+    about: &Option<Value>,
+    own: &[Activation],
+) -> Result<Network, Error> {
+    let dropouts = dropouts(path, about)?;
+    let rates = dropouts.into_iter().chain(std::iter::repeat(0.0));
+    let (mut shapes, mut number) = (Vec::<[usize; 2]>::new(), 0);
+    let mut kept = Vec::new();
+    for rate in rates {
+        let name = format!("{prefix}{number}.weight");
+        let Ok(weight) = file.tensor(&name) else { break };
+        let &[outputs, inputs] = weight.shape() else { return Err(shape_of_no_matrix(path, &name, weight.shape())) };
+        if let Some([_, before]) = shapes.last().filter(|[_, before]| *before != inputs) {
+            let reason = format!("{name} takes {inputs} inputs, and the layer before it has {before} outputs");
+            return Err(Error::format(path, reason));
+        }
+        let bias = format!("{prefix}{number}.bias");
+        if file.tensor(&bias).is_err() {
+            return Err(Error::format(path, format!("it has {name} and no {bias}")));
+        }
+        shapes.push([inputs, outputs]);
+        kept.push(rate);
+        number += if rate > 0.0 { 3 } else { 2 };
+    }
+    let Some(&[inputs, _]) = shapes.first() else {
+        let reason = "it has no tensor 0.weight: a model's layers are named 0.weight, 0.bias, 2.weight, …";
+        return Err(Error::format(path, reason));
+    };
+    let layers = activations_of(path, about, shapes.len(), own)?.into_iter().zip(shapes).zip(kept);
+    Ok(layers.fold(Network::new(inputs), |network, ((activation, [_, outputs]), rate)| {
+        network.dense(outputs, activation).dropout(rate)
+    }))
+}
+
+/// That no layer was left over: a network with a layer in between that has no weights (dropout, a second activation) numbers
+/// the rest differently, and would be read as another, shorter one.
+fn check_all_read(path: &Path, file: &SafeTensors<'_>, prefix: &str, network: &Network) -> Result<(), Error> {
+    let known = network.named_parameters();
+    for name in file.names() {
+        let layer = name
+            .strip_prefix(prefix)
+            .and_then(|name| name.strip_suffix(".weight").or(name.strip_suffix(".bias")))
+            .filter(|layer| is_layer(layer) && known.iter().all(|known| known.name != **layer));
+        if layer.is_none() {
+            continue;
+        }
+        let reason = match network.is_chain() {
+            true => format!(
+                "it has a tensor {name}, and no layer {} before it: dense layers are numbered 0, 2, 4, … with one activation after each",
+                next_number(network)
+            ),
+            false => format!("it has a tensor {name}, and its list of layers has none of this name"),
+        };
+        return Err(Error::format(path, reason));
+    }
+    Ok(())
+}
+
+/// Whether a name is one that a layer may have: `2`, or `2.body.0`.
+fn is_layer(name: &str) -> bool {
+    name.split('.').enumerate().all(|(at, word)| match at % 2 {
+        0 => word.parse::<usize>().is_ok(),
+        _ => Layer::PARTS.contains(&word),
+    })
+}
+
+/// The number that a dense layer after the last would have.
+fn next_number(network: &Network) -> String {
+    let longer = network.clone().dense(1, Activation::Identity).named_parameters();
+    longer.last().map_or_else(String::new, |last| last.name.clone())
+}
