@@ -20,7 +20,7 @@ const LONGER: &[(&str, &str)] = &[("fit/epochs.rs", "run"), ("run/runner.rs", "r
 
 /// What a browser has not: names, and where they may be used all the same. Everything else is awaited, and asks the host for time and threads.
 const BLOCKING: &[(&str, &[&str])] = &[
-    ("block_on", &["cli/", "gpu/blocking.rs", "host/", "predictor.rs", "profile.rs", "selftest/", "trainer.rs"]),
+    ("block_on", &["gpu/blocking.rs", "host/", "predictor.rs", "profile.rs", "selftest/", "trainer.rs"]),
     ("with_threads", &["host/", "trainer.rs"]),
     ("thread", &["cli/", "host/native.rs", "selftest/"]),
     ("sleep", &["cli/", "files/cache.rs", "host/", "selftest/"]),
