@@ -120,7 +120,7 @@ mod tests {
 
     /// A file that is being written, deleted because the clock was set forward; one of a killed run, left there for ever.
     #[test]
-    fn only_what_nobody_writes_is_cleared_away() {
+    fn files_that_a_process_writes_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let (writing, _) = crate::files::beside(&folder.path().join("model.safetensors")).unwrap();
         let (killed, _) = crate::files::beside(&folder.path().join("model.safetensors")).unwrap();

@@ -13,7 +13,7 @@ use crate::data::Dataset;
 use crate::error::Error;
 use crate::history::Parameters;
 use crate::options::THE_LOSS;
-use crate::plan::{Plan, Role};
+use crate::plan::{Lifetime, Plan, Role};
 use crate::run::buffers::Buffers;
 use crate::run::parameters::ParameterReader;
 use crate::run::rows::Rows;
@@ -82,8 +82,7 @@ async fn run_to(
 
 /// What reads parameters of a fit over a whole set.
 async fn reader_of(session: &Session, attempt: &Attempt<'_, '_>) -> Result<ParameterReader, Error> {
-    let of_set = |role: &Role| matches!(role, Role::Set(_) | Role::Targets | Role::Scaling | Role::OutputWeights);
-    let buffers = attempt.device.training.buffers.iter().filter(|(role, _)| of_set(role));
+    let buffers = attempt.device.training.buffers.iter().filter(|(role, _)| role.lifetime() == Lifetime::Set);
     let place: Buffers = buffers.map(|(&role, buffer)| (role, buffer.clone())).collect();
     let plan = plans::gradients(session, attempt.train)?;
     ParameterReader::new(&attempt.device.gpu, &plan, &session.model.buffers, &[place], session.options.checks).await

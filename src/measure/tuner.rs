@@ -50,7 +50,7 @@ pub(crate) async fn tune(
     budget: Duration,
     mut report: impl FnMut(Shape, usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<Found>, Error> {
-    // The products do the same whatever the set's size; and each is tried by itself.
+    // A product does the same for a set of any size, and each is tried by itself.
     let tiling = Tiling { merges: false, ..request.tiling.clone() };
     let rows = request.set.rows.min(ROWS.max(request.batch.into()));
     let request = Request { set: SetLayout { rows, ..request.set }, tiling: &tiling, ..request };
