@@ -23,7 +23,7 @@ const BLOCKING: &[(&str, &[&str])] = &[
     ("block_on", &["gpu/blocking.rs", "host/", "predictor.rs", "profile.rs", "selftest/", "trainer.rs"]),
     ("with_threads", &["host/", "trainer.rs"]),
     ("thread", &["cli/", "host/native.rs", "selftest/"]),
-    ("sleep", &["files/cache.rs", "host/"]),
+    ("sleep", &["cli/", "files/cache.rs", "host/", "selftest/"]),
     ("Instant", &["cli/", "host/native.rs", "selftest/"]),
     ("SystemTime", &["cli/", "tensorboard/"]),
     ("fs", &["checkpoint/folder.rs", "cli/", "data/", "files/", "host/native.rs", "selftest/", "tensorboard/"]),
