@@ -23,7 +23,7 @@ const BLOCKING: &[(&str, &[&str])] = &[
     ("block_on", &["gpu/blocking.rs", "host/", "predictor.rs", "profile.rs", "selftest/", "trainer.rs"]),
     ("with_threads", &["host/", "trainer.rs"]),
     ("thread", &["cli/", "host/native.rs", "selftest/"]),
-    ("sleep", &["files/cache.rs", "host/"]),
+    ("sleep", &["cli/", "files/cache.rs", "host/", "selftest/"]),
     ("Instant", &["cli/", "host/native.rs", "selftest/"]),
     ("SystemTime", &["cli/", "tensorboard/"]),
     ("fs", &["checkpoint/folder.rs", "cli/", "data/", "files/", "host/native.rs", "selftest/", "tensorboard/"]),
@@ -141,8 +141,8 @@ impl Reader<'_> {
     }
 
     fn take(&mut self, path: &[String], line: usize, passes_on: bool) {
-        if let Some(name) = blocking(path).filter(|_| !self.is_test) {
-            self.source.iter_mut().for_each(|source| source.blocking.push((name, line)));
+        if !self.is_test {
+            self.source.iter_mut().for_each(|source| source.blocking.extend(blocking(path).map(|name| (name, line))));
         }
         let Some(path) = self.absolute(path).filter(|path| !path.is_empty()) else { return };
         self.source.iter_mut().for_each(|source| source.names.push(Named { path: path.clone(), line, passes_on }));
@@ -237,7 +237,7 @@ fn is_test_only(attribute: &syn::Attribute) -> bool {
 }
 
 /// What a path names of [`BLOCKING`].
-fn blocking(path: &[String]) -> Option<&'static str> {
+fn blocking(path: &[String]) -> impl Iterator<Item = &'static str> {
     let words: Vec<&str> = path.iter().map(String::as_str).collect();
     let module = match words[..] {
         ["std", .., "fs"] | ["std", "fs", ..] | ["std", "os", _, "fs", ..] | ["fs", _, ..] => "fs",
@@ -246,8 +246,8 @@ fn blocking(path: &[String]) -> Option<&'static str> {
         _ => "",
     };
     // Modules by their paths, all others wherever they are named.
-    let is_named = |name: &str| name == module || !["fs", "thread"].contains(&name) && words.contains(&name);
-    BLOCKING.iter().map(|&(name, _)| name).find(|name| is_named(name))
+    let is_named = move |name: &str| name == module || !["fs", "thread"].contains(&name) && words.contains(&name);
+    BLOCKING.iter().map(|&(name, _)| name).filter(move |name| is_named(name))
 }
 
 /// Which module imports which, and one line where it does.
