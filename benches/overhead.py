@@ -3,12 +3,12 @@
     cargo build --release
     python3 benches/overhead.py [--pairs 5] [--epochs 10] [--on "--screen live …"] [--off "--screen none"] [-- more flags of wgrad train]
 
-The two runs of a pair take turns of some seconds, the other one being stopped meanwhile: so both have the same machine, whatever else it does, which
-whole runs one after the other do not. A turn begins with shorter submissions, as a run takes the pause for the time of one. It is for software adapters:
-another device would go on for a moment with what it has been handed. A run's time is that of its turns, from its line about the network to its model's file, over its epochs: so
-neither tuning, nor a driver's start, nor the report at the end is in it. The control row has everything off on both sides: what it shows is what
-this method cannot tell apart. On a software adapter the cores do the device's work too: there, on Linux, the processor's time in the same turns is
-another measure of the same cost. `--other` is a program for the side that is off: so two builds can be compared.
+The two runs of a pair take turns of some seconds, while the other one is stopped: so both share the machine's other load, which would differ between
+whole runs one after the other. A turn begins with shorter submissions, as a run takes the pause for the time of a submission. The method is for software
+adapters: another device would go on with submitted work while the program is stopped. A run's time is that of its turns, from its line about the network
+to its model's file, divided by its epochs: tuning, the driver's start and the report at the end are not in it. The control row has everything off on both
+sides: it shows the noise of the method. On a software adapter the cores also do the device's work: there, on Linux, the processor time in the same turns
+is another measure of the same cost. `--other` is a program for the side that is off, to compare two builds.
 """
 import argparse, os, pty, random, re, select, signal, statistics, struct, sys, tempfile, termios, fcntl, time
 
@@ -27,14 +27,14 @@ asked = parser.parse_args()
 
 
 def processor_seconds(process):
-    """That a process has used so far, on all cores."""
+    """The processor time that a process has used so far, on all cores."""
     with open(f"/proc/{process}/stat") as file:
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Run:
-    """The program, stopped but for its turns."""
+    """The program, which is stopped between its turns."""
 
     def __init__(self, program, flags):
         self.folder = tempfile.TemporaryDirectory()
@@ -51,7 +51,7 @@ class Run:
         os.kill(self.process, signal.SIGSTOP)
 
     def read_until(self, is_done):
-        """What it writes, until then or to its end."""
+        """The program's output, until a time or to its end."""
         while not is_done():
             if not select.select([self.terminal], [], [], 0.002)[0]:
                 continue
@@ -68,7 +68,7 @@ class Run:
         return self.is_over or os.path.exists(self.model)
 
     def turn(self):
-        """Lets it go on for a while, or to its end."""
+        """Lets the program run for a while, or to its end."""
         began, used = time.monotonic(), processor_seconds(self.process)
         os.kill(self.process, signal.SIGCONT)
         self.read_until(lambda: self.has_ended() or time.monotonic() - began > asked.turn)
@@ -77,7 +77,7 @@ class Run:
         self.spent[1] += processor_seconds(self.process) - used
 
     def seconds(self):
-        """Of an epoch, and the processor's."""
+        """The seconds of an epoch, and its processor time."""
         os.kill(self.process, signal.SIGCONT)
         self.read_until(lambda: self.is_over)
         os.close(self.terminal)
@@ -89,7 +89,7 @@ class Run:
 
 
 def pair_of(sides, first):
-    """The seconds of both."""
+    """The seconds of both runs of a pair."""
     runs = [Run(*side) for side in sides]
     while not all(run.has_ended() for run in runs):
         for run in (runs if first == 0 else runs[::-1]):
@@ -117,7 +117,7 @@ def row(name, on, off):
 
 
 on, off = (asked.program, asked.on), (asked.other or asked.program, asked.off)
-# The driver's own caches.
+# The run fills the driver's own caches.
 Run(*on).seconds()
 print("| | an epoch with everything off | ratio of an epoch, median of pairs (95 % of its medians) | of the processor's time |\n|---|---|---|---|")
 row(f"`{asked.on}` against `{asked.off}`", on, off)

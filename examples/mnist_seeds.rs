@@ -1,4 +1,4 @@
-//! The seed program with five seeds: 784-256-10, Adam as Keras sets it, ten epochs of MNIST, and what came of it.
+//! The seed program with five seeds: 784-256-10, Adam as Keras sets it, ten epochs of MNIST, and its accuracy.
 //!
 //!     cargo run --release --example mnist_seeds
 //!

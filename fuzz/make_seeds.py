@@ -1,4 +1,4 @@
-"""The seeds that tests/ has no files for: pip install numpy pyarrow safetensors, then python fuzz/make_seeds.py, in the repository's root."""
+"""Writes the seeds for which tests/ has no files: pip install numpy pyarrow safetensors, then python fuzz/make_seeds.py, in the repository's root."""
 
 import json, numpy as np, pyarrow as pa, pyarrow.parquet as pq
 from safetensors.numpy import save_file
@@ -17,6 +17,8 @@ about = {"version": "0.1.0", "activations": ["gelu", "identity"], "loss": {"kind
 save_file({"0.weight": f(2,3), "0.bias": f(2), "3.weight": f(3,2), "3.bias": f(3)}, f"{out}/model/own.safetensors", metadata={"wgrad": json.dumps(about)})
 about = {"activations": ["identity"], "loss": {"kind": "huber", "delta": 2.0}, "image": {"height": 1, "width": 2, "channels": 1}}
 save_file({"0.weight": f(1,2), "0.bias": f(1)}, f"{out}/model/image.safetensors", metadata={"wgrad": json.dumps(about)})
+one = lambda *s: np.ones(s, np.float32)
+save_file({"n.0.weight": one(3,2), "n.0.bias": one(3), "n.2.body.0.weight": one(4,3), "n.2.body.2.weight": one(2,4), "n.2.shortcut.0.weight": one(2,3), "n.4.weight": one(3,2)}, f"{out}/model/residual.safetensors")
 # tables
 n = 12
 num = pa.array(np.arange(n) * 0.5, pa.float64())

@@ -174,7 +174,7 @@ pub struct Parameters {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Before the first step, where [`Tuning::Auto`](crate::Tuning::Auto) has something to measure.
+    /// Sent before the first step, if [`Tuning::Auto`](crate::Tuning::Auto) has something to measure.
     Tuning {
         /// The product that tiles are tried for.
         kernel: &'static str,
@@ -183,14 +183,14 @@ pub enum Event<'a> {
         /// The number of products.
         of: usize,
     },
-    /// After the last product.
+    /// Sent after the last product was measured.
     Tuned {
         /// The number of kinds of product that were measured.
         kinds: usize,
         /// The time that all measurements took.
         seconds: f64,
     },
-    /// The device failed, and training goes on on another one of the same adapter: see
+    /// Sent when the device failed and training continues on a new device of the same adapter: see
     /// [`Checkpointing::device_retries`](crate::Checkpointing::device_retries). Later steps are reported again.
     DeviceReplaced {
         /// How and where it failed.
@@ -202,7 +202,7 @@ pub enum Event<'a> {
         /// The number of times that it may happen.
         of: u64,
     },
-    /// Numbers were not finite, and training goes on from before them with a lower rate: see [`NonFinite::Lower`](crate::NonFinite::Lower). Later
+    /// Sent when numbers were not finite and training goes on from before them with a lower rate: see [`NonFinite::Lower`](crate::NonFinite::Lower). Later
     /// steps are reported again.
     RateLowered {
         /// Which numbers were not finite, and where.
@@ -216,11 +216,11 @@ pub enum Event<'a> {
         /// The number of times that it may happen.
         of: u64,
     },
-    /// Every tenth of a second at most, and at the end of an epoch's steps.
+    /// Sent at most every tenth of a second, and at the end of an epoch's steps.
     Progress(Progress),
-    /// Before the event of an epoch, where [`Trainer::report_parameters`](crate::Trainer::report_parameters) asked for them.
+    /// Sent before the event of an epoch, if [`Trainer::report_parameters`](crate::Trainer::report_parameters) asked for it.
     Parameters(&'a Parameters),
-    /// After every epoch.
+    /// Sent after every epoch.
     Epoch(Epoch),
 }
 

@@ -40,10 +40,10 @@
 //!
 //! The repository's README has the program; its `docs/` describe training, data, models, adapters and every option.
 #![warn(missing_docs)]
-// What a run tells, it tells its caller.
+// The library reports to its caller, and prints nothing.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-// Their programs are compiled, as the one above is.
+// The programs in these pages are compiled by the documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
@@ -64,6 +64,7 @@ mod fit;
 pub mod gpu;
 pub mod graph;
 mod history;
+mod host;
 pub mod kernel;
 mod layout;
 mod loss;
@@ -77,6 +78,7 @@ mod options;
 pub mod plan;
 mod predictor;
 mod preprocessing;
+pub mod profile;
 mod run;
 mod schedule;
 #[cfg(feature = "selftest")]
@@ -112,10 +114,3 @@ pub use schedule::{Decay, Schedule};
 pub use trainer::Trainer;
 pub use weights::{Initializer, LayerWeights, Weights};
 pub use wgsl::Wgsl;
-
-/// Where the time of a step goes, and what the device could do at most.
-pub mod profile {
-    pub use crate::measure::{
-        Bound, Ceilings, Profile, Span, StepTimer, StepTimes, Took, Trace, ceilings, profile, step_times,
-    };
-}

@@ -7,6 +7,7 @@ use crate::activation::Activation;
 use crate::data::{Dataset, Feature, ReadOptions};
 use crate::error::Error;
 use crate::gpu::{AdapterChoice, Gpu, Traffic};
+use crate::host::block_on;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::loss::{Loss, Task};
 use crate::model::Model;
@@ -104,7 +105,7 @@ impl Predictor {
         let mut weights = Buffers::new();
         for (layer, values) in model.weights.layers.iter().enumerate() {
             let name = format!("the weights of layer {}", layer + 1);
-            weights.insert(Role::Weights(layer), gpu.upload(&name, &values.to_device())?);
+            weights.insert(Role::Weights(layer), block_on(gpu.upload(&name, &values.to_device()))?);
         }
         gpu.check()?;
         let origin = model.origin();
@@ -233,12 +234,13 @@ impl Predictor {
         let mut outputs = match kept {
             Some(outputs) => outputs,
             None => {
-                let made = Outputs::new(gpu, network, &self.tiling, &self.weights, set, Default::default())?;
+                let made = Outputs::new(gpu, network, &self.tiling, &self.weights, set, Default::default());
+                let made = block_on(made)?;
                 gpu.keep_pipelines();
                 made
             }
         };
-        let logits = outputs.of(gpu, set, &mut Traffic::default(), &mut 0);
+        let logits = block_on(outputs.of(gpu, set, &mut Traffic::default(), &mut 0));
         // After a device's failure, a copy to the host may still be pending in these buffers.
         if matches!(logits, Ok(_) | Err(Error::NonFiniteResult(_))) {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(outputs);

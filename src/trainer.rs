@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crate::checkpoint::Checkpoint;
 use crate::data::{Dataset, Source};
 use crate::error::Error;
-use crate::fit::{self, Session};
+use crate::fit::{self, Session, TrainingSet};
 use crate::gpu::{AdapterChoice, Gpu};
 use crate::history::{Event, History, TrainStats};
+use crate::host::{block_on, with_threads};
 use crate::kernel::tiling::Picks;
 use crate::loss::Loss;
 use crate::metric::{Evaluation, Metrics};
@@ -47,7 +48,7 @@ impl Trainer {
     pub fn on(gpu: Arc<Gpu>, network: Network, options: TrainOptions) -> Result<Self, Error> {
         options.check(&network)?;
         let initial = |network: &Network, options: &TrainOptions| options.initializer.weights(network, options.seed);
-        Ok(Trainer { session: Session::new(gpu, network, options, initial)? })
+        Ok(Trainer { session: block_on(Session::new(gpu, network, options, initial))? })
     }
 
     /// A trainer that goes on with a model in a file, on the best adapter of this machine: its network and its weights, and with the optimizer's
@@ -75,7 +76,7 @@ impl Trainer {
         let options = if options.loss == Loss::default() { TrainOptions { loss, ..options } } else { options };
         options.check(&network)?;
         network.check_weights(&weights)?;
-        let session = Session::new(gpu, network, options, |_, _| weights)?;
+        let session = block_on(Session::new(gpu, network, options, |_, _| weights))?;
         Ok(Trainer { session: Session { origin, ..session } })
     }
 
@@ -88,7 +89,7 @@ impl Trainer {
     ///
     /// [`Error::Format`] for a file that is damaged or lacks functions of the user's own; else as [`on`](Self::on).
     pub fn resume(gpu: Arc<Gpu>, checkpoint: &Checkpoint) -> Result<Self, Error> {
-        Ok(Trainer { session: Session::resume(gpu, checkpoint)? })
+        Ok(Trainer { session: block_on(Session::resume(gpu, checkpoint))? })
     }
 
     /// Replaces the weights and begins anew: the optimizer's values at 0, no steps done.
@@ -97,7 +98,7 @@ impl Trainer {
     ///
     /// [`Error::Data`] where the shapes are not the network's; [`Error::Device`].
     pub fn set_weights(&mut self, weights: &Weights) -> Result<(), Error> {
-        self.session.set_weights(weights)
+        block_on(self.session.set_weights(weights))
     }
 
     /// How far the next `fit` goes: this many steps, or [`TrainOptions::epochs`] where it is `None`.
@@ -143,7 +144,7 @@ impl Trainer {
     ///
     /// [`Error::Device`].
     pub fn weights(&mut self) -> Result<Weights, Error> {
-        pollster::block_on(self.session.model.weights())
+        block_on(self.session.model.weights())
     }
 
     /// Writes the weights to a safetensors file that `torch.nn.Sequential.load_state_dict` takes, whole or not at all.
@@ -153,7 +154,7 @@ impl Trainer {
     /// [`Error::Io`], [`Error::Device`]; [`Error::NonFiniteResult`] where a weight is not finite.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let Session { model, options, origin, .. } = &mut self.session;
-        let weights = pollster::block_on(model.weights())?;
+        let weights = block_on(model.weights())?;
         let model = Model::new(model.network.clone(), weights, options.loss.clone()).keeping(origin.clone());
         // The last update comes after the last loss, which is where numbers that are not finite are seen otherwise.
         let refused = |error: Error| Error::NonFiniteResult(format!("the model is not saved: {error}"));
@@ -226,10 +227,10 @@ impl Trainer {
     pub fn tune(&mut self, train: &dyn Source, mut observer: impl FnMut(Event)) -> Result<(), Error> {
         let first = self.session.first_of_windows(train)?;
         let rows = self.session.rows_of(train, first.as_ref())?;
-        fit::tune(&mut self.session, rows, &mut |event| {
+        block_on(fit::tune(&mut self.session, rows, &mut |event| {
             observer(event);
             ControlFlow::Continue(())
-        })
+        }))
     }
 
     /// Trains, and evaluates on `validation` after every epoch. A second `fit` on as many rows goes on where the first
@@ -261,7 +262,8 @@ impl Trainer {
         validation: Option<&Dataset>,
         mut observer: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<History, Error> {
-        fit::fit(&mut self.session, train, validation, &mut observer)
+        let train = TrainingSet::of_set(&self.session, train)?;
+        self.fit_on(&train, validation, &mut observer)
     }
 
     /// Trains on rows that are read while it goes, in windows that fit the [memory budget](crate::TrainOptions::memory_budget) twice (64 MiB where
@@ -277,7 +279,17 @@ impl Trainer {
         validation: Option<&Dataset>,
         mut observer: impl FnMut(Event) -> ControlFlow<()>,
     ) -> Result<History, Error> {
-        fit::fit_from(&mut self.session, train, validation, &mut observer)
+        let train = TrainingSet::of_source(&self.session, train)?;
+        self.fit_on(&train, validation, &mut observer)
+    }
+
+    fn fit_on(
+        &mut self,
+        train: &TrainingSet<'_>,
+        validation: Option<&Dataset>,
+        observer: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<History, Error> {
+        with_threads(|threads| block_on(fit::fit(&mut self.session, train, validation, Some(threads), observer)))
     }
 
     /// Mean loss and accuracy over a set. Rows that are not scaled, where the training set was, are scaled as that, and so are targets: the loss
@@ -290,7 +302,7 @@ impl Trainer {
         let set = &*self.session.seen(set)?;
         let mut evaluator = self.evaluated(set, false)?;
         let model = &mut self.session.model;
-        pollster::block_on(evaluator.evaluation(&model.gpu, &mut model.stats))
+        block_on(evaluator.evaluation(&model.gpu, &mut model.stats))
     }
 
     /// Mean loss and accuracy over a set, and what else there is to say of the model there: see [`Metrics`].
@@ -302,7 +314,7 @@ impl Trainer {
         let set = &*self.session.seen(set)?;
         let mut evaluator = self.evaluated(set, true)?;
         let Session { model, options, .. } = &mut self.session;
-        pollster::block_on(async {
+        block_on(async {
             let evaluation = evaluator.evaluation(&model.gpu, &mut model.stats).await?;
             let outputs = model.network.outputs();
             evaluator.metrics(&model.gpu, &mut model.stats, set, &options.loss, outputs, evaluation).await
@@ -333,15 +345,18 @@ impl Trainer {
     /// As [`predict`](Self::predict).
     pub fn logits(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
         let set = &*self.session.seen(set)?;
-        self.session.model.outputs(set)
+        block_on(self.session.model.outputs(set))
     }
 
     /// An evaluator that has passed over the set.
     fn evaluated(&mut self, set: &Dataset, metrics: bool) -> Result<Evaluator, Error> {
         let plan = fit::evaluation_plan(&self.session, set, metrics)?;
         let Session { model, options, .. } = &mut self.session;
-        let mut evaluator = model.evaluator(set.rows(), model.upload_set(set, &options.loss)?, &plan)?;
-        evaluator.run(&model.gpu, &mut model.stats)?;
-        Ok(evaluator)
+        block_on(async {
+            let rows = model.upload_set(set, &options.loss).await?;
+            let mut evaluator = model.evaluator(set.rows(), rows, &plan).await?;
+            evaluator.run(&model.gpu, &mut model.stats).await?;
+            Ok(evaluator)
+        })
     }
 }

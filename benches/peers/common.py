@@ -1,19 +1,19 @@
-"""What the peers share: options, MNIST in f32 as they want it, and one JSON line at the end."""
+"""Helpers of the peers: options, MNIST in f32, and one JSON line at the end."""
 import argparse, gzip, json, os, time
 from pathlib import Path
 
 import numpy as np
 
 DATA = Path(__file__).parents[2] / "data" / "mnist"
-# When the program was started, by whoever did; the wall clock's seconds.
+# The time when the program was started, in seconds of the system's clock.
 STARTED = float(os.environ.get("PEER_STARTED", time.time()))
 
 
 def options():
     parser = argparse.ArgumentParser()
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=2, help="timed ones; one goes before them")
-    parser.add_argument("--seconds", type=float, default=5, help="timed ones, in the engines too slow for epochs")
+    parser.add_argument("--epochs", type=int, default=2, help="timed epochs; one more goes before them")
+    parser.add_argument("--seconds", type=float, default=5, help="timed seconds, for engines too slow for epochs")
     return parser.parse_args()
 
 
@@ -28,7 +28,7 @@ def mnist():
 
 
 def first_step(step):
-    """The seconds that the first step takes, compilation and all, and those since the program was started."""
+    """The seconds of the first step, with compilation, and those since the program was started."""
     begun = time.perf_counter()
     step()
     return {"first_step_seconds": time.perf_counter() - begun, "start_seconds": time.time() - STARTED}

@@ -52,7 +52,7 @@ def order():
     return jnp.asarray(random.permutation(len(x))[: steps * options.batch].reshape(steps, -1), jnp.int32)
 
 
-# A step by itself there is not: it takes a compiled epoch. What follows compiles another, untimed.
+# There is no single step, only a compiled epoch. The code below compiles another epoch, untimed.
 first = first_step(lambda: epoch.lower((weights, moments), order()).compile())
 carry, loss = epoch((weights, moments), order())
 loss.block_until_ready()

@@ -47,7 +47,7 @@ def batches():
 
 
 def train(steps):
-    """The seconds so many steps took, and the last one's loss."""
+    """The seconds that `steps` steps took, and the last one's loss."""
     started = time.perf_counter()
     for _ in range(steps):
         rows = next(order)

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::files::lock::{TryLockError, try_lock};
 
 /// Temporary files that no process has written to for this long, and none has a lock on, are a killed run's. The clock alone says nothing: it may
 /// have been set.
@@ -28,25 +29,30 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
     Ok(found)
 }
 
-/// Keeps a folder for one run as long as it lives: the system lets go of it with the program, however that ends.
+/// What keeps a folder for one run as long as it lives: the system lets go of it with the program, however that ends.
+pub(crate) struct Lock {
+    _file: std::fs::File,
+}
+
+/// Keeps a folder for one run.
 ///
 /// # Errors
 ///
 /// [`Error::Option`] where another run has it; [`Error::Io`].
-pub(crate) fn lock(folder: &Path) -> Result<std::fs::File, Error> {
+pub(crate) fn lock(folder: &Path) -> Result<Lock, Error> {
     let path = folder.join(".lock");
     let file =
         std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(Error::io(&path))?;
-    match fs4::FileExt::try_lock(&file) {
-        Ok(()) => Ok(file),
-        Err(fs4::TryLockError::WouldBlock) => Err(Error::Option(format!(
+    match try_lock(&file) {
+        Ok(()) => Ok(Lock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(Error::Option(format!(
             "{}: another run leaves its checkpoints there now: choose another folder, or wait for it",
             folder.display()
         ))),
         // Some network file systems have no locks: there no other run is kept out.
-        Err(fs4::TryLockError::Error(error)) => {
+        Err(TryLockError::Error(error)) => {
             tracing::warn!(%error, "the folder of checkpoints is not locked");
-            Ok(file)
+            Ok(Lock { _file: file })
         }
     }
 }
@@ -89,6 +95,11 @@ pub(crate) fn forget_after(folder: &Path, step: u64) -> Result<(), Error> {
     later.map(|(_, path)| path).try_for_each(remove)
 }
 
+/// Whether two paths are those of one folder.
+pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
+    a.canonicalize().ok() == b.canonicalize().ok()
+}
+
 fn remove(path: PathBuf) -> Result<(), Error> {
     match std::fs::remove_file(&path) {
         // Another process has deleted it, which is what was wanted.
@@ -109,7 +120,7 @@ mod tests {
 
     /// A file that is being written, deleted because the clock was set forward; one of a killed run, left there for ever.
     #[test]
-    fn only_what_nobody_writes_is_cleared_away() {
+    fn files_that_a_process_writes_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let (writing, _) = crate::files::beside(&folder.path().join("model.safetensors")).unwrap();
         let (killed, _) = crate::files::beside(&folder.path().join("model.safetensors")).unwrap();

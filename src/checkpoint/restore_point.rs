@@ -67,7 +67,7 @@ impl RestorePoint {
         best: Option<&[Buffer]>,
     ) -> Result<Self, Error> {
         let point = RestorePoint::between_fits(model, position, None).await?;
-        let sums = model.gpu.fetch(sums, sums.size() as usize / 4, &mut model.stats.traffic).await?;
+        let sums = model.gpu.read(sums, sums.size() as usize / 4, &mut model.stats.traffic).await?;
         let best = match best.filter(|best| !best.is_empty()) {
             Some(best) => Some(model.weights_in(best).await?),
             None => None,
@@ -79,8 +79,8 @@ impl RestorePoint {
     }
 
     /// Takes a model back to it, on a device that may be another: where training is then, and what its fit goes on with.
-    pub fn restore(&self, model: &mut DeviceModel, gpu: Arc<Gpu>) -> Result<(Position, Option<Resumed>), Error> {
-        model.restore(gpu, &self.model)?;
+    pub async fn restore(&self, model: &mut DeviceModel, gpu: Arc<Gpu>) -> Result<(Position, Option<Resumed>), Error> {
+        model.restore(gpu, &self.model).await?;
         Ok((self.position, self.resumed.clone()))
     }
 

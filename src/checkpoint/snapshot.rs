@@ -3,8 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::fit_state::FitState;
 use super::folder;
@@ -13,6 +12,7 @@ use super::restore_point::RestorePoint;
 use super::saved::{Run, Saved};
 use crate::error::Error;
 use crate::gpu::{Buffer, Encoder, Gpu, Readback, Traffic};
+use crate::host::{Host, Job, Task};
 use crate::options::{Checkpointing, Every};
 use crate::run::runner::CopiesAlong;
 use crate::run::sums::Sums;
@@ -26,12 +26,13 @@ pub(crate) struct Snapshots {
     folder: PathBuf,
     every: Every,
     keep: usize,
-    last_at: Instant,
+    /// When the last one was taken, by the host's clock.
+    last_at: Duration,
     /// The step of the last one that was taken.
     last_step: Option<u64>,
     pass: Option<Pass>,
     on_its_way: Option<OnItsWay>,
-    writer: Option<JoinHandle<Written>>,
+    writer: Option<Job<Written>>,
     /// Where the fit goes back to when its device fails: its beginning, and then its last checkpoint. None where it does not.
     last: Option<Arc<RestorePoint>>,
 }
@@ -55,9 +56,9 @@ struct OnItsWay {
 
 impl Snapshots {
     /// `beginning` is where the fit begins, if it is to go back there when its device fails before the first checkpoint.
-    pub fn new(checkpointing: &Checkpointing, run: Run, beginning: Option<RestorePoint>) -> Self {
+    pub fn new(host: &dyn Host, checkpointing: &Checkpointing, run: Run, beginning: Option<RestorePoint>) -> Self {
         let Checkpointing { folder, every, keep, .. } = checkpointing.clone();
-        let (last_at, run, last) = (Instant::now(), Arc::new(run), beginning.map(Arc::new));
+        let (last_at, run, last) = (host.now(), Arc::new(run), beginning.map(Arc::new));
         Snapshots {
             run,
             folder,
@@ -129,35 +130,37 @@ impl Snapshots {
         }
     }
 
-    /// Whether there is one to take after `done` steps of the pass. Waits for none but the run's last one.
-    pub fn is_due(&mut self, gpu: &Gpu, done: u64) -> Result<bool, Error> {
-        let Some(pass) = &self.pass else { return Ok(false) };
+    /// Whether there is one to take after `done` steps of the pass: always after the run's last one.
+    pub fn is_due(&self, host: &dyn Host, done: u64) -> bool {
+        let Some(pass) = &self.pass else { return false };
         let (step, is_last) = (pass.first_step + done, pass.first_step + done == pass.last_step);
         let due = match self.every {
             Every::Steps(every) => step % every == 0,
-            Every::Time(time) => self.last_at.elapsed() >= time,
+            Every::Time(time) => host.since(self.last_at) >= time,
         };
-        if is_last {
-            self.drain(gpu)?;
-        } else if due && self.on_its_way.is_some() {
+        if due && !is_last && self.on_its_way.is_some() {
             tracing::debug!(step, "a checkpoint is left out: the one before it is still being written");
-            return Ok(false);
+            return false;
         }
-        Ok((due || is_last) && self.last_step != Some(step))
+        (due || is_last) && self.last_step != Some(step)
     }
 
-    /// Makes room for the copies after `done` steps of the pass, once it is known that one [is due](Self::is_due).
+    /// Makes room for the copies after `done` steps of the pass, once it is known that one [is due](Self::is_due). The run's last one waits for
+    /// the one before it.
     ///
     /// # Errors
     ///
     /// [`Error::OutOfMemory`].
-    pub fn prepare(&mut self, gpu: &Gpu, done: u64, fit: &FitState) -> Result<(), Error> {
+    pub async fn prepare(&mut self, gpu: &Gpu, done: u64, fit: &FitState) -> Result<(), Error> {
+        self.drain(gpu).await?;
         let Some(Pass { first_step, sources, .. }) = &self.pass else { return Ok(()) };
-        let room = |source: &Buffer| Ok((Readback::new(gpu, source.size())?, None));
-        let copies = sources.iter().map(room).collect::<Result<_, Error>>()?;
+        let mut copies = Vec::with_capacity(sources.len());
+        for source in sources {
+            copies.push((Readback::new(gpu, source.size()).await?, None));
+        }
         let step = first_step + done;
         self.on_its_way = Some(OnItsWay { step, fit: fit.clone(), copies });
-        (self.last_at, self.last_step) = (Instant::now(), Some(step));
+        (self.last_at, self.last_step) = (gpu.host().now(), Some(step));
         Ok(())
     }
 
@@ -175,13 +178,12 @@ impl Snapshots {
     }
 
     /// Takes one where training was broken off, `done` steps into the pass.
-    pub fn take(&mut self, gpu: &Gpu, traffic: &mut Traffic, done: u64, fit: &FitState) -> Result<(), Error> {
+    pub async fn take(&mut self, gpu: &Gpu, traffic: &mut Traffic, done: u64, fit: &FitState) -> Result<(), Error> {
         let step = self.pass.as_ref().map(|pass| pass.first_step + done);
         if step.is_none() || self.last_step == step {
             return Ok(());
         }
-        self.drain(gpu)?;
-        self.prepare(gpu, done, fit)?;
+        self.prepare(gpu, done, fit).await?;
         gpu.submit(traffic, |encoder| self.copy(encoder));
         self.request();
         Ok(())
@@ -209,9 +211,13 @@ impl Snapshots {
             let contents = copies.into_iter().filter_map(|(_, content)| content).collect();
             let (run, folder, keep) = (Arc::clone(&self.run), self.folder.clone(), self.keep);
             let remembers = self.last.is_some();
-            let writer = std::thread::Builder::new().name("wgrad checkpoint".into());
-            let spawned = writer.spawn(move || {
+            let host = gpu.host();
+            let spawned = Job::begin(host, "wgrad checkpoint", move || {
+                let started = host.now();
                 let point = write(&run, step, fit, contents, &folder, keep)?;
+                if point.is_some() {
+                    tracing::debug!(step, took = ?host.since(started), "a checkpoint is written");
+                }
                 Ok(point.filter(|_| remembers))
             });
             self.writer =
@@ -225,13 +231,13 @@ impl Snapshots {
     /// # Errors
     ///
     /// As [`advance`](Self::advance).
-    pub fn finish(&mut self, gpu: &Gpu, traffic: &mut Traffic) -> Result<(), Error> {
+    pub async fn finish(&mut self, gpu: &Gpu, traffic: &mut Traffic) -> Result<(), Error> {
         self.advance(gpu)?;
         let arrived = |way: &OnItsWay| way.copies.iter().all(|(_, content)| content.is_some());
         if self.on_its_way.as_ref().is_some_and(|way| !arrived(way)) {
             traffic.blocking_reads += 1;
         }
-        self.drain(gpu)?;
+        self.drain(gpu).await?;
         if let Some(writer) = self.writer.take() {
             self.wrote(joined(writer)?);
         }
@@ -239,10 +245,10 @@ impl Snapshots {
     }
 
     /// Waits until none is on its way but in the thread.
-    fn drain(&mut self, gpu: &Gpu) -> Result<(), Error> {
+    async fn drain(&mut self, gpu: &Gpu) -> Result<(), Error> {
         while self.on_its_way.is_some() {
             self.advance(gpu)?;
-            std::thread::sleep(PATIENCE);
+            gpu.host().pause(PATIENCE).await;
         }
         Ok(())
     }
@@ -257,13 +263,12 @@ impl Drop for Snapshots {
     }
 }
 
-fn joined(writer: JoinHandle<Written>) -> Written {
-    writer.join().unwrap_or_else(|_| Err(Error::Device("the thread that writes checkpoints crashed".into())))
+fn joined(writer: Job<Written>) -> Written {
+    writer.result().unwrap_or_else(|| Err(Error::Device("the thread that writes checkpoints crashed".into())))
 }
 
 /// From the device's buffers, in the order of [`Snapshots::begin`], to a file. The restore point that it is of, where it is not left out.
 fn write(run: &Run, step: u64, fit: FitState, contents: Vec<Vec<u32>>, folder: &Path, keep: usize) -> Written {
-    let started = Instant::now();
     let layers = run.network.widths().count();
     let mut contents = contents.into_iter();
     let layers_of = |contents: &mut dyn Iterator<Item = Vec<u32>>| -> Vec<Vec<u32>> { contents.take(layers).collect() };
@@ -295,7 +300,6 @@ fn write(run: &Run, step: u64, fit: FitState, contents: Vec<Vec<u32>>, folder: &
     let point = RestorePoint::of_checkpoint(&saved, folder::file(folder, step), own, of_slots);
     saved.write(folder)?;
     folder::prune(folder, step, keep)?;
-    tracing::debug!(step, took = ?started.elapsed(), "a checkpoint is written");
     Ok(Some(point))
 }
 
@@ -311,12 +315,12 @@ impl CopiesAlong for PartSnapshots<'_> {
         self.snapshots.limit(done)
     }
 
-    fn prepare(&mut self, gpu: &Gpu, done: u64) -> Result<bool, Error> {
-        let is_due = self.snapshots.is_due(gpu, done)?;
-        if is_due {
-            self.snapshots.prepare(gpu, done, self.fit)?;
-        }
-        Ok(is_due)
+    fn is_due(&self, gpu: &Gpu, done: u64) -> bool {
+        self.snapshots.is_due(gpu.host(), done)
+    }
+
+    fn prepare<'a>(&'a mut self, gpu: &'a Gpu, done: u64) -> Task<'a, Result<(), Error>> {
+        Box::pin(self.snapshots.prepare(gpu, done, self.fit))
     }
 
     fn copy(&self, encoder: &mut Encoder) {

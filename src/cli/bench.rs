@@ -3,7 +3,7 @@
 use super::options::Train;
 use super::times::Timed;
 use crate::error::Error;
-use crate::measure::step_times;
+use crate::profile::step_times;
 
 /// Times a training step and each of its dispatches on the adapter, and prints a table that can be pasted.
 pub(super) fn run(flags: &Train) -> Result<(), Error> {

@@ -290,7 +290,7 @@ impl Run {
                 picks: file.tiles.into_iter().collect(),
                 ..defaults
             },
-            layers: file.model.layers(flags)?,
+            layers: file.model.layers(flags, config.map_or(Path::new(""), |(_, path)| path))?,
             init: flags.init.clone().or(file.train.init),
             save: flags.save.clone().or(file.train.save).unwrap_or(model),
             out,
@@ -331,7 +331,7 @@ impl Run {
 fn scale_targets(asked: Option<ScaleBy>, loss: &Loss) -> Result<ScaleBy, Error> {
     match asked.unwrap_or_default() {
         by if by != ScaleBy::None && loss.task() != Task::Numbers => Err(Error::Option(format!(
-            "--scale-targets {by}: {} has targets that are no numbers to predict; it is for mse, mae and huber",
+            "--scale-targets {by}: the targets of {} are not numbers to predict; only those of mse, mae and huber are scaled",
             loss.name()
         ))),
         by => Ok(by),

@@ -77,7 +77,7 @@ pub(super) fn to_the_second(time: &str) -> String {
 mod tests {
     use super::*;
 
-    /// A number that is a power off, or wider than its place.
+    /// Finds a number that is wrong by a power of ten, or wider than its column.
     #[test]
     fn numbers_are_what_they_say() {
         assert_eq!(

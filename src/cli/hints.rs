@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// A hint that is never read, as there is such a flag in every command that trains, or that names one that there is not.
+    /// Finds a hint that is never printed, as every command that trains has such a flag, or that names a flag that does not exist.
     #[test]
     fn hints_are_of_other_words_and_name_ours() {
         let command = crate::cli::options::Cli::command();

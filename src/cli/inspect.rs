@@ -52,7 +52,7 @@ fn event(path: &Path, model: &Result<Model, Error>, contents: &Contents) -> Valu
     event
 }
 
-/// A layer as it is described.
+/// The description of a layer.
 struct Row {
     /// Its name in the file.
     name: String,
@@ -61,7 +61,7 @@ struct Row {
     outputs: usize,
     activation: String,
     dropout: f64,
-    /// Its own weights and biases; none of a layer that is made of others.
+    /// The number of its own weights and biases; `None` for a layer that is made of others.
     parameters: Option<usize>,
 }
 
@@ -74,7 +74,7 @@ impl Row {
     }
 }
 
-/// The layers of a model, each before those within it.
+/// The layers of a model, each before those inside it.
 fn rows(model: &Model) -> Vec<Row> {
     let mut rows = Vec::new();
     model.network.walk(&mut |name, inputs, layer| {

@@ -1,5 +1,7 @@
 //! `[model]` of run.toml with its flags: the network that they describe.
 
+use std::path::Path;
+
 use serde::Deserialize;
 
 use super::options::Train;
@@ -8,7 +10,7 @@ use crate::activation::Activation;
 use crate::error::Error;
 use crate::network::{Layer, Network, from_json};
 
-/// The table, as it is written.
+/// The table of run.toml.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ModelTable {
@@ -28,16 +30,16 @@ pub(super) enum Layers {
         activation: Activation,
         /// A probability for each hidden layer.
         dropout: Vec<f64>,
-        /// Where the run does not say, they follow from the set.
+        /// The number of outputs; if the run does not give it, it follows from the set.
         outputs: Option<usize>,
     },
-    /// All of them, one by one.
+    /// All layers, one by one.
     Listed(Vec<Layer>),
 }
 
 impl ModelTable {
-    /// The layers that the table and the flags describe.
-    pub fn layers(self, flags: &Train) -> Result<Layers, Error> {
+    /// The layers that the table, in the file with this path, and the flags describe.
+    pub fn layers(self, flags: &Train, path: &Path) -> Result<Layers, Error> {
         if let Some(list) = &self.layers {
             let others = [
                 ("--hidden", flags.hidden.is_some()),
@@ -55,9 +57,8 @@ impl ModelTable {
             }
             let activation = |word: &str| word.parse().map_err(|error: Error| error.to_string());
             let layers = from_json(list, &activation);
-            return layers
-                .map(Layers::Listed)
-                .map_err(|reason| Error::Option(format!("layers under [model]: {reason}")));
+            let broken = |reason: String| Error::format(path, format!("layers under [model]: {reason}"));
+            return layers.map(Layers::Listed).map_err(broken);
         }
         let widths = match &flags.hidden {
             Some(widths) => hidden("--hidden", widths)?,
@@ -74,7 +75,7 @@ impl ModelTable {
 }
 
 impl Layers {
-    /// The network for rows of `inputs` features. The outputs are `inferred` from the set where the run does not say how many there are.
+    /// The network for rows of `inputs` features. The number of outputs is `inferred` from the set if the run does not give it.
     pub fn network(&self, inputs: usize, inferred: usize) -> Network {
         match self {
             Layers::Listed(layers) => Network::of_layers(inputs, layers.clone()),

@@ -48,7 +48,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| hints::hinted(error).exit());
     let level = if cli.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
-    // Where the log cannot be written, an error about it could not be written either, and would panic.
+    // If the log cannot be written, an error about it could not be written either, and would panic.
     let log = log.log_internal_errors(false);
     if cli.verbose {
         log.init();

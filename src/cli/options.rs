@@ -138,7 +138,7 @@ pub(super) struct Train {
     /// Limit every gradient to the range from minus this value to this value
     #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
     pub clip_grad_value: Option<f64>,
-    /// At a non-finite gradient: stop, skip and count the step, or lower the rate and restart the epoch [default: stop]
+    /// What to do at a non-finite gradient: stop, skip and count the step, or lower the rate and restart the epoch [default: stop]
     #[arg(long, value_name = "stop|skip|lower")]
     pub non_finite: Option<NonFinite>,
     /// End after this many epochs in a row that were no better than the best
@@ -469,7 +469,7 @@ impl FromStr for Screen {
             "live" => Ok(Screen::Live),
             "lines" => Ok(Screen::Lines),
             "none" => Ok(Screen::None),
-            _ => Err(Error::Option(format!("\"{word}\" is no screen: there are live, lines and none"))),
+            _ => Err(Error::Option(format!("\"{word}\" is not a kind of screen: use live, lines or none"))),
         }
     }
 }

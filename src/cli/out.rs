@@ -192,7 +192,7 @@ pub(super) fn read_about(folder: &Path) -> Result<Value, Error> {
         .map_err(|error| Error::format(&path, error.to_string()))?;
     match about["started"].is_string() {
         true => Ok(about),
-        false => Err(Error::format(&path, "it does not say when a run started: wgrad train --out writes such files")),
+        false => Err(Error::format(&path, "it has no start time, so it was not written by wgrad train --out")),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::history::Epoch;
 use crate::metric::Evaluation;
 
-/// Where a command's results go.
+/// The output of a command's results, for people or for programs.
 #[derive(Clone, Copy)]
 pub(super) struct Output {
     pub json: bool,

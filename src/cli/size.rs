@@ -12,8 +12,9 @@ impl FromStr for Size {
     type Err = Error;
 
     fn from_str(words: &str) -> Result<Self, Error> {
-        let refused =
-            || Error::Option(format!("\"{words}\" is no size: write bytes, or as 500MB, 512MiB, 2GB or 2GiB"));
+        let refused = || {
+            Error::Option(format!("\"{words}\" is not a size: write a number of bytes, or 500MB, 512MiB, 2GB or 2GiB"))
+        };
         let (number, unit) = words.split_at(words.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len());
         let number: f64 = number.trim().parse().map_err(|_| refused())?;
         let unit = match unit.to_ascii_lowercase().as_str() {
@@ -35,7 +36,7 @@ impl FromStr for Size {
 mod tests {
     use super::*;
 
-    /// A budget that is a thousand times what was meant.
+    /// Finds a budget that is a thousand times what was meant.
     #[test]
     fn sizes_are_what_they_say() {
         let bytes = |words: &str| words.parse::<Size>().map(|Size(bytes)| bytes).ok();

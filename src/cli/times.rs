@@ -1,4 +1,4 @@
-//! What `bench` and `profile` have in common: a plan on the adapter, and the table of its times.
+//! Helpers of `bench` and `profile`: a plan on the adapter, and the table of its times.
 
 use serde_json::json;
 
@@ -10,8 +10,8 @@ use super::{source, train};
 use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::kernel::{Cost, Launch};
-use crate::measure::{Ceilings, StepTimes, ceilings};
 use crate::plan::Plan;
+use crate::profile::{Ceilings, StepTimes, ceilings};
 use crate::trainer::Trainer;
 
 /// The plan of a training step on its adapter, and the adapter's ceilings.
@@ -177,7 +177,7 @@ fn markdown<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
 mod tests {
     use super::*;
 
-    /// A share over 100 % that is told as if it could be, or one of 100 % that is marked.
+    /// Finds a share over 100 % that is printed without a mark, or one of 100 % that is marked.
     #[test]
     fn what_beats_the_ceiling_is_marked() {
         assert_eq!([0.42, 1.0, 1.0049, 1.0051, 3.2].map(of_ceiling), ["42 %", "100 %", "100 %", "101 %*", "320 %*"]);

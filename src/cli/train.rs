@@ -32,7 +32,7 @@ use crate::weights::LayerWeights;
 
 /// Trains, and returns the exit code: 0, or that of the signal that interrupted it.
 pub(super) fn run(flags: &Train) -> Result<u8, Error> {
-    // Before the first thread: the adapter is opened on another.
+    // This has to run before the first other thread, on which the adapter is opened.
     crate::gpu::quiet_drivers();
     let interrupt = Interrupt::watch()?;
     let mut ready = Ready::new(flags)?;
@@ -146,7 +146,7 @@ impl Ready {
         let mut observers: Vec<Box<dyn Observer + '_>> = Vec::new();
         if nothing_left {
             // The run's end is completed: the last epoch is judged, and the model and the report are written.
-            output.text("nothing left to do: all its steps are done; --epochs or --steps takes it further")?;
+            output.text("nothing left to do: all its steps are done; --epochs or --steps extends it")?;
         } else {
             observers.extend(screen::observer(screen, output, course));
         }
@@ -273,7 +273,7 @@ fn saved_before(error: Error, output: &Output, run: &Run, trainer: &mut Trainer,
                 let _ = output.event(json!({ "event": "saved", "step": step, "model": &run.save }));
                 let best = if run.options.keep_best { "of the best epoch, or else " } else { "" };
                 let _ = output.text(format_args!(
-                    "\nThe model {best}as it is after step {} is in {}",
+                    "\nThe model {best}after step {} is in {}",
                     grouped(step),
                     run.save.display()
                 ));

@@ -1,8 +1,8 @@
-//! What a run trains on.
+//! The training set of a run.
 
 use crate::data::{Dataset, Source, Stored};
 
-/// What a run trains on.
+/// The training set of a run, in memory or in a file.
 pub(super) enum TrainingSet {
     Whole(Dataset),
     /// A file that is larger than the memory budget, and a set of its first rows.

@@ -88,7 +88,7 @@ impl Dataset {
     pub fn with_image_shape(mut self, shape: ImageShape) -> Result<Self, Error> {
         if shape.features() != Some(self.width) {
             return Err(Error::Data(format!(
-                "rows of {} features are no images of {shape}: there must be height × width × 1 or 3 of them",
+                "rows of {} features are not images of {shape}: there must be height × width × 1 or 3 of them",
                 self.width
             )));
         }

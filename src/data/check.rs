@@ -61,7 +61,7 @@ impl Dataset {
         if self.values.is_none() && classes == 1 && network.outputs() == 1 && loss.task() == Task::EachOutput {
             let name = self.class_names().first().map_or(String::new(), |name| format!(", \"{name}\""));
             return Err(Error::Data(format!(
-                "every row is of one class, number 0{name}: there is nothing to tell apart; train on rows of two classes or more"
+                "every row is of one class, number 0{name}: there is nothing to learn; train on rows of two classes or more"
             )));
         }
         Ok(())

@@ -124,7 +124,7 @@ fn read(path: &Path, stream: impl Read, magic: u32) -> Result<(Vec<u32>, Vec<u8>
         .filter(|&count| count <= MOST_BYTES)
         .ok_or_else(|| Error::format(path, format!("its header asks for {sizes:?} bytes: at most 4 GiB fit")))?;
 
-    // Not allocated at once: a header may promise more than the file has.
+    // The bytes are not allocated at once, as a header may promise more than the file has.
     let mut bytes = Vec::new();
     stream
         .by_ref()

@@ -154,7 +154,7 @@ const KINDS: &[(Sign, &str, &str)] = &[
     (
         Text(|text| begins(text, &["<!doctype html", "<html"])),
         "a page of HTML",
-        "a download often leaves one in place of the file: fetch it anew",
+        "a failed download often leaves one in place of the file: download it again",
     ),
     (Text(|text| begins(text, &["<?xml"])), "XML", AS_CSV),
     (Text(|text| begins(text, &["{\\rtf"])), "a document (RTF)", AS_CSV),

@@ -1,12 +1,14 @@
 //! Reads whole files, and writes files atomically.
 
+pub(crate) mod cache;
 pub(crate) mod folder;
 pub(crate) mod kinds;
+pub(crate) mod lock;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
+use self::lock::{TryLockError, try_lock};
 use crate::error::Error;
 
 /// The prefix of temporary files' names.
@@ -73,40 +75,10 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Replaces a file of a cache, and creates its folder if it is missing. If the cache cannot be written, there is a warning and no error.
-pub(crate) fn write_cache(path: &Path, bytes: &[u8]) {
-    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(Error::io(path));
-    if let Err(error) = folder.and_then(|()| write_whole(path, bytes)) {
-        tracing::warn!(%error, "a cache is not written");
-    }
-}
-
-/// How long to wait for a cache's lock: a process holds it for milliseconds, unless it was suspended.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Locks a cache file against additions by other processes, until the returned file is dropped. `None` if another process does not release
-/// the lock, or if the file system has no locks: then an addition may be lost, but no run fails.
-pub(crate) fn lock_cache(path: &Path) -> Option<std::fs::File> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    std::fs::create_dir_all(folder_of(path)).ok()?;
-    let lock = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(PathBuf::from(name)).ok()?;
-    let begun = Instant::now();
-    loop {
-        match fs4::FileExt::try_lock(&lock) {
-            Ok(()) => return Some(lock),
-            Err(fs4::TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => {
-                std::thread::sleep(Duration::from_millis(5))
-            }
-            Err(_) => return None,
-        }
-    }
-}
-
 /// Whether no living process is writing this temporary file, as far as can be known: [`beside`] locks them.
 pub(crate) fn is_abandoned(path: &Path) -> bool {
-    let lock = std::fs::File::open(path).map(|file| fs4::FileExt::try_lock(&file));
-    !matches!(lock, Ok(Err(fs4::TryLockError::WouldBlock)))
+    let lock = std::fs::File::open(path).map(|file| try_lock(&file));
+    !matches!(lock, Ok(Err(TryLockError::WouldBlock)))
 }
 
 /// A temporary file in the folder that the path is in, and the path itself with links followed: a rename would replace the
@@ -128,6 +100,6 @@ pub(crate) fn beside(path: &Path) -> Result<(tempfile::NamedTempFile, PathBuf), 
         let said = said.split_once(" at path ").map_or(said.as_str(), |(said, _)| said);
         Error::Io { path: path.clone(), source: std::io::Error::new(error.kind(), said) }
     })?;
-    _ = fs4::FileExt::try_lock(file.as_file());
+    _ = try_lock(file.as_file());
     Ok((file, path))
 }

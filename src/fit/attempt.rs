@@ -2,7 +2,6 @@
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
-use std::thread::Scope;
 
 use super::observer::EpochPart;
 use super::plans;
@@ -12,6 +11,7 @@ use crate::data::Dataset;
 use crate::error::Error;
 use crate::gpu::{Buffer, Gpu};
 use crate::history::History;
+use crate::host::Threads;
 use crate::options::Watch;
 use crate::plan::{Plan, Role};
 use crate::run::buffers::{Buffers, beside};
@@ -96,22 +96,22 @@ impl Course {
 
 impl<'env, 'scope> Attempt<'env, 'scope> {
     /// Makes everything ready for the next step.
-    pub fn begin(
+    pub async fn begin(
         session: &mut Session,
         train: Rows<'env>,
         plan: &Plan,
         validation: Option<&Dataset>,
-        scope: Option<&'scope Scope<'scope, 'env>>,
+        threads: Option<&'scope dyn Threads<'env>>,
     ) -> Result<Self, Error>
     where
         'env: 'scope,
     {
         // Its rows go to the device now, so that an error in them is reported; its kernels are compiled when they are wanted, after the
         // first epoch's last step.
-        let validating = Validating::of(session, validation)?;
+        let validating = Validating::of(session, validation).await?;
         let gpu = Arc::clone(&session.model.gpu);
-        let places = places(session, train, plan)?;
-        let training = runner_over(session, plan, &places)?;
+        let places = places(session, train, plan).await?;
+        let training = runner_over(session, plan, &places).await?;
         if session.options.batch_size > train.count() {
             tracing::warn!(
                 batch_size = session.options.batch_size,
@@ -123,15 +123,12 @@ impl<'env, 'scope> Attempt<'env, 'scope> {
         let per_epoch = train.count().div_ceil(session.options.batch_size) as u64;
         let last_step = session.options.last_step(session.fit_began(), first_step, per_epoch)?;
         let mut state = session.state(train.count(), plan.batch, last_step);
-        let (fit, best) = fit_and_best(session, &training, &mut state)?;
+        let (fit, best) = fit_and_best(session, &training, &mut state).await?;
         gpu.write(&session.model.buffers[&Role::State], &[state]);
         // Compiled when they are wanted, as the validation's kernels are.
         let reporting =
             Reporting { places: session.reports_parameters.then(|| places.clone()), ..Reporting::default() };
-        let stream = match scope {
-            Some(scope) => stream_over(session, train, scope, places, last_step)?,
-            None => None,
-        };
+        let stream = stream_over(session, train, threads, places, last_step).await?;
         let course = Course {
             state,
             last_step,
@@ -164,9 +161,9 @@ impl<'env, 'scope> Attempt<'env, 'scope> {
 }
 
 impl Validating {
-    fn of(session: &Session, validation: Option<&Dataset>) -> Result<Self, Error> {
+    async fn of(session: &Session, validation: Option<&Dataset>) -> Result<Self, Error> {
         let waiting = match validation.zip(plans::validation(session, validation)?) {
-            Some((set, plan)) => Some((set.rows(), session.model.upload_set(set, &session.options.loss)?, plan)),
+            Some((set, plan)) => Some((set.rows(), session.model.upload_set(set, &session.options.loss).await?, plan)),
             None => None,
         };
         Ok(Validating { waiting, evaluator: None })
@@ -174,18 +171,18 @@ impl Validating {
 }
 
 /// The training steps over all places that rows can be in.
-fn runner_over(session: &Session, plan: &Plan, places: &[Buffers]) -> Result<Runner, Error> {
+async fn runner_over(session: &Session, plan: &Plan, places: &[Buffers]) -> Result<Runner, Error> {
     let (gpu, checks, chunk) = (&session.model.gpu, session.options.checks, session.options.steps_per_submission);
-    let mut training = Runner::new(gpu, plan, &[&session.model.buffers, &places[0]], checks, chunk)?;
+    let mut training = Runner::new(gpu, plan, &[&session.model.buffers, &places[0]], checks, chunk).await?;
     for place in &places[1..] {
-        training.also_over(gpu, plan, place, checks)?;
+        training.also_over(gpu, plan, place, checks).await?;
     }
     gpu.keep_pipelines();
     Ok(training)
 }
 
 /// What the fit remembers, and its best weights where they are kept: those of the checkpoint that it goes on from, or none yet.
-fn fit_and_best(
+async fn fit_and_best(
     session: &mut Session,
     training: &Runner,
     state: &mut State,
@@ -203,16 +200,16 @@ fn fit_and_best(
         return Ok((fit, best));
     };
     if let (Some(best), Some(weights)) = (&mut best, &resumed.best) {
-        *best = session.model.upload_weights("the best weights", weights)?;
+        *best = session.model.upload_weights("the best weights", weights).await?;
     }
     Ok((resumed.go_on(&session.model.gpu, training, state)?, best))
 }
 
 /// What brings the rows of a source that is read in windows.
-fn stream_over<'env: 'scope, 'scope>(
+async fn stream_over<'env: 'scope, 'scope>(
     session: &Session,
     train: Rows<'env>,
-    scope: &'scope Scope<'scope, 'env>,
+    threads: Option<&'scope dyn Threads<'env>>,
     places: Vec<Buffers>,
     last_step: u64,
 ) -> Result<Option<Stream<'scope>>, Error> {
@@ -235,23 +232,24 @@ fn stream_over<'env: 'scope, 'scope>(
         order: session.position.order,
         steps: session.position.steps_done..last_step,
     };
-    Stream::begin(scope, &model.gpu, reading, places, &model.buffers[&Role::State]).map(Some)
+    Stream::begin(threads, &model.gpu, reading, places, &model.buffers[&Role::State]).await.map(Some)
 }
 
 /// Where the rows are on the device: one place with all of them, or two that windows take turns in.
-fn places(session: &Session, train: Rows<'_>, plan: &Plan) -> Result<Vec<Buffers>, Error> {
+async fn places(session: &Session, train: Rows<'_>, plan: &Plan) -> Result<Vec<Buffers>, Error> {
     let (model, loss) = (&session.model, &session.options.loss);
     let first = match train {
-        Rows::Whole(set) => return Ok(vec![model.upload_set(set, loss)?]),
+        Rows::Whole(set) => return Ok(vec![model.upload_set(set, loss).await?]),
         Rows::Windows { first, .. } => first,
     };
     let of_set = || plan.buffers.iter().filter(|buffer| matches!(buffer.role, Role::Set(_) | Role::Targets));
-    let place = || {
-        let mut place = beside(&model.gpu, first, loss, model.network.outputs())?;
+    let mut places = Vec::new();
+    for _ in 0..2 {
+        let mut place = beside(&model.gpu, first, loss, model.network.outputs()).await?;
         for buffer in of_set() {
-            place.insert(buffer.role, model.gpu.zeros(&buffer.role.to_string(), buffer.bytes)?);
+            place.insert(buffer.role, model.gpu.zeros(&buffer.role.to_string(), buffer.bytes).await?);
         }
-        Ok(place)
-    };
-    (0..2).map(|_| place()).collect()
+        places.push(place);
+    }
+    Ok(places)
 }

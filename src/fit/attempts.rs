@@ -1,89 +1,50 @@
 //! Training, from the first step to the last: one attempt after another, on one device or, where that fails, on those after it.
 
-use std::borrow::Cow;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::thread::Scope;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::attempt::Attempt;
 use super::diagnosis::diagnose;
 use super::recovery::{MOST_TIME, Recovery};
 use super::session::Session;
+use super::training_set::TrainingSet;
 use super::{checkpoints, epochs, memory, plans, tune};
 use crate::checkpoint::{RestorePoint, Snapshots};
-use crate::data::{Dataset, Source};
+use crate::data::Dataset;
 use crate::error::Error;
 use crate::history::{Event, History};
+use crate::host::Threads;
 use crate::options::NonFinite;
 use crate::plan::{Plan, Role};
-use crate::preprocessing::{Origin, Scaling};
-use crate::run::rows::{self, Rows};
+use crate::run::rows::Rows;
 use crate::run::state::{SKIPPED_WORD, State};
 
 /// What hears how a fit goes, and may break it off.
 pub(crate) type Observer<'a> = &'a mut dyn FnMut(Event) -> ControlFlow<()>;
 
-/// The sets of a fit, and the thread scope that rows are read in, where they are read in windows.
+/// The sets of a fit, and what starts the thread that rows are read on, where they are read in windows.
 struct Sets<'a, 'env, 'scope> {
     train: Rows<'env>,
     validation: Option<&'a Dataset>,
-    scope: Option<&'scope Scope<'scope, 'env>>,
+    threads: Option<&'scope dyn Threads<'env>>,
 }
 
-/// Trains on a set, in windows where it does not fit the memory budget.
+/// Trains on a set. Rows that are read in windows are read on one of `threads` where there are any, and in turn with the steps where there are none.
 ///
 /// # Errors
 ///
 /// As [`Trainer::fit`](crate::Trainer::fit).
-pub(crate) fn fit(
+pub(crate) async fn fit<'scope, 'env: 'scope>(
     session: &mut Session,
-    train: &Dataset,
+    train: &'env TrainingSet<'_>,
     validation: Option<&Dataset>,
+    threads: Option<&'scope dyn Threads<'env>>,
     observer: Observer<'_>,
 ) -> Result<History, Error> {
-    let train = &*to_train_on(session, train)?;
-    if session.first_of_windows(train)?.is_some() {
-        return fit_from(session, train, validation, observer);
-    }
-    let validation = validation.map(|set| set.seen_as(train.origin(), true)).transpose()?;
-    let sets = Sets { train: Rows::Whole(train), validation: validation.as_deref(), scope: None };
-    pollster::block_on(run(session, sets, observer))
-}
-
-/// Trains on rows that are read in windows.
-///
-/// # Errors
-///
-/// As [`Trainer::fit_from`](crate::Trainer::fit_from).
-pub(crate) fn fit_from(
-    session: &mut Session,
-    train: &dyn Source,
-    validation: Option<&Dataset>,
-    observer: Observer<'_>,
-) -> Result<History, Error> {
-    let train = &Like { source: train, origin: session.origin.clone() };
-    // A set that would fit as well: windows are what was asked for.
-    let first = rows::first_of_windows(train, Some(0))?;
-    let train = session.rows_of(train, first.as_ref())?;
+    let train = train.rows(session)?;
     let validation = validation.map(|set| set.seen_as(train.at_hand().origin(), true)).transpose()?;
-    let validation = validation.as_deref();
-    std::thread::scope(|scope| {
-        pollster::block_on(run(session, Sets { train, validation, scope: Some(scope) }, observer))
-    })
-}
-
-/// What a training set is trained as: scaled as the rows before it were, where it is not scaled itself.
-fn to_train_on<'a>(session: &Session, train: &'a Dataset) -> Result<Cow<'a, Dataset>, Error> {
-    let (own, before) = (train.origin(), &session.origin);
-    let differs = |own: &Option<Scaling>, before: &Option<Scaling>| own.is_some() && before.is_some() && own != before;
-    if differs(&own.scaling, &before.scaling) || differs(&own.target_scaling, &before.target_scaling) {
-        tracing::warn!("these rows are scaled otherwise than those that the network was trained on before");
-    }
-    if let Some(note) = train.note_on_targets(&session.options.loss).filter(|note| !train.notes().contains(note)) {
-        tracing::warn!("{note}");
-    }
-    train.seen_as(&own.clone().or(before.clone()), false)
+    run(session, Sets { train, validation: validation.as_deref(), threads }, observer).await
 }
 
 async fn run<'scope, 'env: 'scope>(
@@ -101,7 +62,8 @@ async fn run<'scope, 'env: 'scope>(
             going_on = ControlFlow::Break(());
         }
         going_on
-    })?;
+    })
+    .await?;
     if going_on.is_break() {
         return Ok(History::default());
     }
@@ -117,7 +79,7 @@ async fn run<'scope, 'env: 'scope>(
     let first = if explains { Some(session.beginning().await) } else { None };
     let first = first.transpose().map_err(|error| memory::in_all(session, error, train, validation))?;
     let keeps_good = session.options.non_finite == NonFinite::Lower;
-    let (before, started) = (session.model.stats, Instant::now());
+    let (before, started) = (session.model.stats, session.model.gpu.host().now());
     let first = first.map(|first| (first, started));
     let recovery = Recovery { snapshots, first, keeps_good, ..Recovery::default() };
     let history = attempts(session, &sets, &plan, recovery, observer).await?;
@@ -132,7 +94,7 @@ async fn attempts<'scope, 'env: 'scope>(
     mut recovery: Recovery,
     observer: Observer<'_>,
 ) -> Result<History, Error> {
-    let (started, began) = (Instant::now(), session.position.steps_done);
+    let (started, began) = (session.model.gpu.host().now(), session.position.steps_done);
     let mut failures = 0;
     loop {
         let error = match attempt(session, sets, plan, observer, &mut recovery).await {
@@ -141,11 +103,11 @@ async fn attempts<'scope, 'env: 'scope>(
         };
         let reason = error.to_string();
         let (answer, history) = if let Some(step) = non_finite_step(session, &error) {
-            let Some((point, learning_rate)) = lower(session, step, &mut recovery)? else {
-                let per_step = started.elapsed().div_f64((step - began.min(step)).max(1) as f64);
+            let Some((point, learning_rate)) = lower(session, step, &mut recovery).await? else {
+                let per_step = session.model.gpu.host().since(started).div_f64((step - began.min(step)).max(1) as f64);
                 let error = explained(session, error, sets, plan, &recovery, per_step).await;
                 // The best weights are finite in any case.
-                epochs::take_best(&mut session.model, recovery.best.as_mut())?;
+                epochs::take_best(&mut session.model, recovery.best.as_mut()).await?;
                 return Err(error);
             };
             let (times, of) = (point.lowered(), session.options.lower_times);
@@ -153,7 +115,7 @@ async fn attempts<'scope, 'env: 'scope>(
             (observer(event), point.history())
         } else {
             if matches!(error, Error::NonFiniteResult(_)) && session.model.gpu.check().is_ok() {
-                epochs::take_best(&mut session.model, recovery.best.as_mut())?;
+                epochs::take_best(&mut session.model, recovery.best.as_mut()).await?;
             }
             failures += 1;
             let point = recover(session, error, failures, &mut recovery).await?;
@@ -172,14 +134,14 @@ async fn attempts<'scope, 'env: 'scope>(
 /// The fit from where the session is to its end, as long as the device lasts.
 async fn attempt<'scope, 'env: 'scope>(
     session: &mut Session,
-    &Sets { train, validation, scope }: &Sets<'_, 'env, 'scope>,
+    &Sets { train, validation, threads }: &Sets<'_, 'env, 'scope>,
     plan: &Plan,
     observer: Observer<'_>,
     recovery: &mut Recovery,
 ) -> Result<History, Error> {
     // Room for this one's.
     recovery.best = None;
-    let attempt = Attempt::begin(session, train, plan, validation, scope);
+    let attempt = Attempt::begin(session, train, plan, validation, threads).await;
     let mut attempt = attempt.map_err(|error| memory::in_all(session, error, train, validation))?;
     match epochs::run(session, &mut attempt, validation, recovery, observer).await {
         Ok(()) => Ok(attempt.history()),
@@ -205,7 +167,11 @@ fn non_finite_step(session: &Session, error: &Error) -> Option<u64> {
 }
 
 /// Goes back to before the numbers of a step were not finite, with a lower rate: to where, and how low. None where that may not be.
-fn lower(session: &mut Session, step: u64, recovery: &mut Recovery) -> Result<Option<(RestorePoint, f64)>, Error> {
+async fn lower(
+    session: &mut Session,
+    step: u64,
+    recovery: &mut Recovery,
+) -> Result<Option<(RestorePoint, f64)>, Error> {
     let times = recovery.good.iter().map(RestorePoint::lowered).max().unwrap_or(0) + 1;
     if session.options.non_finite != NonFinite::Lower || times > session.options.lower_times {
         return Ok(None);
@@ -224,7 +190,7 @@ fn lower(session: &mut Session, step: u64, recovery: &mut Recovery) -> Result<Op
     if let Some(snapshots) = &mut recovery.snapshots {
         snapshots.go_back_to(&mut point)?;
     }
-    session.go_back(&point)?;
+    session.go_back(&point).await?;
     Ok(Some((point, rate)))
 }
 
@@ -257,12 +223,12 @@ async fn located(session: &mut Session, error: Error, attempt: &Attempt<'_, '_>)
     let steps_done = session.position.steps_done;
     let (done, sent) = (steps_done + on_its_way.start, steps_done + on_its_way.end);
     let model = &mut session.model;
-    match (model.gpu.settled(), error) {
+    match (model.gpu.settled().await, error) {
         (Err(Error::Device(reason)), _) => Error::DeviceFailed { done, sent, epoch, reason },
         (_, error) => {
             // It has done all that it was handed, also where something beside it failed: the session is where the device is.
             let state = &model.buffers[&Role::State];
-            if let Ok(state) = model.gpu.fetch::<u32>(state, size_of::<State>() / 4, &mut model.stats.traffic).await {
+            if let Ok(state) = model.gpu.read::<u32>(state, size_of::<State>() / 4, &mut model.stats.traffic).await {
                 (session.position.steps_done, session.position.skipped) = (state[0].into(), state[SKIPPED_WORD]);
             }
             match error {
@@ -303,34 +269,9 @@ async fn recover(
         Err(none) => return Err(and(error, &format!("another device cannot be had: {none}"))),
     };
     tracing::debug!(%error, step = point.step(), "training goes on on another device");
-    match session.go_back_on(Arc::new(another), &point) {
+    match session.go_back_on(Arc::new(another), &point).await {
         Ok(()) => Ok(point),
         Err(none) => Err(and(error, &format!("on another device it cannot go on: {none}"))),
-    }
-}
-
-/// Rows that are read, scaled as those that a model was trained on before where they are not scaled themselves.
-struct Like<'a> {
-    source: &'a dyn Source,
-    origin: Origin,
-}
-
-impl Source for Like<'_> {
-    fn rows(&self) -> usize {
-        self.source.rows()
-    }
-
-    fn classes(&self) -> usize {
-        self.source.classes()
-    }
-
-    fn read(&self, rows: Range<usize>) -> Result<Dataset, Error> {
-        let set = self.source.read(rows)?;
-        let scaled = match set.seen_as(&set.origin().clone().or(self.origin.clone()), false)? {
-            Cow::Owned(scaled) => Some(scaled),
-            Cow::Borrowed(_) => None,
-        };
-        Ok(scaled.unwrap_or(set))
     }
 }
 
@@ -342,5 +283,117 @@ fn and(error: Error, tried: &str) -> Error {
         }
         Error::Device(reason) => Error::Device(format!("{reason}; {tried}")),
         error => Error::Device(format!("{error}; {tried}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
+    use std::thread::ThreadId;
+
+    use super::*;
+    use crate::activation::Activation;
+    use crate::checkpoint::Checkpoint;
+    use crate::data::Source;
+    use crate::gpu::{Gpu, OpenOptions};
+    use crate::host::{EventLoop, Host, block_on, native, with_threads};
+    use crate::network::Network;
+    use crate::options::{Checkpointing, Every, TrainOptions};
+    use crate::weights::Weights;
+
+    /// Rows, with the threads that they were read on.
+    struct Watched(Dataset, Mutex<Vec<ThreadId>>);
+
+    impl Source for Watched {
+        fn rows(&self) -> usize {
+            self.0.rows()
+        }
+
+        fn classes(&self) -> usize {
+            self.0.classes()
+        }
+
+        fn read(&self, rows: std::ops::Range<usize>) -> Result<Dataset, Error> {
+            self.1.lock().unwrap().push(std::thread::current().id());
+            Source::read(&self.0, rows)
+        }
+    }
+
+    fn rows() -> Dataset {
+        let value = |at: u32, i: usize| ((at * 37 + i as u32 * 11) % 50) as f32 / 25.0 - 1.0;
+        Dataset::from_rows((0..300).map(|at| (std::array::from_fn::<f32, 8, _>(|i| value(at, i)), at % 3))).unwrap()
+    }
+
+    fn options(folder: &Path) -> TrainOptions {
+        let checkpoint = Checkpointing { every: Every::Steps(7), ..Checkpointing::new(folder) };
+        let (keep_best, memory_budget) = (true, Some(8 << 10));
+        TrainOptions {
+            epochs: 3,
+            batch_size: 16,
+            keep_best,
+            memory_budget,
+            checkpoint: Some(checkpoint),
+            ..TrainOptions::default()
+        }
+    }
+
+    /// Trains on a whole set, then on windows, each with checkpoints; the weights after each, and the last checkpoint's step.
+    fn trained(host: &'static dyn Host, source: &Watched) -> [(Weights, u64); 2] {
+        let gpu = block_on(Gpu::open_on(host, &OpenOptions::default())).unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // The event loop of this host, which has none.
+            let poll = || {
+                while !is_over.load(Ordering::Relaxed) {
+                    gpu.deliver_answers();
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+            };
+            if host.threads().is_none() {
+                scope.spawn(poll);
+            }
+            let done = [true, false].map(|is_whole| fitted(&gpu, source, is_whole));
+            is_over.store(true, Ordering::Relaxed);
+            done
+        })
+    }
+
+    fn fitted(gpu: &Arc<Gpu>, source: &Watched, is_whole: bool) -> (Weights, u64) {
+        let folder = tempfile::tempdir().unwrap();
+        let network = Network::new(8).dense(16, Activation::Relu).dense(3, Activation::Identity);
+        let mut options = options(folder.path());
+        options.memory_budget = options.memory_budget.filter(|_| !is_whole);
+        let initial = |network: &Network, options: &TrainOptions| options.initializer.weights(network, options.seed);
+        let mut session = block_on(Session::new(Arc::clone(gpu), network, options, initial)).unwrap();
+        let train = match is_whole {
+            true => TrainingSet::of_set(&session, &source.0).unwrap(),
+            false => TrainingSet::of_source(&session, source).unwrap(),
+        };
+        let validation = Some(&source.0);
+        let ignore = &mut |_: Event<'_>| ControlFlow::Continue(());
+        with_threads(|threads| {
+            let threads = gpu.host().threads().map(|_| threads);
+            block_on(fit(&mut session, &train, validation, threads, ignore)).unwrap()
+        });
+        let step = Checkpoint::open(folder.path()).unwrap().step();
+        (block_on(session.model.weights()).unwrap(), step)
+    }
+
+    /// A core that needs a thread, or blocks the only one that there is: it would hang in a browser, or train to other bits there.
+    #[test]
+    fn a_host_without_threads_trains_to_the_same_bits() {
+        let [here, there] = [(), ()].map(|()| Watched(rows(), Mutex::default()));
+        let (own, alone) = (trained(native(), &here), trained(&EventLoop, &there));
+        for ((own, own_step), (alone, alone_step)) in own.iter().zip(&alone) {
+            assert!(own.layers.iter().all(|layer| layer.weight.iter().all(|value| value.is_finite())));
+            assert_eq!(own, alone);
+            assert_eq!((*own_step, *alone_step), (57, 57));
+        }
+        assert!(own[0].0 != own[1].0, "windows have an order of their own");
+        let this = std::thread::current().id();
+        assert!(there.1.into_inner().unwrap().iter().all(|&thread| thread == this));
+        assert!(here.1.into_inner().unwrap().iter().any(|&thread| thread != this));
     }
 }

@@ -1,10 +1,8 @@
 //! What a fit and its checkpoints have to do with each other before the first step.
 
-use std::fs::File;
-use std::path::Path;
-
 use super::session::Session;
-use crate::checkpoint::{Run, Snapshots, folder};
+use crate::checkpoint::folder::{self, Lock};
+use crate::checkpoint::{Run, Snapshots};
 use crate::data::{Dataset, Fingerprint};
 use crate::error::Error;
 use crate::files::folder_of;
@@ -46,16 +44,15 @@ pub(crate) fn fingerprints(
     Ok(Some(sets))
 }
 
-/// Makes a folder ready for checkpoints, unless there are some of another run, and keeps it from others for as long as the file is open.
+/// Makes a folder ready for checkpoints, unless there are some of another run, and keeps it from others for as long as the lock lives.
 ///
 /// # Errors
 ///
 /// [`Error::Option`] where another run has the folder, or had it; [`Error::Io`].
-pub(crate) fn claim(session: &Session, asked: &Checkpointing) -> Result<File, Error> {
+pub(crate) fn claim(session: &Session, asked: &Checkpointing) -> Result<Lock, Error> {
     folder::open(&asked.folder)?;
     let lock = folder::lock(&asked.folder)?;
-    let is_asked = |folder: &Path| folder.canonicalize().ok() == asked.folder.canonicalize().ok();
-    if session.resumed.as_ref().is_some_and(|resumed| is_asked(folder_of(&resumed.path))) {
+    if session.resumed.as_ref().is_some_and(|resumed| folder::is_same(folder_of(&resumed.path), &asked.folder)) {
         return Ok(lock);
     }
     match folder::list(&asked.folder)?.first() {
@@ -75,7 +72,7 @@ pub(crate) async fn snapshots(
 ) -> Result<Option<Snapshots>, Error> {
     let (Some(asked), Some(sets)) = (session.options.checkpoint.clone(), sets) else { return Ok(None) };
     let beginning = if asked.device_retries > 0 { Some(session.beginning().await?) } else { None };
-    Ok(Some(Snapshots::new(&asked, run_of(session, &asked, sets, picks), beginning)))
+    Ok(Some(Snapshots::new(session.model.gpu.host(), &asked, run_of(session, &asked, sets, picks), beginning)))
 }
 
 /// What all checkpoints of a fit on these sets have in common.

@@ -13,7 +13,7 @@ use crate::data::Dataset;
 use crate::error::Error;
 use crate::history::Parameters;
 use crate::options::THE_LOSS;
-use crate::plan::{Plan, Role};
+use crate::plan::{Lifetime, Plan, Role};
 use crate::run::buffers::Buffers;
 use crate::run::parameters::ParameterReader;
 use crate::run::rows::Rows;
@@ -31,16 +31,16 @@ pub(crate) async fn diagnose(
     step: u64,
     seen: &str,
 ) -> Result<Option<String>, Error> {
-    session.go_back(from)?;
-    let mut attempt = Attempt::begin(session, train, plan, validation, None)?;
-    let mut reader = reader_of(session, &attempt)?;
+    session.go_back(from).await?;
+    let mut attempt = Attempt::begin(session, train, plan, validation, None).await?;
+    let mut reader = reader_of(session, &attempt).await?;
     run_to(session, &mut attempt, validation, step - 1).await?;
     let gradients = parameters_of(session, &attempt, &mut reader).await?.gradients;
     for layer in 0..session.model.network.widths().count() {
         // Those of the last layer are logits, and in memory where there are many.
         let Some(activations) = reader.buffer(Role::Activations(layer)) else { break };
         let count = activations.size() as usize / 4;
-        let values: Vec<f32> = session.model.gpu.read(activations, count, &mut session.model.stats.traffic)?;
+        let values: Vec<f32> = session.model.gpu.read(activations, count, &mut session.model.stats.traffic).await?;
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
             return Ok(Some(format!("an output of layer {} is {}", layer + 1, word(*value))));
         }
@@ -57,9 +57,10 @@ pub(crate) async fn diagnose(
     let before = session.beginning().await?;
     let part = Part { steps: 1, continues: true, stream: None, copies: None };
     let device = &mut attempt.device;
-    device.training.run_part(&device.gpu, part, &mut session.model.stats, |_, _| Ok(ControlFlow::Continue(())))?;
+    let ignore = |_, _| Ok(ControlFlow::Continue(()));
+    device.training.run_part(&device.gpu, part, &mut session.model.stats, ignore).await?;
     let weights = session.model.weights().await?;
-    session.go_back(&before)?;
+    session.go_back(&before).await?;
     let left = non_finite_tensor(&weights, First::Below);
     Ok(left.map(|(tensor, value)| format!("the update of {tensor} left a value that is {value}")))
 }
@@ -80,12 +81,11 @@ async fn run_to(
 }
 
 /// What reads parameters of a fit over a whole set.
-fn reader_of(session: &Session, attempt: &Attempt<'_, '_>) -> Result<ParameterReader, Error> {
-    let of_set = |role: &Role| matches!(role, Role::Set(_) | Role::Targets | Role::Scaling | Role::OutputWeights);
-    let buffers = attempt.device.training.buffers.iter().filter(|(role, _)| of_set(role));
+async fn reader_of(session: &Session, attempt: &Attempt<'_, '_>) -> Result<ParameterReader, Error> {
+    let buffers = attempt.device.training.buffers.iter().filter(|(role, _)| role.lifetime() == Lifetime::Set);
     let place: Buffers = buffers.map(|(&role, buffer)| (role, buffer.clone())).collect();
     let plan = plans::gradients(session, attempt.train)?;
-    ParameterReader::new(&attempt.device.gpu, &plan, &session.model.buffers, &[place], session.options.checks)
+    ParameterReader::new(&attempt.device.gpu, &plan, &session.model.buffers, &[place], session.options.checks).await
 }
 
 async fn parameters_of(

@@ -1,7 +1,6 @@
 //! Epochs of steps, each with one blocking read at its end, and what is decided there.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
 
 use super::attempt::Attempt;
 use super::observer::{EpochPart, Reporter};
@@ -35,20 +34,21 @@ pub(crate) async fn run(
         && attempt.course.going_on.is_continue()
         && !attempt.fit.watch.is_over()
     {
-        let (started, before) = (Instant::now(), session.model.stats);
+        let host = session.model.gpu.host();
+        let (started, before) = (host.now(), session.model.stats);
         let mut reporter = begin_part(session, attempt);
         // Where an epoch goes on, its beginning was kept, unless it was begun by another fit.
         if recovery.keeps_good && (!attempt.course.continues || recovery.good.is_empty()) {
             recovery.keep(attempt.restore_point(session).await?);
         }
-        run_part(session, attempt, recovery.snapshots.as_mut(), &mut reporter, observer)?;
-        let trained_for = started.elapsed().as_secs_f64().max(1e-9);
+        run_part(session, attempt, recovery.snapshots.as_mut(), &mut reporter, observer).await?;
+        let trained_for = host.since(started).as_secs_f64().max(1e-9);
         if attempt.course.stops_short() {
             attempt.course.continues = true;
             break;
         }
         let sums = read_sums(session, attempt).await?;
-        recovery.forget_first();
+        recovery.forget_first(host);
         check_skipped(session, attempt, &sums)?;
         let part = attempt.course.part;
         if let Some(progress) = reporter.progress(part.steps, sums, trained_for) {
@@ -63,36 +63,36 @@ pub(crate) async fn run(
             monitored: session.options.monitor.of(validated.unwrap_or(training), metrics.as_ref()),
             learning_rate: sums.learning_rate.into(),
             skipped_steps: (sums.skipped - attempt.fit.skipped_before).into(),
-            seconds: started.elapsed().as_secs_f64(),
+            seconds: host.since(started).as_secs_f64(),
             samples_per_second: part.rows_now(part.steps) as f64 / trained_for,
             stats: session.model.stats.since(before),
         };
-        let verdict = judge(session, attempt, record, sums.skipped)?;
+        let verdict = judge(session, attempt, record, sums.skipped).await?;
         if let Some(parameters) = parameters(session, attempt).await? {
             attempt.course.take(observer(Event::Parameters(&parameters)));
         }
         attempt.course.take(observer(Event::Epoch(record)));
         if let Some(snapshots) = &mut recovery.snapshots {
-            take_between_epochs(session, attempt, snapshots)?;
+            take_between_epochs(session, attempt, snapshots).await?;
         }
         if verdict.stops {
             attempt.course.going_on = ControlFlow::Break(());
         }
     }
     if let Some(snapshots) = &mut recovery.snapshots {
-        snapshots.finish(&attempt.device.gpu, &mut session.model.stats.traffic)?;
+        snapshots.finish(&attempt.device.gpu, &mut session.model.stats.traffic).await?;
     }
     if attempt.course.until == attempt.course.last_step {
-        take_best(&mut session.model, attempt.device.best.as_mut())?;
+        take_best(&mut session.model, attempt.device.best.as_mut()).await?;
     }
     Ok(())
 }
 
 /// Takes the weights of the best epoch, where they are kept and there are any.
-pub(crate) fn take_best(model: &mut DeviceModel, best: Option<&mut Vec<Buffer>>) -> Result<(), Error> {
+pub(crate) async fn take_best(model: &mut DeviceModel, best: Option<&mut Vec<Buffer>>) -> Result<(), Error> {
     let Some(best) = best.filter(|best| !best.is_empty()) else { return Ok(()) };
-    let copied = model.copy_weights(best, Direction::Back)?;
-    model.gpu.wait_for(copied)
+    let copied = model.copy_weights(best, Direction::Back).await?;
+    model.gpu.wait_for(copied).await
 }
 
 /// Which steps of which epoch come now, and what reports of them.
@@ -119,14 +119,15 @@ fn begin_part(session: &Session, attempt: &mut Attempt<'_, '_>) -> Reporter {
 }
 
 /// Runs the part's steps, or as many as are wanted, and hands over what comes after them.
-fn run_part(
+async fn run_part(
     session: &mut Session,
     attempt: &mut Attempt<'_, '_>,
     mut snapshots: Option<&mut Snapshots>,
     reporter: &mut Reporter,
     observer: &mut dyn FnMut(Event) -> ControlFlow<()>,
 ) -> Result<(), Error> {
-    let (started, began) = (Instant::now(), session.position.steps_done);
+    let host = session.model.gpu.host();
+    let (started, began) = (host.now(), session.position.steps_done);
     if let Some(snapshots) = &mut snapshots {
         snapshots.begin(began, attempt.course.last_step, sources(session, attempt));
     }
@@ -142,16 +143,17 @@ fn run_part(
     let run = device.training.run_part(gpu, part, &mut session.model.stats, |step, sums| {
         gpu.check_steps(sums.step, began + step)?;
         non_finite.check(&sums, epoch)?;
-        if let Some(progress) = reporter.progress(step, sums, started.elapsed().as_secs_f64()) {
+        if let Some(progress) = reporter.progress(step, sums, host.since(started).as_secs_f64()) {
             course.going_on = observer(Event::Progress(progress));
         }
         Ok(course.going_on)
-    })?;
+    });
+    let run = run.await?;
     course.is_broken_off = run < course.part.steps;
     if course.is_broken_off
         && let Some(snapshots) = snapshots
     {
-        snapshots.take(gpu, &mut session.model.stats.traffic, run, fit)?;
+        snapshots.take(gpu, &mut session.model.stats.traffic, run, fit).await?;
     }
     course.part.steps = run;
     session.position.steps_done += run;
@@ -168,7 +170,7 @@ async fn read_sums(session: &mut Session, attempt: &mut Attempt<'_, '_>) -> Resu
     let gpu = &device.gpu;
     if let Some(places) = reporting.places.take() {
         let plan = plans::gradients(session, attempt.train)?;
-        reporting.reader = Some(ParameterReader::new(gpu, &plan, &session.model.buffers, &places, checks)?);
+        reporting.reader = Some(ParameterReader::new(gpu, &plan, &session.model.buffers, &places, checks).await?);
         gpu.keep_pipelines();
     }
     if let Some(reader) = &mut reporting.reader {
@@ -179,11 +181,11 @@ async fn read_sums(session: &mut Session, attempt: &mut Attempt<'_, '_>) -> Resu
     // An observer that breaks off wants the model and the checkpoint, and no look at another set before them.
     if !course.is_broken_off {
         if let Some((count, rows, plan)) = validating.waiting.take() {
-            validating.evaluator = Some(session.model.evaluator(count, rows, &plan)?);
+            validating.evaluator = Some(session.model.evaluator(count, rows, &plan).await?);
             gpu.keep_pipelines();
         }
         if let Some(evaluator) = &mut validating.evaluator {
-            evaluator.run(gpu, &mut session.model.stats)?;
+            evaluator.run(gpu, &mut session.model.stats).await?;
         }
     }
     let sums = device.training.sums(gpu, &mut session.model.stats).await?;
@@ -223,7 +225,12 @@ fn check_skipped(session: &Session, attempt: &Attempt<'_, '_>, sums: &Sums) -> R
 }
 
 /// What follows from an epoch's figures: weights to keep, another rate, an end.
-fn judge(session: &mut Session, attempt: &mut Attempt<'_, '_>, record: Epoch, skipped: u32) -> Result<Verdict, Error> {
+async fn judge(
+    session: &mut Session,
+    attempt: &mut Attempt<'_, '_>,
+    record: Epoch,
+    skipped: u32,
+) -> Result<Verdict, Error> {
     let Attempt { device, course, fit, .. } = attempt;
     fit.history.epochs.push(record);
     let verdict = match course.is_broken_off {
@@ -232,7 +239,7 @@ fn judge(session: &mut Session, attempt: &mut Attempt<'_, '_>, record: Epoch, sk
         false => fit.watch.judge(&record, course.state.base_rate.into()),
     };
     if let Some(best) = device.best.as_mut().filter(|_| verdict.is_best) {
-        session.model.copy_weights(best, Direction::Out)?;
+        session.model.copy_weights(best, Direction::Out).await?;
         fit.history.kept = Some(fit.history.epochs.len() - 1);
     }
     (course.state.skipped, session.position.skipped) = (skipped, skipped);
@@ -252,7 +259,7 @@ async fn parameters(session: &mut Session, attempt: &mut Attempt<'_, '_>) -> Res
 
 /// Takes a checkpoint between two epochs, with what follows from the one before, where the fit is broken off there; within an epoch it has been
 /// taken.
-fn take_between_epochs(
+async fn take_between_epochs(
     session: &mut Session,
     attempt: &mut Attempt<'_, '_>,
     snapshots: &mut Snapshots,
@@ -263,7 +270,7 @@ fn take_between_epochs(
     }
     (attempt.fit.sums_began, attempt.fit.skipped_before) = (steps_done, attempt.course.state.skipped);
     snapshots.begin(steps_done, last_step, sources(session, attempt));
-    snapshots.take(&attempt.device.gpu, &mut session.model.stats.traffic, 0, &attempt.fit)
+    snapshots.take(&attempt.device.gpu, &mut session.model.stats.traffic, 0, &attempt.fit).await
 }
 
 /// What a checkpoint is made of, as [`Snapshots::begin`] takes it.

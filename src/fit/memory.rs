@@ -8,7 +8,7 @@ use super::session::Session;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::gpu::buffer_bytes;
-use crate::plan::{Plan, Role, STATE_BYTES};
+use crate::plan::{Lifetime, Plan, Role, STATE_BYTES};
 use crate::run::rows::Rows;
 
 /// That what a fit on these sets will make fits, before any of it is made.
@@ -36,7 +36,7 @@ pub(crate) fn bytes_of_fit(session: &Session, train: Rows<'_>, validation: Optio
     let reporting = if session.reports_parameters { reporting_bytes(session, train)? } else { 0 };
     let weights = bytes_of(&plan, |role| matches!(role, Role::Weights(_)));
     let best = if session.options.keep_best { weights } else { 0 };
-    let is_kept = |role| matches!(role, Role::Weights(_) | Role::OptimizerSlots(_) | Role::State | Role::Stats);
+    let is_kept = |role: Role| role.lifetime() == Lifetime::Run || role == Role::Stats;
     let snapshot = if session.options.checkpoint.is_some() { bytes_of(&plan, is_kept) + best } else { 0 };
     Ok(bytes_of(&plan, |_| true) + second + sums_bytes(&plan) + validating + reporting + best + snapshot)
 }
@@ -55,7 +55,7 @@ pub(crate) fn in_all(session: &Session, error: Error, train: Rows<'_>, validatio
 /// Device memory of the step that parameters are reported by, and of what they are read by.
 fn reporting_bytes(session: &Session, train: Rows<'_>) -> Result<u64, Error> {
     let plan = plans::gradients(session, train)?;
-    let is_shared = |role| is_of_set(role) || matches!(role, Role::Weights(_) | Role::Scaling | Role::OutputWeights);
+    let is_shared = |role: Role| role.lifetime() == Lifetime::Set || matches!(role, Role::Weights(_));
     // The weights and their gradients.
     let bytes = |[rows, columns]: [u32; 2]| 4 * u64::from(rows) * u64::from(columns);
     let layers = session.model.network.dense_sizes(1);

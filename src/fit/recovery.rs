@@ -1,9 +1,10 @@
 //! What a fit can go back to.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::checkpoint::{RestorePoint, Snapshots};
 use crate::gpu::Buffer;
+use crate::host::Host;
 
 /// Steps are run again to find which number was not finite only where that takes no longer than this, as far as it is known before.
 pub(crate) const MOST_TIME: Duration = Duration::from_secs(60);
@@ -12,8 +13,8 @@ pub(crate) const MOST_TIME: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Recovery {
     pub snapshots: Option<Snapshots>,
-    /// Its beginning and when that was, where the weights were new and it makes no checkpoints.
-    pub first: Option<(RestorePoint, Instant)>,
+    /// Its beginning and when that was by the host's clock, where the weights were new and it makes no checkpoints.
+    pub first: Option<(RestorePoint, Duration)>,
     /// The beginnings of the epoch and of the one before it, where the rate is lowered when numbers are not finite.
     pub good: Vec<RestorePoint>,
     pub keeps_good: bool,
@@ -32,8 +33,8 @@ impl Recovery {
     }
 
     /// Lets go of the fit's beginning, once it would take too long to come from there again.
-    pub fn forget_first(&mut self) {
-        self.first.take_if(|(_, began)| began.elapsed() > MOST_TIME);
+    pub fn forget_first(&mut self, host: &dyn Host) {
+        self.first.take_if(|(_, began)| host.since(*began) > MOST_TIME);
     }
 
     /// The latest point before a step that steps can be run again from.

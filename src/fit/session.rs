@@ -46,7 +46,7 @@ impl Session {
     ///
     /// [`Error::Option`] for a network or option that cannot be used on the device, [`Error::Wgsl`] for a function of the user's own whose
     /// derivative is not one, [`Error::Device`].
-    pub fn new(
+    pub async fn new(
         gpu: Arc<Gpu>,
         network: Network,
         options: TrainOptions,
@@ -65,7 +65,7 @@ impl Session {
         let tiling = options.tiled(gpu.adapter().tiling(), &Picks::default());
         options.picks.check(tiling.family)?;
         check_layers(&gpu, &network, options.optimizer.slots())?;
-        probe::check(&gpu, &network, &options.loss, &options.optimizer)?;
+        probe::check(&gpu, &network, &options.loss, &options.optimizer).await?;
         let weights = weights(&network, &options);
         let mut session = Session {
             model: DeviceModel::new(gpu, tiling, network, options.checks),
@@ -77,7 +77,7 @@ impl Session {
             is_fitted: false,
             reports_parameters: false,
         };
-        session.set_weights(&weights)?;
+        session.set_weights(&weights).await?;
         Ok(session)
     }
 
@@ -86,11 +86,11 @@ impl Session {
     /// # Errors
     ///
     /// [`Error::Format`] for a file that is damaged or lacks functions of the user's own; else as [`new`](Self::new).
-    pub fn resume(gpu: Arc<Gpu>, checkpoint: &Checkpoint) -> Result<Self, Error> {
+    pub async fn resume(gpu: Arc<Gpu>, checkpoint: &Checkpoint) -> Result<Self, Error> {
         let Saved { run, step, fit, weights, slots, best, state, sums } = checkpoint.saved()?;
         let Run { network, mut options, order, train, validation, adapter, picks, origin, .. } = run;
         follow_adapter(&gpu, &mut options, adapter, picks);
-        let session = Session::new(gpu, network, options, |_, _| weights)?;
+        let session = Session::new(gpu, network, options, |_, _| weights).await?;
         let model = &session.model;
         for layer in 0..model.network.widths().count() {
             let planes: Vec<Vec<f32>> = slots.iter().map(|slot| slot.layers[layer].to_device()).collect();
@@ -106,8 +106,8 @@ impl Session {
     }
 
     /// Replaces the weights and begins anew: the optimizer's values at 0, no steps done.
-    pub fn set_weights(&mut self, weights: &Weights) -> Result<(), Error> {
-        self.model.set_weights(weights, self.options.optimizer.slots())?;
+    pub async fn set_weights(&mut self, weights: &Weights) -> Result<(), Error> {
+        self.model.set_weights(weights, self.options.optimizer.slots()).await?;
         (self.position, self.resumed) = (Position::default(), None);
         Ok(())
     }
@@ -151,13 +151,13 @@ impl Session {
     }
 
     /// Goes back to a restore point, on the device that it has now.
-    pub fn go_back(&mut self, point: &RestorePoint) -> Result<(), Error> {
-        self.go_back_on(Arc::clone(&self.model.gpu), point)
+    pub async fn go_back(&mut self, point: &RestorePoint) -> Result<(), Error> {
+        self.go_back_on(Arc::clone(&self.model.gpu), point).await
     }
 
     /// The same on a device that may be another, which is the model's once all of the restore point is there.
-    pub fn go_back_on(&mut self, gpu: Arc<Gpu>, point: &RestorePoint) -> Result<(), Error> {
-        (self.position, self.resumed) = point.restore(&mut self.model, gpu)?;
+    pub async fn go_back_on(&mut self, gpu: Arc<Gpu>, point: &RestorePoint) -> Result<(), Error> {
+        (self.position, self.resumed) = point.restore(&mut self.model, gpu).await?;
         Ok(())
     }
 }

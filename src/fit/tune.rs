@@ -1,12 +1,13 @@
 //! Measuring tiles before a fit, and keeping what was found.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
 
 use super::plans;
 use super::session::Session;
 use crate::error::Error;
+use crate::files::cache::CacheFile;
 use crate::history::Event;
+use crate::kernel::shape::Shape;
 use crate::kernel::tiling::Picks;
 use crate::measure::tuner::{self, Found};
 use crate::measure::{Tuning, tuning};
@@ -18,7 +19,7 @@ use crate::run::rows::Rows;
 /// # Errors
 ///
 /// As [`plans::training`]; [`Error::Kernel`], [`Error::Device`].
-pub(crate) fn tune(
+pub(crate) async fn tune(
     session: &mut Session,
     train: Rows<'_>,
     observer: &mut dyn FnMut(Event) -> ControlFlow<()>,
@@ -34,22 +35,21 @@ pub(crate) fn tune(
     }
     let (adapter, family) = (session.model.gpu.adapter(), session.model.tiling.family);
     let known = options.picks.clone().or(&session.measured).or(&options.measured_before(adapter));
-    let started = Instant::now();
+    let host = session.model.gpu.host();
+    let started = host.now();
     let request = plans::training_request(session, train);
-    let found =
-        tuner::tune(&session.model.gpu, request, options.checks, &known, options.tuning_budget, |shape, at, of| {
-            observer(Event::Tuning { kernel: shape.kernel, at, of })
-        })?;
+    let report = |shape: Shape, at, of| observer(Event::Tuning { kernel: shape.kernel, at, of });
+    let found = tuner::tune(&session.model.gpu, request, options.checks, &known, options.tuning_budget, report).await?;
     let picks_of = |found: &mut dyn Iterator<Item = &Found>| -> Picks {
         found.map(|found| (found.shape.to_string(), found.tile.to_string())).collect()
     };
     if let Some(path) = options.tuning_cache.as_deref().filter(|_| found.iter().any(|found| found.complete)) {
         let complete = picks_of(&mut found.iter().filter(|found| found.complete));
-        tuning::keep(path, &tuning::key(adapter, family), &complete);
+        tuning::keep(&CacheFile::new(path), &tuning::key(adapter, family), &complete);
     }
     if !found.is_empty() {
         // Its answer has nothing more to break off.
-        let _ = observer(Event::Tuned { kinds: found.len(), seconds: started.elapsed().as_secs_f64() });
+        let _ = observer(Event::Tuned { kinds: found.len(), seconds: host.since(started).as_secs_f64() });
     }
     session.measured = known.or(&picks_of(&mut found.iter()));
     session.model.tiling.picks = session.measured.clone().or(&session.model.tiling.picks);

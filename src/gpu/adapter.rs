@@ -250,9 +250,9 @@ fn kind(device_type: wgpu::DeviceType) -> AdapterKind {
     }
 }
 
-/// Every adapter of this machine, best first, with what of it may be used; the one that the choice would use is marked.
-pub fn adapters(choice: &AdapterChoice, limits: Limits) -> Vec<AdapterSummary> {
-    let found = pollster::block_on(all());
+/// What [`adapters`](super::adapters) returns.
+pub(super) async fn summaries(choice: &AdapterChoice, limits: Limits) -> Vec<AdapterSummary> {
+    let found = all().await;
     let chosen = chosen(&found, choice);
     found.iter().enumerate().map(|(at, adapter)| AdapterSummary::of(adapter, limits, chosen == Some(at))).collect()
 }

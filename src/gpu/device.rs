@@ -2,20 +2,17 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use super::buffer::{Buffer, Memory, Tally, buffer_bytes};
 use super::faults::Faults;
 use super::pipelines::{Pipeline, PipelineCache};
 use super::{AdapterChoice, AdapterSummary, Limits, adapter};
 use crate::error::Error;
+use crate::host::{Host, native};
 
 /// Commands being recorded.
 pub(crate) type Encoder = wgpu::CommandEncoder;
-/// Work handed to the device, to be waited for.
-pub(crate) type Submission = wgpu::SubmissionIndex;
 
 /// Counts of what the host asked of the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +43,7 @@ pub struct Gpu {
     pub(super) pipeline_cache: Option<PipelineCache>,
     pub(super) faults: Faults,
     pub(super) tally: Arc<Tally>,
+    pub(super) host: &'static dyn Host,
     handle: wgpu::Adapter,
     limits: Limits,
     adapter: AdapterSummary,
@@ -61,32 +59,19 @@ impl std::fmt::Debug for Gpu {
 }
 
 impl Gpu {
-    /// Opens the adapter of the choice, with its own limits and the optional features that matter.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoAdapter`] where there is none; [`Error::Device`] where its driver refuses.
-    pub fn open(choice: &AdapterChoice) -> Result<Arc<Gpu>, Error> {
-        Gpu::open_with(&OpenOptions { adapter: choice.clone(), ..OpenOptions::default() })
-    }
-
-    /// Opens a device in another way.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open).
-    pub fn open_with(options: &OpenOptions) -> Result<Arc<Gpu>, Error> {
-        pollster::block_on(Gpu::open_async(options))
-    }
-
     /// [`open_with`](Self::open_with), awaited.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
     pub async fn open_async(options: &OpenOptions) -> Result<Arc<Gpu>, Error> {
+        Gpu::open_on(native(), options).await
+    }
+
+    /// [`open_async`](Self::open_async) on this host.
+    pub(crate) async fn open_on(host: &'static dyn Host, options: &OpenOptions) -> Result<Arc<Gpu>, Error> {
         let handle = adapter::pick(&options.adapter).await?;
-        Ok(Arc::new(Gpu::on(handle, options.limits).await?.keeping_pipelines(options.cache.clone())))
+        Ok(Arc::new(Gpu::on(handle, options.limits, host).await?.keeping_pipelines(options.cache.clone())))
     }
 
     /// Another device of the same adapter.
@@ -95,7 +80,7 @@ impl Gpu {
     ///
     /// [`Error::Device`] where the driver refuses.
     pub(crate) async fn another(&self) -> Result<Gpu, Error> {
-        Gpu::on(self.handle.clone(), self.limits).await
+        Gpu::on(self.handle.clone(), self.limits, self.host).await
     }
 
     /// A device in place of this one, which has failed: of the same adapter, with the same cache. Where the adapter is lost as well, it is
@@ -111,7 +96,7 @@ impl Gpu {
         let gpu = match self.another().await {
             Ok(gpu) if !self.faults.refuses_same_adapter() => gpu,
             refused => match adapter::again(&self.handle.get_info()).await {
-                Some(handle) => Gpu::on(handle, self.limits).await?,
+                Some(handle) => Gpu::on(handle, self.limits, self.host).await?,
                 None => refused?,
             },
         };
@@ -126,7 +111,7 @@ impl Gpu {
     }
 
     /// A device of this adapter.
-    async fn on(handle: wgpu::Adapter, limits: Limits) -> Result<Gpu, Error> {
+    async fn on(handle: wgpu::Adapter, limits: Limits, host: &'static dyn Host) -> Result<Gpu, Error> {
         let summary = AdapterSummary::of(&handle, limits, true);
         let (device, queue) = handle
             .request_device(&wgpu::DeviceDescriptor {
@@ -161,6 +146,7 @@ impl Gpu {
             pipeline_cache: None,
             faults: Faults::default(),
             tally: Arc::default(),
+            host,
             handle,
             limits,
             adapter: summary,
@@ -172,6 +158,11 @@ impl Gpu {
     /// The adapter behind the device.
     pub fn adapter(&self) -> &AdapterSummary {
         &self.adapter
+    }
+
+    /// The machine around it.
+    pub(crate) fn host(&self) -> &'static dyn Host {
+        self.host
     }
 
     /// What its buffers take now.
@@ -214,17 +205,6 @@ impl Gpu {
         ))
     }
 
-    /// [`check`](Self::check), once all that the device was handed is done or given up: some drivers report a loss only then.
-    ///
-    /// # Errors
-    ///
-    /// As [`check`](Self::check).
-    pub(crate) fn settled(&self) -> Result<(), Error> {
-        let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
-        self.check()?;
-        waited.map(drop).map_err(|error| Error::Device(error.to_string()))
-    }
-
     /// Loses the device on purpose: to try how a program takes it, and that a run [goes on](crate::Checkpointing::device_retries). It has no
     /// other use. Every later use of the device fails.
     pub fn lose(&self) {
@@ -252,14 +232,14 @@ impl Gpu {
     /// # Errors
     ///
     /// [`Error::Option`] where it is larger than the device can bind; [`Error::OutOfMemory`].
-    pub(crate) fn zeros(&self, name: &str, bytes: u64) -> Result<Buffer, Error> {
+    pub(crate) async fn zeros(&self, name: &str, bytes: u64) -> Result<Buffer, Error> {
         self.check_size(name, bytes)?;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        self.buffer(name, bytes, usage, false)
+        self.buffer(name, bytes, usage, false).await
     }
 
     /// A buffer for some use, of zeros.
-    pub(super) fn buffer(
+    pub(super) async fn buffer(
         &self,
         name: &str,
         bytes: u64,
@@ -281,7 +261,7 @@ impl Gpu {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let descriptor = wgpu::BufferDescriptor { label: Some(name), size, usage, mapped_at_creation: mapped };
         let buffer = self.device.create_buffer(&descriptor);
-        match pollster::block_on(memory.pop()) {
+        match memory.pop().await {
             Some(error) => refused(error.to_string()),
             None => Ok(Buffer::counted(buffer, &self.tally)),
         }
@@ -292,8 +272,8 @@ impl Gpu {
     /// # Errors
     ///
     /// As [`zeros`](Self::zeros).
-    pub(crate) fn upload<T: bytemuck::NoUninit>(&self, name: &str, content: &[T]) -> Result<Buffer, Error> {
-        let buffer = self.zeros(name, size_of_val(content) as u64)?;
+    pub(crate) async fn upload<T: bytemuck::NoUninit>(&self, name: &str, content: &[T]) -> Result<Buffer, Error> {
+        let buffer = self.zeros(name, size_of_val(content) as u64).await?;
         self.write(&buffer, content);
         Ok(buffer)
     }
@@ -306,66 +286,6 @@ impl Gpu {
     /// Replaces a part of a buffer, from a byte on, before the next submission runs.
     pub(crate) fn write_at<T: bytemuck::NoUninit>(&self, buffer: &Buffer, byte: u64, content: &[T]) {
         self.queue.write_buffer(buffer, byte, bytemuck::cast_slice(content));
-    }
-
-    /// Delivers the answers of the device that have arrived to their callbacks. Never waits.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Device`] where the device failed meanwhile.
-    pub(crate) fn listen(&self) -> Result<(), Error> {
-        self.device.poll(wgpu::PollType::Poll).map_err(|error| Error::Device(error.to_string()))?;
-        self.check()
-    }
-
-    /// Records commands and hands them to the device, which runs them in order.
-    pub(crate) fn submit(&self, traffic: &mut Traffic, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> Submission {
-        if self.faults.is_lost_now() {
-            self.lose();
-        }
-        self.hand_over(traffic, record)
-    }
-
-    /// [`submit`](Self::submit) for work that is no part of a run, which faults do not count.
-    pub(super) fn hand_over(
-        &self,
-        traffic: &mut Traffic,
-        record: impl FnOnce(&mut wgpu::CommandEncoder),
-    ) -> Submission {
-        traffic.submissions += 1;
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        record(&mut encoder);
-        if self.faults.is_idle_now() {
-            encoder = self.device.create_command_encoder(&Default::default());
-        }
-        self.queue.submit([encoder.finish()])
-    }
-
-    /// Waits until the device has finished a submission, which bounds how far the host is ahead.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Device`] where the device failed meanwhile.
-    pub(crate) fn wait_for(&self, submission: Submission) -> Result<(), Error> {
-        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
-        self.device.poll(wait).map_err(|error| Error::Device(error.to_string()))?;
-        self.check()
-    }
-
-    /// Whether the device finishes all that it was handed within this time; if not, the work goes on. This polls: a wait with a time limit
-    /// panics in wgpu 30 where another thread sees the queue empty at the moment that it ends.
-    pub(super) fn is_done_within(&self, time: Duration) -> bool {
-        let done = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&done);
-        self.queue.on_submitted_work_done(move || told.store(true, Ordering::Release));
-        let begun = Instant::now();
-        while begun.elapsed() < time && self.device.poll(wgpu::PollType::Poll).is_ok() {
-            if done.load(Ordering::Acquire) {
-                return true;
-            }
-            std::thread::sleep(time / 100);
-        }
-        false
     }
 }
 
@@ -395,17 +315,18 @@ impl Gpu {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::block_on;
 
     /// Memory of another device of the adapter that is read or written as this one's, or a panic inside wgpu.
     #[test]
     fn another_devices_buffers_are_errors() {
         let other = Gpu::open(&AdapterChoice::Auto).unwrap();
-        let [writing, reading] = [(); 2].map(|()| pollster::block_on(other.another()).unwrap());
-        let there = other.upload("there", &[2u32; 4]).unwrap();
+        let [writing, reading] = [(); 2].map(|()| block_on(other.another()).unwrap());
+        let there = block_on(other.upload("there", &[2u32; 4])).unwrap();
         writing.write(&there, &[3u32; 4]);
         assert!(matches!(writing.check(), Err(Error::Device(_))));
         let mut traffic = Traffic::default();
-        assert!(matches!(reading.read::<u32>(&there, 4, &mut traffic), Err(Error::Device(_))));
-        assert_eq!(other.read::<u32>(&there, 4, &mut traffic).unwrap(), [2; 4]);
+        assert!(matches!(block_on(reading.read::<u32>(&there, 4, &mut traffic)), Err(Error::Device(_))));
+        assert_eq!(block_on(other.read::<u32>(&there, 4, &mut traffic)).unwrap(), [2; 4]);
     }
 }

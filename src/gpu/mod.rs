@@ -1,9 +1,10 @@
 //! The device: adapters, buffers, pipelines and reads. Nothing outside this room names wgpu.
 
 mod adapter;
+mod blocking;
 mod buffer;
-mod cache_file;
 mod checks;
+mod checksum;
 mod device;
 mod faults;
 mod pipelines;
@@ -11,16 +12,19 @@ mod program;
 mod readback;
 mod rehearsal;
 mod staging;
+mod submission;
 mod timestamps;
 mod trusted;
 
-pub use adapter::{AdapterChoice, AdapterKind, AdapterSummary, Limits, adapters, quiet_drivers};
+pub use adapter::{AdapterChoice, AdapterKind, AdapterSummary, Limits, quiet_drivers};
+pub use blocking::adapters;
 pub use buffer::Memory;
 pub(crate) use buffer::{Buffer, buffer_bytes};
 pub use checks::Checks;
-pub(crate) use device::{Encoder, Submission};
+pub(crate) use device::Encoder;
 pub use device::{Gpu, OpenOptions, Traffic};
 pub(crate) use program::Program;
 pub(crate) use readback::Readback;
 pub(crate) use staging::Staging;
+pub(crate) use submission::Submission;
 pub(crate) use timestamps::Timestamps;

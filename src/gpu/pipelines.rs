@@ -1,11 +1,14 @@
 //! The driver's compiled kernels, kept between runs where wgpu can (Vulkan's pipeline cache).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::cache_file::checksum;
+use super::checksum::with_checksum;
 use super::trusted::pipeline_cache;
-use crate::files::write_cache;
+use crate::files::cache::CacheFile;
+
+/// The largest cache file that is read, more than the kernels of a few networks take. A larger one is replaced.
+const MOST_BYTES: u64 = 32 << 20;
 
 /// A compiled kernel.
 pub(crate) struct Pipeline {
@@ -16,7 +19,7 @@ pub(crate) struct Pipeline {
 /// A cache of compiled kernels and the file that it comes from and goes to.
 pub(super) struct PipelineCache {
     cache: wgpu::PipelineCache,
-    file: PathBuf,
+    file: CacheFile,
     /// Kernels that were compiled when it was written last.
     written: AtomicUsize,
 }
@@ -27,8 +30,9 @@ impl PipelineCache {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
         }
-        let file = folder.join(wgpu::util::pipeline_cache_key(adapter)?);
-        let cache = pipeline_cache(device, &file);
+        let file = CacheFile::new(folder.join(wgpu::util::pipeline_cache_key(adapter)?));
+        let stored = file.read(MOST_BYTES).ok().flatten();
+        let cache = pipeline_cache(device, stored.as_deref());
         Some(PipelineCache { cache, file, written: AtomicUsize::new(0) })
     }
 
@@ -42,35 +46,7 @@ impl PipelineCache {
         if self.written.swap(compiled, Ordering::Relaxed) < compiled
             && let Some(data) = self.cache.get_data()
         {
-            write_cache(&self.file, &[&checksum(&data).to_le_bytes(), &data[..]].concat());
+            self.file.write(&with_checksum(&data));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::cache_file::read;
-    use super::*;
-
-    /// A file that was torn, or in which a bit has turned, handed to the driver.
-    #[test]
-    fn damaged_files_are_none() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("cache");
-        let data = b"what a driver compiled".to_vec();
-        let whole = [&checksum(&data).to_le_bytes()[..], &data].concat();
-        std::fs::write(&file, &whole).unwrap();
-        assert_eq!(read(&file), Some(data));
-        for cut in 0..whole.len() {
-            std::fs::write(&file, &whole[..cut]).unwrap();
-            assert_eq!(read(&file), None, "{cut} bytes");
-        }
-        for bit in 0..8 * whole.len() {
-            let mut bytes = whole.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            std::fs::write(&file, &bytes).unwrap();
-            assert_eq!(read(&file), None, "bit {bit}");
-        }
-        assert_eq!(read(&folder.path().join("none")), None);
     }
 }

@@ -2,14 +2,14 @@
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::checks::Checks;
 use super::pipelines::{Pipeline, PipelineCache};
 use super::trusted::shader_module;
 use super::{Buffer, Encoder, Gpu, Traffic};
 use crate::error::Error;
+use crate::host::Task;
 use crate::kernel::link::{link, link_for_browsers};
 use crate::kernel::{Access, Launch, grid};
 
@@ -32,10 +32,12 @@ impl Program {
     /// # Errors
     ///
     /// [`Error::Kernel`] with the compiler's words.
-    pub(crate) fn new(gpu: &Gpu, bindings: &[(&Launch, Vec<&Buffer>)], checks: Checks) -> Result<Self, Error> {
-        gpu.compile_all(bindings.iter().map(|(launch, _)| *launch), checks)?;
-        let calls =
-            bindings.iter().map(|(launch, buffers)| gpu.call(launch, buffers, checks)).collect::<Result<_, Error>>()?;
+    pub(crate) async fn new(gpu: &Gpu, bindings: &[(&Launch, Vec<&Buffer>)], checks: Checks) -> Result<Self, Error> {
+        gpu.compile_all(bindings.iter().map(|(launch, _)| *launch), checks).await?;
+        let mut calls = Vec::with_capacity(bindings.len());
+        for (launch, buffers) in bindings {
+            calls.push(gpu.call(launch, buffers, checks).await?);
+        }
         gpu.check()?;
         Ok(Program { calls })
     }
@@ -91,17 +93,17 @@ impl Call {
 }
 
 impl Gpu {
-    /// Runs one launch by itself: `contents` has the bytes for each of its bindings, in their order, and holds what the
-    /// device left there afterwards. For this crate's tests, which check kernels against references. The caller has to know
-    /// how large each buffer must be: without checks a kernel trusts that it is.
+    /// What [`run_once`](Self::run_once) does.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] where there are not as many contents as bindings, or one is not made of whole words;
-    /// [`Error::Kernel`] where it does not compile, [`Error::Option`] where a buffer does not fit, [`Error::Device`]
-    /// where the device failed.
-    #[doc(hidden)]
-    pub fn run_once(&self, launch: &Launch, contents: &mut [Vec<u8>], checks: Checks) -> Result<(), Error> {
+    /// As [`run_once`](Self::run_once).
+    pub(crate) async fn run_launch(
+        &self,
+        launch: &Launch,
+        contents: &mut [Vec<u8>],
+        checks: Checks,
+    ) -> Result<(), Error> {
         if contents.len() != launch.bindings.len() || contents.iter().any(|bytes| bytes.len() % 4 != 0) {
             return Err(Error::Option(format!(
                 "{} binds {} buffers of whole words",
@@ -109,18 +111,21 @@ impl Gpu {
                 launch.bindings.len()
             )));
         }
-        let buffers = contents.iter().map(|bytes| self.upload(launch.kernel, bytes)).collect::<Result<Vec<_>, _>>()?;
-        let program = Program::new(self, &[(launch, buffers.iter().collect())], checks)?;
+        let mut buffers = Vec::new();
+        for bytes in &*contents {
+            buffers.push(self.upload(launch.kernel, bytes).await?);
+        }
+        let program = Program::new(self, &[(launch, buffers.iter().collect())], checks).await?;
         let traffic = &mut Traffic::default();
         self.submit(traffic, |encoder| program.record(encoder, 1));
         for (bytes, buffer) in contents.iter_mut().zip(&buffers) {
-            *bytes = self.read(buffer, bytes.len(), traffic)?;
+            *bytes = self.read(buffer, bytes.len(), traffic).await?;
         }
         Ok(())
     }
 
     /// Compiles each different kernel among the launches, on as many threads as there are cores.
-    fn compile_all<'a>(&self, launches: impl Iterator<Item = &'a Launch>, checks: Checks) -> Result<(), Error> {
+    async fn compile_all<'a>(&self, launches: impl Iterator<Item = &'a Launch>, checks: Checks) -> Result<(), Error> {
         let mut different: Vec<&Launch> = Vec::new();
         for launch in launches {
             if !different.iter().any(|known| known.identity() == launch.identity()) {
@@ -130,29 +135,30 @@ impl Gpu {
         different.retain(|launch| !self.knows(launch, checks));
         // The longest first: with the others beside it, all are done soonest.
         different.sort_by_key(|launch| Reverse(launch.identity().len()));
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<(), Error> {
-            while let Some(launch) = different.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.pipeline(launch, checks)?;
-            }
-            Ok(())
+        let (next, first_error) = (AtomicUsize::new(0), Mutex::new(None));
+        let work = || -> Task<'_, ()> {
+            Box::pin(async {
+                while let Some(launch) = different.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(error) = self.pipeline(launch, checks).await {
+                        first_error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                        return;
+                    }
+                }
+            })
         };
-        let helpers =
-            std::thread::available_parallelism().map_or(1, usize::from).min(different.len()).saturating_sub(1);
-        std::thread::scope(|scope| {
-            // Where a thread cannot be had, this one does its work.
-            let threads: Vec<_> =
-                (0..helpers).filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
-            let own = work();
-            let crashed = |_| Err(Error::Device("the driver's shader compiler crashed".into()));
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(crashed)).fold(own, Result::and)
-        })?;
-        self.rehearse(&different, checks)
+        let is_done = self.host.help(different.len(), &work, work()).await;
+        if let Some(error) = first_error.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        if !is_done {
+            return Err(Error::Device("the driver's shader compiler crashed".into()));
+        }
+        self.rehearse(&different, checks).await
     }
 
     /// A kernel with the buffers for its bindings, in their order.
-    pub(super) fn call(&self, launch: &Launch, buffers: &[&Buffer], checks: Checks) -> Result<Call, Error> {
-        let pipeline = self.pipeline(launch, checks)?;
+    pub(super) async fn call(&self, launch: &Launch, buffers: &[&Buffer], checks: Checks) -> Result<Call, Error> {
+        let pipeline = self.pipeline(launch, checks).await?;
         let entries: Vec<_> = (0..)
             .zip(buffers)
             .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
@@ -183,21 +189,21 @@ impl Gpu {
     }
 
     /// The launch's kernel, compiled once for the life of the device.
-    fn pipeline(&self, launch: &Launch, checks: Checks) -> Result<Arc<Pipeline>, Error> {
+    async fn pipeline(&self, launch: &Launch, checks: Checks) -> Result<Arc<Pipeline>, Error> {
         let (key, checks) = key(launch, checks);
         if let Some(known) = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Arc::clone(known));
         }
-        let started = Instant::now();
+        let started = self.host.now();
         // naga takes no line that enables what it knows; browsers want one.
         let wgsl = if cfg!(target_family = "wasm") { link_for_browsers(launch)? } else { link(launch)? };
-        let pipeline = Arc::new(self.compile(launch, wgsl, checks)?);
-        tracing::debug!(kernel = launch.kernel, variant = launch.variant, took = ?started.elapsed(), "compiled");
+        let pipeline = Arc::new(self.compile(launch, wgsl, checks).await?);
+        tracing::debug!(kernel = launch.kernel, variant = launch.variant, took = ?self.host.since(started), "compiled");
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&pipeline));
         Ok(pipeline)
     }
 
-    fn compile(&self, launch: &Launch, wgsl: String, checks: Checks) -> Result<Pipeline, Error> {
+    async fn compile(&self, launch: &Launch, wgsl: String, checks: Checks) -> Result<Pipeline, Error> {
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let module = shader_module(&self.device, launch, wgsl, checks);
         let entries: Vec<_> = (0..)
@@ -234,7 +240,7 @@ impl Gpu {
             },
             cache: self.pipeline_cache.as_ref().map(PipelineCache::inner),
         });
-        match pollster::block_on(validation.pop()) {
+        match validation.pop().await {
             Some(error) => Err(Error::Kernel { kernel: launch.kernel.into(), reason: error.to_string() }),
             None => Ok(Pipeline { pipeline, layout }),
         }

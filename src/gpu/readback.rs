@@ -1,10 +1,8 @@
 //! Reads from device memory: a staging buffer, filled by the device and mapped when it is done.
 
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
-
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
+use super::submission::now;
 use super::{Buffer, Gpu, Traffic};
 use crate::error::Error;
 
@@ -21,9 +19,9 @@ impl Readback {
     /// # Errors
     ///
     /// [`Error::OutOfMemory`], [`Error::Option`] where it is larger than any buffer.
-    pub(crate) fn new(gpu: &Gpu, bytes: u64) -> Result<Self, Error> {
+    pub(crate) async fn new(gpu: &Gpu, bytes: u64) -> Result<Self, Error> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        Ok(Readback { staging: gpu.buffer("a copy to read", bytes, usage, false)?, bytes, mapped: None })
+        Ok(Readback { staging: gpu.buffer("a copy to read", bytes, usage, false).await?, bytes, mapped: None })
     }
 
     /// Reads this many bytes from now on, as far as there is room.
@@ -58,15 +56,13 @@ impl Readback {
     /// [`Error::Device`] where the device failed meanwhile.
     pub(crate) fn arrived<T: bytemuck::Pod>(&mut self, gpu: &Gpu) -> Result<Option<Vec<T>>, Error> {
         gpu.listen()?;
-        let Some(receiver) = &self.mapped else { return Ok(None) };
-        // The channel has no other way to ask without waiting.
-        match pin!(receiver.receive()).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => self.content(result.unwrap_or(Err(wgpu::BufferAsyncError))).map(Some),
-            Poll::Pending => Ok(None),
+        match self.mapped.as_ref().and_then(now) {
+            Some(result) => self.content(result.unwrap_or(Err(wgpu::BufferAsyncError))).map(Some),
+            None => Ok(None),
         }
     }
 
-    /// The content, waiting for the device: a blocking read where polling blocks, an awaited one in a browser.
+    /// The content, waiting for the device.
     ///
     /// # Errors
     ///
@@ -79,12 +75,7 @@ impl Readback {
             return Ok(content);
         }
         traffic.blocking_reads += 1;
-        gpu.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| Error::Device(error.to_string()))?;
-        gpu.check()?;
-        let result = match &self.mapped {
-            Some(receiver) => receiver.receive().await,
-            None => None,
-        };
+        let result = gpu.answer(self.mapped.as_ref()).await?;
         self.content(result.unwrap_or(Err(wgpu::BufferAsyncError)))
     }
 
@@ -101,32 +92,18 @@ impl Readback {
 }
 
 impl Gpu {
-    /// The first `count` values of a buffer, waiting for the device.
+    /// The first `count` values of a buffer.
     ///
     /// # Errors
     ///
     /// [`Error::Device`] where the device failed.
-    pub(crate) fn read<T: bytemuck::Pod>(
+    pub(crate) async fn read<T: bytemuck::Pod>(
         &self,
         buffer: &Buffer,
         count: usize,
         traffic: &mut Traffic,
     ) -> Result<Vec<T>, Error> {
-        self.read_at(buffer, 0, count, traffic)
-    }
-
-    /// [`read`](Self::read), awaited.
-    ///
-    /// # Errors
-    ///
-    /// As [`read`](Self::read).
-    pub(crate) async fn fetch<T: bytemuck::Pod>(
-        &self,
-        buffer: &Buffer,
-        count: usize,
-        traffic: &mut Traffic,
-    ) -> Result<Vec<T>, Error> {
-        self.fetch_at(buffer, 0, count, traffic).await
+        self.read_at(buffer, 0, count, traffic).await
     }
 
     /// [`read`](Self::read) from a byte on, a multiple of 4.
@@ -134,17 +111,7 @@ impl Gpu {
     /// # Errors
     ///
     /// As [`read`](Self::read).
-    pub(crate) fn read_at<T: bytemuck::Pod>(
-        &self,
-        buffer: &Buffer,
-        byte: u64,
-        count: usize,
-        traffic: &mut Traffic,
-    ) -> Result<Vec<T>, Error> {
-        pollster::block_on(self.fetch_at(buffer, byte, count, traffic))
-    }
-
-    async fn fetch_at<T: bytemuck::Pod>(
+    pub(crate) async fn read_at<T: bytemuck::Pod>(
         &self,
         buffer: &Buffer,
         byte: u64,
@@ -152,7 +119,7 @@ impl Gpu {
         traffic: &mut Traffic,
     ) -> Result<Vec<T>, Error> {
         let bytes = (count * size_of::<T>()) as u64;
-        let mut readback = Readback::new(self, bytes)?;
+        let mut readback = Readback::new(self, bytes).await?;
         self.submit(traffic, |encoder| encoder.copy_buffer_to_buffer(buffer, byte, &readback.staging, 0, bytes));
         readback.wait(self, traffic).await
     }

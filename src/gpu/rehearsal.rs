@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::adapter::AdapterKind;
-use super::{Buffer, Checks, Gpu, Submission, Traffic};
+use super::{Checks, Gpu, Submission, Traffic};
 use crate::error::Error;
+use crate::host::Task;
 use crate::kernel::Launch;
 
 /// A kernel that the driver makes in less time was compiled before.
@@ -25,45 +26,60 @@ impl Gpu {
     /// # Errors
     ///
     /// [`Error::Device`] where this device failed. What fails on another is compiled when it first runs on this one.
-    pub(super) fn rehearse(&self, launches: &[&Launch], checks: Checks) -> Result<(), Error> {
+    pub(super) async fn rehearse(&self, launches: &[&Launch], checks: Checks) -> Result<(), Error> {
         if self.adapter().kind != AdapterKind::Software || launches.len() < 2 || !keeps_kernels() {
             return Ok(());
         }
-        let mut running = self.run_empty(launches[0], checks)?;
-        if self.is_done_within(KNOWN) {
+        let first = self.run_empty(launches[0], checks).await?;
+        if self.is_done_within(KNOWN).await {
             return self.check();
         }
         let next = AtomicUsize::new(1);
         let take = || launches.get(next.fetch_add(1, Ordering::Relaxed));
-        let help = || -> Result<(), Error> {
-            let other = pollster::block_on(self.another())?;
-            while let Some(launch) = take() {
-                other.wait_for(other.run_empty(launch, checks)?)?;
-            }
-            Ok(())
+        let help = || -> Task<'_, ()> {
+            Box::pin(async {
+                // What fails there, and a driver that crashes there, is no harm to this device.
+                let _ = self.rehearse_elsewhere(&take, checks).await;
+            })
         };
-        let helpers = std::thread::available_parallelism().map_or(1, usize::from).min(launches.len()) - 1;
-        std::thread::scope(|scope| {
-            // Where a thread cannot be had, this one does its work.
-            let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, help).ok();
-            let threads: Vec<_> = (0..helpers).filter_map(spawn).collect();
-            let mut own = || loop {
-                self.wait_for(running.clone())?;
-                let Some(launch) = take() else { return Ok(()) };
-                running = self.run_empty(launch, checks)?;
+        let mut done = Ok(());
+        let own = async {
+            let mut running = first;
+            done = loop {
+                if let Err(error) = self.wait_for(running).await {
+                    break Err(error);
+                }
+                let Some(launch) = take() else { break Ok(()) };
+                running = match self.run_empty(launch, checks).await {
+                    Ok(running) => running,
+                    Err(error) => break Err(error),
+                };
             };
-            let done = own();
-            // A driver that crashes on another device is no harm to this one.
-            threads.into_iter().for_each(|thread| drop(thread.join()));
-            done
-        })
+        };
+        self.host.help(launches.len(), &help, Box::pin(own)).await;
+        done
+    }
+
+    /// Runs what `take` has on another device of the adapter.
+    async fn rehearse_elsewhere<'a>(
+        &self,
+        take: &(dyn Fn() -> Option<&'a &'a Launch> + Sync),
+        checks: Checks,
+    ) -> Result<(), Error> {
+        let other = self.another().await?;
+        while let Some(launch) = take() {
+            other.wait_for(other.run_empty(launch, checks).await?).await?;
+        }
+        Ok(())
     }
 
     /// Dispatches a kernel over no workgroups: it is compiled, and touches nothing.
-    fn run_empty(&self, launch: &Launch, checks: Checks) -> Result<Submission, Error> {
-        let buffers: Vec<Buffer> =
-            launch.bindings.iter().map(|_| self.zeros("nothing", NOTHING)).collect::<Result<_, _>>()?;
-        let mut call = self.call(launch, &buffers.iter().collect::<Vec<_>>(), checks)?;
+    async fn run_empty(&self, launch: &Launch, checks: Checks) -> Result<Submission, Error> {
+        let mut buffers = Vec::new();
+        for _ in &launch.bindings {
+            buffers.push(self.zeros("nothing", NOTHING).await?);
+        }
+        let mut call = self.call(launch, &buffers.iter().collect::<Vec<_>>(), checks).await?;
         call.grid = [0, 1];
         Ok(self.hand_over(&mut Traffic::default(), |encoder| {
             call.record(&mut encoder.begin_compute_pass(&Default::default()))

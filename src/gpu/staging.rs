@@ -14,9 +14,9 @@ impl Gpu {
     /// # Errors
     ///
     /// [`Error::OutOfMemory`].
-    pub(crate) fn staging(&self, name: &str, bytes: u64) -> Result<Staging, Error> {
+    pub(crate) async fn staging(&self, name: &str, bytes: u64) -> Result<Staging, Error> {
         let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
-        self.buffer(name, bytes, usage, true).map(|buffer| Staging { buffer })
+        self.buffer(name, bytes, usage, true).await.map(|buffer| Staging { buffer })
     }
 }
 

@@ -17,7 +17,7 @@ impl Timestamps {
     /// # Errors
     ///
     /// [`Error::OutOfMemory`].
-    pub(crate) fn new(gpu: &Gpu, dispatches: usize) -> Result<Option<Self>, Error> {
+    pub(crate) async fn new(gpu: &Gpu, dispatches: usize) -> Result<Option<Self>, Error> {
         let count = 2 * dispatches;
         if !gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) || count > Self::MOST {
             return Ok(None);
@@ -29,9 +29,9 @@ impl Timestamps {
         });
         let bytes = 8 * count as u64;
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        let resolved = gpu.buffer("times", bytes, usage, false)?;
+        let resolved = gpu.buffer("times", bytes, usage, false).await?;
         let seconds_a_tick = 1e-9 * f64::from(gpu.queue.get_timestamp_period());
-        Ok(Some(Timestamps { times, resolved, read: Readback::new(gpu, bytes)?, seconds_a_tick }))
+        Ok(Some(Timestamps { times, resolved, read: Readback::new(gpu, bytes).await?, seconds_a_tick }))
     }
 
     /// The most times that there is room for.
@@ -57,8 +57,8 @@ impl Timestamps {
     /// # Errors
     ///
     /// [`Error::Device`] where the device failed.
-    pub(crate) fn times(&mut self, gpu: &Gpu) -> Result<Vec<[f64; 2]>, Error> {
-        let ticks: Vec<u64> = pollster::block_on(self.read.wait(gpu, &mut Traffic::default()))?;
+    pub(crate) async fn times(&mut self, gpu: &Gpu) -> Result<Vec<[f64; 2]>, Error> {
+        let ticks: Vec<u64> = self.read.wait(gpu, &mut Traffic::default()).await?;
         // Subtracted as whole numbers: in seconds, the reading of a clock that has run for long has no digits for microseconds.
         let first = ticks.iter().copied().min().unwrap_or(0);
         let seconds = |tick: u64| (tick - first) as f64 * self.seconds_a_tick;

@@ -2,32 +2,28 @@
 //! behind a function that sees to what the call asks for, so that no caller can get it wrong.
 #![allow(unsafe_code)]
 
-use std::path::Path;
-
-use super::cache_file::read;
 use super::checks::Checks;
+use super::checksum::whole;
+#[cfg(target_os = "linux")]
+use crate::host::is_only_thread;
 use crate::kernel::Launch;
 
-/// A driver's cache of pipelines, with what a file has where the file is whole.
-pub(super) fn pipeline_cache(device: &wgpu::Device, file: &Path) -> wgpu::PipelineCache {
-    let data = read(file);
-    // SAFETY: the data is what `PipelineCache::keep` wrote from `get_data` of a cache of this adapter, whose name the file has: `read`
+/// A driver's cache of pipelines, with what was stored where that is whole.
+pub(super) fn pipeline_cache(device: &wgpu::Device, stored: Option<&[u8]>) -> wgpu::PipelineCache {
+    let data = stored.and_then(whole);
+    // SAFETY: the data is what `PipelineCache::keep` wrote from `get_data` of a cache of this adapter, whose name the file has: `whole`
     // gives it only where its checksum is right, so that a torn or damaged file is none. wgpu checks its header, and begins with an
     // empty cache where another driver, or another version of this one, wrote it. Who can forge a file there with its checksum can do
     // so in the driver's own cache: the folder is the user's.
     unsafe {
-        device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
-            label: Some("wgrad"),
-            data: data.as_deref(),
-            fallback: true,
-        })
+        device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor { label: Some("wgrad"), data, fallback: true })
     }
 }
 
 /// Sets a variable of this process' environment, where that is safe: while it has no other thread. Says whether it did.
 #[cfg(target_os = "linux")]
 pub(super) fn set_variable(name: &str, value: &str) -> bool {
-    let is_alone = std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
+    let is_alone = is_only_thread();
     if is_alone {
         // SAFETY: what makes this unsafe is another thread that reads the environment meanwhile. The kernel lists the threads of this process, and
         // there is this one alone, which is here; only this one could begin another. Where the list cannot be read, nothing is set.

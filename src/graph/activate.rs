@@ -10,7 +10,7 @@ use crate::activation::Activation;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Activate(pub Activation);
 
-/// `dz = dy ⊙ activate′(z)`, from dy and y. Where y alone does not tell the derivative, the forward pass keeps it.
+/// `dz = dy ⊙ activate′(z)`, from dy and y. Where the derivative cannot be computed from y, the forward pass keeps it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ActivateBackward(pub Activation);
 

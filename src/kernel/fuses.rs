@@ -6,6 +6,10 @@ use super::launch::Launch;
 const CHOICES: &[(&str, &str)] =
     &[("activation", "activation"), ("loss", "loss"), ("element", "loss"), ("optimizer", "optimizer")];
 
+/// What a stage adds to what its kernel says, in words.
+const STAGES: &[(&str, &str)] =
+    &[("stage/add_residual", "residual sum"), ("stage/add_gradient", "sum with the gradient through the residual")];
+
 /// What a flag adds to a kernel, in words. Flags that are not here choose a form of what the kernel does anyway.
 const FLAGS: &[(&str, &str)] = &[
     ("drops_out", "dropout"),
@@ -37,6 +41,9 @@ impl Launch {
             "dense_update" => vec!["bias gradient".into()],
             _ => vec![],
         });
+        let mounts = |module: &str| self.mounts.iter().any(|(_, mounted)| *mounted == module);
+        words.extend(STAGES.iter().filter(|(stage, _)| mounts(stage)).map(|(_, what)| what.to_string()));
+        let is_forward = mounts("sink/activations");
         let trains = self.flags.contains(&"trains");
         let judges = matches!(self.kernel, "head" | "team_head" | "row_loss");
         for (name, module) in &self.mounts {
@@ -50,7 +57,7 @@ impl Launch {
             let choice = CHOICES.iter().find(|(known, _)| known == name).filter(|_| wanted);
             words.extend(choice.map(|(_, what)| {
                 let which = module.rsplit('/').next().unwrap_or_default().replace('_', "-");
-                let derives = *name == "activation" && self.kernel != "dense_forward";
+                let derives = *name == "activation" && !is_forward;
                 format!("{} {which}", if derives { "derivative of" } else { what })
             }));
         }
@@ -61,7 +68,7 @@ impl Launch {
         }
         let on = FLAGS.iter().filter(|(flag, _)| self.flags.contains(flag));
         words.extend(on.map(|(_, what)| what.to_string()));
-        let keeps = self.kernel == "dense_forward" && self.flags.contains(&"keeps_derivative");
+        let keeps = is_forward && self.flags.contains(&"keeps_derivative");
         words.extend(keeps.then(|| "derivatives kept".into()));
         words
     }

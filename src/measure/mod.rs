@@ -5,6 +5,8 @@ mod trace;
 pub(crate) mod tuner;
 pub(crate) mod tuning;
 
-pub use profile::{Bound, Ceilings, StepTimer, StepTimes, Took, ceilings, step_times};
-pub use trace::{Profile, Span, Trace, profile};
+pub use profile::{Bound, Ceilings, StepTimes, Took};
+pub(crate) use profile::{Timer, ceilings, step_times};
+pub(crate) use trace::profile;
+pub use trace::{Profile, Span, Trace};
 pub use tuning::Tuning;

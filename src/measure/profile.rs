@@ -1,6 +1,6 @@
 //! How long a step takes on this device, and each of its dispatches; and what the device could do at most.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::activation::Activation;
 use crate::error::Error;
@@ -31,7 +31,7 @@ pub struct StepTimes {
 }
 
 /// A compiled plan over buffers of zeros, to be timed.
-pub struct StepTimer<'a> {
+pub(crate) struct Timer<'a> {
     gpu: &'a Gpu,
     runner: Runner,
 }
@@ -45,50 +45,40 @@ pub struct Took {
     pub host: Duration,
 }
 
-impl<'a> StepTimer<'a> {
+impl<'a> Timer<'a> {
     /// Compiles the plan.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Kernel`] where a kernel does not compile; [`Error::Option`] where a buffer does not fit, [`Error::Device`].
-    pub fn new(gpu: &'a Gpu, plan: &Plan, checks: Checks) -> Result<Self, Error> {
+    pub async fn new(gpu: &'a Gpu, plan: &Plan, checks: Checks) -> Result<Self, Error> {
         let rows = plan.buffers.iter().find(|buffer| buffer.role == Role::Set(0)).map_or(1, |set| set.shape[0]);
-        let state = gpu.zeros("the step state", crate::plan::STATE_BYTES)?;
+        let state = gpu.zeros("the step state", crate::plan::STATE_BYTES).await?;
         gpu.write(&state, &[State::new(rows as usize, plan.batch)]);
-        let runner = Runner::new(gpu, plan, &[&Buffers::from([(Role::State, state)])], checks, None)?;
-        Ok(StepTimer { gpu, runner })
+        let runner = Runner::new(gpu, plan, &[&Buffers::from([(Role::State, state)])], checks, None).await?;
+        Ok(Timer { gpu, runner })
     }
 
     /// `times` steps in one submission.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Option`] for more than 262,144 of them, which the host has to remember all; [`Error::Device`].
-    pub fn steps(&self, times: u64) -> Result<Took, Error> {
+    pub async fn steps(&self, times: u64) -> Result<Took, Error> {
         check_times(times)?;
-        took(self.gpu, |encoder| self.runner.program().record(encoder, times))
+        took(self.gpu, |encoder| self.runner.program().record(encoder, times)).await
     }
 
     /// One of the dispatches, `times` times in one submission.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Option`] where the plan has no such dispatch, and for more than 262,144 times; [`Error::Device`].
-    pub fn dispatch(&self, at: usize, times: u64) -> Result<Took, Error> {
+    pub async fn dispatch(&self, at: usize, times: u64) -> Result<Took, Error> {
         let dispatches = self.runner.program().dispatches();
         if at >= dispatches {
             return Err(Error::Option(format!("there is no dispatch {at}: the plan has {dispatches}, from 0")));
         }
         check_times(times)?;
-        took(self.gpu, |encoder| self.runner.program().repeat(encoder, at, times))
+        took(self.gpu, |encoder| self.runner.program().repeat(encoder, at, times)).await
     }
 
     /// Each dispatch repeated by itself, and whole steps.
-    pub(crate) fn times(&self) -> Result<StepTimes, Error> {
-        self.check()?;
-        let dispatch = |at| Ok(least(|times| self.dispatch(at, times))?.0);
-        let dispatches = (0..self.runner.program().dispatches()).map(dispatch).collect::<Result<_, Error>>()?;
-        let (step, host) = self.whole()?;
+    pub(crate) async fn times(&self) -> Result<StepTimes, Error> {
+        self.check().await?;
+        let mut dispatches = Vec::new();
+        for at in 0..self.runner.program().dispatches() {
+            dispatches.push(least(async |times| self.dispatch(at, times).await).await?.0);
+        }
+        let (step, host) = self.whole().await?;
         Ok(StepTimes { dispatches, step, host })
     }
 
@@ -97,19 +87,21 @@ impl<'a> StepTimer<'a> {
     /// # Errors
     ///
     /// [`Error::Device`].
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let counted = || -> Result<u32, Error> {
-            let state = &self.runner.buffers[&Role::State];
-            Ok(self.gpu.read::<u32>(state, STEP_WORD + 1, &mut Traffic::default())?[STEP_WORD])
-        };
-        let before = counted()?;
-        self.steps(1)?;
-        self.gpu.check_steps(counted()?, u64::from(before) + 1)
+    pub(crate) async fn check(&self) -> Result<(), Error> {
+        let before = self.counted().await?;
+        self.steps(1).await?;
+        self.gpu.check_steps(self.counted().await?, u64::from(before) + 1)
+    }
+
+    /// The steps that the device has counted.
+    async fn counted(&self) -> Result<u32, Error> {
+        let state = &self.runner.buffers[&Role::State];
+        Ok(self.gpu.read::<u32>(state, STEP_WORD + 1, &mut Traffic::default()).await?[STEP_WORD])
     }
 
     /// What a step takes among many, and the host of it.
-    pub(crate) fn whole(&self) -> Result<(f64, f64), Error> {
-        least(|times| self.steps(times))
+    pub(crate) async fn whole(&self) -> Result<(f64, f64), Error> {
+        least(async |times| self.steps(times).await).await
     }
 
     pub(crate) fn gpu(&self) -> &Gpu {
@@ -121,13 +113,9 @@ impl<'a> StepTimer<'a> {
     }
 }
 
-/// Times a plan over buffers of zeros, many steps a submission.
-///
-/// # Errors
-///
-/// As [`StepTimer::new`].
-pub fn step_times(gpu: &Gpu, plan: &Plan, checks: Checks) -> Result<StepTimes, Error> {
-    StepTimer::new(gpu, plan, checks)?.times()
+/// What [`step_times`](crate::profile::step_times) returns.
+pub(crate) async fn step_times(gpu: &Gpu, plan: &Plan, checks: Checks) -> Result<StepTimes, Error> {
+    Timer::new(gpu, plan, checks).await?.times().await
 }
 
 /// What keeps a kernel from being faster.
@@ -177,42 +165,55 @@ impl Ceilings {
     }
 }
 
-/// Measures a copy of 256 MiB, or of the largest buffer, as a smaller one would stay in the caches of a large device; a product of 1024³ with the tile of the adapter's rule, and a textbook's kernel.
-///
-/// # Errors
-///
-/// As [`StepTimer::new`].
-pub fn ceilings(gpu: &Gpu, checks: Checks) -> Result<Ceilings, Error> {
+/// What [`ceilings`](crate::profile::ceilings) returns.
+pub(crate) async fn ceilings(gpu: &Gpu, checks: Checks) -> Result<Ceilings, Error> {
+    Ok(Ceilings {
+        copy: copy_ceiling(gpu).await?,
+        product: product_ceiling(gpu, checks).await?,
+        naive: naive_ceiling(gpu, checks).await?,
+    })
+}
+
+async fn copy_ceiling(gpu: &Gpu) -> Result<f64, Error> {
     let adapter = gpu.adapter();
     let copied = adapter.max_binding_bytes.min(adapter.max_buffer_bytes).min(256 << 20) / 4 * 4;
-    let [from, to] = [gpu.zeros("copied from", copied)?, gpu.zeros("copied to", copied)?];
-    let copy = least(|times| {
-        took(gpu, |encoder| (0..times).for_each(|_| encoder.copy_buffer_to_buffer(&from, 0, &to, 0, copied)))
+    let [from, to] = [gpu.zeros("copied from", copied).await?, gpu.zeros("copied to", copied).await?];
+    let copy = async |times| {
+        let record = |encoder: &mut Encoder| {
+            (0..times).for_each(|_| encoder.copy_buffer_to_buffer(&from, 0, &to, 0, copied));
+        };
+        took(gpu, record).await
+    };
+    Ok(2.0 * copied as f64 / least(copy).await?.0)
+}
+
+async fn product_ceiling(gpu: &Gpu, checks: Checks) -> Result<f64, Error> {
+    let network = Network::new(1024).dense(1024, Activation::Relu).dense(1, Activation::Identity);
+    let plan = Plan::new(Request {
+        network: &network,
+        loss: &Loss::default(),
+        targets: Targets::CLASSES,
+        training: None,
+        batch: 1024,
+        set: SetLayout::whole(Element::U8, 1024),
+        tiling: &gpu.adapter().tiling(),
+        metrics: false,
     })?;
-    let product = || -> Result<f64, Error> {
-        let network = Network::new(1024).dense(1024, Activation::Relu).dense(1, Activation::Identity);
-        let plan = Plan::new(Request {
-            network: &network,
-            loss: &Loss::default(),
-            targets: Targets::CLASSES,
-            training: None,
-            batch: 1024,
-            set: SetLayout::whole(Element::U8, 1024),
-            tiling: &gpu.adapter().tiling(),
-            metrics: false,
-        })?;
-        let timer = StepTimer::new(gpu, &plan, checks)?;
-        Ok(plan.dispatches[0].launch.cost.flops as f64 / least(|times| timer.dispatch(0, times))?.0)
-    };
-    let naive = || -> Result<f64, Error> {
-        let [m, n, k] = [32, 256, 784];
-        let launch = textbook::launch(m, n, k);
-        let buffers = [m * k, k * n, m * n].map(|values| gpu.zeros(launch.kernel, 4 * u64::from(values)));
-        let [a, b, c] = buffers;
-        let program = Program::new(gpu, &[(&launch, vec![&a?, &b?, &c?])], checks)?;
-        Ok(launch.cost.flops as f64 / least(|times| took(gpu, |encoder| program.record(encoder, times)))?.0)
-    };
-    Ok(Ceilings { copy: 2.0 * copied as f64 / copy.0, product: product()?, naive: naive()? })
+    let timer = Timer::new(gpu, &plan, checks).await?;
+    let seconds = least(async |times| timer.dispatch(0, times).await).await?.0;
+    Ok(plan.dispatches[0].launch.cost.flops as f64 / seconds)
+}
+
+async fn naive_ceiling(gpu: &Gpu, checks: Checks) -> Result<f64, Error> {
+    let [m, n, k] = [32, 256, 784];
+    let launch = textbook::launch(m, n, k);
+    let mut buffers = Vec::new();
+    for values in [m * k, k * n, m * n] {
+        buffers.push(gpu.zeros(launch.kernel, 4 * u64::from(values)).await?);
+    }
+    let program = Program::new(gpu, &[(&launch, buffers.iter().collect())], checks).await?;
+    let seconds = least(async |times| took(gpu, |encoder| program.record(encoder, times)).await).await?.0;
+    Ok(launch.cost.flops as f64 / seconds)
 }
 
 fn check_times(times: u64) -> Result<(), Error> {
@@ -222,21 +223,24 @@ fn check_times(times: u64) -> Result<(), Error> {
     }
 }
 
-fn took(gpu: &Gpu, record: impl FnOnce(&mut Encoder)) -> Result<Took, Error> {
-    let started = Instant::now();
+async fn took(gpu: &Gpu, record: impl FnOnce(&mut Encoder)) -> Result<Took, Error> {
+    let started = gpu.host().now();
     let submission = gpu.submit(&mut Traffic::default(), record);
-    let host = started.elapsed();
-    gpu.wait_for(submission)?;
-    Ok(Took { all: started.elapsed(), host })
+    let host = gpu.host().since(started);
+    gpu.wait_for(submission).await?;
+    Ok(Took { all: gpu.host().since(started), host })
 }
 
 /// What one of a number costs: the device and the host together, and the host alone. The least of the rounds.
-fn least(run: impl Fn(u64) -> Result<Took, Error>) -> Result<(f64, f64), Error> {
+async fn least(run: impl AsyncFn(u64) -> Result<Took, Error>) -> Result<(f64, f64), Error> {
     let mut times = 1;
-    while run(times)?.all < ROUND / 2 && times < 1 << 12 {
+    while run(times).await?.all < ROUND / 2 && times < 1 << 12 {
         times *= 2;
     }
-    let rounds = (0..ROUNDS).map(|_| run(times)).collect::<Result<Vec<_>, Error>>()?;
+    let mut rounds = Vec::with_capacity(ROUNDS);
+    for _ in 0..ROUNDS {
+        rounds.push(run(times).await?);
+    }
     let least =
         |of: fn(&Took) -> Duration| rounds.iter().map(of).min().unwrap_or_default().as_secs_f64() / times as f64;
     Ok((least(|took| took.all), least(|took| took.host)))

@@ -1,8 +1,8 @@
 //! What the device and the host do at which time while some steps run.
 
-use std::time::Instant;
+use std::time::Duration;
 
-use super::profile::{StepTimer, StepTimes};
+use super::profile::{StepTimes, Timer};
 use crate::error::Error;
 use crate::gpu::{Checks, Gpu, Timestamps, Traffic};
 use crate::plan::Plan;
@@ -46,23 +46,19 @@ pub struct Span {
     pub end: f64,
 }
 
-/// Times a plan over buffers of zeros: its dispatches, whole steps, and a trace of some.
-///
-/// # Errors
-///
-/// As [`StepTimer::new`].
-pub fn profile(gpu: &Gpu, plan: &Plan, checks: Checks) -> Result<Profile, Error> {
-    let timer = StepTimer::new(gpu, plan, checks)?;
+/// What [`profile`](crate::profile::profile) returns.
+pub(crate) async fn profile(gpu: &Gpu, plan: &Plan, checks: Checks) -> Result<Profile, Error> {
+    let timer = Timer::new(gpu, plan, checks).await?;
     let dispatches = plan.dispatches.len();
     let steps = (Timestamps::MOST / (2 * dispatches)).clamp(1, STEPS);
-    let Some(mut clock) = Timestamps::new(gpu, steps * dispatches)? else {
-        let times = timer.times()?;
-        let trace = laid_out(&timer, plan, &times.dispatches)?;
+    let Some(mut clock) = Timestamps::new(gpu, steps * dispatches).await? else {
+        let times = timer.times().await?;
+        let trace = laid_out(&timer, plan, &times.dispatches).await?;
         return Ok(Profile { times, trace });
     };
-    timer.check()?;
-    let (step, host) = timer.whole()?;
-    let trace = by_clock(&timer, plan, &mut clock, steps as u64)?;
+    timer.check().await?;
+    let (step, host) = timer.whole().await?;
+    let trace = by_clock(&timer, plan, &mut clock, steps as u64).await?;
     let median_of = |place| {
         let of_dispatch = trace.device.iter().filter(|span| span.place == place);
         let mut times: Vec<f64> = of_dispatch.map(|span| span.end - span.begin).collect();
@@ -73,14 +69,14 @@ pub fn profile(gpu: &Gpu, plan: &Plan, checks: Checks) -> Result<Profile, Error>
     Ok(Profile { times, trace })
 }
 
-fn by_clock(timer: &StepTimer<'_>, plan: &Plan, clock: &mut Timestamps, steps: u64) -> Result<Trace, Error> {
+async fn by_clock(timer: &Timer<'_>, plan: &Plan, clock: &mut Timestamps, steps: u64) -> Result<Trace, Error> {
     let (gpu, program) = (timer.gpu(), timer.program());
-    let begun = Instant::now();
+    let begun = gpu.host().now();
     let (mut host, mut device) = (vec![], vec![]);
     for number in 0..SUBMISSIONS {
-        host.extend(submission(gpu, begun, number, |encoder| clock.record(encoder, program, steps))?);
+        host.extend(submission(gpu, begun, number, |encoder| clock.record(encoder, program, steps)).await?);
         let waited = host[host.len() - 1].end;
-        let times = clock.times(gpu)?;
+        let times = clock.times(gpu).await?;
         // The last one ended when the wait did, or a little earlier.
         let to_host = waited - times.iter().map(|&[_, end]| end).fold(0.0, f64::max);
         device.extend(times.into_iter().enumerate().map(|(at, [begin, end])| {
@@ -91,11 +87,12 @@ fn by_clock(timer: &StepTimer<'_>, plan: &Plan, clock: &mut Timestamps, steps: u
     Ok(Trace { device: in_turn(device), host, by_clock: true })
 }
 
-fn laid_out(timer: &StepTimer<'_>, plan: &Plan, seconds: &[f64]) -> Result<Trace, Error> {
-    let begun = Instant::now();
+async fn laid_out(timer: &Timer<'_>, plan: &Plan, seconds: &[f64]) -> Result<Trace, Error> {
+    let begun = timer.gpu().host().now();
     let (mut host, mut device) = (vec![], vec![]);
     for number in 0..SUBMISSIONS {
-        let own = submission(timer.gpu(), begun, number, |encoder| timer.program().record(encoder, STEPS as u64))?;
+        let own =
+            submission(timer.gpu(), begun, number, |encoder| timer.program().record(encoder, STEPS as u64)).await?;
         let mut at = own[1].begin;
         host.extend(own);
         for _ in 0..STEPS {
@@ -109,20 +106,20 @@ fn laid_out(timer: &StepTimer<'_>, plan: &Plan, seconds: &[f64]) -> Result<Trace
 }
 
 /// What the host does for one submission, which it waits for.
-fn submission(
+async fn submission(
     gpu: &Gpu,
-    begun: Instant,
+    begun: Duration,
     number: usize,
     record: impl FnOnce(&mut crate::gpu::Encoder),
 ) -> Result<[Span; 3], Error> {
-    let now = || begun.elapsed().as_secs_f64();
+    let now = || gpu.host().since(begun).as_secs_f64();
     let (start, mut encoded) = (now(), 0.0);
     let submission = gpu.submit(&mut Traffic::default(), |encoder| {
         record(encoder);
         encoded = now();
     });
     let submitted = now();
-    gpu.wait_for(submission)?;
+    gpu.wait_for(submission).await?;
     let span = |name, begin, end| Span { name, place: number, begin, end };
     Ok([span("encode", start, encoded), span("submit", encoded, submitted), span("wait", submitted, now())])
 }

@@ -1,8 +1,7 @@
 //! Picks tiles by measuring: no variant is timed that was not first compared with the plain one.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::Error;
 use crate::gpu::{Buffer, Checks, Gpu, Program, Traffic};
@@ -43,7 +42,7 @@ pub(crate) struct Found {
 /// Picks a tile for each kind of product in the plan of `request` that `known` has none for. Compilers can take seconds for a variant: past
 /// the `budget`, a kind of product has the variants that were tried by then, and later kinds their rule's. `report` is told which is measured, as
 /// the first of how many, and may break off.
-pub(crate) fn tune(
+pub(crate) async fn tune(
     gpu: &Gpu,
     request: Request<'_>,
     checks: Checks,
@@ -51,7 +50,7 @@ pub(crate) fn tune(
     budget: Duration,
     mut report: impl FnMut(Shape, usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<Found>, Error> {
-    // The products do the same whatever the set's size; and each is tried by itself.
+    // A product does the same for a set of any size, and each is tried by itself.
     let tiling = Tiling { merges: false, ..request.tiling.clone() };
     let rows = request.set.rows.min(ROWS.max(request.batch.into()));
     let request = Request { set: SetLayout { rows, ..request.set }, tiling: &tiling, ..request };
@@ -66,55 +65,56 @@ pub(crate) fn tune(
     }
     // Where time runs out, it runs out for those that matter least.
     products.sort_by_key(|&(_, flops)| std::cmp::Reverse(flops));
-    let (started, budget) = (Instant::now(), budget.min(LONGEST));
+    let host = gpu.host();
+    let (started, budget) = (host.now(), budget.min(LONGEST));
     let mut found = vec![];
-    for (at, &(shape, _)) in products.iter().enumerate().take_while(|_| started.elapsed() < budget) {
+    for (at, &(shape, _)) in products.iter().enumerate().take_while(|_| host.since(started) < budget) {
         if report(shape, at + 1, products.len()).is_break() {
             break;
         }
         let deadline = started + budget * (at as u32 + 1) / products.len() as u32;
-        found.extend(fastest(gpu, request, checks, shape, deadline)?);
+        found.extend(fastest(gpu, request, checks, shape, deadline).await?);
     }
-    tracing::debug!(kinds = found.len(), of = products.len(), took = ?started.elapsed(), "tuned");
+    tracing::debug!(kinds = found.len(), of = products.len(), took = ?host.since(started), "tuned");
     Ok(found)
 }
 
 /// The fastest tile for a kind of product; the plain one where all others are wrong here. None for a product that is too large to be
 /// checked.
-fn fastest(
+async fn fastest(
     gpu: &Gpu,
     request: Request<'_>,
     checks: Checks,
     shape: Shape,
-    deadline: Instant,
+    deadline: Duration,
 ) -> Result<Option<Found>, Error> {
-    let expected = match Candidate::new(gpu, request, checks, shape, Tile::Naive)? {
-        Some(plain) if plain.flops <= MOST_FLOPS => plain.results(gpu)?,
+    let expected = match Candidate::new(gpu, request, checks, shape, Tile::Naive).await? {
+        Some(plain) if plain.flops <= MOST_FLOPS => plain.results(gpu).await?,
         _ => return Ok(None),
     };
     // Two at a time in device memory, no more.
     let mut best: Option<Candidate> = None;
     let mut complete = true;
     for tile in candidates(request.tiling, shape) {
-        if Instant::now() > deadline && best.is_some() {
+        if gpu.host().now() > deadline && best.is_some() {
             complete = false;
             break;
         }
-        let candidate = match Candidate::new(gpu, request, checks, shape, tile) {
+        let candidate = match Candidate::new(gpu, request, checks, shape, tile).await {
             Ok(Some(candidate)) => candidate,
             // A variant that the driver's compiler does not take is not eligible here.
             Ok(None) | Err(Error::Kernel { .. }) => continue,
             Err(error) => return Err(error),
         };
-        let started = Instant::now();
-        let results = candidate.results(gpu)?;
+        let started = gpu.host().now();
+        let results = candidate.results(gpu).await?;
         if let Some((role, error)) = disagreement(&candidate.writes, &results, &expected, shape) {
             tracing::warn!(%shape, %tile, %role, error, "a variant is wrong on this adapter, and is not used");
             continue;
         }
-        tracing::debug!(%shape, %tile, first = ?started.elapsed(), "right");
+        tracing::debug!(%shape, %tile, first = ?gpu.host().since(started), "right");
         best = match best {
-            Some(champion) => Some(champion.faster(gpu, candidate)?),
+            Some(champion) => Some(champion.faster(gpu, candidate).await?),
             None => Some(candidate),
         };
     }
@@ -145,7 +145,13 @@ struct Candidate {
 
 impl Candidate {
     /// None where the plan does not take the tile for such a product.
-    fn new(gpu: &Gpu, request: Request<'_>, checks: Checks, shape: Shape, tile: Tile) -> Result<Option<Self>, Error> {
+    async fn new(
+        gpu: &Gpu,
+        request: Request<'_>,
+        checks: Checks,
+        shape: Shape,
+        tile: Tile,
+    ) -> Result<Option<Self>, Error> {
         let mut tiling = request.tiling.clone();
         tiling.picks.set(shape, tile);
         let plan = Plan::new(Request { tiling: &tiling, ..request })?;
@@ -158,33 +164,35 @@ impl Candidate {
             sums.and_then(|sums| stages.iter().find(|stage| stage.touches(Access::Read).any(|role| role == sums)));
         let buffer = |role: &Role| plan.buffers.iter().find(|buffer| buffer.role == *role);
         let stages = || std::iter::once(first).chain(second);
-        let buffers = (stages().flat_map(|stage| &stage.roles).filter_map(buffer))
-            .map(|buffer| Ok((buffer.role, upload(gpu, request, buffer)?)))
-            .collect::<Result<HashMap<_, _>, Error>>()?;
+        let mut buffers = Buffers::new();
+        for buffer in stages().flat_map(|stage| &stage.roles).filter_map(buffer) {
+            buffers.insert(buffer.role, upload(gpu, request, buffer).await?);
+        }
         let writes = second.unwrap_or(first).touches(Access::Write).filter(|&role| role != Role::State);
         let writes = writes.filter_map(|role| buffer(&role).cloned()).collect();
         let bind = |stage: &Dispatch| -> Vec<&Buffer> { stage.roles.iter().map(|role| &buffers[role]).collect() };
         let bound: Vec<(&Launch, Vec<&Buffer>)> = stages().map(|stage| (&stage.launch, bind(stage))).collect();
-        let program = Program::new(gpu, &bound, checks)?;
+        let program = Program::new(gpu, &bound, checks).await?;
         Ok(Some(Candidate { tile, program, buffers, writes, flops: first.launch.cost.flops }))
     }
 
     /// What it writes, after one run on the same numbers for every tile.
-    fn results(&self, gpu: &Gpu) -> Result<Vec<Vec<f32>>, Error> {
+    async fn results(&self, gpu: &Gpu) -> Result<Vec<Vec<f32>>, Error> {
         let traffic = &mut Traffic::default();
         gpu.submit(traffic, |encoder| self.program.record(encoder, 1));
-        let read = |planned: &Planned| {
-            gpu.read(&self.buffers[&planned.role], planned.bytes as usize / 4, &mut Traffic::default())
-        };
-        self.writes.iter().map(read).collect()
+        let mut results = Vec::with_capacity(self.writes.len());
+        for planned in &self.writes {
+            results.push(gpu.read(&self.buffers[&planned.role], planned.bytes as usize / 4, traffic).await?);
+        }
+        Ok(results)
     }
 
     /// The faster of two, in rounds in turn: the machine's mood is the same for both.
-    fn faster(self, gpu: &Gpu, other: Candidate) -> Result<Candidate, Error> {
+    async fn faster(self, gpu: &Gpu, other: Candidate) -> Result<Candidate, Error> {
         let mut least = [f64::INFINITY; 2];
         for _ in 0..ROUNDS {
             for (least, candidate) in least.iter_mut().zip([&self, &other]) {
-                *least = least.min(candidate.seconds(gpu)?);
+                *least = least.min(candidate.seconds(gpu).await?);
             }
         }
         tracing::debug!(champion = %self.tile, ms = 1e3 * least[0], challenger = %other.tile, ms = 1e3 * least[1], "timed");
@@ -192,16 +200,16 @@ impl Candidate {
     }
 
     /// What one run takes, in a round of them.
-    fn seconds(&self, gpu: &Gpu) -> Result<f64, Error> {
-        let round = |times: u64| -> Result<Duration, Error> {
-            let started = Instant::now();
+    async fn seconds(&self, gpu: &Gpu) -> Result<f64, Error> {
+        let round = async |times: u64| -> Result<Duration, Error> {
+            let started = gpu.host().now();
             let submission = gpu.submit(&mut Traffic::default(), |encoder| self.program.record(encoder, times));
-            gpu.wait_for(submission)?;
-            Ok(started.elapsed())
+            gpu.wait_for(submission).await?;
+            Ok(gpu.host().since(started))
         };
-        let one = round(1)?.as_secs_f64().max(1e-6);
+        let one = round(1).await?.as_secs_f64().max(1e-6);
         let times = ((ROUND.as_secs_f64() / one) as u64).clamp(1, 64);
-        Ok(round(times)?.as_secs_f64() / times as f64)
+        Ok(round(times).await?.as_secs_f64() / times as f64)
     }
 }
 
@@ -225,7 +233,7 @@ fn disagreement(writes: &[Planned], results: &[Vec<f32>], expected: &[Vec<f32>],
 }
 
 /// A buffer with numbers as training has them, the same in every run.
-fn upload(gpu: &Gpu, request: Request<'_>, planned: &Planned) -> Result<Buffer, Error> {
+async fn upload(gpu: &Gpu, request: Request<'_>, planned: &Planned) -> Result<Buffer, Error> {
     let name = planned.role.to_string();
     let mut random = Random(7);
     match planned.role {
@@ -238,24 +246,24 @@ fn upload(gpu: &Gpu, request: Request<'_>, planned: &Planned) -> Result<Buffer, 
             words[known.len()..].fill(0.5f32.to_bits());
             let flags = words.len() - 2;
             words[flags..].fill(0);
-            gpu.upload(&name, &words)
+            gpu.upload(&name, &words).await
         }
         Role::Set(_) if request.set.element == Element::U8 => {
             let bytes: Vec<u8> = (0..planned.bytes).map(|_| random.bits() as u8).collect();
-            gpu.upload(&name, &bytes)
+            gpu.upload(&name, &bytes).await
         }
         Role::Set(_) if request.set.element == Element::F16 => {
             // From 0 to just under 2, in f16.
             let halves: Vec<u16> = (0..planned.bytes / 2).map(|_| random.bits() as u16 % 0x4000).collect();
-            gpu.upload(&name, &halves)
+            gpu.upload(&name, &halves).await
         }
         Role::Visited => {
             let rows: Vec<u32> = (0..request.batch).map(|_| random.bits() % request.set.rows as u32).collect();
-            gpu.upload(&name, &rows)
+            gpu.upload(&name, &rows).await
         }
         // Far from 0, where a sign or a root that turns on the last digit would not agree.
-        Role::OptimizerSlots(_) => gpu.upload(&name, &random.values(planned.bytes, 4.0, 8.0)),
-        _ => gpu.upload(&name, &random.values(planned.bytes, -1.0, 1.0)),
+        Role::OptimizerSlots(_) => gpu.upload(&name, &random.values(planned.bytes, 4.0, 8.0)).await,
+        _ => gpu.upload(&name, &random.values(planned.bytes, -1.0, 1.0)).await,
     }
 }
 

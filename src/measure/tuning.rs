@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
 
+use crate::files::cache::CacheFile;
 use crate::gpu::AdapterSummary;
 use crate::kernel::link::MODULES;
 use crate::kernel::tile::Family;
@@ -55,39 +55,37 @@ pub(crate) fn key(adapter: &AdapterSummary, family: Family) -> String {
 
 /// The picks in a cache file that can be followed. A file that is not there, or is not one, has none: it costs a measurement, not a
 /// run.
-pub(crate) fn cached(path: &Path, adapter: &AdapterSummary, family: Family) -> Picks {
-    let picks: Picks = read(path).get(&key(adapter, family)).into_iter().flatten().collect();
+pub(crate) fn cached(file: &CacheFile, adapter: &AdapterSummary, family: Family) -> Picks {
+    let picks: Picks = read(file).get(&key(adapter, family)).into_iter().flatten().collect();
     picks.valid(family)
 }
 
 /// Adds picks to a cache file, which is replaced as a whole: a process that reads it meanwhile has the old one, and one that adds to it waits. A
 /// cache that cannot be written is a warning, and no error.
-pub(crate) fn keep(path: &Path, key: &str, picks: &Picks) {
-    let _alone = crate::files::lock_cache(path);
-    let mut table = read(path);
+pub(crate) fn keep(file: &CacheFile, key: &str, picks: &Picks) {
+    let _alone = file.lock();
+    let mut table = read(file);
     let entry = table.entry(key.into()).or_default();
     entry.extend(picks.iter().map(|(shape, tile)| (shape.to_string(), tile.to_string())));
     // Maps of text alone.
-    let text = serde_json::to_string_pretty(&table).unwrap_or_default();
-    crate::files::write_cache(path, text.as_bytes());
+    file.write(serde_json::to_string_pretty(&table).unwrap_or_default().as_bytes());
 }
 
-fn read(path: &Path) -> Table {
+fn read(file: &CacheFile) -> Table {
     /// More than any adapter has kinds of product.
     const MOST_BYTES: u64 = 4 << 20;
-    match std::fs::metadata(path) {
-        Ok(about) if about.is_file() && about.len() <= MOST_BYTES => {}
-        Ok(about) => {
-            tracing::warn!(path = %path.display(), bytes = about.len(), "too large to be a tuning cache, or no file");
-            return Table::new();
+    let path = file.path().display();
+    match file.read(MOST_BYTES) {
+        Ok(Some(text)) => serde_json::from_slice(&text).unwrap_or_else(|error| {
+            tracing::warn!(%error, %path, "not a tuning cache");
+            Table::new()
+        }),
+        Ok(None) => Table::new(),
+        Err(bytes) => {
+            tracing::warn!(%path, bytes, "too large to be a tuning cache, or no file");
+            Table::new()
         }
-        Err(_) => return Table::new(),
     }
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_else(|error| {
-        tracing::warn!(%error, path = %path.display(), "not a tuning cache");
-        Table::new()
-    })
 }
 
 #[cfg(test)]
@@ -98,16 +96,16 @@ mod tests {
     #[test]
     fn picks_that_are_kept_at_once_are_all_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("deep/tuning.json");
+        let file = CacheFile::new(folder.path().join("deep/tuning.json"));
         let key = |thread: u32, time: u32| format!("adapter {thread} of time {time}");
         let picks: Picks = [("dense_update set_u8 16×16×8", "naive")].into_iter().collect();
         std::thread::scope(|scope| {
             for thread in 0..8 {
-                let (path, picks) = (&path, &picks);
-                scope.spawn(move || (0..10).for_each(|time| keep(path, &key(thread, time), picks)));
+                let (file, picks) = (&file, &picks);
+                scope.spawn(move || (0..10).for_each(|time| keep(file, &key(thread, time), picks)));
             }
         });
-        let table = read(&path);
+        let table = read(&file);
         for (thread, time) in (0..8).flat_map(|thread| (0..10).map(move |time| (thread, time))) {
             assert_eq!(table[&key(thread, time)].len(), 1, "{thread} {time}");
         }
@@ -118,11 +116,11 @@ mod tests {
     #[test]
     fn a_lock_that_is_never_let_go_does_not_end_a_run() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tuning.json");
-        let _stopped = crate::files::lock_cache(&path).unwrap();
+        let file = CacheFile::new(folder.path().join("tuning.json"));
+        let _stopped = file.lock().unwrap();
         let picks: Picks = [("dense_update set_u8 16×16×8", "naive")].into_iter().collect();
-        keep(&path, "key", &picks);
-        assert_eq!(read(&path).len(), 1);
+        keep(&file, "key", &picks);
+        assert_eq!(read(&file).len(), 1);
     }
 
     /// A shipped table that is no table, or names what there is not: `table` would be `off`, and no error would say so.

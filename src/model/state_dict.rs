@@ -1,6 +1,8 @@
-//! Reads state dicts of other programs: dense layers under any names, in the order that follows from the names or the shapes.
+//! Reads state dicts of other programs: dense layers under any names, in the order that follows from the names or the shapes, and residuals of them.
 
 mod order;
+mod residuals;
+mod structure;
 
 use std::path::Path;
 
@@ -9,6 +11,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use self::order::{Layer, NAMES, Name};
+use self::structure::{Structure, chain};
 use super::{Model, about, check_sums, parse};
 use crate::activation::Activation;
 use crate::error::Error;
@@ -22,6 +25,11 @@ impl Model {
     /// shapes allow only one order (`fc1.weight`, `out.weight`). A `kernel` is `[in, out]`, as Keras and Flax have it, and is transposed.
     /// Values of f16, bf16 and f64 become f32; a layer without a bias gets a bias of 0. The hidden layers' activation is taken as ReLU
     /// where one number is free between layers, as [`read`](Self::read) does; for other names it has to be given.
+    ///
+    /// Names as `2.body.0.weight` and `2.shortcut.0.weight` are layers of a residual. Where a file has any, all numbers say what is between layers: one
+    /// that is left out is an activation, none is none, and more are refused unless the activation is given. The last layer of a body or a shortcut is
+    /// taken as without an activation.
+    ///
     /// The loss is taken as softmax cross-entropy, or, for one output, as mse. A file that wgrad wrote contains all this, and is
     /// read as by [`read`](Self::read).
     ///
@@ -69,7 +77,11 @@ fn read(file: &SafeTensors<'_>, activation: Option<Activation>) -> Result<(Model
     let mut all = file.tensors();
     all.sort_by(|(a, _), (b, _)| a.cmp(b));
     let found = layers(&all)?;
-    let order::Order { order, between, notes: mut said } = order::of(&found)?;
+    let structure = match residuals::of(&found, activation)? {
+        Some(structure) => structure,
+        None => chain(&found, activation)?,
+    };
+    let Structure { layers: described, order, notes: mut said } = structure;
 
     let mut layers: Vec<LayerWeights> = Vec::new();
     for &at in &order {
@@ -83,20 +95,8 @@ fn read(file: &SafeTensors<'_>, activation: Option<Activation>) -> Result<(Model
         layers.push(LayerWeights { inputs, outputs, weight: values_of_weight, bias });
     }
 
-    let hidden = match (activation, between) {
-        (Some(activation), _) => activation,
-        (None, None) => Activation::Relu,
-        (None, Some((before, after))) => {
-            return Err(format!(
-                "its layers {before} and {after} do not say what is between them: give the activation of the hidden layers"
-            ));
-        }
-    };
     let inputs = layers.first().map_or(0, |layer| layer.inputs);
-    let last = layers.len() - 1;
-    let network = layers.iter().enumerate().fold(Network::new(inputs), |network, (at, layer)| {
-        network.dense(layer.outputs, if at == last { Activation::Identity } else { hidden })
-    });
+    let network = Network::of_layers(inputs, described);
     let weights = Weights { layers };
     network.check().and_then(|()| network.check_weights(&weights)).map_err(|error| error.to_string())?;
     if found.iter().any(|layer| layer.is_kernel) {

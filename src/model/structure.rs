@@ -23,6 +23,11 @@ pub(super) fn network(
         None => {
             let begins_initial = file.tensor("0.weight").is_err() && file.tensor("init.0.weight").is_ok();
             let prefix = if begins_initial { "init." } else { "" };
+            let is_within = |name: &&str| layer_of(name, prefix).is_some_and(|layer| layer.contains('.'));
+            if let Some(name) = file.names().into_iter().filter(is_within).min() {
+                let reason = "which is of a residual, and no list of its layers: another program's file is read by import (Model::read_state_dict)";
+                return Err(Error::format(path, format!("it has a tensor {name}, {reason}")));
+            }
             (chain(path, file, prefix, about, own)?, prefix)
         }
     };
@@ -94,11 +99,8 @@ pub(crate) fn chain(
 fn check_all_read(path: &Path, file: &SafeTensors<'_>, prefix: &str, network: &Network) -> Result<(), Error> {
     let known = network.named_parameters();
     for name in file.names() {
-        let layer = name
-            .strip_prefix(prefix)
-            .and_then(|name| name.strip_suffix(".weight").or(name.strip_suffix(".bias")))
-            .filter(|layer| is_layer(layer) && known.iter().all(|known| known.name != **layer));
-        if layer.is_none() {
+        let layer = layer_of(name, prefix);
+        if layer.is_none_or(|layer| known.iter().any(|known| known.name == layer)) {
             continue;
         }
         let reason = match network.is_chain() {
@@ -111,6 +113,12 @@ fn check_all_read(path: &Path, file: &SafeTensors<'_>, prefix: &str, network: &N
         return Err(Error::format(path, reason));
     }
     Ok(())
+}
+
+/// The layer that a tensor is a weight or a bias of.
+fn layer_of<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
+    let name = name.strip_prefix(prefix)?;
+    name.strip_suffix(".weight").or(name.strip_suffix(".bias")).filter(|layer| is_layer(layer))
 }
 
 /// Whether a name is one that a layer may have: `2`, or `2.body.0`.

@@ -2,7 +2,7 @@
 
 use super::forward::Forward;
 use super::words::Words;
-use super::{DenseLayer, ResidualLayer, WIDEST};
+use super::{DenseLayer, ResidualLayer};
 use crate::activation::{Activation, Epilogue};
 use crate::graph::Value;
 
@@ -198,6 +198,9 @@ pub(super) fn check(layers: &[Layer], mut inputs: usize, place: &str) -> Result<
     }
     Ok(())
 }
+
+/// The widest layer: indices on the device are 32 bits wide.
+const WIDEST: usize = 1 << 24;
 
 /// Whether a layer can have this width.
 pub(super) fn check_width(width: usize, place: &str) -> Result<(), String> {

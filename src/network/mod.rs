@@ -34,9 +34,6 @@ pub struct Network {
     refused: Option<String>,
 }
 
-/// The widest layer: indices on the device are 32 bits wide.
-const WIDEST: usize = 1 << 24;
-
 impl Network {
     /// A network for rows of `inputs` features, with no layers yet.
     pub fn new(inputs: usize) -> Self {

@@ -23,7 +23,11 @@ pub struct ResidualLayer {
 }
 
 impl ResidualLayer {
-    pub(super) const PARTS: [&'static str; 2] = ["body", Self::SHORTCUT];
+    /// The most sums within each other that are read from files. Layers within layers are walked by functions that call themselves.
+    pub(crate) const MOST_NESTED: usize = 32;
+
+    /// What its lists are called.
+    pub(crate) const PARTS: [&'static str; 2] = ["body", Self::SHORTCUT];
     const SHORTCUT: &'static str = "shortcut";
 }
 

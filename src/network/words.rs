@@ -63,7 +63,7 @@ fn layers(list: &Json, place: &str, activation: ActivationOf<'_>) -> Result<Vec<
         let place = format!("{place} {}", at + 1);
         let known = WORDS.join(", ");
         let entries = words.as_object().ok_or_else(|| {
-            format!("{place} is {words}: it must be a table with one of the words {known}, as {{ dense = 10 }}")
+            format!("{place} is {words}: it must be a table with one of the words {known}, as {{ dense = 10 }}; widths alone are hidden = [256, 128]")
         })?;
         let named: Vec<&str> = WORDS.iter().copied().filter(|&word| entries.contains_key(word)).collect();
         let [word] = named[..] else {

@@ -59,7 +59,7 @@ impl FromStr for Every {
     /// `500` steps, `30s`, `5m` or `2h`.
     fn from_str(words: &str) -> Result<Self, Error> {
         let refused =
-            || Error::Option(format!("\"{words}\" is no interval: write steps as 500, or a time as 30s, 5m or 2h"));
+            || Error::Option(format!("\"{words}\" is not an interval: write steps as 500, or a time as 30s, 5m or 2h"));
         let (number, unit) = words.split_at(words.trim_end_matches(['s', 'm', 'h']).len());
         let number: u64 = number.parse().map_err(|_| refused())?;
         let seconds = match unit {

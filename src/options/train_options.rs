@@ -8,6 +8,7 @@ use super::monitor::Monitor;
 use super::non_finite::NonFinite;
 use super::watch::{EarlyStopping, ReduceOnPlateau};
 use crate::error::Error;
+use crate::files::cache::CacheFile;
 use crate::gpu::{AdapterSummary, Checks};
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
@@ -163,7 +164,7 @@ impl TrainOptions {
     pub(crate) fn measured_before(&self, adapter: &AdapterSummary) -> Picks {
         let cache = self.tuning_cache.as_deref().filter(|_| self.tuning == Tuning::Auto);
         let family = self.family.unwrap_or(adapter.family());
-        cache.map_or(Picks::default(), |path| tuning::cached(path, adapter, family))
+        cache.map_or(Picks::default(), |path| tuning::cached(&CacheFile::new(path), adapter, family))
     }
 
     /// The request for a plan that trains on this set.

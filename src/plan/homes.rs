@@ -66,12 +66,13 @@ impl Homes {
                 Op::LinearWeights(linear) => {
                     homes.insert(step.graph.node(group.nodes[0]).result(), Role::WeightGradient(linear.parameter));
                 }
-                op if op.is_stage() => {
+                Op::Source(_) | Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
+                // What has a kernel of its own.
+                _ => {
                     let (number, end) = (widths.len(), step.end(group));
                     widths.push(step.graph.shape(end)[1]);
-                    homes.insert(end, Homes::of_stages(step, &homes, group, number));
+                    homes.insert(end, Homes::of_own(step, &homes, group, number));
                 }
-                _ => {}
             }
         }
         let homes = Homes { homes, widths };
@@ -97,9 +98,9 @@ impl Homes {
         Ok(())
     }
 
-    /// Where the result of stages that are computed by themselves is. In the backward pass they begin with a gradient; where they derive, they end at what
-    /// an activation is of, whose gradient belongs to the layer that it is part of.
-    fn of_stages(step: &Step<'_>, homes: &HashMap<Value, Role>, group: &Group, number: usize) -> Role {
+    /// Where the result of a kernel of its own is. In the backward pass it begins with a gradient; where it derives an activation, it ends at what the
+    /// activation is of, whose gradient belongs to the layer that it is part of.
+    fn of_own(step: &Step<'_>, homes: &HashMap<Value, Role>, group: &Group, number: usize) -> Role {
         let derived = derived(step, group).and_then(|node| homes.get(&node.inputs[1]));
         let first = step.graph.node(group.nodes[0]).inputs[0];
         match (derived, homes.get(&first)) {

@@ -33,7 +33,7 @@ use crate::targets::Targets;
 use crate::training::Training;
 
 /// What one step does on the device. Kernels run without checks because the plan knows every extent: so [`Plan::new`] alone makes one, and
-/// nobody outside can change it.
+/// no other crate can change it.
 ///
 /// ```compile_fail,E0616
 /// fn forget(plan: &mut wgrad::plan::Plan) {
@@ -175,12 +175,12 @@ impl Plan {
         self.buffers.iter().find(|buffer| buffer.role == role).map_or(&[], |buffer| &buffer.shape)
     }
 
-    /// The first buffer of more than so many bytes.
+    /// The first buffer of more than `bytes`.
     pub fn larger_than(&self, bytes: u64) -> Option<&Buffer> {
         self.buffers.iter().find(|buffer| buffer.bytes > bytes)
     }
 
-    /// The largest batch, of fewer rows than the request's, whose plan has no buffer of more than so many bytes; none where the batch is not
+    /// The largest batch, of fewer rows than the request's, whose plan has no buffer of more than `most_bytes`; none where the batch is not
     /// what makes it too large.
     pub fn largest_batch(request: Request<'_>, most_bytes: u64) -> Option<u32> {
         let fits = |batch: u32| {

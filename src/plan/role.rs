@@ -35,7 +35,7 @@ pub enum Role {
     WeightGradient(usize),
     /// The sum of the squares of every layer's gradient, and how much of it is not finite.
     Norms,
-    /// Derivatives of a layer's activation, where its output alone does not tell them.
+    /// Derivatives of a layer's activation, where they cannot be computed from its output.
     Derivatives(usize),
     /// Muon's direction of the layer whose turn it is, before and after an iteration: two buffers, 0 and 1, that take turns.
     Direction(usize),

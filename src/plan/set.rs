@@ -52,7 +52,7 @@ impl SetLayout {
         SetLayout { element, rows, parts: 1, is_scaled: false }
     }
 
-    /// The same rows in as many parts as it takes where a buffer has so many bytes at most, and a row `row_bytes`.
+    /// The same rows in as many parts as it takes where a buffer has `most_bytes` at most, and a row `row_bytes`.
     pub fn in_parts(self, row_bytes: u64, most_bytes: u64) -> Self {
         let rows = (most_bytes / row_bytes.max(1)).max(1);
         SetLayout { parts: self.rows.div_ceil(rows).max(1) as usize, ..self }

@@ -83,7 +83,7 @@ pub(crate) fn index_of(words: &HashMap<&str, u32>, cell: &str) -> Option<u32> {
 pub(crate) fn distinct<'a>(cells: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
     match cells.clone().map(whole).collect::<Option<Vec<&str>>>() {
         Some(mut numbers) => {
-            // By length before digits: they may have more digits than any integer type.
+            // Numbers are compared by length before digits, as they may have more digits than any integer type.
             numbers.sort_by(|a, b| {
                 let by_size = (a.len(), *a).cmp(&(b.len(), *b));
                 match (a.starts_with('-'), b.starts_with('-')) {

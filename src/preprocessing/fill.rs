@@ -23,7 +23,7 @@ impl FromStr for Fill {
             ("mean", _) => Ok(Fill::Mean),
             ("zero", _) => Ok(Fill::Zero),
             (_, Ok(number)) if number.is_finite() => Ok(Fill::Number(number)),
-            _ => Err(Error::Option(format!("\"{word}\" is no fill: use mean, zero or a finite number"))),
+            _ => Err(Error::Option(format!("\"{word}\" is not a replacement: use mean, zero or a finite number"))),
         }
     }
 }

@@ -48,16 +48,16 @@ impl DeviceModel {
     /// # Errors
     ///
     /// [`Error::Data`] where the shapes are not the network's; [`Error::Device`].
-    pub fn set_weights(&mut self, weights: &Weights, slots: u32) -> Result<(), Error> {
+    pub async fn set_weights(&mut self, weights: &Weights, slots: u32) -> Result<(), Error> {
         self.network.check_weights(weights)?;
-        let mut buffers = Buffers::from([(Role::State, self.gpu.zeros("the step state", STATE_BYTES)?)]);
+        let mut buffers = Buffers::from([(Role::State, self.gpu.zeros("the step state", STATE_BYTES).await?)]);
         for (layer, weights) in weights.layers.iter().enumerate() {
             let (name, content) = (format!("the weights of layer {}", layer + 1), weights.to_device());
-            buffers.insert(Role::Weights(layer), self.gpu.upload(&name, &content)?);
+            buffers.insert(Role::Weights(layer), self.gpu.upload(&name, &content).await?);
             let slot_bytes = u64::from(slots) * size_of_val(content.as_slice()) as u64;
             if slot_bytes > 0 {
                 let name = format!("the optimizer's values for layer {}", layer + 1);
-                buffers.insert(Role::OptimizerSlots(layer), self.gpu.zeros(&name, slot_bytes)?);
+                buffers.insert(Role::OptimizerSlots(layer), self.gpu.zeros(&name, slot_bytes).await?);
             }
         }
         // A device that is lost takes all that it is given, and reports nothing.
@@ -80,24 +80,30 @@ impl DeviceModel {
     pub async fn weights_in(&mut self, buffers: &[Buffer]) -> Result<Weights, Error> {
         let mut layers = Vec::new();
         for ((inputs, outputs), buffer) in self.network.widths().zip(buffers) {
-            let values: Vec<f32> = self.gpu.fetch(buffer, buffer.size() as usize / 4, &mut self.stats.traffic).await?;
+            let values: Vec<f32> = self.gpu.read(buffer, buffer.size() as usize / 4, &mut self.stats.traffic).await?;
             layers.push(LayerWeights::from_device(inputs, outputs, &values));
         }
         Ok(Weights { layers })
     }
 
     /// Weights in new buffers, one for each layer.
-    pub fn upload_weights(&self, name: &str, weights: &Weights) -> Result<Vec<Buffer>, Error> {
-        weights.layers.iter().map(|layer| self.gpu.upload(name, &layer.to_device())).collect()
+    pub async fn upload_weights(&self, name: &str, weights: &Weights) -> Result<Vec<Buffer>, Error> {
+        let mut buffers = Vec::with_capacity(weights.layers.len());
+        for layer in &weights.layers {
+            buffers.push(self.gpu.upload(name, &layer.to_device()).await?);
+        }
+        Ok(buffers)
     }
 
     /// Copies all weights, on the device, to the buffers given, which are made where there are none, or back from them.
-    pub fn copy_weights(&mut self, kept: &mut Vec<Buffer>, direction: Direction) -> Result<Submission, Error> {
+    pub async fn copy_weights(&mut self, kept: &mut Vec<Buffer>, direction: Direction) -> Result<Submission, Error> {
         let weights = self.weight_buffers();
         if kept.is_empty() {
-            *kept = (weights.iter())
-                .map(|weights| self.gpu.zeros("the best weights", weights.size()))
-                .collect::<Result<_, Error>>()?;
+            let mut made = Vec::with_capacity(weights.len());
+            for weights in &weights {
+                made.push(self.gpu.zeros("the best weights", weights.size()).await?);
+            }
+            *kept = made;
         }
         Ok(self.gpu.submit(&mut self.stats.traffic, |encoder| {
             for (weights, kept) in weights.iter().zip(&*kept) {
@@ -114,38 +120,40 @@ impl DeviceModel {
     pub async fn words(&mut self) -> Result<Vec<(Role, Vec<u32>)>, Error> {
         let mut all = Vec::new();
         for (&role, buffer) in &self.buffers {
-            let words = self.gpu.fetch(buffer, buffer.size() as usize / 4, &mut self.stats.traffic).await?;
+            let words = self.gpu.read(buffer, buffer.size() as usize / 4, &mut self.stats.traffic).await?;
             all.push((role, words));
         }
         Ok(all)
     }
 
     /// Goes on with these words of every buffer, on a device that may be another.
-    pub fn restore(&mut self, gpu: Arc<Gpu>, words: &[(Role, Vec<u32>)]) -> Result<(), Error> {
-        let upload = |(role, words): &(Role, Vec<u32>)| Ok((*role, gpu.upload(&role.to_string(), words)?));
-        let buffers = words.iter().map(upload).collect::<Result<_, Error>>()?;
+    pub async fn restore(&mut self, gpu: Arc<Gpu>, words: &[(Role, Vec<u32>)]) -> Result<(), Error> {
+        let mut buffers = Buffers::new();
+        for (role, words) in words {
+            buffers.insert(*role, gpu.upload(&role.to_string(), words).await?);
+        }
         (self.gpu, self.buffers) = (gpu, buffers);
         Ok(())
     }
 
     /// A set in device memory, with its targets as the loss takes them.
-    pub fn upload_set(&self, set: &Dataset, loss: &Loss) -> Result<Buffers, Error> {
-        upload(&self.gpu, set, loss, self.network.outputs())
+    pub async fn upload_set(&self, set: &Dataset, loss: &Loss) -> Result<Buffers, Error> {
+        upload(&self.gpu, set, loss, self.network.outputs()).await
     }
 
     /// An evaluator over `count` rows that are on the device.
-    pub fn evaluator(&self, count: usize, rows: Buffers, plan: &Plan) -> Result<Evaluator, Error> {
+    pub async fn evaluator(&self, count: usize, rows: Buffers, plan: &Plan) -> Result<Evaluator, Error> {
         // A state of its own: training goes on where it was.
-        let state = Buffers::from([(Role::State, self.gpu.zeros("the step state", STATE_BYTES)?)]);
-        let runner = Runner::new(&self.gpu, plan, &[&state, &self.buffers, &rows], self.checks, None)?;
-        Evaluator::new(&self.gpu, runner, count)
+        let state = Buffers::from([(Role::State, self.gpu.zeros("the step state", STATE_BYTES).await?)]);
+        let runner = Runner::new(&self.gpu, plan, &[&state, &self.buffers, &rows], self.checks, None).await?;
+        Evaluator::new(&self.gpu, runner, count).await
     }
 
     /// The network's outputs for all rows of a set: `[rows, outputs]`, row-major.
-    pub fn outputs(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
+    pub async fn outputs(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
         let (gpu, stats) = (&self.gpu, &mut self.stats);
-        let mut outputs = Outputs::new(gpu, &self.network, &self.tiling, &self.buffers, set, self.checks)?;
-        outputs.of(gpu, set, &mut stats.traffic, &mut stats.dispatches)
+        let mut outputs = Outputs::new(gpu, &self.network, &self.tiling, &self.buffers, set, self.checks).await?;
+        outputs.of(gpu, set, &mut stats.traffic, &mut stats.dispatches).await
     }
 }
 

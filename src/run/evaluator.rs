@@ -33,9 +33,9 @@ impl Evaluator {
     /// # Errors
     ///
     /// [`Error::OutOfMemory`].
-    pub fn new(gpu: &Gpu, runner: Runner, rows: usize) -> Result<Self, Error> {
+    pub async fn new(gpu: &Gpu, runner: Runner, rows: usize) -> Result<Self, Error> {
         let bytes = MEASURED.iter().filter_map(|role| runner.buffers.get(role)).map(|buffer| buffer.size()).sum();
-        let measured = if bytes > 0 { Some(Readback::new(gpu, bytes)?) } else { None };
+        let measured = if bytes > 0 { Some(Readback::new(gpu, bytes).await?) } else { None };
         Ok(Evaluator { runner, rows, measured })
     }
 
@@ -49,13 +49,13 @@ impl Evaluator {
     }
 
     /// One pass over the rows; its sums, and what else it measures, are on their way then.
-    pub fn run(&mut self, gpu: &Gpu, stats: &mut TrainStats) -> Result<(), Error> {
+    pub async fn run(&mut self, gpu: &Gpu, stats: &mut TrainStats) -> Result<(), Error> {
         self.begin(gpu);
         if self.measured.is_some() {
             let counts = &self.runner.buffers[&Role::Metrics];
             gpu.submit(&mut stats.traffic, |encoder| encoder.clear_buffer(counts, 0, None));
         }
-        self.runner.run(gpu, self.steps(), stats, |_, _| Ok(ControlFlow::Continue(())))?;
+        self.runner.run(gpu, self.steps(), stats, |_, _| Ok(ControlFlow::Continue(()))).await?;
         if let Some(measured) = &mut self.measured {
             let from: Vec<&Buffer> = MEASURED.iter().filter_map(|role| self.runner.buffers.get(role)).collect();
             gpu.submit(&mut stats.traffic, |encoder| measured.copy(encoder, &from));

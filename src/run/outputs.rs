@@ -67,7 +67,7 @@ impl Outputs {
     ///
     /// [`Error::Data`] for rows of another width; [`Error::Option`] where not one row has room on the device; [`Error::Kernel`],
     /// [`Error::OutOfMemory`], [`Error::Device`].
-    pub fn new(
+    pub async fn new(
         gpu: &Gpu,
         network: &Network,
         tiling: &Tiling,
@@ -79,15 +79,15 @@ impl Outputs {
         let kind = Kind::of(set);
         let (plan, layout) = plan(network, tiling, kind, &gpu.adapter().name)?;
         // Beside rows that the device scales.
-        let scaling = beside(gpu, set, &Loss::default(), network.outputs())?;
-        let buffers = make_buffers(gpu, &plan, &[weights, &scaling])?;
+        let scaling = beside(gpu, set, &Loss::default(), network.outputs()).await?;
+        let buffers = make_buffers(gpu, &plan, &[weights, &scaling]).await?;
         // Every stretch begins at the first row, in order.
         gpu.write(&buffers[&Role::State], &[State::new(plan.batch as usize, plan.batch)]);
-        let program = program(gpu, &plan, &[&buffers], checks)?;
+        let program = program(gpu, &plan, &[&buffers], checks).await?;
         let own = plan.bytes_of(|role| !matches!(role, Role::Weights(_)));
         let own_bytes = own.into_iter().map(buffer_bytes).sum();
-        let number = gpu.zeros("a stretch's number", NUMBER_BYTES)?;
-        let read = Readback::new(gpu, NUMBER_BYTES + buffers[&last(network)].size())?;
+        let number = gpu.zeros("a stretch's number", NUMBER_BYTES).await?;
+        let read = Readback::new(gpu, NUMBER_BYTES + buffers[&last(network)].size()).await?;
         let (network, tiling, workgroups) = (network.clone(), tiling.clone(), HashMap::new());
         Ok(Outputs {
             kind,
@@ -119,7 +119,7 @@ impl Outputs {
     /// # Errors
     ///
     /// [`Error::NonFiniteResult`] naming the first row with an output that is not finite; [`Error::Device`].
-    pub fn of(
+    pub async fn of(
         &mut self,
         gpu: &Gpu,
         set: &Dataset,
@@ -131,7 +131,7 @@ impl Outputs {
         for first in (0..set.rows()).step_by(self.layout.rows as usize) {
             let rows = first..(first + self.layout.rows as usize).min(set.rows());
             *dispatches += self.program.dispatches() as u64;
-            let (values, stride) = self.stretch(gpu, set, rows.clone(), traffic)?;
+            let (values, stride) = self.stretch(gpu, set, rows.clone(), traffic).await?;
             for (row, values) in rows.zip(values.chunks_exact(stride)) {
                 if let Some(value) = values[..outputs].iter().find(|value| !value.is_finite()) {
                     return Err(Error::NonFiniteResult(format!(
@@ -145,7 +145,7 @@ impl Outputs {
     }
 
     /// The outputs of a stretch, and how many values a row of them has with what pads it.
-    fn stretch(
+    async fn stretch(
         &mut self,
         gpu: &Gpu,
         set: &Dataset,
@@ -177,7 +177,7 @@ impl Outputs {
             self.read.copy(encoder, &[&self.number, outputs]);
         });
         self.read.request();
-        let read: Vec<u32> = pollster::block_on(self.read.wait(gpu, traffic))?;
+        let read: Vec<u32> = self.read.wait(gpu, traffic).await?;
         let header = NUMBER_BYTES as usize / 4;
         if read[0] != self.handed_over || read[header] == UNWRITTEN {
             return Err(gpu.unexecuted(&format!("it was handed {count} rows, and none has an output")));

@@ -24,17 +24,26 @@ pub(crate) struct ParameterReader {
 
 impl ParameterReader {
     /// For a [plan of gradients](Plan::gradients) over the run's weights and the places that its rows can be in.
-    pub fn new(gpu: &Gpu, plan: &Plan, model: &Buffers, places: &[Buffers], checks: Checks) -> Result<Self, Error> {
-        let own = Buffers::from([(Role::State, gpu.zeros("the step state", STATE_BYTES)?)]);
-        let mut runner = Runner::new(gpu, plan, &[&own, model, &places[0]], checks, None)?;
+    pub async fn new(
+        gpu: &Gpu,
+        plan: &Plan,
+        model: &Buffers,
+        places: &[Buffers],
+        checks: Checks,
+    ) -> Result<Self, Error> {
+        let own = Buffers::from([(Role::State, gpu.zeros("the step state", STATE_BYTES).await?)]);
+        let mut runner = Runner::new(gpu, plan, &[&own, model, &places[0]], checks, None).await?;
         for place in &places[1..] {
-            runner.also_over(gpu, plan, place, checks)?;
+            runner.also_over(gpu, plan, place, checks).await?;
         }
         let of = |buffers: &Buffers, role: fn(usize) -> Role| -> Vec<Buffer> {
             (0..).map_while(|layer| buffers.get(&role(layer)).cloned()).collect()
         };
         let sources = [of(model, Role::Weights), of(&runner.buffers, Role::WeightGradient)].concat();
-        let copies = sources.iter().map(|source| Readback::new(gpu, source.size())).collect::<Result<_, Error>>()?;
+        let mut copies = Vec::with_capacity(sources.len());
+        for source in &sources {
+            copies.push(Readback::new(gpu, source.size()).await?);
+        }
         Ok(ParameterReader { runner, state: model[&Role::State].clone(), sources, copies, step: 0 })
     }
 

@@ -25,7 +25,7 @@ const TARGETS: [f32; 5] = [0.0, 1.0, -0.53, 0.37, 2.3];
 /// # Errors
 ///
 /// [`Error::Wgsl`] naming the point, the derivative there and what it should be; [`Error::Device`].
-pub(crate) fn check(gpu: &Gpu, network: &Network, loss: &Loss, optimizer: &Optimizer) -> Result<(), Error> {
+pub(crate) async fn check(gpu: &Gpu, network: &Network, loss: &Loss, optimizer: &Optimizer) -> Result<(), Error> {
     let mut checked: Vec<Activation> = Vec::new();
     for activation in network.activations() {
         if let Activation::Custom(_) = activation
@@ -33,16 +33,16 @@ pub(crate) fn check(gpu: &Gpu, network: &Network, loss: &Loss, optimizer: &Optim
         {
             let name = activation.to_string();
             let points: Vec<[f32; 1]> = places().map(|z| [z]).collect();
-            derivative(gpu, &name, "activate", &points, |points| probe::activation(activation, points))?;
+            derivative(gpu, &name, "activate", &points, |points| probe::activation(activation, points)).await?;
             checked.push(activation);
         }
     }
     if let Loss::Custom(_) = loss {
         let points: Vec<[f32; 2]> = TARGETS.iter().flat_map(|&t| places().map(move |z| [z, t])).collect();
-        derivative(gpu, loss.name(), "loss", &points, |points| probe::loss(loss, points))?;
+        derivative(gpu, loss.name(), "loss", &points, |points| probe::loss(loss, points)).await?;
     }
     if let Rule::Custom(_) = optimizer.rule {
-        stays_at_zero(gpu, optimizer)?;
+        stays_at_zero(gpu, optimizer).await?;
     }
     Ok(())
 }
@@ -52,7 +52,7 @@ fn places() -> impl Iterator<Item = f32> {
     (0..64).map(|at| -5.97 + 0.1893 * at as f32)
 }
 
-fn derivative<const N: usize>(
+async fn derivative<const N: usize>(
     gpu: &Gpu,
     name: &str,
     function: &str,
@@ -67,7 +67,7 @@ fn derivative<const N: usize>(
     let launch = launch(asked.len() as u32);
     let flat: Vec<f32> = asked.iter().flatten().copied().collect();
     let mut contents = [bytemuck::cast_slice(&flat).to_vec(), vec![0; 16 * asked.len()]];
-    gpu.run_once(&launch, &mut contents, Checks::On)?;
+    gpu.run_launch(&launch, &mut contents, Checks::On).await?;
     let values: Vec<[f32; 4]> = bytemuck::pod_collect_to_vec(&contents[1]);
 
     let mut seen = 0;
@@ -104,7 +104,7 @@ fn derivative<const N: usize>(
 }
 
 /// That a weight of 0 with a gradient of 0 stays 0: rows of weights are padded with such.
-fn stays_at_zero(gpu: &Gpu, optimizer: &Optimizer) -> Result<(), Error> {
+async fn stays_at_zero(gpu: &Gpu, optimizer: &Optimizer) -> Result<(), Error> {
     let launch = probe::optimizer(optimizer);
     let mut state = bytemuck::bytes_of(&State { learning_rate: 0.01, ..Zeroable::zeroed() }).to_vec();
     state.resize(STATE_BYTES as usize, 0);
@@ -118,7 +118,7 @@ fn stays_at_zero(gpu: &Gpu, optimizer: &Optimizer) -> Result<(), Error> {
     let state_at = launch.bindings.iter().position(|&(slot, _)| slot == Binding::State).unwrap_or_default();
     for t in 1..=3 {
         contents[state_at][size_of::<State>()..][..4].copy_from_slice(&(t as f32).to_le_bytes());
-        gpu.run_once(&launch, &mut contents, Checks::On)?;
+        gpu.run_launch(&launch, &mut contents, Checks::On).await?;
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(&contents[1]);
         if values.iter().any(|value| value.to_bits() << 1 != 0) {
             return Err(Error::Wgsl {

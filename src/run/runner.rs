@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::{ControlFlow, Range};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::buffers::{Buffers, make_buffers, program};
 use super::stream::{Stream, WindowSteps};
@@ -10,6 +10,7 @@ use super::sums::Sums;
 use crate::error::Error;
 use crate::gpu::{Checks, Encoder, Gpu, Program, Readback, Submission};
 use crate::history::TrainStats;
+use crate::host::Task;
 use crate::plan::{Plan, Role, STATE_BYTES};
 
 /// Long enough to hide the host, short enough for GPU watchdogs and a live progress line.
@@ -27,8 +28,11 @@ pub(crate) trait CopiesAlong {
     /// The most steps that may be run in one submission after `done` of the pass.
     fn limit(&self, done: u64) -> u64;
 
-    /// Makes room for copies after `done` steps of the pass, where any are due then, and says whether they are.
-    fn prepare(&mut self, gpu: &Gpu, done: u64) -> Result<bool, Error>;
+    /// Whether any are due after `done` steps of the pass.
+    fn is_due(&self, gpu: &Gpu, done: u64) -> bool;
+
+    /// Makes room for those that are due after `done` steps of the pass.
+    fn prepare<'a>(&'a mut self, gpu: &'a Gpu, done: u64) -> Task<'a, Result<(), Error>>;
 
     /// Records the copies that there is room for.
     fn copy(&self, encoder: &mut Encoder);
@@ -67,10 +71,16 @@ pub(crate) struct Runner {
 
 impl Runner {
     /// Compiles the plan over the shared buffers given, and allocates those that are missing.
-    pub fn new(gpu: &Gpu, plan: &Plan, shared: &[&Buffers], checks: Checks, chunk: Option<u64>) -> Result<Self, Error> {
-        let buffers = make_buffers(gpu, plan, shared)?;
-        let program = program(gpu, plan, &[&buffers], checks)?;
-        let sums = Readback::new(gpu, buffers[&Role::Stats].size() + STATE_BYTES)?;
+    pub async fn new(
+        gpu: &Gpu,
+        plan: &Plan,
+        shared: &[&Buffers],
+        checks: Checks,
+        chunk: Option<u64>,
+    ) -> Result<Self, Error> {
+        let buffers = make_buffers(gpu, plan, shared).await?;
+        let program = program(gpu, plan, &[&buffers], checks).await?;
+        let sums = Readback::new(gpu, buffers[&Role::Stats].size() + STATE_BYTES).await?;
         Ok(Runner {
             programs: vec![program],
             buffers,
@@ -83,8 +93,8 @@ impl Runner {
     }
 
     /// Another program of the same steps, over rows in another place; it is the next by number.
-    pub fn also_over(&mut self, gpu: &Gpu, plan: &Plan, rows: &Buffers, checks: Checks) -> Result<(), Error> {
-        self.programs.push(program(gpu, plan, &[rows, &self.buffers], checks)?);
+    pub async fn also_over(&mut self, gpu: &Gpu, plan: &Plan, rows: &Buffers, checks: Checks) -> Result<(), Error> {
+        self.programs.push(program(gpu, plan, &[rows, &self.buffers], checks).await?);
         Ok(())
     }
 
@@ -96,27 +106,28 @@ impl Runner {
     /// Runs steps of one pass over the set, after clearing the running sums, and says how many were run: all, unless
     /// `report` breaks off. `report` gets the number of steps whose sums have arrived, and the sums; asynchronously, so that nothing
     /// waits for it. All work has been done at the end, the sums not yet read.
-    pub fn run(
+    pub async fn run(
         &mut self,
         gpu: &Gpu,
         steps: u64,
         stats: &mut TrainStats,
         report: impl FnMut(u64, Sums) -> Result<ControlFlow<()>, Error>,
     ) -> Result<u64, Error> {
-        self.run_part(gpu, Part { steps, continues: false, stream: None, copies: None }, stats, report)
+        self.run_part(gpu, Part { steps, continues: false, stream: None, copies: None }, stats, report).await
     }
 
     /// [`run`](Self::run), for a part of a pass, with copies on its way.
-    pub fn run_part(
+    pub async fn run_part(
         &mut self,
         gpu: &Gpu,
         part: Part<'_, '_>,
         stats: &mut TrainStats,
         mut report: impl FnMut(u64, Sums) -> Result<ControlFlow<()>, Error>,
     ) -> Result<u64, Error> {
-        let mut ahead = Ahead { submissions: VecDeque::new(), finished_at: Instant::now() };
+        let host = gpu.host();
+        let mut ahead = Ahead { submissions: VecDeque::new(), finished_at: host.now() };
         let mut asked: Option<u64> = None;
-        let mut asked_at = Instant::now();
+        let mut asked_at = host.now();
         let Part { mut steps, continues, mut stream, mut copies } = part;
         // Rows that are on the device already are there for all steps.
         let mut window = WindowSteps { steps: if stream.is_some() { 0 } else { u64::MAX }, program: 0 };
@@ -124,18 +135,16 @@ impl Runner {
         self.on_its_way = 0..0;
         while done < steps {
             if let Some(stream) = stream.as_mut().filter(|_| window.steps == 0) {
-                window = stream.next(gpu, &mut stats.traffic)?;
+                window = stream.next(gpu, &mut stats.traffic).await?;
             }
             let limit = copies.as_ref().map_or(u64::MAX, |copies| copies.limit(done));
             let chunk = self.chunk.min(steps - done).min(limit).min(window.steps);
             // Behind the steps, in the same submission.
-            let mut copied = copies.as_deref_mut();
-            if let Some(copies) = &mut copied
-                && !copies.prepare(gpu, done + chunk)?
-            {
-                copied = None;
+            let mut copied = copies.as_deref_mut().filter(|copies| copies.is_due(gpu, done + chunk));
+            if let Some(copies) = &mut copied {
+                copies.prepare(gpu, done + chunk).await?;
             }
-            let ask = asked.is_none() && asked_at.elapsed() >= PROGRESS_INTERVAL;
+            let ask = asked.is_none() && host.since(asked_at) >= PROGRESS_INTERVAL;
             let (sums, state) = (&self.buffers[&Role::Stats], &self.buffers[&Role::State]);
             let submission = gpu.submit(&mut stats.traffic, |encoder| {
                 if done == 0 && !continues {
@@ -159,9 +168,9 @@ impl Runner {
             ahead.submissions.push_back((submission, chunk));
             if ask {
                 self.sums.request();
-                (asked, asked_at) = (Some(done), Instant::now());
+                (asked, asked_at) = (Some(done), host.now());
             }
-            self.wait_until_ahead(gpu, &mut ahead, if done == steps { 0 } else { CHUNKS_AHEAD })?;
+            self.wait_until_ahead(gpu, &mut ahead, if done == steps { 0 } else { CHUNKS_AHEAD }).await?;
             if let Some(copies) = &mut copies {
                 copies.advance(gpu)?;
             }
@@ -176,7 +185,7 @@ impl Runner {
         }
         // An answer still on its way would be older than the sums that are read next.
         if asked.is_some() {
-            self.sums = Readback::new(gpu, self.buffers[&Role::Stats].size() + STATE_BYTES)?;
+            self.sums = Readback::new(gpu, self.buffers[&Role::Stats].size() + STATE_BYTES).await?;
         }
         tracing::debug!(steps = done, chunk = self.chunk, "ran a pass");
         self.on_its_way = 0..0;
@@ -184,13 +193,13 @@ impl Runner {
     }
 
     /// Waits for the oldest submissions until at most `most` are on the device, and learns from each how long its steps took.
-    fn wait_until_ahead(&mut self, gpu: &Gpu, ahead: &mut Ahead, most: usize) -> Result<(), Error> {
+    async fn wait_until_ahead(&mut self, gpu: &Gpu, ahead: &mut Ahead, most: usize) -> Result<(), Error> {
         while ahead.submissions.len() > most {
             if let Some((oldest, steps)) = ahead.submissions.pop_front() {
-                gpu.wait_for(oldest)?;
+                gpu.wait_for(oldest).await?;
                 self.on_its_way.start += steps;
-                self.learn(ahead.finished_at.elapsed(), steps);
-                ahead.finished_at = Instant::now();
+                self.learn(gpu.host().since(ahead.finished_at), steps);
+                ahead.finished_at = gpu.host().now();
             }
         }
         Ok(())
@@ -236,5 +245,5 @@ impl Runner {
 /// Submissions that the device has not finished, with their steps, and when it finished the one before them.
 struct Ahead {
     submissions: VecDeque<(Submission, u64)>,
-    finished_at: Instant,
+    finished_at: Duration,
 }

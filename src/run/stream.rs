@@ -1,10 +1,9 @@
 //! Sets that are read while a run trains on them: a thread of their own fills blocks that the device copies from, two windows ahead at
 //! most, and the device keeps the window that it trains on and the one before. The host waits for rows where reading is slower than
-//! training, and never for a step.
+//! training, and never for a step. Where there are no threads, a block is filled when its rows are wanted.
 
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
-use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use super::buffers::Buffers;
@@ -15,6 +14,7 @@ use super::windows::{Visit, Windows};
 use crate::data::Source;
 use crate::error::Error;
 use crate::gpu::{Buffer, Gpu, Staging, Traffic};
+use crate::host::{Thread, Threads};
 use crate::layout::quads_with_one;
 use crate::loss::Loss;
 use crate::network::Network;
@@ -49,9 +49,8 @@ pub(crate) struct Reading<'a> {
 
 /// Rows on their way to the device.
 pub(crate) struct Stream<'scope> {
-    filled: Receiver<Result<Filled, Error>>,
+    reader: Reader<'scope>,
     free: SyncSender<Option<Staging>>,
-    reader: Option<ScopedJoinHandle<'scope, ()>>,
     /// Windows on the device, which take turns.
     places: Vec<Buffers>,
     turn: usize,
@@ -59,6 +58,14 @@ pub(crate) struct Stream<'scope> {
     step: u64,
     state: Buffer,
     batch: u32,
+}
+
+/// What fills blocks.
+enum Reader<'scope> {
+    /// A thread, which has ended where there is none any more.
+    Thread { filled: Receiver<Result<Filled, Error>>, thread: Option<Box<dyn Thread + 'scope>> },
+    /// Each block is filled when it is wanted.
+    InTurn(Box<dyn FnMut(Staging) -> Option<Result<Filled, Error>> + 'scope>, Receiver<Option<Staging>>),
 }
 
 /// A block that was filled.
@@ -72,38 +79,35 @@ struct Filled {
 }
 
 impl<'scope> Stream<'scope> {
-    /// Begins to read. `places` are the device's two windows, `state` the step state.
-    pub fn begin<'env: 'scope>(
-        scope: &'scope Scope<'scope, 'env>,
+    /// Begins to read, on one of `threads` where there are any. `places` are the device's two windows, `state` the step state.
+    pub async fn begin<'env: 'scope>(
+        threads: Option<&'scope dyn Threads<'env>>,
         gpu: &Gpu,
         reading: Reading<'env>,
         places: Vec<Buffers>,
         state: &Buffer,
     ) -> Result<Self, Error> {
-        let (give, filled) = channel();
         let (free, take) = sync_channel(2 * BLOCKS + 1);
         let bytes = [Role::Set(0), Role::Targets].map(|role| places[0][&role].size());
         for _ in 0..BLOCKS {
-            let block = gpu.staging("a window's rows", bytes[0].next_multiple_of(8) + bytes[1])?;
+            let block = gpu.staging("a window's rows", bytes[0].next_multiple_of(8) + bytes[1]).await?;
             // There is room for all blocks.
             let _ = free.send(Some(block));
         }
         let targets_at = bytes[0].next_multiple_of(8);
         let (step, batch) = (reading.steps.start, reading.windows.batch as u32);
-        let reader = std::thread::Builder::new()
-            .name("wgrad reader".into())
-            .spawn_scoped(scope, move || {
-                for (visit, first_step) in reading.visits() {
-                    let Ok(Some(staging)) = take.recv() else { return };
-                    let filled = reading.fill(visit, first_step, staging, targets_at);
-                    let failed = filled.is_err();
-                    if give.send(filled).is_err() || failed {
-                        return;
-                    }
-                }
-            })
-            .map_err(|error| Error::Device(format!("no thread can be had to read with: {error}")))?;
-        Ok(Stream { filled, free, reader: Some(reader), places, turn: 0, step, state: state.clone(), batch })
+        let reader = match threads {
+            Some(threads) => Reader::on(threads, reading, take, targets_at)?,
+            None => {
+                let mut visits = reading.visits();
+                let fill = move |staging| {
+                    let (visit, first_step) = visits.next()?;
+                    Some(reading.fill(visit, first_step, staging, targets_at))
+                };
+                Reader::InTurn(Box::new(fill), take)
+            }
+        };
+        Ok(Stream { reader, free, places, turn: 0, step, state: state.clone(), batch })
     }
 
     /// Brings the next window to the device, behind the steps on their way, and says how many steps it has.
@@ -111,8 +115,8 @@ impl<'scope> Stream<'scope> {
     /// # Errors
     ///
     /// What was wrong with its rows; [`Error::Device`].
-    pub fn next(&mut self, gpu: &Gpu, traffic: &mut Traffic) -> Result<WindowSteps, Error> {
-        let Filled { visit, first_step, staging, feature_bytes, target_bytes } = self.receive(gpu)?;
+    pub async fn next(&mut self, gpu: &Gpu, traffic: &mut Traffic) -> Result<WindowSteps, Error> {
+        let Filled { visit, first_step, staging, feature_bytes, target_bytes } = self.reader.next(gpu).await?;
         let place = &self.places[self.turn];
         let targets_at = place[&Role::Set(0)].size().next_multiple_of(8);
         gpu.submit(traffic, |encoder| {
@@ -140,19 +144,52 @@ impl<'scope> Stream<'scope> {
     pub fn place(&self) -> usize {
         (self.turn + self.places.len() - 1) % self.places.len()
     }
+}
 
-    fn receive(&mut self, gpu: &Gpu) -> Result<Filled, Error> {
-        loop {
-            match self.filled.recv_timeout(PATIENCE) {
-                Ok(filled) => return filled,
-                // The device gives blocks back only while it is polled.
-                Err(RecvTimeoutError::Timeout) => gpu.listen()?,
-                Err(RecvTimeoutError::Disconnected) => {
-                    let crashed = self.reader.take().is_some_and(|reader| reader.join().is_err());
-                    let why = if crashed { "its thread panicked" } else { "its thread has ended" };
-                    return Err(Error::Data(format!("the rows cannot be read further: {why}")));
+impl<'scope> Reader<'scope> {
+    /// A thread that fills the blocks that `take` brings.
+    fn on<'env: 'scope>(
+        threads: &'scope dyn Threads<'env>,
+        reading: Reading<'env>,
+        take: Receiver<Option<Staging>>,
+        targets_at: u64,
+    ) -> Result<Self, Error> {
+        let (give, filled) = channel();
+        let read = move || {
+            for (visit, first_step) in reading.visits() {
+                let Ok(Some(staging)) = take.recv() else { return };
+                let filled = reading.fill(visit, first_step, staging, targets_at);
+                let failed = filled.is_err();
+                if give.send(filled).is_err() || failed {
+                    return;
                 }
             }
+        };
+        let thread = threads.spawn("wgrad reader", Box::new(read));
+        let thread = thread.map_err(|error| Error::Device(format!("no thread can be had to read with: {error}")))?;
+        Ok(Reader::Thread { filled, thread: Some(thread) })
+    }
+
+    /// The next block that is filled.
+    async fn next(&mut self, gpu: &Gpu) -> Result<Filled, Error> {
+        let ended = |why: &str| Err(Error::Data(format!("the rows cannot be read further: {why}")));
+        loop {
+            match self {
+                Reader::Thread { filled, thread } => match filled.recv_timeout(PATIENCE) {
+                    Ok(filled) => return filled,
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => {
+                        let crashed = thread.take().is_some_and(|thread| !thread.join());
+                        return ended(if crashed { "its thread panicked" } else { "its thread has ended" });
+                    }
+                },
+                Reader::InTurn(fill, take) => match take.try_recv() {
+                    Ok(Some(staging)) => return fill(staging).unwrap_or_else(|| ended("there are no more")),
+                    _ => gpu.host().pause(PATIENCE).await,
+                },
+            }
+            // The device gives blocks back only while it is polled.
+            gpu.listen()?;
         }
     }
 }
@@ -161,15 +198,17 @@ impl Drop for Stream<'_> {
     fn drop(&mut self) {
         // The reader ends with the block that it has; where it panicked, that was reported.
         let _ = self.free.try_send(None);
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
+        if let Reader::Thread { thread, .. } = &mut self.reader
+            && let Some(thread) = thread.take()
+        {
+            let _ = thread.join();
         }
     }
 }
 
 impl Reading<'_> {
     /// The windows that the steps need, each with the step in which it begins.
-    fn visits(&self) -> impl Iterator<Item = (Visit, u64)> {
+    fn visits(&self) -> impl Iterator<Item = (Visit, u64)> + use<> {
         let (order, steps) = (self.order, self.steps.clone());
         let per_epoch = self.windows.rows.div_ceil(self.windows.batch);
         let in_order = steps.start - order.first_step;

@@ -270,6 +270,7 @@ fn small_kernels() -> Vec<Case> {
     cases.push(case("other kernels", "class_metrics", |gpu| training::metrics(gpu, false)));
     cases.push(case("other kernels", "regression_metrics", |gpu| training::metrics(gpu, true)));
     cases.push(case("other kernels", "dropout", training::dropout));
+    cases.push(case("other kernels", "residual sums", training::residual_sums));
     cases
 }
 

@@ -216,6 +216,56 @@ impl Choices {
         (0..count).map(drawn).collect()
     }
 
+    /// Cases drawn at random of networks with residual sums, nested up to three deep: the same in every run.
+    pub fn with_sums(&self, count: usize) -> Vec<Case> {
+        let random = &mut Random(19);
+        let drawn = |_| {
+            let choice = self.counts().map(|count| random.below(count));
+            let widths = vec![1 + random.below(20), 1 + random.below(70)];
+            let case = self.case(&choice, Some((widths.clone(), 1 + random.below(40) as u32)));
+            let mut network = Network::new(widths[0]);
+            for _ in 0..1 + random.below(3) {
+                network = self.layer(network, random, 3);
+            }
+            let network = network.dense(widths[1], Activation::Identity);
+            Case { label: format!("{} sums {}", network.shape(), case.label), network, ..case }
+        };
+        (0..count).map(drawn).collect()
+    }
+
+    /// The network with a layer more: a dense one, or, down to some depth, a residual.
+    fn layer(&self, network: Network, random: &mut Random, depth: usize) -> Network {
+        let mut epilogue = || {
+            let (activation, dropout) = self.activations[random.below(self.activations.len())];
+            // Half of them have none, as the last layer of a body mostly has.
+            if random.below(2) == 0 { (Activation::Identity, 0.0) } else { (activation, dropout) }
+        };
+        let ((activation, dropout), (inner, inner_dropout)) = (epilogue(), epilogue());
+        if depth == 0 || random.below(3) == 0 {
+            return network.dense(1 + random.below(30), activation).dropout(dropout);
+        }
+        let has_shortcut = random.below(3) == 0;
+        let width = if has_shortcut { 1 + random.below(30) } else { network.outputs() };
+        let mut body = Network::new(network.outputs());
+        for _ in 0..random.below(3) {
+            body = self.layer(body, random, depth - 1);
+        }
+        let body = body.dense(width, inner).dropout(inner_dropout);
+        let body = if random.below(4) == 0 { self.layer_of_width(body, random, depth - 1) } else { body };
+        let network = match has_shortcut {
+            true => network.residual_with_shortcut(|_| body, |input| input.dense(width, activation)),
+            false => network.residual(|_| body),
+        };
+        network.activation(activation).dropout(dropout)
+    }
+
+    /// The network with a residual more, which keeps its width.
+    fn layer_of_width(&self, network: Network, random: &mut Random, depth: usize) -> Network {
+        let (width, (activation, _)) = (network.outputs(), self.activations[random.below(self.activations.len())]);
+        let mut inner = |body: Network| if depth > 0 { self.layer(body, random, depth - 1) } else { body };
+        network.residual(|body| inner(body).dense(width, activation))
+    }
+
     /// A choice as a case; of these widths and rows of a minibatch, where they are given.
     fn case(&self, choice: &Choice, sizes: Option<(Vec<usize>, u32)>) -> Case {
         let &[tiling, network, set, activation, loss, optimizer, clip, schedule, purpose] = choice;

@@ -7,12 +7,14 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 use super::compared::{Agreed, Compared, words};
+use crate::activation::Activation;
 use crate::data::{Dataset, ReadOptions};
 use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::loss::Loss;
 use crate::model::{chain, f32_values, layers, parse};
-use crate::network::Network;
+use crate::named::Named;
+use crate::network::{Network, from_json};
 use crate::optimizer::{Optimizer, Rule};
 use crate::options::TrainOptions;
 use crate::schedule::{Decay, Schedule};
@@ -38,7 +40,7 @@ embedded! {
     "activation_softplus" "activation_tanh" "adadelta" "adagrad" "adagrad_weight_decay" "adam" "adam_weight_decay" "adamw"
     "adamw_amsgrad" "amsgrad" "batch_of_one" "binary" "class_weights" "clip_grad_norm" "clip_grad_value" "cosine_lr" "deep"
     "everything_at_once" "exponential_lr" "huber" "ignore_index" "kl_divergence" "l1" "label_smoothing" "momentum" "mse" "multilabel"
-    "muon" "muon_match_rms_adamw" "nadam" "nesterov" "odd_sizes" "one_cycle_lr" "polynomial_lr" "pos_weight" "rmsprop"
+    "muon" "muon_match_rms_adamw" "nadam" "nesterov" "odd_sizes" "one_cycle_lr" "polynomial_lr" "pos_weight" "residual" "residual_of_the_inputs" "rmsprop"
     "rmsprop_momentum_centered" "rmsprop_weight_decay" "sgd" "short_last_batch" "soft_smoothed_weighted" "soft_targets" "step_lr"
     "warmup_cosine_lr" "weight_decay_sgd"
 }
@@ -93,28 +95,13 @@ impl Trajectory {
         let file = parse(path, bytes)?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(error.to_string()))?;
         let text = header.metadata().as_ref().and_then(|entries| entries.get("case"));
-        let text = text.ok_or_else(|| wrong("it has no \"case\" in its metadata: it is no trajectory".into()))?;
+        let text = text.ok_or_else(|| wrong("it has no \"case\" in its metadata: it is not a trajectory".into()))?;
         let case: Value = serde_json::from_str(text).map_err(|error| wrong(format!("its case: {error}")))?;
         let said = Said { path, value: &case };
 
-        let initial = weights(path, &file, "init.")?;
-        let sizes = |weights: &Weights| -> Vec<[usize; 2]> {
-            weights.layers.iter().map(|layer| [layer.inputs, layer.outputs]).collect()
-        };
-        let all = |prefix: &str| -> Result<Vec<f64>, Error> {
-            let weights = weights(path, &file, prefix)?;
-            if sizes(&weights) != sizes(&initial) {
-                return Err(wrong(format!("{prefix}… has other shapes than init.…: they must be the same")));
-            }
-            Ok(flat(&weights))
-        };
-        let (Some(first), hidden) = (initial.layers.first(), initial.layers.split_last()) else {
-            return Err(wrong("it has no tensor init.0.weight".into()));
-        };
-        let (last, hidden) = hidden.map_or((first, &[][..]), |(last, hidden)| (last, hidden));
-        let widths: Vec<usize> = hidden.iter().map(|layer| layer.outputs).collect();
-        let activation = said.at("activation").text()?.parse().map_err(|error: Error| wrong(error.to_string()))?;
-        let network = Network::classifier(first.inputs, &widths, activation, last.outputs);
+        let network = network(said, &file)?;
+        let parameters = network.named_parameters();
+        let weights = |prefix: &str| layers(path, &file, prefix, &parameters).map(|layers| Weights { layers });
 
         let losses = file.tensor("loss").map_err(|_| wrong("it has no tensor loss".into()))?;
         let losses: Vec<f64> = f32_values(path, "loss", &losses)?.into_iter().map(f64::from).collect();
@@ -131,11 +118,11 @@ impl Trajectory {
         Ok(Trajectory {
             name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             set,
-            gradients: all("grad0.")?,
-            weights: all("final.")?,
+            gradients: flat(&weights("grad0.")?),
+            weights: flat(&weights("final.")?),
+            initial: weights("init.")?,
             network,
             options,
-            initial,
             losses,
         })
     }
@@ -144,7 +131,7 @@ impl Trajectory {
     ///
     /// # Errors
     ///
-    /// What is not as expected.
+    /// A message about the first result that is not as expected.
     pub fn agrees(&self, gpu: &Arc<Gpu>) -> Agreed {
         let name = &self.name;
         let mut compared = Compared::default();
@@ -180,10 +167,21 @@ impl Trajectory {
     }
 }
 
-/// The layers under a prefix.
-fn weights(path: &Path, file: &SafeTensors<'_>, prefix: &str) -> Result<Weights, Error> {
-    let network = chain(path, file, prefix, &None, &[])?;
-    layers(path, file, prefix, &network.named_parameters()).map(|layers| Weights { layers })
+/// The network of a case: a list of layers, or a chain of which it says the activation.
+fn network(case: Said<'_>, file: &SafeTensors<'_>) -> Result<Network, Error> {
+    let wrong = |reason: String| Error::format(case.path, reason);
+    let list = &case.value["layers"];
+    if list[0].is_object() {
+        let x = file.tensor("x").map_err(|_| wrong("it has no tensor x".into()))?;
+        let inputs = x.shape().get(1).copied().unwrap_or_default();
+        let activation = |word: &str| Activation::from_word(word).map_err(|error| error.to_string());
+        return from_json(list, &activation).map(|layers| Network::of_layers(inputs, layers)).map_err(wrong);
+    }
+    let activation = case.at("activation").text()?.parse().map_err(|error: Error| wrong(error.to_string()))?;
+    let chain = chain(case.path, file, "init.", &None, &[])?;
+    let widths: Vec<usize> = chain.layers().iter().map(|layer| layer.outputs(0)).collect();
+    let (last, hidden) = widths.split_last().ok_or_else(|| wrong("it has no tensor init.0.weight".into()))?;
+    Ok(Network::classifier(chain.inputs(), hidden, activation, *last))
 }
 
 /// A value in a file's case; errors name the file.

@@ -5,6 +5,7 @@ use super::kernels::TOLERANCE;
 use crate::activation::{Activation, Epilogue};
 use crate::error::Error;
 use crate::gpu::{AdapterKind, Checks, Gpu, Program, Traffic};
+use crate::host::block_on;
 use crate::kernel::tile::Tile;
 use crate::kernel::{Binding, Dense, Input, dense_forward};
 
@@ -58,18 +59,18 @@ fn fill(gpu: &Gpu, bytes: u64) -> Result<Agreed, Error> {
     let last = || units - LAST..units;
 
     let rows: Vec<f32> = x.iter().flat_map(|&x| [x, 1.0, 0.0, 0.0]).collect();
-    let input = gpu.upload("rows", &rows)?;
+    let input = block_on(gpu.upload("rows", &rows))?;
     // All other weights are 0, as new buffers are.
-    let weights = gpu.zeros("weights", 16 * u64::from(units))?;
+    let weights = block_on(gpu.zeros("weights", 16 * u64::from(units)))?;
     gpu.write_at(&weights, 4 * u64::from(units - LAST), &last().map(weight).collect::<Vec<f32>>());
     gpu.write_at(&weights, 4 * u64::from(2 * units - LAST), &last().map(bias).collect::<Vec<f32>>());
-    let output = gpu.zeros("result", 16 * stride)?;
+    let output = block_on(gpu.zeros("result", 16 * stride))?;
     let bound = launch.bindings.iter().map(|&(slot, _)| match slot {
         Binding::Input => &input,
         Binding::Weights => &weights,
         _ => &output,
     });
-    let program = Program::new(gpu, &[(&launch, bound.collect())], Checks::Off)?;
+    let program = block_on(Program::new(gpu, &[(&launch, bound.collect())], Checks::Off))?;
     let traffic = &mut Traffic::default();
     gpu.submit(traffic, |encoder| program.record(encoder, 1));
 
@@ -77,7 +78,7 @@ fn fill(gpu: &Gpu, bytes: u64) -> Result<Agreed, Error> {
     let (mut compared, mut worst) = (Compared::default(), Ok(()));
     for (row, &x) in (0..).zip(&x) {
         let at = 4 * (row * stride + u64::from(units - LAST));
-        let found: Vec<f32> = gpu.read_at(&output, at, LAST as usize, traffic)?;
+        let found: Vec<f32> = block_on(gpu.read_at(&output, at, LAST as usize, traffic))?;
         let found: Vec<f64> = found.into_iter().map(f64::from).collect();
         let twin: Vec<f64> = last().map(|unit| f64::from(x * weight(unit) + bias(unit))).collect();
         let what = format!("row {row} of a buffer of {bytes} bytes, {columns} × {lines} workgroups");

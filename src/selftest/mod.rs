@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::gpu::{AdapterKind, AdapterSummary, Gpu};
+use crate::host::block_on;
 pub use check::{Check, Checked, Options, Outcome};
 
 /// The default time limit of a check. The slowest takes 26 s with lavapipe 25.
@@ -152,7 +153,7 @@ pub fn run(
         _ => 1,
     };
     let (all, timeout, of) = (cases.len(), options.timeout.unwrap_or(TIMEOUT), Arc::clone(gpu));
-    let open = move || pollster::block_on(of.another()).map(Arc::new);
+    let open = move || block_on(of.another()).map(Arc::new);
     let checks = workers::make_all(cases, workers, timeout, open, |check| on_check(check, all))?;
     Ok(Report {
         adapter: gpu.adapter().clone(),

@@ -71,7 +71,7 @@ impl Problem {
         Problem {
             x,
             source,
-            // As large as initial weights are, so that the logits are neither all equal nor extreme.
+            // The weights are as large as initial ones, so that the logits are neither all equal nor extreme.
             weights: random
                 .values(inputs * outputs)
                 .into_iter()

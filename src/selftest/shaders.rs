@@ -18,6 +18,9 @@ use crate::kernel::{Dense, Input, Launch, dense_backward, dense_forward, dense_u
 use crate::loss::Loss;
 use crate::optimizer::Rule;
 
+/// Networks with residual sums whose launches are among them.
+const SUMS: usize = 8;
+
 /// The launches, each once, with the kind of adapter that has them.
 ///
 /// # Errors
@@ -27,7 +30,7 @@ pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
     let mut every = Every::default();
     tiles(&mut every);
     let choices = Choices::new()?;
-    for case in choices.in_pairs() {
+    for case in choices.in_pairs().into_iter().chain(choices.with_sums(SUMS)) {
         let family = case.tiling.family;
         case.plan()?.dispatches.into_iter().for_each(|dispatch| every.add(family, dispatch.launch));
     }

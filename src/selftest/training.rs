@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::compared::{Agreed, Compared, Random, words};
 use super::reference::loss::{Targets, mean_loss, weighted_mean_loss};
-use super::reference::network::{Layer, gradient, layers, logits};
+use super::reference::network::{Layer, gradient, layers, logits, outputs};
 use super::reference::optimizer::{OptimizerState, step};
-use super::reference::{dense_forward, dense_gradient, dropout_mask, softmax_cross_entropy};
+use super::reference::{dense_gradient, dropout_mask, softmax_cross_entropy};
 use crate::activation::Activation;
 use crate::data::Dataset;
 use crate::error::Error;
@@ -243,36 +243,47 @@ pub fn losses(outputs: usize) -> Vec<LossCase> {
 ///
 /// A message about the first result that is not as expected.
 pub fn dropout(gpu: &Arc<Gpu>) -> Agreed {
+    let hidden = Network::new(6).dense(9, Activation::Relu).dropout(0.5).dense(7, Activation::Relu).dropout(0.2);
+    gradients_of(gpu, "dropout", &hidden.dense(3, Activation::Identity))
+}
+
+/// Checks the gradients through residual sums: in a product's epilogue and by itself, with a shortcut, an activation and dropout.
+///
+/// # Errors
+///
+/// A message about the first result that is not as expected.
+pub fn residual_sums(gpu: &Arc<Gpu>) -> Agreed {
+    let hidden = Network::new(6)
+        .dense(9, Activation::Relu)
+        .residual(|body| body.dense(7, Activation::Silu).dense(9, Activation::Identity))
+        .activation(Activation::Relu)
+        .dropout(0.2)
+        .residual_with_shortcut(|body| body.dense(8, Activation::Tanh), |input| input.dense(8, Activation::Relu))
+        .activation(Activation::Tanh);
+    gradients_of(gpu, "residual sums", &hidden.dense(3, Activation::Identity))
+}
+
+/// Checks a step's loss and gradients against central differences of the twin.
+fn gradients_of(gpu: &Arc<Gpu>, what: &str, network: &Network) -> Agreed {
     const SEED: u64 = 0x1234_5678_9abc_def0;
-    let (rows, width, classes) = (5, 6, 3);
+    let (rows, width, classes) = (5, network.inputs(), network.outputs());
     let random = &mut Random(5);
     let x = random.values(rows * width);
     let labels: Vec<i64> = (0..rows).map(|_| random.below(classes) as i64).collect();
     let set = set_of(&x, width, labels.iter().map(|&label| label as u32).collect()).map_err(words)?;
-    let network = Network::new(width)
-        .dense(9, Activation::Relu)
-        .dropout(0.5)
-        .dense(7, Activation::Relu)
-        .dropout(0.2)
-        .dense(classes, Activation::Identity);
+    let mask = |layer, sample, unit, units, rate| dropout_mask(SEED, 0, layer, sample, unit, units, rate);
     let twin = |layers: &[Layer]| {
-        let z = layers.iter().enumerate().fold(x.clone(), |x, (at, layer)| {
-            let z = dense_forward(&x, &layer.weights, &layer.bias, false);
-            let (units, rate) = (layer.bias.len(), network.layers()[at].dropout());
-            let mask = |i: usize| dropout_mask(SEED, 0, at, i / units, i % units, units, rate);
-            let masked = |(i, z): (usize, f64)| if at + 1 < layers.len() { z.max(0.0) * mask(i) } else { z };
-            z.into_iter().enumerate().map(masked).collect()
-        });
+        let z = outputs(network, layers, &x, rows, &mask);
         mean_loss(&Loss::default(), &z, &Targets::Classes(&labels), classes)
     };
-    let initial = Initializer::Torch.weights(&network, 3);
-    let before = layers(&network, &initial);
+    let initial = Initializer::Torch.weights(network, 3);
+    let before = layers(network, &initial);
     let options = TrainOptions { optimizer: Optimizer::sgd(RATE), seed: SEED, ..in_order(rows, 1) };
-    let (losses, weights) = trained(gpu, &network, options, &initial, &set).map_err(words)?;
+    let (losses, weights) = trained(gpu, network, options, &initial, &set).map_err(words)?;
     let mut compared = Compared::default();
-    compared.close("dropout: loss", &losses, &[twin(&before)], TOLERANCE)?;
+    compared.close(format!("{what}: loss"), &losses, &[twin(&before)], TOLERANCE)?;
     let expected = gradient(&before, &twin);
-    compare_gradients(&mut compared, "dropout", &before, &layers(&network, &weights), &expected)?;
+    compare_gradients(&mut compared, what, &before, &layers(network, &weights), &expected)?;
     compared.agreed()
 }
 

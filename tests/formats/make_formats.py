@@ -16,7 +16,7 @@ here = Path(__file__).parent
 x = np.arange(12).reshape(4, 3)
 y = np.array([0, 1, 2, 1])
 
-# Every element type: the same twelve numbers, which all of them hold.
+# Every element type has the same twelve numbers, which all of them can hold.
 for name in ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", ">f4", ">i2"]:
     np.savez(here / f"{name.replace('>', 'big_')}.npz", x=x.astype(name), y=y.astype("<i8"))
 np.savez_compressed(here / "compressed.npz", x=x.astype("f4"), y=y.astype("u1"), w=np.array([1, 2, 0.5, 1], "f4"))
@@ -33,7 +33,7 @@ with open(pair / "version_2.npy", "wb") as file:
 save_file({"x": x.astype("u1"), "y": y}, here / "u8.safetensors")
 save_file({"x": x.astype("f2"), "y": y}, here / "f16.safetensors")
 
-# Images by class: one colour each; and one to be resized, with what Pillow makes of it.
+# Images by class, of one colour each; and one to be resized, with Pillow's result.
 folder = here / "animals"
 for name, color in [("cat/1.png", (200, 30, 90)), ("dog/1.jpg", (10, 120, 250)), ("dog/2.PNG", (1, 2, 3))]:
     path = folder / name
@@ -46,7 +46,7 @@ grey.save(here / "grey.png")
 small = np.asarray(grey.resize((12, 10), Image.Resampling.BILINEAR))
 (here / "grey_12x10.json").write_text(json.dumps(small.ravel().tolist()))
 
-# A table with every kind of column that there is.
+# A table with every kind of column.
 table = pa.table({
     "small": pa.array([1, 2, 3, 4], pa.int8()),
     "large": pa.array([10, 20, 30, 2**40], pa.int64()),

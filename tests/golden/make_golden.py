@@ -6,7 +6,7 @@ Each case is one safetensors file. All tensors are float32 unless said otherwise
   x                 [N, D]       inputs, in training order
   y                 [N] int64    class indices, or
   t                 [N, C]       target values
-  init.<k>.weight   [out, in]    weights before training, torch.nn.Linear layout; <k> = 0, 2, 4 ...
+  init.<k>.weight   [out, in]    weights before training, torch.nn.Linear layout; <k> = 0, 2, 4 ..., and <n>.body.<k> in a residual
   init.<k>.bias     [out]
   loss              [S]          mean loss of each step's batch, before that step's update
   grad0.<k>.*                    gradients of the first step
@@ -49,12 +49,57 @@ CASES.update({
     "muon": dict(opt=("Muon", dict(lr=0.02, weight_decay=0.1, momentum=0.9)), adamw=dict(lr=0.005, weight_decay=0.1)),
     "muon_match_rms_adamw": dict(opt=("Muon", dict(lr=0.01, weight_decay=0.05, nesterov=False, adjust_lr_fn="match_rms_adamw")),
                                  adamw=dict(lr=0.005, weight_decay=0.05)),
+    "residual": dict(opt=ADAM, layers=[
+        dict(dense=9, activation="tanh"),
+        dict(residual=[dict(dense=6, activation="gelu"), dict(dense=9)], activation="relu"),
+        dict(residual=[dict(dense=9, activation="silu")]),
+        dict(residual=[dict(dense=5, activation="relu"), dict(dense=8)], shortcut=[dict(dense=8)], activation="tanh"),
+        dict(dense=3)]),
+    "residual_of_the_inputs": dict(opt=SGD, layers=[
+        dict(residual=[dict(residual=[dict(dense=7, activation="tanh")]), dict(dense=7)]),
+        dict(dense=3)]),
 })
 ACTIVATIONS = {
     "relu": torch.nn.ReLU(), "leaky-relu": torch.nn.LeakyReLU(), "elu": torch.nn.ELU(), "gelu": torch.nn.GELU(),
     "gelu-tanh": torch.nn.GELU(approximate="tanh"), "silu": torch.nn.SiLU(), "tanh": torch.nn.Tanh(),
     "sigmoid": torch.nn.Sigmoid(), "softplus": torch.nn.Softplus(),
 }
+
+
+class Residual(torch.nn.Module):
+    def __init__(self, body, shortcut):
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x):
+        return self.body(x) + self.shortcut(x)
+
+
+def built(layers, width, g):
+    """A list of layers, as [model] layers of run.toml has it, as modules; and the width of what comes out."""
+    modules = []
+    for layer in layers:
+        if "dense" in layer:
+            modules.append(linear(width, layer["dense"], g))
+            width = layer["dense"]
+        else:
+            body, after = built(layer["residual"], width, g)
+            shortcut, _ = built(layer.get("shortcut", []), width, g)
+            modules.append(Residual(torch.nn.Sequential(*body), torch.nn.Sequential(*shortcut)))
+            width = after
+        if "activation" in layer:
+            modules.append(ACTIVATIONS[layer["activation"]])
+    return modules, width
+
+
+def linear(a, b, g):
+    module = torch.nn.Linear(a, b, dtype=F64)
+    with torch.no_grad():
+        module.weight.copy_((torch.randn(b, a, generator=g) / a**0.5).float())
+        module.bias.copy_((torch.randn(b, generator=g) * 0.1).float())
+    return module
+
+
 KL = torch.nn.KLDivLoss(reduction="batchmean")
 LOSSES = {
     "softmax_cross_entropy": torch.nn.CrossEntropyLoss, "sigmoid_cross_entropy": torch.nn.BCEWithLogitsLoss,
@@ -68,12 +113,11 @@ def run(name, case, out, seed):
     dims, rows, batch, steps = [7, 9, 6, 3], 18, 6, 20
     kind, activation = case.get("loss", "softmax_cross_entropy"), case.get("activation", "relu")
     layers = []
-    for i, (a, b) in enumerate(zip(dims, dims[1:])):
-        linear = torch.nn.Linear(a, b, dtype=F64)
-        with torch.no_grad():
-            linear.weight.copy_((torch.randn(b, a, generator=g) / a**0.5).float())
-            linear.bias.copy_((torch.randn(b, generator=g) * 0.1).float())
-        layers += [linear, ACTIVATIONS[activation]] if i < len(dims) - 2 else [linear]
+    if "layers" in case:
+        layers, _ = built(case["layers"], dims[0], g)
+    else:
+        for i, (a, b) in enumerate(zip(dims, dims[1:])):
+            layers += [linear(a, b, g), ACTIVATIONS[activation]] if i < len(dims) - 2 else [linear(a, b, g)]
     net = torch.nn.Sequential(*layers)
     tensors = {"init." + k: v.detach().clone() for k, v in net.state_dict().items()}
     x = torch.randn(rows, dims[0], generator=g).float().to(F64)
@@ -114,7 +158,7 @@ def run(name, case, out, seed):
             torch.nn.utils.clip_grad_value_(net.parameters(), case["clip_value"])
         for each in opts:
             each.step()
-        # OneCycleLR refuses a step past its last.
+        # OneCycleLR refuses steps after its last.
         if made and s + 1 < steps:
             made[0].step()
         losses.append(loss.item())
@@ -123,7 +167,7 @@ def run(name, case, out, seed):
     tensors = {k: v.float().contiguous() for k, v in tensors.items()}
     tensors["loss"] = torch.tensor(losses, dtype=torch.float32)
     tensors["y" if t.dtype == torch.int64 else "t"] = t if t.dtype == torch.int64 else t.float()
-    meta = dict(name=name, layers=dims, activation=activation, loss=kind, loss_args=case.get("loss_args", {}),
+    meta = dict(name=name, layers=case.get("layers", dims), activation=activation, loss=kind, loss_args=case.get("loss_args", {}),
                 optimizer=case["opt"][0], optimizer_args=case["opt"][1], clip_grad_value=case.get("clip_value"),
                 schedule=schedule, batch_size=batch, rows=rows, steps=steps)
     if "adamw" in case:
@@ -136,7 +180,7 @@ if __name__ == "__main__":
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     print("PyTorch", torch.__version__)
-    # Muon iterates in bf16; here in float64, as everything else.
+    # PyTorch's Muon iterates in bf16; here it iterates in float64, as everything else does.
     torch.bfloat16 = torch.float64
     for i, (name, case) in enumerate(CASES.items()):
         first, last = run(name, case, out, 2000 + i)

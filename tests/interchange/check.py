@@ -43,7 +43,7 @@ def runtime(path, x):
     session = onnxruntime.InferenceSession(path)
     [given], [taken] = session.get_inputs(), session.get_outputs()
     assert given.shape == ["batch", x.shape[1]] and taken.shape[0] == "batch", (given.shape, taken.shape)
-    # One row, and all at once.
+    # One row, and all rows at once.
     y = session.run(None, {given.name: x})[0]
     assert np.abs(session.run(None, {given.name: x[:1]})[0] - y[:1]).max() <= TOLERANCE
     return taken.name, y, session.get_modelmeta().custom_metadata_map
@@ -69,7 +69,7 @@ def same_tensors(what, a, b):
 
 
 def metadata(path):
-    """What a model says of itself, but for the form of its inputs, which an ONNX file does not have."""
+    """A model's metadata, without the shape of its inputs, which an ONNX file does not have."""
     about = json.loads(safe_open(path, "numpy").metadata()["wgrad"])
     return {name: value for name, value in about.items() if name not in ("image", "columns")}
 
@@ -93,7 +93,7 @@ def mnist_through_onnx(folder, images):
 
 
 def every_activation(folder):
-    """With a scaling of the features, classes, a dropout and each kind of loss."""
+    """Models with a scaling of the features, classes, a dropout and each kind of loss."""
     widths, rng = [20, 16, 12, 5], np.random.default_rng(0)
     x = rng.standard_normal((200, widths[0])).astype(np.float32) * 3
     for i, (name, activate) in enumerate(ACTIVATIONS.items()):
@@ -123,8 +123,74 @@ def every_activation(folder):
         assert {**metadata(back), "version": ""} == {**about, "version": ""}, metadata(back)
 
 
+def dense(widths, activations, **more):
+    """A list of dense layers."""
+    return [{"dense": width, **({"activation": activation} if activation != "identity" else {}), **more} for width, activation in zip(widths, activations)]
+
+
+RESIDUALS = {
+    "a residual": [*dense([16], ["relu"]), {"residual": dense([24, 16], ["gelu", "identity"]), "activation": "tanh"}],
+    "of the features": [{"residual": dense([9, 20], ["silu", "identity"])}],
+    "a shortcut": [*dense([16], ["tanh"]), {"residual": dense([16, 12], ["relu", "identity"]), "shortcut": dense([12], ["identity"]), "activation": "elu"}],
+    "the shortcut longer": [{"residual": dense([12], ["relu"], dropout=0.5), "shortcut": dense([8, 12], ["relu", "identity"])}],
+    "one in another": [*dense([16], ["relu"]), {"residual": [*dense([12], ["relu"]), {"residual": dense([12], ["softplus"]), "dropout": 0.25},
+                                                              *dense([16], ["identity"])], "activation": "leaky-relu"}],
+}
+
+
+def forward(layers, x, tensors, prefix=""):
+    """Rows after a list of layers, in f64. A layer takes a number, and so do its activation and its dropout."""
+    number = 0
+    for layer in layers:
+        name = f"{prefix}{number}"
+        if "dense" in layer:
+            x = x @ tensors[f"{name}.weight"].T.astype(np.float64) + tensors[f"{name}.bias"]
+        else:
+            x = forward(layer["residual"], x, tensors, f"{name}.body.") + forward(layer.get("shortcut", []), x, tensors, f"{name}.shortcut.")
+        x = ACTIVATIONS[layer.get("activation", "identity")](x)
+        number += 1 + ("activation" in layer) + ("dropout" in layer)
+    return x
+
+
+def weights(layers, width, rng, prefix=""):
+    """Tensors for a list of layers, and the width that comes out."""
+    tensors, number = {}, 0
+    for layer in layers:
+        name, before = f"{prefix}{number}", width
+        if "dense" in layer:
+            width = layer["dense"]
+            tensors[f"{name}.weight"] = (rng.standard_normal((width, before)) / np.sqrt(before)).astype(np.float32)
+            tensors[f"{name}.bias"] = rng.standard_normal(width).astype(np.float32)
+        else:
+            for part, listed in [("body", layer["residual"]), ("shortcut", layer.get("shortcut", []))]:
+                inner, width = weights(listed, before, rng, f"{name}.{part}.")
+                tensors |= inner
+        number += 1 + ("activation" in layer) + ("dropout" in layer)
+    return tensors, width
+
+
+def residuals(folder):
+    """Sums, against NumPy, ONNX Runtime and the file that they came from."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((200, 20)).astype(np.float32)
+    model, graph, back = (folder / f"residual{ending}" for ending in [".safetensors", ".onnx", ".back.safetensors"])
+    for what, layers in RESIDUALS.items():
+        layers = [*layers, {"dense": 5}]
+        tensors, _ = weights(layers, 20, rng)
+        about = {"version": "0.1.0", "layers": layers, "loss": {"kind": "softmax-cross-entropy"}}
+        save_file(tensors, model, metadata={"wgrad": json.dumps(about)})
+        wgrad("export", model, graph, "--softmax")
+        _, z, _ = runtime(graph, x)
+        y = softmax(forward(layers, x.astype(np.float64), tensors))
+        agree(f"{what}, ONNX Runtime", z, y)
+        agree(f"{what}, wgrad predict", answers(model, x, folder), y)
+        wgrad("import", graph, back)
+        same_tensors(f"{what} -> ONNX -> model", model, back)
+        assert {**metadata(back), "version": ""} == {**about, "version": ""}, metadata(back)
+
+
 def answers(model, rows, folder, key="probabilities"):
-    """What `wgrad predict` has for rows of an array."""
+    """The predictions of `wgrad predict` for rows of an array."""
     np.save(folder / "rows.npy", rows)
     lines = wgrad("predict", "--model", model, "--input", folder / "rows.npy", "--json").splitlines()
     return np.array([json.loads(line)[key] for line in lines])
@@ -150,13 +216,13 @@ def cases_in_onnx_runtime(folder):
 
 
 def through_scikit_learn(folder):
-    """Its multi-layer perceptrons, by way of skl2onnx, against its own predictions."""
+    """scikit-learn's multi-layer perceptrons, through skl2onnx, against its own predictions."""
     from skl2onnx import to_onnx
     from sklearn.neural_network import MLPClassifier, MLPRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-    # They are stopped long before they are good.
+    # Training is stopped long before it converges.
     warnings.filterwarnings("ignore")
     rng = np.random.default_rng(3)
     x = (rng.standard_normal((120, 5)) * [1, 3, 0.2, 1, 10] + [0, 5, 0, -2, 100]).astype(np.float32)
@@ -199,6 +265,27 @@ def through_torch(folder, model, ours, images):
     import safetensors.torch
     import torch
 
+    class Residual(torch.nn.Module):
+        def __init__(self, body, shortcut=()):
+            super().__init__()
+            self.body, self.shortcut = torch.nn.Sequential(*body), torch.nn.Sequential(*shortcut)
+
+        def forward(self, x):
+            return self.body(x) + self.shortcut(x)
+
+    # Its names in a state dict, and what torch.onnx.export writes of it.
+    linear, relu = torch.nn.Linear, torch.nn.ReLU()
+    inner = Residual([linear(9, 6), relu, linear(6, 9)])
+    net = torch.nn.Sequential(
+        linear(20, 12), relu, Residual([linear(12, 9), inner, relu, linear(9, 12)]), relu, Residual([linear(12, 8)], [linear(12, 8)]), linear(8, 3))
+    x = torch.randn(50, 20)
+    theirs = torch.softmax(net(x), 1).detach().numpy()
+    safetensors.torch.save_file(net.state_dict(), folder / "net.safetensors")
+    torch.onnx.export(net, (x[:2],), folder / "net.onnx", external_data=False, verbose=False)
+    for given in ["net.safetensors", "net.onnx"]:
+        wgrad("import", folder / given, folder / "back.safetensors")
+        agree(f"PyTorch, residuals, {given}", answers(folder / "back.safetensors", x.numpy(), folder), theirs)
+
     def fresh():
         return torch.nn.Sequential(torch.nn.Linear(784, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
 
@@ -223,6 +310,7 @@ if __name__ == "__main__":
         folder = Path(folder)
         model, ours = mnist_through_onnx(folder, images)
         every_activation(folder)
+        residuals(folder)
         cases_in_onnx_runtime(folder)
         through_scikit_learn(folder)
         if "--torch" in sys.argv:

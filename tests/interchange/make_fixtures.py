@@ -1,7 +1,7 @@
 """Small ONNX models as other programs write them, with the outputs that ONNX Runtime has for them: what
 tests/promises/interchange.rs reads.
 
-With torch onnx onnxscript onnxruntime safetensors numpy: python make_fixtures.py FOLDER torch helper expected
+With torch onnx onnxscript onnxruntime safetensors numpy: python make_fixtures.py FOLDER torch residual helper expected
 With tensorflow keras tf2onnx, before expected: python make_fixtures.py FOLDER keras
 """
 import sys
@@ -49,8 +49,33 @@ def torch_models(out):
                       opset_version=17, input_names=["x"], dynamic_axes={"x": {0: "n"}})
 
 
+def residual_models(out):
+    """Residual sums, one within another, by both of PyTorch's exporters."""
+    import torch
+    from torch import nn
+
+    class Residual(nn.Module):
+        def __init__(self, body, shortcut=()):
+            super().__init__()
+            self.body, self.shortcut = nn.Sequential(*body), nn.Sequential(*shortcut)
+
+        def forward(self, x):
+            return self.shortcut(x) + self.body(x)
+
+    torch.manual_seed(20)
+    inner = Residual([nn.Linear(4, 7), nn.SiLU(), nn.Linear(7, 4)])
+    net = nn.Sequential(
+        Residual([nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 6)]), nn.Linear(6, 5), nn.ReLU(), Residual([nn.Linear(5, 5), nn.GELU()]), nn.ReLU(),
+        Residual([nn.Linear(5, 4), inner, nn.ELU(), nn.Linear(4, 3)], [nn.Linear(5, 3)]), nn.Dropout(0.5), nn.Tanh(), nn.Linear(3, 3),
+    ).eval()
+    x, batch = torch.randn(4, 6), torch.export.Dim("batch")
+    torch.onnx.export(net, (x,), out / "torch_residual.onnx", dynamo=True, external_data=False, dynamic_shapes=({0: batch},), verbose=False)
+    torch.onnx.export(net, (x,), out / "torchscript_residual.onnx", dynamo=False, opset_version=17, input_names=["x"],
+                      dynamic_axes={"x": {0: "n"}})
+
+
 def helper_models(out):
-    """What no exporter writes but the standard allows."""
+    """Graphs that the standard allows and no exporter writes."""
     def values(*shape):
         return RNG.standard_normal(shape).astype(np.float32)
 
@@ -81,6 +106,10 @@ def helper_models(out):
         node("Mul", ["x", "s"], ["a"]), node("Add", ["a", "o"], ["b"]), node("Identity", ["b"], ["c"]),
         node("Gemm", ["c", "w0", "b0"], ["y"], transB=1),
     ], {"s": np.abs(values(6)) + np.float32(0.1), "o": values(6), "w0": values(3, 6), "b0": values(3)})
+    save("sum_of_three", [
+        node("Mul", ["x", "s"], ["a"]), node("Add", ["a", "o"], ["b"]), node("MatMul", ["b", "w0"], ["c"]), node("Relu", ["c"], ["d"]),
+        node("Gemm", ["b", "w1", "b1"], ["e"]), node("Sum", ["d", "b", "e"], ["f"]), node("Sigmoid", ["f"], ["g"]), node("Gemm", ["g", "w2"], ["y"]),
+    ], {"s": np.abs(values(6)) + np.float32(0.1), "o": values(6), "w0": values(6, 6), "w1": values(6, 6), "b1": values(6), "w2": values(6, 3)})
 
 
 def keras_models(out):
@@ -100,16 +129,17 @@ def keras_models(out):
 
 def expected(out):
     import onnxruntime
-    from safetensors.numpy import save_file
+    from safetensors.numpy import load_file, save_file
 
     for path in out.glob("*.onnx"):
-        # Stack traces, with the paths of the machine that this ran on.
+        # These are stack traces, with paths of the machine that ran this.
         model = onnx.load(path)
         for part in [model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output]:
             del part.metadata_props[:]
             part.ClearField("doc_string")
         onnx.save(model, path)
-    x = RNG.standard_normal((8, 6)).astype(np.float32)
+    kept = out / "expected.safetensors"
+    x = load_file(kept)["x"] if kept.exists() else RNG.standard_normal((8, 6)).astype(np.float32)
     tensors = {"x": x}
     for path in sorted(out.glob("*.onnx")):
         session = onnxruntime.InferenceSession(path)
@@ -121,4 +151,4 @@ def expected(out):
 
 if __name__ == "__main__":
     for part in sys.argv[2:]:
-        {"torch": torch_models, "helper": helper_models, "keras": keras_models, "expected": expected}[part](Path(sys.argv[1]))
+        {"torch": torch_models, "residual": residual_models, "helper": helper_models, "keras": keras_models, "expected": expected}[part](Path(sys.argv[1]))

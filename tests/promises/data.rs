@@ -100,7 +100,7 @@ fn u8_features_are_divided_by_255() {
         (vec![], 70, TrainOptions::default()),
     ];
     for (hidden, classes, options) in cases {
-        // SGD, because Adam moves by the rate whatever a gradient is multiplied by.
+        // SGD, because Adam's step does not depend on a factor of the gradient.
         let options = TrainOptions { epochs: 2, batch_size: 24, optimizer: Optimizer::sgd(0.1), ..options };
         let logits = |set: Dataset| -> Vec<f64> {
             let network = Network::classifier(4, &hidden, Activation::Relu, classes);

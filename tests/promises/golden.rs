@@ -136,3 +136,11 @@ fn a_short_last_batch_is_pytorchs() {
 fn a_batch_of_one_is_pytorchs() {
     matches_pytorch("batch_of_one");
 }
+
+/// Residual sums are PyTorch's, and their weights have the names of its modules. Finds a sum on the wrong side of an activation, a way of the gradient
+/// that is lost, and a shortcut and a body that are confused.
+#[test]
+fn residual_sums_are_pytorchs() {
+    matches_pytorch("residual");
+    matches_pytorch("residual_of_the_inputs");
+}

@@ -92,7 +92,7 @@ fn a_network_of_many_classes_trains_and_predicts() {
     }
 }
 
-/// Finds a derivative that belongs to another formula, or is taken from the output where only the input tells it: every activation in two hidden
+/// Finds a derivative that belongs to another formula, or is taken from the output where it depends on the input: every activation in two hidden
 /// layers, values and gradients.
 #[test]
 fn every_activation_agrees_with_its_twin() {

@@ -31,7 +31,7 @@ fn refused(word: &str, bytes: &[u8], words: &str) {
         // An array or an image alone is refused before it is looked at.
         let words = match (word, options.inputs_only) {
             ("npy", false) => "an array alone has no targets",
-            ("image", false) => "one image is no set to train on",
+            ("image", false) => "one image is not a set to train on",
             _ => words,
         };
         assert!(error.to_string().contains(words), "{word}: no \"{words}\" in: {error}");

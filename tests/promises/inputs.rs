@@ -245,7 +245,7 @@ fn a_column_of_numbers_that_is_read_as_words_is_reported() {
     table(&["1", "2", "3_5"]);
     let message = told(&[]);
     assert!(message.contains("column \"size\"") && message.contains("\"3_5\" in row 2 (line 4)"), "{message}");
-    assert!(message.contains("is no number, and 39 of 40 cells are"), "{message}");
+    assert!(message.contains("is not a number, and 39 of 40 cells are"), "{message}");
     std::fs::write(folder.path().join("run.toml"), "[data]\ncategorical = [\"size\"]\n").unwrap();
     assert_eq!(told(&["--config", "run.toml"]), "");
     let mut most = vec!["red"; 21];
@@ -253,5 +253,5 @@ fn a_column_of_numbers_that_is_read_as_words_is_reported() {
     table(&most);
     let message = told(&[]);
     assert!(message.contains("column \"size\" has 21 different words"), "{message}");
-    assert!(!message.contains("is no number"), "19 of 40 are not most of them: {message}");
+    assert!(!message.contains("is not a number"), "19 of 40 are not most of them: {message}");
 }

@@ -154,7 +154,7 @@ fn all_that_a_fit_makes_is_known_before() {
         gamma: 0.0,
     };
     let muon = Optimizer::from_name("muon").unwrap();
-    for (what, set, options, validates, tells) in [
+    for (what, set, options, validates, reports) in [
         ("plain", &set, plain(), false, false),
         ("validation", &set, plain(), true, false),
         ("scaled, best kept", &scaled, TrainOptions { keep_best: true, ..plain() }, true, false),
@@ -165,7 +165,7 @@ fn all_that_a_fit_makes_is_known_before() {
     ] {
         let gpu = crate::support::own_gpu();
         let mut trainer = Trainer::on(Arc::clone(&gpu), network.clone(), options).unwrap();
-        trainer.report_parameters(tells);
+        trainer.report_parameters(reports);
         let validation = validates.then_some(set);
         let said = trainer.device_bytes(set, validation).unwrap();
         let mut alive = Vec::new();

@@ -256,7 +256,7 @@ fn sets_that_are_none_are_refused() {
     refused(&["two classes are named \"a\""], set.clone().with_class_names(twice));
     let shape = |height, width, channels| ImageShape { height, width, channels };
     for shape in [shape(MOST, MOST, 3), shape(0, 0, 1), shape(2, 2, MOST), shape(1 << 62, 4, 1), shape(2, 1, 2)] {
-        refused(&[&format!("rows of 4 features are no images of {shape}")], set.clone().with_image_shape(shape));
+        refused(&[&format!("rows of 4 features are not images of {shape}")], set.clone().with_image_shape(shape));
     }
     for (shift, scale, words) in [
         (vec![], vec![], "0 values of shift for 4 features"),

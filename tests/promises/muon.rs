@@ -288,7 +288,7 @@ fn muon_takes_the_dispatches_it_promises_and_repeats_its_bits() {
             let a_step = plan.dispatches().len() as u64;
             let step = Step { keeps_gradients: clip.is_some(), ..Step::of(layers, &case.optimizer()) };
             assert_dispatches(a_step, step, &format!("{hidden:?} {case:?}"));
-            // One set of them, whatever the number of layers.
+            // There is one set of them for any number of layers.
             let directions = plan.buffers().iter().filter(|buffer| matches!(buffer.role, Role::Direction(_))).count();
             assert_eq!(directions, if layers > 1 { 2 } else { 0 });
             let history = trainer.fit(&set, None).unwrap();

@@ -18,16 +18,16 @@ fn an_observer_adds_no_blocking_read_and_no_submission() {
     let mut alone = trainer(options.clone());
     let expected = alone.fit(&set, Some(&validation)).unwrap();
     let mut observed = trainer(options);
-    let mut heard = 0;
+    let mut events = 0;
     let history = observed
         .fit_with(&set, Some(&validation), |_| {
-            heard += 1;
+            events += 1;
             // Drawing takes time too.
             std::thread::sleep(std::time::Duration::from_millis(5));
             ControlFlow::Continue(())
         })
         .unwrap();
-    assert!(heard >= 6, "{heard}");
+    assert!(events >= 6, "{events}");
     let costs = |epoch: &Epoch| (epoch.stats.steps, epoch.stats.dispatches, epoch.stats.traffic.submissions);
     assert!(history.epochs.iter().map(costs).eq(expected.epochs.iter().map(costs)), "{history:?} {expected:?}");
     // One at an epoch's end; none where the sums are there by then.
@@ -89,13 +89,13 @@ fn the_gradient_norm_is_that_of_the_step() {
         let mut trainer = trainer(options);
         let before = flat(&trainer.weights().unwrap());
         let mut told = None;
-        let hear = |event: Event<'_>| {
+        let observe = |event: Event<'_>| {
             if let Event::Progress(progress) = event {
                 told = progress.gradient_norm;
             }
             ControlFlow::Continue(())
         };
-        trainer.fit_with(&set, None, hear).unwrap();
+        trainer.fit_with(&set, None, observe).unwrap();
         let after = flat(&trainer.weights().unwrap());
         let moved = before.iter().zip(&after).map(|(before, after)| (before - after).powi(2)).sum::<f64>().sqrt();
         (told.unwrap(), moved)

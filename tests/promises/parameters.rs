@@ -20,9 +20,9 @@ fn options(steps: u64) -> TrainOptions {
 }
 
 /// The weights after a run, and what it reported.
-fn run(set: &Dataset, options: TrainOptions, tells: bool) -> (Weights, Vec<Parameters>, Vec<u64>) {
+fn run(set: &Dataset, options: TrainOptions, reports: bool) -> (Weights, Vec<Parameters>, Vec<u64>) {
     let mut trainer = Trainer::on(gpu(), network(), options).unwrap();
-    trainer.report_parameters(tells);
+    trainer.report_parameters(reports);
     let mut told = vec![];
     let history = trainer.fit_with(set, Some(set), |event| {
         if let Event::Parameters(parameters) = event {

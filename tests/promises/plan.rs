@@ -116,7 +116,7 @@ fn training_takes_the_dispatches_it_promises() {
     }
 }
 
-/// What a step starts from, for every buffer of a plan: the same numbers for the same roles, whatever else it has.
+/// What a step starts from, for every buffer of a plan: the same numbers for the same roles in every plan.
 fn contents_of(plan: &Plan) -> HashMap<Role, Vec<u8>> {
     let batch = plan.batch();
     let content = |role: Role, count: u64| match role {

@@ -1,4 +1,4 @@
-//! The plans of today as a fixture: for every choice of the selftest's shaders, and for 2,000 networks at random, a hash of the plan's dispatches, of
+//! The plans of today as a fixture: for every choice of the selftest's shaders, for 2,000 chains at random and for 500 networks with residual sums, a hash of the plan's dispatches, of
 //! its buffers and of its shaders as a driver gets them. A change of how plans are made, which ought to change none of them, is measured by this.
 //!
 //! A shader's hash is that of its SPIR-V without names and without the linker's binding numbers: it stays where a word in a shader changes, and
@@ -17,8 +17,10 @@ use wgrad::kernel::link::link;
 use wgrad::plan::{Dispatch, Plan};
 use wgrad::selftest::choices::{Case, Choices};
 
-/// Networks at random.
+/// Chains at random, and networks with residual sums, some of them with their shaders.
 const RANDOM: usize = 2000;
+const SUMS: usize = 500;
+const SUMS_WITH_SHADERS: usize = 40;
 
 /// The first 64 bits of a text's SHA-256.
 fn hash(bytes: &[u8]) -> String {
@@ -87,9 +89,11 @@ fn plans_are_those_that_are_kept() {
     let choices = Choices::new().unwrap();
     let known = &mut HashMap::new();
     let pairs = choices.in_pairs();
-    let in_pairs = pairs.iter().map(|case| lines(case, Some(known)));
+    let sums = choices.with_sums(SUMS);
+    let (with_shaders, without) = sums.split_at(SUMS_WITH_SHADERS);
+    let with_shaders = pairs.iter().chain(with_shaders).map(|case| lines(case, Some(&mut *known)));
     let (now, full): (Vec<String>, Vec<String>) =
-        in_pairs.chain(choices.at_random(RANDOM).iter().map(|case| lines(case, None))).unzip();
+        with_shaders.chain(choices.at_random(RANDOM).iter().chain(without).map(|case| lines(case, None))).unzip();
     let full: String = now.iter().zip(full).map(|(line, text)| format!("{line}\n{text}")).collect();
     std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/plans.txt"), full).unwrap();
 

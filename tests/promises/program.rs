@@ -107,7 +107,7 @@ fn widths_and_fills_have_several_notations() {
     let output = wgrad(folder.path(), &[&train[..], &["--fill", "median"]].concat());
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{message}");
-    assert!(message.contains("\"median\" is no fill: use mean, zero"), "{message}");
+    assert!(message.contains("\"median\" is not a replacement: use mean, zero"), "{message}");
 }
 
 /// Finds messages of a driver's layer among the program's own where there is no desktop: in training, which opens its adapter on a thread, and in

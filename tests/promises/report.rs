@@ -28,7 +28,7 @@ fn grouped(number: u64) -> String {
     if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
 }
 
-/// Everything between two texts, wherever they are.
+/// Every text between two others.
 fn all_between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
     text.split(before).skip(1).map(|rest| rest.split(after).next().unwrap()).collect()
 }
@@ -310,7 +310,7 @@ fn interrupted_and_stopped_runs_have_reports() {
     let kept = json(folder, "failed/run.json")["error"].as_str().unwrap().to_string();
     assert!(said.contains(&kept) && kept.contains("not finite in step"), "{kept}: {said}");
     assert!(succeed(folder, &["runs", "failed"]).contains(&format!("failed failed: {kept}")));
-    // It has nothing to lose: what is mended may go there.
+    // The folder has nothing to lose: the corrected run may use it.
     assert!(run(folder, &small("--epochs 2 --out failed")).status.success());
     let about = json(folder, "failed/run.json");
     assert!(about["state"] == "finished" && about["error"].is_null(), "{about}");

@@ -1,18 +1,23 @@
 //! Residual sums: in the plan, in the gradients, in files.
 
-use wgrad::{Activation, Dataset, Initializer, Loss, Network, Optimizer, TrainOptions, Trainer};
+use wgrad::kernel::tile::Family;
+use wgrad::selftest::choices::Choices;
+use wgrad::{
+    Activation, Checkpoint, Checkpointing, Dataset, Initializer, Loss, Model, Network, Optimizer, Predictor,
+    TrainOptions, Trainer,
+};
 
 use crate::reference::dropout_mask;
 use crate::reference::loss::{Targets, mean_loss};
 use crate::reference::network::{Layer, gradient, layers, outputs};
-use crate::support::{Random, assert_close, families, gpu};
+use crate::support::{Random, assert_close, bits, families, gpu, learnable, refused, succeed, wgrad};
 
 const SEED: u64 = 0x1234_5678_9abc_def0;
-/// So large a rate that the step drowns the weight, and the difference keeps its digits.
+/// With so large a rate, the step dwarfs the weight, and the difference keeps its digits.
 const RATE: f64 = 1e4;
 const ROWS: usize = 6;
 
-/// Where sums may stand, and what may be around them: each in another kernel's epilogue, or in none.
+/// Networks with sums in all positions and surroundings: each sum is in another kernel's epilogue, or in none.
 fn networks(width: usize, classes: usize) -> Vec<(&'static str, Network)> {
     use Activation::{Gelu, Identity, Relu, Silu, Tanh};
     let begun = || Network::new(width).dense(9, Tanh);
@@ -27,6 +32,7 @@ fn networks(width: usize, classes: usize) -> Vec<(&'static str, Network)> {
         }),
         ("dropout in a product", begun().dropout(0.2).residual(|body| body.dense(9, Identity)).dropout(0.4)),
         ("the set", Network::new(width).residual(|body| body.dense(width, Tanh))),
+        ("two derivatives in a row", Network::new(width).residual(|body| body.dense(width, Silu)).activation(Relu)),
         ("the set, in a product", Network::new(width).residual(|body| body.dense(width, Identity)).activation(Relu)),
         (
             "a shortcut",
@@ -74,7 +80,7 @@ fn loss(network: &Network, layers: &[Layer], x: &[f64], labels: &[i64]) -> f64 {
     mean_loss(&Loss::default(), &z, &Targets::Classes(labels), network.outputs())
 }
 
-/// A set, and its features and labels once more.
+/// A set, with its features and labels for the twin.
 fn rows(width: usize, classes: usize) -> (Dataset, Vec<f64>, Vec<i64>) {
     let random = &mut Random(11);
     let x = random.values(ROWS * width);
@@ -84,48 +90,261 @@ fn rows(width: usize, classes: usize) -> (Dataset, Vec<f64>, Vec<i64>) {
     (set, x, labels)
 }
 
-/// The gradient of one way forgotten, or taken before the activation instead of after it; a derivative of another layer's output; masks of another
+/// Trains one step on a device, and compares the loss, and the gradients that it shows, with those of the twin by central differences.
+fn assert_gradients(what: &str, network: &Network, family: Family) {
+    let (set, x, labels) = rows(network.inputs(), network.outputs());
+    let initial = Initializer::Torch.weights(network, 3);
+    let before = layers(network, &initial);
+    let expected = gradient(&before, &|layers| loss(network, layers, &x, &labels));
+    let options = TrainOptions {
+        optimizer: Optimizer::sgd(RATE),
+        batch_size: ROWS,
+        steps: Some(1),
+        shuffle: false,
+        seed: SEED,
+        family: Some(family),
+        ..TrainOptions::default()
+    };
+    let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
+    trainer.set_weights(&initial).unwrap();
+    let reported = trainer.fit(&set, None).unwrap().epochs[0].training.loss;
+    let what = format!("{what}, {}, {family:?}", network.shape());
+    assert_close(&format!("{what}: loss"), &[reported], &[loss(network, &before, &x, &labels)], 1e-5);
+    let after = layers(network, &trainer.weights().unwrap());
+    for (at, ((before, after), expected)) in before.iter().zip(&after).zip(&expected).enumerate() {
+        let step = |before: &[f64], after: &[f64]| -> Vec<f64> {
+            before.iter().zip(after).map(|(before, after)| (before - after) / RATE).collect()
+        };
+        let what = format!("{what}, layer {at}");
+        assert_close(&what, &step(&before.weights, &after.weights), &expected.weights, 1e-5);
+        assert_close(&what, &step(&before.bias, &after.bias), &expected.bias, 1e-5);
+    }
+}
+
+/// Finds a gradient of one way that is forgotten, or taken before the activation instead of after it; a derivative of another layer's output; masks of another
 /// layer. Gradients against central differences, in networks of few and of many outputs.
 #[test]
 fn gradients_come_by_both_ways() {
     // Widths that fill quads and that do not, few and many outputs.
     for (width, classes) in [(7, 3), (8, 70)] {
-        let (set, x, labels) = rows(width, classes);
         for (number, (what, network)) in networks(width, classes).into_iter().enumerate() {
-            let initial = Initializer::Torch.weights(&network, 3);
-            let before = layers(&network, &initial);
-            let expected = gradient(&before, &|layers| loss(&network, layers, &x, &labels));
             // Compiling takes the time: of many outputs, each network on one family in turn.
             let on = if classes > 64 { vec![families()[number % 4]] } else { families().to_vec() };
-            for family in on {
-                let options = TrainOptions {
-                    optimizer: Optimizer::sgd(RATE),
-                    batch_size: ROWS,
-                    steps: Some(1),
-                    shuffle: false,
-                    seed: SEED,
-                    family: Some(family),
-                    ..TrainOptions::default()
-                };
-                let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
-                trainer.set_weights(&initial).unwrap();
-                let told = trainer.fit(&set, None).unwrap().epochs[0].training.loss;
-                assert_close(
-                    &format!("{what}, {family:?}: loss"),
-                    &[told],
-                    &[loss(&network, &before, &x, &labels)],
-                    1e-5,
-                );
-                let after = layers(&network, &trainer.weights().unwrap());
-                for (at, ((before, after), expected)) in before.iter().zip(&after).zip(&expected).enumerate() {
-                    let step = |before: &[f64], after: &[f64]| -> Vec<f64> {
-                        before.iter().zip(after).map(|(before, after)| (before - after) / RATE).collect()
-                    };
-                    let what = format!("{what}, {classes} classes, {family:?}, layer {at}");
-                    assert_close(&what, &step(&before.weights, &after.weights), &expected.weights, 1e-5);
-                    assert_close(&what, &step(&before.bias, &after.bias), &expected.bias, 1e-5);
-                }
-            }
+            on.into_iter().for_each(|family| assert_gradients(what, &network, family));
         }
+    }
+}
+
+/// Finds the same faults for sums in random combinations.
+#[test]
+fn gradients_of_random_networks_with_sums_are_the_central_differences() {
+    let mut judged = 0;
+    for (number, case) in Choices::new().unwrap().with_sums(40).iter().enumerate() {
+        let network = case.request().network;
+        let has_own = |layer: &wgrad::Layer| matches!(layer.activation(), Activation::Custom(_));
+        // A user's own has no twin, and one class has nothing to learn.
+        if network.outputs() == 1 || network.layers().iter().any(|layer| any_layer(layer, &has_own)) {
+            continue;
+        }
+        assert_gradients(&format!("random network {number}"), network, families()[number % 4]);
+        judged += 1;
+    }
+    assert!(judged >= 20, "{judged} of 40");
+}
+
+/// Whether something holds for a layer or for one within it.
+fn any_layer(layer: &wgrad::Layer, holds: &dyn Fn(&wgrad::Layer) -> bool) -> bool {
+    holds(layer) || layer.parts().iter().any(|(_, part)| part.iter().any(|layer| any_layer(layer, holds)))
+}
+
+/// A network of two sums, one with a shortcut, with dropout and a kept derivative.
+fn network() -> Network {
+    Network::new(8)
+        .dense(9, Activation::Relu)
+        .residual(|body| body.dense(6, Activation::Gelu).dropout(0.1).dense(9, Activation::Identity))
+        .activation(Activation::Relu)
+        .dropout(0.2)
+        .residual_with_shortcut(|body| body.dense(5, Activation::Tanh), |input| input.dense(5, Activation::Identity))
+        .dense(3, Activation::Identity)
+}
+
+/// Names that PyTorch's modules of the same structure do not have: there, `Residual.body` and `.shortcut` are a `Sequential` each.
+#[test]
+fn weights_have_the_names_of_their_place() {
+    let names = |network: &Network| -> Vec<String> {
+        network.named_parameters().into_iter().map(|parameter| parameter.name).collect()
+    };
+    // 0, its ReLU, 2, its ReLU and its dropout, 5, 6; in the body 0, its GELU and its dropout, 3.
+    assert_eq!(names(&network()), ["0", "2.body.0", "2.body.3", "5.body.0", "5.shortcut.0", "6"]);
+    // A chain's identities have numbers too, as its files always had.
+    let chain = Network::new(4).dense(5, Activation::Identity).dropout(0.5).dense(6, Activation::Relu);
+    assert_eq!(names(&chain.dense(2, Activation::Identity)), ["0", "3", "5"]);
+    let nested = Network::new(4).residual(|body| body.residual(|inner| inner.dense(4, Activation::Relu)));
+    assert_eq!(names(&nested.dense(2, Activation::Identity)), ["0.body.0.body.0", "1"]);
+    assert_eq!(network().shape(), "8-9-(6-9)-(5|5)-3");
+}
+
+/// Finds a part of the structure that a file loses, and weights that come back in another order.
+#[test]
+fn models_with_sums_are_written_and_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, again) = (folder.path().join("model.safetensors"), folder.path().join("again.safetensors"));
+    let options = TrainOptions { epochs: 2, ..TrainOptions::default() };
+    let set = learnable(40, 8, 3, 1);
+    let mut trainer = Trainer::on(gpu(), network(), options).unwrap();
+    trainer.fit(&set, None).unwrap();
+    trainer.save(&path).unwrap();
+    let model = Model::read(&path).unwrap();
+    assert_eq!(model.network, network());
+    assert_eq!(bits(&model.weights), bits(&trainer.weights().unwrap()));
+    model.write(&again).unwrap();
+    assert_eq!(Model::read(&again).unwrap(), model);
+
+    let x = Random(7).values(16 * 8);
+    let features = x.iter().map(|&value| value as f32).collect();
+    let rows = Dataset::from_f32(features, 8, vec![0; 16]).unwrap();
+    let predictor = Predictor::from_model(gpu(), model.clone()).unwrap();
+    let z: Vec<f64> = predictor.logits(&rows).unwrap().into_iter().map(f64::from).collect();
+    let twin = outputs(&model.network, &layers(&model.network, &model.weights), &x, 16, &|_, _, _, _, _| 1.0);
+    assert_close("outputs", &z, &twin, 1e-5);
+}
+
+/// Finds a value of a sum that a checkpoint does not hold, or that another chunking computes otherwise: a run that goes on has the bits of one that was
+/// never interrupted, under every optimizer's way to update.
+#[test]
+fn a_run_with_sums_goes_on_with_the_same_bits() {
+    let set = learnable(40, 8, 3, 1);
+    for (optimizer, clip) in [("adam", None), ("muon", None), ("sgd", Some(0.1))] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = |epochs: u64| TrainOptions {
+            optimizer: Optimizer::from_name(optimizer).unwrap(),
+            clip_grad_norm: clip,
+            epochs,
+            batch_size: 7,
+            ..TrainOptions::default()
+        };
+        let mut whole = Trainer::on(gpu(), network(), options(4)).unwrap();
+        whole.fit(&set, None).unwrap();
+        let checkpoint = Some(Checkpointing::new(folder.path()));
+        let mut first = Trainer::on(gpu(), network(), TrainOptions { checkpoint, ..options(2) }).unwrap();
+        first.fit(&set, None).unwrap();
+        let opened = Checkpoint::open(folder.path()).unwrap();
+        let mut second = Trainer::resume(gpu(), &opened).unwrap();
+        second.set_epochs(4);
+        second.fit(&set, None).unwrap();
+        assert_eq!(bits(&second.weights().unwrap()), bits(&whole.weights().unwrap()), "{optimizer}");
+    }
+}
+
+/// Layers that do not fit each other, which are named by their number and their word, with the width that comes in and what would be right.
+#[test]
+fn sums_that_do_not_fit_are_refused_by_name() {
+    use Activation::{Identity, Relu};
+    let begun = || Network::new(8).dense(9, Relu);
+    let last = |network: Network| network.dense(3, Identity);
+    for (words, network) in [
+        (
+            &["layer 2 (residual)", "9 inputs", "7 outputs", "must have 9"][..],
+            last(begun().residual(|body| body.dense(7, Relu))),
+        ),
+        (&["layer 2 (residual)", "no layers"], last(begun().residual(|body| body))),
+        (
+            &["layer 2 (residual)", "9 inputs", "7 outputs", "shortcut 6"],
+            last(begun().residual_with_shortcut(|body| body.dense(7, Relu), |x| x.dense(6, Identity))),
+        ),
+        (&["layer 2 (residual): body's layer 1", "width of 0"], last(begun().residual(|body| body.dense(0, Relu)))),
+        (
+            &["layer 1 (residual): body's layer 2 (residual): body's layer 1 has a dropout of 2"],
+            last(
+                Network::new(8).residual(|body| body.dense(8, Relu).residual(|body| body.dense(8, Relu).dropout(2.0))),
+            ),
+        ),
+        (&["layer 2", "residual", "must be dense"], begun().residual(|body| body.dense(9, Identity))),
+        (
+            &["an activation comes after a layer"],
+            last(Network::new(8).residual(|body| body.activation(Relu).dense(8, Relu))),
+        ),
+        (&["4 inputs", "after 9 outputs"], last(begun().residual(|_| Network::new(4).dense(9, Relu)))),
+    ] {
+        refused(words, network.check());
+        refused(words, Trainer::on(gpu(), network, TrainOptions::default()));
+    }
+}
+
+/// The program refuses a list of layers that it cannot use, and trains one from its file to a model.
+#[test]
+fn run_toml_has_lists_of_layers() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let csv: String = (0..60).map(|row| format!("{},{},{}\n", row % 7, row % 5, row % 2)).collect();
+    std::fs::write(at.join("rows.csv"), format!("a,b,class\n{csv}")).unwrap();
+    let toml = |list: &str| std::fs::write(at.join("run.toml"), format!("[model]\nlayers = {list}\n")).unwrap();
+    let words = ["train", "--config", "run.toml", "--data", "rows.csv", "--epochs", "1", "--save", "m.safetensors"];
+    toml(
+        "[{ dense = 8, activation = \"relu\" }, { residual = [{ dense = 8 }], activation = \"tanh\", dropout = 0.1 }, \
+         { residual = [{ dense = 4 }], shortcut = [{ dense = 4 }] }, { dense = 2 }]",
+    );
+    assert!(succeed(at, &words).contains("2-8-(8)-(4|4)-2"));
+    let model = Model::read(at.join("m.safetensors")).unwrap();
+    let same = Network::new(2)
+        .dense(8, Activation::Relu)
+        .residual(|body| body.dense(8, Activation::Identity))
+        .activation(Activation::Tanh)
+        .dropout(0.1)
+        .residual_with_shortcut(|body| body.dense(4, Activation::Identity), |x| x.dense(4, Activation::Identity))
+        .dense(2, Activation::Identity);
+    assert_eq!(model.network, same);
+    assert!(succeed(at, &["inspect", "m.safetensors"]).contains("2.body.0"));
+
+    for (list, reason) in [
+        ("[{ dens = 8 }]", "layer 1 has the keys dens: it must have exactly one of the words dense, residual"),
+        ("[{ dense = 8, residual = [] }]", "exactly one of the words"),
+        ("[{ dense = 8, activation = \"rely\" }, { dense = 2 }]", "layer 1 (dense)"),
+        ("[{ dense = 8, units = 3 }, { dense = 2 }]", "layer 1 (dense): it has no option units"),
+        ("[{ dense = \"8\" }, { dense = 2 }]", "layer 1 (dense): dense is \"8\": it must be a whole number"),
+        ("[{ dense = -8 }, { dense = 2 }]", "it must be a whole number"),
+        ("[{ residual = 8 }, { dense = 2 }]", "layer 1 (residual): residual's layers are 8: they must be a list"),
+        ("[{ residual = [{ dense = 3 }] }, { dense = 2 }]", "layer 1 (residual) has 2 inputs"),
+        ("[{ residual = [{ gru = 3 }] }, { dense = 2 }]", "layer 1 (residual): residual's layer 1 has the keys gru"),
+        ("[{ dense = 8, dropout = 1.5 }, { dense = 2 }]", "layer 1 has a dropout of 1.5"),
+        ("[8, { dense = 2 }]", "run.toml: layers under [model]: layer 1 is 8: it must be a table"),
+        ("[8]", "widths alone are hidden"),
+        ("8", "they must be a list"),
+        ("[]", "no layers"),
+        ("[{ dense = 2 }]\nhidden = 8", "hidden and layers under [model]"),
+    ] {
+        toml(list);
+        let output = wgrad(at, &words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(reason), "{list}: no \"{reason}\" in: {said}");
+    }
+    toml("[{ dense = 2 }]");
+    let output = wgrad(at, &[&words[..], &["--hidden", "8"]].concat());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--hidden and layers under [model]"));
+}
+
+/// Finds a file that is accepted although its list of layers does not fit its tensors, or is damaged.
+#[test]
+fn files_with_other_tensors_than_their_layers_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let weights = Initializer::default().weights(&network(), 1);
+    Model::new(network(), weights, Loss::default()).write(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let header = String::from_utf8_lossy(&bytes[8..]).into_owned();
+    assert!(header.contains("5.shortcut.0.weight"));
+    for (from, to, words) in [
+        ("5.shortcut.0.weight", "x.shortcut.0.weight", &["no tensor 5.shortcut.0.weight"][..]),
+        ("5.shortcut.0.weight", "7.shortcut.0.weight", &["7.shortcut.0.weight", "none of this name"]),
+        ("\\\"dense\\\":5}", "\\\"dense\\\":4}", &["layer 3 (residual)", "its shortcut 5"]),
+        ("\\\"residual\\\":[", "\\\"residuel\\\":[", &["layer 2", "exactly one of the words"]),
+        ("\\\"gelu\\\"", "\\\"gulu\\\"", &["gulu"]),
+    ] {
+        let at = bytes.windows(from.len()).position(|window| window == from.as_bytes());
+        let at = at.unwrap_or_else(|| panic!("no {from} in the file"));
+        let mut changed = bytes.clone();
+        changed[at..at + to.len()].copy_from_slice(to.as_bytes());
+        std::fs::write(&path, &changed).unwrap();
+        refused(words, Model::read(&path));
     }
 }

@@ -1,5 +1,5 @@
-//! The rooms of `src/`: each imports from where a thing is defined, none knows a room that knows it, and no file or function has become
-//! several things.
+//! The rooms of `src/`: each imports from where a thing is defined, none knows a room that knows it, the core can run where nothing may block, and
+//! no file or function has become several things.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -9,14 +9,25 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-/// Rooms whose own files lean on each other: every op of a graph on the list of ops, and passes of a plan on what they hand on. They are looked at
-/// in all but that.
-const LEFT_OUT: &[&str] = &["graph/", "plan/"];
+/// Rooms whose own files know each other: every op of a graph knows the list of ops, a layer may hold a list of layers, and the passes of a plan hand on
+/// each other's results. Circles between their files are allowed, and no others.
+const LEFT_OUT: &[&str] = &["graph/", "network/", "plan/"];
 
 /// The most lines of a file, and of a function but for these.
 const MOST_LINES: usize = 500;
 const MOST_OF_FUNCTION: usize = 60;
 const LONGER: &[(&str, &str)] = &[("fit/epochs.rs", "run"), ("run/runner.rs", "run_part")];
+
+/// What a browser has not: names, and where they may be used all the same. Everything else is awaited, and asks the host for time and threads.
+const BLOCKING: &[(&str, &[&str])] = &[
+    ("block_on", &["gpu/blocking.rs", "host/", "predictor.rs", "profile.rs", "selftest/", "trainer.rs"]),
+    ("with_threads", &["host/", "trainer.rs"]),
+    ("thread", &["cli/", "host/native.rs", "selftest/"]),
+    ("sleep", &["files/cache.rs", "host/"]),
+    ("Instant", &["cli/", "host/native.rs", "selftest/"]),
+    ("SystemTime", &["cli/", "tensorboard/"]),
+    ("fs", &["checkpoint/folder.rs", "cli/", "data/", "files/", "host/native.rs", "selftest/", "tensorboard/"]),
+];
 
 /// A module's path from the crate on: `["cli", "report", "page"]`.
 type Module = Vec<String>;
@@ -35,6 +46,8 @@ struct Source {
     file: String,
     module: Module,
     names: Vec<Named>,
+    /// What it has of [`BLOCKING`] outside of its tests, with the lines.
+    blocking: Vec<(&'static str, usize)>,
     /// The functions, with their first lines and their numbers of lines.
     functions: Vec<(String, usize, usize)>,
     lines: usize,
@@ -56,8 +69,16 @@ fn read() -> Vec<Source> {
         let (file, text) = (relative(path), std::fs::read_to_string(path).unwrap());
         let module = module_of(&file);
         let tree = syn::parse_file(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
-        let mut reader = Reader { module: module.clone(), inner: Vec::new(), modules: &modules, source: None };
-        reader.source = Some(Source { file, module, names: vec![], functions: vec![], lines: text.lines().count() });
+        let mut reader =
+            Reader { module: module.clone(), inner: Vec::new(), is_test: false, modules: &modules, source: None };
+        reader.source = Some(Source {
+            file,
+            module,
+            names: vec![],
+            blocking: vec![],
+            functions: vec![],
+            lines: text.lines().count(),
+        });
         reader.visit_file(&tree);
         reader.source.unwrap()
     };
@@ -90,6 +111,8 @@ struct Reader<'a> {
     module: Module,
     /// Modules inside the file that are being read.
     inner: Vec<String>,
+    /// Whether they are its tests.
+    is_test: bool,
     modules: &'a BTreeSet<Module>,
     source: Option<Source>,
 }
@@ -118,6 +141,9 @@ impl Reader<'_> {
     }
 
     fn take(&mut self, path: &[String], line: usize, passes_on: bool) {
+        if let Some(name) = blocking(path).filter(|_| !self.is_test) {
+            self.source.iter_mut().for_each(|source| source.blocking.push((name, line)));
+        }
         let Some(path) = self.absolute(path).filter(|path| !path.is_empty()) else { return };
         self.source.iter_mut().for_each(|source| source.names.push(Named { path: path.clone(), line, passes_on }));
     }
@@ -184,9 +210,12 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
         if item.content.is_some() {
+            let before = self.is_test;
+            self.is_test |= item.attrs.iter().any(is_test_only);
             self.inner.push(item.ident.to_string());
             visit::visit_item_mod(self, item);
             self.inner.pop();
+            self.is_test = before;
         }
     }
 
@@ -199,6 +228,26 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         self.function(&item.sig.ident, item.sig.fn_token.span.join(item.block.span()).unwrap_or(item.span()));
         visit::visit_impl_item_fn(self, item);
     }
+}
+
+/// Whether an attribute is `#[cfg(test)]`.
+fn is_test_only(attribute: &syn::Attribute) -> bool {
+    attribute.path().is_ident("cfg")
+        && attribute.parse_args::<syn::Path>().is_ok_and(|condition| condition.is_ident("test"))
+}
+
+/// What a path names of [`BLOCKING`].
+fn blocking(path: &[String]) -> Option<&'static str> {
+    let words: Vec<&str> = path.iter().map(String::as_str).collect();
+    let module = match words[..] {
+        ["std", .., "fs"] | ["std", "fs", ..] | ["std", "os", _, "fs", ..] | ["fs", _, ..] => "fs",
+        ["std", "thread", ..] | ["thread", _, ..] => "thread",
+        ["pollster", ..] => "block_on",
+        _ => "",
+    };
+    // Modules by their paths, all others wherever they are named.
+    let is_named = |name: &str| name == module || !["fs", "thread"].contains(&name) && words.contains(&name);
+    BLOCKING.iter().map(|&(name, _)| name).find(|name| is_named(name))
 }
 
 /// Which module imports which, and one line where it does.
@@ -321,6 +370,28 @@ fn everything_is_imported_from_where_it_is_defined() {
         wrong.extend(of_root.map(|name| format!("src/{}:{}: crate::{}", source.file, name.line, name.path.join("::"))));
     }
     assert!(wrong.is_empty(), "imported through lib.rs:\n{}", wrong.join("\n"));
+}
+
+/// A wait, a thread, a clock or a file in the core, which a browser has not: a build for it would need a core of its own.
+#[test]
+fn only_faces_block_and_only_the_host_has_threads_and_a_clock() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for &(name, line) in &source.blocking {
+            let (_, allowed) = BLOCKING.iter().find(|(other, _)| *other == name).unwrap();
+            if !allowed.iter().any(|place| source.file.starts_with(place)) {
+                wrong.push(format!("src/{}:{line} names {name}: only {} may", source.file, allowed.join(", ")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for (name, allowed) in BLOCKING {
+        for place in *allowed {
+            let mut there = sources().iter().filter(|source| source.file.starts_with(place));
+            let is_named = there.any(|source| source.blocking.iter().any(|(other, _)| other == name));
+            assert!(is_named, "src/{place} does not name {name}: take it off the list");
+        }
+    }
 }
 
 /// Finds a file or a function that has become several things.

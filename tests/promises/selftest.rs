@@ -118,7 +118,7 @@ fn more_trajectories_come_from_a_folder() {
     replaced("batch_size\\\": 8", "batch_size\\\": 0");
     refused(&["mine.safetensors", "batch size is 0"]);
     replaced("\"case\"", "\"cast\"");
-    refused(&["mine.safetensors", "no trajectory"]);
+    refused(&["mine.safetensors", "not a trajectory"]);
     std::fs::write(&file, std::fs::read(golden_file("adam")).unwrap().repeat(2)).unwrap();
     refused(&["mine.safetensors"]);
 }

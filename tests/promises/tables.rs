@@ -136,8 +136,8 @@ fn missing_values_are_named_or_filled() {
     let fill = ReadOptions { fill: Some(Fill::Zero), ..ReadOptions::default() };
     let error = csv("a,y\n1,u\n1,\n", &fill).unwrap_err();
     assert!(error.contains("the target is missing"), "{error}");
-    refused(&["\"median\" is no fill", "mean, zero or a finite number"], "median".parse::<Fill>());
-    refused(&["\"inf\" is no fill"], "inf".parse::<Fill>());
+    refused(&["\"median\" is not a replacement", "mean, zero or a finite number"], "median".parse::<Fill>());
+    refused(&["\"inf\" is not a replacement"], "inf".parse::<Fill>());
 }
 
 /// A column can be left out, and numbers can be categories.
@@ -175,7 +175,7 @@ fn other_tables_are_encoded_like_the_first() {
     for (text, options, words) in [
         ("age,city,height\n1,Paris,1\n", &inputs, "row 0 (line 2), column \"city\": \"Paris\" is none of its words"),
         ("age,height\n1,2\n", &inputs, "no column \"city\""),
-        ("age,city,height\n1,Rome,x\n", &inputs, "column \"height\": \"x\" is no number"),
+        ("age,city,height\n1,Rome,x\n", &inputs, "column \"height\": \"x\" is not a number"),
         ("age,city,height,grade\n1,Rome,1,z\n", &like, "column \"grade\": \"z\" is none of the 3 classes"),
         ("age,city,height\n1,Rome,1\n", &like, "no column \"grade\""),
         ("1,Rome\n", &inputs, "have 2 cells: they must have 4, or 3, without the target"),
@@ -196,8 +196,8 @@ fn tables_that_disagree_with_themselves_are_refused() {
     for (text, words) in [
         ("a,b,a\n1,2,0\n", "columns 1 and 3 are both named \"a\""),
         ("a,b\n1,2\n3\n", "line 3 has 1 cells, and those before it 2"),
-        ("a,b,y\n1,inf,0\n2,3,1\n", "row 0 (line 2), column \"b\": inf is no finite f32"),
-        ("a,b,y\n1,1e39,0\n2,3,1\n", "column \"b\": 1e39 is no finite f32"),
+        ("a,b,y\n1,inf,0\n2,3,1\n", "row 0 (line 2), column \"b\": inf is not a finite f32"),
+        ("a,b,y\n1,1e39,0\n2,3,1\n", "column \"b\": 1e39 is not a finite f32"),
         ("y\n1\n2\n", "no column besides the target"),
         ("", "no rows"),
     ] {

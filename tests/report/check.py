@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "target/debug/wgrad"
 VIEWS = [(360, "light"), (360, "dark"), (1200, "light"), (1200, "dark")]
 
-# What is asked of the page itself.
+# The queries that run in the page.
 PROBE = """
 (() => {
   const pictures = [...document.images];
@@ -104,7 +104,7 @@ class Browser:
 
 
 def tables(folder):
-    """Words that are no markup, names that have no place to break, more classes than are numbered, and numbers to predict."""
+    """Words that look like markup, long names without spaces, more classes than are numbered, and numbers to predict."""
     some = random.Random(1)
     kinds = ["<script>alert(1)</script>", "an" * 40, 'co & "co"']
     rows = [(kind, [some.gauss(at, 1), some.gauss(-at, 1), some.choice(["Oslo", "Rome"])])

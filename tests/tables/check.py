@@ -25,7 +25,7 @@ import sklearn.datasets
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHARE_TO_OPEN = 0.97
-# What pandas takes for a missing value, and UCI's files besides: wgrad's own words.
+# The words that pandas takes for a missing value, and UCI's `?`: wgrad's own list.
 ALSO_MISSING = ["?"]
 # Classes that are whole numbers are as few as these, at most; more are numbers to predict.
 MOST_CLASSES = 20
@@ -39,7 +39,7 @@ def reasons():
 
 
 def loss_for(target):
-    """What a person would ask for to predict this column: classes for words and a few whole numbers, else numbers."""
+    """The loss that a person would choose for this column: for classes if it has words or a few whole numbers, else for numbers."""
     values = target.dropna()
     if types.is_numeric_dtype(values) and not types.is_bool_dtype(values):
         is_whole = (values == values.round()).all()
@@ -54,7 +54,7 @@ def is_number(column):
 
 
 def compare(path, program):
-    """How wgrad opens a table beside pandas: `None` where both agree, "refused: …", or what differs."""
+    """Compares wgrad with pandas on a table: `None` where both agree, "refused: …", or the difference."""
     try:
         table = pandas.read_csv(path, na_values=ALSO_MISSING, low_memory=False)
     except UnicodeDecodeError:
@@ -109,7 +109,7 @@ def main():
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
         tables = sorted(pathlib.Path(folder).rglob("*.csv"))
-        # The archive has a Mac's files beside them, which begin with a dot.
+        # The archive also has macOS' files, which begin with a dot.
         tables = [path for path in tables if path.parent.parent.name == "csv" and not path.name.startswith(".")]
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             results = list(pool.map(lambda path: compare(path, program), tables))

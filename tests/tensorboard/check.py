@@ -36,7 +36,7 @@ def one_run(folder):
     within = {"within_epoch/loss", "within_epoch/accuracy", "within_epoch/samples_per_second"}
     names = [f"layer_{layer}/{part}" for layer in [1, 2, 3] for part in ["weight", "bias"]]
     histograms = [f"{what}/{name}" for what in ["weights", "gradients"] for name in names]
-    # An epoch may be over before the first progress of it.
+    # An epoch may end before its first progress.
     assert set(scalars) <= set(tags["scalars"]) <= set(scalars) | within, tags
     assert sorted(tags["histograms"]) == sorted(histograms) and tags["images"] == ["weights/layer_1"], tags
 
@@ -56,7 +56,7 @@ def one_run(folder):
         last = read[-1].histogram_value
         assert (last.min, last.max, last.num) == (values.min(), values.max(), values.size), (name, last)
         np.testing.assert_allclose([last.sum, last.sum_squares], [values.sum(), (values**2).sum()], rtol=1e-6, atol=1e-9)
-        # Bars end where numpy's do; a value at an end may fall to either side.
+        # Bars end where numpy's do; a value at an end may be counted on either side.
         assert sum(last.bucket) == values.size and last.bucket_limit[-1] == values.max()
         below = np.cumsum(last.bucket)
         ours = [np.sum(values <= limit) for limit in last.bucket_limit]

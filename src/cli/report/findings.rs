@@ -16,7 +16,7 @@ const WORST: usize = 25;
 const AT_ONCE: usize = 1 << 16;
 
 pub struct Findings {
-    /// Which rows were judged, as a word before "rows".
+    /// The rows that were judged, as a word before "rows".
     pub on: &'static str,
     /// What the accuracy counts.
     pub accuracy: &'static str,
@@ -144,7 +144,7 @@ fn confusion(metrics: &Metrics, outputs: usize) -> Option<Vec<u64>> {
     }
 }
 
-/// What is right for a row, and how wrong its outputs are.
+/// Knows what is right for a row, and how wrong its outputs are.
 struct Judge<'a> {
     set: &'a Dataset,
     task: Task,

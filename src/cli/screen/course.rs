@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::options::Monitor;
 use crate::trainer::Trainer;
 
-/// What is known of a run before it begins.
+/// The length of a run, its data and its memory, which are known before it begins.
 #[derive(Clone, Copy)]
 pub(in crate::cli) struct Course {
     pub epochs: u64,

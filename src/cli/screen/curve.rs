@@ -50,7 +50,7 @@ impl Curve {
 mod tests {
     use super::*;
 
-    /// A run of days whose curve takes more and more memory, or is no longer the run's.
+    /// Finds a curve of a run of days that takes more and more memory, or has another shape than the run's.
     #[test]
     fn a_long_curve_keeps_its_shape_and_its_size() {
         let mut curve = Curve::default();

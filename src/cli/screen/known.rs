@@ -15,7 +15,7 @@ pub(super) struct Curves {
     pub validation: Curve,
 }
 
-/// What the screen knows of the run.
+/// The state of a run that the screen shows.
 pub(super) struct Known {
     pub course: Course,
     /// The kernel that is being tuned, the position of its kind, and the number of kinds.

@@ -50,12 +50,12 @@ pub(super) fn tuned(kinds: usize, seconds: f64) -> String {
 }
 
 pub(super) fn device_replaced(reason: &str, step: u64, times: u64, of: u64) -> String {
-    format!("{reason}; on from step {} on another device ({times} of {of})", grouped(step))
+    format!("{reason}; going on from step {} on another device ({times} of {of})", grouped(step))
 }
 
 pub(super) fn rate_lowered(reason: &str, step: u64, learning_rate: f64, times: u64, of: u64) -> String {
     let (step, rate) = (grouped(step), shortest(learning_rate));
-    format!("{reason}; on from step {step} with a learning rate of {rate} ({times} of {of})")
+    format!("{reason}; going on from step {step} with a learning rate of {rate} ({times} of {of})")
 }
 
 /// The whole line of an epoch.
@@ -117,7 +117,7 @@ pub(super) fn line_within(epoch: &Epoch, course: &Course, columns: usize) -> Str
 mod tests {
     use super::*;
 
-    /// A line that a narrow terminal would break in two, or that lost its loss.
+    /// Finds a line that a narrow terminal would break in two, or that lost its loss.
     #[test]
     fn an_epoch_fits_into_any_width() {
         let evaluation = Evaluation { loss: 0.2211, accuracy: Some(0.9356), rows: 100 };

@@ -8,7 +8,7 @@
 //! figures in columns
 //! ```
 //!
-//! Where there is no room for that, one line.
+//! If there is no room for this, the picture is one line.
 
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
@@ -292,9 +292,9 @@ fn round(epochs: f64) -> String {
 mod tests {
     use super::*;
 
-    /// A place that is a power off.
+    /// Finds a position that is wrong by a power of ten.
     #[test]
-    fn a_place_has_the_digits_that_tell_it() {
+    fn a_position_has_the_digits_that_distinguish_it() {
         assert_eq!([0.0, 0.01953125, 1.25, 10.0].map(round), ["0", "0.0195", "1.25", "10"]);
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn size() -> Option<(u16, u16)> {
         .filter(|&(width, height)| width > 1 && height > 1)
 }
 
-/// Where the cursor is left.
+/// The position of the cursor after a frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cursor {
     /// In the picture's first row, to draw over it.

@@ -13,8 +13,8 @@ use crate::files::folder::{entries, listed, name};
 use crate::files::kinds;
 
 /// The layout that a folder of images must have, for messages.
-const LAYOUT: &str = "a folder of images has one folder for each class, as cat/1.png and dog/1.png, or train and beside it val or test, with \
-                      such folders in them";
+const LAYOUT: &str = "a folder of images has one folder for each class, as cat/1.png and dog/1.png, or folders train and val or test that have \
+                      such folders";
 /// The most nested folders, with one folder each, that may surround the folders of the classes.
 const MOST_AROUND: usize = 8;
 /// The most kinds of unread files that a note names.

@@ -20,7 +20,7 @@ pub fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset,
     if !options.inputs_only {
         return Err(Error::format(
             path,
-            "one image is no set to train on: pass a folder with a folder of images for each class",
+            "one image is not a set to train on: pass a folder with a folder of images for each class",
         ));
     }
     let image = decode(path, bytes)?;

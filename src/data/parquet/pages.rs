@@ -17,7 +17,7 @@ use parquet::schema::types::Type as SchemaType;
 
 use super::thrift::{PAGE_HEADER, Walk};
 
-/// What an entry of a dictionary takes in memory, at most.
+/// The most bytes that an entry of a dictionary takes in memory.
 const ENTRY_BYTES: u64 = 32;
 
 /// A row group whose columns are read a page at a time.

@@ -202,7 +202,7 @@ impl<'a> Walk<'a> {
             4..=6 => {
                 let value = self.signed()?;
                 if let Some(Reported(name)) = shape {
-                    report(name, i32::try_from(value).map_err(|_| format!("{value} is no 32-bit number"))?);
+                    report(name, i32::try_from(value).map_err(|_| format!("{value} is not a 32-bit number"))?);
                 }
             }
             7 => drop(self.take(8)?),

@@ -1,4 +1,4 @@
-//! What became of the columns of a table.
+//! How the columns of a table were used.
 
 /// How a column of a table was used.
 #[derive(Clone, Debug, PartialEq)]

@@ -82,7 +82,8 @@ impl Columns {
             let features = self.features.iter().map(|column| find(&column.name)).collect::<Result<_, Error>>()?;
             return Ok((features, targets.iter().map(|target| find(&target.name)).collect::<Result<_, Error>>()?));
         }
-        // By index. In a table without the targets' columns, the columns after them have smaller indices; a table of features only has them in order.
+        // Columns are found by index. In a table without the targets' columns, the columns after them have smaller indices; a table of
+        // features only has them in order.
         let before = |place: usize| self.targets.iter().filter(|target| target.place < place).count();
         let features = self.features.iter().map(|column| column.place);
         let without_targets = self.count - self.targets.len();
@@ -304,8 +305,8 @@ fn no_target(cell: &str) -> String {
 
 /// A cell's number, which must be finite as an f32.
 fn finite(cell: &str, number: Option<f64>) -> Result<f64, String> {
-    let value = number.ok_or_else(|| format!("\"{}\" is no number", short(cell)))?;
-    if (value as f32).is_finite() { Ok(value) } else { Err(format!("{} is no finite f32", short(cell))) }
+    let value = number.ok_or_else(|| format!("\"{}\" is not a number", short(cell)))?;
+    if (value as f32).is_finite() { Ok(value) } else { Err(format!("{} is not a finite f32", short(cell))) }
 }
 
 pub(super) fn indices(words: &[String]) -> HashMap<&str, u32> {
@@ -342,7 +343,7 @@ impl<'a> Encoder<'a> {
                     None if columns.unknown_is_none => None,
                     None => {
                         return Err(format!(
-                            "\"{}\" is none of its words, which are {}; --unknown none (unknown = \"none\" under [data]) takes it for none of them",
+                            "\"{}\" is none of its words, which are {}; --unknown none (unknown = \"none\" under [data]) treats it as none of them",
                             short(cell),
                             listed(words)
                         ));

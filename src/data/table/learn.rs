@@ -16,15 +16,15 @@ use crate::preprocessing::{
 
 /// The most different words of a column that is to become one feature for each.
 const MOST_CATEGORIES: usize = 1_000;
-/// What pandas calls a column without a name when it reads and writes a table again.
+/// The name that pandas gives a column without one when it reads and writes a table again.
 const PANDAS_NAMELESS: &str = "Unnamed: 0";
 
-/// What was learned of a table.
+/// The columns that were learned from a table.
 pub(in crate::data) struct Learned {
     pub columns: Columns,
     /// All of the table's columns.
     pub about: Vec<TableColumn>,
-    /// What was decided, and what looks wrong: a sentence each.
+    /// Notes on what was decided, and on what looks wrong: a sentence each.
     pub notes: Vec<String>,
 }
 
@@ -91,7 +91,7 @@ impl Columns {
     }
 }
 
-/// What was seen in each column, and the number of rows.
+/// Passes over all cells, and returns what each column has and the number of rows.
 fn seen(table: &dyn Table, missing: &Missing) -> Result<(Vec<Seen>, u64), Error> {
     let mut seen: Vec<Seen> = Vec::new();
     let mut rows = 0u64;
@@ -161,7 +161,7 @@ impl Notes {
         self.sentences.extend(self.ways.into_iter().map(|(way, names)| {
             let columns = if names.len() == 1 { "column" } else { "columns" };
             format!(
-                "{columns} {}: numbers are read {way}; categorical, or decimal under [data], says otherwise",
+                "{columns} {}: numbers are read {way}; categorical, or decimal under [data], changes that",
                 listed(&names)
             )
         }));
@@ -320,7 +320,7 @@ impl Seen {
         let first = self
             .no_number
             .as_ref()
-            .map_or(String::new(), |(cell, at)| format!("; the first cell that is no number is \"{cell}\" in {at}"));
+            .map_or(String::new(), |(cell, at)| format!("; the first cell that is not a number is \"{cell}\" in {at}"));
         match self.words.len() {
             0 => Err("has no values: leave it out (ignore)".into()),
             1..=MOST_CATEGORIES => Ok(Cells::Category { words: self.distinct(), fill: fill.is_some() }),
@@ -351,7 +351,7 @@ impl Seen {
             );
             let unlike = match misfit {
                 Some((first, ..)) if numbers == all => format!("is not written as \"{}\" before it", short(first)),
-                _ => format!("is no number, and {numbers} of {all} cells are"),
+                _ => format!("is not a number, and {numbers} of {all} cells are"),
             };
             notes.push(format!(
                 "column \"{name}\" is taken for {words} words, as \"{}\" in {at} {unlike}: correct it, list it as a missing value (missing), or name the \
@@ -386,7 +386,7 @@ impl Seen {
     fn classes(&self) -> Result<(Option<Vec<String>>, Written), String> {
         if self.no_number.is_none() && self.fractions {
             return Err(
-                "has numbers with fractions, which are no classes: a loss for numbers (mse, mae, huber) predicts them"
+                "has numbers with fractions, which are not classes: a loss for numbers (mse, mae, huber) predicts them"
                     .into(),
             );
         }
@@ -394,7 +394,7 @@ impl Seen {
             let what = if self.no_number.is_none() {
                 "numbers: a loss for numbers (mse, mae, huber) predicts them"
             } else {
-                "words: these are no classes"
+                "words: these are not classes"
             };
             return Err(format!("has more than {MOST_CATEGORIES} different {what}"));
         }
@@ -407,19 +407,19 @@ impl Seen {
         let mut notes = Vec::new();
         if let Some((cell, at)) = self.no_number.as_ref().filter(|_| self.numbers > 9 * self.others) {
             notes.push(format!(
-                "the target, column \"{name}\", has the word \"{cell}\" in {at}, which is no number, and {} of {all} cells are: it is a class of its own",
+                "the target, column \"{name}\", has the word \"{cell}\" in {at}, which is not a number, and {} of {all} cells are: it is a class of its own",
                 self.numbers
             ));
         }
         if self.no_number.is_none() && classes.iter().any(|class| whole(class).is_none()) {
             notes.push(format!(
-                "the target, column \"{name}\", has numbers that are not written plainly, as 01 or 1e3: each is a class as it is written"
+                "the target, column \"{name}\", has numbers in unusual notations, as 01 or 1e3: each is a class as it is written"
             ));
         }
         if 2 * classes.len() as u64 > rows && classes.len() > 2 {
             let way_out = match self.no_number {
                 None => "a loss for numbers (--loss mse, mae or huber) predicts them as numbers",
-                Some(_) => "--label names another column",
+                Some(_) => "choose another column with --label",
             };
             notes.push(format!(
                 "the target, column \"{name}\", has {} classes in {rows} rows: {way_out}",

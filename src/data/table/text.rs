@@ -57,7 +57,7 @@ pub(super) fn delimiter_of(bytes: &[u8], options: &ReadOptions, usual: u8) -> Re
         // Escaped as TOML has it, too.
         let usual = usual.escape_default();
         format!(
-            "its cells are between {found:?}: delimiter = \"{usual}\" under [data] in run.toml (--delimiter) says otherwise"
+            "its cells are between {found:?}: delimiter = \"{usual}\" under [data] in run.toml (--delimiter) changes that"
         )
     };
     Ok((found, (found != usual).then(note)))
@@ -148,8 +148,8 @@ impl<'a> Text<'a> {
         let because = because
             .or(one_fewer.then(|| "it has one cell less than the rows, whose first cells distinguish them".into()));
         text.note = because.map(|because| match is_header {
-            true => format!("line 1 is taken for the columns' names, as {because}: header = false under [data] in run.toml (--no-header) says otherwise"),
-            false => format!("line 1 is taken for a row, as {because}: header = true under [data] in run.toml (--header) says otherwise"),
+            true => format!("line 1 is taken for the columns' names, as {because}: header = false under [data] in run.toml (--no-header) changes that"),
+            false => format!("line 1 is taken for a row, as {because}: header = true under [data] in run.toml (--header) changes that"),
         });
         Ok(text)
     }

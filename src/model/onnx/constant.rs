@@ -188,7 +188,7 @@ impl<'a> Constant<'a> {
         if dims.contains(&0) {
             return Err(format!("it transposes a constant of the shape {dims:?}, which has no values"));
         }
-        let order = shape::order(order, dims.len()).ok_or("its perm is no order of the constant's dimensions")?;
+        let order = shape::order(order, dims.len()).ok_or("its perm is not an order of the constant's dimensions")?;
         let turned: Rc<[usize]> = order.iter().map(|&dim| dims[dim]).collect();
         if shape::keeps_order(&order, |dim| dims[dim] == 1) {
             return Ok(Constant { dims: Some(turned), ..self.clone() });

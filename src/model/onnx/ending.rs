@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::layers;
+use super::layers::{self, Layer};
 use super::limits::{FITS, short};
 use super::nodes::Nodes;
 use super::proto::GraphProto;
@@ -62,9 +62,14 @@ impl Ending {
         if let Some(of_two_models) = of_two_models(&candidates, last, nodes) {
             let [one, other] = of_two_models.map(short);
             return Err(format!(
-                "{said}, and \"{one}\" and \"{other}\" are each the end of another model: leave one, as with onnx.utils.extract_model(\
+                "{said}, and \"{one}\" and \"{other}\" are each the end of another model: keep one, as with onnx.utils.extract_model(\
                  \"in.onnx\", \"out.onnx\", [input], [output])"
             ));
+        }
+        if let Layer::Sum(sum) = &nodes.layers[last] {
+            let reason =
+                "the graph ends in this sum, and the last layer must be a dense one, whose outputs are the logits";
+            return Err(sum.say(&nodes.layers, reason));
         }
         // The output that says most about the loss is read; a class alone says nothing about it.
         let Some(chosen) = of_last().min_by_key(|of| (of.label, of.task.is_none())) else { return Err(FITS.into()) };
@@ -84,26 +89,30 @@ impl Ending {
                 short(chosen.name)
             ));
         }
-        let outputs = nodes.layers[last].outputs;
         let named = chosen.names.or_else(|| of_last().find_map(|of| of.names));
-        let classes = match named.map(Names::read) {
-            None => Vec::new(),
-            Some(Some(names)) if is_fitting(&names, outputs) => names,
-            Some(_) => {
-                notes.push(format!("the graph's names of classes do not fit {outputs} outputs: they are left out"));
-                Vec::new()
-            }
-        };
+        let classes = classes(named, nodes.layers[last].outputs(), &mut notes);
         Ok(Ending { layer: last, task: chosen.task, classes, notes })
+    }
+}
+
+/// The classes' names, as far as they fit the outputs.
+fn classes(named: Option<&Names<'_>>, outputs: usize, notes: &mut Vec<String>) -> Vec<String> {
+    match named.map(Names::read) {
+        None => Vec::new(),
+        Some(Some(names)) if is_fitting(&names, outputs) => names,
+        Some(_) => {
+            notes.push(format!("the graph's names of classes do not fit {outputs} outputs: they are left out"));
+            Vec::new()
+        }
     }
 }
 
 /// The names of two outputs that belong to different models, if there are such.
 fn of_two_models<'v>(candidates: &[Candidate<'v, '_>], last: usize, nodes: &Nodes<'_>) -> Option<[&'v str; 2]> {
     // Outputs of layers before the last one belong to the same model; two chains with different ends are two models.
-    let chain: HashSet<usize> = layers::chain(&nodes.layers, last).into_iter().collect();
+    let needed: HashSet<usize> = layers::needed(&nodes.layers, last).into_iter().collect();
     let of_last = || candidates.iter().filter(|of| of.rows.layer == last);
-    let other = candidates.iter().find(|of| !chain.contains(&of.rows.layer)).zip(of_last().next());
+    let other = candidates.iter().find(|of| !needed.contains(&of.rows.layer)).zip(of_last().next());
     let tasks = || of_last().filter(|of| of.task.is_some());
     let differ = tasks().next().and_then(|one| Some((tasks().find(|of| of.task != one.task)?, one)));
     other.or(differ).map(|(one, other)| [one.name, other.name])
@@ -117,15 +126,15 @@ fn candidate<'v, 'a>(name: &'v str, nodes: &'v Nodes<'a>) -> Result<Candidate<'v
         Some(Value::Unknown(reason)) => return Err(reason.clone()),
         _ => return Err(format!("its output \"{}\" is not what its last layer gives: {FITS}", short(name)).into()),
     };
-    Ok(Candidate { name, rows, task: task(rows, nodes.layers[rows.layer].number)?, names, label })
+    Ok(Candidate { name, rows, task: task(rows, &nodes.layers[rows.layer])?, names, label })
 }
 
 /// The meaning of the last layer's units, by the function that follows them.
-fn task(rows: &Rows, number: usize) -> Result<Option<Task>, String> {
+fn task(rows: &Rows, layer: &Layer<'_>) -> Result<Option<Task>, String> {
     match &rows.what {
         What::Softmax => Ok(Some(Task::Classes)),
         What::BothClasses => Ok(Some(Task::EachOutput)),
-        What::Units(function) => match activation(number, function)? {
+        What::Units(function) => match activation(layer, function)? {
             Activation::Identity => Ok(None),
             Activation::Sigmoid => Ok(Some(Task::EachOutput)),
             other => Err(format!(

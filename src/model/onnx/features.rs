@@ -14,6 +14,12 @@ pub(super) struct Features<'a> {
     /// The shape: the number of rows, then the dimensions of a row.
     pub shape: Rc<[Size]>,
     kind: DataType,
+    steps: Rc<Steps<'a>>,
+}
+
+/// What is done with every feature.
+#[derive(Clone, Default)]
+struct Steps<'a> {
     shift: Option<Step<'a>>,
     scale: Option<Step<'a>>,
     /// Added after the scale.
@@ -57,7 +63,7 @@ impl<'a> Features<'a> {
             _ => None,
         };
         let shape = std::iter::once(Size::Rows).chain(sizes[1..].iter().copied()).collect();
-        Ok((Features { shape, kind, shift: None, scale: None, offset: None }, rows))
+        Ok((Features { shape, kind, steps: Rc::default() }, rows))
     }
 
     /// The same values in another shape, of which the first dimension is still the number of rows.
@@ -93,26 +99,31 @@ impl<'a> Features<'a> {
     /// The features after an operator with a constant, which is the first operand if `reversed`.
     pub fn with(&self, op: &str, constant: &Constant<'a>, reversed: bool) -> Result<Self, String> {
         let step = |inverted| Some(Step { constant: constant.clone(), inverted });
-        let untouched = self.scale.is_none() && self.shift.is_none();
-        let features = match (op, reversed) {
-            ("Sub", false) | ("Add", _) if untouched => Features { shift: step(op == "Add"), ..self.clone() },
-            ("Sub", false) | ("Add", _) if self.shift.is_none() && self.offset.is_none() => {
-                Features { offset: step(op == "Sub"), ..self.clone() }
+        let mut steps = Steps::clone(&self.steps);
+        match (op, reversed) {
+            ("Sub", false) | ("Add", _) if steps.scale.is_none() && steps.shift.is_none() => {
+                steps.shift = step(op == "Add");
             }
-            ("Mul", _) | ("Div", false) if self.scale.is_none() => {
-                Features { scale: step(op == "Div"), ..self.clone() }
+            ("Sub", false) | ("Add", _) if steps.shift.is_none() && steps.offset.is_none() => {
+                steps.offset = step(op == "Sub");
             }
+            ("Mul", _) | ("Div", false) if steps.scale.is_none() => steps.scale = step(op == "Div"),
             ("Add" | "Sub" | "Mul" | "Div", _) => {
                 return Err(
                     "before the first layer, features may be shifted once and scaled once, and nothing else".into()
                 );
             }
             _ => return Err(FITS.into()),
-        };
+        }
         if !self.kind.is_float() {
             return Err(format!("it computes with an input that is {:?}: it must be cast to Float before", self.kind));
         }
-        Ok(features)
+        Ok(Features { steps: steps.into(), ..self.clone() })
+    }
+
+    /// Whether these are the same values as others.
+    pub fn are(&self, other: &Features<'_>) -> bool {
+        std::ptr::eq(Rc::as_ptr(&self.steps).cast::<()>(), Rc::as_ptr(&other.steps).cast())
     }
 
     /// The features after the operator Scaler of `ai.onnx.ml`, which shifts and scales.
@@ -130,7 +141,8 @@ impl<'a> Features<'a> {
 
     /// The scaling of `features` features, if there is one.
     pub fn scaling(&self, features: usize) -> Result<Option<Scaling>, String> {
-        if self.shift.is_none() && self.scale.is_none() {
+        let Steps { shift, scale, offset } = &*self.steps;
+        if shift.is_none() && scale.is_none() {
             return Ok(None);
         }
         let all = |step: &Option<Step<'_>>, none: f32, inverse: fn(f32) -> f32| -> Result<Vec<f32>, String> {
@@ -142,10 +154,10 @@ impl<'a> Features<'a> {
             })?;
             Ok(if *inverted { values.into_iter().map(inverse).collect() } else { values })
         };
-        let (mut shift, scale) = (all(&self.shift, 0.0, |value| -value)?, all(&self.scale, 1.0, f32::recip)?);
-        if self.offset.is_some() {
+        let (mut shift, scale) = (all(shift, 0.0, |value| -value)?, all(scale, 1.0, f32::recip)?);
+        if offset.is_some() {
             // x·s + b = (x + b/s)·s
-            let offset = all(&self.offset, 0.0, |value| -value)?;
+            let offset = all(offset, 0.0, |value| -value)?;
             shift = offset.iter().zip(&scale).map(|(offset, scale)| -offset / scale).collect();
         }
         let scaling = Scaling { shift: shift.into_iter().map(f64::from).collect(), scale };

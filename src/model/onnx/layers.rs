@@ -1,15 +1,22 @@
-//! The dense layers of a graph. Each knows the one before it, so that a graph with several outputs has several chains.
+//! The layers of a graph: dense ones, and sums of two tensors. Each knows what it takes, so that a graph with several outputs has several ends.
 
 use super::constant::Constant;
 use super::features::{Features, one_each};
+use super::limits::{Place, short};
 use crate::activation::Activation;
 use crate::weights::LayerWeights;
 
+/// What gives units.
+pub(super) enum Layer<'a> {
+    Dense(Dense<'a>),
+    Sum(Sum<'a>),
+}
+
 /// A dense layer whose weights have not been read yet.
 #[derive(Clone)]
-pub(super) struct Layer<'a> {
+pub(super) struct Dense<'a> {
     pub input: Input<'a>,
-    /// The layer's number in its chain, from 1.
+    /// How many dense layers the longest way to it has, itself included.
     pub number: usize,
     pub inputs: usize,
     pub outputs: usize,
@@ -21,6 +28,17 @@ pub(super) struct Layer<'a> {
     bias: Option<(Constant<'a>, f32)>,
 }
 
+/// A sum of two tensors of the same width, each an activation of a layer's units, or the features.
+pub(super) struct Sum<'a> {
+    pub inputs: [Input<'a>; 2],
+    /// How many dense layers the longest way to it has.
+    pub number: usize,
+    pub outputs: usize,
+    /// The node, and the names of what it adds, for messages.
+    pub place: Place<'a>,
+    pub names: [&'a str; 2],
+}
+
 /// The input of a layer.
 #[derive(Clone)]
 pub(super) enum Input<'a> {
@@ -30,6 +48,66 @@ pub(super) enum Input<'a> {
 }
 
 impl<'a> Layer<'a> {
+    /// How many dense layers the longest way to its units has.
+    pub fn number(&self) -> usize {
+        match self {
+            Layer::Dense(dense) => dense.number,
+            Layer::Sum(sum) => sum.number,
+        }
+    }
+
+    /// The number of its units.
+    pub fn outputs(&self) -> usize {
+        match self {
+            Layer::Dense(dense) => dense.outputs,
+            Layer::Sum(sum) => sum.outputs,
+        }
+    }
+
+    /// What it takes.
+    pub fn inputs(&self) -> &[Input<'a>] {
+        match self {
+            Layer::Dense(dense) => std::slice::from_ref(&dense.input),
+            Layer::Sum(sum) => &sum.inputs,
+        }
+    }
+
+    /// Its name in messages.
+    pub fn name(&self) -> String {
+        match self {
+            Layer::Dense(dense) => format!("layer {}", dense.number),
+            Layer::Sum(sum) => format!("a sum after layer {}", sum.number),
+        }
+    }
+}
+
+impl<'a> Sum<'a> {
+    /// A message about it.
+    pub fn say(&self, layers: &[Layer<'_>], reason: &str) -> String {
+        let layer = |input: &Input<'_>| match input {
+            Input::Features(_) => None,
+            Input::Layer(at, _) => Some(&layers[*at]),
+        };
+        let [a, b] = [&self.inputs[0], &self.inputs[1]].map(layer);
+        self.place.say(&format!("{}: {reason}", joins(self.names, [a, b])))
+    }
+}
+
+/// That a node joins two tensors, each a layer's or the features.
+pub(super) fn joins([a_name, b_name]: [&str; 2], layers: [Option<&Layer<'_>>; 2]) -> String {
+    let of = match layers {
+        [Some(Layer::Dense(a)), Some(Layer::Dense(b))] if a.number == b.number => {
+            format!("which two products of layer {} give", a.number)
+        }
+        [Some(Layer::Dense(a)), Some(Layer::Dense(b))] => format!("which layers {} and {} give", a.number, b.number),
+        [Some(a), Some(b)] => format!("which {} and {} give", a.name(), b.name()),
+        [None, Some(layer)] | [Some(layer), None] => format!("of the features and {}", layer.name()),
+        [None, None] => "both of the features".into(),
+    };
+    format!("it joins \"{}\" and \"{}\", {of}", short(a_name), short(b_name))
+}
+
+impl<'a> Dense<'a> {
     /// A product with a weight.
     pub fn new(
         input: Input<'a>,
@@ -46,7 +124,7 @@ impl<'a> Layer<'a> {
         if inputs == 0 || outputs == 0 {
             return Err(format!("its weight has the shape {dims:?}, with no values"));
         }
-        Ok(Layer { input, number, inputs, outputs, weight, transposed, alpha, bias: None })
+        Ok(Dense { input, number, inputs, outputs, weight, transposed, alpha, bias: None })
     }
 
     /// Whether the layer has no bias yet.
@@ -61,12 +139,12 @@ impl<'a> Layer<'a> {
         if !is_row || ![1, self.outputs].contains(&bias.count()?) {
             return Err(format!("its bias has the shape {dims:?}: it must be [{}]", self.outputs));
         }
-        Ok(Layer { bias: Some((bias, beta)), ..self.clone() })
+        Ok(Dense { bias: Some((bias, beta)), ..self.clone() })
     }
 
     /// The layer's weights, whose number is subtracted from the `room`.
     pub fn weights(&self, room: &mut usize) -> Result<LayerWeights, String> {
-        let Layer { inputs, outputs, alpha, .. } = *self;
+        let Dense { inputs, outputs, alpha, .. } = *self;
         let (_, mut weight) = self.weight.values()?;
         let taken = weight.len() + outputs;
         *room = room.checked_sub(taken).ok_or("earlier layers use the same weights: each must have its own")?;
@@ -90,13 +168,20 @@ impl<'a> Layer<'a> {
     }
 }
 
-/// The chain that ends in a layer, from the first on.
-pub(super) fn chain(layers: &[Layer<'_>], last: usize) -> Vec<usize> {
-    let before = |&layer: &usize| match layers[layer].input {
-        Input::Layer(before, _) => Some(before),
-        Input::Features(_) => None,
-    };
-    let mut chain: Vec<usize> = std::iter::successors(Some(last), before).collect();
-    chain.reverse();
-    chain
+/// The layers that a layer's units are made of, itself included, in the order of their numbers in `layers`.
+pub(super) fn needed(layers: &[Layer<'_>], last: usize) -> Vec<usize> {
+    let mut is_needed = vec![false; last + 1];
+    is_needed[last] = true;
+    // A layer takes what layers before it give.
+    for at in (0..=last).rev() {
+        if !is_needed[at] {
+            continue;
+        }
+        for input in layers[at].inputs() {
+            if let Input::Layer(before, _) = input {
+                is_needed[*before] = true;
+            }
+        }
+    }
+    (0..=last).filter(|&at| is_needed[at]).collect()
 }

@@ -1,16 +1,18 @@
-//! Models in ONNX files, to and from other runtimes: a chain of dense layers, with the scaling of the features before it
-//! and a softmax or sigmoid after it.
+//! Models in ONNX files, to and from other runtimes: dense layers and residual sums, with the scaling of the features before them
+//! and a softmax or sigmoid after them.
 
 mod constant;
 mod elementwise;
 mod ending;
 mod features;
+mod forks;
 mod layers;
 mod limits;
 mod nodes;
 mod proto;
 mod read;
 mod shape;
+mod tree;
 mod value;
 mod write;
 
@@ -39,7 +41,8 @@ impl Model {
         crate::files::write_whole(path.as_ref(), &write::model(self, softmax)?.encode_to_vec())
     }
 
-    /// Reads a model from ONNX: a chain of Gemm, or MatMul and Add, with activations in between, written with any operators that compute them.
+    /// Reads a model from ONNX: a chain of Gemm, or MatMul and Add, with activations in between, written with any operators that compute them. An Add of
+    /// two tensors that layers make is a residual sum: the longer way from the tensor where both begin is its body, the other one its shortcut.
     /// Dropout, and nodes that change only a shape or a type, have no effect. A shift and a scale before the first layer become the model's
     /// scaling; a softmax or a sigmoid at the end determines the loss, unless the metadata does. Of several outputs, the one with the
     /// probabilities or the logits is read; class names in the graph, as in scikit-learn's, are kept. Weights of

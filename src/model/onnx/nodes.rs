@@ -1,14 +1,14 @@
 //! Interprets the nodes of a graph, one after the other, by their effect on the tensors before them. A node that is not understood is an error only
 //! where the model's output needs it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::constant::Constant;
 use super::elementwise::{self, Samples};
 use super::features::Features;
-use super::layers::{Input, Layer};
-use super::limits::{FITS, short};
+use super::layers::{Dense, Input, Layer, Sum, joins};
+use super::limits::{FITS, Place, short};
 use super::proto::{Attributes, GraphProto, NodeProto, ValueInfo};
 use super::shape::{self, Shown, Size, Sizes};
 use super::value::{Form, Names, Rows, Value, What, activation, cast, constant, sizes};
@@ -57,7 +57,8 @@ impl<'a> Nodes<'a> {
 
     /// Interprets the next node; a node that is not understood makes its outputs unknown.
     pub fn take(&mut self, at: usize, node: &'a NodeProto) -> Result<(), String> {
-        let say = |reason: String| format!("node {at}, {} \"{}\": {reason}", short(&node.op_type), short(&node.name));
+        let place = Place { at, node };
+        let say = |reason: String| place.say(&reason);
         let inputs: Vec<Value<'a>> = node.input.iter().map(|name| self.input(name)).collect();
         let known = match inputs.iter().find(|input| matches!(input, Value::Unknown(_))) {
             Some(Value::Unknown(reason)) if reason.is_empty() => {
@@ -75,7 +76,7 @@ impl<'a> Nodes<'a> {
             None => {
                 // Absent inputs at the end need not be listed.
                 let given = inputs.iter().rposition(|input| !matches!(input, Value::Absent)).map_or(0, |last| last + 1);
-                self.apply(node, &inputs[..given]).unwrap_or_else(|reason| Value::Unknown(say(reason).into()))
+                self.apply(place, &inputs[..given]).unwrap_or_else(|reason| Value::Unknown(say(reason).into()))
             }
         };
         let Some((first, others)) = node.output.split_first() else { return Err(say("it has no output".into())) };
@@ -98,7 +99,8 @@ impl<'a> Nodes<'a> {
         }
     }
 
-    fn apply(&mut self, node: &'a NodeProto, inputs: &[Value<'a>]) -> Result<Value<'a>, String> {
+    fn apply(&mut self, place: Place<'a>, inputs: &[Value<'a>]) -> Result<Value<'a>, String> {
+        let node = place.node;
         let given = Attributes(&node.attribute);
         if node.domain == LEARNING {
             return learned(&node.op_type, given, inputs);
@@ -119,15 +121,13 @@ impl<'a> Nodes<'a> {
                 self.reshaped(&node.op_type, given, value, rest.first())
             }
             ("Gemm", [input, Value::Constant(weight), rest @ ..]) => self.gemm(given, input, weight, rest),
-            ("MatMul", [input, Value::Constant(weight)]) => {
-                let layer = self.layer(input, weight, false, 1.0)?;
-                self.add(layer)
-            }
+            ("MatMul", [input, Value::Constant(weight)]) => self.multiplied(input, weight),
             ("Add", [Value::Rows(rows), Value::Constant(bias)] | [Value::Constant(bias), Value::Rows(rows)])
-                if self.is_product(rows) =>
+                if self.product(rows).is_some() =>
             {
-                self.add(self.layers[rows.layer].with_bias(bias.clone(), 1.0)?)
+                self.biased(rows, bias)
             }
+            ("Add" | "Sum", [first, rest @ ..]) if is_sum(inputs) => self.sums(place, first, rest),
             (
                 "Softmax" | "LogSoftmax",
                 [Value::Rows(rows @ Rows { what: What::Units(function), form: Form::Matrix, .. })],
@@ -158,6 +158,28 @@ impl<'a> Nodes<'a> {
         }
     }
 
+    /// A layer's products.
+    fn multiplied(&mut self, input: &Value<'a>, weight: &Constant<'a>) -> Result<Value<'a>, String> {
+        let layer = self.dense(input, weight, false, 1.0)?;
+        self.add(Layer::Dense(layer))
+    }
+
+    /// A layer's products with their bias.
+    fn biased(&mut self, rows: &Rows, bias: &Constant<'a>) -> Result<Value<'a>, String> {
+        let product = self.product(rows).ok_or(FITS)?;
+        self.add(Layer::Dense(product.with_bias(bias.clone(), 1.0)?))
+    }
+
+    /// The sum of a node's operands, the first with each of the others in turn.
+    fn sums(&mut self, place: Place<'a>, first: &Value<'a>, rest: &[Value<'a>]) -> Result<Value<'a>, String> {
+        let mut names = place.node.input.iter().map(String::as_str);
+        let (first_name, mut sum) = (names.next().unwrap_or_default(), first.clone());
+        for (value, name) in rest.iter().zip(names) {
+            sum = self.sum(place, [(&sum, first_name), (value, name)])?;
+        }
+        Ok(sum)
+    }
+
     fn gemm(
         &mut self,
         given: Attributes<'a>,
@@ -174,39 +196,70 @@ impl<'a> Nodes<'a> {
             return Err("it has transA: rows must be [batch, features]".into());
         }
         let (alpha, beta) = (given.number("alpha", 1.0), given.number("beta", 1.0));
-        let layer = self.layer(input, weight, given.integer("transB", 0) != 0, alpha)?;
-        self.add(match bias {
+        let layer = self.dense(input, weight, given.integer("transB", 0) != 0, alpha)?;
+        self.add(Layer::Dense(match bias {
             Some(bias) => layer.with_bias(bias, beta)?,
             None => layer,
-        })
+        }))
     }
 
-    /// A layer on top of what it takes.
-    fn layer(
+    /// What a layer takes, and how many dense layers the longest way to it has.
+    fn taken(&self, value: &Value<'a>) -> Result<(Input<'a>, usize), String> {
+        match value {
+            Value::Features(features) => Ok((Input::Features(features.clone()), 0)),
+            Value::Rows(Rows { layer, what: What::Units(function), form: Form::Matrix }) => {
+                let of = &self.layers[*layer];
+                Ok((Input::Layer(*layer, activation(of, function)?), of.number()))
+            }
+            _ => Err(format!("it does not take what a layer gives: {FITS}")),
+        }
+    }
+
+    /// A dense layer on top of what it takes.
+    fn dense(
         &self,
         input: &Value<'a>,
         weight: &Constant<'a>,
         transposed: bool,
         alpha: f32,
-    ) -> Result<Layer<'a>, String> {
-        let (input, number) = match input {
-            Value::Features(features) => (Input::Features(features.clone()), 1),
-            Value::Rows(Rows { layer, what: What::Units(function), form: Form::Matrix }) => {
-                let number = self.layers[*layer].number;
-                (Input::Layer(*layer, activation(number, function)?), number + 1)
-            }
-            _ => return Err(format!("it does not take what a layer gives: {FITS}")),
-        };
-        let layer = Layer::new(input, number, weight.clone(), transposed, alpha)?;
-        match &layer.input {
-            Input::Features(features) => features.check(layer.inputs)?,
-            Input::Layer(before, _) if self.layers[*before].outputs != layer.inputs => {
-                let (inputs, outputs) = (layer.inputs, self.layers[*before].outputs);
+    ) -> Result<Dense<'a>, String> {
+        let (input, before) = self.taken(input)?;
+        let dense = Dense::new(input, before + 1, weight.clone(), transposed, alpha)?;
+        match &dense.input {
+            Input::Features(features) => features.check(dense.inputs)?,
+            Input::Layer(before, _) if self.layers[*before].outputs() != dense.inputs => {
+                let (inputs, outputs) = (dense.inputs, self.layers[*before].outputs());
                 return Err(format!("it takes {inputs} values, and the layer before it gives {outputs}"));
             }
             Input::Layer(..) => {}
         }
-        Ok(layer)
+        Ok(dense)
+    }
+
+    /// The sum of two values under these names.
+    fn sum(
+        &mut self,
+        place: Place<'a>,
+        [(a, a_name), (b, b_name)]: [(&Value<'a>, &'a str); 2],
+    ) -> Result<Value<'a>, String> {
+        let names = [a_name, b_name];
+        let [(a, of_a), (b, of_b)] = [self.taken(a)?, self.taken(b)?];
+        let layer = |input: &Input<'a>| match input {
+            Input::Features(_) => None,
+            Input::Layer(at, _) => self.layers.get(*at),
+        };
+        let layers = [layer(&a), layer(&b)];
+        let outputs = match (&a, &b, layers.map(|layer| layer.map_or(0, Layer::outputs))) {
+            (Input::Features(features), _, [_, width]) | (_, Input::Features(features), [width, _]) => {
+                features.check(width)?;
+                width
+            }
+            (.., [a, b]) if a == b => a,
+            (.., [a, b]) => {
+                return Err(format!("{} in rows of {a} and {b} values: both must be as many", joins(names, layers)));
+            }
+        };
+        self.add(Layer::Sum(Sum { inputs: [a, b], number: of_a.max(of_b), outputs, place, names }))
     }
 
     /// Adds a layer, and returns its units.
@@ -216,17 +269,20 @@ impl<'a> Nodes<'a> {
         Ok(Value::Rows(Rows { layer: self.layers.len() - 1, what, form: Form::Matrix }))
     }
 
-    /// Whether these rows are a layer's products that still lack a bias, so that an Add may supply it.
-    fn is_product(&self, rows: &Rows) -> bool {
+    /// The layer whose products these rows are, if they still lack a bias, so that an Add may supply it.
+    fn product(&self, rows: &Rows) -> Option<&Dense<'a>> {
         let untouched = matches!(&rows.what, What::Units(function) if function.is_identity());
-        untouched && rows.form == Form::Matrix && self.layers[rows.layer].is_bare()
+        match &self.layers[rows.layer] {
+            Layer::Dense(dense) if untouched && rows.form == Form::Matrix && dense.is_bare() => Some(dense),
+            _ => None,
+        }
     }
 
     /// The number of values in each row.
     fn width(&self, rows: &Rows) -> usize {
         match rows.what {
             What::BothClasses => 2,
-            What::Units(_) | What::Softmax => self.layers[rows.layer].outputs,
+            What::Units(_) | What::Softmax => self.layers[rows.layer].outputs(),
         }
     }
 
@@ -275,7 +331,7 @@ impl<'a> Nodes<'a> {
         let by = match by {
             None | Some(Value::Absent) => None,
             Some(value) => {
-                Some(sizes(value).ok_or("its second input is no constant, and is not computed from sizes")?.list)
+                Some(sizes(value).ok_or("its second input is not a constant, and is not computed from sizes")?.list)
             }
         };
         let axes: Option<Vec<i64>> = match &by {
@@ -343,7 +399,8 @@ impl<'a> Nodes<'a> {
             let Value::Rows(rows) = operand else { continue };
             let (first, first_name) = *of.get_or_insert((rows, name));
             if first.layer != rows.layer {
-                return Err(self.joined((first, first_name), (rows, name)));
+                let layers = [first, rows].map(|rows| self.layers.get(rows.layer));
+                return Err(format!("{}: {FITS}", joins([first_name, name], layers)));
             }
             if first.form != rows.form || rows.form == Form::Beneath {
                 return Err(FITS.into());
@@ -369,17 +426,17 @@ impl<'a> Nodes<'a> {
             None => function.value().map(|value| Value::Constant(Constant::number(value as f32))).ok_or(FITS.into()),
         }
     }
+}
 
-    /// The reason why the outputs of two layers cannot be joined.
-    fn joined(&self, (a, a_name): (&Rows, &str), (b, b_name): (&Rows, &str)) -> String {
-        let (a_name, b_name) = (short(a_name), short(b_name));
-        match (self.layers[a.layer].number, self.layers[b.layer].number) {
-            (a, b) if a == b => {
-                format!("it joins \"{a_name}\" and \"{b_name}\", which two products of layer {a} give: {FITS}")
-            }
-            (a, b) => format!("it joins \"{a_name}\" and \"{b_name}\", which layers {a} and {b} give: {FITS}"),
-        }
-    }
+/// Whether an Add of these values is a residual sum: they are layers' units and features, and not all of one layer.
+fn is_sum(values: &[Value<'_>]) -> bool {
+    let layer = |value: &Value<'_>| match value {
+        Value::Rows(Rows { what: What::Units(_), form: Form::Matrix, layer }) => Some(Some(*layer)),
+        Value::Features(_) => Some(None),
+        _ => None,
+    };
+    let layers: Option<HashSet<Option<usize>>> = values.iter().map(layer).collect();
+    layers.is_some_and(|layers| layers.len() > 1)
 }
 
 /// Dropout leaves values as they are, unless it is told to drop some as in training.
@@ -395,7 +452,7 @@ fn dropout<'a>(value: &Value<'a>, training: Option<&Value<'a>>) -> Result<Value<
 
 /// A number for every value of a row, or a constant for every row.
 fn spread<'a>(op: &str, given: Attributes<'a>, inputs: &[Value<'a>]) -> Result<Value<'a>, String> {
-    let shape = inputs.last().and_then(sizes).ok_or("its shape is no constant, and is not computed from sizes")?;
+    let shape = inputs.last().and_then(sizes).ok_or("its shape is not a constant, and is not computed from sizes")?;
     let is_row = |(at, size): (usize, &Size)| {
         *size == Size::Rows && at == 0 || *size == Size::Known(1) || at + 1 == shape.list.len()
     };

@@ -1,30 +1,28 @@
-//! Converts a graph to a model: every node is interpreted by its effect on the tensors before it, in the file's order; then the chain of layers
-//! that ends in the output is read.
+//! Converts a graph to a model: every node is interpreted by its effect on the tensors before it, in the file's order; then the layers
+//! that the output is made of are read.
 
 use std::path::Path;
 
 use prost::bytes::Bytes;
 
 use super::ending::Ending;
-use super::layers::{self, Input};
 use super::nodes::Nodes;
 use super::proto::{self, ModelProto};
-use crate::activation::Activation;
+use super::tree::{self, Known, Tree};
 use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::model::Model;
 use crate::model::metadata::{METADATA, classes_of, dropouts, loss_of};
 use crate::network::Network;
-use crate::preprocessing::Scaling;
-use crate::weights::{LayerWeights, Weights};
+use crate::weights::Weights;
 
 /// The note on a graph that shows no loss.
 const MSE_IS_ASSUMED: &str =
-    "the graph ends in no Softmax and no Sigmoid: its loss is mse, unless --loss says otherwise";
+    "the graph ends in neither Softmax nor Sigmoid: its loss is mse, unless --loss sets another";
 
 pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model, Vec<String>), Error> {
     let broken = |reason: String| Error::format(path, reason);
-    // The graph may read as many values as the file could hold: a tensor that is used often must not fill the memory.
+    // As many values as the file could have: a tensor that is used often must not fill the memory.
     let room = bytes.len();
     let file = proto::decode(bytes).map_err(broken)?;
     let graph = file.graph.as_ref().ok_or_else(|| broken("it has no graph: it is not an ONNX model".into()))?;
@@ -35,15 +33,27 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
     }
     let Ending { layer, task, classes: named, mut notes } = Ending::of(graph, &nodes).map_err(broken)?;
 
-    let Chain { layers, activations, scaling } = Chain::to(layer, &nodes).map_err(broken)?;
-
     let about = file.metadata_props.iter().find(|entry| entry.key == METADATA);
     let about = about.map(|entry| serde_json::from_str(&entry.value)).transpose();
     let about = about.map_err(|error| broken(format!("its metadata: {error}")))?;
+    let mut rates = dropouts(path, &about)?.into_iter();
+    // wgrad writes a body before its shortcut.
+    let known = Known { body_first: about.is_some(), dropouts: &mut rates };
+    let Tree { layers, dense, features } = tree::tree(&nodes.layers, layer, known).map_err(broken)?;
+    let first = dense.first().map_or(0, |dense| dense.inputs);
+    let scaling = features.scaling(first).map_err(broken)?;
+    let mut room = nodes.room;
+    let weights = dense
+        .iter()
+        .enumerate()
+        .map(|(at, dense)| dense.weights(&mut room).map_err(|reason| broken(format!("layer {}: {reason}", at + 1))));
+    let weights = Weights { layers: weights.collect::<Result<_, _>>()? };
+    let network = Network::of_layers(first, layers);
+
     let loss = match (&about, task) {
         (None, Some(Task::EachOutput)) => Loss::sigmoid_cross_entropy(),
         // skl2onnx' classifiers end in probabilities, so an end without them is a regression; a softmax of one output would always be 1.
-        (None, None) if layers.last().is_some_and(|last| last.outputs == 1) || file.producer_name == "skl2onnx" => {
+        (None, None) if network.outputs() == 1 || file.producer_name == "skl2onnx" => {
             notes.push(MSE_IS_ASSUMED.into());
             Loss::MeanSquaredError
         }
@@ -56,16 +66,6 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
             "it ends in {end}, and its metadata says that the loss is {loss}: they must agree"
         )));
     }
-    let rates = dropouts(path, &about)?.into_iter().chain(std::iter::repeat(0.0));
-    let first = layers.first().map_or(0, |layer| layer.inputs);
-    let network = activations
-        .into_iter()
-        .zip(&layers)
-        .zip(rates)
-        .fold(Network::new(first), |network, ((activation, layer), rate)| {
-            network.dense(layer.outputs, activation).dropout(rate)
-        });
-    let weights = Weights { layers };
     network.check().and_then(|()| network.check_weights(&weights)).map_err(|error| broken(error.to_string()))?;
     loss.check(network.outputs()).map_err(|error| broken(error.to_string()))?;
     let classes = match classes_of(path, &about, network.outputs())? {
@@ -73,33 +73,6 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
         classes => classes,
     };
     Ok((Model { classes, scaling, ..Model::new(network, weights, loss) }, notes))
-}
-
-/// The layers from the graph's input to one of them.
-struct Chain {
-    layers: Vec<LayerWeights>,
-    /// Of each layer; the last one has none.
-    activations: Vec<Activation>,
-    /// Of the features.
-    scaling: Option<Scaling>,
-}
-
-impl Chain {
-    fn to(last: usize, nodes: &Nodes<'_>) -> Result<Self, String> {
-        let mut chain = Chain { layers: Vec::new(), activations: Vec::new(), scaling: None };
-        let mut room = nodes.room;
-        for (at, layer) in layers::chain(&nodes.layers, last).into_iter().enumerate() {
-            let layer = &nodes.layers[layer];
-            let weights = layer.weights(&mut room).map_err(|reason| format!("layer {}: {reason}", at + 1))?;
-            match &layer.input {
-                Input::Features(features) => chain.scaling = features.scaling(weights.inputs)?,
-                Input::Layer(_, activation) => chain.activations.push(*activation),
-            }
-            chain.layers.push(weights);
-        }
-        chain.activations.push(Activation::Identity);
-        Ok(chain)
-    }
 }
 
 /// Checks that operators have the meaning that is assumed here: Gemm and Add broadcast by themselves since opset 7.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::constant::Constant;
 use super::elementwise::Samples;
 use super::features::Features;
+use super::layers::Layer;
 use super::limits::FITS;
 use super::proto::{Attribute, DataType};
 use super::shape::Sizes;
@@ -88,11 +89,12 @@ pub(super) fn sizes(value: &Value<'_>) -> Option<Sizes> {
 }
 
 /// The activation that follows a layer.
-pub(super) fn activation(layer: usize, function: &Samples) -> Result<Activation, String> {
+pub(super) fn activation(layer: &Layer<'_>, function: &Samples) -> Result<Activation, String> {
     function.activation().ok_or_else(|| {
         format!(
-            "what follows layer {layer} is none of relu, leaky-relu (with a slope of 0.01), elu (with an α of 1), gelu, gelu-tanh, silu, tanh, \
-             sigmoid and softplus"
+            "what follows {} is none of relu, leaky-relu (with a slope of 0.01), elu (with an α of 1), gelu, gelu-tanh, silu, tanh, \
+             sigmoid and softplus",
+            layer.name()
         )
     })
 }

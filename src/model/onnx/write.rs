@@ -48,9 +48,11 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     graph.proto.output = vec![rows(output, network.outputs())];
 
     let mut about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "loss": loss_to_json(loss) });
-    let rates = network.layers().iter().map(Layer::dropout);
-    if network.is_chain() && rates.clone().any(|rate| rate > 0.0) {
-        about["dropout"] = rates.collect();
+    // Of every layer, each before those within it.
+    let mut rates = Vec::new();
+    network.walk(&mut |_, _, layer| rates.push(layer.dropout()));
+    if rates.iter().any(|&rate| rate > 0.0) {
+        about["dropout"] = rates.into();
     }
     if !classes.is_empty() {
         about["classes"] = classes.clone().into();
@@ -127,7 +129,9 @@ impl Graph {
                     self.layers(&residual.body, weights)?;
                     let body = std::mem::replace(&mut self.last, input);
                     self.layers(&residual.shortcut, weights)?;
-                    self.then("Add", &[&body]);
+                    // The body comes first: what tells it from a shortcut that is as long.
+                    let shortcut = std::mem::replace(&mut self.last, body);
+                    self.then("Add", &[&shortcut]);
                 }
             }
             self.activation(layer.activation())?;

@@ -170,9 +170,14 @@ const RENAMED: &str = "0.weight, 0.bias, 1.weight, … in the order of the layer
 
 /// The names of layers in an order, shortened to a few: `fc1, fc2, out`.
 fn names(layers: &[Layer<'_>], order: &[usize]) -> String {
+    listed(order.iter().map(|&at| layers[at].name.whole))
+}
+
+/// Names, shortened to a few.
+pub(super) fn listed<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> String {
     const MOST: usize = 8;
-    let names: Vec<&str> = order.iter().take(MOST).map(|&at| layers[at].name.whole).collect();
-    names.join(", ") + if order.len() > MOST { ", …" } else { "" }
+    let rest = if names.len() > MOST { ", …" } else { "" };
+    names.take(MOST).collect::<Vec<&str>>().join(", ") + rest
 }
 
 /// A search for orders, which ends when two are found.

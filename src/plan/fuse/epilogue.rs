@@ -31,13 +31,24 @@ pub(super) fn with_stages(step: &Step<'_>, product: NodeId, is_stage: impl Fn(&O
         let is_sum = matches!(node.op, Op::Add(_));
         // Of a sum, the product that comes last adds the other, before all other stages.
         let comes_last = node.inputs.iter().all(|&other| other == value || step.graph.maker(other) < product);
-        if is_sum && !(comes_last && nodes.len() == 1) {
+        if is_sum && !(comes_last && nodes.len() == 1) || !follows(step, nodes[nodes.len() - 1], next) {
             break;
         }
         nodes.push(next);
         value = node.result();
     }
     nodes
+}
+
+/// Whether a derivative can follow a stage: of one layer's dropout and activation, and not of two layers' one after the other, as a kernel reads one
+/// layer's output for them.
+fn follows(step: &Step<'_>, before: NodeId, next: NodeId) -> bool {
+    let (before, next) = (step.graph.node(before), step.graph.node(next));
+    let is_of_one_layer = || {
+        let dropout = step.graph.node(step.graph.maker(before.inputs[1]));
+        matches!(before.op, Op::DropoutBackward(_)) && dropout.inputs[0] == next.inputs[1]
+    };
+    !(before.op.is_derivative() && next.op.is_derivative()) || is_of_one_layer()
 }
 
 /// The only node that reads the value, those apart that read it for a derivative.

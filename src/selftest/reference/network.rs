@@ -70,8 +70,8 @@ pub fn logits_with(layers: &[Layer], x: &[f64], activation: &dyn Fn(f64) -> f64)
     })
 }
 
-/// The logits of a minibatch of `rows`, by the network's layers one after the other. `mask` is what dropout multiplies a unit by: it takes the dropout's
-/// number, the sample, the unit, how many units there are, and the rate.
+/// The logits of a minibatch of `rows`, by the network's layers one after the other. `mask` returns the factor of a unit under dropout, for the
+/// dropout's number, the sample, the unit, the number of units, and the rate.
 pub fn outputs(
     network: &Network,
     layers: &[Layer],

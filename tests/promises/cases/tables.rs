@@ -134,7 +134,7 @@ fn a_first_line_that_counts_rows() {
     let (ran, sizes) = of_text(&format!("a,b,c,y\n{named}"), &[]);
     assert_eq!(sizes, [30, 3, 3], "{}", ran.said);
     ran.says(&["it has one cell less than the rows"]);
-    // Where the first cells tell no rows apart, a cell is too many.
+    // If the first cells do not distinguish rows, the row has a cell too many.
     for body in ["m,0,0.1,0\nf,1,0.2,1\nm,2,0.3,0\n", "0.5,0.3,0,\n0.25,0.1,1,\n"] {
         refused(&format!("a,b,y\n{body}"), &[], &["line 2 has 4 cells, and those before it 3"]);
     }
@@ -287,7 +287,7 @@ fn classes_keep_their_words() {
     assert_eq!(inspected(folder.path())["classes"], serde_json::json!(["1e5", "2b7"]));
     let (ran, sizes) = explained(&codes, &["--data", "set.csv"]);
     assert_eq!(sizes[2], 2);
-    ran.says(&["not written plainly"]);
+    ran.says(&["unusual notations"]);
     for (classes, expected) in [
         (["02139", "10001", "02139"], &["02139", "10001"][..]),
         (["01", "1", "01"], &["01", "1"]),

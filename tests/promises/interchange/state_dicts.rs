@@ -7,7 +7,7 @@ use wgrad::{Activation, Error, Loss, Model};
 use crate::bad_input::tensors;
 
 /// A file of matrices and rows: names and shapes, with values that show where each came from.
-fn file(shapes: &[(&str, &[usize])]) -> Vec<u8> {
+pub(super) fn file(shapes: &[(&str, &[usize])]) -> Vec<u8> {
     let values: Vec<f32> = (0..6000).map(|at| at as f32).collect();
     let entries: Vec<(&str, &[usize], &[f32])> = shapes
         .iter()
@@ -23,7 +23,7 @@ fn read(shapes: &[(&str, &[usize])]) -> Result<Model, Error> {
 
 /// The first value of each layer's weight is the place of its tensor in the file.
 #[track_caller]
-fn reads_as(shapes: &[(&str, &[usize])], order: &[&str]) -> Model {
+pub(super) fn reads_as(shapes: &[(&str, &[usize])], order: &[&str]) -> Model {
     let model = read(shapes).unwrap_or_else(|error| panic!("{error}"));
     let first: Vec<f32> = model.weights.layers.iter().map(|layer| layer.weight[0]).collect();
     let place = |name: &&str| shapes.iter().position(|(tensor, _)| tensor == name).unwrap() as f32;

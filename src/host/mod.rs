@@ -1,0 +1,72 @@
+//! What the core asks of the machine around the device: the time, a pause, other threads. The core names none of them elsewhere, so that it
+//! also runs where there are no threads and nothing may block, as in a browser: there, things are done in turn.
+
+#[cfg(test)]
+mod event_loop;
+mod job;
+mod native;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+#[cfg(test)]
+pub(crate) use event_loop::EventLoop;
+pub(crate) use job::Job;
+#[cfg(target_os = "linux")]
+pub(crate) use native::is_only_thread;
+pub(crate) use native::{block_on, native, sleep, with_threads};
+
+/// What is done while the caller awaits it.
+pub(crate) type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// The machine that the core runs on, as far as the core needs it.
+pub(crate) trait Host: Sync {
+    /// The time since a moment that stays the same.
+    fn now(&self) -> Duration;
+
+    /// The time since an earlier moment, which [`now`](Self::now) returned.
+    fn since(&self, earlier: Duration) -> Duration {
+        self.now().saturating_sub(earlier)
+    }
+
+    /// Does nothing for some time.
+    fn pause(&self, time: Duration) -> Task<'static, ()>;
+
+    /// What starts threads that outlive the caller. None where there are no threads: nothing may wait for the device there but a future, which the
+    /// event loop wakes.
+    fn threads(&self) -> Option<&dyn Threads<'static>>;
+
+    /// Whether a thread may be blocked until the device answers.
+    fn may_block(&self) -> bool {
+        self.threads().is_some()
+    }
+
+    /// Does `own`, while other threads do `help`: as many as make it at most `tasks` at once, and no more than there are cores. Where a thread
+    /// cannot be had, `own` has to do its work. Says whether all came to their ends: a thread that panicked did not.
+    fn help<'a>(&self, tasks: usize, help: &'a (dyn Fn() -> Task<'a, ()> + Sync), own: Task<'a, ()>) -> Task<'a, bool> {
+        let _ = (tasks, help);
+        Box::pin(async {
+            own.await;
+            true
+        })
+    }
+}
+
+/// What starts threads that may use all that lives as long as `'env`.
+pub(crate) trait Threads<'env> {
+    /// Starts a thread.
+    ///
+    /// # Errors
+    ///
+    /// Why the system has none.
+    fn spawn<'a>(&'a self, name: &str, work: Box<dyn FnOnce() + Send + 'env>) -> std::io::Result<Box<dyn Thread + 'a>>;
+}
+
+/// A thread that was started.
+pub(crate) trait Thread {
+    /// Whether it has come to its end.
+    fn is_finished(&self) -> bool;
+
+    /// Waits for its end, and says whether it came there: if not, it panicked.
+    fn join(self: Box<Self>) -> bool;
+}
