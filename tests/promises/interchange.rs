@@ -1,6 +1,9 @@
 //! Models that are exported and imported: ONNX, PyTorch's state dicts, and what `inspect` shows. `tests/interchange/check.py` has the same
 //! models in ONNX Runtime and PyTorch.
 
+mod damaged_graphs;
+mod graph;
+mod graph_ends;
 mod graphs;
 mod residual_names;
 mod residuals;

@@ -1,17 +1,14 @@
-//! Models in use: answers of a `Predictor`, models that are opened and saved, sets without targets, targets in their own units.
+//! Models in use: answers of a `Predictor`.
 
 use std::process::{Command, ExitCode, Termination};
 use std::sync::Arc;
 
-use wgrad::{
-    Activation, Checkpoint, Checkpointing, Dataset, Every, Gpu, Loss, Model, Network, Optimizer, Predictor,
-    ReadOptions, ScaleBy, Scaling, Source, TrainOptions, Trainer,
-};
+use wgrad::{Activation, Dataset, Gpu, Loss, Model, Network, Predictor, ScaleBy, Scaling, TrainOptions, Trainer};
 
-use crate::support::{Random, bits, gpu, learnable, own_gpu, refused, relative_error, succeed, wgrad};
+use crate::support::{Random, gpu, learnable, own_gpu, refused, relative_error, succeed};
 
 /// Rows of f32 values whose class is that of the largest of the first.
-fn floats(rows: usize, width: usize, seed: u64) -> Dataset {
+pub fn floats(rows: usize, width: usize, seed: u64) -> Dataset {
     let mut random = Random(seed);
     let row = |_| -> (Vec<f32>, u32) {
         let row: Vec<f32> = (0..width).map(|at| 50.0 * at as f32 + 4.0 * random.value() as f32).collect();
@@ -22,7 +19,7 @@ fn floats(rows: usize, width: usize, seed: u64) -> Dataset {
 }
 
 /// A model of three named classes that keeps a scaling, trained for an epoch.
-fn classifier(set: &Dataset) -> Trainer {
+pub fn classifier(set: &Dataset) -> Trainer {
     let names = ["a", "b", "c"].map(String::from).to_vec();
     let set = set.clone().with_class_names(names).unwrap().with_scaling(Scaling::standardize(set)).unwrap();
     let network = Network::new(set.width()).dense(33, Activation::Gelu).dense(3, Activation::Identity);
@@ -33,23 +30,23 @@ fn classifier(set: &Dataset) -> Trainer {
 }
 
 /// The model that a trainer saves.
-fn saved(trainer: &mut Trainer) -> Model {
+pub fn saved(trainer: &mut Trainer) -> Model {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     trainer.save(&path).unwrap();
     Model::read(&path).unwrap()
 }
 
-fn row_of(set: &Dataset, row: usize) -> Vec<f32> {
+pub fn row_of(set: &Dataset, row: usize) -> Vec<f32> {
     set.row(row).unwrap()
 }
 
-fn as_bits(values: &[f32]) -> Vec<u32> {
+pub fn as_bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
 /// The outputs of a network for a row, computed by hand in f64.
-fn by_hand(model: &Model, row: &[f32]) -> Vec<f64> {
+pub fn by_hand(model: &Model, row: &[f32]) -> Vec<f64> {
     let mut values: Vec<f64> = row.iter().map(|&value| value.into()).collect();
     if let Some(scaling) = &model.scaling {
         let scaled = values.iter().zip(&scaling.shift).zip(&scaling.scale);
@@ -82,7 +79,7 @@ fn libm_erf(x: f64) -> f64 {
     sum * 2.0 / std::f64::consts::PI.sqrt()
 }
 
-fn softmax(logits: &[f64]) -> Vec<f64> {
+pub fn softmax(logits: &[f64]) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f64::MIN, f64::max);
     let sum: f64 = logits.iter().map(|z| (z - largest).exp()).sum();
     logits.iter().map(|z| (z - largest).exp() / sum).collect()
@@ -333,408 +330,6 @@ fn a_row_of_a_table_is_answered_as_the_program_does() {
     // The loss is the one that is trained: the mean of the squares in deviations.
     let scale = f64::from(predictor.model().target_scaling.as_ref().unwrap().scale[0]);
     assert!((line["loss"].as_f64().unwrap() / (root * scale).powi(2) - 1.0).abs() < 1e-3);
-}
-
-/// Finds a part of a model that is lost on the way through a trainer: classes, columns, scalings, the image's shape, the loss.
-#[test]
-fn open_and_save_lose_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let [first, second] = ["first", "second"].map(|name| folder.path().join(format!("{name}.safetensors")));
-    let table = b"x,colour,kind\n1,red,a\n2,blue,b\n3,red,c\n4,blue,a\n";
-    let columns = Dataset::from_bytes(table, &ReadOptions::default()).unwrap();
-    let network = Network::new(3).dense(5, Activation::Silu).dropout(0.25).dense(3, Activation::Identity);
-    let weights = |network: &Network| wgrad::Initializer::default().weights(network, 3);
-    let scaling =
-        |width: usize| Scaling { shift: (0..width).map(|at| at as f64 / 3.0).collect(), scale: vec![0.1; width] };
-    let of_table = Model {
-        classes: columns.class_names().to_vec(),
-        columns: columns.columns().cloned(),
-        scaling: Some(scaling(3)),
-        ..Model::new(
-            network.clone(),
-            weights(&network),
-            Loss::SoftmaxCrossEntropy {
-                label_smoothing: 0.1,
-                class_weights: Some(vec![1.0, 2.0, 0.5]),
-                ignore_index: Some(-1),
-                gamma: 0.0,
-            },
-        )
-    };
-    let network = Network::new(12).dense(2, Activation::Identity);
-    let of_numbers = Model {
-        target_scaling: Some(scaling(2)),
-        image: Some(wgrad::ImageShape { height: 2, width: 2, channels: 3 }),
-        ..Model::new(network.clone(), weights(&network), Loss::Huber { delta: 0.3 })
-    };
-    for model in [of_table, of_numbers] {
-        model.write(&first).unwrap();
-        assert_eq!(Model::read(&first).unwrap(), model);
-        let mut trainer = Trainer::open(&first, TrainOptions::default()).unwrap();
-        assert_eq!((&trainer.options().loss, trainer.network()), (&model.loss, &model.network));
-        trainer.save(&second).unwrap();
-        assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap());
-        // Another loss than the default is taken where it is asked for.
-        let asked = TrainOptions { loss: Loss::KlDivergence, ..TrainOptions::default() };
-        assert_eq!(Trainer::from_model(gpu(), model, asked).unwrap().options().loss, Loss::KlDivergence);
-    }
-}
-
-/// Finds a model that goes on with rows that are not scaled as those before, or forgets what they were.
-#[test]
-fn an_opened_model_goes_on_as_it_was_trained() {
-    let set = floats(120, 6, 10);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model.safetensors");
-    let mut first = classifier(&set);
-    first.save(&path).unwrap();
-    let scaling = Model::read(&path).unwrap().scaling.unwrap();
-    let scaled = set.clone().with_scaling(scaling.clone()).unwrap();
-    let fits: Vec<(Model, f64)> = [&set, &scaled]
-        .map(|set| {
-            let options = TrainOptions { epochs: 2, ..TrainOptions::default() };
-            let mut trainer = Trainer::from_model(gpu(), Model::read(&path).unwrap(), options).unwrap();
-            trainer.fit(set, Some(set)).unwrap();
-            (saved(&mut trainer), trainer.evaluate(set).unwrap().loss)
-        })
-        .into();
-    assert_eq!(bits(&fits[0].0.weights), bits(&fits[1].0.weights));
-    assert_eq!(fits[0].1, fits[1].1);
-    for (model, _) in &fits {
-        assert_eq!((model.scaling.as_ref(), model.classes.join("")), (Some(&scaling), "abc".into()));
-    }
-    // The same from a source that is read in windows.
-    struct Rows(Dataset);
-    impl Source for Rows {
-        fn rows(&self) -> usize {
-            self.0.rows()
-        }
-        fn classes(&self) -> usize {
-            self.0.classes()
-        }
-        fn read(&self, rows: std::ops::Range<usize>) -> Result<Dataset, wgrad::Error> {
-            self.0.select(rows)
-        }
-    }
-    let [a, b] = [set, scaled].map(|set| {
-        let mut trainer = Trainer::from_model(gpu(), Model::read(&path).unwrap(), TrainOptions::default()).unwrap();
-        trainer.fit_from(&Rows(set), None, |_| std::ops::ControlFlow::Continue(())).unwrap();
-        bits(&trainer.weights().unwrap())
-    });
-    assert_eq!(a, b);
-}
-
-/// Finds rows as they were read that are validated, evaluated or predicted on without the scaling of the training rows: a wrong number in silence.
-#[test]
-fn rows_as_they_were_read_are_scaled_as_the_training_rows() {
-    let (raw, held_out) = floats(200, 6, 11).split(0.3, 0).unwrap();
-    let scaling = Scaling::standardize(&raw);
-    let [train, validation] = [&raw, &held_out].map(|set| set.clone().with_scaling(scaling.clone()).unwrap());
-    let options = TrainOptions { epochs: 3, ..TrainOptions::default() };
-    let trainer = || Trainer::on(gpu(), Network::classifier(6, &[16], Activation::Relu, 3), options.clone()).unwrap();
-    let (mut by_hand, mut by_itself) = (trainer(), trainer());
-    let expected = by_hand.fit(&train, Some(&validation)).unwrap();
-    let given = by_itself.fit(&train, Some(&held_out)).unwrap();
-    let losses = |history: &wgrad::History| -> Vec<f64> {
-        history.epochs.iter().map(|epoch| epoch.validation.unwrap().loss).collect()
-    };
-    assert_eq!(losses(&given), losses(&expected));
-    assert_eq!(by_itself.evaluate(&held_out).unwrap(), by_hand.evaluate(&validation).unwrap());
-    assert_eq!(by_itself.metrics(&held_out).unwrap(), by_hand.metrics(&validation).unwrap());
-    assert_eq!(by_itself.predict(&held_out).unwrap(), by_hand.predict(&validation).unwrap());
-    // Bytes, whose scaling the device has.
-    let bytes = learnable(100, 6, 3, 12);
-    let scaled = bytes.clone().with_scaling(Scaling::standardize(&bytes)).unwrap();
-    let mut of_bytes = trainer();
-    of_bytes.fit(&scaled, None).unwrap();
-    assert_eq!(of_bytes.predict(&bytes).unwrap(), of_bytes.predict(&scaled).unwrap());
-
-    // Another scaling, and one where the training rows had none.
-    let other = held_out.clone().with_scaling(Scaling::min_max(&raw)).unwrap();
-    let refused = |result: Result<(), wgrad::Error>| {
-        let error = result.unwrap_err();
-        assert!(error.exit_code() == 2 && error.to_string().contains("scaled"), "{error}");
-    };
-    refused(by_itself.fit(&train, Some(&other)).map(drop));
-    refused(by_itself.evaluate(&other).map(drop));
-    refused(by_itself.metrics(&other).map(drop));
-    refused(by_itself.predict(&other).map(drop));
-    let mut plain = trainer();
-    refused(plain.fit(&raw, Some(&validation)).map(drop));
-    plain.fit(&raw, Some(&held_out)).unwrap();
-    refused(plain.evaluate(&validation).map(drop));
-}
-
-/// Finds a label that was never given, and is trained on or judged by in silence.
-#[test]
-fn inputs_alone_have_no_targets() {
-    let inputs = Dataset::inputs([[0.5, 1.0], [0.25, 0.0], [0.0, 1.0]]).unwrap();
-    assert_eq!((inputs.rows(), inputs.width(), inputs.classes()), (3, 2, 0));
-    assert_eq!((inputs.labels().len(), inputs.values(), inputs.has_targets()), (0, None, false));
-    let mut trainer =
-        Trainer::on(gpu(), Network::classifier(2, &[4], Activation::Relu, 2), TrainOptions::default()).unwrap();
-    let labelled = Dataset::from_rows([([0.5, 1.0], 0), ([0.25, 0.0], 1), ([0.0, 1.0], 1)]).unwrap();
-    assert_eq!(as_bits(&trainer.predict(&inputs).unwrap()), as_bits(&trainer.predict(&labelled).unwrap()));
-    let refused = |result: Result<(), wgrad::Error>| {
-        let error = result.unwrap_err();
-        assert!(error.exit_code() == 2 && error.to_string().contains("inputs alone"), "{error}");
-    };
-    refused(trainer.fit(&inputs, None).map(drop));
-    refused(trainer.fit(&labelled.select([0, 1, 2].repeat(11)).unwrap(), Some(&inputs)).map(drop));
-    refused(trainer.evaluate(&inputs).map(drop));
-    refused(trainer.metrics(&inputs).map(drop));
-    crate::support::refused(&["needs a class index for every row"], inputs.split_stratified(0.5, 0));
-    // In every way of reading them.
-    let read = |bytes: &[u8]| Dataset::from_bytes(bytes, &ReadOptions::inputs()).unwrap();
-    refused(trainer.evaluate(&read(b"a,b\n1,2\n3,4\n")).map(drop));
-    // They stay so in parts, and become more with targets.
-    assert!(!inputs.select([2, 0]).unwrap().has_targets());
-    assert_eq!(inputs.with_targets(vec![1.0, 2.0, 3.0], 1).unwrap().values(), Some(&[1.0, 2.0, 3.0][..]));
-
-    let set = Dataset::regression([(vec![1.0, 2.0], [3.0, 4.0]), (vec![5.0, 6.0], [7.0, 8.0])]).unwrap();
-    assert_eq!((set.values(), set.classes()), (Some(&[3.0, 4.0, 7.0, 8.0][..]), 2));
-    let ragged = Dataset::regression([([1.0f32], vec![1.0f32]), ([2.0], vec![1.0, 2.0])]).unwrap_err().to_string();
-    assert!(ragged.contains("row 1 has 2 targets"), "{ragged}");
-    let none: [[f32; 2]; 0] = [];
-    for (bad, words) in [
-        (Dataset::inputs(none), "the set is empty"),
-        (Dataset::inputs([vec![1.0], vec![1.0, 2.0]]), "row 1 has 2 features, and those before it 1"),
-        (Dataset::inputs([[0.0f32; 0]]), "the rows have a width of 0"),
-        (Dataset::inputs([[f32::INFINITY]]), "feature 0 of row 0 is inf"),
-        (Dataset::regression([([1.0f32], f32::NAN)]), "target 0 of row 0 is NaN"),
-    ] {
-        crate::support::refused(&[words], bad);
-    }
-}
-
-/// Houses by size, rooms and age, around 300,000.
-fn houses(rows: usize, seed: u64) -> Vec<([f64; 3], f64)> {
-    let mut random = Random(seed);
-    let house = |_| {
-        let mut value = || random.value();
-        let (size, rooms, age) = (120.0 + 40.0 * value(), 4.0 + 1.5 * value(), 30.0 + 20.0 * value());
-        ([size, rooms, age], 60_000.0 + 1_900.0 * size + 9_000.0 * rooms - 600.0 * age + 12_000.0 * value())
-    };
-    (0..rows).map(house).collect()
-}
-
-/// Ordinary least squares with an intercept, by the normal equations: the mean absolute error on the rows themselves.
-fn least_squares(rows: &[([f64; 3], f64)]) -> f64 {
-    let mut a = [[0.0; 5]; 4];
-    // Centred, so that the equations are well conditioned.
-    let mean = |at: usize| rows.iter().map(|(x, _)| x[at]).sum::<f64>() / rows.len() as f64;
-    let means = [mean(0), mean(1), mean(2)];
-    let design = |x: &[f64; 3]| [1.0, x[0] - means[0], x[1] - means[1], x[2] - means[2]];
-    for (x, y) in rows {
-        let d = design(x);
-        for i in 0..4 {
-            (0..4).for_each(|j| a[i][j] += d[i] * d[j]);
-            a[i][4] += d[i] * y;
-        }
-    }
-    for i in 0..4 {
-        let pivot = a[i];
-        for row in (0..4).filter(|&row| row != i) {
-            let factor = a[row][i] / pivot[i];
-            (0..5).for_each(|j| a[row][j] -= factor * pivot[j]);
-        }
-    }
-    let fitted = |x: &[f64; 3]| (0..4).map(|i| design(x)[i] * a[i][4] / a[i][i]).sum::<f64>();
-    rows.iter().map(|(x, y)| (fitted(x) - y).abs()).sum::<f64>() / rows.len() as f64
-}
-
-/// Finds prices that Adam never reaches, as it begins at 0 and moves by its rate.
-#[test]
-fn house_prices_end_near_their_best() {
-    let houses = houses(400, 13);
-    let set = Dataset::regression(houses.iter().map(|(x, price)| (x.map(|x| x as f32), *price as f32))).unwrap();
-    let set = set.clone().with_scaling(Scaling::standardize(&set)).unwrap();
-    let best = least_squares(&houses);
-    let options = TrainOptions {
-        loss: Loss::MeanSquaredError,
-        optimizer: Optimizer::adam(1e-2),
-        epochs: 100,
-        ..TrainOptions::default()
-    };
-    let error_of = |set: &Dataset| {
-        let network = Network::new(3).dense(16, Activation::Relu).dense(1, Activation::Identity);
-        let mut trainer = Trainer::on(gpu(), network, options.clone()).unwrap();
-        trainer.fit(set, None).unwrap();
-        let metrics = trainer.metrics(set).unwrap().regression.unwrap();
-        let given = trainer.predict(set).unwrap();
-        let off = given.iter().zip(&houses).map(|(&given, (_, price))| (f64::from(given) - price).abs());
-        let by_hand = off.sum::<f64>() / houses.len() as f64;
-        assert!((metrics.mean_absolute_error / by_hand - 1.0).abs() < 1e-3, "{metrics:?}, {by_hand}");
-        by_hand
-    };
-    assert!(error_of(&set) > 50_000.0, "it is learned without, and this test shows nothing");
-    for by in [ScaleBy::Standardize, ScaleBy::MinMax] {
-        let scaling = by.of_targets(&set).unwrap().unwrap();
-        let error = error_of(&set.clone().with_target_scaling(scaling).unwrap());
-        assert!(error < 1.1 * best, "{by}: a mean error of {error}, and least squares has {best}");
-    }
-    assert!(set.note_on_targets(&Loss::MeanSquaredError).unwrap().contains("--scale-targets"));
-    assert_eq!(set.note_on_targets(&Loss::default()), None);
-}
-
-/// Finds a run that goes on with targets in other units than it began.
-#[test]
-fn checkpoints_keep_the_targets_scaling() {
-    let folder = tempfile::tempdir().unwrap();
-    let rows = houses(64, 14).into_iter().map(|(x, price)| (x.map(|x| x as f32 / 100.0), [price as f32, 5.0]));
-    let raw = Dataset::regression(rows).unwrap();
-    let scaling = ScaleBy::MinMax.of_targets(&raw).unwrap().unwrap();
-    let set = raw.clone().with_target_scaling(scaling.clone()).unwrap();
-    let network = Network::new(3).dense(8, Activation::Tanh).dense(2, Activation::Identity);
-    let options = |epochs| TrainOptions {
-        loss: Loss::MeanAbsoluteError,
-        epochs,
-        checkpoint: Some(Checkpointing { every: Every::Steps(2), ..Checkpointing::new(folder.path()) }),
-        ..TrainOptions::default()
-    };
-    let mut whole = Trainer::on(gpu(), network.clone(), TrainOptions { checkpoint: None, ..options(3) }).unwrap();
-    whole.fit(&set, None).unwrap();
-    Trainer::on(gpu(), network, options(1)).unwrap().fit(&set, None).unwrap();
-    let checkpoint = Checkpoint::open(folder.path()).unwrap();
-    assert_eq!(Model::read(checkpoint.path()).unwrap().target_scaling.as_ref(), Some(&scaling));
-    // On rows whose targets are as they were read, and on scaled ones, it is the same run.
-    for rows in [&raw, &set] {
-        let mut trainer = Trainer::resume(gpu(), &checkpoint).unwrap();
-        trainer.set_checkpointing(None);
-        trainer.set_epochs(3);
-        trainer.fit(rows, None).unwrap();
-        assert_eq!(bits(&trainer.weights().unwrap()), bits(&whole.weights().unwrap()));
-        assert_eq!(as_bits(&trainer.predict(&raw).unwrap()), as_bits(&whole.predict(&set).unwrap()));
-    }
-    let other = Scaling { shift: vec![1.0, 1.0], scale: vec![1.0, 1.0] };
-    let mut trainer = Trainer::resume(gpu(), &checkpoint).unwrap();
-    refused(&["another training set", "64 rows"], trainer.fit(&raw.clone().with_target_scaling(other).unwrap(), None));
-}
-
-/// Finds scalings of targets that are accepted for classes, twice, by 0, or from wrong metadata.
-#[test]
-fn scalings_of_targets_that_cannot_be_are_refused() {
-    let numbers = Dataset::regression([([1.0f32], 10.0), ([2.0], 30.0)]).unwrap();
-    let classes = Dataset::from_rows([([1.0], 0), ([2.0], 1)]).unwrap();
-    let one = |shift, scale| Scaling { shift: vec![shift], scale: vec![scale] };
-    refused(&["the targets are classes"], ScaleBy::MinMax.of_targets(&classes));
-    let inputs = Dataset::inputs([[1.0]]).unwrap();
-    refused(&["the targets are not there"], ScaleBy::MinMax.of_targets(&inputs));
-    refused(&["the targets are classes"], classes.with_target_scaling(one(0.0, 1.0)));
-    let scaled = numbers.clone().with_target_scaling(one(0.0, 0.5)).unwrap();
-    refused(&["the targets are scaled already"], scaled.clone().with_target_scaling(one(0.0, 0.5)));
-    for (scaling, words) in [
-        (one(0.0, 0.0), "the scale of target 0 is 0: it must not be 0"),
-        (one(f64::NAN, 1.0), "the shift of feature 0 is NaN"),
-        (one(0.0, f32::INFINITY), "the scale of feature 0 is inf"),
-        (one(0.0, 1e-45), "the scale of target 0 is 0.0000"),
-        (one(1e300, 1.0), "target 0 of row 0 is not finite after its scaling"),
-        (Scaling { shift: vec![0.0; 2], scale: vec![1.0; 2] }, "2 values of shift for 1 features"),
-    ] {
-        refused(&[words], numbers.clone().with_target_scaling(scaling));
-    }
-    let network = Network::new(1).dense(1, Activation::Identity);
-    let mut trainer =
-        Trainer::on(gpu(), network.clone(), TrainOptions { loss: Loss::sigmoid_cross_entropy(), ..Default::default() });
-    let error = trainer.as_mut().unwrap().evaluate(&scaled).unwrap_err().to_string();
-    assert!(error.contains("sigmoid-cross-entropy"), "{error}");
-
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model.safetensors");
-    let weights = wgrad::Initializer::default().weights(&network, 0);
-    let model = Model { target_scaling: Some(one(2.5, 0.125)), ..Model::new(network, weights, Loss::MeanSquaredError) };
-    model.write(&path).unwrap();
-    assert_eq!(Model::read(&path).unwrap(), model);
-    let bytes = std::fs::read(&path).unwrap();
-    let replaced = |from: &str, to: &str| {
-        assert_eq!(from.len(), to.len());
-        let text = from.as_bytes();
-        let at = bytes.windows(text.len()).position(|window| window == text).unwrap();
-        [&bytes[..at], to.as_bytes(), &bytes[at + text.len()..]].concat()
-    };
-    for (from, to, words) in [
-        (r#"\"scale\":[0.125]"#, r#"\"scale\":[0.000]"#, "the scale of target 0 is 0: it must not be 0"),
-        (r#"\"scale\":[0.125]"#, r#"\"scale\":[9e999]"#, "its metadata: number out of range"),
-        (r#"\"scale\":[0.125]"#, r#"\"scale\":[1,-1 ]"#, "2 values of scale for 1 features"),
-        (r#"\"scale\":[0.125]"#, r#"\"scale\":[     ]"#, "0 values of scale for 1 features"),
-        (r#"\"shift\":[2.5]"#, r#"\"shift\":12345"#, "two lists of numbers, shift and scale"),
-        (r#"\"kind\":\"mse\""#, r#"\"kind\":\"xyz\""#, "the loss \"xyz\""),
-    ] {
-        refused(&[words, "model.safetensors: "], Model::from_bytes(&path, &replaced(from, to), &[], &[]));
-    }
-}
-
-/// Finds an exported graph whose numbers are in other units than the model's.
-#[test]
-fn exported_numbers_are_in_their_own_units() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model.onnx");
-    let network = Network::new(3).dense(6, Activation::Relu).dense(2, Activation::Identity);
-    let weights = wgrad::Initializer::default().weights(&network, 5);
-    let target_scaling = Some(Scaling { shift: vec![300_000.0, -2.0], scale: vec![1e-5, -4.0] });
-    let scaling = Some(Scaling { shift: vec![1.0, 2.0, 3.0], scale: vec![0.5, 2.0, 1.0] });
-    let model = Model { scaling, target_scaling, ..Model::new(network, weights, Loss::MeanSquaredError) };
-    model.write_onnx(&path, false).unwrap();
-    let back = Model::read_onnx(&path).unwrap();
-    assert_eq!(back.target_scaling, None);
-    let rows = [[0.5f32, 1.5, -2.0], [3.0, 0.0, 7.0]];
-    let [given, expected] = [back, model.clone()].map(|model| {
-        let answers = Predictor::from_model(gpu(), model).unwrap().predict_rows(rows).unwrap();
-        answers.into_iter().map(f64::from).collect::<Vec<_>>()
-    });
-    assert!(relative_error(&given, &expected) < 1e-6, "{given:?}, {expected:?}");
-    for output in 0..2 {
-        assert!((given[output] / expected[output] - 1.0).abs() < 1e-5, "{given:?}, {expected:?}");
-        let by_hand = by_hand(&model, &rows[0])[output];
-        let by = model.target_scaling.as_ref().unwrap();
-        let own = by_hand / f64::from(by.scale[output]) + by.shift[output];
-        assert!((expected[output] / own - 1.0).abs() < 1e-5, "{expected:?}, {own}");
-    }
-}
-
-/// Finds a target that a network hardly learns, without a note; and an option that is taken for another loss.
-#[test]
-fn the_program_scales_targets_and_says_where_it_should() {
-    let folder = tempfile::tempdir().unwrap();
-    let lines: String =
-        houses(80, 15).iter().map(|(x, price)| format!("{},{},{},{price}\n", x[0], x[1], x[2])).collect();
-    std::fs::write(folder.path().join("houses.csv"), format!("size,rooms,age,price\n{lines}")).unwrap();
-    let train = |more: &[&str]| {
-        let own = ["train", "--data", "houses.csv", "--loss", "mse", "--epochs", "2", "--json", "--scaling", "min-max"];
-        let lines = succeed(folder.path(), &[&own[..], more].concat());
-        serde_json::from_str::<serde_json::Value>(lines.lines().next().unwrap()).unwrap()["notes"].clone()
-    };
-    let notes = train(&[]);
-    assert!(notes[0].as_str().unwrap().contains("--scale-targets standardize"), "{notes}");
-    assert_eq!(train(&["--scale-targets", "min-max"]), serde_json::json!([]));
-    let kept = Model::read(folder.path().join("model.safetensors")).unwrap().target_scaling.unwrap();
-    let prices: Vec<f64> = houses(80, 15).iter().map(|(_, price)| *price).collect();
-    let least = prices.iter().copied().fold(f64::MAX, f64::min);
-    assert!((kept.shift[0] - least).abs() < 1.0, "{kept:?}, {least}");
-    std::fs::write(folder.path().join("run.toml"), "[data]\nscale_targets = 'standardize'\n[train]\nout = 'run'")
-        .unwrap();
-    assert_eq!(train(&["--config", "run.toml"]), serde_json::json!([]));
-    let about = succeed(folder.path(), &["inspect", "run/model.safetensors", "--json"]);
-    let about: serde_json::Value = serde_json::from_str(&about).unwrap();
-    let mean = prices.iter().sum::<f64>() / 80.0;
-    assert!((about["target_scaling"]["shift"][0].as_f64().unwrap() / mean - 1.0).abs() < 1e-6, "{about}");
-    let page = std::fs::read_to_string(folder.path().join("run/report.html")).unwrap();
-    // Predicted against true: both axes reach to the prices.
-    assert_eq!(page.lines().filter(|line| *line == "300000").count(), 2, "a price on each axis");
-    // Going on with a model takes its scalings, and says so.
-    let notes =
-        train(&["--config", "run.toml", "--init", "model.safetensors", "--out", "again", "--scale-targets", "none"]);
-    let notes = notes.to_string();
-    assert!(notes.contains("the targets are scaled as the model was"), "{notes}");
-    let again = Model::read(folder.path().join("again/model.safetensors")).unwrap();
-    assert_eq!(again.target_scaling.as_ref(), Some(&kept));
-    let notes = train(&["--init", "model.safetensors", "--scale-targets", "standardize"]).to_string();
-    assert!(notes.contains("the targets are scaled differently from the model"), "{notes}");
-
-    let wrong = wgrad(folder.path(), &["train", "--data", "houses.csv", "--scale-targets", "standardize"]);
-    assert_eq!(wrong.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
-    assert!(said.contains("mse, mae and huber"), "{said}");
 }
 
 /// Finds `Error: Io { path: "…", source: Os { code: 2, …` where a program's `main` returns an error.
