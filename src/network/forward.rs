@@ -2,16 +2,16 @@
 
 use super::{Layer, Network};
 use crate::activation::Epilogue;
-use crate::graph::{Add, Dropout, Gather, Graph, Linear, Source, Value};
+use crate::graph::{Dropout, Gather, Graph, Linear, Op, Source, Value};
 
 /// A graph to which layers add their ops.
 pub(super) struct Forward {
     graph: Graph,
     /// Whether units drop out.
     training: bool,
-    /// How many layers with weights, and how many sums, have been written.
+    /// How many layers with weights, and how many without, have been written.
     parameters: usize,
-    sums: usize,
+    unweighted: usize,
     /// How many layers with weights there are.
     all: usize,
 }
@@ -19,7 +19,7 @@ pub(super) struct Forward {
 /// See [`Network::forward`].
 pub(super) fn forward(network: &Network, batch: u32, training: bool) -> (Graph, Value) {
     let all = network.named_parameters().len();
-    let mut forward = Forward { graph: Graph::default(), training, parameters: 0, sums: 0, all };
+    let mut forward = Forward { graph: Graph::default(), training, parameters: 0, unweighted: 0, all };
     let features = forward.graph.source(Source::Features, vec![network.inputs() as u32]);
     let x = forward.graph.add(Gather { batch }, vec![features]);
     let logits = forward.layers(x, network.layers());
@@ -41,10 +41,10 @@ impl Forward {
         (self.graph.add(Linear { parameter }, vec![x, weights]), parameter)
     }
 
-    /// Adds a sum, and gives its number: those of the sums follow those of the layers with weights.
-    pub fn sum(&mut self, a: Value, b: Value) -> (Value, usize) {
-        self.sums += 1;
-        (self.graph.add(Add, vec![a, b]), self.all + self.sums - 1)
+    /// Adds an op of a layer that has no weights of its own, and gives its number: these follow those of the layers with weights.
+    pub fn unweighted(&mut self, op: impl Into<Op>, inputs: Vec<Value>) -> (Value, usize) {
+        self.unweighted += 1;
+        (self.graph.add(op, inputs), self.all + self.unweighted - 1)
     }
 
     /// Adds an activation and a dropout. The number tells this dropout's masks from those of others.

@@ -175,12 +175,13 @@ pub(super) fn walk<'a>(
     }
 }
 
-/// The widths of layers that follow each other; the parts of one that has any in parentheses.
-pub(super) fn shape(layers: &[Layer]) -> String {
+/// The widths of layers that follow `inputs` features; the parts of one that has any in parentheses.
+pub(super) fn shape(layers: &[Layer], mut inputs: usize) -> String {
     let of_layer = |layer: &Layer| {
         let parts: Vec<String> =
-            layer.parts().iter().filter(|(_, part)| !part.is_empty()).map(|(_, part)| shape(part)).collect();
-        if parts.is_empty() { layer.outputs(0).to_string() } else { format!("({})", parts.join("|")) }
+            layer.parts().iter().filter(|(_, part)| !part.is_empty()).map(|(_, part)| shape(part, inputs)).collect();
+        inputs = layer.outputs(inputs);
+        if parts.is_empty() { inputs.to_string() } else { format!("({})", parts.join("|")) }
     };
     layers.iter().map(of_layer).collect::<Vec<_>>().join("-")
 }

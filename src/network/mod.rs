@@ -191,7 +191,7 @@ impl Network {
 
     /// Its widths, as `784-256-10`; of a residual's body and its shortcut in parentheses, as `784-128-(64-128)-10` and `784-(64-128|128)-10`.
     pub fn shape(&self) -> String {
-        format!("{}-{}", self.inputs, layer::shape(&self.layers)).trim_end_matches('-').to_string()
+        format!("{}-{}", self.inputs, layer::shape(&self.layers, self.inputs)).trim_end_matches('-').to_string()
     }
 
     /// The dense layers' sizes for minibatches of `batch` rows, once [`check`](Self::check) has passed.

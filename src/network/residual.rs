@@ -6,7 +6,7 @@ use super::forward::Forward;
 use super::layer::{self, Describe, Layer};
 use super::words::{self, Words};
 use crate::activation::{Activation, Epilogue};
-use crate::graph::Value;
+use crate::graph::{Add, Value};
 
 /// A residual sum, `activate(body(x) + x)`, or `activate(body(x) + shortcut(x))`, with optional dropout after it. He et al., "Deep residual learning for
 /// image recognition", CVPR 2016.
@@ -81,7 +81,7 @@ impl Describe for ResidualLayer {
     fn write(&self, x: Value, forward: &mut Forward) -> Value {
         let body = forward.layers(x, &self.body);
         let other = forward.layers(x, &self.shortcut);
-        let (sum, number) = forward.sum(body, other);
+        let (sum, number) = forward.unweighted(Add, vec![body, other]);
         forward.epilogue(sum, self.epilogue(), number)
     }
 

@@ -109,6 +109,11 @@ impl Words<'_> {
         self.take(key, "a whole number", |value| value.as_u64()?.try_into().ok())
     }
 
+    /// A number.
+    pub fn number(&mut self, key: &str) -> Result<f64, String> {
+        self.take(key, "a number", Json::as_f64)
+    }
+
     /// A list of layers.
     pub fn layers(&mut self, key: &str) -> Result<Vec<Layer>, String> {
         let list = self.entries.remove(key).unwrap_or(Json::Null);
@@ -123,7 +128,7 @@ impl Words<'_> {
             epilogue.activation = (self.activation)(&word).map_err(|reason| format!("{}: {reason}", self.place))?;
         }
         if self.has(DROPOUT) {
-            epilogue.dropout = self.take(DROPOUT, "a number", Json::as_f64)?;
+            epilogue.dropout = self.number(DROPOUT)?;
         }
         Ok(epilogue)
     }

@@ -79,7 +79,7 @@ pub fn outputs(
     rows: usize,
     mask: &dyn Fn(usize, usize, usize, usize, f64) -> f64,
 ) -> Vec<f64> {
-    let mut walk = Walk { layers, next: 0, sums: layers.len(), rows, mask };
+    let mut walk = Walk { layers, next: 0, unweighted: layers.len(), rows, mask };
     walk.list(network.layers(), x.to_vec())
 }
 
@@ -87,8 +87,8 @@ pub fn outputs(
 struct Walk<'a> {
     layers: &'a [Layer],
     next: usize,
-    /// The number of the next residual's dropout.
-    sums: usize,
+    /// The number of the dropout of the next layer without weights.
+    unweighted: usize,
     rows: usize,
     mask: &'a dyn Fn(usize, usize, usize, usize, f64) -> f64,
 }
@@ -108,8 +108,8 @@ impl Walk<'_> {
             network::Layer::Residual(residual) => {
                 let body = self.list(&residual.body, x.clone());
                 let other = self.list(&residual.shortcut, x);
-                self.sums += 1;
-                (body.iter().zip(&other).map(|(a, b)| a + b).collect(), self.sums - 1)
+                self.unweighted += 1;
+                (body.iter().zip(&other).map(|(a, b)| a + b).collect(), self.unweighted - 1)
             }
         };
         let (units, rate) = (z.len() / self.rows, layer.dropout());
