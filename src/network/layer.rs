@@ -43,7 +43,7 @@ pub(super) trait Describe: Sized {
     /// Adds its ops to a graph, and gives what comes out.
     fn write(&self, x: Value, forward: &mut Forward) -> Value;
 
-    /// Reads it from its words. `at` says where they are.
+    /// Reads it from its words, and takes each that it knows; what is left is refused.
     fn from_words(words: &mut Words<'_>) -> Result<Self, String>;
 
     /// Its words.

@@ -60,7 +60,9 @@ impl<'a> Step<'a> {
                 Op::DropoutBackward(dropout) => drops_out(dropout.0),
                 Op::Add(_) => {
                     let before = if at == 0 { node.inputs[0] } else { self.graph.node(nodes[at - 1]).result() };
-                    stages.addend = node.inputs.iter().copied().find(|&input| input != before);
+                    // By its position: a value may be added to itself.
+                    let own = node.inputs.iter().position(|&input| input == before).unwrap_or(0);
+                    stages.addend = Some(node.inputs[1 - own]);
                 }
                 _ => {}
             }

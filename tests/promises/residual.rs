@@ -32,6 +32,11 @@ fn networks(width: usize, classes: usize) -> Vec<(&'static str, Network)> {
         }),
         ("dropout in a product", begun().dropout(0.2).residual(|body| body.dense(9, Identity)).dropout(0.4)),
         ("the set", Network::new(width).residual(|body| body.dense(width, Tanh))),
+        ("a sum of a sum", begun().residual(|body| body.residual(|inner| inner.dense(9, Tanh)))),
+        ("a sum of a sum of a sum", {
+            let inner = |inner: Network| inner.residual(|inner| inner.dense(9, Identity));
+            begun().residual(|body| body.residual(inner))
+        }),
         ("two derivatives in a row", Network::new(width).residual(|body| body.dense(width, Silu)).activation(Relu)),
         ("the set, in a product", Network::new(width).residual(|body| body.dense(width, Identity)).activation(Relu)),
         (
