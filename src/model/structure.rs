@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::metadata::{activation_of, activations_of, dropouts};
 use crate::activation::Activation;
 use crate::error::Error;
-use crate::network::{Layer, Network, from_json};
+use crate::network::{Network, from_json};
 
 /// The network, and the prefix of its tensors' names.
 pub(super) fn network(
@@ -121,12 +121,9 @@ fn layer_of<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
     name.strip_suffix(".weight").or(name.strip_suffix(".bias")).filter(|layer| is_layer(layer))
 }
 
-/// Whether a name is one that a layer may have: `2`, or `2.body.0`.
+/// Whether a name begins with a number, as a layer's does: `2`, `2.body.0`, and `1.0` of a module within a module.
 fn is_layer(name: &str) -> bool {
-    name.split('.').enumerate().all(|(at, word)| match at % 2 {
-        0 => word.parse::<usize>().is_ok(),
-        _ => Layer::PARTS.contains(&word),
-    })
+    name.split('.').next().is_some_and(|word| word.parse::<usize>().is_ok())
 }
 
 /// The number that a dense layer after the last would have.

@@ -127,9 +127,6 @@ layers! {
 }
 
 impl Layer {
-    /// The names of the lists that layers have within them.
-    pub(crate) const PARTS: &[&str] = &ResidualLayer::PARTS;
-
     /// The probability that a unit drops out of a training step, from 0 to below 1.
     pub fn dropout(&self) -> f64 {
         self.epilogue().dropout
