@@ -196,7 +196,7 @@ fn request<'a>(network: &'a Network, tiling: &'a Tiling, set: SetLayout, loss: &
     Request {
         network,
         loss,
-        targets: crate::kernel::Targets::CLASSES,
+        targets: crate::targets::Targets::CLASSES,
         training: None,
         batch,
         set,
