@@ -21,10 +21,6 @@ impl Host for Native {
         FIRST.elapsed()
     }
 
-    fn pause(&self, time: Duration) -> Task<'static, ()> {
-        Box::pin(async move { sleep(time) })
-    }
-
     fn threads(&self) -> Option<&dyn Threads<'static>> {
         Some(self)
     }
