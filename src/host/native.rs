@@ -1,4 +1,5 @@
-//! A program of an operating system, which has threads, and may block them.
+//! A program of an operating system, which has threads, and may block them: what is awaited of this host blocks the thread that polls it, and so is polled by a
+//! face, or by a thread that a face started.
 
 use std::sync::LazyLock;
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle, available_parallelism};
