@@ -99,7 +99,7 @@ async fn parameters_of(
     reader: &mut ParameterReader,
 ) -> Result<Parameters, Error> {
     let (gpu, model) = (&attempt.device.gpu, &mut session.model);
-    reader.take(gpu, &mut model.stats.traffic, session.position.steps_done, 0);
+    reader.take(gpu, &mut model.stats.traffic, session.position.steps_done, 0).await?;
     reader.parameters(gpu, &mut model.stats.traffic, &model.network).await
 }
 

@@ -10,12 +10,14 @@ use crate::kernel::loss_kernel::LossKernel;
 use crate::kernel::row_loss;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
-use crate::kernel::{Clip, Dense, TargetKind, Targets, Training};
+use crate::layout::Dense;
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::optimizer::{Optimizer, Rule};
 use crate::plan::{Element, Plan, Request, SetLayout};
 use crate::schedule::{Decay, Schedule};
+use crate::targets::{TargetKind, Targets};
+use crate::training::{Clip, Training};
 
 /// Every kind of adapter that kernels are chosen for.
 pub const FAMILIES: [Family; 9] = [
