@@ -31,7 +31,7 @@ pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
     let mut every = Every::default();
     tiles(&mut every);
     let choices = Choices::new()?;
-    for case in choices.in_pairs().into_iter().chain(choices.with_sums(SUMS)) {
+    for case in choices.in_pairs().into_iter().chain(choices.with_sums(SUMS)).chain(choices.with_bare_sums(SUMS)) {
         let family = case.tiling.family;
         case.plan()?.dispatches.into_iter().for_each(|dispatch| every.add(family, dispatch.launch));
     }
