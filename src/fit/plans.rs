@@ -85,7 +85,8 @@ pub(crate) fn fitting(session: &Session, request: Request<'_>) -> Result<Plan, E
                 (reason, Some(buffer.role))
             }
         },
-        Err(error) => (error.to_string(), None),
+        Err(Error::Option(reason)) => (reason, None),
+        Err(error) => return Err(error),
     };
     let advice = match (Plan::largest_batch(request, most), too_large) {
         (Some(batch), _) if request.training.is_none() => return Plan::new(Request { batch, ..request }),

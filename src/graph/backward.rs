@@ -4,10 +4,23 @@ use std::collections::HashMap;
 
 use super::operation::Operation;
 use super::{Add, Graph, NodeId, Op, Source, Value};
+use crate::error::Error;
+
+/// The gradient by a parameter, with the values of both.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ParameterGradient {
+    pub parameter: usize,
+    pub weights: Value,
+    pub gradient: Value,
+}
 
 /// Adds the ops of the gradient by every parameter, from the one by `of`. The parameters' gradients come back, last layer first. What no
 /// parameter goes into has no gradient. A value that is read twice has the sum, in reverse order of use.
-pub(super) fn backward(graph: &mut Graph, of: Value, gradient: Value) -> Vec<(usize, Value)> {
+///
+/// # Errors
+///
+/// [`Error::Kernel`] for an op between a parameter and `of` that has no gradient: a mistake in this crate.
+pub(super) fn backward(graph: &mut Graph, of: Value, gradient: Value) -> Result<Vec<ParameterGradient>, Error> {
     let wanted = depends_on_parameters(graph);
     let mut gradients = HashMap::from([(of, gradient)]);
     let mut of_parameters = vec![];
@@ -15,10 +28,15 @@ pub(super) fn backward(graph: &mut Graph, of: Value, gradient: Value) -> Vec<(us
         let node = graph.node(NodeId(at)).clone();
         let Some(&upstream) = node.results.first().and_then(|result| gradients.get(result)) else { continue };
         if let Op::Source(Source::Parameter(index)) = node.op {
-            of_parameters.push((index, upstream));
+            let (parameter, weights) = (index, node.result());
+            of_parameters.push(ParameterGradient { parameter, weights, gradient: upstream });
         }
         let wanted: Vec<bool> = node.inputs.iter().map(|input| wanted[input.0]).collect();
         let own = node.op.backward(graph, &node, upstream, &wanted);
+        if wanted.iter().enumerate().any(|(at, &wanted)| wanted != own.get(at).is_some_and(Option::is_some)) {
+            let reason = "its gradient by what a parameter goes into is not what the backward pass asked for".into();
+            return Err(Error::Kernel { kernel: node.op.to_string(), reason });
+        }
         for (input, gradient) in node.inputs.iter().zip(own) {
             let Some(gradient) = gradient else { continue };
             let sum = match gradients.get(input) {
@@ -28,8 +46,8 @@ pub(super) fn backward(graph: &mut Graph, of: Value, gradient: Value) -> Vec<(us
             gradients.insert(*input, sum);
         }
     }
-    of_parameters.sort_by_key(|&(index, _)| std::cmp::Reverse(index));
-    of_parameters
+    of_parameters.sort_by_key(|of| std::cmp::Reverse(of.parameter));
+    Ok(of_parameters)
 }
 
 /// For every value, whether a parameter goes into it.

@@ -18,6 +18,7 @@ use std::fmt;
 
 pub use self::activate::{Activate, ActivateBackward};
 pub use self::add::Add;
+use self::backward::ParameterGradient;
 pub use self::dropout::{Dropout, DropoutBackward};
 pub use self::gather::Gather;
 pub use self::linear::{Linear, LinearInput, LinearWeights};
@@ -26,6 +27,7 @@ pub use self::operation::Op;
 use self::operation::Operation;
 pub use self::source::Source;
 pub use self::update::{GradientNorm, Orthogonalize, Update};
+use crate::error::Error;
 use crate::training::Training;
 
 /// The logical shape of a tensor, `[rows, features]` or `[inputs and bias, outputs]`: without padding.
@@ -63,6 +65,7 @@ pub struct Graph {
     nodes: Vec<Node>,
     shapes: Vec<Shape>,
     makers: Vec<NodeId>,
+    readers: Vec<Vec<NodeId>>,
 }
 
 impl Graph {
@@ -78,24 +81,35 @@ impl Graph {
     }
 
     /// A step that computes the gradient by every parameter, from the forward pass and its logits, and changes none.
-    pub fn of_gradients(forward: (Graph, Value), batch: u32) -> Graph {
-        Graph::with_gradients(forward, batch).0
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] for an op that has no gradient: a mistake in this crate.
+    pub fn of_gradients(forward: (Graph, Value), batch: u32) -> Result<Graph, Error> {
+        Ok(Graph::with_gradients(forward, batch)?.0)
     }
 
     /// A step that trains, from the forward pass and its logits.
-    pub fn of_training(forward: (Graph, Value), batch: u32, training: Training<'_>) -> Graph {
-        let (mut graph, gradients) = Graph::with_gradients(forward, batch);
+    ///
+    /// # Errors
+    ///
+    /// As [`of_gradients`](Self::of_gradients).
+    pub fn of_training(forward: (Graph, Value), batch: u32, training: Training<'_>) -> Result<Graph, Error> {
+        let (mut graph, gradients) = Graph::with_gradients(forward, batch)?;
         update::update(&mut graph, &gradients, training);
-        graph
+        Ok(graph)
     }
 
     /// The forward pass, the loss and the backward pass, with the gradient by every parameter, the last layer's first.
-    fn with_gradients((mut graph, logits): (Graph, Value), batch: u32) -> (Graph, Vec<(usize, Value)>) {
+    fn with_gradients(
+        (mut graph, logits): (Graph, Value),
+        batch: u32,
+    ) -> Result<(Graph, Vec<ParameterGradient>), Error> {
         let targets = graph.source(Source::Targets, vec![batch]);
         let loss = graph.push(Loss { trains: true }, vec![logits, targets]);
         let gradient = graph.node(loss).results[1];
-        let gradients = backward::backward(&mut graph, logits, gradient);
-        (graph, gradients)
+        let gradients = backward::backward(&mut graph, logits, gradient)?;
+        Ok((graph, gradients))
     }
 
     /// Adds a node, and gives its place.
@@ -105,6 +119,13 @@ impl Graph {
         let own = op.results(&shapes);
         let results = (self.shapes.len()..self.shapes.len() + own.len()).map(Value).collect();
         self.makers.extend(own.iter().map(|_| id));
+        self.readers.extend(own.iter().map(|_| vec![]));
+        for (at, input) in inputs.iter().enumerate() {
+            // Once, where a node reads a value twice.
+            if !inputs[..at].contains(input) {
+                self.readers[input.0].push(id);
+            }
+        }
         self.shapes.extend(own);
         self.nodes.push(Node { op, inputs, results });
         id
@@ -145,7 +166,7 @@ impl Graph {
 
     /// The nodes that read a value, in order.
     pub fn readers(&self, value: Value) -> impl Iterator<Item = NodeId> {
-        self.nodes().filter(move |(_, node)| node.inputs.contains(&value)).map(|(id, _)| id)
+        self.readers[value.0].iter().copied()
     }
 
     /// The one node that reads a value, if there is one only.

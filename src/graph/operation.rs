@@ -12,10 +12,10 @@ pub(super) trait Operation: fmt::Display {
     /// The shapes of what comes out, from those of what goes in.
     fn results(&self, inputs: &[&Shape]) -> Vec<Shape>;
 
-    /// Adds the ops of the gradients: for each input that is wanted one, from the gradient by the node's first result. None where the loss does
-    /// not depend on what goes in, and for ops that are part of a backward pass themselves.
-    fn backward(&self, _graph: &mut Graph, _node: &Node, _upstream: Value, _wanted: &[bool]) -> Vec<Option<Value>> {
-        vec![]
+    /// Adds the ops of the gradients, from the gradient by the node's first result: one for each input, and none for those that are not wanted. An op
+    /// that says nothing here has no gradient: a network in which one is wanted is refused.
+    fn backward(&self, _graph: &mut Graph, node: &Node, _upstream: Value, _wanted: &[bool]) -> Vec<Option<Value>> {
+        vec![None; node.inputs.len()]
     }
 }
 

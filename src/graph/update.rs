@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use super::backward::ParameterGradient;
 use super::operation::Operation;
-use super::{Graph, Shape, Source, Value};
+use super::{Graph, Shape, Value};
 use crate::optimizer::{Optimizer, Rule};
 use crate::training::Training;
 
@@ -26,13 +27,11 @@ pub struct Orthogonalize {
 }
 
 /// Adds an update for each parameter, in the order of the gradients.
-pub(super) fn update(graph: &mut Graph, gradients: &[(usize, Value)], training: Training<'_>) {
-    let all: Vec<Value> = gradients.iter().map(|&(_, gradient)| gradient).collect();
+pub(super) fn update(graph: &mut Graph, gradients: &[ParameterGradient], training: Training<'_>) {
+    let all: Vec<Value> = gradients.iter().map(|of| of.gradient).collect();
     let norm = training.keeps_gradient().then(|| graph.add(GradientNorm, all));
-    let last = gradients.iter().map(|&(index, _)| index).max();
-    for &(parameter, gradient) in gradients {
-        let is_weights = |(_, node): &(_, &super::Node)| node.op == Source::Parameter(parameter).into();
-        let Some(weights) = graph.nodes().find(is_weights).map(|(_, node)| node.result()) else { continue };
+    let last = gradients.iter().map(|of| of.parameter).max();
+    for &ParameterGradient { parameter, weights, gradient } in gradients {
         let inputs = [weights, gradient].into_iter().chain(norm).collect();
         if is_orthogonalized(training.optimizer) && Some(parameter) != last {
             graph.add(Orthogonalize { parameter }, inputs);

@@ -1,6 +1,6 @@
 //! That a plan can be run: looked at whenever one is made, as kernels run without checks.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{Dispatch, Lifetime, Plan, Role};
 use crate::error::Error;
@@ -14,67 +14,63 @@ impl Plan {
     ///
     /// [`Error::Kernel`] with the dispatch and the buffer: a mistake in this crate.
     pub(super) fn check(&self, most_bindings: u32) -> Result<(), Error> {
-        let mut written: HashSet<Role> = HashSet::new();
+        let memories: HashMap<Role, usize> = self.buffers.iter().map(|buffer| (buffer.role, buffer.memory)).collect();
+        // What is in each memory that has been written in this step.
+        let mut written: HashMap<usize, Role> = HashMap::new();
         let mut updated: HashSet<Role> = HashSet::new();
         for (at, dispatch) in self.dispatches.iter().enumerate() {
             let wrong = |reason: String| {
                 let number = at + 1;
                 Error::Kernel { kernel: dispatch.launch.kernel.into(), reason: format!("dispatch {number} {reason}") }
             };
-            self.check_bindings(dispatch, most_bindings).map_err(wrong)?;
+            check_bindings(dispatch, &memories, most_bindings).map_err(wrong)?;
             let reads: Vec<Role> = dispatch.touches(Access::Read).collect();
-            let writes: Vec<Role> = dispatch.touches(Access::Write).collect();
             for role in &reads {
-                if role.lifetime() == Lifetime::Step && !written.contains(role) {
+                if role.lifetime() == Lifetime::Step && written.get(&memories[role]) != Some(role) {
                     return Err(wrong(format!("reads {role}, which no dispatch has written in this step")));
                 }
                 if updated.contains(role) {
                     return Err(wrong(format!("reads {role} after its update")));
                 }
             }
-            for role in writes {
-                if reads.iter().any(|&read| self.are_one(read, role)) {
+            for role in dispatch.touches(Access::Write) {
+                if reads.iter().any(|read| memories[read] == memories[&role]) {
                     return Err(wrong(format!("reads and writes the buffer of {role}")));
                 }
                 // What was in its memory is there no longer.
-                written.retain(|&other| other == role || !self.are_one(other, role));
+                written.insert(memories[&role], role);
                 updated.extend(matches!(role, Role::Weights(_)).then_some(role));
-                written.insert(role);
             }
         }
         Ok(())
     }
+}
 
-    /// That the dispatch has a buffer of the plan for each binding, and no more bindings than a kernel may have.
-    fn check_bindings(&self, dispatch: &Dispatch, most_bindings: u32) -> Result<(), String> {
-        let (bindings, roles) = (dispatch.launch.bindings.len(), dispatch.roles.len());
-        if bindings != roles {
-            return Err(format!("has {bindings} bindings and {roles} buffers for them"));
-        }
-        if bindings > most_bindings as usize {
-            return Err(format!("has {bindings} bindings, and the adapter allows {most_bindings}"));
-        }
-        let missing = dispatch.roles.iter().find(|&&role| self.buffers.iter().all(|buffer| buffer.role != role));
-        missing.map_or(Ok(()), |role| Err(format!("binds {role}, which is not a buffer of the plan")))
+/// That the dispatch has a buffer of the plan for each binding, and no more bindings than a kernel may have.
+fn check_bindings(dispatch: &Dispatch, memories: &HashMap<Role, usize>, most_bindings: u32) -> Result<(), String> {
+    let (bindings, roles) = (dispatch.launch.bindings.len(), dispatch.roles.len());
+    if bindings != roles {
+        return Err(format!("has {bindings} bindings and {roles} buffers for them"));
     }
-
-    /// Whether two roles have the same buffer.
-    fn are_one(&self, a: Role, b: Role) -> bool {
-        let memory = |role| self.buffers.iter().find(|buffer| buffer.role == role).map(|buffer| buffer.memory);
-        memory(a) == memory(b)
+    if bindings > most_bindings as usize {
+        return Err(format!("has {bindings} bindings, and the adapter allows {most_bindings}"));
     }
+    let missing = dispatch.roles.iter().find(|role| !memories.contains_key(role));
+    missing.map_or(Ok(()), |role| Err(format!("binds {role}, which is not a buffer of the plan")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::activation::Activation;
+    use crate::graph::{Activate, ActivateBackward, Dropout, Gather, Graph, Linear, Op, Source, Update, Value};
     use crate::kernel::Binding;
     use crate::kernel::tile::Family;
     use crate::kernel::tiling::Tiling;
     use crate::loss::Loss;
     use crate::network::Network;
     use crate::optimizer::Optimizer;
+    use crate::plan::step::Step;
     use crate::plan::{Element, Request, SetLayout};
     use crate::schedule::Schedule;
     use crate::targets::Targets;
@@ -208,6 +204,64 @@ mod tests {
             assert_eq!(bound(&plan, kernel, Binding::Gradient), [gradient], "{family:?}");
             assert!(bound(&plan, kernel, Binding::Input).contains(&Role::Activations(0)), "{family:?}");
         }
+    }
+
+    /// A hidden layer with these stages and a last layer, in a graph written by hand; then what `backward` adds, and its plan.
+    fn plan_of_stages(stages: &[Op], more: impl FnOnce(&mut Graph, &[Value])) -> Result<Plan, Error> {
+        with_request([9, 20, 20, 7], Family::Hardware, |request| {
+            let mut graph = Graph::default();
+            let features = graph.source(Source::Features, vec![9]);
+            let x = graph.add(Gather { batch: request.batch }, vec![features]);
+            let weights = [10, 21].map(|rows| vec![rows, if rows == 10 { 20 } else { 7 }]);
+            let [first, last] = [0, 1].map(|at| graph.source(Source::Parameter(at), weights[at].clone()));
+            let mut values = vec![graph.add(Linear { parameter: 0 }, vec![x, first])];
+            for stage in stages {
+                values.push(graph.add(stage.clone(), vec![values[values.len() - 1]]));
+            }
+            let logits = graph.add(Linear { parameter: 1 }, vec![values[values.len() - 1], last]);
+            let mut graph = Graph::of_gradients((graph, logits), request.batch)?;
+            more(&mut graph, &values);
+            let network = Network::classifier(9, &[20], Activation::Relu, 7);
+            Plan::of(&Step::new(Request { network: &network, ..request }, graph), |_| false)
+        })
+    }
+
+    /// Stages in another order than a kernel's, or two of a kind, computed as if they were in its order, or one of them left out.
+    #[test]
+    fn a_kernel_takes_in_stages_in_its_own_order() {
+        let relu = || Op::from(Activate(Activation::Relu));
+        let dropout = || Op::from(Dropout { layer: 0, probability: 0.5 });
+        let tanh = || Op::from(Activate(Activation::Tanh));
+        for (stages, maps) in [
+            (vec![relu(), dropout()], 0),
+            (vec![dropout(), relu()], 1),
+            (vec![relu(), tanh()], 1),
+            (vec![dropout(), dropout()], 1),
+            (vec![dropout(), relu(), dropout()], 1),
+            (vec![dropout(), dropout(), dropout()], 2),
+        ] {
+            let plan = plan_of_stages(&stages, |_, _| {}).unwrap();
+            let outputs = bound(&plan, "map", Binding::Output);
+            // Numbered after the two dense layers.
+            assert_eq!(outputs, (2..2 + maps).map(Role::Activations).collect::<Vec<_>>(), "{stages:?}\n{plan}");
+        }
+    }
+
+    /// A value that a kernel keeps to itself, read by another as if it were some other buffer; an op without a gradient, taken for a constant.
+    #[test]
+    fn what_no_kernel_stores_and_what_has_no_gradient_end_a_plan() {
+        let relu = || Op::from(Activate(Activation::Relu));
+        let stages = [relu(), Dropout { layer: 0, probability: 0.5 }.into()];
+        let inner = plan_of_stages(&stages, |graph, values| {
+            graph.add(ActivateBackward(Activation::Relu), vec![values[2], values[1]]);
+        });
+        let error = inner.unwrap_err().to_string();
+        assert!(error.contains("relu") && error.contains("which none stores"), "{error}");
+
+        // In a forward pass, where it is an op like others.
+        let stages = [relu(), Update { parameter: 0 }.into()];
+        let error = plan_of_stages(&stages, |_, _| {}).unwrap_err().to_string();
+        assert!(error.contains("update 0: its gradient"), "{error}");
     }
 
     /// Two values in one memory that are wanted at the same time.

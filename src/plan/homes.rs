@@ -8,7 +8,6 @@ use super::lower::map::derived;
 use super::step::Step;
 use crate::error::Error;
 use crate::graph::{Op, Value};
-use crate::kernel::Input;
 
 /// The buffer of every value that is stored.
 pub(super) struct Homes {
@@ -22,7 +21,7 @@ impl Homes {
     ///
     /// # Errors
     ///
-    /// [`Error::Kernel`] for an op that no kernel computes, and for a value that is read by another kernel and stored by none: a mistake in this crate.
+    /// [`Error::Kernel`] for an op that no kernel computes, and for a value that a stage reads and no kernel stores: a mistake in this crate.
     pub fn of(step: &Step<'_>, groups: &[Group]) -> Result<Homes, Error> {
         let (mut homes, mut widths) = (HashMap::new(), widths(step));
         for (_, node) in step.graph.nodes() {
@@ -66,47 +65,34 @@ impl Homes {
                 Op::LinearWeights(linear) => {
                     homes.insert(step.graph.node(group.nodes[0]).result(), Role::WeightGradient(linear.parameter));
                 }
-                Op::Source(_) | Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
-                // What has a kernel of its own.
-                _ => {
+                Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
+                // Stages with a kernel of their own.
+                op if op.is_stage() => {
                     let (number, end) = (widths.len(), step.end(group));
-                    widths.push(step.graph.shape(end)[1]);
-                    homes.insert(end, Homes::of_own(step, &homes, group, number));
+                    let &[_, width] = &step.graph.shape(end)[..] else { return Err(no_kernel(op)) };
+                    widths.push(width);
+                    homes.insert(end, Homes::of_own(step, &homes, group, number)?);
                 }
+                op => return Err(no_kernel(op)),
             }
         }
-        let homes = Homes { homes, widths };
-        groups.iter().try_for_each(|group| homes.check(step, group))?;
-        Ok(homes)
-    }
-
-    /// That a kernel computes the group, and finds in memory what the group does not make itself.
-    fn check(&self, step: &Step<'_>, group: &Group) -> Result<(), Error> {
-        let wrong = |op: &Op, reason| Err(Error::Kernel { kernel: op.to_string(), reason });
-        for node in group.nodes.iter().map(|&id| step.graph.node(id)) {
-            // The second input of a derivative is a stage's result, which the kernel derives from the layer's output.
-            let read = if node.op.is_derivative() { &node.inputs[..1] } else { &node.inputs[..] };
-            let is_stored = |&&input: &&Value| {
-                let maker = step.graph.maker(input);
-                let is_elsewhere = matches!(step.graph.node(maker).op, Op::Source(_) | Op::GradientNorm(_));
-                is_elsewhere || group.nodes.contains(&maker) || self.homes.contains_key(&input)
-            };
-            if read.iter().any(|input| !is_stored(&input)) {
-                return wrong(&node.op, "it reads a value that no kernel stores".into());
-            }
-        }
-        Ok(())
+        Ok(Homes { homes, widths })
     }
 
     /// Where the result of a kernel of its own is. In the backward pass it begins with a gradient; where it derives an activation, it ends at what the
     /// activation is of, whose gradient belongs to the layer that it is part of.
-    fn of_own(step: &Step<'_>, homes: &HashMap<Value, Role>, group: &Group, number: usize) -> Role {
-        let derived = derived(step, group).and_then(|node| homes.get(&node.inputs[1]));
+    fn of_own(step: &Step<'_>, homes: &HashMap<Value, Role>, group: &Group, number: usize) -> Result<Role, Error> {
         let first = step.graph.node(group.nodes[0]).inputs[0];
-        match (derived, homes.get(&first)) {
-            (Some(&Role::Activations(layer)), _) => Role::Gradient(layer),
-            (_, Some(Role::Gradient(_) | Role::InputGradient(_))) => Role::InputGradient(number),
-            _ => Role::Activations(number),
+        match derived(step, group).map(|node| node.inputs[1]) {
+            Some(made) => match homes.get(&made) {
+                Some(&Role::Activations(layer)) => Ok(Role::Gradient(layer)),
+                _ => Err(not_stored(step, made)),
+            },
+            None => match homes.get(&first) {
+                Some(Role::Gradient(_) | Role::InputGradient(_)) => Ok(Role::InputGradient(number)),
+                Some(_) => Ok(Role::Activations(number)),
+                None => Err(not_stored(step, first)),
+            },
         }
     }
 
@@ -122,21 +108,47 @@ impl Homes {
         }
     }
 
-    /// The buffer of a value. [`of`](Self::of) has checked that those which kernels hand on have one; the others' is never bound.
-    pub fn role(&self, value: Value) -> Role {
-        self.homes.get(&value).copied().unwrap_or(Role::State)
+    /// The buffer of a value that a kernel hands on to others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`] for a value that no kernel stores: a mistake in this crate.
+    pub fn role(&self, step: &Step<'_>, value: Value) -> Result<Role, Error> {
+        self.homes.get(&value).copied().ok_or_else(|| not_stored(step, value))
     }
 
-    /// Where a layer's input is, and how its rows are read.
-    pub fn input(&self, step: &Step<'_>, layer: usize) -> (Role, Input) {
-        let role = step.input_of(layer).map_or(Role::State, |input| self.role(input));
-        (role, if role == Role::Set(0) { step.request.set.element.input() } else { Input::Activations })
+    /// Where a dense layer's input is.
+    ///
+    /// # Errors
+    ///
+    /// As [`role`](Self::role).
+    pub fn input(&self, step: &Step<'_>, layer: usize) -> Result<Role, Error> {
+        let input = step.input_of(layer).ok_or_else(|| Error::Kernel {
+            kernel: format!("linear {layer}"),
+            reason: "its gradient is computed and it is not".into(),
+        })?;
+        self.role(step, input)
     }
 
     /// Where what a gradient is derived by is: the output that the group's first derivative is of, or else the layer's input.
-    pub fn derived(&self, step: &Step<'_>, group: &Group, layer: usize) -> Role {
-        derived(step, group).map_or_else(|| self.input(step, layer).0, |node| self.role(node.inputs[1]))
+    ///
+    /// # Errors
+    ///
+    /// As [`role`](Self::role).
+    pub fn derived(&self, step: &Step<'_>, group: &Group, layer: usize) -> Result<Role, Error> {
+        derived(step, group).map_or_else(|| self.input(step, layer), |node| self.role(step, node.inputs[1]))
     }
+}
+
+/// What a value that is read and that no kernel stores ends a plan with.
+fn not_stored(step: &Step<'_>, value: Value) -> Error {
+    let op = &step.graph.node(step.graph.maker(value)).op;
+    Error::Kernel { kernel: op.to_string(), reason: "another kernel reads its result, which none stores".into() }
+}
+
+/// What an op that nothing computes ends a plan with.
+pub(super) fn no_kernel(op: &Op) -> Error {
+    Error::Kernel { kernel: op.to_string(), reason: "no kernel computes this op".into() }
 }
 
 /// The widths of the dense layers' outputs.

@@ -91,7 +91,7 @@ impl Plan {
         Plan::check_request(request)?;
         let forward = request.network.forward(request.batch, request.training.is_some());
         let graph = match request.training {
-            Some(training) => Graph::of_training(forward, request.batch, training),
+            Some(training) => Graph::of_training(forward, request.batch, training)?,
             None => Graph::of_evaluation(forward, request.batch, request.metrics),
         };
         Plan::of(&Step::new(request, graph), |_| false)
@@ -120,7 +120,7 @@ impl Plan {
     fn of(step: &Step<'_>, results: impl Fn(Role) -> bool) -> Result<Plan, Error> {
         let groups = fuse::groups(step);
         let homes = Homes::of(step, &groups)?;
-        let dispatches = lower::dispatches(step, &groups, &homes);
+        let dispatches = lower::dispatches(step, &groups, &homes)?;
         let mut roles: Vec<Role> = dispatches.iter().flat_map(|dispatch| dispatch.roles.iter().copied()).collect();
         roles.sort();
         roles.dedup();
@@ -149,7 +149,7 @@ impl Plan {
     fn of_gradients(request: Request<'_>, results: impl Fn(Role) -> bool) -> Result<Plan, Error> {
         Plan::check_request(request)?;
         let training = request.training.map(|training| Training { clip: None, skips_non_finite: true, ..training });
-        let graph = Graph::of_gradients(request.network.forward(request.batch, true), request.batch);
+        let graph = Graph::of_gradients(request.network.forward(request.batch, true), request.batch)?;
         Plan::of(&Step::new(Request { training, ..request }, graph), results)
     }
 

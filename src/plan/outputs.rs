@@ -30,7 +30,7 @@ impl Plan {
     pub(crate) fn workgroups_of_rows(request: Request<'_>, rows: u32) -> Result<Vec<u32>, Error> {
         let step = outputs(Request { training: None, ..request }, rows);
         let groups = fuse::groups(&step);
-        let dispatches = lower::dispatches(&step, &groups, &Homes::of(&step, &groups)?);
+        let dispatches = lower::dispatches(&step, &groups, &Homes::of(&step, &groups)?)?;
         Ok(dispatches.iter().map(|dispatch| dispatch.launch.workgroups).collect())
     }
 }
@@ -38,5 +38,7 @@ impl Plan {
 /// The step that computes the outputs of a minibatch's first rows.
 fn outputs(request: Request<'_>, rows: u32) -> Step<'_> {
     let (graph, _) = request.network.forward(request.batch, false);
-    Step { rows, ..Step::new(request, graph) }
+    let mut step = Step::new(request, graph);
+    step.rows = rows;
+    step
 }

@@ -3,6 +3,7 @@
 //! Whole buffers are shared, and never parts of one: WebGPU allows no dispatch to read and write one buffer. It is a colouring of the intervals from a
 //! value's first dispatch to its last, the largest first, each in the first memory that is free: the same plan always shares alike.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use super::{Buffer, Dispatch, Lifetime, Role};
@@ -24,9 +25,10 @@ pub(super) fn share(buffers: &mut [Buffer], dispatches: &[Dispatch], results: im
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     // The sort is stable: equals keep the order of their roles.
     order.sort_by_key(|&at| std::cmp::Reverse(buffers[at].bytes));
+    let all_uses = uses(dispatches);
     let mut memories: Vec<Option<Vec<RangeInclusive<usize>>>> = vec![];
     for at in order {
-        let uses = may_share(buffers[at].role).then(|| uses(buffers[at].role, dispatches));
+        let uses = all_uses.get(&buffers[at].role).filter(|_| may_share(buffers[at].role));
         let is_free = |taken: &&Option<Vec<RangeInclusive<usize>>>| match (taken, &uses) {
             (Some(taken), Some(own)) => {
                 taken.iter().all(|other| own.end() < other.start() || other.end() < own.start())
@@ -34,19 +36,24 @@ pub(super) fn share(buffers: &mut [Buffer], dispatches: &[Dispatch], results: im
             _ => false,
         };
         let memory = memories.iter().position(|taken| is_free(&taken)).unwrap_or_else(|| {
-            memories.push(uses.as_ref().map(|_| vec![]));
+            memories.push(uses.map(|_| vec![]));
             memories.len() - 1
         });
         if let (Some(taken), Some(own)) = (&mut memories[memory], uses) {
-            taken.push(own);
+            taken.push(own.clone());
         }
         buffers[at].memory = memory;
     }
 }
 
-/// The dispatches that use a value, from the first to the last.
-fn uses(role: Role, dispatches: &[Dispatch]) -> RangeInclusive<usize> {
-    let uses = |dispatch: &Dispatch| dispatch.roles.contains(&role);
-    let first = dispatches.iter().position(uses).unwrap_or(0);
-    first..=dispatches.iter().rposition(uses).unwrap_or(first)
+/// The dispatches that use each value, from the first to the last.
+fn uses(dispatches: &[Dispatch]) -> HashMap<Role, RangeInclusive<usize>> {
+    let mut uses = HashMap::new();
+    for (at, dispatch) in dispatches.iter().enumerate() {
+        for &role in &dispatch.roles {
+            let first = uses.get(&role).map_or(at, |own: &RangeInclusive<usize>| *own.start());
+            uses.insert(role, first..=at);
+        }
+    }
+    uses
 }

@@ -1,9 +1,12 @@
 //! A step on its way to a plan: the graph and the sizes of its layers.
 
+use std::collections::HashMap;
+
 use super::Request;
-use super::fuse::Group;
+use super::fuse::{Group, prologue};
 use crate::activation::{Activation, Epilogue};
-use crate::graph::{Dropout, Graph, Linear, NodeId, Op, Value};
+use crate::graph::{Dropout, Graph, Node, NodeId, Op, Value};
+use crate::kernel::Input;
 use crate::kernel::map::Rows;
 use crate::layout::Dense;
 use crate::targets::Targets;
@@ -16,12 +19,19 @@ pub(super) struct Step<'a> {
     pub dense: Vec<Dense>,
     /// The rows that are computed: the minibatch's, or the first of them.
     pub rows: u32,
+    /// The input of every dense layer, by its parameter.
+    inputs: HashMap<usize, Value>,
 }
 
 impl<'a> Step<'a> {
     pub fn new(request: Request<'a>, graph: Graph) -> Self {
         let dense = request.network.dense_sizes(request.batch);
-        Step { request, graph, dense, rows: request.batch }
+        let input = |node: &Node| match node.op {
+            Op::Linear(linear) => Some((linear.parameter, node.inputs[0])),
+            _ => None,
+        };
+        let inputs = graph.nodes().filter_map(|(_, node)| input(node)).collect();
+        Step { request, graph, dense, rows: request.batch, inputs }
     }
 
     /// A minibatch's rows of the set: as wide as the network's input, whatever its first weights take.
@@ -34,10 +44,16 @@ impl<'a> Step<'a> {
         self.request.loss.targets(self.request.targets)
     }
 
-    /// The input of a layer.
+    /// The input of a dense layer.
     pub fn input_of(&self, parameter: usize) -> Option<Value> {
-        let is_layer = |(_, node): &(NodeId, &crate::graph::Node)| node.op == Linear { parameter }.into();
-        self.graph.nodes().find(is_layer).map(|(_, node)| node.inputs[0])
+        self.inputs.get(&parameter).copied()
+    }
+
+    /// How the rows of a dense layer's input are read: from the set where no kernel gathers them.
+    pub fn input_kind(&self, parameter: usize) -> Input {
+        let maker = self.input_of(parameter).map(|input| self.graph.maker(input));
+        let is_set = maker.is_some_and(|maker| prologue::gather(self, maker).is_some());
+        if is_set { self.request.set.element.input() } else { Input::Activations }
     }
 
     /// The op of a group's first node.

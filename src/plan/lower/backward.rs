@@ -6,27 +6,26 @@ use super::super::slices;
 use super::super::step::Step;
 use super::super::{Dispatch, Role};
 use super::dispatch;
-use crate::graph::Op;
+use crate::error::Error;
 use crate::kernel::{Binding, Input, dense_backward};
 
 /// The product with its stages.
-pub(super) fn dispatches(step: &Step<'_>, homes: &Homes, group: &Group) -> Vec<Dispatch> {
-    let node = step.graph.node(group.nodes[0]);
-    let Op::LinearInput(linear) = &node.op else { return vec![] };
-    let layer = linear.parameter;
-    let dense = step.dense[layer];
+pub(super) fn dispatches(step: &Step<'_>, homes: &Homes, group: &Group, layer: usize) -> Result<Vec<Dispatch>, Error> {
+    let (node, dense) = (step.graph.node(group.nodes[0]), step.dense[layer]);
     let stages = step.stages(&group.nodes);
     let tile = step.request.tiling.tile("dense_backward", Input::Activations, dense_backward::blocks(dense));
     let launch = dense_backward::launch_with(dense, stages.epilogue, stages.addend.is_some(), tile);
-    let derived = homes.derived(step, group, layer);
+    let derived = homes.derived(step, group, layer)?;
     let mut values = vec![
         (Binding::Input, derived),
         (Binding::Derivatives, derivatives(derived)),
-        (Binding::Gradient, homes.role(node.inputs[0])),
-        (Binding::InputGradient, homes.role(step.end(group))),
+        (Binding::Gradient, homes.role(step, node.inputs[0])?),
+        (Binding::InputGradient, homes.role(step, step.end(group))?),
     ];
-    values.extend(stages.addend.map(|addend| (Binding::OtherGradient, homes.role(addend))));
-    slices::stages(launch, |launch| dispatch(launch, layer, &values)).collect()
+    if let Some(addend) = stages.addend {
+        values.push((Binding::OtherGradient, homes.role(step, addend)?));
+    }
+    Ok(slices::stages(launch, |launch| dispatch(launch, layer, &values)).collect())
 }
 
 /// Where the derivatives of the stages that made this output are kept.

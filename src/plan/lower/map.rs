@@ -6,33 +6,34 @@ use super::super::step::Step;
 use super::super::{Dispatch, Role};
 use super::backward::derivatives;
 use super::dispatch;
+use crate::error::Error;
 use crate::graph::Node;
 use crate::kernel::map::{self, Rows};
 use crate::kernel::{Binding, Launch};
 
-/// One dispatch, in the forward or the backward pass.
-pub(super) fn dispatches(step: &Step<'_>, homes: &Homes, group: &Group) -> Vec<Dispatch> {
+/// The dispatch, in the forward or the backward pass.
+pub(super) fn dispatch_of(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<Dispatch, Error> {
     let (first, end) = (step.graph.node(group.nodes[0]), step.end(group));
     let rows = Rows { batch: step.request.batch, width: step.graph.shape(end)[1] };
     let workgroup = step.request.tiling.family.row_workgroup();
     let stages = step.stages(&group.nodes);
-    let addend = stages.addend.map(|addend| homes.role(addend));
-    let (input, home) = (homes.role(first.inputs[0]), homes.role(end));
+    let addend = stages.addend.map(|addend| homes.role(step, addend)).transpose()?;
+    let (input, home) = (homes.role(step, first.inputs[0])?, homes.role(step, end)?);
     if let Role::Activations(number) = home {
         let trains = step.request.training.map(|_| stages.dropout_number.unwrap_or(number));
         let launch = |batch| map::forward(Rows { batch, ..rows }, stages.epilogue, addend.is_some(), trains, workgroup);
         let launch = Launch { workgroups: launch(step.rows).workgroups, ..launch(rows.batch) };
         let mut values = vec![(Binding::Input, input), (Binding::Output, home)];
         values.extend(addend.map(|addend| (Binding::Residual, addend)));
-        return vec![dispatch(launch, number, &values)];
+        return Ok(dispatch(launch, number, &values));
     }
-    let mask = derived(step, group).map(|node| homes.role(node.inputs[1]));
+    let mask = derived(step, group).map(|node| homes.role(step, node.inputs[1])).transpose()?;
     let launch = map::backward(rows, mask.map(|_| stages.epilogue), addend.is_some(), workgroup);
     let mut values = vec![(Binding::Gradient, input), (Binding::InputGradient, home)];
     values.extend(addend.map(|addend| (Binding::OtherGradient, addend)));
     values
         .extend(mask.into_iter().flat_map(|mask| [(Binding::Input, mask), (Binding::Derivatives, derivatives(mask))]));
-    vec![dispatch(launch, 0, &values)]
+    Ok(dispatch(launch, 0, &values))
 }
 
 /// The first of a group's ops that derives, which reads what the forward pass stored.

@@ -9,34 +9,43 @@ mod update;
 
 pub(super) use self::muon::shape as muon_shape;
 use super::fuse::Group;
-use super::homes::Homes;
+use super::homes::{Homes, no_kernel};
 use super::step::Step;
 use super::{Dispatch, Role, set};
+use crate::error::Error;
 use crate::graph::Op;
 use crate::kernel::{Access, Binding, Launch, close_step};
 
 /// The dispatches of a step, in an order that every value is made in before it is read: all that reads weights before the first update, and updates
 /// together, so that they can be merged.
-pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Vec<Dispatch> {
-    let read = groups.iter().flat_map(|group| match step.op(group) {
-        Op::Gather(_) => set::gathers(step),
-        Op::Linear(_) if group.nodes.iter().any(|&id| matches!(step.graph.node(id).op, Op::Loss(_))) => {
-            vec![loss::head(step, homes, group)]
-        }
-        Op::Linear(_) => forward::dispatches(step, homes, group),
-        Op::Loss(_) => vec![loss::row(step, homes, group)],
-        Op::Metrics(_) => vec![loss::metrics(step, homes, group)],
-        Op::LinearInput(_) => backward::dispatches(step, homes, group),
-        op if op.is_stage() => map::dispatches(step, homes, group),
-        _ => vec![],
-    });
-    let mut dispatches: Vec<Dispatch> = read.collect();
-    dispatches.extend(update::dispatches(step, groups, homes));
+///
+/// # Errors
+///
+/// [`Error::Kernel`] for an op that no kernel computes, and for a value that a kernel reads and none stores: a mistake in this crate.
+pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Result<Vec<Dispatch>, Error> {
+    let mut dispatches = vec![];
+    for group in groups {
+        dispatches.extend(match step.op(group) {
+            Op::Gather(_) => set::gathers(step),
+            Op::Linear(_) if group.nodes.iter().any(|&id| matches!(step.graph.node(id).op, Op::Loss(_))) => {
+                vec![loss::head(step, homes, group)?]
+            }
+            Op::Linear(linear) => forward::dispatches(step, homes, group, linear.parameter)?,
+            Op::Loss(_) => vec![loss::row(step, homes, group)?],
+            Op::Metrics(_) => vec![loss::metrics(step, homes, group)?],
+            Op::LinearInput(linear) => backward::dispatches(step, homes, group, linear.parameter)?,
+            op if op.is_stage() => vec![map::dispatch_of(step, homes, group)?],
+            // After all that reads weights.
+            Op::LinearWeights(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => vec![],
+            op => return Err(no_kernel(op)),
+        });
+    }
+    dispatches.extend(update::dispatches(step, groups, homes)?);
     let is_judged = step.graph.nodes().any(|(_, node)| matches!(node.op, Op::Loss(_)));
     if is_judged && step.request.training.is_none() {
         dispatches.push(Dispatch::new(close_step::launch(), |_| Role::State));
     }
-    dispatches
+    Ok(dispatches)
 }
 
 /// A dispatch of a layer's kernel, whose values are in these buffers.

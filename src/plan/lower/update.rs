@@ -1,12 +1,13 @@
 //! The gradients of the weights, and the updates.
 
-use super::super::Dispatch;
 use super::super::fuse::Group;
 use super::super::group::merge_updates;
 use super::super::homes::Homes;
 use super::super::slices;
 use super::super::step::Step;
+use super::super::{Dispatch, Role};
 use super::{dispatch, muon};
+use crate::error::Error;
 use crate::graph::{NodeId, Op};
 use crate::kernel::tile::Tile;
 use crate::kernel::{Binding, dense_update, gradient_norm, kept_update};
@@ -15,15 +16,16 @@ use crate::training::Training;
 /// A product that makes the gradient of a layer's weights.
 struct Product<'a> {
     layer: usize,
-    /// The gradient by the layer's output.
-    gradient: crate::graph::Value,
+    /// Where the layer's input is, and the gradient by its output.
+    input: Role,
+    gradient: Role,
     group: &'a Group,
 }
 
 /// In the order of the graph: the products, with the optimizer where the gradient is not needed otherwise; then the norm, the updates of gradients
 /// in memory, and Muon's. The last of all closes the step, where anything is updated.
-pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Vec<Dispatch> {
-    let Some(training) = step.request.training else { return vec![] };
+pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Result<Vec<Dispatch>, Error> {
+    let Some(training) = step.request.training else { return Ok(vec![]) };
     let of = |is: fn(&Op) -> Option<usize>| groups.iter().filter_map(move |group| is(step.op(group)));
     let norm = groups.iter().any(|group| matches!(step.op(group), Op::GradientNorm(_)));
     let kept: Vec<usize> = of(|op| if let Op::Update(update) = op { Some(update.parameter) } else { None }).collect();
@@ -31,17 +33,16 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Ve
         of(|op| if let Op::Orthogonalize(update) = op { Some(update.parameter) } else { None }).collect();
     let updates = step.graph.nodes().any(|(_, node)| matches!(node.op, Op::Update(_)));
 
-    let products: Vec<Product<'_>> = groups
-        .iter()
-        .filter_map(|group| match step.graph.node(group.nodes[0]) {
-            node @ crate::graph::Node { op: Op::LinearWeights(linear), .. } => {
-                Some(Product { layer: linear.parameter, gradient: node.inputs[1], group })
-            }
-            _ => None,
-        })
-        .collect();
+    let mut products = vec![];
+    for group in groups {
+        let node = step.graph.node(group.nodes[0]);
+        if let Op::LinearWeights(linear) = &node.op {
+            let (input, gradient) = (homes.role(step, node.inputs[0])?, homes.role(step, node.inputs[1])?);
+            products.push(Product { layer: linear.parameter, input, gradient, group });
+        }
+    }
     let closes = updates && kept.is_empty() && muons.is_empty();
-    let mut dispatches = products_of(step, homes, training, products, closes);
+    let mut dispatches = products_of(step, training, &products, closes);
     if norm {
         let all = step.dense.len();
         let ends = |layer: usize| (layer == 0).then_some((all, training));
@@ -55,21 +56,15 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Ve
     for (at, &layer) in muons.iter().enumerate() {
         dispatches.extend(muon::updates(step, layer, training, at + 1 == muons.len()));
     }
-    dispatches
+    Ok(dispatches)
 }
 
 /// The products, merged: all slices of theirs first, where their reductions are cut.
-fn products_of(
-    step: &Step<'_>,
-    homes: &Homes,
-    training: Training<'_>,
-    products: Vec<Product<'_>>,
-    closes: bool,
-) -> Vec<Dispatch> {
+fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>], closes: bool) -> Vec<Dispatch> {
     let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
     let tiling = step.request.tiling;
     let own_tile = |product: &Product<'_>| {
-        let (_, input) = homes.input(step, product.layer);
+        let input = step.input_kind(product.layer);
         tiling.tile("dense_update", input, dense_update::blocks(step.dense[product.layer]))
     };
     // Launches can be merged where their workgroups are alike: those of the largest layer decide.
@@ -85,15 +80,14 @@ fn products_of(
         }
     };
     let launch = |product: &Product<'_>, closes| {
-        let (_, input) = homes.input(step, product.layer);
+        let input = step.input_kind(product.layer);
         let updates = |&id: &NodeId| matches!(step.graph.node(id).op, Op::Update(_));
         let keeps_gradient = !product.group.nodes.iter().any(updates);
         let own = dense_update::Step { keeps_gradient, closes, weighted_mean };
         dense_update::launch(step.dense[product.layer], input, training, tile(product), own)
     };
     let placed = |launch, product: &Product<'_>| {
-        let (input, _) = homes.input(step, product.layer);
-        let values = [(Binding::Input, input), (Binding::Gradient, homes.role(product.gradient))];
+        let values = [(Binding::Input, product.input), (Binding::Gradient, product.gradient)];
         dispatch(launch, product.layer, &values)
     };
     let most_bindings = step.most_merged_bindings();
@@ -102,7 +96,7 @@ fn products_of(
         let (slices, whole) = slices::split(launch(product, false));
         placed(slices.unwrap_or(whole), product)
     });
-    dispatches.extend(merge_updates(&products, most_bindings, closes, |product, closes| {
+    dispatches.extend(merge_updates(products, most_bindings, closes, |product, closes| {
         placed(slices::split(launch(product, closes)).1, product)
     }));
     dispatches
