@@ -6,6 +6,7 @@ use std::path::Path;
 use csv::StringRecord;
 
 use super::rows::{Table, called, check_names, listed, place_of};
+use super::unlearned::NO_COLUMNS;
 use crate::data::check::MOST_LOST;
 use crate::data::{Dataset, Features, MOST_BYTES, ReadOptions};
 use crate::error::Error;
@@ -102,11 +103,18 @@ impl Columns {
                 };
                 return Err(Error::format(
                     path,
-                    format!("its rows have {count} cells: they must have {}{fewer}", self.count),
+                    format!("its rows have {count} cells: they must have {}{fewer}{}", self.count, self.cause()),
                 ));
             }
         };
         Ok((features, targets.iter().map(|target| target.place).collect()))
+    }
+}
+
+impl Columns {
+    /// The cause to add to what is refused, where no table was learned from.
+    fn cause(&self) -> String {
+        if self.is_unlearned() { format!("; {NO_COLUMNS}") } else { String::new() }
     }
 }
 
@@ -334,7 +342,10 @@ impl<'a> Encoder<'a> {
         match &self.column.cells {
             Cells::Number { fill: Some(fill), .. } if is_missing => features.push(*fill),
             Cells::Number { .. } if is_missing => return Err(columns.missing.reason(cell)),
-            Cells::Number { written, .. } => features.push(finite(cell, written.number(cell))?),
+            Cells::Number { written, .. } => {
+                let number = finite(cell, written.number(cell)).map_err(|reason| reason + &columns.cause())?;
+                features.push(number);
+            }
             Cells::Category { words, fill } => {
                 let word = match index_of(&self.words, cell) {
                     Some(word) => Some(word as usize),
