@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::rows::listed;
 use crate::error::Error;
+use crate::named::counted;
 use crate::preprocessing::{Cells, Columns};
 
 /// The cause of what is refused, and what would be right.
@@ -32,7 +33,8 @@ impl Columns {
         if self.features.len() != inputs {
             let found = self.features.len();
             return Err(wrong(format!(
-                "it has {found} columns of numbers before the target, and the model takes {inputs}: {NO_COLUMNS}"
+                "it has {} of numbers besides the target, and the model takes {inputs}: {NO_COLUMNS}",
+                counted(found, "column")
             )));
         }
         let [target] = self.targets.as_mut_slice() else { return Ok(self) };
