@@ -18,6 +18,7 @@ use crate::data::ReadOptions;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;
 use crate::loss::{Loss, Setting, Task};
+use crate::named::counted;
 use crate::optimizer::{Optimizer, Rule};
 use crate::options::{Checkpointing, Every};
 use crate::options::{EarlyStopping, ReduceOnPlateau, TrainOptions};
@@ -331,7 +332,8 @@ impl Run {
         let rows = train.source().rows();
         if self.options.batch_size > rows {
             let note = format!(
-                "the set has {rows} rows, fewer than a batch of {}: each batch has all of them",
+                "the set has {}, fewer than a batch of {}: each batch has all of them",
+                counted(rows, "row"),
                 self.options.batch_size
             );
             self.note_all([note]);

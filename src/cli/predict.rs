@@ -16,6 +16,7 @@ use crate::data::{Dataset, Line, Lines};
 use crate::error::Error;
 use crate::loss::Task;
 use crate::model::Model;
+use crate::named::counted;
 
 /// The most outputs that a line of the table has.
 const MOST_IN_A_LINE: usize = 10;
@@ -43,10 +44,10 @@ pub(super) fn run(options: &Predict) -> Result<(), Error> {
     };
     if *rows.end() >= set.rows() {
         return Err(Error::Option(format!(
-            "--rows {}-{}: the input has {} rows, and the last is {}",
+            "--rows {}-{}: the input has {}, and the last is {}",
             rows.start(),
             rows.end(),
-            set.rows(),
+            counted(set.rows(), "row"),
             set.rows() - 1
         )));
     }

@@ -13,7 +13,7 @@ use super::observers::Observer;
 use super::opening::open_gpu;
 use super::options::{Screen, Train};
 use super::out::Out;
-use super::output::{Output, figures, grouped};
+use super::output::{Output, figures, grouped, grouped_of};
 use super::screen::{self, Course};
 use super::source;
 use super::tensorboard::TensorBoard;
@@ -121,10 +121,10 @@ impl Ready {
             Some(checkpoint) if checkpoint.step() > self.steps() => {
                 let flag = if self.trainer.options().steps.is_some() { "--steps" } else { "--epochs" };
                 Err(Error::Option(format!(
-                    "{} is at step {}: a run of {} steps has ended before it; ask for more with {flag}, or leave it out",
+                    "{} is at step {}: a run of {} has ended before it; ask for more with {flag}, or leave it out",
                     checkpoint.path().display(),
                     checkpoint.step(),
-                    self.steps()
+                    grouped_of(self.steps(), "step")
                 )))
             }
             _ => Ok(()),
@@ -150,11 +150,12 @@ impl Ready {
         }))?;
         output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
         output.text(format_args!(
-            "{}: {} parameters, {} rows, batches of {}, {dispatches} dispatches a step",
+            "{}: {} parameters, {}, batches of {}, {} a step",
             trainer.network().shape(),
             grouped(parameters as u64),
-            grouped(rows as u64),
+            grouped_of(rows as u64, "row"),
             options.batch_size,
+            counted(dispatches, "dispatch"),
         ))?;
         if let Some(checkpoint) = checkpoint.as_ref().filter(|_| !self.is_finished()) {
             output.text(format_args!(
@@ -275,7 +276,7 @@ impl Ready {
             output.text(format_args!("\nthe best epoch was {}", last.epoch))?;
         }
         let reached = match &last.validation {
-            Some(validation) => format!("validation {} on {} rows", figures(validation), grouped(validation.rows)),
+            Some(validation) => format!("validation {} on {}", figures(validation), grouped_of(validation.rows, "row")),
             None => figures(&last.training),
         };
         if self.is_finished() {

@@ -10,6 +10,7 @@ use super::unlearned::NO_COLUMNS;
 use crate::data::check::MOST_LOST;
 use crate::data::{Dataset, Features, MOST_BYTES, ReadOptions};
 use crate::error::Error;
+use crate::named::counted;
 use crate::preprocessing::{Cells, Column, Columns, Missing, Target, index_of, short};
 
 impl Columns {
@@ -103,7 +104,12 @@ impl Columns {
                 };
                 return Err(Error::format(
                     path,
-                    format!("its rows have {count} cells: they must have {}{fewer}{}", self.count, self.cause()),
+                    format!(
+                        "its rows have {}: they must have {}{fewer}{}",
+                        counted(count, "cell"),
+                        self.count,
+                        self.cause()
+                    ),
                 ));
             }
         };
@@ -255,9 +261,9 @@ impl<'a> Encoding<'a> {
         let at = |name: &str, reason: String| wrong(format!("{}, column \"{name}\": {reason}", place_of(row, record)));
         if record.len() != self.count {
             return Err(wrong(format!(
-                "{} has {} cells, and those before it {}: every row must have the same number",
+                "{} has {}, and those before it {}: every row must have the same number",
                 place_of(row, record),
-                record.len(),
+                counted(record.len(), "cell"),
                 self.count
             )));
         }
