@@ -130,10 +130,9 @@ impl Dropout {
             Dropout::All(rate) => Ok(vec![rate; hidden]),
             Dropout::Each(rates) if rates.len() == hidden => Ok(rates),
             Dropout::Each(rates) => Err(Error::Option(format!(
-                "dropout has {}: there must be one for each hidden layer, and there {} {}",
+                "dropout has {}: there must be one for each of {}",
                 counted(rates.len(), "number"),
-                if hidden == 1 { "is" } else { "are" },
-                if hidden == 0 { "none".into() } else { hidden.to_string() }
+                counted(hidden, "hidden layer")
             ))),
         }
     }

@@ -93,31 +93,36 @@ fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<D
         validation = validation.map(|set| set.with_target_scaling(scaling.clone())).transpose()?;
         train = train.with_target_scaling(scaling)?;
     }
-    if let Some(model) = model {
-        if train.columns().is_some() && model.columns.is_none() {
-            notes.push(
-                "the model keeps no columns of a table, so its weights may have been learned for other features, or for these in another order; with a \
-                 table, --init is for models that wgrad trained on one"
-                    .into(),
-            );
-        }
-        let columns = train.columns().zip(model.columns.as_ref());
-        if columns.is_some_and(|(own, model)| !own.make_the_same_as(model)) {
-            notes.push(
-                "the columns become other features than those that the model was trained on: its weights were learned for others".into(),
-            );
-        }
-        let own = names_for(train.class_names().to_vec(), model.network.outputs());
-        if !model.classes.is_empty() && !train.class_names().is_empty() && model.classes != own {
-            notes.push(format!(
-                "the classes are {}, and the model was trained on {}: its outputs get other meanings",
-                train.class_names().join(", "),
-                model.classes.join(", ")
-            ));
-        }
-    }
+    notes.extend(model.into_iter().flat_map(|model| other_meanings(&train, model)));
     let path = run.init.as_deref().unwrap_or(Path::new("--init"));
     Ok((noted(run, train.noted_all(path, notes)), validation))
+}
+
+/// Notes on features and classes that mean something else than those of the model that training goes on from.
+fn other_meanings(train: &Dataset, model: &Model) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    if train.columns().is_some() && model.columns.is_none() {
+        notes.push(
+            "the model keeps no columns of a table, so its weights may have been learned for other features, or for these in another order; with a \
+             table, --init is for models that wgrad trained on one"
+                .into(),
+        );
+    }
+    let columns = train.columns().zip(model.columns.as_ref());
+    if columns.is_some_and(|(own, model)| !own.make_the_same_as(model)) {
+        notes.push(
+            "the columns become other features than those that the model was trained on: its weights were learned for others".into(),
+        );
+    }
+    let own = names_for(train.class_names().to_vec(), model.network.outputs());
+    if !model.classes.is_empty() && !train.class_names().is_empty() && model.classes != own {
+        notes.push(format!(
+            "the classes are {}, and the model was trained on {}: its outputs get other meanings",
+            train.class_names().join(", "),
+            model.classes.join(", ")
+        ));
+    }
+    notes
 }
 
 /// The training set with notes on numbers that are not scaled.
