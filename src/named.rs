@@ -69,3 +69,9 @@ macro_rules! by_word {
     };
 }
 pub(crate) use by_word;
+
+/// A number and a noun, in the plural but for 1: `1 target`, `2 classes`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    let plural = if ["s", "x", "ch"].iter().any(|end| noun.ends_with(end)) { "es" } else { "s" };
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}{plural}") }
+}

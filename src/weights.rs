@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::error::Error;
 use crate::layout::quads_with_one;
-use crate::named::{Elsewhere, Named};
+use crate::named::{Elsewhere, Named, counted};
 use crate::network::{Network, Parameter};
 
 /// The weights of one dense layer, laid out as `torch.nn.Linear` does.
@@ -242,8 +242,8 @@ impl Network {
         let parameters = self.named_parameters();
         if weights.layers.len() != parameters.len() {
             return Err(Error::Data(format!(
-                "the weights have {} layers, the network has {}",
-                weights.layers.len(),
+                "the weights have {}, the network has {}",
+                counted(weights.layers.len(), "layer"),
                 parameters.len()
             )));
         }

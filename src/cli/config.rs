@@ -17,6 +17,7 @@ use crate::data::ReadOptions;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;
 use crate::loss::{Loss, Setting, Task};
+use crate::named::counted;
 use crate::optimizer::{Optimizer, Rule};
 use crate::options::{Checkpointing, Every};
 use crate::options::{EarlyStopping, ReduceOnPlateau, TrainOptions};
@@ -236,7 +237,14 @@ impl Run {
     /// The run that the flags, their file and the defaults describe.
     pub fn new(flags: &Train) -> Result<Run, Error> {
         let Some(path) = flags.config.as_deref() else { return Run::of(flags, None) };
-        let text = crate::files::read_text(path)?;
+        let missing = |error| match error {
+            Error::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound => Error::Option(format!(
+                "--config {}: {source}; it names a file of options in TOML, a run.toml, and flags alone need none",
+                path.display()
+            )),
+            error => error,
+        };
+        let text = crate::files::read_text(path).map_err(missing)?;
         Run::of(flags, Some((&text, path)))
     }
 
@@ -302,6 +310,14 @@ impl Run {
 }
 
 impl Run {
+    /// Adds notes on decisions, and says them at once.
+    pub fn note_all(&mut self, notes: impl IntoIterator<Item = String>) {
+        for note in notes {
+            tracing::warn!("{note}");
+            self.notes.push(note);
+        }
+    }
+
     /// Computes the settings that depend on the set: balanced class weights, and a batch of all rows if there are fewer than a batch.
     pub fn settle(&mut self, train: &TrainingSet) -> Result<(), Error> {
         if self.balanced {
@@ -315,11 +331,11 @@ impl Run {
         let rows = train.source().rows();
         if self.options.batch_size > rows {
             let note = format!(
-                "the set has {rows} rows, fewer than a batch of {}: each batch has all of them",
+                "the set has {}, fewer than a batch of {}: each batch has all of them",
+                counted(rows, "row"),
                 self.options.batch_size
             );
-            tracing::warn!("{note}");
-            self.notes.push(note);
+            self.note_all([note]);
             self.options.batch_size = rows;
         }
         Ok(())

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::figures::figure;
 use super::opening;
 use super::options::Evaluate;
-use super::output::{Output, clean, figures, grouped};
+use super::output::{Output, clean, figures, grouped, grouped_of};
 use super::source;
 use crate::error::Error;
 use crate::metric::{ClassCounts, ClassMetrics, Metrics, RegressionMetrics};
@@ -24,7 +24,11 @@ pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     let metrics = opening::open(model, &options.common)?.metrics(&set)?;
     output.event(event(&metrics, top_k, &names))?;
 
-    output.text(format_args!("{}   on {} rows", figures(&metrics.evaluation), grouped(metrics.evaluation.rows)))?;
+    output.text(format_args!(
+        "{}   on {}",
+        figures(&metrics.evaluation),
+        grouped_of(metrics.evaluation.rows, "row")
+    ))?;
     if let Some(classes) = metrics.classes.as_ref().filter(|classes| classes.classes.len() > top_k)
         && let Some(share) = classes.top_k(top_k)
     {

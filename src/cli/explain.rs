@@ -15,6 +15,7 @@ use crate::gpu::{AdapterChoice, AdapterSummary, adapters};
 use crate::kernel::Access;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
+use crate::named::counted;
 use crate::plan::{Plan, Role};
 use crate::run::rows::{Rows, first_of_windows};
 
@@ -93,7 +94,7 @@ fn about_table(output: &Output, run: &Run, set: &TrainingSet) -> Result<(), Erro
     output.event(json!({
         "event": "table", "rows": set.rows(), "columns": table.len(), "features": set.width(), "classes": set.classes(), "notes": set.notes(),
     }))?;
-    output.text(format_args!("{}: {} rows, {} features", run.data, set.rows(), set.width()))?;
+    output.text(format_args!("{}: {}, {}", run.data, counted(set.rows(), "row"), counted(set.width(), "feature")))?;
     let wide = table.iter().map(|column| clean(&column.name).chars().count()).max().unwrap_or(0).min(MOST_OF_NAME);
     for column in table.iter().take(MOST_COLUMNS) {
         let name: String = clean(&column.name).chars().take(MOST_OF_NAME).collect();

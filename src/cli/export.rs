@@ -6,6 +6,10 @@ use super::opening::{self, check_ending};
 use super::options::Export;
 use super::output::{Output, grouped};
 use crate::error::Error;
+use crate::model::Model;
+
+/// The most features that a note names.
+const MOST_NAMES: usize = 20;
 
 pub(super) fn run(options: &Export) -> Result<(), Error> {
     let output = Output { json: options.json };
@@ -13,6 +17,30 @@ pub(super) fn run(options: &Export) -> Result<(), Error> {
     let model = opening::model(&options.model, &options.own)?;
     model.write_onnx(&options.output, options.softmax)?;
     let (path, parameters) = (options.output.display(), model.network.parameters());
-    output.event(json!({ "event": "exported", "file": path.to_string(), "parameters": parameters }))?;
+    let notes = left_out(&model);
+    output.event(json!({ "event": "exported", "file": path.to_string(), "parameters": parameters, "notes": notes }))?;
+    notes.iter().try_for_each(|note| output.text(note))?;
     output.text(format_args!("{path}: {}, {} parameters", model.network.shape(), grouped(parameters as u64)))
+}
+
+/// What the model keeps and an ONNX file has no place for, a sentence each.
+fn left_out(model: &Model) -> Vec<String> {
+    let inputs = model.network.inputs();
+    let columns = model.columns.as_ref().map(|columns| {
+        let names = columns.feature_names();
+        let more = if names.len() > MOST_NAMES { ", …" } else { "" };
+        format!(
+            "the table's columns are left out, as ONNX has no place for them: x is {inputs} numbers a row, {}{more}; a model that is imported from this \
+             file takes no words either",
+            names[..names.len().min(MOST_NAMES)].join(", ")
+        )
+    });
+    let image = model.image.as_ref().map(|shape| {
+        format!("the images' shape, {shape}, is left out: x is {inputs} numbers a row, the pixels divided by 255")
+    });
+    let classes = (!model.classes.is_empty()).then(|| {
+        "the names of the classes are in the file's metadata under \"wgrad\", as the graph has no place for them"
+            .to_string()
+    });
+    columns.into_iter().chain(image).chain(classes).collect()
 }

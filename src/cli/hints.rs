@@ -179,6 +179,9 @@ pub(super) fn hint(flag: &str) -> Option<&'static str> {
 
 /// An error of the command line, with a hint if it is about a flag of other programs.
 pub(super) fn hinted(error: clap::Error) -> clap::Error {
+    if error.kind() == ErrorKind::ValueValidation {
+        return with_right_value(error);
+    }
     let flag = match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) => flag.clone(),
         _ => return error,
@@ -190,6 +193,29 @@ pub(super) fn hinted(error: clap::Error) -> clap::Error {
     error.remove(ContextKind::SuggestedSubcommand);
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
     error
+}
+
+/// An error about a value that is no number, with what would be right in place of the parser's words.
+fn with_right_value(error: clap::Error) -> clap::Error {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    let source = std::error::Error::source(&error);
+    let whole = source.and_then(|source| source.downcast_ref::<std::num::ParseIntError>());
+    let is_float = source.is_some_and(|source| source.is::<std::num::ParseFloatError>());
+    let is_letter = source.is_some_and(|source| source.is::<std::char::ParseCharError>());
+    let right = match whole.map(std::num::ParseIntError::kind) {
+        Some(PosOverflow | NegOverflow) => "it is a whole number that is out of range",
+        Some(_) => "it must be a whole number, as 10",
+        None if is_float => "it must be a number, as 0.1",
+        None if is_letter => "it must be one character",
+        None => return error,
+    };
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let (value, flag) = (text(ContextKind::InvalidValue), text(ContextKind::InvalidArg));
+    let help = "\n\nFor more information, try '--help'.\n";
+    clap::Error::raw(ErrorKind::ValueValidation, format!("invalid value '{value}' for '{flag}': {right}{help}"))
 }
 
 #[cfg(test)]

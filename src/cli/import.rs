@@ -8,17 +8,18 @@ use super::opening::check_ending;
 use super::options::Import;
 use super::output::{Output, grouped};
 use crate::error::Error;
-use crate::loss::Loss;
+use crate::loss::{Loss, Task};
 use crate::model::Model;
 
 pub(super) fn run(options: &Import) -> Result<(), Error> {
     let output = Output { json: options.json };
     check_ending(&options.output, "safetensors")?;
-    let (mut model, notes) = read(options)?;
+    let (mut model, mut notes) = read(options)?;
     if let Some(loss) = &options.loss {
         model.loss = Loss::from_name(loss)?;
     }
     model.loss.check(model.network.outputs())?;
+    notes.extend(not_there(&model));
     model.write(&options.output)?;
     let (path, parameters) = (options.output.display(), model.network.parameters());
     output.event(json!({
@@ -27,6 +28,22 @@ pub(super) fn run(options: &Import) -> Result<(), Error> {
     notes.iter().try_for_each(|note| output.text(note))?;
     output.text(format_args!("{path}: {}, {} parameters", model.network.shape(), grouped(parameters as u64)))?;
     output.text(format_args!("loss {}", model.loss.name()))
+}
+
+/// What the model does not have, as its file has none: a sentence each.
+fn not_there(model: &Model) -> Vec<String> {
+    let inputs = model.network.inputs();
+    let columns = model.columns.is_none().then(|| {
+        format!("it has no columns of a table: evaluate and predict take rows of {inputs} numbers, encoded as in training, and no words")
+    });
+    let scaling = model.scaling.is_none().then(|| {
+        "it has no scaling of features: where training scaled them, rows have to be scaled in the same way before"
+            .to_string()
+    });
+    let has_classes = model.loss.task() != Task::Numbers;
+    let classes = (has_classes && model.classes.is_empty())
+        .then(|| "it has no names of classes: they are numbered from 0".to_string());
+    columns.into_iter().chain(scaling).chain(classes).collect()
 }
 
 /// Reads the model, with notes on what was decided.

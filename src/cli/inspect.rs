@@ -100,7 +100,7 @@ fn describe(model: &Model) -> String {
         "layer", "kind", "inputs", "outputs", "activation", "dropout", "parameters"
     );
     for Row { name, kind, inputs, outputs, activation, dropout, parameters } in rows {
-        let parameters = parameters.map_or_else(String::new, |count| grouped(count as u64));
+        let parameters = parameters.map_or_else(|| "-".into(), |count| grouped(count as u64));
         let line = format!(
             "\n{name:<wide$}  {kind:<8}{inputs:>10}{outputs:>10}  {activation:<12}{dropout:>8}{parameters:>14}"
         );

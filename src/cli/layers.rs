@@ -8,6 +8,7 @@ use super::options::Train;
 use super::reading::chosen;
 use crate::activation::Activation;
 use crate::error::Error;
+use crate::named::counted;
 use crate::network::{Layer, Network, from_json};
 
 /// The table of run.toml.
@@ -129,8 +130,9 @@ impl Dropout {
             Dropout::All(rate) => Ok(vec![rate; hidden]),
             Dropout::Each(rates) if rates.len() == hidden => Ok(rates),
             Dropout::Each(rates) => Err(Error::Option(format!(
-                "dropout has {} numbers: there must be one for each of {hidden} hidden layers",
-                rates.len()
+                "dropout has {}: there must be one for each of {}",
+                counted(rates.len(), "number"),
+                counted(hidden, "hidden layer")
             ))),
         }
     }

@@ -11,6 +11,7 @@ mod export;
 mod figures;
 mod hints;
 mod import;
+mod init;
 mod inspect;
 mod interrupt;
 mod layers;

@@ -63,6 +63,11 @@ pub(super) fn grouped(number: u64) -> String {
     groups.join(",")
 }
 
+/// A number with commas between its thousands, and a noun, in the plural but for 1.
+pub(super) fn grouped_of(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 /// "loss 0.2211  accuracy 93.56 %"
 pub(super) fn figures(result: &Evaluation) -> String {
     let accuracy = result.accuracy.map_or(String::new(), |accuracy| format!("  accuracy {:.2} %", 100.0 * accuracy));

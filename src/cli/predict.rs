@@ -16,6 +16,7 @@ use crate::data::{Dataset, Line, Lines};
 use crate::error::Error;
 use crate::loss::Task;
 use crate::model::Model;
+use crate::named::counted;
 
 /// The most outputs that a line of the table has.
 const MOST_IN_A_LINE: usize = 10;
@@ -43,10 +44,10 @@ pub(super) fn run(options: &Predict) -> Result<(), Error> {
     };
     if *rows.end() >= set.rows() {
         return Err(Error::Option(format!(
-            "--rows {}-{}: the input has {} rows, and the last is {}",
+            "--rows {}-{}: the input has {}, and the last is {}",
             rows.start(),
             rows.end(),
-            set.rows(),
+            counted(set.rows(), "row"),
             set.rows() - 1
         )));
     }
@@ -131,22 +132,23 @@ fn by_line(options: &Predict, output: &Output, model: Model, stream: Box<dyn Buf
 /// The meaning of the outputs, and how they are printed.
 struct Report {
     outputs: usize,
+    /// What each output is called.
     names: Vec<String>,
+    /// Whether the names are more than numbers of classes.
+    is_named: bool,
     task: Task,
 }
 
 impl Report {
     fn new(model: &Model) -> Self {
-        Report { outputs: model.network.outputs(), names: model.classes.clone(), task: model.loss.task() }
-    }
-
-    fn name(&self, output: usize) -> String {
-        source::name_of(&self.names, self.outputs, output)
+        let task = model.loss.task();
+        let is_named = !model.classes.is_empty() || task == Task::Numbers;
+        Report { outputs: model.network.outputs(), names: model.output_names(), is_named, task }
     }
 
     /// An output's name, safe for a terminal.
     fn shown(&self, output: usize) -> String {
-        clean(&self.name(output))
+        clean(&self.names[output])
     }
 
     /// The class with the largest probability; `None` where outputs are not classes.
@@ -161,11 +163,10 @@ impl Report {
         let mut event = json!({ "event": "prediction", "row": row, key: values });
         if let Some(class) = self.class(values) {
             event["class"] = json!(class);
-            event["name"] = json!(self.name(class));
+            event["name"] = json!(self.names[class]);
         }
-        if !self.names.is_empty() {
-            let names: Vec<String> = (0..values.len()).map(|output| self.name(output)).collect();
-            event["names"] = json!(names);
+        if self.is_named {
+            event["names"] = json!(self.names);
         }
         event
     }

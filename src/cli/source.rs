@@ -11,7 +11,7 @@ use super::training_set::TrainingSet;
 use crate::data::{Dataset, ReadOptions, Sets, Source, Stored, is_text_table};
 use crate::error::Error;
 use crate::loss::Task;
-use crate::model::Model;
+use crate::model::{Model, names_for};
 use crate::preprocessing::{ScaleBy, Scaling};
 
 /// The most bytes that are read from standard input.
@@ -94,23 +94,36 @@ fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<D
         validation = validation.map(|set| set.with_target_scaling(scaling.clone())).transpose()?;
         train = train.with_target_scaling(scaling)?;
     }
-    if let Some(model) = model {
-        let columns = train.columns().zip(model.columns.as_ref());
-        if columns.is_some_and(|(own, model)| !own.make_the_same_as(model)) {
-            notes.push(
-                "the columns become other features than those that the model was trained on: its weights were learned for others".into(),
-            );
-        }
-        if !model.classes.is_empty() && !train.class_names().is_empty() && model.classes != train.class_names() {
-            notes.push(format!(
-                "the classes are {}, and the model was trained on {}: its outputs get other meanings",
-                train.class_names().join(", "),
-                model.classes.join(", ")
-            ));
-        }
-    }
+    notes.extend(model.into_iter().flat_map(|model| other_meanings(&train, model)));
     let path = run.init.as_deref().unwrap_or(Path::new("--init"));
     Ok((noted(run, train.noted_all(path, notes)), validation))
+}
+
+/// Notes on features and classes that mean something else than those of the model that training goes on from.
+fn other_meanings(train: &Dataset, model: &Model) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    if train.columns().is_some() && model.columns.is_none() {
+        notes.push(
+            "the model keeps no columns of a table, so its weights may have been learned for other features, or for these in another order; with a \
+             table, --init is for models that wgrad trained on one"
+                .into(),
+        );
+    }
+    let columns = train.columns().zip(model.columns.as_ref());
+    if columns.is_some_and(|(own, model)| !own.make_the_same_as(model)) {
+        notes.push(
+            "the columns become other features than those that the model was trained on: its weights were learned for others".into(),
+        );
+    }
+    let own = names_for(train.class_names().to_vec(), model.network.outputs());
+    if !model.classes.is_empty() && !train.class_names().is_empty() && model.classes != own {
+        notes.push(format!(
+            "the classes are {}, and the model was trained on {}: its outputs get other meanings",
+            train.class_names().join(", "),
+            model.classes.join(", ")
+        ));
+    }
+    notes
 }
 
 /// The training set with notes on numbers that are not scaled.
@@ -261,6 +274,6 @@ pub(super) fn scaled(set: Dataset, model: &Model) -> Result<Dataset, Error> {
 /// The name of a class or an output, or its number if it has no name.
 pub(super) fn name_of(names: &[String], outputs: usize, index: usize) -> String {
     // A single output of two classes is the second one's probability.
-    let place = if outputs == 1 && names.len() == 2 { 1 } else { index };
-    names.get(place).cloned().unwrap_or_else(|| index.to_string())
+    let place = if outputs == 1 && names.len() != 1 { 1 } else { index };
+    names.get(place).cloned().unwrap_or_else(|| place.to_string())
 }

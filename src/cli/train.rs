@@ -13,13 +13,13 @@ use super::observers::Observer;
 use super::opening::open_gpu;
 use super::options::{Screen, Train};
 use super::out::Out;
-use super::output::{Output, figures, grouped};
+use super::output::{Output, figures, grouped, grouped_of};
 use super::reading::Validation;
 use super::screen::{self, Course};
 use super::source;
 use super::tensorboard::TensorBoard;
 use super::training_set::TrainingSet;
-use super::{report, resume};
+use super::{init, report, resume};
 use crate::checkpoint::Checkpoint;
 use crate::data::Dataset;
 use crate::error::Error;
@@ -27,6 +27,7 @@ use crate::gpu::Gpu;
 use crate::history::{Event, History};
 use crate::loss::Loss;
 use crate::model::Model;
+use crate::named::counted;
 use crate::network::Network;
 use crate::trainer::Trainer;
 use crate::weights::LayerWeights;
@@ -97,13 +98,43 @@ impl Ready {
         run.settle(&set)?;
         let trainer = match &checkpoint {
             Some(checkpoint) => resumed(gpu, flags, &run, checkpoint)?,
-            None => begun(gpu, &run, init, &set, validation.as_ref())?,
+            None => begun(gpu, &mut run, init, &set, validation.as_ref())?,
         };
         Ok(Ready { output, run, checkpoint, out, set, validation, trainer })
     }
 
+    /// The steps of the whole run.
+    fn steps(&self) -> u64 {
+        let options = self.trainer.options();
+        let per_epoch = self.set.source().rows().div_ceil(options.batch_size) as u64;
+        options.steps.unwrap_or(options.epochs.saturating_mul(per_epoch))
+    }
+
+    /// Whether all steps were done before. The last epoch is judged again then, and the model and the report are written: a run may have been killed
+    /// between them and its last checkpoint.
+    fn is_finished(&self) -> bool {
+        self.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.step() == self.steps())
+    }
+
+    /// Checks that a run that goes on is to end where it is, or later.
+    fn check_length(&self) -> Result<(), Error> {
+        match &self.checkpoint {
+            Some(checkpoint) if checkpoint.step() > self.steps() => {
+                let flag = if self.trainer.options().steps.is_some() { "--steps" } else { "--epochs" };
+                Err(Error::Option(format!(
+                    "{} is at step {}: a run of {} has ended before it; ask for more with {flag}, or leave it out",
+                    checkpoint.path().display(),
+                    checkpoint.step(),
+                    grouped_of(self.steps(), "step")
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Prints what is about to run.
     fn introduce(&self) -> Result<(), Error> {
+        self.check_length()?;
         let Ready { output, checkpoint, trainer, .. } = self;
         let options = trainer.options();
         let rows = self.set.source().rows();
@@ -120,13 +151,14 @@ impl Ready {
         }))?;
         output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
         output.text(format_args!(
-            "{}: {} parameters, {} rows, batches of {}, {dispatches} dispatches a step",
+            "{}: {} parameters, {}, batches of {}, {} a step",
             trainer.network().shape(),
             grouped(parameters as u64),
-            grouped(rows as u64),
+            grouped_of(rows as u64, "row"),
             options.batch_size,
+            counted(dispatches, "dispatch"),
         ))?;
-        if let Some(checkpoint) = checkpoint {
+        if let Some(checkpoint) = checkpoint.as_ref().filter(|_| !self.is_finished()) {
             output.text(format_args!(
                 "on from step {}: {}",
                 grouped(checkpoint.step()),
@@ -138,17 +170,14 @@ impl Ready {
 
     /// Trains, with all observers, and saves the model.
     fn train(&mut self, screen: Option<Screen>, interrupt: &Interrupt) -> Result<Trained, Error> {
+        let is_finished = self.is_finished();
         let Ready { output, run, checkpoint, out, set, validation, trainer } = self;
         let validation = validation.as_ref();
         let started = Instant::now();
         trainer.report_parameters(run.tensorboard.is_some());
         let course = Course::of(trainer, set, validation)?;
-        let nothing_left = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.step() >= course.steps);
         let mut observers: Vec<Box<dyn Observer + '_>> = Vec::new();
-        if nothing_left {
-            // The run's end is completed: the last epoch is judged, and the model and the report are written.
-            output.text("nothing left to do: all its steps are done; --epochs or --steps extends it")?;
-        } else {
+        if !is_finished {
             observers.extend(screen::observer(screen, output, course));
         }
         if let Some(out) = out {
@@ -208,6 +237,9 @@ impl Ready {
         };
         said.and(reported)?;
         let output = &self.output;
+        if self.is_finished() && interrupted.is_none() {
+            return self.say_how_to_extend().map(|()| 0);
+        }
         if let Some(code) = interrupted {
             let step = grouped(steps_done);
             output.text(match &self.trainer.options().checkpoint {
@@ -238,17 +270,35 @@ impl Ready {
             "val_accuracy": last.and_then(|epoch| epoch.validation).and_then(|validation| validation.accuracy),
             "epoch": last.map(|epoch| epoch.epoch), "seconds": seconds, "model": last.map(|_| &run.save),
             "tiles": trainer.picks(self.set.source())?.iter().collect::<std::collections::BTreeMap<_, _>>(),
-            "step": trainer.steps_done(), "interrupted": interrupted.is_some(),
+            "step": trainer.steps_done(), "interrupted": interrupted.is_some(), "finished_before": self.is_finished(),
         }))?;
         let Some(last) = last else { return output.text("\nno step done, and no model written") };
         if history.kept.is_some() {
             output.text(format_args!("\nthe best epoch was {}", last.epoch))?;
         }
         let reached = match &last.validation {
-            Some(validation) => format!("validation {} on {} rows", figures(validation), grouped(validation.rows)),
+            Some(validation) => format!("validation {} on {}", figures(validation), grouped_of(validation.rows, "row")),
             None => figures(&last.training),
         };
+        if self.is_finished() {
+            let steps = grouped(trainer.steps_done());
+            return output.text(format_args!(
+                "\nThe run was finished before: all its {steps} steps are done, and none was done now.\n{reached}. The model is in {}",
+                run.save.display()
+            ));
+        }
         output.text(format_args!("\n{reached}, in {seconds:.1} s. The model is in {}", run.save.display()))
+    }
+
+    /// Prints how a finished run is trained longer.
+    fn say_how_to_extend(&self) -> Result<(), Error> {
+        let options = self.trainer.options();
+        let Some(asked) = &options.checkpoint else { return Ok(()) };
+        let more = match options.steps {
+            Some(steps) => format!("--steps {}", steps.saturating_mul(2)),
+            None => format!("--epochs {}", options.epochs.saturating_mul(2)),
+        };
+        self.output.text(format_args!("To train longer:  {} {more}", resume::how_to(&asked.folder, &self.run)))
     }
 
     fn say_where(&self, out: &Out) -> Result<(), Error> {
@@ -288,22 +338,50 @@ fn saved_before(error: Error, output: &Output, run: &Run, trainer: &mut Trainer,
 /// A trainer at its first step.
 fn begun(
     gpu: Result<Arc<Gpu>, Error>,
-    run: &Run,
+    run: &mut Run,
     init: Option<Model>,
     set: &TrainingSet,
     validation: Option<&Dataset>,
 ) -> Result<Trainer, Error> {
     let network = network(run, set, validation);
     if let (Some(model), Some(path)) = (&init, &run.init) {
-        network.check_weights(&model.weights).map_err(|error| Error::format(path, error.to_string()))?;
+        let differences = init::check(path, model, run, &network)?;
+        run.note_all(differences);
     }
     run.options.check(&network)?;
     check_sets(run, set.at_hand(), validation, &network)?;
+    run.note_all(unused_outputs(set, validation, &network));
     let mut trainer = Trainer::on(gpu?, network, run.options.clone())?;
     if let Some(model) = init {
         trainer.set_weights(&model.weights)?;
     }
     Ok(trainer)
+}
+
+/// A note on outputs that stand for no class of the data, if there are any.
+fn unused_outputs(set: &TrainingSet, validation: Option<&Dataset>, network: &Network) -> Option<String> {
+    let (classes, outputs) = (classes_of(set, validation), network.outputs());
+    let has_classes = !set.at_hand().labels().is_empty();
+    // One output tells two classes apart.
+    (has_classes && classes < outputs && outputs > 1).then(|| {
+        let names = set.at_hand().class_names();
+        let named = if names.is_empty() { "" } else { "; they are named by their numbers" };
+        format!(
+            "the network has {}, and the data {}: {} for no class of the data{named}; leave outputs under [model] out, or make the last of its \
+             layers as wide as there are classes, unless rows of other classes follow",
+            counted(outputs, "output"),
+            counted(classes, "class"),
+            match outputs - classes {
+                1 => format!("output {classes} stands"),
+                _ => format!("outputs {classes} to {} stand", outputs - 1),
+            },
+        )
+    })
+}
+
+/// The number of classes, or of values a row, in both sets.
+fn classes_of(set: &TrainingSet, validation: Option<&Dataset>) -> usize {
+    set.source().classes().max(validation.map_or(0, Dataset::classes))
 }
 
 /// Checks that the network takes both sets under the loss. An error names the set.
@@ -333,7 +411,7 @@ fn resumed(gpu: Result<Arc<Gpu>, Error>, flags: &Train, run: &Run, checkpoint: &
 /// The network for a run. Its outputs are inferred from the targets if the run does not give them.
 pub(super) fn network(run: &Run, set: &TrainingSet, validation: Option<&Dataset>) -> Network {
     let train = set.at_hand();
-    let classes = set.source().classes().max(validation.map_or(0, Dataset::classes));
+    let classes = classes_of(set, validation);
     // Two classes take one sigmoid output.
     let inferred =
         if classes == 2 && matches!(run.options.loss, Loss::SigmoidCrossEntropy { .. }) && !train.labels().is_empty() {

@@ -2,6 +2,7 @@
 
 use super::{Dataset, Features, TableColumn, Values};
 use crate::error::Error;
+use crate::named::counted;
 use crate::preprocessing::{Columns, ImageShape, Scaling};
 
 impl Dataset {
@@ -14,9 +15,9 @@ impl Dataset {
     pub fn with_targets(self, values: Vec<f32>, outputs: usize) -> Result<Self, Error> {
         if outputs == 0 || Some(values.len()) != self.rows.checked_mul(outputs) {
             return Err(Error::Data(format!(
-                "{} targets are not {} rows of {outputs}: there must be rows × outputs of them",
-                values.len(),
-                self.rows
+                "{} are not {} of {outputs}: there must be rows × outputs of them",
+                counted(values.len(), "target"),
+                counted(self.rows, "row")
             )));
         }
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
@@ -39,9 +40,9 @@ impl Dataset {
     pub fn with_sample_weights(self, weights: Vec<f32>) -> Result<Self, Error> {
         if weights.len() != self.rows {
             return Err(Error::Data(format!(
-                "{} sample weights for {} rows: there must be one a row",
-                weights.len(),
-                self.rows
+                "{} for {}: there must be one a row",
+                counted(weights.len(), "sample weight"),
+                counted(self.rows, "row")
             )));
         }
         if let Some(row) = weights.iter().position(|weight| !(0.0..=1e30).contains(weight)) {
@@ -66,9 +67,9 @@ impl Dataset {
         };
         if !fits {
             return Err(Error::Data(format!(
-                "{} names for {} classes: there must be one each",
-                names.len(),
-                self.classes()
+                "{} for {}: there must be one each",
+                counted(names.len(), "name"),
+                counted(self.classes(), "class")
             )));
         }
         let mut sorted: Vec<&String> = names.iter().collect();

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{Dataset, Features, Values};
 use crate::error::Error;
 use crate::loss::{Loss, Task};
+use crate::named::counted;
 use crate::network::Network;
 use crate::preprocessing::{Origin, Scaling};
 use crate::targets::TargetKind;
@@ -18,8 +19,8 @@ impl Dataset {
     pub fn check_width(&self, network: &Network) -> Result<(), Error> {
         if self.width != network.inputs() {
             return Err(Error::Data(format!(
-                "the rows have {} features, the network takes {}",
-                self.width,
+                "the rows have {}, the network takes {}",
+                counted(self.width, "feature"),
                 network.inputs()
             )));
         }
@@ -93,8 +94,8 @@ impl Dataset {
                     ""
                 };
                 Err(Error::Data(format!(
-                    "the label of row {row} is {label}: with {} outputs, labels go from 0 to {}{hint}",
-                    network.outputs(),
+                    "the label of row {row} is {label}: with {}, labels go from 0 to {}{hint}",
+                    counted(network.outputs(), "output"),
                     labels - 1
                 )))
             }
@@ -106,9 +107,9 @@ impl Dataset {
 fn check_values(all: &Values, network: &Network, loss: &Loss) -> Result<(), Error> {
     if all.outputs != network.outputs() {
         return Err(Error::Data(format!(
-            "a row has {} targets, the network {} outputs: they must agree",
-            all.outputs,
-            network.outputs()
+            "a row has {}, the network {}: they must agree",
+            counted(all.outputs, "target"),
+            counted(network.outputs(), "output")
         )));
     }
     let range = match loss {

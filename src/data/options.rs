@@ -36,6 +36,9 @@ pub struct ReadOptions {
     pub image: Option<ImageShape>,
     /// For folders of images: the class names in the order of their indices; if empty, the folders' names, sorted.
     pub class_names: Vec<String>,
+    /// The numbers of inputs and outputs of the model that the rows are for, if they are for one. A table for a model without
+    /// [`columns`](Self::columns) must have numbers for its inputs, and its classes or their indices as targets: nothing is learned from it.
+    pub model_widths: Option<(usize, usize)>,
     /// Whether to read only the features, even where there are targets.
     pub inputs_only: bool,
 }
@@ -57,6 +60,7 @@ impl ReadOptions {
             columns: model.columns.clone(),
             image: model.image,
             class_names: model.classes.clone(),
+            model_widths: Some((model.network.inputs(), model.network.outputs())),
             ..ReadOptions::default()
         }
     }

@@ -5,6 +5,7 @@ use half::f16;
 use super::{Dataset, Features, Values};
 use crate::data::dataset::check_finite;
 use crate::error::Error;
+use crate::named::counted;
 use crate::preprocessing::Origin;
 
 /// A type of features: `u8`, which a network sees as `[0, 1]`, [`f16`](half::f16), `f32`, or `f64`, which becomes f32 after the
@@ -137,7 +138,8 @@ impl Dataset {
         let outputs = outputs.unwrap_or(0);
         if let Some((row, own)) = ragged {
             return Err(Error::Data(format!(
-                "row {row} has {own} targets, and those before it {outputs}: all must have the same number"
+                "row {row} has {}, and those before it {outputs}: all must have the same number",
+                counted(own, "target")
             )));
         }
         set.with_targets(values, outputs)
@@ -196,8 +198,8 @@ fn side_by_side<X: Copy, F: AsRef<[X]>>(rows: impl Iterator<Item = F>) -> Result
         let width = *width.get_or_insert(row.len());
         if row.len() != width {
             return Err(Error::Data(format!(
-                "row {at} has {} features, and those before it {width}: all must have the same number",
-                row.len()
+                "row {at} has {}, and those before it {width}: all must have the same number",
+                counted(row.len(), "feature")
             )));
         }
         features.extend_from_slice(row);

@@ -2,6 +2,7 @@
 
 use super::Dataset;
 use crate::error::Error;
+use crate::named::counted;
 use crate::weights::hash;
 
 impl Dataset {
@@ -77,8 +78,8 @@ impl Dataset {
         let held_out = (self.rows() as f64 * fraction).round();
         if !(held_out >= 1.0 && held_out < self.rows() as f64) {
             return Err(Error::Option(format!(
-                "a fraction of {fraction} of {} rows: it must leave at least one row on both sides",
-                self.rows()
+                "a fraction of {fraction} of {}: it must leave at least one row on both sides, and so be above 0 and below 1, as 0.2",
+                counted(self.rows(), "row")
             )));
         }
         Ok(held_out as usize)

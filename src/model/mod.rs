@@ -19,7 +19,7 @@ use self::metadata::{
 use self::tensors::checksum;
 use crate::activation::Activation;
 use crate::error::Error;
-use crate::loss::Loss;
+use crate::loss::{Loss, Task};
 use crate::network::{Network, Parameter};
 use crate::preprocessing::{Columns, ImageShape, Origin, Scaling};
 use crate::weights::Weights;
@@ -130,12 +130,32 @@ impl Model {
         }
     }
 
-    /// The model with the preprocessing of its training set. Class names are left out if their number does not fit the outputs.
+    /// The model with the preprocessing of its training set. Outputs that stand for none of its classes are named by their numbers; names are left out
+    /// if there are more of them than outputs.
     pub(crate) fn keeping(self, origin: Origin) -> Self {
         let Origin { class_names, scaling, target_scaling, columns, image } = origin;
+        let classes = names_for(class_names, self.network.outputs());
+        Model { classes, scaling, target_scaling, columns, image, ..self }
+    }
+
+    /// What the outputs are called: the classes, or the target columns of a table, or else the number of each. One output of two classes has the name of the
+    /// second, whose probability it is; one number to predict from no table is the `prediction`, several are `output_0` and so on.
+    pub fn output_names(&self) -> Vec<String> {
         let outputs = self.network.outputs();
-        let classes = Some(class_names).filter(|names| [outputs, outputs.max(2)].contains(&names.len()));
-        Model { classes: classes.unwrap_or_default(), scaling, target_scaling, columns, image, ..self }
+        if self.loss.task() != Task::Numbers {
+            let first = usize::from(outputs == 1);
+            let name = |at: usize| self.classes.get(at).cloned().unwrap_or_else(|| at.to_string());
+            // One yes or no may have a name of its own.
+            let first = if self.classes.len() == 1 { 0 } else { first };
+            return (first..first + outputs).map(name).collect();
+        }
+        let columns = self.columns.as_ref().map(Columns::target_names);
+        let is_each = |names: &Vec<String>| names.len() == outputs;
+        let known = columns.filter(is_each).or_else(|| Some(self.classes.clone()).filter(is_each));
+        known.unwrap_or_else(|| match outputs {
+            1 => vec!["prediction".into()],
+            _ => (0..outputs).map(|output| format!("output_{output}")).collect(),
+        })
     }
 
     /// Checks that the preprocessing fits the network: a model may be made by hand.
@@ -211,4 +231,17 @@ impl Model {
             .map_err(|error: safetensors::SafeTensorError| Error::format(path, error.to_string()))?;
         crate::files::write_whole(path, &bytes)
     }
+}
+
+/// Class names for a number of outputs: one each, or both of the two that one output tells apart. Outputs without a name get their number.
+pub(crate) fn names_for(mut names: Vec<String>, outputs: usize) -> Vec<String> {
+    if names.is_empty() || names.len() > outputs.max(2) {
+        return Vec::new();
+    }
+    for output in names.len()..outputs {
+        let number = output.to_string();
+        let name = if names.contains(&number) { format!("output_{output}") } else { number };
+        names.push(name);
+    }
+    names
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::cell::{Missing, six_digits};
 use super::written::Written;
 use crate::error::Error;
+use crate::named::counted;
 
 /// The most columns of a table.
 pub(crate) const MOST_COLUMNS: usize = 1 << 20;
@@ -160,18 +161,23 @@ impl Columns {
     pub(crate) fn check(&self, width: usize, outputs: usize) -> Result<(), Error> {
         self.check_places()?;
         if self.width() != width {
-            return Err(Error::Data(format!("the columns have {} features, the network takes {width}", self.width())));
+            return Err(Error::Data(format!(
+                "the columns have {}, the network takes {width}",
+                counted(self.width(), "feature")
+            )));
         }
         if self.targets.len() > 1 && self.targets.len() != outputs {
             return Err(Error::Data(format!(
-                "the columns have {} targets, the network has {outputs} outputs",
-                self.targets.len()
+                "the columns have {}, the network has {}",
+                counted(self.targets.len(), "target"),
+                counted(outputs, "output")
             )));
         }
         match self.classes() {
             Some(classes) if classes.is_empty() || classes.len() > outputs.max(2) => Err(Error::Data(format!(
-                "the columns name {} classes, the network has {outputs} outputs",
-                classes.len()
+                "the columns name {}, the network has {}",
+                counted(classes.len(), "class"),
+                counted(outputs, "output")
             ))),
             _ => Ok(()),
         }

@@ -203,7 +203,10 @@ fn a_run_that_is_done_has_nothing_left_to_do() {
     let model = std::fs::read(folder.join("out/model")).unwrap();
     std::fs::remove_file(folder.join("out/model")).unwrap();
     let told = succeed(folder, &["train", "--resume", "cks"]);
-    assert!(told.contains("nothing left to do") && told.contains("--epochs") && !told.contains("epoch "), "{told}");
+    assert!(
+        told.contains("The run was finished before") && told.contains("--epochs") && !told.contains("epoch "),
+        "{told}"
+    );
     assert!(std::fs::read(folder.join("out/metrics.jsonl")).unwrap() == metrics);
     assert!(std::fs::read(folder.join("out/model")).unwrap() == model);
     // It goes on, and its metrics with it.

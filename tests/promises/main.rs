@@ -55,6 +55,7 @@ mod screen;
 mod selftest;
 mod serving;
 mod sets;
+mod silences;
 mod streams;
 mod support;
 mod tables;

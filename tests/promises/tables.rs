@@ -195,7 +195,7 @@ fn tables_that_disagree_with_themselves_are_refused() {
     let default = ReadOptions::default();
     for (text, words) in [
         ("a,b,a\n1,2,0\n", "columns 1 and 3 are both named \"a\""),
-        ("a,b\n1,2\n3\n", "line 3 has 1 cells, and those before it 2"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 cell, and those before it 2"),
         ("a,b,y\n1,inf,0\n2,3,1\n", "row 0 (line 2), column \"b\": inf is not a finite f32"),
         ("a,b,y\n1,1e39,0\n2,3,1\n", "column \"b\": 1e39 is not a finite f32"),
         ("y\n1\n2\n", "no column besides the target"),

@@ -77,13 +77,16 @@ fn line(epoch: &Epoch, course: &Course) -> String {
         rows if rows < course.rows => format!("   {} of {} rows", grouped(rows), grouped(course.rows)),
         _ => String::new(),
     };
+    // A run that goes on after an epoch's last step judges that epoch.
+    let pace = match epoch.samples_per_second {
+        0.0 => "trained before".into(),
+        pace => format!("{:.1} s  {} samples/s", epoch.seconds, grouped(pace as u64)),
+    };
     format!(
-        "epoch {:>2}/{}   {}{validation}{monitored}   {:.1} s  {} samples/s{skipped}{part}",
+        "epoch {:>2}/{}   {}{validation}{monitored}   {pace}{skipped}{part}",
         epoch.epoch,
         course.epochs,
         figures(&epoch.training),
-        epoch.seconds,
-        grouped(epoch.samples_per_second as u64),
     )
 }
 

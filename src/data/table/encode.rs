@@ -6,9 +6,11 @@ use std::path::Path;
 use csv::StringRecord;
 
 use super::rows::{Table, called, check_names, listed, place_of};
+use super::unlearned::NO_COLUMNS;
 use crate::data::check::MOST_LOST;
 use crate::data::{Dataset, Features, MOST_BYTES, ReadOptions};
 use crate::error::Error;
+use crate::named::counted;
 use crate::preprocessing::{Cells, Column, Columns, Missing, Target, index_of, short};
 
 impl Columns {
@@ -102,11 +104,23 @@ impl Columns {
                 };
                 return Err(Error::format(
                     path,
-                    format!("its rows have {count} cells: they must have {}{fewer}", self.count),
+                    format!(
+                        "its rows have {}: they must have {}{fewer}{}",
+                        counted(count, "cell"),
+                        self.count,
+                        self.cause()
+                    ),
                 ));
             }
         };
         Ok((features, targets.iter().map(|target| target.place).collect()))
+    }
+}
+
+impl Columns {
+    /// The cause to add to what is refused, where no table was learned from.
+    fn cause(&self) -> String {
+        if self.is_unlearned() { format!("; {NO_COLUMNS}") } else { String::new() }
     }
 }
 
@@ -247,9 +261,9 @@ impl<'a> Encoding<'a> {
         let at = |name: &str, reason: String| wrong(format!("{}, column \"{name}\": {reason}", place_of(row, record)));
         if record.len() != self.count {
             return Err(wrong(format!(
-                "{} has {} cells, and those before it {}: every row must have the same number",
+                "{} has {}, and those before it {}: every row must have the same number",
                 place_of(row, record),
-                record.len(),
+                counted(record.len(), "cell"),
                 self.count
             )));
         }
@@ -334,7 +348,10 @@ impl<'a> Encoder<'a> {
         match &self.column.cells {
             Cells::Number { fill: Some(fill), .. } if is_missing => features.push(*fill),
             Cells::Number { .. } if is_missing => return Err(columns.missing.reason(cell)),
-            Cells::Number { written, .. } => features.push(finite(cell, written.number(cell))?),
+            Cells::Number { written, .. } => {
+                let number = finite(cell, written.number(cell)).map_err(|reason| reason + &columns.cause())?;
+                features.push(number);
+            }
             Cells::Category { words, fill } => {
                 let word = match index_of(&self.words, cell) {
                     Some(word) => Some(word as usize),

@@ -13,6 +13,7 @@ mod learn;
 mod lines;
 mod rows;
 pub(super) mod text;
+mod unlearned;
 
 pub use column::{ColumnRole, TableColumn};
 #[cfg(feature = "cli")]
@@ -47,6 +48,10 @@ pub(super) fn read(table: &dyn Table, options: &ReadOptions) -> Result<Dataset, 
         }
         None => {
             let Learned { columns, about, notes } = Columns::learn(table, options)?;
+            let columns = match options.model_widths {
+                Some(widths) => columns.for_model_without(table.path(), widths, &options.class_names)?,
+                None => columns,
+            };
             Ok(columns.encode(table, options)?.with_table(about).noted_all(table.path(), notes))
         }
     }

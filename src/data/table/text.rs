@@ -10,6 +10,7 @@ use super::header::{self, Decision, ROWS_TO_JUDGE_BY};
 use super::rows::Table;
 use crate::data::{Dataset, ReadOptions};
 use crate::error::Error;
+use crate::named::counted;
 use crate::preprocessing::{Columns, Missing, is_number};
 
 /// The number of cells that are read to decide whether the first row is a header.
@@ -136,7 +137,8 @@ impl<'a> Text<'a> {
             return Err(Error::format(
                 path,
                 format!(
-                    "line {line} has {count} cells, and those before it {names}: every row must have the same number"
+                    "line {line} has {}, and those before it {names}: every row must have the same number",
+                    counted(count, "cell")
                 ),
             ));
         }
@@ -185,8 +187,9 @@ impl<'a> Text<'a> {
         match error.kind() {
             ErrorKind::UnequalLengths { pos, expected_len, len } => {
                 format!(
-                    "line {} has {len} cells, and those before it {expected_len}: every row must have the same number",
-                    line(pos)
+                    "line {} has {}, and those before it {expected_len}: every row must have the same number",
+                    line(pos),
+                    counted(*len as usize, "cell")
                 )
             }
             ErrorKind::Utf8 { pos, err } => {

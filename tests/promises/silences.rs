@@ -1,0 +1,203 @@
+//! What the program must not take in silence: a table that a model knows nothing of, outputs without a class, weights for another network, a run that is
+//! finished.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::cases::{Ran, wgrad};
+use crate::support::{self, succeed};
+
+/// A folder with a table of numbers, `numbers.csv`, and one with words among the features, `words.csv`, both of three classes of words, of which the
+/// first row has the last; and with `price.csv`, of numbers to predict.
+fn tables() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let class = |row: usize| ["rose", "iris", "lily"][row % 3];
+    let write = |name: &str, head: &str, line: &dyn Fn(usize) -> String| {
+        let rows: String = (0..60).map(line).collect();
+        std::fs::write(folder.path().join(name), format!("{head}\n{rows}")).unwrap();
+    };
+    write("numbers.csv", "a,b,kind", &|row| format!("{}.5,{},{}\n", row % 3, row % 7, class(row)));
+    write("words.csv", "a,b,kind", &|row| format!("{}.5,w{},{}\n", row % 3, row % 2, class(row)));
+    write("price.csv", "a,b,price", &|row| format!("{},{},{}\n", row % 5, row % 7, row % 5 + row % 7));
+    folder
+}
+
+fn train(folder: &Path, arguments: &[&str]) -> Ran {
+    let ran = wgrad(folder, &[&["train", "--hidden", "4", "--epochs", "2", "--screen", "none"], arguments].concat());
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    ran
+}
+
+/// Finds classes of a table that are numbered by the table for a model that numbered them by another, and words that become features that the model
+/// never had.
+#[test]
+fn a_model_without_columns_numbers_nothing_anew() {
+    let folder = tables();
+    let at = folder.path();
+    train(at, &["--data", "numbers.csv", "--save", "own.safetensors"]);
+    let exported = wgrad(at, &["export", "own.safetensors", "net.onnx"]);
+    let notes = exported.event("exported")["notes"].to_string();
+    assert!(notes.contains("columns are left out") && notes.contains("metadata"), "{notes}");
+    let imported = wgrad(at, &["import", "net.onnx", "back.safetensors"]);
+    let notes = imported.event("imported")["notes"].to_string();
+    assert!(notes.contains("no columns of a table") && notes.contains("no scaling"), "{notes}");
+    let evaluated = |model: &str, data: &str| wgrad(at, &["evaluate", "--model", model, "--data", data]);
+    // Rows of two classes alone, which a dictionary of their own would number 0 and 1.
+    let text = std::fs::read_to_string(at.join("numbers.csv")).unwrap();
+    let some: Vec<&str> = text.lines().filter(|line| !line.ends_with("iris")).collect();
+    std::fs::write(at.join("some.csv"), some.join("\n")).unwrap();
+    for data in ["numbers.csv", "some.csv"] {
+        let (own, back) = (evaluated("own.safetensors", data), evaluated("back.safetensors", data));
+        let [own, back] = [&own, &back].map(|ran| ran.event("evaluation"));
+        let (own_loss, back_loss) = (own["loss"].as_f64().unwrap(), back["loss"].as_f64().unwrap());
+        assert!((own_loss - back_loss).abs() < 1e-6, "{data}: {own} {back}");
+        assert_eq!(own["classes"], back["classes"], "{data}");
+    }
+    std::fs::write(at.join("other.csv"), text.replace("lily", "tulip")).unwrap();
+    evaluated("back.safetensors", "other.csv").refused(&[
+        "\"tulip\"",
+        "none of the model's classes",
+        "iris, lily, rose",
+    ]);
+    // Without names, the target's numbers are indices of outputs.
+    let network = wgrad::Network::classifier(2, &[4], wgrad::Activation::Relu, 3);
+    let back = wgrad::Model::read(at.join("back.safetensors")).unwrap();
+    let nameless = wgrad::Model { classes: Vec::new(), network, ..back };
+    nameless.write(at.join("nameless.safetensors")).unwrap();
+    evaluated("nameless.safetensors", "numbers.csv").refused(&["\"iris\"", "nor names of classes", "0 to 2"]);
+    let indices = text.replace("iris", "0").replace("lily", "1").replace("rose", "2");
+    std::fs::write(at.join("indices.csv"), &indices).unwrap();
+    let (by_index, by_name) =
+        (evaluated("nameless.safetensors", "indices.csv"), evaluated("own.safetensors", "numbers.csv"));
+    assert_eq!(by_index.event("evaluation")["accuracy"], by_name.event("evaluation")["accuracy"]);
+    let upper: Vec<&str> = indices.lines().filter(|line| !line.ends_with(",0")).collect();
+    std::fs::write(at.join("upper.csv"), upper.join("\n")).unwrap();
+    let (by_index, by_name) =
+        (evaluated("nameless.safetensors", "upper.csv"), evaluated("own.safetensors", "some.csv"));
+    assert_eq!(by_index.event("evaluation")["accuracy"], by_name.event("evaluation")["accuracy"]);
+    // Words are features of the table that they were learned from.
+    for (model, width) in [("own.safetensors", 0), ("back.safetensors", 1)] {
+        let ran = evaluated(model, "words.csv");
+        if width == 1 {
+            ran.refused(&["words.csv", "column \"b\" has words", "keeps no columns of a table"]);
+            let ran = wgrad(at, &["predict", "--model", model, "--input", "words.csv"]);
+            ran.refused(&["keeps no columns of a table"]);
+        } else {
+            ran.refused(&["\"w0\" is not a number"]);
+        }
+    }
+    std::fs::write(at.join("narrow.csv"), "a,kind\n1,rose\n2,iris\n").unwrap();
+    evaluated("back.safetensors", "narrow.csv").refused(&["1 column of numbers", "takes 2", "keeps no columns"]);
+}
+
+/// Finds outputs that stand for no class without a word about them, or names that are lost because of them.
+#[test]
+fn outputs_without_a_class_are_noted_and_the_others_keep_their_names() {
+    let folder = tables();
+    let at = folder.path();
+    std::fs::write(at.join("wide.toml"), "[model]\noutputs = 5\n").unwrap();
+    let ran = train(at, &["--data", "numbers.csv", "--config", "wide.toml"]);
+    ran.says(&["5 outputs", "3 classes", "outputs 3 to 4 stand for no class"]);
+    assert!(ran.event("start")["notes"].to_string().contains("stand for no class"));
+    let names = json!(["iris", "lily", "rose", "3", "4"]);
+    let ran = wgrad(at, &["predict", "--model", "model.safetensors", "--input", "numbers.csv"]);
+    assert_eq!(ran.event("prediction")["names"], names);
+    let ran = wgrad(at, &["evaluate", "--model", "model.safetensors", "--data", "numbers.csv"]);
+    let classes = ran.event("evaluation")["classes"].as_array().unwrap();
+    assert_eq!(json!(classes.iter().map(|class| class["name"].clone()).collect::<Vec<_>>()), names);
+    // The same classes are not taken for others when training goes on.
+    let ran = train(at, &["--data", "numbers.csv", "--config", "wide.toml", "--init", "model.safetensors"]);
+    assert!(!ran.said.contains("other meanings"), "{}", ran.said);
+    let ran = train(at, &["--data", "numbers.csv"]);
+    assert!(!ran.said.contains("stand"), "{}", ran.said);
+}
+
+/// Finds weights that are taken for another function, or a refusal that leaves the user to search for what differs.
+#[test]
+fn weights_for_another_network_are_refused_or_noted() {
+    let folder = tables();
+    let at = folder.path();
+    train(at, &["--data", "numbers.csv", "--save", "init.safetensors"]);
+    let from = |arguments: &[&str]| {
+        let common = ["train", "--data", "numbers.csv", "--init", "init.safetensors", "--epochs", "1"];
+        wgrad(at, &[&common[..], arguments].concat())
+    };
+    from(&["--hidden", "6"]).refused(&[
+        "2-4-3",
+        "2-6-3",
+        "layer 1, tensor 0.weight, [4, 2]",
+        "[6, 2]",
+        "--hidden 4 --activation relu",
+    ]);
+    from(&["--hidden", "4,4"]).refused(&["2-4-3", "2-4-4-3", "layer 2, tensor 2.weight, [3, 4]", "[4, 4]"]);
+    from(&["--hidden", "none"]).refused(&["2-4-3", "2-3", "layer 1, tensor 0.weight"]);
+    let same = from(&["--hidden", "4"]);
+    assert!(same.code == 0 && same.said.is_empty(), "{}", same.said);
+    let tanh = from(&["--hidden", "4", "--activation", "tanh"]);
+    assert_eq!(tanh.code, 0, "{}", tanh.said);
+    tanh.says(&["the weights fit", "relu in the model and tanh in this run", "--activation relu"]);
+    assert!(tanh.event("start")["notes"].to_string().contains("tanh"));
+    from(&["--hidden", "4", "--loss", "sigmoid-cross-entropy"]).says(&["the loss softmax-cross-entropy", "--loss"]);
+}
+
+/// Finds two contrary answers to one question, or a last epoch that is printed as if it had been trained now.
+#[test]
+fn a_finished_run_says_so_once_and_how_it_is_trained_longer() {
+    let folder = tables();
+    let at = folder.path();
+    train(at, &["--data", "numbers.csv", "--checkpoint", "ck"]);
+    let text = succeed(at, &["train", "--resume", "ck", "--screen", "lines"]);
+    assert!(text.contains("The run was finished before: all its 4 steps are done"), "{text}");
+    assert!(text.contains("To train longer:  wgrad train --resume ck --epochs 4"), "{text}");
+    assert!(!text.contains("epoch ") && !text.contains("on from step"), "{text}");
+    let ran = wgrad(at, &["train", "--resume", "ck"]);
+    assert_eq!((ran.code, &ran.event("end")["finished_before"]), (0, &json!(true)));
+    let shorter = support::wgrad(at, &["train", "--resume", "ck", "--epochs", "1"]);
+    let message = String::from_utf8_lossy(&shorter.stderr);
+    assert!(shorter.status.code() == Some(2) && message.contains("ask for more with --epochs"), "{message}");
+    assert!(shorter.stdout.is_empty(), "{}", String::from_utf8_lossy(&shorter.stdout));
+    let longer = succeed(at, &["train", "--resume", "ck", "--epochs", "4", "--screen", "lines"]);
+    assert!(
+        longer.contains("trained before") && longer.contains("epoch  4/4") && !longer.contains(" 0 samples/s"),
+        "{longer}"
+    );
+}
+
+/// Finds a column of predictions under a number.
+#[test]
+fn predicted_numbers_have_their_columns_name() {
+    let folder = tables();
+    let at = folder.path();
+    train(at, &["--data", "price.csv", "--loss", "mse"]);
+    let predict = ["predict", "--model", "model.safetensors", "--input", "price.csv", "--rows", "0-1"];
+    assert_eq!(wgrad(at, &predict).event("prediction")["names"], json!(["price"]));
+    let text = succeed(at, &predict);
+    assert_eq!(text.lines().next().unwrap().split_whitespace().collect::<Vec<_>>(), ["row", "price"]);
+    let model = wgrad::Model::read(at.join("model.safetensors")).unwrap();
+    assert_eq!(model.output_names(), ["price"]);
+    let unknown = wgrad::Model { columns: None, ..model };
+    assert_eq!(unknown.output_names(), ["prediction"]);
+    let network = wgrad::Network::classifier(2, &[], wgrad::Activation::Relu, 2);
+    let weights = wgrad::Initializer::default().weights(&network, 0);
+    assert_eq!(
+        wgrad::Model::new(network, weights, wgrad::Loss::MeanSquaredError).output_names(),
+        ["output_0", "output_1"]
+    );
+}
+
+/// Finds an option's value that is refused in a parser's words.
+#[test]
+fn values_of_options_are_refused_with_what_would_be_right() {
+    let folder = tables();
+    for (arguments, words) in [
+        (["--epochs", "two"], &["--epochs", "'two'", "must be a whole number, as 10"][..]),
+        (["--batch-size", "3.5"], &["--batch-size", "must be a whole number"]),
+        (["--lr", "fast"], &["--lr", "must be a number, as 0.1"]),
+        (["--seed", "99999999999999999999"], &["--seed", "out of range"]),
+        (["--config", "missing.toml"], &["--config missing.toml", "No such file", "TOML"]),
+        (["--validation", "2"], &["a fraction of 2 of 60 rows", "above 0 and below 1, as 0.2"]),
+    ] {
+        wgrad(folder.path(), &[&["train", "--data", "numbers.csv"][..], &arguments].concat()).refused(words);
+    }
+}
