@@ -23,6 +23,7 @@ macro_rules! operations {
     ($($op:ident,)*) => {
         /// What a node computes.
         #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
         pub enum Op {
             $(#[doc = concat!("See [`", stringify!($op), "`].")] $op($op),)*
         }

@@ -6,6 +6,7 @@ macro_rules! bindings {
         /// What a kernel binds, by role. Shaders declare it by its name, as `@binding(weights)`; linking gives it its number, which is its
         /// position among the launch's bindings.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
         pub enum Binding {
             $($(#[$about])* $binding,)*
         }

@@ -5,6 +5,7 @@ use crate::network::Network;
 
 /// What a buffer holds. The number tells the layers apart, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Role {
     /// Features of the set: one of its parts, from 0.
     Set(usize),
@@ -56,6 +57,7 @@ pub enum Role {
 
 /// How long what a buffer holds is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Lifetime {
     /// The host brings it and no step changes it: the set and what belongs to it.
     Set,
