@@ -292,7 +292,7 @@ fn begun(
     set: &TrainingSet,
     validation: Option<&Dataset>,
 ) -> Result<Trainer, Error> {
-    let network = network(run, set, validation);
+    let network = network(run, set, validation)?;
     if let (Some(model), Some(path)) = (&init, &run.init) {
         network.check_weights(&model.weights).map_err(|error| Error::format(path, error.to_string()))?;
     }
@@ -330,7 +330,7 @@ fn resumed(gpu: Result<Arc<Gpu>, Error>, flags: &Train, run: &Run, checkpoint: &
 }
 
 /// The network for a run. Its outputs are inferred from the targets if the run does not give them.
-pub(super) fn network(run: &Run, set: &TrainingSet, validation: Option<&Dataset>) -> Network {
+pub(super) fn network(run: &Run, set: &TrainingSet, validation: Option<&Dataset>) -> Result<Network, Error> {
     let train = set.at_hand();
     let classes = set.source().classes().max(validation.map_or(0, Dataset::classes));
     // Two classes take one sigmoid output.

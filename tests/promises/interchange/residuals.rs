@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use wgrad::{Activation, Initializer, Layer, Loss, Model, Network, ResidualLayer, Scaling};
+use wgrad::{Activation, Initializer, Layer, LayerKind, Loss, Model, Network, ResidualLayer, Scaling};
 
 use super::{B, Node, Tensor, W, logits, onnx, read};
 use crate::support::{Random, assert_close, bits};
@@ -132,7 +132,7 @@ fn sums_are_read_as_what_they_compute() {
     let [plain, relu, tanh] = [Activation::Identity, Activation::Relu, Activation::Tanh].map(|of| dense(2, of));
     let sum = |body: &[&Layer], shortcut: &[&Layer], activation| -> Layer {
         let [body, shortcut] = [body, shortcut].map(|layers| layers.iter().map(|&layer| layer.clone()).collect());
-        ResidualLayer { body, shortcut, activation, dropout: 0.0 }.into()
+        Layer::new(ResidualLayer::new(body).with_shortcut(shortcut)).with_activation(activation)
     };
     let first: Node<'_> = ("Gemm", &["x", "w", "b"], "h");
     let last: Node<'_> = ("Gemm", &["z", "t"], "y");
@@ -268,7 +268,7 @@ fn random_graphs_are_read_right_or_refused() {
                 let inner: Vec<Layer> =
                     network.layers().iter().flat_map(|layer| -> Vec<Layer> { parts(layer) }).collect();
                 with_sums += usize::from(!inner.is_empty());
-                nested += usize::from(inner.iter().any(|layer| matches!(layer, Layer::Residual(_))));
+                nested += usize::from(inner.iter().any(|layer| matches!(layer.kind(), LayerKind::Residual(_))));
             }
         }
     }
