@@ -65,6 +65,6 @@ impl Dense {
 }
 
 /// Quads in a row of `features` values followed by a 1.
-pub fn quads_with_one(features: u32) -> u32 {
+pub(crate) fn quads_with_one(features: u32) -> u32 {
     features / 4 + 1
 }

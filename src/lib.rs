@@ -66,7 +66,7 @@ pub mod graph;
 mod history;
 mod host;
 pub mod kernel;
-mod layout;
+pub mod layout;
 mod loss;
 mod measure;
 mod metric;
@@ -83,10 +83,10 @@ mod run;
 mod schedule;
 #[cfg(feature = "selftest")]
 pub mod selftest;
-mod targets;
+pub mod targets;
 pub mod tensorboard;
 mod trainer;
-mod training;
+pub mod training;
 mod weights;
 mod wgsl;
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use wgrad::kernel::tiling::Tiling;
-use wgrad::kernel::{Targets, Training};
 use wgrad::plan::{Element, Plan, Request, SetLayout};
+use wgrad::targets::Targets;
+use wgrad::training::Training;
 use wgrad::{Activation, AdapterChoice, Error, Gpu, Loss, Network, Optimizer, Schedule};
 
 /// The best adapter; no adapter is an error that says what to install.

@@ -17,9 +17,6 @@ use crate::options::{Checkpointing, Every};
 use crate::run::runner::CopiesAlong;
 use crate::run::sums::Sums;
 
-/// Between two looks at whether the last one has arrived, or is written.
-const PATIENCE: Duration = Duration::from_millis(1);
-
 /// The checkpoints of one fit.
 pub(crate) struct Snapshots {
     run: Arc<Run>,
@@ -173,8 +170,13 @@ impl Snapshots {
     }
 
     /// Asks for the copies, once their recording has been submitted.
-    pub fn request(&mut self) {
-        self.on_its_way.iter_mut().flat_map(|way| &mut way.copies).for_each(|(readback, _)| readback.request());
+    ///
+    /// # Errors
+    ///
+    /// As [`Readback::request`].
+    pub fn request(&mut self) -> Result<(), Error> {
+        let mut copies = self.on_its_way.iter_mut().flat_map(|way| &mut way.copies);
+        copies.try_for_each(|(readback, _)| readback.request())
     }
 
     /// Takes one where training was broken off, `done` steps into the pass.
@@ -185,8 +187,7 @@ impl Snapshots {
         }
         self.prepare(gpu, done, fit).await?;
         gpu.submit(traffic, |encoder| self.copy(encoder));
-        self.request();
-        Ok(())
+        self.request()
     }
 
     /// Hands what has arrived to the thread that writes, where it has nothing to do. Never waits.
@@ -246,11 +247,14 @@ impl Snapshots {
 
     /// Waits until none is on its way but in the thread.
     async fn drain(&mut self, gpu: &Gpu) -> Result<(), Error> {
-        while self.on_its_way.is_some() {
-            self.advance(gpu)?;
-            gpu.host().pause(PATIENCE).await;
+        let Some(way) = &mut self.on_its_way else { return Ok(()) };
+        for (readback, content) in way.copies.iter_mut().filter(|(_, content)| content.is_none()) {
+            *content = Some(readback.wait(gpu, &mut Traffic::default()).await?);
         }
-        Ok(())
+        if let Some(writer) = self.writer.take() {
+            self.wrote(joined(writer)?);
+        }
+        self.advance(gpu)
     }
 }
 
@@ -327,8 +331,8 @@ impl CopiesAlong for PartSnapshots<'_> {
         self.snapshots.copy(encoder);
     }
 
-    fn request(&mut self) {
-        self.snapshots.request();
+    fn request(&mut self) -> Result<(), Error> {
+        self.snapshots.request()
     }
 
     fn advance(&mut self, gpu: &Gpu) -> Result<(), Error> {

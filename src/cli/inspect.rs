@@ -148,7 +148,7 @@ impl Contents {
 
     /// The tensors, and the metadata that the model's description does not show.
     fn describe(&self) -> String {
-        let shown = ["activations", "dropout", "layers", "loss", "classes", "scaling", "target_scaling"];
+        let shown = ["activations", "dropout", "inputs", "layers", "loss", "classes", "scaling", "target_scaling"];
         let of_model = self.metadata.get("wgrad").and_then(Value::as_object);
         let of_model = of_model.into_iter().flatten().filter(|(key, _)| !shown.contains(&key.as_str()));
         let of_others = self.metadata.iter().filter(|(key, value)| *key != "wgrad" || !value.is_object());

@@ -9,9 +9,10 @@ use super::options::ProfileOptions;
 use super::times::Timed;
 use crate::error::Error;
 use crate::files;
+use crate::measure::{Span, Trace};
 use crate::model::Model;
 use crate::plan::Plan;
-use crate::profile::{Span, Trace, profile};
+use crate::profile::profile;
 
 /// Prints where the time of a training step goes, and writes a trace of some steps if one is asked for.
 pub(super) fn run(flags: &ProfileOptions) -> Result<(), Error> {

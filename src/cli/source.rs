@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use super::config::{Run, Validation};
+use super::config::Run;
 use super::options::{MissingTarget, Text, Unknown};
+use super::reading::Validation;
 use super::training_set::TrainingSet;
 use crate::data::{Dataset, ReadOptions, Sets, Source, Stored, is_text_table};
 use crate::error::Error;

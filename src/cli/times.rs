@@ -10,8 +10,9 @@ use super::{source, train};
 use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::kernel::{Cost, Launch};
+use crate::measure::{Ceilings, StepTimes};
 use crate::plan::Plan;
-use crate::profile::{Ceilings, StepTimes, ceilings};
+use crate::profile::ceilings;
 use crate::trainer::Trainer;
 
 /// The plan of a training step on its adapter, and the adapter's ceilings.

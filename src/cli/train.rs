@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::config::{Run, Validation};
+use super::config::Run;
 use super::interrupt::Interrupt;
 use super::observers::Observer;
 use super::opening::open_gpu;
 use super::options::{Screen, Train};
 use super::out::Out;
 use super::output::{Output, figures, grouped};
+use super::reading::Validation;
 use super::screen::{self, Course};
 use super::source;
 use super::tensorboard::TensorBoard;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::lock::{TryLockError, try_lock};
 use super::{folder_of, write_whole};
 use crate::error::Error;
-use crate::host::{native, sleep};
+use crate::host::{of_target, sleep};
 
 /// How long to wait for a file's lock: a process holds it for milliseconds, unless it was suspended.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -55,11 +55,11 @@ impl CacheFile {
         std::fs::create_dir_all(folder_of(&self.0)).ok()?;
         let lock =
             std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(PathBuf::from(name)).ok()?;
-        let begun = native().now();
+        let (host, begun) = (of_target(), of_target().now());
         loop {
             match try_lock(&lock) {
                 Ok(()) => return Some(lock),
-                Err(TryLockError::WouldBlock) if native().since(begun) < PATIENCE => sleep(Duration::from_millis(5)),
+                Err(TryLockError::WouldBlock) if host.since(begun) < PATIENCE => sleep(Duration::from_millis(5)),
                 Err(_) => return None,
             }
         }

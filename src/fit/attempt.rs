@@ -54,8 +54,8 @@ pub(crate) struct Validating {
 /// The report of parameters after every epoch, where it is asked for.
 #[derive(Default)]
 pub(crate) struct Reporting {
-    /// The places that rows can be in, until the kernels that parameters are read by are wanted.
-    pub places: Option<Vec<Buffers>>,
+    /// The banks that rows can be in, until the kernels that parameters are read by are wanted.
+    pub banks: Option<Vec<Buffers>>,
     pub reader: Option<ParameterReader>,
 }
 
@@ -110,8 +110,8 @@ impl<'env, 'scope> Attempt<'env, 'scope> {
         // first epoch's last step.
         let validating = Validating::of(session, validation).await?;
         let gpu = Arc::clone(&session.model.gpu);
-        let places = places(session, train, plan).await?;
-        let training = runner_over(session, plan, &places).await?;
+        let banks = banks(session, train, plan).await?;
+        let training = runner_over(session, plan, &banks).await?;
         if session.options.batch_size > train.count() {
             tracing::warn!(
                 batch_size = session.options.batch_size,
@@ -126,9 +126,8 @@ impl<'env, 'scope> Attempt<'env, 'scope> {
         let (fit, best) = fit_and_best(session, &training, &mut state).await?;
         gpu.write(&session.model.buffers[&Role::State], &[state]);
         // Compiled when they are wanted, as the validation's kernels are.
-        let reporting =
-            Reporting { places: session.reports_parameters.then(|| places.clone()), ..Reporting::default() };
-        let stream = stream_over(session, train, threads, places, last_step).await?;
+        let reporting = Reporting { banks: session.reports_parameters.then(|| banks.clone()), ..Reporting::default() };
+        let stream = stream_over(session, train, threads, banks, last_step).await?;
         let course = Course {
             state,
             last_step,
@@ -170,12 +169,12 @@ impl Validating {
     }
 }
 
-/// The training steps over all places that rows can be in.
-async fn runner_over(session: &Session, plan: &Plan, places: &[Buffers]) -> Result<Runner, Error> {
+/// The training steps over all banks that rows can be in.
+async fn runner_over(session: &Session, plan: &Plan, banks: &[Buffers]) -> Result<Runner, Error> {
     let (gpu, checks, chunk) = (&session.model.gpu, session.options.checks, session.options.steps_per_submission);
-    let mut training = Runner::new(gpu, plan, &[&session.model.buffers, &places[0]], checks, chunk).await?;
-    for place in &places[1..] {
-        training.also_over(gpu, plan, place, checks).await?;
+    let mut training = Runner::new(gpu, plan, &[&session.model.buffers, &banks[0]], checks, chunk).await?;
+    for bank in &banks[1..] {
+        training.also_over(gpu, plan, bank, checks).await?;
     }
     gpu.keep_pipelines();
     Ok(training)
@@ -210,7 +209,7 @@ async fn stream_over<'env: 'scope, 'scope>(
     session: &Session,
     train: Rows<'env>,
     threads: Option<&'scope dyn Threads<'env>>,
-    places: Vec<Buffers>,
+    banks: Vec<Buffers>,
     last_step: u64,
 ) -> Result<Option<Stream<'scope>>, Error> {
     let Rows::Windows { source, window, .. } = train else { return Ok(None) };
@@ -232,24 +231,24 @@ async fn stream_over<'env: 'scope, 'scope>(
         order: session.position.order,
         steps: session.position.steps_done..last_step,
     };
-    Stream::begin(threads, &model.gpu, reading, places, &model.buffers[&Role::State]).await.map(Some)
+    Stream::begin(threads, &model.gpu, reading, banks, &model.buffers[&Role::State]).await.map(Some)
 }
 
-/// Where the rows are on the device: one place with all of them, or two that windows take turns in.
-async fn places(session: &Session, train: Rows<'_>, plan: &Plan) -> Result<Vec<Buffers>, Error> {
+/// The buffers of rows on the device: one bank with all of them, or two that windows take turns in.
+async fn banks(session: &Session, train: Rows<'_>, plan: &Plan) -> Result<Vec<Buffers>, Error> {
     let (model, loss) = (&session.model, &session.options.loss);
     let first = match train {
         Rows::Whole(set) => return Ok(vec![model.upload_set(set, loss).await?]),
         Rows::Windows { first, .. } => first,
     };
     let of_set = || plan.buffers.iter().filter(|buffer| matches!(buffer.role, Role::Set(_) | Role::Targets));
-    let mut places = Vec::new();
+    let mut banks = Vec::new();
     for _ in 0..2 {
-        let mut place = beside(&model.gpu, first, loss, model.network.outputs()).await?;
+        let mut bank = beside(&model.gpu, first, loss, model.network.outputs()).await?;
         for buffer in of_set() {
-            place.insert(buffer.role, model.gpu.zeros(&buffer.role.to_string(), buffer.bytes).await?);
+            bank.insert(buffer.role, model.gpu.zeros(&buffer.role.to_string(), buffer.bytes).await?);
         }
-        places.push(place);
+        banks.push(bank);
     }
-    Ok(places)
+    Ok(banks)
 }

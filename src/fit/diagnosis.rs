@@ -12,6 +12,7 @@ use crate::checkpoint::RestorePoint;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::history::Parameters;
+use crate::kernel::Access;
 use crate::options::THE_LOSS;
 use crate::plan::{Lifetime, Plan, Role};
 use crate::run::buffers::Buffers;
@@ -33,16 +34,21 @@ pub(crate) async fn diagnose(
 ) -> Result<Option<String>, Error> {
     session.go_back(from).await?;
     let mut attempt = Attempt::begin(session, train, plan, validation, None).await?;
-    let mut reader = reader_of(session, &attempt).await?;
+    let plan = plans::diagnosis(session, attempt.train)?;
+    let mut reader = reader_of(session, &attempt, &plan).await?;
     run_to(session, &mut attempt, validation, step - 1).await?;
     let gradients = parameters_of(session, &attempt, &mut reader).await?.gradients;
-    for layer in 0..session.model.network.widths().count() {
-        // Those of the last layer are logits, and in memory where there are many.
-        let Some(activations) = reader.buffer(Role::Activations(layer)) else { break };
-        let count = activations.size() as usize / 4;
-        let values: Vec<f32> = session.model.gpu.read(activations, count, &mut session.model.stats.traffic).await?;
+    // In the order in which the step computes them. The logits are among them where they are in memory.
+    for role in plan.dispatches().iter().flat_map(|dispatch| dispatch.touches(Access::Write)) {
+        let (Role::Activations(number), Some(outputs)) = (role, reader.buffer(role)) else { continue };
+        let count = plan.shape(role).iter().product::<u64>() as usize;
+        let values: Vec<f32> = session.model.gpu.read(outputs, count, &mut session.model.stats.traffic).await?;
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-            return Ok(Some(format!("an output of layer {} is {}", layer + 1, word(*value))));
+            let of = match number < session.model.network.widths().count() {
+                true => format!("an output of layer {}", number + 1),
+                false => format!("an output of what `wgrad explain` calls {role}, a layer without weights,"),
+            };
+            return Ok(Some(format!("{of} is {}", word(*value))));
         }
     }
     let of_gradient = non_finite_tensor(&gradients, First::Above);
@@ -81,11 +87,10 @@ async fn run_to(
 }
 
 /// What reads parameters of a fit over a whole set.
-async fn reader_of(session: &Session, attempt: &Attempt<'_, '_>) -> Result<ParameterReader, Error> {
+async fn reader_of(session: &Session, attempt: &Attempt<'_, '_>, plan: &Plan) -> Result<ParameterReader, Error> {
     let buffers = attempt.device.training.buffers.iter().filter(|(role, _)| role.lifetime() == Lifetime::Set);
     let place: Buffers = buffers.map(|(&role, buffer)| (role, buffer.clone())).collect();
-    let plan = plans::gradients(session, attempt.train)?;
-    ParameterReader::new(&attempt.device.gpu, &plan, &session.model.buffers, &[place], session.options.checks).await
+    ParameterReader::new(&attempt.device.gpu, plan, &session.model.buffers, &[place], session.options.checks).await
 }
 
 async fn parameters_of(
@@ -94,7 +99,7 @@ async fn parameters_of(
     reader: &mut ParameterReader,
 ) -> Result<Parameters, Error> {
     let (gpu, model) = (&attempt.device.gpu, &mut session.model);
-    reader.take(gpu, &mut model.stats.traffic, session.position.steps_done, 0);
+    reader.take(gpu, &mut model.stats.traffic, session.position.steps_done, 0).await?;
     reader.parameters(gpu, &mut model.stats.traffic, &model.network).await
 }
 

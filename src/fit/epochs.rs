@@ -168,16 +168,16 @@ async fn read_sums(session: &mut Session, attempt: &mut Attempt<'_, '_>) -> Resu
     let (checks, steps_done) = (session.options.checks, session.position.steps_done);
     let Attempt { device, validating, reporting, course, .. } = attempt;
     let gpu = &device.gpu;
-    if let Some(places) = reporting.places.take() {
+    if let Some(banks) = reporting.banks.take() {
         let plan = plans::gradients(session, attempt.train)?;
-        reporting.reader = Some(ParameterReader::new(gpu, &plan, &session.model.buffers, &places, checks).await?);
+        reporting.reader = Some(ParameterReader::new(gpu, &plan, &session.model.buffers, &banks, checks).await?);
         gpu.keep_pipelines();
     }
     if let Some(reader) = &mut reporting.reader {
-        let place = device.stream.as_ref().map_or(0, Stream::place);
-        reader.take(gpu, &mut session.model.stats.traffic, steps_done, place);
+        let bank = device.stream.as_ref().map_or(0, Stream::bank);
+        reader.take(gpu, &mut session.model.stats.traffic, steps_done, bank).await?;
     }
-    device.training.request_sums(gpu, &mut session.model.stats);
+    device.training.request_sums(gpu, &mut session.model.stats).await?;
     // An observer that breaks off wants the model and the checkpoint, and no look at another set before them.
     if !course.is_broken_off {
         if let Some((count, rows, plan)) = validating.waiting.take() {

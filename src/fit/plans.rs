@@ -43,6 +43,11 @@ pub(crate) fn gradients(session: &Session, train: Rows<'_>) -> Result<Plan, Erro
     Plan::gradients(training_request(session, train))
 }
 
+/// The plan of a step as that of [`gradients`], which leaves every output in memory too.
+pub(crate) fn diagnosis(session: &Session, train: Rows<'_>) -> Result<Plan, Error> {
+    Plan::diagnosis(training_request(session, train))
+}
+
 /// The plan of an evaluation, with all metrics or the loss and the accuracy alone.
 pub(crate) fn evaluation(session: &Session, set: &Dataset, metrics: bool) -> Result<Plan, Error> {
     let (network, tiling) = (&session.model.network, &session.model.tiling);

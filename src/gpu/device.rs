@@ -9,7 +9,7 @@ use super::faults::Faults;
 use super::pipelines::{Pipeline, PipelineCache};
 use super::{AdapterChoice, AdapterSummary, Limits, adapter};
 use crate::error::Error;
-use crate::host::{Host, native};
+use crate::host::{Host, of_target};
 
 /// Commands being recorded.
 pub(crate) type Encoder = wgpu::CommandEncoder;
@@ -59,13 +59,13 @@ impl std::fmt::Debug for Gpu {
 }
 
 impl Gpu {
-    /// [`open_with`](Self::open_with), awaited.
+    /// [`open_with`](Self::open_with), awaited: a browser's event loop brings the device's answers then, and nothing blocks it.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
     pub async fn open_async(options: &OpenOptions) -> Result<Arc<Gpu>, Error> {
-        Gpu::open_on(native(), options).await
+        Gpu::open_on(of_target(), options).await
     }
 
     /// [`open_async`](Self::open_async) on this host.

@@ -7,6 +7,7 @@ use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 use super::{Gpu, Traffic};
 use crate::error::Error;
+use crate::host::Threads;
 
 /// Work that was handed to the device.
 pub(crate) struct Submission {
@@ -76,18 +77,21 @@ impl Gpu {
         waited
     }
 
-    /// What the device answers, once all that it was handed is done. None where the answer was lost.
+    /// What the device answers, once all that it was handed is done. None where the answer was lost. A program has the answer when the driver has
+    /// been waited for; from an event loop it comes while it is awaited, as a failure may: so nothing is believed before a check that follows.
     ///
     /// # Errors
     ///
     /// [`Error::Device`] where the device failed meanwhile.
     pub(super) async fn answer<T>(&self, answer: Option<&OneshotReceiver<T>>) -> Result<Option<T>, Error> {
         self.poll(wgpu::PollType::wait_indefinitely())?;
+        // A device that has failed may leave out the answer.
         self.check()?;
-        Ok(match answer {
+        let answer = match answer {
             Some(answer) => answer.receive().await,
             None => None,
-        })
+        };
+        self.check().map(|()| answer)
     }
 
     /// Delivers the answers of the device that have arrived to their callbacks. Never waits.
@@ -100,16 +104,16 @@ impl Gpu {
         self.check()
     }
 
-    /// Whether the device finishes all that it was handed within this time; if not, the work goes on. This polls: a wait with a time limit
-    /// panics in wgpu 30 where another thread sees the queue empty at the moment that it ends.
-    pub(super) async fn is_done_within(&self, time: Duration) -> bool {
+    /// Whether the device finishes all that it was handed within this time; if not, the work goes on. This blocks the thread, and polls: a wait with
+    /// a time limit panics in wgpu 30 where another thread sees the queue empty at the moment that it ends.
+    pub(super) fn is_done_within(&self, threads: &dyn Threads<'static>, time: Duration) -> bool {
         let done = self.on_all_done();
         let begun = self.host.now();
         while self.host.since(begun) < time && self.poll(wgpu::PollType::Poll).is_ok() {
             if now(&done).is_some() {
                 return true;
             }
-            self.host.pause(time / 100).await;
+            threads.pause(time / 100);
         }
         false
     }

@@ -1,7 +1,6 @@
-//! What the core asks of the machine around the device: the time, a pause, other threads. The core names none of them elsewhere, so that it
+//! What the core asks of the machine around the device: the time, and threads, where there are any. The core names none of them elsewhere, so that it
 //! also runs where there are no threads and nothing may block, as in a browser: there, things are done in turn.
 
-#[cfg(test)]
 mod event_loop;
 mod job;
 mod native;
@@ -9,12 +8,16 @@ mod native;
 use std::pin::Pin;
 use std::time::Duration;
 
-#[cfg(test)]
 pub(crate) use event_loop::EventLoop;
 pub(crate) use job::Job;
 #[cfg(target_os = "linux")]
 pub(crate) use native::is_only_thread;
 pub(crate) use native::{block_on, native, sleep, with_threads};
+
+/// The host of the system that this was built for: a browser's event loop, or a program's.
+pub(crate) fn of_target() -> &'static dyn Host {
+    if cfg!(target_family = "wasm") { &EventLoop } else { native() }
+}
 
 /// What is done while the caller awaits it.
 pub(crate) type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -28,9 +31,6 @@ pub(crate) trait Host: Sync {
     fn since(&self, earlier: Duration) -> Duration {
         self.now().saturating_sub(earlier)
     }
-
-    /// Does nothing for some time.
-    fn pause(&self, time: Duration) -> Task<'static, ()>;
 
     /// What starts threads that outlive the caller. None where there are no threads: nothing may wait for the device there but a future, which the
     /// event loop wakes.
@@ -52,8 +52,13 @@ pub(crate) trait Host: Sync {
     }
 }
 
-/// What starts threads that may use all that lives as long as `'env`.
+/// What starts threads that may use all that lives as long as `'env`, and blocks the one that asks.
 pub(crate) trait Threads<'env> {
+    /// Does nothing on this thread for some time.
+    fn pause(&self, time: Duration) {
+        sleep(time);
+    }
+
     /// Starts a thread.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! A program of an operating system, which has threads, and may block them.
+//! A program of an operating system, which has threads, and may block them: what is awaited of this host blocks the thread that polls it, and so is polled by a
+//! face, or by a thread that a face started.
 
 use std::sync::LazyLock;
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle, available_parallelism};
@@ -19,10 +20,6 @@ impl Host for Native {
     fn now(&self) -> Duration {
         static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
         FIRST.elapsed()
-    }
-
-    fn pause(&self, time: Duration) -> Task<'static, ()> {
-        Box::pin(async move { sleep(time) })
     }
 
     fn threads(&self) -> Option<&dyn Threads<'static>> {

@@ -3,8 +3,9 @@
 use super::binding::{Access, Binding};
 use super::input::Input;
 use super::launch::{Cost, Launch};
+use super::map::Rows;
 use crate::constants::Constants;
-use crate::layout::Dense;
+use crate::layout::quads_with_one;
 
 /// Some of a set's rows, in a buffer of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,12 +18,12 @@ pub struct Part {
 
 /// Reads one part of the set, writes those rows of the minibatch that are in it. `source` says what the set holds; `scales` whether each
 /// feature has a shift and a scale.
-pub fn launch(dense: Dense, source: Input, part: Part, scales: bool, workgroup: u32) -> Launch {
-    let samples = 4 * dense.batch_blocks();
+pub fn launch(rows: Rows, source: Input, part: Part, scales: bool, workgroup: u32) -> Launch {
+    let (samples, quads) = (rows.batch.next_multiple_of(4), quads_with_one(rows.width));
     let mut bindings = source.row_bindings();
     bindings.push((Binding::Output, Access::Write));
     bindings.extend(scales.then_some((Binding::Scaling, Access::Read)));
-    let values = 4 * u64::from(samples) * u64::from(dense.x_quads());
+    let values = 4 * u64::from(samples) * u64::from(quads);
     Launch {
         kernel: "gather",
         variant: String::new(),
@@ -31,12 +32,12 @@ pub fn launch(dense: Dense, source: Input, part: Part, scales: bool, workgroup: 
         constants: vec![(
             "constants",
             Constants::new()
-                .u32("BATCH", dense.batch)
+                .u32("BATCH", rows.batch)
                 .u32("FIRST_ROW", part.first_row)
                 .u32("SAMPLES", samples)
                 .u32("ROWS", part.rows)
                 .u32("WORKGROUP", workgroup)
-                .u32("X_QUADS", dense.x_quads())
+                .u32("X_QUADS", quads)
                 .text(),
         )],
         flags: scales.then_some("scales").into_iter().collect(),
@@ -48,7 +49,9 @@ pub fn launch(dense: Dense, source: Input, part: Part, scales: bool, workgroup: 
         workgroups: samples,
         cost: Cost {
             flops: if scales { 2 * values } else { 0 },
-            bytes: source.bytes(dense) + 4 * values + if scales { 32 * u64::from(dense.x_quads()) } else { 0 },
+            bytes: u64::from(rows.batch) * u64::from(quads) * source.quad_bytes()
+                + 4 * values
+                + if scales { 32 * u64::from(quads) } else { 0 },
         },
     }
 }

@@ -36,6 +36,3 @@ pub use self::binding::{Access, Binding};
 pub use self::input::Input;
 pub(crate) use self::launch::grid;
 pub use self::launch::{Cost, Launch, Partials};
-pub use crate::layout::Dense;
-pub use crate::targets::{TargetKind, Targets};
-pub use crate::training::{Clip, Training};

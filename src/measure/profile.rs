@@ -5,13 +5,14 @@ use std::time::Duration;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::gpu::{Checks, Encoder, Gpu, Program, Traffic};
-use crate::kernel::{Cost, Targets, textbook};
+use crate::kernel::{Cost, textbook};
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::plan::{Element, Plan, Request, Role, SetLayout};
 use crate::run::buffers::Buffers;
 use crate::run::runner::Runner;
 use crate::run::state::{STEP_WORD, State};
+use crate::targets::Targets;
 
 /// A round lasts about this long, so that handing it over does not matter.
 const ROUND: Duration = Duration::from_millis(40);

@@ -1,5 +1,6 @@
 //! The metadata of a model's file: what it says of itself besides the tensors, as JSON.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use safetensors::SafeTensors;
@@ -16,17 +17,28 @@ use crate::preprocessing::{Columns, ImageShape, Scaling, check_target_scaling};
 /// The one metadata key, a JSON object: with several, the file's bytes would depend on a hash map's order.
 pub(crate) const METADATA: &str = "wgrad";
 
-/// What the file says of itself, where it was written here.
-pub(crate) fn about(path: &Path, bytes: &[u8]) -> Result<Option<Value>, Error> {
-    let broken = |reason: String| Error::format(path, format!("its metadata: {reason}"));
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| broken(error.to_string()))?;
-    let about = header.metadata().as_ref().and_then(|entries| entries.get(METADATA));
-    about.map(|about| serde_json::from_str(about).map_err(|error| broken(error.to_string()))).transpose()
+/// What is wrong with a file's metadata.
+pub(super) fn broken(path: &Path, reason: impl Display) -> Error {
+    Error::format(path, format!("its metadata: {reason}"))
 }
 
-/// Adds what the metadata says of a network: the activations of a chain of dense layers, and its dropouts, if any; of another network the list of layers.
+/// What the file says of itself, where it was written here.
+pub(crate) fn about(path: &Path, bytes: &[u8]) -> Result<Option<Value>, Error> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| broken(path, error))?;
+    let about = header.metadata().as_ref().and_then(|entries| entries.get(METADATA));
+    about.map(|about| serde_json::from_str(about).map_err(|error| broken(path, error))).transpose()
+}
+
+/// The value of a key that the metadata has.
+pub(super) fn entry<'a>(about: &'a Option<Value>, key: &str) -> Option<&'a Value> {
+    about.as_ref().and_then(|about| about.get(key))
+}
+
+/// Adds what the metadata says of a network: the activations of a chain of dense layers, and its dropouts, if any; of another network the list of layers
+/// and the width of its input.
 pub(super) fn about_network(about: &mut Value, network: &Network) {
     if !network.is_chain() {
+        about["inputs"] = network.inputs().into();
         about["layers"] = network.to_json();
         return;
     }
@@ -37,33 +49,49 @@ pub(super) fn about_network(about: &mut Value, network: &Network) {
     }
 }
 
-/// The dropout of every layer; empty where the file says nothing of any.
-pub(crate) fn dropouts(path: &Path, about: &Option<Value>) -> Result<Vec<f64>, Error> {
-    let Some(rates) = about.as_ref().and_then(|about| about.get("dropout")) else { return Ok(Vec::new()) };
-    let read = || rates.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
-    read().ok_or_else(|| Error::format(path, "its metadata: dropout must be a list of numbers"))
+/// The width of the input, where the file says it.
+pub(super) fn inputs_of(path: &Path, about: &Option<Value>) -> Result<Option<usize>, Error> {
+    let width = |value: &Value| {
+        let whole = value.as_u64().and_then(|width| usize::try_from(width).ok());
+        whole
+            .ok_or_else(|| broken(path, format!("inputs is {value}: it must be a whole number, the features of a row")))
+    };
+    entry(about, "inputs").map(width).transpose()
 }
 
-/// The activation of every layer.
-pub(crate) fn activations_of(
+/// The dropout of every layer, where the file says it.
+pub(super) fn dropouts(path: &Path, about: &Option<Value>) -> Result<Option<Vec<f64>>, Error> {
+    let rates = |rates: &Value| {
+        let read = rates.as_array().and_then(|rates| rates.iter().map(Value::as_f64).collect());
+        read.ok_or_else(|| broken(path, "dropout must be a list of numbers"))
+    };
+    entry(about, "dropout").map(rates).transpose()
+}
+
+/// The activation of every layer of a chain.
+pub(super) fn activations_of(
     path: &Path,
     about: &Option<Value>,
     layers: usize,
     own: &[Activation],
 ) -> Result<Vec<Activation>, Error> {
-    let broken = |reason: String| Error::format(path, format!("its metadata: {reason}"));
-    let Some(about) = about else {
+    if about.is_none() {
         let mut activations = vec![Activation::Relu; layers - 1];
         activations.push(Activation::Identity);
         return Ok(activations);
+    }
+    let words = entry(about, "activations").and_then(Value::as_array);
+    let words = words.filter(|words| words.len() == layers).ok_or_else(|| {
+        broken(
+            path,
+            format!("it must name the activations of {layers} layers: activations must be a list of {layers} words"),
+        )
+    })?;
+    let activation = |word: &Value| match word.as_str() {
+        Some(word) => activation_of(word, own),
+        None => Err(format!("activations has {word}: it must be a list of words")),
     };
-    let words = about["activations"].as_array().filter(|words| words.len() == layers);
-    let words = words.ok_or_else(|| broken(format!("it must name the activations of {layers} layers")))?;
-    words
-        .iter()
-        .map(|word| activation_of(word.as_str().unwrap_or_default(), own))
-        .collect::<Result<_, String>>()
-        .map_err(broken)
+    words.iter().map(activation).collect::<Result<_, String>>().map_err(|reason| broken(path, reason))
 }
 
 /// The activation with this name, one of the user's `own` among them. The word is not parsed: a file's word must not have another file read.
@@ -130,49 +158,50 @@ pub(crate) fn loss_to_json(loss: &Loss) -> Value {
     table
 }
 
+/// The loss; the default one where the file says nothing of any.
 pub(crate) fn loss_of(path: &Path, about: &Option<Value>, own: &[Loss]) -> Result<Loss, Error> {
-    let Some(table) = about.as_ref().and_then(|about| about["loss"].as_object()) else { return Ok(Loss::default()) };
-    let broken = |reason: String| Error::format(path, format!("its metadata: {reason}"));
-    let read = || {
-        let word = table.get("kind").and_then(Value::as_str).unwrap_or_default();
-        let brought = own.iter().find(|own| own.name() == word).cloned();
-        let mut loss = brought.map_or_else(|| Loss::from_name(word), Ok)?;
-        for (name, value) in table.iter().filter(|(name, _)| *name != "kind") {
-            let list = value.as_array().map(|list| list.iter().filter_map(Value::as_f64).collect());
-            loss.set(name, list.map_or_else(|| Setting::Number(value.as_f64().unwrap_or(f64::NAN)), Setting::List))?;
-        }
-        Ok(loss)
+    let Some(said) = entry(about, "loss") else { return Ok(Loss::default()) };
+    let word = said.get("kind").and_then(Value::as_str);
+    let (Some(table), Some(word)) = (said.as_object(), word) else {
+        return Err(broken(path, format!("loss is {said}: it must be a table with the loss' name, its kind")));
     };
-    read().map_err(|error: Error| broken(error.to_string()))
+    let brought = own.iter().find(|own| own.name() == word).cloned();
+    let mut loss = brought.map_or_else(|| Loss::from_name(word), Ok).map_err(|error: Error| broken(path, error))?;
+    for (name, value) in table.iter().filter(|(name, _)| *name != "kind") {
+        let list = || value.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
+        let setting = value.as_f64().map(Setting::Number).or_else(|| list().map(Setting::List));
+        let setting = setting.ok_or_else(|| {
+            broken(path, format!("the loss' {name} is {value}: it must be a number or a list of numbers"))
+        })?;
+        loss.set(name, setting).map_err(|error| broken(path, error))?;
+    }
+    Ok(loss)
 }
 
 /// The classes' names: as many as there are outputs, or none.
 pub(crate) fn classes_of(path: &Path, about: &Option<Value>, outputs: usize) -> Result<Vec<String>, Error> {
-    let Some(names) = about.as_ref().and_then(|about| about.get("classes")) else { return Ok(Vec::new()) };
+    let Some(names) = entry(about, "classes") else { return Ok(Vec::new()) };
     let read = || names.as_array()?.iter().map(|name| name.as_str().map(String::from)).collect::<Option<Vec<String>>>();
-    read().filter(|names| names.len() == outputs.max(2) || names.len() == outputs).ok_or_else(|| {
-        Error::format(path, format!("its metadata: classes must be a list of {outputs} names, one for each output"))
-    })
+    read()
+        .filter(|names| names.len() == outputs.max(2) || names.len() == outputs)
+        .ok_or_else(|| broken(path, format!("classes must be a list of {outputs} names, one for each output")))
 }
 
 /// The columns that the features are made of, where they are.
 pub(crate) fn columns_of(path: &Path, about: &Option<Value>, network: &Network) -> Result<Option<Columns>, Error> {
-    let Some(table) = about.as_ref().and_then(|about| about.get("columns")) else { return Ok(None) };
-    let broken = |reason: String| Error::format(path, format!("its metadata: columns: {reason}"));
-    let columns = Columns::deserialize(table).map_err(|error| broken(error.to_string()))?;
-    columns.check(network.inputs(), network.outputs()).map_err(|error| broken(error.to_string()))?;
+    let Some(table) = entry(about, "columns") else { return Ok(None) };
+    let columns = Columns::deserialize(table).map_err(|error| broken(path, format!("columns: {error}")))?;
+    let fits = columns.check(network.inputs(), network.outputs());
+    fits.map_err(|error| broken(path, format!("columns: {error}")))?;
     Ok(Some(columns))
 }
 
 /// The form of the images, where there are any.
 pub(crate) fn image_of(path: &Path, about: &Option<Value>, inputs: usize) -> Result<Option<ImageShape>, Error> {
-    let Some(table) = about.as_ref().and_then(|about| about.get("image")) else { return Ok(None) };
+    let Some(table) = entry(about, "image") else { return Ok(None) };
     let shape = ImageShape::deserialize(table).ok().filter(|shape| shape.features() == Some(inputs));
     shape.map(Some).ok_or_else(|| {
-        Error::format(
-            path,
-            format!("its metadata: image must have a height, a width and channels whose product is {inputs}"),
-        )
+        broken(path, format!("image must have a height, a width and channels whose product is {inputs}"))
     })
 }
 
@@ -184,10 +213,10 @@ pub(crate) fn target_scaling_of(
     outputs: usize,
 ) -> Result<Option<Scaling>, Error> {
     let Some(scaling) = scaling_of(path, about, "target_scaling", outputs)? else { return Ok(None) };
-    let broken = |reason: String| Error::format(path, format!("its metadata: target_scaling: {reason}"));
-    check_target_scaling(&scaling, outputs).map_err(|error| broken(error.to_string()))?;
+    check_target_scaling(&scaling, outputs).map_err(|error| broken(path, format!("target_scaling: {error}")))?;
     if loss.task() != Task::Numbers {
-        return Err(broken(format!("the loss is {}, which is for no numbers to predict", loss.name())));
+        let reason = format!("target_scaling: the loss is {}, which is for no numbers to predict", loss.name());
+        return Err(broken(path, reason));
     }
     Ok(Some(scaling))
 }
@@ -199,15 +228,12 @@ pub(crate) fn scaling_of(
     key: &str,
     count: usize,
 ) -> Result<Option<Scaling>, Error> {
-    let Some(table) = about.as_ref().and_then(|about| about.get(key)) else { return Ok(None) };
+    let Some(table) = entry(about, key) else { return Ok(None) };
     let read = |name: &str| table[name].as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
     let (Some(shift), Some(scale)) = (read("shift"), read("scale")) else {
-        return Err(Error::format(
-            path,
-            format!("its metadata: {key} must have two lists of numbers, shift and scale"),
-        ));
+        return Err(broken(path, format!("{key} must have two lists of numbers, shift and scale")));
     };
     let scaling = Scaling { shift, scale: scale.into_iter().map(|scale| scale as f32).collect() };
-    scaling.check(count).map_err(|error| Error::format(path, format!("its metadata: {key}: {error}")))?;
+    scaling.check(count).map_err(|error| broken(path, format!("{key}: {error}")))?;
     Ok(Some(scaling))
 }

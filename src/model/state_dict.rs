@@ -12,6 +12,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use self::order::{Layer, NAMES, Name};
 use self::structure::{Structure, chain};
+use super::tensors::transposed;
 use super::{Model, about, check_sums, parse};
 use crate::activation::Activation;
 use crate::error::Error;
@@ -88,8 +89,7 @@ fn read(file: &SafeTensors<'_>, activation: Option<Activation>) -> Result<(Model
         let Layer { weight, is_kernel, bias, inputs, outputs, .. } = found[at];
         let mut values_of_weight = values(weight.0, weight.1)?;
         if is_kernel {
-            let kernel = values_of_weight;
-            values_of_weight = (0..outputs * inputs).map(|at| kernel[at % inputs * outputs + at / inputs]).collect();
+            values_of_weight = transposed(&values_of_weight, outputs, inputs);
         }
         let bias = bias.map_or_else(|| Ok(vec![0.0; outputs]), |(whole, bias)| values(whole, bias))?;
         layers.push(LayerWeights { inputs, outputs, weight: values_of_weight, bias });
@@ -138,7 +138,8 @@ fn layers<'a>(all: &'a [(String, TensorView<'a>)]) -> Result<Vec<Layer<'a>>, Str
             [(_, "bias", whole, _)] => return Err(format!("{whole} has no weight beside it: {NAMES}")),
             [(.., one, _), (.., other, _), ..] => return Err(format!("{one} and {other} are of one layer: {NAMES}")),
             [(.., whole, _)] => return Err(format!("{whole} is no weight: {NAMES}")),
-            [] => continue,
+            // There is no such chunk.
+            [] => return Err(format!("a layer has no tensors: {NAMES}")),
         };
         let is_kernel = *part == "kernel";
         let (outputs, inputs) = match *weight.shape() {

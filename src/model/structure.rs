@@ -5,10 +5,10 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use super::metadata::{activation_of, activations_of, dropouts};
+use super::metadata::{activation_of, activations_of, broken, dropouts, entry, inputs_of};
 use crate::activation::Activation;
 use crate::error::Error;
-use crate::network::{Network, from_json};
+use crate::network::{Network, Parameter, from_json};
 
 /// The network, and the prefix of its tensors' names.
 pub(super) fn network(
@@ -17,9 +17,8 @@ pub(super) fn network(
     about: &Option<Value>,
     own: &[Activation],
 ) -> Result<(Network, &'static str), Error> {
-    let list = about.as_ref().and_then(|about| about.get("layers"));
-    let network = match list {
-        Some(list) => (listed(path, file, list, own)?, ""),
+    let network = match entry(about, "layers") {
+        Some(list) => (listed(path, file, about, list, own)?, ""),
         None => {
             let begins_initial = file.tensor("0.weight").is_err() && file.tensor("init.0.weight").is_ok();
             let prefix = if begins_initial { "init." } else { "" };
@@ -28,28 +27,77 @@ pub(super) fn network(
                 let reason = "which is of a residual, and no list of its layers: another program's file is read by import (Model::read_state_dict)";
                 return Err(Error::format(path, format!("it has a tensor {name}, {reason}")));
             }
-            (chain(path, file, prefix, about, own)?, prefix)
+            let network = chain(path, file, prefix, about, own)?;
+            network.check().map_err(|error| Error::format(path, error.to_string()))?;
+            (network, prefix)
         }
     };
-    network.0.check().map_err(|error| Error::format(path, error.to_string()))?;
     check_all_read(path, file, network.1, &network.0)?;
     Ok(network)
 }
 
-/// A network of listed layers. Its inputs are those of its first weights.
-fn listed(path: &Path, file: &SafeTensors<'_>, list: &Value, own: &[Activation]) -> Result<Network, Error> {
-    let broken = |reason: String| Error::format(path, format!("its metadata: {reason}"));
-    let layers = from_json(list, &|word| activation_of(word, own)).map_err(broken)?;
-    // The names do not depend on the inputs.
-    let named = Network::of_layers(1, layers.clone()).named_parameters();
-    let first = named.first().ok_or_else(|| broken("its layers have no weights".into()))?;
-    let name = format!("{}.weight", first.name);
-    let inputs = match file.tensor(&name) {
-        Ok(tensor) if tensor.shape().len() == 2 => tensor.shape()[1],
-        Ok(tensor) => return Err(shape_of_no_matrix(path, &name, tensor.shape())),
-        Err(_) => return Err(Error::format(path, format!("it has no tensor {name}"))),
+/// A network of listed layers. A file that does not say its inputs has as many as its first weights take: it was written by a version whose layers all
+/// were dense ones, or sums of such.
+fn listed(
+    path: &Path,
+    file: &SafeTensors<'_>,
+    about: &Option<Value>,
+    list: &Value,
+    own: &[Activation],
+) -> Result<Network, Error> {
+    if let Some(key) = ["activations", "dropout"].into_iter().find(|key| entry(about, key).is_some()) {
+        let reason =
+            format!("it has layers and {key}: layers says the {key} too, so only one of the two keys may be there");
+        return Err(broken(path, reason));
+    }
+    let layers = from_json(list, &|word| activation_of(word, own)).map_err(|reason| broken(path, reason))?;
+    let of = |inputs: usize| Network::of_layers(inputs, layers.clone());
+    let network = match inputs_of(path, about)? {
+        Some(inputs) => of(inputs),
+        None => of(inputs_of_first(path, file, &of(1))?),
     };
-    Ok(Network::of_layers(inputs, layers))
+    if let Some((Parameter { name, .. }, shape)) = mismatch(file, &network)
+        && let [_, taken] = shape[..]
+        // Where another number of inputs makes all layers fit their tensors, it is this number that is wrong.
+        && taken != network.inputs()
+        && mismatch(file, &of(taken)).is_none()
+    {
+        let reason = format!(
+            "inputs is {}: it must be {taken}, as {name}.weight has the shape {shape:?} and takes {taken} values",
+            network.inputs()
+        );
+        return Err(broken(path, reason));
+    }
+    network.check().map_err(|error| broken(path, format!("layers: {error}")))?;
+    if let Some((Parameter { name, inputs, outputs, .. }, shape)) = mismatch(file, &network) {
+        let reason = format!(
+            "layers: {name}.weight has the shape {shape:?}, and the layer of this name is listed with {inputs} inputs and {outputs} outputs: its weights \
+             must be [{outputs}, {inputs}]"
+        );
+        return Err(broken(path, reason));
+    }
+    Ok(network)
+}
+
+/// How many inputs the first weights of a network take.
+fn inputs_of_first(path: &Path, file: &SafeTensors<'_>, network: &Network) -> Result<usize, Error> {
+    // The names do not depend on the inputs.
+    let named = network.named_parameters();
+    let first = named.first().ok_or_else(|| broken(path, "its layers have no weights"))?;
+    let name = format!("{}.weight", first.name);
+    match file.tensor(&name) {
+        Ok(tensor) if tensor.shape().len() == 2 => Ok(tensor.shape()[1]),
+        Ok(tensor) => Err(shape_of_no_matrix(path, &name, tensor.shape())),
+        Err(_) => Err(Error::format(path, format!("it has no tensor {name}"))),
+    }
+}
+
+/// The first weights of a network whose tensor has another shape. Those whose tensor is missing are found where tensors are read.
+fn mismatch(file: &SafeTensors<'_>, network: &Network) -> Option<(Parameter, Vec<usize>)> {
+    network.named_parameters().into_iter().find_map(|parameter| {
+        let shape = file.tensor(&format!("{}.weight", parameter.name)).ok()?.shape().to_vec();
+        (shape != [parameter.outputs, parameter.inputs]).then_some((parameter, shape))
+    })
 }
 
 fn shape_of_no_matrix(path: &Path, name: &str, shape: &[usize]) -> Error {
@@ -65,7 +113,7 @@ pub(crate) fn chain(
     own: &[Activation],
 ) -> Result<Network, Error> {
     let dropouts = dropouts(path, about)?;
-    let rates = dropouts.into_iter().chain(std::iter::repeat(0.0));
+    let rates = dropouts.iter().flatten().copied().chain(std::iter::repeat(0.0));
     let (mut shapes, mut number) = (Vec::<[usize; 2]>::new(), 0);
     let mut kept = Vec::new();
     for rate in rates {
@@ -88,7 +136,20 @@ pub(crate) fn chain(
         let reason = "it has no tensor 0.weight: a model's layers are named 0.weight, 0.bias, 2.weight, …";
         return Err(Error::format(path, reason));
     };
-    let layers = activations_of(path, about, shapes.len(), own)?.into_iter().zip(shapes).zip(kept);
+    if let Some(said) = inputs_of(path, about)?.filter(|&said| said != inputs) {
+        let reason = format!("inputs is {said}: it must be {inputs}, as {prefix}0.weight takes {inputs} values");
+        return Err(broken(path, reason));
+    }
+    if let Some(count) = dropouts.map(|rates| rates.len()).filter(|&count| count != shapes.len()) {
+        let reason = format!(
+            "dropout has {count} rates, and with them the file has {} layers, as there is no tensor {prefix}{number}.weight: it must have one rate for \
+             each layer",
+            shapes.len()
+        );
+        return Err(broken(path, reason));
+    }
+    let activations = activations_of(path, about, shapes.len(), own)?;
+    let layers = activations.into_iter().zip(shapes).zip(kept);
     Ok(layers.fold(Network::new(inputs), |network, ((activation, [_, outputs]), rate)| {
         network.dense(outputs, activation).dropout(rate)
     }))

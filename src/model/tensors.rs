@@ -101,6 +101,11 @@ pub(crate) fn layers(
     parameters.iter().map(layer).collect()
 }
 
+/// The values of a matrix `[columns, rows]` as one `[rows, columns]`.
+pub(super) fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..rows * columns).map(|at| values[at % columns * rows + at / columns]).collect()
+}
+
 /// A tensor's values, which must be f32.
 pub(crate) fn f32_values(path: &Path, name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>, Error> {
     match tensor.dtype() {

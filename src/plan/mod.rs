@@ -138,10 +138,19 @@ impl Plan {
     ///
     /// As [`new`](Self::new).
     pub fn gradients(request: Request<'_>) -> Result<Plan, Error> {
+        Plan::of_gradients(request, |role| matches!(role, Role::WeightGradient(_)))
+    }
+
+    /// As [`gradients`](Self::gradients), with every output that is stored left in memory too, so that all of a step can be looked at.
+    pub(crate) fn diagnosis(request: Request<'_>) -> Result<Plan, Error> {
+        Plan::of_gradients(request, |role| matches!(role, Role::WeightGradient(_) | Role::Activations(_)))
+    }
+
+    fn of_gradients(request: Request<'_>, results: impl Fn(Role) -> bool) -> Result<Plan, Error> {
         Plan::check_request(request)?;
         let training = request.training.map(|training| Training { clip: None, skips_non_finite: true, ..training });
         let graph = Graph::of_gradients(request.network.forward(request.batch, true), request.batch);
-        Plan::of(&Step::new(Request { training, ..request }, graph), |role| matches!(role, Role::WeightGradient(_)))
+        Plan::of(&Step::new(Request { training, ..request }, graph), results)
     }
 
     /// Rows of a minibatch.

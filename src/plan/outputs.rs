@@ -18,7 +18,7 @@ impl Plan {
     pub fn outputs(request: Request<'_>) -> Result<Plan, Error> {
         let request = Request { training: None, ..request };
         Plan::check_request(request)?;
-        let last = Role::Activations(request.network.widths().count() - 1);
+        let last = Role::last_activations(request.network);
         Plan::of(&outputs(request, request.batch), |role| role == last)
     }
 

@@ -19,10 +19,13 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, widths: &[u32], dispatches: &[
     let (shape, element_bytes) = match role {
         Role::Set(part) => {
             let rows = request.set.rows_of(part);
-            (vec![rows.end - rows.start, 4 * u64::from(dense[0].x_quads())], request.set.element.bytes())
+            (
+                vec![rows.end - rows.start, 4 * u64::from(quads_with_one(step.features().width))],
+                request.set.element.bytes(),
+            )
         }
-        Role::Scaling => (vec![2, 4 * u64::from(dense[0].x_quads())], 4),
-        Role::Minibatch => (vec![batch, 4 * u64::from(dense[0].x_quads())], 4),
+        Role::Scaling => (vec![2, 4 * u64::from(quads_with_one(step.features().width))], 4),
+        Role::Minibatch => (vec![batch, 4 * u64::from(quads_with_one(step.features().width))], 4),
         Role::Targets => match step.device_targets().row_bits(request.network.outputs() as u32) {
             bits @ (8 | 16 | 32) => (vec![request.set.rows], bits / 8),
             bits => (vec![request.set.rows, bits / 32], 4),

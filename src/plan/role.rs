@@ -1,6 +1,7 @@
 //! Buffers by what they hold, and the launches that bind them.
 
 use crate::kernel::{Access, Binding, Launch, merged};
+use crate::network::Network;
 
 /// What a buffer holds. The number tells the layers apart, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +88,11 @@ impl Role {
             | Role::GramPolynomial
             | Role::Partials(_) => Lifetime::Step,
         }
+    }
+
+    /// What has the outputs of a network in a plan that computes no loss.
+    pub(crate) fn last_activations(network: &Network) -> Role {
+        Role::Activations(network.widths().count() - 1)
     }
 
     /// What a layer's kernel binds, as far as the layer alone says.

@@ -77,7 +77,7 @@ pub(super) fn gathers(step: &Step<'_>) -> Vec<Dispatch> {
     let gather = |part: usize| {
         let rows = set.rows_of(part);
         let own = Part { first_row: rows.start as u32, rows: (rows.end - rows.start) as u32 };
-        let mut launch = gather::launch(step.dense[0], set.element.input(), own, set.is_scaled, workgroup);
+        let mut launch = gather::launch(step.features(), set.element.input(), own, set.is_scaled, workgroup);
         launch.workgroups = launch.workgroups.min(step.rows.next_multiple_of(4));
         Dispatch::new(launch, |binding| match binding {
             Binding::Input => Role::Set(part),

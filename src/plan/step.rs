@@ -4,6 +4,7 @@ use super::Request;
 use super::fuse::Group;
 use crate::activation::{Activation, Epilogue};
 use crate::graph::{Dropout, Graph, Linear, NodeId, Op, Value};
+use crate::kernel::map::Rows;
 use crate::layout::Dense;
 use crate::targets::Targets;
 
@@ -21,6 +22,11 @@ impl<'a> Step<'a> {
     pub fn new(request: Request<'a>, graph: Graph) -> Self {
         let dense = request.network.dense_sizes(request.batch);
         Step { request, graph, dense, rows: request.batch }
+    }
+
+    /// A minibatch's rows of the set: as wide as the network's input, whatever its first weights take.
+    pub fn features(&self) -> Rows {
+        Rows { batch: self.request.batch, width: self.request.network.inputs() as u32 }
     }
 
     /// The form that the loss takes the targets in.

@@ -57,12 +57,12 @@ impl Evaluator {
         }
         self.runner.run(gpu, self.steps(), stats, |_, _| Ok(ControlFlow::Continue(()))).await?;
         if let Some(measured) = &mut self.measured {
+            measured.ready(gpu).await?;
             let from: Vec<&Buffer> = MEASURED.iter().filter_map(|role| self.runner.buffers.get(role)).collect();
             gpu.submit(&mut stats.traffic, |encoder| measured.copy(encoder, &from));
-            measured.request();
+            measured.request()?;
         }
-        self.runner.request_sums(gpu, stats);
-        Ok(())
+        self.runner.request_sums(gpu, stats).await
     }
 
     /// What the pass that was run measured besides; by the time its sums are here, so is this.

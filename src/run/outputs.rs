@@ -1,4 +1,4 @@
-//! A network's outputs of rows, a stretch of them at a time, in buffers that are kept from one to the next.
+//! A network's outputs of rows, a window of them at a time, in buffers that are kept from one to the next.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,13 +15,14 @@ use crate::layout::quads_with_one;
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::plan::{Element, Plan, Request, Role, SetLayout};
+use crate::targets::Targets;
 
-/// Device memory that the rows of one stretch, and what is in between, are kept below where that leaves room for some rows.
+/// Device memory that the rows of one window, and what is in between, are kept below where that leaves room for some rows.
 const MOST_BYTES: u64 = 64 << 20;
-/// Rows of a stretch that are not given up for it.
+/// Rows of a window that are not given up for it.
 const FEWEST_ROWS: u32 = 16;
 
-/// What a stretch's number takes: no buffer is smaller.
+/// What a window's number takes: no buffer is smaller.
 const NUMBER_BYTES: u64 = 16;
 /// Bits that no kernel writes: a NaN of its own.
 const UNWRITTEN: u32 = 0x7fed_cba9;
@@ -36,9 +37,9 @@ pub(crate) struct Outputs {
     /// Of the buffers, those that are not the weights'.
     own_bytes: u64,
     program: Program,
-    /// The stretch's number, which is read back with its outputs: what comes back with another was not executed.
+    /// The window's number, which is read back with its outputs: what comes back with another was not executed.
     number: Buffer,
-    /// How many stretches were handed over.
+    /// How many windows were handed over.
     handed_over: u32,
     read: Readback,
     /// Workgroups of each dispatch, by the number of blocks of four rows.
@@ -81,13 +82,13 @@ impl Outputs {
         // Beside rows that the device scales.
         let scaling = beside(gpu, set, &Loss::default(), network.outputs()).await?;
         let buffers = make_buffers(gpu, &plan, &[weights, &scaling]).await?;
-        // Every stretch begins at the first row, in order.
+        // Every window begins at the first row of its buffer, in order.
         gpu.write(&buffers[&Role::State], &[State::new(plan.batch as usize, plan.batch)]);
         let program = program(gpu, &plan, &[&buffers], checks).await?;
         let own = plan.bytes_of(|role| !matches!(role, Role::Weights(_)));
         let own_bytes = own.into_iter().map(buffer_bytes).sum();
-        let number = gpu.zeros("a stretch's number", NUMBER_BYTES).await?;
-        let read = Readback::new(gpu, NUMBER_BYTES + buffers[&last(network)].size()).await?;
+        let number = gpu.zeros("a window's number", NUMBER_BYTES).await?;
+        let read = Readback::new(gpu, NUMBER_BYTES + buffers[&Role::last_activations(network)].size()).await?;
         let (network, tiling, workgroups) = (network.clone(), tiling.clone(), HashMap::new());
         Ok(Outputs {
             kind,
@@ -110,7 +111,7 @@ impl Outputs {
 
     /// Device memory, but for the weights.
     pub fn bytes(&self) -> u64 {
-        let read = NUMBER_BYTES + self.buffers[&last(&self.network)].size();
+        let read = NUMBER_BYTES + self.buffers[&Role::last_activations(&self.network)].size();
         self.own_bytes + self.number.size() + buffer_bytes(read)
     }
 
@@ -131,7 +132,7 @@ impl Outputs {
         for first in (0..set.rows()).step_by(self.layout.rows as usize) {
             let rows = first..(first + self.layout.rows as usize).min(set.rows());
             *dispatches += self.program.dispatches() as u64;
-            let (values, stride) = self.stretch(gpu, set, rows.clone(), traffic).await?;
+            let (values, stride) = self.window(gpu, set, rows.clone(), traffic).await?;
             for (row, values) in rows.zip(values.chunks_exact(stride)) {
                 if let Some(value) = values[..outputs].iter().find(|value| !value.is_finite()) {
                     return Err(Error::NonFiniteResult(format!(
@@ -144,8 +145,8 @@ impl Outputs {
         Ok(results)
     }
 
-    /// The outputs of a stretch, and how many values a row of them has with what pads it.
-    async fn stretch(
+    /// The outputs of a window of rows, and how many values a row of them has with what pads it.
+    async fn window(
         &mut self,
         gpu: &Gpu,
         set: &Dataset,
@@ -166,17 +167,18 @@ impl Outputs {
         set.with_device_rows(rows, quads_with_one(set.width() as u32) as usize, |bytes| {
             gpu.write(&self.buffers[&Role::Set(0)], bytes);
         });
-        // A driver that executes nothing leaves the number of the stretch before, or what no output may be.
+        // A driver that executes nothing leaves the number of the window before, or what no output may be.
         self.handed_over = self.handed_over.wrapping_add(1);
-        let outputs = &self.buffers[&last(&self.network)];
+        let outputs = &self.buffers[&Role::last_activations(&self.network)];
         gpu.write(&self.number, &[self.handed_over]);
         gpu.write(outputs, &[UNWRITTEN]);
+        self.read.ready(gpu).await?;
         self.read.limit(NUMBER_BYTES + (4 * count * stride) as u64);
         gpu.submit(traffic, |encoder| {
             self.program.record_some(encoder, workgroups, gpu.adapter().max_workgroups);
             self.read.copy(encoder, &[&self.number, outputs]);
         });
-        self.read.request();
+        self.read.request()?;
         let read: Vec<u32> = self.read.wait(gpu, traffic).await?;
         let header = NUMBER_BYTES as usize / 4;
         if read[0] != self.handed_over || read[header] == UNWRITTEN {
@@ -186,26 +188,12 @@ impl Outputs {
     }
 }
 
-/// The buffer that the outputs are in.
-fn last(network: &Network) -> Role {
-    Role::Activations(network.widths().count() - 1)
-}
-
 fn request<'a>(network: &'a Network, tiling: &'a Tiling, set: SetLayout, loss: &'a Loss) -> Request<'a> {
     let batch = set.rows as u32;
-    Request {
-        network,
-        loss,
-        targets: crate::kernel::Targets::CLASSES,
-        training: None,
-        batch,
-        set,
-        tiling,
-        metrics: false,
-    }
+    Request { network, loss, targets: Targets::CLASSES, training: None, batch, set, tiling, metrics: false }
 }
 
-/// The plan of the largest stretch that has room. It follows from the network and the adapter alone, so that a row's bits do.
+/// The plan of the largest window that has room. It follows from the network and the adapter alone, so that a row's bits do.
 fn plan(network: &Network, tiling: &Tiling, kind: Kind, adapter: &str) -> Result<(Plan, SetLayout), Error> {
     let mut rows = EVALUATION_BATCH as u32;
     loop {

@@ -23,18 +23,18 @@ pub(crate) struct ParameterReader {
 }
 
 impl ParameterReader {
-    /// For a [plan of gradients](Plan::gradients) over the run's weights and the places that its rows can be in.
+    /// For a [plan of gradients](Plan::gradients) over the run's weights and the banks that its rows can be in.
     pub async fn new(
         gpu: &Gpu,
         plan: &Plan,
         model: &Buffers,
-        places: &[Buffers],
+        banks: &[Buffers],
         checks: Checks,
     ) -> Result<Self, Error> {
         let own = Buffers::from([(Role::State, gpu.zeros("the step state", STATE_BYTES).await?)]);
-        let mut runner = Runner::new(gpu, plan, &[&own, model, &places[0]], checks, None).await?;
-        for place in &places[1..] {
-            runner.also_over(gpu, plan, place, checks).await?;
+        let mut runner = Runner::new(gpu, plan, &[&own, model, &banks[0]], checks, None).await?;
+        for bank in &banks[1..] {
+            runner.also_over(gpu, plan, bank, checks).await?;
         }
         let of = |buffers: &Buffers, role: fn(usize) -> Role| -> Vec<Buffer> {
             (0..).map_while(|layer| buffers.get(&role(layer)).cloned()).collect()
@@ -48,14 +48,17 @@ impl ParameterReader {
     }
 
     /// Hands over the step and the copies, behind all that is on its way. `step` steps have been done.
-    pub fn take(&mut self, gpu: &Gpu, traffic: &mut Traffic, step: u64, place: usize) {
+    pub async fn take(&mut self, gpu: &Gpu, traffic: &mut Traffic, step: u64, bank: usize) -> Result<(), Error> {
+        for copy in &mut self.copies {
+            copy.ready(gpu).await?;
+        }
         gpu.submit(traffic, |encoder| {
             encoder.copy_buffer_to_buffer(&self.state, 0, &self.runner.buffers[&Role::State], 0, STATE_BYTES);
-            self.runner.record(encoder, place);
+            self.runner.record(encoder, bank);
             self.copies.iter().zip(&self.sources).for_each(|(copy, source)| copy.copy(encoder, &[source]));
         });
-        self.copies.iter_mut().for_each(Readback::request);
         self.step = step;
+        self.copies.iter_mut().try_for_each(Readback::request)
     }
 
     /// What a buffer of the step has, once it was taken.

@@ -32,13 +32,13 @@ pub(crate) async fn check(gpu: &Gpu, network: &Network, loss: &Loss, optimizer: 
             && !checked.contains(&activation)
         {
             let name = activation.to_string();
-            let points: Vec<[f32; 1]> = places().map(|z| [z]).collect();
+            let points: Vec<[f32; 1]> = arguments().map(|z| [z]).collect();
             derivative(gpu, &name, "activate", &points, |points| probe::activation(activation, points)).await?;
             checked.push(activation);
         }
     }
     if let Loss::Custom(_) = loss {
-        let points: Vec<[f32; 2]> = TARGETS.iter().flat_map(|&t| places().map(move |z| [z, t])).collect();
+        let points: Vec<[f32; 2]> = TARGETS.iter().flat_map(|&t| arguments().map(move |z| [z, t])).collect();
         derivative(gpu, loss.name(), "loss", &points, |points| probe::loss(loss, points)).await?;
     }
     if let Rule::Custom(_) = optimizer.rule {
@@ -47,8 +47,8 @@ pub(crate) async fn check(gpu: &Gpu, network: &Network, loss: &Loss, optimizer: 
     Ok(())
 }
 
-/// Places from -6 to 6 that are no round numbers, where functions have their corners.
-fn places() -> impl Iterator<Item = f32> {
+/// Arguments from -6 to 6 that are no round numbers, where functions have their corners.
+fn arguments() -> impl Iterator<Item = f32> {
     (0..64).map(|at| -5.97 + 0.1893 * at as f32)
 }
 
@@ -84,12 +84,12 @@ async fn derivative<const N: usize>(
         seen += 1;
         let fits = |difference: &f64| (difference - given).abs() <= TOLERANCE * given.abs().max(1.0);
         if !differences.iter().any(fits) {
-            let place: Vec<String> = point.iter().map(|value| format!("{value:.4}")).collect();
-            let (place, difference) = (place.join(", "), differences[1]);
+            let at: Vec<String> = point.iter().map(|value| format!("{value:.4}")).collect();
+            let (at, difference) = (at.join(", "), differences[1]);
             return Err(Error::Wgsl {
                 name: name.into(),
                 reason: format!(
-                    "derivative({place}) is {given:.6}, and by differences of {function} it is {difference:.6}"
+                    "derivative({at}) is {given:.6}, and by differences of {function} it is {difference:.6}"
                 ),
             });
         }

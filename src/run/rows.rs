@@ -2,10 +2,10 @@
 
 use crate::data::{Dataset, Fingerprint, Source};
 use crate::error::Error;
-use crate::kernel::Targets;
 use crate::loss::Loss;
 use crate::plan::SetLayout;
 use crate::preprocessing::Scaling;
+use crate::targets::Targets;
 
 /// Device memory for windows, where a run does not say.
 const DEFAULT_BUDGET: u64 = 64 << 20;

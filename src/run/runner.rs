@@ -38,7 +38,7 @@ pub(crate) trait CopiesAlong {
     fn copy(&self, encoder: &mut Encoder);
 
     /// Asks for the copies, once their recording has been submitted.
-    fn request(&mut self);
+    fn request(&mut self) -> Result<(), Error>;
 
     /// Takes what has arrived. Never waits.
     fn advance(&mut self, gpu: &Gpu) -> Result<(), Error>;
@@ -57,7 +57,7 @@ pub(crate) struct Part<'a, 's> {
 
 /// A compiled plan with its own buffers, ready to run.
 pub(crate) struct Runner {
-    /// One for each place that rows can be in.
+    /// One for each bank that rows can be in.
     programs: Vec<Program>,
     pub buffers: Buffers,
     batch: u32,
@@ -92,15 +92,15 @@ impl Runner {
         })
     }
 
-    /// Another program of the same steps, over rows in another place; it is the next by number.
+    /// Another program of the same steps, over rows in another bank; it is the next by number.
     pub async fn also_over(&mut self, gpu: &Gpu, plan: &Plan, rows: &Buffers, checks: Checks) -> Result<(), Error> {
         self.programs.push(program(gpu, plan, &[rows, &self.buffers], checks).await?);
         Ok(())
     }
 
-    /// Records one step over the rows in a place.
-    pub fn record(&self, encoder: &mut Encoder, place: usize) {
-        self.programs[place].record(encoder, 1);
+    /// Records one step over the rows in a bank.
+    pub fn record(&self, encoder: &mut Encoder, bank: usize) {
+        self.programs[bank].record(encoder, 1);
     }
 
     /// Runs steps of one pass over the set, after clearing the running sums, and says how many were run: all, unless
@@ -133,6 +133,7 @@ impl Runner {
         let mut window = WindowSteps { steps: if stream.is_some() { 0 } else { u64::MAX }, program: 0 };
         let mut done = 0;
         self.on_its_way = 0..0;
+        self.sums.ready(gpu).await?;
         while done < steps {
             if let Some(stream) = stream.as_mut().filter(|_| window.steps == 0) {
                 window = stream.next(gpu, &mut stats.traffic).await?;
@@ -159,7 +160,7 @@ impl Runner {
                 }
             });
             if let Some(copies) = copied {
-                copies.request();
+                copies.request()?;
             }
             done += chunk;
             self.on_its_way.end = done;
@@ -167,7 +168,7 @@ impl Runner {
             stats.dispatches += chunk * self.program().dispatches() as u64;
             ahead.submissions.push_back((submission, chunk));
             if ask {
-                self.sums.request();
+                self.sums.request()?;
                 (asked, asked_at) = (Some(done), host.now());
             }
             self.wait_until_ahead(gpu, &mut ahead, if done == steps { 0 } else { CHUNKS_AHEAD }).await?;
@@ -182,10 +183,6 @@ impl Runner {
                     steps = done;
                 }
             }
-        }
-        // An answer still on its way would be older than the sums that are read next.
-        if asked.is_some() {
-            self.sums = Readback::new(gpu, self.buffers[&Role::Stats].size() + STATE_BYTES).await?;
         }
         tracing::debug!(steps = done, chunk = self.chunk, "ran a pass");
         self.on_its_way = 0..0;
@@ -212,10 +209,12 @@ impl Runner {
     }
 
     /// Asks for the sums of the pass that was run.
-    pub fn request_sums(&mut self, gpu: &Gpu, stats: &mut TrainStats) {
+    pub async fn request_sums(&mut self, gpu: &Gpu, stats: &mut TrainStats) -> Result<(), Error> {
+        // An answer still on its way would be older.
+        self.sums.ready(gpu).await?;
         let from = [&self.buffers[&Role::Stats], &self.buffers[&Role::State]];
         gpu.submit(&mut stats.traffic, |encoder| self.sums.copy(encoder, &from));
-        self.sums.request();
+        self.sums.request()
     }
 
     /// The sums that were asked for, waiting where they have not arrived.

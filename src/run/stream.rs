@@ -2,9 +2,14 @@
 //! most, and the device keeps the window that it trains on and the one before. The host waits for rows where reading is slower than
 //! training, and never for a step. Where there are no threads, a block is filled when its rows are wanted.
 
+use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
+
+use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 use super::buffers::Buffers;
 use super::order::Order;
@@ -23,7 +28,7 @@ use crate::preprocessing::Scaling;
 
 /// Blocks of host memory: one that is filled, one whose rows are on their way.
 const BLOCKS: usize = 2;
-/// Between two looks at whether rows have come, or the device has given a block back.
+/// Between two looks at whether the device has given a block back, while rows are awaited of a thread.
 const PATIENCE: Duration = Duration::from_millis(1);
 
 /// The steps whose rows are in a window on the device.
@@ -50,9 +55,8 @@ pub(crate) struct Reading<'a> {
 /// Rows on their way to the device.
 pub(crate) struct Stream<'scope> {
     reader: Reader<'scope>,
-    free: SyncSender<Option<Staging>>,
     /// Windows on the device, which take turns.
-    places: Vec<Buffers>,
+    banks: Vec<Buffers>,
     turn: usize,
     /// The next step.
     step: u64,
@@ -62,10 +66,20 @@ pub(crate) struct Stream<'scope> {
 
 /// What fills blocks.
 enum Reader<'scope> {
-    /// A thread, which has ended where there is none any more.
-    Thread { filled: Receiver<Result<Filled, Error>>, thread: Option<Box<dyn Thread + 'scope>> },
-    /// Each block is filled when it is wanted.
-    InTurn(Box<dyn FnMut(Staging) -> Option<Result<Filled, Error>> + 'scope>, Receiver<Option<Staging>>),
+    /// A thread that fills the blocks which are free.
+    Thread {
+        free: Sender<Option<Staging>>,
+        filled: Receiver<Result<Filled, Error>>,
+        /// Set when no more rows are wanted.
+        ends: Arc<AtomicBool>,
+        /// None where it has ended.
+        thread: Option<Box<dyn Thread + 'scope>>,
+    },
+    /// Each block is filled when it is wanted, the one first that will be free first.
+    InTurn {
+        fill: Box<dyn FnMut(Staging) -> Option<Result<Filled, Error>> + 'scope>,
+        free: VecDeque<OneshotReceiver<Staging>>,
+    },
 }
 
 /// A block that was filled.
@@ -79,35 +93,39 @@ struct Filled {
 }
 
 impl<'scope> Stream<'scope> {
-    /// Begins to read, on one of `threads` where there are any. `places` are the device's two windows, `state` the step state.
+    /// Begins to read, on one of `threads` where there are any. `banks` are the device's two windows, `state` the step state.
     pub async fn begin<'env: 'scope>(
         threads: Option<&'scope dyn Threads<'env>>,
         gpu: &Gpu,
         reading: Reading<'env>,
-        places: Vec<Buffers>,
+        banks: Vec<Buffers>,
         state: &Buffer,
     ) -> Result<Self, Error> {
-        let (free, take) = sync_channel(2 * BLOCKS + 1);
-        let bytes = [Role::Set(0), Role::Targets].map(|role| places[0][&role].size());
+        let bytes = [Role::Set(0), Role::Targets].map(|role| banks[0][&role].size());
+        let mut blocks = Vec::with_capacity(BLOCKS);
         for _ in 0..BLOCKS {
-            let block = gpu.staging("a window's rows", bytes[0].next_multiple_of(8) + bytes[1]).await?;
-            // There is room for all blocks.
-            let _ = free.send(Some(block));
+            blocks.push(gpu.staging("a window's rows", bytes[0].next_multiple_of(8) + bytes[1]).await?);
         }
         let targets_at = bytes[0].next_multiple_of(8);
         let (step, batch) = (reading.steps.start, reading.windows.batch as u32);
         let reader = match threads {
-            Some(threads) => Reader::on(threads, reading, take, targets_at)?,
+            Some(threads) => Reader::on(threads, reading, blocks, targets_at)?,
             None => {
                 let mut visits = reading.visits();
                 let fill = move |staging| {
                     let (visit, first_step) = visits.next()?;
                     Some(reading.fill(visit, first_step, staging, targets_at))
                 };
-                Reader::InTurn(Box::new(fill), take)
+                let free = blocks.into_iter().map(|block| {
+                    let (give, free) = oneshot_channel();
+                    // Its receiver is there.
+                    let _ = give.send(block);
+                    free
+                });
+                Reader::InTurn { fill: Box::new(fill), free: free.collect() }
             }
         };
-        Ok(Stream { reader, free, places, turn: 0, step, state: state.clone(), batch })
+        Ok(Stream { reader, banks, turn: 0, step, state: state.clone(), batch })
     }
 
     /// Brings the next window to the device, behind the steps on their way, and says how many steps it has.
@@ -117,15 +135,13 @@ impl<'scope> Stream<'scope> {
     /// What was wrong with its rows; [`Error::Device`].
     pub async fn next(&mut self, gpu: &Gpu, traffic: &mut Traffic) -> Result<WindowSteps, Error> {
         let Filled { visit, first_step, staging, feature_bytes, target_bytes } = self.reader.next(gpu).await?;
-        let place = &self.places[self.turn];
-        let targets_at = place[&Role::Set(0)].size().next_multiple_of(8);
+        let bank = &self.banks[self.turn];
+        let targets_at = bank[&Role::Set(0)].size().next_multiple_of(8);
         gpu.submit(traffic, |encoder| {
-            let parts = [(0, &place[&Role::Set(0)], feature_bytes), (targets_at, &place[&Role::Targets], target_bytes)];
+            let parts = [(0, &bank[&Role::Set(0)], feature_bytes), (targets_at, &bank[&Role::Targets], target_bytes)];
             staging.copy(encoder, &parts);
         });
-        let free = self.free.clone();
-        // Once the reader has ended, the block is not needed.
-        staging.give_back(move |block| drop(free.send(Some(block))));
+        self.reader.take_back(staging);
 
         let state = State {
             seed: [visit.seed as u32, (visit.seed >> 32) as u32],
@@ -136,28 +152,37 @@ impl<'scope> Stream<'scope> {
         state.write_order(gpu, &self.state);
         let end = first_step + visit.steps;
         let window = WindowSteps { steps: end - self.step, program: self.turn };
-        (self.turn, self.step) = ((self.turn + 1) % self.places.len(), end);
+        (self.turn, self.step) = ((self.turn + 1) % self.banks.len(), end);
         Ok(window)
     }
 
-    /// Where the rows of the steps on their way are, by the number of the runner's program.
-    pub fn place(&self) -> usize {
-        (self.turn + self.places.len() - 1) % self.places.len()
+    /// The bank that the rows of the steps on their way are in, which is also the number of the runner's program.
+    pub fn bank(&self) -> usize {
+        (self.turn + self.banks.len() - 1) % self.banks.len()
     }
 }
 
 impl<'scope> Reader<'scope> {
-    /// A thread that fills the blocks that `take` brings.
+    /// A thread that fills these blocks, and again those that come back.
     fn on<'env: 'scope>(
         threads: &'scope dyn Threads<'env>,
         reading: Reading<'env>,
-        take: Receiver<Option<Staging>>,
+        blocks: Vec<Staging>,
         targets_at: u64,
     ) -> Result<Self, Error> {
+        let (free, take) = channel();
         let (give, filled) = channel();
+        // The receiver is there.
+        blocks.into_iter().for_each(|block| drop(free.send(Some(block))));
+        let ends = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&ends);
         let read = move || {
             for (visit, first_step) in reading.visits() {
                 let Ok(Some(staging)) = take.recv() else { return };
+                // Blocks that are free already come before the word that no more are wanted.
+                if is_over.load(Ordering::Relaxed) {
+                    return;
+                }
                 let filled = reading.fill(visit, first_step, staging, targets_at);
                 let failed = filled.is_err();
                 if give.send(filled).is_err() || failed {
@@ -167,7 +192,24 @@ impl<'scope> Reader<'scope> {
         };
         let thread = threads.spawn("wgrad reader", Box::new(read));
         let thread = thread.map_err(|error| Error::Device(format!("no thread can be had to read with: {error}")))?;
-        Ok(Reader::Thread { filled, thread: Some(thread) })
+        Ok(Reader::Thread { free, filled, ends, thread: Some(thread) })
+    }
+
+    /// Takes a block that is free again once its copy, which has been submitted, is done.
+    fn take_back(&mut self, block: Staging) {
+        match self {
+            Reader::Thread { free, .. } => {
+                let free = free.clone();
+                // Once the reader has ended, the block is not needed.
+                block.give_back(move |block| drop(free.send(Some(block))));
+            }
+            Reader::InTurn { free, .. } => {
+                let (give, back) = oneshot_channel();
+                // Likewise.
+                block.give_back(move |block| drop(give.send(block)));
+                free.push_back(back);
+            }
+        }
     }
 
     /// The next block that is filled.
@@ -175,7 +217,7 @@ impl<'scope> Reader<'scope> {
         let ended = |why: &str| Err(Error::Data(format!("the rows cannot be read further: {why}")));
         loop {
             match self {
-                Reader::Thread { filled, thread } => match filled.recv_timeout(PATIENCE) {
+                Reader::Thread { filled, thread, .. } => match filled.recv_timeout(PATIENCE) {
                     Ok(filled) => return filled,
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => {
@@ -183,10 +225,15 @@ impl<'scope> Reader<'scope> {
                         return ended(if crashed { "its thread panicked" } else { "its thread has ended" });
                     }
                 },
-                Reader::InTurn(fill, take) => match take.try_recv() {
-                    Ok(Some(staging)) => return fill(staging).unwrap_or_else(|| ended("there are no more")),
-                    _ => gpu.host().pause(PATIENCE).await,
-                },
+                Reader::InTurn { fill, free } => {
+                    let Some(back) = free.pop_front() else { return ended("there is no memory to read into") };
+                    let Some(block) = back.receive().await else {
+                        // A device that fails gives none back.
+                        gpu.settled().await?;
+                        return ended("the device did not give its memory back");
+                    };
+                    return fill(block).unwrap_or_else(|| ended("there are no more"));
+                }
             }
             // The device gives blocks back only while it is polled.
             gpu.listen()?;
@@ -196,13 +243,12 @@ impl<'scope> Reader<'scope> {
 
 impl Drop for Stream<'_> {
     fn drop(&mut self) {
-        // The reader ends with the block that it has; where it panicked, that was reported.
-        let _ = self.free.try_send(None);
-        if let Reader::Thread { thread, .. } = &mut self.reader
-            && let Some(thread) = thread.take()
-        {
-            let _ = thread.join();
-        }
+        let Reader::Thread { free, ends, thread, .. } = &mut self.reader else { return };
+        let Some(thread) = thread.take() else { return };
+        // The thread ends with the block that it has, or is woken where it waits for one; where it panicked, that was reported.
+        ends.store(true, Ordering::Relaxed);
+        let _ = free.send(None);
+        let _ = thread.join();
     }
 }
 
@@ -247,5 +293,73 @@ impl Reading<'_> {
         let targets = set.device_targets(0..set.rows(), form, self.network.outputs());
         staging.write(targets_at, bytemuck::cast_slice(&targets))?;
         Ok(Filled { visit, first_step, staging, feature_bytes, target_bytes: size_of_val(&targets[..]) as u64 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::activation::Activation;
+    use crate::data::Dataset;
+    use crate::gpu::AdapterChoice;
+    use crate::host::{block_on, with_threads};
+
+    /// Rows whose first read lasts until the stream is told to end.
+    struct Slow {
+        rows: Dataset,
+        reads: AtomicUsize,
+        ends: OnceLock<Arc<AtomicBool>>,
+    }
+
+    impl Source for Slow {
+        fn rows(&self) -> usize {
+            self.rows.rows()
+        }
+
+        fn classes(&self) -> usize {
+            self.rows.classes()
+        }
+
+        fn read(&self, rows: Range<usize>) -> Result<Dataset, Error> {
+            self.reads.fetch_add(1, Ordering::SeqCst);
+            while !self.ends.get().is_some_and(|ends| ends.load(Ordering::SeqCst)) {
+                std::hint::spin_loop();
+            }
+            Source::read(&self.rows, rows)
+        }
+    }
+
+    /// A stream that is dropped while memory for more windows is free: reading them may take minutes.
+    #[test]
+    fn a_stream_that_ends_reads_no_further_window() {
+        let gpu = Gpu::open(&AdapterChoice::Auto).unwrap();
+        let rows = Dataset::from_rows((0..64).map(|at| ([at as f32; 4], at % 3))).unwrap();
+        let source = Slow { rows, reads: AtomicUsize::new(0), ends: OnceLock::new() };
+        let reading = Reading {
+            source: &source,
+            network: Network::new(4).dense(3, Activation::Identity),
+            loss: Loss::default(),
+            shape: SetShape::of(&source.rows, u64::MAX),
+            scalings: [None, None],
+            windows: Windows { rows: 64, window: 8, batch: 4, seed: 0, shuffles: false },
+            order: Order { rows: 64, ..Order::default() },
+            steps: 0..64,
+        };
+        let buffer = |bytes| block_on(gpu.zeros("a window", bytes)).unwrap();
+        let bank = || Buffers::from([(Role::Set(0), buffer(1024)), (Role::Targets, buffer(256))]);
+        let (banks, state) = (vec![bank(), bank()], buffer(1024));
+        with_threads(|threads| {
+            let stream = block_on(Stream::begin(Some(threads), &gpu, reading, banks, &state)).unwrap();
+            let Reader::Thread { ends, .. } = &stream.reader else { panic!("there are threads") };
+            while source.reads.load(Ordering::SeqCst) == 0 {
+                std::hint::spin_loop();
+            }
+            source.ends.set(Arc::clone(ends)).unwrap();
+            drop(stream);
+        });
+        assert_eq!(source.reads.load(Ordering::SeqCst), 1);
     }
 }

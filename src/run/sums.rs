@@ -22,7 +22,7 @@ struct RowStats {
 // What the plan allocates is what the shaders declare.
 const _: () = assert!(size_of::<RowStats>() as u64 == STATS_BYTES);
 
-/// The running sums over all places of the minibatch.
+/// The running sums over all samples of the minibatch.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sums {
     /// What the device's own counter of steps says.

@@ -10,12 +10,14 @@ use crate::kernel::loss_kernel::LossKernel;
 use crate::kernel::row_loss;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::Tiling;
-use crate::kernel::{Clip, Dense, TargetKind, Targets, Training};
+use crate::layout::Dense;
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::optimizer::{Optimizer, Rule};
 use crate::plan::{Element, Plan, Request, SetLayout};
 use crate::schedule::{Decay, Schedule};
+use crate::targets::{TargetKind, Targets};
+use crate::training::{Clip, Training};
 
 /// Every kind of adapter that kernels are chosen for.
 pub const FAMILIES: [Family; 9] = [
@@ -218,7 +220,16 @@ impl Choices {
 
     /// Cases drawn at random of networks with residual sums, nested up to three deep: the same in every run.
     pub fn with_sums(&self, count: usize) -> Vec<Case> {
-        let random = &mut Random(19);
+        self.drawn_sums(count, Random(19), false)
+    }
+
+    /// As [`with_sums`](Self::with_sums), with residuals that are the whole body of others: there, one value is added twice.
+    pub fn with_bare_sums(&self, count: usize) -> Vec<Case> {
+        self.drawn_sums(count, Random(23), true)
+    }
+
+    fn drawn_sums(&self, count: usize, mut random: Random, bare: bool) -> Vec<Case> {
+        let random = &mut random;
         let drawn = |_| {
             let choice = self.counts().map(|count| random.below(count));
             let widths = vec![1 + random.below(20), 1 + random.below(70)];
@@ -226,6 +237,10 @@ impl Choices {
             let mut network = Network::new(widths[0]);
             for _ in 0..1 + random.below(3) {
                 network = self.layer(network, random, 3);
+            }
+            if bare {
+                let depth = 1 + random.below(3);
+                network = self.bare(network, random, depth);
             }
             let network = network.dense(widths[1], Activation::Identity);
             Case { label: format!("{} sums {}", network.shape(), case.label), network, ..case }
@@ -257,6 +272,17 @@ impl Choices {
             false => network.residual(|_| body),
         };
         network.activation(activation).dropout(dropout)
+    }
+
+    /// The network with a residual more, whose body is another one, down to some depth, with an activation after each or none.
+    fn bare(&self, network: Network, random: &mut Random, depth: usize) -> Network {
+        let (activation, _) = self.activations[random.below(self.activations.len())];
+        let activation = if random.below(2) == 0 { Activation::Identity } else { activation };
+        let body = |body: Network| match depth {
+            0 => self.layer_of_width(body, random, 1),
+            depth => self.bare(body, random, depth - 1),
+        };
+        network.residual(body).activation(activation)
     }
 
     /// The network with a residual more, which keeps its width.

@@ -8,10 +8,12 @@ use crate::gpu::{Checks, Gpu};
 use crate::kernel::loss_kernel::LossKernel;
 use crate::kernel::tile::Tile;
 use crate::kernel::{
-    Access, Binding, Dense, Input, Launch, Targets, close_step, dense_backward, dense_forward, dense_update, textbook,
+    Access, Binding, Input, Launch, close_step, dense_backward, dense_forward, dense_update, textbook,
 };
+use crate::layout::Dense;
 use crate::loss::Loss;
 use crate::optimizer::{Optimizer, Rule};
+use crate::targets::Targets;
 
 /// ‖out − twin‖ / ‖twin‖ of a kernel.
 pub const TOLERANCE: f64 = 1e-5;

@@ -7,7 +7,8 @@ use crate::error::Error;
 use crate::gpu::{AdapterKind, Checks, Gpu, Program, Traffic};
 use crate::host::block_on;
 use crate::kernel::tile::Tile;
-use crate::kernel::{Binding, Dense, Input, dense_forward};
+use crate::kernel::{Binding, Input, dense_forward};
+use crate::layout::Dense;
 
 /// The largest size that is tried: two buffers are needed, and a CPU's memory is shared with all other processes.
 const MOST_BYTES: u64 = 1 << 30;

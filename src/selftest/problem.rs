@@ -4,9 +4,11 @@ use super::compared::Random;
 use super::reference;
 use crate::error::Error;
 use crate::gpu::{Checks, Gpu};
-use crate::kernel::{Access, Binding, Dense, Input, Launch, Training};
+use crate::kernel::{Access, Binding, Input, Launch};
+use crate::layout::Dense;
 use crate::optimizer::{Optimizer, Rule};
 use crate::schedule::{Decay, Schedule};
+use crate::training::Training;
 
 /// A set larger than the minibatch, so that a gather that does nothing is seen.
 pub const ROWS: u32 = 50;

@@ -8,13 +8,14 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::choices::Choices;
-pub use super::choices::FAMILIES;
+use super::choices::FAMILIES;
 use super::problem::{Adam1, plain};
 use crate::activation::{Activation, Epilogue};
 use crate::error::Error;
 use crate::kernel::link::link_for_browsers;
 use crate::kernel::tile::{Family, Tile};
-use crate::kernel::{Dense, Input, Launch, dense_backward, dense_forward, dense_update, probe, textbook};
+use crate::kernel::{Input, Launch, dense_backward, dense_forward, dense_update, probe, textbook};
+use crate::layout::Dense;
 use crate::loss::Loss;
 use crate::optimizer::Rule;
 
@@ -30,7 +31,7 @@ pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
     let mut every = Every::default();
     tiles(&mut every);
     let choices = Choices::new()?;
-    for case in choices.in_pairs().into_iter().chain(choices.with_sums(SUMS)) {
+    for case in choices.in_pairs().into_iter().chain(choices.with_sums(SUMS)).chain(choices.with_bare_sums(SUMS)) {
         let family = case.tiling.family;
         case.plan()?.dispatches.into_iter().for_each(|dispatch| every.add(family, dispatch.launch));
     }

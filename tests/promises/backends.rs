@@ -11,7 +11,8 @@ use naga::{Module, ShaderStage};
 use wgrad::kernel::link::{MODULE_NAMES, link, link_for_browsers};
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::{Binding, Launch};
-use wgrad::selftest::shaders::{FAMILIES, every_launch};
+use wgrad::selftest::choices::FAMILIES;
+use wgrad::selftest::shaders::every_launch;
 
 /// All launches, made once.
 fn launches() -> &'static [(Family, Launch)] {

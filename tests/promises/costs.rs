@@ -3,9 +3,9 @@
 use wgrad::gpu::Checks;
 use wgrad::kernel::loss_kernel::LossKernel;
 use wgrad::kernel::team_head::{self, Team};
-use wgrad::kernel::{
-    Access, Binding, Dense, Input, Launch, Targets, dense_backward, dense_forward, dense_update, head,
-};
+use wgrad::kernel::{Access, Binding, Input, Launch, dense_backward, dense_forward, dense_update, head};
+use wgrad::layout::Dense;
+use wgrad::targets::Targets;
 use wgrad::{Activation, Epilogue, Loss, Optimizer};
 
 use crate::problem::{plain, state};

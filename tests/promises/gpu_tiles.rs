@@ -4,7 +4,8 @@
 use wgrad::gpu::Checks;
 use wgrad::kernel::link::link;
 use wgrad::kernel::tile::{Blocks, Family, Tile};
-use wgrad::kernel::{Binding, Dense, Input, Launch, dense_backward, dense_forward, dense_update, merged};
+use wgrad::kernel::{Binding, Input, Launch, dense_backward, dense_forward, dense_update, merged};
+use wgrad::layout::Dense;
 use wgrad::{Activation, Epilogue, Optimizer};
 
 use crate::kernels::{check_backward, check_forward, check_update};

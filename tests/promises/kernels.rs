@@ -4,7 +4,8 @@
 use wgrad::gpu::Checks;
 use wgrad::kernel::team_head::{self, Team};
 use wgrad::kernel::tile::{Family, Tile};
-use wgrad::kernel::{Binding, Dense, Input, Launch, dense_backward, dense_forward, dense_update, head, row_loss};
+use wgrad::kernel::{Binding, Input, Launch, dense_backward, dense_forward, dense_update, head, row_loss};
+use wgrad::layout::Dense;
 use wgrad::selftest::kernels;
 use wgrad::selftest::kernels::loss_kernel;
 use wgrad::{Activation, Epilogue, Optimizer};

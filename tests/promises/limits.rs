@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use wgrad::gpu::{AdapterKind, Limits, OpenOptions};
-use wgrad::kernel::Targets;
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::tiling::Tiling;
 use wgrad::plan::{Element, Plan, Request, SetLayout};
+use wgrad::targets::Targets;
 use wgrad::{
     Activation, Dataset, Error, Event, Gpu, Initializer, Loss, Network, Optimizer, Scaling, TrainOptions, Trainer,
 };

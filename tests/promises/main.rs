@@ -29,6 +29,7 @@ mod limits;
 mod losses;
 mod lowered;
 mod main_job;
+mod metadata;
 mod metrics;
 mod misuse;
 mod monitors;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wgrad::gpu::Checks;
-use wgrad::kernel::Targets;
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::tiling::Tiling;
 use wgrad::plan::{Element, Plan, Request, SetLayout};
 use wgrad::profile::StepTimer;
+use wgrad::targets::Targets;
 use wgrad::{
     Activation, Checkpoint, Checkpointing, Dataset, Decay, EarlyStopping, Error, Event, Every, Generated, ImageShape,
     Initializer, LayerWeights, Loss, Model, Network, NonFinite, Optimizer, Picks, ReduceOnPlateau, Rule, Scaling,

@@ -159,6 +159,45 @@ fn a_stop_names_step_layer_and_kind() {
     }
 }
 
+/// Finds a diagnosis that reads an output's memory after the step has put another value there, stops looking at an output that is not stored, or never
+/// looks at a sum that has a kernel of its own. The first overflow was worked out by hand.
+#[test]
+fn the_first_output_that_overflows_is_named_in_any_network() {
+    let hidden = |body: Activation| {
+        Network::new(1).dense(1, Activation::Identity).residual(|layers| layers.dense(1, body)).activation(body)
+    };
+    let feature = 2e38;
+    for (network, first, words) in [
+        // 2e38 · 2: all that is stored later is not finite either.
+        (hidden(Activation::Identity), 2.0, "an output of layer 1 is infinite"),
+        (hidden(Activation::Relu), 2.0, "an output of layer 1 is infinite"),
+        // 2e38 + 2e38, in the product of the second layer, or in a map behind its activation.
+        (hidden(Activation::Identity), 1.0, "an output of layer 2 is infinite"),
+        (hidden(Activation::Relu), 1.0, "activations.3, a layer without weights, is infinite"),
+    ] {
+        for outputs in [1, 70] {
+            let network = network.clone().dense(outputs, Activation::Identity);
+            let layer = |outputs, weight| LayerWeights::new(1, outputs, vec![weight; outputs], vec![0.0; outputs]);
+            let weights = Weights::new(vec![layer(1, first), layer(1, 1.0), layer(outputs, 1e-30)]);
+            let set = Dataset::from_f32(vec![1.0, feature], 1, vec![0; 2]).unwrap();
+            let set = set.with_targets(vec![0.0; 2 * outputs], outputs).unwrap();
+            let optimizer = Optimizer::sgd(1e-30);
+            let options = TrainOptions {
+                loss: Loss::MeanSquaredError,
+                batch_size: 1,
+                shuffle: false,
+                optimizer,
+                epochs: 1,
+                ..TrainOptions::default()
+            };
+            let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
+            trainer.set_weights(&weights).unwrap();
+            let error = trainer.fit(&set, None).unwrap_err().to_string();
+            assert!(error.contains("in step 2 (epoch 1)") && error.contains(words), "{network:?}: {error}");
+        }
+    }
+}
+
 /// Finds weights that are infinite behind an activation that bounds them: no loss shows it, and a run went to its end with them. The gradient of the
 /// first layer's weight, 2 · (0 − 10) · 1e38, overflows in the first step; tanh and sigmoid are as they would be of a large number then.
 #[test]

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use wgrad::gpu::Checks;
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::tiling::Tiling;
-use wgrad::kernel::{Access, Clip, Launch, Targets, Training};
+use wgrad::kernel::{Access, Launch};
 use wgrad::plan::{Dispatch, Element, Lifetime, Plan, Request, Role, SetLayout};
+use wgrad::targets::Targets;
+use wgrad::training::{Clip, Training};
 use wgrad::{Activation, Loss, Network, Optimizer, Rule};
 
 use crate::dispatches::Step;

@@ -1,4 +1,4 @@
-//! The plans of today as a fixture: for every choice of the selftest's shaders, for 2,000 chains at random and for 500 networks with residual sums, a hash of the plan's dispatches, of
+//! The plans of today as a fixture: for every choice of the selftest's shaders, for 2,000 chains at random and for 550 networks with residual sums, a hash of the plan's dispatches, of
 //! its buffers and of its shaders as a driver gets them. A change of how plans are made, which ought to change none of them, is measured by this.
 //!
 //! A shader's hash is that of its SPIR-V without names and without the linker's binding numbers: it stays where a word in a shader changes, and
@@ -14,13 +14,15 @@ use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFl
 use sha2::{Digest, Sha256};
 use wgrad::kernel::Launch;
 use wgrad::kernel::link::link;
-use wgrad::plan::{Dispatch, Plan};
+use wgrad::plan::{Dispatch, Plan, Role};
 use wgrad::selftest::choices::{Case, Choices};
 
 /// Chains at random, and networks with residual sums, some of them with their shaders.
 const RANDOM: usize = 2000;
 const SUMS: usize = 500;
 const SUMS_WITH_SHADERS: usize = 40;
+/// Networks with residuals that are the whole body of others.
+const BARE_SUMS: usize = 50;
 
 /// The first 64 bits of a text's SHA-256.
 fn hash(bytes: &[u8]) -> String {
@@ -83,6 +85,23 @@ fn lines(case: &Case, known: Option<&mut HashMap<String, String>>) -> (String, S
     (line, text)
 }
 
+/// Finds a set that is as wide on the device as some layer's weights, and not as the network's input.
+#[test]
+fn a_set_is_as_wide_as_the_networks_input() {
+    let choices = Choices::new().unwrap();
+    let mut compared = 0;
+    for case in choices.in_pairs().iter().chain(&choices.with_sums(100)) {
+        let quads = case.request().network.inputs() as u64 / 4 + 1;
+        for buffer in case.plan().unwrap().buffers() {
+            if matches!(buffer.role, Role::Set(_) | Role::Scaling | Role::Minibatch) {
+                assert_eq!(buffer.shape[1], 4 * quads, "{}: {}", case.label, buffer.role);
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 500, "{compared}");
+}
+
 /// Finds a fusion, a tile, a binding, a buffer or an instruction that changed where nothing was meant to.
 #[test]
 fn plans_are_those_that_are_kept() {
@@ -92,8 +111,9 @@ fn plans_are_those_that_are_kept() {
     let sums = choices.with_sums(SUMS);
     let (with_shaders, without) = sums.split_at(SUMS_WITH_SHADERS);
     let with_shaders = pairs.iter().chain(with_shaders).map(|case| lines(case, Some(&mut *known)));
-    let (now, full): (Vec<String>, Vec<String>) =
-        with_shaders.chain(choices.at_random(RANDOM).iter().chain(without).map(|case| lines(case, None))).unzip();
+    let (at_random, bare) = (choices.at_random(RANDOM), choices.with_bare_sums(BARE_SUMS));
+    let without = at_random.iter().chain(without).chain(&bare).map(|case| lines(case, None));
+    let (now, full): (Vec<String>, Vec<String>) = with_shaders.chain(without).unzip();
     let full: String = now.iter().zip(full).map(|(line, text)| format!("{line}\n{text}")).collect();
     std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/plans.txt"), full).unwrap();
 

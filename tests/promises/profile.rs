@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::tiling::Tiling;
-use wgrad::kernel::{Clip, Targets, Training};
 use wgrad::plan::{Element, Plan, Request, SetLayout};
+use wgrad::targets::Targets;
+use wgrad::training::{Clip, Training};
 use wgrad::{Activation, Loss, Network, Optimizer, Schedule};
 
 use crate::support::{documented_config, gpu, succeed};

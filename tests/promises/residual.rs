@@ -1,10 +1,13 @@
 //! Residual sums: in the plan, in the gradients, in files.
 
+use std::path::Path;
+
+use safetensors::SafeTensors;
 use wgrad::kernel::tile::Family;
 use wgrad::selftest::choices::Choices;
 use wgrad::{
-    Activation, Checkpoint, Checkpointing, Dataset, Initializer, Loss, Model, Network, Optimizer, Predictor,
-    TrainOptions, Trainer,
+    Activation, Checkpoint, Checkpointing, Dataset, Initializer, LayerKind, Loss, Model, Network, Optimizer, Predictor,
+    ResidualLayer, TrainOptions, Trainer,
 };
 
 use crate::reference::dropout_mask;
@@ -144,7 +147,9 @@ fn gradients_come_by_both_ways() {
 #[test]
 fn gradients_of_random_networks_with_sums_are_the_central_differences() {
     let mut judged = 0;
-    for (number, case) in Choices::new().unwrap().with_sums(40).iter().enumerate() {
+    let choices = Choices::new().unwrap();
+    let cases: Vec<_> = choices.with_sums(40).into_iter().chain(choices.with_bare_sums(20)).collect();
+    for (number, case) in cases.iter().enumerate() {
         let network = case.request().network;
         let has_own = |layer: &wgrad::Layer| matches!(layer.activation(), Activation::Custom(_));
         // A user's own has no twin, and one class has nothing to learn.
@@ -154,7 +159,7 @@ fn gradients_of_random_networks_with_sums_are_the_central_differences() {
         assert_gradients(&format!("random network {number}"), network, families()[number % 4]);
         judged += 1;
     }
-    assert!(judged >= 20, "{judged} of 40");
+    assert!(judged >= 25, "{judged} of 60");
 }
 
 /// Whether something holds for a layer or for one within it.
@@ -244,6 +249,74 @@ fn a_run_with_sums_goes_on_with_the_same_bits() {
         second.fit(&set, None).unwrap();
         assert_eq!(bits(&second.weights().unwrap()), bits(&whole.weights().unwrap()), "{optimizer}");
     }
+}
+
+/// A file's tensors and nothing else, as PyTorch saves them.
+pub fn without_metadata(path: &Path) {
+    let bytes = std::fs::read(path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
+    std::fs::write(path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+}
+
+/// Layers as a state dict can say them: with Tanh wherever an activation is between two of them.
+fn sayable(layers: &[wgrad::Layer]) -> Vec<wgrad::Layer> {
+    let last = layers.len() - 1;
+    let of_layer = |(at, layer): (usize, &wgrad::Layer)| {
+        let is_between = at < last && layer.activation() != Activation::Identity;
+        let activation = if is_between { Activation::Tanh } else { Activation::Identity };
+        let kind: LayerKind = match layer.kind() {
+            LayerKind::Dense(dense) => dense.clone().into(),
+            LayerKind::Residual(ResidualLayer { body, shortcut, .. }) => {
+                let shortcut = if shortcut.is_empty() { vec![] } else { sayable(shortcut) };
+                ResidualLayer::new(sayable(body)).with_shortcut(shortcut).into()
+            }
+            _ => panic!("say what a state dict says of {}", layer.word()),
+        };
+        wgrad::Layer::new(kind).with_activation(activation)
+    };
+    layers.iter().enumerate().map(of_layer).collect()
+}
+
+/// Finds a layer that a reader or a writer of model files does not know, in any position: a network comes back from each kind of file as it was, with the bits
+/// of its weights.
+#[test]
+fn every_network_comes_back_from_every_kind_of_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let [own, onnx, named] = ["m.safetensors", "m.onnx", "named.safetensors"].map(|name| folder.path().join(name));
+    let choices = Choices::new().unwrap();
+    let cases: Vec<_> = choices.with_sums(200).into_iter().chain(choices.with_bare_sums(50)).collect();
+    let at_random = cases.iter().map(|case| ("at random", case.request().network.clone()));
+    let mut compared = 0;
+    for (what, network) in networks(7, 3).into_iter().chain(at_random) {
+        let model = |network: Network| {
+            let weights = Initializer::Torch.weights(&network, 5);
+            let loss = if network.outputs() == 1 { Loss::MeanSquaredError } else { Loss::default() };
+            Model::new(network, weights, loss)
+        };
+        let said = model(Network::of_layers(network.inputs(), sayable(network.layers())));
+        let model = model(network);
+        let what = format!("{what}: {}", model.network.shape());
+        let same = |read: Model, model: &Model| {
+            assert_eq!(&read, model, "{what}");
+            assert_eq!(bits(&read.weights), bits(&model.weights), "{what}");
+        };
+        said.write(&named).unwrap();
+        without_metadata(&named);
+        // Of dense layers alone, an activation is taken to be between each two.
+        if said.network.layers().iter().any(|layer| !layer.parts().is_empty()) {
+            same(Model::read_state_dict(&named, Some(Activation::Tanh)).unwrap(), &said);
+        }
+        // A file has the name alone of a user's own activation, and ONNX has no operator for it.
+        let has_own = |layer: &wgrad::Layer| matches!(layer.activation(), Activation::Custom(_));
+        if !model.network.layers().iter().any(|layer| any_layer(layer, &has_own)) {
+            model.write(&own).unwrap();
+            same(Model::read(&own).unwrap(), &model);
+            model.write_onnx(&onnx, false).unwrap();
+            same(Model::read_onnx(&onnx).unwrap(), &model);
+            compared += 1;
+        }
+    }
+    assert!(compared > 120, "{compared}");
 }
 
 /// Sums within sums.

@@ -3,6 +3,7 @@
 use half::f16;
 use wgrad::gpu::Checks;
 use wgrad::kernel::gather::{self, Part};
+use wgrad::kernel::map::Rows;
 use wgrad::kernel::{Binding, Input};
 use wgrad::{Activation, Dataset, Loss, Network, Scaling, TrainOptions, Trainer};
 
@@ -25,8 +26,9 @@ fn gathered_rows_are_the_minibatchs() {
                 let mut minibatch = vec![f32::NAN; (size.0 as usize).next_multiple_of(4) * stride];
                 for (first_row, rows) in [(0, ROWS / 3), (ROWS / 3, ROWS - ROWS / 3)] {
                     let part = Part { first_row, rows };
-                    let launch = gather::launch(problem.dense, input, part, scales, 8);
-                    let whole = problem.contents(&gather::launch(problem.dense, input, part, false, 8));
+                    let rows_of_minibatch = Rows { batch: size.0, width: size.1 };
+                    let launch = gather::launch(rows_of_minibatch, input, part, scales, 8);
+                    let whole = problem.contents(&gather::launch(rows_of_minibatch, input, part, false, 8));
                     let mut contents: Vec<Vec<u8>> = launch
                         .bindings
                         .iter()

@@ -20,7 +20,7 @@ static POINTS: LazyLock<Vec<f64>> = LazyLock::new(|| {
 /// Points far out, where clipping to a bound shows. Values that overflow there, as a softplus written with exp does, are not compared.
 const FAR: [f64; 10] = [1e2, 2e2, 5e2, 1e3, 1e4, 1e5, 1e6, 1e10, 1e20, 1e30];
 
-/// Every activation at the sample points.
+/// Every activation at the sample points: a user's own, which has no values here, is not among the words.
 static ACTIVATIONS: LazyLock<Vec<(Activation, Vec<f64>)>> = LazyLock::new(|| {
     let values = |activation| POINTS.iter().map(|&z| apply(activation, z)).collect::<Option<Vec<f64>>>();
     Activation::WORDS.iter().filter_map(|&(_, activation)| Some((activation, values(activation)?))).collect()

@@ -4,6 +4,7 @@ use super::constant::Constant;
 use super::features::{Features, one_each};
 use super::limits::{Place, short};
 use crate::activation::Activation;
+use crate::model::tensors::transposed;
 use crate::weights::LayerWeights;
 
 /// What gives units.
@@ -47,6 +48,16 @@ pub(super) enum Input<'a> {
     Layer(usize, Activation),
 }
 
+impl Input<'_> {
+    /// The layer whose units it is made of; none for the features.
+    pub fn layer<'l, 'a>(&self, layers: &'l [Layer<'a>]) -> Option<&'l Layer<'a>> {
+        match self {
+            Input::Features(_) => None,
+            Input::Layer(at, _) => Some(&layers[*at]),
+        }
+    }
+}
+
 impl<'a> Layer<'a> {
     /// How many dense layers the longest way to its units has.
     pub fn number(&self) -> usize {
@@ -84,12 +95,8 @@ impl<'a> Layer<'a> {
 impl<'a> Sum<'a> {
     /// A message about it.
     pub fn say(&self, layers: &[Layer<'_>], reason: &str) -> String {
-        let layer = |input: &Input<'_>| match input {
-            Input::Features(_) => None,
-            Input::Layer(at, _) => Some(&layers[*at]),
-        };
-        let [a, b] = [&self.inputs[0], &self.inputs[1]].map(layer);
-        self.place.say(&format!("{}: {reason}", joins(self.names, [a, b])))
+        let [a, b] = &self.inputs;
+        self.place.say(&format!("{}: {reason}", joins(self.names, [a.layer(layers), b.layer(layers)])))
     }
 }
 
@@ -149,7 +156,7 @@ impl<'a> Dense<'a> {
         let taken = weight.len() + outputs;
         *room = room.checked_sub(taken).ok_or("earlier layers use the same weights: each must have its own")?;
         if !self.transposed {
-            weight = (0..outputs * inputs).map(|at| weight[at % inputs * outputs + at / inputs]).collect();
+            weight = transposed(&weight, outputs, inputs);
         }
         if alpha != 1.0 {
             weight.iter_mut().for_each(|value| *value *= alpha);

@@ -244,11 +244,7 @@ impl<'a> Nodes<'a> {
     ) -> Result<Value<'a>, String> {
         let names = [a_name, b_name];
         let [(a, of_a), (b, of_b)] = [self.taken(a)?, self.taken(b)?];
-        let layer = |input: &Input<'a>| match input {
-            Input::Features(_) => None,
-            Input::Layer(at, _) => self.layers.get(*at),
-        };
-        let layers = [layer(&a), layer(&b)];
+        let layers = [a.layer(&self.layers), b.layer(&self.layers)];
         let outputs = match (&a, &b, layers.map(|layer| layer.map_or(0, Layer::outputs))) {
             (Input::Features(features), _, [_, width]) | (_, Input::Features(features), [width, _]) => {
                 features.check(width)?;

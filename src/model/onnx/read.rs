@@ -12,7 +12,7 @@ use super::tree::{self, Known, Tree};
 use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::model::Model;
-use crate::model::metadata::{METADATA, classes_of, dropouts, loss_of};
+use crate::model::metadata::{METADATA, broken as metadata, classes_of, dropouts, loss_of};
 use crate::network::Network;
 use crate::weights::Weights;
 
@@ -35,8 +35,9 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
 
     let about = file.metadata_props.iter().find(|entry| entry.key == METADATA);
     let about = about.map(|entry| serde_json::from_str(&entry.value)).transpose();
-    let about = about.map_err(|error| broken(format!("its metadata: {error}")))?;
-    let mut rates = dropouts(path, &about)?.into_iter();
+    let about = about.map_err(|error| metadata(path, error))?;
+    let said = dropouts(path, &about)?;
+    let mut rates = said.iter().flatten().copied();
     // wgrad writes a body before its shortcut.
     let known = Known { body_first: about.is_some(), dropouts: &mut rates };
     let Tree { layers, dense, features } = tree::tree(&nodes.layers, layer, known).map_err(broken)?;
@@ -49,6 +50,11 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
         .map(|(at, dense)| dense.weights(&mut room).map_err(|reason| broken(format!("layer {}: {reason}", at + 1))));
     let weights = Weights { layers: weights.collect::<Result<_, _>>()? };
     let network = Network::of_layers(first, layers);
+    if let Some(rates) = said.filter(|rates| rates.len() != network.activations().len()) {
+        let (rates, layers) = (rates.len(), network.activations().len());
+        let reason = format!("dropout has {rates} rates, and the graph has {layers} layers: it must have one for each");
+        return Err(metadata(path, reason));
+    }
 
     let loss = match (&about, task) {
         (None, Some(Task::EachOutput)) => Loss::sigmoid_cross_entropy(),

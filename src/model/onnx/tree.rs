@@ -98,6 +98,7 @@ impl<'v, 'a> Builder<'v, 'a, '_> {
                 Some(Tensor::Activated(_, activation)) => activation,
                 _ => Activation::Identity,
             };
+            // Too few are an error of the metadata, which is found once all layers are.
             let dropout = self.known.dropouts.next().unwrap_or(0.0);
             let again = std::mem::replace(&mut self.is_taken[layer], true);
             let kind: LayerKind = match &self.layers[layer] {
@@ -128,11 +129,8 @@ impl<'v, 'a> Builder<'v, 'a, '_> {
                 &format!("it is within {most} other sums: at most {most} are read within each other"),
             ));
         }
-        let [a, b] = [&sum.inputs[0], &sum.inputs[1]];
-        let number = |input: &Input<'_>| match input {
-            Input::Features(_) => 0,
-            Input::Layer(layer, _) => self.layers[*layer].number(),
-        };
+        let [a, b] = &sum.inputs;
+        let number = |input: &Input<'_>| input.layer(self.layers).map_or(0, Layer::number);
         let [of_a, of_b] = [a, b].map(|input| (self.forks.input(input), number(input)));
         if of_a.0 == of_b.0 {
             return Err(sum.say(self.layers, "both are the same tensor: a residual's ways are two"));

@@ -42,7 +42,13 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
         *last = in_own_units(last, scaling);
     }
     let parameters = network.named_parameters();
-    graph.layers(network.layers(), &mut parameters.iter().zip(&layers))?;
+    let mut unwritten = parameters.iter().zip(&layers);
+    graph.layers(network.layers(), &mut unwritten)?;
+    if let Some((Parameter { name, .. }, _)) = unwritten.next() {
+        return Err(Error::Option(format!(
+            "the layer {name} is no part of the graph: this kind of layer cannot be exported"
+        )));
+    }
     let output = graph.end(loss, softmax)?;
     graph.proto.input = vec![rows("x", network.inputs())];
     graph.proto.output = vec![rows(output, network.outputs())];
@@ -117,7 +123,7 @@ impl Graph {
     fn layers(&mut self, layers: &[Layer], weights: &mut Weights<'_>) -> Result<(), Error> {
         for layer in layers {
             match layer.kind() {
-                LayerKind::Dense(_) => self.dense(weights),
+                LayerKind::Dense(_) => self.dense(weights)?,
                 LayerKind::Residual(residual) => self.residual(residual, weights)?,
             }
             self.activation(layer.activation())?;
@@ -125,12 +131,14 @@ impl Graph {
         Ok(())
     }
 
-    fn dense(&mut self, weights: &mut Weights<'_>) {
-        let Some((Parameter { name, .. }, own)) = weights.next() else { return };
+    fn dense(&mut self, weights: &mut Weights<'_>) -> Result<(), Error> {
+        let (Parameter { name, .. }, own) =
+            weights.next().ok_or_else(|| Error::Data("the network has more dense layers than weights".into()))?;
         let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.{part}"));
         self.tensor(&weight, &[own.outputs, own.inputs], &own.weight);
         self.tensor(&bias, &[own.outputs], &own.bias);
         self.then("Gemm", &[&weight, &bias]).attribute.push(integer("transB", 1));
+        Ok(())
     }
 
     fn residual(&mut self, residual: &ResidualLayer, weights: &mut Weights<'_>) -> Result<(), Error> {

@@ -76,14 +76,18 @@ impl<'a> Name<'a> {
 
     /// Whether exactly one number is free between this layer and the next in a `torch.nn.Sequential`, as between `net.0` and `net.2`.
     fn has_one_place_before(&self, other: &Name<'_>) -> bool {
-        let is_place =
-            |name: &Name<'_>| name.whole.rsplit(['.', '/']).next().is_some_and(|last| last.parse::<u64>().is_ok());
-        let (Some((place, rest)), Some((other_place, of_other))) =
-            (self.numbers.split_last(), other.numbers.split_last())
-        else {
-            return false;
-        };
-        self.is_numbered_as(other) && is_place(self) && rest == of_other && other_place.checked_sub(*place) == Some(2)
+        self.is_place() && self.gap_before(other) == Some(2)
+    }
+
+    /// How much higher the next layer's last number is, where the names differ in it alone.
+    fn gap_before(&self, other: &Name<'_>) -> Option<u64> {
+        let ((own, rest), (others, of_other)) = (self.numbers.split_last()?, other.numbers.split_last()?);
+        others.checked_sub(*own).filter(|_| rest == of_other && self.is_numbered_as(other))
+    }
+
+    /// Whether the name ends in a number alone, as in a `torch.nn.Sequential`.
+    fn is_place(&self) -> bool {
+        self.whole.rsplit(['.', '/']).next().is_some_and(|last| last.parse::<u64>().is_ok())
     }
 }
 
@@ -132,9 +136,37 @@ pub(super) fn of<'a>(layers: &[Layer<'a>]) -> Result<Order<'a>, String> {
             order
         }
     };
-    let pairs = order.windows(2).map(|pair| (name(pair[0]), name(pair[1])));
-    let between = pairs.into_iter().find(|(a, b)| !a.has_one_place_before(b)).map(|(a, b)| (a.whole, b.whole));
+    let first = order.first().and_then(|&first| Some((name(first), *name(first).numbers.last()?)));
+    notes.extend(first.and_then(|(name, number)| note_of_start(name.whole, number)));
+    let mut pairs = order.windows(2).map(|pair| (name(pair[0]), name(pair[1])));
+    // A layer that is no place of a `Sequential` has its activation within itself, and the next one has the next number.
+    let most = |name: &Name<'_>| if name.is_place() { MOST_BETWEEN } else { 0 };
+    let leave_out = |(a, b): &(&Name<'_>, &Name<'_>)| a.gap_before(b).is_some_and(|gap| gap - 1 > most(a));
+    let gaps: Vec<String> =
+        pairs.clone().filter(leave_out).map(|(a, b)| format!("{} and {}", a.whole, b.whole)).collect();
+    notes.extend(note_of_gaps(&gaps));
+    let between = pairs.find(|(a, b)| !a.has_one_place_before(b)).map(|(a, b)| (a.whole, b.whole));
     Ok(Order { order, between, notes })
+}
+
+/// The most numbers between two layers of a `torch.nn.Sequential` that need no note: those of an activation and a dropout.
+pub(super) const MOST_BETWEEN: u64 = 2;
+
+/// A note on the numbers before that of the first layer, where they are more than a flattening has.
+pub(super) fn note_of_start(first: &str, number: u64) -> Option<String> {
+    (number > 1).then(|| {
+        format!("its first layer is {first}: what has the numbers below {number} has no tensors, and is taken to change nothing")
+    })
+}
+
+/// A note on pairs of layers, as `0 and 9`, between which more numbers are left out.
+pub(super) fn note_of_gaps(pairs: &[String]) -> Option<String> {
+    (!pairs.is_empty()).then(|| {
+        let pairs = listed(pairs.iter().map(String::as_str));
+        format!(
+            "numbers between its layers {pairs} have no tensors: an activation is taken to be there, and nothing else"
+        )
+    })
 }
 
 /// The only order in which each layer's inputs are as many as the outputs of the layer before it, and each family is in the order of its numbers.

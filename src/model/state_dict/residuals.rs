@@ -40,14 +40,16 @@ pub(super) fn of(layers: &[Layer<'_>], activation: Option<Activation>) -> Result
     }
     let place: String =
         names.first().map_or_else(String::new, |name| name[..prefix].iter().map(|word| format!("{word}.")).collect());
-    let mut builder = Builder { layers, activation, order: Vec::new(), ends: Vec::new() };
+    let mut builder = Builder { layers, activation, order: Vec::new(), ends: Vec::new(), gaps: Vec::new() };
     let inputs = first(&all).map_or(0, |at| layers[at].inputs);
     let (made, _) = builder.list(&all, inputs, &place)?;
     let note = format!(
         "a state dict does not say what follows the last layer of a residual's body or shortcut, here {}: no activation is taken to",
         order::listed(builder.ends.iter().map(String::as_str))
     );
-    Ok(Some(Structure { layers: made, order: builder.order, notes: vec![note] }))
+    let start = all.keys().next().and_then(|&number| order::note_of_start(&format!("{place}{number}"), number));
+    let notes = [Some(note), start, order::note_of_gaps(&builder.gaps)].into_iter().flatten().collect();
+    Ok(Some(Structure { layers: made, order: builder.order, notes }))
 }
 
 /// How many words of all names are the same, as long as a number follows in each.
@@ -123,6 +125,8 @@ struct Builder<'s, 'a> {
     order: Vec<usize>,
     /// The last layers of bodies and shortcuts.
     ends: Vec<String>,
+    /// Pairs of layers between which more numbers are left out than an activation and a dropout take.
+    gaps: Vec<String>,
 }
 
 impl Builder<'_, '_> {
@@ -133,7 +137,11 @@ impl Builder<'_, '_> {
         for (number, entry) in list {
             let name = format!("{place}{number}");
             let activation = match numbers.next() {
-                Some(next) => self.between(&name, next - number, &format!("{place}{next}"))?,
+                Some(next) => {
+                    let (after, gap) = (format!("{place}{next}"), next - number);
+                    self.gaps.extend((gap - 1 > order::MOST_BETWEEN).then(|| format!("{name} and {after}")));
+                    self.between(&name, gap, &after)?
+                }
                 None => Activation::Identity,
             };
             match entry {
@@ -183,6 +191,7 @@ impl Builder<'_, '_> {
         let [body_name, shortcut_name] = PARTS;
         let (body, outputs, of_body) = part(body, body_name)?;
         let (shortcut, other, of_shortcut) = part(shortcut, shortcut_name)?;
+        // A body that is not empty has layers with weights.
         let of_body = of_body.unwrap_or_default();
         if outputs != other {
             return Err(match of_shortcut {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use safetensors::SafeTensors;
 use wgrad::{Activation, Error, Initializer, Loss, Model, Network};
 
 use super::state_dicts::{file, reads_as};
+use crate::residual::without_metadata;
 
 use Activation::{Identity, Relu, Tanh};
 
@@ -79,8 +79,33 @@ fn names_of_residuals_say_their_layers() {
         assert_eq!(reads_as(&shapes, &names).network, network);
         shapes.reverse();
         assert_eq!(reads_as(&shapes, &names).network, network);
-        let [note] = &notes(&shapes)[..] else { panic!("{:?}", notes(&shapes)) };
-        assert!(note.contains("body.") && note.contains("no activation"), "{note}");
+        let said = notes(&shapes);
+        assert!(said[0].contains("body.") && said[0].contains("no activation"), "{said:?}");
+        // Numbers that no tensor has are noted, unless they are a flattening's, or an activation's and a dropout's.
+        let rest: &[&[&str]] = match names[0] {
+            "m.n.9.body.0.weight" => &[&["m.n.9", "below 9", "change nothing"]],
+            "1.weight" => &[&["4.body.0 and 4.body.9", "no tensors"]],
+            _ => &[],
+        };
+        assert_eq!(said.len(), 1 + rest.len(), "{said:?}");
+        for (note, words) in said[1..].iter().zip(rest) {
+            assert!(words.iter().all(|word| note.contains(word)), "{note}");
+        }
+    }
+    // The same of a chain. Layers that are no places of a `Sequential`, one of whose names is left out; numbers that another number comes before.
+    for (names, words) in [
+        (&["net.0.weight", "net.3.weight"][..], None),
+        (&["1.weight", "3.weight"], None),
+        (&["3.weight", "5.weight"], Some(&["layer is 3:", "below 3"][..])),
+        (&["net.0.weight", "net.4.weight", "net.9.weight"], Some(&["net.0 and net.4, net.4 and net.9", "no tensors"])),
+        (&["fc1.weight", "fc2.weight"], None),
+        (&["fc1.weight", "fc3.weight"], Some(&["fc1 and fc3"])),
+        (&["fc2.weight", "fc3.weight"], Some(&["layer is fc2"])),
+        (&["b.0.fc1.weight", "b.0.fc2.weight", "b.1.fc1.weight"], None),
+    ] {
+        let said = notes(&square(names));
+        assert_eq!(said.len(), usize::from(words.is_some()), "{said:?}");
+        assert!(words.unwrap_or_default().iter().all(|word| said[0].contains(word)), "{said:?}");
     }
     // ReLU where it is not given, but only for one number; widths, biases and kernels.
     let shapes: Shapes<'_> = &[
@@ -117,9 +142,7 @@ fn the_tensors_of_a_network_with_sums_say_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
     model.write(&path).unwrap();
-    let bytes = std::fs::read(&path).unwrap();
-    let views: Vec<_> = SafeTensors::deserialize(&bytes).unwrap().tensors();
-    std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    without_metadata(&path);
     assert_eq!(Model::read_state_dict(&path, Some(Tanh)).unwrap(), model);
     // As a file of wgrad's it is none, and says what reads it.
     let error = Model::read(&path).unwrap_err().to_string();
