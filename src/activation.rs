@@ -170,6 +170,7 @@ impl Activation {
 
 /// What follows a layer's sum, element by element: an activation, then dropout.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Epilogue {
     /// The activation of every unit.
     pub activation: Activation,
@@ -181,6 +182,12 @@ impl Epilogue {
     /// An activation without dropout.
     pub fn of(activation: Activation) -> Self {
         Epilogue { activation, dropout: 0.0 }
+    }
+
+    /// With this probability that a unit drops out of a training step.
+    #[must_use]
+    pub fn with_dropout(self, dropout: f64) -> Self {
+        Epilogue { dropout, ..self }
     }
 
     /// Whether the backward pass needs a derivative that the forward pass keeps.

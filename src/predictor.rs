@@ -103,8 +103,10 @@ impl Predictor {
         model.check_kept()?;
         let tiling = TrainOptions::default().tiled(gpu.adapter().tiling(), &Picks::default());
         let mut weights = Buffers::new();
-        for (layer, values) in model.weights.layers.iter().enumerate() {
-            let name = format!("the weights of layer {}", layer + 1);
+        for (layer, (parameter, values)) in
+            model.network.named_parameters().iter().zip(&model.weights.layers).enumerate()
+        {
+            let name = format!("the weights of {}", parameter.place);
             weights.insert(Role::Weights(layer), block_on(gpu.upload(&name, &values.to_device()))?);
         }
         gpu.check()?;

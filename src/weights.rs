@@ -11,6 +11,7 @@ use crate::network::{Network, Parameter};
 
 /// The weights of one dense layer, laid out as `torch.nn.Linear` does.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LayerWeights {
     /// The number of input features.
     pub inputs: usize,
@@ -24,12 +25,34 @@ pub struct LayerWeights {
 
 /// The weights of a network, first layer to last.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Weights {
-    /// One entry for each layer.
+    /// One entry for each layer that has weights, in the order of [`Network::named_parameters`].
     pub layers: Vec<LayerWeights>,
 }
 
+impl Weights {
+    /// The weights of these layers.
+    pub fn new(layers: Vec<LayerWeights>) -> Self {
+        Weights { layers }
+    }
+}
+
 impl LayerWeights {
+    /// A matrix `[outputs, inputs]`, row-major, and as many biases as outputs. Whether these are as many numbers as the two say is for
+    /// [`Network::check_weights`], as the rest is.
+    ///
+    /// ```
+    /// use wgrad::{Activation, LayerWeights, Network, Weights};
+    ///
+    /// let network = Network::new(2).dense(1, Activation::Identity);
+    /// let weights = Weights::new(vec![LayerWeights::new(2, 1, vec![0.5, -0.5], vec![0.1])]);
+    /// assert!(network.check_weights(&weights).is_ok());
+    /// ```
+    pub fn new(inputs: usize, outputs: usize, weight: Vec<f32>, bias: Vec<f32>) -> Self {
+        LayerWeights { inputs, outputs, weight, bias }
+    }
+
     /// The weights in the device's layout: `[inputs, outputs]` with the bias as the row after the last input, rows and columns
     /// rounded up to multiples of four with zeros.
     pub(crate) fn to_device(&self) -> Vec<f32> {
@@ -242,33 +265,28 @@ impl Network {
         let parameters = self.named_parameters();
         if weights.layers.len() != parameters.len() {
             return Err(Error::Data(format!(
-                "the weights have {}, the network has {}",
+                "the weights have {}, and the network has {} with weights",
                 counted(weights.layers.len(), "layer"),
                 parameters.len()
             )));
         }
-        for (position, (Parameter { name, inputs, outputs }, layer)) in
-            parameters.into_iter().zip(&weights.layers).enumerate()
-        {
+        for (Parameter { name, place, inputs, outputs }, layer) in parameters.into_iter().zip(&weights.layers) {
             if (layer.inputs, layer.outputs) != (inputs, outputs) {
                 return Err(Error::Data(format!(
-                    "layer {} (tensor {name}.weight) has the shape [{}, {}], the network's is [{outputs}, {inputs}]",
-                    position + 1,
-                    layer.outputs,
-                    layer.inputs,
+                    "{place} (tensor {name}.weight) has the shape [{}, {}], the network's is [{outputs}, {inputs}]",
+                    layer.outputs, layer.inputs,
                 )));
             }
             let count = inputs.saturating_mul(outputs);
             if (layer.weight.len(), layer.bias.len()) != (count, outputs) {
                 return Err(Error::Data(format!(
-                    "layer {} has {} weights and {} biases: {inputs} inputs and {outputs} outputs take {count} and {outputs}",
-                    position + 1,
+                    "{place} has {} weights and {} biases: {inputs} inputs and {outputs} outputs take {count} and {outputs}",
                     layer.weight.len(),
                     layer.bias.len(),
                 )));
             }
             if let Some(value) = layer.weight.iter().chain(&layer.bias).find(|value| !value.is_finite()) {
-                return Err(Error::Data(format!("layer {} holds {value}: every weight must be finite", position + 1)));
+                return Err(Error::Data(format!("{place} holds {value}: every weight must be finite")));
             }
         }
         Ok(())

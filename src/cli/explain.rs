@@ -30,7 +30,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let mut run = Run::new(flags)?;
     let (set, validation) = source::of_run(&run, None)?;
     run.settle(&set)?;
-    let network = train::network(&run, &set, validation.as_ref());
+    let network = train::network(&run, &set, validation.as_ref())?;
     run.options.check(&network)?;
     let adapter = adapters(&run.adapter, limits()?).into_iter().find(|adapter| adapter.chosen);
     if adapter.is_none() && run.adapter != AdapterChoice::Auto {

@@ -6,7 +6,7 @@ use super::config::Run;
 use crate::error::Error;
 use crate::loss::Loss;
 use crate::model::Model;
-use crate::network::Network;
+use crate::network::{Network, Parameter};
 
 /// Checks that the weights fit, and returns what differs all the same, a sentence each.
 ///
@@ -37,8 +37,8 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
         return Err(Error::format(
             path,
             format!(
-                "{shapes}: layer {} is {} in the file and {} in the run, and the weights of one are not for the other; list the model's layers under [model]",
-                at + 1,
+                "{shapes}: {} is {} in the file and {} in the run, and the weights of one are not for the other; list the model's layers under [model]",
+                own.get(at).or(others.get(at)).map_or("", |layer| &layer.place),
                 word(&own),
                 word(&others)
             ),
@@ -52,9 +52,9 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
     let differing = own.iter().zip(&others).find(|(own, other)| own.activation != other.activation);
     let activation = differing.map(|(own, other)| {
         format!(
-            "the weights fit, but layer {} has the activation {} in the model and {} in this run: the network computes something else than the model; \
+            "the weights fit, but {} has the activation {} in the model and {} in this run: the network computes something else than the model; \
              --activation {} gives the model's",
-            own.name, own.activation, other.activation, own.activation
+            own.place, own.activation, other.activation, own.activation
         )
     });
     let (trained, asked): (&Loss, &Loss) = (&model.loss, &run.options.loss);
@@ -71,7 +71,7 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
 
 /// A layer as far as it is compared.
 struct Described {
-    name: String,
+    place: String,
     kind: &'static str,
     activation: String,
 }
@@ -79,8 +79,9 @@ struct Described {
 /// The layers of a network, each before those within it.
 fn layers(network: &Network) -> Vec<Described> {
     let mut layers = Vec::new();
-    network.walk(&mut |name, _, layer| {
-        layers.push(Described { name: name.into(), kind: layer.word(), activation: layer.activation().to_string() });
+    network.walk(&mut |placed| {
+        let (kind, activation) = (placed.layer.word(), placed.layer.activation().to_string());
+        layers.push(Described { place: placed.place, kind, activation });
     });
     layers
 }
@@ -88,29 +89,22 @@ fn layers(network: &Network) -> Vec<Described> {
 /// The first layer with weights in which two networks differ, in their order.
 fn first_difference(model: &Network, run: &Network) -> Option<String> {
     let (own, others) = (model.named_parameters(), run.named_parameters());
-    let pairs = own.iter().zip(&others).enumerate();
-    let differs = |(at, (own, other)): (usize, (&_, &_))| {
-        let (own, other): (&crate::network::Parameter, &crate::network::Parameter) = (own, other);
+    let differs = |(own, other): (&Parameter, &Parameter)| {
         ((own.inputs, own.outputs) != (other.inputs, other.outputs)).then(|| {
             format!(
-                "the first difference is layer {}, tensor {}.weight, [{}, {}] in the file and [{}, {}] in the run",
-                at + 1,
-                own.name,
-                own.outputs,
-                own.inputs,
-                other.outputs,
-                other.inputs
+                "the first difference is {}, tensor {}.weight, [{}, {}] in the file and [{}, {}] in the run",
+                own.place, own.name, own.outputs, own.inputs, other.outputs, other.inputs
             )
         })
     };
-    let found = pairs.filter_map(differs).next();
+    let found = own.iter().zip(&others).find_map(differs);
     found.or_else(|| {
         (own.len() != others.len()).then(|| {
             let at = own.len().min(others.len());
             let (in_file, in_run) = (own.get(at), others.get(at));
-            let name = in_file.or(in_run).map_or("", |parameter| &parameter.name);
-            let place = if in_file.is_some() { "in the file alone" } else { "in the run alone" };
-            format!("the first difference is layer {}, tensor {name}.weight, which is {place}", at + 1)
+            let (place, name) = in_file.or(in_run).map_or(("", ""), |own| (&own.place, &own.name));
+            let there = if in_file.is_some() { "in the file alone" } else { "in the run alone" };
+            format!("the first difference is {place}, tensor {name}.weight, which is {there}")
         })
     })
 }

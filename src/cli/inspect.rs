@@ -11,6 +11,7 @@ use super::output::{Output, clean, grouped};
 use crate::error::Error;
 use crate::loss::Loss;
 use crate::model::{Model, loss_to_json};
+use crate::network::Placed;
 
 pub(super) fn run(options: &Inspect) -> Result<(), Error> {
     let output = Output { json: options.json };
@@ -61,7 +62,7 @@ struct Row {
     outputs: usize,
     activation: String,
     dropout: f64,
-    /// The number of its own weights and biases; `None` for a layer that is made of others.
+    /// The number of its own weights and biases; `None` for a layer that has none.
     parameters: Option<usize>,
 }
 
@@ -77,16 +78,18 @@ impl Row {
 /// The layers of a model, each before those inside it.
 fn rows(model: &Model) -> Vec<Row> {
     let mut rows = Vec::new();
-    model.network.walk(&mut |name, inputs, layer| {
+    model.network.walk(&mut |placed| {
+        let parameters = placed.parameter().map(|own| (own.inputs + 1) * own.outputs);
+        let Placed { name, inputs, layer, .. } = placed;
         let outputs = layer.outputs(inputs);
         rows.push(Row {
-            name: name.into(),
+            name,
             kind: layer.word(),
             inputs,
             outputs,
             activation: layer.activation().to_string(),
             dropout: layer.dropout(),
-            parameters: layer.parts().is_empty().then(|| (inputs + 1) * outputs),
+            parameters,
         });
     });
     rows

@@ -1,6 +1,6 @@
 //! `[model]` of run.toml with its flags: the network that they describe.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -34,8 +34,8 @@ pub(super) enum Layers {
         /// The number of outputs; if the run does not give it, it follows from the set.
         outputs: Option<usize>,
     },
-    /// All layers, one by one.
-    Listed(Vec<Layer>),
+    /// All layers, one by one, as the file with this path has them.
+    Listed(Vec<Layer>, PathBuf),
 }
 
 impl ModelTable {
@@ -58,8 +58,8 @@ impl ModelTable {
             }
             let activation = |word: &str| word.parse().map_err(|error: Error| error.to_string());
             let layers = from_json(list, &activation);
-            let broken = |reason: String| Error::format(path, format!("layers under [model]: {reason}"));
-            return layers.map(Layers::Listed).map_err(broken);
+            let layers = layers.map_err(|reason| of_list(path, &reason))?;
+            return Ok(Layers::Listed(layers, path.into()));
         }
         let widths = match &flags.hidden {
             Some(widths) => hidden("--hidden", widths)?,
@@ -77,25 +77,38 @@ impl ModelTable {
 
 impl Layers {
     /// The network for rows of `inputs` features. The number of outputs is `inferred` from the set if the run does not give it.
-    pub fn network(&self, inputs: usize, inferred: usize) -> Network {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Format`] for listed layers that do not fit each other or the features, naming the file.
+    pub fn network(&self, inputs: usize, inferred: usize) -> Result<Network, Error> {
         match self {
-            Layers::Listed(layers) => Network::of_layers(inputs, layers.clone()),
-            Layers::Hidden { widths, activation, dropout, outputs } => widths
+            Layers::Listed(layers, path) => {
+                let network = Network::of_layers(inputs, layers.clone());
+                network.check().map_err(|error| of_list(path, &error.to_string()))?;
+                Ok(network)
+            }
+            Layers::Hidden { widths, activation, dropout, outputs } => Ok(widths
                 .iter()
                 .zip(dropout)
                 .fold(Network::new(inputs), |network, (&width, &rate)| network.dense(width, *activation).dropout(rate))
-                .dense(outputs.unwrap_or(inferred), Activation::Identity),
+                .dense(outputs.unwrap_or(inferred), Activation::Identity)),
         }
     }
 
     /// The activations that are the user's own.
     pub fn own_activations(&self) -> Vec<Activation> {
         let all = match self {
-            Layers::Listed(layers) => Network::of_layers(1, layers.clone()).activations(),
+            Layers::Listed(layers, _) => Network::of_layers(1, layers.clone()).activations(),
             Layers::Hidden { activation, .. } => vec![*activation],
         };
         all.into_iter().filter(|activation| matches!(activation, Activation::Custom(_))).collect()
     }
+}
+
+/// What is wrong with the list of layers in the file with this path.
+fn of_list(path: &Path, reason: &str) -> Error {
+    Error::format(path, format!("layers under [model]: {reason}"))
 }
 
 #[derive(Deserialize)]

@@ -32,7 +32,7 @@ impl Timed {
         let mut run = Run::new(flags)?;
         let (set, validation) = source::of_run(&run, None)?;
         run.settle(&set)?;
-        let network = train::network(&run, &set, validation.as_ref());
+        let network = train::network(&run, &set, validation.as_ref())?;
         let shape = network.shape();
         let mut trainer = Trainer::on(open_gpu(&run.adapter)?, network, run.options.clone())?;
         trainer.tune(set.source(), |_| {})?;

@@ -343,7 +343,7 @@ fn begun(
     set: &TrainingSet,
     validation: Option<&Dataset>,
 ) -> Result<Trainer, Error> {
-    let network = network(run, set, validation);
+    let network = network(run, set, validation)?;
     if let (Some(model), Some(path)) = (&init, &run.init) {
         let differences = init::check(path, model, run, &network)?;
         run.note_all(differences);
@@ -409,7 +409,7 @@ fn resumed(gpu: Result<Arc<Gpu>, Error>, flags: &Train, run: &Run, checkpoint: &
 }
 
 /// The network for a run. Its outputs are inferred from the targets if the run does not give them.
-pub(super) fn network(run: &Run, set: &TrainingSet, validation: Option<&Dataset>) -> Network {
+pub(super) fn network(run: &Run, set: &TrainingSet, validation: Option<&Dataset>) -> Result<Network, Error> {
     let train = set.at_hand();
     let classes = classes_of(set, validation);
     // Two classes take one sigmoid output.

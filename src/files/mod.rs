@@ -2,6 +2,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod folder;
+pub(crate) mod json;
 pub(crate) mod kinds;
 pub(crate) mod lock;
 

@@ -19,7 +19,7 @@ use crate::run::buffers::Buffers;
 use crate::run::parameters::ParameterReader;
 use crate::run::rows::Rows;
 use crate::run::runner::Part;
-use crate::weights::Weights;
+use crate::weights::{LayerWeights, Weights};
 
 /// The first number of a step that was not finite, where all before that step were: found by running on from this restore point. `seen` is
 /// what the device saw. The session is then where it was before the step. None where it cannot be found.
@@ -34,6 +34,7 @@ pub(crate) async fn diagnose(
 ) -> Result<Option<String>, Error> {
     session.go_back(from).await?;
     let mut attempt = Attempt::begin(session, train, plan, validation, None).await?;
+    let places: Vec<String> = session.model.network.named_parameters().into_iter().map(|own| own.place).collect();
     let plan = plans::diagnosis(session, attempt.train)?;
     let mut reader = reader_of(session, &attempt, &plan).await?;
     run_to(session, &mut attempt, validation, step - 1).await?;
@@ -44,14 +45,12 @@ pub(crate) async fn diagnose(
         let count = plan.shape(role).iter().product::<u64>() as usize;
         let values: Vec<f32> = session.model.gpu.read(outputs, count, &mut session.model.stats.traffic).await?;
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-            let of = match number < session.model.network.widths().count() {
-                true => format!("an output of layer {}", number + 1),
-                false => format!("an output of what `wgrad explain` calls {role}, a layer without weights,"),
-            };
-            return Ok(Some(format!("{of} is {}", word(*value))));
+            let of = places.get(number).cloned();
+            let of = of.unwrap_or_else(|| format!("what `wgrad explain` calls {role}, a layer without weights,"));
+            return Ok(Some(format!("an output of {of} is {}", word(*value))));
         }
     }
-    let of_gradient = non_finite_tensor(&gradients, First::Above);
+    let of_gradient = non_finite_tensor(&gradients, &places, First::Above);
     let of_gradient = of_gradient.map(|(tensor, value)| format!("the gradient of {tensor} is {value}"));
     if seen == THE_LOSS {
         let and = of_gradient.map_or("though every gradient is finite".into(), |found| format!("and {found}"));
@@ -67,7 +66,7 @@ pub(crate) async fn diagnose(
     device.training.run_part(&device.gpu, part, &mut session.model.stats, ignore).await?;
     let weights = session.model.weights().await?;
     session.go_back(&before).await?;
-    let left = non_finite_tensor(&weights, First::Below);
+    let left = non_finite_tensor(&weights, &places, First::Below);
     Ok(left.map(|(tensor, value)| format!("the update of {tensor} left a value that is {value}")))
 }
 
@@ -110,18 +109,20 @@ enum First {
     Above,
 }
 
-/// The first tensor with a value that is not finite, and what that is.
-fn non_finite_tensor(tensors: &Weights, first: First) -> Option<(String, &'static str)> {
+/// The first tensor with a value that is not finite, and what that is. `places` are those of the layers.
+fn non_finite_tensor(tensors: &Weights, places: &[String], first: First) -> Option<(String, &'static str)> {
     let non_finite = |values: &[f32]| values.iter().copied().find(|value| !value.is_finite()).map(word);
-    let layers = tensors.layers.len();
-    (0..layers).find_map(|at| {
-        let layer = if matches!(first, First::Below) { at } else { layers - 1 - at };
-        let own = &tensors.layers[layer];
-        let of = |what: &str, value| (format!("layer {}'s {what}", layer + 1), value);
+    let of_layer = |(own, place): (&LayerWeights, &String)| {
+        let of = |what: &str, value| (format!("{place}'s {what}"), value);
         non_finite(&own.weight)
             .map(|value| of("weights", value))
             .or_else(|| non_finite(&own.bias).map(|value| of("bias", value)))
-    })
+    };
+    let mut layers = tensors.layers.iter().zip(places);
+    match first {
+        First::Below => layers.find_map(of_layer),
+        First::Above => layers.rev().find_map(of_layer),
+    }
 }
 
 fn word(value: f32) -> &'static str {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::activation::Activation;
 use crate::error::Error;
+use crate::files::json;
 use crate::loss::{Loss, Setting, Task};
 use crate::named::Named;
 use crate::network::{Layer, Network, activation_words};
@@ -26,7 +27,7 @@ pub(super) fn broken(path: &Path, reason: impl Display) -> Error {
 pub(crate) fn about(path: &Path, bytes: &[u8]) -> Result<Option<Value>, Error> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| broken(path, error))?;
     let about = header.metadata().as_ref().and_then(|entries| entries.get(METADATA));
-    about.map(|about| serde_json::from_str(about).map_err(|error| broken(path, error))).transpose()
+    about.map(|about| json::from_str(about).map_err(|error| broken(path, error))).transpose()
 }
 
 /// The value of a key that the metadata has.

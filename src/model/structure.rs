@@ -69,7 +69,7 @@ fn listed(
         return Err(broken(path, reason));
     }
     network.check().map_err(|error| broken(path, format!("layers: {error}")))?;
-    if let Some((Parameter { name, inputs, outputs }, shape)) = mismatch(file, &network) {
+    if let Some((Parameter { name, inputs, outputs, .. }, shape)) = mismatch(file, &network) {
         let reason = format!(
             "layers: {name}.weight has the shape {shape:?}, and the layer of this name is listed with {inputs} inputs and {outputs} outputs: its weights \
              must be [{outputs}, {inputs}]"
@@ -166,7 +166,7 @@ fn check_all_read(path: &Path, file: &SafeTensors<'_>, prefix: &str, network: &N
         }
         let reason = match network.is_chain() {
             true => format!(
-                "it has a tensor {name}, and no layer {} before it: dense layers are numbered 0, 2, 4, … with one activation after each",
+                "it has a tensor {name}, and no tensor {}.weight before it: dense layers are numbered 0, 2, 4, … with one activation after each",
                 next_number(network)
             ),
             false => format!("it has a tensor {name}, and its list of layers has none of this name"),

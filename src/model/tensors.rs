@@ -86,7 +86,7 @@ pub(crate) fn layers(
     prefix: &str,
     parameters: &[Parameter],
 ) -> Result<Vec<LayerWeights>, Error> {
-    let layer = |&Parameter { ref name, inputs, outputs }: &Parameter| {
+    let layer = |&Parameter { ref name, inputs, outputs, .. }: &Parameter| {
         let [weight, bias] = [("weight", vec![outputs, inputs]), ("bias", vec![outputs])].map(|(part, shape)| {
             let name = format!("{prefix}{name}.{part}");
             let tensor = file.tensor(&name).map_err(|_| Error::format(path, format!("it has no tensor {name}")))?;

@@ -29,30 +29,39 @@ pub(super) fn forward(network: &Network, batch: u32, training: bool) -> (Graph, 
 impl Forward {
     /// Adds layers that follow each other.
     pub fn layers(&mut self, x: Value, layers: &[Layer]) -> Value {
-        layers.iter().fold(x, |x, layer| layer.write(x, self))
+        layers.iter().fold(x, |x, layer| self.layer(x, layer))
     }
 
-    /// Adds a product with weights of its own, and gives their number.
-    pub fn linear(&mut self, x: Value, outputs: usize) -> (Value, usize) {
-        let parameter = self.parameters;
-        self.parameters += 1;
-        let inputs = self.graph.shape(x)[1];
-        let weights = self.graph.source(Source::Parameter(parameter), vec![inputs + 1, outputs as u32]);
-        (self.graph.add(Linear { parameter }, vec![x, weights]), parameter)
-    }
-
-    /// Adds an op of a layer that has no weights of its own, and gives its number: these follow those of the layers with weights.
-    pub fn unweighted(&mut self, op: impl Into<Op>, inputs: Vec<Value>) -> (Value, usize) {
-        self.unweighted += 1;
-        (self.graph.add(op, inputs), self.all + self.unweighted - 1)
-    }
-
-    /// Adds an activation and a dropout. The number tells this dropout's masks from those of others.
-    pub fn epilogue(&mut self, z: Value, Epilogue { activation, dropout }: Epilogue, number: usize) -> Value {
+    /// Adds a layer: the ops of its kind, then its activation and its dropout. A number tells a dropout's masks from those of others: it is that of the
+    /// layer's weights, and layers without weights follow those that have any.
+    fn layer(&mut self, x: Value, layer: &Layer) -> Value {
+        let of_weights = self.parameters;
+        let z = layer.kind().write(x, self);
+        let number = if layer.kind().has_weights() {
+            of_weights
+        } else {
+            self.unweighted += 1;
+            self.all + self.unweighted - 1
+        };
+        let Epilogue { activation, dropout } = layer.epilogue;
         let y = self.graph.activated(z, activation);
         match self.training && dropout > 0.0 {
             true => self.graph.add(Dropout { layer: number, probability: dropout }, vec![y]),
             false => y,
         }
+    }
+
+    /// Adds a product with weights of its own.
+    pub fn linear(&mut self, x: Value, outputs: usize) -> Value {
+        let parameter = self.parameters;
+        self.parameters += 1;
+        let inputs = self.graph.shape(x)[1];
+        let weights = self.graph.source(Source::Parameter(parameter), vec![inputs + 1, outputs as u32]);
+        self.graph.add(Linear { parameter }, vec![x, weights])
+    }
+
+    /// Adds an op that has no weights.
+    pub fn op(&mut self, op: impl Into<Op>, inputs: Vec<Value>) -> Value {
+        self.graph.add(op, inputs)
     }
 }

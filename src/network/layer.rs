@@ -1,186 +1,192 @@
-//! What a layer has to know of itself, the list of layers, and walks over them.
+//! A layer: its kind, and what all kinds have after it; and walks over layers.
 
-use super::forward::Forward;
-use super::words::Words;
-use super::{DenseLayer, ResidualLayer};
+use super::kind::LayerKind;
 use crate::activation::{Activation, Epilogue};
-use crate::graph::Value;
 
-/// The weights and the bias of a dense layer. In files they are the tensors `NAME.weight`, `[outputs, inputs]`, and `NAME.bias`.
+/// A layer of a network: what it computes, then an activation, then dropout. A new layer has the activation identity, which makes it linear, and no
+/// dropout.
+///
+/// Errors name a layer by its position, counted from 1: `layer 3`, and within a residual `layer 3's body, layer 1`. The names of its weights in files,
+/// [`Parameter::name`], count activations and dropouts too, as PyTorch does.
+///
+/// ```
+/// use wgrad::{Activation, DenseLayer, Layer, Network};
+///
+/// let hidden = Layer::new(DenseLayer::new(256)).with_activation(Activation::Relu).with_dropout(0.2);
+/// let network = Network::of_layers(784, vec![hidden, Layer::new(DenseLayer::new(10))]);
+/// assert!(network.check().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    kind: LayerKind,
+    pub(super) epilogue: Epilogue,
+}
+
+/// The weights and the bias of a layer that has any, as a dense one. In files they are the tensors `NAME.weight`, `[outputs, inputs]`, and `NAME.bias`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Parameter {
     /// The layer's name in files, as `0` or `2.body.0`.
     pub name: String,
+    /// The layer's place, as errors name it: `layer 1`, or `layer 2's body, layer 1`.
+    pub place: String,
     /// Features that come in.
     pub inputs: usize,
     /// Units that go out.
     pub outputs: usize,
 }
 
-/// A layer: a file of this room, and a line of the list below.
-pub(super) trait Describe: Sized {
-    /// The word that begins it in a list of layers.
-    const WORD: &'static str;
-
-    /// The width of its output, from that of its input.
-    fn outputs(&self, inputs: usize) -> usize;
-
-    /// The activation and the dropout after it.
-    fn epilogue(&self) -> Epilogue;
-
-    /// Where its activation is set, and where its dropout.
-    fn epilogue_mut(&mut self) -> (&mut Activation, &mut f64);
-
-    /// Whether it can follow `inputs` features; `place` says which layer it is, and begins the reason why not.
-    fn check(&self, inputs: usize, place: &str) -> Result<(), String>;
-
-    /// The lists of layers within it, by name.
-    fn parts(&self) -> Vec<(&'static str, &[Layer])>;
-
-    /// Adds its own weights, which have its name.
-    fn parameters(&self, _name: &str, _inputs: usize, _found: &mut Vec<Parameter>) {}
-
-    /// Adds its ops to a graph, and gives what comes out.
-    fn write(&self, x: Value, forward: &mut Forward) -> Value;
-
-    /// Reads it from its words, and takes each that it knows; what is left is refused.
-    fn from_words(words: &mut Words<'_>) -> Result<Self, String>;
-
-    /// Its words.
-    fn to_words(&self, words: &mut serde_json::Map<String, serde_json::Value>);
-}
-
-macro_rules! layers {
-    ($($(#[$about:meta])* $layer:ident($description:ident),)*) => {
-        /// A layer of a network.
-        #[derive(Clone, Debug, PartialEq)]
-        #[non_exhaustive]
-        pub enum Layer {
-            $($(#[$about])* $layer($description),)*
-        }
-
-        $(impl From<$description> for Layer {
-            fn from(layer: $description) -> Layer {
-                Layer::$layer(layer)
-            }
-        })*
-
-        /// The words that layers begin with.
-        pub(super) const WORDS: &[&str] = &[$($description::WORD),*];
-
-        impl Layer {
-            /// The width of its output, from that of its input.
-            pub fn outputs(&self, inputs: usize) -> usize {
-                match self { $(Layer::$layer(layer) => layer.outputs(inputs),)* }
-            }
-
-            /// The activation and the dropout after it.
-            pub fn epilogue(&self) -> Epilogue {
-                match self { $(Layer::$layer(layer) => layer.epilogue(),)* }
-            }
-
-            fn epilogue_mut(&mut self) -> (&mut Activation, &mut f64) {
-                match self { $(Layer::$layer(layer) => layer.epilogue_mut(),)* }
-            }
-
-            /// The word that begins it in a list of layers.
-            pub fn word(&self) -> &'static str {
-                match self { $(Layer::$layer(_) => $description::WORD,)* }
-            }
-
-            /// The lists of layers within it, by name: a residual's `body` and `shortcut`.
-            pub fn parts(&self) -> Vec<(&'static str, &[Layer])> {
-                match self { $(Layer::$layer(layer) => layer.parts(),)* }
-            }
-
-            fn check(&self, inputs: usize, place: &str) -> Result<(), String> {
-                match self { $(Layer::$layer(layer) => layer.check(inputs, place),)* }
-            }
-
-            pub(super) fn parameters(&self, name: &str, inputs: usize, found: &mut Vec<Parameter>) {
-                match self { $(Layer::$layer(layer) => layer.parameters(name, inputs, found),)* }
-            }
-
-            pub(super) fn write(&self, x: Value, forward: &mut Forward) -> Value {
-                match self { $(Layer::$layer(layer) => layer.write(x, forward),)* }
-            }
-
-            pub(super) fn from_words(word: &str, words: &mut Words<'_>) -> Result<Layer, String> {
-                $(if word == $description::WORD {
-                    return $description::from_words(words).map(Layer::$layer);
-                })*
-                Err(format!("{word} is no layer: known are {}", WORDS.join(", ")))
-            }
-
-            pub(super) fn to_words(&self, words: &mut serde_json::Map<String, serde_json::Value>) {
-                match self { $(Layer::$layer(layer) => layer.to_words(words),)* }
-            }
-        }
-    };
-}
-
-layers! {
-    /// `y = activate(x·W + b)`
-    Dense(DenseLayer),
-    /// `y = activate(body(x) + x)`, or plus what a shortcut makes of x.
-    Residual(ResidualLayer),
-}
-
 impl Layer {
-    /// The probability that a unit drops out of a training step, from 0 to below 1.
-    pub fn dropout(&self) -> f64 {
-        self.epilogue().dropout
+    /// A layer of this kind, as [`DenseLayer`](crate::DenseLayer) or [`ResidualLayer`](crate::ResidualLayer), with no activation and no dropout.
+    pub fn new(kind: impl Into<LayerKind>) -> Self {
+        Layer { kind: kind.into(), epilogue: Epilogue::of(Activation::Identity) }
+    }
+
+    /// The layer with this activation after it: of a residual, after the sum.
+    #[must_use]
+    pub fn with_activation(mut self, activation: Activation) -> Self {
+        self.epilogue.activation = activation;
+        self
+    }
+
+    /// The layer with this probability, from 0 to below 1, that a unit drops out of a training step: `torch.nn.Dropout`, after the activation.
+    #[must_use]
+    pub fn with_dropout(mut self, probability: f64) -> Self {
+        self.epilogue.dropout = probability;
+        self
+    }
+
+    /// What it computes before its activation.
+    pub fn kind(&self) -> &LayerKind {
+        &self.kind
     }
 
     /// The activation of every unit.
     pub fn activation(&self) -> Activation {
-        self.epilogue().activation
+        self.epilogue.activation
     }
 
-    pub(super) fn activation_mut(&mut self) -> &mut Activation {
-        self.epilogue_mut().0
+    /// The probability that a unit drops out of a training step, from 0 to below 1.
+    pub fn dropout(&self) -> f64 {
+        self.epilogue.dropout
     }
 
-    pub(super) fn dropout_mut(&mut self) -> &mut f64 {
-        self.epilogue_mut().1
+    /// The width of its output, from that of its input.
+    pub fn outputs(&self, inputs: usize) -> usize {
+        self.kind.outputs(inputs)
+    }
+
+    /// The word that begins it in a list of layers.
+    pub fn word(&self) -> &'static str {
+        self.kind.word()
+    }
+
+    /// The lists of layers within it, by name: a residual's `body` and `shortcut`.
+    pub fn parts(&self) -> Vec<(&'static str, &[Layer])> {
+        self.kind.parts()
     }
 
     /// How many numbers it takes in a `torch.nn.Sequential`, its activation and its dropout included.
-    fn places(&self, identity_has_place: bool) -> usize {
-        let Epilogue { activation, dropout } = self.epilogue();
-        1 + usize::from(identity_has_place || activation != Activation::Identity) + usize::from(dropout > 0.0)
+    fn numbers(&self, identity_has_number: bool) -> usize {
+        let Epilogue { activation, dropout } = self.epilogue;
+        1 + usize::from(identity_has_number || activation != Activation::Identity) + usize::from(dropout > 0.0)
     }
 }
 
-/// Calls `each` for all layers that follow each other, each before those within it, with its name, which begins with `prefix`, and the width of its input.
-pub(super) fn walk<'a>(
-    layers: &'a [Layer],
-    prefix: &str,
-    mut inputs: usize,
-    identity_has_place: bool,
-    each: &mut dyn FnMut(&str, usize, &'a Layer),
-) {
-    let mut number = 0;
-    for layer in layers {
-        let name = format!("{prefix}{number}");
-        each(&name, inputs, layer);
-        for (part, layers) in layer.parts() {
-            walk(layers, &format!("{name}.{part}."), inputs, identity_has_place, each);
+/// A layer where it is in its network.
+pub(crate) struct Placed<'a> {
+    /// Its name in files.
+    pub name: String,
+    /// Its place, as errors name it.
+    pub place: String,
+    /// Features that come in.
+    pub inputs: usize,
+    pub layer: &'a Layer,
+}
+
+impl Placed<'_> {
+    /// The layer's own weights, if it has any.
+    pub fn parameter(&self) -> Option<Parameter> {
+        let Placed { name, place, inputs, layer } = self;
+        let of =
+            || Parameter { name: name.clone(), place: place.clone(), inputs: *inputs, outputs: layer.outputs(*inputs) };
+        layer.kind.has_weights().then(of)
+    }
+}
+
+/// The place of the layer `at` a list, where `within` is that of the list: empty for a network's own.
+pub(super) fn place(within: &str, at: usize) -> String {
+    let comma = if within.is_empty() { "" } else { ", " };
+    format!("{within}{comma}layer {}", at + 1)
+}
+
+/// The place of a list of layers within the layer at a place.
+pub(super) fn within(place: &str, part: &str) -> String {
+    format!("{place}'s {part}")
+}
+
+/// A list of layers that follow each other.
+pub(super) struct List<'a> {
+    pub layers: &'a [Layer],
+    /// The width of the first layer's input.
+    pub inputs: usize,
+}
+
+impl<'a> List<'a> {
+    /// Calls `each` for all layers, each before those within it. Their names begin with `prefix`, their places with `within`.
+    pub fn walk(&self, prefix: &str, at: &str, identity_has_number: bool, each: &mut dyn FnMut(Placed<'a>)) {
+        let mut number = 0;
+        for (position, (inputs, layer)) in self.with_inputs().enumerate() {
+            let (name, place) = (format!("{prefix}{number}"), place(at, position));
+            each(Placed { name: name.clone(), place: place.clone(), inputs, layer });
+            for (part, layers) in layer.parts() {
+                let list = List { layers, inputs };
+                list.walk(&format!("{name}.{part}."), &within(&place, part), identity_has_number, each);
+            }
+            number += layer.numbers(identity_has_number);
         }
-        number += layer.places(identity_has_place);
-        inputs = layer.outputs(inputs);
     }
-}
 
-/// The widths of layers that follow `inputs` features; the parts of one that has any in parentheses.
-pub(super) fn shape(layers: &[Layer], mut inputs: usize) -> String {
-    let of_layer = |layer: &Layer| {
-        let parts: Vec<String> =
-            layer.parts().iter().filter(|(_, part)| !part.is_empty()).map(|(_, part)| shape(part, inputs)).collect();
-        inputs = layer.outputs(inputs);
-        if parts.is_empty() { inputs.to_string() } else { format!("({})", parts.join("|")) }
-    };
-    layers.iter().map(of_layer).collect::<Vec<_>>().join("-")
+    /// Each layer with the width of its input.
+    fn with_inputs(&self) -> impl Iterator<Item = (usize, &'a Layer)> + use<'a> {
+        self.layers.iter().scan(self.inputs, |inputs, layer| {
+            let own = *inputs;
+            *inputs = layer.outputs(own);
+            Some((own, layer))
+        })
+    }
+
+    /// The width of the last layer's output.
+    pub fn outputs(&self) -> usize {
+        self.layers.iter().fold(self.inputs, |inputs, layer| layer.outputs(inputs))
+    }
+
+    /// The widths of the layers' outputs; the parts of one that has any in parentheses.
+    pub fn shape(&self) -> String {
+        let of_layer = |(inputs, layer): (usize, &Layer)| {
+            let parts = layer.parts().into_iter().filter(|(_, layers)| !layers.is_empty());
+            let parts: Vec<String> = parts.map(|(_, layers)| List { layers, inputs }.shape()).collect();
+            if parts.is_empty() { layer.outputs(inputs).to_string() } else { format!("({})", parts.join("|")) }
+        };
+        self.with_inputs().map(of_layer).collect::<Vec<_>>().join("-")
+    }
+
+    /// Whether each layer can follow the one before. The reason why not begins with the layer's place; that of the list is `at`.
+    pub fn check(&self, at: &str) -> Result<(), String> {
+        for (position, (inputs, layer)) in self.with_inputs().enumerate() {
+            let place = place(at, position);
+            for (part, layers) in layer.parts() {
+                List { layers, inputs }.check(&within(&place, part))?;
+            }
+            let dropout = layer.dropout();
+            let right = match (0.0..1.0).contains(&dropout) {
+                true => layer.kind.check(inputs),
+                false => Err(format!("a dropout of {dropout}: it must be from 0 to below 1")),
+            };
+            right.map_err(|reason| format!("{place} ({}) has {} and {reason}", layer.word(), many(inputs, "input")))?;
+        }
+        Ok(())
+    }
 }
 
 /// How deep layers are nested within these.
@@ -189,28 +195,19 @@ pub(super) fn nested(layers: &[Layer]) -> usize {
     layers.iter().map(within).max().unwrap_or(0)
 }
 
-/// Whether these layers can follow `inputs` features. The reason why not begins with `place` and a layer's number.
-pub(super) fn check(layers: &[Layer], mut inputs: usize, place: &str) -> Result<(), String> {
-    for (at, layer) in layers.iter().enumerate() {
-        let place = format!("{place} {}", at + 1);
-        layer.check(inputs, &place)?;
-        let dropout = layer.dropout();
-        if !(0.0..1.0).contains(&dropout) {
-            return Err(format!("{place} has a dropout of {dropout}: it must be from 0 to below 1"));
-        }
-        inputs = layer.outputs(inputs);
-    }
-    Ok(())
+/// A number of things: `1 input`, `2 inputs`.
+pub(super) fn many(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The widest layer: indices on the device are 32 bits wide.
 const WIDEST: usize = 1 << 24;
 
-/// Whether a layer can have this width.
-pub(super) fn check_width(width: usize, place: &str) -> Result<(), String> {
+/// Whether a layer can have this width; the reason why not continues "it has …".
+pub(super) fn check_width(width: usize) -> Result<(), String> {
     match width {
-        0 => Err(format!("{place} has a width of 0: every layer needs at least one unit")),
-        width if width > WIDEST => Err(format!("{place} has a width of {width}: the widest layer is {WIDEST}")),
+        0 => Err("a width of 0: every layer needs at least one unit".into()),
+        width if width > WIDEST => Err(format!("a width of {width}: the widest layer is {WIDEST}")),
         _ => Ok(()),
     }
 }

@@ -1,15 +1,19 @@
 //! The network a user describes: a list of layers, each a file of this room.
 //!
-//! A layer knows how wide it is, what its weights are called in files, its words in a list of layers, and which ops it writes into a graph. A new
-//! one is a file, and a line in `layer.rs`.
+//! A kind of layer knows how wide it is, its words in a list of layers, and which ops it writes into a graph. A new one is a file, and a line in
+//! `kind.rs`. What all layers share is written once: activation and dropout, places, names of weights, words, checks.
 
 mod dense;
 mod forward;
+mod kind;
 mod layer;
 mod residual;
 mod words;
 
 pub use self::dense::DenseLayer;
+pub use self::kind::LayerKind;
+use self::layer::List;
+pub(crate) use self::layer::Placed;
 pub use self::layer::{Layer, Parameter};
 pub use self::residual::ResidualLayer;
 pub(crate) use self::words::{activation_words, from_json};
@@ -31,7 +35,16 @@ pub struct Network {
     inputs: usize,
     layers: Vec<Layer>,
     /// What was asked for where it cannot be. It is kept so that [`check`](Self::check) can refuse it.
-    refused: Option<String>,
+    refused: Option<Refused>,
+}
+
+/// What a builder method was asked for, and cannot do.
+#[derive(Clone, Debug, PartialEq)]
+struct Refused {
+    /// The place of the list of layers: empty for the network's own.
+    within: String,
+    /// What it has that it cannot have, and why: continues "it has …".
+    reason: String,
 }
 
 impl Network {
@@ -48,7 +61,7 @@ impl Network {
     /// Adds a dense layer of `outputs` units.
     #[must_use]
     pub fn dense(self, outputs: usize, activation: Activation) -> Self {
-        self.with(DenseLayer { outputs, activation, dropout: 0.0 }.into())
+        self.with(Layer::new(DenseLayer::new(outputs)).with_activation(activation))
     }
 
     /// Adds a residual sum: the output of a body of layers plus the body's input, `y = x + body(x)`. The body's last layer is as wide as its input. He et
@@ -77,19 +90,28 @@ impl Network {
         body: impl FnOnce(Network) -> Network,
         shortcut: impl FnOnce(Network) -> Network,
     ) -> Self {
-        let inputs = self.outputs();
-        let mut part = |part: Network| {
-            if part.inputs != inputs {
-                self.refused = Some(format!(
-                    "a residual's layers have {} inputs, and come after {inputs} outputs: add them to the network that the function is given",
-                    part.inputs
-                ));
-            }
-            self.refused = self.refused.take().or(part.refused);
+        let (inputs, place) = (self.outputs(), layer::place("", self.layers.len()));
+        let mut part = |name: &str, part: Network| {
+            let within = layer::within(&place, name);
+            self.refused = self.refused.take().or_else(|| match part.refused {
+                _ if part.inputs != inputs => {
+                    let reason = format!(
+                        "{}, and comes after {}: add its layers to the network that the function is given",
+                        layer::many(part.inputs, "input"),
+                        layer::many(inputs, "output")
+                    );
+                    Some(Refused { within, reason })
+                }
+                Some(refused) if refused.within.is_empty() => Some(Refused { within, ..refused }),
+                Some(refused) => Some(Refused { within: format!("{within}, {}", refused.within), ..refused }),
+                None => None,
+            });
             part.layers
         };
-        let (body, shortcut) = (part(body(Network::new(inputs))), part(shortcut(Network::new(inputs))));
-        self.with(ResidualLayer { body, shortcut, activation: Activation::Identity, dropout: 0.0 }.into())
+        let [of_body, of_shortcut] = ResidualLayer::PARTS;
+        let body = part(of_body, body(Network::new(inputs)));
+        let shortcut = part(of_shortcut, shortcut(Network::new(inputs)));
+        self.with(ResidualLayer::new(body).with_shortcut(shortcut).into())
     }
 
     /// Adds a layer.
@@ -103,11 +125,15 @@ impl Network {
     #[must_use]
     pub fn activation(mut self, activation: Activation) -> Self {
         match self.layers.last_mut() {
-            Some(layer) => *layer.activation_mut() = activation,
+            Some(layer) => layer.epilogue.activation = activation,
             None if activation == Activation::Identity => {}
-            None => self.refused = Some("an activation comes after a layer: it is not offered for the input".into()),
+            None => self.refuse("an activation before its first layer: an activation comes after a layer, and is not offered for the input"),
         }
         self
+    }
+
+    fn refuse(&mut self, reason: &str) {
+        self.refused.get_or_insert(Refused { within: String::new(), reason: reason.into() });
     }
 
     /// Lets units of the layer added last drop out with this probability in training: `torch.nn.Dropout` after it. Evaluation and
@@ -122,9 +148,9 @@ impl Network {
     #[must_use]
     pub fn dropout(mut self, probability: f64) -> Self {
         match self.layers.last_mut() {
-            Some(layer) => *layer.dropout_mut() = probability,
+            Some(layer) => layer.epilogue.dropout = probability,
             None if probability == 0.0 => {}
-            None => self.refused = Some("dropout comes after a hidden layer: it is not offered for the input".into()),
+            None => self.refuse("a dropout before its first layer: dropout comes after a hidden layer, and is not offered for the input"),
         }
         self
     }
@@ -147,7 +173,11 @@ impl Network {
 
     /// The number of logits in a row: the last layer's units.
     pub fn outputs(&self) -> usize {
-        self.layers.iter().fold(self.inputs, |inputs, layer| layer.outputs(inputs))
+        self.list().outputs()
+    }
+
+    fn list(&self) -> List<'_> {
+        List { layers: &self.layers, inputs: self.inputs }
     }
 
     /// The number of weights and biases.
@@ -156,20 +186,20 @@ impl Network {
         self.widths().map(count).fold(0, usize::saturating_add)
     }
 
-    /// The weights of every dense layer, by the names that they have in files, in the order of [`Weights::layers`](crate::Weights): depth first, a residual's
+    /// The weights of every layer that has any, by the names that they have in files, in the order of [`Weights::layers`](crate::Weights): depth first, a residual's
     /// body before its shortcut.
     ///
     /// Names are those of a `torch.nn.Sequential`: a layer takes a number, and so do its activation and its dropout; within a residual they are
     /// `<n>.body.<k>` and `<n>.shortcut.<k>`. Identity takes a number where every layer is dense.
     pub fn named_parameters(&self) -> Vec<Parameter> {
         let mut found = Vec::new();
-        self.walk(&mut |name, inputs, layer| layer.parameters(name, inputs, &mut found));
+        self.walk(&mut |placed| found.extend(placed.parameter()));
         found
     }
 
-    /// Calls `each` for all layers, each before those within it, with its name in files and the width of its input.
-    pub(crate) fn walk<'a>(&'a self, each: &mut dyn FnMut(&str, usize, &'a Layer)) {
-        layer::walk(&self.layers, "", self.inputs, self.is_chain(), each);
+    /// Calls `each` for all layers, each before those within it.
+    pub(crate) fn walk<'a>(&'a self, each: &mut dyn FnMut(Placed<'a>)) {
+        self.list().walk("", "", self.is_chain(), each);
     }
 
     /// The input width and the output width of every dense layer, in the order of [`named_parameters`](Self::named_parameters).
@@ -179,19 +209,19 @@ impl Network {
 
     /// Whether every layer is dense and takes the output of the one before.
     pub(crate) fn is_chain(&self) -> bool {
-        self.layers.iter().all(|layer| matches!(layer, Layer::Dense(_)))
+        self.layers.iter().all(|layer| matches!(layer.kind(), LayerKind::Dense(_)))
     }
 
     /// The activations of all layers, those within residuals included.
     pub(crate) fn activations(&self) -> Vec<Activation> {
         let mut found = Vec::new();
-        self.walk(&mut |_, _, layer| found.push(layer.activation()));
+        self.walk(&mut |placed| found.push(placed.layer.activation()));
         found
     }
 
     /// Its widths, as `784-256-10`; of a residual's body and its shortcut in parentheses, as `784-128-(64-128)-10` and `784-(64-128|128)-10`.
     pub fn shape(&self) -> String {
-        format!("{}-{}", self.inputs, layer::shape(&self.layers, self.inputs)).trim_end_matches('-').to_string()
+        format!("{}-{}", self.inputs, self.list().shape()).trim_end_matches('-').to_string()
     }
 
     /// The dense layers' sizes for minibatches of `batch` rows, once [`check`](Self::check) has passed.
@@ -204,47 +234,56 @@ impl Network {
         forward::forward(self, batch, training)
     }
 
-    /// Checks that the network can be trained.
+    /// Checks that the network can be trained. Layers are named by their place, counted from 1: `layer 3`, and within a residual
+    /// `layer 3's body, layer 1`.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] naming the layer: for no layers, a width of 0 or over 16,777,216, a sum of different widths, a last layer that is not dense or has an
-    /// activation, a dropout out of range or where there is no hidden layer.
+    /// [`Error::Option`] naming the layer, for
+    ///
+    /// - no features, or more than 16,777,216, and no layers;
+    /// - a layer of no units, or of more than 16,777,216;
+    /// - a dropout below 0, of 1 or above, or that is no number;
+    /// - a residual whose body has no layers, or whose body and shortcut have other numbers of outputs than each other;
+    /// - residuals nested more than 32 deep;
+    /// - a last layer that is not dense, or has an activation or a dropout;
+    /// - an activation or a dropout before the first layer, of the network or of a residual's body or shortcut;
+    /// - a residual's function that returned another network than the one it was given, with layers added.
     pub fn check(&self) -> Result<(), Error> {
-        self.reason().map_or(Ok(()), |reason| Err(Error::Option(reason)))
+        self.reason().map_err(Error::Option)
     }
 
-    /// Why the network cannot be trained.
-    fn reason(&self) -> Option<String> {
-        if let Err(reason) = layer::check_width(self.inputs, "the input") {
-            return Some(reason);
+    /// Why the network cannot be trained, if it cannot.
+    fn reason(&self) -> Result<(), String> {
+        layer::check_width(self.inputs).map_err(|reason| format!("the input has {reason}"))?;
+        if let Some(Refused { within, reason }) = &self.refused {
+            let subject = if within.is_empty() { "the network" } else { within };
+            return Err(format!("{subject} has {reason}"));
         }
-        if let Some(refused) = &self.refused {
-            return Some(refused.clone());
-        }
-        // Files hold nested lists of layers, which their readers follow down to some depth.
         let (nested, most) = (layer::nested(&self.layers), ResidualLayer::MOST_NESTED);
         if nested > most {
-            return Some(format!("its residuals are nested {nested} deep: at most {most} are allowed"));
+            return Err(format!("the network's residuals are nested {nested} deep: at most {most} are allowed"));
         }
-        if let Err(reason) = layer::check(&self.layers, self.inputs, "layer") {
-            return Some(reason);
+        self.list().check("")?;
+        let Some(last) = self.layers.last() else {
+            return Err("the network has no layers: add a dense layer, whose outputs are the logits".into());
+        };
+        let the_last = format!("the last layer, {} ({}),", layer::place("", self.layers.len() - 1), last.word());
+        if !matches!(last.kind(), LayerKind::Dense(_)) {
+            return Err(format!(
+                "{the_last} is not dense: add a dense layer after it, with a unit for each class or number to predict; its outputs are the logits"
+            ));
         }
-        let last = self.layers.last().map(|layer| (layer, layer.epilogue()));
-        match last {
-            None => Some("the network has no layers: add at least one with Network::dense".into()),
-            Some((Layer::Dense(_), last)) if last.dropout > 0.0 => {
-                Some("the last layer has a dropout: its outputs are the logits, which must all be there".into())
-            }
-            Some((Layer::Dense(_), last)) if last.activation != Activation::Identity => Some(format!(
-                "the last layer's activation is {}: it must be identity, as the loss takes logits",
-                last.activation
-            )),
-            Some((Layer::Dense(_), _)) => None,
-            Some((other, _)) => Some(format!(
-                "the last layer, layer {}, is a {}: it must be dense, as its outputs are the logits",
-                self.layers.len(),
-                other.word()
+        if last.dropout() > 0.0 {
+            return Err(format!(
+                "{the_last} has a dropout of {}: leave it out, as the layer's outputs are the logits, which must all be there",
+                last.dropout()
+            ));
+        }
+        match last.activation() {
+            Activation::Identity => Ok(()),
+            activation => Err(format!(
+                "{the_last} has the activation {activation}: it must be identity, which is that of a layer without one, as the loss takes logits"
             )),
         }
     }

@@ -12,7 +12,7 @@ use crate::gpu::{Buffer, Checks, Gpu, Submission};
 use crate::history::TrainStats;
 use crate::kernel::tiling::Tiling;
 use crate::loss::Loss;
-use crate::network::Network;
+use crate::network::{Network, Parameter};
 use crate::plan::{Plan, Role, STATE_BYTES};
 use crate::weights::{LayerWeights, Weights};
 
@@ -51,12 +51,14 @@ impl DeviceModel {
     pub async fn set_weights(&mut self, weights: &Weights, slots: u32) -> Result<(), Error> {
         self.network.check_weights(weights)?;
         let mut buffers = Buffers::from([(Role::State, self.gpu.zeros("the step state", STATE_BYTES).await?)]);
-        for (layer, weights) in weights.layers.iter().enumerate() {
-            let (name, content) = (format!("the weights of layer {}", layer + 1), weights.to_device());
+        for (layer, (Parameter { place, .. }, weights)) in
+            self.network.named_parameters().into_iter().zip(&weights.layers).enumerate()
+        {
+            let (name, content) = (format!("the weights of {place}"), weights.to_device());
             buffers.insert(Role::Weights(layer), self.gpu.upload(&name, &content).await?);
             let slot_bytes = u64::from(slots) * size_of_val(content.as_slice()) as u64;
             if slot_bytes > 0 {
-                let name = format!("the optimizer's values for layer {}", layer + 1);
+                let name = format!("the optimizer's values for {place}");
                 buffers.insert(Role::OptimizerSlots(layer), self.gpu.zeros(&name, slot_bytes).await?);
             }
         }
@@ -165,7 +167,7 @@ impl DeviceModel {
 pub(crate) fn check_layers(gpu: &Gpu, network: &Network, slots: u32) -> Result<(), Error> {
     let (adapter, values) = (gpu.adapter(), u64::from(slots.max(1)));
     let most = adapter.tiling().most_bytes;
-    for (layer, dense) in network.dense_sizes(1).into_iter().enumerate() {
+    for (Parameter { place, .. }, dense) in network.named_parameters().into_iter().zip(network.dense_sizes(1)) {
         let [rows, columns] = dense.weights_shape().map(u64::from);
         let quad_bytes = 16 * values * rows;
         let bytes = quad_bytes * columns / 4;
@@ -175,10 +177,8 @@ pub(crate) fn check_layers(gpu: &Gpu, network: &Network, slots: u32) -> Result<(
                 units => format!("with {} inputs, at most {units} units fit", dense.inputs),
             };
             return Err(Error::Option(format!(
-                "layer {} of {} units takes {bytes} bytes in one buffer, and {} can bind at most {most}: {advice}",
-                layer + 1,
-                dense.outputs,
-                adapter.name
+                "{place} of {} units takes {bytes} bytes in one buffer, and {} can bind at most {most}: {advice}",
+                dense.outputs, adapter.name
             )));
         }
     }

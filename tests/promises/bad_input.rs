@@ -436,7 +436,10 @@ fn the_library_refuses_what_it_cannot_train() {
         (with(TrainOptions { steps_per_submission: Some(0), ..plain() }), "steps per submission are 0"),
         (with(TrainOptions { optimizer: Optimizer::sgd(f64::NAN), ..plain() }), "the learning rate is NaN"),
         (on(Network::new(2)), "the network has no layers"),
-        (on(Network::new(2).dense(2, Activation::Relu)), "activation is relu: it must be identity"),
+        (
+            on(Network::new(2).dense(2, Activation::Relu)),
+            "the last layer, layer 1 (dense), has the activation relu: it must be identity",
+        ),
         (on(Network::new(0).dense(2, Activation::Identity)), "the input has a width of 0"),
         (Dataset::from_u8(vec![1, 2, 3], 2, vec![0]).map(drop), "3 features are not 1 rows of 2"),
         (Dataset::from_u8(vec![], 2, vec![]).map(drop), "the set is empty"),

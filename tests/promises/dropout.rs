@@ -154,10 +154,13 @@ fn dropouts_out_of_place_are_refused() {
     hidden(0.0).check().unwrap();
     hidden(0.999).check().unwrap();
     for (network, words) in [
-        (hidden(1.0), "layer 1 has a dropout of 1: it must be from 0 to below 1"),
-        (hidden(-0.1), "layer 1 has a dropout of -0.1"),
+        (hidden(1.0), "layer 1 (dense) has 4 inputs and a dropout of 1: it must be from 0 to below 1"),
+        (hidden(-0.1), "layer 1 (dense) has 4 inputs and a dropout of -0.1"),
         (hidden(f64::NAN), "NaN"),
-        (Network::new(4).dense(2, Activation::Identity).dropout(0.5), "the last layer has a dropout"),
+        (
+            Network::new(4).dense(2, Activation::Identity).dropout(0.5),
+            "the last layer, layer 1 (dense), has a dropout of 0.5",
+        ),
         (Network::new(4).dropout(0.5).dense(2, Activation::Identity), "not offered for the input"),
     ] {
         let error = network.check().unwrap_err().to_string();

@@ -11,13 +11,41 @@ use crate::support::refused;
 
 /// The metadata of a file, after a change; nothing else of it changes.
 fn changed(from: &Path, to: &Path, change: &dyn Fn(&mut Value)) {
+    rewritten(from, to, &|text| {
+        let mut about: Value = serde_json::from_str(text).unwrap();
+        change(&mut about);
+        about.to_string()
+    });
+}
+
+/// As [`changed`], by the text of the metadata.
+fn rewritten(from: &Path, to: &Path, change: &dyn Fn(&str) -> String) {
     let bytes = std::fs::read(from).unwrap();
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-    let mut about: Value = serde_json::from_str(&header.metadata().as_ref().unwrap()["wgrad"]).unwrap();
-    change(&mut about);
+    let about = change(&header.metadata().as_ref().unwrap()["wgrad"]);
     let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
-    let entries = HashMap::from([("wgrad".to_string(), about.to_string())]);
+    let entries = HashMap::from([("wgrad".to_string(), about)]);
     std::fs::write(to, safetensors::serialize(tensors, Some(entries)).unwrap()).unwrap();
+}
+
+/// A key that is given twice is taken for its last value: within a list of layers, and of the metadata itself.
+#[test]
+fn keys_that_are_given_twice_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other, model) = written(folder.path(), &residual());
+    for (once, twice, key) in [
+        ("\"dense\":3", "\"dense\":3,\"dense\":3", "dense"),
+        ("\"inputs\":8", "\"inputs\":8,\"inputs\":8", "inputs"),
+        ("\"activation\":\"relu\"", "\"activation\":\"tanh\",\"activation\":\"relu\"", "activation"),
+    ] {
+        rewritten(&path, &other, &|text| text.replace(once, once));
+        assert_eq!(Model::read(&other).unwrap(), model);
+        rewritten(&path, &other, &|text| {
+            assert!(text.contains(once), "{text}");
+            text.replacen(once, twice, 1)
+        });
+        refused(&[&format!("the key \"{key}\" is given twice")], Model::read(&other));
+    }
 }
 
 /// A file of a network, and the path of another beside it.

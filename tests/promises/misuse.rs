@@ -208,7 +208,7 @@ fn the_largest_and_the_smallest_numbers_are_refused_or_harmless() {
     none.fit(&set(), None).unwrap();
 
     let most = MOST.to_string();
-    let (too_wide, too_much) = (["has a width of", &most, "the widest layer is 16777216"], ["layer 1", &most, &most]);
+    let (too_wide, too_much) = (["a width of", &most, "the widest layer is 16777216"], ["layer 1", &most, &most]);
     for (network, words, of_weights) in [
         (Network::new(MOST).dense(3, Activation::Identity), &too_wide[..], &["have 2 layers", "has 1"][..]),
         (Network::new(4).dense(MOST, Activation::Relu).dense(3, Activation::Identity), &too_wide, &too_much),
@@ -228,8 +228,8 @@ fn the_largest_and_the_smallest_numbers_are_refused_or_harmless() {
         let file = folder.path().join("m.safetensors");
         refused(words, Model::new(network.clone(), weights, Loss::default()).write(&file));
         assert!(!file.exists());
-        let layer = LayerWeights { inputs: MOST, outputs: MOST, weight: vec![], bias: vec![] };
-        refused(of_weights, network.check_weights(&Weights { layers: vec![layer; network.layers().len().max(2)] }));
+        let layer = LayerWeights::new(MOST, MOST, vec![], vec![]);
+        refused(of_weights, network.check_weights(&Weights::new(vec![layer; network.layers().len().max(2)])));
     }
 }
 

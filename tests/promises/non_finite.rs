@@ -97,10 +97,10 @@ fn chain_of(
     let set = Dataset::from_f32(features.to_vec(), 1, vec![0; 2]).unwrap().with_targets(targets.to_vec(), 1).unwrap();
     let hidden = vec![1; weights.len() - 1];
     let network = Network::classifier(1, &hidden, activation, 1);
-    let layer = |&weight: &f32| LayerWeights { inputs: 1, outputs: 1, weight: vec![weight], bias: vec![0.0] };
+    let layer = |&weight: &f32| LayerWeights::new(1, 1, vec![weight], vec![0.0]);
     let options = TrainOptions { loss: Loss::MeanSquaredError, batch_size: 1, shuffle: false, ..options };
     let mut trainer = Trainer::on(gpu(), network, options).unwrap();
-    trainer.set_weights(&Weights { layers: weights.iter().map(layer).collect() }).unwrap();
+    trainer.set_weights(&Weights::new(weights.iter().map(layer).collect())).unwrap();
     (trainer, set)
 }
 
@@ -177,13 +177,8 @@ fn the_first_output_that_overflows_is_named_in_any_network() {
     ] {
         for outputs in [1, 70] {
             let network = network.clone().dense(outputs, Activation::Identity);
-            let layer = |outputs, weight| LayerWeights {
-                inputs: 1,
-                outputs,
-                weight: vec![weight; outputs],
-                bias: vec![0.0; outputs],
-            };
-            let weights = Weights { layers: vec![layer(1, first), layer(1, 1.0), layer(outputs, 1e-30)] };
+            let layer = |outputs, weight| LayerWeights::new(1, outputs, vec![weight; outputs], vec![0.0; outputs]);
+            let weights = Weights::new(vec![layer(1, first), layer(1, 1.0), layer(outputs, 1e-30)]);
             let set = Dataset::from_f32(vec![1.0, feature], 1, vec![0; 2]).unwrap();
             let set = set.with_targets(vec![0.0; 2 * outputs], outputs).unwrap();
             let optimizer = Optimizer::sgd(1e-30);
@@ -268,8 +263,8 @@ fn a_bad_update_ends_a_long_epoch() {
     };
     let network = Network::classifier(1, &[1], Activation::Tanh, 1);
     let mut trainer = Trainer::on(gpu(), network, options).unwrap();
-    let layer = |weight| LayerWeights { inputs: 1, outputs: 1, weight: vec![weight], bias: vec![0.0] };
-    trainer.set_weights(&Weights { layers: vec![layer(0.0), layer(1.0)] }).unwrap();
+    let layer = |weight| LayerWeights::new(1, 1, vec![weight], vec![0.0]);
+    trainer.set_weights(&Weights::new(vec![layer(0.0), layer(1.0)])).unwrap();
     let error = trainer.fit(&set, None).unwrap_err();
     let said = error.to_string();
     assert!(said.contains("in step 3 (epoch 1): the gradient of layer 1's weights is infinite"), "{said}");
@@ -344,8 +339,8 @@ fn a_gradient_that_overflows_under_a_finite_loss_is_skipped() {
     let set = Dataset::from_f32(features, 2, vec![0; 2]).unwrap().with_targets(vec![1e3, 1e3], 1).unwrap();
     let network = Network::classifier(2, &[], Activation::Relu, 1);
     // The large feature has no weight: the output is small, the gradient 1e38 times the residual.
-    let layer = LayerWeights { inputs: 2, outputs: 1, weight: vec![0.5, 0.0], bias: vec![0.0] };
-    let weights = Weights { layers: vec![layer] };
+    let layer = LayerWeights::new(2, 1, vec![0.5, 0.0], vec![0.0]);
+    let weights = Weights::new(vec![layer]);
     let options = |non_finite| TrainOptions {
         loss: Loss::MeanSquaredError,
         optimizer: Optimizer::sgd(0.1),

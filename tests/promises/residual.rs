@@ -6,8 +6,8 @@ use safetensors::SafeTensors;
 use wgrad::kernel::tile::Family;
 use wgrad::selftest::choices::Choices;
 use wgrad::{
-    Activation, Checkpoint, Checkpointing, Dataset, DenseLayer, Initializer, Loss, Model, Network, Optimizer,
-    Predictor, ResidualLayer, TrainOptions, Trainer,
+    Activation, Checkpoint, Checkpointing, Dataset, Initializer, LayerKind, Loss, Model, Network, Optimizer, Predictor,
+    ResidualLayer, TrainOptions, Trainer,
 };
 
 use crate::reference::dropout_mask;
@@ -264,14 +264,15 @@ fn sayable(layers: &[wgrad::Layer]) -> Vec<wgrad::Layer> {
     let of_layer = |(at, layer): (usize, &wgrad::Layer)| {
         let is_between = at < last && layer.activation() != Activation::Identity;
         let activation = if is_between { Activation::Tanh } else { Activation::Identity };
-        match layer {
-            wgrad::Layer::Dense(dense) => DenseLayer { activation, dropout: 0.0, ..dense.clone() }.into(),
-            wgrad::Layer::Residual(ResidualLayer { body, shortcut, .. }) => {
+        let kind: LayerKind = match layer.kind() {
+            LayerKind::Dense(dense) => dense.clone().into(),
+            LayerKind::Residual(ResidualLayer { body, shortcut, .. }) => {
                 let shortcut = if shortcut.is_empty() { vec![] } else { sayable(shortcut) };
-                ResidualLayer { body: sayable(body), shortcut, activation, dropout: 0.0 }.into()
+                ResidualLayer::new(sayable(body)).with_shortcut(shortcut).into()
             }
-            other => panic!("say what a state dict says of {}", other.word()),
-        }
+            _ => panic!("say what a state dict says of {}", layer.word()),
+        };
+        wgrad::Layer::new(kind).with_activation(activation)
     };
     layers.iter().enumerate().map(of_layer).collect()
 }
@@ -335,25 +336,34 @@ fn sums_that_do_not_fit_are_refused_by_name() {
             &["layer 2 (residual)", "9 inputs", "7 outputs", "must have 9"][..],
             last(begun().residual(|body| body.dense(7, Relu))),
         ),
-        (&["layer 2 (residual)", "no layers"], last(begun().residual(|body| body))),
+        (&["layer 2 (residual) has 9 inputs and a body without layers"], last(begun().residual(|body| body))),
         (
             &["layer 2 (residual)", "9 inputs", "7 outputs", "shortcut 6"],
             last(begun().residual_with_shortcut(|body| body.dense(7, Relu), |x| x.dense(6, Identity))),
         ),
-        (&["layer 2 (residual): body's layer 1", "width of 0"], last(begun().residual(|body| body.dense(0, Relu)))),
         (
-            &["layer 1 (residual): body's layer 2 (residual): body's layer 1 has a dropout of 2"],
+            &["layer 2's body, layer 1 (dense) has 9 inputs and a width of 0"],
+            last(begun().residual(|body| body.dense(0, Relu))),
+        ),
+        (
+            &["layer 1's body, layer 2's body, layer 1 (dense) has 8 inputs and a dropout of 2"],
             last(
                 Network::new(8).residual(|body| body.dense(8, Relu).residual(|body| body.dense(8, Relu).dropout(2.0))),
             ),
         ),
-        (&["layer 2", "residual", "must be dense"], begun().residual(|body| body.dense(9, Identity))),
         (
-            &["an activation comes after a layer"],
+            &["layer 2 (residual), is not dense: add a dense layer after it"],
+            begun().residual(|body| body.dense(9, Identity)),
+        ),
+        (
+            &["layer 1's body has an activation before its first layer", "an activation comes after a layer"],
             last(Network::new(8).residual(|body| body.activation(Relu).dense(8, Relu))),
         ),
         (&["nested 33 deep", "at most 32"], last(nested(33))),
-        (&["4 inputs", "after 9 outputs"], last(begun().residual(|_| Network::new(4).dense(9, Relu)))),
+        (
+            &["layer 2's body has 4 inputs", "after 9 outputs"],
+            last(begun().residual(|_| Network::new(4).dense(9, Relu))),
+        ),
     ] {
         refused(words, network.check());
         refused(words, Trainer::on(gpu(), network, TrainOptions::default()));
@@ -386,20 +396,50 @@ fn run_toml_has_lists_of_layers() {
     assert!(succeed(at, &["inspect", "m.safetensors"]).contains("2.body.0"));
 
     for (list, reason) in [
-        ("[{ dens = 8 }]", "layer 1 has the keys dens: it must have exactly one of the words dense, residual"),
-        ("[{ dense = 8, residual = [] }]", "exactly one of the words"),
+        (
+            "[{ dens = 8 }]",
+            "run.toml: layers under [model]: layer 1: \"dens\" is not a layer's word: did you mean dense? use one of dense, residual",
+        ),
+        ("[{ dense = 8, residual = [] }]", "layer 1 has the words dense and residual: exactly one of them"),
         ("[{ dense = 8, activation = \"rely\" }, { dense = 2 }]", "layer 1 (dense)"),
-        ("[{ dense = 8, units = 3 }, { dense = 2 }]", "layer 1 (dense): it has no option units"),
-        ("[{ dense = \"8\" }, { dense = 2 }]", "layer 1 (dense): dense is \"8\": it must be a whole number"),
-        ("[{ dense = -8 }, { dense = 2 }]", "it must be a whole number"),
-        ("[{ residual = 8 }, { dense = 2 }]", "layer 1 (residual): residual's layers are 8: they must be a list"),
-        ("[{ residual = [{ dense = 3 }] }, { dense = 2 }]", "layer 1 (residual) has 2 inputs"),
-        ("[{ residual = [{ gru = 3 }] }, { dense = 2 }]", "layer 1 (residual): residual's layer 1 has the keys gru"),
-        ("[{ dense = 8, dropout = 1.5 }, { dense = 2 }]", "layer 1 has a dropout of 1.5"),
+        (
+            "[{ dense = 8, units = 3 }, { dense = 2 }]",
+            "layer 1 (dense): \"units\" is not an option of dense: use one of dense, activation, dropout",
+        ),
+        (
+            "[{ dense = \"8\" }, { dense = 2 }]",
+            "layer 1 (dense): dense is \"8\": it must be a whole number, at least 1",
+        ),
+        ("[{ dense = -8 }, { dense = 2 }]", "layer 1 (dense): dense is -8: it must be a whole number, at least 1"),
+        ("[{ residual = 8 }, { dense = 2 }]", "layer 1's body is 8: it must be a list of layers"),
+        (
+            "[{ residual = [{ dense = 3 }] }, { dense = 2 }]",
+            "run.toml: layers under [model]: layer 1 (residual) has 2 inputs and a body with 3 outputs",
+        ),
+        ("[{ residual = [{ gru = 3 }] }, { dense = 2 }]", "layer 1's body, layer 1: \"gru\" is not a layer's word"),
+        (
+            "[{ dense = 8, dropout = 1.5 }, { dense = 2 }]",
+            "run.toml: layers under [model]: layer 1 (dense) has 2 inputs and a dropout of 1.5",
+        ),
         ("[8, { dense = 2 }]", "run.toml: layers under [model]: layer 1 is 8: it must be a table"),
         ("[8]", "widths alone are hidden"),
-        ("8", "they must be a list"),
-        ("[]", "no layers"),
+        ("8", "layers under [model]: layers is 8: it must be a list of layers"),
+        ("[]", "run.toml: layers under [model]: the network has no layers: add a dense layer, whose"),
+        ("[{}]", "layer 1 is empty: one of the words dense, residual must say"),
+        ("[{ activation = \"relu\" }]", "layer 1 has only activation: one of the words"),
+        ("[{ linear = 8 }]", "layer 1: \"linear\" is not a layer's word: write dense; use one of"),
+        ("[{ dense = 8, dropuot = 0.1 }]", "\"dropuot\" is not an option of dense: did you mean dropout?"),
+        ("[[{ dense = 8 }, { dense = 9 }]]", "layer 1 is a list: it must be a table"),
+        ("[{ dense = [{ dense = 8 }] }]", "layer 1 (dense): dense is a list: it must be a whole number"),
+        (
+            "[{ residual = [{ dense = 2 }], shortcut = { dense = 2 } }]",
+            "layer 1's shortcut is a table: it must be a list",
+        ),
+        (
+            "[{ residual = [{ dense = 2 }] }]",
+            "the last layer, layer 1 (residual), is not dense: add a dense layer after",
+        ),
+        ("[{ dense = 2, activation = \"relu\" }]", "the last layer, layer 1 (dense), has the activation relu"),
         ("[{ dense = 2 }]\nhidden = 8", "hidden and layers under [model]"),
     ] {
         toml(list);
@@ -407,6 +447,9 @@ fn run_toml_has_lists_of_layers() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains(reason), "{list}: no \"{reason}\" in: {said}");
     }
+    // A shortcut without layers is the input itself.
+    toml("[{ residual = [{ dense = 2 }], shortcut = [] }, { dense = 2 }]");
+    assert!(succeed(at, &words).contains("2-(2)-2"));
     toml("[{ dense = 2 }]");
     let output = wgrad(at, &[&words[..], &["--hidden", "8"]].concat());
     assert!(String::from_utf8_lossy(&output.stderr).contains("--hidden and layers under [model]"));
@@ -426,7 +469,11 @@ fn files_with_other_tensors_than_their_layers_are_refused() {
         ("5.shortcut.0.weight", "x.shortcut.0.weight", &["no tensor 5.shortcut.0.weight"][..]),
         ("5.shortcut.0.weight", "7.shortcut.0.weight", &["7.shortcut.0.weight", "none of this name"]),
         ("\\\"dense\\\":5}", "\\\"dense\\\":4}", &["layer 3 (residual)", "its shortcut 5"]),
-        ("\\\"residual\\\":[", "\\\"residuel\\\":[", &["layer 2", "exactly one of the words"]),
+        (
+            "\\\"residual\\\":[",
+            "\\\"residuel\\\":[",
+            &["layer 2: \"residuel\" is not a layer's word: did you mean residual?"],
+        ),
         ("\\\"gelu\\\"", "\\\"gulu\\\"", &["gulu"]),
     ] {
         let at = bytes.windows(from.len()).position(|window| window == from.as_bytes());

@@ -86,8 +86,8 @@ impl<'a> Layer<'a> {
     /// Its name in messages.
     pub fn name(&self) -> String {
         match self {
-            Layer::Dense(dense) => format!("layer {}", dense.number),
-            Layer::Sum(sum) => format!("a sum after layer {}", sum.number),
+            Layer::Dense(dense) => format!("dense layer {}", dense.number),
+            Layer::Sum(sum) => format!("a sum after dense layer {}", sum.number),
         }
     }
 }
@@ -104,7 +104,7 @@ impl<'a> Sum<'a> {
 pub(super) fn joins([a_name, b_name]: [&str; 2], layers: [Option<&Layer<'_>>; 2]) -> String {
     let of = match layers {
         [Some(Layer::Dense(a)), Some(Layer::Dense(b))] if a.number == b.number => {
-            format!("which two products of layer {} give", a.number)
+            format!("which two products of dense layer {} give", a.number)
         }
         [Some(Layer::Dense(a)), Some(Layer::Dense(b))] => format!("which layers {} and {} give", a.number, b.number),
         [Some(a), Some(b)] => format!("which {} and {} give", a.name(), b.name()),

@@ -34,7 +34,7 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
     let Ending { layer, task, classes: named, mut notes } = Ending::of(graph, &nodes).map_err(broken)?;
 
     let about = file.metadata_props.iter().find(|entry| entry.key == METADATA);
-    let about = about.map(|entry| serde_json::from_str(&entry.value)).transpose();
+    let about = about.map(|entry| crate::files::json::from_str(&entry.value)).transpose();
     let about = about.map_err(|error| metadata(path, error))?;
     let said = dropouts(path, &about)?;
     let mut rates = said.iter().flatten().copied();
@@ -44,10 +44,9 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
     let first = dense.first().map_or(0, |dense| dense.inputs);
     let scaling = features.scaling(first).map_err(broken)?;
     let mut room = nodes.room;
-    let weights = dense
-        .iter()
-        .enumerate()
-        .map(|(at, dense)| dense.weights(&mut room).map_err(|reason| broken(format!("layer {}: {reason}", at + 1))));
+    let weights = dense.iter().enumerate().map(|(at, dense)| {
+        dense.weights(&mut room).map_err(|reason| broken(format!("dense layer {}: {reason}", at + 1)))
+    });
     let weights = Weights { layers: weights.collect::<Result<_, _>>()? };
     let network = Network::of_layers(first, layers);
     if let Some(rates) = said.filter(|rates| rates.len() != network.activations().len()) {

@@ -5,7 +5,7 @@ use super::features::Features;
 use super::forks::{Forks, Point, Tensor};
 use super::layers::{Dense, Input, Layer, Sum, needed};
 use crate::activation::Activation;
-use crate::network::{self, DenseLayer, ResidualLayer};
+use crate::network::{self, DenseLayer, LayerKind, ResidualLayer};
 
 /// The layers of a model.
 pub(super) struct Tree<'v, 'a> {
@@ -101,20 +101,21 @@ impl<'v, 'a> Builder<'v, 'a, '_> {
             // Too few are an error of the metadata, which is found once all layers are.
             let dropout = self.known.dropouts.next().unwrap_or(0.0);
             let again = std::mem::replace(&mut self.is_taken[layer], true);
-            match &self.layers[layer] {
+            let kind: LayerKind = match &self.layers[layer] {
                 other if again => {
                     let reason = format!("{} is part of both ways: each layer is on one", other.name());
                     return Err(of.map_or(reason.clone(), |sum| sum.say(self.layers, &reason)));
                 }
                 Layer::Dense(dense) => {
                     self.dense.push(dense);
-                    made.push(DenseLayer { outputs: dense.outputs, activation, dropout }.into());
+                    DenseLayer::new(dense.outputs).into()
                 }
                 Layer::Sum(sum) => {
                     let [body, shortcut] = self.ways(sum, self.forks.before(point), depth)?;
-                    made.push(ResidualLayer { body, shortcut, activation, dropout }.into());
+                    ResidualLayer::new(body).with_shortcut(shortcut).into()
                 }
-            }
+            };
+            made.push(network::Layer::new(kind).with_activation(activation).with_dropout(dropout));
         }
         Ok(made)
     }

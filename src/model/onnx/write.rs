@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::model::Model;
 use crate::model::metadata::{METADATA, loss_to_json};
-use crate::network::{Layer, Parameter};
+use crate::network::{Layer, LayerKind, Parameter, ResidualLayer};
 use crate::preprocessing::Scaling;
 use crate::weights::LayerWeights;
 
@@ -56,7 +56,7 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     let mut about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "loss": loss_to_json(loss) });
     // Of every layer, each before those within it.
     let mut rates = Vec::new();
-    network.walk(&mut |_, _, layer| rates.push(layer.dropout()));
+    network.walk(&mut |placed| rates.push(placed.layer.dropout()));
     if rates.iter().any(|&rate| rate > 0.0) {
         about["dropout"] = rates.into();
     }
@@ -122,28 +122,33 @@ impl Graph {
     /// Applies layers that follow each other.
     fn layers(&mut self, layers: &[Layer], weights: &mut Weights<'_>) -> Result<(), Error> {
         for layer in layers {
-            match layer {
-                Layer::Dense(_) => {
-                    let (Parameter { name, .. }, own) = weights
-                        .next()
-                        .ok_or_else(|| Error::Data("the network has more dense layers than weights".into()))?;
-                    let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.{part}"));
-                    self.tensor(&weight, &[own.outputs, own.inputs], &own.weight);
-                    self.tensor(&bias, &[own.outputs], &own.bias);
-                    self.then("Gemm", &[&weight, &bias]).attribute.push(integer("transB", 1));
-                }
-                Layer::Residual(residual) => {
-                    let input = self.last.clone();
-                    self.layers(&residual.body, weights)?;
-                    let body = std::mem::replace(&mut self.last, input);
-                    self.layers(&residual.shortcut, weights)?;
-                    // The body comes first: what tells it from a shortcut that is as long.
-                    let shortcut = std::mem::replace(&mut self.last, body);
-                    self.then("Add", &[&shortcut]);
-                }
+            match layer.kind() {
+                LayerKind::Dense(_) => self.dense(weights)?,
+                LayerKind::Residual(residual) => self.residual(residual, weights)?,
             }
             self.activation(layer.activation())?;
         }
+        Ok(())
+    }
+
+    fn dense(&mut self, weights: &mut Weights<'_>) -> Result<(), Error> {
+        let (Parameter { name, .. }, own) =
+            weights.next().ok_or_else(|| Error::Data("the network has more dense layers than weights".into()))?;
+        let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.{part}"));
+        self.tensor(&weight, &[own.outputs, own.inputs], &own.weight);
+        self.tensor(&bias, &[own.outputs], &own.bias);
+        self.then("Gemm", &[&weight, &bias]).attribute.push(integer("transB", 1));
+        Ok(())
+    }
+
+    fn residual(&mut self, residual: &ResidualLayer, weights: &mut Weights<'_>) -> Result<(), Error> {
+        let input = self.last.clone();
+        self.layers(&residual.body, weights)?;
+        let body = std::mem::replace(&mut self.last, input);
+        self.layers(&residual.shortcut, weights)?;
+        // The body comes first: what tells it from a shortcut that is as long.
+        let shortcut = std::mem::replace(&mut self.last, body);
+        self.then("Add", &[&shortcut]);
         Ok(())
     }
 

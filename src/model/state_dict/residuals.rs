@@ -149,11 +149,12 @@ impl Builder<'_, '_> {
                     self.check_inputs(at, width)?;
                     self.order.push(at);
                     width = self.layers[at].outputs;
-                    made.push(DenseLayer { outputs: width, activation, dropout: 0.0 }.into());
+                    made.push(network::Layer::new(DenseLayer::new(width)).with_activation(activation));
                 }
                 Entry::Residual(parts) => {
                     let [body, shortcut] = self.parts(parts, &mut width, &name)?;
-                    made.push(ResidualLayer { body, shortcut, activation, dropout: 0.0 }.into());
+                    let sum = ResidualLayer::new(body).with_shortcut(shortcut);
+                    made.push(network::Layer::new(sum).with_activation(activation));
                 }
             }
         }

@@ -23,7 +23,7 @@ pub(super) fn chain(found: &[Layer<'_>], activation: Option<Activation>) -> Resu
     let last = order.len() - 1;
     let layers = order.iter().enumerate().map(|(at, &layer)| {
         let activation = if at == last { Activation::Identity } else { hidden };
-        DenseLayer { outputs: found[layer].outputs, activation, dropout: 0.0 }.into()
+        network::Layer::new(DenseLayer::new(found[layer].outputs)).with_activation(activation)
     });
     Ok(Structure { layers: layers.collect(), order, notes })
 }

@@ -2,7 +2,7 @@
 //! share no line with any backward pass.
 
 use crate::activation::Activation;
-use crate::network::Network;
+use crate::network::{LayerKind, Network};
 use crate::weights::Weights;
 
 use super::{dense_forward, softmax_cross_entropy};
@@ -99,19 +99,23 @@ impl Walk<'_> {
     }
 
     fn layer(&mut self, layer: &network::Layer, x: Vec<f64>) -> Vec<f64> {
-        let (z, number) = match layer {
-            network::Layer::Dense(_) => {
-                let own = &self.layers[self.next];
+        // What the kind computes, and the number of its weights if it has any.
+        let (z, weights): (Vec<f64>, _) = match layer.kind() {
+            LayerKind::Dense(_) => {
+                let (own, number) = (&self.layers[self.next], self.next);
                 self.next += 1;
-                (dense_forward(&x, &own.weights, &own.bias, false), self.next - 1)
+                (dense_forward(&x, &own.weights, &own.bias, false), Some(number))
             }
-            network::Layer::Residual(residual) => {
+            LayerKind::Residual(residual) => {
                 let body = self.list(&residual.body, x.clone());
                 let other = self.list(&residual.shortcut, x);
-                self.unweighted += 1;
-                (body.iter().zip(&other).map(|(a, b)| a + b).collect(), self.unweighted - 1)
+                (body.iter().zip(&other).map(|(a, b)| a + b).collect(), None)
             }
         };
+        let number = weights.unwrap_or_else(|| {
+            self.unweighted += 1;
+            self.unweighted - 1
+        });
         let (units, rate) = (z.len() / self.rows, layer.dropout());
         let mask = |at: usize| if rate > 0.0 { (self.mask)(number, at / units, at % units, units, rate) } else { 1.0 };
         z.into_iter().enumerate().map(|(at, z)| mask(at) * activate(layer.activation(), z)).collect()

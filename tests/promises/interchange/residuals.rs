@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use wgrad::{Activation, Initializer, Layer, Loss, Model, Network, ResidualLayer, Scaling};
+use wgrad::{Activation, Initializer, Layer, LayerKind, Loss, Model, Network, ResidualLayer, Scaling};
 
 use super::{B, Node, Tensor, W, logits, onnx, read};
 use crate::support::{Random, assert_close, bits};
@@ -132,7 +132,7 @@ fn sums_are_read_as_what_they_compute() {
     let [plain, relu, tanh] = [Activation::Identity, Activation::Relu, Activation::Tanh].map(|of| dense(2, of));
     let sum = |body: &[&Layer], shortcut: &[&Layer], activation| -> Layer {
         let [body, shortcut] = [body, shortcut].map(|layers| layers.iter().map(|&layer| layer.clone()).collect());
-        ResidualLayer { body, shortcut, activation, dropout: 0.0 }.into()
+        Layer::new(ResidualLayer::new(body).with_shortcut(shortcut)).with_activation(activation)
     };
     let first: Node<'_> = ("Gemm", &["x", "w", "b"], "h");
     let last: Node<'_> = ("Gemm", &["z", "t"], "y");
@@ -268,7 +268,7 @@ fn random_graphs_are_read_right_or_refused() {
                 let inner: Vec<Layer> =
                     network.layers().iter().flat_map(|layer| -> Vec<Layer> { parts(layer) }).collect();
                 with_sums += usize::from(!inner.is_empty());
-                nested += usize::from(inner.iter().any(|layer| matches!(layer, Layer::Residual(_))));
+                nested += usize::from(inner.iter().any(|layer| matches!(layer.kind(), LayerKind::Residual(_))));
             }
         }
     }
@@ -303,7 +303,7 @@ fn sums_that_are_no_residual_are_refused_by_name() {
                 ("Add", &["g", "i"], "z"),
                 last,
             ],
-            &["node 5, Add", "two products of layer 2", "tanh of layer 1"],
+            &["node 5, Add", "two products of dense layer 2", "tanh of dense layer 1"],
         ),
         (&[first, relu, ("Add", &["r", "h"], "z"), last], &["node 3, Gemm", "follows layer 1"]),
         (&[first, ("Add", &["h", "h"], "z"), last], &["node 2, Gemm", "follows layer 1"]),
@@ -312,7 +312,7 @@ fn sums_that_are_no_residual_are_refused_by_name() {
         // A layer on both ways.
         (
             &[first, to_g, ("Add", &["h", "g"], "k"), ("Add", &["k", "g"], "z"), last],
-            &["node 3, Add", "a sum after layer 2 and layer 2", "part of both ways"],
+            &["node 3, Add", "a sum after dense layer 2 and dense layer 2", "part of both ways"],
         ),
         // Rows of one value, which ONNX would repeat, and of others.
         (
@@ -327,7 +327,7 @@ fn sums_that_are_no_residual_are_refused_by_name() {
         // Features with a scaling, and without.
         (
             &[("Mul", &["x", "c"], "a"), ("Gemm", &["a", "w"], "g"), ("Add", &["g", "x"], "z"), last],
-            &["layer 1 and a sum after layer 1", "different shifts and scales"],
+            &["layer 1 and a sum after dense layer 1", "different shifts and scales"],
         ),
         // What is added is no layer's units, or is not added.
         (&[first, ("Softmax", &["h"], "s"), to_g, ("Add", &["s", "g"], "z"), last], &["node 3, Add", "layers 1 and 2"]),
@@ -337,7 +337,7 @@ fn sums_that_are_no_residual_are_refused_by_name() {
         (&[first, to_g, ("Add", &["h", "g"], "k"), ("Add", &["k", "b"], "z"), last], &["node 3, Add"]),
         (
             &[first, to_g, ("Add", &["h", "g"], "k"), ("Mul", &["k", "c"], "z"), last],
-            &["node 4, Gemm", "a sum after layer 2"],
+            &["node 4, Gemm", "a sum after dense layer 2"],
         ),
         // The end.
         (&[first, to_g, ("Add", &["h", "g"], "y")], &["node 2, Add", "layers 1 and 2", "ends in this sum", "dense"]),

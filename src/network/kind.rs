@@ -1,0 +1,114 @@
+//! What a layer has to know of itself, and the list of all kinds of layers.
+
+use serde_json::{Map, Value as Json};
+
+use super::forward::Forward;
+use super::words::Words;
+use super::{DenseLayer, Layer, ResidualLayer};
+use crate::graph::Value;
+
+/// A kind of layer: a file of this room, and a line of the list below. What every layer has, whatever its kind, is in [`Layer`]: the activation and the
+/// dropout after it.
+pub(super) trait Describe: Sized {
+    /// The word that begins it in a list of layers.
+    const WORD: &'static str;
+
+    /// Whether it has weights of its own: a matrix `[outputs, inputs]` and a bias, which [`Forward::linear`] brings into the graph.
+    const HAS_WEIGHTS: bool = false;
+
+    /// The width of its output, from that of its input.
+    fn outputs(&self, inputs: usize) -> usize {
+        inputs
+    }
+
+    /// Whether it can follow `inputs` features. A reason why not continues the sentence "layer 2 (dense) has 9 inputs and …". The layers within it
+    /// are checked before.
+    fn check(&self, _inputs: usize) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The lists of layers within it, by name.
+    fn parts(&self) -> Vec<(&'static str, &[Layer])> {
+        vec![]
+    }
+
+    /// Adds its ops to a graph, and gives what comes out, before the activation.
+    fn write(&self, x: Value, forward: &mut Forward) -> Value;
+
+    /// Reads it from its words. A key that it does not ask for is refused.
+    fn from_words(words: &mut Words<'_>) -> Result<Self, String>;
+
+    /// Its words.
+    fn to_words(&self, words: &mut Map<String, Json>);
+}
+
+macro_rules! layers {
+    ($($(#[$about:meta])* $layer:ident($description:ident),)*) => {
+        /// What a layer computes before its activation.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum LayerKind {
+            $($(#[$about])* $layer($description),)*
+        }
+
+        $(impl From<$description> for LayerKind {
+            fn from(kind: $description) -> LayerKind {
+                LayerKind::$layer(kind)
+            }
+        }
+
+        impl From<$description> for Layer {
+            fn from(kind: $description) -> Layer {
+                Layer::new(kind)
+            }
+        })*
+
+        /// The words that layers begin with.
+        pub(super) const WORDS: &[&str] = &[$($description::WORD),*];
+
+        impl LayerKind {
+            pub(super) fn outputs(&self, inputs: usize) -> usize {
+                match self { $(LayerKind::$layer(kind) => kind.outputs(inputs),)* }
+            }
+
+            pub(super) fn word(&self) -> &'static str {
+                match self { $(LayerKind::$layer(_) => $description::WORD,)* }
+            }
+
+            pub(super) fn has_weights(&self) -> bool {
+                match self { $(LayerKind::$layer(_) => $description::HAS_WEIGHTS,)* }
+            }
+
+            pub(super) fn parts(&self) -> Vec<(&'static str, &[Layer])> {
+                match self { $(LayerKind::$layer(kind) => kind.parts(),)* }
+            }
+
+            pub(super) fn check(&self, inputs: usize) -> Result<(), String> {
+                match self { $(LayerKind::$layer(kind) => kind.check(inputs),)* }
+            }
+
+            pub(super) fn write(&self, x: Value, forward: &mut Forward) -> Value {
+                match self { $(LayerKind::$layer(kind) => kind.write(x, forward),)* }
+            }
+
+            /// The kind with this word, which is one of [`WORDS`].
+            pub(super) fn from_words(word: &str, words: &mut Words<'_>) -> Option<Result<LayerKind, String>> {
+                match word {
+                    $($description::WORD => Some($description::from_words(words).map(LayerKind::$layer)),)*
+                    _ => None,
+                }
+            }
+
+            pub(super) fn to_words(&self, words: &mut Map<String, Json>) {
+                match self { $(LayerKind::$layer(kind) => kind.to_words(words),)* }
+            }
+        }
+    };
+}
+
+layers! {
+    /// `y = x·W + b`
+    Dense(DenseLayer),
+    /// `y = body(x) + x`, or plus what a shortcut makes of x.
+    Residual(ResidualLayer),
+}
