@@ -81,8 +81,10 @@ impl Plan {
     /// teams take 2L, and many outputs, whose logits, loss and gradient are apart, 2L + 1. An adapter that binds few buffers takes updates in
     /// groups, as does a network of more than [`MOST_PARTS`](crate::kernel::merged::MOST_PARTS) layers. Evaluating: the forward half and the counter. Clipping by the
     /// global norm, and skipping steps that are not finite, need every gradient before the first update: L + 1 more. Muon orthogonalizes
-    /// the directions of L − 1 layers, in k iterations: (L − 1)(2 + 3k) more, and an update more. One more for a product whose reduction is cut into slices, and for the updates together where theirs is: long
-    /// ones over few outputs, on a GPU (see [`Family::tile`](crate::kernel::tile::Family::tile)).
+    /// the directions of L − 1 layers, in k iterations: (L − 1)(2 + 3k) more, and an update more. One more for a product whose reduction is cut into
+    /// slices, and for the updates together where theirs is: long ones over few outputs, on a GPU (see
+    /// [`Family::tile`](crate::kernel::tile::Family::tile)). A residual's sum is part of the product that comes last before it, and its gradient of the
+    /// one that adds the other way's; where an activation comes in between, it is a dispatch of its own.
     ///
     /// # Errors
     ///

@@ -29,9 +29,10 @@ pub enum Role {
     OptimizerSlots(usize),
     /// A layer's output.
     Activations(usize),
-    /// Gradient of the loss by a layer's output, before its activation.
+    /// Gradient of the loss by a layer's output, before its activation: what the layer's weights and input have their gradients from.
     Gradient(usize),
-    /// A part of the gradient by a layer's input, where others are added to it.
+    /// Gradient of the loss by a layer's input, where it is no layer's [`Gradient`](Self::Gradient) yet: what comes by another way is added to it, or an
+    /// activation's derivative follows.
     InputGradient(usize),
     /// Gradient of the loss by a layer's weights, where it is kept.
     WeightGradient(usize),

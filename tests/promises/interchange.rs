@@ -238,8 +238,11 @@ fn what_is_no_chain_of_dense_layers_is_refused_by_name() {
         (&[gemm, ("Gemm", &["h", "w", "b"], "g"), ("Add", &["h", "g"], "y")], &["node 2, Add", "layers 1 and 2"]),
         (&[gemm, ("Gemm", &["w", "h"], "y")], &["node 1, Gemm"]),
         (&[gemm, ("Relu", &["h"], "y")], &["ends in relu", "Softmax"]),
-        (&[gemm, ("Exp", &["h"], "e"), ("Gemm", &["e", "w"], "y")], &["node 2, Gemm", "follows layer 1", "softplus"]),
-        (&[gemm, ("Mul", &["h", "c"], "m"), ("Gemm", &["m", "w"], "y")], &["node 2, Gemm", "follows layer 1"]),
+        (
+            &[gemm, ("Exp", &["h"], "e"), ("Gemm", &["e", "w"], "y")],
+            &["node 2, Gemm", "follows dense layer 1", "softplus"],
+        ),
+        (&[gemm, ("Mul", &["h", "c"], "m"), ("Gemm", &["m", "w"], "y")], &["node 2, Gemm", "follows dense layer 1"]),
         (&[gemm, ("Softmax", &["h"], "s"), ("Gemm", &["s", "w"], "y")], &["node 2, Gemm"]),
         (&[gemm, ("Mul", &["h", "b"], "y")], &["node 1, Mul"]),
         (&[("MatMul", &["x", "w"], "h"), ("Add", &["h", "b"], "i"), ("Add", &["h", "i"], "y")], &["node 2", "\"h\""]),

@@ -172,7 +172,7 @@ fn the_first_output_that_overflows_is_named_in_any_network() {
         (hidden(Activation::Identity), 2.0, "an output of layer 1 is infinite"),
         (hidden(Activation::Relu), 2.0, "an output of layer 1 is infinite"),
         // 2e38 + 2e38, in the product of the second layer, or in a map behind its activation.
-        (hidden(Activation::Identity), 1.0, "an output of layer 2 is infinite"),
+        (hidden(Activation::Identity), 1.0, "an output of layer 2's body, layer 1 is infinite"),
         (hidden(Activation::Relu), 1.0, "activations.3, a layer without weights, is infinite"),
     ] {
         for outputs in [1, 70] {

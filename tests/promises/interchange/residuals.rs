@@ -287,11 +287,11 @@ fn sums_that_are_no_residual_are_refused_by_name() {
         // One way begins at the units, the other at their relu: also where the layer comes after it.
         (
             &[first, relu, to_g, ("Add", &["r", "g"], "z"), last][..],
-            &["node 3, Add", "\"r\" and \"g\"", "relu of layer 1"][..],
+            &["node 3, Add", "\"r\" and \"g\"", "relu of dense layer 1"][..],
         ),
         (
             &[first, relu, ("Gemm", &["r", "w"], "g"), ("Add", &["g", "h"], "z"), last],
-            &["node 3, Add", "relu of layer 1"],
+            &["node 3, Add", "relu of dense layer 1"],
         ),
         (
             &[
@@ -305,8 +305,8 @@ fn sums_that_are_no_residual_are_refused_by_name() {
             ],
             &["node 5, Add", "two products of dense layer 2", "tanh of dense layer 1"],
         ),
-        (&[first, relu, ("Add", &["r", "h"], "z"), last], &["node 3, Gemm", "follows layer 1"]),
-        (&[first, ("Add", &["h", "h"], "z"), last], &["node 2, Gemm", "follows layer 1"]),
+        (&[first, relu, ("Add", &["r", "h"], "z"), last], &["node 3, Gemm", "follows dense layer 1"]),
+        (&[first, ("Add", &["h", "h"], "z"), last], &["node 2, Gemm", "follows dense layer 1"]),
         (&[("Add", &["x", "x"], "z"), last], &["node 0, Add"]),
         (&[first, to_g, ("Sum", &["h", "h", "g"], "z"), last], &["node 2, Sum", "same tensor"]),
         // A layer on both ways.
@@ -327,11 +327,14 @@ fn sums_that_are_no_residual_are_refused_by_name() {
         // Features with a scaling, and without.
         (
             &[("Mul", &["x", "c"], "a"), ("Gemm", &["a", "w"], "g"), ("Add", &["g", "x"], "z"), last],
-            &["layer 1 and a sum after dense layer 1", "different shifts and scales"],
+            &["dense layer 1 and a sum after dense layer 1", "different shifts and scales"],
         ),
         // What is added is no layer's units, or is not added.
         (&[first, ("Softmax", &["h"], "s"), to_g, ("Add", &["s", "g"], "z"), last], &["node 3, Add", "layers 1 and 2"]),
-        (&[first, ("Exp", &["h"], "e"), to_g, ("Add", &["e", "g"], "z"), last], &["node 3, Add", "follows layer 1"]),
+        (
+            &[first, ("Exp", &["h"], "e"), to_g, ("Add", &["e", "g"], "z"), last],
+            &["node 3, Add", "follows dense layer 1"],
+        ),
         (&[first, to_g, ("Mul", &["h", "g"], "z"), last], &["node 2, Mul", "layers 1 and 2"]),
         (&[first, to_g, ("Sub", &["h", "g"], "z"), last], &["node 2, Sub", "layers 1 and 2"]),
         (&[first, to_g, ("Add", &["h", "g"], "k"), ("Add", &["k", "b"], "z"), last], &["node 3, Add"]),
@@ -392,7 +395,7 @@ fn hostile_sums_stay_small() {
         ("very many", nested(MANY), &["Add", "within 32 other sums"]),
         ("more than any file has", nested(100_000), &["fields"]),
         ("two long ways that meet", met(MANY / 5), &["Add"]),
-        ("64 doublings", read(&graph(64, &[("Add", &|at| [&t[at], &t[at]], &t)], &t[64])), &["follows layer 1"]),
+        ("64 doublings", read(&graph(64, &[("Add", &|at| [&t[at], &t[at]], &t)], &t[64])), &["follows dense layer 1"]),
         (
             "64 doublings, each of another tensor",
             read(&graph(
