@@ -375,7 +375,7 @@ fn model_files_that_do_not_fit_are_refused() {
                 ],
                 None,
             ),
-            &["3.", "no layer 2", "0, 2, 4"],
+            &["3.", "no tensor 2.weight before it", "0, 2, 4"],
         ),
         (good_set(), &["no tensor 0.weight"]),
         (b"{}".to_vec(), &["not a whole safetensors file"]),

@@ -162,7 +162,7 @@ fn rows_of_an_iterator() {
     let rows = (0u8..4).map(|row| ([3 * row, 3 * row + 1, 3 * row + 2].map(f32::from), [0, 1, 2, 1][usize::from(row)]));
     assert_eq!(Dataset::from_rows(rows).unwrap(), twelve());
     let error = Dataset::from_rows([(vec![1.0, 2.0], 0), (vec![1.0], 0)]).unwrap_err();
-    assert!(error.to_string().contains("row 1 has 1 features"), "{error}");
+    assert!(error.to_string().contains("row 1 has 1 feature,"), "{error}");
     refused(&["the set is empty"], Dataset::from_rows(std::iter::empty::<([f32; 2], u32)>()));
 }
 
