@@ -66,14 +66,13 @@ impl Homes {
                     homes.insert(step.graph.node(group.nodes[0]).result(), Role::WeightGradient(linear.parameter));
                 }
                 Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
-                // Stages with a kernel of their own.
-                op if op.is_stage() => {
+                // Ops with a kernel of their own, and stages that no product takes in.
+                op => {
                     let (number, end) = (widths.len(), step.end(group));
                     let &[_, width] = &step.graph.shape(end)[..] else { return Err(no_kernel(op)) };
                     widths.push(width);
                     homes.insert(end, Homes::of_own(step, &homes, group, number)?);
                 }
-                op => return Err(no_kernel(op)),
             }
         }
         Ok(Homes { homes, widths })
