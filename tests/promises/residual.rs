@@ -425,7 +425,7 @@ fn run_toml_has_lists_of_layers() {
         ("[8]", "widths alone are hidden"),
         ("8", "layers under [model]: layers is 8: it must be a list of layers"),
         ("[]", "run.toml: layers under [model]: the network has no layers: add a dense layer, whose"),
-        ("[{}]", "layer 1 is empty: one of the words dense, residual must say"),
+        ("[{}]", "layer 1 is empty: one of the words dense, residual"),
         ("[{ activation = \"relu\" }]", "layer 1 has only activation: one of the words"),
         ("[{ linear = 8 }]", "layer 1: \"linear\" is not a layer's word: write dense; use one of"),
         ("[{ dense = 8, dropuot = 0.1 }]", "\"dropuot\" is not an option of dense: did you mean dropout?"),
