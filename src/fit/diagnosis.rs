@@ -41,13 +41,12 @@ pub(crate) async fn diagnose(
     let gradients = parameters_of(session, &attempt, &mut reader).await?.gradients;
     // In the order in which the step computes them. The logits are among them where they are in memory.
     for role in plan.dispatches().iter().flat_map(|dispatch| dispatch.touches(Access::Write)) {
-        let (Role::Activations(number), Some(outputs)) = (role, reader.buffer(role)) else { continue };
+        let (Role::Activations(_), Some(outputs)) = (role, reader.buffer(role)) else { continue };
         let count = plan.shape(role).iter().product::<u64>() as usize;
         let values: Vec<f32> = session.model.gpu.read(outputs, count, &mut session.model.stats.traffic).await?;
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-            let of = places.get(number).cloned();
-            let of = of.unwrap_or_else(|| format!("what `wgrad explain` calls {role}, a layer without weights,"));
-            return Ok(Some(format!("an output of {of} is {}", word(*value))));
+            let layer = plan.location(role).map_or_else(|| role.to_string(), str::to_string);
+            return Ok(Some(format!("an output of {layer} is {}", word(*value))));
         }
     }
     let of_gradient = non_finite_tensor(&gradients, &places, First::Above);

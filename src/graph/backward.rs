@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::operation::Operation;
-use super::{Add, Graph, NodeId, Op, Source, Value};
+use super::{Add, Graph, Node, NodeId, Op, Source, Value};
 use crate::error::Error;
 
 /// The gradient by a parameter, with the values of both.
@@ -14,8 +14,8 @@ pub(super) struct ParameterGradient {
     pub gradient: Value,
 }
 
-/// Adds the ops of the gradient by every parameter, from the one by `of`. The parameters' gradients come back, last layer first. What no
-/// parameter goes into has no gradient. A value that is read twice has the sum, in reverse order of use.
+/// Adds the ops of the gradient by every parameter, from the one by `of`. The parameters' gradients come back, last layer first. There is no gradient by a value
+/// that depends on no parameter. A value that is read twice has the sum, in reverse order of use.
 ///
 /// # Errors
 ///
@@ -26,6 +26,10 @@ pub(super) fn backward(graph: &mut Graph, of: Value, gradient: Value) -> Result<
     let mut of_parameters = vec![];
     for at in (0..=graph.maker(of).0).rev() {
         let node = graph.node(NodeId(at)).clone();
+        // An op hands on the gradient by its first result alone.
+        if node.results.iter().skip(1).any(|result| gradients.contains_key(result)) {
+            return Err(wrong(&node, "a gradient comes by another result than its first"));
+        }
         let Some(&upstream) = node.results.first().and_then(|result| gradients.get(result)) else { continue };
         if let Op::Source(Source::Parameter(index)) = node.op {
             let (parameter, weights) = (index, node.result());
@@ -34,8 +38,7 @@ pub(super) fn backward(graph: &mut Graph, of: Value, gradient: Value) -> Result<
         let wanted: Vec<bool> = node.inputs.iter().map(|input| wanted[input.0]).collect();
         let own = node.op.backward(graph, &node, upstream, &wanted);
         if wanted.iter().enumerate().any(|(at, &wanted)| wanted != own.get(at).is_some_and(Option::is_some)) {
-            let reason = "its gradient by what a parameter goes into is not what the backward pass asked for".into();
-            return Err(Error::Kernel { kernel: node.op.to_string(), reason });
+            return Err(wrong(&node, "it has no gradient for an input that parameters go into"));
         }
         for (input, gradient) in node.inputs.iter().zip(own) {
             let Some(gradient) = gradient else { continue };
@@ -48,6 +51,10 @@ pub(super) fn backward(graph: &mut Graph, of: Value, gradient: Value) -> Result<
     }
     of_parameters.sort_by_key(|of| std::cmp::Reverse(of.parameter));
     Ok(of_parameters)
+}
+
+fn wrong(node: &Node, reason: &str) -> Error {
+    Error::Kernel { kernel: node.op.to_string(), reason: reason.into() }
 }
 
 /// For every value, whether a parameter goes into it.

@@ -14,6 +14,7 @@ mod operation;
 mod source;
 mod update;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 pub use self::activate::{Activate, ActivateBackward};
@@ -25,6 +26,7 @@ pub use self::linear::{Linear, LinearInput, LinearWeights};
 pub use self::loss::{Loss, Metrics};
 pub use self::operation::Op;
 use self::operation::Operation;
+pub(crate) use self::operation::{Pass, Stage};
 pub use self::source::Source;
 pub use self::update::{GradientNorm, Orthogonalize, Update};
 use crate::error::Error;
@@ -66,6 +68,7 @@ pub struct Graph {
     shapes: Vec<Shape>,
     makers: Vec<NodeId>,
     readers: Vec<Vec<NodeId>>,
+    locations: BTreeMap<Value, String>,
 }
 
 impl Graph {
@@ -152,6 +155,16 @@ impl Graph {
     /// Every node, in order.
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> {
         self.nodes.iter().enumerate().map(|(at, node)| (NodeId(at), node))
+    }
+
+    /// Says which layer's output a value is.
+    pub(crate) fn name(&mut self, value: Value, location: String) {
+        self.locations.insert(value, location);
+    }
+
+    /// The outputs of layers, each with where its layer is in the network, as "layer 2's body, layer 1".
+    pub fn outputs(&self) -> impl Iterator<Item = (Value, &str)> {
+        self.locations.iter().map(|(&value, location)| (value, &location[..]))
     }
 
     /// The shape of a value.

@@ -57,14 +57,49 @@ operations! {
     LinearInput, LinearWeights, ActivateBackward, DropoutBackward, GradientNorm, Update, Orthogonalize,
 }
 
+/// What a kernel computes of its result before it stores it, in the order in which it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    Sum,
+    Activation,
+    Dropout,
+    DropoutDerivative,
+    ActivationDerivative,
+}
+
+/// A pass over the network's layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    Forward,
+    Backward,
+}
+
+impl Stage {
+    /// The pass that it belongs to; none where it belongs to both.
+    pub fn pass(self) -> Option<Pass> {
+        match self {
+            Stage::Sum => None,
+            Stage::Activation | Stage::Dropout => Some(Pass::Forward),
+            Stage::DropoutDerivative | Stage::ActivationDerivative => Some(Pass::Backward),
+        }
+    }
+}
+
 impl Op {
-    /// Whether each element of its result follows from the same elements of what it reads: it can be a stage of the kernel that made them.
-    pub(crate) fn is_stage(&self) -> bool {
-        matches!(self, Op::Add(_) | Op::Activate(_) | Op::Dropout(_)) || self.is_derivative()
+    /// The stage that it is of the kernel that made what it reads, where each element of its result follows from the same elements of that.
+    pub(crate) fn stage(&self) -> Option<Stage> {
+        match self {
+            Op::Add(_) => Some(Stage::Sum),
+            Op::Activate(_) => Some(Stage::Activation),
+            Op::Dropout(_) => Some(Stage::Dropout),
+            Op::DropoutBackward(_) => Some(Stage::DropoutDerivative),
+            Op::ActivateBackward(_) => Some(Stage::ActivationDerivative),
+            _ => None,
+        }
     }
 
     /// Whether it is the gradient of an activation or of dropout, whose second input is what came out in the forward pass.
     pub(crate) fn is_derivative(&self) -> bool {
-        matches!(self, Op::ActivateBackward(_) | Op::DropoutBackward(_))
+        self.stage().is_some_and(|stage| stage.pass() == Some(Pass::Backward))
     }
 }

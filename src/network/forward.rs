@@ -14,12 +14,17 @@ pub(super) struct Forward {
     unweighted: usize,
     /// How many layers with weights there are.
     all: usize,
+    /// Where the layers are that have not been written, each before those within it.
+    locations: std::vec::IntoIter<String>,
 }
 
 /// See [`Network::forward`].
 pub(super) fn forward(network: &Network, batch: u32, training: bool) -> (Graph, Value) {
     let all = network.named_parameters().len();
-    let mut forward = Forward { graph: Graph::default(), training, parameters: 0, unweighted: 0, all };
+    let mut locations = vec![];
+    network.walk(&mut |placed| locations.push(placed.place));
+    let locations = locations.into_iter();
+    let mut forward = Forward { graph: Graph::default(), training, parameters: 0, unweighted: 0, all, locations };
     let features = forward.graph.source(Source::Features, vec![network.inputs() as u32]);
     let x = forward.graph.add(Gather { batch }, vec![features]);
     let logits = forward.layers(x, network.layers());
@@ -35,7 +40,7 @@ impl Forward {
     /// Adds a layer: the ops of its kind, then its activation and its dropout. A number tells a dropout's masks from those of others: it is that of the
     /// layer's weights, and layers without weights follow those that have any.
     fn layer(&mut self, x: Value, layer: &Layer) -> Value {
-        let of_weights = self.parameters;
+        let (of_weights, location) = (self.parameters, self.locations.next());
         let z = layer.kind().write(x, self);
         let number = if layer.kind().has_weights() {
             of_weights
@@ -45,10 +50,12 @@ impl Forward {
         };
         let Epilogue { activation, dropout } = layer.epilogue;
         let y = self.graph.activated(z, activation);
-        match self.training && dropout > 0.0 {
+        let y = match self.training && dropout > 0.0 {
             true => self.graph.add(Dropout { layer: number, probability: dropout }, vec![y]),
             false => y,
-        }
+        };
+        location.into_iter().for_each(|location| self.graph.name(y, location));
+        y
     }
 
     /// Adds a product with weights of its own.

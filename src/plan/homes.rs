@@ -7,7 +7,7 @@ use super::fuse::Group;
 use super::lower::map::derived;
 use super::step::Step;
 use crate::error::Error;
-use crate::graph::{Op, Value};
+use crate::graph::{Op, Pass, Value};
 
 /// The buffer of every value that is stored.
 pub(super) struct Homes {
@@ -78,20 +78,15 @@ impl Homes {
         Ok(Homes { homes, widths })
     }
 
-    /// Where the result of a kernel of its own is. In the backward pass it begins with a gradient; where it derives an activation, it ends at what the
-    /// activation is of, whose gradient belongs to the layer that it is part of.
+    /// Where the result of a kernel of its own is: an output in the forward pass; in the backward pass a gradient, which belongs to the layer whose
+    /// activation it is derived of.
     fn of_own(step: &Step<'_>, homes: &HashMap<Value, Role>, group: &Group, number: usize) -> Result<Role, Error> {
-        let first = step.graph.node(group.nodes[0]).inputs[0];
-        match derived(step, group).map(|node| node.inputs[1]) {
-            Some(made) => match homes.get(&made) {
-                Some(&Role::Activations(layer)) => Ok(Role::Gradient(layer)),
-                _ => Err(not_stored(step, made)),
-            },
-            None => match homes.get(&first) {
-                Some(Role::Gradient(_) | Role::InputGradient(_)) => Ok(Role::InputGradient(number)),
-                Some(_) => Ok(Role::Activations(number)),
-                None => Err(not_stored(step, first)),
-            },
+        let made = derived(step, group).map(|node| node.inputs[1]);
+        match (made.map(|made| (made, homes.get(&made))), step.pass(group.nodes[0])) {
+            (Some((_, Some(&Role::Activations(layer)))), _) => Ok(Role::Gradient(layer)),
+            (Some((made, _)), _) => Err(not_stored(step, made)),
+            (None, Pass::Backward) => Ok(Role::InputGradient(number)),
+            (None, Pass::Forward) => Ok(Role::Activations(number)),
         }
     }
 

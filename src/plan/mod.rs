@@ -45,6 +45,7 @@ pub struct Plan {
     pub(crate) batch: u32,
     pub(crate) buffers: Vec<Buffer>,
     pub(crate) dispatches: Vec<Dispatch>,
+    locations: BTreeMap<Role, String>,
 }
 
 /// What a plan is made for.
@@ -83,8 +84,8 @@ impl Plan {
     /// global norm, and skipping steps that are not finite, need every gradient before the first update: L + 1 more. Muon orthogonalizes
     /// the directions of L − 1 layers, in k iterations: (L − 1)(2 + 3k) more, and an update more. One more for a product whose reduction is cut into
     /// slices, and for the updates together where theirs is: long ones over few outputs, on a GPU (see
-    /// [`Family::tile`](crate::kernel::tile::Family::tile)). A residual's sum is part of the product that comes last before it, and its gradient of the
-    /// one that adds the other way's; where an activation comes in between, it is a dispatch of its own.
+    /// [`Family::tile`](crate::kernel::tile::Family::tile)). The sum of a residual is part of the product before it, and the sum of the gradients
+    /// by a residual's input is part of a backward product. Behind an activation, a sum is a dispatch of its own, forward and backward.
     ///
     /// # Errors
     ///
@@ -128,9 +129,11 @@ impl Plan {
         roles.dedup();
         let buffer = |role| place::buffer(role, step, &homes.widths, &dispatches);
         let mut buffers = roles.into_iter().map(buffer).collect::<Result<Vec<_>, _>>()?;
-        share::share(&mut buffers, &dispatches, results);
-        let plan = Plan { batch: step.request.batch, buffers, dispatches };
-        plan.check(step.request.tiling.most_bindings)?;
+        let locations = step.graph.outputs().filter_map(|(value, at)| Some((homes.role(step, value).ok()?, at.into())));
+        let locations = locations.collect();
+        share::share(&mut buffers, &dispatches, &results);
+        let plan = Plan { batch: step.request.batch, buffers, dispatches, locations };
+        plan.check(step.request.tiling.most_bindings, results)?;
         Ok(plan)
     }
 
@@ -184,6 +187,11 @@ impl Plan {
     /// The shape of the buffer with this role, in elements, padding included; empty where there is none.
     pub fn shape(&self, role: Role) -> &[u64] {
         self.buffers.iter().find(|buffer| buffer.role == role).map_or(&[], |buffer| &buffer.shape)
+    }
+
+    /// Where the layer whose output this role holds is in the network, as "layer 2's body, layer 1".
+    pub(crate) fn location(&self, role: Role) -> Option<&str> {
+        self.locations.get(&role).map(String::as_str)
     }
 
     /// The first buffer of more than `bytes`.

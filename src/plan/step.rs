@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::Request;
 use super::fuse::{Group, prologue};
 use crate::activation::{Activation, Epilogue};
-use crate::graph::{Dropout, Graph, Node, NodeId, Op, Value};
+use crate::graph::{Dropout, Graph, Node, NodeId, Op, Pass, Value};
 use crate::kernel::Input;
 use crate::kernel::map::Rows;
 use crate::layout::Dense;
@@ -21,6 +21,8 @@ pub(super) struct Step<'a> {
     pub rows: u32,
     /// The input of every dense layer, by its parameter.
     inputs: HashMap<usize, Value>,
+    /// The loss, where there is one.
+    loss: Option<NodeId>,
 }
 
 impl<'a> Step<'a> {
@@ -31,10 +33,11 @@ impl<'a> Step<'a> {
             _ => None,
         };
         let inputs = graph.nodes().filter_map(|(_, node)| input(node)).collect();
-        Step { request, graph, dense, rows: request.batch, inputs }
+        let loss = graph.nodes().find(|(_, node)| matches!(node.op, Op::Loss(_))).map(|(id, _)| id);
+        Step { request, graph, dense, rows: request.batch, inputs, loss }
     }
 
-    /// A minibatch's rows of the set: as wide as the network's input, whatever its first weights take.
+    /// A minibatch's rows of the set: as wide as the network's input, also where its first layer has no weights.
     pub fn features(&self) -> Rows {
         Rows { batch: self.request.batch, width: self.request.network.inputs() as u32 }
     }
@@ -47,6 +50,11 @@ impl<'a> Step<'a> {
     /// The input of a dense layer.
     pub fn input_of(&self, parameter: usize) -> Option<Value> {
         self.inputs.get(&parameter).copied()
+    }
+
+    /// The pass that a node belongs to: the loss ends the forward one.
+    pub fn pass(&self, id: NodeId) -> Pass {
+        if self.loss.is_some_and(|loss| id > loss) { Pass::Backward } else { Pass::Forward }
     }
 
     /// How the rows of a dense layer's input are read: from the set where no kernel gathers them.
@@ -86,7 +94,9 @@ impl<'a> Step<'a> {
                     let own = node.inputs.iter().position(|&input| input == before).unwrap_or(0);
                     stages.addend = Some(node.inputs[1 - own]);
                 }
-                _ => {}
+                // What begins a kernel, or is computed beside it. All are named, so that no stage can be left out here.
+                Op::Source(_) | Op::Gather(_) | Op::Linear(_) | Op::LinearInput(_) | Op::LinearWeights(_) => {}
+                Op::Loss(_) | Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
             }
         }
         stages

@@ -177,7 +177,7 @@ def residuals(folder):
     for what, layers in RESIDUALS.items():
         layers = [*layers, {"dense": 5}]
         tensors, _ = weights(layers, 20, rng)
-        about = {"version": "0.1.0", "layers": layers, "loss": {"kind": "softmax-cross-entropy"}}
+        about = {"version": "0.1.0", "inputs": 20, "layers": layers, "loss": {"kind": "softmax-cross-entropy"}}
         save_file(tensors, model, metadata={"wgrad": json.dumps(about)})
         wgrad("export", model, graph, "--softmax")
         _, z, _ = runtime(graph, x)

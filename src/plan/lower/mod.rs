@@ -34,7 +34,7 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
             Op::Loss(_) => vec![loss::row(step, homes, group)?],
             Op::Metrics(_) => vec![loss::metrics(step, homes, group)?],
             Op::LinearInput(linear) => backward::dispatches(step, homes, group, linear.parameter)?,
-            op if op.is_stage() => vec![map::dispatch_of(step, homes, group)?],
+            op if op.stage().is_some() => vec![map::dispatch_of(step, homes, group)?],
             // After all that reads weights.
             Op::LinearWeights(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => vec![],
             op => return Err(no_kernel(op)),
