@@ -106,7 +106,7 @@ impl Predictor {
         for (layer, (parameter, values)) in
             model.network.named_parameters().iter().zip(&model.weights.layers).enumerate()
         {
-            let name = format!("the weights of {}", parameter.place);
+            let name = format!("the weights of {}", parameter.location);
             weights.insert(Role::Weights(layer), block_on(gpu.upload(&name, &values.to_device()))?);
         }
         gpu.check()?;

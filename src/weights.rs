@@ -270,23 +270,23 @@ impl Network {
                 parameters.len()
             )));
         }
-        for (Parameter { name, place, inputs, outputs }, layer) in parameters.into_iter().zip(&weights.layers) {
+        for (Parameter { name, location, inputs, outputs }, layer) in parameters.into_iter().zip(&weights.layers) {
             if (layer.inputs, layer.outputs) != (inputs, outputs) {
                 return Err(Error::Data(format!(
-                    "{place} (tensor {name}.weight) has the shape [{}, {}], the network's is [{outputs}, {inputs}]",
+                    "{location} (tensor {name}.weight) has the shape [{}, {}], the network's is [{outputs}, {inputs}]",
                     layer.outputs, layer.inputs,
                 )));
             }
             let count = inputs.saturating_mul(outputs);
             if (layer.weight.len(), layer.bias.len()) != (count, outputs) {
                 return Err(Error::Data(format!(
-                    "{place} has {} weights and {} biases: {inputs} inputs and {outputs} outputs take {count} and {outputs}",
+                    "{location} has {} weights and {} biases: {inputs} inputs and {outputs} outputs take {count} and {outputs}",
                     layer.weight.len(),
                     layer.bias.len(),
                 )));
             }
             if let Some(value) = layer.weight.iter().chain(&layer.bias).find(|value| !value.is_finite()) {
-                return Err(Error::Data(format!("{place} holds {value}: every weight must be finite")));
+                return Err(Error::Data(format!("{location} holds {value}: every weight must be finite")));
             }
         }
         Ok(())

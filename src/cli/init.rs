@@ -79,9 +79,9 @@ struct Described {
 /// The layers of a network, each before those within it.
 fn layers(network: &Network) -> Vec<Described> {
     let mut layers = Vec::new();
-    network.walk(&mut |placed| {
-        let (kind, activation) = (placed.layer.word(), placed.layer.activation().to_string());
-        layers.push(Described { place: placed.place, kind, activation });
+    network.walk(&mut |located| {
+        let (kind, activation) = (located.layer.word(), located.layer.activation().to_string());
+        layers.push(Described { place: located.location, kind, activation });
     });
     layers
 }
@@ -93,7 +93,7 @@ fn first_difference(model: &Network, run: &Network) -> Option<String> {
         ((own.inputs, own.outputs) != (other.inputs, other.outputs)).then(|| {
             format!(
                 "the first difference is {}, tensor {}.weight, [{}, {}] in the file and [{}, {}] in the run",
-                own.place, own.name, own.outputs, own.inputs, other.outputs, other.inputs
+                own.location, own.name, own.outputs, own.inputs, other.outputs, other.inputs
             )
         })
     };
@@ -102,7 +102,7 @@ fn first_difference(model: &Network, run: &Network) -> Option<String> {
         (own.len() != others.len()).then(|| {
             let at = own.len().min(others.len());
             let (in_file, in_run) = (own.get(at), others.get(at));
-            let (place, name) = in_file.or(in_run).map_or(("", ""), |own| (&own.place, &own.name));
+            let (place, name) = in_file.or(in_run).map_or(("", ""), |own| (&own.location, &own.name));
             let there = if in_file.is_some() { "in the file alone" } else { "in the run alone" };
             format!("the first difference is {place}, tensor {name}.weight, which is {there}")
         })

@@ -11,7 +11,7 @@ use super::output::{Output, clean, grouped};
 use crate::error::Error;
 use crate::loss::Loss;
 use crate::model::{Model, loss_to_json};
-use crate::network::Placed;
+use crate::network::Located;
 
 pub(super) fn run(options: &Inspect) -> Result<(), Error> {
     let output = Output { json: options.json };
@@ -78,9 +78,9 @@ impl Row {
 /// The layers of a model, each before those inside it.
 fn rows(model: &Model) -> Vec<Row> {
     let mut rows = Vec::new();
-    model.network.walk(&mut |placed| {
-        let parameters = placed.parameter().map(|own| (own.inputs + 1) * own.outputs);
-        let Placed { name, inputs, layer, .. } = placed;
+    model.network.walk(&mut |located| {
+        let parameters = located.parameter().map(|own| (own.inputs + 1) * own.outputs);
+        let Located { name, inputs, layer, .. } = located;
         let outputs = layer.outputs(inputs);
         rows.push(Row {
             name,

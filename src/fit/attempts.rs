@@ -20,7 +20,7 @@ use crate::plan::{Plan, Role};
 use crate::run::rows::Rows;
 use crate::run::state::{SKIPPED_WORD, State};
 
-/// What hears how a fit goes, and may break it off.
+/// A function that a fit reports its events to, and which may break it off.
 pub(crate) type Observer<'a> = &'a mut dyn FnMut(Event) -> ControlFlow<()>;
 
 /// The sets of a fit, and what starts the thread that rows are read on, where they are read in windows.

@@ -34,7 +34,7 @@ pub(crate) async fn diagnose(
 ) -> Result<Option<String>, Error> {
     session.go_back(from).await?;
     let mut attempt = Attempt::begin(session, train, plan, validation, None).await?;
-    let places: Vec<String> = session.model.network.named_parameters().into_iter().map(|own| own.place).collect();
+    let places: Vec<String> = session.model.network.named_parameters().into_iter().map(|own| own.location).collect();
     let plan = plans::diagnosis(session, attempt.train)?;
     let mut reader = reader_of(session, &attempt, &plan).await?;
     run_to(session, &mut attempt, validation, step - 1).await?;

@@ -52,7 +52,7 @@ pub(crate) trait Host: Sync {
     }
 }
 
-/// What starts threads that may use all that lives as long as `'env`, and blocks the one that asks.
+/// What starts threads, which may use all that lives as long as `'env`.
 pub(crate) trait Threads<'env> {
     /// Does nothing on this thread for some time.
     fn pause(&self, time: Duration) {

@@ -22,7 +22,7 @@ pub(super) struct Forward {
 pub(super) fn forward(network: &Network, batch: u32, training: bool) -> (Graph, Value) {
     let all = network.named_parameters().len();
     let mut locations = vec![];
-    network.walk(&mut |placed| locations.push(placed.place));
+    network.walk(&mut |located| locations.push(located.location));
     let locations = locations.into_iter();
     let mut forward = Forward { graph: Graph::default(), training, parameters: 0, unweighted: 0, all, locations };
     let features = forward.graph.source(Source::Features, vec![network.inputs() as u32]);

@@ -2,6 +2,7 @@
 
 use super::kind::LayerKind;
 use crate::activation::{Activation, Epilogue};
+use crate::named::counted;
 
 /// A layer of a network: what it computes, then an activation, then dropout. A new layer has the activation identity, which makes it linear, and no
 /// dropout.
@@ -28,8 +29,8 @@ pub struct Layer {
 pub struct Parameter {
     /// The layer's name in files, as `0` or `2.body.0`.
     pub name: String,
-    /// The layer's place, as errors name it: `layer 1`, or `layer 2's body, layer 1`.
-    pub place: String,
+    /// The layer's location, as errors name it: `layer 1`, or `layer 2's body, layer 1`.
+    pub location: String,
     /// Features that come in.
     pub inputs: usize,
     /// Units that go out.
@@ -93,36 +94,40 @@ impl Layer {
     }
 }
 
-/// A layer where it is in its network.
-pub(crate) struct Placed<'a> {
+/// A layer with its location in the network.
+pub(crate) struct Located<'a> {
     /// Its name in files.
     pub name: String,
-    /// Its place, as errors name it.
-    pub place: String,
+    /// Where it is, as errors name it.
+    pub location: String,
     /// Features that come in.
     pub inputs: usize,
     pub layer: &'a Layer,
 }
 
-impl Placed<'_> {
+impl Located<'_> {
     /// The layer's own weights, if it has any.
     pub fn parameter(&self) -> Option<Parameter> {
-        let Placed { name, place, inputs, layer } = self;
-        let of =
-            || Parameter { name: name.clone(), place: place.clone(), inputs: *inputs, outputs: layer.outputs(*inputs) };
+        let Located { name, location, inputs, layer } = self;
+        let of = || Parameter {
+            name: name.clone(),
+            location: location.clone(),
+            inputs: *inputs,
+            outputs: layer.outputs(*inputs),
+        };
         layer.kind.has_weights().then(of)
     }
 }
 
-/// The place of the layer `at` a list, where `within` is that of the list: empty for a network's own.
-pub(super) fn place(within: &str, at: usize) -> String {
+/// The location of the layer `at` a list, where `within` is that of the list: empty for a network's own.
+pub(super) fn location(within: &str, at: usize) -> String {
     let comma = if within.is_empty() { "" } else { ", " };
     format!("{within}{comma}layer {}", at + 1)
 }
 
-/// The place of a list of layers within the layer at a place.
-pub(super) fn within(place: &str, part: &str) -> String {
-    format!("{place}'s {part}")
+/// The location of a list of layers within a layer.
+pub(super) fn within(location: &str, part: &str) -> String {
+    format!("{location}'s {part}")
 }
 
 /// A list of layers that follow each other.
@@ -133,15 +138,15 @@ pub(super) struct List<'a> {
 }
 
 impl<'a> List<'a> {
-    /// Calls `each` for all layers, each before those within it. Their names begin with `prefix`, their places with `within`.
-    pub fn walk(&self, prefix: &str, at: &str, identity_has_number: bool, each: &mut dyn FnMut(Placed<'a>)) {
+    /// Calls `each` for all layers, each before those within it. Their names begin with `prefix`, their locations with `at`.
+    pub fn walk(&self, prefix: &str, at: &str, identity_has_number: bool, each: &mut dyn FnMut(Located<'a>)) {
         let mut number = 0;
         for (position, (inputs, layer)) in self.with_inputs().enumerate() {
-            let (name, place) = (format!("{prefix}{number}"), place(at, position));
-            each(Placed { name: name.clone(), place: place.clone(), inputs, layer });
+            let (name, location) = (format!("{prefix}{number}"), location(at, position));
+            each(Located { name: name.clone(), location: location.clone(), inputs, layer });
             for (part, layers) in layer.parts() {
                 let list = List { layers, inputs };
-                list.walk(&format!("{name}.{part}."), &within(&place, part), identity_has_number, each);
+                list.walk(&format!("{name}.{part}."), &within(&location, part), identity_has_number, each);
             }
             number += layer.numbers(identity_has_number);
         }
@@ -171,19 +176,21 @@ impl<'a> List<'a> {
         self.with_inputs().map(of_layer).collect::<Vec<_>>().join("-")
     }
 
-    /// Whether each layer can follow the one before. The reason why not begins with the layer's place; that of the list is `at`.
+    /// Whether each layer can follow the one before. The reason why not begins with the layer's location; that of the list is `at`.
     pub fn check(&self, at: &str) -> Result<(), String> {
         for (position, (inputs, layer)) in self.with_inputs().enumerate() {
-            let place = place(at, position);
+            let location = location(at, position);
             for (part, layers) in layer.parts() {
-                List { layers, inputs }.check(&within(&place, part))?;
+                List { layers, inputs }.check(&within(&location, part))?;
             }
             let dropout = layer.dropout();
             let right = match (0.0..1.0).contains(&dropout) {
                 true => layer.kind.check(inputs),
                 false => Err(format!("a dropout of {dropout}: it must be from 0 to below 1")),
             };
-            right.map_err(|reason| format!("{place} ({}) has {} and {reason}", layer.word(), many(inputs, "input")))?;
+            right.map_err(|reason| {
+                format!("{location} ({}) has {} and {reason}", layer.word(), counted(inputs, "input"))
+            })?;
         }
         Ok(())
     }
@@ -193,11 +200,6 @@ impl<'a> List<'a> {
 pub(super) fn nested(layers: &[Layer]) -> usize {
     let within = |layer: &Layer| layer.parts().iter().map(|(_, part)| 1 + nested(part)).max().unwrap_or(0);
     layers.iter().map(within).max().unwrap_or(0)
-}
-
-/// A number of things: `1 input`, `2 inputs`.
-pub(super) fn many(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The widest layer: indices on the device are 32 bits wide.

@@ -13,7 +13,7 @@ mod words;
 pub use self::dense::DenseLayer;
 pub use self::kind::LayerKind;
 use self::layer::List;
-pub(crate) use self::layer::Placed;
+pub(crate) use self::layer::Located;
 pub use self::layer::{Layer, Parameter};
 pub use self::residual::ResidualLayer;
 pub(crate) use self::words::{activation_words, from_json};
@@ -21,6 +21,7 @@ use crate::activation::Activation;
 use crate::error::Error;
 use crate::graph::{Graph, Value};
 use crate::layout::Dense;
+use crate::named::counted;
 
 /// A feed-forward network: a number of input features, then layers. The last one is dense, and its outputs are logits.
 ///
@@ -41,7 +42,7 @@ pub struct Network {
 /// What a builder method was asked for, and cannot do.
 #[derive(Clone, Debug, PartialEq)]
 struct Refused {
-    /// The place of the list of layers: empty for the network's own.
+    /// The location of the list of layers: empty for the network's own.
     within: String,
     /// What it has that it cannot have, and why: continues "it has …".
     reason: String,
@@ -90,15 +91,15 @@ impl Network {
         body: impl FnOnce(Network) -> Network,
         shortcut: impl FnOnce(Network) -> Network,
     ) -> Self {
-        let (inputs, place) = (self.outputs(), layer::place("", self.layers.len()));
+        let (inputs, location) = (self.outputs(), layer::location("", self.layers.len()));
         let mut part = |name: &str, part: Network| {
-            let within = layer::within(&place, name);
+            let within = layer::within(&location, name);
             self.refused = self.refused.take().or_else(|| match part.refused {
                 _ if part.inputs != inputs => {
                     let reason = format!(
                         "{}, and comes after {}: add its layers to the network that the function is given",
-                        layer::many(part.inputs, "input"),
-                        layer::many(inputs, "output")
+                        counted(part.inputs, "input"),
+                        counted(inputs, "output")
                     );
                     Some(Refused { within, reason })
                 }
@@ -193,12 +194,12 @@ impl Network {
     /// `<n>.body.<k>` and `<n>.shortcut.<k>`. Identity takes a number where every layer is dense.
     pub fn named_parameters(&self) -> Vec<Parameter> {
         let mut found = Vec::new();
-        self.walk(&mut |placed| found.extend(placed.parameter()));
+        self.walk(&mut |located| found.extend(located.parameter()));
         found
     }
 
     /// Calls `each` for all layers, each before those within it.
-    pub(crate) fn walk<'a>(&'a self, each: &mut dyn FnMut(Placed<'a>)) {
+    pub(crate) fn walk<'a>(&'a self, each: &mut dyn FnMut(Located<'a>)) {
         self.list().walk("", "", self.is_chain(), each);
     }
 
@@ -215,7 +216,7 @@ impl Network {
     /// The activations of all layers, those within residuals included.
     pub(crate) fn activations(&self) -> Vec<Activation> {
         let mut found = Vec::new();
-        self.walk(&mut |placed| found.push(placed.layer.activation()));
+        self.walk(&mut |located| found.push(located.layer.activation()));
         found
     }
 
@@ -234,7 +235,7 @@ impl Network {
         forward::forward(self, batch, training)
     }
 
-    /// Checks that the network can be trained. Layers are named by their place, counted from 1: `layer 3`, and within a residual
+    /// Checks that the network can be trained. Layers are named by their location, counted from 1: `layer 3`, and within a residual
     /// `layer 3's body, layer 1`.
     ///
     /// # Errors
@@ -248,7 +249,7 @@ impl Network {
     /// - residuals nested more than 32 deep;
     /// - a last layer that is not dense, or has an activation or a dropout;
     /// - an activation or a dropout before the first layer, of the network or of a residual's body or shortcut;
-    /// - a residual's function that returned another network than the one it was given, with layers added.
+    /// - a residual's function whose network takes another number of inputs than it was given, with layers added.
     pub fn check(&self) -> Result<(), Error> {
         self.reason().map_err(Error::Option)
     }
@@ -268,7 +269,7 @@ impl Network {
         let Some(last) = self.layers.last() else {
             return Err("the network has no layers: add a dense layer, whose outputs are the logits".into());
         };
-        let the_last = format!("the last layer, {} ({}),", layer::place("", self.layers.len() - 1), last.word());
+        let the_last = format!("the last layer, {} ({}),", layer::location("", self.layers.len() - 1), last.word());
         if !matches!(last.kind(), LayerKind::Dense(_)) {
             return Err(format!(
                 "{the_last} is not dense: add a dense layer after it, with a unit for each class or number to predict; its outputs are the logits"

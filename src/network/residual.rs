@@ -4,9 +4,10 @@ use serde_json::{Map, Value as Json};
 
 use super::forward::Forward;
 use super::kind::Describe;
-use super::layer::{Layer, List, many};
+use super::layer::{Layer, List};
 use super::words::{self, Words};
 use crate::graph::{Add, Value};
+use crate::named::counted;
 
 /// A residual sum, `body(x) + x`, or `body(x) + shortcut(x)`. He et al., "Deep residual learning for image recognition", CVPR 2016.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,12 +55,12 @@ impl Describe for ResidualLayer {
             (true, _) => Ok(()),
             (false, true) => Err(format!(
                 "a body with {}: for the sum, the body's last layer must have {}, or a shortcut must have {body}",
-                many(body, "output"),
-                many(inputs, "output")
+                counted(body, "output"),
+                counted(inputs, "output")
             )),
             (false, false) => Err(format!(
                 "a body with {}, its shortcut {other}: for the sum, both must have as many",
-                many(body, "output")
+                counted(body, "output")
             )),
         }
     }

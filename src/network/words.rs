@@ -24,7 +24,7 @@ const ELSEWHERE: Elsewhere = &[
 ///
 /// # Errors
 ///
-/// The layer by its place, and what is wrong with its words.
+/// The layer by its location, and what is wrong with its words.
 pub(crate) fn from_json(list: &Json, activation: ActivationOf<'_>) -> Result<Vec<Layer>, String> {
     layers(list, "", activation)
 }
@@ -65,36 +65,36 @@ pub(super) fn to_json(layers: &[Layer]) -> Json {
     layers.iter().map(words).collect()
 }
 
-/// The layers of a list at a place, which begins the reason why one cannot be read.
+/// The layers of a list at a location, which begins the reason why one cannot be read.
 fn layers(list: &Json, within: &str, activation: ActivationOf<'_>) -> Result<Vec<Layer>, String> {
     let list = list.as_array().ok_or_else(|| {
         let subject = if within.is_empty() { "layers" } else { within };
         format!("{subject} is {}: it must be a list of layers, as [{EXAMPLE}]", shown(list))
     })?;
-    list.iter().enumerate().map(|(at, words)| one(words, layer::place(within, at), activation)).collect()
+    list.iter().enumerate().map(|(at, words)| one(words, layer::location(within, at), activation)).collect()
 }
 
 const EXAMPLE: &str = "{ dense = 10 }";
 
-/// The layer at a place.
-fn one(words: &Json, place: String, activation: ActivationOf<'_>) -> Result<Layer, String> {
+/// The layer at a location.
+fn one(words: &Json, location: String, activation: ActivationOf<'_>) -> Result<Layer, String> {
     let known = WORDS.join(", ");
     let entries = words.as_object().ok_or_else(|| {
         format!(
-            "{place} is {}: it must be a table with one of the words {known}, as {EXAMPLE}; widths alone are hidden = [256, 128]",
+            "{location} is {}: it must be a table with one of the words {known}, as {EXAMPLE}; widths alone are hidden = [256, 128]",
             shown(words)
         )
     })?;
     let named: Vec<&str> = WORDS.iter().copied().filter(|&word| entries.contains_key(word)).collect();
     let word = match named[..] {
         [word] => word,
-        [] => return Err(format!("{place}{}", no_word(entries))),
+        [] => return Err(format!("{location}{}", no_word(entries))),
         _ => {
             let named = named.join(" and ");
-            return Err(format!("{place} has the words {named}: exactly one of them must say what the layer is"));
+            return Err(format!("{location} has the words {named}: exactly one of them must say what the layer is"));
         }
     };
-    let mut words = Words { label: format!("{place} ({word})"), place, entries, activation, known: Vec::new() };
+    let mut words = Words { label: format!("{location} ({word})"), location, entries, activation, known: Vec::new() };
     let kind = LayerKind::from_words(word, &mut words).unwrap_or_else(|| Err(format!("{word} is no layer")))?;
     let epilogue = words.epilogue()?;
     let (label, known) = (words.label, words.known);
@@ -107,7 +107,7 @@ fn one(words: &Json, place: String, activation: ActivationOf<'_>) -> Result<Laye
     }
 }
 
-/// What to say after the place of a layer that has none of the words: of the key nearest to one, unless all keys are options of any layer.
+/// What to say after the location of a layer that has none of the words: of the key nearest to one, unless all keys are options of any layer.
 fn no_word(entries: &Map<String, Json>) -> String {
     let is_own = |key: &&String| ![ACTIVATION, DROPOUT].contains(&key.as_str());
     let near = |key: &&String| WORDS.iter().map(|word| strsim::damerau_levenshtein(key, word)).min();
@@ -124,8 +124,8 @@ const DROPOUT: &str = "dropout";
 
 /// The words of a layer. A kind asks for those that it knows.
 pub(super) struct Words<'a> {
-    /// The layer's place, and the place with its word, which begins messages.
-    place: String,
+    /// The layer's location, and the location with its word, which begins messages.
+    location: String,
     label: String,
     entries: &'a Map<String, Json>,
     activation: ActivationOf<'a>,
@@ -161,7 +161,7 @@ impl<'a> Words<'a> {
     /// The list of layers under a key, which is the layer's `part`; without the key there are none.
     pub fn layers(&mut self, key: &'static str, part: &str) -> Result<Vec<Layer>, String> {
         let Some(list) = self.get(key) else { return Ok(Vec::new()) };
-        layers(list, &layer::within(&self.place, part), self.activation)
+        layers(list, &layer::within(&self.location, part), self.activation)
     }
 
     /// The activation and the dropout, which any layer may have.

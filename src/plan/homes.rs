@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use super::Role;
-use super::fuse::Group;
-use super::lower::map::derived;
-use super::step::Step;
+use super::step::{Group, Step};
 use crate::error::Error;
 use crate::graph::{Op, Pass, Value};
 
@@ -81,7 +79,7 @@ impl Homes {
     /// Where the result of a kernel of its own is: an output in the forward pass; in the backward pass a gradient, which belongs to the layer whose
     /// activation it is derived of.
     fn of_own(step: &Step<'_>, homes: &HashMap<Value, Role>, group: &Group, number: usize) -> Result<Role, Error> {
-        let made = derived(step, group).map(|node| node.inputs[1]);
+        let made = step.derived(group).map(|node| node.inputs[1]);
         match (made.map(|made| (made, homes.get(&made))), step.pass(group.nodes[0])) {
             (Some((_, Some(&Role::Activations(layer)))), _) => Ok(Role::Gradient(layer)),
             (Some((made, _)), _) => Err(not_stored(step, made)),
@@ -94,7 +92,7 @@ impl Homes {
     /// product adds.
     fn gradient_below(step: &Step<'_>, homes: &HashMap<Value, Role>, group: &Group, layer: usize) -> Role {
         let reader = step.graph.only_reader(step.end(group)).map(|reader| &step.graph.node(reader).op);
-        let made = derived(step, group).map(|node| node.inputs[1]).or_else(|| step.input_of(layer));
+        let made = step.derived(group).map(|node| node.inputs[1]).or_else(|| step.input_of(layer));
         match (reader, made.and_then(|made| homes.get(&made))) {
             (Some(Op::Add(_)), _) => Role::InputGradient(layer),
             (_, Some(&Role::Activations(below))) => Role::Gradient(below),
@@ -130,7 +128,7 @@ impl Homes {
     ///
     /// As [`role`](Self::role).
     pub fn derived(&self, step: &Step<'_>, group: &Group, layer: usize) -> Result<Role, Error> {
-        derived(step, group).map_or_else(|| self.input(step, layer), |node| self.role(step, node.inputs[1]))
+        step.derived(group).map_or_else(|| self.input(step, layer), |node| self.role(step, node.inputs[1]))
     }
 }
 

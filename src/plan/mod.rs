@@ -6,6 +6,7 @@
 mod check;
 mod fuse;
 mod group;
+mod head;
 mod homes;
 mod lower;
 mod outputs;

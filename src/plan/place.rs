@@ -1,10 +1,10 @@
 //! Buffers: what each role takes.
 
 use super::step::Step;
-use super::{Buffer, Dispatch, Role, STATE_BYTES, STATS_BYTES, lower, slices};
+use super::{Buffer, Dispatch, Role, STATE_BYTES, STATS_BYTES, slices};
 use crate::error::Error;
-use crate::kernel::{class_metrics, regression_metrics};
-use crate::layout::quads_with_one;
+use crate::kernel::{class_metrics, muon, regression_metrics};
+use crate::layout::{Dense, quads_with_one};
 use crate::loss::Task;
 
 /// The buffer with this role: for slices' sums, as large as any of the dispatches needs. `widths` are those of the layers' outputs.
@@ -39,9 +39,7 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, widths: &[u32], dispatches: &[
             task => (vec![class_metrics::Counts::of(task == Task::EachOutput, last.outputs).words(last.outputs)], 4),
         },
         Role::Scores => (vec![request.set.rows], 4),
-        Role::Direction(_) | Role::DirectionNorm | Role::Gram | Role::GramPolynomial => {
-            (lower::muon_shape(role, dense), 4)
-        }
+        Role::Direction(_) | Role::DirectionNorm | Role::Gram | Role::GramPolynomial => (of_direction(role, dense), 4),
         Role::Norms => (vec![dense.len() as u64, 2], 4),
         Role::Partials(_) => (slices::shape(role, dispatches), 4),
         Role::Weights(layer) | Role::WeightGradient(layer) => (dense[layer].weights_shape().map(u64::from).to_vec(), 4),
@@ -66,4 +64,15 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, widths: &[u32], dispatches: &[
              layer smaller"
         ))),
     }
+}
+
+/// The shape of what the hidden layers take turns with: the largest that any of them needs.
+fn of_direction(role: Role, dense: &[Dense]) -> Vec<u64> {
+    let hidden = dense.split_last().map_or(dense, |(_, hidden)| hidden);
+    let elements = |layer: &Dense| match role {
+        Role::DirectionNorm => 2,
+        Role::Direction(_) => 4 * u64::from(layer.weight_quads()),
+        _ => (4 * u64::from(muon::side_quads(*layer))).pow(2),
+    };
+    vec![hidden.iter().map(elements).max().unwrap_or(0)]
 }

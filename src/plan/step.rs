@@ -3,13 +3,18 @@
 use std::collections::HashMap;
 
 use super::Request;
-use super::fuse::{Group, prologue};
 use crate::activation::{Activation, Epilogue};
 use crate::graph::{Dropout, Graph, Node, NodeId, Op, Pass, Value};
 use crate::kernel::Input;
 use crate::kernel::map::Rows;
 use crate::layout::Dense;
 use crate::targets::Targets;
+
+/// Nodes that one kernel computes. The first says which kernel; the others are stages of it, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    pub nodes: Vec<NodeId>,
+}
 
 /// What the passes of a plan hand on.
 pub(super) struct Step<'a> {
@@ -60,8 +65,22 @@ impl<'a> Step<'a> {
     /// How the rows of a dense layer's input are read: from the set where no kernel gathers them.
     pub fn input_kind(&self, parameter: usize) -> Input {
         let maker = self.input_of(parameter).map(|input| self.graph.maker(input));
-        let is_set = maker.is_some_and(|maker| prologue::gather(self, maker).is_some());
+        let is_set = maker.is_some_and(|maker| self.is_gathered_by_readers(maker));
         if is_set { self.request.set.element.input() } else { Input::Activations }
+    }
+
+    /// Whether no kernel gathers a minibatch: of a set in one buffer, of features as they are, products find the rows by themselves.
+    pub fn is_gathered_by_readers(&self, id: NodeId) -> bool {
+        let node = self.graph.node(id);
+        let is_product = |reader| matches!(self.graph.node(reader).op, Op::Linear(_) | Op::LinearWeights(_));
+        let loads = matches!(node.op, Op::Gather(_)) && !self.request.set.is_gathered();
+        loads && self.graph.readers(node.result()).all(is_product)
+    }
+
+    /// The first of a group's ops that derives, which reads what the forward pass stored.
+    pub fn derived(&self, group: &Group) -> Option<&Node> {
+        let mut nodes = group.nodes.iter().map(|&id| self.graph.node(id));
+        nodes.find(|node| node.op.is_derivative())
     }
 
     /// The op of a group's first node.

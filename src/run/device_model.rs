@@ -51,14 +51,14 @@ impl DeviceModel {
     pub async fn set_weights(&mut self, weights: &Weights, slots: u32) -> Result<(), Error> {
         self.network.check_weights(weights)?;
         let mut buffers = Buffers::from([(Role::State, self.gpu.zeros("the step state", STATE_BYTES).await?)]);
-        for (layer, (Parameter { place, .. }, weights)) in
+        for (layer, (Parameter { location, .. }, weights)) in
             self.network.named_parameters().into_iter().zip(&weights.layers).enumerate()
         {
-            let (name, content) = (format!("the weights of {place}"), weights.to_device());
+            let (name, content) = (format!("the weights of {location}"), weights.to_device());
             buffers.insert(Role::Weights(layer), self.gpu.upload(&name, &content).await?);
             let slot_bytes = u64::from(slots) * size_of_val(content.as_slice()) as u64;
             if slot_bytes > 0 {
-                let name = format!("the optimizer's values for {place}");
+                let name = format!("the optimizer's values for {location}");
                 buffers.insert(Role::OptimizerSlots(layer), self.gpu.zeros(&name, slot_bytes).await?);
             }
         }
@@ -167,7 +167,7 @@ impl DeviceModel {
 pub(crate) fn check_layers(gpu: &Gpu, network: &Network, slots: u32) -> Result<(), Error> {
     let (adapter, values) = (gpu.adapter(), u64::from(slots.max(1)));
     let most = adapter.tiling().most_bytes;
-    for (Parameter { place, .. }, dense) in network.named_parameters().into_iter().zip(network.dense_sizes(1)) {
+    for (Parameter { location, .. }, dense) in network.named_parameters().into_iter().zip(network.dense_sizes(1)) {
         let [rows, columns] = dense.weights_shape().map(u64::from);
         let quad_bytes = 16 * values * rows;
         let bytes = quad_bytes * columns / 4;
@@ -177,7 +177,7 @@ pub(crate) fn check_layers(gpu: &Gpu, network: &Network, slots: u32) -> Result<(
                 units => format!("with {} inputs, at most {units} units fit", dense.inputs),
             };
             return Err(Error::Option(format!(
-                "{place} of {} units takes {bytes} bytes in one buffer, and {} can bind at most {most}: {advice}",
+                "{location} of {} units takes {bytes} bytes in one buffer, and {} can bind at most {most}: {advice}",
                 dense.outputs, adapter.name
             )));
         }

@@ -1,6 +1,6 @@
 //! Few outputs: the last layer and the loss as one kernel, and the gradient of the layer below with them, where the adapter has a way to do so.
 
-use super::super::lower::loss;
+use super::super::head::team;
 use super::super::step::Step;
 use super::epilogue;
 use crate::graph::{Node, NodeId, Op};
@@ -17,7 +17,7 @@ pub(super) fn head(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
     let nodes = vec![id, loss];
     let below = below(step, id, loss).unwrap_or_default();
     let with_below = [nodes.clone(), below].concat();
-    let by_team = loss::team(step, &with_below).is_some();
+    let by_team = team(step, &with_below).is_some();
     Some(if by_team { with_below } else { nodes })
 }
 

@@ -4,18 +4,12 @@
 mod epilogue;
 mod head;
 mod map;
-pub(super) mod prologue;
+mod prologue;
 
 use std::collections::HashSet;
 
-use super::step::Step;
+use super::step::{Group, Step};
 use crate::graph::{NodeId, Op};
-
-/// Nodes that one kernel computes. The first says which kernel; the others are stages of it, in their order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Group {
-    pub nodes: Vec<NodeId>,
-}
 
 /// Says what a kernel that begins with this node takes in besides; none where the rule does not apply. No node at all: those that read it compute
 /// it for themselves.

@@ -1,12 +1,9 @@
 //! What products compute as they load.
 
 use super::super::step::Step;
-use crate::graph::{NodeId, Op};
+use crate::graph::NodeId;
 
-/// A set in one buffer, of features as they are: products find the minibatch's rows in it by themselves, and its elements are cast as they are loaded.
-pub(in super::super) fn gather(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
-    let node = step.graph.node(id);
-    let is_product = |reader| matches!(step.graph.node(reader).op, Op::Linear(_) | Op::LinearWeights(_));
-    let loads = matches!(node.op, Op::Gather(_)) && !step.request.set.is_gathered();
-    (loads && step.graph.readers(node.result()).all(is_product)).then(Vec::new)
+/// The gather, where products do it: they find the minibatch's rows in the set by themselves, and its elements are cast as they are loaded.
+pub(super) fn gather(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
+    step.is_gathered_by_readers(id).then(Vec::new)
 }

@@ -1,9 +1,8 @@
 //! The gradient by a layer's input, back to before the activation that made it.
 
-use super::super::fuse::Group;
 use super::super::homes::Homes;
 use super::super::slices;
-use super::super::step::Step;
+use super::super::step::{Group, Step};
 use super::super::{Dispatch, Role};
 use super::dispatch;
 use crate::error::Error;

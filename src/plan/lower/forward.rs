@@ -1,10 +1,9 @@
 //! A layer's output.
 
 use super::super::Dispatch;
-use super::super::fuse::Group;
 use super::super::homes::Homes;
 use super::super::slices;
-use super::super::step::Step;
+use super::super::step::{Group, Step};
 use super::dispatch;
 use crate::error::Error;
 use crate::kernel::{Binding, dense_forward};

@@ -1,39 +1,15 @@
 //! The loss and its gradient, with the last layer where its outputs are few, and what evaluations measure.
 
-use super::super::fuse::Group;
+use super::super::head::{loss_kernel, team};
 use super::super::homes::Homes;
-use super::super::step::Step;
+use super::super::step::{Group, Step};
 use super::super::{Dispatch, Role};
 use super::backward::derivatives;
 use super::{binds, dispatch};
 use crate::error::Error;
-use crate::graph::{LinearInput, Node, NodeId, Op};
-use crate::kernel::loss_kernel::LossKernel;
-use crate::kernel::{Binding, Launch, class_metrics, head, regression_metrics, row_loss, team_head};
-use crate::layout::Dense;
+use crate::graph::{NodeId, Op};
+use crate::kernel::{Binding, class_metrics, head, regression_metrics, row_loss};
 use crate::loss::Task;
-
-/// What every kernel that judges logits is made for.
-fn loss_kernel<'a>(step: &Step<'a>, dense: Dense) -> LossKernel<'a> {
-    let request = step.request;
-    LossKernel { dense, loss: request.loss, targets: step.device_targets(), training: request.training }
-}
-
-/// The kernel of a team for the last layer, the loss and the gradient below, if any is wanted; none where that is not among the nodes, where the adapter has
-/// no team, and where it cannot bind as much.
-pub(in super::super) fn team(step: &Step<'_>, nodes: &[NodeId]) -> Option<Launch> {
-    let Op::Linear(linear) = &step.graph.node(nodes[0]).op else { return None };
-    let dense = step.dense[linear.parameter];
-    let goes_below = nodes.iter().position(|&id| matches!(step.graph.node(id).op, Op::LinearInput(_)));
-    let is_below = |node: &Node| node.op == LinearInput { parameter: linear.parameter }.into();
-    if goes_below.is_none() && step.graph.nodes().any(|(_, node)| is_below(node)) {
-        return None;
-    }
-    let below = goes_below.map(|at| step.stages(&nodes[at..]).epilogue);
-    let team = team_head::Team::of(step.request.tiling.family)?;
-    let launch = team_head::launch(loss_kernel(step, dense), step.input_kind(linear.parameter), below, team);
-    (launch.bindings.len() <= step.request.tiling.most_bindings as usize).then_some(launch)
-}
 
 /// The last layer and the loss.
 pub(super) fn head(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<Dispatch, Error> {

@@ -1,13 +1,11 @@
 //! Stages of their own.
 
-use super::super::fuse::Group;
 use super::super::homes::Homes;
-use super::super::step::Step;
+use super::super::step::{Group, Step};
 use super::super::{Dispatch, Role};
 use super::backward::derivatives;
 use super::dispatch;
 use crate::error::Error;
-use crate::graph::Node;
 use crate::kernel::map::{self, Rows};
 use crate::kernel::{Binding, Launch};
 
@@ -27,17 +25,11 @@ pub(super) fn dispatch_of(step: &Step<'_>, homes: &Homes, group: &Group) -> Resu
         values.extend(addend.map(|addend| (Binding::Residual, addend)));
         return Ok(dispatch(launch, number, &values));
     }
-    let mask = derived(step, group).map(|node| homes.role(step, node.inputs[1])).transpose()?;
+    let mask = step.derived(group).map(|node| homes.role(step, node.inputs[1])).transpose()?;
     let launch = map::backward(rows, mask.map(|_| stages.epilogue), addend.is_some(), workgroup);
     let mut values = vec![(Binding::Gradient, input), (Binding::InputGradient, home)];
     values.extend(addend.map(|addend| (Binding::OtherGradient, addend)));
     values
         .extend(mask.into_iter().flat_map(|mask| [(Binding::Input, mask), (Binding::Derivatives, derivatives(mask))]));
     Ok(dispatch(launch, 0, &values))
-}
-
-/// The first of a group's ops that derives, which reads what the forward pass stored.
-pub(in super::super) fn derived<'a>(step: &'a Step<'_>, group: &Group) -> Option<&'a Node> {
-    let mut nodes = group.nodes.iter().map(|&id| step.graph.node(id));
-    nodes.find(|node| node.op.is_derivative())
 }

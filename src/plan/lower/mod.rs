@@ -2,15 +2,13 @@
 
 mod backward;
 mod forward;
-pub(super) mod loss;
-pub(super) mod map;
+mod loss;
+mod map;
 mod muon;
 mod update;
 
-pub(super) use self::muon::shape as muon_shape;
-use super::fuse::Group;
 use super::homes::{Homes, no_kernel};
-use super::step::Step;
+use super::step::{Group, Step};
 use super::{Dispatch, Role, set};
 use crate::error::Error;
 use crate::graph::Op;

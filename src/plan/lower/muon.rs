@@ -5,7 +5,6 @@ use super::super::{Dispatch, Role, slices};
 use super::dispatch;
 use crate::kernel::muon::{self, Muon};
 use crate::kernel::{Binding, gradient_norm};
-use crate::layout::Dense;
 use crate::training::Training;
 
 /// The dispatches that update a hidden layer whose gradient is in memory: the momentum, with the bias's step; the norm;
@@ -44,15 +43,4 @@ pub(super) fn updates(step: &Step<'_>, layer: usize, training: Training<'_>, clo
         })
     });
     [momentum, norm].into_iter().chain(iterations).collect()
-}
-
-/// The shape of what the hidden layers take turns with: the largest that any of them needs.
-pub(in super::super) fn shape(role: Role, dense: &[Dense]) -> Vec<u64> {
-    let hidden = dense.split_last().map_or(dense, |(_, hidden)| hidden);
-    let elements = |layer: &Dense| match role {
-        Role::DirectionNorm => 2,
-        Role::Direction(_) => 4 * u64::from(layer.weight_quads()),
-        _ => (4 * u64::from(muon::side_quads(*layer))).pow(2),
-    };
-    vec![hidden.iter().map(elements).max().unwrap_or(0)]
 }

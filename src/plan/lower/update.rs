@@ -1,10 +1,9 @@
 //! The gradients of the weights, and the updates.
 
-use super::super::fuse::Group;
 use super::super::group::merge_updates;
 use super::super::homes::Homes;
 use super::super::slices;
-use super::super::step::Step;
+use super::super::step::{Group, Step};
 use super::super::{Dispatch, Role};
 use super::{dispatch, muon};
 use crate::error::Error;
