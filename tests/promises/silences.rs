@@ -201,3 +201,58 @@ fn values_of_options_are_refused_with_what_would_be_right() {
         wgrad(folder.path(), &[&["train", "--data", "numbers.csv"][..], &arguments].concat()).refused(words);
     }
 }
+
+/// Finds a model that is trained and then written under a name that no command reads as a model, and a folder under a model's name.
+#[test]
+fn a_models_name_has_its_formats_ending_before_it_is_trained() {
+    let folder = tables();
+    let at = folder.path();
+    let run = |arguments: &[&str]| {
+        wgrad(at, &[&["train", "--data", "numbers.csv", "--hidden", "4", "--epochs", "1"], arguments].concat())
+    };
+    for name in ["x.onnx", "x.pt", "x.npz"] {
+        run(&["--save", name]).refused(&[name, "its name must end in .safetensors"]);
+        std::fs::write(at.join("run.toml"), format!("[train]\nsave = \"{name}\"\n")).unwrap();
+        run(&["--config", "run.toml", "--out", "run"]).refused(&[name, "its name must end in .safetensors"]);
+        assert!(!at.join(name).exists() && !at.join("run").exists());
+    }
+    for flag in ["--out", "--checkpoint", "--tensorboard"] {
+        for name in ["x.safetensors", "x.onnx"] {
+            run(&[flag, name]).refused(&[flag, name, "names a folder", "--save"]);
+            let key = flag.trim_start_matches('-');
+            std::fs::write(at.join("run.toml"), format!("[train]\n{key} = \"{name}\"\n")).unwrap();
+            run(&["--config", "run.toml"]).refused(&[flag, name, "names a folder"]);
+            assert!(!at.join(name).exists());
+        }
+    }
+    train(at, &["--data", "numbers.csv", "--save", "plain"]);
+    assert_eq!(wgrad(at, &["inspect", "plain"]).code, 0);
+}
+
+/// Finds a finished run that its folder calls failed because a later call asked for what could not be done.
+#[test]
+fn a_resume_that_is_refused_changes_nothing_of_the_run() {
+    let folder = tables();
+    let at = folder.path();
+    let data = at.join("numbers.csv");
+    let rows = std::fs::read_to_string(&data).unwrap();
+    let out = ["--out", "run", "--checkpoint", "ck"];
+    train(at, &[&["--data", "numbers.csv", "--validation", "0.2"], &out[..]].concat());
+    let files = || {
+        ["run.json", "metrics.jsonl", "metrics.csv", "model.safetensors"]
+            .map(|name| std::fs::read(at.join("run").join(name)).unwrap())
+    };
+    let before = files();
+    std::fs::write(&data, rows.replacen("0.5,0,", "0.5,1,", 1)).unwrap();
+    for more in [&["--epochs", "8"][..], &[], &["--epochs", "8", "--tensorboard", "board"]] {
+        let ran = wgrad(at, &[&["train", "--resume", "ck"], more].concat());
+        ran.refused(&["the run had another"]);
+        assert!(files() == before, "{more:?}: {}", std::fs::read_to_string(at.join("run/run.json")).unwrap());
+    }
+    std::fs::write(&data, rows).unwrap();
+    let ran = wgrad(at, &["train", "--resume", "ck", "--epochs", "3"]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    let about: serde_json::Value = serde_json::from_slice(&files()[0]).unwrap();
+    let resumed = about["resumed"].as_array().unwrap();
+    assert_eq!((&about["state"], resumed.len(), &resumed[0]["step"]), (&json!("finished"), 1, &json!(4)));
+}
