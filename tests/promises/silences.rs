@@ -256,3 +256,85 @@ fn a_resume_that_is_refused_changes_nothing_of_the_run() {
     let resumed = about["resumed"].as_array().unwrap();
     assert_eq!((&about["state"], resumed.len(), &resumed[0]["step"]), (&json!("finished"), 1, &json!(4)));
 }
+
+/// Finds a file of another program that is refused without the command that converts it, or an option that is named by no flag.
+#[test]
+fn a_file_of_another_program_is_refused_with_the_command_that_converts_it() {
+    let folder = tables();
+    let at = folder.path();
+    train(at, &["--data", "numbers.csv", "--save", "own.safetensors"]);
+    assert_eq!(wgrad(at, &["export", "own.safetensors", "net.onnx"]).code, 0);
+    std::fs::copy(at.join("net.onnx"), at.join("net.model")).unwrap();
+    for name in ["net.onnx", "net.model"] {
+        for arguments in [
+            &["train", "--data", "numbers.csv", "--init", name][..],
+            &["predict", "--input", "numbers.csv", "--model", name],
+            &["evaluate", "--data", "numbers.csv", "--model", name],
+            &["export", name, "again.onnx"],
+        ] {
+            wgrad(at, arguments).refused(&[name, "has to be converted first: wgrad import"]);
+        }
+    }
+    wgrad(at, &["inspect", "net.model"]).refused(&["has to be converted first: wgrad import"]);
+    wgrad(at, &["train", "--data", "net.model"]).refused(&["ONNX", "wgrad import"]);
+    for name in ["numbers.csv", "net.model"] {
+        wgrad(at, &["import", name, "new.safetensors"]).refused(&[name, "import reads .onnx, and .safetensors"]);
+    }
+}
+
+/// Finds options that are taken and do nothing.
+#[test]
+fn options_without_effect_are_noted() {
+    let folder = tables();
+    let at = folder.path();
+    let values: Vec<f32> = (0..20).map(|at| at as f32).collect();
+    let x: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let y: Vec<u8> = (0..10u32).flat_map(|row| i64::from(row % 2).to_le_bytes()).collect();
+    let tensor = |dtype, shape, bytes| safetensors::tensor::TensorView::new(dtype, shape, bytes).unwrap();
+    let (x, y) = (tensor(safetensors::Dtype::F32, vec![10, 2], &x), tensor(safetensors::Dtype::I64, vec![10], &y));
+    let bytes = safetensors::serialize([("x", x), ("y", y)], None).unwrap();
+    std::fs::write(at.join("set.safetensors"), bytes).unwrap();
+    let noted = |arguments: &[&str], words: &[&str]| {
+        let ran = train(at, arguments);
+        ran.says(words);
+        let notes = ran.event("start")["notes"].to_string();
+        words.iter().for_each(|word| assert!(notes.contains(word), "{word}: {notes}"));
+    };
+    let arrays = ["--data", "set.safetensors"];
+    for (flag, value) in
+        [("--label", "foo"), ("--fill", "mean"), ("--ignore", "a"), ("--categorical", "a"), ("--unknown", "none")]
+    {
+        noted(&[&arrays[..], &[flag, value]].concat(), &["no effect of", flag, "this is none"]);
+    }
+    std::fs::write(at.join("run.toml"), "[data]\nstratify = true\nimage = [4, 4, 1]\n").unwrap();
+    noted(&["--data", "numbers.csv", "--config", "run.toml"], &["no effect of stratify", "no effect of image"]);
+    let fraction = train(at, &["--data", "numbers.csv", "--validation", "0.2", "--label", "kind", "--ignore", "a"]);
+    assert!(!fraction.said.contains("no effect"), "{}", fraction.said);
+    for ignored in ["kind", "3"] {
+        let asked = ["train", "--data", "numbers.csv", "--label", "kind", "--ignore", ignored];
+        wgrad(at, &asked).refused(&["--label kind", "--ignore", "the same column"]);
+    }
+    for words in ["16", "16,8"] {
+        std::fs::write(at.join("run.toml"), format!("[model]\nhidden = \"{words}\"\n")).unwrap();
+        let asked = ["train", "--data", "numbers.csv", "--config", "run.toml"];
+        wgrad(at, &asked).refused(&["hidden", words, "without quotes", "[256, 128]"]);
+    }
+}
+
+/// Finds numbers to predict that are called classes.
+#[test]
+fn targets_that_are_numbers_are_not_called_classes() {
+    let folder = tables();
+    let at = folder.path();
+    std::fs::write(at.join("two.csv"), "a,s,d\n1,2,3\n2,3,5\n4,4,4\n3,1,2\n").unwrap();
+    train(at, &["--data", "two.csv", "--loss", "mse", "--label", "s,d"]);
+    let contents = wgrad(at, &["inspect", "model.safetensors"]);
+    let contents = contents.event("contents");
+    assert_eq!((&contents["targets"], &contents["classes"]), (&json!(["s", "d"]), &json!([])));
+    assert!(succeed(at, &["inspect", "model.safetensors"]).contains("\ntargets s, d"));
+    let notes = wgrad(at, &["export", "model.safetensors", "net.onnx"]).event("exported")["notes"].to_string();
+    assert!(notes.contains("names of the targets"), "{notes}");
+    std::fs::write(at.join("other.csv"), "a,u,v\n1,2,3\n2,3,5\n4,4,4\n3,1,2\n").unwrap();
+    let ran = train(at, &["--data", "other.csv", "--loss", "mse", "--label", "u,v", "--init", "model.safetensors"]);
+    ran.says(&["the targets are u, v, and the model was trained on s, d"]);
+}
