@@ -5,6 +5,7 @@ use serde_json::json;
 use super::opening::{self, check_ending};
 use super::options::Export;
 use super::output::{Output, grouped};
+use super::source::output_word;
 use crate::error::Error;
 use crate::model::Model;
 
@@ -39,8 +40,10 @@ fn left_out(model: &Model) -> Vec<String> {
         format!("the images' shape, {shape}, is left out: x is {inputs} numbers a row, the pixels divided by 255")
     });
     let classes = (!model.classes.is_empty()).then(|| {
-        "the names of the classes are in the file's metadata under \"wgrad\", as the graph has no place for them"
-            .to_string()
+        format!(
+            "the names of the {} are in the file's metadata under \"wgrad\", as the graph has no place for them",
+            output_word(model)
+        )
     });
     columns.into_iter().chain(image).chain(classes).collect()
 }

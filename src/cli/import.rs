@@ -11,6 +11,9 @@ use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::model::Model;
 
+/// What can be imported, for messages.
+const READ: &str = "import reads .onnx, and .safetensors with a state dict: in PyTorch, safetensors.torch.save_file(net.state_dict(), \"net.safetensors\")";
+
 pub(super) fn run(options: &Import) -> Result<(), Error> {
     let output = Output { json: options.json };
     check_ending(&options.output, "safetensors")?;
@@ -46,6 +49,11 @@ fn not_there(model: &Model) -> Vec<String> {
     columns.into_iter().chain(scaling).chain(classes).collect()
 }
 
+/// Whether a file's tensors can be found.
+fn is_safetensors(path: &Path) -> Result<bool, Error> {
+    crate::files::read_whole(path).map(|bytes| crate::model::parse(path, &bytes).is_ok())
+}
+
 /// Reads the model, with notes on what was decided.
 fn read(options: &Import) -> Result<(Model, Vec<String>), Error> {
     let path: &Path = &options.file;
@@ -54,11 +62,10 @@ fn read(options: &Import) -> Result<(Model, Vec<String>), Error> {
             Err(Error::Option("--activation: an ONNX file contains its activations".into()))
         }
         Some("onnx") => Model::read_onnx_noted(path, &[]),
-        Some("pt" | "pth" | "bin" | "ckpt" | "h5" | "keras") => Err(Error::format(
-            path,
-            "import reads .onnx, and .safetensors with a state dict: in PyTorch, \
-             safetensors.torch.save_file(net.state_dict(), \"net.safetensors\")",
-        )),
-        _ => Model::read_state_dict_noted(path, options.activation),
+        Some("pt" | "pth" | "bin" | "ckpt" | "h5" | "keras") => Err(Error::format(path, READ)),
+        _ => Model::read_state_dict_noted(path, options.activation).map_err(|error| match is_safetensors(path) {
+            Ok(false) => Error::format(path, format!("it is not a whole safetensors file: {READ}")),
+            _ => error,
+        }),
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::opening::{self, own_functions};
 use super::options::Inspect;
 use super::output::{Output, clean, grouped};
+use super::source::output_word;
 use crate::error::Error;
 use crate::loss::Loss;
 use crate::model::{Model, loss_to_json};
@@ -38,7 +39,8 @@ fn event(path: &Path, model: &Result<Model, Error>, contents: &Contents) -> Valu
             event["layers"] = rows(model).iter().map(Row::to_json).collect();
             event["parameters"] = model.network.parameters().into();
             event["loss"] = loss_to_json(&model.loss);
-            event["classes"] = model.classes.clone().into();
+            event["classes"] = Value::Array(Vec::new());
+            event[output_word(model)] = model.classes.clone().into();
             for (name, scaling) in [("scaling", &model.scaling), ("target_scaling", &model.target_scaling)] {
                 event[name] =
                     scaling.as_ref().map_or(Value::Null, |by| json!({ "shift": by.shift, "scale": by.scale }));
@@ -112,7 +114,7 @@ fn describe(model: &Model) -> String {
     text += &format!("\n{} parameters", grouped(model.network.parameters() as u64));
     text += &format!("\nloss {}", loss_to_json(&model.loss));
     if !model.classes.is_empty() {
-        text += &format!("\nclasses {}", clean(&model.classes.join(", ")));
+        text += &format!("\n{} {}", output_word(model), clean(&model.classes.join(", ")));
     }
     if model.scaling.is_some() {
         text += &format!("\nfeatures are shifted and scaled, each of {} by its own values", model.network.inputs());

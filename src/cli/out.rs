@@ -47,6 +47,8 @@ const COLUMNS: [&str; 12] = [
 pub(super) struct Out {
     folder: PathBuf,
     about: Value,
+    /// What `run.json` said of the run to go on with.
+    before: Option<Value>,
     /// Whether the folder has this run's beginning.
     resumes: bool,
     /// The folders that were created for it, the innermost first.
@@ -75,8 +77,8 @@ impl Out {
             _ => None,
         };
         let resumes = before.is_some();
-        let about = before.unwrap_or_else(|| json!({ "started": run.started, "resumed": [] }));
-        Ok(Out { folder: folder.into(), about, resumes, made, begun: Instant::now(), _lock: lock })
+        let about = before.clone().unwrap_or_else(|| json!({ "started": run.started, "resumed": [] }));
+        Ok(Out { folder: folder.into(), about, before, resumes, made, begun: Instant::now(), _lock: lock })
     }
 
     /// Writes what is about to run.
@@ -149,9 +151,19 @@ impl Out {
         self.write()
     }
 
-    /// Records the error that the run fails with, to be written at its end.
-    pub fn failed(&mut self, error: &Error) {
-        self.about["error"] = clean_lines(&error.to_string()).into();
+    /// Records the error that the run fails with, to be written at its end. A run that was to go on and did no step is what it was before: `run.json`
+    /// says that again.
+    pub fn failed(&mut self, error: &Error, is_at_beginning: bool) -> Result<(), Error> {
+        match self.before.take().filter(|_| is_at_beginning) {
+            Some(before) => {
+                self.about = before;
+                self.write()
+            }
+            None => {
+                self.about["error"] = clean_lines(&error.to_string()).into();
+                Ok(())
+            }
+        }
     }
 
     pub fn folder(&self) -> &Path {

@@ -112,6 +112,13 @@ fn check_folders(run: &Run) -> Result<(), Error> {
                 other.display()
             )));
         }
+        let is_model_name = folder.extension().is_some_and(|ending| ending == "safetensors" || ending == "onnx");
+        if is_model_name && !folder.is_dir() {
+            return Err(Error::Option(format!(
+                "--{flag} {}: it names a folder, and this is a model's name; --save FILE.safetensors names the file of the model",
+                folder.display()
+            )));
+        }
     }
     let place = |folder: &Path| folder.canonicalize().or_else(|_| std::path::absolute(folder)).ok();
     match (run.out.as_deref(), checkpoints) {

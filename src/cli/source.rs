@@ -44,13 +44,14 @@ pub(super) fn of_run(run: &Run, init: Option<&Model>) -> Result<(TrainingSet, Op
     let is_scaled = init.is_some_and(|model| model.scaling.is_some() || model.target_scaling.is_some());
     let is_whole = scales || is_scaled || matches!(run.validation, Some(Validation::Fraction(_)));
     if !is_safetensors || is_whole || !run.options.memory_budget.is_some_and(is_larger) {
-        return with_validation(run, init).map(|(train, validation)| (TrainingSet::Whole(train), validation));
+        let (train, validation) = with_validation(run, init)?;
+        return Ok((TrainingSet::Whole(with_unused(run, train, validation.as_ref())?), validation));
     }
     let stored = Stored::open(path)?;
     let train = stored.read(0..run.options.batch_size.clamp(1, stored.rows()))?;
     let first = Sets { train, validation: stored.validation()?, test: stored.test()? };
     let (first, validation) = beside(run, first)?;
-    let first = noted(run, first);
+    let first = with_unused(run, noted(run, first), validation.as_ref())?;
     Ok((TrainingSet::Stored(stored, first), validation))
 }
 
@@ -118,10 +119,72 @@ fn other_meanings(train: &Dataset, model: &Model) -> Vec<String> {
     let own = names_for(train.class_names().to_vec(), model.network.outputs());
     if !model.classes.is_empty() && !train.class_names().is_empty() && model.classes != own {
         notes.push(format!(
-            "the classes are {}, and the model was trained on {}: its outputs get other meanings",
+            "the {} are {}, and the model was trained on {}: its outputs get other meanings",
+            output_word(model),
             train.class_names().join(", "),
             model.classes.join(", ")
         ));
+    }
+    notes
+}
+
+/// The training set with notes on options that have no effect on it.
+///
+/// # Errors
+///
+/// [`Error::Option`] for a column that is both the target and left out.
+fn with_unused(run: &Run, train: Dataset, validation: Option<&Dataset>) -> Result<Dataset, Error> {
+    let ReadOptions { label, ignore, .. } = &run.reading;
+    if let (Some(label), Some(columns)) = (label, train.columns())
+        && let Some(word) = ignore.iter().find(|word| columns.has_target(word))
+    {
+        return Err(Error::Option(format!(
+            "--label {label} and --ignore {word} name the same column: the target cannot be left out; leave it out of --ignore"
+        )));
+    }
+    let notes = unused(run, &train, validation);
+    Ok(train.noted_all(Path::new(&run.data), notes))
+}
+
+/// A sentence for each kind of options that were given and have no effect.
+fn unused(run: &Run, train: &Dataset, validation: Option<&Dataset>) -> Vec<String> {
+    let ReadOptions { header, delimiter, label, fill, missing, decimal, ignore, categorical, image, .. } = &run.reading;
+    let of_text = [("header", header.is_some()), ("delimiter", delimiter.is_some())];
+    let of_tables = [
+        ("label", label.is_some()),
+        ("fill", fill.is_some()),
+        ("missing", missing.is_some()),
+        ("decimal", decimal.is_some()),
+        ("ignore", !ignore.is_empty()),
+        ("categorical", !categorical.is_empty()),
+        ("missing-target", run.reading.leave_out_without_target),
+        ("unknown", run.reading.unknown_is_none),
+    ];
+    let given = |options: &[(&str, bool)]| {
+        let names = options.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| format!("--{name}"));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    // Options that the validation set was read by had an effect.
+    let tables = || [Some(train), validation].into_iter().flatten().filter_map(Dataset::columns);
+    let (of_text, of_tables) = match (tables().next(), tables().any(|columns| columns.delimiter.is_some())) {
+        (None, _) => (String::new(), given(&[&of_text[..], &of_tables].concat())),
+        (Some(_), false) => (given(&of_text), String::new()),
+        (Some(_), true) => Default::default(),
+    };
+    let mut notes = Vec::new();
+    if !of_tables.is_empty() {
+        notes.push(format!(
+            "no effect of {of_tables}: only tables (CSV, TSV, Parquet) have columns and cells, and this is none"
+        ));
+    }
+    if !of_text.is_empty() {
+        notes.push(format!("no effect of {of_text}: only tables in text (CSV, TSV) are read by it, and this is none"));
+    }
+    if image.is_some() && [Some(train), validation].into_iter().flatten().all(|set| set.image_shape() != *image) {
+        notes.push("no effect of image under [data]: only files of images are resized, and this has none".into());
+    }
+    if run.stratify && !matches!(run.validation, Some(Validation::Fraction(_))) {
+        notes.push("no effect of stratify under [data]: it is for a validation fraction, as --validation 0.1, and none is given".into());
     }
     notes
 }
@@ -276,4 +339,9 @@ pub(super) fn name_of(names: &[String], outputs: usize, index: usize) -> String 
     // A single output of two classes is the second one's probability.
     let place = if outputs == 1 && names.len() != 1 { 1 } else { index };
     names.get(place).cloned().unwrap_or_else(|| place.to_string())
+}
+
+/// What a model's outputs are named for, in the plural: its classes, or the numbers that it predicts.
+pub(super) fn output_word(model: &Model) -> &'static str {
+    if model.loss.task() == Task::Numbers { "targets" } else { "classes" }
 }

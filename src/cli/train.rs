@@ -10,7 +10,7 @@ use serde_json::json;
 use super::config::Run;
 use super::interrupt::Interrupt;
 use super::observers::Observer;
-use super::opening::open_gpu;
+use super::opening::{check_ending, open_gpu};
 use super::options::{Screen, Train};
 use super::out::Out;
 use super::output::{Output, figures, grouped, grouped_of};
@@ -46,8 +46,9 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     match ready.train(flags.screen, &interrupt) {
         Ok(trained) => ready.conclude(trained),
         Err(error) => {
+            let is_at_beginning = ready.trainer.steps_done() == ready.began();
             if let Some(out) = &mut ready.out {
-                out.failed(&error);
+                out.failed(&error, is_at_beginning)?;
             }
             Err(error)
         }
@@ -101,6 +102,11 @@ impl Ready {
             None => begun(gpu, &mut run, init, &set, validation.as_ref())?,
         };
         Ok(Ready { output, run, checkpoint, out, set, validation, trainer })
+    }
+
+    /// The steps that were done before this call.
+    fn began(&self) -> u64 {
+        self.checkpoint.as_ref().map_or(0, Checkpoint::step)
     }
 
     /// The steps of the whole run.
@@ -222,7 +228,7 @@ impl Ready {
                 Ok(()) if interrupted.is_none() => "finished",
                 Ok(()) | Err(Error::Output(_)) => "interrupted",
                 Err(error) => {
-                    out.failed(error);
+                    out.failed(error, false)?;
                     "failed"
                 }
             };
@@ -422,7 +428,7 @@ pub(super) fn network(run: &Run, set: &TrainingSet, validation: Option<&Dataset>
     run.layers.network(train.width(), inferred)
 }
 
-/// Checks that the model can be written, and would not replace its own data.
+/// Checks that the model can be written, under a name by which it is read again, and would not replace its own data.
 fn check_save(run: &Run) -> Result<(), Error> {
     let save = run.save.canonicalize().ok();
     let validation = match &run.validation {
@@ -434,5 +440,7 @@ fn check_save(run: &Run) -> Result<(), Error> {
             return Err(Error::Option(format!("--save {}: that is the file of the data", run.save.display())));
         }
     }
-    Model::check_writable(&run.save)
+    Model::check_writable(&run.save)?;
+    // A name without an ending is read as a model by every command; one with another ending is taken for another format.
+    if run.save.extension().is_some() { check_ending(&run.save, "safetensors") } else { Ok(()) }
 }

@@ -66,6 +66,7 @@ const KINDS: &[(Sign, &str, &str)] = &[
         "an old Office file, as XLS spreadsheets are",
         "save the sheet as CSV",
     ),
+    (Bytes(is_onnx), "an ONNX model", "wgrad import converts it to a model; name a set"),
     (At(0, b"ARROW1\0\0"), "an Arrow (Feather) file", AS_PARQUET),
     (At(0, b"FEA1"), "a Feather file", AS_PARQUET),
     (Bytes(is_arrow_stream), "an Arrow stream", AS_PARQUET),
@@ -253,6 +254,11 @@ fn is_arff(text: &str) -> bool {
 
 fn is_svg(text: &str) -> bool {
     begins(text, &["<svg"]) || begins(text, &["<?xml"]) && text.contains("<svg")
+}
+
+/// Whether a file begins as an ONNX model: with its version of the format, and then another of the first fields of a model.
+pub(crate) fn is_onnx(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x08, 1..=64, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..])
 }
 
 /// Whether a file begins as an Arrow stream: with a marker and a plausible length of metadata.

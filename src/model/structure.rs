@@ -24,7 +24,8 @@ pub(super) fn network(
             let prefix = if begins_initial { "init." } else { "" };
             let is_within = |name: &&str| layer_of(name, prefix).is_some_and(|layer| layer.contains('.'));
             if let Some(name) = file.names().into_iter().filter(is_within).min() {
-                let reason = "which is of a residual, and no list of its layers: another program's file is read by import (Model::read_state_dict)";
+                let reason = "which is of a residual, and no list of its layers: a file of another program has to be converted first: \
+                              wgrad import FILE OUT.safetensors --activation relu";
                 return Err(Error::format(path, format!("it has a tensor {name}, {reason}")));
             }
             let network = chain(path, file, prefix, about, own)?;

@@ -7,6 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::files::kinds;
 use crate::network::Parameter;
 use crate::weights::LayerWeights;
 
@@ -71,7 +72,10 @@ pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>,
     SafeTensors::deserialize(bytes).map_err(|error| {
         Error::format(
             path,
-            match crate::files::kinds::of(bytes) {
+            match kinds::of(bytes) {
+                _ if kinds::is_onnx(bytes) || path.extension().is_some_and(|ending| ending == "onnx") => {
+                    "an ONNX model has to be converted first: wgrad import FILE.onnx model.safetensors".into()
+                }
                 Some(kind) => format!("it is {}: it is not a whole safetensors file, which is needed", kind.what),
                 None => format!("it is not a whole safetensors file: {error}"),
             },

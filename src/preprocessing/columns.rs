@@ -115,6 +115,14 @@ impl Columns {
         self.features.iter().map(meaning).eq(other.features.iter().map(meaning))
     }
 
+    /// Whether a word, the name of a column or its number from 1, is a target column.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_target(&self, word: &str) -> bool {
+        let is_named = self.features.iter().any(|column| column.name == word);
+        let number: Option<usize> = word.parse().ok().filter(|_| !is_named);
+        self.targets.iter().any(|target| target.name == word || number == Some(target.place + 1))
+    }
+
     /// The names of the target columns.
     pub fn target_names(&self) -> Vec<String> {
         self.targets.iter().map(|target| target.name.clone()).collect()

@@ -201,3 +201,140 @@ fn values_of_options_are_refused_with_what_would_be_right() {
         wgrad(folder.path(), &[&["train", "--data", "numbers.csv"][..], &arguments].concat()).refused(words);
     }
 }
+
+/// Finds a model that is trained and then written under a name that no command reads as a model, and a folder under a model's name.
+#[test]
+fn a_models_name_has_its_formats_ending_before_it_is_trained() {
+    let folder = tables();
+    let at = folder.path();
+    let run = |arguments: &[&str]| {
+        wgrad(at, &[&["train", "--data", "numbers.csv", "--hidden", "4", "--epochs", "1"], arguments].concat())
+    };
+    for name in ["x.onnx", "x.pt", "x.npz"] {
+        run(&["--save", name]).refused(&[name, "its name must end in .safetensors"]);
+        std::fs::write(at.join("run.toml"), format!("[train]\nsave = \"{name}\"\n")).unwrap();
+        run(&["--config", "run.toml", "--out", "run"]).refused(&[name, "its name must end in .safetensors"]);
+        assert!(!at.join(name).exists() && !at.join("run").exists());
+    }
+    for flag in ["--out", "--checkpoint", "--tensorboard"] {
+        for name in ["x.safetensors", "x.onnx"] {
+            run(&[flag, name]).refused(&[flag, name, "names a folder", "--save"]);
+            let key = flag.trim_start_matches('-');
+            std::fs::write(at.join("run.toml"), format!("[train]\n{key} = \"{name}\"\n")).unwrap();
+            run(&["--config", "run.toml"]).refused(&[flag, name, "names a folder"]);
+            assert!(!at.join(name).exists());
+        }
+    }
+    train(at, &["--data", "numbers.csv", "--save", "plain"]);
+    assert_eq!(wgrad(at, &["inspect", "plain"]).code, 0);
+}
+
+/// Finds a finished run that its folder calls failed because a later call asked for what could not be done.
+#[test]
+fn a_resume_that_is_refused_changes_nothing_of_the_run() {
+    let folder = tables();
+    let at = folder.path();
+    let data = at.join("numbers.csv");
+    let rows = std::fs::read_to_string(&data).unwrap();
+    let out = ["--out", "run", "--checkpoint", "ck"];
+    train(at, &[&["--data", "numbers.csv", "--validation", "0.2"], &out[..]].concat());
+    let files = || {
+        ["run.json", "metrics.jsonl", "metrics.csv", "model.safetensors"]
+            .map(|name| std::fs::read(at.join("run").join(name)).unwrap())
+    };
+    let before = files();
+    std::fs::write(&data, rows.replacen("0.5,0,", "0.5,1,", 1)).unwrap();
+    for more in [&["--epochs", "8"][..], &[], &["--epochs", "8", "--tensorboard", "board"]] {
+        let ran = wgrad(at, &[&["train", "--resume", "ck"], more].concat());
+        ran.refused(&["the run had another"]);
+        assert!(files() == before, "{more:?}: {}", std::fs::read_to_string(at.join("run/run.json")).unwrap());
+    }
+    std::fs::write(&data, rows).unwrap();
+    let ran = wgrad(at, &["train", "--resume", "ck", "--epochs", "3"]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    let about: serde_json::Value = serde_json::from_slice(&files()[0]).unwrap();
+    let resumed = about["resumed"].as_array().unwrap();
+    assert_eq!((&about["state"], resumed.len(), &resumed[0]["step"]), (&json!("finished"), 1, &json!(4)));
+}
+
+/// Finds a file of another program that is refused without the command that converts it, or an option that is named by no flag.
+#[test]
+fn a_file_of_another_program_is_refused_with_the_command_that_converts_it() {
+    let folder = tables();
+    let at = folder.path();
+    train(at, &["--data", "numbers.csv", "--save", "own.safetensors"]);
+    assert_eq!(wgrad(at, &["export", "own.safetensors", "net.onnx"]).code, 0);
+    std::fs::copy(at.join("net.onnx"), at.join("net.model")).unwrap();
+    for name in ["net.onnx", "net.model"] {
+        for arguments in [
+            &["train", "--data", "numbers.csv", "--init", name][..],
+            &["predict", "--input", "numbers.csv", "--model", name],
+            &["evaluate", "--data", "numbers.csv", "--model", name],
+            &["export", name, "again.onnx"],
+        ] {
+            wgrad(at, arguments).refused(&[name, "has to be converted first: wgrad import"]);
+        }
+    }
+    wgrad(at, &["inspect", "net.model"]).refused(&["has to be converted first: wgrad import"]);
+    wgrad(at, &["train", "--data", "net.model"]).refused(&["ONNX", "wgrad import"]);
+    for name in ["numbers.csv", "net.model"] {
+        wgrad(at, &["import", name, "new.safetensors"]).refused(&[name, "import reads .onnx, and .safetensors"]);
+    }
+}
+
+/// Finds options that are taken and do nothing.
+#[test]
+fn options_without_effect_are_noted() {
+    let folder = tables();
+    let at = folder.path();
+    let values: Vec<f32> = (0..20).map(|at| at as f32).collect();
+    let x: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let y: Vec<u8> = (0..10u32).flat_map(|row| i64::from(row % 2).to_le_bytes()).collect();
+    let tensor = |dtype, shape, bytes| safetensors::tensor::TensorView::new(dtype, shape, bytes).unwrap();
+    let (x, y) = (tensor(safetensors::Dtype::F32, vec![10, 2], &x), tensor(safetensors::Dtype::I64, vec![10], &y));
+    let bytes = safetensors::serialize([("x", x), ("y", y)], None).unwrap();
+    std::fs::write(at.join("set.safetensors"), bytes).unwrap();
+    let noted = |arguments: &[&str], words: &[&str]| {
+        let ran = train(at, arguments);
+        ran.says(words);
+        let notes = ran.event("start")["notes"].to_string();
+        words.iter().for_each(|word| assert!(notes.contains(word), "{word}: {notes}"));
+    };
+    let arrays = ["--data", "set.safetensors"];
+    for (flag, value) in
+        [("--label", "foo"), ("--fill", "mean"), ("--ignore", "a"), ("--categorical", "a"), ("--unknown", "none")]
+    {
+        noted(&[&arrays[..], &[flag, value]].concat(), &["no effect of", flag, "this is none"]);
+    }
+    std::fs::write(at.join("run.toml"), "[data]\nstratify = true\nimage = [4, 4, 1]\n").unwrap();
+    noted(&["--data", "numbers.csv", "--config", "run.toml"], &["no effect of stratify", "no effect of image"]);
+    let fraction = train(at, &["--data", "numbers.csv", "--validation", "0.2", "--label", "kind", "--ignore", "a"]);
+    assert!(!fraction.said.contains("no effect"), "{}", fraction.said);
+    for ignored in ["kind", "3"] {
+        let asked = ["train", "--data", "numbers.csv", "--label", "kind", "--ignore", ignored];
+        wgrad(at, &asked).refused(&["--label kind", "--ignore", "the same column"]);
+    }
+    for words in ["16", "16,8"] {
+        std::fs::write(at.join("run.toml"), format!("[model]\nhidden = \"{words}\"\n")).unwrap();
+        let asked = ["train", "--data", "numbers.csv", "--config", "run.toml"];
+        wgrad(at, &asked).refused(&["hidden", words, "without quotes", "[256, 128]"]);
+    }
+}
+
+/// Finds numbers to predict that are called classes.
+#[test]
+fn targets_that_are_numbers_are_not_called_classes() {
+    let folder = tables();
+    let at = folder.path();
+    std::fs::write(at.join("two.csv"), "a,s,d\n1,2,3\n2,3,5\n4,4,4\n3,1,2\n").unwrap();
+    train(at, &["--data", "two.csv", "--loss", "mse", "--label", "s,d"]);
+    let contents = wgrad(at, &["inspect", "model.safetensors"]);
+    let contents = contents.event("contents");
+    assert_eq!((&contents["targets"], &contents["classes"]), (&json!(["s", "d"]), &json!([])));
+    assert!(succeed(at, &["inspect", "model.safetensors"]).contains("\ntargets s, d"));
+    let notes = wgrad(at, &["export", "model.safetensors", "net.onnx"]).event("exported")["notes"].to_string();
+    assert!(notes.contains("names of the targets"), "{notes}");
+    std::fs::write(at.join("other.csv"), "a,u,v\n1,2,3\n2,3,5\n4,4,4\n3,1,2\n").unwrap();
+    let ran = train(at, &["--data", "other.csv", "--loss", "mse", "--label", "u,v", "--init", "model.safetensors"]);
+    ran.says(&["the targets are u, v, and the model was trained on s, d"]);
+}

@@ -30,5 +30,7 @@ pub(super) fn chain(found: &[Layer<'_>], activation: Option<Activation>) -> Resu
 
 /// That two layers that follow each other leave open what is between them.
 pub(super) fn unsaid(before: &str, after: &str) -> String {
-    format!("its layers {before} and {after} do not say what is between them: give the activation of the hidden layers")
+    format!(
+        "its layers {before} and {after} do not say what is between them: give the activation of the hidden layers, as --activation relu"
+    )
 }
