@@ -72,6 +72,41 @@ pub(crate) use by_word;
 
 /// A number and a noun, in the plural but for 1: `1 target`, `2 classes`.
 pub(crate) fn counted(count: usize, noun: &str) -> String {
-    let plural = if ["s", "x", "ch"].iter().any(|end| noun.ends_with(end)) { "es" } else { "s" };
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}{plural}") }
+    format!("{count} {}", noun_of(count as u64, noun))
+}
+
+/// A noun as it stands after a number: in the plural but for 1.
+pub(crate) fn noun_of(count: u64, noun: &str) -> String {
+    let before_y = noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'i', 'o', 'u']));
+    match before_y {
+        _ if count == 1 => noun.into(),
+        Some(stem) => format!("{stem}ies"),
+        None if ["s", "x", "z", "ch", "sh"].iter().any(|end| noun.ends_with(end)) => format!("{noun}es"),
+        None => format!("{noun}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Finds a plural that is no word.
+    #[test]
+    fn nouns_are_in_the_plural_but_for_one() {
+        for (noun, plural) in [
+            ("row", "rows"),
+            ("class", "classes"),
+            ("dispatch", "dispatches"),
+            ("box", "boxes"),
+            ("flush", "flushes"),
+            ("entry", "entries"),
+            ("array", "arrays"),
+            ("hidden layer", "hidden layers"),
+        ] {
+            assert_eq!(counted(1, noun), format!("1 {noun}"));
+            for count in [0, 2, 1000] {
+                assert_eq!(counted(count, noun), format!("{count} {plural}"));
+            }
+        }
+    }
 }

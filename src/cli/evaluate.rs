@@ -9,7 +9,7 @@ use super::output::{Output, clean, figures, grouped, grouped_of};
 use super::source;
 use crate::error::Error;
 use crate::metric::{ClassCounts, ClassMetrics, Metrics, RegressionMetrics};
-use crate::model::Model;
+use crate::model::{Model, class_of};
 
 /// The most classes whose confusion matrix fits a screen.
 const MOST_IN_TABLE: usize = 20;
@@ -87,7 +87,7 @@ fn event(metrics: &Metrics, top_k: usize, names: &[String]) -> Value {
         let outputs = classes.classes.len();
         let figures = |class: usize, counts: &ClassCounts| {
             json!({
-                "class": class, "name": source::name_of(names, outputs, class), "support": counts.support, "predicted": counts.predicted, "hits": counts.hits,
+                "class": class, "name": class_of(names, outputs, class), "support": counts.support, "predicted": counts.predicted, "hits": counts.hits,
                 "precision": counts.precision(), "recall": counts.recall(), "f1": counts.f1(),
             })
         };
@@ -130,7 +130,7 @@ fn class_table(metrics: &ClassMetrics, names: &[String]) -> String {
 /// The names of the classes, and the width of their column.
 fn labels(metrics: &ClassMetrics, names: &[String]) -> (Vec<String>, usize) {
     let outputs = metrics.classes.len();
-    let labels: Vec<String> = (0..outputs).map(|class| clean(&source::name_of(names, outputs, class))).collect();
+    let labels: Vec<String> = (0..outputs).map(|class| clean(&class_of(names, outputs, class))).collect();
     let widest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
     (labels, (2 + widest).max(7))
 }

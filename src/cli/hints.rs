@@ -198,22 +198,24 @@ pub(super) fn hinted(error: clap::Error) -> clap::Error {
 /// An error about a value that is no number, with what would be right in place of the parser's words.
 fn with_right_value(error: clap::Error) -> clap::Error {
     use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let (value, flag) = (text(ContextKind::InvalidValue), text(ContextKind::InvalidArg));
+    let is_negative = value.parse().is_ok_and(|number: f64| number < 0.0);
     let source = std::error::Error::source(&error);
     let whole = source.and_then(|source| source.downcast_ref::<std::num::ParseIntError>());
     let is_float = source.is_some_and(|source| source.is::<std::num::ParseFloatError>());
     let is_letter = source.is_some_and(|source| source.is::<std::char::ParseCharError>());
     let right = match whole.map(std::num::ParseIntError::kind) {
         Some(PosOverflow | NegOverflow) => "it is a whole number that is out of range",
+        Some(_) if is_negative => "it must be a whole number that is not negative, as 10",
         Some(_) => "it must be a whole number, as 10",
         None if is_float => "it must be a number, as 0.1",
         None if is_letter => "it must be one character",
         None => return error,
     };
-    let text = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => text.clone(),
-        _ => String::new(),
-    };
-    let (value, flag) = (text(ContextKind::InvalidValue), text(ContextKind::InvalidArg));
     let help = "\n\nFor more information, try '--help'.\n";
     clap::Error::raw(ErrorKind::ValueValidation, format!("invalid value '{value}' for '{flag}': {right}{help}"))
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use super::config::Run;
+use super::layers::Layers;
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::loss::Loss;
 use crate::model::Model;
@@ -17,30 +19,35 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
     let shapes = format!("its network is {}, and this run's is {}", model.network.shape(), network.shape());
     if let Err(error) = network.check_weights(&model.weights) {
         let first = first_difference(&model.network, network).unwrap_or_else(|| error.to_string());
-        let right = as_flags(&model.network)
-            .filter(|_| model.network.inputs() == network.inputs() && model.network.outputs() == network.outputs());
-        let right = right.map_or_else(
-            || "the run's data and [model] must give the model's widths".into(),
-            |flags| format!("{flags} gives the model's"),
-        );
+        let ends_fit = model.network.inputs() == network.inputs() && model.network.outputs() == network.outputs();
+        let right = match as_flags(&model.network, run) {
+            Some((hidden, activation)) if ends_fit => format!("--hidden {hidden}{activation} gives the model's"),
+            _ if ends_fit => "list the model's layers under [model]".into(),
+            _ => "the run's data and [model] must give the model's widths".into(),
+        };
         return Err(Error::format(path, format!("{shapes}: {first}; {right}")));
     }
     let (own, others) = (layers(&model.network), layers(network));
-    let kinds = |layers: &[Described]| layers.iter().map(|layer| layer.kind).collect::<Vec<_>>();
-    if kinds(&own) != kinds(&others) {
-        let at = own
-            .iter()
-            .zip(&others)
-            .position(|(own, other)| own.kind != other.kind)
-            .unwrap_or(own.len().min(others.len()));
-        let word = |layers: &[Described]| layers.get(at).map_or("none", |layer| layer.kind);
+    // Weights of the same shapes may belong to other locations, as to the layer after a residual and to the last one of its body.
+    let is_other = |at: &usize| own.get(*at).map(Described::identity) != others.get(*at).map(Described::identity);
+    if let Some(at) = (0..own.len().max(others.len())).find(is_other) {
+        let word = |layer: Option<&Described>| layer.map_or("none", |layer| layer.kind);
+        let there = match (own.get(at), others.get(at)) {
+            (Some(own), Some(other)) if own.location != other.location => {
+                format!(
+                    "{} ({}) in the file comes where {} ({}) is in the run",
+                    own.location, own.kind, other.location, other.kind
+                )
+            }
+            (own, other) => {
+                let place = own.or(other).map_or("", |layer| &layer.location);
+                format!("{place} is {} in the file and {} in the run", word(own), word(other))
+            }
+        };
         return Err(Error::format(
             path,
             format!(
-                "{shapes}: {} is {} in the file and {} in the run, and the weights of one are not for the other; list the model's layers under [model]",
-                own.get(at).or(others.get(at)).map_or("", |layer| &layer.place),
-                word(&own),
-                word(&others)
+                "{shapes}: {there}, and the weights of one are not for the other; list the model's layers under [model]"
             ),
         ));
     }
@@ -52,9 +59,11 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
     let differing = own.iter().zip(&others).find(|(own, other)| own.activation != other.activation);
     let activation = differing.map(|(own, other)| {
         format!(
-            "the weights fit, but {} has the activation {} in the model and {} in this run: the network computes something else than the model; \
-             --activation {} gives the model's",
-            own.place, own.activation, other.activation, own.activation
+            "the weights fit, but {} has the activation {} in the model and {} in this run: the network computes something else than the model; {}",
+            own.location,
+            own.activation,
+            other.activation,
+            own.right_activation(&model.network, run)
         )
     });
     let (trained, asked): (&Loss, &Loss) = (&model.loss, &run.options.loss);
@@ -71,17 +80,40 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
 
 /// A layer as far as it is compared.
 struct Described {
-    place: String,
+    location: String,
     kind: &'static str,
-    activation: String,
+    activation: Activation,
+}
+
+impl Described {
+    /// What must be the same in two networks for the weights of one to be for the other.
+    fn identity(&self) -> (&str, &str) {
+        (self.kind, &self.location)
+    }
+
+    /// How the run gets this layer's activation, that of a model's network.
+    fn right_activation(&self, model: &Network, run: &Run) -> String {
+        if let Some((_, activation)) = as_flags(model, run).filter(|(_, activation)| !activation.is_empty()) {
+            return format!("{} gives the model's", activation.trim_start());
+        }
+        let word = match self.activation {
+            Activation::Custom(_) => format!("\"{}.wgsl\", the path of its file", self.activation),
+            _ => format!("\"{}\"", self.activation),
+        };
+        let list = match run.layers {
+            Layers::Listed(..) => "",
+            Layers::Hidden { .. } => "list the model's layers under [model], and ",
+        };
+        format!("{list}set the activation of {} under [model] to {word}", self.location)
+    }
 }
 
 /// The layers of a network, each before those within it.
 fn layers(network: &Network) -> Vec<Described> {
     let mut layers = Vec::new();
     network.walk(&mut |located| {
-        let (kind, activation) = (located.layer.word(), located.layer.activation().to_string());
-        layers.push(Described { place: located.location, kind, activation });
+        let (kind, activation) = (located.layer.word(), located.layer.activation());
+        layers.push(Described { location: located.location, kind, activation });
     });
     layers
 }
@@ -102,20 +134,26 @@ fn first_difference(model: &Network, run: &Network) -> Option<String> {
         (own.len() != others.len()).then(|| {
             let at = own.len().min(others.len());
             let (in_file, in_run) = (own.get(at), others.get(at));
-            let (place, name) = in_file.or(in_run).map_or(("", ""), |own| (&own.location, &own.name));
+            let (location, name) = in_file.or(in_run).map_or(("", ""), |own| (&own.location, &own.name));
             let there = if in_file.is_some() { "in the file alone" } else { "in the run alone" };
-            format!("the first difference is {place}, tensor {name}.weight, which is {there}")
+            format!("the first difference is {location}, tensor {name}.weight, which is {there}")
         })
     })
 }
 
-/// The options of `train` that describe a chain of dense layers with one activation; `None` for another network.
-fn as_flags(network: &Network) -> Option<String> {
-    let layers = network.layers();
-    let hidden = layers.split_last().filter(|_| network.is_chain())?.1;
+/// The widths and ` --activation …` for the options of `train` that describe a network: hidden dense layers with one activation, if any, and a last one
+/// without. `None` for another network, an activation that is not built in, and for a run whose file lists its layers, which refuses these options.
+fn as_flags(network: &Network, run: &Run) -> Option<(String, String)> {
+    let is_described = network.is_chain() && matches!(run.layers, Layers::Hidden { .. });
+    let (last, hidden) = network.layers().split_last().filter(|_| is_described)?;
+    if last.activation() != Activation::Identity {
+        return None;
+    }
+    let Some(activation) = hidden.first().map(|layer| layer.activation()) else {
+        return Some(("none".into(), String::new()));
+    };
+    let is_given = !matches!(activation, Activation::Custom(_));
     let widths: Vec<String> = network.widths().take(hidden.len()).map(|(_, width)| width.to_string()).collect();
-    let widths = if widths.is_empty() { "none".into() } else { widths.join(",") };
-    let first = hidden.first().map(|layer| layer.activation());
-    let activation = first.map_or(String::new(), |activation| format!(" --activation {activation}"));
-    hidden.iter().all(|layer| Some(layer.activation()) == first).then(|| format!("--hidden {widths}{activation}"))
+    let is_one = hidden.iter().all(|layer| layer.activation() == activation);
+    (is_given && is_one).then(|| (widths.join(","), format!(" --activation {activation}")))
 }

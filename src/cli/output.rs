@@ -8,6 +8,7 @@ use super::figures::{figure, shortest};
 use crate::error::Error;
 use crate::history::Epoch;
 use crate::metric::Evaluation;
+use crate::named::noun_of;
 
 /// The output of a command's results, for people or for programs.
 #[derive(Clone, Copy)]
@@ -65,7 +66,7 @@ pub(super) fn grouped(number: u64) -> String {
 
 /// A number with commas between its thousands, and a noun, in the plural but for 1.
 pub(super) fn grouped_of(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
+    format!("{} {}", grouped(number), noun_of(number, noun))
 }
 
 /// "loss 0.2211  accuracy 93.56 %"
@@ -101,4 +102,17 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
         cells.collect::<String>().trim_end().to_string()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Finds a count whose noun is in another plural than elsewhere.
+    #[test]
+    fn grouped_counts_have_their_nouns_plural() {
+        assert_eq!(grouped_of(1, "class"), "1 class");
+        assert_eq!(grouped_of(1000, "class"), "1,000 classes");
+        assert_eq!(grouped_of(1_234_567, "row"), "1,234,567 rows");
+    }
 }

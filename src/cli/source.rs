@@ -59,7 +59,7 @@ pub(super) fn of_run(run: &Run, init: Option<&Model>) -> Result<(TrainingSet, Op
 /// goes on from.
 fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<Dataset>), Error> {
     let (train, mut validation) = beside(run, sets(&run.data, &run.reading)?)?;
-    let mut train = counted(run, train);
+    let mut train = noted_on_labels(run, train);
     let mut notes = Vec::new();
     let mut chosen = |what: &str, flag: &str, own: Option<Scaling>, model: Option<&Scaling>| match (own, model) {
         (None, Some(scaling)) => {
@@ -196,7 +196,7 @@ fn noted(run: &Run, train: Dataset) -> Dataset {
 }
 
 /// The set, with a note if its labels begin at another number than 0.
-fn counted(run: &Run, train: Dataset) -> Dataset {
+fn noted_on_labels(run: &Run, train: Dataset) -> Dataset {
     let labels = || train.labels().iter().copied();
     match (labels().min(), labels().max()) {
         (Some(least @ 1..), Some(most)) if train.class_names().is_empty() && most <= i32::MAX as u32 => {
@@ -332,13 +332,6 @@ pub(super) fn scaled(set: Dataset, model: &Model) -> Result<Dataset, Error> {
         Some(scaling) => set.with_target_scaling(scaling),
         None => Ok(set),
     }
-}
-
-/// The name of a class or an output, or its number if it has no name.
-pub(super) fn name_of(names: &[String], outputs: usize, index: usize) -> String {
-    // A single output of two classes is the second one's probability.
-    let place = if outputs == 1 && names.len() != 1 { 1 } else { index };
-    names.get(place).cloned().unwrap_or_else(|| place.to_string())
 }
 
 /// What a model's outputs are named for, in the plural: its classes, or the numbers that it predicts.

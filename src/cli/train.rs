@@ -15,7 +15,7 @@ use super::options::{Screen, Train};
 use super::out::Out;
 use super::output::{Output, figures, grouped, grouped_of};
 use super::reading::Validation;
-use super::screen::{self, Course};
+use super::screen::{self, Course, length};
 use super::source;
 use super::tensorboard::TensorBoard;
 use super::training_set::TrainingSet;
@@ -111,9 +111,7 @@ impl Ready {
 
     /// The steps of the whole run.
     fn steps(&self) -> u64 {
-        let options = self.trainer.options();
-        let per_epoch = self.set.source().rows().div_ceil(options.batch_size) as u64;
-        options.steps.unwrap_or(options.epochs.saturating_mul(per_epoch))
+        length(self.trainer.options(), &self.set).1
     }
 
     /// Whether all steps were done before. The last epoch is judged again then, and the model and the report are written: a run may have been killed

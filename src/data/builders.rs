@@ -3,7 +3,7 @@
 use super::{Dataset, Features, TableColumn, Values};
 use crate::error::Error;
 use crate::named::counted;
-use crate::preprocessing::{Columns, ImageShape, Scaling};
+use crate::preprocessing::{Columns, ImageShape, Scaling, twice};
 
 impl Dataset {
     /// The same rows with values as targets, `[rows, outputs]`, row-major: distributions over classes, labels of 0 and 1 for
@@ -58,8 +58,8 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] for fewer names than classes, for a name that occurs twice, and for a single value a row as targets, which has
-    /// no classes.
+    /// [`Error::Data`] for fewer names than classes, for a name that occurs twice, for a single value a row as targets, which has
+    /// no classes, and for names that do not begin with a table's own classes.
     pub fn with_class_names(mut self, names: Vec<String>) -> Result<Self, Error> {
         let fits = match &self.values {
             Some(values) => values.outputs == names.len() && names.len() > 1,
@@ -72,11 +72,10 @@ impl Dataset {
                 counted(self.classes(), "class")
             )));
         }
-        let mut sorted: Vec<&String> = names.iter().collect();
-        sorted.sort_unstable();
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::Data(format!("two classes are named \"{}\": every name must occur once", pair[0])));
+        if let Some(name) = twice(&names) {
+            return Err(Error::Data(format!("two classes are named \"{name}\": every name must occur once")));
         }
+        self.origin.columns.iter().try_for_each(|columns| columns.check_classes(&names))?;
         self.origin.class_names = names;
         Ok(self)
     }

@@ -13,7 +13,7 @@ use crate::files::json;
 use crate::loss::{Loss, Setting, Task};
 use crate::named::Named;
 use crate::network::{Layer, Network, activation_words};
-use crate::preprocessing::{Columns, ImageShape, Scaling, check_target_scaling};
+use crate::preprocessing::{Columns, ImageShape, Scaling, check_target_scaling, twice};
 
 /// The one metadata key, a JSON object: with several, the file's bytes would depend on a hash map's order.
 pub(crate) const METADATA: &str = "wgrad";
@@ -183,16 +183,27 @@ pub(crate) fn loss_of(path: &Path, about: &Option<Value>, own: &[Loss]) -> Resul
 pub(crate) fn classes_of(path: &Path, about: &Option<Value>, outputs: usize) -> Result<Vec<String>, Error> {
     let Some(names) = entry(about, "classes") else { return Ok(Vec::new()) };
     let read = || names.as_array()?.iter().map(|name| name.as_str().map(String::from)).collect::<Option<Vec<String>>>();
-    read()
+    let names = read()
         .filter(|names| names.len() == outputs.max(2) || names.len() == outputs)
-        .ok_or_else(|| broken(path, format!("classes must be a list of {outputs} names, one for each output")))
+        .ok_or_else(|| broken(path, format!("classes must be a list of {outputs} names, one for each output")))?;
+    match twice(&names) {
+        Some(name) => {
+            Err(broken(path, format!("classes has \"{name}\" twice: every class must have a name of its own")))
+        }
+        None => Ok(names),
+    }
 }
 
-/// The columns that the features are made of, where they are.
-pub(crate) fn columns_of(path: &Path, about: &Option<Value>, network: &Network) -> Result<Option<Columns>, Error> {
+/// The columns that the features are made of, where they are; `classes` are those of [`classes_of`].
+pub(crate) fn columns_of(
+    path: &Path,
+    about: &Option<Value>,
+    network: &Network,
+    classes: &[String],
+) -> Result<Option<Columns>, Error> {
     let Some(table) = entry(about, "columns") else { return Ok(None) };
     let columns = Columns::deserialize(table).map_err(|error| broken(path, format!("columns: {error}")))?;
-    let fits = columns.check(network.inputs(), network.outputs());
+    let fits = columns.check(network.inputs(), network.outputs()).and_then(|()| columns.check_classes(classes));
     fits.map_err(|error| broken(path, format!("columns: {error}")))?;
     Ok(Some(columns))
 }

@@ -115,7 +115,7 @@ impl Model {
         let (classes, scaling) =
             (classes_of(path, about, network.outputs())?, scaling_of(path, about, "scaling", network.inputs())?);
         let target_scaling = target_scaling_of(path, about, &loss, network.outputs())?;
-        let (columns, image) = (columns_of(path, about, &network)?, image_of(path, about, network.inputs())?);
+        let (columns, image) = (columns_of(path, about, &network, &classes)?, image_of(path, about, network.inputs())?);
         Ok(Model { network, weights: Weights { layers }, loss, classes, scaling, target_scaling, columns, image })
     }
 
@@ -143,11 +143,7 @@ impl Model {
     pub fn output_names(&self) -> Vec<String> {
         let outputs = self.network.outputs();
         if self.loss.task() != Task::Numbers {
-            let first = usize::from(outputs == 1);
-            let name = |at: usize| self.classes.get(at).cloned().unwrap_or_else(|| at.to_string());
-            // One yes or no may have a name of its own.
-            let first = if self.classes.len() == 1 { 0 } else { first };
-            return (first..first + outputs).map(name).collect();
+            return (0..outputs).map(|output| class_of(&self.classes, outputs, output)).collect();
         }
         let columns = self.columns.as_ref().map(Columns::target_names);
         let is_each = |names: &Vec<String>| names.len() == outputs;
@@ -169,7 +165,10 @@ impl Model {
         self.target_scaling
             .iter()
             .try_for_each(|scaling| crate::preprocessing::check_target_scaling(scaling, outputs))?;
-        self.columns.iter().try_for_each(|columns| columns.check(inputs, outputs))
+        self.columns.iter().try_for_each(|columns| {
+            columns.check(inputs, outputs)?;
+            columns.check_classes(&self.classes)
+        })
     }
 
     /// Checks that a model can be written to a path, before hours of training are spent on it.
@@ -233,15 +232,41 @@ impl Model {
     }
 }
 
+/// The class of an output, or its number if it has no name.
+pub(crate) fn class_of(classes: &[String], outputs: usize, output: usize) -> String {
+    // A single output of two classes is the second one's probability; one yes or no may have a name of its own.
+    let class = if outputs == 1 && classes.len() != 1 { 1 } else { output };
+    classes.get(class).cloned().unwrap_or_else(|| class.to_string())
+}
+
 /// Class names for a number of outputs: one each, or both of the two that one output tells apart. Outputs without a name get their number.
 pub(crate) fn names_for(mut names: Vec<String>, outputs: usize) -> Vec<String> {
     if names.is_empty() || names.len() > outputs.max(2) {
         return Vec::new();
     }
     for output in names.len()..outputs {
-        let number = output.to_string();
-        let name = if names.contains(&number) { format!("output_{output}") } else { number };
-        names.push(name);
+        let others = (2..).map(|copy| format!("output_{output}_{copy}"));
+        let mut free = [output.to_string(), format!("output_{output}")].into_iter().chain(others);
+        names.extend(free.find(|name| !names.contains(name)));
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Finds two outputs of one name.
+    #[test]
+    fn outputs_without_a_name_get_a_free_one() {
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        for (own, all) in [
+            (&["a", "b"][..], &["a", "b", "2", "3"][..]),
+            (&["a", "3"], &["a", "3", "2", "output_3"]),
+            (&["a", "3", "output_3"], &["a", "3", "output_3", "output_3_2"]),
+            (&["3", "output_3", "output_3_2"], &["3", "output_3", "output_3_2", "output_3_3"]),
+        ] {
+            assert_eq!(names_for(names(own), 4), names(all));
+        }
+    }
 }

@@ -68,6 +68,12 @@ pub(crate) struct Target {
     pub(crate) written: Written,
 }
 
+/// A name that is in a list more than once.
+pub(crate) fn twice(names: &[String]) -> Option<&String> {
+    let mut seen = BTreeSet::new();
+    names.iter().find(|name| !seen.insert(*name))
+}
+
 impl Columns {
     /// The encoding of `count` columns of numbers, without targets, for a model that was not trained on a table.
     pub(crate) fn numbers(count: usize) -> Self {
@@ -181,12 +187,32 @@ impl Columns {
                 counted(outputs, "output")
             )));
         }
+        if let Some(class) = self.classes().and_then(|classes| twice(classes)) {
+            return Err(Error::Data(format!(
+                "the target's classes have \"{class}\" twice: every class must have a name of its own"
+            )));
+        }
         match self.classes() {
             Some(classes) if classes.is_empty() || classes.len() > outputs.max(2) => Err(Error::Data(format!(
                 "the columns name {}, the network has {}",
                 counted(classes.len(), "class"),
                 counted(outputs, "output")
             ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the classes' names, if there are any, begin with the target's classes: outputs beyond them stand for no class.
+    pub(crate) fn check_classes(&self, names: &[String]) -> Result<(), Error> {
+        match self.targets.as_slice() {
+            [Target { name, classes: Some(classes), .. }] if !names.is_empty() && !names.starts_with(classes) => {
+                Err(Error::Data(format!(
+                    "the target, column \"{name}\", has the classes {}, and the classes are named {}: the names must begin with the target's classes, \
+                     in their order",
+                    classes.join(", "),
+                    names.join(", ")
+                )))
+            }
             _ => Ok(()),
         }
     }

@@ -11,7 +11,7 @@ mod written;
 
 pub(crate) use cell::{Missing, distinct, index_of, is_number, short, six_digits, whole};
 pub use columns::Columns;
-pub(crate) use columns::{Cells, Column, MOST_COLUMNS, Target};
+pub(crate) use columns::{Cells, Column, MOST_COLUMNS, Target, twice};
 pub use fill::Fill;
 pub use image::ImageShape;
 pub(crate) use origin::Origin;

@@ -285,3 +285,21 @@ fn what_is_transparent_is_white() {
     let plain = png(png::ColorType::Grayscale, &[0, 10, 100, 255]);
     assert_eq!(read(&plain, 1), bytes(&[0, 10, 100, 255]));
 }
+
+/// Finds a message about a model where there is none, and a value that is learned from a table for a model, or left out in silence.
+#[test]
+fn tables_without_columns_are_refused_for_what_is_true_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.csv");
+    std::fs::write(&path, "a,b\n1,red\n2,blue\n").unwrap();
+    let error = Dataset::read(&path, &ReadOptions::inputs()).unwrap_err().to_string();
+    assert!(error.contains("\"red\" is not a number; where only inputs are read"), "{error}");
+    assert!(!error.contains("keeps no columns"), "{error}");
+    let for_model = ReadOptions { model_widths: Some((2, 2)), ..ReadOptions::inputs() };
+    refused(&["\"red\" is not a number; the model keeps no columns"], Dataset::read(&path, &for_model));
+    std::fs::write(&path, "a,b,y\n1,2,0\n,4,1\n").unwrap();
+    for inputs_only in [false, true] {
+        let fill = ReadOptions { fill: Some(wgrad::Fill::Mean), inputs_only, ..for_model.clone() };
+        refused(&["fill", "nothing is learned", "x.csv"], Dataset::read(&path, &fill));
+    }
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
-use wgrad::{Activation, Initializer, Loss, Model, Network};
+use wgrad::{Activation, Dataset, Initializer, Loss, Model, Network, ReadOptions};
 
 use crate::support::refused;
 
@@ -165,4 +165,34 @@ fn a_graph_has_a_dropout_for_each_layer() {
         std::fs::write(&path, &changed).unwrap();
         refused(&[words, &["m.onnx", "its metadata"]].concat(), Model::read_onnx(&path));
     }
+}
+
+/// Finds outputs that are called by the names of other classes than the table has, or two classes of one name.
+#[test]
+fn classes_have_names_of_their_own_which_are_the_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let (table, path, other) = (folder.path().join("t.csv"), folder.path().join("m"), folder.path().join("other"));
+    std::fs::write(&table, "x,kind\n1.5,a\n2.5,b\n3.5,c\n").unwrap();
+    let (set, _) = Dataset::read(&table, &ReadOptions::default()).unwrap();
+    let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    refused(&["must begin with the target's classes"], set.clone().with_class_names(names(&["c", "b", "a"])));
+    let network = Network::new(1).dense(4, Activation::Identity);
+    let weights = Initializer::Torch.weights(&network, 1);
+    let model = Model {
+        columns: set.columns().cloned(),
+        classes: names(&["a", "b", "c", "3"]),
+        ..Model::new(network, weights, Loss::default())
+    };
+    model.write(&path).unwrap();
+    assert_eq!(Model::read(&path).unwrap(), model);
+    for (classes, words) in [
+        (json!(["a", "a", "b", "c"]), &["classes has \"a\" twice"][..]),
+        (json!(["b", "a", "c", "3"]), &["columns", "\"kind\", has the classes a, b, c", "named b, a, c, 3"]),
+        (json!(["3", "a", "b", "c"]), &["columns", "must begin with the target's classes"]),
+    ] {
+        changed(&path, &other, &|about| about["classes"] = classes.clone());
+        refused(&[words, &["other", "its metadata"]].concat(), Model::read(&other));
+    }
+    changed(&path, &other, &|about| about["columns"]["targets"][0]["classes"] = json!(["a", "a"]));
+    refused(&["other", "columns", "classes have \"a\" twice"], Model::read(&other));
 }

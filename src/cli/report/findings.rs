@@ -1,11 +1,11 @@
 //! What a report shows of a model: its metrics, its worst mistakes, and its first layer.
 
 use crate::cli::figures::figure;
-use crate::cli::source::name_of;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::loss::Task;
 use crate::metric::Metrics;
+use crate::model::class_of;
 use crate::preprocessing::ImageShape;
 use crate::trainer::Trainer;
 use crate::weights::LayerWeights;
@@ -161,7 +161,7 @@ impl<'a> Judge<'a> {
     }
 
     fn name(&self, output: usize) -> String {
-        name_of(&self.names, self.outputs, output)
+        class_of(&self.names, self.outputs, output)
     }
 
     fn all_names(&self) -> Vec<String> {

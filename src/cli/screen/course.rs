@@ -3,7 +3,7 @@
 use crate::cli::training_set::TrainingSet;
 use crate::data::Dataset;
 use crate::error::Error;
-use crate::options::Monitor;
+use crate::options::{Monitor, TrainOptions};
 use crate::trainer::Trainer;
 
 /// The length of a run, its data and its memory, which are known before it begins.
@@ -25,15 +25,24 @@ pub(in crate::cli) struct Course {
 impl Course {
     pub fn of(trainer: &Trainer, set: &TrainingSet, validation: Option<&Dataset>) -> Result<Self, Error> {
         let options = trainer.options();
-        let per_epoch = set.source().rows().div_ceil(options.batch_size) as u64;
+        let (epochs, steps) = length(options, set);
         Ok(Course {
-            epochs: options.steps.map_or(options.epochs, |steps| steps.div_ceil(per_epoch)),
-            steps: options.steps.unwrap_or(options.epochs.saturating_mul(per_epoch)),
+            epochs,
+            steps,
             batch_size: options.batch_size,
             rows: set.source().rows() as u64,
             device_bytes: trainer.device_bytes(set.source(), validation)?,
             validates: validation.is_some(),
             monitor: options.monitor,
         })
+    }
+}
+
+/// The epochs and the steps of a whole run; its last epoch may end early.
+pub(in crate::cli) fn length(options: &TrainOptions, set: &TrainingSet) -> (u64, u64) {
+    let per_epoch = set.source().rows().div_ceil(options.batch_size) as u64;
+    match options.steps {
+        Some(steps) => (steps.div_ceil(per_epoch), steps),
+        None => (options.epochs, options.epochs.saturating_mul(per_epoch)),
     }
 }

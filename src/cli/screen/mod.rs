@@ -8,7 +8,7 @@ mod live;
 mod picture;
 mod terminal;
 
-pub(super) use course::Course;
+pub(super) use course::{Course, length};
 
 use super::observers::Observer;
 use super::options::Screen;

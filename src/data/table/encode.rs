@@ -6,7 +6,7 @@ use std::path::Path;
 use csv::StringRecord;
 
 use super::rows::{Table, called, check_names, listed, place_of};
-use super::unlearned::NO_COLUMNS;
+use super::unlearned::{NO_COLUMNS, NOT_LEARNED};
 use crate::data::check::MOST_LOST;
 use crate::data::{Dataset, Features, MOST_BYTES, ReadOptions};
 use crate::error::Error;
@@ -33,7 +33,7 @@ impl Columns {
         encoded.features.expect(rows as usize * width);
         table.each(&mut |row, record| {
             if encoding.is_none() {
-                encoding = Some(Encoding::new(self, table.path(), table.names(), record.len(), with_targets)?);
+                encoding = Some(Encoding::new(self, table.path(), table.names(), record.len(), options)?);
             }
             encoding.as_ref().map_or(Ok(()), |encoding| encoding.push(row, record, &mut encoded))
         })?;
@@ -70,8 +70,9 @@ impl Columns {
         path: &Path,
         names: Option<&[String]>,
         count: usize,
-        with_targets: bool,
+        options: &ReadOptions,
     ) -> Result<(Vec<usize>, Vec<usize>), Error> {
+        let with_targets = !options.inputs_only;
         let targets = if with_targets { &self.targets[..] } else { &[] };
         if let (true, Some(names)) = (self.named, names) {
             let names = called(names);
@@ -108,7 +109,7 @@ impl Columns {
                         "its rows have {}: they must have {}{fewer}{}",
                         counted(count, "cell"),
                         self.count,
-                        self.cause()
+                        self.cause(options)
                     ),
                 ));
             }
@@ -119,8 +120,12 @@ impl Columns {
 
 impl Columns {
     /// The cause to add to what is refused, where no table was learned from.
-    fn cause(&self) -> String {
-        if self.is_unlearned() { format!("; {NO_COLUMNS}") } else { String::new() }
+    fn cause(&self, options: &ReadOptions) -> &'static str {
+        match options.model_widths {
+            _ if !self.is_unlearned() => "",
+            Some(_) => NO_COLUMNS,
+            None => NOT_LEARNED,
+        }
     }
 }
 
@@ -211,6 +216,8 @@ pub(super) struct Encoding<'a> {
     targets: Vec<(&'a Target, usize)>,
     classes: HashMap<&'a str, u32>,
     count: usize,
+    /// What to add to a number that is refused.
+    cause: &'static str,
 }
 
 impl<'a> Encoding<'a> {
@@ -224,8 +231,9 @@ impl<'a> Encoding<'a> {
         path: &'a Path,
         names: Option<&[String]>,
         count: usize,
-        with_targets: bool,
+        options: &ReadOptions,
     ) -> Result<Self, Error> {
+        let with_targets = !options.inputs_only;
         columns.check_places()?;
         if with_targets && columns.targets.is_empty() {
             return Err(Error::format(
@@ -233,7 +241,7 @@ impl<'a> Encoding<'a> {
                 "the model's columns include no target: only a model that was trained on a table has one",
             ));
         }
-        let (features, targets) = columns.places(path, names, count, with_targets)?;
+        let (features, targets) = columns.places(path, names, count, options)?;
         let classes = columns.classes().filter(|_| with_targets).map(|words| indices(words)).unwrap_or_default();
         Ok(Encoding {
             columns,
@@ -242,6 +250,7 @@ impl<'a> Encoding<'a> {
             targets: columns.targets.iter().zip(targets).collect(),
             classes,
             count,
+            cause: columns.cause(options),
         })
     }
 
@@ -277,7 +286,7 @@ impl<'a> Encoding<'a> {
             None => {}
         }
         for (encoder, place) in &self.features {
-            let pushed = encoder.push(&record[*place], self.columns, &mut to.features);
+            let pushed = encoder.push(&record[*place], self.columns, self.cause, &mut to.features);
             pushed.map_err(|reason| at(&encoder.column.name, reason))?;
         }
         for (target, place) in &self.targets {
@@ -342,14 +351,14 @@ impl<'a> Encoder<'a> {
         Encoder { column, words }
     }
 
-    /// Appends a cell's features.
-    fn push(&self, cell: &str, columns: &Columns, features: &mut Values) -> Result<(), String> {
+    /// Appends a cell's features; a number that is refused has the `cause` added.
+    fn push(&self, cell: &str, columns: &Columns, cause: &str, features: &mut Values) -> Result<(), String> {
         let is_missing = columns.missing.is(cell);
         match &self.column.cells {
             Cells::Number { fill: Some(fill), .. } if is_missing => features.push(*fill),
             Cells::Number { .. } if is_missing => return Err(columns.missing.reason(cell)),
             Cells::Number { written, .. } => {
-                let number = finite(cell, written.number(cell)).map_err(|reason| reason + &columns.cause())?;
+                let number = finite(cell, written.number(cell)).map_err(|reason| reason + cause)?;
                 features.push(number);
             }
             Cells::Category { words, fill } => {

@@ -166,7 +166,7 @@ impl<'a, R: BufRead> Lines<'a, R> {
         // Rows may have the target's cell or not.
         let count = self.names.as_ref().map_or(record.len(), Vec::len);
         if self.encoding.as_ref().is_none_or(|encoding| encoding.count() != count) {
-            self.encoding = Some(Encoding::new(self.columns, self.path, self.names.as_deref(), count, false)?);
+            self.encoding = Some(Encoding::new(self.columns, self.path, self.names.as_deref(), count, self.options)?);
         }
         let mut encoded = Encoded::default();
         self.encoding.as_ref().map_or(Ok(()), |encoding| encoding.push(row, record, &mut encoded))?;

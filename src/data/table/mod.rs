@@ -36,6 +36,12 @@ impl ReadOptions {
 
 /// Reads a table as a set, by the options' columns, or else by columns learned from the table.
 pub(super) fn read(table: &dyn Table, options: &ReadOptions) -> Result<Dataset, Error> {
+    if options.fill.is_some() && options.columns.is_none() && options.model_widths.is_some() {
+        return Err(Error::Option(format!(
+            "fill is given for a model without columns: nothing is learned from {}, so its missing values have to be filled in before",
+            table.path().display()
+        )));
+    }
     match &options.columns {
         Some(columns) => options.columns_for(columns.width()).encode(table, options),
         None if options.inputs_only => {

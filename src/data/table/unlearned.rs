@@ -8,8 +8,11 @@ use crate::named::counted;
 use crate::preprocessing::{Cells, Columns};
 
 /// The cause of what is refused, and what would be right.
-pub(super) const NO_COLUMNS: &str = "the model keeps no columns of a table, as one that was imported or trained on arrays, so its rows have to be the numbers \
+pub(super) const NO_COLUMNS: &str = "; the model keeps no columns of a table, as one that was imported or trained on arrays, so its rows have to be the numbers \
      that it was trained on, in their order; a model that wgrad trained on the table encodes words by itself";
+
+/// The same, where there is no model.
+pub(super) const NOT_LEARNED: &str = "; where only inputs are read, no columns are learned, so every cell has to be a number; words are encoded by the columns of a set or a model";
 
 impl Columns {
     /// The columns that were learned from a table, for a model of `inputs` inputs and `outputs` outputs without columns of its own, whose classes have
@@ -28,12 +31,12 @@ impl Columns {
         let wrong = |reason: String| Error::format(path, reason);
         let is_words = |cells: &Cells| matches!(cells, Cells::Category { .. });
         if let Some(column) = self.features.iter().find(|column| is_words(&column.cells)) {
-            return Err(wrong(format!("column \"{}\" has words, and {NO_COLUMNS}", column.name)));
+            return Err(wrong(format!("column \"{}\" has words{NO_COLUMNS}", column.name)));
         }
         if self.features.len() != inputs {
             let found = self.features.len();
             return Err(wrong(format!(
-                "it has {} of numbers besides the target, and the model takes {inputs}: {NO_COLUMNS}",
+                "it has {} of numbers besides the target, and the model takes {inputs}{NO_COLUMNS}",
                 counted(found, "column")
             )));
         }
