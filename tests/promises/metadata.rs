@@ -193,6 +193,6 @@ fn classes_have_names_of_their_own_which_are_the_tables() {
         changed(&path, &other, &|about| about["classes"] = classes.clone());
         refused(&[words, &["other", "its metadata"]].concat(), Model::read(&other));
     }
-    changed(&path, &other, &|about| about["columns"]["targets"][0]["classes"] = json!(["a", "a"]));
+    changed(&path, &other, &|about| about["columns"]["target"]["classes"] = json!(["a", "a"]));
     refused(&["other", "columns", "classes have \"a\" twice"], Model::read(&other));
 }
