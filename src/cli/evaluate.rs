@@ -17,7 +17,7 @@ const MOST_IN_TABLE: usize = 20;
 pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     let output = Output { json: options.common.json };
     let model = opening::model(&options.model, &options.own)?;
-    let set = source::for_model(&options.data, &model, &options.text)?;
+    let set = source::for_model(&options.data, &model, &options.text, options.label.as_deref())?;
     set.check_for(&model.network, &model.loss).map_err(|error| source::of_words(&options.data, "--data", error))?;
     let names = if model.classes.is_empty() { set.class_names().to_vec() } else { model.classes.clone() };
     let top_k = top_k(options.top_k, &model)?;

@@ -319,6 +319,10 @@ pub(super) struct Evaluate {
     /// mnist, or a file or directory as in training (its test rows, if it has any)
     #[arg(long, value_name = "mnist|DIR|FILE", default_value = "mnist")]
     pub data: String,
+    /// The target column of a table, by name or by number from 1, or several, as in training: for a model that keeps no columns of a
+    /// table, as an imported one [default: the last one]
+    #[arg(long, value_name = "COLUMN[,COLUMN…]")]
+    pub label: Option<String>,
     /// Count how often the right class is among the K most likely [default: 5, where there are more classes]
     #[arg(long, value_name = "K")]
     pub top_k: Option<usize>,

@@ -242,10 +242,22 @@ fn beside(run: &Run, own: Sets) -> Result<(Dataset, Option<Dataset>), Error> {
     })
 }
 
-/// Reads rows with targets for an existing model.
-pub(super) fn for_model(words: &str, model: &Model, text: &Text) -> Result<Dataset, Error> {
+/// Reads rows with targets for an existing model, and the targets from the columns `label` of a table if the model keeps no columns.
+pub(super) fn for_model(words: &str, model: &Model, text: &Text, label: Option<&str>) -> Result<Dataset, Error> {
+    if let (Some(label), Some(columns)) = (label, &model.columns) {
+        let own = columns.target_names().join(",");
+        if label != own {
+            return Err(Error::Option(format!(
+                "--label {label}: the model keeps the columns of the table that it was trained on, and its target there is \"{own}\": leave --label out"
+            )));
+        }
+    }
     let regression = model.loss.task() == Task::Numbers;
-    let set = sets(words, &ReadOptions { regression, ..of_model(model, text) })?.to_test_on();
+    let options = ReadOptions { regression, label: label.map(str::to_string), ..of_model(model, text) };
+    let set = sets(words, &options)?.to_test_on();
+    if let (Some(label), None) = (label, set.columns()) {
+        return Err(Error::Option(format!("--label {label}: it names a column of a table, and {words} is no table")));
+    }
     scaled(set, model).map_err(|error| of_words(words, "--data", error))
 }
 

@@ -37,8 +37,8 @@ pub struct ReadOptions {
     /// For folders of images: the class names in the order of their indices; if empty, the folders' names, sorted.
     pub class_names: Vec<String>,
     /// The numbers of inputs and outputs of the model that the rows are for, if they are for one. A table for a model without
-    /// [`columns`](Self::columns) must have numbers for its inputs, and its classes or their indices as targets: nothing is learned from it, and [`fill`](Self::fill)
-    /// must be `None`.
+    /// [`columns`](Self::columns) must have numbers in plain notation for its inputs. Where the target is classes, it must have the words of
+    /// [`class_names`](Self::class_names), or, if that is empty, indices of the outputs. Nothing is learned from the table, and [`fill`](Self::fill) must be `None`.
     pub model_widths: Option<(usize, usize)>,
     /// Whether to read only the features, even where there are targets.
     pub inputs_only: bool,

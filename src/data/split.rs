@@ -75,14 +75,24 @@ impl Dataset {
 
     /// The number of held-out rows for a fraction.
     fn held_out(&self, fraction: f64) -> Result<usize, Error> {
-        let held_out = (self.rows() as f64 * fraction).round();
-        if !(held_out >= 1.0 && held_out < self.rows() as f64) {
-            return Err(Error::Option(format!(
-                "a fraction of {fraction} of {}: it must leave at least one row on both sides, and so be above 0 and below 1, as 0.2",
-                counted(self.rows(), "row")
-            )));
+        let rows = self.rows() as f64;
+        if leaves_both(rows, fraction) {
+            return Ok((rows * fraction).round() as usize);
         }
-        Ok(held_out as usize)
+        let rows = counted(self.rows(), "row");
+        Err(Error::Option(if !(fraction > 0.0 && fraction < 1.0) {
+            format!(
+                "a fraction of {fraction} of {rows}: it must leave at least one row on both sides, and so be above 0 and below 1, as 0.2"
+            )
+        } else {
+            let needed = match fewest_rows(fraction) {
+                Some(needed) => format!("this fraction needs at least {needed} rows"),
+                None => "no set has enough rows for this fraction".into(),
+            };
+            format!(
+                "a fraction of {fraction} of {rows}: these are too few to leave at least one on both sides, and {needed}"
+            )
+        }))
     }
 
     /// The indices of all rows, in an order that depends on the seed.
@@ -99,4 +109,20 @@ impl Dataset {
         let those = |held_out: bool| (0..self.rows()).filter(|&row| is_held_out[row] == held_out).collect::<Vec<_>>();
         Ok((self.select(those(false))?, self.select(those(true))?))
     }
+}
+
+/// Whether the held-out part of this number of rows has at least one, and the rest too.
+fn leaves_both(rows: f64, fraction: f64) -> bool {
+    let held_out = (rows * fraction).round();
+    held_out >= 1.0 && held_out < rows
+}
+
+/// The fewest rows of which a fraction between 0 and 1 leaves at least one on both sides; `None` if they are more than any set has.
+fn fewest_rows(fraction: f64) -> Option<u64> {
+    /// More rows than this are in no set.
+    const MOST: f64 = 1e15;
+    // The smaller part is at least half a row before it is rounded.
+    let about = (0.5 / fraction.min(1.0 - fraction)).floor();
+    let near = [about - 1.0, about, about + 1.0, about + 2.0];
+    near.into_iter().find(|&rows| rows <= MOST && leaves_both(rows, fraction)).map(|rows| rows as u64)
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::cases::{Ran, wgrad};
 use crate::support::{self, succeed};
+use wgrad::Source;
 
 /// A folder with a table of numbers, `numbers.csv`, and one with words among the features, `words.csv`, both of three classes of words, of which the
 /// first row has the last; and with `price.csv`, of numbers to predict.
@@ -89,6 +90,75 @@ fn a_model_without_columns_numbers_nothing_anew() {
     }
     std::fs::write(at.join("narrow.csv"), "a,kind\n1,rose\n2,iris\n").unwrap();
     evaluated("back.safetensors", "narrow.csv").refused(&["1 column of numbers", "takes 2", "keeps no columns"]);
+}
+
+/// Finds a table whose target is not its last column and is evaluated all the same, or a number that is read for one command and not for another.
+#[test]
+fn a_model_without_columns_takes_the_target_that_is_named() {
+    let folder = tables();
+    let at = folder.path();
+    let write = |name: &str, head: &str, line: &dyn Fn(usize) -> String| {
+        let rows: String = (0..30).map(line).collect();
+        std::fs::write(at.join(name), format!("{head}{rows}")).unwrap();
+    };
+    let model = |name: &str, inputs: usize, outputs: usize, loss: wgrad::Loss| {
+        let network = wgrad::Network::classifier(inputs, &[4], wgrad::Activation::Relu, outputs);
+        let weights = wgrad::Initializer::default().weights(&network, 0);
+        wgrad::Model::new(network, weights, loss).write(at.join(name)).unwrap();
+    };
+    model("digits.safetensors", 784, 10, wgrad::Loss::softmax_cross_entropy());
+    model("price.safetensors", 2, 1, wgrad::Loss::MeanSquaredError);
+    let evaluated = |model: &str, data: &str, more: &[&str]| {
+        wgrad(at, &[&["evaluate", "--model", model, "--data", data], more].concat())
+    };
+    let loss = |ran: &Ran| ran.event("evaluation")["loss"].as_f64().unwrap();
+    // Each pixel may be a class, as 0 and 1 are.
+    let pixels = |row: usize| (0..784).map(|at| ((at + row) % 2).to_string()).collect::<Vec<_>>().join(",");
+    let names = (0..784).map(|at| format!("p{at}")).collect::<Vec<_>>().join(",");
+    for (file, first) in [("named.csv", format!("Label,{names}\n")), ("nameless.csv", String::new())] {
+        write(file, &first, &|row| format!("{},{}\n", row % 10, pixels(row)));
+        let last = if first.is_empty() { first } else { format!("{names},Label\n") };
+        write("last.csv", &last, &|row| format!("{},{}\n", pixels(row), row % 10));
+        let right = evaluated("digits.safetensors", "last.csv", &[]);
+        right.says(&["is taken as the target", "--label"]);
+        for label in ["1", "Label"].iter().take(if file == "named.csv" { 2 } else { 1 }) {
+            let ran = evaluated("digits.safetensors", file, &["--label", label]);
+            assert_eq!(loss(&ran), loss(&right), "{file}");
+            assert!(!ran.said.contains("is taken"), "{}", ran.said);
+        }
+    }
+    let guessed = evaluated("digits.safetensors", "named.csv", &[]);
+    guessed.refused(&["named.csv: column \"Label\"", "\"p783\"", "--label"]);
+    evaluated("digits.safetensors", "nameless.csv", &[]).says(&["the last column, \"785\", is taken as the target"]);
+    // Fractions are no classes, which is not what is wrong with this table; and a name of its own kind at the end is the target.
+    write("first.csv", "target,a,b\n", &|row| format!("{},{row},{row}.5\n", row % 2));
+    write("point.csv", "x,y,label\n", &|row| format!("{row},{row}.5,{}\n", row % 2));
+    model("two.safetensors", 2, 2, wgrad::Loss::softmax_cross_entropy());
+    evaluated("two.safetensors", "first.csv", &[]).refused(&["\"target\" looks like the target", "--label \"target\""]);
+    evaluated("two.safetensors", "point.csv", &[]).says(&["\"label\", is taken"]);
+    // Numbers to predict.
+    write("price.csv", "price,a,b\n", &|row| format!("{row},{},{}\n", row % 3, row % 5));
+    write("last.csv", "a,b,price\n", &|row| format!("{},{},{row}\n", row % 3, row % 5));
+    let right = evaluated("price.safetensors", "last.csv", &[]);
+    assert_eq!(loss(&evaluated("price.safetensors", "price.csv", &["--label", "price"])), loss(&right));
+    evaluated("price.safetensors", "price.csv", &[]).says(&["the last column, \"b\", is taken as the target"]);
+    // What would be passed over.
+    evaluated("price.safetensors", "price.csv", &["--label", "cost"]).refused(&["no column \"cost\""]);
+    evaluated("digits.safetensors", "mnist", &["--label", "a"]).refused(&["--label a", "mnist is no table"]);
+    train(at, &["--data", "numbers.csv", "--save", "own.safetensors"]);
+    evaluated("own.safetensors", "numbers.csv", &["--label", "a"])
+        .refused(&["--label a", "its target there is \"kind\""]);
+    assert_eq!(evaluated("own.safetensors", "numbers.csv", &["--label", "kind"]).code, 0);
+    // Cells that no such model predicts on.
+    for (cell, way) in
+        [("1.234,5", "with a decimal comma"), ("1,234", "',' between thousands"), ("$5", "without their $")]
+    {
+        write("ways.csv", "a,b,price\n", &|row| format!("\"{cell}\",{},{row}\n", row % 5));
+        evaluated("price.safetensors", "ways.csv", &[]).refused(&["column \"a\"", way, "plainly", "keeps no columns"]);
+        write("ways.csv", "a,b\n", &|row| format!("\"{cell}\",{}\n", row % 5));
+        let ran = wgrad(at, &["predict", "--model", "price.safetensors", "--input", "ways.csv"]);
+        ran.says(&[&format!("\"{cell}\" is not a number"), "keeps no columns"]);
+    }
 }
 
 /// Finds outputs that stand for no class without a word about them, or names that are lost because of them.
@@ -266,6 +336,29 @@ fn predicted_numbers_have_their_columns_name() {
         wgrad::Model::new(network, weights, wgrad::Loss::MeanSquaredError).output_names(),
         ["output_0", "output_1"]
     );
+}
+
+/// Finds a fraction that is refused for its size, where the rows are too few for it; or a number of rows that it does not need, or that does not do.
+#[test]
+fn a_fraction_of_too_few_rows_says_how_many_it_needs() {
+    let set = |rows: usize| wgrad::Dataset::from_f32(vec![0.5; rows], 1, vec![0; rows]).unwrap();
+    let all = set(200);
+    let refused = |rows: usize, fraction: f64| {
+        all.read(0..rows).unwrap().split(fraction, 0).map(drop).map_err(|error| error.to_string())
+    };
+    for fraction in [0.5, 0.25, 0.2, 0.1, 0.3, 0.003, 0.6, 0.75, 0.9, 0.99] {
+        let needed = (1..=200).find(|&rows| refused(rows, fraction).is_ok()).unwrap();
+        for rows in 1..needed {
+            let message = refused(rows, fraction).unwrap_err();
+            assert!(message.contains("too few") && !message.contains("below 1"), "{message}");
+            assert!(message.ends_with(&format!("needs at least {needed} rows")), "{needed} of {fraction}: {message}");
+        }
+    }
+    for fraction in [1e-300, 5e-324, 1.0 - f64::EPSILON / 2.0] {
+        assert!(refused(200, fraction).unwrap_err().contains("no set has enough rows"), "{fraction}");
+    }
+    let message = refused(200, 1.0).unwrap_err();
+    assert!(message.contains("below 1") && !message.contains("too few"), "{message}");
 }
 
 /// Finds an option's value that is refused in a parser's words.

@@ -53,10 +53,9 @@ pub(super) fn read(table: &dyn Table, options: &ReadOptions) -> Result<Dataset, 
             Columns::numbers(count).encode(table, options)
         }
         None => {
-            let Learned { columns, about, notes } = Columns::learn(table, options)?;
-            let columns = match options.model_widths {
-                Some(widths) => columns.for_model_without(table.path(), widths, &options.class_names)?,
-                None => columns,
+            let Learned { columns, about, notes } = match options.model_widths {
+                Some(widths) => Columns::learn_for_model(table, options, widths)?,
+                None => Columns::learn(table, options)?,
             };
             Ok(columns.encode(table, options)?.with_table(about).noted_all(table.path(), notes))
         }

@@ -85,6 +85,14 @@ impl<'a> Name<'a> {
         others.checked_sub(*own).filter(|_| rest == of_other && self.is_numbered_as(other))
     }
 
+    /// Whether the last number counts a model's layers, so that lower numbers are layers or functions: in a `torch.nn.Sequential`, or where the next
+    /// layer has the next number, as fc2 and fc3. In resnet18.fc it is part of a model's name, and Keras counts all layers of a program: dense_4.
+    fn is_counted_with(&self, next: Option<&Name<'_>>) -> bool {
+        let follows_underscore = self.numbers.len().checked_sub(1).is_some_and(|last| self.texts[last].ends_with('_'));
+        let is_numbered = || next.is_some_and(|next| self.gap_before(next).is_some());
+        self.is_place() || !follows_underscore && is_numbered()
+    }
+
     /// Whether the name ends in a number alone, as in a `torch.nn.Sequential`.
     fn is_place(&self) -> bool {
         self.whole.rsplit(['.', '/']).next().is_some_and(|last| last.parse::<u64>().is_ok())
@@ -136,7 +144,9 @@ pub(super) fn of<'a>(layers: &[Layer<'a>]) -> Result<Order<'a>, String> {
             order
         }
     };
-    let first = order.first().and_then(|&first| Some((name(first), *name(first).numbers.last()?)));
+    let second = order.get(1).map(|&second| name(second));
+    let first = order.first().map(|&first| name(first)).filter(|first| first.is_counted_with(second));
+    let first = first.and_then(|first| Some((first, *first.numbers.last()?)));
     notes.extend(first.and_then(|(name, number)| note_of_start(name.whole, number)));
     let mut pairs = order.windows(2).map(|pair| (name(pair[0]), name(pair[1])));
     // A layer that is no place of a `Sequential` has its activation within itself, and the next one has the next number.
