@@ -31,8 +31,10 @@ impl Columns {
         widths: (usize, usize),
     ) -> Result<Learned, Error> {
         check_guess(table, options)?;
-        let plain = ReadOptions { decimal: options.decimal.or(Some('.')), ..options.clone() };
-        let Learned { columns, about, mut notes } = Columns::learn(table, &plain)?;
+        // Where 1,234 may be read in two ways, both are refused below: one is enough to say why.
+        let plain = || ReadOptions { decimal: options.decimal.or(Some('.')), ..options.clone() };
+        let learned = Columns::learn(table, options).or_else(|_| Columns::learn(table, &plain()));
+        let Learned { columns, about, mut notes } = learned?;
         let columns = columns.for_model_without(table, widths, options)?;
         if let (None, [target]) = (&options.label, columns.targets.as_slice()) {
             notes.push(format!(

@@ -103,7 +103,7 @@ fn names_of_residuals_say_their_layers() {
         (&["fc2.weight", "fc3.weight"], Some(&["layer is fc2"])),
         // A number in a model's name, and Keras' count of all layers of a program, are no places.
         (&["resnet18.fc.weight"], None),
-        (&["dense_4/kernel", "dense_5/kernel"], None),
+        (&["dense_4.weight", "dense_5.weight"], None),
         (&["3.weight"], Some(&["layer is 3:", "below 3"])),
         (&["b.0.fc1.weight", "b.0.fc2.weight", "b.1.fc1.weight"], None),
     ] {
