@@ -83,7 +83,7 @@ impl Gpu {
     /// # Errors
     ///
     /// [`Error::Device`] where the device failed meanwhile.
-    pub(super) async fn answer<T>(&self, answer: Option<&OneshotReceiver<T>>) -> Result<Option<T>, Error> {
+    pub(crate) async fn answer<T>(&self, answer: Option<&OneshotReceiver<T>>) -> Result<Option<T>, Error> {
         self.poll(wgpu::PollType::wait_indefinitely())?;
         // A device that has failed may leave out the answer.
         self.check()?;

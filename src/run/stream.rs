@@ -227,7 +227,8 @@ impl<'scope> Reader<'scope> {
                 },
                 Reader::InTurn { fill, free } => {
                     let Some(back) = free.pop_front() else { return ended("there is no memory to read into") };
-                    let Some(block) = back.receive().await else {
+                    // On a host that may block, nothing else polls the device, which gives blocks back only then.
+                    let Some(block) = gpu.answer(Some(&back)).await? else {
                         // A device that fails gives none back.
                         gpu.settled().await?;
                         return ended("the device did not give its memory back");
@@ -298,8 +299,10 @@ impl Reading<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::sync::OnceLock;
     use std::sync::atomic::AtomicUsize;
+    use std::task::{Context, Poll, Waker};
 
     use super::*;
     use crate::activation::Activation;
@@ -332,27 +335,65 @@ mod tests {
         }
     }
 
+    /// Eight windows of these 64 rows.
+    fn reading<'a>(source: &'a dyn Source, rows: &Dataset) -> Reading<'a> {
+        Reading {
+            source,
+            network: Network::new(4).dense(3, Activation::Identity),
+            loss: Loss::default(),
+            shape: SetShape::of(rows, u64::MAX),
+            scalings: [None, None],
+            windows: Windows { rows: 64, window: 8, batch: 4, seed: 0, shuffles: false },
+            order: Order { rows: 64, ..Order::default() },
+            steps: 0..16,
+        }
+    }
+
+    /// The two windows, and the step state.
+    fn on_device(gpu: &Gpu) -> (Vec<Buffers>, Buffer) {
+        let buffer = |bytes| block_on(gpu.zeros("a window", bytes)).unwrap();
+        let bank = || Buffers::from([(Role::Set(0), buffer(1024)), (Role::Targets, buffer(256))]);
+        (vec![bank(), bank()], buffer(1024))
+    }
+
+    fn rows() -> Dataset {
+        Dataset::from_rows((0..64).map(|at| ([at as f32; 4], at % 3))).unwrap()
+    }
+
+    /// A program that reads in turn with the steps, and awaits a block that the device gives back without polling the device: nothing else polls it
+    /// there, and the next window never comes.
+    #[test]
+    fn a_host_that_may_block_reads_in_turn_to_the_last_window() {
+        let gpu = Gpu::open(&AdapterChoice::Auto).unwrap();
+        let (rows, (banks, state)) = (rows(), on_device(&gpu));
+        let mut stream = block_on(Stream::begin(None, &gpu, reading(&rows, &rows), banks, &state)).unwrap();
+        // With a single block each window awaits the copy before it. With two, a device that is done by then answers in a submission.
+        let Reader::InTurn { free, .. } = &mut stream.reader else { panic!("there are no threads") };
+        free.truncate(1);
+        let steps: Vec<u64> = (0..8)
+            .map(|window| {
+                let mut traffic = Traffic::default();
+                let mut next = pin!(stream.next(&gpu, &mut traffic));
+                match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(next) => next.unwrap().steps,
+                    Poll::Pending => panic!("window {window} is awaited of a device that nothing polls"),
+                }
+            })
+            .collect();
+        assert_eq!(steps, [2; 8]);
+        let ended = block_on(stream.next(&gpu, &mut Traffic::default())).unwrap_err().to_string();
+        assert!(ended.contains("there are no more"), "{ended}");
+    }
+
     /// A stream that is dropped while memory for more windows is free: reading them may take minutes.
     #[test]
     fn a_stream_that_ends_reads_no_further_window() {
         let gpu = Gpu::open(&AdapterChoice::Auto).unwrap();
-        let rows = Dataset::from_rows((0..64).map(|at| ([at as f32; 4], at % 3))).unwrap();
-        let source = Slow { rows, reads: AtomicUsize::new(0), ends: OnceLock::new() };
-        let reading = Reading {
-            source: &source,
-            network: Network::new(4).dense(3, Activation::Identity),
-            loss: Loss::default(),
-            shape: SetShape::of(&source.rows, u64::MAX),
-            scalings: [None, None],
-            windows: Windows { rows: 64, window: 8, batch: 4, seed: 0, shuffles: false },
-            order: Order { rows: 64, ..Order::default() },
-            steps: 0..64,
-        };
-        let buffer = |bytes| block_on(gpu.zeros("a window", bytes)).unwrap();
-        let bank = || Buffers::from([(Role::Set(0), buffer(1024)), (Role::Targets, buffer(256))]);
-        let (banks, state) = (vec![bank(), bank()], buffer(1024));
+        let source = Slow { rows: rows(), reads: AtomicUsize::new(0), ends: OnceLock::new() };
+        let (banks, state) = on_device(&gpu);
         with_threads(|threads| {
-            let stream = block_on(Stream::begin(Some(threads), &gpu, reading, banks, &state)).unwrap();
+            let stream =
+                block_on(Stream::begin(Some(threads), &gpu, reading(&source, &source.rows), banks, &state)).unwrap();
             let Reader::Thread { ends, .. } = &stream.reader else { panic!("there are threads") };
             while source.reads.load(Ordering::SeqCst) == 0 {
                 std::hint::spin_loop();
