@@ -17,6 +17,17 @@ use crate::network::{Network, Parameter};
 /// [`Error::Format`] with both networks and the first layer that differs.
 pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) -> Result<Vec<String>, Error> {
     let shapes = format!("its network is {}, and this run's is {}", model.network.shape(), network.shape());
+    let (own, others) = (layers(&model.network), layers(network));
+    // Of two chains of dense layers, the shapes say more.
+    let are_chains = model.network.is_chain() && network.is_chain();
+    if let Some(there) = first_other(&own, &others).filter(|_| !are_chains) {
+        return Err(Error::format(
+            path,
+            format!(
+                "{shapes}: {there}, and the weights of one are not for the other; list the model's layers under [model]"
+            ),
+        ));
+    }
     if let Err(error) = network.check_weights(&model.weights) {
         let first = first_difference(&model.network, network).unwrap_or_else(|| error.to_string());
         let ends_fit = model.network.inputs() == network.inputs() && model.network.outputs() == network.outputs();
@@ -26,30 +37,6 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
             _ => "the run's data and [model] must give the model's widths".into(),
         };
         return Err(Error::format(path, format!("{shapes}: {first}; {right}")));
-    }
-    let (own, others) = (layers(&model.network), layers(network));
-    // Weights of the same shapes may belong to other locations, as to the layer after a residual and to the last one of its body.
-    let is_other = |at: &usize| own.get(*at).map(Described::identity) != others.get(*at).map(Described::identity);
-    if let Some(at) = (0..own.len().max(others.len())).find(is_other) {
-        let word = |layer: Option<&Described>| layer.map_or("none", |layer| layer.kind);
-        let there = match (own.get(at), others.get(at)) {
-            (Some(own), Some(other)) if own.location != other.location => {
-                format!(
-                    "{} ({}) in the file comes where {} ({}) is in the run",
-                    own.location, own.kind, other.location, other.kind
-                )
-            }
-            (own, other) => {
-                let place = own.or(other).map_or("", |layer| &layer.location);
-                format!("{place} is {} in the file and {} in the run", word(own), word(other))
-            }
-        };
-        return Err(Error::format(
-            path,
-            format!(
-                "{shapes}: {there}, and the weights of one are not for the other; list the model's layers under [model]"
-            ),
-        ));
     }
     // A state dict of another program has neither activations nor a loss: what is assumed of it is not compared.
     let bytes = crate::files::read_whole(path)?;
@@ -76,6 +63,24 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
         )
     });
     Ok(activation.into_iter().chain(loss).collect())
+}
+
+/// The first layer that is of another kind, or at another location, in the run: weights of the same shapes may be of a residual's body in one network, and of the
+/// layer after it in the other.
+fn first_other(own: &[Described], others: &[Described]) -> Option<String> {
+    let is_other = |at: &usize| own.get(*at).map(Described::identity) != others.get(*at).map(Described::identity);
+    let at = (0..own.len().max(others.len())).find(is_other)?;
+    let word = |layer: Option<&Described>| layer.map_or("none", |layer| layer.kind);
+    Some(match (own.get(at), others.get(at)) {
+        (Some(own), Some(other)) if own.location != other.location => format!(
+            "{} ({}) in the file comes where {} ({}) is in the run",
+            own.location, own.kind, other.location, other.kind
+        ),
+        (own, other) => {
+            let location = own.or(other).map_or("", |layer| &layer.location);
+            format!("{location} is {} in the file and {} in the run", word(own), word(other))
+        }
+    })
 }
 
 /// A layer as far as it is compared.

@@ -124,10 +124,7 @@ impl Widths {
         match self {
             Widths::Each(widths) => Ok(widths),
             Widths::One(width) => Ok(vec![width]),
-            Widths::Words(words) if words == "none" => Ok(Vec::new()),
-            Widths::Words(words) => Err(Error::Option(format!(
-                "hidden = \"{words}\": it must be a number or a list of numbers without quotes, as 128 or [256, 128], or \"none\""
-            ))),
+            Widths::Words(words) => hidden("hidden", &words),
         }
     }
 }

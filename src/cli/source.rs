@@ -146,9 +146,9 @@ fn with_unused(run: &Run, train: Dataset, validation: Option<&Dataset>) -> Resul
     Ok(train.noted_all(Path::new(&run.data), notes))
 }
 
-/// A sentence for each kind of options that were given and have no effect.
+/// A sentence for each kind of flags that were given and have no effect.
 fn unused(run: &Run, train: &Dataset, validation: Option<&Dataset>) -> Vec<String> {
-    let ReadOptions { header, delimiter, label, fill, missing, decimal, ignore, categorical, image, .. } = &run.reading;
+    let ReadOptions { header, delimiter, label, fill, missing, decimal, ignore, categorical, .. } = &run.reading;
     let of_text = [("header", header.is_some()), ("delimiter", delimiter.is_some())];
     let of_tables = [
         ("label", label.is_some()),
@@ -166,6 +166,10 @@ fn unused(run: &Run, train: &Dataset, validation: Option<&Dataset>) -> Vec<Strin
     };
     // Options that the validation set was read by had an effect.
     let tables = || [Some(train), validation].into_iter().flatten().filter_map(Dataset::columns);
+    // A file of options may serve several sets.
+    if run.config.is_some() {
+        return Vec::new();
+    }
     let (of_text, of_tables) = match (tables().next(), tables().any(|columns| columns.delimiter.is_some())) {
         (None, _) => (String::new(), given(&[&of_text[..], &of_tables].concat())),
         (Some(_), false) => (given(&of_text), String::new()),
@@ -179,12 +183,6 @@ fn unused(run: &Run, train: &Dataset, validation: Option<&Dataset>) -> Vec<Strin
     }
     if !of_text.is_empty() {
         notes.push(format!("no effect of {of_text}: only tables in text (CSV, TSV) are read by it, and this is none"));
-    }
-    if image.is_some() && [Some(train), validation].into_iter().flatten().all(|set| set.image_shape() != *image) {
-        notes.push("no effect of image under [data]: only files of images are resized, and this has none".into());
-    }
-    if run.stratify && !matches!(run.validation, Some(Validation::Fraction(_))) {
-        notes.push("no effect of stratify under [data]: it is for a validation fraction, as --validation 0.1, and none is given".into());
     }
     notes
 }
