@@ -12,6 +12,7 @@ use super::training_set::TrainingSet;
 use crate::data::{ColumnRole, TableColumn};
 use crate::error::Error;
 use crate::gpu::{AdapterChoice, AdapterSummary, adapters};
+use crate::host::of_target;
 use crate::kernel::Access;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
@@ -39,7 +40,8 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     }
     let tiling = adapter.as_ref().map_or(Tiling::of(Family::Software), AdapterSummary::tiling);
     run.options.picks.check(run.options.family.unwrap_or(tiling.family))?;
-    let measured = adapter.as_ref().map_or(Picks::default(), |adapter| run.options.measured_before(adapter));
+    let measured =
+        adapter.as_ref().map_or(Picks::default(), |adapter| run.options.measured_before(adapter, of_target()));
     let tiling = run.options.tiled(tiling, &measured);
     let first = first_of_windows(set.source(), run.options.memory_budget)?;
     let rows = Rows::of(set.source(), first.as_ref(), run.options.window_sizing(network.outputs(), tiling.most_bytes))?;

@@ -1,6 +1,5 @@
 //! Reads whole files, and writes files atomically.
 
-pub(crate) mod cache;
 pub(crate) mod folder;
 pub(crate) mod json;
 pub(crate) mod kinds;

@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use super::plans;
 use super::session::Session;
 use crate::error::Error;
-use crate::files::cache::CacheFile;
 use crate::history::Event;
 use crate::kernel::shape::Shape;
 use crate::kernel::tiling::Picks;
@@ -34,8 +33,8 @@ pub(crate) async fn tune(
         return Ok(());
     }
     let (adapter, family) = (session.model.gpu.adapter(), session.model.tiling.family);
-    let known = options.picks.clone().or(&session.measured).or(&options.measured_before(adapter));
     let host = session.model.gpu.host();
+    let known = options.picks.clone().or(&session.measured).or(&options.measured_before(adapter, host));
     let started = host.now();
     let request = plans::training_request(session, train);
     let report = |shape: Shape, at, of| observer(Event::Tuning { kernel: shape.kernel, at, of });
@@ -43,9 +42,10 @@ pub(crate) async fn tune(
     let picks_of = |found: &mut dyn Iterator<Item = &Found>| -> Picks {
         found.map(|found| (found.shape.to_string(), found.tile.to_string())).collect()
     };
-    if let Some(path) = options.tuning_cache.as_deref().filter(|_| found.iter().any(|found| found.complete)) {
+    let path = options.tuning_cache.as_deref().filter(|_| found.iter().any(|found| found.complete));
+    if let Some(file) = path.and_then(|path| host.cache(path)) {
         let complete = picks_of(&mut found.iter().filter(|found| found.complete));
-        tuning::keep(&CacheFile::new(path), &tuning::key(adapter, family), &complete);
+        tuning::keep(&*file, &tuning::key(adapter, family), &complete);
     }
     if !found.is_empty() {
         // Its answer has nothing more to break off.

@@ -59,7 +59,8 @@ impl std::fmt::Debug for Gpu {
 }
 
 impl Gpu {
-    /// [`open_with`](Self::open_with), awaited: a browser's event loop brings the device's answers then, and nothing blocks it.
+    /// [`open_with`](Self::open_with), awaited: in a browser nothing is blocked, as its event loop brings the device's answers. Elsewhere, polling blocks the
+    /// thread until the device has answered.
     ///
     /// # Errors
     ///
@@ -105,8 +106,8 @@ impl Gpu {
 
     /// With a folder where compiled kernels are kept for the next run.
     fn keeping_pipelines(self, cache: Option<PathBuf>) -> Self {
-        let pipeline_cache =
-            cache.as_ref().and_then(|folder| PipelineCache::open(&self.device, &self.handle.get_info(), folder));
+        let open = |folder: &PathBuf| PipelineCache::open(&self.device, &self.handle.get_info(), folder, self.host);
+        let pipeline_cache = cache.as_ref().and_then(open);
         Gpu { pipeline_cache, cache, ..self }
     }
 

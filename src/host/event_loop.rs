@@ -1,5 +1,6 @@
 //! A host as a browser is one: it has one thread, which nothing may block, and an event loop that wakes futures.
 
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use std::time::Instant;
 #[cfg(target_family = "wasm")]
 use web_time::Instant;
 
-use super::{Host, Threads};
+use super::{Cache, Host, Threads};
 
 /// The host. Outside of a browser, a test polls the device in place of the event loop.
 pub(crate) struct EventLoop;
@@ -20,6 +21,10 @@ impl Host for EventLoop {
     }
 
     fn threads(&self) -> Option<&dyn Threads<'static>> {
+        None
+    }
+
+    fn cache(&self, _: &Path) -> Option<Box<dyn Cache>> {
         None
     }
 }

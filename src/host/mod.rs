@@ -1,10 +1,13 @@
-//! What the core asks of the machine around the device: the time, and threads, where there are any. The core names none of them elsewhere, so that it
+//! What the core asks of the machine around the device: the time, and threads and files for caches, where there are any. The core names none of them elsewhere, so that it
 //! also runs where there are no threads and nothing may block, as in a browser: there, things are done in turn.
 
+mod cache;
 mod event_loop;
 mod job;
 mod native;
 
+use std::any::Any;
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -36,6 +39,9 @@ pub(crate) trait Host: Sync {
     /// event loop wakes.
     fn threads(&self) -> Option<&dyn Threads<'static>>;
 
+    /// The file of this path, which need not be there, as one that saves work. None where there are no files: the work is done again then.
+    fn cache(&self, path: &Path) -> Option<Box<dyn Cache>>;
+
     /// Whether a thread may be blocked until the device answers.
     fn may_block(&self) -> bool {
         self.threads().is_some()
@@ -50,6 +56,26 @@ pub(crate) trait Host: Sync {
             true
         })
     }
+}
+
+/// A file that saves work: where it is not there, or not whole, the work is done again, and no run fails.
+pub(crate) trait Cache: Send + Sync {
+    /// Where it is.
+    fn path(&self) -> &Path;
+
+    /// What it has; nothing where it is not there, and no bytes where it cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// The number of its bytes, where these are more than `most`, or it is no file.
+    fn read(&self, most: u64) -> Result<Option<Vec<u8>>, u64>;
+
+    /// Replaces it as a whole; its folder is made where it is not there. A file that cannot be written is a warning, and no error.
+    fn write(&self, bytes: &[u8]);
+
+    /// Locks it against additions by other processes, until what is returned is dropped. `None` if another process does not release
+    /// the lock, or if the file system has no locks: then an addition may be lost, but no run fails.
+    fn lock(&self) -> Option<Box<dyn Any>>;
 }
 
 /// What starts threads, which may use all that lives as long as `'env`.

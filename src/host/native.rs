@@ -1,13 +1,15 @@
 //! A program of an operating system, which has threads, and may block them: what is awaited of this host blocks the thread that polls it, and so is polled by a
 //! face, or by a thread that a face started.
 
+use std::path::Path;
 use std::sync::LazyLock;
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle, available_parallelism};
 use std::time::{Duration, Instant};
 
 pub(crate) use pollster::block_on;
 
-use super::{Host, Task, Thread, Threads};
+use super::cache::CacheFile;
+use super::{Cache, Host, Task, Thread, Threads};
 
 struct Native;
 
@@ -24,6 +26,10 @@ impl Host for Native {
 
     fn threads(&self) -> Option<&dyn Threads<'static>> {
         Some(self)
+    }
+
+    fn cache(&self, path: &Path) -> Option<Box<dyn Cache>> {
+        Some(Box::new(CacheFile(path.into())))
     }
 
     fn help<'a>(&self, tasks: usize, help: &'a (dyn Fn() -> Task<'a, ()> + Sync), own: Task<'a, ()>) -> Task<'a, bool> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::files::cache::CacheFile;
 use crate::gpu::AdapterSummary;
+use crate::host::Cache;
 use crate::kernel::link::MODULES;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::Picks;
@@ -55,14 +55,14 @@ pub(crate) fn key(adapter: &AdapterSummary, family: Family) -> String {
 
 /// The picks in a cache file that can be followed. A file that is not there, or is not one, has none: it costs a measurement, not a
 /// run.
-pub(crate) fn cached(file: &CacheFile, adapter: &AdapterSummary, family: Family) -> Picks {
+pub(crate) fn cached(file: &dyn Cache, adapter: &AdapterSummary, family: Family) -> Picks {
     let picks: Picks = read(file).get(&key(adapter, family)).into_iter().flatten().collect();
     picks.valid(family)
 }
 
 /// Adds picks to a cache file, which is replaced as a whole: a process that reads it meanwhile has the old one, and one that adds to it waits. A
 /// cache that cannot be written is a warning, and no error.
-pub(crate) fn keep(file: &CacheFile, key: &str, picks: &Picks) {
+pub(crate) fn keep(file: &dyn Cache, key: &str, picks: &Picks) {
     let _alone = file.lock();
     let mut table = read(file);
     let entry = table.entry(key.into()).or_default();
@@ -71,7 +71,7 @@ pub(crate) fn keep(file: &CacheFile, key: &str, picks: &Picks) {
     file.write(serde_json::to_string_pretty(&table).unwrap_or_default().as_bytes());
 }
 
-fn read(file: &CacheFile) -> Table {
+fn read(file: &dyn Cache) -> Table {
     /// More than any adapter has kinds of product.
     const MOST_BYTES: u64 = 4 << 20;
     let path = file.path().display();
@@ -91,21 +91,22 @@ fn read(file: &CacheFile) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::native;
 
     /// Two runs that end their tuning at once, and one's picks are lost, or the file is half of each.
     #[test]
     fn picks_that_are_kept_at_once_are_all_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let file = CacheFile::new(folder.path().join("deep/tuning.json"));
+        let file = native().cache(&folder.path().join("deep/tuning.json")).unwrap();
         let key = |thread: u32, time: u32| format!("adapter {thread} of time {time}");
         let picks: Picks = [("dense_update set_u8 16×16×8", "naive")].into_iter().collect();
         std::thread::scope(|scope| {
             for thread in 0..8 {
-                let (file, picks) = (&file, &picks);
+                let (file, picks) = (&*file, &picks);
                 scope.spawn(move || (0..10).for_each(|time| keep(file, &key(thread, time), picks)));
             }
         });
-        let table = read(&file);
+        let table = read(&*file);
         for (thread, time) in (0..8).flat_map(|thread| (0..10).map(move |time| (thread, time))) {
             assert_eq!(table[&key(thread, time)].len(), 1, "{thread} {time}");
         }
@@ -116,11 +117,11 @@ mod tests {
     #[test]
     fn a_lock_that_is_never_let_go_does_not_end_a_run() {
         let folder = tempfile::tempdir().unwrap();
-        let file = CacheFile::new(folder.path().join("tuning.json"));
+        let file = native().cache(&folder.path().join("tuning.json")).unwrap();
         let _stopped = file.lock().unwrap();
         let picks: Picks = [("dense_update set_u8 16×16×8", "naive")].into_iter().collect();
-        keep(&file, "key", &picks);
-        assert_eq!(read(&file).len(), 1);
+        keep(&*file, "key", &picks);
+        assert_eq!(read(&*file).len(), 1);
     }
 
     /// A shipped table that is no table, or names what there is not: `table` would be `off`, and no error would say so.

@@ -8,8 +8,8 @@ use super::monitor::Monitor;
 use super::non_finite::NonFinite;
 use super::watch::{EarlyStopping, ReduceOnPlateau};
 use crate::error::Error;
-use crate::files::cache::CacheFile;
 use crate::gpu::{AdapterSummary, Checks};
+use crate::host::Host;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::loss::Loss;
@@ -160,11 +160,12 @@ impl TrainOptions {
         Tiling { family, picks: self.picks.clone().or(measured).or(&shipped), ..adapter }
     }
 
-    /// The picks that were measured on this adapter before, if these options use them.
-    pub(crate) fn measured_before(&self, adapter: &AdapterSummary) -> Picks {
+    /// The picks that were measured on this adapter before, if these options use them and the host keeps them.
+    pub(crate) fn measured_before(&self, adapter: &AdapterSummary, host: &dyn Host) -> Picks {
         let cache = self.tuning_cache.as_deref().filter(|_| self.tuning == Tuning::Auto);
         let family = self.family.unwrap_or(adapter.family());
-        cache.map_or(Picks::default(), |path| tuning::cached(&CacheFile::new(path), adapter, family))
+        let file = cache.and_then(|path| host.cache(path));
+        file.map_or(Picks::default(), |file| tuning::cached(&*file, adapter, family))
     }
 
     /// The request for a plan that trains on this set.
