@@ -75,7 +75,7 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {}", noun_of(count as u64, noun))
 }
 
-/// A noun as it stands after a number: in the plural but for 1.
+/// The form of a noun that follows a count: singular for 1, plural for all others.
 pub(crate) fn noun_of(count: u64, noun: &str) -> String {
     let before_y = noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'i', 'o', 'u']));
     match before_y {

@@ -34,7 +34,7 @@ pub(crate) async fn diagnose(
 ) -> Result<Option<String>, Error> {
     session.go_back(from).await?;
     let mut attempt = Attempt::begin(session, train, plan, validation, None).await?;
-    let places: Vec<String> = session.model.network.named_parameters().into_iter().map(|own| own.location).collect();
+    let locations: Vec<String> = session.model.network.named_parameters().into_iter().map(|own| own.location).collect();
     let plan = plans::diagnosis(session, attempt.train)?;
     let mut reader = reader_of(session, &attempt, &plan).await?;
     run_to(session, &mut attempt, validation, step - 1).await?;
@@ -49,7 +49,7 @@ pub(crate) async fn diagnose(
             return Ok(Some(format!("an output of {layer} is {}", word(*value))));
         }
     }
-    let of_gradient = non_finite_tensor(&gradients, &places, First::Above);
+    let of_gradient = non_finite_tensor(&gradients, &locations, First::Above);
     let of_gradient = of_gradient.map(|(tensor, value)| format!("the gradient of {tensor} is {value}"));
     if seen == THE_LOSS {
         let and = of_gradient.map_or("though every gradient is finite".into(), |found| format!("and {found}"));
@@ -65,7 +65,7 @@ pub(crate) async fn diagnose(
     device.training.run_part(&device.gpu, part, &mut session.model.stats, ignore).await?;
     let weights = session.model.weights().await?;
     session.go_back(&before).await?;
-    let left = non_finite_tensor(&weights, &places, First::Below);
+    let left = non_finite_tensor(&weights, &locations, First::Below);
     Ok(left.map(|(tensor, value)| format!("the update of {tensor} left a value that is {value}")))
 }
 
@@ -87,8 +87,8 @@ async fn run_to(
 /// What reads parameters of a fit over a whole set.
 async fn reader_of(session: &Session, attempt: &Attempt<'_, '_>, plan: &Plan) -> Result<ParameterReader, Error> {
     let buffers = attempt.device.training.buffers.iter().filter(|(role, _)| role.lifetime() == Lifetime::Set);
-    let place: Buffers = buffers.map(|(&role, buffer)| (role, buffer.clone())).collect();
-    ParameterReader::new(&attempt.device.gpu, plan, &session.model.buffers, &[place], session.options.checks).await
+    let bank: Buffers = buffers.map(|(&role, buffer)| (role, buffer.clone())).collect();
+    ParameterReader::new(&attempt.device.gpu, plan, &session.model.buffers, &[bank], session.options.checks).await
 }
 
 async fn parameters_of(
@@ -108,16 +108,16 @@ enum First {
     Above,
 }
 
-/// The first tensor with a value that is not finite, and what that is. `places` are those of the layers.
-fn non_finite_tensor(tensors: &Weights, places: &[String], first: First) -> Option<(String, &'static str)> {
+/// The first tensor with a value that is not finite, and what that is. `locations` are those of the layers.
+fn non_finite_tensor(tensors: &Weights, locations: &[String], first: First) -> Option<(String, &'static str)> {
     let non_finite = |values: &[f32]| values.iter().copied().find(|value| !value.is_finite()).map(word);
-    let of_layer = |(own, place): (&LayerWeights, &String)| {
-        let of = |what: &str, value| (format!("{place}'s {what}"), value);
+    let of_layer = |(own, location): (&LayerWeights, &String)| {
+        let of = |what: &str, value| (format!("{location}'s {what}"), value);
         non_finite(&own.weight)
             .map(|value| of("weights", value))
             .or_else(|| non_finite(&own.bias).map(|value| of("bias", value)))
     };
-    let mut layers = tensors.layers.iter().zip(places);
+    let mut layers = tensors.layers.iter().zip(locations);
     match first {
         First::Below => layers.find_map(of_layer),
         First::Above => layers.rev().find_map(of_layer),

@@ -7,8 +7,8 @@ use super::words::Words;
 use super::{DenseLayer, Layer, ResidualLayer};
 use crate::graph::Value;
 
-/// A kind of layer: a file of this room, and a line of the list below. What every layer has, whatever its kind, is in [`Layer`]: the activation and the
-/// dropout after it.
+/// What a kind of layer says of itself, in a file of its own and a line of the list below. The activation and the dropout after a layer are in [`Layer`], as
+/// layers of every kind have them.
 pub(super) trait Describe: Sized {
     /// The word that begins it in a list of layers.
     const WORD: &'static str;

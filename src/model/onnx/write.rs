@@ -146,7 +146,7 @@ impl Graph {
         self.layers(&residual.body, weights)?;
         let body = std::mem::replace(&mut self.last, input);
         self.layers(&residual.shortcut, weights)?;
-        // The body comes first: what tells it from a shortcut that is as long.
+        // The body is the first operand, so that a reader can tell it from a shortcut of as many layers.
         let shortcut = std::mem::replace(&mut self.last, body);
         self.then("Add", &[&shortcut]);
         Ok(())
