@@ -68,3 +68,99 @@ impl Dense {
 pub(crate) fn quads_with_one(features: u32) -> u32 {
     features / 4 + 1
 }
+
+/// The sizes of an image, channels last. In device memory it is a row of quads for each of its pixels: `4 · quads` channels, of which those past the last
+/// are 0. Images have no 1 after their rows, in activations and in gradients alike. A minibatch is rounded up to a multiple of four images, all of which
+/// kernels write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Image {
+    /// Pixels down.
+    pub height: u32,
+    /// Pixels across.
+    pub width: u32,
+    /// Values of a pixel.
+    pub channels: u32,
+}
+
+impl Image {
+    /// The number of pixels.
+    pub fn pixels(self) -> u32 {
+        self.height * self.width
+    }
+
+    /// Quads of a pixel.
+    pub fn quads(self) -> u32 {
+        self.channels.div_ceil(4)
+    }
+}
+
+/// How a window slides over an image. Every pair is down, then across.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Pixels of the window.
+    pub size: [u32; 2],
+    /// Pixels from one window to the next.
+    pub stride: [u32; 2],
+    /// Pixels of padding above and left of the image. What is below and right of it follows from the output's size.
+    pub padding: [u32; 2],
+    /// Pixels from one tap of a window to the next: 1 where they are neighbours.
+    pub dilation: [u32; 2],
+}
+
+impl Window {
+    /// The number of taps.
+    pub fn taps(self) -> u32 {
+        self.size[0] * self.size[1]
+    }
+}
+
+/// The sizes of windows that slide over the images of a minibatch: of a pool, whose output has as many channels as its input, or of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sliding {
+    /// Images of a minibatch.
+    pub batch: u32,
+    /// The image that comes in.
+    pub input: Image,
+    /// The image that goes out.
+    pub output: Image,
+    /// The window.
+    pub window: Window,
+}
+
+/// The sizes of one convolution in one minibatch.
+///
+/// Its weights lie as those of a [`Dense`] layer: a row for each tap and channel that an output is made from, then the bias. A pixel of four channels or more
+/// has whole quads of rows a tap (`row = 4 · quads · tap + channel`), and those past its last channel are 0. Of fewer channels, and in groups, rows are packed
+/// (`row = channels · tap + channel`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv {
+    /// How it slides.
+    pub sliding: Sliding,
+    /// Groups of channels, which know nothing of each other.
+    pub groups: u32,
+    /// Whether it has a bias. Without one the bias's row of the weights, and of their gradient, is 0.
+    pub bias: bool,
+}
+
+impl Conv {
+    /// Channels that an output is made from.
+    pub fn group_channels(self) -> u32 {
+        self.sliding.input.channels / self.groups
+    }
+
+    /// Whether the weights' rows are packed.
+    pub fn is_packed(self) -> bool {
+        self.groups > 1 || self.sliding.input.channels < 4
+    }
+
+    /// The product as that of a dense layer, whose rows are the output's pixels: of a minibatch that is rounded up to a multiple of four images.
+    pub fn dense(self) -> Dense {
+        let Sliding { batch, input, output, window } = self.sliding;
+        let channels = if self.is_packed() { self.group_channels() } else { 4 * input.quads() };
+        Dense {
+            batch: batch.next_multiple_of(4) * output.pixels(),
+            inputs: window.taps() * channels,
+            outputs: output.channels,
+        }
+    }
+}
