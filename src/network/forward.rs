@@ -1,31 +1,35 @@
 //! A network's ops, which its layers write one after the other.
 
-use super::{Layer, Network};
+use super::{Form, Layer, Network, Parameter};
 use crate::activation::Epilogue;
-use crate::graph::{Dropout, Gather, Graph, Linear, Op, Source, Value};
+use crate::graph::{Dropout, Gather, Graph, Op, Source, Value};
 
 /// A graph to which layers add their ops.
 pub(super) struct Forward {
     graph: Graph,
     /// Whether units drop out.
     training: bool,
-    /// How many layers with weights, and how many without, have been written.
+    /// The network's parameters, and how many have been written.
+    all: Vec<Parameter>,
     parameters: usize,
+    /// How many layers without parameters have been written.
     unweighted: usize,
-    /// How many layers with weights there are.
-    all: usize,
     /// Where the layers are that have not been written, each before those within it.
     locations: std::vec::IntoIter<String>,
 }
 
 /// See [`Network::forward`].
 pub(super) fn forward(network: &Network, batch: u32, training: bool) -> (Graph, Value) {
-    let all = network.named_parameters().len();
+    let all = network.named_parameters();
     let mut locations = vec![];
     network.walk(&mut |located| locations.push(located.location));
     let locations = locations.into_iter();
-    let mut forward = Forward { graph: Graph::default(), training, parameters: 0, unweighted: 0, all, locations };
-    let features = forward.graph.source(Source::Features, vec![network.inputs() as u32]);
+    let mut forward = Forward { graph: Graph::default(), training, all, parameters: 0, unweighted: 0, locations };
+    let shape = match network.input() {
+        Form::Image(image) => vec![image.height, image.width, image.channels],
+        input => vec![input.values() as u32],
+    };
+    let features = forward.graph.source(Source::Features, shape);
     let x = forward.graph.add(Gather { batch }, vec![features]);
     let logits = forward.layers(x, network.layers());
     (forward.graph, logits)
@@ -42,11 +46,11 @@ impl Forward {
     fn layer(&mut self, x: Value, layer: &Layer) -> Value {
         let (of_weights, location) = (self.parameters, self.locations.next());
         let z = layer.kind().write(x, self);
-        let number = if layer.kind().has_weights() {
+        let number = if self.parameters > of_weights && layer.kind().parts().is_empty() {
             of_weights
         } else {
             self.unweighted += 1;
-            self.all + self.unweighted - 1
+            self.all.len() + self.unweighted - 1
         };
         let Epilogue { activation, dropout } = layer.epilogue;
         let y = self.graph.activated(z, activation);
@@ -58,13 +62,13 @@ impl Forward {
         y
     }
 
-    /// Adds a product with weights of its own.
-    pub fn linear(&mut self, x: Value, outputs: usize) -> Value {
+    /// Adds the layer's next parameter, and gives its number and its value.
+    pub fn parameter(&mut self) -> (usize, Value) {
         let parameter = self.parameters;
         self.parameters += 1;
-        let inputs = self.graph.shape(x)[1];
-        let weights = self.graph.source(Source::Parameter(parameter), vec![inputs + 1, outputs as u32]);
-        self.graph.add(Linear { parameter }, vec![x, weights])
+        let Parameter { inputs, outputs, .. } = self.all[parameter];
+        let shape = vec![inputs as u32 + 1, outputs as u32];
+        (parameter, self.graph.source(Source::Parameter(parameter), shape))
     }
 
     /// Adds an op that has no weights.
