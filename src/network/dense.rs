@@ -50,7 +50,7 @@ impl Describe for DenseLayer {
         }
     }
 
-    fn write(&self, x: Value, forward: &mut Forward) -> Value {
+    fn write(&self, x: Value, _input: Form, forward: &mut Forward) -> Value {
         let (parameter, weights) = forward.parameter();
         forward.op(Linear { parameter }, vec![x, weights])
     }

@@ -30,6 +30,14 @@ impl Form {
         }
     }
 
+    /// What comes into a list of layers within a layer that this comes into.
+    pub(super) fn within(self) -> Form {
+        match self {
+            Form::Flattened(_) => Form::Features(self.values()),
+            other => other,
+        }
+    }
+
     /// Values that a norm has a mean of for each: a row's features, or an image's channels.
     pub fn channels(self) -> usize {
         match self {

@@ -2,7 +2,7 @@
 
 use super::{Form, Layer, Network, Parameter};
 use crate::activation::Epilogue;
-use crate::graph::{Dropout, Gather, Graph, Op, Source, Value};
+use crate::graph::{Dropout, Flatten, Gather, Graph, Op, Source, Value};
 
 /// A graph to which layers add their ops.
 pub(super) struct Forward {
@@ -31,21 +31,22 @@ pub(super) fn forward(network: &Network, batch: u32, training: bool) -> (Graph, 
     };
     let features = forward.graph.source(Source::Features, shape);
     let x = forward.graph.add(Gather { batch }, vec![features]);
-    let logits = forward.layers(x, network.layers());
+    let logits = forward.layers(x, network.input(), network.layers());
     (forward.graph, logits)
 }
 
 impl Forward {
     /// Adds layers that follow each other.
-    pub fn layers(&mut self, x: Value, layers: &[Layer]) -> Value {
-        layers.iter().fold(x, |x, layer| self.layer(x, layer))
+    pub fn layers(&mut self, x: Value, input: Form, layers: &[Layer]) -> Value {
+        let one = |(x, input), layer: &Layer| (self.layer(x, input, layer), layer.output(input));
+        layers.iter().fold((x, input), one).0
     }
 
     /// Adds a layer: the ops of its kind, then its activation and its dropout. A number tells a dropout's masks from those of others: it is that of the
     /// layer's weights, and layers without weights follow those that have any.
-    fn layer(&mut self, x: Value, layer: &Layer) -> Value {
+    fn layer(&mut self, x: Value, input: Form, layer: &Layer) -> Value {
         let (of_weights, location) = (self.parameters, self.locations.next());
-        let z = layer.kind().write(x, self);
+        let z = layer.kind().write(x, input, self);
         let number = if self.parameters > of_weights && layer.kind().parts().is_empty() {
             of_weights
         } else {
@@ -66,13 +67,31 @@ impl Forward {
     pub fn parameter(&mut self) -> (usize, Value) {
         let parameter = self.parameters;
         self.parameters += 1;
-        let Parameter { inputs, outputs, .. } = self.all[parameter];
-        let shape = vec![inputs as u32 + 1, outputs as u32];
-        (parameter, self.graph.source(Source::Parameter(parameter), shape))
+        let own = &self.all[parameter];
+        let source = if own.is_trained() { Source::Parameter(parameter) } else { Source::Statistics(parameter) };
+        (parameter, self.graph.source(source, vec![own.inputs as u32 + 1, own.outputs as u32]))
     }
 
-    /// Adds an op that has no weights.
+    /// Adds an op, and gives its first result.
     pub fn op(&mut self, op: impl Into<Op>, inputs: Vec<Value>) -> Value {
         self.graph.add(op, inputs)
+    }
+
+    /// A layer's input as a row of features, where it is an image that was flattened: a dense layer takes that as it is, and any other as its own op.
+    pub fn features(&mut self, x: Value, input: Form) -> Value {
+        match input {
+            Form::Flattened(image) => self.graph.add(Flatten { image }, vec![x]),
+            _ => x,
+        }
+    }
+
+    /// Whether the graph is one of a step that trains.
+    pub fn is_training(&self) -> bool {
+        self.training
+    }
+
+    /// Images of the minibatch.
+    pub fn batch(&self, x: Value) -> u32 {
+        self.graph.shape(x)[0]
     }
 }

@@ -40,13 +40,13 @@ pub(super) trait Describe: Sized {
         Ok(())
     }
 
-    /// The lists of layers within it, by name.
+    /// The lists of layers within it, by name. What comes into it comes into each, an image that was flattened as [features](Form::within).
     fn parts(&self) -> Vec<(&'static str, &[Layer])> {
         vec![]
     }
 
     /// Adds its ops to a graph, and gives what comes out, before the activation.
-    fn write(&self, x: Value, forward: &mut Forward) -> Value;
+    fn write(&self, x: Value, input: Form, forward: &mut Forward) -> Value;
 
     /// Reads it from its words. A key that it does not ask for is refused.
     fn from_words(words: &mut Words<'_>) -> Result<Self, String>;
@@ -100,8 +100,8 @@ macro_rules! layers {
                 match self { $(LayerKind::$layer(kind) => kind.check(input),)* }
             }
 
-            pub(super) fn write(&self, x: Value, forward: &mut Forward) -> Value {
-                match self { $(LayerKind::$layer(kind) => kind.write(x, forward),)* }
+            pub(super) fn write(&self, x: Value, input: Form, forward: &mut Forward) -> Value {
+                match self { $(LayerKind::$layer(kind) => kind.write(x, input, forward),)* }
             }
 
             /// The kind with this word, which is one of [`WORDS`].

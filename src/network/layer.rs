@@ -133,7 +133,7 @@ impl<'a> List<'a> {
             let (name, location) = (format!("{prefix}{number}"), location(at, position));
             each(Located { name: name.clone(), location: location.clone(), input, layer });
             for (part, layers) in layer.parts() {
-                let list = List { layers, input };
+                let list = List { layers, input: input.within() };
                 list.walk(&format!("{name}.{part}."), &within(&location, part), identity_has_number, each);
             }
             number += layer.numbers(identity_has_number);
@@ -158,7 +158,7 @@ impl<'a> List<'a> {
     pub fn shape(&self) -> String {
         let of_layer = |(input, layer): (Form, &Layer)| {
             let parts = layer.parts().into_iter().filter(|(_, layers)| !layers.is_empty());
-            let parts: Vec<String> = parts.map(|(_, layers)| List { layers, input }.shape()).collect();
+            let parts: Vec<String> = parts.map(|(_, layers)| List { layers, input: input.within() }.shape()).collect();
             if parts.is_empty() { layer.output(input).to_string() } else { format!("({})", parts.join("|")) }
         };
         self.with_inputs().map(of_layer).collect::<Vec<_>>().join("-")
@@ -169,7 +169,7 @@ impl<'a> List<'a> {
         for (position, (input, layer)) in self.with_inputs().enumerate() {
             let location = location(at, position);
             for (part, layers) in layer.parts() {
-                List { layers, input }.check(&within(&location, part))?;
+                List { layers, input: input.within() }.check(&within(&location, part))?;
             }
             let dropout = layer.dropout();
             let right = match (0.0..1.0).contains(&dropout) {

@@ -45,11 +45,11 @@ impl Describe for ResidualLayer {
     const WORD: &'static str = "residual";
 
     fn output(&self, input: Form) -> Form {
-        List { layers: &self.body, input }.output()
+        List { layers: &self.body, input: input.within() }.output()
     }
 
     fn check(&self, input: Form) -> Result<(), String> {
-        let [body, other] = [&self.body, &self.shortcut].map(|layers| List { layers, input }.output());
+        let [body, other] = [&self.body, &self.shortcut].map(|layers| List { layers, input: input.within() }.output());
         match (body == other, self.shortcut.is_empty()) {
             _ if self.body.is_empty() => Err("a body without layers: it needs at least one".into()),
             (true, _) => Ok(()),
@@ -69,9 +69,10 @@ impl Describe for ResidualLayer {
         Self::PARTS.into_iter().zip([&self.body[..], &self.shortcut]).collect()
     }
 
-    fn write(&self, x: Value, forward: &mut Forward) -> Value {
-        let body = forward.layers(x, &self.body);
-        let other = forward.layers(x, &self.shortcut);
+    fn write(&self, x: Value, input: Form, forward: &mut Forward) -> Value {
+        let (x, input) = (forward.features(x, input), input.within());
+        let body = forward.layers(x, input, &self.body);
+        let other = forward.layers(x, input, &self.shortcut);
         forward.op(Add, vec![body, other])
     }
 
