@@ -5,6 +5,7 @@
 
 mod backends;
 mod bad_input;
+mod batch_norms;
 mod caches;
 mod cases;
 mod checkpoints;
