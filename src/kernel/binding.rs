@@ -72,6 +72,8 @@ bindings! {
     Residual = "residual",
     /// A gradient that is added to the one of the layer below: what another reader of its output contributes.
     OtherGradient = "other_gradient",
+    /// Which tap of its window each output of a max pool is from: what its gradient goes back to.
+    Winners = "winners",
 }
 
 /// How a kernel uses what it binds.
