@@ -78,6 +78,8 @@ bindings! {
     Running = "running",
     /// What the input gradient of a batch norm is made with, for each channel: γ/σ, shift, slope, mean.
     Coefficients = "coefficients",
+    /// Which tap of its window each output of a max pool is from: what its gradient goes back to.
+    Winners = "winners",
 }
 
 /// How a kernel uses what it binds.

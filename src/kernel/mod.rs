@@ -23,6 +23,7 @@ pub mod loss_kernel;
 pub mod map;
 pub mod merged;
 pub mod muon;
+pub mod pool;
 pub mod probe;
 mod product;
 pub mod regression_metrics;

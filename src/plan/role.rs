@@ -127,6 +127,8 @@ impl Role {
             Binding::Moments => Role::Derivatives(layer),
             Binding::Running => Role::Weights(layer),
             Binding::Coefficients => Role::InputGradient(layer),
+            // As derivatives are: what the forward pass keeps for the way back.
+            Binding::Winners => Role::Derivatives(layer),
         }
     }
 }

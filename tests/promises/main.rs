@@ -44,6 +44,7 @@ mod optimizers;
 mod parameters;
 mod plan;
 mod plans;
+mod pools;
 mod problem;
 mod profile;
 mod program;
