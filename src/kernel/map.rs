@@ -43,7 +43,8 @@ pub fn forward(rows: Rows, epilogue: Epilogue, adds: bool, trains: Option<usize>
         .u32("X_QUADS", y_quads)
         .u32("Y_QUADS", y_quads);
     Map {
-        source: ("input/activations", Binding::Input),
+        kernel: "map",
+        source: Part::new("input/activations", vec![(Binding::Input, Access::Read)]),
         stages: add.into_iter().chain([activate]).collect(),
         sink: Part::new("sink/activations", vec![(Binding::Output, Access::Write)]),
         activation: epilogue,
@@ -68,7 +69,8 @@ pub fn backward(rows: Rows, of: Option<Epilogue>, adds: bool, workgroup: u32) ->
         .u32("OUT_QUADS", rows.quads())
         .u32("X_QUADS", quads_with_one(rows.width));
     Map {
-        source: ("matrix/gradient", Binding::Gradient),
+        kernel: "map",
+        source: Part::new("matrix/gradient", vec![(Binding::Gradient, Access::Read)]),
         stages: add.into_iter().chain(derivative).collect(),
         sink: Part::new("sink/input_gradient", vec![(Binding::InputGradient, Access::Write)]),
         activation: of.unwrap_or(Epilogue::of(crate::activation::Activation::Identity)),
@@ -80,26 +82,27 @@ pub fn backward(rows: Rows, of: Option<Epilogue>, adds: bool, workgroup: u32) ->
 }
 
 /// What a map is composed of.
-struct Map {
-    source: (&'static str, Binding),
-    stages: Vec<Part>,
-    sink: Part,
-    activation: Epilogue,
-    flags: Vec<&'static str>,
-    texts: Vec<(&'static str, String)>,
-    constants: Constants,
+pub(super) struct Map {
+    pub kernel: &'static str,
+    /// The module that has the quads that the stages begin with.
+    pub source: Part,
+    pub stages: Vec<Part>,
+    pub sink: Part,
+    pub activation: Epilogue,
+    pub flags: Vec<&'static str>,
+    pub texts: Vec<(&'static str, String)>,
+    pub constants: Constants,
 }
 
 impl Map {
-    fn launch(self, rows: Rows, workgroup: u32) -> Launch {
-        let (module, binding) = self.source;
+    pub fn launch(self, rows: Rows, workgroup: u32) -> Launch {
+        let Part { module, mut bindings } = self.source;
         let source = format!("@publish import package::{}::{{quad, row_offset}};\n", module.replace('/', "::"));
         let (stage_mounts, stages) = staged(&self.stages);
         let mut mounts = vec![("sink", self.sink.module), ("activation", self.activation.activation.module())];
         mounts.extend(stage_mounts);
         let (m, n) = (rows.batch.div_ceil(4), rows.quads());
         let constants = self.constants.u32("M", m).u32("N", n).u32("WORKGROUP", workgroup).text();
-        let mut bindings = vec![(binding, Access::Read)];
         bindings.extend(self.stages.into_iter().chain([self.sink]).flat_map(|part| part.bindings));
         let values = |of: &&(Binding, Access)| of.0 != Binding::State;
         let cost = Cost {
@@ -107,7 +110,7 @@ impl Map {
             bytes: bindings.iter().filter(values).count() as u64 * rows.bytes(),
         };
         Launch {
-            kernel: "map",
+            kernel: self.kernel,
             variant: String::new(),
             root: "map",
             mounts,

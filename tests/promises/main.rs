@@ -8,6 +8,7 @@ mod bad_input;
 mod caches;
 mod cases;
 mod checkpoints;
+mod convolutions;
 mod costs;
 mod custom;
 mod damaged_checkpoints;
