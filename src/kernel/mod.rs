@@ -8,6 +8,7 @@ mod binding;
 pub mod class_metrics;
 pub mod close_step;
 mod composition;
+pub mod conv;
 pub mod dense_backward;
 pub mod dense_forward;
 pub mod dense_update;

@@ -9,6 +9,7 @@ mod batch_norms;
 mod caches;
 mod cases;
 mod checkpoints;
+mod convolutions;
 mod costs;
 mod custom;
 mod damaged_checkpoints;
