@@ -59,7 +59,7 @@ impl Operand {
     /// A as the transpose of a layer's input, whose rows are the minibatch's samples, as the loss kernel recorded them.
     pub fn recorded_input_columns(input: Input, samples: u32) -> Self {
         let mut bindings = vec![(Binding::Input, Access::Read)];
-        bindings.extend((input != Input::Activations).then_some((Binding::Visited, Access::Read)));
+        bindings.extend(input.is_of_set().then_some((Binding::Visited, Access::Read)));
         let row_offset = "recorded_row_offset";
         Operand { view: "operand/columns", source: "input", row_offset, rows: Some(samples), bindings }
     }

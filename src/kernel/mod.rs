@@ -12,6 +12,7 @@ pub mod conv;
 pub mod dense_backward;
 pub mod dense_forward;
 pub mod dense_update;
+pub mod flatten;
 mod fuses;
 pub mod gather;
 pub mod gradient_norm;

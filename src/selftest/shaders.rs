@@ -98,7 +98,10 @@ fn tiles(every: &mut Every) {
     for family in FAMILIES {
         for (at, tile) in family.variants().into_iter().enumerate() {
             every.add(family, dense_backward::launch(dense, Epilogue::of(Activation::Relu), tile));
-            every.add(family, dense_backward::launch_with(dense, Epilogue::of(Activation::Relu), true, tile));
+            every.add(
+                family,
+                dense_backward::launch_with(dense, Input::Activations, Epilogue::of(Activation::Relu), true, tile),
+            );
             // The first two of a family, whole and in slices, with every input.
             let inputs = if at < 2 || tile == Tile::Naive { &INPUTS[..] } else { &INPUTS[at % 4..][..1] };
             for &input in inputs {

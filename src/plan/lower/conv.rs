@@ -8,7 +8,8 @@ use super::backward::derivatives;
 use super::dispatch;
 use crate::error::Error;
 use crate::graph::Conv2d;
-use crate::kernel::{Binding, Input, conv_backward, conv_forward};
+use crate::kernel::conv::{backward as conv_backward, forward as conv_forward};
+use crate::kernel::{Binding, Input};
 use crate::layout::{Conv, Sliding};
 
 /// The product with its stages; of fewer rows, the same kernel with fewer workgroups.

@@ -12,10 +12,8 @@ use crate::layout::Image;
 pub(super) fn forward(step: &Step<'_>, homes: &Homes, group: &Group, image: Image) -> Result<Dispatch, Error> {
     let (node, workgroup) = (step.graph.node(group.nodes[0]), step.request.tiling.family.row_workgroup());
     let launch = of_rows(step, |batch| flatten::forward(batch, image, workgroup));
-    let values = [
-        (Binding::Input, homes.role(step, node.inputs[0])?),
-        (Binding::Output, homes.role(step, node.result())?),
-    ];
+    let values =
+        [(Binding::Input, homes.role(step, node.inputs[0])?), (Binding::Output, homes.role(step, node.result())?)];
     Ok(dispatch(launch, 0, &values))
 }
 

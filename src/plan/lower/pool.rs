@@ -1,8 +1,8 @@
 //! Pools, and their gradients.
 
+use super::super::Dispatch;
 use super::super::homes::Homes;
 use super::super::step::{Group, Step};
-use super::super::Dispatch;
 use super::stages::Backward;
 use super::{dispatch, no_kernel, of_rows};
 use crate::error::Error;
@@ -13,10 +13,8 @@ use crate::layout::Sliding;
 /// The dispatch of a pool; none for another op.
 pub(super) fn forward(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<Dispatch, Error> {
     let (node, workgroup) = (step.graph.node(group.nodes[0]), step.request.tiling.family.row_workgroup());
-    let mut values = vec![
-        (Binding::Input, homes.role(step, node.inputs[0])?),
-        (Binding::Output, homes.role(step, node.result())?),
-    ];
+    let mut values =
+        vec![(Binding::Input, homes.role(step, node.inputs[0])?), (Binding::Output, homes.role(step, node.result())?)];
     if let Some(&winners) = node.results.get(1) {
         values.push((Binding::Winners, homes.role(step, winners)?));
     }

@@ -1,8 +1,8 @@
 //! What kernels that take stages are given of a group: its epilogue, and the buffers that the stages read.
 
+use super::super::Role;
 use super::super::homes::Homes;
 use super::super::step::{Group, Step};
-use super::super::Role;
 use super::backward::derivatives;
 use crate::activation::Epilogue;
 use crate::error::Error;
