@@ -18,6 +18,9 @@ const FLAGS: &[(&str, &str)] = &[
     ("sample_weights", "row weights"),
     ("weighted_mean", "weighted mean"),
     ("scales", "scaling"),
+    ("crops", "shifted crops"),
+    ("flips", "horizontal flips"),
+    ("cuts", "cutout"),
     ("clips_norm", "clipping by the norm"),
     ("clips_value", "clipping by value"),
     ("skips", "skipping"),
@@ -34,7 +37,7 @@ impl Launch {
         let mut words: Vec<String> = vec![];
         let updates = self.kernel == "kept_update" || self.kernel == "muon_momentum";
         let gathers = self.mounts.iter().any(|(name, module)| *name == "input" && *module != "input/activations");
-        words.extend((gathers && self.kernel != "gather").then(|| "row gather".into()));
+        words.extend((gathers && !self.kernel.starts_with("gather")).then(|| "row gather".into()));
         words.extend(match self.kernel {
             "dense_forward" => vec!["bias".into()],
             "head" | "team_head" => vec!["last layer".into(), "bias".into()],

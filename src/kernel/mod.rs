@@ -12,6 +12,7 @@ pub mod dense_forward;
 pub mod dense_update;
 mod fuses;
 pub mod gather;
+pub mod gather_image;
 pub mod gradient_norm;
 pub mod head;
 mod input;
