@@ -230,3 +230,20 @@ impl<'a> Table<'a> {
         self.text(key)?.parse()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Finds an augmentation that a resumed run has not, or has otherwise, and a checkpoint of earlier versions that is refused for having none.
+    #[test]
+    fn augmentation_comes_back() {
+        let back = |json: &Value| from_json(json, &[], None, Path::new("cks")).unwrap().augmentation;
+        for augmentation in [None, Some(Augmentation { crop_padding: 4, flip: true, cutout: 9 })] {
+            let mut json = to_json(&TrainOptions { augmentation, ..TrainOptions::default() });
+            assert_eq!(back(&json), augmentation);
+            json.as_object_mut().unwrap().remove("augmentation");
+            assert_eq!(back(&json), None);
+        }
+    }
+}
