@@ -46,7 +46,7 @@ impl Launch {
         });
         let mounts = |module: &str| self.mounts.iter().any(|(_, mounted)| *mounted == module);
         words.extend(STAGES.iter().filter(|(stage, _)| mounts(stage)).map(|(_, what)| what.to_string()));
-        let is_forward = mounts("sink/activations");
+        let is_forward = mounts("sink/activations") || mounts("sink/image");
         let trains = self.flags.contains(&"trains");
         let judges = matches!(self.kernel, "head" | "team_head" | "row_loss");
         for (name, module) in &self.mounts {
