@@ -52,6 +52,7 @@ struct Readme;
 struct Serving;
 
 mod activation;
+mod augmentation;
 mod checkpoint;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -91,6 +92,7 @@ mod weights;
 mod wgsl;
 
 pub use activation::{Activation, Epilogue};
+pub use augmentation::Augmentation;
 pub use checkpoint::Checkpoint;
 pub use data::{ColumnRole, Dataset, Feature, Generated, Numbers, ReadOptions, Sets, Source, Stored, TableColumn};
 #[doc(hidden)]

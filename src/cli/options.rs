@@ -141,6 +141,15 @@ pub(super) struct Train {
     /// What to do at a non-finite gradient: stop, skip and count the step, or lower the rate and restart the epoch [default: stop]
     #[arg(long, value_name = "stop|skip|lower")]
     pub non_finite: Option<NonFinite>,
+    /// Train on images that are padded by this many black pixels and cropped to their size at random places
+    #[arg(long, value_name = "PIXELS")]
+    pub crop_padding: Option<u32>,
+    /// Train on images of which a random half is mirrored left to right
+    #[arg(long)]
+    pub flip: bool,
+    /// Train on images with a square of zeros, of this many pixels a side, at a random place
+    #[arg(long, value_name = "PIXELS")]
+    pub cutout: Option<u32>,
     /// End after this many epochs in a row that were no better than the best
     #[arg(long, value_name = "EPOCHS", allow_negative_numbers = true)]
     pub early_stopping: Option<u64>,
@@ -160,7 +169,7 @@ pub(super) struct Train {
     /// Rows of a minibatch [default: 32]
     #[arg(long, allow_negative_numbers = true)]
     pub batch_size: Option<usize>,
-    /// The seed of the initial weights, the order of rows and dropout [default: 0]
+    /// The seed of the initial weights, the order of rows, dropout and augmentation [default: 0]
     #[arg(long, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Visit the rows in the set's own order

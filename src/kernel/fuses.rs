@@ -18,6 +18,9 @@ const FLAGS: &[(&str, &str)] = &[
     ("sample_weights", "row weights"),
     ("weighted_mean", "weighted mean"),
     ("scales", "scaling"),
+    ("crops", "shifted crops"),
+    ("flips", "horizontal flips"),
+    ("cuts", "cutout"),
     ("clips_norm", "clipping by the norm"),
     ("clips_value", "clipping by value"),
     ("skips", "skipping"),
@@ -35,7 +38,7 @@ impl Launch {
         let updates = self.kernel == "kept_update" || self.kernel == "muon_momentum";
         let has_gradient = self.kernel == "dense_update" || self.kernel == "conv_update";
         let gathers = self.mounts.iter().any(|(name, module)| *name == "input" && module.starts_with("input/set_"));
-        words.extend((gathers && self.kernel != "gather").then(|| "row gather".into()));
+        words.extend((gathers && !self.kernel.starts_with("gather")).then(|| "row gather".into()));
         words.extend(match self.kernel {
             "dense_forward" | "conv_forward" => vec!["bias".into()],
             "head" | "team_head" => vec!["last layer".into(), "bias".into()],

@@ -15,6 +15,7 @@ pub mod dense_update;
 pub mod flatten;
 mod fuses;
 pub mod gather;
+pub mod gather_image;
 pub mod gradient_norm;
 pub mod head;
 mod input;
