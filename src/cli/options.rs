@@ -13,7 +13,7 @@ use crate::measure::Tuning;
 use crate::named::{Named, by_word};
 use crate::options::Every;
 use crate::options::{Monitor, NonFinite};
-use crate::preprocessing::{Fill, ScaleBy};
+use crate::preprocessing::{ChannelOrder, Fill, ScaleBy};
 use crate::weights::Initializer;
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
@@ -238,7 +238,7 @@ impl Train {
     }
 }
 
-/// Options for reading a table in text.
+/// Options for reading a table in text, or an array.
 #[derive(Args, Clone, Default)]
 pub(super) struct Text {
     /// The delimiter between a table's cells: one character, or tab [default: decided by the file's name and its cells]
@@ -256,6 +256,9 @@ pub(super) struct Text {
     /// How to treat a word that a known column does not have: as none of its words, or as an error [default: error]
     #[arg(long, value_name = "none|error")]
     pub unknown: Option<Unknown>,
+    /// Where the channels of images in arrays are, which a set has last: first, as in PyTorch, or last [default: decided by their sizes]
+    #[arg(long, value_name = "first|last")]
+    pub channels: Option<ChannelOrder>,
 }
 
 impl Text {

@@ -11,6 +11,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::array::{Array, Element};
 use super::arrays::{self, Arrays};
+use super::channels::Form;
 use super::sets::Part;
 use super::{Dataset, ReadOptions, Source, labels, tensors};
 use crate::error::Error;
@@ -27,6 +28,8 @@ pub struct Stored {
     tensors: Vec<Tensor>,
     rows: usize,
     classes: usize,
+    options: ReadOptions,
+    note: Option<String>,
 }
 
 /// The most bytes of a row of any tensor.
@@ -126,13 +129,36 @@ impl Stored {
     ///
     /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Stored::open_with(path, &ReadOptions::default())
+    }
+
+    /// Opens a file whose rows are read with these options: where the channels of images are, and their shape.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, Error> {
         let path = path.as_ref().to_path_buf();
         let mut file = crate::files::open(&path)?;
         let tensors = tensors_of(&path, &mut file)?;
         let rows = check(&path, &tensors)?;
-        let mut stored = Stored { path, file: Mutex::new(file), tensors, rows, classes: 0 };
+        let mut options = ReadOptions { channels: options.channels, image: options.image, ..ReadOptions::default() };
+        let mut note = None;
+        if let Some(x) = tensors.iter().find(|tensor| (tensor.letter, tensor.part) == ('x', Part::Train)) {
+            let wrong = |reason: String| Error::format(&path, format!("{} {reason}", x.name));
+            let form = Form::of(&x.shape, &options).map_err(wrong)?;
+            // It is noted once, and not with every range of rows.
+            note = form.note.map(|note| format!("{} {note}", x.name));
+            options.channels = options.channels.or_else(|| note.is_some().then_some(form.order));
+        }
+        let mut stored = Stored { path, file: Mutex::new(file), tensors, rows, classes: 0, options, note };
         stored.classes = stored.largest()?;
         Ok(stored)
+    }
+
+    /// What was decided where the file is ambiguous: a sentence on the place of the channels, if that is a guess.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     /// The rows to test on, where the file has some: `x_test` and the rest.
@@ -156,7 +182,7 @@ impl Stored {
     fn part(&self, part: Part) -> Result<Option<Dataset>, Error> {
         let Some(x) = self.tensor('x', part) else { return Ok(None) };
         let all = RowRange { stored: self, rows: 0..x.shape[0], part };
-        arrays::sets(&all, &ReadOptions::default()).map(|sets| Some(sets.train))
+        arrays::sets(&all, &self.options).map(|sets| Some(sets.train))
     }
 
     fn tensor(&self, letter: char, part: Part) -> Option<&Tensor> {
@@ -196,7 +222,7 @@ impl Source for Stored {
     }
 
     fn read(&self, rows: Range<usize>) -> Result<Dataset, Error> {
-        arrays::sets(&self.train(rows), &ReadOptions::default()).map(|sets| sets.train)
+        arrays::sets(&self.train(rows), &self.options).map(|sets| sets.train)
     }
 }
 

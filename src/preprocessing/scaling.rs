@@ -21,19 +21,26 @@ pub enum ScaleBy {
     None,
     /// Scale to a mean of 0 and a standard deviation of 1.
     Standardize,
+    /// Scale the channels of images to a mean of 0 and a standard deviation of 1, each by its values in all pixels.
+    StandardizeChannels,
     /// Scale to the range `[0, 1]`.
     MinMax,
 }
 
 impl Named for ScaleBy {
     const WHAT: &'static str = "a scaling";
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("none", ScaleBy::None), ("standardize", ScaleBy::Standardize), ("min-max", ScaleBy::MinMax)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("none", ScaleBy::None),
+        ("standardize", ScaleBy::Standardize),
+        ("standardize-channels", ScaleBy::StandardizeChannels),
+        ("min-max", ScaleBy::MinMax),
+    ];
     const ELSEWHERE: Elsewhere = &[
         (
             &["zscore", "z-score", "standard", "standardscaler", "standard-scaler", "std", "standardise", "mean-std"],
             "standardize",
         ),
+        (&["per-channel", "channel", "channels", "channelwise", "imagenet"], "standardize-channels"),
         (&["minmax", "minmaxscaler", "min-max-scaler", "normalize", "normalise", "0-1", "unit"], "min-max"),
         (&["no", "off", "false", "identity"], "none"),
     ];
