@@ -64,8 +64,8 @@ pub(super) struct Train {
     /// A file with any of these options, and more; a flag takes precedence over it
     #[arg(long, value_name = "RUN.toml")]
     pub config: Option<PathBuf>,
-    /// mnist; a file of CSV, TSV, .npz, safetensors or Parquet; a directory of MNIST-style IDX files, of x.npy and y.npy, or of a
-    /// directory of images for each class [default: mnist]
+    /// mnist; a file of CSV, TSV, .npz, safetensors or Parquet; a directory of MNIST-style IDX files, of CIFAR's binary files, of x.npy and
+    /// y.npy, or of a directory of images for each class [default: mnist]
     #[arg(long, value_name = "mnist|DIR|FILE")]
     pub data: Option<String>,
     /// The target column of a table, by name or by number from 1; several columns, separated by commas, are numbers for one output
@@ -89,7 +89,8 @@ pub(super) struct Train {
     /// The replacement of a table's missing cells: mean, zero or a number [default: they are errors]
     #[arg(long, value_name = "mean|zero|NUMBER", allow_negative_numbers = true)]
     pub fill: Option<Fill>,
-    /// Scale every feature by its statistics in the training rows: none, standardize or min-max [default: none]
+    /// Scale every feature by its statistics in the training rows: none, standardize or min-max; or every channel of images:
+    /// standardize-channels [default: none]
     #[arg(long, value_name = "NAME")]
     pub scaling: Option<ScaleBy>,
     /// Scale targets that are numbers by their statistics in the training rows: none, standardize or min-max; every figure

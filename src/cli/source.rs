@@ -29,7 +29,7 @@ fn sets(words: &str, options: &ReadOptions) -> Result<Sets, Error> {
     } else {
         Err(Error::Option(format!(
             "there is no \"{words}\": data is mnist, a file (CSV, TSV, .npz, safetensors, Parquet), or a folder (MNIST-style IDX files, \
-             x.npy and y.npy, or a folder of images for each class)"
+             CIFAR's binary files, x.npy and y.npy, or a folder of images for each class)"
         )))
     }
 }

@@ -57,6 +57,14 @@ impl Scaling {
         Scaling { shift, scale }
     }
 
+    /// Whether all features of a channel have the same shift and scale, where the last axis of the features is `channels` channels.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_of_channels(&self, channels: usize) -> bool {
+        let first = channels.min(self.shift.len());
+        (first..self.shift.len())
+            .all(|at| (self.shift[at], self.scale[at]) == (self.shift[at % first], self.scale[at % first]))
+    }
+
     /// The scaled value of a feature, as the network sees it.
     pub(crate) fn apply(&self, feature: usize, value: f64) -> f32 {
         ((value - self.shift[feature]) * f64::from(self.scale[feature])) as f32
