@@ -15,6 +15,7 @@ use super::channels::Form;
 use super::sets::Part;
 use super::{Dataset, ReadOptions, Source, labels, tensors};
 use crate::error::Error;
+use crate::preprocessing::{ChannelOrder, ImageShape};
 
 /// The most bytes of a header that the safetensors format allows.
 const MOST_OF_HEADER: u64 = 100_000_000;
@@ -28,7 +29,9 @@ pub struct Stored {
     tensors: Vec<Tensor>,
     rows: usize,
     classes: usize,
-    options: ReadOptions,
+    /// The place of the channels in images, where it is known, and the images' shape.
+    channels: Option<ChannelOrder>,
+    image: Option<ImageShape>,
     note: Option<String>,
 }
 
@@ -142,16 +145,17 @@ impl Stored {
         let mut file = crate::files::open(&path)?;
         let tensors = tensors_of(&path, &mut file)?;
         let rows = check(&path, &tensors)?;
-        let mut options = ReadOptions { channels: options.channels, image: options.image, ..ReadOptions::default() };
+        let (mut channels, image) = (options.channels, options.image);
         let mut note = None;
         if let Some(x) = tensors.iter().find(|tensor| (tensor.letter, tensor.part) == ('x', Part::Train)) {
-            let wrong = |reason: String| Error::format(&path, format!("{} {reason}", x.name));
-            let form = Form::of(&x.shape, &options).map_err(wrong)?;
-            // It is noted once, and not with every range of rows.
-            note = form.note.map(|note| format!("{} {note}", x.name));
-            options.channels = options.channels.or_else(|| note.is_some().then_some(form.order));
+            let form =
+                Form::of(&x.shape, options).map_err(|reason| Error::format(&path, format!("{} {reason}", x.name)))?;
+            if let Some(said) = form.note {
+                // It is noted once, and not with every range of rows.
+                (channels, note) = (Some(form.order), Some(format!("{} {said}", x.name)));
+            }
         }
-        let mut stored = Stored { path, file: Mutex::new(file), tensors, rows, classes: 0, options, note };
+        let mut stored = Stored { path, file: Mutex::new(file), tensors, rows, classes: 0, channels, image, note };
         stored.classes = stored.largest()?;
         Ok(stored)
     }
@@ -182,11 +186,15 @@ impl Stored {
     fn part(&self, part: Part) -> Result<Option<Dataset>, Error> {
         let Some(x) = self.tensor('x', part) else { return Ok(None) };
         let all = RowRange { stored: self, rows: 0..x.shape[0], part };
-        arrays::sets(&all, &self.options).map(|sets| Some(sets.train))
+        arrays::sets(&all, &self.options()).map(|sets| Some(sets.train))
     }
 
     fn tensor(&self, letter: char, part: Part) -> Option<&Tensor> {
         self.tensors.iter().find(|tensor| (tensor.letter, tensor.part) == (letter, part))
+    }
+
+    fn options(&self) -> ReadOptions {
+        ReadOptions { channels: self.channels, image: self.image, ..ReadOptions::default() }
     }
 
     fn train(&self, rows: Range<usize>) -> RowRange<'_> {
@@ -222,7 +230,7 @@ impl Source for Stored {
     }
 
     fn read(&self, rows: Range<usize>) -> Result<Dataset, Error> {
-        arrays::sets(&self.train(rows), &self.options).map(|sets| sets.train)
+        arrays::sets(&self.train(rows), &self.options()).map(|sets| sets.train)
     }
 }
 
