@@ -5,9 +5,11 @@
 
 mod backends;
 mod bad_input;
+mod batch_norms;
 mod caches;
 mod cases;
 mod checkpoints;
+mod convolutions;
 mod costs;
 mod custom;
 mod damaged_checkpoints;
@@ -44,6 +46,7 @@ mod optimizers;
 mod parameters;
 mod plan;
 mod plans;
+mod pools;
 mod problem;
 mod profile;
 mod program;
