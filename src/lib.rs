@@ -111,7 +111,7 @@ pub use options::{
     Best, Checkpointing, EarlyStopping, Every, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions,
 };
 pub use predictor::{Class, Predictor};
-pub use preprocessing::{Columns, Fill, ImageShape, ScaleBy, Scaling};
+pub use preprocessing::{ChannelOrder, Columns, Fill, ImageShape, ScaleBy, Scaling};
 pub use schedule::{Decay, Schedule};
 pub use trainer::Trainer;
 pub use weights::{Initializer, LayerWeights, Weights};

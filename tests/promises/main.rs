@@ -24,6 +24,7 @@ mod golden;
 mod gpu_tiles;
 mod gradients;
 mod hostile;
+mod image_sets;
 mod init;
 mod inputs;
 mod interchange;
