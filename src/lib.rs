@@ -66,6 +66,7 @@ pub mod gpu;
 pub mod graph;
 mod history;
 mod host;
+mod initializer;
 pub mod kernel;
 pub mod layout;
 mod loss;
@@ -100,12 +101,17 @@ pub use data::{FORMATS, Format};
 pub use error::Error;
 pub use gpu::{AdapterChoice, Gpu};
 pub use history::{Epoch, Event, History, Parameters, Progress, TrainStats};
+pub use initializer::Initializer;
 pub use kernel::tiling::Picks;
 pub use loss::Loss;
 pub use measure::Tuning;
 pub use metric::{ClassCounts, ClassMetrics, Evaluation, Metrics, RegressionMetrics};
 pub use model::Model;
-pub use network::{DenseLayer, Form, Layer, LayerKind, Network, Parameter, ParameterKind, ResidualLayer};
+pub use network::{
+    ActivationLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, FlattenLayer, Form,
+    GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerKind, LayerNormLayer, MaxPoolLayer, Network, Padding, Pair,
+    Parameter, ParameterKind, RepeatLayer, ResidualLayer, RmsNormLayer,
+};
 pub use optimizer::{Optimizer, Rule};
 pub use options::{
     Best, Checkpointing, EarlyStopping, Every, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions,
@@ -114,5 +120,5 @@ pub use predictor::{Class, Predictor};
 pub use preprocessing::{ChannelOrder, Columns, Fill, ImageShape, ScaleBy, Scaling};
 pub use schedule::{Decay, Schedule};
 pub use trainer::Trainer;
-pub use weights::{Initializer, LayerWeights, Weights};
+pub use weights::{LayerWeights, Weights};
 pub use wgsl::Wgsl;

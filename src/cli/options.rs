@@ -9,12 +9,12 @@ use super::size::Size;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;
+use crate::initializer::Initializer;
 use crate::measure::Tuning;
 use crate::named::{Named, by_word};
 use crate::options::Every;
 use crate::options::{Monitor, NonFinite};
 use crate::preprocessing::{ChannelOrder, Fill, ScaleBy};
-use crate::weights::Initializer;
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
 ///

@@ -11,6 +11,7 @@ use crate::augmentation::Augmentation;
 use crate::error::Error;
 use crate::gpu::{AdapterSummary, Checks};
 use crate::host::Host;
+use crate::initializer::Initializer;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::loss::Loss;
@@ -24,7 +25,6 @@ use crate::run::rows::{SetShape, WindowSizing};
 use crate::run::state::State;
 use crate::schedule::Schedule;
 use crate::training::{Clip, Training};
-use crate::weights::Initializer;
 
 /// Everything about a run besides the network and the data. The default is the program's own: softmax cross-entropy,
 /// Adam as Keras sets it, Glorot uniform weights, 10 epochs of minibatches of 32.
