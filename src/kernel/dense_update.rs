@@ -15,7 +15,7 @@ pub fn blocks(dense: Dense) -> Blocks {
     Blocks { m: dense.x_quads(), n: dense.out_quads(), k: dense.batch_blocks() }
 }
 
-/// What an update has to know of the step it is part of.
+/// What an update has to know of the step and the layer that it is part of.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Step {
     /// Whether the gradient is kept in memory, and no weight is changed.
@@ -24,6 +24,8 @@ pub struct Step {
     pub closes: bool,
     /// Whether the gradients are still to be divided by the sum of the rows' weights.
     pub weighted_mean: bool,
+    /// Whether the layer has no bias, so that the row of the weights after its inputs stays 0. A convolution's patches see to that by themselves.
+    pub without_bias: bool,
 }
 
 /// What an update does with a gradient of weights.
@@ -65,7 +67,14 @@ impl Updating {
 
 /// Reads the layer's input and gradient, updates its weights and the optimizer's slots.
 pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, step: Step) -> Launch {
-    let Updating { sink, scale, parts, weights_moved } = Updating::of(training, step);
+    let Updating { mut sink, scale, mut parts, weights_moved } = Updating::of(training, step);
+    if step.without_bias {
+        sink.module = match step.keeps_gradient {
+            true => "sink/weight_gradient_without_bias",
+            false => "sink/optimizer_without_bias",
+        };
+        parts.constants.push(("bias_constants", Constants::new().u32("BIAS_ROW", dense.inputs).text()));
+    }
     Product {
         kernel: "dense_update",
         input: Some(input),

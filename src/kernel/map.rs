@@ -17,11 +17,18 @@ pub struct Rows {
     pub batch: u32,
     /// Features of a row.
     pub width: u32,
+    /// Whether rows are the pixels of images, and have no 1 behind them: those of a minibatch that is rounded up to four images.
+    pub is_image: bool,
 }
 
 impl Rows {
     fn quads(self) -> u32 {
         self.width.div_ceil(4)
+    }
+
+    /// Quads of a row of activations.
+    fn quads_of_activations(self) -> u32 {
+        if self.is_image { self.quads() } else { quads_with_one(self.width) }
     }
 
     fn bytes(self) -> u64 {
@@ -32,7 +39,7 @@ impl Rows {
 /// `y = activate(x)`, or where it `adds`, `activate(x + residual)`; with dropout where it trains, whose masks `trains` tells from those of others. It reads
 /// [`Binding::Input`] and [`Binding::Residual`], laid out as activations.
 pub fn forward(rows: Rows, epilogue: Epilogue, adds: bool, trains: Option<usize>, workgroup: u32) -> Launch {
-    let y_quads = quads_with_one(rows.width);
+    let y_quads = rows.quads_of_activations();
     let (activate, mut flags, texts) = activate(epilogue, trains);
     flags.extend((y_quads > rows.quads()).then_some("one_in_own_quad"));
     let add = adds.then(|| Part::new("stage/add_residual", vec![(Binding::Residual, Access::Read)]));
@@ -46,7 +53,10 @@ pub fn forward(rows: Rows, epilogue: Epilogue, adds: bool, trains: Option<usize>
         kernel: "map",
         source: Part::new("input/activations", vec![(Binding::Input, Access::Read)]),
         stages: add.into_iter().chain([activate]).collect(),
-        sink: Part::new("sink/activations", vec![(Binding::Output, Access::Write)]),
+        sink: Part::new(
+            if rows.is_image { "sink/image" } else { "sink/activations" },
+            vec![(Binding::Output, Access::Write)],
+        ),
         activation: epilogue,
         flags,
         texts,
@@ -67,7 +77,7 @@ pub fn backward(rows: Rows, of: Option<Epilogue>, adds: bool, workgroup: u32) ->
         .u32("IN", rows.width)
         .u32("IN_QUADS", rows.quads())
         .u32("OUT_QUADS", rows.quads())
-        .u32("X_QUADS", quads_with_one(rows.width));
+        .u32("X_QUADS", rows.quads_of_activations());
     Map {
         kernel: "map",
         source: Part::new("matrix/gradient", vec![(Binding::Gradient, Access::Read)]),

@@ -17,7 +17,7 @@ use crate::kernel::tiling::{Picks, Tiling};
 use crate::loss::Loss;
 use crate::measure::Tuning;
 use crate::measure::tuning;
-use crate::network::Network;
+use crate::network::{Form, Network};
 use crate::optimizer::Optimizer;
 use crate::plan::Request;
 use crate::run::order::Order;
@@ -148,8 +148,8 @@ impl TrainOptions {
                 self.lower_factor
             )));
         }
-        // The image that the network's input is: no network has one yet.
-        self.augmentation.map_or(Ok(()), |augmentation| augmentation.check(None))?;
+        let image = if let Form::Image(image) = network.input() { Some(image) } else { None };
+        self.augmentation.map_or(Ok(()), |augmentation| augmentation.check(image))?;
         if self.batch_size == 0 {
             return Err(Error::Option("the batch size is 0: it must be at least 1".into()));
         }

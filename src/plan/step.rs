@@ -45,7 +45,7 @@ impl<'a> Step<'a> {
 
     /// A minibatch's rows of the set: as wide as the network's input, also where its first layer has no weights. Images are rows here, too.
     pub fn features(&self) -> Rows {
-        Rows { batch: self.request.batch, width: self.request.network.inputs() as u32 }
+        Rows { batch: self.request.batch, width: self.request.network.inputs() as u32, is_image: false }
     }
 
     /// The parameters that an optimizer updates, by number.

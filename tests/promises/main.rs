@@ -21,6 +21,7 @@ mod dropout;
 mod faults;
 mod formats;
 mod golden;
+mod golden_nets;
 mod gpu_tiles;
 mod gradients;
 mod hostile;

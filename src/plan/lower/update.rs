@@ -100,6 +100,7 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
 /// The products, merged: all slices of theirs first, where their reductions are cut.
 fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>], closes: bool) -> Vec<Dispatch> {
     let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
+    let biases: Vec<bool> = step.request.network.named_parameters().iter().map(|parameter| parameter.bias).collect();
     let tiling = step.request.tiling;
     let own_tile = |product: &Product<'_>| product.of.tile(tiling);
     // Launches can be merged where their workgroups are alike: those of the largest layer decide.
@@ -120,7 +121,8 @@ fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>]
     let launch = |product: &Product<'_>, closes| {
         let updates = |&id: &NodeId| matches!(step.graph.node(id).op, Op::Update(_));
         let keeps_gradient = !product.group.nodes.iter().any(updates);
-        let own = dense_update::Step { keeps_gradient, closes, weighted_mean };
+        let without_bias = !biases[product.layer];
+        let own = dense_update::Step { keeps_gradient, closes, weighted_mean, without_bias };
         product.of.launch(training, tile(product), own)
     };
     let placed = |launch, product: &Product<'_>| {
