@@ -3,10 +3,12 @@
 //! A kernel's function takes the sizes and choices it is compiled for and gives a [`Launch`]: the modules to link, the
 //! constants, the bindings in order, the workgroups and the cost. Nothing here knows a device.
 
+pub mod batch_norm;
 mod binding;
 pub mod class_metrics;
 pub mod close_step;
 mod composition;
+pub mod conv;
 pub mod dense_backward;
 pub mod dense_forward;
 pub mod dense_update;

@@ -5,9 +5,11 @@
 
 mod backends;
 mod bad_input;
+mod batch_norms;
 mod caches;
 mod cases;
 mod checkpoints;
+mod convolutions;
 mod costs;
 mod custom;
 mod damaged_checkpoints;
