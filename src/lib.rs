@@ -103,7 +103,7 @@ pub use loss::Loss;
 pub use measure::Tuning;
 pub use metric::{ClassCounts, ClassMetrics, Evaluation, Metrics, RegressionMetrics};
 pub use model::Model;
-pub use network::{DenseLayer, Layer, LayerKind, Network, Parameter, ResidualLayer};
+pub use network::{DenseLayer, Form, Layer, LayerKind, Network, Parameter, ParameterKind, ResidualLayer};
 pub use optimizer::{Optimizer, Rule};
 pub use options::{
     Best, Checkpointing, EarlyStopping, Every, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions,

@@ -5,21 +5,21 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
-use crate::layout::quads_with_one;
 use crate::named::{Elsewhere, Named, counted};
-use crate::network::{Network, Parameter};
+use crate::network::{Network, Parameter, ParameterKind};
 
-/// The weights of one dense layer, laid out as `torch.nn.Linear` does.
+/// The values of one [`Parameter`], laid out as PyTorch does.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LayerWeights {
-    /// The number of input features.
+    /// Values that each output is made from.
     pub inputs: usize,
-    /// The number of units.
+    /// The number of outputs.
     pub outputs: usize,
-    /// The matrix `[outputs, inputs]`, row-major.
+    /// The matrix `[outputs, inputs]`, row-major: of a convolution, whose inputs are `[channels, down, across]`; of a norm, whose inputs are 1, what it scales
+    /// by; of running statistics, the means.
     pub weight: Vec<f32>,
-    /// The biases `[outputs]`.
+    /// The biases `[outputs]`, empty where there are none; of running statistics, the variances.
     pub bias: Vec<f32>,
 }
 
@@ -27,12 +27,12 @@ pub struct LayerWeights {
 #[derive(Clone, Debug, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Weights {
-    /// One entry for each layer that has weights, in the order of [`Network::named_parameters`].
+    /// One entry for each parameter, in the order of [`Network::named_parameters`].
     pub layers: Vec<LayerWeights>,
 }
 
 impl Weights {
-    /// The weights of these layers.
+    /// The weights of these parameters.
     pub fn new(layers: Vec<LayerWeights>) -> Self {
         Weights { layers }
     }
@@ -53,27 +53,41 @@ impl LayerWeights {
         LayerWeights { inputs, outputs, weight, bias }
     }
 
-    /// The weights in the device's layout: `[inputs, outputs]` with the bias as the row after the last input, rows and columns
+    /// The values of a parameter in the device's layout: `[inputs, outputs]` with the bias as the row after the last input, rows and columns
     /// rounded up to multiples of four with zeros.
-    pub(crate) fn to_device(&self) -> Vec<f32> {
-        let columns = self.outputs.next_multiple_of(4);
-        let rows = 4 * quads_with_one(self.inputs as u32) as usize;
+    pub(crate) fn to_device(&self, parameter: &Parameter) -> Vec<f32> {
+        let [rows, columns] = parameter.dense(1).weights_shape().map(|side| side as usize);
         let mut device = vec![0.0; rows * columns];
-        for o in 0..self.outputs {
-            for i in 0..self.inputs {
-                device[i * columns + o] = self.weight[o * self.inputs + i];
+        for i in 0..self.inputs {
+            let row = parameter.rows.of(i) * columns;
+            for o in 0..self.outputs {
+                device[row + o] = self.weight[o * self.inputs + i];
             }
-            device[self.inputs * columns + o] = self.bias[o];
         }
+        let of_bias = parameter.rows.count() * columns;
+        device[of_bias..of_bias + self.bias.len()].copy_from_slice(&self.bias);
         device
     }
 
     /// The reverse of [`to_device`](Self::to_device).
-    pub(crate) fn from_device(inputs: usize, outputs: usize, device: &[f32]) -> Self {
+    pub(crate) fn from_device(parameter: &Parameter, device: &[f32]) -> Self {
+        let &Parameter { inputs, outputs, rows, bias, .. } = parameter;
         let columns = outputs.next_multiple_of(4);
-        let weight = (0..outputs * inputs).map(|at| device[at % inputs * columns + at / inputs]).collect();
-        let bias = (0..outputs).map(|o| device[inputs * columns + o]).collect();
+        let weight = (0..outputs * inputs).map(|at| device[rows.of(at % inputs) * columns + at / inputs]).collect();
+        let of_bias = rows.count() * columns;
+        let bias = if bias { device[of_bias..of_bias + outputs].to_vec() } else { vec![] };
         LayerWeights { inputs, outputs, weight, bias }
+    }
+
+    /// The values of a parameter that are all 0.
+    pub(crate) fn zeros(parameter: &Parameter) -> Self {
+        let &Parameter { inputs, outputs, bias, .. } = parameter;
+        LayerWeights {
+            inputs,
+            outputs,
+            weight: vec![0.0; inputs * outputs],
+            bias: vec![0.0; if bias { outputs } else { 0 }],
+        }
     }
 }
 
@@ -161,10 +175,24 @@ impl Initializer {
             return Weights::default();
         }
         let layers = network
-            .widths()
+            .named_parameters()
+            .iter()
             .enumerate()
-            .map(|(layer, (inputs, outputs))| {
-                let (fan_in, fan_out) = (inputs as f64, outputs as f64);
+            .map(|(layer, parameter)| {
+                let &Parameter { inputs, outputs, .. } = parameter;
+                let of = |weight: f32, bias: f32| LayerWeights {
+                    weight: vec![weight; inputs * outputs],
+                    bias: vec![bias; if parameter.bias { outputs } else { 0 }],
+                    ..LayerWeights::zeros(parameter)
+                };
+                let taps = match parameter.kind {
+                    ParameterKind::Matrix => 1,
+                    ParameterKind::Kernel { size: [down, across] } => down * across,
+                    ParameterKind::Scale => return of(1.0, 0.0),
+                    ParameterKind::Statistics => return of(0.0, 1.0),
+                };
+                // As Keras and PyTorch count them: an output's inputs, and the outputs that an input goes into where strides are 1.
+                let (fan_in, fan_out) = (inputs as f64, (taps * outputs) as f64);
                 let counter = |tensor: u64| Counter { seed, stream: 2 * layer as u64 + tensor };
                 let uniform = |bound: f64| -> Vec<f32> {
                     (0..inputs * outputs).map(|at| (bound * counter(0).symmetric(at)) as f32).collect()
@@ -184,6 +212,7 @@ impl Initializer {
                     Initializer::Constant(value) => vec![value; inputs * outputs],
                 };
                 let bias = match self {
+                    _ if !parameter.bias => vec![],
                     Initializer::Torch => {
                         (0..outputs).map(|at| ((1.0 / fan_in).sqrt() * counter(1).symmetric(at)) as f32).collect()
                     }
@@ -270,17 +299,21 @@ impl Network {
                 parameters.len()
             )));
         }
-        for (Parameter { name, location, inputs, outputs }, layer) in parameters.into_iter().zip(&weights.layers) {
+        for (Parameter { name, location, inputs, outputs, bias, kind, .. }, layer) in
+            parameters.into_iter().zip(&weights.layers)
+        {
             if (layer.inputs, layer.outputs) != (inputs, outputs) {
+                let [tensor, _] = kind.tensors();
                 return Err(Error::Data(format!(
-                    "{location} (tensor {name}.weight) has the shape [{}, {}], the network's is [{outputs}, {inputs}]",
+                    "{location} (tensor {name}.{tensor}) has the shape [{}, {}], the network's is [{outputs}, {inputs}]",
                     layer.outputs, layer.inputs,
                 )));
             }
             let count = inputs.saturating_mul(outputs);
-            if (layer.weight.len(), layer.bias.len()) != (count, outputs) {
+            let biases = if bias { outputs } else { 0 };
+            if (layer.weight.len(), layer.bias.len()) != (count, biases) {
                 return Err(Error::Data(format!(
-                    "{location} has {} weights and {} biases: {inputs} inputs and {outputs} outputs take {count} and {outputs}",
+                    "{location} has {} weights and {} biases: {inputs} inputs and {outputs} outputs take {count} and {biases}",
                     layer.weight.len(),
                     layer.bias.len(),
                 )));

@@ -81,9 +81,10 @@ impl Row {
 fn rows(model: &Model) -> Vec<Row> {
     let mut rows = Vec::new();
     model.network.walk(&mut |located| {
-        let parameters = located.parameter().map(|own| (own.inputs + 1) * own.outputs);
-        let Located { name, inputs, layer, .. } = located;
-        let outputs = layer.outputs(inputs);
+        let parameters: usize = located.parameters().map(|own| own.count()).sum();
+        let parameters = Some(parameters).filter(|&count| count > 0);
+        let Located { name, input, layer, .. } = located;
+        let (inputs, outputs) = (input.values(), layer.output(input).values());
         rows.push(Row {
             name,
             kind: layer.word(),

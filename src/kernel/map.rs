@@ -52,7 +52,7 @@ pub fn forward(rows: Rows, epilogue: Epilogue, adds: bool, trains: Option<usize>
         texts,
         constants,
     }
-    .launch(rows, workgroup)
+    .launch_over(rows, workgroup)
 }
 
 /// `dz = dy ⊙ activate′(z)`, or where it `adds`, `(dy + other) ⊙ activate′(z)`; without an epilogue, the sum alone. It reads [`Binding::Gradient`] and
@@ -78,16 +78,19 @@ pub fn backward(rows: Rows, of: Option<Epilogue>, adds: bool, workgroup: u32) ->
         texts: vec![],
         constants,
     }
-    .launch(rows, workgroup)
+    .launch_over(rows, workgroup)
 }
 
-/// What a map is composed of.
+/// What a map is composed of. Kernels whose rows are made from several places of a tensor are maps too: their source has one function more to it.
 pub(super) struct Map {
+    /// The kernel's name.
     pub kernel: &'static str,
-    /// The module that has the quads that the stages begin with.
+    /// Where rows begin and the quads that the stages begin with.
     pub source: Part,
+    /// In the order in which they are applied.
     pub stages: Vec<Part>,
     pub sink: Part,
+    /// The activation that a stage applies or has the derivative of.
     pub activation: Epilogue,
     pub flags: Vec<&'static str>,
     pub texts: Vec<(&'static str, String)>,
@@ -95,20 +98,31 @@ pub(super) struct Map {
 }
 
 impl Map {
-    pub fn launch(self, rows: Rows, workgroup: u32) -> Launch {
-        let Part { module, mut bindings } = self.source;
-        let source = format!("@publish import package::{}::{{quad, row_offset}};\n", module.replace('/', "::"));
+    /// One value in and one out for each element.
+    fn launch_over(self, rows: Rows, workgroup: u32) -> Launch {
+        let tensors = self.bindings().iter().filter(|(binding, _)| *binding != Binding::State).count() as u64;
+        let cost = Cost {
+            flops: (tensors - 1) * u64::from(rows.batch) * u64::from(rows.width),
+            bytes: tensors * rows.bytes(),
+        };
+        self.launch(rows.batch.div_ceil(4), rows.quads(), cost, workgroup)
+    }
+
+    /// The source's, the stages' and the sink's.
+    fn bindings(&self) -> Vec<(Binding, Access)> {
+        let parts = [&self.source].into_iter().chain(&self.stages).chain([&self.sink]);
+        parts.flat_map(|part| part.bindings.iter().copied()).collect()
+    }
+
+    /// Of `m` groups of four rows, `n` quads each.
+    pub fn launch(self, m: u32, n: u32, cost: Cost, workgroup: u32) -> Launch {
+        let bindings = self.bindings();
+        let module = self.source.module.replace('/', "::");
+        let source = format!("@publish import package::{module}::{{quad, row_offset}};\n");
         let (stage_mounts, stages) = staged(&self.stages);
         let mut mounts = vec![("sink", self.sink.module), ("activation", self.activation.activation.module())];
         mounts.extend(stage_mounts);
-        let (m, n) = (rows.batch.div_ceil(4), rows.quads());
         let constants = self.constants.u32("M", m).u32("N", n).u32("WORKGROUP", workgroup).text();
-        bindings.extend(self.stages.into_iter().chain([self.sink]).flat_map(|part| part.bindings));
-        let values = |of: &&(Binding, Access)| of.0 != Binding::State;
-        let cost = Cost {
-            flops: (bindings.iter().filter(values).count() as u64 - 1) * u64::from(rows.batch) * u64::from(rows.width),
-            bytes: bindings.iter().filter(values).count() as u64 * rows.bytes(),
-        };
         Launch {
             kernel: self.kernel,
             variant: String::new(),

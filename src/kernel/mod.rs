@@ -3,6 +3,7 @@
 //! A kernel's function takes the sizes and choices it is compiled for and gives a [`Launch`]: the modules to link, the
 //! constants, the bindings in order, the workgroups and the cost. Nothing here knows a device.
 
+pub mod batch_norm;
 mod binding;
 pub mod class_metrics;
 pub mod close_step;
@@ -23,6 +24,7 @@ pub mod loss_kernel;
 pub mod map;
 pub mod merged;
 pub mod muon;
+pub mod pool;
 pub mod probe;
 mod product;
 pub mod regression_metrics;

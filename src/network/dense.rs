@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::Form;
 use super::forward::Forward;
-use super::kind::Describe;
+use super::kind::{Describe, Own};
 use super::layer::check_width;
+use super::parameter::{ParameterKind, RowOrder};
 use super::words::Words;
-use crate::graph::Value;
+use crate::graph::{Linear, Value};
 
 /// A dense layer, `x·W + b`.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,18 +27,32 @@ impl DenseLayer {
 
 impl Describe for DenseLayer {
     const WORD: &'static str = "dense";
-    const HAS_WEIGHTS: bool = true;
 
-    fn outputs(&self, _inputs: usize) -> usize {
-        self.outputs
+    fn parameters(&self, input: Form) -> Vec<Own> {
+        let (inputs, outputs) = (input.values(), self.outputs);
+        let rows = match input {
+            Form::Flattened(image) => {
+                RowOrder { channels: image.channels as usize, places: image.pixels() as usize, whole_quads: true }
+            }
+            _ => RowOrder::features(inputs),
+        };
+        vec![Own { inputs, outputs, kind: ParameterKind::Matrix, bias: true, rows }]
     }
 
-    fn check(&self, _inputs: usize) -> Result<(), String> {
-        check_width(self.outputs)
+    fn output(&self, _input: Form) -> Form {
+        Form::Features(self.outputs)
     }
 
-    fn write(&self, x: Value, forward: &mut Forward) -> Value {
-        forward.linear(x, self.outputs)
+    fn check(&self, input: Form) -> Result<(), String> {
+        match input {
+            Form::Image(_) => Err("takes features: add a flatten before it".into()),
+            _ => check_width(self.outputs),
+        }
+    }
+
+    fn write(&self, x: Value, _input: Form, forward: &mut Forward) -> Value {
+        let (parameter, weights) = forward.parameter();
+        forward.op(Linear { parameter }, vec![x, weights])
     }
 
     fn from_words(words: &mut Words<'_>) -> Result<Self, String> {

@@ -1,8 +1,8 @@
 //! A layer: its kind, and what all kinds have after it; and walks over layers.
 
-use super::kind::LayerKind;
+use super::kind::{LayerKind, Own};
+use super::{Form, Parameter};
 use crate::activation::{Activation, Epilogue};
-use crate::named::counted;
 
 /// A layer of a network: what it computes, then an activation, then dropout. A new layer has the activation identity, which makes it linear, and no
 /// dropout.
@@ -21,20 +21,6 @@ use crate::named::counted;
 pub struct Layer {
     kind: LayerKind,
     pub(super) epilogue: Epilogue,
-}
-
-/// The weights and the bias of a layer that has any, as a dense one. In files they are the tensors `NAME.weight`, `[outputs, inputs]`, and `NAME.bias`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Parameter {
-    /// The layer's name in files, as `0` or `2.body.0`.
-    pub name: String,
-    /// The layer's location, as errors name it: `layer 1`, or `layer 2's body, layer 1`.
-    pub location: String,
-    /// Features that come in.
-    pub inputs: usize,
-    /// Units that go out.
-    pub outputs: usize,
 }
 
 impl Layer {
@@ -72,9 +58,9 @@ impl Layer {
         self.epilogue.dropout
     }
 
-    /// The width of its output, from that of its input.
-    pub fn outputs(&self, inputs: usize) -> usize {
-        self.kind.outputs(inputs)
+    /// The form of its output, from that of its input.
+    pub fn output(&self, input: Form) -> Form {
+        self.kind.output(input)
     }
 
     /// The word that begins it in a list of layers.
@@ -100,22 +86,24 @@ pub(crate) struct Located<'a> {
     pub name: String,
     /// Where it is, as errors name it.
     pub location: String,
-    /// Features that come in.
-    pub inputs: usize,
+    /// What comes in.
+    pub input: Form,
     pub layer: &'a Layer,
 }
 
 impl Located<'_> {
-    /// The layer's own weights, if it has any.
-    pub fn parameter(&self) -> Option<Parameter> {
-        let Located { name, location, inputs, layer } = self;
-        let of = || Parameter {
-            name: name.clone(),
-            location: location.clone(),
-            inputs: *inputs,
-            outputs: layer.outputs(*inputs),
+    /// The layer's own parameters.
+    pub fn parameters(&self) -> impl Iterator<Item = Parameter> {
+        let of = |Own { inputs, outputs, kind, bias, rows }| Parameter {
+            name: self.name.clone(),
+            location: self.location.clone(),
+            inputs,
+            outputs,
+            kind,
+            bias,
+            rows,
         };
-        layer.kind.has_weights().then(of)
+        self.layer.kind.parameters(self.input).into_iter().map(of)
     }
 }
 
@@ -133,64 +121,63 @@ pub(super) fn within(location: &str, part: &str) -> String {
 /// A list of layers that follow each other.
 pub(super) struct List<'a> {
     pub layers: &'a [Layer],
-    /// The width of the first layer's input.
-    pub inputs: usize,
+    /// The first layer's input.
+    pub input: Form,
 }
 
 impl<'a> List<'a> {
     /// Calls `each` for all layers, each before those within it. Their names begin with `prefix`, their locations with `at`.
     pub fn walk(&self, prefix: &str, at: &str, identity_has_number: bool, each: &mut dyn FnMut(Located<'a>)) {
         let mut number = 0;
-        for (position, (inputs, layer)) in self.with_inputs().enumerate() {
+        for (position, (input, layer)) in self.with_inputs().enumerate() {
             let (name, location) = (format!("{prefix}{number}"), location(at, position));
-            each(Located { name: name.clone(), location: location.clone(), inputs, layer });
+            each(Located { name: name.clone(), location: location.clone(), input, layer });
             for (part, layers) in layer.parts() {
-                let list = List { layers, inputs };
+                let list = List { layers, input: input.within() };
                 list.walk(&format!("{name}.{part}."), &within(&location, part), identity_has_number, each);
             }
             number += layer.numbers(identity_has_number);
         }
     }
 
-    /// Each layer with the width of its input.
-    fn with_inputs(&self) -> impl Iterator<Item = (usize, &'a Layer)> + use<'a> {
-        self.layers.iter().scan(self.inputs, |inputs, layer| {
-            let own = *inputs;
-            *inputs = layer.outputs(own);
+    /// Each layer with its input.
+    fn with_inputs(&self) -> impl Iterator<Item = (Form, &'a Layer)> + use<'a> {
+        self.layers.iter().scan(self.input, |input, layer| {
+            let own = *input;
+            *input = layer.output(own);
             Some((own, layer))
         })
     }
 
-    /// The width of the last layer's output.
-    pub fn outputs(&self) -> usize {
-        self.layers.iter().fold(self.inputs, |inputs, layer| layer.outputs(inputs))
+    /// The last layer's output.
+    pub fn output(&self) -> Form {
+        self.layers.iter().fold(self.input, |input, layer| layer.output(input))
     }
 
-    /// The widths of the layers' outputs; the parts of one that has any in parentheses.
+    /// The forms of the layers' outputs; the parts of one that has any in parentheses.
     pub fn shape(&self) -> String {
-        let of_layer = |(inputs, layer): (usize, &Layer)| {
+        let of_layer = |(input, layer): (Form, &Layer)| {
             let parts = layer.parts().into_iter().filter(|(_, layers)| !layers.is_empty());
-            let parts: Vec<String> = parts.map(|(_, layers)| List { layers, inputs }.shape()).collect();
-            if parts.is_empty() { layer.outputs(inputs).to_string() } else { format!("({})", parts.join("|")) }
+            let parts: Vec<String> = parts.map(|(_, layers)| List { layers, input: input.within() }.shape()).collect();
+            if parts.is_empty() { layer.output(input).to_string() } else { format!("({})", parts.join("|")) }
         };
         self.with_inputs().map(of_layer).collect::<Vec<_>>().join("-")
     }
 
     /// Whether each layer can follow the one before. The reason why not begins with the layer's location; that of the list is `at`.
     pub fn check(&self, at: &str) -> Result<(), String> {
-        for (position, (inputs, layer)) in self.with_inputs().enumerate() {
+        for (position, (input, layer)) in self.with_inputs().enumerate() {
             let location = location(at, position);
             for (part, layers) in layer.parts() {
-                List { layers, inputs }.check(&within(&location, part))?;
+                List { layers, input: input.within() }.check(&within(&location, part))?;
             }
             let dropout = layer.dropout();
             let right = match (0.0..1.0).contains(&dropout) {
-                true => layer.kind.check(inputs),
+                true => layer.kind.check(input),
                 false => Err(format!("a dropout of {dropout}: it must be from 0 to below 1")),
             };
-            right.map_err(|reason| {
-                format!("{location} ({}) has {} and {reason}", layer.word(), counted(inputs, "input"))
-            })?;
+            right
+                .map_err(|reason| format!("{location} ({}) has {} and {reason}", layer.word(), input.named("input")))?;
         }
         Ok(())
     }

@@ -4,24 +4,27 @@
 //! `kind.rs`. What all layers share is written once: activation and dropout, places, names of weights, words, checks.
 
 mod dense;
+mod form;
 mod forward;
 mod kind;
 mod layer;
+mod parameter;
 mod residual;
 mod words;
 
 pub use self::dense::DenseLayer;
+pub use self::form::Form;
 pub use self::kind::LayerKind;
+pub use self::layer::Layer;
 use self::layer::List;
 pub(crate) use self::layer::Located;
-pub use self::layer::{Layer, Parameter};
+pub use self::parameter::{Parameter, ParameterKind};
 pub use self::residual::ResidualLayer;
 pub(crate) use self::words::{activation_words, from_json};
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::graph::{Graph, Value};
 use crate::layout::Dense;
-use crate::named::counted;
 
 /// A feed-forward network: a number of input features, then layers. The last one is dense, and its outputs are logits.
 ///
@@ -33,7 +36,7 @@ use crate::named::counted;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    inputs: usize,
+    input: Form,
     layers: Vec<Layer>,
     /// What was asked for where it cannot be. It is kept so that [`check`](Self::check) can refuse it.
     refused: Option<Refused>,
@@ -56,7 +59,12 @@ impl Network {
 
     /// A network of these layers.
     pub fn of_layers(inputs: usize, layers: Vec<Layer>) -> Self {
-        Network { inputs, layers, refused: None }
+        Network::of_form(Form::Features(inputs), layers)
+    }
+
+    /// A network of these layers, for samples of this form.
+    pub fn of_form(input: Form, layers: Vec<Layer>) -> Self {
+        Network { input, layers, refused: None }
     }
 
     /// Adds a dense layer of `outputs` units.
@@ -91,15 +99,15 @@ impl Network {
         body: impl FnOnce(Network) -> Network,
         shortcut: impl FnOnce(Network) -> Network,
     ) -> Self {
-        let (inputs, location) = (self.outputs(), layer::location("", self.layers.len()));
+        let (input, location) = (self.list().output(), layer::location("", self.layers.len()));
         let mut part = |name: &str, part: Network| {
             let within = layer::within(&location, name);
             self.refused = self.refused.take().or_else(|| match part.refused {
-                _ if part.inputs != inputs => {
+                _ if part.input != input => {
                     let reason = format!(
                         "{}, and comes after {}: add its layers to the network that the function is given",
-                        counted(part.inputs, "input"),
-                        counted(inputs, "output")
+                        part.input.named("input"),
+                        input.named("output")
                     );
                     Some(Refused { within, reason })
                 }
@@ -110,8 +118,8 @@ impl Network {
             part.layers
         };
         let [of_body, of_shortcut] = ResidualLayer::PARTS;
-        let body = part(of_body, body(Network::new(inputs)));
-        let shortcut = part(of_shortcut, shortcut(Network::new(inputs)));
+        let body = part(of_body, body(Network::of_form(input, vec![])));
+        let shortcut = part(of_shortcut, shortcut(Network::of_form(input, vec![])));
         self.with(ResidualLayer::new(body).with_shortcut(shortcut).into())
     }
 
@@ -164,7 +172,12 @@ impl Network {
 
     /// The number of features in a row.
     pub fn inputs(&self) -> usize {
-        self.inputs
+        self.input.values()
+    }
+
+    /// The form of a sample.
+    pub fn input(&self) -> Form {
+        self.input
     }
 
     /// The layers, first to last.
@@ -174,17 +187,17 @@ impl Network {
 
     /// The number of logits in a row: the last layer's units.
     pub fn outputs(&self) -> usize {
-        self.list().outputs()
+        self.list().output().values()
     }
 
     fn list(&self) -> List<'_> {
-        List { layers: &self.layers, inputs: self.inputs }
+        List { layers: &self.layers, input: self.input }
     }
 
     /// The number of weights and biases.
     pub fn parameters(&self) -> usize {
-        let count = |(inputs, outputs): (usize, usize)| inputs.saturating_add(1).saturating_mul(outputs);
-        self.widths().map(count).fold(0, usize::saturating_add)
+        let trained = self.named_parameters().into_iter().filter(Parameter::is_trained);
+        trained.map(|parameter| parameter.count()).fold(0, usize::saturating_add)
     }
 
     /// The weights of every layer that has any, by the names that they have in files, in the order of [`Weights::layers`](crate::Weights): depth first, a residual's
@@ -194,7 +207,7 @@ impl Network {
     /// `<n>.body.<k>` and `<n>.shortcut.<k>`. Identity takes a number where every layer is dense.
     pub fn named_parameters(&self) -> Vec<Parameter> {
         let mut found = Vec::new();
-        self.walk(&mut |located| found.extend(located.parameter()));
+        self.walk(&mut |located| found.extend(located.parameters()));
         found
     }
 
@@ -222,12 +235,12 @@ impl Network {
 
     /// Its widths, as `784-256-10`; of a residual's body and its shortcut in parentheses, as `784-128-(64-128)-10` and `784-(64-128|128)-10`.
     pub fn shape(&self) -> String {
-        format!("{}-{}", self.inputs, self.list().shape()).trim_end_matches('-').to_string()
+        format!("{}-{}", self.input, self.list().shape()).trim_end_matches('-').to_string()
     }
 
-    /// The dense layers' sizes for minibatches of `batch` rows, once [`check`](Self::check) has passed.
+    /// The parameters' sizes, as those of dense layers for minibatches of `batch` rows, once [`check`](Self::check) has passed.
     pub(crate) fn dense_sizes(&self, batch: u32) -> Vec<Dense> {
-        self.widths().map(|(inputs, outputs)| Dense { batch, inputs: inputs as u32, outputs: outputs as u32 }).collect()
+        self.named_parameters().iter().map(|parameter| parameter.dense(batch)).collect()
     }
 
     /// The ops for a minibatch of `batch` rows, from the set's features to the logits, which come back. Units drop out where it is `training`.
@@ -256,7 +269,7 @@ impl Network {
 
     /// Why the network cannot be trained, if it cannot.
     fn reason(&self) -> Result<(), String> {
-        layer::check_width(self.inputs).map_err(|reason| format!("the input has {reason}"))?;
+        layer::check_width(self.inputs()).map_err(|reason| format!("the input has {reason}"))?;
         if let Some(Refused { within, reason }) = &self.refused {
             let subject = if within.is_empty() { "the network" } else { within };
             return Err(format!("{subject} has {reason}"));

@@ -124,6 +124,11 @@ impl Role {
             Binding::Scaling => Role::Scaling,
             Binding::Residual => Role::Activations(layer),
             Binding::OtherGradient => Role::InputGradient(layer),
+            Binding::Moments => Role::Derivatives(layer),
+            Binding::Running => Role::Weights(layer),
+            Binding::Coefficients => Role::InputGradient(layer),
+            // As derivatives are: what the forward pass keeps for the way back.
+            Binding::Winners => Role::Derivatives(layer),
         }
     }
 }

@@ -115,6 +115,11 @@ impl<'a> Step<'a> {
                 }
                 // What begins a kernel, or is computed beside it. All are named, so that no stage can be left out here.
                 Op::Source(_) | Op::Gather(_) | Op::Linear(_) | Op::LinearInput(_) | Op::LinearWeights(_) => {}
+                Op::Conv2d(_) | Op::ConvInput(_) | Op::ConvWeights(_) | Op::Flatten(_) | Op::Unflatten(_) => {}
+                Op::MaxPool(_) | Op::MaxPoolBackward(_) | Op::AveragePool(_) | Op::AveragePoolBackward(_) => {}
+                Op::GlobalAveragePool(_) | Op::GlobalAveragePoolBackward(_) => {}
+                Op::BatchNorm(_) | Op::BatchNormWeights(_) | Op::BatchNormInput(_) => {}
+                Op::RowNorm(_) | Op::RowNormWeights(_) | Op::RowNormInput(_) => {}
                 Op::Loss(_) | Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
             }
         }

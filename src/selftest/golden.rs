@@ -179,7 +179,7 @@ fn network(case: Said<'_>, file: &SafeTensors<'_>) -> Result<Network, Error> {
     }
     let activation = case.at("activation").text()?.parse().map_err(|error: Error| wrong(error.to_string()))?;
     let chain = chain(case.path, file, "init.", &None, &[])?;
-    let widths: Vec<usize> = chain.layers().iter().map(|layer| layer.outputs(0)).collect();
+    let widths: Vec<usize> = chain.widths().map(|(_, outputs)| outputs).collect();
     let (last, hidden) = widths.split_last().ok_or_else(|| wrong("it has no tensor init.0.weight".into()))?;
     Ok(Network::classifier(chain.inputs(), hidden, activation, *last))
 }

@@ -5,6 +5,7 @@
 
 mod backends;
 mod bad_input;
+mod batch_norms;
 mod caches;
 mod cases;
 mod checkpoints;
@@ -44,6 +45,7 @@ mod optimizers;
 mod parameters;
 mod plan;
 mod plans;
+mod pools;
 mod problem;
 mod profile;
 mod program;

@@ -5,7 +5,7 @@ use crate::kernel::binding::{Access, Binding};
 use crate::kernel::composition::{Part, each_once};
 use crate::kernel::dense_update::Updating;
 use crate::kernel::launch::{Cost, Launch, Partials};
-use crate::kernel::map::{Map, Rows};
+use crate::kernel::map::Map;
 use crate::kernel::tile::Tile;
 use crate::layout::{Conv, Image};
 
@@ -16,8 +16,7 @@ pub(super) fn source(module: &'static str, of: Binding) -> Part {
 
 /// The launch of a map with such a source, which makes this image.
 pub(super) fn launch(sums: Map, conv: Conv, image: Image, tile: Tile, cost: Cost) -> Launch {
-    let rows = Rows { batch: super::rows(conv, image), width: image.channels };
-    Launch { cost, ..sums.launch(rows, workgroup(tile)) }
+    sums.launch(super::rows(conv, image).div_ceil(4), image.quads(), cost, workgroup(tile))
 }
 
 fn workgroup(tile: Tile) -> u32 {
