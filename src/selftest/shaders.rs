@@ -15,8 +15,8 @@ use crate::error::Error;
 use crate::kernel::batch_norm::{self, BatchNorm, Statistics};
 use crate::kernel::link::link_for_browsers;
 use crate::kernel::tile::{Family, Tile};
-use crate::kernel::{Input, Launch, dense_backward, dense_forward, dense_update, probe, textbook};
-use crate::layout::Dense;
+use crate::kernel::{Input, Launch, conv, dense_backward, dense_forward, dense_update, probe, textbook};
+use crate::layout::{Conv, Dense, Image, Sliding, Window};
 use crate::loss::Loss;
 use crate::optimizer::Rule;
 
@@ -89,6 +89,21 @@ impl Every {
     }
 }
 
+/// Convolutions whose pixels have whole quads, or fewer than four channels, or channels in groups.
+fn convolutions(every: &mut Every, family: Family, tile: Tile) {
+    let optimizer = Adam1::optimizer();
+    let closes = dense_update::Step { closes: true, ..Default::default() };
+    let relu = Epilogue::of(Activation::Relu);
+    for (channels, groups) in [(6, 1), (3, 1), (6, 3)] {
+        let [input, output] = [channels, 9].map(|channels| Image { height: 5, width: 7, channels });
+        let window = Window { size: [3, 3], stride: [1, 1], padding: [1, 1], dilation: [1, 1] };
+        let conv = Conv { sliding: Sliding { batch: 3, input, output, window }, groups, bias: true };
+        every.add(family, conv::forward::launch(conv, relu, None, false, tile));
+        every.add(family, conv::backward::launch(conv, relu, false, tile));
+        every.add(family, conv::update::launch(conv, plain(&optimizer), tile, closes));
+    }
+}
+
 /// Every tile under every product, and every kind of tile with every input.
 fn tiles(every: &mut Every) {
     const INPUTS: [Input; 4] = [Input::SetU8, Input::Activations, Input::SetF16, Input::SetF32];
@@ -102,6 +117,9 @@ fn tiles(every: &mut Every) {
                 family,
                 dense_backward::launch_with(dense, Input::Activations, Epilogue::of(Activation::Relu), true, tile),
             );
+            if at < 2 || tile == Tile::Naive {
+                convolutions(every, family, tile);
+            }
             // The first two of a family, whole and in slices, with every input.
             let inputs = if at < 2 || tile == Tile::Naive { &INPUTS[..] } else { &INPUTS[at % 4..][..1] };
             for &input in inputs {
