@@ -72,6 +72,8 @@ bindings! {
     Residual = "residual",
     /// A gradient that is added to the one of the layer below: what another reader of its output contributes.
     OtherGradient = "other_gradient",
+    /// The mean and 1/σ of each statistic of a norm.
+    Moments = "moments",
 }
 
 /// How a kernel uses what it binds.

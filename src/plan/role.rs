@@ -124,6 +124,7 @@ impl Role {
             Binding::Scaling => Role::Scaling,
             Binding::Residual => Role::Activations(layer),
             Binding::OtherGradient => Role::InputGradient(layer),
+            Binding::Moments => Role::Derivatives(layer),
         }
     }
 }
