@@ -305,6 +305,9 @@ fn a_large_mean_costs_no_digits() {
     }
 }
 
+/// An operand of a problem.
+type Operand = fn(&mut Problem) -> &mut Vec<f64>;
+
 /// Finds a twin that is wrong in the same way as the kernel.
 #[test]
 fn the_twins_gradients_are_central_differences() {
@@ -313,7 +316,7 @@ fn the_twins_gradients_are_central_differences() {
         let problem = Problem::new(norm, 0.0);
         let loss = |problem: &Problem| -> f64 { problem.forward().iter().zip(&problem.dy).map(|(y, dy)| y * dy).sum() };
         let [dx, gamma, beta] = problem.gradients();
-        let parts: [(&str, fn(&mut Problem) -> &mut Vec<f64>, Vec<f64>); 3] = [
+        let parts: [(&str, Operand, Vec<f64>); 3] = [
             ("x", |problem| &mut problem.x, dx),
             ("γ", |problem| &mut problem.gamma, gamma),
             ("β", |problem| &mut problem.beta, beta),
