@@ -1,6 +1,6 @@
 //! A representative set of the shaders of all plans on all adapters, made without a device, to be translated for every kind of driver.
 //!
-//! Tiles: each under each product, and each kind of tile with each kind of input. All other shaders come from plans for training: for every
+//! Tiles: each under each product, and each kind of tile with each kind of input. Norms: of rows and of groups, in every way. All other shaders come from plans for training: for every
 //! two choices of different kinds (kinds of adapter, networks, sets, activations, losses, optimizers, clippings, schedules, purposes) there is a plan
 //! that has both. It seldom takes three choices to make a shader wrong.
 
@@ -14,8 +14,9 @@ use crate::activation::{Activation, Epilogue};
 use crate::error::Error;
 use crate::kernel::batch_norm::{self, BatchNorm, Statistics};
 use crate::kernel::link::link_for_browsers;
+use crate::kernel::row_norm::{self, Norm};
 use crate::kernel::tile::{Family, Tile};
-use crate::kernel::{Input, Launch, conv, dense_backward, dense_forward, dense_update, probe, textbook};
+use crate::kernel::{Input, Launch, conv, dense_backward, dense_forward, dense_update, norm_gradient, probe, textbook};
 use crate::layout::{Conv, Dense, Image, Sliding, Window};
 use crate::loss::Loss;
 use crate::optimizer::Rule;
@@ -32,6 +33,7 @@ pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
     let mut every = Every::default();
     tiles(&mut every);
     batch_norms(&mut every);
+    norms(&mut every);
     let choices = Choices::new()?;
     for case in choices.in_pairs().into_iter().chain(choices.with_sums(SUMS)).chain(choices.with_bare_sums(SUMS)) {
         let family = case.tiling.family;
@@ -153,6 +155,35 @@ fn batch_norms(every: &mut Every) {
         for (below, weighted_mean) in belows.into_iter().zip([false, true, false]) {
             every.add(family, batch_norm::merge_backward(norm, weighted_mean, workgroup));
             every.add(family, batch_norm::apply_backward(norm, below, weighted_mean, workgroup));
+        }
+    }
+}
+
+/// Norms of rows and images, with statistics of rows and of groups.
+fn norms(every: &mut Every) {
+    let rows = Norm {
+        batch: 33,
+        pixels: 1,
+        channels: 12,
+        groups: None,
+        is_image: false,
+        centered: true,
+        eps: 1e-5,
+        has_bias: true,
+    };
+    let groups = Norm { pixels: 6, groups: Some(4), is_image: true, ..rows };
+    let epilogues = [Activation::Relu, Activation::Gelu].map(Epilogue::of);
+    for norm in [rows, groups].into_iter().flat_map(|norm| [norm, Norm { centered: false, has_bias: false, ..norm }]) {
+        for (epilogue, adds) in epilogues.into_iter().flat_map(|epilogue| [(epilogue, true), (epilogue, false)]) {
+            let dropped = epilogue.with_dropout(0.5);
+            every.add(Family::Reference, row_norm::forward(norm, epilogue, adds, None, 64));
+            every.add(Family::Reference, row_norm::forward(norm, dropped, adds, Some(1), 64));
+            every.add(Family::Reference, row_norm::backward(norm, Some(epilogue), adds, 64));
+        }
+        every.add(Family::Reference, row_norm::backward(norm, None, false, 64));
+        // Rows in one slice, and in several.
+        for (batch, weighted_mean) in [(4, false), (33, true)].into_iter().chain([(4, true), (33, false)]) {
+            every.add(Family::Reference, norm_gradient::launch(Norm { batch, pixels: 1, ..norm }, weighted_mean, 64));
         }
     }
 }
