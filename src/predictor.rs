@@ -59,8 +59,8 @@ pub struct Class {
 
 impl std::fmt::Debug for Predictor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let widths: Vec<_> = self.model.network.widths().collect();
-        f.debug_struct("Predictor").field("gpu", &self.gpu).field("widths", &widths).finish_non_exhaustive()
+        let network = self.model.network.shape();
+        f.debug_struct("Predictor").field("gpu", &self.gpu).field("network", &network).finish_non_exhaustive()
     }
 }
 
@@ -107,7 +107,7 @@ impl Predictor {
             model.network.named_parameters().iter().zip(&model.weights.layers).enumerate()
         {
             let name = format!("the weights of {}", parameter.location);
-            weights.insert(Role::Weights(layer), block_on(gpu.upload(&name, &values.to_device()))?);
+            weights.insert(Role::Weights(layer), block_on(gpu.upload(&name, &values.to_device(parameter)))?);
         }
         gpu.check()?;
         let origin = model.origin();

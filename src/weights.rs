@@ -1,25 +1,24 @@
-//! A network's weights on the host, and their initializers.
+//! A network's weights on the host, and how they begin.
 
 use std::f64::consts::TAU;
-use std::fmt;
-use std::str::FromStr;
 
 use crate::error::Error;
-use crate::layout::quads_with_one;
-use crate::named::{Elsewhere, Named, counted};
-use crate::network::{Network, Parameter};
+use crate::initializer::Initializer;
+use crate::named::counted;
+use crate::network::{Network, Parameter, ParameterKind};
 
-/// The weights of one dense layer, laid out as `torch.nn.Linear` does.
+/// The values of one [`Parameter`], laid out as PyTorch does.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LayerWeights {
-    /// The number of input features.
+    /// Values that each output is made from.
     pub inputs: usize,
-    /// The number of units.
+    /// The number of outputs.
     pub outputs: usize,
-    /// The matrix `[outputs, inputs]`, row-major.
+    /// The matrix `[outputs, inputs]`, row-major: of a convolution, whose inputs are `[channels, down, across]`; of a norm, whose inputs are 1, what it scales
+    /// by; of running statistics, the means.
     pub weight: Vec<f32>,
-    /// The biases `[outputs]`.
+    /// The biases `[outputs]`, empty where there are none; of running statistics, the variances.
     pub bias: Vec<f32>,
 }
 
@@ -27,12 +26,12 @@ pub struct LayerWeights {
 #[derive(Clone, Debug, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Weights {
-    /// One entry for each layer that has weights, in the order of [`Network::named_parameters`].
+    /// One entry for each parameter, in the order of [`Network::named_parameters`].
     pub layers: Vec<LayerWeights>,
 }
 
 impl Weights {
-    /// The weights of these layers.
+    /// The weights of these parameters.
     pub fn new(layers: Vec<LayerWeights>) -> Self {
         Weights { layers }
     }
@@ -53,118 +52,74 @@ impl LayerWeights {
         LayerWeights { inputs, outputs, weight, bias }
     }
 
-    /// The weights in the device's layout: `[inputs, outputs]` with the bias as the row after the last input, rows and columns
+    /// The values of a parameter in the device's layout: `[inputs, outputs]` with the bias as the row after the last input, rows and columns
     /// rounded up to multiples of four with zeros.
-    pub(crate) fn to_device(&self) -> Vec<f32> {
-        let columns = self.outputs.next_multiple_of(4);
-        let rows = 4 * quads_with_one(self.inputs as u32) as usize;
+    pub(crate) fn to_device(&self, parameter: &Parameter) -> Vec<f32> {
+        let [rows, columns] = parameter.dense(1).weights_shape().map(|side| side as usize);
         let mut device = vec![0.0; rows * columns];
-        for o in 0..self.outputs {
-            for i in 0..self.inputs {
-                device[i * columns + o] = self.weight[o * self.inputs + i];
+        for i in 0..self.inputs {
+            let row = parameter.rows.of(i) * columns;
+            for o in 0..self.outputs {
+                device[row + o] = self.weight[o * self.inputs + i];
             }
-            device[self.inputs * columns + o] = self.bias[o];
         }
+        let of_bias = parameter.rows.count() * columns;
+        device[of_bias..of_bias + self.bias.len()].copy_from_slice(&self.bias);
         device
     }
 
     /// The reverse of [`to_device`](Self::to_device).
-    pub(crate) fn from_device(inputs: usize, outputs: usize, device: &[f32]) -> Self {
+    pub(crate) fn from_device(parameter: &Parameter, device: &[f32]) -> Self {
+        let &Parameter { inputs, outputs, rows, bias, .. } = parameter;
         let columns = outputs.next_multiple_of(4);
-        let weight = (0..outputs * inputs).map(|at| device[at % inputs * columns + at / inputs]).collect();
-        let bias = (0..outputs).map(|o| device[inputs * columns + o]).collect();
+        let weight = (0..outputs * inputs).map(|at| device[rows.of(at % inputs) * columns + at / inputs]).collect();
+        let of_bias = rows.count() * columns;
+        let bias = if bias { device[of_bias..of_bias + outputs].to_vec() } else { vec![] };
         LayerWeights { inputs, outputs, weight, bias }
     }
-}
 
-/// The distribution of initial weights. Biases begin at 0, except under [`Initializer::Torch`].
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
-#[non_exhaustive]
-pub enum Initializer {
-    /// U(−a, a), a = √(6 / (inputs + outputs)): Glorot & Bengio, AISTATS 2010; Keras' default.
-    #[default]
-    GlorotUniform,
-    /// N(0, 2 / (inputs + outputs)): Glorot & Bengio, AISTATS 2010.
-    GlorotNormal,
-    /// U(−a, a), a = √(6 / inputs): He et al., "Delving deep into rectifiers", ICCV 2015.
-    HeUniform,
-    /// N(0, 2 / inputs): He et al., ICCV 2015.
-    HeNormal,
-    /// U(−a, a), a = √(3 / inputs): LeCun, Bottou, Orr & Müller, "Efficient backprop", 1998.
-    LecunUniform,
-    /// N(0, 1 / inputs): LeCun et al., 1998.
-    LecunNormal,
-    /// Orthonormal rows, or columns where there are fewer of them: Saxe, McClelland & Ganguli, ICLR 2014.
-    Orthogonal,
-    /// U(−a, a), a = 1/√inputs, for weights and biases alike: what `torch.nn.Linear` does.
-    Torch,
-    /// The same value for every weight. All units of a layer stay alike then, unless dropout tells them apart.
-    Constant(f32),
-}
-
-impl Named for Initializer {
-    const WHAT: &'static str = "an initializer";
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("glorot-uniform", Initializer::GlorotUniform),
-        ("glorot-normal", Initializer::GlorotNormal),
-        ("he-uniform", Initializer::HeUniform),
-        ("he-normal", Initializer::HeNormal),
-        ("lecun-uniform", Initializer::LecunUniform),
-        ("lecun-normal", Initializer::LecunNormal),
-        ("orthogonal", Initializer::Orthogonal),
-        ("torch", Initializer::Torch),
-        ("constant", Initializer::Constant(0.0)),
-    ];
-    const ELSEWHERE: Elsewhere = &[
-        (&["xavier", "xavier-uniform", "glorot", "xavieruniform", "glorotuniform"], "glorot-uniform"),
-        (&["xavier-normal", "xaviernormal", "glorotnormal"], "glorot-normal"),
-        (&["kaiming", "kaiming-uniform", "he", "kaiminguniform", "heuniform"], "he-uniform"),
-        (&["kaiming-normal", "kaimingnormal", "henormal", "msra"], "he-normal"),
-        (&["lecun", "lecununiform"], "lecun-uniform"),
-        (&["lecunnormal"], "lecun-normal"),
-        (&["orthogonal-initializer"], "orthogonal"),
-        (&["pytorch", "default"], "torch"),
-        (&["zeros", "zero"], "constant:0"),
-        (&["ones", "one"], "constant:1"),
-    ];
-}
-
-impl FromStr for Initializer {
-    type Err = Error;
-
-    /// A word, or `constant:` and a value.
-    fn from_str(words: &str) -> Result<Self, Error> {
-        let Some(value) = words.strip_prefix("constant:") else { return Self::from_word(words) };
-        match value.parse::<f32>() {
-            Ok(value) if value.is_finite() => Ok(Initializer::Constant(value)),
-            _ => {
-                Err(Error::Option(format!("\"{words}\" is not an initializer: write a finite value, as constant:0.1")))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Initializer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Initializer::Constant(value) => write!(f, "constant:{value}"),
-            _ => f.write_str(self.word()),
+    /// The values of a parameter that are all 0.
+    pub(crate) fn zeros(parameter: &Parameter) -> Self {
+        let &Parameter { inputs, outputs, bias, .. } = parameter;
+        LayerWeights {
+            inputs,
+            outputs,
+            weight: vec![0.0; inputs * outputs],
+            bias: vec![0.0; if bias { outputs } else { 0 }],
         }
     }
 }
 
 impl Initializer {
     /// Initial weights for a network. A value depends only on the seed, the layer and its index, so the same seed gives the same
-    /// bits on every platform. For a network that does not pass its [check](Network::check), the result is empty.
+    /// bits on every platform. A layer with an initializer [of its own](crate::Layer::with_initializer) has that. For a network that does not pass its
+    /// [check](Network::check), the result is empty.
     pub fn weights(self, network: &Network, seed: u64) -> Weights {
         if network.check().is_err() {
             return Weights::default();
         }
         let layers = network
-            .widths()
+            .named_parameters()
+            .iter()
             .enumerate()
-            .map(|(layer, (inputs, outputs))| {
-                let (fan_in, fan_out) = (inputs as f64, outputs as f64);
+            .map(|(layer, parameter)| {
+                let &Parameter { inputs, outputs, initializer, .. } = parameter;
+                let of = |weight: f32, bias: f32| LayerWeights {
+                    weight: vec![weight; inputs * outputs],
+                    bias: vec![bias; if parameter.bias { outputs } else { 0 }],
+                    ..LayerWeights::zeros(parameter)
+                };
+                let taps = match parameter.kind {
+                    ParameterKind::Matrix => 1,
+                    ParameterKind::Kernel { size: [down, across] } => down * across,
+                    ParameterKind::Scale => match initializer {
+                        Some(Initializer::Constant(value)) => return of(value, 0.0),
+                        _ => return of(1.0, 0.0),
+                    },
+                    ParameterKind::Statistics => return of(0.0, 1.0),
+                };
+                // As Keras and PyTorch count them: an output's inputs, and the outputs that an input goes into where strides are 1.
+                let (fan_in, fan_out) = (inputs as f64, (taps * outputs) as f64);
                 let counter = |tensor: u64| Counter { seed, stream: 2 * layer as u64 + tensor };
                 let uniform = |bound: f64| -> Vec<f32> {
                     (0..inputs * outputs).map(|at| (bound * counter(0).symmetric(at)) as f32).collect()
@@ -172,7 +127,8 @@ impl Initializer {
                 let normal = |variance: f64| -> Vec<f32> {
                     (0..inputs * outputs).map(|at| (variance.sqrt() * counter(0).normal(at)) as f32).collect()
                 };
-                let weight = match self {
+                let chosen = initializer.unwrap_or(self);
+                let weight = match chosen {
                     Initializer::GlorotUniform => uniform((6.0 / (fan_in + fan_out)).sqrt()),
                     Initializer::GlorotNormal => normal(2.0 / (fan_in + fan_out)),
                     Initializer::HeUniform => uniform((6.0 / fan_in).sqrt()),
@@ -183,7 +139,8 @@ impl Initializer {
                     Initializer::Orthogonal => orthogonal(outputs, inputs, &counter(0)),
                     Initializer::Constant(value) => vec![value; inputs * outputs],
                 };
-                let bias = match self {
+                let bias = match chosen {
+                    _ if !parameter.bias => vec![],
                     Initializer::Torch => {
                         (0..outputs).map(|at| ((1.0 / fan_in).sqrt() * counter(1).symmetric(at)) as f32).collect()
                     }
@@ -270,17 +227,21 @@ impl Network {
                 parameters.len()
             )));
         }
-        for (Parameter { name, location, inputs, outputs }, layer) in parameters.into_iter().zip(&weights.layers) {
+        for (Parameter { name, location, inputs, outputs, bias, kind, .. }, layer) in
+            parameters.into_iter().zip(&weights.layers)
+        {
             if (layer.inputs, layer.outputs) != (inputs, outputs) {
+                let [tensor, _] = kind.tensors();
                 return Err(Error::Data(format!(
-                    "{location} (tensor {name}.weight) has the shape [{}, {}], the network's is [{outputs}, {inputs}]",
+                    "{location} (tensor {name}.{tensor}) has the shape [{}, {}], the network's is [{outputs}, {inputs}]",
                     layer.outputs, layer.inputs,
                 )));
             }
             let count = inputs.saturating_mul(outputs);
-            if (layer.weight.len(), layer.bias.len()) != (count, outputs) {
+            let biases = if bias { outputs } else { 0 };
+            if (layer.weight.len(), layer.bias.len()) != (count, biases) {
                 return Err(Error::Data(format!(
-                    "{location} has {} weights and {} biases: {inputs} inputs and {outputs} outputs take {count} and {outputs}",
+                    "{location} has {} weights and {} biases: {inputs} inputs and {outputs} outputs take {count} and {biases}",
                     layer.weight.len(),
                     layer.bias.len(),
                 )));

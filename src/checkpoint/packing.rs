@@ -11,8 +11,9 @@ pub(crate) fn slots_of(run: &Run, values: &[Vec<u32>]) -> Vec<Weights> {
 
 /// One slot of all layers' words, `[…, slots, 4]` each.
 pub(crate) fn unpacked(run: &Run, values: &[Vec<u32>], slot: usize, slots: usize) -> Weights {
-    let layers = run.network.widths().zip(values).map(|((inputs, outputs), values)| {
-        LayerWeights::from_device(inputs, outputs, &plane(bytemuck::cast_slice(values), slot, slots))
+    let parameters = run.network.named_parameters();
+    let layers = parameters.iter().zip(values).map(|(parameter, values)| {
+        LayerWeights::from_device(parameter, &plane(bytemuck::cast_slice(values), slot, slots))
     });
     Weights { layers: layers.collect() }
 }

@@ -273,7 +273,7 @@ fn joined(writer: Job<Written>) -> Written {
 
 /// From the device's buffers, in the order of [`Snapshots::begin`], to a file. The restore point that it is of, where it is not left out.
 fn write(run: &Run, step: u64, fit: FitState, contents: Vec<Vec<u32>>, folder: &Path, keep: usize) -> Written {
-    let layers = run.network.widths().count();
+    let layers = run.network.named_parameters().len();
     let mut contents = contents.into_iter();
     let layers_of = |contents: &mut dyn Iterator<Item = Vec<u32>>| -> Vec<Vec<u32>> { contents.take(layers).collect() };
     let own = layers_of(&mut contents);

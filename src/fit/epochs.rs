@@ -276,7 +276,7 @@ async fn take_between_epochs(
 /// What a checkpoint is made of, as [`Snapshots::begin`] takes it.
 fn sources(session: &Session, attempt: &Attempt<'_, '_>) -> Vec<Buffer> {
     let model = &session.model;
-    let layers = 0..model.network.widths().count();
+    let layers = 0..model.network.named_parameters().len();
     let of_layers = |role: fn(usize) -> Role| layers.clone().filter_map(move |layer| model.buffers.get(&role(layer)));
     of_layers(Role::Weights)
         .chain(of_layers(Role::OptimizerSlots))

@@ -92,9 +92,9 @@ impl Session {
         follow_adapter(&gpu, &mut options, adapter, picks);
         let session = Session::new(gpu, network, options, |_, _| weights).await?;
         let model = &session.model;
-        for layer in 0..model.network.widths().count() {
-            let planes: Vec<Vec<f32>> = slots.iter().map(|slot| slot.layers[layer].to_device()).collect();
-            if let Some(buffer) = model.buffers.get(&Role::OptimizerSlots(layer)) {
+        for (number, parameter) in model.network.named_parameters().iter().enumerate() {
+            let planes: Vec<Vec<f32>> = slots.iter().map(|slot| slot.layers[number].to_device(parameter)).collect();
+            if let Some(buffer) = model.buffers.get(&Role::OptimizerSlots(number)) {
                 model.gpu.write(buffer, &interleaved(&planes));
             }
         }

@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::operation::Operation;
 use super::{Graph, Node, Shape, Value};
+use crate::layout::Image;
 
-/// `z = x·W + b`, from x `[rows, inputs]` and W `[inputs and bias, outputs]`.
+/// `z = x·W + b`, from x `[rows, inputs]`, or an image whose values are the inputs, and W `[inputs and bias, outputs]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Linear {
     /// The layer whose weights they are.
@@ -17,6 +18,8 @@ pub struct Linear {
 pub struct LinearInput {
     /// The layer whose weights they are.
     pub parameter: usize,
+    /// The image that came in, where it was one.
+    pub image: Option<Image>,
 }
 
 /// `dW = [x, 1]ᵀ·dz`, from x and dz.
@@ -24,6 +27,14 @@ pub struct LinearInput {
 pub struct LinearWeights {
     /// The layer whose weights they are.
     pub parameter: usize,
+}
+
+/// The image of each sample of a tensor, where it has images.
+pub(crate) fn image_of(shape: &Shape) -> Option<Image> {
+    match shape[..] {
+        [_, height, width, channels] => Some(Image { height, width, channels }),
+        _ => None,
+    }
 }
 
 impl fmt::Display for Linear {
@@ -53,7 +64,7 @@ impl Operation for Linear {
         let (x, weights, parameter) = (node.inputs[0], node.inputs[1], self.parameter);
         let mut by = |at: usize| {
             wanted[at].then(|| match at {
-                0 => graph.add(LinearInput { parameter }, vec![upstream, weights]),
+                0 => graph.add(LinearInput { parameter, image: image_of(graph.shape(x)) }, vec![upstream, weights]),
                 _ => graph.add(LinearWeights { parameter }, vec![x, upstream]),
             })
         };
@@ -63,12 +74,15 @@ impl Operation for Linear {
 
 impl Operation for LinearInput {
     fn results(&self, inputs: &[&Shape]) -> Vec<Shape> {
-        vec![vec![inputs[0][0], inputs[1][0] - 1]]
+        match self.image {
+            Some(Image { height, width, channels }) => vec![vec![inputs[0][0], height, width, channels]],
+            None => vec![vec![inputs[0][0], inputs[1][0] - 1]],
+        }
     }
 }
 
 impl Operation for LinearWeights {
     fn results(&self, inputs: &[&Shape]) -> Vec<Shape> {
-        vec![vec![inputs[0][1] + 1, inputs[1][1]]]
+        vec![vec![inputs[0][1..].iter().product::<u32>() + 1, inputs[1][1]]]
     }
 }

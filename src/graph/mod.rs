@@ -6,11 +6,15 @@
 mod activate;
 mod add;
 mod backward;
+mod conv;
 mod dropout;
+mod flatten;
 mod gather;
 mod linear;
 mod loss;
+mod norm;
 mod operation;
+mod pool;
 mod source;
 mod update;
 
@@ -20,19 +24,26 @@ use std::fmt;
 pub use self::activate::{Activate, ActivateBackward};
 pub use self::add::Add;
 use self::backward::ParameterGradient;
+pub use self::conv::{Conv2d, ConvInput, ConvWeights};
 pub use self::dropout::{Dropout, DropoutBackward};
+pub use self::flatten::{Flatten, Unflatten};
 pub use self::gather::Gather;
+pub(crate) use self::linear::image_of;
 pub use self::linear::{Linear, LinearInput, LinearWeights};
 pub use self::loss::{Loss, Metrics};
+pub use self::norm::{BatchNorm, BatchNormInput, BatchNormWeights, Over, RowNorm, RowNormInput, RowNormWeights};
 pub use self::operation::Op;
 use self::operation::Operation;
 pub(crate) use self::operation::{Pass, Stage};
+pub use self::pool::{
+    AveragePool, AveragePoolBackward, GlobalAveragePool, GlobalAveragePoolBackward, MaxPool, MaxPoolBackward,
+};
 pub use self::source::Source;
 pub use self::update::{GradientNorm, Orthogonalize, Update};
 use crate::error::Error;
 use crate::training::Training;
 
-/// The logical shape of a tensor, `[rows, features]` or `[inputs and bias, outputs]`: without padding.
+/// The logical shape of a tensor, `[rows, features]`, `[rows, height, width, channels]` or `[inputs and bias, outputs]`: without padding.
 pub type Shape = Vec<u32>;
 
 /// A tensor of the graph: a result of one of its nodes.

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use super::{
-    Activate, ActivateBackward, Add, Dropout, DropoutBackward, Gather, GradientNorm, Graph, Linear, LinearInput,
-    LinearWeights, Loss, Metrics, Node, Orthogonalize, Shape, Source, Update, Value,
+    Activate, ActivateBackward, Add, AveragePool, AveragePoolBackward, BatchNorm, BatchNormInput, BatchNormWeights,
+    Conv2d, ConvInput, ConvWeights, Dropout, DropoutBackward, Flatten, Gather, GlobalAveragePool,
+    GlobalAveragePoolBackward, GradientNorm, Graph, Linear, LinearInput, LinearWeights, Loss, MaxPool, MaxPoolBackward,
+    Metrics, Node, Orthogonalize, RowNorm, RowNormInput, RowNormWeights, Shape, Source, Unflatten, Update, Value,
 };
 
 /// An op: a file of this room, and a word of the list below.
@@ -53,7 +55,9 @@ macro_rules! operations {
 }
 
 operations! {
-    Source, Gather, Linear, Activate, Dropout, Add, Loss, Metrics,
+    Source, Gather, Linear, Conv2d, MaxPool, AveragePool, GlobalAveragePool, BatchNorm, RowNorm, Flatten, Activate, Dropout, Add, Loss, Metrics,
+    ConvInput, ConvWeights, MaxPoolBackward, AveragePoolBackward, GlobalAveragePoolBackward, BatchNormWeights, BatchNormInput, RowNormWeights,
+    RowNormInput, Unflatten,
     LinearInput, LinearWeights, ActivateBackward, DropoutBackward, GradientNorm, Update, Orthogonalize,
 }
 

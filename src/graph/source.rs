@@ -14,6 +14,8 @@ pub enum Source {
     Targets,
     /// Weights and bias of a layer, the bias as the last row.
     Parameter(usize),
+    /// A parameter that no optimizer updates: running statistics.
+    Statistics(usize),
 }
 
 impl fmt::Display for Source {
@@ -22,6 +24,7 @@ impl fmt::Display for Source {
             Source::Features => write!(f, "features"),
             Source::Targets => write!(f, "targets"),
             Source::Parameter(index) => write!(f, "parameter {index}"),
+            Source::Statistics(index) => write!(f, "statistics {index}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The tensors of a safetensors file: dense layers under numbered names.
+//! The tensors of a safetensors file: parameters under their layers' names.
 
 use std::path::Path;
 
@@ -30,11 +30,12 @@ impl Tensor {
     }
 }
 
-/// The tensors of dense layers, whose names get a prefix.
+/// The tensors of parameters, whose names get a prefix.
 pub(crate) fn tensors(prefix: &str, names: &[Parameter], layers: &[LayerWeights]) -> impl Iterator<Item = Tensor> {
-    names.iter().zip(layers).flat_map(move |(Parameter { name, .. }, layer)| {
-        [("weight", vec![layer.outputs, layer.inputs], &layer.weight), ("bias", vec![layer.outputs], &layer.bias)]
-            .map(|(part, shape, values)| Tensor::new(format!("{prefix}{name}.{part}"), Dtype::F32, shape, values))
+    names.iter().zip(layers).flat_map(move |(parameter, layer)| {
+        let [weight, bias] = parameter.tensor_names().map(|name| format!("{prefix}{name}"));
+        let bias = parameter.bias.then(|| Tensor::new(bias, Dtype::F32, vec![layer.outputs], &layer.bias));
+        [Tensor::new(weight, Dtype::F32, parameter.shape(), &layer.weight)].into_iter().chain(bias)
     })
 }
 
@@ -83,24 +84,28 @@ pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>,
     })
 }
 
-/// The dense layers with these names and shapes, the names after a prefix.
+/// The values of these parameters, whose names have a prefix.
 pub(crate) fn layers(
     path: &Path,
     file: &SafeTensors<'_>,
     prefix: &str,
     parameters: &[Parameter],
 ) -> Result<Vec<LayerWeights>, Error> {
-    let layer = |&Parameter { ref name, inputs, outputs, .. }: &Parameter| {
-        let [weight, bias] = [("weight", vec![outputs, inputs]), ("bias", vec![outputs])].map(|(part, shape)| {
-            let name = format!("{prefix}{name}.{part}");
+    let layer = |parameter: &Parameter| {
+        let &Parameter { inputs, outputs, .. } = parameter;
+        let [weight, bias] = parameter.tensor_names();
+        let read = |name: String, shape: Vec<usize>| {
+            let name = format!("{prefix}{name}");
             let tensor = file.tensor(&name).map_err(|_| Error::format(path, format!("it has no tensor {name}")))?;
             if tensor.shape() != shape {
                 let reason = format!("{name} has the shape {:?}: it must be {shape:?}", tensor.shape());
                 return Err(Error::format(path, reason));
             }
             f32_values(path, &name, &tensor)
-        });
-        Ok(LayerWeights { inputs, outputs, weight: weight?, bias: bias? })
+        };
+        let weight = read(weight, parameter.shape())?;
+        let bias = if parameter.bias { read(bias, vec![outputs])? } else { vec![] };
+        Ok(LayerWeights { inputs, outputs, weight, bias })
     };
     parameters.iter().map(layer).collect()
 }

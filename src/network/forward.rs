@@ -1,74 +1,97 @@
 //! A network's ops, which its layers write one after the other.
 
-use super::{Layer, Network};
-use crate::activation::Epilogue;
-use crate::graph::{Dropout, Gather, Graph, Linear, Op, Source, Value};
+use super::{Form, Layer, Network, Parameter};
+use crate::graph::{Dropout, Flatten, Gather, Graph, Op, Source, Value};
 
 /// A graph to which layers add their ops.
 pub(super) struct Forward {
     graph: Graph,
     /// Whether units drop out.
     training: bool,
-    /// How many layers with weights, and how many without, have been written.
+    /// The network's parameters, and how many have been written.
+    all: Vec<Parameter>,
     parameters: usize,
+    /// How many layers without parameters have been written.
     unweighted: usize,
-    /// How many layers with weights there are.
-    all: usize,
     /// Where the layers are that have not been written, each before those within it.
     locations: std::vec::IntoIter<String>,
 }
 
 /// See [`Network::forward`].
 pub(super) fn forward(network: &Network, batch: u32, training: bool) -> (Graph, Value) {
-    let all = network.named_parameters().len();
+    let all = network.named_parameters();
     let mut locations = vec![];
     network.walk(&mut |located| locations.push(located.location));
     let locations = locations.into_iter();
-    let mut forward = Forward { graph: Graph::default(), training, parameters: 0, unweighted: 0, all, locations };
-    let features = forward.graph.source(Source::Features, vec![network.inputs() as u32]);
+    let mut forward = Forward { graph: Graph::default(), training, all, parameters: 0, unweighted: 0, locations };
+    let shape = match network.input() {
+        Form::Image(image) => vec![image.height, image.width, image.channels],
+        input => vec![input.values() as u32],
+    };
+    let features = forward.graph.source(Source::Features, shape);
     let x = forward.graph.add(Gather { batch }, vec![features]);
-    let logits = forward.layers(x, network.layers());
+    let logits = forward.layers(x, network.input(), network.layers());
     (forward.graph, logits)
 }
 
 impl Forward {
     /// Adds layers that follow each other.
-    pub fn layers(&mut self, x: Value, layers: &[Layer]) -> Value {
-        layers.iter().fold(x, |x, layer| self.layer(x, layer))
+    pub fn layers(&mut self, x: Value, input: Form, layers: &[Layer]) -> Value {
+        let one = |(x, input), layer: &Layer| (self.layer(x, input, layer), layer.output(input));
+        layers.iter().fold((x, input), one).0
     }
 
     /// Adds a layer: the ops of its kind, then its activation and its dropout. A number tells a dropout's masks from those of others: it is that of the
     /// layer's weights, and layers without weights follow those that have any.
-    fn layer(&mut self, x: Value, layer: &Layer) -> Value {
+    fn layer(&mut self, x: Value, input: Form, layer: &Layer) -> Value {
         let (of_weights, location) = (self.parameters, self.locations.next());
-        let z = layer.kind().write(x, self);
-        let number = if layer.kind().has_weights() {
+        let z = layer.kind().write(x, input, self);
+        let number = if self.parameters > of_weights && !layer.has_lists() {
             of_weights
         } else {
             self.unweighted += 1;
-            self.all + self.unweighted - 1
+            self.all.len() + self.unweighted - 1
         };
-        let Epilogue { activation, dropout } = layer.epilogue;
-        let y = self.graph.activated(z, activation);
-        let y = match self.training && dropout > 0.0 {
-            true => self.graph.add(Dropout { layer: number, probability: dropout }, vec![y]),
+        let y = self.graph.activated(z, layer.activation());
+        let probability = layer.dropout();
+        let y = match self.training && probability > 0.0 {
+            true => self.graph.add(Dropout { layer: number, probability }, vec![y]),
             false => y,
         };
-        location.into_iter().for_each(|location| self.graph.name(y, location));
+        // What a layer passes on as it is, is the output of the one before.
+        location.into_iter().filter(|_| y != x).for_each(|location| self.graph.name(y, location));
         y
     }
 
-    /// Adds a product with weights of its own.
-    pub fn linear(&mut self, x: Value, outputs: usize) -> Value {
+    /// Adds the layer's next parameter, and gives its number and its value.
+    pub fn parameter(&mut self) -> (usize, Value) {
         let parameter = self.parameters;
         self.parameters += 1;
-        let inputs = self.graph.shape(x)[1];
-        let weights = self.graph.source(Source::Parameter(parameter), vec![inputs + 1, outputs as u32]);
-        self.graph.add(Linear { parameter }, vec![x, weights])
+        let own = &self.all[parameter];
+        let source = if own.is_trained() { Source::Parameter(parameter) } else { Source::Statistics(parameter) };
+        (parameter, self.graph.source(source, vec![own.inputs as u32 + 1, own.outputs as u32]))
     }
 
-    /// Adds an op that has no weights.
+    /// Adds an op, and gives its first result.
     pub fn op(&mut self, op: impl Into<Op>, inputs: Vec<Value>) -> Value {
         self.graph.add(op, inputs)
+    }
+
+    /// A layer's input as a row of features, where it is an image that was flattened: a dense layer takes that as it is, and any other as its own op.
+    pub fn features(&mut self, x: Value, input: Form) -> Value {
+        match input {
+            Form::Flattened(image) => self.graph.add(Flatten { image }, vec![x]),
+            _ => x,
+        }
+    }
+
+    /// Whether the graph is one of a step that trains.
+    pub fn is_training(&self) -> bool {
+        self.training
+    }
+
+    /// Images of the minibatch.
+    pub fn batch(&self, x: Value) -> u32 {
+        self.graph.shape(x)[0]
     }
 }

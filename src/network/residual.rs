@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::Form;
 use super::forward::Forward;
 use super::kind::Describe;
 use super::layer::{Layer, List};
 use super::words::{self, Words};
 use crate::graph::{Add, Value};
-use crate::named::counted;
 
 /// A residual sum, `body(x) + x`, or `body(x) + shortcut(x)`. He et al., "Deep residual learning for image recognition", CVPR 2016.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,26 +41,34 @@ impl ResidualLayer {
     }
 }
 
+impl ResidualLayer {
+    /// What comes out of its body, and what is added to it.
+    fn outputs(&self, input: Form) -> [Form; 2] {
+        [&self.body, &self.shortcut].map(|layers| List { layers, input: input.within() }.output())
+    }
+}
+
 impl Describe for ResidualLayer {
     const WORD: &'static str = "residual";
 
-    fn outputs(&self, inputs: usize) -> usize {
-        List { layers: &self.body, inputs }.outputs()
+    fn output(&self, input: Form) -> Form {
+        let [body, other] = self.outputs(input);
+        if body == other { body } else { body.within() }
     }
 
-    fn check(&self, inputs: usize) -> Result<(), String> {
-        let [body, other] = [&self.body, &self.shortcut].map(|layers| List { layers, inputs }.outputs());
-        match (body == other, self.shortcut.is_empty()) {
+    fn check(&self, input: Form) -> Result<(), String> {
+        let [body, other] = self.outputs(input);
+        match (body.within() == other.within(), self.shortcut.is_empty()) {
             _ if self.body.is_empty() => Err("a body without layers: it needs at least one".into()),
             (true, _) => Ok(()),
             (false, true) => Err(format!(
                 "a body with {}: for the sum, the body's last layer must have {}, or a shortcut must have {body}",
-                counted(body, "output"),
-                counted(inputs, "output")
+                body.named("output"),
+                input.named("output")
             )),
             (false, false) => Err(format!(
-                "a body with {}, its shortcut {other}: for the sum, both must have as many",
-                counted(body, "output")
+                "a body with {}, its shortcut {other}: for the sum, both must have the same",
+                body.named("output")
             )),
         }
     }
@@ -69,10 +77,17 @@ impl Describe for ResidualLayer {
         Self::PARTS.into_iter().zip([&self.body[..], &self.shortcut]).collect()
     }
 
-    fn write(&self, x: Value, forward: &mut Forward) -> Value {
-        let body = forward.layers(x, &self.body);
-        let other = forward.layers(x, &self.shortcut);
-        forward.op(Add, vec![body, other])
+    fn write(&self, x: Value, input: Form, forward: &mut Forward) -> Value {
+        let (x, input) = (forward.features(x, input), input.within());
+        let body = forward.layers(x, input, &self.body);
+        let other = forward.layers(x, input, &self.shortcut);
+        let forms = self.outputs(input);
+        // One that is an image still, though its values are features, does not lie as the other does.
+        let sum = match forms[0] == forms[1] {
+            true => vec![body, other],
+            false => vec![forward.features(body, forms[0]), forward.features(other, forms[1])],
+        };
+        forward.op(Add, sum)
     }
 
     fn from_words(words: &mut Words<'_>) -> Result<Self, String> {

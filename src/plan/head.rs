@@ -18,7 +18,7 @@ pub(super) fn team(step: &Step<'_>, nodes: &[NodeId]) -> Option<Launch> {
     let Op::Linear(linear) = &step.graph.node(nodes[0]).op else { return None };
     let dense = step.dense[linear.parameter];
     let goes_below = nodes.iter().position(|&id| matches!(step.graph.node(id).op, Op::LinearInput(_)));
-    let is_below = |node: &Node| node.op == LinearInput { parameter: linear.parameter }.into();
+    let is_below = |node: &Node| matches!(node.op, Op::LinearInput(LinearInput { parameter, .. }) if parameter == linear.parameter);
     if goes_below.is_none() && step.graph.nodes().any(|(_, node)| is_below(node)) {
         return None;
     }

@@ -51,10 +51,9 @@ impl DeviceModel {
     pub async fn set_weights(&mut self, weights: &Weights, slots: u32) -> Result<(), Error> {
         self.network.check_weights(weights)?;
         let mut buffers = Buffers::from([(Role::State, self.gpu.zeros("the step state", STATE_BYTES).await?)]);
-        for (layer, (Parameter { location, .. }, weights)) in
-            self.network.named_parameters().into_iter().zip(&weights.layers).enumerate()
-        {
-            let (name, content) = (format!("the weights of {location}"), weights.to_device());
+        for (layer, (parameter, weights)) in self.network.named_parameters().iter().zip(&weights.layers).enumerate() {
+            let location = &parameter.location;
+            let (name, content) = (format!("the weights of {location}"), weights.to_device(parameter));
             buffers.insert(Role::Weights(layer), self.gpu.upload(&name, &content).await?);
             let slot_bytes = u64::from(slots) * size_of_val(content.as_slice()) as u64;
             if slot_bytes > 0 {
@@ -70,7 +69,7 @@ impl DeviceModel {
 
     /// The buffers of the weights, one for each layer.
     pub fn weight_buffers(&self) -> Vec<Buffer> {
-        (0..self.network.widths().count()).map(|layer| self.buffers[&Role::Weights(layer)].clone()).collect()
+        (0..self.network.named_parameters().len()).map(|layer| self.buffers[&Role::Weights(layer)].clone()).collect()
     }
 
     /// The weights as they are now.
@@ -81,9 +80,9 @@ impl DeviceModel {
     /// Weights read from these buffers, one for each layer.
     pub async fn weights_in(&mut self, buffers: &[Buffer]) -> Result<Weights, Error> {
         let mut layers = Vec::new();
-        for ((inputs, outputs), buffer) in self.network.widths().zip(buffers) {
+        for (parameter, buffer) in self.network.named_parameters().iter().zip(buffers) {
             let values: Vec<f32> = self.gpu.read(buffer, buffer.size() as usize / 4, &mut self.stats.traffic).await?;
-            layers.push(LayerWeights::from_device(inputs, outputs, &values));
+            layers.push(LayerWeights::from_device(parameter, &values));
         }
         Ok(Weights { layers })
     }
@@ -91,8 +90,8 @@ impl DeviceModel {
     /// Weights in new buffers, one for each layer.
     pub async fn upload_weights(&self, name: &str, weights: &Weights) -> Result<Vec<Buffer>, Error> {
         let mut buffers = Vec::with_capacity(weights.layers.len());
-        for layer in &weights.layers {
-            buffers.push(self.gpu.upload(name, &layer.to_device()).await?);
+        for (parameter, values) in self.network.named_parameters().iter().zip(&weights.layers) {
+            buffers.push(self.gpu.upload(name, &values.to_device(parameter)).await?);
         }
         Ok(buffers)
     }

@@ -6,7 +6,7 @@ use super::runner::Runner;
 use crate::error::Error;
 use crate::gpu::{Buffer, Checks, Gpu, Readback, Traffic};
 use crate::history::Parameters;
-use crate::network::Network;
+use crate::network::{Network, Parameter};
 use crate::plan::{Plan, Role, STATE_BYTES};
 use crate::weights::{LayerWeights, Weights};
 
@@ -15,7 +15,7 @@ pub(crate) struct ParameterReader {
     runner: Runner,
     /// The step state of the run, which the one of this step is a copy of.
     state: Buffer,
-    /// The weights of every layer, then the gradients.
+    /// Every parameter, then the gradients of those that are trained.
     sources: Vec<Buffer>,
     /// One for each: a network's weights may be more than a buffer holds.
     copies: Vec<Readback>,
@@ -36,8 +36,9 @@ impl ParameterReader {
         for bank in &banks[1..] {
             runner.also_over(gpu, plan, bank, checks).await?;
         }
+        let count = (0..).take_while(|&number| model.contains_key(&Role::Weights(number))).count();
         let of = |buffers: &Buffers, role: fn(usize) -> Role| -> Vec<Buffer> {
-            (0..).map_while(|layer| buffers.get(&role(layer)).cloned()).collect()
+            (0..count).filter_map(|number| buffers.get(&role(number)).cloned()).collect()
         };
         let sources = [of(model, Role::Weights), of(&runner.buffers, Role::WeightGradient)].concat();
         let mut copies = Vec::with_capacity(sources.len());
@@ -73,12 +74,19 @@ impl ParameterReader {
         traffic: &mut Traffic,
         network: &Network,
     ) -> Result<Parameters, Error> {
-        let widths: Vec<(usize, usize)> = network.widths().collect();
-        let mut layers = Vec::with_capacity(self.copies.len());
-        for (copy, &(inputs, outputs)) in self.copies.iter_mut().zip(widths.iter().cycle()) {
-            layers.push(LayerWeights::from_device(inputs, outputs, &copy.wait::<f32>(gpu, traffic).await?));
+        let parameters = network.named_parameters();
+        let trained = parameters.iter().filter(|parameter| parameter.is_trained());
+        let mut layers = Vec::with_capacity(2 * parameters.len());
+        for (copy, parameter) in self.copies.iter_mut().zip(parameters.iter().chain(trained)) {
+            layers.push(LayerWeights::from_device(parameter, &copy.wait::<f32>(gpu, traffic).await?));
         }
-        let gradients = Weights { layers: layers.split_off(widths.len()) };
+        let mut of_trained = layers.split_off(parameters.len().min(layers.len())).into_iter();
+        // What no optimizer updates has a gradient of 0.
+        let gradient = |parameter: &Parameter| {
+            let own = if parameter.is_trained() { of_trained.next() } else { None };
+            own.unwrap_or_else(|| LayerWeights::zeros(parameter))
+        };
+        let gradients = Weights { layers: parameters.iter().map(gradient).collect() };
         Ok(Parameters { step: self.step, weights: Weights { layers }, gradients })
     }
 }

@@ -111,6 +111,9 @@ impl Walk<'_> {
                 let other = self.list(&residual.shortcut, x);
                 (body.iter().zip(&other).map(|(a, b)| a + b).collect(), None)
             }
+            LayerKind::Activation(_) | LayerKind::Dropout(_) => (x, None),
+            // No number, which nothing compares equal to: these have no twin here.
+            _ => (vec![f64::NAN; x.len()], None),
         };
         let number = weights.unwrap_or_else(|| {
             self.unweighted += 1;
