@@ -52,6 +52,7 @@ struct Readme;
 struct Serving;
 
 mod activation;
+mod augmentation;
 mod checkpoint;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -92,6 +93,7 @@ mod weights;
 mod wgsl;
 
 pub use activation::{Activation, Epilogue};
+pub use augmentation::Augmentation;
 pub use checkpoint::Checkpoint;
 pub use data::{ColumnRole, Dataset, Feature, Generated, Numbers, ReadOptions, Sets, Source, Stored, TableColumn};
 #[doc(hidden)]
@@ -115,7 +117,7 @@ pub use options::{
     Best, Checkpointing, EarlyStopping, Every, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions,
 };
 pub use predictor::{Class, Predictor};
-pub use preprocessing::{Columns, Fill, ImageShape, ScaleBy, Scaling};
+pub use preprocessing::{ChannelOrder, Columns, Fill, ImageShape, ScaleBy, Scaling};
 pub use schedule::{Decay, Schedule};
 pub use trainer::Trainer;
 pub use weights::{LayerWeights, Weights};

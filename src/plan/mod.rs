@@ -104,6 +104,8 @@ impl Plan {
     /// That there is something to plan for, of sizes that can be counted.
     fn check_request(request: Request<'_>) -> Result<(), Error> {
         request.network.check()?;
+        request.network.check_outputs(request.loss)?;
+        place::check_norms(request)?;
         if request.batch == 0 || request.set.rows == 0 || request.set.parts == 0 {
             return Err(Error::Option(format!(
                 "a batch of {} rows, of a set of {} in {} parts: there must be one of each at least",
@@ -113,10 +115,11 @@ impl Plan {
         // The kernels' geometry is counted in 32 bits too.
         let step = Step::new(request, Graph::default());
         for layer in 0..step.dense.len() {
-            for role in [Role::Weights(layer), Role::OptimizerSlots(layer), Role::Activations(layer)] {
-                place::buffer(role, &step, &homes::widths(&step), &[])?;
+            for role in [Role::Weights(layer), Role::OptimizerSlots(layer)] {
+                place::buffer(role, &step, &Homes::default(), &[])?;
             }
         }
+        place::check_values(request)?;
         Ok(())
     }
 
@@ -128,7 +131,7 @@ impl Plan {
         let mut roles: Vec<Role> = dispatches.iter().flat_map(|dispatch| dispatch.roles.iter().copied()).collect();
         roles.sort();
         roles.dedup();
-        let buffer = |role| place::buffer(role, step, &homes.widths, &dispatches);
+        let buffer = |role| place::buffer(role, step, &homes, &dispatches);
         let mut buffers = roles.into_iter().map(buffer).collect::<Result<Vec<_>, _>>()?;
         let locations = step.graph.outputs().filter_map(|(value, at)| Some((homes.role(step, value).ok()?, at.into())));
         let locations = locations.collect();

@@ -1,6 +1,6 @@
 //! A representative set of the shaders of all plans on all adapters, made without a device, to be translated for every kind of driver.
 //!
-//! Tiles: each under each product, and each kind of tile with each kind of input. All other shaders come from plans for training: for every
+//! Tiles: each under each product, and each kind of tile with each kind of input. Norms: of rows and of groups, in every way. All other shaders come from plans for training: for every
 //! two choices of different kinds (kinds of adapter, networks, sets, activations, losses, optimizers, clippings, schedules, purposes) there is a plan
 //! that has both. It seldom takes three choices to make a shader wrong.
 
@@ -12,10 +12,12 @@ use super::choices::FAMILIES;
 use super::problem::{Adam1, plain};
 use crate::activation::{Activation, Epilogue};
 use crate::error::Error;
+use crate::kernel::batch_norm::{self, BatchNorm, Statistics};
 use crate::kernel::link::link_for_browsers;
+use crate::kernel::row_norm::{self, Norm};
 use crate::kernel::tile::{Family, Tile};
-use crate::kernel::{Input, Launch, dense_backward, dense_forward, dense_update, probe, textbook};
-use crate::layout::Dense;
+use crate::kernel::{Input, Launch, conv, dense_backward, dense_forward, dense_update, norm_gradient, probe, textbook};
+use crate::layout::{Conv, Dense, Image, Sliding, Window};
 use crate::loss::Loss;
 use crate::optimizer::Rule;
 
@@ -30,6 +32,8 @@ const SUMS: usize = 8;
 pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
     let mut every = Every::default();
     tiles(&mut every);
+    batch_norms(&mut every);
+    norms(&mut every);
     let choices = Choices::new()?;
     for case in choices.in_pairs().into_iter().chain(choices.with_sums(SUMS)).chain(choices.with_bare_sums(SUMS)) {
         let family = case.tiling.family;
@@ -87,6 +91,21 @@ impl Every {
     }
 }
 
+/// Convolutions whose pixels have whole quads, or fewer than four channels, or channels in groups.
+fn convolutions(every: &mut Every, family: Family, tile: Tile) {
+    let optimizer = Adam1::optimizer();
+    let closes = dense_update::Step { closes: true, ..Default::default() };
+    let relu = Epilogue::of(Activation::Relu);
+    for (channels, groups) in [(6, 1), (3, 1), (6, 3)] {
+        let [input, output] = [channels, 9].map(|channels| Image { height: 5, width: 7, channels });
+        let window = Window { size: [3, 3], stride: [1, 1], padding: [1, 1], dilation: [1, 1] };
+        let conv = Conv { sliding: Sliding { batch: 3, input, output, window }, groups, bias: true };
+        every.add(family, conv::forward::launch(conv, relu, None, false, tile));
+        every.add(family, conv::backward::launch(conv, relu, false, tile));
+        every.add(family, conv::update::launch(conv, plain(&optimizer), tile, closes));
+    }
+}
+
 /// Every tile under every product, and every kind of tile with every input.
 fn tiles(every: &mut Every) {
     const INPUTS: [Input; 4] = [Input::SetU8, Input::Activations, Input::SetF16, Input::SetF32];
@@ -96,7 +115,13 @@ fn tiles(every: &mut Every) {
     for family in FAMILIES {
         for (at, tile) in family.variants().into_iter().enumerate() {
             every.add(family, dense_backward::launch(dense, Epilogue::of(Activation::Relu), tile));
-            every.add(family, dense_backward::launch_with(dense, Epilogue::of(Activation::Relu), true, tile));
+            every.add(
+                family,
+                dense_backward::launch_with(dense, Input::Activations, Epilogue::of(Activation::Relu), true, tile),
+            );
+            if at < 2 || tile == Tile::Naive {
+                convolutions(every, family, tile);
+            }
             // The first two of a family, whole and in slices, with every input.
             let inputs = if at < 2 || tile == Tile::Naive { &INPUTS[..] } else { &INPUTS[at % 4..][..1] };
             for &input in inputs {
@@ -107,6 +132,58 @@ fn tiles(every: &mut Every) {
                 );
                 every.add(family, dense_update::launch(dense, input, plain(&optimizer), tile, closes));
             }
+        }
+    }
+}
+
+/// The launches of batch norms, of images and of rows, with every stage that may follow them.
+fn batch_norms(every: &mut Every) {
+    let image = BatchNorm { batch: 33, pixels: 35, channels: 6, is_image: true, eps: 1e-5, momentum: 0.1 };
+    let belows = [None, Some(Activation::Relu), Some(Activation::Gelu)].map(|below| below.map(Epilogue::of));
+    for (family, norm) in FAMILIES
+        .into_iter()
+        .flat_map(|family| [image, BatchNorm { pixels: 1, is_image: false, ..image }].map(|norm| (family, norm)))
+    {
+        let workgroup = family.row_workgroup();
+        every.add(family, batch_norm::statistics(norm, workgroup));
+        every.add(family, batch_norm::merge(norm, workgroup));
+        every.add(family, batch_norm::sums(norm, workgroup));
+        let epilogue = Epilogue::of(Activation::Relu).with_dropout(0.5);
+        for (by, trains) in [(Statistics::Minibatch, Some(0)), (Statistics::Running, None)] {
+            every.add(family, batch_norm::apply(norm, by, epilogue, trains.is_some(), trains, workgroup));
+        }
+        for (below, weighted_mean) in belows.into_iter().zip([false, true, false]) {
+            every.add(family, batch_norm::merge_backward(norm, weighted_mean, workgroup));
+            every.add(family, batch_norm::apply_backward(norm, below, weighted_mean, workgroup));
+        }
+    }
+}
+
+/// Norms of rows and images, with statistics of rows and of groups.
+fn norms(every: &mut Every) {
+    let rows = Norm {
+        batch: 33,
+        pixels: 1,
+        channels: 12,
+        groups: None,
+        is_image: false,
+        centered: true,
+        eps: 1e-5,
+        has_bias: true,
+    };
+    let groups = Norm { pixels: 6, groups: Some(4), is_image: true, ..rows };
+    let epilogues = [Activation::Relu, Activation::Gelu].map(Epilogue::of);
+    for norm in [rows, groups].into_iter().flat_map(|norm| [norm, Norm { centered: false, has_bias: false, ..norm }]) {
+        for (epilogue, adds) in epilogues.into_iter().flat_map(|epilogue| [(epilogue, true), (epilogue, false)]) {
+            let dropped = epilogue.with_dropout(0.5);
+            every.add(Family::Reference, row_norm::forward(norm, epilogue, adds, None, 64));
+            every.add(Family::Reference, row_norm::forward(norm, dropped, adds, Some(1), 64));
+            every.add(Family::Reference, row_norm::backward(norm, Some(epilogue), adds, 64));
+        }
+        every.add(Family::Reference, row_norm::backward(norm, None, false, 64));
+        // Rows in one slice, and in several.
+        for (batch, weighted_mean) in [(4, false), (33, true)].into_iter().chain([(4, true), (33, false)]) {
+            every.add(Family::Reference, norm_gradient::launch(Norm { batch, pixels: 1, ..norm }, weighted_mean, 64));
         }
     }
 }
