@@ -375,7 +375,7 @@ impl Network {
     /// - features where a layer takes an image, and the other way round;
     /// - a norm's eps or momentum that is out of range;
     /// - an initializer for a layer without weights;
-    /// - more than 10,000 layers, with all copies of those that are repeated;
+    /// - more than 100,000 layers, with all copies of those that are repeated;
     /// - a residual's or a repeat's function whose network takes another number of inputs than it was given, with layers added.
     pub fn check(&self) -> Result<(), Error> {
         self.reason().map_err(Error::Option)
@@ -387,7 +387,7 @@ impl Network {
             Form::Image(image) if image.height == 0 || image.width == 0 || image.channels == 0 => {
                 return Err(format!("the input is an image of {}: all three numbers must be at least 1", self.input));
             }
-            Form::Image(_) => window::check_values(self.input).map_err(|reason| reason),
+            Form::Image(_) => window::check_values(self.input),
             _ => layer::check_width(self.inputs()),
         }
         .map_err(|reason| format!("the input has {reason}"))?;
