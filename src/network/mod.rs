@@ -370,7 +370,7 @@ impl Network {
     /// - a dropout below 0, of 1 or above, or that is no number;
     /// - a residual whose body has no layers, or whose body and shortcut have other numbers of outputs than each other;
     /// - residuals nested more than 32 deep;
-    /// - a last layer that is not dense, or has an activation or a dropout;
+    /// - a last layer that is not dense, or has a dropout;
     /// - a convolution, a pool or a group norm that does not fit its image, or whose numbers are out of range; images of more than 16,777,216 values;
     /// - features where a layer takes an image, and the other way round;
     /// - a norm's eps or momentum that is out of range;
