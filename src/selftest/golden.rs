@@ -111,7 +111,8 @@ impl Trajectory {
         let said = Said { path, value: &case };
 
         let network = network(said, &file)?;
-        let parameters = network.named_parameters();
+        let is_list = case["layers"][0].is_object();
+        let parameters = if is_list { network.parameters_as_listed() } else { network.named_parameters() };
         let of = |prefix: &str, parameters: &[Parameter]| {
             layers(path, &file, prefix, parameters).map(|layers| Weights { layers })
         };
