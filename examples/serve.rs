@@ -14,7 +14,7 @@ fn main() -> Result<(), wgrad::Error> {
 
     // The scaling is computed from the training rows alone; validation rows are scaled in the same way automatically.
     let mut train = train;
-    if let Some(scaling) = ScaleBy::Standardize.of(&train) {
+    if let Some(scaling) = ScaleBy::Standardize.of(&train)? {
         train = train.with_scaling(scaling)?;
     }
     if let Some(scaling) = ScaleBy::Standardize.of_targets(&train)? {

@@ -15,6 +15,11 @@ impl Constants {
         self
     }
 
+    pub(crate) fn bool(mut self, name: &str, value: bool) -> Self {
+        self.line(name, format_args!("{value}"));
+        self
+    }
+
     /// The nearest f32, written so that it is read back to the bit.
     pub(crate) fn f32(mut self, name: &str, value: f64) -> Self {
         self.line(name, format_args!("{:e}f", value as f32));

@@ -94,6 +94,36 @@ impl Image {
     }
 }
 
+/// How the values of a minibatch lie in device memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Rows of a minibatch that is rounded up to a multiple of four: samples, or pixels of images.
+    pub rows: u32,
+    /// Values of a row.
+    pub width: u32,
+    /// Whether rows are pixels, which have no 1 behind them.
+    pub is_image: bool,
+}
+
+impl Extent {
+    /// Of a tensor `[rows, features]` or `[rows, height, width, channels]`.
+    pub fn of(shape: &[u32]) -> Self {
+        let (batch, width) = (shape.first().copied().unwrap_or(0), shape.last().copied().unwrap_or(0));
+        let pixels: u32 = shape.iter().skip(1).rev().skip(1).product();
+        Extent { rows: batch.next_multiple_of(4) * pixels, width, is_image: shape.len() == 4 }
+    }
+
+    /// Quads of a row of a gradient.
+    pub fn quads(self) -> u32 {
+        self.width.div_ceil(4)
+    }
+
+    /// Quads of a row of activations.
+    pub fn quads_of_activations(self) -> u32 {
+        if self.is_image { self.quads() } else { quads_with_one(self.width) }
+    }
+}
+
 /// How a window slides over an image. Every pair is down, then across.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {

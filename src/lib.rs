@@ -52,6 +52,7 @@ struct Readme;
 struct Serving;
 
 mod activation;
+mod augmentation;
 mod checkpoint;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -65,6 +66,7 @@ pub mod gpu;
 pub mod graph;
 mod history;
 mod host;
+mod initializer;
 pub mod kernel;
 pub mod layout;
 mod loss;
@@ -91,6 +93,7 @@ mod weights;
 mod wgsl;
 
 pub use activation::{Activation, Epilogue};
+pub use augmentation::Augmentation;
 pub use checkpoint::Checkpoint;
 pub use data::{ColumnRole, Dataset, Feature, Generated, Numbers, ReadOptions, Sets, Source, Stored, TableColumn};
 #[doc(hidden)]
@@ -98,19 +101,24 @@ pub use data::{FORMATS, Format};
 pub use error::Error;
 pub use gpu::{AdapterChoice, Gpu};
 pub use history::{Epoch, Event, History, Parameters, Progress, TrainStats};
+pub use initializer::Initializer;
 pub use kernel::tiling::Picks;
 pub use loss::Loss;
 pub use measure::Tuning;
 pub use metric::{ClassCounts, ClassMetrics, Evaluation, Metrics, RegressionMetrics};
 pub use model::Model;
-pub use network::{DenseLayer, Form, Layer, LayerKind, Network, Parameter, ParameterKind, ResidualLayer};
+pub use network::{
+    ActivationLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, FlattenLayer, Form,
+    GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerKind, LayerNormLayer, MaxPoolLayer, Network, Padding, Pair,
+    Parameter, ParameterKind, RepeatLayer, ResidualLayer, RmsNormLayer,
+};
 pub use optimizer::{Optimizer, Rule};
 pub use options::{
     Best, Checkpointing, EarlyStopping, Every, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions,
 };
 pub use predictor::{Class, Predictor};
-pub use preprocessing::{Columns, Fill, ImageShape, ScaleBy, Scaling};
+pub use preprocessing::{ChannelOrder, Columns, Fill, ImageShape, ScaleBy, Scaling};
 pub use schedule::{Decay, Schedule};
 pub use trainer::Trainer;
-pub use weights::{Initializer, LayerWeights, Weights};
+pub use weights::{LayerWeights, Weights};
 pub use wgsl::Wgsl;

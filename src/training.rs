@@ -1,5 +1,6 @@
 //! What a training step is besides the network and the loss.
 
+use crate::augmentation::Augmentation;
 use crate::constants::Constants;
 use crate::optimizer::Optimizer;
 use crate::schedule::Schedule;
@@ -15,6 +16,8 @@ pub struct Training<'a> {
     pub clip: Option<Clip>,
     /// Whether a step changes nothing where any gradient is not finite.
     pub skips_non_finite: bool,
+    /// Random changes of the images that it trains on.
+    pub augmentation: Option<Augmentation>,
 }
 
 impl Training<'_> {

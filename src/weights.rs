@@ -1,11 +1,10 @@
-//! A network's weights on the host, and their initializers.
+//! A network's weights on the host, and how they begin.
 
 use std::f64::consts::TAU;
-use std::fmt;
-use std::str::FromStr;
 
 use crate::error::Error;
-use crate::named::{Elsewhere, Named, counted};
+use crate::initializer::Initializer;
+use crate::named::counted;
 use crate::network::{Network, Parameter, ParameterKind};
 
 /// The values of one [`Parameter`], laid out as PyTorch does.
@@ -91,85 +90,10 @@ impl LayerWeights {
     }
 }
 
-/// The distribution of initial weights. Biases begin at 0, except under [`Initializer::Torch`].
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
-#[non_exhaustive]
-pub enum Initializer {
-    /// U(−a, a), a = √(6 / (inputs + outputs)): Glorot & Bengio, AISTATS 2010; Keras' default.
-    #[default]
-    GlorotUniform,
-    /// N(0, 2 / (inputs + outputs)): Glorot & Bengio, AISTATS 2010.
-    GlorotNormal,
-    /// U(−a, a), a = √(6 / inputs): He et al., "Delving deep into rectifiers", ICCV 2015.
-    HeUniform,
-    /// N(0, 2 / inputs): He et al., ICCV 2015.
-    HeNormal,
-    /// U(−a, a), a = √(3 / inputs): LeCun, Bottou, Orr & Müller, "Efficient backprop", 1998.
-    LecunUniform,
-    /// N(0, 1 / inputs): LeCun et al., 1998.
-    LecunNormal,
-    /// Orthonormal rows, or columns where there are fewer of them: Saxe, McClelland & Ganguli, ICLR 2014.
-    Orthogonal,
-    /// U(−a, a), a = 1/√inputs, for weights and biases alike: what `torch.nn.Linear` does.
-    Torch,
-    /// The same value for every weight. All units of a layer stay alike then, unless dropout tells them apart.
-    Constant(f32),
-}
-
-impl Named for Initializer {
-    const WHAT: &'static str = "an initializer";
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("glorot-uniform", Initializer::GlorotUniform),
-        ("glorot-normal", Initializer::GlorotNormal),
-        ("he-uniform", Initializer::HeUniform),
-        ("he-normal", Initializer::HeNormal),
-        ("lecun-uniform", Initializer::LecunUniform),
-        ("lecun-normal", Initializer::LecunNormal),
-        ("orthogonal", Initializer::Orthogonal),
-        ("torch", Initializer::Torch),
-        ("constant", Initializer::Constant(0.0)),
-    ];
-    const ELSEWHERE: Elsewhere = &[
-        (&["xavier", "xavier-uniform", "glorot", "xavieruniform", "glorotuniform"], "glorot-uniform"),
-        (&["xavier-normal", "xaviernormal", "glorotnormal"], "glorot-normal"),
-        (&["kaiming", "kaiming-uniform", "he", "kaiminguniform", "heuniform"], "he-uniform"),
-        (&["kaiming-normal", "kaimingnormal", "henormal", "msra"], "he-normal"),
-        (&["lecun", "lecununiform"], "lecun-uniform"),
-        (&["lecunnormal"], "lecun-normal"),
-        (&["orthogonal-initializer"], "orthogonal"),
-        (&["pytorch", "default"], "torch"),
-        (&["zeros", "zero"], "constant:0"),
-        (&["ones", "one"], "constant:1"),
-    ];
-}
-
-impl FromStr for Initializer {
-    type Err = Error;
-
-    /// A word, or `constant:` and a value.
-    fn from_str(words: &str) -> Result<Self, Error> {
-        let Some(value) = words.strip_prefix("constant:") else { return Self::from_word(words) };
-        match value.parse::<f32>() {
-            Ok(value) if value.is_finite() => Ok(Initializer::Constant(value)),
-            _ => {
-                Err(Error::Option(format!("\"{words}\" is not an initializer: write a finite value, as constant:0.1")))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Initializer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Initializer::Constant(value) => write!(f, "constant:{value}"),
-            _ => f.write_str(self.word()),
-        }
-    }
-}
-
 impl Initializer {
     /// Initial weights for a network. A value depends only on the seed, the layer and its index, so the same seed gives the same
-    /// bits on every platform. For a network that does not pass its [check](Network::check), the result is empty.
+    /// bits on every platform. A layer with an initializer [of its own](crate::Layer::with_initializer) has that. For a network that does not pass its
+    /// [check](Network::check), the result is empty.
     pub fn weights(self, network: &Network, seed: u64) -> Weights {
         if network.check().is_err() {
             return Weights::default();
@@ -179,7 +103,7 @@ impl Initializer {
             .iter()
             .enumerate()
             .map(|(layer, parameter)| {
-                let &Parameter { inputs, outputs, .. } = parameter;
+                let &Parameter { inputs, outputs, initializer, .. } = parameter;
                 let of = |weight: f32, bias: f32| LayerWeights {
                     weight: vec![weight; inputs * outputs],
                     bias: vec![bias; if parameter.bias { outputs } else { 0 }],
@@ -188,7 +112,10 @@ impl Initializer {
                 let taps = match parameter.kind {
                     ParameterKind::Matrix => 1,
                     ParameterKind::Kernel { size: [down, across] } => down * across,
-                    ParameterKind::Scale => return of(1.0, 0.0),
+                    ParameterKind::Scale => match initializer {
+                        Some(Initializer::Constant(value)) => return of(value, 0.0),
+                        _ => return of(1.0, 0.0),
+                    },
                     ParameterKind::Statistics => return of(0.0, 1.0),
                 };
                 // As Keras and PyTorch count them: an output's inputs, and the outputs that an input goes into where strides are 1.
@@ -200,7 +127,8 @@ impl Initializer {
                 let normal = |variance: f64| -> Vec<f32> {
                     (0..inputs * outputs).map(|at| (variance.sqrt() * counter(0).normal(at)) as f32).collect()
                 };
-                let weight = match self {
+                let chosen = initializer.unwrap_or(self);
+                let weight = match chosen {
                     Initializer::GlorotUniform => uniform((6.0 / (fan_in + fan_out)).sqrt()),
                     Initializer::GlorotNormal => normal(2.0 / (fan_in + fan_out)),
                     Initializer::HeUniform => uniform((6.0 / fan_in).sqrt()),
@@ -211,7 +139,7 @@ impl Initializer {
                     Initializer::Orthogonal => orthogonal(outputs, inputs, &counter(0)),
                     Initializer::Constant(value) => vec![value; inputs * outputs],
                 };
-                let bias = match self {
+                let bias = match chosen {
                     _ if !parameter.bias => vec![],
                     Initializer::Torch => {
                         (0..outputs).map(|at| ((1.0 / fan_in).sqrt() * counter(1).symmetric(at)) as f32).collect()

@@ -22,7 +22,13 @@ pub fn plan(tiling: &Tiling, widths: &[usize], batch: u32, rows: u64) -> Result<
     let [inputs, hidden @ .., classes] = widths else { return Err(Error::Option("no widths".into())) };
     let network = Network::classifier(*inputs, hidden, Activation::Relu, *classes);
     let (optimizer, schedule) = (Optimizer::keras_adam(), Schedule::default());
-    let training = Training { optimizer: &optimizer, schedule: &schedule, clip: None, skips_non_finite: false };
+    let training = Training {
+        optimizer: &optimizer,
+        schedule: &schedule,
+        clip: None,
+        skips_non_finite: false,
+        augmentation: None,
+    };
     Plan::new(Request {
         network: &network,
         loss: &Loss::softmax_cross_entropy(),

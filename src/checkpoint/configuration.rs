@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
+use crate::augmentation::Augmentation;
 use crate::error::Error;
 use crate::gpu::Checks;
 use crate::optimizer::{Optimizer, Rule};
@@ -23,6 +24,9 @@ pub(crate) fn to_json(options: &TrainOptions) -> Value {
             "min_lr": plateau.min_lr,
         })),
         "early_stopping": options.early_stopping.map(|early| json!({ "patience": early.patience, "min_delta": early.min_delta })),
+        "augmentation": options.augmentation.map(|augmentation| json!({
+            "crop_padding": augmentation.crop_padding, "flip": augmentation.flip, "cutout": augmentation.cutout,
+        })),
         "train": {
             "epochs": options.epochs, "steps": options.steps, "batch_size": options.batch_size, "shuffle": options.shuffle,
             "seed": options.seed, "clip_grad_norm": options.clip_grad_norm, "clip_grad_value": options.clip_grad_value,
@@ -58,6 +62,7 @@ pub(crate) fn from_json(
         schedule: schedule_of(&table("schedule")?)?,
         reduce_on_plateau: optional("reduce_on_plateau")?.map(|table| plateau_of(&table)).transpose()?,
         early_stopping: optional("early_stopping")?.map(|table| early_stopping_of(&table)).transpose()?,
+        augmentation: optional("augmentation")?.map(|table| augmentation_of(&table)).transpose()?,
         epochs: train.count("epochs")?,
         steps: train.optional("steps").map(|_| train.count("steps")).transpose()?,
         batch_size: train.count("batch_size")? as usize,
@@ -104,6 +109,14 @@ fn plateau_of(table: &Table<'_>) -> Result<ReduceOnPlateau, Error> {
 
 fn early_stopping_of(table: &Table<'_>) -> Result<EarlyStopping, Error> {
     Ok(EarlyStopping { patience: table.count("patience")?, min_delta: table.number("min_delta")? })
+}
+
+fn augmentation_of(table: &Table<'_>) -> Result<Augmentation, Error> {
+    Ok(Augmentation {
+        crop_padding: table.count_32("crop_padding")?,
+        flip: table.switch("flip")?,
+        cutout: table.count_32("cutout")?,
+    })
 }
 
 fn checkpointing_of(table: &Table<'_>, folder: &Path) -> Result<Checkpointing, Error> {
@@ -215,5 +228,22 @@ impl<'a> Table<'a> {
 
     fn word<T: FromStr<Err = Error>>(&self, key: &str) -> Result<T, Error> {
         self.text(key)?.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Finds an augmentation that a resumed run has not, or has otherwise, and a checkpoint of earlier versions that is refused for having none.
+    #[test]
+    fn augmentation_comes_back() {
+        let back = |json: &Value| from_json(json, &[], None, Path::new("cks")).unwrap().augmentation;
+        for augmentation in [None, Some(Augmentation { crop_padding: 4, flip: true, cutout: 9 })] {
+            let mut json = to_json(&TrainOptions { augmentation, ..TrainOptions::default() });
+            assert_eq!(back(&json), augmentation);
+            json.as_object_mut().unwrap().remove("augmentation");
+            assert_eq!(back(&json), None);
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::options::Train;
 use super::reading::{Data, Validation, chosen};
 use super::size::Size;
 use super::training_set::TrainingSet;
+use crate::augmentation::Augmentation;
 use crate::data::ReadOptions;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;
@@ -67,6 +68,7 @@ struct File {
     schedule: ScheduleTable,
     reduce_on_plateau: Option<PlateauTable>,
     early_stopping: Option<EarlyTable>,
+    augmentation: AugmentationTable,
     train: TrainTable,
     tiles: BTreeMap<String, String>,
 }
@@ -160,6 +162,26 @@ struct EarlyTable {
     patience: u64,
     #[serde(default)]
     min_delta: f64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct AugmentationTable {
+    crop_padding: u32,
+    flip: bool,
+    cutout: u32,
+}
+
+impl AugmentationTable {
+    /// The augmentation that the table and the flags describe, if it changes anything.
+    fn with(&self, flags: &Train) -> Option<Augmentation> {
+        let augmentation = Augmentation {
+            crop_padding: flags.crop_padding.unwrap_or(self.crop_padding),
+            flip: flags.flip || self.flip,
+            cutout: flags.cutout.unwrap_or(self.cutout),
+        };
+        (augmentation != Augmentation::default()).then_some(augmentation)
+    }
 }
 
 #[derive(Deserialize)]
@@ -284,6 +306,7 @@ impl Run {
                 non_finite: chosen(flags.non_finite, file.train.non_finite)?.unwrap_or_default(),
                 lower_factor: file.train.lower_factor.unwrap_or(defaults.lower_factor),
                 lower_times: file.train.lower_times.unwrap_or(defaults.lower_times),
+                augmentation: file.augmentation.with(flags),
                 initializer: chosen(flags.initializer, file.model.initializer.clone())?.unwrap_or_default(),
                 batch_size: flags.batch_size.or(file.train.batch_size).unwrap_or(defaults.batch_size),
                 epochs: flags.epochs.or(file.train.epochs).unwrap_or(defaults.epochs),

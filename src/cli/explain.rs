@@ -48,6 +48,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let plan = Plan::new(run.options.training_request(&network, rows.shape(tiling.most_bytes), &tiling))?;
 
     about_table(&output, &run, &set)?;
+    about_images(&output, &run, &set)?;
     output.text(format_args!("for {}\n", adapter.map_or("a software adapter".into(), |adapter| adapter.name)))?;
     output.text(&plan)?;
     for dispatch in &plan.dispatches {
@@ -73,6 +74,17 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         "event": "step", "dispatches": plan.dispatches.len(), "flops": cost.flops, "bytes": cost.bytes,
         "intensity": cost.intensity(), "memory_bytes": plan.bytes(),
     }))
+}
+
+/// Prints the shape of images.
+fn about_images(output: &Output, run: &Run, set: &TrainingSet) -> Result<(), Error> {
+    let Some(image) = set.at_hand().image_shape() else { return Ok(()) };
+    let rows = set.source().rows();
+    output.event(json!({
+        "event": "images", "rows": rows, "image": image, "features": set.at_hand().width(), "classes": set.source().classes(),
+        "notes": set.at_hand().notes(),
+    }))?;
+    output.text(format_args!("{}: {}, {image} images\n", run.data, counted(rows, "row")))
 }
 
 /// Prints how a table's columns are used.

@@ -146,6 +146,23 @@ const HINTS: &[(&[&str], &str)] = &[
         &["clip", "grad-clip", "gradient-clipping", "max-grad-norm", "clip-norm", "clipnorm"],
         "write --clip-grad-norm NORM, or --clip-grad-value VALUE",
     ),
+    (
+        &[
+            "augment",
+            "augmentation",
+            "data-augmentation",
+            "transforms",
+            "crop",
+            "random-crop",
+            "padding",
+            "hflip",
+            "horizontal-flip",
+            "random-flip",
+            "mirror",
+            "random-erasing",
+        ],
+        "write --crop-padding PIXELS, --flip and --cutout PIXELS, or these under [augmentation] in run.toml",
+    ),
     (&["random-seed", "random-state", "rng"], "write --seed, or seed under [train] in run.toml"),
     (
         &["shuffle"],

@@ -12,6 +12,7 @@ use super::source::output_word;
 use crate::error::Error;
 use crate::loss::Loss;
 use crate::model::{Model, loss_to_json};
+use crate::named::counted;
 use crate::network::Located;
 
 pub(super) fn run(options: &Inspect) -> Result<(), Error> {
@@ -41,6 +42,7 @@ fn event(path: &Path, model: &Result<Model, Error>, contents: &Contents) -> Valu
             event["loss"] = loss_to_json(&model.loss);
             event["classes"] = Value::Array(Vec::new());
             event[output_word(model)] = model.classes.clone().into();
+            event["image"] = json!(model.image);
             for (name, scaling) in [("scaling", &model.scaling), ("target_scaling", &model.target_scaling)] {
                 event[name] =
                     scaling.as_ref().map_or(Value::Null, |by| json!({ "shift": by.shift, "scale": by.scale }));
@@ -117,8 +119,20 @@ fn describe(model: &Model) -> String {
     if !model.classes.is_empty() {
         text += &format!("\n{} {}", output_word(model), clean(&model.classes.join(", ")));
     }
-    if model.scaling.is_some() {
-        text += &format!("\nfeatures are shifted and scaled, each of {} by its own values", model.network.inputs());
+    if let Some(image) = model.image {
+        text += &format!("\ninputs are {image} images");
+    }
+    match (&model.scaling, model.image) {
+        (Some(scaling), Some(image)) if scaling.is_of_channels(image.channels) => {
+            text += &format!(
+                "\npixels are shifted and scaled, each of {} by its own values",
+                counted(image.channels, "channel")
+            );
+        }
+        (Some(_), _) => {
+            text += &format!("\nfeatures are shifted and scaled, each of {} by its own values", model.network.inputs());
+        }
+        (None, _) => {}
     }
     if model.target_scaling.is_some() {
         text += "\noutputs are scaled targets; predictions are in the targets' own units";

@@ -9,12 +9,12 @@ use super::size::Size;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;
+use crate::initializer::Initializer;
 use crate::measure::Tuning;
 use crate::named::{Named, by_word};
 use crate::options::Every;
 use crate::options::{Monitor, NonFinite};
-use crate::preprocessing::{Fill, ScaleBy};
-use crate::weights::Initializer;
+use crate::preprocessing::{ChannelOrder, Fill, ScaleBy};
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
 ///
@@ -64,8 +64,8 @@ pub(super) struct Train {
     /// A file with any of these options, and more; a flag takes precedence over it
     #[arg(long, value_name = "RUN.toml")]
     pub config: Option<PathBuf>,
-    /// mnist; a file of CSV, TSV, .npz, safetensors or Parquet; a directory of MNIST-style IDX files, of x.npy and y.npy, or of a
-    /// directory of images for each class [default: mnist]
+    /// mnist; a file of CSV, TSV, .npz, safetensors or Parquet; a directory of MNIST-style IDX files, of CIFAR's binary files, of x.npy and
+    /// y.npy, or of a directory of images for each class [default: mnist]
     #[arg(long, value_name = "mnist|DIR|FILE")]
     pub data: Option<String>,
     /// The target column of a table, by name or by number from 1; several columns, separated by commas, are numbers for one output
@@ -89,7 +89,8 @@ pub(super) struct Train {
     /// The replacement of a table's missing cells: mean, zero or a number [default: they are errors]
     #[arg(long, value_name = "mean|zero|NUMBER", allow_negative_numbers = true)]
     pub fill: Option<Fill>,
-    /// Scale every feature by its statistics in the training rows: none, standardize or min-max [default: none]
+    /// Scale every feature by its statistics in the training rows: none, standardize or min-max; or every channel of images:
+    /// standardize-channels [default: none]
     #[arg(long, value_name = "NAME")]
     pub scaling: Option<ScaleBy>,
     /// Scale targets that are numbers by their statistics in the training rows: none, standardize or min-max; every figure
@@ -141,6 +142,15 @@ pub(super) struct Train {
     /// What to do at a non-finite gradient: stop, skip and count the step, or lower the rate and restart the epoch [default: stop]
     #[arg(long, value_name = "stop|skip|lower")]
     pub non_finite: Option<NonFinite>,
+    /// Train on images that are padded by this many black pixels and cropped to their size at random places
+    #[arg(long, value_name = "PIXELS")]
+    pub crop_padding: Option<u32>,
+    /// Train on images of which a random half is mirrored left to right
+    #[arg(long)]
+    pub flip: bool,
+    /// Train on images with a square of zeros, of this many pixels a side, at a random place
+    #[arg(long, value_name = "PIXELS")]
+    pub cutout: Option<u32>,
     /// End after this many epochs in a row that were no better than the best
     #[arg(long, value_name = "EPOCHS", allow_negative_numbers = true)]
     pub early_stopping: Option<u64>,
@@ -160,7 +170,7 @@ pub(super) struct Train {
     /// Rows of a minibatch [default: 32]
     #[arg(long, allow_negative_numbers = true)]
     pub batch_size: Option<usize>,
-    /// The seed of the initial weights, the order of rows and dropout [default: 0]
+    /// The seed of the initial weights, the order of rows, dropout and augmentation [default: 0]
     #[arg(long, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Visit the rows in the set's own order
@@ -238,7 +248,7 @@ impl Train {
     }
 }
 
-/// Options for reading a table in text.
+/// Options for reading a table in text, or an array.
 #[derive(Args, Clone, Default)]
 pub(super) struct Text {
     /// The delimiter between a table's cells: one character, or tab [default: decided by the file's name and its cells]
@@ -256,6 +266,9 @@ pub(super) struct Text {
     /// How to treat a word that a known column does not have: as none of its words, or as an error [default: error]
     #[arg(long, value_name = "none|error")]
     pub unknown: Option<Unknown>,
+    /// Where the channels of images in arrays are, which a set has last: first, as in PyTorch, or last [default: decided by their sizes]
+    #[arg(long, value_name = "first|last")]
+    pub channels: Option<ChannelOrder>,
 }
 
 impl Text {

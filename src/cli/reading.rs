@@ -33,6 +33,7 @@ pub(super) struct Data {
     unknown: Option<String>,
     missing_target: Option<String>,
     image: Option<[usize; 3]>,
+    channels: Option<String>,
     pub scaling: Option<String>,
     pub scale_targets: Option<String>,
 }
@@ -83,7 +84,9 @@ impl Data {
     pub fn reading(&self, flags: &Train, loss: &Loss) -> Result<ReadOptions, Error> {
         let image = self.image.map(|[height, width, channels]| ImageShape { height, width, channels });
         if let Some(shape) = image.filter(|shape| shape.features().is_none()) {
-            return Err(Error::Option(format!("image is {shape}: it must be a height, a width, and 1 or 3 channels")));
+            return Err(Error::Option(format!(
+                "image is {shape}: it must be a height, a width, and a number of channels"
+            )));
         }
         let decimal = flags.decimal.or(self.decimal);
         if let Some(other) = decimal.filter(|&decimal| decimal != '.' && decimal != ',') {
@@ -112,6 +115,7 @@ impl Data {
             ignore: columns(&flags.ignore, &self.ignore),
             categorical: columns(&flags.categorical, &self.categorical),
             image,
+            channels: chosen(flags.text.channels, self.channels.clone())?,
             ..ReadOptions::default()
         })
     }

@@ -29,7 +29,7 @@ fn sets(words: &str, options: &ReadOptions) -> Result<Sets, Error> {
     } else {
         Err(Error::Option(format!(
             "there is no \"{words}\": data is mnist, a file (CSV, TSV, .npz, safetensors, Parquet), or a folder (MNIST-style IDX files, \
-             x.npy and y.npy, or a folder of images for each class)"
+             CIFAR's binary files, x.npy and y.npy, or a folder of images for each class)"
         )))
     }
 }
@@ -47,8 +47,9 @@ pub(super) fn of_run(run: &Run, init: Option<&Model>) -> Result<(TrainingSet, Op
         let (train, validation) = with_validation(run, init)?;
         return Ok((TrainingSet::Whole(with_unused(run, train, validation.as_ref())?), validation));
     }
-    let stored = Stored::open(path)?;
+    let stored = Stored::open_with(path, &run.reading)?;
     let train = stored.read(0..run.options.batch_size.clamp(1, stored.rows()))?;
+    let train = train.noted_all(path, stored.note().map(String::from));
     let first = Sets { train, validation: stored.validation()?, test: stored.test()? };
     let (first, validation) = beside(run, first)?;
     let first = with_unused(run, noted(run, first), validation.as_ref())?;
@@ -75,7 +76,7 @@ fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<D
         }
         (own, _) => own,
     };
-    let own = run.scaling.of(&train);
+    let own = run.scaling.of(&train)?;
     // A model for rows of another width is refused later, with its weights.
     let model = init.filter(|model| model.network.inputs() == train.width());
     let features = chosen("features", "--scaling", own, model.and_then(|model| model.scaling.as_ref()));
@@ -176,6 +177,11 @@ fn unused(run: &Run, train: &Dataset, validation: Option<&Dataset>) -> Vec<Strin
         (Some(_), true) => Default::default(),
     };
     let mut notes = Vec::new();
+    if run.reading.channels.is_some()
+        && [Some(train), validation].into_iter().flatten().all(|set| set.image_shape().is_none())
+    {
+        notes.push("no effect of --channels: only arrays of images have channels, and this is none".into());
+    }
     if !of_tables.is_empty() {
         notes.push(format!(
             "no effect of {of_tables}: only tables (CSV, TSV, Parquet) have columns and cells, and this is none"
@@ -264,6 +270,7 @@ fn of_model(model: &Model, text: &Text) -> ReadOptions {
     ReadOptions {
         header: text.header(),
         delimiter: text.delimiter,
+        channels: text.channels,
         unknown_is_none: text.unknown == Some(Unknown::None),
         leave_out_without_target: text.missing_target == Some(MissingTarget::LeaveOut),
         ..ReadOptions::of_model(model)

@@ -5,11 +5,11 @@ use std::path::Path;
 use half::f16;
 
 use super::array::{Array, Element, doubles, floats};
+use super::channels::Form;
 use super::labels::{self, Targets};
 use super::sets::{Part, Sets};
 use super::{Dataset, Features, ReadOptions};
 use crate::error::Error;
-use crate::preprocessing::ImageShape;
 
 /// A file with named arrays.
 pub(super) trait Arrays {
@@ -83,6 +83,7 @@ pub(super) fn sets(arrays: &dyn Arrays, options: &ReadOptions) -> Result<Sets, E
     if like.class_names.is_empty() {
         like.class_names = train.class_names().to_vec();
     }
+    like.image = like.image.or(train.image_shape());
     let mut parts = [None, None];
     for (part, found) in [Part::Validation, Part::Test].into_iter().zip(&mut parts) {
         let has = |letter| names.find(letter, part).is_some();
@@ -97,20 +98,21 @@ pub(super) fn sets(arrays: &dyn Arrays, options: &ReadOptions) -> Result<Sets, E
     Ok(Sets { train, validation, test })
 }
 
-/// The set of one part: `x` `[N, D]`, or images `[N, H, W]` or `[N, H, W, C]`; `t` `[N, C]` or `y` `[N]`; `w` `[N]`.
+/// The set of one part: `x` `[N, D]`, or images `[N, H, W]`, `[N, H, W, C]` or `[N, C, H, W]`; `t` `[N, C]` or `y` `[N]`; `w` `[N]`.
 fn set(arrays: &dyn Arrays, names: &Names, part: Part, options: &ReadOptions) -> Result<Dataset, Error> {
     let wrong = |reason: String| Error::format(arrays.path(), reason);
     let in_file = |error: Error| wrong(error.to_string());
     let [x_name, y_name, t_name, w_name] = ['x', 'y', 't', 'w'].map(|letter| names.name(letter, part));
     let x = needed(arrays, &x_name)?;
-    let (rows, width, image) = rows_of(&x).map_err(|reason| wrong(format!("{x_name} {reason}")))?;
-    let features = features(&x);
+    let form = Form::of(&x.shape, options).map_err(|reason| wrong(format!("{x_name} {reason}")))?;
+    let features = features(&form.channels_last(x));
+    let Form { rows, width, image, note, .. } = form;
     let of_labels = |labels: Vec<u32>| -> Result<Dataset, Error> {
-        let set = Dataset::of(features, width, labels).map_err(in_file)?;
-        Ok(match image {
-            Some(shape) => set.with_image_shape(shape).map_err(in_file)?,
-            None => set,
-        })
+        let mut set = Dataset::of(features, width, labels).map_err(in_file)?;
+        if let Some(shape) = image {
+            set = set.with_image_shape(shape).map_err(in_file)?;
+        }
+        Ok(set.noted_all(arrays.path(), note.map(|note| format!("{x_name} {note}"))))
     };
     if options.inputs_only {
         return of_labels(vec![0; rows]);
@@ -167,26 +169,6 @@ fn needed<'a>(arrays: &'a dyn Arrays, name: &str) -> Result<Array<'a>, Error> {
                  has {names:?}",
                 arrays.noun()
             ),
-        )
-    })
-}
-
-/// The number of rows, the number of features in a row, and the images' shape if the rows are images.
-fn rows_of(x: &Array<'_>) -> Result<(usize, usize, Option<ImageShape>), String> {
-    let image = |rows, height, width, channels| {
-        let shape = ImageShape { height, width, channels };
-        shape.features().map(|features| (rows, features, Some(shape)))
-    };
-    let found = match x.shape[..] {
-        [rows, features] => Some((rows, features, None)),
-        [rows, height, width] => image(rows, height, width, 1),
-        [rows, height, width, channels] => image(rows, height, width, channels),
-        _ => None,
-    };
-    found.ok_or_else(|| {
-        format!(
-            "has the shape {:?}: it must be [rows, features], or for images [rows, height, width] or [rows, height, width, 1 or 3]",
-            x.shape
         )
     })
 }

@@ -80,15 +80,15 @@ impl Dataset {
         Ok(self)
     }
 
-    /// The same rows as images of this shape.
+    /// The same rows as images of this shape, whose values lie row by row, pixel by pixel, channel by channel: the last axis is the channels.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] where the shape has another number of features than the rows, or channels other than 1 and 3.
+    /// [`Error::Data`] where the shape has another number of features than the rows.
     pub fn with_image_shape(mut self, shape: ImageShape) -> Result<Self, Error> {
         if shape.features() != Some(self.width) {
             return Err(Error::Data(format!(
-                "rows of {} features are not images of {shape}: there must be height × width × 1 or 3 of them",
+                "rows of {} features are not images of {shape}: there must be height × width × channels of them",
                 self.width
             )));
         }

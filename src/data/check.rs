@@ -19,8 +19,9 @@ impl Dataset {
     pub fn check_width(&self, network: &Network) -> Result<(), Error> {
         if self.width != network.inputs() {
             return Err(Error::Data(format!(
-                "the rows have {}, the network takes {}",
+                "the rows have {}{}, the network takes {}",
                 counted(self.width, "feature"),
+                self.image_shape().map_or(String::new(), |image| format!(" ({image} images)")),
                 network.inputs()
             )));
         }

@@ -173,7 +173,9 @@ impl Dataset {
         self.origin.scaling.as_ref()
     }
 
-    /// The shape of the images, if the rows are images.
+    /// The shape of the images, if the rows are images: a row's features are then `[height, width, channels]`, row-major. Sets from IDX files,
+    /// CIFAR's files, images, and arrays with 3 or 4 axes have it, and sets that were given it ([`with_image_shape`](Self::with_image_shape)).
+    /// Rows that are selected, split or scaled keep it.
     pub fn image_shape(&self) -> Option<ImageShape> {
         self.origin.image
     }

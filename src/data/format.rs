@@ -6,7 +6,7 @@ use std::path::Path;
 use super::parquet;
 use super::sets::Sets;
 use super::table::text;
-use super::{Dataset, ReadOptions, gzip, idx, images, npy, tensors};
+use super::{Dataset, ReadOptions, cifar, gzip, idx, images, npy, tensors};
 use crate::error::Error;
 use crate::files::kinds;
 
@@ -40,6 +40,7 @@ pub const FORMATS: &[Format] = &[
         magic: images::BEGINNINGS,
         read: |p, b, o| alone(images::read(p, b, o)),
     },
+    Format { word: "cifar", extensions: &["bin"], magic: &[], read: |p, b, o| alone(cifar::read(p, b, o)) },
 ];
 
 fn alone(set: Result<Dataset, Error>) -> Result<Sets, Error> {
@@ -63,6 +64,8 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Sets, Error> {
         idx::read_directory(path)
     } else if npy::is_folder(path) {
         npy::read_folder(path, options)
+    } else if cifar::is_folder(path) {
+        cifar::read_folder(path, options)
     } else if images::is_folder(path) {
         images::read_folder(path, options)
     } else {
@@ -95,7 +98,8 @@ pub(crate) fn is_text_table(path: &Path, begin: &[u8]) -> bool {
 
 /// A file's format, by its first bytes, or else by the extension of its name. Text of no other format is taken for CSV.
 fn of(path: &Path, name: &Path, bytes: &[u8]) -> Result<&'static Format, Error> {
-    if let Some(kind) = kinds::of(bytes) {
+    let is_cifar = cifar::begins(name, bytes);
+    if let Some(kind) = kinds::of(bytes).filter(|_| !is_cifar) {
         return Err(Error::format(path, kind.not_read()));
     }
     let is_tensors = kinds::is_safetensors(bytes);
@@ -103,11 +107,18 @@ fn of(path: &Path, name: &Path, bytes: &[u8]) -> Result<&'static Format, Error> 
     let is_pnm = !is_tensors && images::is_pnm(bytes);
     // A table may begin with letters that are another format's magic bytes, as BM.
     let begins = |format: &&Format| {
+        if is_cifar {
+            return format.word == "cifar";
+        }
         is_pnm && format.word == "image" || !is_other && format.magic.iter().any(|magic| bytes.starts_with(magic))
     };
     let by_magic = || FORMATS.iter().find(begins);
     let extension = name.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let by_extension = || FORMATS.iter().find(|format| format.extensions.contains(&extension.as_str()));
+    // Any program may call a text .bin.
+    let is_text = kinds::is_text(bytes) && !bytes.is_empty();
+    let has =
+        |format: &&Format| format.extensions.contains(&extension.as_str()) && !(format.word == "cifar" && is_text);
+    let by_extension = || FORMATS.iter().find(has);
     let word = match bytes {
         _ if is_tensors => Some("safetensors"),
         _ if !bytes[..bytes.len().min(512)].contains(&0) => Some("csv"),

@@ -54,8 +54,8 @@ pub(super) fn read_directory(directory: &Path) -> Result<Sets, Error> {
         None => Err(Error::format(
             directory,
             format!(
-                "there are no train-images-idx3-ubyte and train-labels-idx1-ubyte files (or the same with .gz), no x.npy, and no folders of \
-                 images, one for each class: a folder must have one of these; {}",
+                "there are no train-images-idx3-ubyte and train-labels-idx1-ubyte files (or the same with .gz), no data_batch_1.bin or train.bin of CIFAR, \
+                 no x.npy, and no folders of images, one for each class: a folder must have one of these; {}",
                 folder::listed(directory)
             ),
         )),

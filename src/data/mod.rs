@@ -3,7 +3,9 @@
 mod array;
 mod arrays;
 mod builders;
+mod channels;
 mod check;
+mod cifar;
 mod dataset;
 mod device;
 mod fingerprint;

@@ -2,7 +2,7 @@
 
 use super::Dataset;
 use crate::model::Model;
-use crate::preprocessing::{Columns, Fill, ImageShape};
+use crate::preprocessing::{ChannelOrder, Columns, Fill, ImageShape};
 
 /// Options for reading data. Each reader uses those that concern its format.
 #[derive(Clone, Debug, Default)]
@@ -32,8 +32,12 @@ pub struct ReadOptions {
     pub categorical: Vec<String>,
     /// The encoding of a table's columns, from another set ([`Dataset::columns`](crate::Dataset::columns)) or from a model. If `None`, it is learned.
     pub columns: Option<Columns>,
-    /// For images: the shape that they are resized to; if `None`, the first image's.
+    /// For images: the shape that they are resized to; if `None`, the first image's. Rows of an array or a table that have as many features become
+    /// images of this shape.
     pub image: Option<ImageShape>,
+    /// For arrays of images: where the channels are, first (as in PyTorch) or last. If `None`, [`image`](Self::image) or the sizes decide, and a note
+    /// says where that is a guess. The set has its channels last in any case.
+    pub channels: Option<ChannelOrder>,
     /// For folders of images: the class names in the order of their indices; if empty, the folders' names, sorted.
     pub class_names: Vec<String>,
     /// The numbers of inputs and outputs of the model that the rows are for, if they are for one. A table for a model without
@@ -50,8 +54,12 @@ impl ReadOptions {
         ReadOptions { inputs_only: true, ..ReadOptions::default() }
     }
 
-    /// Drops a set's targets if only inputs are asked for.
-    pub(super) fn inputs_of(&self, set: Dataset) -> Dataset {
+    /// The set as it is asked for: rows as images where they have as many features as [`image`](Self::image), and no targets where only inputs are
+    /// asked for.
+    pub(super) fn inputs_of(&self, mut set: Dataset) -> Dataset {
+        if set.origin.image.is_none() {
+            set.origin.image = self.image.filter(|image| image.features() == Some(set.width));
+        }
         if self.inputs_only { set.without_targets() } else { set }
     }
 

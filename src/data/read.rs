@@ -8,9 +8,9 @@ use super::{Dataset, ReadOptions, Sets, format, idx, table, tensors};
 use crate::error::Error;
 
 impl Dataset {
-    /// Reads a set from a file or a folder, and a set to validate on if there is one. A folder has MNIST-style IDX files, or a folder of images
-    /// for each class, or `x.npy` and `y.npy`. A file is CSV or TSV, gzipped or not, `.npy`, `.npz`, safetensors, Parquet or an image; its first
-    /// bytes or its extension choose the reader. If there are validation rows and test rows, the second set has the validation rows;
+    /// Reads a set from a file or a folder, and a set to validate on if there is one. A folder has MNIST-style IDX files, CIFAR's
+    /// binary files, `x.npy` and `y.npy`, or a folder of images for each class. A file is CSV or TSV, gzipped or not, `.npy`, `.npz`, safetensors,
+    /// Parquet, one of CIFAR's or an image; its first bytes or its extension choose the reader. If there are validation rows and test rows, the second set has the validation rows;
     /// [`Sets::read`] returns all sets.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Dataset {
         idx::pair_from(Path::new("images"), images, Path::new("labels"), labels)
     }
 
-    /// A safetensors file with `x` `[N, D]` (or images `[N, H, W]`, `[N, H, W, C]`), and `y` `[N]` class indices or `t` `[N, C]` values; where
+    /// A safetensors file with `x` `[N, D]` (or images `[N, H, W]`, `[N, H, W, C]`, `[N, C, H, W]`), and `y` `[N]` class indices or `t` `[N, C]` values; where
     /// there is a `w` `[N]`, it holds the sample weights. Features of u8 and f16 keep their type; all others become f32.
     ///
     /// # Errors

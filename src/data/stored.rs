@@ -11,9 +11,11 @@ use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::array::{Array, Element};
 use super::arrays::{self, Arrays};
+use super::channels::Form;
 use super::sets::Part;
 use super::{Dataset, ReadOptions, Source, labels, tensors};
 use crate::error::Error;
+use crate::preprocessing::{ChannelOrder, ImageShape};
 
 /// The most bytes of a header that the safetensors format allows.
 const MOST_OF_HEADER: u64 = 100_000_000;
@@ -27,6 +29,10 @@ pub struct Stored {
     tensors: Vec<Tensor>,
     rows: usize,
     classes: usize,
+    /// The place of the channels in images, where it is known, and the images' shape.
+    channels: Option<ChannelOrder>,
+    image: Option<ImageShape>,
+    note: Option<String>,
 }
 
 /// The most bytes of a row of any tensor.
@@ -126,13 +132,37 @@ impl Stored {
     ///
     /// [`Error::Io`] or [`Error::Format`] naming the file and what is wrong with it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Stored::open_with(path, &ReadOptions::default())
+    }
+
+    /// Opens a file whose rows are read with these options: where the channels of images are, and their shape.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, Error> {
         let path = path.as_ref().to_path_buf();
         let mut file = crate::files::open(&path)?;
         let tensors = tensors_of(&path, &mut file)?;
         let rows = check(&path, &tensors)?;
-        let mut stored = Stored { path, file: Mutex::new(file), tensors, rows, classes: 0 };
+        let (mut channels, image) = (options.channels, options.image);
+        let mut note = None;
+        if let Some(x) = tensors.iter().find(|tensor| (tensor.letter, tensor.part) == ('x', Part::Train)) {
+            let form =
+                Form::of(&x.shape, options).map_err(|reason| Error::format(&path, format!("{} {reason}", x.name)))?;
+            if let Some(said) = form.note {
+                // It is noted once, and not with every range of rows.
+                (channels, note) = (Some(form.order), Some(format!("{} {said}", x.name)));
+            }
+        }
+        let mut stored = Stored { path, file: Mutex::new(file), tensors, rows, classes: 0, channels, image, note };
         stored.classes = stored.largest()?;
         Ok(stored)
+    }
+
+    /// What was decided where the file is ambiguous: a sentence on the place of the channels, if that is a guess.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     /// The rows to test on, where the file has some: `x_test` and the rest.
@@ -156,11 +186,15 @@ impl Stored {
     fn part(&self, part: Part) -> Result<Option<Dataset>, Error> {
         let Some(x) = self.tensor('x', part) else { return Ok(None) };
         let all = RowRange { stored: self, rows: 0..x.shape[0], part };
-        arrays::sets(&all, &ReadOptions::default()).map(|sets| Some(sets.train))
+        arrays::sets(&all, &self.options()).map(|sets| Some(sets.train))
     }
 
     fn tensor(&self, letter: char, part: Part) -> Option<&Tensor> {
         self.tensors.iter().find(|tensor| (tensor.letter, tensor.part) == (letter, part))
+    }
+
+    fn options(&self) -> ReadOptions {
+        ReadOptions { channels: self.channels, image: self.image, ..ReadOptions::default() }
     }
 
     fn train(&self, rows: Range<usize>) -> RowRange<'_> {
@@ -196,7 +230,7 @@ impl Source for Stored {
     }
 
     fn read(&self, rows: Range<usize>) -> Result<Dataset, Error> {
-        arrays::sets(&self.train(rows), &ReadOptions::default()).map(|sets| sets.train)
+        arrays::sets(&self.train(rows), &self.options()).map(|sets| sets.train)
     }
 }
 

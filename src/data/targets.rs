@@ -17,12 +17,15 @@ impl ScaleBy {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] where the targets are classes, or there are none.
+    /// [`Error::Data`] where the targets are classes, or there are none; for [`ScaleBy::StandardizeChannels`], as targets have no channels.
     pub fn of_targets(self, train: &Dataset) -> Result<Option<Scaling>, Error> {
-        if self == ScaleBy::None {
-            return Ok(None);
+        match self {
+            ScaleBy::None => Ok(None),
+            ScaleBy::StandardizeChannels => Err(Error::Data(
+                "targets have no channels to standardize: standardize takes each target by itself".into(),
+            )),
+            ScaleBy::Standardize | ScaleBy::MinMax => self.of(&train.targets_as_features()?),
         }
-        Ok(self.of(&train.targets_as_features()?))
     }
 }
 

@@ -7,8 +7,8 @@ use std::io::Cursor;
 use zip::ZipArchive;
 
 /// The formats that can be read, for messages.
-pub(crate) const READ: &str = "wgrad reads CSV and TSV, gzipped or not, Parquet, .npz, .npy, safetensors, and images (PNG, JPEG, WebP, BMP, GIF, \
-                               TIFF, PNM)";
+pub(crate) const READ: &str = "wgrad reads CSV and TSV, gzipped or not, Parquet, .npz, .npy, safetensors, CIFAR's binary files (.bin), and images (PNG, \
+                               JPEG, WebP, BMP, GIF, TIFF, PNM)";
 
 /// A kind of file that cannot be read.
 #[derive(Clone, Debug)]

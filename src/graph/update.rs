@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::backward::ParameterGradient;
 use super::operation::Operation;
-use super::{Graph, Shape, Value};
+use super::{Graph, Op, Shape, Value};
 use crate::optimizer::{Optimizer, Rule};
 use crate::training::Training;
 
@@ -32,8 +32,9 @@ pub(super) fn update(graph: &mut Graph, gradients: &[ParameterGradient], trainin
     let norm = training.keeps_gradient().then(|| graph.add(GradientNorm, all));
     let last = gradients.iter().map(|of| of.parameter).max();
     for &ParameterGradient { parameter, weights, gradient } in gradients {
+        let is_product = matches!(graph.node(graph.maker(gradient)).op, Op::LinearWeights(_) | Op::ConvWeights(_));
         let inputs = [weights, gradient].into_iter().chain(norm).collect();
-        if is_orthogonalized(training.optimizer) && Some(parameter) != last {
+        if is_orthogonalized(training.optimizer) && is_product && Some(parameter) != last {
             graph.add(Orthogonalize { parameter }, inputs);
         } else {
             graph.add(Update { parameter }, inputs);

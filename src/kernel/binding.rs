@@ -72,6 +72,14 @@ bindings! {
     Residual = "residual",
     /// A gradient that is added to the one of the layer below: what another reader of its output contributes.
     OtherGradient = "other_gradient",
+    /// Mean and 1/√(variance + eps) of a minibatch's channels, by which a batch norm norms them.
+    Moments = "moments",
+    /// Running mean and variance of a batch norm's channels, by which it norms them in an evaluation.
+    Running = "running",
+    /// What the input gradient of a batch norm is made with, for each channel: γ/σ, shift, slope, mean.
+    Coefficients = "coefficients",
+    /// Which tap of its window each output of a max pool is from: what its gradient goes back to.
+    Winners = "winners",
 }
 
 /// How a kernel uses what it binds.

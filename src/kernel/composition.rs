@@ -20,6 +20,10 @@ impl Matrix {
     pub const GRADIENT: Matrix = Matrix { module: "matrix/gradient", binding: Binding::Gradient };
     /// A layer's weights, which have no rows for an operand A.
     pub const WEIGHTS: Matrix = Matrix { module: "matrix/weights", binding: Binding::Weights };
+    /// The gradient by a convolution's output, for each pixel of its input: that of the outputs whose taps lie on it.
+    pub const GRADIENT_OF_TAPS: Matrix = Matrix { module: "matrix/gradient_of_taps", binding: Binding::Gradient };
+    /// A convolution's weights, from a pixel's channels to the outputs of all taps. They have no rows for an operand A.
+    pub const WEIGHTS_OF_TAPS: Matrix = Matrix { module: "matrix/weights_of_taps", binding: Binding::Weights };
     /// Muon's direction of a layer.
     pub const DIRECTION: Matrix = Matrix { module: "matrix/direction", binding: Binding::Direction };
     /// The direction's Gram matrix, or its polynomial.
@@ -55,7 +59,7 @@ impl Operand {
     /// A as the transpose of a layer's input, whose rows are the minibatch's samples, as the loss kernel recorded them.
     pub fn recorded_input_columns(input: Input, samples: u32) -> Self {
         let mut bindings = vec![(Binding::Input, Access::Read)];
-        bindings.extend((input != Input::Activations).then_some((Binding::Visited, Access::Read)));
+        bindings.extend(input.is_of_set().then_some((Binding::Visited, Access::Read)));
         let row_offset = "recorded_row_offset";
         Operand { view: "operand/columns", source: "input", row_offset, rows: Some(samples), bindings }
     }

@@ -18,25 +18,25 @@ pub fn blocks(dense: Dense) -> Blocks {
 /// Reads the layer's gradient, weights and input; writes the gradient of the layer below. `below` is the layer
 /// that made the input.
 pub fn launch(dense: Dense, below: Epilogue, tile: Tile) -> Launch {
-    launch_with(dense, below, false, tile)
+    launch_with(dense, Input::Activations, below, false, tile)
 }
 
 /// [`launch`]; where it `adds`, with the gradient that another reader of the layer's input contributes: `dx = (dy·Wᵀ + other) ⊙ activate′(x)`,
-/// with `other` of the shape of `dx`. It binds [`Binding::OtherGradient`] then.
-pub fn launch_with(dense: Dense, below: Epilogue, adds: bool, tile: Tile) -> Launch {
+/// with `other` of the shape of `dx`. It binds [`Binding::OtherGradient`] then. `input` says how the activations below lie.
+pub fn launch_with(dense: Dense, input: Input, below: Epilogue, adds: bool, tile: Tile) -> Launch {
     let in_quads = dense.inputs.div_ceil(4);
     let add = adds.then(|| Part::new("stage/add_gradient", vec![(Binding::OtherGradient, Access::Read)]));
     let mask = if below.keeps_derivative() { Binding::Derivatives } else { Binding::Input };
     let derivative = Part::new("stage/derivative", vec![(mask, Access::Read)]);
     Product {
         kernel: "dense_backward",
-        input: Some(Input::Activations),
+        input: Some(input),
         mounts: vec![("activation", below.activation.module())],
         constants: Constants::new()
             .u32("BATCH", dense.batch)
             .u32("IN", dense.inputs)
             .u32("IN_QUADS", in_quads)
-            .u32("X_QUADS", dense.x_quads())
+            .u32("X_QUADS", if input == Input::Flattened { in_quads } else { dense.x_quads() })
             .u32("OUT_QUADS", dense.out_quads()),
         other_constants: vec![],
         flags: if below.keeps_derivative() { vec!["keeps_derivative"] } else { vec![] },

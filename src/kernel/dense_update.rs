@@ -8,14 +8,14 @@ use super::product::Product;
 use super::tile::{Blocks, Tile};
 use crate::constants::Constants;
 use crate::layout::Dense;
-use crate::training::Training;
+use crate::training::{Training, UpdateParts};
 
 /// Blocks of the product: inputs and bias × units, over the rows of the minibatch.
 pub fn blocks(dense: Dense) -> Blocks {
     Blocks { m: dense.x_quads(), n: dense.out_quads(), k: dense.batch_blocks() }
 }
 
-/// What an update has to know of the step it is part of.
+/// What an update has to know of the step and the layer that it is part of.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Step {
     /// Whether the gradient is kept in memory, and no weight is changed.
@@ -24,31 +24,56 @@ pub struct Step {
     pub closes: bool,
     /// Whether the gradients are still to be divided by the sum of the rows' weights.
     pub weighted_mean: bool,
+    /// Whether the layer has no bias, so that the row of the weights after its inputs stays 0. A convolution's patches see to that by themselves.
+    pub without_bias: bool,
+}
+
+/// What an update does with a gradient of weights.
+pub(super) struct Updating {
+    pub sink: Part,
+    pub scale: Part,
+    pub parts: UpdateParts,
+    /// How often the bytes of the weights pass between memory and the kernel.
+    pub weights_moved: u64,
+}
+
+impl Updating {
+    pub fn of(training: Training<'_>, step: Step) -> Self {
+        let optimizer = training.optimizer;
+        let mut weights_moved = 1;
+        let sink = if step.keeps_gradient {
+            Part::new("sink/weight_gradient", vec![(Binding::WeightGradient, Access::Write)])
+        } else {
+            weights_moved = 2 * (1 + u64::from(optimizer.slots()));
+            let mut bindings = vec![(Binding::Weights, Access::Write), (Binding::State, Access::Write)];
+            bindings.extend((optimizer.slots() > 0).then_some((Binding::OptimizerSlots, Access::Write)));
+            Part::new("sink/optimizer", bindings)
+        };
+        let mut scale = vec![];
+        let mut parts = training.update_parts();
+        if step.keeps_gradient {
+            parts.flags.push("keeps_gradient");
+        }
+        if step.closes {
+            parts.flags.push("closes_step");
+        }
+        if step.weighted_mean {
+            parts.flags.push("weighted_mean");
+            scale.push((Binding::Stats, Access::Read));
+        }
+        Updating { sink, scale: Part::new("scale/mean", scale), parts, weights_moved }
+    }
 }
 
 /// Reads the layer's input and gradient, updates its weights and the optimizer's slots.
 pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, step: Step) -> Launch {
-    let optimizer = training.optimizer;
-    let mut weights_moved = 1;
-    let sink = if step.keeps_gradient {
-        Part::new("sink/weight_gradient", vec![(Binding::WeightGradient, Access::Write)])
-    } else {
-        weights_moved = 2 * (1 + u64::from(optimizer.slots()));
-        let mut bindings = vec![(Binding::Weights, Access::Write), (Binding::State, Access::Write)];
-        bindings.extend((optimizer.slots() > 0).then_some((Binding::OptimizerSlots, Access::Write)));
-        Part::new("sink/optimizer", bindings)
-    };
-    let mut scale = vec![];
-    let mut parts = training.update_parts();
-    if step.keeps_gradient {
-        parts.flags.push("keeps_gradient");
-    }
-    if step.closes {
-        parts.flags.push("closes_step");
-    }
-    if step.weighted_mean {
-        parts.flags.push("weighted_mean");
-        scale.push((Binding::Stats, Access::Read));
+    let Updating { mut sink, scale, mut parts, weights_moved } = Updating::of(training, step);
+    if step.without_bias {
+        sink.module = match step.keeps_gradient {
+            true => "sink/weight_gradient_without_bias",
+            false => "sink/optimizer_without_bias",
+        };
+        parts.constants.push(("bias_constants", Constants::new().u32("BIAS_ROW", dense.inputs).text()));
     }
     Product {
         kernel: "dense_update",
@@ -64,7 +89,7 @@ pub fn launch(dense: Dense, input: Input, training: Training<'_>, tile: Tile, st
         composition: Composition {
             a: Operand::recorded_input_columns(input, dense.batch),
             b: Operand::blocks(Matrix::GRADIENT),
-            scale: Part::new("scale/mean", scale),
+            scale,
             stages: vec![],
             sink,
         },

@@ -18,6 +18,9 @@ const FLAGS: &[(&str, &str)] = &[
     ("sample_weights", "row weights"),
     ("weighted_mean", "weighted mean"),
     ("scales", "scaling"),
+    ("crops", "shifted crops"),
+    ("flips", "horizontal flips"),
+    ("cuts", "cutout"),
     ("clips_norm", "clipping by the norm"),
     ("clips_value", "clipping by value"),
     ("skips", "skipping"),
@@ -33,22 +36,23 @@ impl Launch {
         }
         let mut words: Vec<String> = vec![];
         let updates = self.kernel == "kept_update" || self.kernel == "muon_momentum";
-        let gathers = self.mounts.iter().any(|(name, module)| *name == "input" && *module != "input/activations");
-        words.extend((gathers && self.kernel != "gather").then(|| "row gather".into()));
+        let has_gradient = self.kernel == "dense_update" || self.kernel == "conv_update";
+        let gathers = self.mounts.iter().any(|(name, module)| *name == "input" && module.starts_with("input/set_"));
+        words.extend((gathers && !self.kernel.starts_with("gather")).then(|| "row gather".into()));
         words.extend(match self.kernel {
-            "dense_forward" => vec!["bias".into()],
+            "dense_forward" | "conv_forward" => vec!["bias".into()],
             "head" | "team_head" => vec!["last layer".into(), "bias".into()],
-            "dense_update" => vec!["bias gradient".into()],
+            "dense_update" | "conv_update" => vec!["bias gradient".into()],
             _ => vec![],
         });
         let mounts = |module: &str| self.mounts.iter().any(|(_, mounted)| *mounted == module);
         words.extend(STAGES.iter().filter(|(stage, _)| mounts(stage)).map(|(_, what)| what.to_string()));
-        let is_forward = mounts("sink/activations");
+        let is_forward = mounts("sink/activations") || mounts("sink/image");
         let trains = self.flags.contains(&"trains");
         let judges = matches!(self.kernel, "head" | "team_head" | "row_loss");
         for (name, module) in &self.mounts {
             let wanted = match *name {
-                "optimizer" => updates || self.kernel == "dense_update" && !self.flags.contains(&"keeps_gradient"),
+                "optimizer" => updates || has_gradient && !self.flags.contains(&"keeps_gradient"),
                 "loss" => judges && *module != "loss/elementwise",
                 "element" => judges,
                 "activation" => *module != "activation/identity",

@@ -14,6 +14,8 @@ pub enum Input {
     SetF32,
     /// The activations that the layer below wrote.
     Activations,
+    /// Images that the layer below wrote, all values of one as a row.
+    Flattened,
 }
 
 impl Input {
@@ -23,7 +25,13 @@ impl Input {
             Input::SetF16 => "input/set_f16",
             Input::SetF32 => "input/set_f32",
             Input::Activations => "input/activations",
+            Input::Flattened => "input/flattened",
         }
+    }
+
+    /// Whether rows are those of the set, in the order of the minibatch.
+    pub fn is_of_set(self) -> bool {
+        !matches!(self, Input::Activations | Input::Flattened)
     }
 
     /// Bytes of four features in device memory.
@@ -31,7 +39,7 @@ impl Input {
         match self {
             Input::SetU8 => 4,
             Input::SetF16 => 8,
-            Input::SetF32 | Input::Activations => 16,
+            Input::SetF32 | Input::Activations | Input::Flattened => 16,
         }
     }
 
@@ -43,7 +51,7 @@ impl Input {
     /// What a kernel binds that reads the input's rows and computes which rows those are.
     pub(super) fn row_bindings(self) -> Vec<(Binding, Access)> {
         match self {
-            Input::Activations => vec![(Binding::Input, Access::Read)],
+            Input::Activations | Input::Flattened => vec![(Binding::Input, Access::Read)],
             _ => vec![(Binding::Input, Access::Read), (Binding::State, Access::Write)],
         }
     }

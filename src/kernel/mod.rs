@@ -3,15 +3,19 @@
 //! A kernel's function takes the sizes and choices it is compiled for and gives a [`Launch`]: the modules to link, the
 //! constants, the bindings in order, the workgroups and the cost. Nothing here knows a device.
 
+pub mod batch_norm;
 mod binding;
 pub mod class_metrics;
 pub mod close_step;
 mod composition;
+pub mod conv;
 pub mod dense_backward;
 pub mod dense_forward;
 pub mod dense_update;
+pub mod flatten;
 mod fuses;
 pub mod gather;
+pub mod gather_image;
 pub mod gradient_norm;
 pub mod head;
 mod input;
@@ -22,6 +26,7 @@ pub mod loss_kernel;
 pub mod map;
 pub mod merged;
 pub mod muon;
+pub mod pool;
 pub mod probe;
 mod product;
 pub mod regression_metrics;

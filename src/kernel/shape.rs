@@ -36,10 +36,11 @@ impl fmt::Display for Shape {
 }
 
 /// The products that tiles are picked for.
-const PRODUCTS: [&str; 3] = ["dense_forward", "dense_backward", "dense_update"];
+const PRODUCTS: [&str; 6] =
+    ["dense_forward", "dense_backward", "dense_update", "conv_forward", "conv_backward", "conv_update"];
 
 /// Where their first operand can come from.
-const INPUTS: [Input; 4] = [Input::SetU8, Input::SetF16, Input::SetF32, Input::Activations];
+const INPUTS: [Input; 5] = [Input::SetU8, Input::SetF16, Input::SetF32, Input::Activations, Input::Flattened];
 
 /// Checks that the words are those of a [`Shape`].
 ///

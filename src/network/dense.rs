@@ -7,21 +7,29 @@ use super::forward::Forward;
 use super::kind::{Describe, Own};
 use super::layer::check_width;
 use super::parameter::{ParameterKind, RowOrder};
-use super::words::Words;
+use super::words::{Words, add_bias};
 use crate::graph::{Linear, Value};
 
-/// A dense layer, `x·W + b`.
+/// A dense layer, `x·W + b`, or `x·W`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DenseLayer {
     /// The number of units.
     pub outputs: usize,
+    /// Whether each unit has a bias.
+    pub bias: bool,
 }
 
 impl DenseLayer {
-    /// A dense layer of this many units.
+    /// A dense layer of this many units, with biases.
     pub fn new(outputs: usize) -> Self {
-        DenseLayer { outputs }
+        DenseLayer { outputs, bias: true }
+    }
+
+    /// The layer without biases, as before a norm, which takes them away again.
+    #[must_use]
+    pub fn without_bias(self) -> Self {
+        DenseLayer { bias: false, ..self }
     }
 }
 
@@ -32,11 +40,12 @@ impl Describe for DenseLayer {
         let (inputs, outputs) = (input.values(), self.outputs);
         let rows = match input {
             Form::Flattened(image) => {
-                RowOrder { channels: image.channels as usize, places: image.pixels() as usize, whole_quads: true }
+                let places = (image.height as usize).saturating_mul(image.width as usize);
+                RowOrder { channels: image.channels as usize, places, whole_quads: true }
             }
             _ => RowOrder::features(inputs),
         };
-        vec![Own { inputs, outputs, kind: ParameterKind::Matrix, bias: true, rows }]
+        vec![Own { inputs, outputs, kind: ParameterKind::Matrix, bias: self.bias, rows }]
     }
 
     fn output(&self, _input: Form) -> Form {
@@ -45,7 +54,7 @@ impl Describe for DenseLayer {
 
     fn check(&self, input: Form) -> Result<(), String> {
         match input {
-            Form::Image(_) => Err("takes features: add a flatten before it".into()),
+            Form::Image(_) => Err("takes features: add a flatten before it, or a global_avg_pool".into()),
             _ => check_width(self.outputs),
         }
     }
@@ -56,10 +65,11 @@ impl Describe for DenseLayer {
     }
 
     fn from_words(words: &mut Words<'_>) -> Result<Self, String> {
-        words.count(Self::WORD).map(DenseLayer::new)
+        Ok(DenseLayer { outputs: words.count(Self::WORD)?, bias: words.bias()? })
     }
 
     fn to_words(&self, words: &mut Map<String, Json>) {
         words.insert(Self::WORD.into(), self.outputs.into());
+        add_bias(words, self.bias);
     }
 }

@@ -57,10 +57,10 @@ impl fmt::Display for Form {
 }
 
 impl Form {
-    /// As an error names it: "9 inputs", or "an image of 28×28×1".
+    /// As an error names it: "9 inputs", or "an image of 28×28×1 as its input".
     pub(super) fn named(self, noun: &str) -> String {
         match self {
-            Form::Image(_) => format!("an image of {self}"),
+            Form::Image(_) => format!("an image of {self} as its {noun}"),
             _ => counted(self.values(), noun),
         }
     }

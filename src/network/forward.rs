@@ -1,7 +1,6 @@
 //! A network's ops, which its layers write one after the other.
 
 use super::{Form, Layer, Network, Parameter};
-use crate::activation::Epilogue;
 use crate::graph::{Dropout, Flatten, Gather, Graph, Op, Source, Value};
 
 /// A graph to which layers add their ops.
@@ -47,19 +46,20 @@ impl Forward {
     fn layer(&mut self, x: Value, input: Form, layer: &Layer) -> Value {
         let (of_weights, location) = (self.parameters, self.locations.next());
         let z = layer.kind().write(x, input, self);
-        let number = if self.parameters > of_weights && layer.kind().parts().is_empty() {
+        let number = if self.parameters > of_weights && !layer.has_lists() {
             of_weights
         } else {
             self.unweighted += 1;
             self.all.len() + self.unweighted - 1
         };
-        let Epilogue { activation, dropout } = layer.epilogue;
-        let y = self.graph.activated(z, activation);
-        let y = match self.training && dropout > 0.0 {
-            true => self.graph.add(Dropout { layer: number, probability: dropout }, vec![y]),
+        let y = self.graph.activated(z, layer.activation());
+        let probability = layer.dropout();
+        let y = match self.training && probability > 0.0 {
+            true => self.graph.add(Dropout { layer: number, probability }, vec![y]),
             false => y,
         };
-        location.into_iter().for_each(|location| self.graph.name(y, location));
+        // What a layer passes on as it is, is the output of the one before.
+        location.into_iter().filter(|_| y != x).for_each(|location| self.graph.name(y, location));
         y
     }
 

@@ -5,7 +5,10 @@ use serde_json::{Map, Value as Json};
 use super::forward::Forward;
 use super::parameter::{ParameterKind, RowOrder};
 use super::words::Words;
-use super::{DenseLayer, Form, Layer, ResidualLayer};
+use super::{
+    ActivationLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, FlattenLayer, Form,
+    GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerNormLayer, MaxPoolLayer, RepeatLayer, ResidualLayer, RmsNormLayer,
+};
 use crate::graph::Value;
 
 /// A parameter of a layer, as the layer describes it: see [`Parameter`](super::Parameter).
@@ -43,6 +46,11 @@ pub(super) trait Describe: Sized {
     /// The lists of layers within it, by name. What comes into it comes into each, an image that was flattened as [features](Form::within).
     fn parts(&self) -> Vec<(&'static str, &[Layer])> {
         vec![]
+    }
+
+    /// The list of layers that it stands for, and how often: they follow each other in the list that it is in. The first takes what comes into it.
+    fn copies(&self) -> (usize, &[Layer]) {
+        (0, &[])
     }
 
     /// Adds its ops to a graph, and gives what comes out, before the activation.
@@ -96,6 +104,10 @@ macro_rules! layers {
                 match self { $(LayerKind::$layer(kind) => kind.parts(),)* }
             }
 
+            pub(super) fn copies(&self) -> (usize, &[Layer]) {
+                match self { $(LayerKind::$layer(kind) => kind.copies(),)* }
+            }
+
             pub(super) fn check(&self, input: Form) -> Result<(), String> {
                 match self { $(LayerKind::$layer(kind) => kind.check(input),)* }
             }
@@ -122,6 +134,30 @@ macro_rules! layers {
 layers! {
     /// `y = x·W + b`
     Dense(DenseLayer),
+    /// `y = conv(x, W) + b`
+    Conv(ConvLayer),
+    /// The largest value of each window.
+    MaxPool(MaxPoolLayer),
+    /// The mean of each window.
+    AvgPool(AvgPoolLayer),
+    /// The mean of each channel.
+    GlobalAvgPool(GlobalAvgPoolLayer),
+    /// An image's values as features.
+    Flatten(FlattenLayer),
+    /// `y = γ · (x − mean) / σ + β`, each channel over the minibatch.
+    BatchNorm(BatchNormLayer),
+    /// The same, each row or pixel by itself.
+    LayerNorm(LayerNormLayer),
+    /// `y = γ · x / √mean(x²)`, each row or pixel by itself.
+    RmsNorm(RmsNormLayer),
+    /// `y = γ · (x − mean) / σ + β`, groups of an image's channels by themselves.
+    GroupNorm(GroupNormLayer),
     /// `y = body(x) + x`, or plus what a shortcut makes of x.
     Residual(ResidualLayer),
+    /// Layers that come several times.
+    Repeat(RepeatLayer),
+    /// An activation that follows no layer.
+    Activation(ActivationLayer),
+    /// Dropout that follows no layer.
+    Dropout(DropoutLayer),
 }

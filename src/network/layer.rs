@@ -1,8 +1,11 @@
 //! A layer: its kind, and what all kinds have after it; and walks over layers.
 
 use super::kind::{LayerKind, Own};
+use super::parameter::ParameterKind;
 use super::{Form, Parameter};
 use crate::activation::{Activation, Epilogue};
+use crate::initializer::Initializer;
+use crate::layout::Image;
 
 /// A layer of a network: what it computes, then an activation, then dropout. A new layer has the activation identity, which makes it linear, and no
 /// dropout.
@@ -21,12 +24,13 @@ use crate::activation::{Activation, Epilogue};
 pub struct Layer {
     kind: LayerKind,
     pub(super) epilogue: Epilogue,
+    initializer: Option<Initializer>,
 }
 
 impl Layer {
-    /// A layer of this kind, as [`DenseLayer`](crate::DenseLayer) or [`ResidualLayer`](crate::ResidualLayer), with no activation and no dropout.
+    /// A layer of this kind, as [`DenseLayer`](crate::DenseLayer) or [`ConvLayer`](crate::ConvLayer), with no activation and no dropout after it.
     pub fn new(kind: impl Into<LayerKind>) -> Self {
-        Layer { kind: kind.into(), epilogue: Epilogue::of(Activation::Identity) }
+        Layer { kind: kind.into(), epilogue: Epilogue::of(Activation::Identity), initializer: None }
     }
 
     /// The layer with this activation after it: of a residual, after the sum.
@@ -43,6 +47,19 @@ impl Layer {
         self
     }
 
+    /// The layer with weights that begin by this initializer, whatever the network's is. What a norm scales by begins at 1, unless it has
+    /// [`Initializer::Constant`].
+    #[must_use]
+    pub fn with_initializer(mut self, initializer: Initializer) -> Self {
+        self.initializer = Some(initializer);
+        self
+    }
+
+    /// The initializer of its own, where it has one.
+    pub fn initializer(&self) -> Option<Initializer> {
+        self.initializer
+    }
+
     /// What it computes before its activation.
     pub fn kind(&self) -> &LayerKind {
         &self.kind
@@ -50,12 +67,18 @@ impl Layer {
 
     /// The activation of every unit.
     pub fn activation(&self) -> Activation {
-        self.epilogue.activation
+        match &self.kind {
+            LayerKind::Activation(own) => own.activation,
+            _ => self.epilogue.activation,
+        }
     }
 
     /// The probability that a unit drops out of a training step, from 0 to below 1.
     pub fn dropout(&self) -> f64 {
-        self.epilogue.dropout
+        match &self.kind {
+            LayerKind::Dropout(own) => own.probability,
+            _ => self.epilogue.dropout,
+        }
     }
 
     /// The form of its output, from that of its input.
@@ -73,10 +96,56 @@ impl Layer {
         self.kind.parts()
     }
 
-    /// How many numbers it takes in a `torch.nn.Sequential`, its activation and its dropout included.
-    fn numbers(&self, identity_has_number: bool) -> usize {
+    /// Whether it has lists of layers within it.
+    pub(super) fn has_lists(&self) -> bool {
+        !self.kind.parts().is_empty() || self.kind.copies().0 > 0
+    }
+
+    /// How many numbers the activation and the dropout that it carries take in a `torch.nn.Sequential`.
+    fn numbers_after(&self, identity_has_number: bool) -> usize {
         let Epilogue { activation, dropout } = self.epilogue;
-        1 + usize::from(identity_has_number || activation != Activation::Identity) + usize::from(dropout > 0.0)
+        usize::from(identity_has_number || activation != Activation::Identity) + usize::from(dropout > 0.0)
+    }
+
+    /// Which of its own parameters begin by an initializer, by their kind: of a weightless one, none.
+    fn initialized(&self) -> Option<ParameterKind> {
+        // The kinds do not depend on the image.
+        let any = Form::Image(Image { height: 1, width: 1, channels: 1 });
+        self.kind.parameters(any).first().map(|own| own.kind)
+    }
+
+    /// Whether it may have an initializer.
+    pub(super) fn takes_initializer(&self) -> bool {
+        self.initialized().is_some()
+    }
+
+    /// Whether it can have what layers of all kinds can have, or why not: continues "it has 9 inputs and …".
+    fn check_shared(&self) -> Result<(), String> {
+        let (dropout, carried) = (self.dropout(), self.epilogue);
+        if !(0.0..1.0).contains(&dropout) {
+            return Err(format!("a dropout of {dropout}: it must be from 0 to below 1"));
+        }
+        let is_second = match self.kind {
+            LayerKind::Activation(_) => carried.activation != Activation::Identity,
+            LayerKind::Dropout(_) => carried != Epilogue::of(Activation::Identity),
+            _ => false,
+        };
+        if is_second {
+            let word = self.word();
+            return Err(format!("an activation or a dropout after its own {word}: add a layer of its own for that"));
+        }
+        match (self.initializer, self.initialized()) {
+            (Some(Initializer::Constant(value)), _) if !value.is_finite() => {
+                Err(format!("the initializer constant:{value}: the value must be finite"))
+            }
+            (Some(initializer), None) => Err(format!(
+                "the initializer {initializer}, and no weights of its own that would begin by it: leave it out"
+            )),
+            (Some(initializer), Some(ParameterKind::Scale)) if !matches!(initializer, Initializer::Constant(_)) => Err(
+                format!("the initializer {initializer}: what a norm scales by begins with one value, as constant:1"),
+            ),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -101,6 +170,7 @@ impl Located<'_> {
             outputs,
             kind,
             bias,
+            initializer: self.layer.initializer,
             rows,
         };
         self.layer.kind.parameters(self.input).into_iter().map(of)
@@ -111,6 +181,11 @@ impl Located<'_> {
 pub(super) fn location(within: &str, at: usize) -> String {
     let comma = if within.is_empty() { "" } else { ", " };
     format!("{within}{comma}layer {}", at + 1)
+}
+
+/// The location of a copy of a repeat's layers, counted from 1.
+fn of_copy(location: &str, copy: usize) -> String {
+    within(location, &format!("copy {copy}"))
 }
 
 /// The location of a list of layers within a layer.
@@ -128,16 +203,42 @@ pub(super) struct List<'a> {
 impl<'a> List<'a> {
     /// Calls `each` for all layers, each before those within it. Their names begin with `prefix`, their locations with `at`.
     pub fn walk(&self, prefix: &str, at: &str, identity_has_number: bool, each: &mut dyn FnMut(Located<'a>)) {
-        let mut number = 0;
+        // Repeats without end are refused by the network's check, and not followed before it.
+        if count(self.layers) <= MOST_LAYERS {
+            self.walk_from(0, prefix, at, identity_has_number, each);
+        }
+    }
+
+    /// The same, with names that begin with `prefix` and this number. Gives the number after them.
+    fn walk_from(
+        &self,
+        mut number: usize,
+        prefix: &str,
+        at: &str,
+        identity_has_number: bool,
+        each: &mut dyn FnMut(Located<'a>),
+    ) -> usize {
         for (position, (input, layer)) in self.with_inputs().enumerate() {
             let (name, location) = (format!("{prefix}{number}"), location(at, position));
             each(Located { name: name.clone(), location: location.clone(), input, layer });
             for (part, layers) in layer.parts() {
                 let list = List { layers, input: input.within() };
-                list.walk(&format!("{name}.{part}."), &within(&location, part), identity_has_number, each);
+                list.walk_from(0, &format!("{name}.{part}."), &within(&location, part), identity_has_number, each);
             }
-            number += layer.numbers(identity_has_number);
+            number = match layer.kind.copies() {
+                (0, _) => number + 1,
+                (times, layers) => {
+                    let mut list = List { layers, input };
+                    for copy in 1..=times {
+                        number = list.walk_from(number, prefix, &of_copy(&location, copy), identity_has_number, each);
+                        list.input = list.output();
+                    }
+                    number
+                }
+            };
+            number += layer.numbers_after(identity_has_number);
         }
+        number
     }
 
     /// Each layer with its input.
@@ -154,14 +255,32 @@ impl<'a> List<'a> {
         self.layers.iter().fold(self.input, |input, layer| layer.output(input))
     }
 
-    /// The forms of the layers' outputs; the parts of one that has any in parentheses.
+    /// The forms of the layers' outputs, without those of layers that have neither a matrix nor another form than their input; the parts of one that has any
+    /// in parentheses.
     pub fn shape(&self) -> String {
         let of_layer = |(input, layer): (Form, &Layer)| {
             let parts = layer.parts().into_iter().filter(|(_, layers)| !layers.is_empty());
             let parts: Vec<String> = parts.map(|(_, layers)| List { layers, input: input.within() }.shape()).collect();
-            if parts.is_empty() { layer.output(input).to_string() } else { format!("({})", parts.join("|")) }
+            let (output, (times, layers)) = (layer.output(input), layer.kind.copies());
+            let has_matrix = matches!(layer.initialized(), Some(ParameterKind::Matrix | ParameterKind::Kernel { .. }));
+            let shape = match times {
+                0 if !parts.is_empty() => format!("({})", parts.join("|")),
+                0 if has_matrix || output.to_string() != input.to_string() => output.to_string(),
+                0 => String::new(),
+                _ if count(layers).saturating_mul(times) > MOST_LAYERS => String::new(),
+                _ => {
+                    let mut list = List { layers, input };
+                    let mut copy = |_| {
+                        let shape = list.shape();
+                        list.input = list.output();
+                        shape
+                    };
+                    (0..times).map(&mut copy).filter(|shape| !shape.is_empty()).collect::<Vec<_>>().join("-")
+                }
+            };
+            Some(shape).filter(|shape| !shape.is_empty())
         };
-        self.with_inputs().map(of_layer).collect::<Vec<_>>().join("-")
+        self.with_inputs().filter_map(of_layer).collect::<Vec<_>>().join("-")
     }
 
     /// Whether each layer can follow the one before. The reason why not begins with the layer's location; that of the list is `at`.
@@ -171,11 +290,13 @@ impl<'a> List<'a> {
             for (part, layers) in layer.parts() {
                 List { layers, input: input.within() }.check(&within(&location, part))?;
             }
-            let dropout = layer.dropout();
-            let right = match (0.0..1.0).contains(&dropout) {
-                true => layer.kind.check(input),
-                false => Err(format!("a dropout of {dropout}: it must be from 0 to below 1")),
-            };
+            let (times, layers) = layer.kind.copies();
+            let mut list = List { layers, input };
+            for copy in 1..=times {
+                list.check(&of_copy(&location, copy))?;
+                list.input = list.output();
+            }
+            let right = layer.check_shared().and_then(|()| layer.kind.check(input));
             right
                 .map_err(|reason| format!("{location} ({}) has {} and {reason}", layer.word(), input.named("input")))?;
         }
@@ -185,12 +306,29 @@ impl<'a> List<'a> {
 
 /// How deep layers are nested within these.
 pub(super) fn nested(layers: &[Layer]) -> usize {
-    let within = |layer: &Layer| layer.parts().iter().map(|(_, part)| 1 + nested(part)).max().unwrap_or(0);
+    let within = |layer: &Layer| {
+        let (_, copied) = layer.kind.copies();
+        let of_copy = if copied.is_empty() { 0 } else { 1 + nested(copied) };
+        layer.parts().iter().map(|(_, part)| 1 + nested(part)).max().unwrap_or(0).max(of_copy)
+    };
     layers.iter().map(within).max().unwrap_or(0)
 }
 
+/// The number of layers, with those within them and all copies of those that are repeated.
+pub(super) fn count(layers: &[Layer]) -> usize {
+    let one = |layer: &Layer| {
+        let (times, copied) = layer.kind.copies();
+        let parts = layer.parts().into_iter().map(|(_, part)| count(part)).fold(1, usize::saturating_add);
+        parts.saturating_add(count(copied).max(1).saturating_mul(times))
+    };
+    layers.iter().map(one).fold(0, usize::saturating_add)
+}
+
+/// The most layers of a network, those within others and all copies included.
+pub(super) const MOST_LAYERS: usize = 10_000;
+
 /// The widest layer: indices on the device are 32 bits wide.
-const WIDEST: usize = 1 << 24;
+pub(super) const WIDEST: usize = 1 << 24;
 
 /// Whether a layer can have this width; the reason why not continues "it has …".
 pub(super) fn check_width(width: usize) -> Result<(), String> {

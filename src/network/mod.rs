@@ -1,32 +1,46 @@
 //! The network a user describes: a list of layers, each a file of this room.
 //!
 //! A kind of layer knows how wide it is, its words in a list of layers, and which ops it writes into a graph. A new one is a file, and a line in
-//! `kind.rs`. What all layers share is written once: activation and dropout, places, names of weights, words, checks.
+//! `kind.rs`. What all layers share is written once: activation, dropout and initializer, locations, names of weights, words, checks.
 
+mod bare;
+mod conv;
 mod dense;
+mod flatten;
 mod form;
 mod forward;
 mod kind;
 mod layer;
+mod norm;
 mod parameter;
+mod pool;
+mod repeat;
 mod residual;
+mod window;
 mod words;
 
+pub use self::bare::{ActivationLayer, DropoutLayer};
+pub use self::conv::ConvLayer;
 pub use self::dense::DenseLayer;
+pub use self::flatten::FlattenLayer;
 pub use self::form::Form;
 pub use self::kind::LayerKind;
 pub use self::layer::Layer;
 use self::layer::List;
 pub(crate) use self::layer::Located;
+pub use self::norm::{BatchNormLayer, GroupNormLayer, LayerNormLayer, RmsNormLayer};
 pub use self::parameter::{Parameter, ParameterKind};
+pub use self::pool::{AvgPoolLayer, GlobalAvgPoolLayer, MaxPoolLayer};
+pub use self::repeat::RepeatLayer;
 pub use self::residual::ResidualLayer;
+pub use self::window::{Padding, Pair};
 pub(crate) use self::words::{activation_words, from_json};
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::graph::{Graph, Value};
-use crate::layout::Dense;
+use crate::layout::{Dense, Image};
 
-/// A feed-forward network: a number of input features, then layers. The last one is dense, and its outputs are logits.
+/// A feed-forward network: a number of input features or the form of an image, then layers. The last one is dense, and its outputs are logits.
 ///
 /// ```
 /// use wgrad::{Activation, Network};
@@ -45,7 +59,7 @@ pub struct Network {
 /// What a builder method was asked for, and cannot do.
 #[derive(Clone, Debug, PartialEq)]
 struct Refused {
-    /// The location of the list of layers: empty for the network's own.
+    /// The location of the list of layers.
     within: String,
     /// What it has that it cannot have, and why: continues "it has …".
     reason: String,
@@ -55,6 +69,27 @@ impl Network {
     /// A network for rows of `inputs` features, with no layers yet.
     pub fn new(inputs: usize) -> Self {
         Network::of_layers(inputs, Vec::new())
+    }
+
+    /// A network for images of this many pixels down and across and this many values a pixel, with no layers yet.
+    ///
+    /// ```
+    /// use wgrad::{Activation, Network};
+    ///
+    /// let network = Network::image(28, 28, 1)
+    ///     .conv(32, 3, Activation::Relu)
+    ///     .max_pool(2)
+    ///     .conv(64, 3, Activation::Relu)
+    ///     .max_pool(2)
+    ///     .flatten()
+    ///     .dropout(0.5)
+    ///     .dense(10, Activation::Identity);
+    /// assert_eq!(network.shape(), "28×28×1-26×26×32-13×13×32-11×11×64-5×5×64-1600-10");
+    /// assert_eq!(network.parameters(), 34_826);
+    /// ```
+    pub fn image(height: usize, width: usize, channels: usize) -> Self {
+        let [height, width, channels] = [height, width, channels].map(window::narrow);
+        Network::of_form(Form::Image(Image { height, width, channels }), Vec::new())
     }
 
     /// A network of these layers.
@@ -71,6 +106,69 @@ impl Network {
     #[must_use]
     pub fn dense(self, outputs: usize, activation: Activation) -> Self {
         self.with(Layer::new(DenseLayer::new(outputs)).with_activation(activation))
+    }
+
+    /// Adds a convolution to this many channels with a kernel of this many pixels down and across: [`ConvLayer`], which has options besides.
+    #[must_use]
+    pub fn conv(self, channels: usize, kernel: impl Into<Pair>, activation: Activation) -> Self {
+        self.with(Layer::new(ConvLayer::new(channels, kernel)).with_activation(activation))
+    }
+
+    /// Adds the largest values of windows that lie side by side: [`MaxPoolLayer`], which has options besides.
+    #[must_use]
+    pub fn max_pool(self, window: impl Into<Pair>) -> Self {
+        self.with(MaxPoolLayer::new(window).into())
+    }
+
+    /// Adds the means of windows that lie side by side: [`AvgPoolLayer`], which has options besides.
+    #[must_use]
+    pub fn avg_pool(self, window: impl Into<Pair>) -> Self {
+        self.with(AvgPoolLayer::new(window).into())
+    }
+
+    /// Adds the mean of each channel over the whole image, which makes features of it: [`GlobalAvgPoolLayer`].
+    #[must_use]
+    pub fn global_avg_pool(self) -> Self {
+        self.with(GlobalAvgPoolLayer::new().into())
+    }
+
+    /// Makes features of an image: [`FlattenLayer`].
+    #[must_use]
+    pub fn flatten(self) -> Self {
+        self.with(FlattenLayer::new().into())
+    }
+
+    /// Adds batch norm: [`BatchNormLayer`], which has options besides.
+    #[must_use]
+    pub fn batch_norm(self) -> Self {
+        self.with(BatchNormLayer::new().into())
+    }
+
+    /// Adds layer norm, of an image over the channels of each pixel: [`LayerNormLayer`].
+    #[must_use]
+    pub fn layer_norm(self) -> Self {
+        self.with(LayerNormLayer::new().into())
+    }
+
+    /// Adds RMS norm, of an image over the channels of each pixel: [`RmsNormLayer`].
+    #[must_use]
+    pub fn rms_norm(self) -> Self {
+        self.with(RmsNormLayer::new().into())
+    }
+
+    /// Adds the norm of this many groups of channels: [`GroupNormLayer`].
+    #[must_use]
+    pub fn group_norm(self, groups: usize) -> Self {
+        self.with(GroupNormLayer::new(groups).into())
+    }
+
+    /// Adds layers that follow each other this many times, each time with weights of their own: [`RepeatLayer`].
+    #[must_use]
+    pub fn repeat(mut self, times: usize, layers: impl FnOnce(Network) -> Network) -> Self {
+        let (input, location) = (self.list().output(), layer::location("", self.layers.len()));
+        let copied = layers(Network::of_form(input, vec![]));
+        let layers = self.part(&location, RepeatLayer::LAYERS, input, copied);
+        self.with(RepeatLayer::new(times, layers).into())
     }
 
     /// Adds a residual sum: the output of a body of layers plus the body's input, `y = x + body(x)`. The body's last layer is as wide as its input. He et
@@ -99,28 +197,31 @@ impl Network {
         body: impl FnOnce(Network) -> Network,
         shortcut: impl FnOnce(Network) -> Network,
     ) -> Self {
-        let (input, location) = (self.list().output(), layer::location("", self.layers.len()));
-        let mut part = |name: &str, part: Network| {
-            let within = layer::within(&location, name);
-            self.refused = self.refused.take().or_else(|| match part.refused {
-                _ if part.input != input => {
-                    let reason = format!(
-                        "{}, and comes after {}: add its layers to the network that the function is given",
-                        part.input.named("input"),
-                        input.named("output")
-                    );
-                    Some(Refused { within, reason })
-                }
-                Some(refused) if refused.within.is_empty() => Some(Refused { within, ..refused }),
-                Some(refused) => Some(Refused { within: format!("{within}, {}", refused.within), ..refused }),
-                None => None,
-            });
-            part.layers
-        };
+        let (input, location) = (self.list().output().within(), layer::location("", self.layers.len()));
+        let [body, shortcut] = [body(Network::of_form(input, vec![])), shortcut(Network::of_form(input, vec![]))];
         let [of_body, of_shortcut] = ResidualLayer::PARTS;
-        let body = part(of_body, body(Network::of_form(input, vec![])));
-        let shortcut = part(of_shortcut, shortcut(Network::of_form(input, vec![])));
+        let body = self.part(&location, of_body, input, body);
+        let shortcut = self.part(&location, of_shortcut, input, shortcut);
         self.with(ResidualLayer::new(body).with_shortcut(shortcut).into())
+    }
+
+    /// The layers that a function added to a network with this input, for a list within the layer at a location. What is refused of them is refused of this
+    /// network.
+    fn part(&mut self, location: &str, name: &str, input: Form, part: Network) -> Vec<Layer> {
+        let within = layer::within(location, name);
+        self.refused = self.refused.take().or_else(|| match part.refused {
+            _ if part.input != input => {
+                let reason = format!(
+                    "{}, and comes after {}: add its layers to the network that the function is given",
+                    part.input.named("input"),
+                    input.named("output")
+                );
+                Some(Refused { within, reason })
+            }
+            Some(refused) => Some(Refused { within: format!("{within}, {}", refused.within), ..refused }),
+            None => None,
+        });
+        part.layers
     }
 
     /// Adds a layer.
@@ -130,23 +231,22 @@ impl Network {
         self
     }
 
-    /// Sets the activation of the layer added last: of a residual, the one after the sum.
+    /// Sets the activation of the layer added last: of a residual, the one after the sum. Before any layer, and after an activation or a dropout alone, it is a
+    /// layer of its own.
     #[must_use]
     pub fn activation(mut self, activation: Activation) -> Self {
         match self.layers.last_mut() {
-            Some(layer) => layer.epilogue.activation = activation,
-            None if activation == Activation::Identity => {}
-            None => self.refuse("an activation before its first layer: an activation comes after a layer, and is not offered for the input"),
+            Some(layer) if !matches!(layer.kind(), LayerKind::Activation(_) | LayerKind::Dropout(_)) => {
+                layer.epilogue.activation = activation;
+                self
+            }
+            None if activation == Activation::Identity => self,
+            _ => self.with(ActivationLayer::new(activation).into()),
         }
-        self
     }
 
-    fn refuse(&mut self, reason: &str) {
-        self.refused.get_or_insert(Refused { within: String::new(), reason: reason.into() });
-    }
-
-    /// Lets units of the layer added last drop out with this probability in training: `torch.nn.Dropout` after it. Evaluation and
-    /// prediction use every unit.
+    /// Lets units of the layer added last drop out with this probability in training: `torch.nn.Dropout` after it. Before any layer it is a layer of its own,
+    /// and what comes in drops out. Evaluation and prediction use every unit.
     ///
     /// ```
     /// use wgrad::{Activation, Network};
@@ -157,9 +257,12 @@ impl Network {
     #[must_use]
     pub fn dropout(mut self, probability: f64) -> Self {
         match self.layers.last_mut() {
+            Some(layer) if matches!(layer.kind(), LayerKind::Dropout(_)) => {
+                *layer = DropoutLayer::new(probability).into()
+            }
             Some(layer) => layer.epilogue.dropout = probability,
             None if probability == 0.0 => {}
-            None => self.refuse("a dropout before its first layer: dropout comes after a hidden layer, and is not offered for the input"),
+            None => return self.with(DropoutLayer::new(probability).into()),
         }
         self
     }
@@ -204,26 +307,31 @@ impl Network {
     /// body before its shortcut.
     ///
     /// Names are those of a `torch.nn.Sequential`: a layer takes a number, and so do its activation and its dropout; within a residual they are
-    /// `<n>.body.<k>` and `<n>.shortcut.<k>`. Identity takes a number where every layer is dense.
+    /// `<n>.body.<k>` and `<n>.shortcut.<k>`, and the layers of a repeat's copies follow each other in the list that it is in. Identity takes a number where
+    /// every layer is dense, has a bias and has no initializer of its own.
     pub fn named_parameters(&self) -> Vec<Parameter> {
         let mut found = Vec::new();
         self.walk(&mut |located| found.extend(located.parameters()));
         found
     }
 
-    /// Calls `each` for all layers, each before those within it.
+    /// Calls `each` for all layers, each before those within it: a repeat, then its layers for each copy.
     pub(crate) fn walk<'a>(&'a self, each: &mut dyn FnMut(Located<'a>)) {
         self.list().walk("", "", self.is_chain(), each);
     }
 
-    /// The input width and the output width of every dense layer, in the order of [`named_parameters`](Self::named_parameters).
+    /// How many values each output is made from, and the number of outputs, of every parameter, in the order of [`named_parameters`](Self::named_parameters).
     pub fn widths(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
         self.named_parameters().into_iter().map(|parameter| (parameter.inputs, parameter.outputs))
     }
 
-    /// Whether every layer is dense and takes the output of the one before.
+    /// Whether every layer is dense, with a bias and the network's initializer: widths and activations describe it.
     pub(crate) fn is_chain(&self) -> bool {
-        self.layers.iter().all(|layer| matches!(layer.kind(), LayerKind::Dense(_)))
+        let is_usual = |layer: &Layer| match layer.kind() {
+            LayerKind::Dense(dense) => dense.bias && layer.initializer().is_none(),
+            _ => false,
+        };
+        self.layers.iter().all(is_usual)
     }
 
     /// The activations of all layers, those within residuals included.
@@ -233,7 +341,8 @@ impl Network {
         found
     }
 
-    /// Its widths, as `784-256-10`; of a residual's body and its shortcut in parentheses, as `784-128-(64-128)-10` and `784-(64-128|128)-10`.
+    /// Its widths, as `784-256-10`, and its images, as `28×28×1-26×26×32-21632-10`; of a residual's body and its shortcut in parentheses, as
+    /// `784-128-(64-128)-10` and `784-(64-128|128)-10`. Layers that change no form and are no product, such as norms and dropout, are left out.
     pub fn shape(&self) -> String {
         format!("{}-{}", self.input, self.list().shape()).trim_end_matches('-').to_string()
     }
@@ -261,22 +370,36 @@ impl Network {
     /// - a residual whose body has no layers, or whose body and shortcut have other numbers of outputs than each other;
     /// - residuals nested more than 32 deep;
     /// - a last layer that is not dense, or has an activation or a dropout;
-    /// - an activation or a dropout before the first layer, of the network or of a residual's body or shortcut;
-    /// - a residual's function whose network takes another number of inputs than it was given, with layers added.
+    /// - a convolution, a pool or a group norm that does not fit its image, or whose numbers are out of range; images of more than 16,777,216 values;
+    /// - features where a layer takes an image, and the other way round;
+    /// - a norm's eps or momentum that is out of range;
+    /// - an initializer for a layer without weights;
+    /// - more than 10,000 layers, with all copies of those that are repeated;
+    /// - a residual's or a repeat's function whose network takes another number of inputs than it was given, with layers added.
     pub fn check(&self) -> Result<(), Error> {
         self.reason().map_err(Error::Option)
     }
 
     /// Why the network cannot be trained, if it cannot.
     fn reason(&self) -> Result<(), String> {
-        layer::check_width(self.inputs()).map_err(|reason| format!("the input has {reason}"))?;
+        match self.input {
+            Form::Image(image) if image.height == 0 || image.width == 0 || image.channels == 0 => {
+                return Err(format!("the input is an image of {}: all three numbers must be at least 1", self.input));
+            }
+            Form::Image(_) => window::check_values(self.input).map_err(|reason| reason),
+            _ => layer::check_width(self.inputs()),
+        }
+        .map_err(|reason| format!("the input has {reason}"))?;
         if let Some(Refused { within, reason }) = &self.refused {
-            let subject = if within.is_empty() { "the network" } else { within };
-            return Err(format!("{subject} has {reason}"));
+            return Err(format!("{within} has {reason}"));
         }
         let (nested, most) = (layer::nested(&self.layers), ResidualLayer::MOST_NESTED);
         if nested > most {
             return Err(format!("the network's residuals are nested {nested} deep: at most {most} are allowed"));
+        }
+        let count = layer::count(&self.layers);
+        if count > layer::MOST_LAYERS {
+            return Err(words::too_many(count));
         }
         self.list().check("")?;
         let Some(last) = self.layers.last() else {

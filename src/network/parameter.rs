@@ -1,10 +1,11 @@
 //! What layers learn, or keep of what they saw: matrices, each with a bias or without.
 
+use crate::initializer::Initializer;
 use crate::layout::Dense;
 
 /// A matrix that a layer has, with its bias where it has one: weights, or what a norm scales by, or its running statistics. In files it is the tensor
 /// `NAME.weight`, laid out as PyTorch does, and `NAME.bias`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Parameter {
     /// The layer's name in files, as `0` or `2.body.0`.
@@ -19,6 +20,8 @@ pub struct Parameter {
     pub kind: ParameterKind,
     /// Whether it has a bias.
     pub bias: bool,
+    /// How its values begin, where the layer has an initializer of its own.
+    pub initializer: Option<Initializer>,
     /// How its rows lie on the device.
     pub(crate) rows: RowOrder,
 }
@@ -58,7 +61,7 @@ impl RowOrder {
         RowOrder { channels: features, places: 1, whole_quads: false }
     }
 
-    /// RowOrder from one place to the next.
+    /// Rows from one place to the next.
     fn stride(self) -> usize {
         if self.whole_quads { self.channels.next_multiple_of(4) } else { self.channels }
     }
@@ -100,7 +103,7 @@ impl Parameter {
         match self.kind {
             ParameterKind::Matrix => vec![self.outputs, self.inputs],
             ParameterKind::Kernel { size: [down, across] } => {
-                vec![self.outputs, self.inputs / (down * across), down, across]
+                vec![self.outputs, self.inputs / down.saturating_mul(across).max(1), down, across]
             }
             ParameterKind::Scale | ParameterKind::Statistics => vec![self.outputs],
         }

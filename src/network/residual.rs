@@ -41,16 +41,24 @@ impl ResidualLayer {
     }
 }
 
+impl ResidualLayer {
+    /// What comes out of its body, and what is added to it.
+    fn outputs(&self, input: Form) -> [Form; 2] {
+        [&self.body, &self.shortcut].map(|layers| List { layers, input: input.within() }.output())
+    }
+}
+
 impl Describe for ResidualLayer {
     const WORD: &'static str = "residual";
 
     fn output(&self, input: Form) -> Form {
-        List { layers: &self.body, input: input.within() }.output()
+        let [body, other] = self.outputs(input);
+        if body == other { body } else { body.within() }
     }
 
     fn check(&self, input: Form) -> Result<(), String> {
-        let [body, other] = [&self.body, &self.shortcut].map(|layers| List { layers, input: input.within() }.output());
-        match (body == other, self.shortcut.is_empty()) {
+        let [body, other] = self.outputs(input);
+        match (body.within() == other.within(), self.shortcut.is_empty()) {
             _ if self.body.is_empty() => Err("a body without layers: it needs at least one".into()),
             (true, _) => Ok(()),
             (false, true) => Err(format!(
@@ -59,7 +67,7 @@ impl Describe for ResidualLayer {
                 input.named("output")
             )),
             (false, false) => Err(format!(
-                "a body with {}, its shortcut {other}: for the sum, both must have as many",
+                "a body with {}, its shortcut {other}: for the sum, both must have the same",
                 body.named("output")
             )),
         }
@@ -73,7 +81,13 @@ impl Describe for ResidualLayer {
         let (x, input) = (forward.features(x, input), input.within());
         let body = forward.layers(x, input, &self.body);
         let other = forward.layers(x, input, &self.shortcut);
-        forward.op(Add, vec![body, other])
+        let forms = self.outputs(input);
+        // One that is an image still, though its values are features, does not lie as the other does.
+        let sum = match forms[0] == forms[1] {
+            true => vec![body, other],
+            false => vec![forward.features(body, forms[0]), forward.features(other, forms[1])],
+        };
+        forward.op(Add, sum)
     }
 
     fn from_words(words: &mut Words<'_>) -> Result<Self, String> {

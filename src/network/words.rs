@@ -1,14 +1,17 @@
 //! A list of layers in words: as `[model] layers` of run.toml and model files have it.
 //!
-//! A layer is an object. One of its keys is the layer's word (`dense`, `residual`), the others are its options. Of these, any layer may have an `activation`
-//! and a `dropout`: without an activation, it is linear.
+//! A layer is an object. One of its keys is the layer's word (`dense`, `conv`), the others are its options. Of these, any layer may have an `activation`
+//! and a `dropout`: without an activation, it is linear. Both are words of layers too, where no other word is there. Any layer with weights may have an
+//! `initializer`.
 
 use serde_json::{Map, Value as Json};
 
 use super::Network;
 use super::kind::{LayerKind, WORDS};
-use super::layer::{self, Layer};
+use super::layer::{self, Layer, MOST_LAYERS};
+use super::window::{Padding, Pair};
 use crate::activation::{Activation, Epilogue};
+use crate::initializer::Initializer;
 use crate::named::{Elsewhere, unknown};
 
 /// How a word becomes an activation: a run's may name a file, a model's may not.
@@ -17,7 +20,34 @@ pub(crate) type ActivationOf<'a> = &'a dyn Fn(&str) -> Result<Activation, String
 /// The words of other programs for layers.
 const ELSEWHERE: Elsewhere = &[
     (&["linear", "fc", "fully-connected", "units", "gemm", "hidden"], "dense"),
+    (&["conv2d", "convolution", "convolution2d", "conv-2d", "filters", "depthwise-conv2d"], "conv"),
+    (&["max-pool2d", "max-pooling", "max-pooling2d"], "max_pool"),
+    (&["avg-pool2d", "average-pool", "average-pool2d", "average-pooling", "average-pooling2d"], "avg_pool"),
+    (
+        &[
+            "adaptive-avg-pool2d",
+            "adaptive-avg-pool",
+            "global-average-pool",
+            "global-average-pooling",
+            "global-average-pooling2d",
+            "global-pool",
+            "gap",
+        ],
+        "global_avg_pool",
+    ),
+    (&["reshape", "view"], "flatten"),
+    (&["batch-norm1d", "batch-norm2d", "batch-normalization", "bn"], "batch_norm"),
+    (&["layer-normalization", "ln"], "layer_norm"),
+    (&["rms-normalization"], "rms_norm"),
+    (&["group-normalization", "gn", "instance-norm"], "group_norm"),
     (&["skip", "resnet", "add", "body", "residual-block"], "residual"),
+    (&["times", "copies", "loop", "stack"], "repeat"),
+    (&["relu"], "activation = \"relu\""),
+    (&["gelu"], "activation = \"gelu\""),
+    (&["silu", "swish"], "activation = \"silu\""),
+    (&["tanh"], "activation = \"tanh\""),
+    (&["sigmoid"], "activation = \"sigmoid\""),
+    (&["dropout2d", "drop"], "dropout"),
 ];
 
 /// The layers of a list. Whether they fit each other is for [`Network::check`].
@@ -26,7 +56,18 @@ const ELSEWHERE: Elsewhere = &[
 ///
 /// The layer by its location, and what is wrong with its words.
 pub(crate) fn from_json(list: &Json, activation: ActivationOf<'_>) -> Result<Vec<Layer>, String> {
-    layers(list, "", activation)
+    let layers = layers(list, "", activation)?;
+    match layer::count(&layers) {
+        count if count > MOST_LAYERS => Err(too_many(count)),
+        _ => Ok(layers),
+    }
+}
+
+/// What to say of more layers than a network can have.
+pub(super) fn too_many(count: usize) -> String {
+    format!(
+        "the network has {count} layers, with all copies of those that are repeated: at most {MOST_LAYERS} are allowed"
+    )
 }
 
 /// The activations that a list of layers names, its other words unread.
@@ -54,6 +95,9 @@ pub(super) fn to_json(layers: &[Layer]) -> Json {
         let mut words = Map::new();
         layer.kind().to_words(&mut words);
         let Epilogue { activation, dropout } = layer.epilogue;
+        if let Some(initializer) = layer.initializer() {
+            words.insert(INITIALIZER.into(), initializer.to_string().into());
+        }
         if activation != Activation::Identity {
             words.insert(ACTIVATION.into(), activation.to_string().into());
         }
@@ -86,6 +130,9 @@ fn one(words: &Json, location: String, activation: ActivationOf<'_>) -> Result<L
         )
     })?;
     let named: Vec<&str> = WORDS.iter().copied().filter(|&word| entries.contains_key(word)).collect();
+    // The options that are words too are words where there is no other.
+    let (options, own): (Vec<&str>, Vec<&str>) = named.iter().partition(|word| [ACTIVATION, DROPOUT].contains(word));
+    let named = if own.is_empty() { options.into_iter().take(1).collect() } else { own };
     let word = match named[..] {
         [word] => word,
         [] => return Err(format!("{location}{}", no_word(entries))),
@@ -96,14 +143,22 @@ fn one(words: &Json, location: String, activation: ActivationOf<'_>) -> Result<L
     };
     let mut words = Words { label: format!("{location} ({word})"), location, entries, activation, known: Vec::new() };
     let kind = LayerKind::from_words(word, &mut words).unwrap_or_else(|| Err(format!("{word} is no layer")))?;
-    let epilogue = words.epilogue()?;
+    let epilogue = words.epilogue(word)?;
+    let bare = Layer::new(kind);
+    let initializer = if bare.takes_initializer() { words.initializer()? } else { None };
     let (label, known) = (words.label, words.known);
     match entries.keys().find(|key| !known.contains(&key.as_str())) {
         Some(key) => {
             let what = format!("an option of {word}");
-            Err(format!("{label}: {}", unknown(&cut(key), &what, known.into_iter(), &[])))
+            // What other programs call an option helps where this layer has it.
+            let of_layer = |(name, elsewhere): &&(&str, Elsewhere)| known.contains(name) && is_among(key, elsewhere);
+            let elsewhere = OPTIONS.iter().find(of_layer).map_or(&[][..], |(_, elsewhere)| elsewhere);
+            Err(format!("{label}: {}", unknown(&cut(key), &what, known.iter().copied(), elsewhere)))
         }
-        None => Ok(Layer::new(kind).with_activation(epilogue.activation).with_dropout(epilogue.dropout)),
+        None => {
+            let layer = bare.with_activation(epilogue.activation).with_dropout(epilogue.dropout);
+            Ok(initializer.into_iter().fold(layer, Layer::with_initializer))
+        }
     }
 }
 
@@ -119,8 +174,57 @@ fn no_word(entries: &Map<String, Json>) -> String {
     format!("{has}: one of the words {} must say what the layer is, as {EXAMPLE}", WORDS.join(", "))
 }
 
-const ACTIVATION: &str = "activation";
-const DROPOUT: &str = "dropout";
+pub(super) const ACTIVATION: &str = "activation";
+pub(super) const DROPOUT: &str = "dropout";
+const INITIALIZER: &str = "initializer";
+const BIAS: &str = "bias";
+const PADDING: &str = "padding";
+
+/// Options of layers, and what other programs call them.
+const OPTIONS: &[(&str, Elsewhere)] = &[
+    ("kernel", &[(&["kernel-size", "kernel-shape", "size", "window"], "kernel")]),
+    ("stride", &[(&["strides", "step"], "stride")]),
+    (PADDING, &[(&["pad", "pads"], "padding")]),
+    ("dilation", &[(&["dilations", "dilation-rate"], "dilation")]),
+    ("groups", &[(&["group"], "groups")]),
+    (BIAS, &[(&["use-bias"], "bias")]),
+    ("eps", &[(&["epsilon"], "eps")]),
+    (INITIALIZER, &[(&["kernel-initializer", "init", "weight-init"], "initializer")]),
+    (ACTIVATION, &[(&["act", "function", "nonlinearity"], "activation")]),
+    (DROPOUT, &[(&["drop", "rate", "p", "dropout-rate"], "dropout")]),
+];
+
+/// Whether an option is called so in another program.
+fn is_among(key: &str, elsewhere: Elsewhere) -> bool {
+    let plain = |name: &str| name.to_lowercase().replace(['-', '_', ' '], "");
+    elsewhere.iter().any(|(names, _)| names.iter().any(|name| plain(name) == plain(key)))
+}
+
+/// One number for two that are the same, a list for others.
+pub(super) fn of_pair([down, across]: [usize; 2]) -> Json {
+    if down == across { down.into() } else { vec![down, across].into() }
+}
+
+/// Adds two numbers that are not the usual ones.
+pub(super) fn add_pair(words: &mut Map<String, Json>, key: &str, pair: [usize; 2], usual: [usize; 2]) {
+    if pair != usual {
+        words.insert(key.into(), of_pair(pair));
+    }
+}
+
+/// Adds a number that is not the usual one.
+pub(super) fn add_number(words: &mut Map<String, Json>, key: &str, number: f64, usual: f64) {
+    if number != usual {
+        words.insert(key.into(), number.into());
+    }
+}
+
+/// Says that there is no bias.
+pub(super) fn add_bias(words: &mut Map<String, Json>, bias: bool) {
+    if !bias {
+        words.insert(BIAS.into(), false.into());
+    }
+}
 
 /// The words of a layer. A kind asks for those that it knows.
 pub(super) struct Words<'a> {
@@ -153,6 +257,73 @@ impl<'a> Words<'a> {
         self.take(key, "a whole number, at least 1", |value| value.as_u64()?.try_into().ok().filter(|&count| count > 0))
     }
 
+    /// A number of things, or the usual one.
+    pub fn count_or(&mut self, key: &'static str, usual: usize) -> Result<usize, String> {
+        if self.get(key).is_some() { self.count(key) } else { Ok(usual) }
+    }
+
+    /// Two numbers of at least 1, down and across, or one that is both. Without a usual pair, they must be there.
+    pub fn pair(&mut self, key: &'static str, usual: Option<[usize; 2]>) -> Result<[usize; 2], String> {
+        const WHAT: &str = "a whole number, at least 1, or two of them, [down, across]";
+        match usual {
+            Some(usual) if self.get(key).is_none() => Ok(usual),
+            _ => self.take(key, WHAT, |value| pair(value).filter(|pair| !pair.contains(&0))),
+        }
+    }
+
+    /// Pixels down and across, or one number that is both; 0 without the key.
+    pub fn pixels(&mut self, key: &'static str) -> Result<[usize; 2], String> {
+        if self.get(key).is_none() {
+            return Ok([0; 2]);
+        }
+        self.take(key, "a number of pixels, or two of them, [down, across]", pair)
+    }
+
+    /// The padding of a convolution.
+    pub fn padding(&mut self) -> Result<Padding, String> {
+        if self.get(PADDING).is_none() {
+            return Ok(Padding::Valid);
+        }
+        self.take(PADDING, "\"valid\", \"same\", a number of pixels, or two of them, [down, across]", |value| {
+            match value.as_str() {
+                Some("valid") => Some(Padding::Valid),
+                Some("same") => Some(Padding::Same),
+                Some(_) => None,
+                None => pair(value).map(Padding::Pixels),
+            }
+        })
+    }
+
+    /// That the word of a layer without a number of its own is `true`.
+    pub fn is_true(&mut self, key: &'static str) -> Result<(), String> {
+        self.take(key, "true", |value| (value == &Json::Bool(true)).then_some(()))
+    }
+
+    /// Whether there is a bias.
+    pub fn bias(&mut self) -> Result<bool, String> {
+        if self.get(BIAS).is_some() { self.take(BIAS, "true or false", Json::as_bool) } else { Ok(true) }
+    }
+
+    /// A number, or the usual one.
+    pub fn number_or(&mut self, key: &'static str, usual: f64) -> Result<f64, String> {
+        if self.get(key).is_some() { self.number(key) } else { Ok(usual) }
+    }
+
+    /// The activation, which must be there.
+    pub fn activation(&mut self) -> Result<Activation, String> {
+        let word = self.take(ACTIVATION, "a word", |value| value.as_str().map(str::to_string))?;
+        (self.activation)(&word).map_err(|reason| format!("{}: {reason}", self.label))
+    }
+
+    /// The initializer, which a layer with weights may have.
+    fn initializer(&mut self) -> Result<Option<Initializer>, String> {
+        if self.get(INITIALIZER).is_none() {
+            return Ok(None);
+        }
+        let word = self.take(INITIALIZER, "a word", |value| value.as_str().map(str::to_string))?;
+        word.parse().map(Some).map_err(|error| format!("{}: {INITIALIZER}: {error}", self.label))
+    }
+
     /// A number.
     pub fn number(&mut self, key: &'static str) -> Result<f64, String> {
         self.take(key, "a number", Json::as_f64)
@@ -164,23 +335,35 @@ impl<'a> Words<'a> {
         layers(list, &layer::within(&self.location, part), self.activation)
     }
 
-    /// The activation and the dropout, which any layer may have.
-    fn epilogue(&mut self) -> Result<Epilogue, String> {
+    /// The activation and the dropout, which any layer may have besides its word.
+    fn epilogue(&mut self, word: &str) -> Result<Epilogue, String> {
         let mut epilogue = Epilogue::of(Activation::Identity);
-        if self.get(ACTIVATION).is_some() {
-            let word = self.take(ACTIVATION, "a word", |value| value.as_str().map(str::to_string))?;
-            epilogue.activation = (self.activation)(&word).map_err(|reason| format!("{}: {reason}", self.label))?;
+        if word != ACTIVATION && self.get(ACTIVATION).is_some() {
+            epilogue.activation = self.activation()?;
         }
-        if self.get(DROPOUT).is_some() {
+        if word != DROPOUT && self.get(DROPOUT).is_some() {
             epilogue.dropout = self.number(DROPOUT)?;
         }
         Ok(epilogue)
     }
 }
 
+/// Two numbers down and across, or one that is both.
+fn pair(value: &Json) -> Option<[usize; 2]> {
+    let number = |value: &Json| value.as_u64().and_then(|number| usize::try_from(number).ok());
+    match value.as_array() {
+        Some(list) => match &list[..] {
+            [down, across] => Some([number(down)?, number(across)?]),
+            _ => None,
+        },
+        None => number(value).map(|both| Pair::from(both).0),
+    }
+}
+
 /// A value in a message: a list or a table, which may be long, by its kind.
 fn shown(value: &Json) -> String {
     match value {
+        Json::Array(list) if list.len() <= 4 && list.iter().all(Json::is_number) => value.to_string(),
         Json::Array(_) => "a list".into(),
         Json::Object(_) => "a table".into(),
         Json::String(text) => format!("{:?}", cut(text)),

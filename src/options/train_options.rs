@@ -7,15 +7,17 @@ use super::checkpointing::Checkpointing;
 use super::monitor::Monitor;
 use super::non_finite::NonFinite;
 use super::watch::{EarlyStopping, ReduceOnPlateau};
+use crate::augmentation::Augmentation;
 use crate::error::Error;
 use crate::gpu::{AdapterSummary, Checks};
 use crate::host::Host;
+use crate::initializer::Initializer;
 use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::loss::Loss;
 use crate::measure::Tuning;
 use crate::measure::tuning;
-use crate::network::Network;
+use crate::network::{Form, Network};
 use crate::optimizer::Optimizer;
 use crate::plan::Request;
 use crate::run::order::Order;
@@ -23,7 +25,6 @@ use crate::run::rows::{SetShape, WindowSizing};
 use crate::run::state::State;
 use crate::schedule::Schedule;
 use crate::training::{Clip, Training};
-use crate::weights::Initializer;
 
 /// Everything about a run besides the network and the data. The default is the program's own: softmax cross-entropy,
 /// Adam as Keras sets it, Glorot uniform weights, 10 epochs of minibatches of 32.
@@ -53,6 +54,8 @@ pub struct TrainOptions {
     pub lower_factor: f64,
     /// The number of times that the rate may be lowered.
     pub lower_times: u64,
+    /// Random changes of the images that the network trains on, for a network of images; `None` for none.
+    pub augmentation: Option<Augmentation>,
     /// The initializer of the weights.
     pub initializer: Initializer,
     /// The number of rows in a minibatch. The last one of an epoch has the rows that remain.
@@ -63,7 +66,7 @@ pub struct TrainOptions {
     pub steps: Option<u64>,
     /// Whether every epoch visits the rows in a new order.
     pub shuffle: bool,
-    /// Decides the initial weights and the order: the same seed gives the same bits on the same adapter and driver.
+    /// Decides the initial weights, the order, dropout and augmentation: the same seed gives the same bits on the same adapter and driver.
     pub seed: u64,
     /// Steps handed to the device at once; sized by their measured time where it is `None`. Changes no result.
     pub steps_per_submission: Option<u64>,
@@ -101,6 +104,7 @@ impl Default for TrainOptions {
             non_finite: NonFinite::default(),
             lower_factor: 0.5,
             lower_times: 5,
+            augmentation: None,
             initializer: Initializer::default(),
             batch_size: 32,
             epochs: 10,
@@ -144,6 +148,8 @@ impl TrainOptions {
                 self.lower_factor
             )));
         }
+        let image = if let Form::Image(image) = network.input() { Some(image) } else { None };
+        self.augmentation.map_or(Ok(()), |augmentation| augmentation.check(image))?;
         if self.batch_size == 0 {
             return Err(Error::Option("the batch size is 0: it must be at least 1".into()));
         }
@@ -180,6 +186,7 @@ impl TrainOptions {
             schedule: &self.schedule,
             clip: self.clip_grad_norm.map(Clip::Norm).or(self.clip_grad_value.map(Clip::Value)),
             skips_non_finite: self.non_finite == NonFinite::Skip,
+            augmentation: self.augmentation,
         };
         // If the set has fewer rows than a minibatch, all rows are one minibatch.
         let batch = self.batch_size.min(set.layout.rows as usize);

@@ -97,6 +97,7 @@ mod tests {
             schedule: &Schedule::default(),
             clip: None,
             skips_non_finite: true,
+            augmentation: None,
         };
         made(Request {
             network: &network,

@@ -5,82 +5,154 @@ use std::collections::HashMap;
 use super::Role;
 use super::step::{Group, Step};
 use crate::error::Error;
-use crate::graph::{Op, Pass, Value};
+use crate::graph::{
+    Conv2d, ConvInput, ConvWeights, LinearInput, LinearWeights, Node, Op, Over, Pass, RowNorm, RowNormWeights, Value,
+};
+use crate::kernel::pool;
+use crate::layout::Extent;
 
 /// The buffer of every value that is stored.
+#[derive(Default)]
 pub(super) struct Homes {
     homes: HashMap<Value, Role>,
-    /// The width of every layer's output: of the dense layers, then of what is computed by itself, in the order of the step.
-    pub widths: Vec<u32>,
+    /// How what is in each buffer of a step lies.
+    extents: HashMap<Role, Extent>,
+    /// The shapes of those that hold anything but values for rows: winners, statistics.
+    shapes: HashMap<Role, Vec<u64>>,
+    /// How many layers have outputs: the parameters, then what is computed by itself, in the order of the step.
+    layers: usize,
 }
 
 impl Homes {
-    /// Assigns them: a group stores what its last node makes, and a loss its gradient besides.
+    /// Assigns them: a group stores what its last node makes, and besides what its first node makes for others: a loss its gradient, a pool its winners, a
+    /// norm its statistics.
     ///
     /// # Errors
     ///
     /// [`Error::Kernel`] for an op that no kernel computes, and for a value that a stage reads and no kernel stores: a mistake in this crate.
     pub fn of(step: &Step<'_>, groups: &[Group]) -> Result<Homes, Error> {
-        let (mut homes, mut widths) = (HashMap::new(), widths(step));
+        let mut homes =
+            Homes { homes: HashMap::new(), extents: HashMap::new(), shapes: HashMap::new(), layers: step.dense.len() };
         for (_, node) in step.graph.nodes() {
             // Where no kernel gathers, products read the set.
             if matches!(node.op, Op::Gather(_)) {
-                homes.insert(node.result(), Role::Set(0));
+                homes.put(step, node.result(), Role::Set(0));
             }
         }
         for group in groups {
-            let mut nodes = group.nodes.iter().map(|&id| step.graph.node(id));
-            match step.op(group) {
-                Op::Gather(_) => {
-                    homes.insert(step.end(group), Role::Minibatch);
-                }
-                Op::Linear(linear) => {
-                    let layer = linear.parameter;
-                    match nodes.clone().find(|node| matches!(node.op, Op::Loss(_))) {
-                        None => {
-                            homes.insert(step.end(group), Role::Activations(layer));
-                        }
-                        Some(loss) => {
-                            homes.insert(loss.inputs[0], Role::Activations(layer));
-                            homes.extend(loss.results.get(1).map(|&gradient| (gradient, Role::Gradient(layer))));
-                        }
+            homes.assign(step, group)?;
+        }
+        Ok(homes)
+    }
+
+    /// Gives a value its buffer.
+    fn put(&mut self, step: &Step<'_>, value: Value, role: Role) {
+        self.homes.insert(value, role);
+        self.extents.insert(role, Extent::of(step.graph.shape(value)));
+    }
+
+    /// The number of a layer that has an output and no product.
+    fn next_layer(&mut self) -> usize {
+        self.layers += 1;
+        self.layers - 1
+    }
+
+    fn assign(&mut self, step: &Step<'_>, group: &Group) -> Result<(), Error> {
+        let first = step.graph.node(group.nodes[0]);
+        let mut nodes = group.nodes.iter().map(|&id| step.graph.node(id));
+        let end = step.end(group);
+        match &first.op {
+            Op::Gather(_) => self.put(step, end, Role::Minibatch),
+            Op::Linear(linear) => {
+                let layer = linear.parameter;
+                match nodes.clone().find(|node| matches!(node.op, Op::Loss(_))) {
+                    None => self.put(step, end, Role::Activations(layer)),
+                    Some(loss) => {
+                        self.put(step, loss.inputs[0], Role::Activations(layer));
+                        self.put_second(step, loss, Role::Gradient(layer));
                     }
-                    if nodes.any(|node| matches!(node.op, Op::LinearInput(_))) {
-                        homes.insert(step.end(group), Homes::gradient_below(step, &homes, group, layer));
+                }
+                if nodes.any(|node| matches!(node.op, Op::LinearInput(_))) {
+                    self.put(step, end, self.gradient_below(step, group, layer));
+                }
+            }
+            Op::Conv2d(conv) => self.put(step, end, Role::Activations(conv.parameter)),
+            Op::Loss(_) => {
+                if let Some(&Role::Activations(layer)) = self.homes.get(&first.inputs[0]) {
+                    self.put_second(step, first, Role::Gradient(layer));
+                }
+            }
+            Op::LinearInput(LinearInput { parameter, .. }) | Op::ConvInput(ConvInput(Conv2d { parameter, .. })) => {
+                self.put(step, end, self.gradient_below(step, group, *parameter));
+            }
+            Op::LinearWeights(LinearWeights { parameter })
+            | Op::ConvWeights(ConvWeights(Conv2d { parameter, .. }))
+            | Op::RowNormWeights(RowNormWeights(RowNorm { parameter, .. })) => {
+                self.put(step, first.result(), Role::WeightGradient(*parameter));
+            }
+            Op::BatchNormWeights(norm) => {
+                self.put(step, first.result(), Role::WeightGradient(norm.0.parameter));
+                self.put_second(step, first, Role::Sums(norm.0.parameter));
+                let [_, columns] = of_channels(step, first.inputs[1]);
+                self.shapes.insert(Role::Sums(norm.0.parameter), vec![4, columns]);
+            }
+            Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
+            // Ops with a kernel of their own, and stages that no product takes in.
+            op => {
+                let number = self.next_layer();
+                let home = self.of_own(step, group, number)?;
+                self.put(step, end, home);
+                match op {
+                    Op::MaxPool(pool) => {
+                        self.put_second(step, first, Role::Winners(number));
+                        let y = Extent::of(step.graph.shape(first.result()));
+                        let words = pool::winner_words(pool.sliding.window);
+                        let shape = [y.rows, y.quads(), words].map(u64::from).to_vec();
+                        self.shapes.insert(Role::Winners(number), shape);
                     }
-                }
-                Op::Loss(_) => {
-                    let loss = step.graph.node(group.nodes[0]);
-                    let gradient = match homes.get(&loss.inputs[0]) {
-                        Some(&Role::Activations(layer)) => Role::Gradient(layer),
-                        _ => continue,
-                    };
-                    homes.extend(loss.results.get(1).map(|&result| (result, gradient)));
-                }
-                Op::LinearInput(linear) => {
-                    homes.insert(step.end(group), Homes::gradient_below(step, &homes, group, linear.parameter));
-                }
-                Op::LinearWeights(linear) => {
-                    homes.insert(step.graph.node(group.nodes[0]).result(), Role::WeightGradient(linear.parameter));
-                }
-                Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
-                // Ops with a kernel of their own, and stages that no product takes in.
-                op => {
-                    let (number, end) = (widths.len(), step.end(group));
-                    let &[_, width] = &step.graph.shape(end)[..] else { return Err(no_kernel(op)) };
-                    widths.push(width);
-                    homes.insert(end, Homes::of_own(step, &homes, group, number)?);
+                    Op::BatchNorm(_) => {
+                        self.put_second(step, first, Role::Moments(number));
+                        self.shapes.insert(Role::Moments(number), of_channels(step, first.inputs[0]).to_vec());
+                    }
+                    Op::RowNorm(norm) => {
+                        self.put_second(step, first, Role::Moments(number));
+                        let x = step.graph.shape(first.inputs[0]);
+                        let count = match norm.over {
+                            Over::Groups(groups) => x[0].next_multiple_of(4) * groups,
+                            _ => Extent::of(x).rows,
+                        };
+                        self.shapes.insert(Role::Moments(number), vec![count.into(), 2]);
+                    }
+                    _ => {}
                 }
             }
         }
-        Ok(Homes { homes, widths })
+        Ok(())
+    }
+
+    /// Gives a node's second result its buffer, where it has one.
+    fn put_second(&mut self, step: &Step<'_>, node: &Node, role: Role) {
+        if let Some(&second) = node.results.get(1) {
+            self.put(step, second, role);
+        }
+    }
+
+    /// How what is in a buffer of a step lies; derivatives as the output that they are of.
+    pub fn extent(&self, role: Role) -> Option<Extent> {
+        let role = if let Role::Derivatives(layer) = role { Role::Activations(layer) } else { role };
+        self.extents.get(&role).copied()
+    }
+
+    /// The shape of what is no value for rows.
+    pub fn shape(&self, role: Role) -> Option<Vec<u64>> {
+        self.shapes.get(&role).cloned()
     }
 
     /// Where the result of a kernel of its own is: an output in the forward pass; in the backward pass a gradient, which belongs to the layer whose
     /// activation it is derived of.
-    fn of_own(step: &Step<'_>, homes: &HashMap<Value, Role>, group: &Group, number: usize) -> Result<Role, Error> {
+    fn of_own(&self, step: &Step<'_>, group: &Group, number: usize) -> Result<Role, Error> {
         let made = step.derived(group).map(|node| node.inputs[1]);
-        match (made.map(|made| (made, homes.get(&made))), step.pass(group.nodes[0])) {
+        match (made.map(|made| (made, self.homes.get(&made))), step.pass(group.nodes[0])) {
             (Some((_, Some(&Role::Activations(layer)))), _) => Ok(Role::Gradient(layer)),
             (Some((made, _)), _) => Err(not_stored(step, made)),
             (None, Pass::Backward) => Ok(Role::InputGradient(number)),
@@ -90,10 +162,10 @@ impl Homes {
 
     /// Where the gradient that goes below a layer is: that of the layer whose activation is derived, or which made the input; or a part of it, which a later
     /// product adds.
-    fn gradient_below(step: &Step<'_>, homes: &HashMap<Value, Role>, group: &Group, layer: usize) -> Role {
+    fn gradient_below(&self, step: &Step<'_>, group: &Group, layer: usize) -> Role {
         let reader = step.graph.only_reader(step.end(group)).map(|reader| &step.graph.node(reader).op);
         let made = step.derived(group).map(|node| node.inputs[1]).or_else(|| step.input_of(layer));
-        match (reader, made.and_then(|made| homes.get(&made))) {
+        match (reader, made.and_then(|made| self.homes.get(&made))) {
             (Some(Op::Add(_)), _) => Role::InputGradient(layer),
             (_, Some(&Role::Activations(below))) => Role::Gradient(below),
             _ => Role::InputGradient(layer),
@@ -109,7 +181,7 @@ impl Homes {
         self.homes.get(&value).copied().ok_or_else(|| not_stored(step, value))
     }
 
-    /// Where a dense layer's input is.
+    /// Where the input of a dense layer or a convolution is.
     ///
     /// # Errors
     ///
@@ -138,12 +210,12 @@ fn not_stored(step: &Step<'_>, value: Value) -> Error {
     Error::Kernel { kernel: op.to_string(), reason: "another kernel reads its result, which none stores".into() }
 }
 
+/// The shape of two numbers for each channel of a value.
+fn of_channels(step: &Step<'_>, x: Value) -> [u64; 2] {
+    [2, 4 * u64::from(Extent::of(step.graph.shape(x)).quads())]
+}
+
 /// What an op that nothing computes ends a plan with.
 pub(super) fn no_kernel(op: &Op) -> Error {
     Error::Kernel { kernel: op.to_string(), reason: "no kernel computes this op".into() }
-}
-
-/// The widths of the dense layers' outputs.
-pub(super) fn widths(step: &Step<'_>) -> Vec<u32> {
-    step.dense.iter().map(|dense| dense.outputs).collect()
 }

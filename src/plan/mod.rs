@@ -113,10 +113,11 @@ impl Plan {
         // The kernels' geometry is counted in 32 bits too.
         let step = Step::new(request, Graph::default());
         for layer in 0..step.dense.len() {
-            for role in [Role::Weights(layer), Role::OptimizerSlots(layer), Role::Activations(layer)] {
-                place::buffer(role, &step, &homes::widths(&step), &[])?;
+            for role in [Role::Weights(layer), Role::OptimizerSlots(layer)] {
+                place::buffer(role, &step, &Homes::default(), &[])?;
             }
         }
+        place::check_values(request)?;
         Ok(())
     }
 
@@ -128,7 +129,7 @@ impl Plan {
         let mut roles: Vec<Role> = dispatches.iter().flat_map(|dispatch| dispatch.roles.iter().copied()).collect();
         roles.sort();
         roles.dedup();
-        let buffer = |role| place::buffer(role, step, &homes.widths, &dispatches);
+        let buffer = |role| place::buffer(role, step, &homes, &dispatches);
         let mut buffers = roles.into_iter().map(buffer).collect::<Result<Vec<_>, _>>()?;
         let locations = step.graph.outputs().filter_map(|(value, at)| Some((homes.role(step, value).ok()?, at.into())));
         let locations = locations.collect();

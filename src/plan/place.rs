@@ -1,20 +1,24 @@
 //! Buffers: what each role takes.
 
+use super::homes::Homes;
 use super::step::Step;
-use super::{Buffer, Dispatch, Role, STATE_BYTES, STATS_BYTES, slices};
+use super::{Buffer, Dispatch, Request, Role, STATE_BYTES, STATS_BYTES, slices};
 use crate::error::Error;
 use crate::kernel::{class_metrics, muon, regression_metrics};
-use crate::layout::{Dense, quads_with_one};
+use crate::layout::{Dense, Extent, quads_with_one};
 use crate::loss::Task;
+use crate::network::Form;
 
-/// The buffer with this role: for slices' sums, as large as any of the dispatches needs. `widths` are those of the layers' outputs.
+/// The buffer with this role: for slices' sums, as large as any of the dispatches needs. `homes` know how a step's values lie.
 ///
 /// # Errors
 ///
 /// [`Error::Option`] where it would be larger than 32-bit indices reach.
-pub(super) fn buffer(role: Role, step: &Step<'_>, widths: &[u32], dispatches: &[Dispatch]) -> Result<Buffer, Error> {
+pub(super) fn buffer(role: Role, step: &Step<'_>, homes: &Homes, dispatches: &[Dispatch]) -> Result<Buffer, Error> {
     let (request, dense) = (step.request, &step.dense);
-    let batch = u64::from(request.batch).next_multiple_of(4);
+    let of_gradient = |Extent { rows, width, .. }: Extent| vec![u64::from(rows), 4 * u64::from(width.div_ceil(4))];
+    let of_activations = |extent: Extent| vec![u64::from(extent.rows), 4 * u64::from(extent.quads_of_activations())];
+    let extent = || homes.extent(role).ok_or_else(|| not_a_value(role));
     let last = dense[dense.len() - 1];
     let (shape, element_bytes) = match role {
         Role::Set(part) => {
@@ -25,7 +29,7 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, widths: &[u32], dispatches: &[
             )
         }
         Role::Scaling => (vec![2, 4 * u64::from(quads_with_one(step.features().width))], 4),
-        Role::Minibatch => (vec![batch, 4 * u64::from(quads_with_one(step.features().width))], 4),
+        Role::Minibatch => (of_activations(extent()?), 4),
         Role::Targets => match step.device_targets().row_bits(request.network.outputs() as u32) {
             bits @ (8 | 16 | 32) => (vec![request.set.rows], bits / 8),
             bits => (vec![request.set.rows, bits / 32], 4),
@@ -48,22 +52,48 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, widths: &[u32], dispatches: &[
             let [rows, columns] = dense[layer].weights_shape().map(u64::from);
             (vec![rows, columns / 4, slots, 4], 4)
         }
-        Role::Activations(layer) => (vec![batch, 4 * u64::from(quads_with_one(widths[layer]))], 4),
-        Role::InputGradient(layer) => {
-            // A part of the gradient by a dense layer's input, or of a sum of such.
-            let width = dense.get(layer).map_or_else(|| widths[layer], |dense| dense.inputs);
-            (vec![batch, 4 * u64::from(width.div_ceil(4))], 4)
-        }
-        Role::Gradient(layer) | Role::Derivatives(layer) => (vec![batch, 4 * u64::from(widths[layer].div_ceil(4))], 4),
+        Role::Activations(_) => (of_activations(extent()?), 4),
+        Role::InputGradient(_) | Role::Gradient(_) | Role::Derivatives(_) => (of_gradient(extent()?), 4),
+        Role::Winners(_) | Role::Moments(_) | Role::Sums(_) => (homes.shape(role).ok_or_else(|| not_a_value(role))?, 4),
     };
+    let elements = elements(&role.to_string(), &shape)?;
+    Ok(Buffer { role, shape, bytes: (elements * element_bytes).next_multiple_of(4), memory: 0 })
+}
+
+/// That the output of every layer is of a size that kernels can count, which is known before a graph is made.
+///
+/// # Errors
+///
+/// [`Error::Option`] where it is not.
+pub(super) fn check_values(request: Request<'_>) -> Result<(), Error> {
+    let batch = u64::from(request.batch).next_multiple_of(4);
+    let mut right = Ok(());
+    request.network.walk(&mut |located| {
+        let (pixels, width) = match located.layer.output(located.input) {
+            Form::Image(image) => (u64::from(image.height) * u64::from(image.width), image.channels as usize),
+            other => (1, other.values()),
+        };
+        let shape = [batch * pixels, 4 * (width as u64 / 4 + 1)];
+        let own = elements(&format!("the output of {}", located.location), &shape);
+        right = std::mem::replace(&mut right, Ok(())).and(own.map(|_| ()));
+    });
+    right
+}
+
+/// The elements of what has this shape.
+fn elements(what: &str, shape: &[u64]) -> Result<u64, Error> {
     let elements = shape.iter().try_fold(1u64, |product, &side| product.checked_mul(side));
-    match elements.filter(|&elements| elements <= u64::from(u32::MAX)) {
-        Some(elements) => Ok(Buffer { role, shape, bytes: (elements * element_bytes).next_multiple_of(4), memory: 0 }),
-        None => Err(Error::Option(format!(
-            "{role} would have the shape {shape:?}, more elements than 32-bit indices reach: make the batch or the \
+    elements.filter(|&elements| elements <= u64::from(u32::MAX)).ok_or_else(|| {
+        Error::Option(format!(
+            "{what} would have the shape {shape:?}, more elements than 32-bit indices reach: make the batch or the \
              layer smaller"
-        ))),
-    }
+        ))
+    })
+}
+
+/// What a buffer that holds no value of the step ends a plan with.
+fn not_a_value(role: Role) -> Error {
+    Error::Kernel { kernel: role.to_string(), reason: "no op of the step makes what it holds".into() }
 }
 
 /// The shape of what the hidden layers take turns with: the largest that any of them needs.

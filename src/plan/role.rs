@@ -40,6 +40,12 @@ pub enum Role {
     Norms,
     /// Derivatives of a layer's activation, where they cannot be computed from its output.
     Derivatives(usize),
+    /// Which tap of each window of a pool had the largest value.
+    Winners(usize),
+    /// The mean and 1/σ of what a norm normalizes together.
+    Moments(usize),
+    /// Sums over the minibatch that the gradient by a batch norm's input is made from.
+    Sums(usize),
     /// Muon's direction of the layer whose turn it is, before and after an iteration: two buffers, 0 and 1, that take turns.
     Direction(usize),
     /// The sum of the direction's squares.
@@ -85,6 +91,9 @@ impl Role {
             | Role::WeightGradient(_)
             | Role::Norms
             | Role::Derivatives(_)
+            | Role::Winners(_)
+            | Role::Moments(_)
+            | Role::Sums(_)
             | Role::Direction(_)
             | Role::DirectionNorm
             | Role::Gram
@@ -95,7 +104,7 @@ impl Role {
 
     /// What has the outputs of a network in a plan that computes no loss.
     pub(crate) fn last_activations(network: &Network) -> Role {
-        Role::Activations(network.widths().count() - 1)
+        Role::Activations(network.named_parameters().len() - 1)
     }
 
     /// What a layer's kernel binds, as far as the layer alone says.
@@ -124,6 +133,10 @@ impl Role {
             Binding::Scaling => Role::Scaling,
             Binding::Residual => Role::Activations(layer),
             Binding::OtherGradient => Role::InputGradient(layer),
+            Binding::Moments => Role::Moments(layer),
+            Binding::Running => Role::Weights(layer),
+            Binding::Coefficients => Role::Sums(layer),
+            Binding::Winners => Role::Winners(layer),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::step::Step;
 use super::{Dispatch, Role};
 use crate::kernel::gather::{self, Part};
-use crate::kernel::{Binding, Input};
+use crate::kernel::{Binding, Input, gather_image};
+use crate::network::Form;
 
 /// The element type of a set on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,7 +78,14 @@ pub(super) fn gathers(step: &Step<'_>) -> Vec<Dispatch> {
     let gather = |part: usize| {
         let rows = set.rows_of(part);
         let own = Part { first_row: rows.start as u32, rows: (rows.end - rows.start) as u32 };
-        let mut launch = gather::launch(step.features(), set.element.input(), own, set.is_scaled, workgroup);
+        let mut launch = match step.request.network.input() {
+            Form::Image(image) => {
+                let augmentation = step.request.training.and_then(|training| training.augmentation);
+                let (batch, input) = (step.request.batch, set.element.input());
+                gather_image::launch(batch, image, input, own, set.is_scaled, augmentation, workgroup)
+            }
+            _ => gather::launch(step.features(), set.element.input(), own, set.is_scaled, workgroup),
+        };
         launch.workgroups = launch.workgroups.min(step.rows.next_multiple_of(4));
         Dispatch::new(launch, |binding| match binding {
             Binding::Input => Role::Set(part),

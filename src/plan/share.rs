@@ -14,7 +14,12 @@ impl Role {
     fn is_written_whole(self) -> bool {
         matches!(
             self,
-            Role::Activations(_) | Role::Gradient(_) | Role::InputGradient(_) | Role::Derivatives(_) | Role::Minibatch
+            Role::Activations(_)
+                | Role::Gradient(_)
+                | Role::InputGradient(_)
+                | Role::Derivatives(_)
+                | Role::Winners(_)
+                | Role::Minibatch
         )
     }
 }

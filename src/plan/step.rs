@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::Request;
 use crate::activation::{Activation, Epilogue};
-use crate::graph::{Dropout, Graph, Node, NodeId, Op, Pass, Value};
+use crate::graph::{Dropout, Graph, Node, NodeId, Op, Pass, Value, image_of};
 use crate::kernel::Input;
 use crate::kernel::map::Rows;
-use crate::layout::Dense;
+use crate::layout::{Dense, Extent};
 use crate::targets::Targets;
 
 /// Nodes that one kernel computes. The first says which kernel; the others are stages of it, in their order.
@@ -24,7 +24,7 @@ pub(super) struct Step<'a> {
     pub dense: Vec<Dense>,
     /// The rows that are computed: the minibatch's, or the first of them.
     pub rows: u32,
-    /// The input of every dense layer, by its parameter.
+    /// The input of every product, by its parameter.
     inputs: HashMap<usize, Value>,
     /// The loss, where there is one.
     loss: Option<NodeId>,
@@ -35,6 +35,7 @@ impl<'a> Step<'a> {
         let dense = request.network.dense_sizes(request.batch);
         let input = |node: &Node| match node.op {
             Op::Linear(linear) => Some((linear.parameter, node.inputs[0])),
+            Op::Conv2d(conv) => Some((conv.parameter, node.inputs[0])),
             _ => None,
         };
         let inputs = graph.nodes().filter_map(|(_, node)| input(node)).collect();
@@ -42,9 +43,16 @@ impl<'a> Step<'a> {
         Step { request, graph, dense, rows: request.batch, inputs, loss }
     }
 
-    /// A minibatch's rows of the set: as wide as the network's input, also where its first layer has no weights.
+    /// A minibatch's rows of the set: as wide as the network's input, also where its first layer has no weights. Images are rows here, too.
     pub fn features(&self) -> Rows {
-        Rows { batch: self.request.batch, width: self.request.network.inputs() as u32 }
+        Rows { batch: self.request.batch, width: self.request.network.inputs() as u32, is_image: false }
+    }
+
+    /// The parameters that an optimizer updates, by number.
+    pub fn trained(&self) -> Vec<usize> {
+        let parameters = self.request.network.named_parameters();
+        let trained = parameters.iter().enumerate().filter(|(_, parameter)| parameter.is_trained());
+        trained.map(|(number, _)| number).collect()
     }
 
     /// The form that the loss takes the targets in.
@@ -52,7 +60,7 @@ impl<'a> Step<'a> {
         self.request.loss.targets(self.request.targets)
     }
 
-    /// The input of a dense layer.
+    /// The input of a dense layer or a convolution.
     pub fn input_of(&self, parameter: usize) -> Option<Value> {
         self.inputs.get(&parameter).copied()
     }
@@ -66,14 +74,20 @@ impl<'a> Step<'a> {
     pub fn input_kind(&self, parameter: usize) -> Input {
         let maker = self.input_of(parameter).map(|input| self.graph.maker(input));
         let is_set = maker.is_some_and(|maker| self.is_gathered_by_readers(maker));
-        if is_set { self.request.set.element.input() } else { Input::Activations }
+        let input = self.input_of(parameter).map(|input| Extent::of(self.graph.shape(input)));
+        match is_set {
+            true => self.request.set.element.input(),
+            false if input.is_some_and(|input| input.is_image) => Input::Flattened,
+            false => Input::Activations,
+        }
     }
 
     /// Whether no kernel gathers a minibatch: of a set in one buffer, of features as they are, products find the rows by themselves.
     pub fn is_gathered_by_readers(&self, id: NodeId) -> bool {
         let node = self.graph.node(id);
         let is_product = |reader| matches!(self.graph.node(reader).op, Op::Linear(_) | Op::LinearWeights(_));
-        let loads = matches!(node.op, Op::Gather(_)) && !self.request.set.is_gathered();
+        let is_image = image_of(self.graph.shape(node.result())).is_some();
+        let loads = matches!(node.op, Op::Gather(_)) && !self.request.set.is_gathered() && !is_image;
         loads && self.graph.readers(node.result()).all(is_product)
     }
 

@@ -13,7 +13,7 @@ pub(crate) use cell::{Missing, distinct, index_of, is_number, short, six_digits,
 pub use columns::Columns;
 pub(crate) use columns::{Cells, Column, MOST_COLUMNS, Target, twice};
 pub use fill::Fill;
-pub use image::ImageShape;
+pub use image::{ChannelOrder, ImageShape};
 pub(crate) use origin::Origin;
 pub use scaling::{ScaleBy, Scaling};
 pub(crate) use scaling::{check_target_scaling, in_own_units};

@@ -21,19 +21,26 @@ pub enum ScaleBy {
     None,
     /// Scale to a mean of 0 and a standard deviation of 1.
     Standardize,
+    /// Scale the channels of images to a mean of 0 and a standard deviation of 1, each by its values in all pixels.
+    StandardizeChannels,
     /// Scale to the range `[0, 1]`.
     MinMax,
 }
 
 impl Named for ScaleBy {
     const WHAT: &'static str = "a scaling";
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("none", ScaleBy::None), ("standardize", ScaleBy::Standardize), ("min-max", ScaleBy::MinMax)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("none", ScaleBy::None),
+        ("standardize", ScaleBy::Standardize),
+        ("standardize-channels", ScaleBy::StandardizeChannels),
+        ("min-max", ScaleBy::MinMax),
+    ];
     const ELSEWHERE: Elsewhere = &[
         (
             &["zscore", "z-score", "standard", "standardscaler", "standard-scaler", "std", "standardise", "mean-std"],
             "standardize",
         ),
+        (&["per-channel", "channel", "channels", "channelwise", "imagenet"], "standardize-channels"),
         (&["minmax", "minmaxscaler", "min-max-scaler", "normalize", "normalise", "0-1", "unit"], "min-max"),
         (&["no", "off", "false", "identity"], "none"),
     ];
@@ -48,6 +55,14 @@ impl Scaling {
         let scale = |divisor: f64| Some((1.0 / divisor) as f32).filter(|scale| scale.is_finite()).unwrap_or(1.0);
         let (shift, scale) = parts.map(|(shift, divisor)| (shift, scale(divisor))).unzip();
         Scaling { shift, scale }
+    }
+
+    /// Whether all features of a channel have the same shift and scale, where the last axis of the features is `channels` channels.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_of_channels(&self, channels: usize) -> bool {
+        let first = channels.min(self.shift.len());
+        (first..self.shift.len())
+            .all(|at| (self.shift[at], self.scale[at]) == (self.shift[at % first], self.scale[at % first]))
     }
 
     /// The scaled value of a feature, as the network sees it.

@@ -63,7 +63,13 @@ impl Case {
     /// The request for the plan.
     pub fn request(&self) -> Request<'_> {
         let (clip, skips_non_finite) = self.clip;
-        let training = Training { optimizer: &self.optimizer, schedule: &self.schedule, clip, skips_non_finite };
+        let training = Training {
+            optimizer: &self.optimizer,
+            schedule: &self.schedule,
+            clip,
+            skips_non_finite,
+            augmentation: None,
+        };
         let trains = matches!(self.purpose, Purpose::Train | Purpose::Gradients);
         Request {
             network: &self.network,

@@ -11,12 +11,14 @@ use crate::activation::Activation;
 use crate::data::{Dataset, ReadOptions};
 use crate::error::Error;
 use crate::gpu::Gpu;
+use crate::layout::Image;
 use crate::loss::Loss;
 use crate::model::{chain, f32_values, layers, parse};
 use crate::named::Named;
-use crate::network::{Network, from_json};
+use crate::network::{Form, Network, Parameter, from_json};
 use crate::optimizer::{Optimizer, Rule};
 use crate::options::TrainOptions;
+use crate::preprocessing::ChannelOrder;
 use crate::schedule::{Decay, Schedule};
 use crate::trainer::Trainer;
 use crate::weights::Weights;
@@ -58,6 +60,15 @@ pub struct Trajectory {
     gradients: Vec<f64>,
     /// Weights and bias of every layer after the last step, in that order.
     weights: Vec<f64>,
+    /// The outputs for all rows after training, where the file has them.
+    outputs: Option<Vec<f64>>,
+}
+
+/// What comes of some steps.
+struct After {
+    losses: Vec<f64>,
+    weights: Weights,
+    outputs: Vec<f64>,
 }
 
 /// All weights and biases in one list.
@@ -101,7 +112,11 @@ impl Trajectory {
 
         let network = network(said, &file)?;
         let parameters = network.named_parameters();
-        let weights = |prefix: &str| layers(path, &file, prefix, &parameters).map(|layers| Weights { layers });
+        let of = |prefix: &str, parameters: &[Parameter]| {
+            layers(path, &file, prefix, parameters).map(|layers| Weights { layers })
+        };
+        let weights = |prefix: &str| of(prefix, &parameters);
+        let trained: Vec<Parameter> = parameters.iter().filter(|parameter| parameter.is_trained()).cloned().collect();
 
         let losses = file.tensor("loss").map_err(|_| wrong("it has no tensor loss".into()))?;
         let losses: Vec<f64> = f32_values(path, "loss", &losses)?.into_iter().map(f64::from).collect();
@@ -113,12 +128,14 @@ impl Trajectory {
             )));
         }
         let options = options(said)?;
-        let set = Dataset::from_bytes(bytes, &ReadOptions::default()).map_err(|error| wrong(error.to_string()))?;
+        let read = ReadOptions { channels: Some(ChannelOrder::Last), ..ReadOptions::default() };
+        let set = Dataset::from_bytes(bytes, &read).map_err(|error| wrong(error.to_string()))?;
         options.check(&network).map_err(|error| wrong(error.to_string()))?;
         Ok(Trajectory {
             name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             set,
-            gradients: flat(&weights("grad0.")?),
+            gradients: flat(&of("grad0.", &trained)?),
+            outputs: outputs_of(path, &file)?,
             weights: flat(&weights("final.")?),
             initial: weights("init.")?,
             network,
@@ -144,27 +161,44 @@ impl Trajectory {
             clip_grad_value: None,
             ..self.options.clone()
         };
-        let (_, after) = self.trained(gpu, descent, 1).map_err(words)?;
-        let gradients: Vec<f64> =
-            flat(&self.initial).iter().zip(&after).map(|(before, after)| (before - after) / rate).collect();
+        let after = self.trained(gpu, descent, 1).map_err(words)?;
+        let (before, after) = (self.trained_values(&self.initial), self.trained_values(&after.weights));
+        let gradients: Vec<f64> = before.iter().zip(&after).map(|(before, after)| (before - after) / rate).collect();
         compared.close(format_args!("{name}: first gradients"), &gradients, &self.gradients, TOLERANCE)?;
 
-        let (losses, weights) = self.trained(gpu, self.options.clone(), self.losses.len()).map_err(words)?;
-        compared.close(format_args!("{name}: losses"), &losses, &self.losses, TOLERANCE)?;
-        compared.close(format_args!("{name}: weights"), &weights, &self.weights, TOLERANCE)?;
+        let after = self.trained(gpu, self.options.clone(), self.losses.len()).map_err(words)?;
+        compared.close(format_args!("{name}: losses"), &after.losses, &self.losses, TOLERANCE)?;
+        compared.close(format_args!("{name}: weights"), &flat(&after.weights), &self.weights, TOLERANCE)?;
+        if let Some(outputs) = &self.outputs {
+            compared.close(format_args!("{name}: outputs after training"), &after.outputs, outputs, TOLERANCE)?;
+        }
         compared.agreed()
     }
 
-    /// The losses of the first `steps` steps, and the weights after them.
-    fn trained(&self, gpu: &Arc<Gpu>, options: TrainOptions, steps: usize) -> Result<(Vec<f64>, Vec<f64>), Error> {
+    /// The values of all parameters that are trained.
+    fn trained_values(&self, weights: &Weights) -> Vec<f64> {
+        let parameters = self.network.named_parameters();
+        let all = weights.layers.iter().zip(&parameters).filter(|(_, parameter)| parameter.is_trained());
+        flat(&Weights { layers: all.map(|(values, _)| values.clone()).collect() })
+    }
+
+    /// What comes of the first `steps` steps.
+    fn trained(&self, gpu: &Arc<Gpu>, options: TrainOptions, steps: usize) -> Result<After, Error> {
         let mut trainer = Trainer::on(Arc::clone(gpu), self.network.clone(), options)?;
         trainer.set_weights(&self.initial)?;
         let mut losses = vec![];
         for _ in 0..steps {
             losses.extend(trainer.fit(&self.set, None)?.epochs.first().map(|epoch| epoch.training.loss));
         }
-        Ok((losses, flat(&trainer.weights()?)))
+        let outputs = trainer.logits(&self.set)?.into_iter().map(f64::from).collect();
+        Ok(After { losses, weights: trainer.weights()?, outputs })
     }
+}
+
+/// The outputs for all rows after training, where the file has them.
+fn outputs_of(path: &Path, file: &SafeTensors<'_>) -> Result<Option<Vec<f64>>, Error> {
+    let Ok(outputs) = file.tensor("eval") else { return Ok(None) };
+    f32_values(path, "eval", &outputs).map(|outputs| Some(outputs.into_iter().map(f64::from).collect()))
 }
 
 /// The network of a case: a list of layers, or a chain of which it says the activation.
@@ -173,9 +207,15 @@ fn network(case: Said<'_>, file: &SafeTensors<'_>) -> Result<Network, Error> {
     let list = &case.value["layers"];
     if list[0].is_object() {
         let x = file.tensor("x").map_err(|_| wrong("it has no tensor x".into()))?;
-        let inputs = x.shape().get(1).copied().unwrap_or_default();
+        let input = match x.shape() {
+            &[_, height, width, channels] => {
+                let [height, width, channels] = [height, width, channels].map(|side| side as u32);
+                Form::Image(Image { height, width, channels })
+            }
+            shape => Form::Features(shape.get(1).copied().unwrap_or_default()),
+        };
         let activation = |word: &str| Activation::from_word(word).map_err(|error| error.to_string());
-        return from_json(list, &activation).map(|layers| Network::of_layers(inputs, layers)).map_err(wrong);
+        return from_json(list, &activation).map(|layers| Network::of_form(input, layers)).map_err(wrong);
     }
     let activation = case.at("activation").text()?.parse().map_err(|error: Error| wrong(error.to_string()))?;
     let chain = chain(case.path, file, "init.", &None, &[])?;

@@ -79,7 +79,8 @@ pub fn backward(gpu: &Gpu, problem: &Problem, below: Activation, tile: Tile, che
 }
 
 /// The step of an update that ends its training step.
-const CLOSING: dense_update::Step = dense_update::Step { closes: true, weighted_mean: false, keeps_gradient: false };
+const CLOSING: dense_update::Step =
+    dense_update::Step { closes: true, weighted_mean: false, keeps_gradient: false, without_bias: false };
 
 /// `dW = xᵀ·dy`, then the optimizer: SGD, or Adam as [`Adam1`].
 ///

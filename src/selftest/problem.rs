@@ -49,12 +49,14 @@ impl Problem {
         let dense = Dense { batch, inputs, outputs };
         let random = &mut Random(u64::from(batch * 7919 + inputs * 31 + outputs));
         let (inputs, outputs) = (inputs as usize, outputs as usize);
-        let from_set = input != Input::Activations;
+        let from_set = input.is_of_set();
         let rows = if from_set { ROWS as usize } else { batch as usize };
         let source: Vec<f64> = match input {
             Input::SetU8 => (0..rows * inputs).map(|_| f64::from(random.bits() as u8) / 255.0).collect(),
             // ReLU's output: many zeros, and no negative value.
-            Input::Activations => random.values(rows * inputs).into_iter().map(|value| value.max(0.0)).collect(),
+            Input::Activations | Input::Flattened => {
+                random.values(rows * inputs).into_iter().map(|value| value.max(0.0)).collect()
+            }
             Input::SetF32 => random.values(rows * inputs),
             Input::SetF16 => {
                 random.values(rows * inputs).into_iter().map(|value| half::f16::from_f64(value).into()).collect()
@@ -230,7 +232,7 @@ pub const SCALARS: usize = 80;
 /// Training with nothing besides the optimizer.
 pub fn plain(optimizer: &Optimizer) -> Training<'_> {
     const CONSTANT: &Schedule = &Schedule::new(Decay::Constant);
-    Training { optimizer, schedule: CONSTANT, clip: None, skips_non_finite: false }
+    Training { optimizer, schedule: CONSTANT, clip: None, skips_non_finite: false, augmentation: None }
 }
 
 /// Rows of `width` values at a stride, zeros between.

@@ -12,6 +12,7 @@ use super::choices::FAMILIES;
 use super::problem::{Adam1, plain};
 use crate::activation::{Activation, Epilogue};
 use crate::error::Error;
+use crate::kernel::batch_norm::{self, BatchNorm, Statistics};
 use crate::kernel::link::link_for_browsers;
 use crate::kernel::tile::{Family, Tile};
 use crate::kernel::{Input, Launch, dense_backward, dense_forward, dense_update, probe, textbook};
@@ -30,6 +31,7 @@ const SUMS: usize = 8;
 pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
     let mut every = Every::default();
     tiles(&mut every);
+    batch_norms(&mut every);
     let choices = Choices::new()?;
     for case in choices.in_pairs().into_iter().chain(choices.with_sums(SUMS)).chain(choices.with_bare_sums(SUMS)) {
         let family = case.tiling.family;
@@ -96,7 +98,10 @@ fn tiles(every: &mut Every) {
     for family in FAMILIES {
         for (at, tile) in family.variants().into_iter().enumerate() {
             every.add(family, dense_backward::launch(dense, Epilogue::of(Activation::Relu), tile));
-            every.add(family, dense_backward::launch_with(dense, Epilogue::of(Activation::Relu), true, tile));
+            every.add(
+                family,
+                dense_backward::launch_with(dense, Input::Activations, Epilogue::of(Activation::Relu), true, tile),
+            );
             // The first two of a family, whole and in slices, with every input.
             let inputs = if at < 2 || tile == Tile::Naive { &INPUTS[..] } else { &INPUTS[at % 4..][..1] };
             for &input in inputs {
@@ -107,6 +112,29 @@ fn tiles(every: &mut Every) {
                 );
                 every.add(family, dense_update::launch(dense, input, plain(&optimizer), tile, closes));
             }
+        }
+    }
+}
+
+/// The launches of batch norms, of images and of rows, with every stage that may follow them.
+fn batch_norms(every: &mut Every) {
+    let image = BatchNorm { batch: 33, pixels: 35, channels: 6, is_image: true, eps: 1e-5, momentum: 0.1 };
+    let belows = [None, Some(Activation::Relu), Some(Activation::Gelu)].map(|below| below.map(Epilogue::of));
+    for (family, norm) in FAMILIES
+        .into_iter()
+        .flat_map(|family| [image, BatchNorm { pixels: 1, is_image: false, ..image }].map(|norm| (family, norm)))
+    {
+        let workgroup = family.row_workgroup();
+        every.add(family, batch_norm::statistics(norm, workgroup));
+        every.add(family, batch_norm::merge(norm, workgroup));
+        every.add(family, batch_norm::sums(norm, workgroup));
+        let epilogue = Epilogue::of(Activation::Relu).with_dropout(0.5);
+        for (by, trains) in [(Statistics::Minibatch, Some(0)), (Statistics::Running, None)] {
+            every.add(family, batch_norm::apply(norm, by, epilogue, trains.is_some(), trains, workgroup));
+        }
+        for (below, weighted_mean) in belows.into_iter().zip([false, true, false]) {
+            every.add(family, batch_norm::merge_backward(norm, weighted_mean, workgroup));
+            every.add(family, batch_norm::apply_backward(norm, below, weighted_mean, workgroup));
         }
     }
 }

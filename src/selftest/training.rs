@@ -12,6 +12,7 @@ use crate::activation::Activation;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::gpu::Gpu;
+use crate::initializer::Initializer;
 use crate::kernel::tile::Family;
 use crate::loss::Loss;
 use crate::network::Network;
@@ -19,7 +20,7 @@ use crate::optimizer::{Optimizer, Rule};
 use crate::options::TrainOptions;
 use crate::preprocessing::Scaling;
 use crate::trainer::Trainer;
-use crate::weights::{Initializer, Weights};
+use crate::weights::Weights;
 
 /// With so large a rate, a step of gradient descent dwarfs the weight, and their difference keeps its digits.
 pub const RATE: f64 = 1e4;

@@ -195,7 +195,7 @@ fn scalings_are_numpys_statistics() {
     for (least, most) in [(0.0, f32::from_bits(1)), (f32::MIN, f32::MAX)] {
         let set = Dataset::from_f32(vec![least, most], 1, vec![0, 0]).unwrap();
         for by in [ScaleBy::Standardize, ScaleBy::MinMax] {
-            by.of(&set).unwrap().check(1).unwrap();
+            by.of(&set).unwrap().unwrap().check(1).unwrap();
         }
     }
 }

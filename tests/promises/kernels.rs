@@ -117,7 +117,8 @@ fn stages_add_what_they_bind() {
             let width = inputs.next_multiple_of(4);
             let added = values(rows * width);
             let backward = |activation, adds| {
-                let launch = dense_backward::launch_with(dense, Epilogue::of(activation), adds, tile);
+                let launch =
+                    dense_backward::launch_with(dense, Input::Activations, Epilogue::of(activation), adds, tile);
                 run(&problem, &launch, &added, Binding::InputGradient)
             };
             let (plain, both) = (backward(Activation::Identity, false), backward(activation, true));

@@ -3,11 +3,14 @@
 //! Every test runs on a real adapter; where there is none they fail and say what to install. The comment above a test says what it checks, or which
 //! faults it finds.
 
+mod augmentations;
 mod backends;
 mod bad_input;
+mod batch_norms;
 mod caches;
 mod cases;
 mod checkpoints;
+mod convolutions;
 mod costs;
 mod custom;
 mod damaged_checkpoints;
@@ -18,9 +21,11 @@ mod dropout;
 mod faults;
 mod formats;
 mod golden;
+mod golden_nets;
 mod gpu_tiles;
 mod gradients;
 mod hostile;
+mod image_sets;
 mod init;
 mod inputs;
 mod interchange;
@@ -43,6 +48,7 @@ mod optimizers;
 mod parameters;
 mod plan;
 mod plans;
+mod pools;
 mod problem;
 mod profile;
 mod program;

@@ -255,7 +255,7 @@ fn sets_that_are_none_are_refused() {
     let twice = vec!["a".into(), "a".into(), "b".into()];
     refused(&["two classes are named \"a\""], set.clone().with_class_names(twice));
     let shape = |height, width, channels| ImageShape { height, width, channels };
-    for shape in [shape(MOST, MOST, 3), shape(0, 0, 1), shape(2, 2, MOST), shape(1 << 62, 4, 1), shape(2, 1, 2)] {
+    for shape in [shape(MOST, MOST, 3), shape(0, 0, 1), shape(2, 2, MOST), shape(1 << 62, 4, 1), shape(2, 1, 3)] {
         refused(&[&format!("rows of 4 features are not images of {shape}")], set.clone().with_image_shape(shape));
     }
     for (shift, scale, words) in [

@@ -120,7 +120,8 @@ fn explain_names_what_is_fused() {
     let (adam, schedule, loss) = (Optimizer::keras_adam(), Schedule::default(), Loss::default());
     let tiling = Tiling { most_bindings: 16, ..Tiling::of(Family::Hardware) };
     let fused = |clip: Option<Clip>| -> Vec<Vec<String>> {
-        let training = Training { optimizer: &adam, schedule: &schedule, clip, skips_non_finite: false };
+        let training =
+            Training { optimizer: &adam, schedule: &schedule, clip, skips_non_finite: false, augmentation: None };
         let plan = Plan::new(Request {
             network: &network,
             loss: &loss,

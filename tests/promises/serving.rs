@@ -124,7 +124,7 @@ fn bytes_are_seen_as_in_training() {
     let set = learnable(300, 20, 4, 2);
     let network = Network::new(20).dense(16, Activation::Relu).dense(4, Activation::Identity);
     for scaling in [ScaleBy::None, ScaleBy::Standardize] {
-        let set = match scaling.of(&set) {
+        let set = match scaling.of(&set).unwrap() {
             Some(scaling) => set.clone().with_scaling(scaling).unwrap(),
             None => set.clone(),
         };

@@ -26,7 +26,7 @@ fn gathered_rows_are_the_minibatchs() {
                 let mut minibatch = vec![f32::NAN; (size.0 as usize).next_multiple_of(4) * stride];
                 for (first_row, rows) in [(0, ROWS / 3), (ROWS / 3, ROWS - ROWS / 3)] {
                     let part = Part { first_row, rows };
-                    let rows_of_minibatch = Rows { batch: size.0, width: size.1 };
+                    let rows_of_minibatch = Rows { batch: size.0, width: size.1, is_image: false };
                     let launch = gather::launch(rows_of_minibatch, input, part, scales, 8);
                     let whole = problem.contents(&gather::launch(rows_of_minibatch, input, part, false, 8));
                     let mut contents: Vec<Vec<u8>> = launch

@@ -117,11 +117,11 @@ fn keep_worst(worst: &mut Vec<(f64, usize, Vec<f32>)>) {
     worst.truncate(WORST);
 }
 
-/// The shape of rows that are images, or that have MNIST's width and are not from a table.
+/// The shape of rows that are images that can be shown, or that have MNIST's width and are not from a table.
 pub fn image_of(set: &Dataset) -> Option<ImageShape> {
     let is_like_mnist = set.width() == 784 && set.columns().is_none();
     let like_mnist = is_like_mnist.then_some(ImageShape { height: 28, width: 28, channels: 1 });
-    set.image_shape().or(like_mnist)
+    set.image_shape().or(like_mnist).filter(ImageShape::is_picture)
 }
 
 fn cells(set: &Dataset, features: &[f32]) -> Vec<(String, String)> {

@@ -276,7 +276,7 @@ fn read_images(folder: &Path, files: &[(PathBuf, u32)], options: &ReadOptions) -
         Some(shape) => shape,
         None => shape_of(&open(first)?),
     };
-    let Some(width) = shape.features() else {
+    let Some(width) = shape.features().filter(|_| shape.is_picture()) else {
         let reason = format!(
             "no images are {shape}: they must have one channel or three, and no more values than can be counted"
         );

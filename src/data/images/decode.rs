@@ -26,6 +26,9 @@ pub fn read(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset,
     let image = decode(path, bytes)?;
     let shape = options.image.unwrap_or_else(|| shape_of(&image));
     let in_file = |error: Error| Error::format(path, error.to_string());
+    if !shape.is_picture() {
+        return Err(Error::format(path, format!("no images are {shape}: they must have one channel or three")));
+    }
     let pixels = pixels(&image, shape);
     Dataset::from_u8(pixels, shape.features().unwrap_or(0), vec![0])
         .and_then(|set| set.with_image_shape(shape))

@@ -73,6 +73,10 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     })
 }
 
+fn not_yet(what: &str) -> Error {
+    Error::Option(format!("{what} cannot be exported to ONNX yet"))
+}
+
 /// A last layer whose outputs are the targets in their own units.
 fn in_own_units(layer: &LayerWeights, Scaling { shift, scale }: &Scaling) -> LayerWeights {
     let own = |value: f32, unit: usize| f64::from(value) / f64::from(scale[unit]);
@@ -125,6 +129,7 @@ impl Graph {
             match layer.kind() {
                 LayerKind::Dense(_) => self.dense(weights)?,
                 LayerKind::Residual(residual) => self.residual(residual, weights)?,
+                _ => return Err(not_yet(&format!("a layer of the kind {}", layer.word()))),
             }
             self.activation(layer.activation())?;
         }
@@ -134,6 +139,9 @@ impl Graph {
     fn dense(&mut self, weights: &mut Weights<'_>) -> Result<(), Error> {
         let (Parameter { name, .. }, own) =
             weights.next().ok_or_else(|| Error::Data("the network has more dense layers than weights".into()))?;
+        if own.bias.is_empty() {
+            return Err(not_yet(&format!("the dense layer {name}, which has no bias,")));
+        }
         let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.{part}"));
         self.tensor(&weight, &[own.outputs, own.inputs], &own.weight);
         self.tensor(&bias, &[own.outputs], &own.bias);

@@ -3,14 +3,26 @@
 use super::super::step::Step;
 use crate::graph::{NodeId, Op, Pass, Stage, Value};
 
-/// A layer's sum of a residual, its activation and its dropout.
+/// After a product or a norm: a layer's sum of a residual, its activation and its dropout.
 pub(super) fn forward(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
-    matches!(step.graph.node(id).op, Op::Linear(_)).then(|| with_stages(step, id, Pass::Forward))
+    let op = &step.graph.node(id).op;
+    matches!(op, Op::Linear(_) | Op::Conv2d(_) | Op::BatchNorm(_) | Op::RowNorm(_))
+        .then(|| with_stages(step, id, Pass::Forward))
 }
 
 /// The sum with what comes by other ways, and the derivatives of the dropout and the activation that made the product's input.
 pub(super) fn backward(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
-    matches!(step.graph.node(id).op, Op::LinearInput(_)).then(|| with_stages(step, id, Pass::Backward))
+    let takes_stages = matches!(
+        step.graph.node(id).op,
+        Op::LinearInput(_)
+            | Op::ConvInput(_)
+            | Op::MaxPoolBackward(_)
+            | Op::AveragePoolBackward(_)
+            | Op::GlobalAveragePoolBackward(_)
+            | Op::BatchNormInput(_)
+            | Op::RowNormInput(_)
+    );
+    takes_stages.then(|| with_stages(step, id, Pass::Backward))
 }
 
 /// The update of the weights by their gradient.
@@ -18,7 +30,7 @@ pub(super) fn update(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
     let node = step.graph.node(id);
     let is_update = |&reader: &NodeId| matches!(step.graph.node(reader).op, Op::Update(_));
     let reader = step.graph.only_reader(node.result()).filter(is_update);
-    matches!(node.op, Op::LinearWeights(_)).then(|| [id].into_iter().chain(reader).collect())
+    matches!(node.op, Op::LinearWeights(_) | Op::ConvWeights(_)).then(|| [id].into_iter().chain(reader).collect())
 }
 
 /// A node that begins a kernel, and the stages of one pass that follow it. A derivative in the backward pass reads what a forward stage made, which is no

@@ -12,8 +12,10 @@ use crate::kernel::{Binding, Input, dense_backward};
 pub(super) fn dispatches(step: &Step<'_>, homes: &Homes, group: &Group, layer: usize) -> Result<Vec<Dispatch>, Error> {
     let (node, dense) = (step.graph.node(group.nodes[0]), step.dense[layer]);
     let stages = step.stages(&group.nodes);
-    let tile = step.request.tiling.tile("dense_backward", Input::Activations, dense_backward::blocks(dense));
-    let launch = dense_backward::launch_with(dense, stages.epilogue, stages.addend.is_some(), tile);
+    // The set itself has no gradient: what is derived of is in memory.
+    let input = if step.input_kind(layer) == Input::Flattened { Input::Flattened } else { Input::Activations };
+    let tile = step.request.tiling.tile("dense_backward", input, dense_backward::blocks(dense));
+    let launch = dense_backward::launch_with(dense, input, stages.epilogue, stages.addend.is_some(), tile);
     let derived = homes.derived(step, group, layer)?;
     let mut values = vec![
         (Binding::Input, derived),

@@ -1,10 +1,15 @@
 //! From groups of nodes to dispatches: kernels for their sizes, under the tiles that the adapter asks for.
 
 mod backward;
+mod batch_norm;
+mod conv;
+mod flatten;
 mod forward;
 mod loss;
 mod map;
 mod muon;
+mod pool;
+mod stages;
 mod update;
 
 use super::homes::{Homes, no_kernel};
@@ -29,12 +34,25 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
                 vec![loss::head(step, homes, group)?]
             }
             Op::Linear(linear) => forward::dispatches(step, homes, group, linear.parameter)?,
+            Op::Conv2d(own) => conv::forward(step, homes, group, *own)?,
+            Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool(_) => vec![pool::forward(step, homes, group)?],
+            Op::BatchNorm(own) => batch_norm::forward(step, homes, group, *own)?,
+            Op::Flatten(own) => vec![flatten::forward(step, homes, group, own.image)?],
             Op::Loss(_) => vec![loss::row(step, homes, group)?],
             Op::Metrics(_) => vec![loss::metrics(step, homes, group)?],
             Op::LinearInput(linear) => backward::dispatches(step, homes, group, linear.parameter)?,
+            Op::ConvInput(own) => conv::backward(step, homes, group, own.0)?,
+            Op::MaxPoolBackward(_) | Op::AveragePoolBackward(_) | Op::GlobalAveragePoolBackward(_) => {
+                vec![pool::backward(step, homes, group)?]
+            }
+            Op::BatchNormWeights(own) => batch_norm::weights(step, homes, group, own.0)?,
+            Op::BatchNormInput(own) => vec![batch_norm::backward(step, homes, group, own.0)?],
+            Op::Unflatten(own) => vec![flatten::backward(step, homes, group, own.image)?],
             op if op.stage().is_some() => vec![map::dispatch_of(step, homes, group)?],
             // After all that reads weights.
-            Op::LinearWeights(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => vec![],
+            Op::LinearWeights(_) | Op::ConvWeights(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {
+                vec![]
+            }
             op => return Err(no_kernel(op)),
         });
     }
@@ -52,6 +70,11 @@ fn dispatch(launch: Launch, layer: usize, values: &[(Binding, Role)]) -> Dispatc
         let value = values.iter().find(|(known, _)| *known == binding).map(|&(_, role)| role);
         value.unwrap_or_else(|| Role::of_layer(binding, layer))
     })
+}
+
+/// The launch for a minibatch, with the workgroups that the step's first rows take: kernels number them row after row.
+fn of_rows(step: &Step<'_>, launch: impl Fn(u32) -> Launch) -> Launch {
+    Launch { workgroups: launch(step.rows).workgroups, ..launch(step.request.batch) }
 }
 
 /// Whether a launch binds it.

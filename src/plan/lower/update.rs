@@ -7,18 +7,52 @@ use super::super::step::{Group, Step};
 use super::super::{Dispatch, Role};
 use super::{dispatch, muon};
 use crate::error::Error;
-use crate::graph::{NodeId, Op};
+use crate::graph::{ConvWeights, LinearWeights, NodeId, Op};
+use crate::kernel::conv::update as conv_update;
 use crate::kernel::tile::Tile;
-use crate::kernel::{Binding, dense_update, gradient_norm, kept_update};
+use crate::kernel::tiling::Tiling;
+use crate::kernel::{Binding, Input, Launch, dense_update, gradient_norm, kept_update};
+use crate::layout::{Conv, Dense};
 use crate::training::Training;
 
 /// A product that makes the gradient of a layer's weights.
 struct Product<'a> {
     layer: usize,
+    of: Of,
     /// Where the layer's input is, and the gradient by its output.
     input: Role,
     gradient: Role,
     group: &'a Group,
+}
+
+/// What the weights are of.
+#[derive(Clone, Copy)]
+enum Of {
+    Dense(Dense, Input),
+    Conv(Conv),
+}
+
+impl Of {
+    fn dense(self) -> Dense {
+        match self {
+            Of::Dense(dense, _) => dense,
+            Of::Conv(conv) => conv.dense(),
+        }
+    }
+
+    fn tile(self, tiling: &Tiling) -> Tile {
+        match self {
+            Of::Dense(dense, input) => tiling.tile("dense_update", input, dense_update::blocks(dense)),
+            Of::Conv(conv) => tiling.tile("conv_update", Input::Activations, conv_update::blocks(conv)),
+        }
+    }
+
+    fn launch(self, training: Training<'_>, tile: Tile, step: dense_update::Step) -> Launch {
+        match self {
+            Of::Dense(dense, input) => dense_update::launch(dense, input, training, tile, step),
+            Of::Conv(conv) => conv_update::launch(conv, training, tile, step),
+        }
+    }
 }
 
 /// In the order of the graph: the products, with the optimizer where the gradient is not needed otherwise; then the norm, the updates of gradients
@@ -35,18 +69,23 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
     let mut products = vec![];
     for group in groups {
         let node = step.graph.node(group.nodes[0]);
-        if let Op::LinearWeights(linear) = &node.op {
-            let (input, gradient) = (homes.role(step, node.inputs[0])?, homes.role(step, node.inputs[1])?);
-            products.push(Product { layer: linear.parameter, input, gradient, group });
-        }
+        let (layer, of) = match &node.op {
+            Op::LinearWeights(LinearWeights { parameter }) => {
+                (*parameter, Of::Dense(step.dense[*parameter], step.input_kind(*parameter)))
+            }
+            Op::ConvWeights(ConvWeights(conv)) => (conv.parameter, Of::Conv(conv.conv)),
+            _ => continue,
+        };
+        let (input, gradient) = (homes.role(step, node.inputs[0])?, homes.role(step, node.inputs[1])?);
+        products.push(Product { layer, of, input, gradient, group });
     }
     let closes = updates && kept.is_empty() && muons.is_empty();
     let mut dispatches = products_of(step, training, &products, closes);
     if norm {
-        let all = step.dense.len();
-        let ends = |layer: usize| (layer == 0).then_some((all, training));
+        let (all, trained) = (step.dense.len(), step.trained());
+        let ends = |layer: usize| (Some(&layer) == trained.first()).then_some((all, training));
         let of_layer = |layer: usize| gradient_norm::launch(step.dense[layer], layer, ends(layer));
-        dispatches.extend((0..all).rev().map(|layer| dispatch(of_layer(layer), layer, &[])));
+        dispatches.extend(trained.iter().rev().map(|&layer| dispatch(of_layer(layer), layer, &[])));
     }
     let most_bindings = step.most_merged_bindings();
     dispatches.extend(merge_updates(&kept, most_bindings, muons.is_empty(), |&layer, closes| {
@@ -61,40 +100,41 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
 /// The products, merged: all slices of theirs first, where their reductions are cut.
 fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>], closes: bool) -> Vec<Dispatch> {
     let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
+    let biases: Vec<bool> = step.request.network.named_parameters().iter().map(|parameter| parameter.bias).collect();
     let tiling = step.request.tiling;
-    let own_tile = |product: &Product<'_>| {
-        let input = step.input_kind(product.layer);
-        tiling.tile("dense_update", input, dense_update::blocks(step.dense[product.layer]))
-    };
+    let own_tile = |product: &Product<'_>| product.of.tile(tiling);
     // Launches can be merged where their workgroups are alike: those of the largest layer decide.
     let in_order = products.iter().rev();
-    let largest = in_order.max_by_key(|product| step.dense[product.layer].weight_quads()).map_or(Tile::Naive, own_tile);
+    let largest = in_order.max_by_key(|product| product.of.dense().weight_quads()).map_or(Tile::Naive, own_tile);
+    // Products over the same minibatch are cut into slices alike, or none is, and both halves are merged. A convolution has a reduction of its own.
+    let has_convs = products.iter().any(|product| matches!(product.of, Of::Conv(_)));
+    let is_alike = |_: &Product<'_>| !has_convs;
     let tile = |product: &Product<'_>| {
         let own = own_tile(product);
         match tiling.merges {
             false => own,
-            // Their reduction is the same minibatch: all are cut into slices or none, and both halves are merged.
-            true if own.is_like(largest) => own.sliced(largest.slices()),
-            true => largest,
+            true if own.is_like(largest) && is_alike(product) => own.sliced(largest.slices()),
+            true if is_alike(product) => largest,
+            true => own,
         }
     };
     let launch = |product: &Product<'_>, closes| {
-        let input = step.input_kind(product.layer);
         let updates = |&id: &NodeId| matches!(step.graph.node(id).op, Op::Update(_));
         let keeps_gradient = !product.group.nodes.iter().any(updates);
-        let own = dense_update::Step { keeps_gradient, closes, weighted_mean };
-        dense_update::launch(step.dense[product.layer], input, training, tile(product), own)
+        let without_bias = !biases[product.layer];
+        let own = dense_update::Step { keeps_gradient, closes, weighted_mean, without_bias };
+        product.of.launch(training, tile(product), own)
     };
     let placed = |launch, product: &Product<'_>| {
         let values = [(Binding::Input, product.input), (Binding::Gradient, product.gradient)];
         dispatch(launch, product.layer, &values)
     };
     let most_bindings = step.most_merged_bindings();
-    let sliced: Vec<&Product<'_>> = products.iter().filter(|product| tile(product).slices() > 1).collect();
-    let mut dispatches = merge_updates(&sliced, most_bindings, false, |product, _| {
-        let (slices, whole) = slices::split(launch(product, false));
-        placed(slices.unwrap_or(whole), product)
-    });
+    let first = |product: &Product<'_>| slices::split(launch(product, false)).0;
+    let sliced: Vec<(Launch, &Product<'_>)> =
+        products.iter().filter_map(|product| Some((first(product)?, product))).collect();
+    let mut dispatches =
+        merge_updates(&sliced, most_bindings, false, |(slices, product), _| placed(slices.clone(), product));
     dispatches.extend(merge_updates(products, most_bindings, closes, |product, closes| {
         placed(slices::split(launch(product, closes)).1, product)
     }));

@@ -1,0 +1,61 @@
+//! Convolutions, and the gradients by their images.
+
+use super::super::Dispatch;
+use super::super::homes::Homes;
+use super::super::slices;
+use super::super::step::{Group, Step};
+use super::backward::derivatives;
+use super::dispatch;
+use crate::error::Error;
+use crate::graph::Conv2d;
+use crate::kernel::conv::{backward as conv_backward, forward as conv_forward};
+use crate::kernel::{Binding, Input};
+use crate::layout::{Conv, Sliding};
+
+/// The product with its stages; of fewer rows, the same kernel with fewer workgroups.
+pub(super) fn forward(
+    step: &Step<'_>,
+    homes: &Homes,
+    group: &Group,
+    Conv2d { parameter, conv }: Conv2d,
+) -> Result<Vec<Dispatch>, Error> {
+    let (node, stages) = (step.graph.node(group.nodes[0]), step.stages(&group.nodes));
+    let tile = step.request.tiling.tile("conv_forward", Input::Activations, conv_forward::blocks(conv));
+    let trains = step.request.training.map(|_| stages.dropout_number.unwrap_or(parameter));
+    let of = |conv: Conv| conv_forward::launch(conv, stages.epilogue, trains, stages.addend.is_some(), tile);
+    let mut launch = of(conv);
+    if launch.partials.is_none() {
+        launch.workgroups = of(Conv { sliding: Sliding { batch: step.rows, ..conv.sliding }, ..conv }).workgroups;
+    }
+    let mut values = vec![
+        (Binding::Input, homes.role(step, node.inputs[0])?),
+        (Binding::Output, homes.role(step, step.end(group))?),
+    ];
+    if let Some(addend) = stages.addend {
+        values.push((Binding::Residual, homes.role(step, addend)?));
+    }
+    Ok(slices::stages(launch, |launch| dispatch(launch, parameter, &values)).collect())
+}
+
+/// The gradient by the images, back to before the activation that made them.
+pub(super) fn backward(
+    step: &Step<'_>,
+    homes: &Homes,
+    group: &Group,
+    Conv2d { parameter, conv }: Conv2d,
+) -> Result<Vec<Dispatch>, Error> {
+    let (node, stages) = (step.graph.node(group.nodes[0]), step.stages(&group.nodes));
+    let tile = step.request.tiling.tile("conv_backward", Input::Activations, conv_backward::blocks(conv));
+    let launch = conv_backward::launch(conv, stages.epilogue, stages.addend.is_some(), tile);
+    let derived = homes.derived(step, group, parameter)?;
+    let mut values = vec![
+        (Binding::Input, derived),
+        (Binding::Derivatives, derivatives(derived)),
+        (Binding::Gradient, homes.role(step, node.inputs[0])?),
+        (Binding::InputGradient, homes.role(step, step.end(group))?),
+    ];
+    if let Some(addend) = stages.addend {
+        values.push((Binding::OtherGradient, homes.role(step, addend)?));
+    }
+    Ok(slices::stages(launch, |launch| dispatch(launch, parameter, &values)).collect())
+}

@@ -1,0 +1,41 @@
+//! The numbers of PyTorch for networks of images and norms: whole trajectories, computed there in float64. `make_golden_nets.py` beside the files
+//! wrote them.
+
+use std::path::Path;
+
+use wgrad::selftest::golden::Trajectory;
+
+use crate::support::{agrees, gpu};
+
+/// The first gradients, the losses of its steps, the final weights with the running statistics, and the outputs after training must be PyTorch's.
+fn matches_pytorch(name: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden-nets").join(format!("{name}.safetensors"));
+    agrees(Trajectory::read(&path, &std::fs::read(&path).unwrap()).unwrap().agrees(&gpu()));
+}
+
+macro_rules! cases {
+    ($($(#[$about:meta])* $name:ident,)*) => {
+        $($(#[$about])* #[test] fn $name() { matches_pytorch(stringify!($name)); })*
+    };
+}
+
+cases! {
+    /// Finds a tap that reads another pixel, a bias that is lost.
+    conv_valid,
+    /// Finds padding on the wrong side.
+    conv_same,
+    conv_stride,
+    conv_dilation,
+    /// Finds channels that leak between groups.
+    conv_groups,
+    pools,
+    /// Finds a pool's gradient that counts a pixel once where two windows cover it.
+    pool_overlap,
+    global_pool,
+    /// Finds the biased variance in the running statistics, and the unbiased one in the norm.
+    batch_norm,
+    /// Finds statistics that count rows past a short minibatch.
+    batch_norm_short_batch,
+    resnet,
+    weight_decay_clip,
+}
