@@ -41,7 +41,7 @@ pub enum Over {
     Groups(u32),
 }
 
-/// A norm of each sample by itself. From x and the parameter; where it trains, means and 1/σ are a second result.
+/// A norm of each sample by itself. From x and the parameter; where it trains or has groups, means and 1/σ are a second result.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RowNorm {
     /// The parameter that γ and β are.
@@ -150,7 +150,9 @@ impl Operation for RowNorm {
             Over::Groups(groups) => rows * groups,
             _ => rows * pixels,
         };
-        [inputs[0].clone()].into_iter().chain(self.trains.then(|| vec![statistics, 2])).collect()
+        // Those of a group are made by a kernel of their own, also where no gradient will be wanted.
+        let keeps = self.trains || matches!(self.over, Over::Groups(_));
+        [inputs[0].clone()].into_iter().chain(keeps.then(|| vec![statistics, 2])).collect()
     }
 
     fn backward(&self, graph: &mut Graph, node: &Node, upstream: Value, wanted: &[bool]) -> Vec<Option<Value>> {

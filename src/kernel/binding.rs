@@ -72,7 +72,7 @@ bindings! {
     Residual = "residual",
     /// A gradient that is added to the one of the layer below: what another reader of its output contributes.
     OtherGradient = "other_gradient",
-    /// Mean and 1/√(variance + eps) of a minibatch's channels, by which a batch norm norms them.
+    /// The mean and 1/σ of each channel or row that a norm has a statistic of.
     Moments = "moments",
     /// Running mean and variance of a batch norm's channels, by which it norms them in an evaluation.
     Running = "running",

@@ -39,6 +39,7 @@ use crate::activation::Activation;
 use crate::error::Error;
 use crate::graph::{Graph, Value};
 use crate::layout::{Dense, Image};
+use crate::loss::{Loss, Task};
 
 /// A feed-forward network: a number of input features or the form of an image, then layers. The last one is dense, and its outputs are logits.
 ///
@@ -417,11 +418,24 @@ impl Network {
                 last.dropout()
             ));
         }
-        match last.activation() {
-            Activation::Identity => Ok(()),
-            activation => Err(format!(
-                "{the_last} has the activation {activation}: it must be identity, which is that of a layer without one, as the loss takes logits"
-            )),
+        Ok(())
+    }
+
+    /// Checks that the network's outputs are what a loss takes, once [`check`](Self::check) has passed: logits, or numbers of any activation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for a last layer with an activation, where the loss takes logits.
+    pub(crate) fn check_outputs(&self, loss: &Loss) -> Result<(), Error> {
+        let activation = self.layers.last().map_or(Activation::Identity, Layer::activation);
+        if activation == Activation::Identity || loss.task() == Task::Numbers {
+            return Ok(());
         }
+        let location = layer::location("", self.layers.len().saturating_sub(1));
+        Err(Error::Option(format!(
+            "the last layer, {location} (dense), has the activation {activation}: it must be identity, which is that of a layer without one, as the loss \
+             {} takes logits",
+            loss.name()
+        )))
     }
 }

@@ -79,7 +79,10 @@ impl Homes {
             Op::Conv2d(conv) => self.put(step, end, Role::Activations(conv.parameter)),
             Op::Loss(_) => {
                 if let Some(&Role::Activations(layer)) = self.homes.get(&first.inputs[0]) {
-                    self.put_second(step, first, Role::Gradient(layer));
+                    // Behind an activation, what is derived of it is the layer's gradient.
+                    let is_logits = step.graph.node(step.graph.maker(first.inputs[0])).op.stage().is_none();
+                    let role = if is_logits { Role::Gradient(layer) } else { Role::InputGradient(self.next_layer()) };
+                    self.put_second(step, first, role);
                 }
             }
             Op::LinearInput(LinearInput { parameter, .. }) | Op::ConvInput(ConvInput(Conv2d { parameter, .. })) => {

@@ -1,6 +1,6 @@
 //! A representative set of the shaders of all plans on all adapters, made without a device, to be translated for every kind of driver.
 //!
-//! Tiles: each under each product, and each kind of tile with each kind of input. All other shaders come from plans for training: for every
+//! Tiles: each under each product, and each kind of tile with each kind of input. Norms: of rows and of groups, in every way. All other shaders come from plans for training: for every
 //! two choices of different kinds (kinds of adapter, networks, sets, activations, losses, optimizers, clippings, schedules, purposes) there is a plan
 //! that has both. It seldom takes three choices to make a shader wrong.
 
@@ -14,9 +14,10 @@ use crate::activation::{Activation, Epilogue};
 use crate::error::Error;
 use crate::kernel::batch_norm::{self, BatchNorm, Statistics};
 use crate::kernel::link::link_for_browsers;
+use crate::kernel::row_norm::{self, Norm};
 use crate::kernel::tile::{Family, Tile};
-use crate::kernel::{Input, Launch, dense_backward, dense_forward, dense_update, probe, textbook};
-use crate::layout::Dense;
+use crate::kernel::{Input, Launch, conv, dense_backward, dense_forward, dense_update, norm_gradient, probe, textbook};
+use crate::layout::{Conv, Dense, Image, Sliding, Window};
 use crate::loss::Loss;
 use crate::optimizer::Rule;
 
@@ -32,6 +33,7 @@ pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
     let mut every = Every::default();
     tiles(&mut every);
     batch_norms(&mut every);
+    norms(&mut every);
     let choices = Choices::new()?;
     for case in choices.in_pairs().into_iter().chain(choices.with_sums(SUMS)).chain(choices.with_bare_sums(SUMS)) {
         let family = case.tiling.family;
@@ -89,6 +91,21 @@ impl Every {
     }
 }
 
+/// Convolutions whose pixels have whole quads, or fewer than four channels, or channels in groups.
+fn convolutions(every: &mut Every, family: Family, tile: Tile) {
+    let optimizer = Adam1::optimizer();
+    let closes = dense_update::Step { closes: true, ..Default::default() };
+    let relu = Epilogue::of(Activation::Relu);
+    for (channels, groups) in [(6, 1), (3, 1), (6, 3)] {
+        let [input, output] = [channels, 9].map(|channels| Image { height: 5, width: 7, channels });
+        let window = Window { size: [3, 3], stride: [1, 1], padding: [1, 1], dilation: [1, 1] };
+        let conv = Conv { sliding: Sliding { batch: 3, input, output, window }, groups, bias: true };
+        every.add(family, conv::forward::launch(conv, relu, None, false, tile));
+        every.add(family, conv::backward::launch(conv, relu, false, tile));
+        every.add(family, conv::update::launch(conv, plain(&optimizer), tile, closes));
+    }
+}
+
 /// Every tile under every product, and every kind of tile with every input.
 fn tiles(every: &mut Every) {
     const INPUTS: [Input; 4] = [Input::SetU8, Input::Activations, Input::SetF16, Input::SetF32];
@@ -102,6 +119,9 @@ fn tiles(every: &mut Every) {
                 family,
                 dense_backward::launch_with(dense, Input::Activations, Epilogue::of(Activation::Relu), true, tile),
             );
+            if at < 2 || tile == Tile::Naive {
+                convolutions(every, family, tile);
+            }
             // The first two of a family, whole and in slices, with every input.
             let inputs = if at < 2 || tile == Tile::Naive { &INPUTS[..] } else { &INPUTS[at % 4..][..1] };
             for &input in inputs {
@@ -135,6 +155,35 @@ fn batch_norms(every: &mut Every) {
         for (below, weighted_mean) in belows.into_iter().zip([false, true, false]) {
             every.add(family, batch_norm::merge_backward(norm, weighted_mean, workgroup));
             every.add(family, batch_norm::apply_backward(norm, below, weighted_mean, workgroup));
+        }
+    }
+}
+
+/// Norms of rows and images, with statistics of rows and of groups.
+fn norms(every: &mut Every) {
+    let rows = Norm {
+        batch: 33,
+        pixels: 1,
+        channels: 12,
+        groups: None,
+        is_image: false,
+        centered: true,
+        eps: 1e-5,
+        has_bias: true,
+    };
+    let groups = Norm { pixels: 6, groups: Some(4), is_image: true, ..rows };
+    let epilogues = [Activation::Relu, Activation::Gelu].map(Epilogue::of);
+    for norm in [rows, groups].into_iter().flat_map(|norm| [norm, Norm { centered: false, has_bias: false, ..norm }]) {
+        for (epilogue, adds) in epilogues.into_iter().flat_map(|epilogue| [(epilogue, true), (epilogue, false)]) {
+            let dropped = epilogue.with_dropout(0.5);
+            every.add(Family::Reference, row_norm::forward(norm, epilogue, adds, None, 64));
+            every.add(Family::Reference, row_norm::forward(norm, dropped, adds, Some(1), 64));
+            every.add(Family::Reference, row_norm::backward(norm, Some(epilogue), adds, 64));
+        }
+        every.add(Family::Reference, row_norm::backward(norm, None, false, 64));
+        // Rows in one slice, and in several.
+        for (batch, weighted_mean) in [(4, false), (33, true)].into_iter().chain([(4, true), (33, false)]) {
+            every.add(Family::Reference, norm_gradient::launch(Norm { batch, pixels: 1, ..norm }, weighted_mean, 64));
         }
     }
 }

@@ -380,16 +380,20 @@ fn update_agrees_with_a_direct_sum() {
 fn every_tile_agrees_with_runtime_checks_on() {
     let optimizer = Optimizer::sgd(LR);
     let kept = Step { keeps_gradient: true, ..Step::default() };
-    for case in [
+    // The tiles take turns: compiling is what takes time here.
+    for (turn, case) in [
         Case { images: [3, 7, 6, 3], outputs: 9, stride: [2, 1], padding: [1, 1, 1, 2], ..PLAIN },
         Case { images: [5, 6, 5, 6], outputs: 18, padding: [1; 4], ..PLAIN },
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let operands = Operands::new(case);
         let conv = operands.conv;
         let (y, dx, dw) = (operands.forward(), operands.backward(), operands.gradient());
         let slopes = operands.x.iter().map(|&x| derivative(Activation::Tanh, x));
         let dx: Vec<f64> = dx.into_iter().zip(slopes).map(|(d, slope)| d * slope).collect();
-        for tile in families().into_iter().flat_map(|family| family.variants()) {
+        for tile in families().into_iter().flat_map(|family| family.variants()).skip(turn).step_by(2) {
             let what = format!("{case}, {tile}");
             let launch = forward::launch(conv, Epilogue::of(Activation::Identity), None, false, tile);
             let found = operands.run(&launch, Binding::Output, Checks::On);

@@ -36,6 +36,11 @@ cases! {
     batch_norm,
     /// Finds statistics that count rows past a short minibatch.
     batch_norm_short_batch,
+    group_norm,
+    layer_norm,
+    rms_norm,
     resnet,
     weight_decay_clip,
+    /// Its last layer has an activation.
+    autoencoder,
 }

@@ -42,6 +42,7 @@ mod monitors;
 mod muon;
 mod names;
 mod non_finite;
+mod norms;
 mod observer;
 mod opened_models;
 mod optimizers;

@@ -9,6 +9,7 @@ mod loss;
 mod map;
 mod muon;
 mod pool;
+mod row_norm;
 mod stages;
 mod update;
 
@@ -37,6 +38,7 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
             Op::Conv2d(own) => conv::forward(step, homes, group, *own)?,
             Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool(_) => vec![pool::forward(step, homes, group)?],
             Op::BatchNorm(own) => batch_norm::forward(step, homes, group, *own)?,
+            Op::RowNorm(own) => row_norm::forward(step, homes, group, *own)?,
             Op::Flatten(own) => vec![flatten::forward(step, homes, group, own.image)?],
             Op::Loss(_) => vec![loss::row(step, homes, group)?],
             Op::Metrics(_) => vec![loss::metrics(step, homes, group)?],
@@ -47,6 +49,8 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
             }
             Op::BatchNormWeights(own) => batch_norm::weights(step, homes, group, own.0)?,
             Op::BatchNormInput(own) => vec![batch_norm::backward(step, homes, group, own.0)?],
+            Op::RowNormWeights(own) => row_norm::weights(step, homes, group, own.0)?,
+            Op::RowNormInput(own) => row_norm::backward(step, homes, group, own.0)?,
             Op::Unflatten(own) => vec![flatten::backward(step, homes, group, own.image)?],
             op if op.stage().is_some() => vec![map::dispatch_of(step, homes, group)?],
             // After all that reads weights.
