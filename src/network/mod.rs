@@ -387,7 +387,7 @@ impl Network {
             Form::Image(image) if image.height == 0 || image.width == 0 || image.channels == 0 => {
                 return Err(format!("the input is an image of {}: all three numbers must be at least 1", self.input));
             }
-            Form::Image(_) => window::check_values(self.input).map_err(|reason| reason),
+            Form::Image(_) => window::check_values(self.input),
             _ => layer::check_width(self.inputs()),
         }
         .map_err(|reason| format!("the input has {reason}"))?;

@@ -182,6 +182,18 @@ impl<'a> Interpreter<'a> {
         }
     }
 
+    /// `x·W + b`, from rows or from images.
+    fn linear(&self, node: &Node, x: &[f64], own: &Layer) -> Vec<f64> {
+        let without = vec![0.0; self.graph.shape(node.result())[1] as usize];
+        let bias = if own.bias.is_empty() { &without } else { &own.bias };
+        match self.graph.shape(node.inputs[0])[..] {
+            [_, height, width, channels] => {
+                dense_forward(&flattened(x, Image { height, width, channels }), &own.weights, bias, false)
+            }
+            _ => dense_forward(x, &own.weights, bias, false),
+        }
+    }
+
     /// What comes out of a node.
     fn results<'v>(
         &self,
@@ -191,20 +203,10 @@ impl<'a> Interpreter<'a> {
         get: &dyn Fn(Value) -> &'v [f64],
     ) -> Vec<Vec<f64>> {
         let x = get(node.inputs[0]);
-        let shape = self.graph.shape(node.inputs[0]);
-        let channels = shape.last().map_or(1, |&last| last as usize);
+        let channels = self.graph.shape(node.inputs[0]).last().map_or(1, |&last| last as usize);
         let layer = |at: usize| &layers[self.parameter(node.inputs[at]).unwrap_or_else(|| no_parameter(node))];
         match &node.op {
-            Op::Linear(_) => {
-                let outputs = self.graph.shape(node.result())[1] as usize;
-                let own = layer(1);
-                let bias = if own.bias.is_empty() { &vec![0.0; outputs] } else { &own.bias };
-                let flat = match shape[..] {
-                    [_, height, width, channels] => flattened(x, Image { height, width, channels }),
-                    _ => x.to_vec(),
-                };
-                vec![dense_forward(&flat, &own.weights, bias, false)]
-            }
+            Op::Linear(_) => vec![self.linear(node, x, layer(1))],
             Op::Conv2d(conv) => vec![sliding::conv(conv.conv, rows, x, layer(1))],
             Op::MaxPool(pool) => {
                 let (y, winners) = sliding::max_pool(pool.sliding, rows, x);
