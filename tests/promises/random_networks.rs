@@ -129,7 +129,7 @@ fn of_image(random: &mut Random, form: Form, depth: usize) -> Layer {
 
 fn conv(random: &mut Random, form: Form) -> Layer {
     let two = |random: &mut Random, most: usize| [1 + random.below(most), 1 + random.below(most)];
-    let divisors: Vec<usize> = (1..=form.channels()).filter(|groups| form.channels() % groups == 0).collect();
+    let divisors: Vec<usize> = (1..=form.channels()).filter(|groups| form.channels().is_multiple_of(*groups)).collect();
     let groups = divisors[random.below(divisors.len())];
     let conv = ConvLayer::new(groups * (1 + random.below(3)), two(random, 4)).groups(groups);
     let conv = conv.stride(two(random, 2)).dilation(two(random, 2));
