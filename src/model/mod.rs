@@ -1,6 +1,7 @@
 //! Models in safetensors files, with the names and layout of `torch.nn.Sequential`: `0.weight` `[out, in]`, `0.bias`,
 //! `2.weight`, …; the numbers between are the activations, and the dropouts where there are any. See [`Network::named_parameters`].
 
+mod listed;
 mod metadata;
 mod onnx;
 mod state_dict;

@@ -370,12 +370,12 @@ impl Network {
     /// - a dropout below 0, of 1 or above, or that is no number;
     /// - a residual whose body has no layers, or whose body and shortcut have other numbers of outputs than each other;
     /// - residuals nested more than 32 deep;
-    /// - a last layer that is not dense, or has an activation or a dropout;
+    /// - a last layer that is not dense, or has a dropout;
     /// - a convolution, a pool or a group norm that does not fit its image, or whose numbers are out of range; images of more than 16,777,216 values;
     /// - features where a layer takes an image, and the other way round;
     /// - a norm's eps or momentum that is out of range;
     /// - an initializer for a layer without weights;
-    /// - more than 10,000 layers, with all copies of those that are repeated;
+    /// - more than 100,000 layers, with all copies of those that are repeated;
     /// - a residual's or a repeat's function whose network takes another number of inputs than it was given, with layers added.
     pub fn check(&self) -> Result<(), Error> {
         self.reason().map_err(Error::Option)
