@@ -55,6 +55,7 @@ mod problem;
 mod profile;
 mod program;
 mod properties;
+mod random_networks;
 mod report;
 mod residual;
 mod rooms;
@@ -70,6 +71,7 @@ mod support;
 mod tables;
 mod target_scaling;
 mod tuning;
+mod twin;
 mod weights;
 
 // The f64 twins are the selftest's.
