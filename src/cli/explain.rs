@@ -58,7 +58,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
             dispatch.touches(access).map(buffer).collect()
         };
         output.event(json!({
-            "event": "dispatch", "kernel": launch.kernel, "variant": launch.variant, "workgroups": launch.workgroups,
+            "event": "dispatch", "kernel": launch.kernel, "layers": dispatch.layers, "variant": launch.variant, "workgroups": launch.workgroups,
             "flops": launch.cost.flops, "bytes": launch.cost.bytes, "intensity": launch.cost.intensity(),
             "fuses": launch.fuses(), "reads": bound(Access::Read), "writes": bound(Access::Write),
         }))?;
