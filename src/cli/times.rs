@@ -137,7 +137,8 @@ impl Timed {
                 format!("{} {bound}", of_ceiling(share)),
             ]
         };
-        let mut rows = vec![["dispatch", "layer", "tile", "ms", "of sum", "GFLOP/s", "GB/s", "of ceiling"].map(String::from)];
+        let mut rows =
+            vec![["dispatch", "layer", "tile", "ms", "of sum", "GFLOP/s", "GB/s", "of ceiling"].map(String::from)];
         for (dispatch, count, seconds) in kinds {
             let launch = &dispatch.launch;
             let times = if count > 1 { format!(" ×{count}") } else { String::new() };

@@ -9,6 +9,7 @@ mod backward;
 mod conv;
 mod dropout;
 mod flatten;
+mod flops;
 mod gather;
 mod linear;
 mod loss;
