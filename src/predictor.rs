@@ -99,6 +99,7 @@ impl Predictor {
     /// As [`open`](Self::open); [`Error::Data`] for weights that are not the network's.
     pub fn from_model(gpu: Arc<Gpu>, model: Model) -> Result<Self, Error> {
         model.network.check()?;
+        model.network.check_outputs(&model.loss)?;
         model.network.check_weights(&model.weights)?;
         model.check_kept()?;
         let tiling = TrainOptions::default().tiled(gpu.adapter().tiling(), &Picks::default());

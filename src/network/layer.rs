@@ -325,7 +325,7 @@ pub(super) fn count(layers: &[Layer]) -> usize {
 }
 
 /// The most layers of a network, those within others and all copies included.
-pub(super) const MOST_LAYERS: usize = 10_000;
+pub(super) const MOST_LAYERS: usize = 100_000;
 
 /// The widest layer: indices on the device are 32 bits wide.
 pub(super) const WIDEST: usize = 1 << 24;

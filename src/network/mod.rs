@@ -41,6 +41,7 @@ use crate::activation::Activation;
 use crate::error::Error;
 use crate::graph::{Graph, Value};
 use crate::layout::{Dense, Image};
+use crate::loss::{Loss, Task};
 
 /// A feed-forward network: a number of input features or the form of an image, then layers. The last one is dense, and its outputs are logits.
 ///
@@ -371,12 +372,12 @@ impl Network {
     /// - a dropout below 0, of 1 or above, or that is no number;
     /// - a residual whose body has no layers, or whose body and shortcut have other numbers of outputs than each other;
     /// - residuals nested more than 32 deep;
-    /// - a last layer that is not dense, or has an activation or a dropout;
+    /// - a last layer that is not dense, or has a dropout;
     /// - a convolution, a pool or a group norm that does not fit its image, or whose numbers are out of range; images of more than 16,777,216 values;
     /// - features where a layer takes an image, and the other way round;
     /// - a norm's eps or momentum that is out of range;
     /// - an initializer for a layer without weights;
-    /// - more than 10,000 layers, with all copies of those that are repeated;
+    /// - more than 100,000 layers, with all copies of those that are repeated;
     /// - a residual's or a repeat's function whose network takes another number of inputs than it was given, with layers added.
     pub fn check(&self) -> Result<(), Error> {
         self.reason().map_err(Error::Option)
@@ -388,7 +389,7 @@ impl Network {
             Form::Image(image) if image.height == 0 || image.width == 0 || image.channels == 0 => {
                 return Err(format!("the input is an image of {}: all three numbers must be at least 1", self.input));
             }
-            Form::Image(_) => window::check_values(self.input).map_err(|reason| reason),
+            Form::Image(_) => window::check_values(self.input),
             _ => layer::check_width(self.inputs()),
         }
         .map_err(|reason| format!("the input has {reason}"))?;
@@ -419,11 +420,24 @@ impl Network {
                 last.dropout()
             ));
         }
-        match last.activation() {
-            Activation::Identity => Ok(()),
-            activation => Err(format!(
-                "{the_last} has the activation {activation}: it must be identity, which is that of a layer without one, as the loss takes logits"
-            )),
+        Ok(())
+    }
+
+    /// Checks that the network's outputs are what a loss takes, once [`check`](Self::check) has passed: logits, or numbers of any activation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for a last layer with an activation, where the loss takes logits.
+    pub(crate) fn check_outputs(&self, loss: &Loss) -> Result<(), Error> {
+        let activation = self.layers.last().map_or(Activation::Identity, Layer::activation);
+        if activation == Activation::Identity || loss.task() == Task::Numbers {
+            return Ok(());
         }
+        let location = layer::location("", self.layers.len().saturating_sub(1));
+        Err(Error::Option(format!(
+            "the last layer, {location} (dense), has the activation {activation}: it must be identity, which is that of a layer without one, as the loss \
+             {} takes logits",
+            loss.name()
+        )))
     }
 }

@@ -161,7 +161,10 @@ fn dropouts_out_of_place_are_refused() {
             Network::new(4).dense(2, Activation::Identity).dropout(0.5),
             "the last layer, layer 1 (dense), has a dropout of 0.5",
         ),
-        (Network::new(4).dropout(0.5).dense(2, Activation::Identity), "not offered for the input"),
+        (
+            Network::new(4).dropout(1.5).dense(2, Activation::Identity),
+            "layer 1 (dropout) has 4 inputs and a dropout of 1.5",
+        ),
     ] {
         let error = network.check().unwrap_err().to_string();
         assert!(error.contains(words), "{error}");

@@ -31,6 +31,7 @@ mod inputs;
 mod interchange;
 mod kernels;
 mod killed;
+mod layers;
 mod limits;
 mod losses;
 mod lowered;

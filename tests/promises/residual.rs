@@ -355,10 +355,6 @@ fn sums_that_do_not_fit_are_refused_by_name() {
             &["layer 2 (residual), is not dense: add a dense layer after it"],
             begun().residual(|body| body.dense(9, Identity)),
         ),
-        (
-            &["layer 1's body has an activation before its first layer", "an activation comes after a layer"],
-            last(Network::new(8).residual(|body| body.activation(Relu).dense(8, Relu))),
-        ),
         (&["nested 33 deep", "at most 32"], last(nested(33))),
         (
             &["layer 2's body has 4 inputs", "after 9 outputs"],
@@ -398,13 +394,13 @@ fn run_toml_has_lists_of_layers() {
     for (list, reason) in [
         (
             "[{ dens = 8 }]",
-            "run.toml: layers under [model]: layer 1: \"dens\" is not a layer's word: did you mean dense? use one of dense, residual",
+            "run.toml: layers under [model]: layer 1: \"dens\" is not a layer's word: did you mean dense? use one of dense, conv, max_pool",
         ),
         ("[{ dense = 8, residual = [] }]", "layer 1 has the words dense and residual: exactly one of them"),
         ("[{ dense = 8, activation = \"rely\" }, { dense = 2 }]", "layer 1 (dense)"),
         (
             "[{ dense = 8, units = 3 }, { dense = 2 }]",
-            "layer 1 (dense): \"units\" is not an option of dense: use one of dense, activation, dropout",
+            "layer 1 (dense): \"units\" is not an option of dense: use one of dense, bias, activation, dropout, initializer",
         ),
         (
             "[{ dense = \"8\" }, { dense = 2 }]",
@@ -425,8 +421,9 @@ fn run_toml_has_lists_of_layers() {
         ("[8]", "widths alone are hidden"),
         ("8", "layers under [model]: layers is 8: it must be a list of layers"),
         ("[]", "run.toml: layers under [model]: the network has no layers: add a dense layer, whose"),
-        ("[{}]", "layer 1 is empty: one of the words dense, residual"),
-        ("[{ activation = \"relu\" }]", "layer 1 has only activation: one of the words"),
+        ("[{}]", "layer 1 is empty: one of the words dense, conv, max_pool"),
+        ("[{ initializer = \"torch\" }]", "layer 1 has only initializer: one of the words"),
+        ("[{ activation = \"relu\" }]", "the last layer, layer 1 (activation), is not dense"),
         ("[{ linear = 8 }]", "layer 1: \"linear\" is not a layer's word: write dense; use one of"),
         ("[{ dense = 8, dropuot = 0.1 }]", "\"dropuot\" is not an option of dense: did you mean dropout?"),
         ("[[{ dense = 8 }, { dense = 9 }]]", "layer 1 is a list: it must be a table"),
