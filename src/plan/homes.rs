@@ -76,7 +76,10 @@ impl Homes {
                     self.put(step, end, self.gradient_below(step, group, layer));
                 }
             }
-            Op::Conv2d(conv) => self.put(step, end, Role::Activations(conv.parameter)),
+            Op::Conv2d(conv) => {
+                self.put(step, end, Role::Activations(conv.parameter));
+                nodes.for_each(|node| self.put_winners(step, node, conv.parameter));
+            }
             Op::Loss(_) => {
                 if let Some(&Role::Activations(layer)) = self.homes.get(&first.inputs[0]) {
                     self.put_second(step, first, Role::Gradient(layer));
@@ -103,13 +106,7 @@ impl Homes {
                 let home = self.of_own(step, group, number)?;
                 self.put(step, end, home);
                 match op {
-                    Op::MaxPool(pool) => {
-                        self.put_second(step, first, Role::Winners(number));
-                        let y = Extent::of(step.graph.shape(first.result()));
-                        let words = pool::winner_words(pool.sliding.window);
-                        let shape = [y.rows, y.quads(), words].map(u64::from).to_vec();
-                        self.shapes.insert(Role::Winners(number), shape);
-                    }
+                    Op::MaxPool(_) => self.put_winners(step, first, number),
                     Op::BatchNorm(_) => {
                         self.put_second(step, first, Role::Moments(number));
                         self.shapes.insert(Role::Moments(number), of_channels(step, first.inputs[0]).to_vec());
@@ -128,6 +125,16 @@ impl Homes {
             }
         }
         Ok(())
+    }
+
+    /// Gives the winners of a max pool their buffer.
+    fn put_winners(&mut self, step: &Step<'_>, node: &Node, number: usize) {
+        let Op::MaxPool(pool) = node.op else { return };
+        self.put_second(step, node, Role::Winners(number));
+        let y = Extent::of(step.graph.shape(node.result()));
+        let words = pool::winner_words(pool.sliding.window);
+        let shape = [y.rows, y.quads(), words].map(u64::from).to_vec();
+        self.shapes.insert(Role::Winners(number), shape);
     }
 
     /// Gives a node's second result its buffer, where it has one.
