@@ -95,7 +95,9 @@ impl Layers {
             Layers::Hidden { widths, activation, dropout, outputs } => Ok(widths
                 .iter()
                 .zip(dropout)
-                .fold(Network::new(set.width()), |network, (&width, &rate)| network.dense(width, *activation).dropout(rate))
+                .fold(Network::new(set.width()), |network, (&width, &rate)| {
+                    network.dense(width, *activation).dropout(rate)
+                })
                 .dense(outputs.unwrap_or(inferred), Activation::Identity)),
         }
     }

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::{Dataset, Features, Values};
 use crate::error::Error;
+use crate::layout::Image;
 use crate::loss::{Loss, Task};
 use crate::named::counted;
 use crate::network::{Form, Layer, Network};
-use crate::layout::Image;
 use crate::preprocessing::{ImageShape, Origin, Scaling};
 use crate::targets::TargetKind;
 

@@ -1,8 +1,8 @@
 //! Options of the readers.
 
 use super::Dataset;
-use crate::model::Model;
 use crate::layout::Image;
+use crate::model::Model;
 use crate::network::{Form, Network};
 use crate::preprocessing::{ChannelOrder, Columns, Fill, ImageShape};
 

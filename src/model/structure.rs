@@ -74,7 +74,10 @@ fn listed(
         let ([name, _], right) = (parameter.tensor_names(), parameter.shape());
         let listed = match parameter.kind {
             ParameterKind::Matrix => {
-                format!("the layer of this name is listed with {} inputs and {} outputs", parameter.inputs, parameter.outputs)
+                format!(
+                    "the layer of this name is listed with {} inputs and {} outputs",
+                    parameter.inputs, parameter.outputs
+                )
             }
             _ => format!("{} is listed with other sizes", parameter.location),
         };
