@@ -462,8 +462,7 @@ fn a_pool_in_the_kernel_has_the_bits_of_one_behind_it() {
         let window = Window { size: [2, 2], stride: [2, 2], padding: [0, 0], dilation: [1, 1] };
         let sliding = Sliding { batch, input, output, window };
         assert!(pool::can_be_fused(sliding), "{case}");
-        let (epilogue, adds) =
-            (Epilogue::of([Activation::Relu, Activation::Identity][at % 2]), at % 3 != 0);
+        let (epilogue, adds) = (Epilogue::of([Activation::Relu, Activation::Identity][at % 2]), at % 3 != 0);
         for family in families() {
             let tile = family.tile(forward::blocks(conv));
             let what = format!("{case}, {tile}");

@@ -83,10 +83,7 @@ pub fn launch_with(
     }
     let cost = Cost {
         flops: super::flops(conv) + super::bias_flops(conv),
-        bytes: super::bytes(conv, conv.sliding.input)
-            + dense.weights_bytes()
-            + written
-            + if adds { output } else { 0 },
+        bytes: super::bytes(conv, conv.sliding.input) + dense.weights_bytes() + written + if adds { output } else { 0 },
     };
     if conv.groups > 1 {
         let (kernel, source) = ("conv_forward", grouped::source("grouped/forward", Binding::Input));
