@@ -110,6 +110,8 @@ impl Plan {
     /// That there is something to plan for, of sizes that can be counted.
     fn check_request(request: Request<'_>) -> Result<(), Error> {
         request.network.check()?;
+        request.network.check_outputs(request.loss)?;
+        place::check_norms(request)?;
         if request.batch == 0 || request.set.rows == 0 || request.set.parts == 0 {
             return Err(Error::Option(format!(
                 "a batch of {} rows, of a set of {} in {} parts: there must be one of each at least",

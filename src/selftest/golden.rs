@@ -104,14 +104,12 @@ impl Trajectory {
     pub fn read(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         let wrong = |reason: String| Error::format(path, reason);
         let file = parse(path, bytes)?;
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(error.to_string()))?;
-        let text = header.metadata().as_ref().and_then(|entries| entries.get("case"));
-        let text = text.ok_or_else(|| wrong("it has no \"case\" in its metadata: it is not a trajectory".into()))?;
-        let case: Value = serde_json::from_str(text).map_err(|error| wrong(format!("its case: {error}")))?;
+        let case = case_of(path, bytes)?;
         let said = Said { path, value: &case };
 
         let network = network(said, &file)?;
-        let parameters = network.named_parameters();
+        let is_list = case["layers"][0].is_object();
+        let parameters = if is_list { network.parameters_as_listed() } else { network.named_parameters() };
         let of = |prefix: &str, parameters: &[Parameter]| {
             layers(path, &file, prefix, parameters).map(|layers| Weights { layers })
         };
@@ -199,6 +197,24 @@ impl Trajectory {
 fn outputs_of(path: &Path, file: &SafeTensors<'_>) -> Result<Option<Vec<f64>>, Error> {
     let Ok(outputs) = file.tensor("eval") else { return Ok(None) };
     f32_values(path, "eval", &outputs).map(|outputs| Some(outputs.into_iter().map(f64::from).collect()))
+}
+
+/// The network of the trajectory in these bytes.
+///
+/// # Errors
+///
+/// As [`Trajectory::read`], of the network alone.
+pub fn network_of(path: &Path, bytes: &[u8]) -> Result<Network, Error> {
+    network(Said { path, value: &case_of(path, bytes)? }, &parse(path, bytes)?)
+}
+
+/// What a file says of its case.
+fn case_of(path: &Path, bytes: &[u8]) -> Result<Value, Error> {
+    let wrong = |reason: String| Error::format(path, reason);
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(error.to_string()))?;
+    let text = header.metadata().as_ref().and_then(|entries| entries.get("case"));
+    let text = text.ok_or_else(|| wrong("it has no \"case\" in its metadata: it is not a trajectory".into()))?;
+    serde_json::from_str(text).map_err(|error| wrong(format!("its case: {error}")))
 }
 
 /// The network of a case: a list of layers, or a chain of which it says the activation.

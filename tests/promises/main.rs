@@ -32,6 +32,7 @@ mod inputs;
 mod interchange;
 mod kernels;
 mod killed;
+mod layers;
 mod limits;
 mod losses;
 mod lowered;
@@ -55,6 +56,7 @@ mod problem;
 mod profile;
 mod program;
 mod properties;
+mod random_networks;
 mod report;
 mod residual;
 mod rooms;
@@ -70,6 +72,7 @@ mod support;
 mod tables;
 mod target_scaling;
 mod tuning;
+mod twin;
 mod weights;
 
 // The f64 twins are the selftest's.
