@@ -178,7 +178,8 @@ impl Graph {
         let (early, late) = (self.node(first).clone(), self.node(second).clone());
         let (between, end) = (early.result(), late.result());
         self.shapes[between.0] = self.shape(end).clone();
-        self.locations.remove(&between);
+        self.outputs.remove(&between);
+        self.owners.swap(first.0, second.0);
         let others = &late.results[1..];
         others.iter().for_each(|other| self.makers[other.0] = first);
         let results = [&[between], others].concat();

@@ -99,6 +99,7 @@ impl Plan {
     /// [`Error::Option`] for a network that does not pass its check, no rows at all, and where a buffer would be larger than 32-bit indices reach.
     pub fn new(request: Request<'_>) -> Result<Plan, Error> {
         Plan::check_request(request)?;
+        request.network.check_outputs(request.loss)?;
         let forward = forward(request, request.training.is_some());
         let graph = match request.training {
             Some(training) => Graph::of_training(forward, request.batch, training)?,
@@ -110,7 +111,6 @@ impl Plan {
     /// That there is something to plan for, of sizes that can be counted.
     fn check_request(request: Request<'_>) -> Result<(), Error> {
         request.network.check()?;
-        request.network.check_outputs(request.loss)?;
         place::check_norms(request)?;
         if request.batch == 0 || request.set.rows == 0 || request.set.parts == 0 {
             return Err(Error::Option(format!(
