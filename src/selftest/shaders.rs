@@ -109,6 +109,9 @@ fn convolutions(every: &mut Every, family: Family, tile: Tile) {
         let window = Window { size: [3, 3], stride: [1, 1], padding: [1, 1], dilation: [1, 1] };
         let conv = Conv { sliding: Sliding { batch: 3, input, output, window }, groups, bias: true };
         every.add(family, conv::forward::launch(conv, relu, None, false, tile));
+        if conv.groups == 1 {
+            every.add(family, conv::forward::launch_with(conv, true, relu, Some(0), true, tile));
+        }
         every.add(family, conv::backward::launch(conv, relu, false, tile));
         every.add(family, conv::update::launch(conv, plain(&optimizer), tile, closes));
     }
