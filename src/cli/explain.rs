@@ -7,6 +7,7 @@ use super::opening::{limits, open_gpu};
 use super::options::Train;
 use super::output::{Output, clean};
 use super::source;
+use super::summary;
 use super::train;
 use super::training_set::TrainingSet;
 use crate::data::{ColumnRole, TableColumn};
@@ -24,7 +25,7 @@ use crate::run::rows::{Rows, first_of_windows};
 const MOST_COLUMNS: usize = 40;
 const MOST_OF_NAME: usize = 40;
 
-/// Prints the plan of a training step. No device is opened: without an adapter, the plan is a software adapter's.
+/// Prints the network's layers, and the plan of a training step. No device is opened: without an adapter, the plan is a software adapter's.
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     flags.trains_nothing("explain")?;
     let output = Output { json: flags.common.json };
@@ -49,6 +50,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
 
     about_table(&output, &run, &set)?;
     about_images(&output, &run, &set)?;
+    summary::print(&output, &network)?;
     output.text(format_args!("for {}\n", adapter.map_or("a software adapter".into(), |adapter| adapter.name)))?;
     output.text(&plan)?;
     for dispatch in &plan.dispatches {
@@ -58,7 +60,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
             dispatch.touches(access).map(buffer).collect()
         };
         output.event(json!({
-            "event": "dispatch", "kernel": launch.kernel, "variant": launch.variant, "workgroups": launch.workgroups,
+            "event": "dispatch", "kernel": launch.kernel, "layers": dispatch.layers, "variant": launch.variant, "workgroups": launch.workgroups,
             "flops": launch.cost.flops, "bytes": launch.cost.bytes, "intensity": launch.cost.intensity(),
             "fuses": launch.fuses(), "reads": bound(Access::Read), "writes": bound(Access::Write),
         }))?;
@@ -72,7 +74,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let cost = plan.cost();
     output.event(json!({
         "event": "step", "dispatches": plan.dispatches.len(), "flops": cost.flops, "bytes": cost.bytes,
-        "intensity": cost.intensity(), "memory_bytes": plan.bytes(),
+        "intensity": cost.intensity(), "memory_bytes": plan.bytes(), "batch": plan.batch,
     }))
 }
 

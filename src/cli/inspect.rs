@@ -9,11 +9,12 @@ use super::opening::{self, own_functions};
 use super::options::Inspect;
 use super::output::{Output, clean, grouped};
 use super::source::output_word;
+use super::summary::sides;
 use crate::error::Error;
 use crate::loss::Loss;
 use crate::model::{Model, loss_to_json};
 use crate::named::counted;
-use crate::network::Located;
+use crate::network::Summary;
 
 pub(super) fn run(options: &Inspect) -> Result<(), Error> {
     let output = Output { json: options.json };
@@ -37,7 +38,7 @@ fn event(path: &Path, model: &Result<Model, Error>, contents: &Contents) -> Valu
     let mut event = json!({ "event": "contents", "file": path.display().to_string() });
     match model {
         Ok(model) => {
-            event["layers"] = rows(model).iter().map(Row::to_json).collect();
+            event["layers"] = model.network.summary().iter().map(to_json).collect();
             event["parameters"] = model.network.parameters().into();
             event["loss"] = loss_to_json(&model.loss);
             event["classes"] = Value::Array(Vec::new());
@@ -57,61 +58,27 @@ fn event(path: &Path, model: &Result<Model, Error>, contents: &Contents) -> Valu
     event
 }
 
-/// The description of a layer.
-struct Row {
-    /// Its name in the file.
-    name: String,
-    kind: &'static str,
-    inputs: usize,
-    outputs: usize,
-    activation: String,
-    dropout: f64,
-    /// The number of its own weights and biases; `None` for a layer that has none.
-    parameters: Option<usize>,
-}
-
-impl Row {
-    fn to_json(&self) -> Value {
-        json!({
-            "name": self.name, "kind": self.kind, "inputs": self.inputs, "outputs": self.outputs, "activation": self.activation,
-            "dropout": self.dropout, "parameters": self.parameters.unwrap_or_default(),
-        })
-    }
-}
-
-/// The layers of a model, each before those inside it.
-fn rows(model: &Model) -> Vec<Row> {
-    let mut rows = Vec::new();
-    model.network.walk(&mut |located| {
-        let parameters: usize = located.parameters().map(|own| own.count()).sum();
-        let parameters = Some(parameters).filter(|&count| count > 0);
-        let Located { name, input, layer, .. } = located;
-        let (inputs, outputs) = (input.values(), layer.output(input).values());
-        rows.push(Row {
-            name,
-            kind: layer.word(),
-            inputs,
-            outputs,
-            activation: layer.activation().to_string(),
-            dropout: layer.dropout(),
-            parameters,
-        });
-    });
-    rows
+/// A layer for programs.
+fn to_json(layer: &Summary) -> Value {
+    json!({
+        "name": layer.name, "kind": layer.kind, "inputs": layer.input.values(), "outputs": layer.output.values(),
+        "input": sides(layer.input), "shape": sides(layer.output), "activation": layer.activation.to_string(),
+        "dropout": layer.dropout, "parameters": layer.weights, "statistics": layer.statistics,
+    })
 }
 
 fn describe(model: &Model) -> String {
-    let rows = rows(model);
+    let rows = model.network.summary();
     let wide = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max(5);
     let mut text = format!(
-        "{:<wide$}  {:<8}{:>10}{:>10}  {:<12}{:>8}{:>14}",
-        "layer", "kind", "inputs", "outputs", "activation", "dropout", "parameters"
+        "{:<wide$}  {:<16}{:>12}{:>12}  {:<12}{:>8}{:>14}",
+        "layer", "kind", "in", "out", "activation", "dropout", "parameters"
     );
-    for Row { name, kind, inputs, outputs, activation, dropout, parameters } in rows {
-        let parameters = parameters.map_or_else(|| "-".into(), |count| grouped(count as u64));
-        let line = format!(
-            "\n{name:<wide$}  {kind:<8}{inputs:>10}{outputs:>10}  {activation:<12}{dropout:>8}{parameters:>14}"
-        );
+    for Summary { name, kind, input, output, activation, dropout, weights, .. } in rows {
+        let weights = if weights == 0 { "-".into() } else { grouped(weights as u64) };
+        let [input, output, activation] = [input.to_string(), output.to_string(), activation.to_string()];
+        let line =
+            format!("\n{name:<wide$}  {kind:<16}{input:>12}{output:>12}  {activation:<12}{dropout:>8}{weights:>14}");
         text += line.trim_end_matches(' ');
     }
     text += &format!("\n{} parameters", grouped(model.network.parameters() as u64));

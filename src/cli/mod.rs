@@ -30,6 +30,7 @@ mod screen;
 mod selftest;
 mod size;
 mod source;
+mod summary;
 mod tensorboard;
 mod times;
 mod train;

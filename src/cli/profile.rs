@@ -43,9 +43,10 @@ fn write(path: &Path, trace: &Trace, plan: &Plan, adapter: &str) -> Result<(), E
     let clock = if trace.by_clock { "its own clock" } else { "each kernel's time, laid end to end" };
     let name = |of: &str, tid: u32, name: &str| json!({ "name": of, "ph": "M", "pid": 1, "tid": tid, "args": { "name": name } });
     let device = trace.device.iter().map(|span| {
-        let launch = &plan.dispatches[span.place].launch;
+        let dispatch = &plan.dispatches[span.place];
+        let launch = &dispatch.launch;
         let about = json!({
-            "dispatch": span.place, "tile": launch.variant, "fuses": launch.fuses(),
+            "dispatch": span.place, "layers": dispatch.layers, "tile": launch.variant, "fuses": launch.fuses(),
             "flops": launch.cost.flops, "bytes": launch.cost.bytes,
         });
         complete(span, DEVICE, "kernel", about)

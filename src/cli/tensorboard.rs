@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::observers::Observer;
-use super::report::{image_of, tiles};
+use super::report::{first_weights, image_of};
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::history::{Epoch, Event, Parameters, Progress};
+use crate::network::Parameter;
 use crate::preprocessing::ImageShape;
 use crate::tensorboard::EventFile;
 use crate::trainer::Trainer;
@@ -14,6 +15,8 @@ use crate::trainer::Trainer;
 /// Writes event files. Steps are counted from the initial weights.
 pub(super) struct TensorBoard {
     file: EventFile,
+    /// The network's parameters, whose names the histograms have.
+    parameters: Vec<Parameter>,
     /// The image shape of the set's rows, if they are images.
     image: Option<ImageShape>,
     /// The number of steps in the epochs reported so far.
@@ -29,7 +32,8 @@ impl TensorBoard {
             // The events of an earlier run in this folder are removed: two runs in one curve would go back and forth.
             file.forget_from(0)?;
         }
-        Ok(TensorBoard { file, image: image_of(train), step: trainer.steps_done(), resumes })
+        let parameters = trainer.network().named_parameters();
+        Ok(TensorBoard { file, parameters, image: image_of(train), step: trainer.steps_done(), resumes })
     }
 
     /// Writes the progress, every tenth of a second.
@@ -56,15 +60,30 @@ impl TensorBoard {
 
     fn parameters(&mut self, step: u64, parameters: &Parameters) -> Result<(), Error> {
         for (what, of) in [("weights", &parameters.weights), ("gradients", &parameters.gradients)] {
-            for (layer, own) in of.layers.iter().enumerate() {
-                self.file.histogram(&format!("{what}/layer_{}/weight", layer + 1), step, &own.weight)?;
-                self.file.histogram(&format!("{what}/layer_{}/bias", layer + 1), step, &own.bias)?;
+            for (parameter, own) in self.parameters.iter().zip(&of.layers) {
+                // Nothing has a gradient by running statistics.
+                if what == "gradients" && !parameter.is_trained() {
+                    continue;
+                }
+                for (name, values) in parameter.tensor_names().iter().zip([&own.weight, &own.bias]) {
+                    if !values.is_empty() {
+                        self.file.histogram(&format!("{what}/{name}"), step, values)?;
+                    }
+                }
             }
         }
-        let Some(shape) = self.image else { return Ok(()) };
-        let (picture, _) = tiles(shape, &parameters.weights.layers[0]);
+        let (Some(parameter), Some(own)) = (self.parameters.first(), parameters.weights.layers.first()) else {
+            return Ok(());
+        };
+        let Some((picture, _)) = first_weights(self.image, parameter, own) else { return Ok(()) };
         let size = [picture.height, picture.width];
-        self.file.png("weights/layer_1", step, size, picture.channels, picture.png()?)
+        self.file.png(
+            &format!("pictures/{}", parameter.tensor_names()[0]),
+            step,
+            size,
+            picture.channels,
+            picture.png()?,
+        )
     }
 }
 

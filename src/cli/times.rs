@@ -9,9 +9,9 @@ use super::output::Output;
 use super::{source, train};
 use crate::error::Error;
 use crate::gpu::Gpu;
-use crate::kernel::{Cost, Launch};
+use crate::kernel::Cost;
 use crate::measure::{Ceilings, StepTimes};
-use crate::plan::Plan;
+use crate::plan::{Dispatch, Plan};
 use crate::profile::ceilings;
 use crate::trainer::Trainer;
 
@@ -100,7 +100,7 @@ impl Timed {
             let launch = &dispatch.launch;
             let (share, bound) = ceilings.share(launch.cost, seconds);
             self.output.event(json!({
-                "event": "dispatch", "kernel": launch.kernel, "variant": launch.variant, "seconds": seconds,
+                "event": "dispatch", "kernel": launch.kernel, "layers": dispatch.layers, "variant": launch.variant, "seconds": seconds,
                 "flops": launch.cost.flops, "bytes": launch.cost.bytes, "share": seconds / sum,
                 "of_ceiling": share, "ceiling": bound.to_string(), "above_ceiling": is_above(share),
             }))?;
@@ -109,25 +109,26 @@ impl Timed {
     }
 
     /// The table: a head, a row for each kind of dispatch, their sum, and a step.
-    fn rows(&self, times: &StepTimes, ceilings: Ceilings) -> Vec<[String; 7]> {
+    fn rows(&self, times: &StepTimes, ceilings: Ceilings) -> Vec<[String; 8]> {
         let plan = &self.plan;
         let sum: f64 = times.dispatches.iter().sum();
-        // Equal launches share a row, as Muon has many.
-        let mut kinds: Vec<(&Launch, usize, f64)> = Vec::new();
+        // Equal launches of the same layers share a row, as Muon has many.
+        let mut kinds: Vec<(&Dispatch, usize, f64)> = Vec::new();
         for (dispatch, &seconds) in plan.dispatches.iter().zip(&times.dispatches) {
-            let launch = &dispatch.launch;
-            let is_alike = |other: &Launch| {
-                (other.kernel, &other.variant, other.cost) == (launch.kernel, &launch.variant, launch.cost)
+            let is_alike = |other: &Dispatch| {
+                let key = |Dispatch { launch, layers, .. }: &Dispatch| (launch.kernel, launch.cost, layers.clone());
+                key(other) == key(dispatch) && other.launch.variant == dispatch.launch.variant
             };
             match kinds.iter_mut().find(|(other, ..)| is_alike(other)) {
                 Some((_, count, all)) => (*count, *all) = (*count + 1, *all + seconds),
-                None => kinds.push((launch, 1, seconds)),
+                None => kinds.push((dispatch, 1, seconds)),
             }
         }
-        let row = |name: String, tile: &str, cost: Cost, seconds: f64, is_part: bool| {
+        let row = |name: String, layers: String, tile: &str, cost: Cost, seconds: f64, is_part: bool| {
             let (share, bound) = ceilings.share(cost, seconds);
             [
                 name,
+                layers,
                 tile.into(),
                 format!("{:.3}", 1e3 * seconds),
                 if is_part { format!("{:.0} %", 100.0 * seconds / sum) } else { String::new() },
@@ -136,14 +137,17 @@ impl Timed {
                 format!("{} {bound}", of_ceiling(share)),
             ]
         };
-        let mut rows = vec![["dispatch", "tile", "ms", "of sum", "GFLOP/s", "GB/s", "of ceiling"].map(String::from)];
-        for (launch, count, seconds) in kinds {
+        let mut rows =
+            vec![["dispatch", "layer", "tile", "ms", "of sum", "GFLOP/s", "GB/s", "of ceiling"].map(String::from)];
+        for (dispatch, count, seconds) in kinds {
+            let launch = &dispatch.launch;
             let times = if count > 1 { format!(" ×{count}") } else { String::new() };
             let cost = Cost { flops: count as u64 * launch.cost.flops, bytes: count as u64 * launch.cost.bytes };
-            rows.push(row(format!("{}{times}", launch.kernel), &launch.variant, cost, seconds, true));
+            let name = format!("{}{times}", launch.kernel);
+            rows.push(row(name, dispatch.layers_in_words(), &launch.variant, cost, seconds, true));
         }
-        rows.push(row("their sum".into(), "", plan.cost(), sum, true));
-        rows.push(row("a step".into(), "", plan.cost(), times.step, false));
+        rows.push(row("their sum".into(), String::new(), "", plan.cost(), sum, true));
+        rows.push(row("a step".into(), String::new(), "", plan.cost(), times.step, false));
         rows
     }
 }
@@ -158,17 +162,17 @@ fn of_ceiling(share: f64) -> String {
     format!("{:.0} %{}", 100.0 * share, if is_above(share) { "*" } else { "" })
 }
 
-/// A table whose columns are as wide as their widest cell, the first two to the left and the others to the right.
+/// A table whose columns are as wide as their widest cell, the first three to the left and the others to the right.
 fn markdown<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let line = |row: &[String; COLUMNS]| {
         let cells = row.iter().enumerate().map(|(column, cell)| match (column, width(column)) {
-            (0 | 1, width) => format!(" {cell:<width$} |"),
+            (0..=2, width) => format!(" {cell:<width$} |"),
             (_, width) => format!(" {cell:>width$} |"),
         });
         std::iter::once("|".to_string()).chain(cells).collect::<String>()
     };
-    let ruler = (0..COLUMNS).map(|column| if column < 2 { ":--|" } else { "--:|" }).collect::<String>();
+    let ruler = (0..COLUMNS).map(|column| if column < 3 { ":--|" } else { "--:|" }).collect::<String>();
     let mut lines: Vec<String> = rows.iter().map(line).collect();
     lines.insert(1, format!("|{ruler}"));
     lines.join("\n")

@@ -35,6 +35,7 @@ pub(super) fn backward(graph: &mut Graph, of: Value, gradient: Value) -> Result<
             let (parameter, weights) = (index, node.result());
             of_parameters.push(ParameterGradient { parameter, weights, gradient: upstream });
         }
+        graph.enter(graph.layer(NodeId(at)));
         let wanted: Vec<bool> = node.inputs.iter().map(|input| wanted[input.0]).collect();
         let own = node.op.backward(graph, &node, upstream, &wanted);
         if wanted.iter().enumerate().any(|(at, &wanted)| wanted != own.get(at).is_some_and(Option::is_some)) {
@@ -49,6 +50,7 @@ pub(super) fn backward(graph: &mut Graph, of: Value, gradient: Value) -> Result<
             gradients.insert(*input, sum);
         }
     }
+    graph.enter(None);
     of_parameters.sort_by_key(|of| std::cmp::Reverse(of.parameter));
     Ok(of_parameters)
 }

@@ -9,6 +9,7 @@ mod backward;
 mod conv;
 mod dropout;
 mod flatten;
+mod flops;
 mod gather;
 mod linear;
 mod loss;
@@ -79,10 +80,22 @@ pub struct Graph {
     shapes: Vec<Shape>,
     makers: Vec<NodeId>,
     readers: Vec<Vec<NodeId>>,
-    locations: BTreeMap<Value, String>,
+    /// Where the network's layers are, each before those within it.
+    layers: Vec<String>,
+    /// Of each node, the layer that it is an op of.
+    owners: Vec<Option<usize>>,
+    /// The layer whose ops are added.
+    owner: Option<usize>,
+    /// Of values that are outputs of layers, the layer.
+    outputs: BTreeMap<Value, usize>,
 }
 
 impl Graph {
+    /// No ops yet, of a network whose layers are here.
+    pub(crate) fn of_layers(layers: Vec<String>) -> Graph {
+        Graph { layers, ..Graph::default() }
+    }
+
     /// A step that evaluates, from the forward pass and its logits: the loss of `batch` rows, and where `metrics` are wanted, what they are counted or
     /// summed from.
     pub fn of_evaluation((mut graph, logits): (Graph, Value), batch: u32, metrics: bool) -> Graph {
@@ -141,6 +154,7 @@ impl Graph {
             }
         }
         self.shapes.extend(own);
+        self.owners.push(self.owner);
         self.nodes.push(Node { op, inputs, results });
         id
     }
@@ -158,6 +172,21 @@ impl Graph {
         value
     }
 
+    /// Lets two ops of one input change places: what read the first's result reads the second's, and the other way round. The first has one result, which
+    /// nothing but the second reads. It has no place in the network any more.
+    pub(crate) fn swap(&mut self, first: NodeId, second: NodeId) {
+        let (early, late) = (self.node(first).clone(), self.node(second).clone());
+        let (between, end) = (early.result(), late.result());
+        self.shapes[between.0] = self.shape(end).clone();
+        self.outputs.remove(&between);
+        self.owners.swap(first.0, second.0);
+        let others = &late.results[1..];
+        others.iter().for_each(|other| self.makers[other.0] = first);
+        let results = [&[between], others].concat();
+        self.nodes[first.0] = Node { op: late.op, inputs: early.inputs, results };
+        self.nodes[second.0] = Node { op: early.op, inputs: late.inputs, results: vec![end] };
+    }
+
     /// The node with this place.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
@@ -168,14 +197,30 @@ impl Graph {
         self.nodes.iter().enumerate().map(|(at, node)| (NodeId(at), node))
     }
 
-    /// Says which layer's output a value is.
-    pub(crate) fn name(&mut self, value: Value, location: String) {
-        self.locations.insert(value, location);
+    /// Says whose ops are added from here on: those of a layer by its number, or of none. Gives whose were added before.
+    pub(crate) fn enter(&mut self, layer: Option<usize>) -> Option<usize> {
+        std::mem::replace(&mut self.owner, layer)
+    }
+
+    /// Says which layer's output a value is, by the layer's number.
+    pub(crate) fn name(&mut self, value: Value, layer: usize) {
+        self.outputs.insert(value, layer);
+    }
+
+    /// The number of the innermost layer that a node is an op of: in the forward pass, in the backward pass as a part of its gradients, or as the update of
+    /// its weights. The loss and what comes before the first layer are of none.
+    pub fn layer(&self, id: NodeId) -> Option<usize> {
+        self.owners[id.0]
+    }
+
+    /// Where all layers of the network are, by their number, as "layer 2's body, layer 1": each before those within it.
+    pub fn layers(&self) -> &[String] {
+        &self.layers
     }
 
     /// The outputs of layers, each with where its layer is in the network, as "layer 2's body, layer 1".
     pub fn outputs(&self) -> impl Iterator<Item = (Value, &str)> {
-        self.locations.iter().map(|(&value, location)| (value, &location[..]))
+        self.outputs.iter().map(|(&value, &layer)| (value, &self.layers[layer][..]))
     }
 
     /// The shape of a value.

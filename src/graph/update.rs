@@ -32,6 +32,7 @@ pub(super) fn update(graph: &mut Graph, gradients: &[ParameterGradient], trainin
     let norm = training.keeps_gradient().then(|| graph.add(GradientNorm, all));
     let last = gradients.iter().map(|of| of.parameter).max();
     for &ParameterGradient { parameter, weights, gradient } in gradients {
+        graph.enter(graph.layer(graph.maker(weights)));
         let is_product = matches!(graph.node(graph.maker(gradient)).op, Op::LinearWeights(_) | Op::ConvWeights(_));
         let inputs = [weights, gradient].into_iter().chain(norm).collect();
         if is_orthogonalized(training.optimizer) && is_product && Some(parameter) != last {
@@ -40,6 +41,7 @@ pub(super) fn update(graph: &mut Graph, gradients: &[ParameterGradient], trainin
             graph.add(Update { parameter }, inputs);
         }
     }
+    graph.enter(None);
 }
 
 /// Whether hidden layers' matrices are updated by orthogonalized directions.

@@ -18,6 +18,13 @@ pub fn winner_words(window: Window) -> u32 {
     1 + u32::from(window.taps() > 256)
 }
 
+/// Whether a convolution's kernel takes in a max pool that follows it: of 2 × 2 windows side by side, which a product has in blocks of four rows.
+pub fn can_be_fused(sliding: Sliding) -> bool {
+    let Sliding { input, output, window, .. } = sliding;
+    let is_plain = window == Window { size: [2, 2], stride: [2, 2], padding: [0, 0], dilation: [1, 1] };
+    is_plain && [output.height, output.width] == [input.height / 2, input.width / 2]
+}
+
 /// The largest value under each window. Padding never wins; of equal values the first wins; what is not a number wins over what is. It reads
 /// [`Binding::Input`] and writes [`Binding::Output`], both laid out as images; where it `keeps_winners`, for [`max_backward`], also [`Binding::Winners`].
 pub fn max_forward(sliding: Sliding, keeps_winners: bool, workgroup: u32) -> Launch {

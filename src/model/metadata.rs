@@ -10,9 +10,10 @@ use serde_json::Value;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::files::json;
+use crate::layout::Image;
 use crate::loss::{Loss, Setting, Task};
 use crate::named::Named;
-use crate::network::{Layer, Network, activation_words};
+use crate::network::{Form, Layer, Network, activation_words};
 use crate::preprocessing::{Columns, ImageShape, Scaling, check_target_scaling, twice};
 
 /// The one metadata key, a JSON object: with several, the file's bytes would depend on a hash map's order.
@@ -36,10 +37,13 @@ pub(super) fn entry<'a>(about: &'a Option<Value>, key: &str) -> Option<&'a Value
 }
 
 /// Adds what the metadata says of a network: the activations of a chain of dense layers, and its dropouts, if any; of another network the list of layers
-/// and the width of its input.
+/// and the form of its input: the features of a row, or the height, the width and the channels of an image.
 pub(super) fn about_network(about: &mut Value, network: &Network) {
     if !network.is_chain() {
-        about["inputs"] = network.inputs().into();
+        about["inputs"] = match network.input() {
+            Form::Image(Image { height, width, channels }) => vec![height, width, channels].into(),
+            features => features.values().into(),
+        };
         about["layers"] = network.to_json();
         return;
     }
@@ -50,14 +54,18 @@ pub(super) fn about_network(about: &mut Value, network: &Network) {
     }
 }
 
-/// The width of the input, where the file says it.
-pub(super) fn inputs_of(path: &Path, about: &Option<Value>) -> Result<Option<usize>, Error> {
-    let width = |value: &Value| {
-        let whole = value.as_u64().and_then(|width| usize::try_from(width).ok());
-        whole
-            .ok_or_else(|| broken(path, format!("inputs is {value}: it must be a whole number, the features of a row")))
+/// The form of the input, where the file says it.
+pub(super) fn input_of(path: &Path, about: &Option<Value>) -> Result<Option<Form>, Error> {
+    let form = |value: &Value| {
+        let whole = || value.as_u64().and_then(|width| usize::try_from(width).ok()).map(Form::Features);
+        let sides: Option<[u32; 3]> = serde_json::from_value(value.clone()).ok();
+        let image = sides.map(|[height, width, channels]| Form::Image(Image { height, width, channels }));
+        image.or_else(whole).ok_or_else(|| {
+            let right = "it must be a whole number, the features of a row, or [height, width, channels] of an image";
+            broken(path, format!("inputs is {value}: {right}"))
+        })
     };
-    entry(about, "inputs").map(width).transpose()
+    entry(about, "inputs").map(form).transpose()
 }
 
 /// The dropout of every layer, where the file says it.

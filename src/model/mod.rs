@@ -1,6 +1,7 @@
 //! Models in safetensors files, with the names and layout of `torch.nn.Sequential`: `0.weight` `[out, in]`, `0.bias`,
 //! `2.weight`, …; the numbers between are the activations, and the dropouts where there are any. See [`Network::named_parameters`].
 
+mod listed;
 mod metadata;
 mod onnx;
 mod state_dict;
@@ -112,6 +113,7 @@ impl Model {
             }
         }
         let loss = loss_of(path, about, losses)?;
+        network.check_outputs(&loss).map_err(|error| Error::format(path, error.to_string()))?;
         let (classes, scaling) =
             (classes_of(path, about, network.outputs())?, scaling_of(path, about, "scaling", network.inputs())?);
         let target_scaling = target_scaling_of(path, about, &loss, network.outputs())?;
@@ -189,6 +191,7 @@ impl Model {
     /// at the path is unchanged after an error.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.network.check()?;
+        self.network.check_outputs(&self.loss)?;
         self.network.check_weights(&self.weights)?;
         self.write_with(path.as_ref(), Vec::new(), serde_json::json!({}))
     }

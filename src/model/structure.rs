@@ -5,10 +5,10 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use super::metadata::{activation_of, activations_of, broken, dropouts, entry, inputs_of};
+use super::metadata::{activation_of, activations_of, broken, dropouts, entry, input_of};
 use crate::activation::Activation;
 use crate::error::Error;
-use crate::network::{Network, Parameter, from_json};
+use crate::network::{Form, Network, Parameter, ParameterKind, from_json};
 
 /// The network, and the prefix of its tensors' names.
 pub(super) fn network(
@@ -52,29 +52,36 @@ fn listed(
         return Err(broken(path, reason));
     }
     let layers = from_json(list, &|word| activation_of(word, own)).map_err(|reason| broken(path, reason))?;
-    let of = |inputs: usize| Network::of_layers(inputs, layers.clone());
-    let network = match inputs_of(path, about)? {
-        Some(inputs) => of(inputs),
-        None => of(inputs_of_first(path, file, &of(1))?),
+    let of = |input: Form| Network::of_form(input, layers.clone());
+    let network = match input_of(path, about)? {
+        Some(input) => of(input),
+        None => of(Form::Features(inputs_of_first(path, file, &of(Form::Features(1)))?)),
     };
     if let Some((Parameter { name, .. }, shape)) = mismatch(file, &network)
         && let [_, taken] = shape[..]
         // Where another number of inputs makes all layers fit their tensors, it is this number that is wrong.
-        && taken != network.inputs()
-        && mismatch(file, &of(taken)).is_none()
+        && let Form::Features(inputs) = network.input()
+        && taken != inputs
+        && mismatch(file, &of(Form::Features(taken))).is_none()
     {
         let reason = format!(
-            "inputs is {}: it must be {taken}, as {name}.weight has the shape {shape:?} and takes {taken} values",
-            network.inputs()
+            "inputs is {inputs}: it must be {taken}, as {name}.weight has the shape {shape:?} and takes {taken} values"
         );
         return Err(broken(path, reason));
     }
     network.check().map_err(|error| broken(path, format!("layers: {error}")))?;
-    if let Some((Parameter { name, inputs, outputs, .. }, shape)) = mismatch(file, &network) {
-        let reason = format!(
-            "layers: {name}.weight has the shape {shape:?}, and the layer of this name is listed with {inputs} inputs and {outputs} outputs: its weights \
-             must be [{outputs}, {inputs}]"
-        );
+    if let Some((parameter, shape)) = mismatch(file, &network) {
+        let ([name, _], right) = (parameter.tensor_names(), parameter.shape());
+        let listed = match parameter.kind {
+            ParameterKind::Matrix => {
+                format!(
+                    "the layer of this name is listed with {} inputs and {} outputs",
+                    parameter.inputs, parameter.outputs
+                )
+            }
+            _ => format!("{} is listed with other sizes", parameter.location),
+        };
+        let reason = format!("layers: {name} has the shape {shape:?}, and {listed}: it must be {right:?}");
         return Err(broken(path, reason));
     }
     Ok(network)
@@ -96,8 +103,9 @@ fn inputs_of_first(path: &Path, file: &SafeTensors<'_>, network: &Network) -> Re
 /// The first weights of a network whose tensor has another shape. Those whose tensor is missing are found where tensors are read.
 fn mismatch(file: &SafeTensors<'_>, network: &Network) -> Option<(Parameter, Vec<usize>)> {
     network.named_parameters().into_iter().find_map(|parameter| {
-        let shape = file.tensor(&format!("{}.weight", parameter.name)).ok()?.shape().to_vec();
-        (shape != [parameter.outputs, parameter.inputs]).then_some((parameter, shape))
+        let [name, _] = parameter.tensor_names();
+        let shape = file.tensor(&name).ok()?.shape().to_vec();
+        (shape != parameter.shape()).then_some((parameter, shape))
     })
 }
 
@@ -137,7 +145,7 @@ pub(crate) fn chain(
         let reason = "it has no tensor 0.weight: a model's layers are named 0.weight, 0.bias, 2.weight, …";
         return Err(Error::format(path, reason));
     };
-    if let Some(said) = inputs_of(path, about)?.filter(|&said| said != inputs) {
+    if let Some(said) = input_of(path, about)?.filter(|&said| said != Form::Features(inputs)) {
         let reason = format!("inputs is {said}: it must be {inputs}, as {prefix}0.weight takes {inputs} values");
         return Err(broken(path, reason));
     }
@@ -177,10 +185,12 @@ fn check_all_read(path: &Path, file: &SafeTensors<'_>, prefix: &str, network: &N
     Ok(())
 }
 
-/// The layer that a tensor is a weight or a bias of.
+/// The layer that a tensor is a weight or a bias of, or running statistics.
 fn layer_of<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
     let name = name.strip_prefix(prefix)?;
-    name.strip_suffix(".weight").or(name.strip_suffix(".bias")).filter(|layer| is_layer(layer))
+    let (layer, part) = name.rsplit_once('.')?;
+    let is_part = ["weight", "bias", "running_mean", "running_var"].contains(&part);
+    Some(layer).filter(|layer| is_part && is_layer(layer))
 }
 
 /// Whether a name begins with a number, as a layer's does: `2`, `2.body.0`, and `1.0` of a module within a module.

@@ -114,6 +114,7 @@ impl ConvLayer {
 
 impl Describe for ConvLayer {
     const WORD: &'static str = "conv";
+    const OF_IMAGES: bool = true;
 
     fn parameters(&self, input: Form) -> Vec<Own> {
         let Form::Image(image) = input else { return vec![] };

@@ -13,8 +13,8 @@ pub(super) struct Forward {
     parameters: usize,
     /// How many layers without parameters have been written.
     unweighted: usize,
-    /// Where the layers are that have not been written, each before those within it.
-    locations: std::vec::IntoIter<String>,
+    /// How many layers have been begun, each before those within it.
+    layers: usize,
 }
 
 /// See [`Network::forward`].
@@ -22,8 +22,8 @@ pub(super) fn forward(network: &Network, batch: u32, training: bool) -> (Graph, 
     let all = network.named_parameters();
     let mut locations = vec![];
     network.walk(&mut |located| locations.push(located.location));
-    let locations = locations.into_iter();
-    let mut forward = Forward { graph: Graph::default(), training, all, parameters: 0, unweighted: 0, locations };
+    let graph = Graph::of_layers(locations);
+    let mut forward = Forward { graph, training, all, parameters: 0, unweighted: 0, layers: 0 };
     let shape = match network.input() {
         Form::Image(image) => vec![image.height, image.width, image.channels],
         input => vec![input.values() as u32],
@@ -44,7 +44,9 @@ impl Forward {
     /// Adds a layer: the ops of its kind, then its activation and its dropout. A number tells a dropout's masks from those of others: it is that of the
     /// layer's weights, and layers without weights follow those that have any.
     fn layer(&mut self, x: Value, input: Form, layer: &Layer) -> Value {
-        let (of_weights, location) = (self.parameters, self.locations.next());
+        let (of_weights, own) = (self.parameters, self.layers);
+        self.layers += 1;
+        let outer = self.graph.enter(Some(own));
         let z = layer.kind().write(x, input, self);
         let number = if self.parameters > of_weights && !layer.has_lists() {
             of_weights
@@ -59,7 +61,10 @@ impl Forward {
             false => y,
         };
         // What a layer passes on as it is, is the output of the one before.
-        location.into_iter().filter(|_| y != x).for_each(|location| self.graph.name(y, location));
+        if y != x {
+            self.graph.name(y, own);
+        }
+        self.graph.enter(outer);
         y
     }
 

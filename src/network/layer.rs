@@ -96,6 +96,14 @@ impl Layer {
         self.kind.parts()
     }
 
+    /// Whether it is for images, or a layer within it is: a list with such a layer takes images as they are, another one takes their values as features.
+    pub fn is_of_images(&self) -> bool {
+        let (_, copied) = self.kind.copies();
+        let parts = self.kind.parts();
+        let mut within = parts.iter().flat_map(|(_, layers)| *layers).chain(copied);
+        self.kind.is_of_images() || within.any(Layer::is_of_images)
+    }
+
     /// Whether it has lists of layers within it.
     pub(super) fn has_lists(&self) -> bool {
         !self.kind.parts().is_empty() || self.kind.copies().0 > 0
@@ -325,7 +333,7 @@ pub(super) fn count(layers: &[Layer]) -> usize {
 }
 
 /// The most layers of a network, those within others and all copies included.
-pub(super) const MOST_LAYERS: usize = 10_000;
+pub(super) const MOST_LAYERS: usize = 100_000;
 
 /// The widest layer: indices on the device are 32 bits wide.
 pub(super) const WIDEST: usize = 1 << 24;

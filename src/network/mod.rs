@@ -16,6 +16,7 @@ mod parameter;
 mod pool;
 mod repeat;
 mod residual;
+mod summary;
 mod window;
 mod words;
 
@@ -33,12 +34,14 @@ pub use self::parameter::{Parameter, ParameterKind};
 pub use self::pool::{AvgPoolLayer, GlobalAvgPoolLayer, MaxPoolLayer};
 pub use self::repeat::RepeatLayer;
 pub use self::residual::ResidualLayer;
+pub(crate) use self::summary::Summary;
 pub use self::window::{Padding, Pair};
 pub(crate) use self::words::{activation_words, from_json};
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::graph::{Graph, Value};
 use crate::layout::{Dense, Image};
+use crate::loss::{Loss, Task};
 
 /// A feed-forward network: a number of input features or the form of an image, then layers. The last one is dense, and its outputs are logits.
 ///
@@ -315,6 +318,14 @@ impl Network {
         found
     }
 
+    /// As [`named_parameters`](Self::named_parameters), with no number for an identity in any network: as a list of layers counts them.
+    #[cfg(feature = "selftest")]
+    pub(crate) fn parameters_as_listed(&self) -> Vec<Parameter> {
+        let mut found = Vec::new();
+        self.list().walk("", "", false, &mut |located| found.extend(located.parameters()));
+        found
+    }
+
     /// Calls `each` for all layers, each before those within it: a repeat, then its layers for each copy.
     pub(crate) fn walk<'a>(&'a self, each: &mut dyn FnMut(Located<'a>)) {
         self.list().walk("", "", self.is_chain(), each);
@@ -369,12 +380,12 @@ impl Network {
     /// - a dropout below 0, of 1 or above, or that is no number;
     /// - a residual whose body has no layers, or whose body and shortcut have other numbers of outputs than each other;
     /// - residuals nested more than 32 deep;
-    /// - a last layer that is not dense, or has an activation or a dropout;
+    /// - a last layer that is not dense, or has a dropout;
     /// - a convolution, a pool or a group norm that does not fit its image, or whose numbers are out of range; images of more than 16,777,216 values;
     /// - features where a layer takes an image, and the other way round;
     /// - a norm's eps or momentum that is out of range;
     /// - an initializer for a layer without weights;
-    /// - more than 10,000 layers, with all copies of those that are repeated;
+    /// - more than 100,000 layers, with all copies of those that are repeated;
     /// - a residual's or a repeat's function whose network takes another number of inputs than it was given, with layers added.
     pub fn check(&self) -> Result<(), Error> {
         self.reason().map_err(Error::Option)
@@ -386,7 +397,7 @@ impl Network {
             Form::Image(image) if image.height == 0 || image.width == 0 || image.channels == 0 => {
                 return Err(format!("the input is an image of {}: all three numbers must be at least 1", self.input));
             }
-            Form::Image(_) => window::check_values(self.input).map_err(|reason| reason),
+            Form::Image(_) => window::check_values(self.input),
             _ => layer::check_width(self.inputs()),
         }
         .map_err(|reason| format!("the input has {reason}"))?;
@@ -417,11 +428,24 @@ impl Network {
                 last.dropout()
             ));
         }
-        match last.activation() {
-            Activation::Identity => Ok(()),
-            activation => Err(format!(
-                "{the_last} has the activation {activation}: it must be identity, which is that of a layer without one, as the loss takes logits"
-            )),
+        Ok(())
+    }
+
+    /// Checks that the network's outputs are what a loss takes, once [`check`](Self::check) has passed: logits, or numbers of any activation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for a last layer with an activation, where the loss takes logits.
+    pub(crate) fn check_outputs(&self, loss: &Loss) -> Result<(), Error> {
+        let activation = self.layers.last().map_or(Activation::Identity, Layer::activation);
+        if activation == Activation::Identity || loss.task() == Task::Numbers {
+            return Ok(());
         }
+        let location = layer::location("", self.layers.len().saturating_sub(1));
+        Err(Error::Option(format!(
+            "the last layer, {location} (dense), has the activation {activation}: it must be identity, which is that of a layer without one, as the loss \
+             {} takes logits",
+            loss.name()
+        )))
     }
 }

@@ -223,6 +223,7 @@ impl GroupNormLayer {
 
 impl Describe for GroupNormLayer {
     const WORD: &'static str = "group_norm";
+    const OF_IMAGES: bool = true;
 
     fn parameters(&self, input: Form) -> Vec<Own> {
         vec![of_channels(input, ParameterKind::Scale, true)]

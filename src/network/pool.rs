@@ -52,6 +52,7 @@ macro_rules! pool {
 
         impl Describe for $layer {
             const WORD: &'static str = $word;
+            const OF_IMAGES: bool = true;
 
             fn output(&self, input: Form) -> Form {
                 match input {
@@ -129,6 +130,7 @@ impl GlobalAvgPoolLayer {
 
 impl Describe for GlobalAvgPoolLayer {
     const WORD: &'static str = "global_avg_pool";
+    const OF_IMAGES: bool = true;
 
     fn output(&self, input: Form) -> Form {
         match input {

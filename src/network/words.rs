@@ -83,6 +83,11 @@ pub(crate) fn activation_words(list: &Json) -> Vec<&str> {
 }
 
 impl Network {
+    /// The list of its layers, which [`Layer::list_from_json`] reads.
+    pub fn layers_to_json(&self) -> String {
+        self.to_json().to_string()
+    }
+
     /// The list of its layers.
     pub(crate) fn to_json(&self) -> Json {
         to_json(&self.layers)
@@ -130,9 +135,10 @@ fn one(words: &Json, location: String, activation: ActivationOf<'_>) -> Result<L
         )
     })?;
     let named: Vec<&str> = WORDS.iter().copied().filter(|&word| entries.contains_key(word)).collect();
-    // The options that are words too are words where there is no other.
-    let (options, own): (Vec<&str>, Vec<&str>) = named.iter().partition(|word| [ACTIVATION, DROPOUT].contains(word));
-    let named = if own.is_empty() { options.into_iter().take(1).collect() } else { own };
+    // The options that are words too are words where nothing else is there.
+    let (options, own): (Vec<&str>, Vec<&str>) = named.iter().partition(|&&word| is_both(word));
+    let is_bare = own.is_empty() && entries.keys().all(|key| is_both(key));
+    let named = if is_bare { options.into_iter().take(1).collect() } else { own };
     let word = match named[..] {
         [word] => word,
         [] => return Err(format!("{location}{}", no_word(entries))),
@@ -162,9 +168,14 @@ fn one(words: &Json, location: String, activation: ActivationOf<'_>) -> Result<L
     }
 }
 
+/// Whether it is a word of a layer and an option of others.
+fn is_both(word: &str) -> bool {
+    [ACTIVATION, DROPOUT].contains(&word)
+}
+
 /// What to say after the location of a layer that has none of the words: of the key nearest to one, unless all keys are options of any layer.
 fn no_word(entries: &Map<String, Json>) -> String {
-    let is_own = |key: &&String| ![ACTIVATION, DROPOUT].contains(&key.as_str());
+    let is_own = |key: &&String| !is_both(key) && key.as_str() != INITIALIZER;
     let near = |key: &&String| WORDS.iter().map(|word| strsim::damerau_levenshtein(key, word)).min();
     if let Some(key) = entries.keys().filter(is_own).min_by_key(near) {
         return format!(": {}", unknown(&cut(key), "a layer's word", WORDS.iter().copied(), ELSEWHERE));

@@ -128,6 +128,7 @@ impl TrainOptions {
     /// Checks that the options can be used with any set.
     pub(crate) fn check(&self, network: &Network) -> Result<(), Error> {
         network.check()?;
+        network.check_outputs(&self.loss)?;
         self.optimizer.check()?;
         self.loss.check(network.outputs())?;
         self.monitor.check(&self.loss, network.outputs())?;

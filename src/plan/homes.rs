@@ -59,27 +59,20 @@ impl Homes {
 
     fn assign(&mut self, step: &Step<'_>, group: &Group) -> Result<(), Error> {
         let first = step.graph.node(group.nodes[0]);
-        let mut nodes = group.nodes.iter().map(|&id| step.graph.node(id));
         let end = step.end(group);
         match &first.op {
             Op::Gather(_) => self.put(step, end, Role::Minibatch),
-            Op::Linear(linear) => {
-                let layer = linear.parameter;
-                match nodes.clone().find(|node| matches!(node.op, Op::Loss(_))) {
-                    None => self.put(step, end, Role::Activations(layer)),
-                    Some(loss) => {
-                        self.put(step, loss.inputs[0], Role::Activations(layer));
-                        self.put_second(step, loss, Role::Gradient(layer));
-                    }
-                }
-                if nodes.any(|node| matches!(node.op, Op::LinearInput(_))) {
-                    self.put(step, end, self.gradient_below(step, group, layer));
-                }
+            Op::Linear(linear) => self.assign_linear(step, group, linear.parameter),
+            Op::Conv2d(conv) => {
+                self.put(step, end, Role::Activations(conv.parameter));
+                group.nodes.iter().for_each(|&id| self.put_winners(step, step.graph.node(id), conv.parameter));
             }
-            Op::Conv2d(conv) => self.put(step, end, Role::Activations(conv.parameter)),
             Op::Loss(_) => {
                 if let Some(&Role::Activations(layer)) = self.homes.get(&first.inputs[0]) {
-                    self.put_second(step, first, Role::Gradient(layer));
+                    // Behind an activation, what is derived of it is the layer's gradient.
+                    let is_logits = step.graph.node(step.graph.maker(first.inputs[0])).op.stage().is_none();
+                    let role = if is_logits { Role::Gradient(layer) } else { Role::InputGradient(self.next_layer()) };
+                    self.put_second(step, first, role);
                 }
             }
             Op::LinearInput(LinearInput { parameter, .. }) | Op::ConvInput(ConvInput(Conv2d { parameter, .. })) => {
@@ -98,36 +91,60 @@ impl Homes {
             }
             Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
             // Ops with a kernel of their own, and stages that no product takes in.
-            op => {
-                let number = self.next_layer();
-                let home = self.of_own(step, group, number)?;
-                self.put(step, end, home);
-                match op {
-                    Op::MaxPool(pool) => {
-                        self.put_second(step, first, Role::Winners(number));
-                        let y = Extent::of(step.graph.shape(first.result()));
-                        let words = pool::winner_words(pool.sliding.window);
-                        let shape = [y.rows, y.quads(), words].map(u64::from).to_vec();
-                        self.shapes.insert(Role::Winners(number), shape);
-                    }
-                    Op::BatchNorm(_) => {
-                        self.put_second(step, first, Role::Moments(number));
-                        self.shapes.insert(Role::Moments(number), of_channels(step, first.inputs[0]).to_vec());
-                    }
-                    Op::RowNorm(norm) => {
-                        self.put_second(step, first, Role::Moments(number));
-                        let x = step.graph.shape(first.inputs[0]);
-                        let count = match norm.over {
-                            Over::Groups(groups) => x[0].next_multiple_of(4) * groups,
-                            _ => Extent::of(x).rows,
-                        };
-                        self.shapes.insert(Role::Moments(number), vec![count.into(), 2]);
-                    }
-                    _ => {}
-                }
-            }
+            _ => self.assign_own(step, group)?,
         }
         Ok(())
+    }
+
+    /// A dense layer; in one kernel with the loss, also the gradients of both.
+    fn assign_linear(&mut self, step: &Step<'_>, group: &Group, layer: usize) {
+        let (mut nodes, end) = (group.nodes.iter().map(|&id| step.graph.node(id)), step.end(group));
+        match nodes.clone().find(|node| matches!(node.op, Op::Loss(_))) {
+            None => self.put(step, end, Role::Activations(layer)),
+            Some(loss) => {
+                self.put(step, loss.inputs[0], Role::Activations(layer));
+                self.put_second(step, loss, Role::Gradient(layer));
+            }
+        }
+        if nodes.any(|node| matches!(node.op, Op::LinearInput(_))) {
+            self.put(step, end, self.gradient_below(step, group, layer));
+        }
+    }
+
+    /// What has a kernel of its own, and what that keeps for the way back.
+    fn assign_own(&mut self, step: &Step<'_>, group: &Group) -> Result<(), Error> {
+        let (first, number) = (step.graph.node(group.nodes[0]), self.next_layer());
+        let home = self.of_own(step, group, number)?;
+        self.put(step, step.end(group), home);
+        let (role, shape) = match &first.op {
+            Op::MaxPool(_) => {
+                self.put_winners(step, first, number);
+                return Ok(());
+            }
+            Op::BatchNorm(_) => (Role::Moments(number), of_channels(step, first.inputs[0]).to_vec()),
+            Op::RowNorm(norm) => {
+                let x = step.graph.shape(first.inputs[0]);
+                let count = match norm.over {
+                    Over::Groups(groups) => x[0].next_multiple_of(4) * groups,
+                    _ => Extent::of(x).rows,
+                };
+                (Role::Moments(number), vec![count.into(), 2])
+            }
+            _ => return Ok(()),
+        };
+        self.put_second(step, first, role);
+        self.shapes.insert(role, shape);
+        Ok(())
+    }
+
+    /// Gives the winners of a max pool their buffer.
+    fn put_winners(&mut self, step: &Step<'_>, node: &Node, number: usize) {
+        let Op::MaxPool(pool) = node.op else { return };
+        self.put_second(step, node, Role::Winners(number));
+        let y = Extent::of(step.graph.shape(node.result()));
+        let words = pool::winner_words(pool.sliding.window);
+        let shape = [y.rows, y.quads(), words].map(u64::from).to_vec();
+        self.shapes.insert(Role::Winners(number), shape);
     }
 
     /// Gives a node's second result its buffer, where it has one.

@@ -25,7 +25,7 @@ pub use self::role::{Buffer, Dispatch, Lifetime, Role};
 pub use self::set::{Element, SetLayout};
 use self::step::Step;
 use crate::error::Error;
-use crate::graph::Graph;
+use crate::graph::{Graph, Value};
 use crate::kernel::Cost;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::loss::Loss;
@@ -93,7 +93,8 @@ impl Plan {
     /// [`Error::Option`] for a network that does not pass its check, no rows at all, and where a buffer would be larger than 32-bit indices reach.
     pub fn new(request: Request<'_>) -> Result<Plan, Error> {
         Plan::check_request(request)?;
-        let forward = request.network.forward(request.batch, request.training.is_some());
+        request.network.check_outputs(request.loss)?;
+        let forward = forward(request, request.training.is_some());
         let graph = match request.training {
             Some(training) => Graph::of_training(forward, request.batch, training)?,
             None => Graph::of_evaluation(forward, request.batch, request.metrics),
@@ -104,6 +105,7 @@ impl Plan {
     /// That there is something to plan for, of sizes that can be counted.
     fn check_request(request: Request<'_>) -> Result<(), Error> {
         request.network.check()?;
+        place::check_norms(request)?;
         if request.batch == 0 || request.set.rows == 0 || request.set.parts == 0 {
             return Err(Error::Option(format!(
                 "a batch of {} rows, of a set of {} in {} parts: there must be one of each at least",
@@ -156,7 +158,7 @@ impl Plan {
     fn of_gradients(request: Request<'_>, results: impl Fn(Role) -> bool) -> Result<Plan, Error> {
         Plan::check_request(request)?;
         let training = request.training.map(|training| Training { clip: None, skips_non_finite: true, ..training });
-        let graph = Graph::of_gradients(request.network.forward(request.batch, true), request.batch)?;
+        let graph = Graph::of_gradients(forward(request, true), request.batch)?;
         Plan::of(&Step::new(Request { training, ..request }, graph), results)
     }
 
@@ -233,4 +235,10 @@ impl Plan {
         }
         memories.into_values().collect()
     }
+}
+
+/// The forward pass, and the logits: as the network has it, with pools where kernels take them in.
+fn forward(request: Request<'_>, training: bool) -> (Graph, Value) {
+    let (graph, logits) = request.network.forward(request.batch, training);
+    (fuse::pools_first(graph), logits)
 }

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::kernel::{class_metrics, muon, regression_metrics};
 use crate::layout::{Dense, Extent, quads_with_one};
 use crate::loss::Task;
-use crate::network::Form;
+use crate::network::{Form, LayerKind};
 
 /// The buffer with this role: for slices' sums, as large as any of the dispatches needs. `homes` know how a step's values lie.
 ///
@@ -76,6 +76,30 @@ pub(super) fn check_values(request: Request<'_>) -> Result<(), Error> {
         let shape = [batch * pixels, 4 * (width as u64 / 4 + 1)];
         let own = elements(&format!("the output of {}", located.location), &shape);
         right = std::mem::replace(&mut right, Ok(())).and(own.map(|_| ()));
+    });
+    right
+}
+
+/// That no batch norm has to make statistics of one value.
+///
+/// # Errors
+///
+/// [`Error::Option`] with the layer, where a minibatch that is trained on has one value for each channel.
+pub(super) fn check_norms(request: Request<'_>) -> Result<(), Error> {
+    let mut right = Ok(());
+    request.network.walk(&mut |located| {
+        let values = match located.input {
+            Form::Image(image) => u64::from(image.height) * u64::from(image.width),
+            _ => 1,
+        };
+        let is_batch_norm = matches!(located.layer.kind(), LayerKind::BatchNorm(_));
+        if is_batch_norm && right.is_ok() && request.training.is_some() && values * u64::from(request.batch) == 1 {
+            right = Err(Error::Option(format!(
+                "{} (batch_norm) takes the mean and the deviation of each channel over a minibatch, which has one value for each: choose a batch size of 2 \
+                 or more, or a layer_norm",
+                located.location
+            )));
+        }
     });
     right
 }

@@ -161,12 +161,28 @@ pub struct Dispatch {
     pub launch: Launch,
     /// One role for each of the launch's bindings, in their order.
     pub roles: Vec<Role>,
+    /// Where the layers are that it computes something of, as "layer 2's body, layer 1": first the one whose op it begins with, then those of the ops that it
+    /// fuses; of merged dispatches, the layers of all, in the network's order. None for what is of no layer, as the step counter.
+    pub layers: Vec<String>,
 }
 
 impl Dispatch {
     pub(super) fn new(launch: Launch, role: impl Fn(Binding) -> Role) -> Self {
         let roles = launch.bindings.iter().map(|&(binding, _)| role(binding)).collect();
-        Dispatch { launch, roles }
+        Dispatch { launch, roles, layers: vec![] }
+    }
+
+    /// The same, of the layers with these locations.
+    pub(super) fn of_layers(self, layers: &[String]) -> Self {
+        Dispatch { layers: layers.to_vec(), ..self }
+    }
+
+    /// Its layers in a few words: all of up to three, else the first and the last. Empty for none.
+    pub(crate) fn layers_in_words(&self) -> String {
+        match &self.layers[..] {
+            [first, .., last] if self.layers.len() > 3 => format!("{first} … {last} ({} layers)", self.layers.len()),
+            few => few.join(" + "),
+        }
     }
 
     /// Dispatches that do not depend on each other as one, the longest first, so that the short ones fill up what it leaves idle.
@@ -175,13 +191,14 @@ impl Dispatch {
         let roles_of =
             |part: &Dispatch| part.roles.iter().copied().filter(|&role| role != Role::State).collect::<Vec<_>>();
         let mut roles: Vec<Role> = parts.iter().flat_map(roles_of).collect();
+        let layers = parts.iter().flat_map(|part| part.layers.iter().cloned()).collect();
         let launch = merged::launch(parts.into_iter().map(|part| part.launch).collect(), closes);
         // The state is what they share, and comes last.
         roles.extend((launch.bindings.len() > roles.len()).then_some(Role::State));
-        Dispatch { launch, roles }
+        Dispatch { launch, roles, layers }
     }
 
-    /// What it is made of, where it is merged; else itself.
+    /// What it is made of, where it is merged; else itself. Parts do not say which of its layers is theirs.
     pub fn parts(&self) -> Vec<Dispatch> {
         if self.launch.parts.is_empty() {
             return vec![self.clone()];
@@ -190,7 +207,7 @@ impl Dispatch {
         let mut part = |launch: &Launch| {
             let mut role = |binding| if binding == Binding::State { Some(Role::State) } else { own.next() };
             let roles = launch.bindings.iter().filter_map(|&(binding, _)| role(binding)).collect();
-            Dispatch { launch: launch.clone(), roles }
+            Dispatch { launch: launch.clone(), roles, layers: vec![] }
         };
         self.launch.parts.iter().map(&mut part).collect()
     }

@@ -55,6 +55,17 @@ impl<'a> Step<'a> {
         trained.map(|(number, _)| number).collect()
     }
 
+    /// Where the layers are that a group's nodes are ops of, that of the first node first.
+    pub fn layers(&self, group: &Group) -> Vec<String> {
+        let mut own: Vec<usize> = vec![];
+        for layer in group.nodes.iter().filter_map(|&id| self.graph.layer(id)) {
+            if !own.contains(&layer) {
+                own.push(layer);
+            }
+        }
+        own.into_iter().map(|layer| self.graph.layers()[layer].clone()).collect()
+    }
+
     /// The form that the loss takes the targets in.
     pub fn device_targets(&self) -> Targets {
         self.request.loss.targets(self.request.targets)

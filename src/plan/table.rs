@@ -40,7 +40,7 @@ impl fmt::Display for Role {
 }
 
 impl fmt::Display for Plan {
-    /// Two tables: the dispatches of a step with their work, what each fuses and binds, and the buffers with their memory.
+    /// Two tables: the dispatches of a step with their work, the layers it is of, what each fuses and binds, and the buffers with their memory.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<26}{:<32}{:>8}{:>10}{:>10}{:>8}", "dispatch", "tile", "groups", "MFLOP", "KiB", "FLOP/B")?;
         for dispatch in &self.dispatches {
@@ -50,9 +50,12 @@ impl fmt::Display for Plan {
                 let roles = dispatch.touches(access).map(|role| format!("{role} {:?}", self.shape(role)));
                 roles.collect::<Vec<_>>().join(", ")
             };
-            for (what, words) in
-                [("fuses", launch.fuses().join(", ")), ("reads", list(Access::Read)), ("writes", list(Access::Write))]
-            {
+            for (what, words) in [
+                ("of", dispatch.layers_in_words()),
+                ("fuses", launch.fuses().join(", ")),
+                ("reads", list(Access::Read)),
+                ("writes", list(Access::Write)),
+            ] {
                 if !words.is_empty() {
                     writeln!(f, "  {what:<8}{words}")?;
                 }

@@ -41,4 +41,6 @@ cases! {
     rms_norm,
     resnet,
     weight_decay_clip,
+    /// Its last layer has an activation.
+    autoencoder,
 }

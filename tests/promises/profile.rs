@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::tiling::Tiling;
-use wgrad::plan::{Element, Plan, Request, SetLayout};
+use wgrad::plan::{Dispatch, Element, Plan, Request, SetLayout};
 use wgrad::targets::Targets;
 use wgrad::training::{Clip, Training};
-use wgrad::{Activation, Loss, Network, Optimizer, Schedule};
+use wgrad::{Activation, ConvLayer, Layer, Loss, Network, Optimizer, Schedule};
 
 use crate::support::{documented_config, gpu, succeed};
 
@@ -33,6 +33,11 @@ fn profile_lists_the_plans_kernels_and_its_trace_is_one() {
         of_kind(events, "dispatch").iter().map(|event| event["kernel"].as_str().unwrap().to_string()).collect()
     };
     assert_eq!(kernels(&profile), kernels(&explain));
+    let layers = |events: &[Value]| -> Vec<Value> {
+        of_kind(events, "dispatch").iter().map(|event| event["layers"].clone()).collect()
+    };
+    assert_eq!(layers(&profile), layers(&explain));
+    assert_eq!(layers(&profile)[0], serde_json::json!(["layer 1"]));
     let sum =
         |name: &str| -> f64 { of_kind(&profile, "dispatch").iter().map(|event| event[name].as_f64().unwrap()).sum() };
     assert!((sum("share") - 1.0).abs() < 1e-9, "{profile:?}");
@@ -152,4 +157,126 @@ fn explain_names_what_is_fused() {
     );
     let last = clipped.last().unwrap();
     assert!(last.contains(&"optimizer adam".into()) && last.contains(&"clipping by the norm".into()), "{clipped:?}");
+}
+
+/// A network of images with a batch norm, a residual and a repeat.
+fn of_images() -> Network {
+    let conv = |channels: usize| Layer::new(ConvLayer::new(channels, 3).same().without_bias());
+    Network::image(8, 8, 3)
+        .with(conv(4))
+        .batch_norm()
+        .activation(Activation::Relu)
+        .residual(|body| body.with(conv(4).with_activation(Activation::Relu)).with(conv(4)))
+        .activation(Activation::Relu)
+        .repeat(2, |copy| copy.with(conv(6).with_activation(Activation::Relu)))
+        .max_pool(2)
+        .flatten()
+        .dense(20, Activation::Relu)
+        .dense(5, Activation::Identity)
+}
+
+/// Finds a dispatch of a layer that is named after another, a layer that no dispatch names, and a merged update that leaves layers out.
+#[test]
+fn every_dispatch_names_its_layers() {
+    let network = of_images();
+    let (loss, schedule) = (Loss::default(), Schedule::default());
+    for (optimizer, clip) in [
+        (Optimizer::keras_adam(), None),
+        (Optimizer::keras_adam(), Some(Clip::Norm(1.0))),
+        (Optimizer::muon(0.02), None),
+    ] {
+        for family in [Family::Software, Family::Hardware] {
+            let tiling = Tiling { most_bindings: 16, ..Tiling::of(family) };
+            let training = Training {
+                optimizer: &optimizer,
+                schedule: &schedule,
+                clip,
+                skips_non_finite: false,
+                augmentation: None,
+            };
+            let plan = Plan::new(Request {
+                network: &network,
+                loss: &loss,
+                targets: Targets::CLASSES,
+                training: Some(training),
+                batch: 8,
+                set: SetLayout::whole(Element::U8, 100),
+                tiling: &tiling,
+                metrics: false,
+            })
+            .unwrap();
+            // A parameter's layer is known by its number alone, whatever the graph says.
+            let parameters = network.named_parameters();
+            let mut forward = vec![];
+            for Dispatch { launch, roles, layers, .. } in plan.dispatches() {
+                let is_of_layers = !launch.kernel.starts_with("gather") && launch.kernel != "close_step";
+                assert_eq!(layers.is_empty(), !is_of_layers && layers.is_empty(), "{}: {layers:?}", launch.kernel);
+                for role in roles {
+                    if let wgrad::plan::Role::Weights(number) = role {
+                        let own = &parameters[*number].location;
+                        assert!(layers.contains(own), "{} binds the weights of {own}: {layers:?}", launch.kernel);
+                    }
+                }
+                if launch.kernel == "conv_forward" {
+                    forward.push(layers[0].clone());
+                }
+            }
+            let expected = [
+                "layer 1",
+                "layer 3's body, layer 1",
+                "layer 3's body, layer 2",
+                "layer 4's copy 1, layer 1",
+                "layer 4's copy 2, layer 1",
+            ];
+            assert_eq!(forward, expected);
+        }
+    }
+}
+
+/// Finds a layer that is left out of the summary, a shape, a number of weights or operations that is not the layer's, and running statistics that count as
+/// weights.
+#[test]
+fn explain_begins_with_the_layers() {
+    let folder = tempfile::tempdir().unwrap();
+    let events = events(&succeed(folder.path(), &["explain", "--hidden", "16,8", "--json"]));
+    let layers = of_kind(&events, "layer");
+    let of = |key: &str| layers.iter().map(|layer| layer[key].clone()).collect::<Vec<_>>();
+    assert_eq!(of("location"), ["layer 1", "layer 2", "layer 3"]);
+    assert_eq!(of("words"), ["dense 16, relu", "dense 8, relu", "dense 10"]);
+    assert_eq!(of("shape"), [serde_json::json!([16]), serde_json::json!([8]), serde_json::json!([10])]);
+    assert_eq!(of("weights"), [785 * 16, 17 * 8, 9 * 10]);
+    assert_eq!(of("flops"), [2 * 785 * 16, 2 * 17 * 8, 2 * 9 * 10]);
+    let [network] = of_kind(&events, "network")[..] else { panic!("{events:?}") };
+    assert_eq!((&network["weights"], &network["flops"]), (&12_786.into(), &25_572.into()));
+    let text = succeed(folder.path(), &["explain", "--hidden", "16,8"]);
+    assert!(text.lines().any(|line| line.starts_with("layer 1 ") && line.contains("dense 16, relu")), "{text}");
+
+    // In a file, with layers of images.
+    let network = of_images();
+    let weights = network.initial_weights(1);
+    let model = wgrad::Model::new(network.clone(), weights);
+    model.write(folder.path().join("m.safetensors")).unwrap();
+    let inspected = self::events(&succeed(folder.path(), &["inspect", "m.safetensors", "--json"])).remove(0);
+    let layers: Vec<&Value> = inspected["layers"].as_array().unwrap().iter().collect();
+    let of = |key: &str| layers.iter().map(|layer| layer[key].clone()).collect::<Vec<_>>();
+    let kinds = [
+        "conv",
+        "batch_norm",
+        "residual",
+        "conv",
+        "conv",
+        "repeat",
+        "conv",
+        "conv",
+        "max_pool",
+        "flatten",
+        "dense",
+        "dense",
+    ];
+    assert_eq!(of("kind"), kinds);
+    assert_eq!(of("parameters"), [108, 8, 0, 144, 144, 0, 216, 324, 0, 0, 97 * 20, 21 * 5]);
+    assert_eq!((&layers[1]["statistics"], &layers[0]["shape"]), (&8.into(), &serde_json::json!([8, 8, 4])));
+    assert_eq!(inspected["parameters"], network.parameters());
+    let text = succeed(folder.path(), &["inspect", "m.safetensors"]);
+    assert!(text.contains("8×8×4") && text.contains("4×4×6"), "{text}");
 }

@@ -11,8 +11,9 @@ use wgrad::{
 };
 
 use crate::reference::dropout_mask;
+use crate::reference::interpreter::Interpreter;
 use crate::reference::loss::{Targets, mean_loss};
-use crate::reference::network::{Layer, gradient, layers, outputs};
+use crate::reference::network::layers;
 use crate::support::{Random, assert_close, bits, families, gpu, learnable, refused, succeed, wgrad};
 
 const SEED: u64 = 0x1234_5678_9abc_def0;
@@ -81,13 +82,6 @@ fn networks(width: usize, classes: usize) -> Vec<(&'static str, Network)> {
     .collect()
 }
 
-/// The mean loss of a minibatch.
-fn loss(network: &Network, layers: &[Layer], x: &[f64], labels: &[i64]) -> f64 {
-    let mask = |layer, sample, unit, units, rate| dropout_mask(SEED, 0, layer, sample, unit, units, rate);
-    let z = outputs(network, layers, x, labels.len(), &mask);
-    mean_loss(&Loss::default(), &z, &Targets::Classes(labels), network.outputs())
-}
-
 /// A set, with its features and labels for the twin.
 fn rows(width: usize, classes: usize) -> (Dataset, Vec<f64>, Vec<i64>) {
     let random = &mut Random(11);
@@ -102,8 +96,11 @@ fn rows(width: usize, classes: usize) -> (Dataset, Vec<f64>, Vec<i64>) {
 fn assert_gradients(what: &str, network: &Network, family: Family) {
     let (set, x, labels) = rows(network.inputs(), network.outputs());
     let initial = Initializer::Torch.weights(network, 3);
-    let before = layers(network, &initial);
-    let expected = gradient(&before, &|layers| loss(network, layers, &x, &labels));
+    let mask = |layer, sample, unit, units, rate| dropout_mask(SEED, 0, layer, sample, unit, units, rate);
+    let twin = Interpreter::training(network, &mask);
+    let loss = |z: &[f64]| mean_loss(&Loss::default(), z, &Targets::Classes(&labels), network.outputs());
+    let before = layers(&initial);
+    let expected = twin.gradient(&before, &x, &loss);
     let options = TrainOptions {
         optimizer: Optimizer::sgd(RATE),
         batch_size: ROWS,
@@ -117,8 +114,8 @@ fn assert_gradients(what: &str, network: &Network, family: Family) {
     trainer.set_weights(&initial).unwrap();
     let reported = trainer.fit(&set, None).unwrap().epochs[0].training.loss;
     let what = format!("{what}, {}, {family:?}", network.shape());
-    assert_close(&format!("{what}: loss"), &[reported], &[loss(network, &before, &x, &labels)], 1e-5);
-    let after = layers(network, &trainer.weights().unwrap());
+    assert_close(&format!("{what}: loss"), &[reported], &[loss(&twin.logits(&before, &x))], 1e-5);
+    let after = layers(&trainer.weights().unwrap());
     for (at, ((before, after), expected)) in before.iter().zip(&after).zip(&expected).enumerate() {
         let step = |before: &[f64], after: &[f64]| -> Vec<f64> {
             before.iter().zip(after).map(|(before, after)| (before - after) / RATE).collect()
@@ -220,7 +217,7 @@ fn models_with_sums_are_written_and_read() {
     let rows = Dataset::from_f32(features, 8, vec![0; 16]).unwrap();
     let predictor = Predictor::from_model(gpu(), model.clone()).unwrap();
     let z: Vec<f64> = predictor.logits(&rows).unwrap().into_iter().map(f64::from).collect();
-    let twin = outputs(&model.network, &layers(&model.network, &model.weights), &x, 16, &|_, _, _, _, _| 1.0);
+    let twin = Interpreter::evaluating(&model.network).logits(&layers(&model.weights), &x);
     assert_close("outputs", &z, &twin, 1e-5);
 }
 
@@ -355,10 +352,6 @@ fn sums_that_do_not_fit_are_refused_by_name() {
             &["layer 2 (residual), is not dense: add a dense layer after it"],
             begun().residual(|body| body.dense(9, Identity)),
         ),
-        (
-            &["layer 1's body has an activation before its first layer", "an activation comes after a layer"],
-            last(Network::new(8).residual(|body| body.activation(Relu).dense(8, Relu))),
-        ),
         (&["nested 33 deep", "at most 32"], last(nested(33))),
         (
             &["layer 2's body has 4 inputs", "after 9 outputs"],
@@ -398,13 +391,13 @@ fn run_toml_has_lists_of_layers() {
     for (list, reason) in [
         (
             "[{ dens = 8 }]",
-            "run.toml: layers under [model]: layer 1: \"dens\" is not a layer's word: did you mean dense? use one of dense, residual",
+            "run.toml: layers under [model]: layer 1: \"dens\" is not a layer's word: did you mean dense? use one of dense, conv, max_pool",
         ),
         ("[{ dense = 8, residual = [] }]", "layer 1 has the words dense and residual: exactly one of them"),
         ("[{ dense = 8, activation = \"rely\" }, { dense = 2 }]", "layer 1 (dense)"),
         (
             "[{ dense = 8, units = 3 }, { dense = 2 }]",
-            "layer 1 (dense): \"units\" is not an option of dense: use one of dense, activation, dropout",
+            "layer 1 (dense): \"units\" is not an option of dense: use one of dense, bias, activation, dropout, initializer",
         ),
         (
             "[{ dense = \"8\" }, { dense = 2 }]",
@@ -425,8 +418,9 @@ fn run_toml_has_lists_of_layers() {
         ("[8]", "widths alone are hidden"),
         ("8", "layers under [model]: layers is 8: it must be a list of layers"),
         ("[]", "run.toml: layers under [model]: the network has no layers: add a dense layer, whose"),
-        ("[{}]", "layer 1 is empty: one of the words dense, residual"),
-        ("[{ activation = \"relu\" }]", "layer 1 has only activation: one of the words"),
+        ("[{}]", "layer 1 is empty: one of the words dense, conv, max_pool"),
+        ("[{ initializer = \"torch\" }]", "layer 1 has only initializer: one of the words"),
+        ("[{ activation = \"relu\" }]", "the last layer, layer 1 (activation), is not dense"),
         ("[{ linear = 8 }]", "layer 1: \"linear\" is not a layer's word: write dense; use one of"),
         ("[{ dense = 8, dropuot = 0.1 }]", "\"dropuot\" is not an option of dense: did you mean dropout?"),
         ("[[{ dense = 8 }, { dense = 9 }]]", "layer 1 is a list: it must be a table"),

@@ -34,7 +34,7 @@ def one_run(folder):
     scalars = {"loss/training": "loss", "loss/validation": "val_loss", "accuracy/training": "accuracy", "accuracy/validation": "val_accuracy",
                "learning_rate": "learning_rate", "samples_per_second": "samples_per_second"}
     within = {"within_epoch/loss", "within_epoch/accuracy", "within_epoch/samples_per_second"}
-    names = [f"layer_{layer}/{part}" for layer in [1, 2, 3] for part in ["weight", "bias"]]
+    names = [f"{number}.{part}" for number in [0, 2, 4] for part in ["weight", "bias"]]
     histograms = [f"{what}/{name}" for what in ["weights", "gradients"] for name in names]
     # An epoch may end before its first progress.
     assert set(scalars) <= set(tags["scalars"]) <= set(scalars) | within, tags
@@ -49,8 +49,8 @@ def one_run(folder):
         assert steps == sorted(steps) and 0 < steps[0] and steps[-1] <= 2 * STEPS, (tag, steps)
 
     tensors = load_file(model)
-    for name, tensor in zip(names, [f"{number}.{part}" for number in [0, 2, 4] for part in ["weight", "bias"]]):
-        values = tensors[tensor].astype(np.float64).ravel()
+    for name in names:
+        values = tensors[name].astype(np.float64).ravel()
         read = events.Histograms(f"weights/{name}")
         assert [event.step for event in read] == [STEPS, 2 * STEPS]
         last = read[-1].histogram_value
@@ -81,7 +81,7 @@ def a_resumed_run(folder):
     for tag in ["loss/training", "loss/validation"]:
         assert [event.step for event in events.Scalars(tag)] == [STEPS, 2 * STEPS, 3 * STEPS], events.Scalars(tag)
     np.testing.assert_allclose(events.Scalars("loss/training")[-1].value, epochs[-1]["loss"], rtol=1e-6)
-    assert [event.step for event in events.Histograms("weights/layer_1/bias")] == [STEPS, 2 * STEPS, 3 * STEPS]
+    assert [event.step for event in events.Histograms("weights/0.bias")] == [STEPS, 2 * STEPS, 3 * STEPS]
     print("a resumed run: what came after its checkpoint counts once")
 
 

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::loss::Task;
 use crate::metric::Metrics;
 use crate::model::class_of;
+use crate::network::Parameter;
 use crate::preprocessing::ImageShape;
 use crate::trainer::Trainer;
 use crate::weights::LayerWeights;
@@ -39,6 +40,8 @@ pub struct FirstLayer {
     /// The shape of the input, if it is an image.
     pub image: Option<ImageShape>,
     pub weights: LayerWeights,
+    /// What they are.
+    pub parameter: Parameter,
 }
 
 pub struct Mistake {
@@ -93,6 +96,7 @@ impl Findings {
             Ok(Mistake { row, loss, truth, predicted, probability, input })
         };
         let mut layers = trainer.weights()?.layers;
+        let mut parameters = trainer.network().named_parameters();
         Ok(Findings {
             on,
             accuracy: if judge.task == Task::EachOutput && judge.outputs > 1 {
@@ -105,7 +109,7 @@ impl Findings {
             worst: worst.into_iter().map(mistake).collect::<Result<_, Error>>()?,
             wrong,
             numbers,
-            first_layer: FirstLayer { image, weights: layers.swap_remove(0) },
+            first_layer: FirstLayer { image, weights: layers.swap_remove(0), parameter: parameters.swap_remove(0) },
             metrics,
         })
     }

@@ -6,7 +6,7 @@ mod page;
 mod pictures;
 
 pub(super) use findings::image_of;
-pub(super) use pictures::tiles;
+pub(super) use pictures::first_weights;
 
 use super::out::Out;
 use super::training_set::TrainingSet;

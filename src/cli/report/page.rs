@@ -11,6 +11,7 @@ use crate::cli::output::{grouped, quoted};
 use crate::error::Error;
 use crate::history::History;
 use crate::metric::ClassCounts;
+use crate::network::ParameterKind;
 
 const STYLE: &str = include_str!("style.css");
 /// The most classes whose confusion matrix has its numbers written in it.
@@ -276,20 +277,26 @@ fn mistakes_table(findings: &Findings, is_numbers: bool) -> Markup {
 
 fn first_layer(findings: &Findings) -> Result<Markup, Error> {
     let layer = &findings.first_layer;
-    let Some(shape) = layer.image else { return Ok(html! {}) };
-    let (picture, units) = pictures::tiles(shape, &layer.weights);
+    let Some((picture, units)) = pictures::first_weights(layer.image, &layer.parameter, &layer.weights) else {
+        return Ok(html! {});
+    };
+    let (is_conv, is_colored) = match layer.parameter.kind {
+        ParameterKind::Kernel { size: [down, across] } => (true, layer.weights.inputs == 3 * down * across),
+        _ => (false, layer.image.is_some_and(|shape| shape.channels == 3)),
+    };
+    let noun = if is_conv { "filters" } else { "units" };
     let address = picture.address()?;
     Ok(html! {
         section id="weights" {
             h2 { "First layer" }
             p.soft {
-                @if units == layer.weights.outputs { "What its " (units) " units look for" }
-                @else { "What " (units) " of " (layer.weights.outputs) " units look for" }
+                @if units == layer.weights.outputs { "What its " (units) " " (noun) " look for" }
+                @else { "What " (units) " of " (layer.weights.outputs) " " (noun) " look for" }
                 ", those with the largest weights first: "
-                @if shape.channels == 1 { "blue negative, red positive, each as strong as its largest weight." }
+                @if !is_colored { "blue negative, red positive, each as strong as its largest weight." }
                 @else { "each channel's weights about grey." }
             }
-            div.wide.tiles { img src=(address) alt=(format!("weights of {units} units")); }
+            div.wide.tiles { img src=(address) alt=(format!("weights of {units} {noun}")); }
         }
     })
 }

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::error::Error;
+use crate::network::{Parameter, ParameterKind};
 use crate::preprocessing::ImageShape;
 use crate::weights::LayerWeights;
 
@@ -75,7 +76,7 @@ impl Picture {
 
 /// The weights of the units with the largest weights, each a tile of the input's shape, and the number of tiles. Weights of grey inputs are
 /// blue if negative, red if positive; those of colored inputs are in these channels, around grey.
-pub fn tiles(shape: ImageShape, layer: &LayerWeights) -> (Picture, usize) {
+fn tiles(shape: ImageShape, layer: &LayerWeights) -> (Picture, usize) {
     let mut units: Vec<&[f32]> = layer.weight.chunks_exact(layer.inputs).collect();
     let norm = |unit: &[f32]| unit.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>();
     units.sort_by(|a, b| norm(b).total_cmp(&norm(a)));
@@ -96,6 +97,31 @@ pub fn tiles(shape: ImageShape, layer: &LayerWeights) -> (Picture, usize) {
         }
     }
     (picture, units.len())
+}
+
+/// The weights of the first layer that has any as tiles, and the number of tiles: the filters of a convolution, or weights in the shape of an image, where a
+/// dense layer sees one.
+pub fn first_weights(image: Option<ImageShape>, parameter: &Parameter, own: &LayerWeights) -> Option<(Picture, usize)> {
+    match (parameter.kind, image) {
+        (ParameterKind::Kernel { size: [height, width] }, _) => {
+            let channels = own.inputs / (height * width);
+            let shape = ImageShape { height, width, channels: if channels == 3 { 3 } else { 1 } };
+            // In files a filter lies channel by channel; a picture has a pixel's channels side by side, and one of other channels shows their mean.
+            let pixels = height * width;
+            let pixel = |filter: &[f32], at: usize| -> Vec<f32> {
+                let channels: Vec<f32> = (0..channels).map(|channel| filter[channel * pixels + at]).collect();
+                if shape.channels == 3 { channels } else { vec![channels.iter().sum::<f32>() / channels.len() as f32] }
+            };
+            let filters = own.weight.chunks_exact(own.inputs);
+            let weight = filters.flat_map(|filter| (0..pixels).flat_map(move |at| pixel(filter, at))).collect();
+            let inputs = pixels * shape.channels;
+            Some(tiles(shape, &LayerWeights::new(inputs, own.outputs, weight, vec![])))
+        }
+        (ParameterKind::Matrix, Some(shape)) if own.inputs == shape.height * shape.width * shape.channels => {
+            Some(tiles(shape, own))
+        }
+        _ => None,
+    }
 }
 
 /// A confusion matrix with a pixel for each cell, by the share of its row.

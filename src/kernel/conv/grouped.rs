@@ -31,7 +31,6 @@ const LEAST_PIXELS: u32 = 64;
 
 /// The weights' gradient: slices of the minibatch's pixels, then their sums, which update the weights or are kept.
 pub(super) fn update(conv: Conv, updating: Updating, tile: Tile, cost: Cost) -> Launch {
-    let Updating { sink, scale, parts, .. } = updating;
     let dense = conv.dense();
     let [rows, columns] = dense.weights_shape();
     let (quads, pixels) = (rows * columns / 4, dense.batch);
@@ -68,8 +67,17 @@ pub(super) fn update(conv: Conv, updating: Updating, tile: Tile, cost: Cost) -> 
         cost: Cost { bytes: cost.bytes + 4 * sums, ..cost },
     };
 
+    sums_of(conv, updating, first)
+}
+
+/// The launch that adds up what the slices' launch wrote.
+fn sums_of(conv: Conv, updating: Updating, first: Launch) -> Launch {
     const WORKGROUP: u32 = 64;
-    let blocks = quads / 4;
+    let (Updating { sink, scale, parts, .. }, dense) = (updating, conv.dense());
+    let [slices, rows, columns] = first.partials.as_ref().map_or([1, 4, 4], |partials| partials.shape);
+    let shape = [slices, rows, columns];
+    let sums = u64::from(slices) * u64::from(rows) * u64::from(columns);
+    let blocks = rows * columns / 16;
     let constants = Constants::new()
         .u32("BATCH", conv.sliding.batch)
         .u32("OUT_QUADS", dense.out_quads())

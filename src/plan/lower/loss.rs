@@ -43,7 +43,11 @@ fn judged(step: &Step<'_>, homes: &Homes, judge: NodeId) -> Result<usize, Error>
 /// The loss of logits in memory.
 pub(super) fn row(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<Dispatch, Error> {
     let layer = judged(step, homes, group.nodes[0])?;
-    Ok(dispatch(row_loss::launch(loss_kernel(step, step.dense[layer])), layer, &[]))
+    // Behind an activation, the gradient by the output is not yet that by the layer's product.
+    let gradient = step.graph.node(group.nodes[0]).results.get(1);
+    let gradient = gradient.map(|&gradient| homes.role(step, gradient)).transpose()?;
+    let values: Vec<(Binding, Role)> = gradient.map(|role| (Binding::Gradient, role)).into_iter().collect();
+    Ok(dispatch(row_loss::launch(loss_kernel(step, step.dense[layer])), layer, &values))
 }
 
 /// What an evaluation measures besides the loss.

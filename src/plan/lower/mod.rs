@@ -29,7 +29,7 @@ use crate::kernel::{Access, Binding, Launch, close_step};
 pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Result<Vec<Dispatch>, Error> {
     let mut dispatches = vec![];
     for group in groups {
-        dispatches.extend(match step.op(group) {
+        let own = match step.op(group) {
             Op::Gather(_) => set::gathers(step),
             Op::Linear(_) if group.nodes.iter().any(|&id| matches!(step.graph.node(id).op, Op::Loss(_))) => {
                 vec![loss::head(step, homes, group)?]
@@ -58,7 +58,9 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
                 vec![]
             }
             op => return Err(no_kernel(op)),
-        });
+        };
+        let layers = step.layers(group);
+        dispatches.extend(own.into_iter().map(|dispatch| dispatch.of_layers(&layers)));
     }
     dispatches.extend(update::dispatches(step, groups, homes)?);
     let is_judged = step.graph.nodes().any(|(_, node)| matches!(node.op, Op::Loss(_)));

@@ -1,5 +1,7 @@
 //! The gradients of the weights, and the updates.
 
+use std::collections::HashMap;
+
 use super::super::group::merge_updates;
 use super::super::homes::Homes;
 use super::super::slices;
@@ -66,6 +68,8 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
         of(|op| if let Op::Orthogonalize(update) = op { Some(update.parameter) } else { None }).collect();
     let updates = step.graph.nodes().any(|(_, node)| matches!(node.op, Op::Update(_)));
 
+    let parameters = step.request.network.named_parameters();
+    let of_layer = |layer: usize, dispatch: Dispatch| dispatch.of_layers(&[parameters[layer].location.clone()]);
     let mut products = vec![];
     for group in groups {
         let node = step.graph.node(group.nodes[0]);
@@ -84,15 +88,22 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
     if norm {
         let (all, trained) = (step.dense.len(), step.trained());
         let ends = |layer: usize| (Some(&layer) == trained.first()).then_some((all, training));
-        let of_layer = |layer: usize| gradient_norm::launch(step.dense[layer], layer, ends(layer));
-        dispatches.extend(trained.iter().rev().map(|&layer| dispatch(of_layer(layer), layer, &[])));
+        let launch = |layer: usize| gradient_norm::launch(step.dense[layer], layer, ends(layer));
+        dispatches.extend(trained.iter().rev().map(|&layer| of_layer(layer, dispatch(launch(layer), layer, &[]))));
     }
     let most_bindings = step.most_merged_bindings();
     dispatches.extend(merge_updates(&kept, most_bindings, muons.is_empty(), |&layer, closes| {
-        dispatch(kept_update::launch(step.dense[layer], training, closes), layer, &[])
+        of_layer(layer, dispatch(kept_update::launch(step.dense[layer], training, closes), layer, &[]))
     }));
     for (at, &layer) in muons.iter().enumerate() {
-        dispatches.extend(muon::updates(step, layer, training, at + 1 == muons.len()));
+        let own = muon::updates(step, layer, training, at + 1 == muons.len());
+        dispatches.extend(own.into_iter().map(|dispatch| of_layer(layer, dispatch)));
+    }
+    // Merged updates come in the order of the gradients, with the longest first.
+    let places: HashMap<&String, usize> = step.graph.layers().iter().zip(0..).collect();
+    for dispatch in dispatches.iter_mut().filter(|dispatch| !dispatch.launch.parts.is_empty()) {
+        dispatch.layers.sort_by_key(|layer| places.get(layer).copied());
+        dispatch.layers.dedup();
     }
     Ok(dispatches)
 }
@@ -127,7 +138,7 @@ fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>]
     };
     let placed = |launch, product: &Product<'_>| {
         let values = [(Binding::Input, product.input), (Binding::Gradient, product.gradient)];
-        dispatch(launch, product.layer, &values)
+        dispatch(launch, product.layer, &values).of_layers(&step.layers(product.group))
     };
     let most_bindings = step.most_merged_bindings();
     let first = |product: &Product<'_>| slices::split(launch(product, false)).0;
