@@ -149,9 +149,9 @@ impl Tile {
         if let Tile::Buffered { slices, .. } = self { slices } else { 1 }
     }
 
-    /// Slices that the reduction of a product of these blocks is cut into under it: as many as a tile with shared memory says. Without shared memory it follows
-    /// from the blocks: of at least four times [`LONG`] blocks, as many as make [`BUSY`] workgroups and have [`LONG`] blocks each; and none is so long that a software driver ends its
-    /// loop.
+    /// Slices that the reduction of a product of these blocks is cut into under it: as many as a tile with shared memory says. Without shared memory that follows
+    /// from the blocks. A reduction of four times [`LONG`] blocks or more is cut into as many as make [`BUSY`] workgroups and have [`LONG`] blocks each; and every
+    /// one so that none has more than [`LONGEST`].
     pub fn slices_of(self, blocks: Blocks) -> u32 {
         match self {
             Tile::Naive | Tile::Register { .. } | Tile::Subgroup { .. } => {
@@ -266,7 +266,7 @@ impl fmt::Display for Family {
 impl Family {
     /// The tile for a product.
     ///
-    /// Software: the largest tile that still makes 64 invocations, or eight subgroups.
+    /// Software: the largest tile that still makes 64 invocations, or eight subgroups, slices of a long reduction included.
     ///
     /// Hardware: a larger tile reads memory less often (128 × 128 half as often as 64 × 64), as long as there is one for every core,
     /// and little of it lies outside the product. So it is the largest of the tight ones that makes more than half of `FULL`
@@ -277,19 +277,24 @@ impl Family {
     /// otherwise would for each such product, and one for the updates together; none up to 1,024 values.
     /// All this is reasoned, not measured: the tuner measures.
     pub fn tile(self, blocks: Blocks) -> Tile {
+        // Where the reduction will be cut, small results take tiles as large as they are.
+        let slices = if blocks.k >= 4 * LONG { blocks.k / LONG } else { 1 };
+        let is_inside = |m: u32| slices == 1 || m <= blocks.m;
         match self {
             Family::Reference => Tile::Naive,
             Family::Software => {
-                let invocations = |&(m, n): &(u32, u32)| blocks.m.div_ceil(m) * blocks.n.div_ceil(n);
-                let (m, n) =
-                    [(4, 2), (2, 2), (2, 1)].into_iter().find(|tile| invocations(tile) >= 64).unwrap_or((1, 1));
+                let invocations = |&(m, n): &(u32, u32)| slices * blocks.m.div_ceil(m) * blocks.n.div_ceil(n);
+                let fits = |tile: &(u32, u32)| is_inside(tile.0) && invocations(tile) >= 64;
+                let (m, n) = [(4, 2), (2, 2), (2, 1)].into_iter().find(fits).unwrap_or((1, 1));
                 Tile::Register { m, n }
             }
             Family::Subgroups { lanes, words_64 } => {
-                let subgroups = |m: &u32| blocks.m.div_ceil(*m) * blocks.n.div_ceil(lanes);
-                // Where most lanes have no column, the work is all loads: many small tiles, quickly compiled.
-                let idle = 2 * blocks.n <= lanes;
-                let m = [8, 4, 2].into_iter().find(|m| !idle && subgroups(m) >= 8).unwrap_or(1);
+                let subgroups = |m: &u32| slices * blocks.m.div_ceil(*m) * blocks.n.div_ceil(lanes);
+                // Where most lanes have no column, the work is all loads: many small tiles, quickly compiled, unless there is so much of it that fewer loads
+                // are worth more, as over the pixels of images.
+                const MUCH: u32 = 4096;
+                let idle = 2 * blocks.n <= lanes && slices == 1 && blocks.m < MUCH;
+                let m = [8, 4, 2].into_iter().find(|m| !idle && is_inside(*m) && subgroups(m) >= 8).unwrap_or(1);
                 Tile::Subgroup { lanes, m, n: 1, words_64 }
             }
             Family::Hardware => {

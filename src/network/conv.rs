@@ -152,7 +152,18 @@ impl Describe for ConvLayer {
             ));
         }
         self.slide().check(image, channels)?;
-        match kernel[0].saturating_mul(kernel[1]).saturating_mul(self.group_channels(image)) {
+        let taps = kernel[0].saturating_mul(kernel[1]);
+        // Sums over a group are not cut into slices, and llvmpipe, Mesa's software driver, ends an invocation's loops without a word after 65,535 iterations of
+        // all of them together.
+        const MOST_IN_GROUPS: usize = 60_000;
+        let of_group = taps.saturating_mul(1 + self.group_channels(image).max(channels / groups));
+        if groups > 1 && of_group > MOST_IN_GROUPS {
+            return Err(format!(
+                "groups of {groups} and a kernel of {}, whose taps times the channels of a group, and 1, are {of_group}: at most {MOST_IN_GROUPS} are allowed",
+                sizes(kernel)
+            ));
+        }
+        match taps.saturating_mul(self.group_channels(image)) {
             values if values > WIDEST => Err(format!(
                 "a kernel of {}, {values} values with its channels: at most {WIDEST} are allowed",
                 sizes(kernel)

@@ -232,6 +232,7 @@ fn layers_that_do_not_fit_are_refused_by_name() {
     use Activation::{Identity, Relu};
     let image = || Network::image(8, 6, 4);
     let with = |layer: Layer| image().with(layer).flatten().dense(2, Identity);
+    let of_large = |layer: Layer| Network::image(600, 600, 4).with(layer).flatten().dense(2, Identity);
     let conv = || ConvLayer::new(4, 3);
     let pool = || MaxPoolLayer::new(2);
     let begin = "layer 1 (conv) has an image of 8×6×4 as its input and ";
@@ -265,6 +266,21 @@ fn layers_that_do_not_fit_are_refused_by_name() {
         ),
         (&["layer 1 (max_pool)", "a stride of 0×0"], with(pool().stride(0).into())),
         (&["layer 1 (avg_pool)", "a padding of 0×1"], with(AvgPoolLayer::new([3, 1]).padding([0, 1]).into())),
+        // What a software driver would end in the middle, without a word.
+        (&["layer 1 (max_pool)", "a window of 127×126", "126×125"], of_large(MaxPoolLayer::new([127, 126]).into())),
+        (&["layer 1 (avg_pool)", "a window of 200×200", "126×125"], of_large(AvgPoolLayer::new(200).into())),
+        (
+            &["layer 1 (global_avg_pool)", "an image of 360000 pixels", "250000"],
+            of_large(GlobalAvgPoolLayer::new().into()),
+        ),
+        (
+            &["layer 1 (conv)", "groups of 2", "a kernel of 130×130", "at most 60000"],
+            of_large(ConvLayer::new(4, 130).groups(2).into()),
+        ),
+        (
+            &["layer 2 (layer_norm)", "a norm over 1440000 features", "80000"],
+            Network::image(600, 600, 4).flatten().layer_norm().dense(2, Identity),
+        ),
         (&["layer 1 (group_norm)", "8×6×4", "groups of 3", "4 channels"], with(GroupNormLayer::new(3).into())),
         (&["layer 1 (group_norm)", "groups of 0"], with(GroupNormLayer::new(0).into())),
         (&["layer 1 (batch_norm)", "an eps of 0"], with(BatchNormLayer::new().eps(0.0).into())),

@@ -29,12 +29,15 @@ const INVOCATIONS: u32 = 16_384;
 /// Pixels of a slice that is worth an invocation.
 const LEAST_PIXELS: u32 = 64;
 
+/// The most pixels of a slice, for the reason that a product's slices have a longest, too ([`Tile::slices_of`]).
+const MOST_PIXELS: u32 = 7_500;
+
 /// The weights' gradient: slices of the minibatch's pixels, then their sums, which update the weights or are kept.
 pub(super) fn update(conv: Conv, updating: Updating, tile: Tile, cost: Cost) -> Launch {
     let dense = conv.dense();
     let [rows, columns] = dense.weights_shape();
     let (quads, pixels) = (rows * columns / 4, dense.batch);
-    let slices = (INVOCATIONS / quads).min(pixels / LEAST_PIXELS).max(1);
+    let slices = (INVOCATIONS / quads).min(pixels / LEAST_PIXELS).max(pixels.div_ceil(MOST_PIXELS));
     let shape = [slices, rows, columns];
     let sums = u64::from(slices) * u64::from(rows) * u64::from(columns);
 

@@ -4,7 +4,7 @@ use super::super::head::team;
 use super::super::step::Step;
 use super::epilogue;
 use crate::graph::{Node, NodeId, Op};
-use crate::kernel::head::MOST_OUTPUTS;
+use crate::kernel::head::{MOST_INPUTS, MOST_OUTPUTS};
 
 /// A product of few outputs that nothing but the loss (and metrics) reads.
 pub(super) fn head(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
@@ -12,7 +12,8 @@ pub(super) fn head(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
     let Op::Linear(linear) = &node.op else { return None };
     let readers: Vec<NodeId> = step.graph.readers(node.result()).collect();
     let judges = |&reader: &NodeId| matches!(step.graph.node(reader).op, Op::Loss(_) | Op::Metrics(_));
-    let is_few = step.dense[linear.parameter].outputs <= MOST_OUTPUTS;
+    let dense = step.dense[linear.parameter];
+    let is_few = dense.outputs <= MOST_OUTPUTS && dense.inputs <= MOST_INPUTS;
     let loss = readers.first().copied().filter(|_| is_few && readers.iter().all(judges))?;
     let nodes = vec![id, loss];
     let below = below(step, id, loss).unwrap_or_default();

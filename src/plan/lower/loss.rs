@@ -8,7 +8,8 @@ use super::backward::derivatives;
 use super::{binds, dispatch};
 use crate::error::Error;
 use crate::graph::{NodeId, Op};
-use crate::kernel::{Binding, class_metrics, head, regression_metrics, row_loss};
+use crate::kernel::regression_metrics::{self, MOST_ROWS};
+use crate::kernel::{Binding, class_metrics, head, row_loss};
 use crate::loss::Task;
 
 /// The last layer and the loss.
@@ -55,6 +56,12 @@ pub(super) fn metrics(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<D
     let layer = judged(step, homes, group.nodes[0])?;
     let (kernel, workgroup) = (loss_kernel(step, step.dense[layer]), step.request.tiling.family.row_workgroup());
     let launch = match step.request.loss.task() {
+        Task::Numbers if step.request.batch > MOST_ROWS => {
+            return Err(Error::Option(format!(
+                "a batch of {} rows: errors of numbers are summed over at most {MOST_ROWS} at a time",
+                step.request.batch
+            )));
+        }
         Task::Numbers => regression_metrics::launch(kernel, workgroup),
         task => {
             let counts = class_metrics::Counts::of(task == Task::EachOutput, kernel.dense.outputs);
