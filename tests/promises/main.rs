@@ -26,6 +26,7 @@ mod gpu_tiles;
 mod gradients;
 mod hostile;
 mod image_plans;
+mod image_runs;
 mod image_sets;
 mod init;
 mod inputs;
