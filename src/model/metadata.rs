@@ -37,13 +37,10 @@ pub(super) fn entry<'a>(about: &'a Option<Value>, key: &str) -> Option<&'a Value
 }
 
 /// Adds what the metadata says of a network: the activations of a chain of dense layers, and its dropouts, if any; of another network the list of layers
-/// and the form of its input: the features of a row, or the height, the width and the channels of an image.
+/// and its inputs, a number of features or the `[height, width, channels]` of an image.
 pub(super) fn about_network(about: &mut Value, network: &Network) {
     if !network.is_chain() {
-        about["inputs"] = match network.input() {
-            Form::Image(Image { height, width, channels }) => vec![height, width, channels].into(),
-            features => features.values().into(),
-        };
+        about["inputs"] = inputs_to_json(network);
         about["layers"] = network.to_json();
         return;
     }
@@ -54,18 +51,36 @@ pub(super) fn about_network(about: &mut Value, network: &Network) {
     }
 }
 
-/// The form of the input, where the file says it.
-pub(super) fn input_of(path: &Path, about: &Option<Value>) -> Result<Option<Form>, Error> {
-    let form = |value: &Value| {
-        let whole = || value.as_u64().and_then(|width| usize::try_from(width).ok()).map(Form::Features);
-        let sides: Option<[u32; 3]> = serde_json::from_value(value.clone()).ok();
-        let image = sides.map(|[height, width, channels]| Form::Image(Image { height, width, channels }));
-        image.or_else(whole).ok_or_else(|| {
-            let right = "it must be a whole number, the features of a row, or [height, width, channels] of an image";
-            broken(path, format!("inputs is {value}: {right}"))
+/// A network's input: a number of features, or the `[height, width, channels]` of an image.
+pub(super) fn inputs_to_json(network: &Network) -> Value {
+    match network.input() {
+        Form::Image(Image { height, width, channels }) => serde_json::json!([height, width, channels]),
+        _ => network.inputs().into(),
+    }
+}
+
+/// A scaling, of features or of targets.
+pub(super) fn scaling_to_json(Scaling { shift, scale }: &Scaling) -> Value {
+    serde_json::json!({ "shift": shift, "scale": scale })
+}
+
+/// The input of the network, where the file says it.
+pub(super) fn inputs_of(path: &Path, about: &Option<Value>) -> Result<Option<Form>, Error> {
+    let form = |value: &Value| match value.as_array() {
+        None => Some(Form::Features(value.as_u64()?.try_into().ok()?)),
+        Some(sides) => {
+            let sides: Vec<u32> = sides.iter().map(|side| side.as_u64()?.try_into().ok()).collect::<Option<_>>()?;
+            let &[height, width, channels] = &sides[..] else { return None };
+            Some(Form::Image(Image { height, width, channels }))
+        }
+    };
+    let read = |value: &Value| {
+        form(value).ok_or_else(|| {
+            let what = "a whole number, the features of a row, or the height, the width and the channels of an image";
+            broken(path, format!("inputs is {value}: it must be {what}"))
         })
     };
-    entry(about, "inputs").map(form).transpose()
+    entry(about, "inputs").map(read).transpose()
 }
 
 /// The dropout of every layer, where the file says it.
@@ -216,13 +231,21 @@ pub(crate) fn columns_of(
     Ok(Some(columns))
 }
 
-/// The form of the images, where there are any.
-pub(crate) fn image_of(path: &Path, about: &Option<Value>, inputs: usize) -> Result<Option<ImageShape>, Error> {
+/// The form of the images, where there are any: that of the network's own input, where it takes images.
+pub(crate) fn image_of(path: &Path, about: &Option<Value>, input: Form) -> Result<Option<ImageShape>, Error> {
     let Some(table) = entry(about, "image") else { return Ok(None) };
-    let shape = ImageShape::deserialize(table).ok().filter(|shape| shape.features() == Some(inputs));
-    shape.map(Some).ok_or_else(|| {
-        broken(path, format!("image must have a height, a width and channels whose product is {inputs}"))
-    })
+    let shape = ImageShape::deserialize(table).ok().filter(|shape| shape.features() == Some(input.values()));
+    let shape = shape.ok_or_else(|| {
+        let product = input.values();
+        broken(path, format!("image must have a height, a width and channels whose product is {product}"))
+    })?;
+    match input {
+        Form::Image(_) if shape.to_string() != input.to_string() => Err(broken(
+            path,
+            format!("image is {shape}, and the network takes images of {input}: both must be the same"),
+        )),
+        _ => Ok(Some(shape)),
+    }
 }
 
 /// The scaling of the targets, where there is one.

@@ -109,6 +109,9 @@ fn convolutions(every: &mut Every, family: Family, tile: Tile) {
         let window = Window { size: [3, 3], stride: [1, 1], padding: [1, 1], dilation: [1, 1] };
         let conv = Conv { sliding: Sliding { batch: 3, input, output, window }, groups, bias: true };
         every.add(family, conv::forward::launch(conv, relu, None, false, tile));
+        if conv.groups == 1 {
+            every.add(family, conv::forward::launch_with(conv, true, relu, Some(0), true, tile));
+        }
         every.add(family, conv::backward::launch(conv, relu, false, tile));
         every.add(family, conv::update::launch(conv, plain(&optimizer), tile, closes));
     }
@@ -129,6 +132,9 @@ fn tiles(every: &mut Every) {
             );
             if at < 2 || tile == Tile::Naive {
                 convolutions(every, family, tile);
+                // A reduction that is too long for one invocation.
+                let long = Dense { batch: 40_000, inputs: 5, outputs: 3 };
+                every.add(family, dense_update::launch(long, Input::Activations, plain(&optimizer), tile, closes));
             }
             // The first two of a family, whole and in slices, with every input.
             let inputs = if at < 2 || tile == Tile::Naive { &INPUTS[..] } else { &INPUTS[at % 4..][..1] };
@@ -162,7 +168,7 @@ fn images(every: &mut Every) -> Result<(), Error> {
     let all = [rows, means, flat].map(|network| network.dense(4, Identity));
     for (family, element) in FAMILIES.into_iter().zip(elements) {
         let tiling = Tiling::of(family);
-        for (network, skips_non_finite) in all.iter().zip([false, true, false]) {
+        for (network, skips_non_finite) in all.iter().zip([true, false, false]) {
             let training =
                 Training { optimizer: &optimizer, schedule: &schedule, clip: None, skips_non_finite, augmentation };
             for training in [Some(training), None] {

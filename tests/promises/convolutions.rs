@@ -62,6 +62,9 @@ const CASES: &[Case] = &[
     Case { images: [2, 8, 9, 4], outputs: 2, size: [2, 2], stride: [3, 4], ..PLAIN },
     Case { images: [3, 2, 3, 4], outputs: 4, size: [5, 7], padding: [2, 3, 2, 3], ..PLAIN },
     Case { images: [3, 1, 1, 3], outputs: 2, padding: [1; 4], ..PLAIN },
+    // So many pixels that the weights' gradient is in slices, the last of them shorter.
+    Case { images: [9, 31, 29, 3], outputs: 5, ..PLAIN },
+    Case { images: [11, 27, 26, 4], outputs: 3, padding: [1; 4], bias: false, ..PLAIN },
     // Groups, of sizes that divide quads and that do not; depthwise, with a multiplier and without a bias.
     Case { images: [3, 5, 6, 8], outputs: 8, groups: 2, padding: [1; 4], ..PLAIN },
     Case { images: [3, 5, 6, 6], outputs: 9, groups: 3, stride: [2, 1], padding: [1, 0, 1, 2], ..PLAIN },

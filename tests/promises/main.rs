@@ -25,6 +25,7 @@ mod golden_nets;
 mod gpu_tiles;
 mod gradients;
 mod hostile;
+mod image_models;
 mod image_plans;
 mod image_runs;
 mod image_sets;

@@ -55,32 +55,20 @@ pub fn launch_with(
     let (activate, mut flags, texts) = activate(epilogue, trains);
     let residual = (Binding::Residual, Access::Read);
     let add = (adds && !pools).then(|| Part::new("stage/add_residual", vec![residual]));
-    let constants = Constants::new()
-        .u32("BATCH", conv.sliding.batch)
-        .u32("OUT", dense.outputs)
-        .u32("OUT_QUADS", dense.out_quads())
-        .u32("Y_QUADS", dense.out_quads());
+    let constants = constants(conv);
     let texts = texts.into_iter().chain(epilogue.activation.own_text()).chain(super::texts(conv)).collect();
     let stages = add.into_iter().chain([activate]).collect();
     let mut mounts = vec![("input", super::patches(conv)), ("activation", epilogue.activation.module())];
-    let mut sink = Part::new("sink/image", vec![(Binding::Output, Access::Write)]);
     let output = super::bytes(conv, conv.sliding.output);
-    let mut written = output;
-    if pools {
+    let (sink, written) = if pools {
         flags.push("by_windows");
-        sink.module = "sink/pooled_image";
-        written = super::bytes(conv, pooled(conv));
-        if trains.is_some() {
-            flags.push("keeps_winners");
-            sink.bindings.push((Binding::Winners, Access::Write));
-            written += written / 4;
-        }
-        if adds {
-            flags.push("adds_to_pixels");
-            mounts.push(("sum", "stage/add_residual"));
-            sink.bindings.push(residual);
-        }
-    }
+        flags.extend(trains.map(|_| "keeps_winners"));
+        flags.extend(adds.then_some("adds_to_pixels"));
+        mounts.extend(adds.then_some(("sum", "stage/add_residual")));
+        pooled_sink(conv, trains.is_some(), adds.then_some(residual))
+    } else {
+        (Part::new("sink/image", vec![(Binding::Output, Access::Write)]), output)
+    };
     let cost = Cost {
         flops: super::flops(conv) + super::bias_flops(conv),
         bytes: super::bytes(conv, conv.sliding.input) + dense.weights_bytes() + written + if adds { output } else { 0 },
@@ -108,4 +96,22 @@ pub fn launch_with(
         cost,
     }
     .launch(tile)
+}
+
+/// The sizes that all modules of the kernel know.
+fn constants(conv: Conv) -> Constants {
+    let dense = conv.dense();
+    Constants::new()
+        .u32("BATCH", conv.sliding.batch)
+        .u32("OUT", dense.outputs)
+        .u32("OUT_QUADS", dense.out_quads())
+        .u32("Y_QUADS", dense.out_quads())
+}
+
+/// The sink that pools, and the bytes that it writes. It binds what is added to each pixel.
+fn pooled_sink(conv: Conv, keeps_winners: bool, residual: Option<(Binding, Access)>) -> (Part, u64) {
+    let winners = keeps_winners.then_some((Binding::Winners, Access::Write));
+    let bindings = [(Binding::Output, Access::Write)].into_iter().chain(winners).chain(residual);
+    let written = super::bytes(conv, pooled(conv));
+    (Part::new("sink/pooled_image", bindings.collect()), written + if keeps_winners { written / 4 } else { 0 })
 }
