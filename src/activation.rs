@@ -162,6 +162,15 @@ impl Activation {
         }
     }
 
+    /// Whether it never falls as z grows, so that the largest of some outputs is the output of the largest z.
+    pub(crate) fn is_monotone(self) -> bool {
+        match self {
+            Activation::Identity | Activation::Relu | Activation::LeakyRelu | Activation::Elu => true,
+            Activation::Tanh | Activation::Sigmoid | Activation::Softplus => true,
+            Activation::Gelu | Activation::GeluTanh | Activation::Silu | Activation::Custom(_) => false,
+        }
+    }
+
     /// Whether the derivative cannot be computed from the output, so that the forward pass keeps it.
     pub(crate) fn keeps_derivative(self) -> bool {
         matches!(self, Activation::Gelu | Activation::GeluTanh | Activation::Silu | Activation::Custom(_))

@@ -3,6 +3,7 @@
 use std::fmt;
 
 /// The text of a module of `const`s.
+#[derive(Clone)]
 pub(crate) struct Constants(String);
 
 impl Constants {

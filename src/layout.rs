@@ -92,6 +92,14 @@ impl Image {
     pub fn quads(self) -> u32 {
         self.channels.div_ceil(4)
     }
+
+    /// The most pixels of an image under a global average pool: an invocation goes over one image, four pixels an iteration ([`Window::fits_pools`]).
+    pub const MOST_POOLED: u32 = 250_000;
+
+    /// Whether it is small enough for a global average pool.
+    pub fn fits_global_pool(self) -> bool {
+        self.pixels() <= Image::MOST_POOLED
+    }
 }
 
 /// How the values of a minibatch lie in device memory.
@@ -141,6 +149,14 @@ impl Window {
     /// The number of taps.
     pub fn taps(self) -> u32 {
         self.size[0] * self.size[1]
+    }
+
+    /// Whether it is small enough for the pools that have windows: up to 126 × 125, for example. An invocation goes over four windows, and llvmpipe, Mesa's
+    /// software driver, ends an invocation's loops without a word after 65,535 iterations of all of them together.
+    pub fn fits_pools(self) -> bool {
+        const MOST_ITERATIONS: u64 = 16_000;
+        let [height, width] = self.size.map(u64::from);
+        height * (width + 1) <= MOST_ITERATIONS
     }
 }
 

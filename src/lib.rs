@@ -23,7 +23,7 @@
 //!
 //! - [`Dataset`]: rows with their targets, from iterators ([`from_rows`](Dataset::from_rows), [`regression`](Dataset::regression)) or from files
 //!   ([`read`](Dataset::read) with [`ReadOptions`]); [`Source`] and [`Stored`] are sets that are larger than memory.
-//! - [`Network`]: a list of [`Layer`]s, dense ones and residual sums of them, each with an [`Activation`]; [`Loss`], [`Optimizer`] with its [`Rule`], [`Schedule`] and [`Initializer`].
+//! - [`Network`]: a list of [`Layer`]s over rows of features or images: dense ones, convolutions, pools, norms, residual sums, each with an [`Activation`]; [`Loss`], [`Optimizer`] with its [`Rule`], [`Schedule`] and [`Initializer`].
 //! - [`TrainOptions`]: everything about a run besides network and data, checkpoints ([`Checkpointing`]) and early stopping among them.
 //! - [`Trainer`]: [`fit`](Trainer::fit) trains and returns a [`History`]; [`fit_with`](Trainer::fit_with) reports each [`Event`] meanwhile;
 //!   [`metrics`](Trainer::metrics) evaluates; [`resume`](Trainer::resume) goes on from a [`Checkpoint`].

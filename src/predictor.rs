@@ -225,7 +225,7 @@ impl Predictor {
     ///
     /// As [`predict`](Self::predict).
     pub fn logits(&self, set: &Dataset) -> Result<Vec<f32>, Error> {
-        self.check_width(set)?;
+        self.check_form(set)?;
         let set = &*set.seen_as(&self.origin, false)?;
         let kind = Kind::of(set);
         let kept = {
@@ -286,8 +286,8 @@ impl Predictor {
         Dataset::from_csv(text, &self.reading())
     }
 
-    fn check_width(&self, set: &Dataset) -> Result<(), Error> {
-        set.check_width(&self.model.network).map_err(|error| match (error, &self.model.columns) {
+    fn check_form(&self, set: &Dataset) -> Result<(), Error> {
+        set.check_form(&self.model.network).map_err(|error| match (error, &self.model.columns) {
             (Error::Data(reason), Some(_)) => Error::Data(format!(
                 "{reason}: it was trained on a table, and predict_csv and classify_csv make its features of a row"
             )),

@@ -8,7 +8,8 @@ use crate::activation::Activation;
 use crate::error::Error;
 use crate::loss::Loss;
 use crate::model::Model;
-use crate::network::{Network, Parameter};
+use crate::named::counted;
+use crate::network::{Form, Network, Parameter};
 
 /// Checks that the weights fit, and returns what differs all the same, a sentence each.
 ///
@@ -26,6 +27,14 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
             format!(
                 "{shapes}: {there}, and the weights of one are not for the other; list the model's layers under [model]"
             ),
+        ));
+    }
+    let (own_form, form) = (model.network.input(), network.input());
+    // A model of images has its weights for another order of values than a row of features has.
+    if own_form != form && [own_form, form].iter().any(|form| matches!(form, Form::Image(_))) {
+        return Err(Error::format(
+            path,
+            format!("{shapes}: it takes {}, and the run's set has {}", named(own_form), named(form)),
         ));
     }
     if let Err(error) = network.check_weights(&model.weights) {
@@ -63,6 +72,14 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
         )
     });
     Ok(activation.into_iter().chain(loss).collect())
+}
+
+/// What a network takes, as an error names it.
+fn named(form: Form) -> String {
+    match form {
+        Form::Image(_) => format!("images of {form}"),
+        _ => format!("rows of {}", counted(form.values(), "feature")),
+    }
 }
 
 /// The first layer that is of another kind, or at another location, in the run: weights of the same shapes may be of a residual's body in one network, and of the

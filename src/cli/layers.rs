@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::options::Train;
 use super::reading::chosen;
 use crate::activation::Activation;
+use crate::data::Dataset;
 use crate::error::Error;
 use crate::named::counted;
 use crate::network::{Layer, Network, from_json};
@@ -76,22 +77,27 @@ impl ModelTable {
 }
 
 impl Layers {
-    /// The network for rows of `inputs` features. The number of outputs is `inferred` from the set if the run does not give it.
+    /// The network for the rows of a set, which the run calls `data`: for images, where the set has images and the list a layer for them, else for
+    /// rows of features. The number of outputs is `inferred` from the set if the run does not give it.
     ///
     /// # Errors
     ///
-    /// [`Error::Format`] for listed layers that do not fit each other or the features, naming the file.
-    pub fn network(&self, inputs: usize, inferred: usize) -> Result<Network, Error> {
+    /// [`Error::Format`] for listed layers that do not fit each other or the set's rows, naming the file.
+    pub fn network(&self, data: &str, set: &Dataset, inferred: usize) -> Result<Network, Error> {
         match self {
             Layers::Listed(layers, path) => {
-                let network = Network::of_layers(inputs, layers.clone());
-                network.check().map_err(|error| of_list(path, &error.to_string()))?;
+                let network = Network::of_form(set.form_for(layers), layers.clone());
+                let are_wanted = set.image_shape().is_none() && layers.iter().any(Layer::is_of_images);
+                let hint = if are_wanted { no_images(data, set) } else { String::new() };
+                network.check().map_err(|error| of_list(path, &format!("{error}{hint}")))?;
                 Ok(network)
             }
             Layers::Hidden { widths, activation, dropout, outputs } => Ok(widths
                 .iter()
                 .zip(dropout)
-                .fold(Network::new(inputs), |network, (&width, &rate)| network.dense(width, *activation).dropout(rate))
+                .fold(Network::new(set.width()), |network, (&width, &rate)| {
+                    network.dense(width, *activation).dropout(rate)
+                })
                 .dense(outputs.unwrap_or(inferred), Activation::Identity)),
         }
     }
@@ -104,6 +110,16 @@ impl Layers {
         };
         all.into_iter().filter(|activation| matches!(activation, Activation::Custom(_))).collect()
     }
+}
+
+/// What to do where layers for images come after rows that are none: continues an error.
+fn no_images(data: &str, set: &Dataset) -> String {
+    format!(
+        "; the rows of {data} are {} and no images: list layers that take features, as dense, or, where the features are an image's values, say its \
+         form by image = [height, width, channels] under [data], whose product is {}",
+        counted(set.width(), "feature"),
+        set.width()
+    )
 }
 
 /// What is wrong with the list of layers in the file with this path.

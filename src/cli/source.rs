@@ -314,7 +314,7 @@ pub(super) fn reading_inputs(model: &Model, text: &Text) -> ReadOptions {
 /// Reads all rows to predict on.
 pub(super) fn inputs(words: &str, input: Input, model: &Model, text: &Text) -> Result<Dataset, Error> {
     let mut options = reading_inputs(model, text);
-    if model.image.is_none() && model.network.inputs() == 784 {
+    if options.image.is_none() && model.network.inputs() == 784 {
         options.image = Some(crate::preprocessing::ImageShape { height: 28, width: 28, channels: 1 });
     }
     let set = match input {
@@ -339,8 +339,8 @@ pub(super) fn of_words(words: &str, flag: &str, error: Error) -> Error {
 }
 
 pub(super) fn scaled(set: Dataset, model: &Model) -> Result<Dataset, Error> {
-    // A wrong width is reported before a wrong scaling.
-    set.check_width(&model.network)?;
+    // A wrong form is reported before a wrong scaling.
+    set.check_form(&model.network)?;
     let set = match model.scaling.clone() {
         Some(scaling) => set.with_scaling(scaling)?,
         None => set,

@@ -423,7 +423,7 @@ pub(super) fn network(run: &Run, set: &TrainingSet, validation: Option<&Dataset>
         } else {
             classes
         };
-    run.layers.network(train.width(), inferred)
+    run.layers.network(&run.data, train, inferred)
 }
 
 /// Checks that the model can be written, under a name by which it is read again, and would not replace its own data.

@@ -4,37 +4,74 @@ use std::borrow::Cow;
 
 use super::{Dataset, Features, Values};
 use crate::error::Error;
+use crate::layout::Image;
 use crate::loss::{Loss, Task};
 use crate::named::counted;
-use crate::network::Network;
-use crate::preprocessing::{Origin, Scaling};
+use crate::network::{Form, Layer, Network};
+use crate::preprocessing::{ImageShape, Origin, Scaling};
 use crate::targets::TargetKind;
 
 impl Dataset {
-    /// Checks that the network takes rows of this set's width.
+    /// The form in which a network of these layers takes these rows: as images, where the rows are images and one of the layers
+    /// [is for images](Layer::is_of_images), else as features.
+    ///
+    /// ```
+    /// use wgrad::{Activation, ConvLayer, Dataset, DenseLayer, FlattenLayer, Form, ImageShape, Layer, Network};
+    ///
+    /// let shape = ImageShape { height: 4, width: 4, channels: 1 };
+    /// let set = Dataset::from_u8(vec![0; 32], 16, vec![0, 1])?.with_image_shape(shape)?;
+    /// let dense: Vec<Layer> = vec![DenseLayer::new(2).into()];
+    /// assert_eq!(set.form_for(&dense), Form::Features(16));
+    /// let layers = vec![ConvLayer::new(8, 3).into(), FlattenLayer::new().into(), DenseLayer::new(2).into()];
+    /// let network = Network::of_form(set.form_for(&layers), layers);
+    /// assert_eq!(network.shape(), "4×4×1-2×2×8-32-2");
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn form_for(&self, layers: &[Layer]) -> Form {
+        match self.image_shape().and_then(form_of) {
+            Some(form) if layers.iter().any(Layer::is_of_images) => form,
+            _ => Form::Features(self.width),
+        }
+    }
+
+    /// Checks that the network takes these rows. A network of images takes images of its own form, and rows that are
+    /// [not said to be images](Self::with_image_shape), as images of that form; any other takes rows of as many features.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] naming both widths, if they differ.
-    pub fn check_width(&self, network: &Network) -> Result<(), Error> {
-        if self.width != network.inputs() {
-            return Err(Error::Data(format!(
+    /// [`Error::Data`] naming both widths, or both forms, if they differ.
+    pub fn check_form(&self, network: &Network) -> Result<(), Error> {
+        let (own, taken) = (self.image_shape(), network.input());
+        let is_other = match (taken, own.and_then(form_of)) {
+            (Form::Image(_), Some(form)) => form != taken,
+            _ => self.width != network.inputs(),
+        };
+        if !is_other {
+            return Ok(());
+        }
+        Err(Error::Data(match (taken, own) {
+            (Form::Image(_), Some(own)) => format!("the rows are images of {own}, the network takes images of {taken}"),
+            (Form::Image(_), None) => format!(
+                "the rows have {}, the network takes images of {taken}, {}",
+                counted(self.width, "feature"),
+                counted(taken.values(), "value")
+            ),
+            _ => format!(
                 "the rows have {}{}, the network takes {}",
                 counted(self.width, "feature"),
-                self.image_shape().map_or(String::new(), |image| format!(" ({image} images)")),
+                own.map_or(String::new(), |image| format!(" ({image} images)")),
                 network.inputs()
-            )));
-        }
-        Ok(())
+            ),
+        }))
     }
 
     /// Checks that the network takes these rows, and that it and the loss take the targets.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] naming the widths that differ, or the first row whose target the loss cannot take; for a set without targets.
+    /// [`Error::Data`] naming the widths or the forms that differ, or the first row whose target the loss cannot take; for a set without targets.
     pub fn check_for(&self, network: &Network, loss: &Loss) -> Result<(), Error> {
-        self.check_width(network)?;
+        self.check_form(network)?;
         if !self.has_targets() {
             return Err(Error::Data(
                 "the rows are inputs alone, with no targets: they can be predicted on; to train or evaluate, give them class indices \
@@ -103,6 +140,12 @@ impl Dataset {
             None => Ok(()),
         }
     }
+}
+
+/// Images as a network takes them; `None` where a side is more than a device can index.
+fn form_of(shape: ImageShape) -> Option<Form> {
+    let side = |side: usize| u32::try_from(side).ok();
+    Some(Form::Image(Image { height: side(shape.height)?, width: side(shape.width)?, channels: side(shape.channels)? }))
 }
 
 fn check_values(all: &Values, network: &Network, loss: &Loss) -> Result<(), Error> {

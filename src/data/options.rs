@@ -1,7 +1,9 @@
 //! Options of the readers.
 
 use super::Dataset;
+use crate::layout::Image;
 use crate::model::Model;
+use crate::network::{Form, Network};
 use crate::preprocessing::{ChannelOrder, Columns, Fill, ImageShape};
 
 /// Options for reading data. Each reader uses those that concern its format.
@@ -67,10 +69,21 @@ impl ReadOptions {
     pub fn of_model(model: &Model) -> Self {
         ReadOptions {
             columns: model.columns.clone(),
-            image: model.image,
+            image: model.image.or(image_of(&model.network)),
             class_names: model.classes.clone(),
             model_widths: Some((model.network.inputs(), model.network.outputs())),
             ..ReadOptions::default()
         }
+    }
+}
+
+/// The images that a network takes, if it takes images.
+fn image_of(network: &Network) -> Option<ImageShape> {
+    match network.input() {
+        Form::Image(Image { height, width, channels }) => {
+            let [height, width, channels] = [height, width, channels].map(|side| side as usize);
+            Some(ImageShape { height, width, channels })
+        }
+        _ => None,
     }
 }

@@ -172,6 +172,21 @@ impl Graph {
         value
     }
 
+    /// Lets two ops of one input change places: what read the first's result reads the second's, and the other way round. The first has one result, which
+    /// nothing but the second reads. It has no place in the network any more.
+    pub(crate) fn swap(&mut self, first: NodeId, second: NodeId) {
+        let (early, late) = (self.node(first).clone(), self.node(second).clone());
+        let (between, end) = (early.result(), late.result());
+        self.shapes[between.0] = self.shape(end).clone();
+        self.outputs.remove(&between);
+        self.owners.swap(first.0, second.0);
+        let others = &late.results[1..];
+        others.iter().for_each(|other| self.makers[other.0] = first);
+        let results = [&[between], others].concat();
+        self.nodes[first.0] = Node { op: late.op, inputs: early.inputs, results };
+        self.nodes[second.0] = Node { op: early.op, inputs: late.inputs, results: vec![end] };
+    }
+
     /// The node with this place.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]

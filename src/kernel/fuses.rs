@@ -24,6 +24,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("clips_norm", "clipping by the norm"),
     ("clips_value", "clipping by value"),
     ("skips", "skipping"),
+    ("by_windows", "max pool"),
     ("splits", "slices"),
     ("closes_step", "step counter"),
 ];
@@ -47,7 +48,7 @@ impl Launch {
         });
         let mounts = |module: &str| self.mounts.iter().any(|(_, mounted)| *mounted == module);
         words.extend(STAGES.iter().filter(|(stage, _)| mounts(stage)).map(|(_, what)| what.to_string()));
-        let is_forward = mounts("sink/activations") || mounts("sink/image");
+        let is_forward = ["sink/activations", "sink/image", "sink/pooled_image"].into_iter().any(mounts);
         let trains = self.flags.contains(&"trains");
         let judges = matches!(self.kernel, "head" | "team_head" | "row_loss");
         for (name, module) in &self.mounts {

@@ -6,16 +6,21 @@ use crate::constants::Constants;
 use crate::layout::Dense;
 use crate::training::Training;
 
-const WORKGROUP: u32 = 64;
+/// Invocations of the one workgroup: as many as WebGPU promises for the largest of weights, so that none has more iterations than a software driver lets it have.
+fn workgroup(quads: u32) -> u32 {
+    const MOST_ITERATIONS: u32 = 60_000;
+    if quads > 64 * MOST_ITERATIONS { 256 } else { 64 }
+}
 
 /// Reads the layer's gradient, writes the sum of its squares to its entry. `ends` has the number of layers where it is the last
 /// of them: it writes what training does about the norm to the step state.
 pub fn launch(dense: Dense, layer: usize, ends: Option<(usize, Training<'_>)>) -> Launch {
+    let workgroup = workgroup(dense.weight_quads());
     let mut constants = Constants::new()
         .u32("BATCH", dense.batch)
         .u32("LAYER", layer as u32)
         .u32("QUADS", dense.weight_quads())
-        .u32("WORKGROUP", WORKGROUP);
+        .u32("WORKGROUP", workgroup);
     let mut bindings = vec![(Binding::WeightGradient, Access::Read), (Binding::Norms, Access::Write)];
     let (mut flags, mut others) = (vec![], vec![]);
     if let Some((layers, training)) = ends {
@@ -38,7 +43,7 @@ pub fn launch(dense: Dense, layer: usize, ends: Option<(usize, Training<'_>)>) -
         shape: None,
         parts: vec![],
         partials: None,
-        workgroup: WORKGROUP,
+        workgroup,
         workgroups: 1,
         cost: Cost { flops: dense.weights_bytes() / 2, bytes: dense.weights_bytes() },
     }

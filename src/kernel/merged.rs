@@ -91,7 +91,8 @@ fn memory(parts: &[Launch]) -> String {
 /// The entry point: which part a workgroup belongs to.
 fn entry(parts: &[Launch], closes: bool) -> String {
     let first = &parts[0];
-    let lane = if first.root == "tile/subgroup" { "subgroup_invocation_id" } else { "local_invocation_index" };
+    let is_of_subgroups = first.root == "tile/subgroup" || first.flags.contains(&"subgroups");
+    let lane = if is_of_subgroups { "subgroup_invocation_id" } else { "local_invocation_index" };
     let mut text = String::new();
     for (at, part) in parts.iter().enumerate() {
         text.push_str(&format!("import package::part{at}::{}::work as work_{at};\n", part.root.replace('/', "::")));

@@ -2,7 +2,7 @@
 //!
 //! All but the forward pass of the global one are maps, whose source reads what is under a window, or, on the way back, the windows over a pixel: no
 //! gradient is scattered, and the windows over a pixel add up in a fixed order. Windows have no dilation, each has a pixel of the image under it, and they
-//! are no larger than [`fits`] says.
+//! are no larger than [`Window::fits_pools`] says.
 
 use super::binding::{Access, Binding};
 use super::composition::Part;
@@ -12,21 +12,17 @@ use crate::activation::{Activation, Epilogue};
 use crate::constants::Constants;
 use crate::layout::{Image, Sliding, Window, quads_with_one};
 
-/// Whether windows are small enough for the pools that have windows: up to 126 × 125, for example. An invocation goes over four windows, and llvmpipe, Mesa's
-/// software driver, ends an invocation's loops without a word after 65,535 iterations of all of them together. A pool of a whole image can be a global one.
-pub fn fits(window: Window) -> bool {
-    const MOST_ITERATIONS: u64 = 16_000;
-    let [height, width] = window.size.map(u64::from);
-    height * (width + 1) <= MOST_ITERATIONS
-}
-
-/// The most pixels of an image under a global average pool, for the same reason: an invocation goes over one image, four pixels an iteration.
-pub const MOST_PIXELS: u32 = 250_000;
-
 /// Words of a quad of [`Binding::Winners`], which has `[BATCH₄, height, width, ceil(C / 4)]` of them, of the output's size: 1 where a window has at most 256
 /// taps, else 2.
 pub fn winner_words(window: Window) -> u32 {
     1 + u32::from(window.taps() > 256)
+}
+
+/// Whether a convolution's kernel takes in a max pool that follows it: of 2 × 2 windows side by side, which a product has in blocks of four rows.
+pub fn can_be_fused(sliding: Sliding) -> bool {
+    let Sliding { input, output, window, .. } = sliding;
+    let is_plain = window == Window { size: [2, 2], stride: [2, 2], padding: [0, 0], dilation: [1, 1] };
+    is_plain && [output.height, output.width] == [input.height / 2, input.width / 2]
 }
 
 /// The largest value under each window. Padding never wins; of equal values the first wins; what is not a number wins over what is. It reads
@@ -76,7 +72,7 @@ pub fn average_backward(sliding: Sliding, below: Option<Epilogue>, adds: bool, w
 /// The mean of each image's pixels. It reads [`Binding::Input`], laid out as images, and writes [`Binding::Output`], a row of activations an image, with
 /// its 1.
 pub fn global_average_forward(batch: u32, image: Image, workgroup: u32) -> Launch {
-    debug_assert!(image.pixels() <= MOST_PIXELS, "{image:?} is too large");
+    debug_assert!(image.fits_global_pool(), "{image:?} is too large");
     let (images, y_quads) = (batch.next_multiple_of(4), quads_with_one(image.channels));
     let constants = Constants::new()
         .u32("IMAGES", images)
@@ -197,7 +193,7 @@ impl Backward {
 /// What the shaders of `pool/` know of windows.
 fn window_constants(sliding: Sliding) -> Constants {
     let Sliding { input, output, window, .. } = sliding;
-    debug_assert!(fits(window), "{window:?} is too large");
+    debug_assert!(window.fits_pools(), "{window:?} is too large");
     debug_assert!(window.dilation == [1, 1] && input.channels == output.channels, "{sliding:?} is no pool");
     Constants::new()
         .u32("IN_HEIGHT", input.height)

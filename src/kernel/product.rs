@@ -23,29 +23,33 @@ pub(super) struct Product {
 }
 
 impl Product {
-    /// The product as one launch; or as two, where the tile cuts its reduction.
+    /// The product as one launch; or as two, where its reduction is cut into slices under the tile.
     pub(super) fn launch(self, tile: Tile) -> Launch {
         let (mut operands, epilogue) = (self.composition.operand_bindings(), self.composition.epilogue_bindings());
-        let slices = tile.slices();
+        let slices = tile.slices_of(self.blocks);
         if slices == 1 {
             return self.under(tile, each_once([&operands, &epilogue]));
         }
-        let Blocks { m, n, .. } = self.blocks;
+        const WORKGROUP: u32 = 64;
+        let Blocks { m, n, k } = self.blocks;
         let shape = [slices, 4 * m, 4 * n];
         let sums = u64::from(slices) * 16 * u64::from(m) * u64::from(n);
+        let sum_constants = self.constants.clone().u32("SLICES", slices).u32("WORKGROUP", WORKGROUP).text();
         operands.push((Binding::Partials, Access::Write));
         let mut first = self.under(tile, operands);
         let mut last = first.clone();
         first.flags.push("splits");
+        if tile.slices() == 1 {
+            first = sliced(first, tile, slices, k.div_ceil(slices));
+        }
         first.cost.bytes += 4 * sums;
         first.partials = Some(Partials { shape, written_by: None });
 
-        const WORKGROUP: u32 = 64;
         last.root = "tile/sum_of_slices";
         last.bindings = [vec![(Binding::Partials, Access::Read)], epilogue].concat();
         last.constants.retain(|(name, _)| *name != "memory");
         for (_, text) in last.constants.iter_mut().filter(|(name, _)| *name == "constants") {
-            text.push_str(&Constants::new().u32("WORKGROUP", WORKGROUP).text());
+            text.clone_from(&sum_constants);
         }
         last.workgroup = WORKGROUP;
         last.workgroups = (m * n).div_ceil(WORKGROUP);
@@ -56,15 +60,12 @@ impl Product {
 
     /// The launch of a tile's own shader.
     fn under(self, tile: Tile, bindings: Vec<(Binding, Access)>) -> Launch {
-        let Blocks { m, n, .. } = self.blocks;
         let mut flags = self.flags;
-        let (root, constants, workgroups) = match tile {
-            Tile::Naive => ("tile/naive", self.constants.u32("WORKGROUP", 8), (m * n).div_ceil(8)),
-            Tile::Register { m: tile_m, n: tile_n } => (
-                "tile/register",
-                self.constants.u32("WORKGROUP", 8).u32("TILE_M", tile_m).u32("TILE_N", tile_n),
-                (m.div_ceil(tile_m) * n.div_ceil(tile_n)).div_ceil(8),
-            ),
+        let (root, constants) = match tile {
+            Tile::Naive => ("tile/naive", self.constants.u32("WORKGROUP", 8)),
+            Tile::Register { m: tile_m, n: tile_n } => {
+                ("tile/register", self.constants.u32("WORKGROUP", 8).u32("TILE_M", tile_m).u32("TILE_N", tile_n))
+            }
             Tile::Subgroup { lanes, m: tile_m, n: tile_n, words_64 } => {
                 flags.extend(match lanes {
                     8 => Some("lanes_8"),
@@ -72,19 +73,13 @@ impl Product {
                     _ => None,
                 });
                 flags.extend(words_64.then_some("words_64"));
-                (
-                    "tile/subgroup",
-                    self.constants.u32("LANES", lanes).u32("TILE_M", tile_m).u32("TILE_N", tile_n),
-                    m.div_ceil(tile_m) * n.div_ceil(lanes * tile_n),
-                )
+                ("tile/subgroup", self.constants.u32("LANES", lanes).u32("TILE_M", tile_m).u32("TILE_N", tile_n))
             }
-            Tile::Workgroup { side } => {
-                ("tile/workgroup", self.constants.u32("SIDE", side), m.div_ceil(side) * n.div_ceil(side))
-            }
+            Tile::Workgroup { side } => ("tile/workgroup", self.constants.u32("SIDE", side)),
             Tile::Buffered { rows, columns, m: tile_m, n: tile_n, slices } => {
                 let threads = self.constants.u32("ROWS", rows).u32("COLUMNS", columns);
                 let own = threads.u32("TILE_M", tile_m).u32("TILE_N", tile_n).u32("DEPTH", tile.depth());
-                ("tile/buffered", own.u32("SLICES", slices), slices * tile.tiles(self.blocks))
+                ("tile/buffered", own.u32("SLICES", slices))
             }
         };
         let joined = self.composition.join(self.blocks);
@@ -104,8 +99,29 @@ impl Product {
             parts: vec![],
             partials: None,
             workgroup: tile.workgroup(),
-            workgroups,
+            workgroups: tile.slices() * tile.workgroups(self.blocks),
             cost: self.cost,
         }
     }
+}
+
+/// A launch under a tile without shared memory, cut into slices of this many blocks of the reduction each: `shaders/tile/slice`.
+fn sliced(whole: Launch, tile: Tile, slices: u32, blocks: u32) -> Launch {
+    let mut launch = Launch { root: "tile/sliced", workgroups: slices * whole.workgroups, ..whole };
+    launch.mounts.extend([("product", "tile/slice"), ("whole_tile", whole.root)]);
+    let mut own =
+        Constants::new().u32("SLICES", slices).u32("SLICE_K", blocks).u32("SLICE_WORKGROUPS", whole.workgroups);
+    if let Tile::Subgroup { lanes, .. } = tile {
+        own = own.u32("WORKGROUP", lanes);
+        launch.flags.push("subgroups");
+    }
+    let own = own.text();
+    for (name, text) in &mut launch.constants {
+        match *name {
+            "product" => *name = "whole",
+            "constants" => text.push_str(&own),
+            _ => (),
+        }
+    }
+    launch
 }

@@ -195,7 +195,8 @@ fn after(first: Launch, last: Launch, norm: Norm) -> Launch {
     Launch { partials: Some(Partials { shape, written_by: Some(Box::new(first)) }), ..last }
 }
 
-/// The launch of a kernel that goes over a statistic's values in each invocation, with the floating-point operations of a value.
+/// The launch of a kernel that goes over a statistic's values in each invocation, or of many values in each workgroup, with the floating-point operations of
+/// a value.
 fn by_statistic(
     root: &'static str,
     norm: Norm,
@@ -203,11 +204,19 @@ fn by_statistic(
     bindings: Vec<(Binding, Access)>,
     workgroup: u32,
 ) -> Launch {
-    launch(
-        norm,
-        Own { root, invocations: norm.moments_shape()[0], operations, bindings, flags: norm.flags() },
-        workgroup,
-    )
+    /// Quads of a statistic that are too many for one invocation.
+    const MANY: u64 = 1_024;
+    /// Invocations that share them, as many as WebGPU promises: an image of a million pixels is 4,096 for each.
+    const SHARING: u32 = 256;
+    let statistics = norm.moments_shape()[0];
+    let quads = u64::from(norm.pixels) * u64::from(norm.channels / norm.groups.unwrap_or(1)).div_ceil(4);
+    let mut own = Own { root, invocations: statistics, operations, bindings, flags: norm.flags() };
+    if quads < MANY {
+        return launch(norm, own, workgroup);
+    }
+    own.flags.push("team");
+    own.invocations = SHARING * statistics;
+    launch(norm, own, SHARING)
 }
 
 /// What a kernel of a norm has of its own.

@@ -85,6 +85,13 @@ const FULL: u32 = 128;
 /// products, whose blocks are powers of two, that is more than 1,024 values.
 const LONG: u32 = 512;
 
+/// Workgroups that keep the cores of a CPU busy, each of which runs one at a time.
+const BUSY: u32 = 64;
+
+/// The most blocks of a reduction that an invocation goes over. llvmpipe, Mesa's software driver, ends an invocation's loops without a word after 65,535
+/// iterations of all of them together; an invocation of a [merged](super::merged) launch has the loops of eight parts.
+const LONGEST: u32 = 7_500;
+
 /// The slices that a reduction may be cut into.
 const SLICES: [u32; 3] = [16, 8, 4];
 
@@ -137,9 +144,36 @@ impl Tile {
         16 * self.shared_quads().unwrap_or(0)
     }
 
-    /// Slices that it cuts the reduction into.
+    /// Slices that it cuts the reduction into, where it says so itself: a buffered one does.
     pub fn slices(self) -> u32 {
         if let Tile::Buffered { slices, .. } = self { slices } else { 1 }
+    }
+
+    /// Slices that the reduction of a product of these blocks is cut into under it: as many as a tile with shared memory says. Without shared memory it follows
+    /// from the blocks: of at least four times [`LONG`] blocks, as many as make [`BUSY`] workgroups and have [`LONG`] blocks each; and none is so long that a software driver ends its
+    /// loop.
+    pub fn slices_of(self, blocks: Blocks) -> u32 {
+        match self {
+            Tile::Naive | Tile::Register { .. } | Tile::Subgroup { .. } => {
+                let useful = (BUSY / self.workgroups(blocks)).min(blocks.k / LONG);
+                let useful = if blocks.k >= 4 * LONG { useful } else { 1 };
+                useful.max(blocks.k.div_ceil(LONGEST))
+            }
+            Tile::Workgroup { .. } | Tile::Buffered { .. } => self.slices(),
+        }
+    }
+
+    /// Workgroups that cover a product under a tile without shared memory; each slice takes as many.
+    pub(super) fn workgroups(self, Blocks { m, n, .. }: Blocks) -> u32 {
+        match self {
+            Tile::Naive => (m * n).div_ceil(self.workgroup()),
+            Tile::Register { m: tile_m, n: tile_n } => {
+                (m.div_ceil(tile_m) * n.div_ceil(tile_n)).div_ceil(self.workgroup())
+            }
+            Tile::Subgroup { lanes, m: tile_m, n: tile_n, .. } => m.div_ceil(tile_m) * n.div_ceil(lanes * tile_n),
+            Tile::Workgroup { side } => m.div_ceil(side) * n.div_ceil(side),
+            Tile::Buffered { .. } => self.tiles(Blocks { m, n, k: 1 }),
+        }
     }
 
     /// The tile with its reduction cut into `slices`; unchanged where it is not a buffered one.

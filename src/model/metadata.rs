@@ -10,9 +10,10 @@ use serde_json::Value;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::files::json;
+use crate::layout::Image;
 use crate::loss::{Loss, Setting, Task};
 use crate::named::Named;
-use crate::network::{Layer, Network, activation_words};
+use crate::network::{Form, Layer, Network, activation_words};
 use crate::preprocessing::{Columns, ImageShape, Scaling, check_target_scaling, twice};
 
 /// The one metadata key, a JSON object: with several, the file's bytes would depend on a hash map's order.
@@ -36,10 +37,10 @@ pub(super) fn entry<'a>(about: &'a Option<Value>, key: &str) -> Option<&'a Value
 }
 
 /// Adds what the metadata says of a network: the activations of a chain of dense layers, and its dropouts, if any; of another network the list of layers
-/// and the width of its input.
+/// and its inputs, a number of features or the `[height, width, channels]` of an image.
 pub(super) fn about_network(about: &mut Value, network: &Network) {
     if !network.is_chain() {
-        about["inputs"] = network.inputs().into();
+        about["inputs"] = inputs_to_json(network);
         about["layers"] = network.to_json();
         return;
     }
@@ -50,14 +51,36 @@ pub(super) fn about_network(about: &mut Value, network: &Network) {
     }
 }
 
-/// The width of the input, where the file says it.
-pub(super) fn inputs_of(path: &Path, about: &Option<Value>) -> Result<Option<usize>, Error> {
-    let width = |value: &Value| {
-        let whole = value.as_u64().and_then(|width| usize::try_from(width).ok());
-        whole
-            .ok_or_else(|| broken(path, format!("inputs is {value}: it must be a whole number, the features of a row")))
+/// A network's input: a number of features, or the `[height, width, channels]` of an image.
+pub(super) fn inputs_to_json(network: &Network) -> Value {
+    match network.input() {
+        Form::Image(Image { height, width, channels }) => serde_json::json!([height, width, channels]),
+        _ => network.inputs().into(),
+    }
+}
+
+/// A scaling, of features or of targets.
+pub(super) fn scaling_to_json(Scaling { shift, scale }: &Scaling) -> Value {
+    serde_json::json!({ "shift": shift, "scale": scale })
+}
+
+/// The input of the network, where the file says it.
+pub(super) fn inputs_of(path: &Path, about: &Option<Value>) -> Result<Option<Form>, Error> {
+    let form = |value: &Value| match value.as_array() {
+        None => Some(Form::Features(value.as_u64()?.try_into().ok()?)),
+        Some(sides) => {
+            let sides: Vec<u32> = sides.iter().map(|side| side.as_u64()?.try_into().ok()).collect::<Option<_>>()?;
+            let &[height, width, channels] = &sides[..] else { return None };
+            Some(Form::Image(Image { height, width, channels }))
+        }
     };
-    entry(about, "inputs").map(width).transpose()
+    let read = |value: &Value| {
+        form(value).ok_or_else(|| {
+            let what = "a whole number, the features of a row, or the height, the width and the channels of an image";
+            broken(path, format!("inputs is {value}: it must be {what}"))
+        })
+    };
+    entry(about, "inputs").map(read).transpose()
 }
 
 /// The dropout of every layer, where the file says it.
@@ -208,13 +231,21 @@ pub(crate) fn columns_of(
     Ok(Some(columns))
 }
 
-/// The form of the images, where there are any.
-pub(crate) fn image_of(path: &Path, about: &Option<Value>, inputs: usize) -> Result<Option<ImageShape>, Error> {
+/// The form of the images, where there are any: that of the network's own input, where it takes images.
+pub(crate) fn image_of(path: &Path, about: &Option<Value>, input: Form) -> Result<Option<ImageShape>, Error> {
     let Some(table) = entry(about, "image") else { return Ok(None) };
-    let shape = ImageShape::deserialize(table).ok().filter(|shape| shape.features() == Some(inputs));
-    shape.map(Some).ok_or_else(|| {
-        broken(path, format!("image must have a height, a width and channels whose product is {inputs}"))
-    })
+    let shape = ImageShape::deserialize(table).ok().filter(|shape| shape.features() == Some(input.values()));
+    let shape = shape.ok_or_else(|| {
+        let product = input.values();
+        broken(path, format!("image must have a height, a width and channels whose product is {product}"))
+    })?;
+    match input {
+        Form::Image(_) if shape.to_string() != input.to_string() => Err(broken(
+            path,
+            format!("image is {shape}, and the network takes images of {input}: both must be the same"),
+        )),
+        _ => Ok(Some(shape)),
+    }
 }
 
 /// The scaling of the targets, where there is one.

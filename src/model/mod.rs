@@ -1,5 +1,5 @@
-//! Models in safetensors files, with the names and layout of `torch.nn.Sequential`: `0.weight` `[out, in]`, `0.bias`,
-//! `2.weight`, …; the numbers between are the activations, and the dropouts where there are any. See [`Network::named_parameters`].
+//! Models in safetensors files, with the names and layout of `torch.nn.Sequential`: `0.weight` `[out, in]`, or `[out, in, down, across]` of a convolution,
+//! `0.bias`, `2.weight`, …; the numbers between are the activations, and the layers without weights. See [`Network::named_parameters`].
 
 mod listed;
 mod metadata;
@@ -15,13 +15,14 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 use self::metadata::{
-    METADATA, about_network, check_brought, classes_of, columns_of, image_of, loss_of, scaling_of, target_scaling_of,
+    METADATA, about_network, check_brought, classes_of, columns_of, image_of, loss_of, scaling_of, scaling_to_json,
+    target_scaling_of,
 };
 use self::tensors::checksum;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::loss::{Loss, Task};
-use crate::network::{Network, Parameter};
+use crate::network::Network;
 use crate::preprocessing::{Columns, ImageShape, Origin, Scaling};
 use crate::weights::Weights;
 
@@ -104,20 +105,15 @@ impl Model {
         let (network, prefix) = structure::network(path, file, about, activations)?;
         let parameters = network.named_parameters();
         let layers = layers(path, file, prefix, &parameters)?;
-        for (Parameter { name, .. }, layer) in parameters.iter().zip(&layers) {
-            if let Some(value) = layer.weight.iter().chain(&layer.bias).find(|value| !value.is_finite()) {
-                return Err(Error::format(
-                    path,
-                    format!("{name}.weight or {name}.bias holds {value}: every weight must be finite"),
-                ));
-            }
+        for (parameter, layer) in parameters.iter().zip(&layers) {
+            tensors::check_values(parameter, layer).map_err(|reason| Error::format(path, reason))?;
         }
         let loss = loss_of(path, about, losses)?;
         network.check_outputs(&loss).map_err(|error| Error::format(path, error.to_string()))?;
         let (classes, scaling) =
             (classes_of(path, about, network.outputs())?, scaling_of(path, about, "scaling", network.inputs())?);
         let target_scaling = target_scaling_of(path, about, &loss, network.outputs())?;
-        let (columns, image) = (columns_of(path, about, &network, &classes)?, image_of(path, about, network.inputs())?);
+        let (columns, image) = (columns_of(path, about, &network, &classes)?, image_of(path, about, network.input())?);
         Ok(Model { network, weights: Weights { layers }, loss, classes, scaling, target_scaling, columns, image })
     }
 
@@ -206,9 +202,9 @@ impl Model {
             about["classes"] = self.classes.clone().into();
         }
         for (name, scaling) in [("scaling", &self.scaling), ("target_scaling", &self.target_scaling)] {
-            if let Some(Scaling { shift, scale }) = scaling {
+            if let Some(scaling) = scaling {
                 // This is no tensor, as `load_state_dict` refuses names that the network does not have.
-                about[name] = serde_json::json!({ "shift": shift, "scale": scale });
+                about[name] = scaling_to_json(scaling);
             }
         }
         for (name, value) in [

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::metadata::{activation_of, activations_of, broken, dropouts, entry, inputs_of};
 use crate::activation::Activation;
 use crate::error::Error;
-use crate::network::{Network, Parameter, from_json};
+use crate::network::{Form, Network, Parameter, ParameterKind, from_json};
 
 /// The network, and the prefix of its tensors' names.
 pub(super) fn network(
@@ -22,7 +22,7 @@ pub(super) fn network(
         None => {
             let begins_initial = file.tensor("0.weight").is_err() && file.tensor("init.0.weight").is_ok();
             let prefix = if begins_initial { "init." } else { "" };
-            let is_within = |name: &&str| layer_of(name, prefix).is_some_and(|layer| layer.contains('.'));
+            let is_within = |name: &&str| layer_of(name, prefix).is_some_and(|(layer, _)| layer.contains('.'));
             if let Some(name) = file.names().into_iter().filter(is_within).min() {
                 let reason = "which is of a residual, and no list of its layers: a file of another program has to be converted first: \
                               wgrad import FILE OUT.safetensors --activation relu";
@@ -54,11 +54,16 @@ fn listed(
     let layers = from_json(list, &|word| activation_of(word, own)).map_err(|reason| broken(path, reason))?;
     let of = |inputs: usize| Network::of_layers(inputs, layers.clone());
     let network = match inputs_of(path, about)? {
-        Some(inputs) => of(inputs),
+        Some(input) => Network::of_form(input, layers.clone()),
         None => of(inputs_of_first(path, file, &of(1))?),
     };
+    let check = || network.check().map_err(|error| broken(path, format!("layers: {error}")));
+    if matches!(network.input(), Form::Image(_)) {
+        check()?;
+    }
     if let Some((Parameter { name, .. }, shape)) = mismatch(file, &network)
-        && let [_, taken] = shape[..]
+        && let (Form::Features(_), [_, taken]) = (network.input(), &shape[..])
+        && let &taken = taken
         // Where another number of inputs makes all layers fit their tensors, it is this number that is wrong.
         && taken != network.inputs()
         && mismatch(file, &of(taken)).is_none()
@@ -69,11 +74,12 @@ fn listed(
         );
         return Err(broken(path, reason));
     }
-    network.check().map_err(|error| broken(path, format!("layers: {error}")))?;
-    if let Some((Parameter { name, inputs, outputs, .. }, shape)) = mismatch(file, &network) {
+    check()?;
+    if let Some((parameter, shape)) = mismatch(file, &network) {
+        let ([name, _], right) = (parameter.tensor_names(), parameter.shape());
+        let Parameter { location, .. } = parameter;
         let reason = format!(
-            "layers: {name}.weight has the shape {shape:?}, and the layer of this name is listed with {inputs} inputs and {outputs} outputs: its weights \
-             must be [{outputs}, {inputs}]"
+            "layers: {name} has the shape {shape:?}, and {location}, which it is of, is listed so that it must be {right:?}"
         );
         return Err(broken(path, reason));
     }
@@ -96,8 +102,9 @@ fn inputs_of_first(path: &Path, file: &SafeTensors<'_>, network: &Network) -> Re
 /// The first weights of a network whose tensor has another shape. Those whose tensor is missing are found where tensors are read.
 fn mismatch(file: &SafeTensors<'_>, network: &Network) -> Option<(Parameter, Vec<usize>)> {
     network.named_parameters().into_iter().find_map(|parameter| {
-        let shape = file.tensor(&format!("{}.weight", parameter.name)).ok()?.shape().to_vec();
-        (shape != [parameter.outputs, parameter.inputs]).then_some((parameter, shape))
+        let [name, _] = parameter.tensor_names();
+        let shape = file.tensor(&name).ok()?.shape().to_vec();
+        (shape != parameter.shape()).then_some((parameter, shape))
     })
 }
 
@@ -137,7 +144,7 @@ pub(crate) fn chain(
         let reason = "it has no tensor 0.weight: a model's layers are named 0.weight, 0.bias, 2.weight, …";
         return Err(Error::format(path, reason));
     };
-    if let Some(said) = inputs_of(path, about)?.filter(|&said| said != inputs) {
+    if let Some(said) = inputs_of(path, about)?.filter(|&said| said != Form::Features(inputs)) {
         let reason = format!("inputs is {said}: it must be {inputs}, as {prefix}0.weight takes {inputs} values");
         return Err(broken(path, reason));
     }
@@ -161,26 +168,39 @@ pub(crate) fn chain(
 fn check_all_read(path: &Path, file: &SafeTensors<'_>, prefix: &str, network: &Network) -> Result<(), Error> {
     let known = network.named_parameters();
     for name in file.names() {
-        let layer = layer_of(name, prefix);
-        if layer.is_none_or(|layer| known.iter().any(|known| known.name == layer)) {
+        let Some((layer, part)) = layer_of(name, prefix) else { continue };
+        let own: Vec<&Parameter> = known.iter().filter(|known| known.name == layer).collect();
+        let is_read = |own: &&Parameter| {
+            let [first, second] = own.kind.tensors();
+            // PyTorch counts minibatches, and computes nothing by their number where there is a momentum.
+            part == first || part == second && own.bias || part == COUNTER && own.kind == ParameterKind::Statistics
+        };
+        if own.iter().any(is_read) {
             continue;
         }
-        let reason = match network.is_chain() {
-            true => format!(
+        let reason = match (own.first(), network.is_chain()) {
+            (Some(Parameter { location, .. }), _) => {
+                format!("it has a tensor {name}, and {location} is one that has no {part}")
+            }
+            (None, true) => format!(
                 "it has a tensor {name}, and no tensor {}.weight before it: dense layers are numbered 0, 2, 4, … with one activation after each",
                 next_number(network)
             ),
-            false => format!("it has a tensor {name}, and its list of layers has none of this name"),
+            (None, false) => format!("it has a tensor {name}, and its list of layers has none of this name"),
         };
         return Err(Error::format(path, reason));
     }
     Ok(())
 }
 
-/// The layer that a tensor is a weight or a bias of.
-fn layer_of<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
-    let name = name.strip_prefix(prefix)?;
-    name.strip_suffix(".weight").or(name.strip_suffix(".bias")).filter(|layer| is_layer(layer))
+/// A tensor of PyTorch's batch norms: the number of minibatches that they saw in training.
+const COUNTER: &str = "num_batches_tracked";
+
+/// The layer that a tensor is of, and which of its tensors it is.
+fn layer_of<'n>(name: &'n str, prefix: &str) -> Option<(&'n str, &'n str)> {
+    let (layer, part) = name.strip_prefix(prefix)?.rsplit_once('.')?;
+    (["weight", "bias", "running_mean", "running_var", COUNTER].contains(&part) && is_layer(layer))
+        .then_some((layer, part))
 }
 
 /// Whether a name begins with a number, as a layer's does: `2`, `2.body.0`, and `1.0` of a module within a module.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::files::kinds;
-use crate::network::Parameter;
+use crate::network::{Parameter, ParameterKind};
 use crate::weights::LayerWeights;
 
 /// A tensor on its way to a file.
@@ -108,6 +108,22 @@ pub(crate) fn layers(
         Ok(LayerWeights { inputs, outputs, weight, bias })
     };
     parameters.iter().map(layer).collect()
+}
+
+/// That a layer can compute with its values.
+pub(super) fn check_values(parameter: &Parameter, layer: &LayerWeights) -> Result<(), String> {
+    for (name, values) in parameter.tensor_names().iter().zip([&layer.weight, &layer.bias]) {
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(format!("{name} holds {value}: every weight must be finite"));
+        }
+    }
+    let [_, variances] = parameter.tensor_names();
+    match layer.bias.iter().find(|&&value| value < 0.0) {
+        Some(value) if parameter.kind == ParameterKind::Statistics => {
+            Err(format!("{variances} holds {value}: a variance is at least 0"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The values of a matrix `[columns, rows]` as one `[rows, columns]`.

@@ -98,6 +98,11 @@ impl ConvLayer {
         Slide { called: Self::KERNEL, size, stride, padding, dilation }
     }
 
+    /// Pixels of padding above, left of, below and right of an image.
+    pub(crate) fn pads(&self, input: Image) -> [usize; 4] {
+        self.slide().pads(input)
+    }
+
     fn conv(&self, batch: u32, input: Image) -> Conv {
         let sliding = self.slide().over(batch, input, self.channels);
         Conv { sliding, groups: narrow(self.groups), bias: self.bias }
@@ -114,6 +119,7 @@ impl ConvLayer {
 
 impl Describe for ConvLayer {
     const WORD: &'static str = "conv";
+    const OF_IMAGES: bool = true;
 
     fn parameters(&self, input: Form) -> Vec<Own> {
         let Form::Image(image) = input else { return vec![] };

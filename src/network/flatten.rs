@@ -22,6 +22,7 @@ impl FlattenLayer {
 
 impl Describe for FlattenLayer {
     const WORD: &'static str = "flatten";
+    const OF_IMAGES: bool = true;
 
     fn output(&self, input: Form) -> Form {
         match input {

@@ -26,6 +26,8 @@ pub(super) struct Own {
 pub(super) trait Describe: Sized {
     /// The word that begins it in a list of layers.
     const WORD: &'static str;
+    /// Whether it is for images: a list with such a layer takes a set's images as images, and not as rows of features.
+    const OF_IMAGES: bool = false;
 
     /// Its own parameters, in the order in which [`write`](Self::write) brings them into the graph by [`Forward::parameter`].
     fn parameters(&self, _input: Form) -> Vec<Own> {
@@ -90,6 +92,10 @@ macro_rules! layers {
         impl LayerKind {
             pub(super) fn output(&self, input: Form) -> Form {
                 match self { $(LayerKind::$layer(kind) => kind.output(input),)* }
+            }
+
+            pub(super) fn is_of_images(&self) -> bool {
+                match self { $(LayerKind::$layer(_) => $description::OF_IMAGES,)* }
             }
 
             pub(super) fn word(&self) -> &'static str {

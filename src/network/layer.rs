@@ -96,6 +96,14 @@ impl Layer {
         self.kind.parts()
     }
 
+    /// Whether it is for images, or a layer within it is: a list with such a layer takes images as they are, another one takes their values as features.
+    pub fn is_of_images(&self) -> bool {
+        let (_, copied) = self.kind.copies();
+        let parts = self.kind.parts();
+        let mut within = parts.iter().flat_map(|(_, layers)| *layers).chain(copied);
+        self.kind.is_of_images() || within.any(Layer::is_of_images)
+    }
+
     /// Whether it has lists of layers within it.
     pub(super) fn has_lists(&self) -> bool {
         !self.kind.parts().is_empty() || self.kind.copies().0 > 0

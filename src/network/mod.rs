@@ -318,6 +318,14 @@ impl Network {
         found
     }
 
+    /// As [`named_parameters`](Self::named_parameters), with no number for an identity in any network: as a list of layers counts them.
+    #[cfg(feature = "selftest")]
+    pub(crate) fn parameters_as_listed(&self) -> Vec<Parameter> {
+        let mut found = Vec::new();
+        self.list().walk("", "", false, &mut |located| found.extend(located.parameters()));
+        found
+    }
+
     /// Calls `each` for all layers, each before those within it: a repeat, then its layers for each copy.
     pub(crate) fn walk<'a>(&'a self, each: &mut dyn FnMut(Located<'a>)) {
         self.list().walk("", "", self.is_chain(), each);

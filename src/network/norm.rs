@@ -28,6 +28,16 @@ fn check_eps(eps: f64) -> Result<(), String> {
     }
 }
 
+/// Whether a row norm can be over this many features: an invocation goes over them three times, four an iteration, and llvmpipe, Mesa's software driver, ends an
+/// invocation's loops without a word after 65,535 iterations of all of them together.
+fn check_features(features: usize) -> Result<(), String> {
+    const MOST: usize = 80_000;
+    match features {
+        features if features > MOST => Err(format!("a norm over {features} features: at most {MOST} are allowed")),
+        _ => Ok(()),
+    }
+}
+
 /// Batch norm: each channel, by its mean and its deviation over the minibatch, and in an image over all pixels, then scaled and moved by what is learned.
 /// Evaluation and prediction take running means of both. Ioffe & Szegedy, "Batch normalization", ICML 2015.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,7 +163,8 @@ macro_rules! row_norm {
                 input.within()
             }
 
-            fn check(&self, _input: Form) -> Result<(), String> {
+            fn check(&self, input: Form) -> Result<(), String> {
+                check_features(input.channels())?;
                 check_eps(self.eps)
             }
 
@@ -212,6 +223,7 @@ impl GroupNormLayer {
 
 impl Describe for GroupNormLayer {
     const WORD: &'static str = "group_norm";
+    const OF_IMAGES: bool = true;
 
     fn parameters(&self, input: Form) -> Vec<Own> {
         vec![of_channels(input, ParameterKind::Scale, true)]
@@ -229,6 +241,7 @@ impl Describe for GroupNormLayer {
         if groups == input.values() {
             return Err(format!("groups of {groups}, each of one value, whose norm is always 0: take fewer groups"));
         }
+        check_features(channels / groups)?;
         check_eps(self.eps)
     }
 

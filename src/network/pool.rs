@@ -8,6 +8,7 @@ use super::kind::Describe;
 use super::window::{Padding, Pair, Slide, image, sizes};
 use super::words::{self, Words};
 use crate::graph::{AveragePool, GlobalAveragePool, MaxPool, Value};
+use crate::layout::Image;
 
 /// Declares a pool with a window.
 macro_rules! pool {
@@ -51,6 +52,7 @@ macro_rules! pool {
 
         impl Describe for $layer {
             const WORD: &'static str = $word;
+            const OF_IMAGES: bool = true;
 
             fn output(&self, input: Form) -> Form {
                 match input {
@@ -69,7 +71,14 @@ macro_rules! pool {
                         sizes(self.window)
                     ));
                 }
-                self.slide().check(image, image.channels as usize)
+                self.slide().check(image, image.channels as usize)?;
+                match self.slide().over(1, image, image.channels as usize).window.fits_pools() {
+                    true => Ok(()),
+                    false => Err(format!(
+                        "a window of {}: the largest that a pool may have is one of 126×125; global_avg_pool has the whole image for a window",
+                        sizes(self.window)
+                    )),
+                }
             }
 
             fn write(&self, $x: Value, input: Form, $forward: &mut Forward) -> Value {
@@ -121,6 +130,7 @@ impl GlobalAvgPoolLayer {
 
 impl Describe for GlobalAvgPoolLayer {
     const WORD: &'static str = "global_avg_pool";
+    const OF_IMAGES: bool = true;
 
     fn output(&self, input: Form) -> Form {
         match input {
@@ -130,7 +140,14 @@ impl Describe for GlobalAvgPoolLayer {
     }
 
     fn check(&self, input: Form) -> Result<(), String> {
-        image(input).map(|_| ())
+        match image(input)? {
+            image if image.fits_global_pool() => Ok(()),
+            image => Err(format!(
+                "an image of {} pixels: global_avg_pool takes at most {}",
+                image.pixels(),
+                Image::MOST_POOLED
+            )),
+        }
     }
 
     fn write(&self, x: Value, input: Form, forward: &mut Forward) -> Value {

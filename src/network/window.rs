@@ -83,6 +83,12 @@ impl Slide {
         [self.side(0, height), self.side(1, width)]
     }
 
+    /// Pixels of padding above, left of, below and right of an image.
+    pub fn pads(&self, input: Image) -> [usize; 4] {
+        let [down, across] = self.sides(input).map(|side| side.padding);
+        [down[0], across[0], down[1], across[1]]
+    }
+
     /// How it slides over an image, to one of as many channels. Of an image that is smaller than the window, to none of any pixels.
     pub fn over(&self, batch: u32, input: Image, channels: usize) -> Sliding {
         let sides = self.sides(input);

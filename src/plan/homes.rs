@@ -63,7 +63,10 @@ impl Homes {
         match &first.op {
             Op::Gather(_) => self.put(step, end, Role::Minibatch),
             Op::Linear(linear) => self.assign_linear(step, group, linear.parameter),
-            Op::Conv2d(conv) => self.put(step, end, Role::Activations(conv.parameter)),
+            Op::Conv2d(conv) => {
+                self.put(step, end, Role::Activations(conv.parameter));
+                group.nodes.iter().for_each(|&id| self.put_winners(step, step.graph.node(id), conv.parameter));
+            }
             Op::Loss(_) => {
                 if let Some(&Role::Activations(layer)) = self.homes.get(&first.inputs[0]) {
                     // Behind an activation, what is derived of it is the layer's gradient.
@@ -114,10 +117,9 @@ impl Homes {
         let home = self.of_own(step, group, number)?;
         self.put(step, step.end(group), home);
         let (role, shape) = match &first.op {
-            Op::MaxPool(pool) => {
-                let y = Extent::of(step.graph.shape(first.result()));
-                let words = pool::winner_words(pool.sliding.window);
-                (Role::Winners(number), [y.rows, y.quads(), words].map(u64::from).to_vec())
+            Op::MaxPool(_) => {
+                self.put_winners(step, first, number);
+                return Ok(());
             }
             Op::BatchNorm(_) => (Role::Moments(number), of_channels(step, first.inputs[0]).to_vec()),
             Op::RowNorm(norm) => {
@@ -133,6 +135,16 @@ impl Homes {
         self.put_second(step, first, role);
         self.shapes.insert(role, shape);
         Ok(())
+    }
+
+    /// Gives the winners of a max pool their buffer.
+    fn put_winners(&mut self, step: &Step<'_>, node: &Node, number: usize) {
+        let Op::MaxPool(pool) = node.op else { return };
+        self.put_second(step, node, Role::Winners(number));
+        let y = Extent::of(step.graph.shape(node.result()));
+        let words = pool::winner_words(pool.sliding.window);
+        let shape = [y.rows, y.quads(), words].map(u64::from).to_vec();
+        self.shapes.insert(Role::Winners(number), shape);
     }
 
     /// Gives a node's second result its buffer, where it has one.

@@ -2,7 +2,7 @@
 
 use super::homes::Homes;
 use super::step::Step;
-use super::{Plan, Request, Role, fuse, lower};
+use super::{Plan, Request, Role, forward, fuse, lower};
 use crate::error::Error;
 
 impl Plan {
@@ -37,7 +37,7 @@ impl Plan {
 
 /// The step that computes the outputs of a minibatch's first rows.
 fn outputs(request: Request<'_>, rows: u32) -> Step<'_> {
-    let (graph, _) = request.network.forward(request.batch, false);
+    let (graph, _) = forward(request, false);
     let mut step = Step::new(request, graph);
     step.rows = rows;
     step

@@ -66,7 +66,7 @@ impl Outputs {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] for rows of another width; [`Error::Option`] where not one row has room on the device; [`Error::Kernel`],
+    /// [`Error::Data`] for rows of another width or form; [`Error::Option`] where not one row has room on the device; [`Error::Kernel`],
     /// [`Error::OutOfMemory`], [`Error::Device`].
     pub async fn new(
         gpu: &Gpu,
@@ -76,7 +76,7 @@ impl Outputs {
         set: &Dataset,
         checks: Checks,
     ) -> Result<Self, Error> {
-        set.check_width(network)?;
+        set.check_form(network)?;
         let kind = Kind::of(set);
         let (plan, layout) = plan(network, tiling, kind, &gpu.adapter().name)?;
         // Beside rows that the device scales.

@@ -276,7 +276,7 @@ fn small_kernels() -> Vec<Case> {
 
 /// PyTorch's trajectories: those in this crate, and those of a folder.
 fn trajectories(options: &Options) -> Result<Vec<Case>, Error> {
-    let own = golden::EMBEDDED.iter().map(|&(name, bytes)| {
+    let own = golden::EMBEDDED.iter().chain(golden::EMBEDDED_NETS).map(|&(name, bytes)| {
         case("PyTorch's trajectories", name, move |gpu| {
             Trajectory::read(Path::new(name), bytes).map_err(words)?.agrees(gpu)
         })

@@ -30,21 +30,28 @@ const TOLERANCE: f64 = 2e-5;
 const MOST_STEPS: usize = 10_000;
 
 macro_rules! embedded {
-    ($($name:literal)*) => {
-        /// The trajectories that are part of this crate, by name.
-        pub const EMBEDDED: &[(&str, &[u8])] =
-            &[$(($name, include_bytes!(concat!("../../tests/golden/", $name, ".safetensors")))),*];
+    ($($list:ident: $folder:literal $($name:literal)*;)*) => {
+        $(
+            /// Trajectories that are part of this crate, by name.
+            pub const $list: &[(&str, &[u8])] =
+                &[$(($name, include_bytes!(concat!("../../tests/", $folder, "/", $name, ".safetensors")))),*];
+        )*
     };
 }
 
 embedded! {
+    EMBEDDED: "golden"
     "activation_elu" "activation_gelu" "activation_gelu-tanh" "activation_leaky-relu" "activation_sigmoid" "activation_silu"
     "activation_softplus" "activation_tanh" "adadelta" "adagrad" "adagrad_weight_decay" "adam" "adam_weight_decay" "adamw"
     "adamw_amsgrad" "amsgrad" "batch_of_one" "binary" "class_weights" "clip_grad_norm" "clip_grad_value" "cosine_lr" "deep"
     "everything_at_once" "exponential_lr" "huber" "ignore_index" "kl_divergence" "l1" "label_smoothing" "momentum" "mse" "multilabel"
     "muon" "muon_match_rms_adamw" "nadam" "nesterov" "odd_sizes" "one_cycle_lr" "polynomial_lr" "pos_weight" "residual" "residual_of_the_inputs" "rmsprop"
     "rmsprop_momentum_centered" "rmsprop_weight_decay" "sgd" "short_last_batch" "soft_smoothed_weighted" "soft_targets" "step_lr"
-    "warmup_cosine_lr" "weight_decay_sgd"
+    "warmup_cosine_lr" "weight_decay_sgd";
+    // Of networks of images, norms and other layers.
+    EMBEDDED_NETS: "golden-nets"
+    "autoencoder" "batch_norm" "batch_norm_short_batch" "conv_dilation" "conv_groups" "conv_same" "conv_stride" "conv_valid" "global_pool"
+    "group_norm" "layer_norm" "pool_overlap" "pools" "resnet" "rms_norm" "weight_decay_clip";
 }
 
 /// One trajectory: what to run, and what has to come out.
@@ -104,14 +111,12 @@ impl Trajectory {
     pub fn read(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
         let wrong = |reason: String| Error::format(path, reason);
         let file = parse(path, bytes)?;
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(error.to_string()))?;
-        let text = header.metadata().as_ref().and_then(|entries| entries.get("case"));
-        let text = text.ok_or_else(|| wrong("it has no \"case\" in its metadata: it is not a trajectory".into()))?;
-        let case: Value = serde_json::from_str(text).map_err(|error| wrong(format!("its case: {error}")))?;
+        let case = case_of(path, bytes)?;
         let said = Said { path, value: &case };
 
         let network = network(said, &file)?;
-        let parameters = network.named_parameters();
+        let is_list = case["layers"][0].is_object();
+        let parameters = if is_list { network.parameters_as_listed() } else { network.named_parameters() };
         let of = |prefix: &str, parameters: &[Parameter]| {
             layers(path, &file, prefix, parameters).map(|layers| Weights { layers })
         };
@@ -199,6 +204,24 @@ impl Trajectory {
 fn outputs_of(path: &Path, file: &SafeTensors<'_>) -> Result<Option<Vec<f64>>, Error> {
     let Ok(outputs) = file.tensor("eval") else { return Ok(None) };
     f32_values(path, "eval", &outputs).map(|outputs| Some(outputs.into_iter().map(f64::from).collect()))
+}
+
+/// The network of the trajectory in these bytes.
+///
+/// # Errors
+///
+/// As [`Trajectory::read`], of the network alone.
+pub fn network_of(path: &Path, bytes: &[u8]) -> Result<Network, Error> {
+    network(Said { path, value: &case_of(path, bytes)? }, &parse(path, bytes)?)
+}
+
+/// What a file says of its case.
+fn case_of(path: &Path, bytes: &[u8]) -> Result<Value, Error> {
+    let wrong = |reason: String| Error::format(path, reason);
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(error.to_string()))?;
+    let text = header.metadata().as_ref().and_then(|entries| entries.get("case"));
+    let text = text.ok_or_else(|| wrong("it has no \"case\" in its metadata: it is not a trajectory".into()))?;
+    serde_json::from_str(text).map_err(|error| wrong(format!("its case: {error}")))
 }
 
 /// The network of a case: a list of layers, or a chain of which it says the activation.

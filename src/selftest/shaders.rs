@@ -1,6 +1,6 @@
 //! A representative set of the shaders of all plans on all adapters, made without a device, to be translated for every kind of driver.
 //!
-//! Tiles: each under each product, and each kind of tile with each kind of input. Norms: of rows and of groups, in every way. All other shaders come from plans for training: for every
+//! Tiles: each under each product, and each kind of tile with each kind of input. Norms: of rows and of groups, in every way. Networks of images: with every kind of layer. All other shaders come from plans for training: for every
 //! two choices of different kinds (kinds of adapter, networks, sets, activations, losses, optimizers, clippings, schedules, purposes) there is a plan
 //! that has both. It seldom takes three choices to make a shader wrong.
 
@@ -11,15 +11,22 @@ use super::choices::Choices;
 use super::choices::FAMILIES;
 use super::problem::{Adam1, plain};
 use crate::activation::{Activation, Epilogue};
+use crate::augmentation::Augmentation;
 use crate::error::Error;
 use crate::kernel::batch_norm::{self, BatchNorm, Statistics};
 use crate::kernel::link::link_for_browsers;
 use crate::kernel::row_norm::{self, Norm};
 use crate::kernel::tile::{Family, Tile};
+use crate::kernel::tiling::Tiling;
 use crate::kernel::{Input, Launch, conv, dense_backward, dense_forward, dense_update, norm_gradient, probe, textbook};
 use crate::layout::{Conv, Dense, Image, Sliding, Window};
 use crate::loss::Loss;
+use crate::network::{AvgPoolLayer, DenseLayer, Network};
 use crate::optimizer::Rule;
+use crate::plan::{Element, Plan, Request, SetLayout};
+use crate::schedule::Schedule;
+use crate::targets::Targets;
+use crate::training::Training;
 
 /// Networks with residual sums whose launches are among them.
 const SUMS: usize = 8;
@@ -34,6 +41,7 @@ pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
     tiles(&mut every);
     batch_norms(&mut every);
     norms(&mut every);
+    images(&mut every)?;
     let choices = Choices::new()?;
     for case in choices.in_pairs().into_iter().chain(choices.with_sums(SUMS)).chain(choices.with_bare_sums(SUMS)) {
         let family = case.tiling.family;
@@ -101,6 +109,9 @@ fn convolutions(every: &mut Every, family: Family, tile: Tile) {
         let window = Window { size: [3, 3], stride: [1, 1], padding: [1, 1], dilation: [1, 1] };
         let conv = Conv { sliding: Sliding { batch: 3, input, output, window }, groups, bias: true };
         every.add(family, conv::forward::launch(conv, relu, None, false, tile));
+        if conv.groups == 1 {
+            every.add(family, conv::forward::launch_with(conv, true, relu, Some(0), true, tile));
+        }
         every.add(family, conv::backward::launch(conv, relu, false, tile));
         every.add(family, conv::update::launch(conv, plain(&optimizer), tile, closes));
     }
@@ -134,6 +145,45 @@ fn tiles(every: &mut Every) {
             }
         }
     }
+}
+
+/// The launches of networks of images that have every kind of layer, in training and in evaluation, of all elements of a set.
+fn images(every: &mut Every) -> Result<(), Error> {
+    use Activation::{Gelu, Identity, Relu};
+    let rows = Network::image(9, 7, 3)
+        .conv(6, 3, Gelu)
+        .max_pool(2)
+        .with(AvgPoolLayer::new(2).stride(1).into())
+        .flatten()
+        .layer_norm()
+        .with(DenseLayer::new(5).without_bias().into());
+    let means = Network::image(9, 7, 3).conv(6, 3, Relu).max_pool(2).global_avg_pool();
+    let flat = Network::image(9, 7, 3).conv(6, 3, Relu).flatten().with(DenseLayer::new(70).without_bias().into());
+    let augmentation = Some(Augmentation { crop_padding: 2, flip: true, cutout: 3 });
+    let (loss, optimizer, schedule) = (Loss::default(), Adam1::optimizer(), Schedule::default());
+    let elements = [Element::U8, Element::F16, Element::F32].into_iter().cycle();
+    let all = [rows, means, flat].map(|network| network.dense(4, Identity));
+    for (family, element) in FAMILIES.into_iter().zip(elements) {
+        let tiling = Tiling::of(family);
+        for (network, skips_non_finite) in all.iter().zip([true, false, false]) {
+            let training =
+                Training { optimizer: &optimizer, schedule: &schedule, clip: None, skips_non_finite, augmentation };
+            for training in [Some(training), None] {
+                let request = Request {
+                    network,
+                    loss: &loss,
+                    targets: Targets::CLASSES,
+                    training,
+                    batch: 5,
+                    set: SetLayout::whole(element, 40),
+                    tiling: &tiling,
+                    metrics: false,
+                };
+                Plan::new(request)?.dispatches.into_iter().for_each(|dispatch| every.add(family, dispatch.launch));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The launches of batch norms, of images and of rows, with every stage that may follow them.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::compared::{Agreed, Compared, Random, words};
+use super::reference::interpreter::Interpreter;
 use super::reference::loss::{Targets, mean_loss, weighted_mean_loss};
-use super::reference::network::{Layer, gradient, layers, logits, outputs};
+use super::reference::network::{Layer, layers};
 use super::reference::optimizer::{OptimizerState, step};
 use super::reference::{dense_gradient, dropout_mask, softmax_cross_entropy};
 use crate::activation::Activation;
@@ -67,11 +68,12 @@ pub fn optimizer(gpu: &Arc<Gpu>, optimizer: Optimizer) -> Agreed {
     let network = Network::classifier(width, &[], Activation::Relu, classes);
     let initial = Initializer::Torch.weights(&network, 1);
 
-    let mut twin = layers(&network, &initial);
+    let interpreter = Interpreter::evaluating(&network);
+    let mut twin = layers(&initial);
     let mut states = vec![OptimizerState::default(); (width + 1) * classes];
     let steps = 6;
     for t in 1..=steps {
-        let (.., gradient) = softmax_cross_entropy(&logits(&twin, &x), &labels, rows);
+        let (.., gradient) = softmax_cross_entropy(&interpreter.logits(&twin, &x), &labels, rows);
         let (weights, bias) = dense_gradient(&x, &gradient, rows);
         let layer = &mut twin[0];
         let parameters = layer.weights.iter_mut().chain(&mut layer.bias);
@@ -82,7 +84,7 @@ pub fn optimizer(gpu: &Arc<Gpu>, optimizer: Optimizer) -> Agreed {
 
     let options = TrainOptions { optimizer, ..in_order(rows, steps as u64) };
     let (_, weights) = trained(gpu, &network, options, &initial, &set).map_err(words)?;
-    let trained = layers(&network, &weights);
+    let trained = layers(&weights);
     let mut compared = Compared::default();
     compared.close(format_args!("{optimizer:?}: weights"), &trained[0].weights, &twin[0].weights, AFTER_STEPS)?;
     compared.close(format_args!("{optimizer:?}: bias"), &trained[0].bias, &twin[0].bias, AFTER_STEPS)?;
@@ -159,10 +161,10 @@ impl LossCase {
         let x = Random(1).values(ROWS * WIDTH);
         let network = Network::classifier(WIDTH, &[5], Activation::Relu, self.outputs);
         let initial = Initializer::Torch.weights(&network, 3);
-        let before = layers(&network, &initial);
-        let twin = |layers: &[Layer]| {
-            weighted_mean_loss(&self.loss, &logits(layers, &x), &self.targets(), self.outputs, &self.weights)
-        };
+        let before = layers(&initial);
+        let twin = Interpreter::evaluating(&network);
+        let loss = |z: &[f64]| weighted_mean_loss(&self.loss, z, &self.targets(), self.outputs, &self.weights);
+        let expected = loss(&twin.logits(&before, &x));
         let set = self.set(&x).map_err(words)?;
         let options = TrainOptions { loss: self.loss.clone(), optimizer: Optimizer::sgd(RATE), ..in_order(ROWS, 1) };
         let mut trainer = Trainer::on(Arc::clone(gpu), network.clone(), options).map_err(words)?;
@@ -170,11 +172,11 @@ impl LossCase {
 
         let (what, mut compared) = (self.label(), Compared::default());
         let evaluated = trainer.evaluate(&set).map_err(words)?.loss;
-        compared.close(format_args!("{what}: evaluated"), &[evaluated], &[twin(&before)], TOLERANCE)?;
+        compared.close(format_args!("{what}: evaluated"), &[evaluated], &[expected], TOLERANCE)?;
         let losses = losses_of(&mut trainer, &set).map_err(words)?;
-        compared.close(format_args!("{what}: trained"), &losses, &[twin(&before)], TOLERANCE)?;
-        let after = layers(&network, &trainer.weights().map_err(words)?);
-        compare_gradients(&mut compared, &what, &before, &after, &gradient(&before, &twin))?;
+        compared.close(format_args!("{what}: trained"), &losses, &[expected], TOLERANCE)?;
+        let after = layers(&trainer.weights().map_err(words)?);
+        compare_gradients(&mut compared, &what, &before, &after, &twin.gradient(&before, &x, &loss))?;
         compared.agreed()
     }
 }
@@ -273,18 +275,16 @@ fn gradients_of(gpu: &Arc<Gpu>, what: &str, network: &Network) -> Agreed {
     let labels: Vec<i64> = (0..rows).map(|_| random.below(classes) as i64).collect();
     let set = set_of(&x, width, labels.iter().map(|&label| label as u32).collect()).map_err(words)?;
     let mask = |layer, sample, unit, units, rate| dropout_mask(SEED, 0, layer, sample, unit, units, rate);
-    let twin = |layers: &[Layer]| {
-        let z = outputs(network, layers, &x, rows, &mask);
-        mean_loss(&Loss::default(), &z, &Targets::Classes(&labels), classes)
-    };
+    let twin = Interpreter::training(network, &mask);
+    let loss = |z: &[f64]| mean_loss(&Loss::default(), z, &Targets::Classes(&labels), classes);
     let initial = Initializer::Torch.weights(network, 3);
-    let before = layers(network, &initial);
+    let before = layers(&initial);
     let options = TrainOptions { optimizer: Optimizer::sgd(RATE), seed: SEED, ..in_order(rows, 1) };
     let (losses, weights) = trained(gpu, network, options, &initial, &set).map_err(words)?;
     let mut compared = Compared::default();
-    compared.close(format!("{what}: loss"), &losses, &[twin(&before)], TOLERANCE)?;
-    let expected = gradient(&before, &twin);
-    compare_gradients(&mut compared, what, &before, &layers(network, &weights), &expected)?;
+    compared.close(format!("{what}: loss"), &losses, &[loss(&twin.logits(&before, &x))], TOLERANCE)?;
+    let expected = twin.gradient(&before, &x, &loss);
+    compare_gradients(&mut compared, what, &before, &layers(&weights), &expected)?;
     compared.agreed()
 }
 
@@ -311,7 +311,7 @@ pub fn metrics(gpu: &Arc<Gpu>, numbers: bool) -> Agreed {
         Trainer::on(Arc::clone(gpu), network.clone(), TrainOptions { loss, ..in_order(32, 1) }).map_err(words)?;
     trainer.set_weights(&initial).map_err(words)?;
     let metrics = trainer.metrics(&set).map_err(words)?;
-    let z = logits(&layers(&network, &initial), &x);
+    let z = Interpreter::evaluating(&network).logits(&layers(&initial), &x);
 
     let mut compared = Compared::default();
     if numbers {
@@ -368,7 +368,8 @@ pub fn scaled_set(gpu: &Arc<Gpu>) -> Agreed {
     let initial = Initializer::Torch.weights(&network, 3);
     let mut trainer = Trainer::on(Arc::clone(gpu), network.clone(), in_order(8, 1)).map_err(words)?;
     trainer.set_weights(&initial).map_err(words)?;
-    let (losses, ..) = softmax_cross_entropy(&logits(&layers(&network, &initial), &x), &labels, rows);
+    let z = Interpreter::evaluating(&network).logits(&layers(&initial), &x);
+    let (losses, ..) = softmax_cross_entropy(&z, &labels, rows);
     let expected = losses.iter().sum::<f64>() / rows as f64;
     let mut compared = Compared::default();
     let evaluated = trainer.evaluate(&set).map_err(words)?.loss;

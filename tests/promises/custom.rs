@@ -5,7 +5,8 @@ use std::path::Path;
 use wgrad::{Activation, Dataset, Error, Initializer, Loss, Model, Network, Optimizer, Rule, TrainOptions, Trainer};
 
 use crate::dispatches::{Step, assert_dispatches};
-use crate::reference::network::{gradient, layers, logits_with};
+use crate::reference::interpreter::Interpreter;
+use crate::reference::network::layers;
 use crate::support::{Random, assert_close, bits, gpu, learnable, refused, succeed, wgrad};
 
 const SOFTSIGN: &str = "
@@ -53,15 +54,13 @@ fn own_functions_are_right_in_a_network() {
         let initial = Initializer::Torch.weights(&network, 3);
         let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
         trainer.set_weights(&initial).unwrap();
-        let mut twin = layers(&network, &initial);
+        let mut twin = layers(&initial);
         let mut moments: Option<Vec<_>> = None;
-        let loss = |layers: &[_]| {
-            let z = logits_with(layers, &x, &|z| z / (1.0 + z.abs()));
-            z.iter().zip(&t).map(|(z, t)| (z - t).cosh().ln()).sum::<f64>() / z.len() as f64
-        };
-        let before = loss(&twin);
+        let interpreter = Interpreter::evaluating(&network).with_activations(&|_, z| z / (1.0 + z.abs()));
+        let loss = |z: &[f64]| z.iter().zip(&t).map(|(z, t)| (z - t).cosh().ln()).sum::<f64>() / z.len() as f64;
+        let before = loss(&interpreter.logits(&twin, &x));
         for step in 1..=4 {
-            let gradients = gradient(&twin, &loss);
+            let gradients = interpreter.gradient(&twin, &x, &loss);
             let moments = moments.get_or_insert_with(|| {
                 let mut zero = gradients.clone();
                 zero.iter_mut().for_each(|layer| {
@@ -87,7 +86,7 @@ fn own_functions_are_right_in_a_network() {
         let step = Step { many_outputs: outputs > 64, more_of_the_loss: 1, ..plain };
         assert_dispatches(history.stats.dispatches / history.stats.steps, step, "an own optimizer");
         assert_close("loss", &[history.epochs[0].training.loss], &[before], 1e-5);
-        for (trained, twin) in layers(&network, &trainer.weights().unwrap()).iter().zip(&twin) {
+        for (trained, twin) in layers(&trainer.weights().unwrap()).iter().zip(&twin) {
             assert_close("weights", &trained.weights, &twin.weights, 1e-5);
             assert_close("bias", &trained.bias, &twin.bias, 1e-5);
         }

@@ -76,6 +76,41 @@ impl Step {
     }
 }
 
+/// The layers of a network of images that decide how many dispatches a training step takes, under an optimizer that keeps something beside each weight, and
+/// with at most 64 outputs. Products are not cut into slices.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ImageStep {
+    /// Convolutions; the first layer with weights is one.
+    pub convolutions: usize,
+    /// Those of them that have a max pool in their kernel.
+    pub pooled: usize,
+    /// Other pools.
+    pub pools: usize,
+    /// Batch norms, none of them before the first convolution.
+    pub batch_norms: usize,
+    /// Dense layers, none of them before an image.
+    pub dense: usize,
+    /// Whether what goes into the last layer has derivatives that are kept: dropout.
+    pub keeps_derivatives: bool,
+}
+
+impl ImageStep {
+    /// The dispatches of the step on an adapter of this family that binds `most_bindings` buffers to a dispatch.
+    pub fn dispatches(self, family: Family, most_bindings: usize) -> usize {
+        let ImageStep { convolutions, pooled, pools, batch_norms, dense, keeps_derivatives } = self;
+        // The last layer is one with the loss. A norm's statistics are sums and what is made of them.
+        let forward = convolutions + pools + 3 * batch_norms + dense;
+        let has_teams = matches!(family, Family::Subgroups { .. });
+        let goes_below = has_teams && 8 + usize::from(keeps_derivatives) <= most_bindings;
+        // Images that come in have no gradient. That of a pool goes to the pixels that won.
+        let backward = (convolutions - 1) + pooled + pools + 3 * batch_norms + dense - usize::from(goes_below);
+        // Input, gradient, weights and slots; of a norm, whose gradient is in memory, all but the input.
+        let products = merged((0..convolutions + dense).map(|_| (false, 4)), most_bindings);
+        let gather = 1;
+        gather + forward + backward + products + merged((0..batch_norms).map(|_| (false, 3)), most_bindings)
+    }
+}
+
 /// Launches of these kinds, each with the number of buffers that it binds besides the step state: neighbours of one kind are merged, eight at most, as long as
 /// the adapter binds all of their buffers.
 fn merged(launches: impl Iterator<Item = (bool, usize)>, most_bindings: usize) -> usize {

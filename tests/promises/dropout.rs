@@ -4,8 +4,9 @@ use wgrad::{Activation, Dataset, Initializer, Model, Network, Optimizer, TrainOp
 
 use crate::dispatches::{Step, assert_dispatches};
 use crate::reference::dropout_mask;
+use crate::reference::interpreter::Interpreter;
 use crate::reference::loss::{Targets, mean_loss};
-use crate::reference::network::{Layer, gradient, layers, outputs};
+use crate::reference::network::{Layer, layers};
 use crate::support::{Random, assert_close, bits, flat, gpu, learnable};
 
 const SEED: u64 = 0x1234_5678_9abc_def0;
@@ -14,8 +15,11 @@ const RATE: f64 = 1e4;
 /// The mean loss of a minibatch, with the masks of a step.
 fn masked_loss(network: &Network, layers: &[Layer], x: &[f64], labels: &[i64], step: u32) -> f64 {
     let mask = |layer, sample, unit, units, rate| dropout_mask(SEED, step, layer, sample, unit, units, rate);
-    let z = outputs(network, layers, x, labels.len(), &mask);
-    mean_loss(&wgrad::Loss::default(), &z, &Targets::Classes(labels), network.outputs())
+    mean(&Interpreter::training(network, &mask).logits(layers, x), labels)
+}
+
+fn mean(z: &[f64], labels: &[i64]) -> f64 {
+    mean_loss(&wgrad::Loss::default(), z, &Targets::Classes(labels), z.len() / labels.len())
 }
 
 /// Finds a mask that is forgotten on the way back, scaled twice, or of another layer or step: gradients against central differences, for an
@@ -49,7 +53,7 @@ fn gradients_go_through_the_same_units() {
             Trainer::on(gpu(), network.clone(), TrainOptions { optimizer: Optimizer::sgd(0.0), ..options.clone() })
                 .unwrap();
         trainer.set_weights(&initial).unwrap();
-        let before = layers(&network, &initial);
+        let before = layers(&initial);
         let losses: Vec<f64> = (0..4).map(|_| trainer.fit(&set, None).unwrap().epochs[0].training.loss).collect();
         let twins: Vec<f64> = (0..4).map(|step| masked_loss(&network, &before, &x, &labels, step)).collect();
         assert_close(&format!("{activation}: losses"), &losses, &twins, 1e-5);
@@ -58,8 +62,9 @@ fn gradients_go_through_the_same_units() {
         let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
         trainer.set_weights(&initial).unwrap();
         trainer.fit(&set, None).unwrap();
-        let after = layers(&network, &trainer.weights().unwrap());
-        let expected = gradient(&before, &|layers| masked_loss(&network, layers, &x, &labels, 0));
+        let after = layers(&trainer.weights().unwrap());
+        let mask = |layer, sample, unit, units, rate| dropout_mask(SEED, 0, layer, sample, unit, units, rate);
+        let expected = Interpreter::training(&network, &mask).gradient(&before, &x, &|z| mean(z, &labels));
         for (at, ((before, after), expected)) in before.iter().zip(&after).zip(&expected).enumerate() {
             let step = |before: &[f64], after: &[f64]| -> Vec<f64> {
                 before.iter().zip(after).map(|(before, after)| (before - after) / RATE).collect()

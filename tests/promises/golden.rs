@@ -1,7 +1,7 @@
 //! The numbers of PyTorch: whole trajectories, computed there in float64, step by step. 22 came with the design; `make_golden.py`
 //! beside the files wrote the others.
 
-use wgrad::selftest::golden::{EMBEDDED, Trajectory};
+use wgrad::selftest::golden::{EMBEDDED, EMBEDDED_NETS, Trajectory};
 
 use crate::support::{agrees, files_in, golden_file, gpu};
 
@@ -14,13 +14,15 @@ fn matches_pytorch(name: &str) {
 /// Finds a trajectory that the program's selftest lacks, or has in an older version.
 #[test]
 fn every_trajectory_is_in_the_program() {
-    let folder = golden_file("adam").parent().unwrap().to_path_buf();
-    let files: Vec<String> = files_in(&folder).into_iter().filter(|name| name.ends_with(".safetensors")).collect();
-    let mut embedded: Vec<String> = EMBEDDED.iter().map(|(name, _)| format!("{name}.safetensors")).collect();
-    embedded.sort();
-    assert_eq!(embedded, files);
-    for (name, bytes) in EMBEDDED {
-        assert!(*bytes == std::fs::read(golden_file(name)).unwrap(), "{name}");
+    let golden = golden_file("adam").parent().unwrap().to_path_buf();
+    for (folder, own) in [(golden.clone(), EMBEDDED), (golden.with_file_name("golden-nets"), EMBEDDED_NETS)] {
+        let files: Vec<String> = files_in(&folder).into_iter().filter(|name| name.ends_with(".safetensors")).collect();
+        let mut embedded: Vec<String> = own.iter().map(|(name, _)| format!("{name}.safetensors")).collect();
+        embedded.sort();
+        assert_eq!(embedded, files);
+        for (name, bytes) in own {
+            assert!(*bytes == std::fs::read(folder.join(format!("{name}.safetensors"))).unwrap(), "{name}");
+        }
     }
 }
 

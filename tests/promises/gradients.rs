@@ -2,9 +2,16 @@
 
 use wgrad::{Activation, Dataset, Initializer, Network, Optimizer, TrainOptions, Trainer};
 
-use crate::reference::network::{activate, gradient, layers, logits, logits_with, loss};
+use crate::reference::interpreter::Interpreter;
+use crate::reference::network::layers;
 use crate::reference::softmax_cross_entropy;
 use crate::support::{Random, assert_close, families, gpu};
+
+/// The mean loss of a minibatch.
+fn loss(z: &[f64], labels: &[usize]) -> f64 {
+    let (losses, ..) = softmax_cross_entropy(z, labels, labels.len());
+    losses.iter().sum::<f64>() / labels.len() as f64
+}
 
 /// The gradients that one step of gradient descent shows: so large a rate that the step drowns the weight, and the
 /// difference keeps its digits.
@@ -26,8 +33,8 @@ fn every_layers_gradient_is_the_central_difference() {
     .unwrap();
     // Biases other than 0, and fewer units at ReLU's corner.
     let weights = Initializer::Torch.weights(&network, 3);
-    let before = layers(&network, &weights);
-    let expected = gradient(&before, &|layers| loss(layers, &x, &labels));
+    let before = layers(&weights);
+    let expected = Interpreter::evaluating(&network).gradient(&before, &x, &|z| loss(z, &labels));
 
     for family in families() {
         let options = TrainOptions {
@@ -40,7 +47,7 @@ fn every_layers_gradient_is_the_central_difference() {
         let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
         trainer.set_weights(&weights).unwrap();
         trainer.fit(&set, None).unwrap();
-        let after = layers(&network, &trainer.weights().unwrap());
+        let after = layers(&trainer.weights().unwrap());
         for (at, ((before, after), expected)) in before.iter().zip(&after).zip(&expected).enumerate() {
             for (part, before, after, expected) in [
                 ("weights", &before.weights, &after.weights, &expected.weights),
@@ -68,10 +75,12 @@ fn a_network_of_many_classes_trains_and_predicts() {
         TrainOptions { optimizer: Optimizer::sgd(RATE), batch_size: rows, steps: Some(1), ..TrainOptions::default() };
     let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
     trainer.set_weights(&weights).unwrap();
-    let before = layers(&network, &weights);
+    let before = layers(&weights);
 
     let probabilities: Vec<f64> = trainer.predict(&set).unwrap().into_iter().map(f64::from).collect();
-    let expected: Vec<f64> = logits(&before, &x)
+    let twin = Interpreter::evaluating(&network);
+    let z = twin.logits(&before, &x);
+    let expected: Vec<f64> = z
         .chunks_exact(classes)
         .flat_map(|z| {
             let sum: f64 = z.iter().map(|z| z.exp()).sum();
@@ -80,11 +89,11 @@ fn a_network_of_many_classes_trains_and_predicts() {
         .collect();
     assert_close("probabilities", &probabilities, &expected, 1e-5);
     let evaluation = trainer.evaluate(&set).unwrap();
-    assert_close("loss", &[evaluation.loss], &[loss(&before, &x, &labels)], 1e-5);
+    assert_close("loss", &[evaluation.loss], &[loss(&z, &labels)], 1e-5);
 
-    let expected = gradient(&before, &|layers| loss(layers, &x, &labels));
+    let expected = Interpreter::evaluating(&network).gradient(&before, &x, &|z| loss(z, &labels));
     trainer.fit(&set, None).unwrap();
-    let after = layers(&network, &trainer.weights().unwrap());
+    let after = layers(&trainer.weights().unwrap());
     for (at, ((before, after), expected)) in before.iter().zip(&after).zip(expected).enumerate() {
         let step: Vec<f64> =
             before.weights.iter().zip(&after.weights).map(|(before, after)| (before - after) / RATE).collect();
@@ -116,14 +125,11 @@ fn every_activation_agrees_with_its_twin() {
         Activation::Softplus,
     ];
     for activation in activations {
-        let twin = &|z| activate(activation, z);
         let network = Network::classifier(widths[0], &widths[1..], activation, classes);
         let weights = Initializer::HeNormal.weights(&network, 3);
-        let before = layers(&network, &weights);
-        let mean = |layers: &[_]| {
-            let (losses, ..) = softmax_cross_entropy(&logits_with(layers, &x, twin), &labels, rows);
-            losses.iter().sum::<f64>() / rows as f64
-        };
+        let before = layers(&weights);
+        let twin = Interpreter::evaluating(&network);
+        let mean = loss(&twin.logits(&before, &x), &labels);
         let options = TrainOptions {
             optimizer: Optimizer::sgd(RATE),
             batch_size: rows,
@@ -132,10 +138,10 @@ fn every_activation_agrees_with_its_twin() {
         };
         let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
         trainer.set_weights(&weights).unwrap();
-        assert_close(&format!("{activation}: loss"), &[trainer.evaluate(&set).unwrap().loss], &[mean(&before)], 1e-5);
-        let expected = gradient(&before, &mean);
+        assert_close(&format!("{activation}: loss"), &[trainer.evaluate(&set).unwrap().loss], &[mean], 1e-5);
+        let expected = twin.gradient(&before, &x, &|z| loss(z, &labels));
         trainer.fit(&set, None).unwrap();
-        let after = layers(&network, &trainer.weights().unwrap());
+        let after = layers(&trainer.weights().unwrap());
         for (at, ((before, after), expected)) in before.iter().zip(&after).zip(expected).enumerate() {
             let step: Vec<f64> =
                 before.weights.iter().zip(&after.weights).map(|(before, after)| (before - after) / RATE).collect();

@@ -16,7 +16,8 @@ use serde_json::Value;
 use wgrad::{Activation, Error, Initializer, Loss, Model, Network, Scaling};
 
 use crate::bad_input::{refused, tensors};
-use crate::reference::network::{activate, layers, outputs};
+use crate::reference::interpreter::Interpreter;
+use crate::reference::network::{activate, layers};
 use crate::support::{assert_close, bits, succeed};
 
 const ACTIVATIONS: [Activation; 10] = [
@@ -144,9 +145,7 @@ pub fn logits(model: &Model, x: &[f64]) -> Vec<f64> {
         None => x,
     };
     let x: Vec<f64> = x.iter().enumerate().map(scaled).collect();
-    let layers = layers(&model.network, &model.weights);
-    // No unit drops out.
-    outputs(&model.network, &layers, &x, x.len() / width, &|_, _, _, _, _| 1.0)
+    Interpreter::evaluating(&model.network).logits(&layers(&model.weights), &x)
 }
 
 /// A message of protobuf, field by field: nothing here comes from the reader.

@@ -3,7 +3,7 @@
 
 use wgrad::gpu::Checks;
 use wgrad::kernel::team_head::{self, Team};
-use wgrad::kernel::tile::{Family, Tile};
+use wgrad::kernel::tile::{Blocks, Family, Tile};
 use wgrad::kernel::{Binding, Input, Launch, dense_backward, dense_forward, dense_update, head, row_loss};
 use wgrad::layout::Dense;
 use wgrad::selftest::kernels;
@@ -241,6 +241,30 @@ fn every_tile_agrees_at_awkward_sizes() {
             check_backward(&hidden, Activation::Identity, tile, Checks::Off);
             check_update(&set, &Adam1::optimizer(), tile, Checks::Off);
         }
+    }
+}
+
+/// Finds a sum that a software driver ends without a word, after 65,535 iterations of an invocation; slices of it that overlap, or leave something out.
+#[test]
+fn sums_are_cut_where_they_are_long() {
+    let tiles = || families().into_iter().flat_map(|family| family.variants()).chain([Tile::Naive]);
+    for tile in tiles().filter(|tile| tile.shared_bytes() == 0) {
+        for k in [1, 511, 512, 7_500, 7_501, 401_408, 1 << 22] {
+            for (m, n) in [(1, 1), (3, 8), (73, 16), (500, 500)] {
+                let slices = tile.slices_of(Blocks { m, n, k });
+                assert!(
+                    k.div_ceil(slices) <= 7_500 && (slices == 1 || k >= 2_048),
+                    "{tile}, {m}×{n}×{k}: {slices} slices"
+                );
+            }
+        }
+    }
+    for family in families().into_iter().filter(|family| *family != Family::Hardware) {
+        let tile = family.tile(Blocks { m: 1, n: 1, k: 75_000 });
+        check_forward(&Problem::new((3, 300_001, 1), Input::SetF32), Activation::Identity, tile, Checks::Off);
+        check_backward(&Problem::new((3, 1, 300_001), Input::Activations), Activation::Identity, tile, Checks::Off);
+        let problem = Problem::new((300_001, 2, 1), Input::Activations);
+        check_update(&problem, &Optimizer::sgd(problem.lr), tile, Checks::Off);
     }
 }
 

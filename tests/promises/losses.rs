@@ -5,8 +5,9 @@ use wgrad::selftest::training::{LossCase, RATE, ROWS, WIDTH, losses};
 use wgrad::{Activation, Dataset, Initializer, Loss, Network, Optimizer, TrainOptions, Trainer};
 
 use crate::dispatches::{Step, assert_dispatches};
+use crate::reference::interpreter::Interpreter;
 use crate::reference::loss::{Targets, weighted_mean_loss};
-use crate::reference::network::{gradient, layers, logits};
+use crate::reference::network::layers;
 use crate::reference::softmax_cross_entropy;
 use crate::support::{Random, agrees, assert_close, bits, gpu};
 
@@ -148,8 +149,9 @@ fn a_short_batch_is_divided_by_its_own_weights() {
     let x = Random(1).values(ROWS * WIDTH);
     let network = Network::classifier(WIDTH, &[5], Activation::Relu, outputs);
     let initial = Initializer::Torch.weights(&network, 3);
+    let interpreter = Interpreter::evaluating(&network);
     for case in losses(outputs) {
-        let mut twin = layers(&network, &initial);
+        let mut twin = layers(&initial);
         for step in 0..3 {
             let rows = if step % 2 == 0 { 0..batch } else { batch..ROWS };
             let inputs = &x[rows.start * WIDTH..rows.end * WIDTH];
@@ -158,9 +160,8 @@ fn a_short_batch_is_divided_by_its_own_weights() {
                 None => Targets::Values(&case.values[rows.start * outputs..rows.end * outputs]),
             };
             let weights = &case.weights[rows];
-            let loss =
-                |layers: &[_]| weighted_mean_loss(&case.loss, &logits(layers, inputs), &targets, outputs, weights);
-            let gradients = gradient(&twin, &loss);
+            let loss = |z: &[f64]| weighted_mean_loss(&case.loss, z, &targets, outputs, weights);
+            let gradients = interpreter.gradient(&twin, inputs, &loss);
             for (layer, gradient) in twin.iter_mut().zip(&gradients) {
                 layer.weights.iter_mut().zip(&gradient.weights).for_each(|(w, g)| *w -= rate * g);
                 layer.bias.iter_mut().zip(&gradient.bias).for_each(|(b, g)| *b -= rate * g);
@@ -177,7 +178,7 @@ fn a_short_batch_is_divided_by_its_own_weights() {
         let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
         trainer.set_weights(&initial).unwrap();
         trainer.fit(&case.set(&x).unwrap(), None).unwrap();
-        for (trained, twin) in layers(&network, &trainer.weights().unwrap()).iter().zip(&twin) {
+        for (trained, twin) in layers(&trainer.weights().unwrap()).iter().zip(&twin) {
             assert_close(&format!("{:?}", case.loss), &trained.weights, &twin.weights, 1e-5);
             assert_close(&format!("{:?}", case.loss), &trained.bias, &twin.bias, 1e-5);
         }
@@ -194,7 +195,7 @@ fn a_hundred_thousand_classes_have_their_loss_and_gradient() {
     let set = Dataset::from_f32(features, width, labels.map(|label| label as u32).to_vec()).unwrap();
     let network = Network::classifier(width, &[], Activation::Relu, classes);
     let initial = Initializer::Torch.weights(&network, 3);
-    let before = layers(&network, &initial);
+    let before = layers(&initial);
     let options = TrainOptions {
         optimizer: Optimizer::sgd(RATE),
         batch_size: rows,
@@ -204,11 +205,12 @@ fn a_hundred_thousand_classes_have_their_loss_and_gradient() {
     };
     let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
     trainer.set_weights(&initial).unwrap();
-    let (losses, _, gradient) = softmax_cross_entropy(&logits(&before, &x), &labels, rows);
+    let z = Interpreter::evaluating(&network).logits(&before, &x);
+    let (losses, _, gradient) = softmax_cross_entropy(&z, &labels, rows);
     let loss = losses.iter().sum::<f64>() / rows as f64;
     let history = trainer.fit(&set, None).unwrap();
     assert_close("loss", &[history.epochs[0].training.loss], &[loss], 1e-5);
-    let after = layers(&network, &trainer.weights().unwrap());
+    let after = layers(&trainer.weights().unwrap());
     let step: Vec<f64> =
         before[0].bias.iter().zip(&after[0].bias).map(|(before, after)| (before - after) / RATE).collect();
     let bias: Vec<f64> = (0..classes).map(|c| (0..rows).map(|row| gradient[row * classes + c]).sum()).collect();

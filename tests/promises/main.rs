@@ -25,6 +25,8 @@ mod golden_nets;
 mod gpu_tiles;
 mod gradients;
 mod hostile;
+mod image_models;
+mod image_plans;
 mod image_sets;
 mod init;
 mod inputs;
@@ -55,6 +57,7 @@ mod problem;
 mod profile;
 mod program;
 mod properties;
+mod random_networks;
 mod report;
 mod residual;
 mod rooms;
@@ -70,6 +73,7 @@ mod support;
 mod tables;
 mod target_scaling;
 mod tuning;
+mod twin;
 mod weights;
 
 // The f64 twins are the selftest's.

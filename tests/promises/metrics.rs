@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use wgrad::{Activation, Dataset, Initializer, Loss, Metrics, Network, TrainOptions, Trainer, Weights};
 
-use crate::reference::network::{layers, logits};
+use crate::reference::interpreter::Interpreter;
+use crate::reference::network::layers;
 use crate::support::{Random, assert_close, gpu, succeed};
 
 /// More than one minibatch, and a short last one.
@@ -29,7 +30,7 @@ fn measured(
     let metrics = trainer.metrics(&set).unwrap();
     assert_eq!(trainer.metrics(&set).unwrap(), metrics, "a second time");
     assert_eq!(trainer.evaluate(&set).unwrap(), metrics.evaluation);
-    (logits(&layers(&network, &weights), &x), metrics)
+    (Interpreter::evaluating(&network).logits(&layers(&weights), &x), metrics)
 }
 
 fn with_labels(labels: &[i64]) -> impl FnOnce(Dataset) -> Dataset + '_ {

@@ -444,7 +444,7 @@ fn plans_and_timers_refuse_what_is_none() {
     };
     for (wrong, words) in [
         (Request { batch: 0, ..request }, "a batch of 0 rows"),
-        (Request { batch: u32::MAX, ..request }, "activations.0 would have the shape [4294967296, 8]"),
+        (Request { batch: u32::MAX, ..request }, "the output of layer 1 would have the shape [4294967296, 8]"),
         (Request { set: SetLayout::whole(Element::F32, 0), ..request }, "of a set of 0"),
         (
             Request { set: SetLayout::whole(Element::F32, u64::MAX), ..request },

@@ -120,7 +120,7 @@ impl Problem {
         let mut trainer = Trainer::on(gpu(), self.network.clone(), options).unwrap();
         trainer.set_weights(&self.initial).unwrap();
         trainer.fit(&self.set, None).unwrap();
-        layers(&self.network, &trainer.weights().unwrap())
+        layers(&trainer.weights().unwrap())
     }
 
     /// Every layer's gradient, first to last.
@@ -152,7 +152,7 @@ impl Problem {
 
     /// The layers after some steps of the twin.
     fn twin(&self, case: Case, steps: i32) -> Vec<Layer> {
-        let mut layers = layers(&self.network, &self.initial);
+        let mut layers = layers(&self.initial);
         let last = layers.len() - 1;
         let rule = Rule::AdamW { beta1: BETA1, beta2: BETA2, eps: ADAMW_EPS, amsgrad: false };
         let adamw = Optimizer { lr: ADAMW_LR, weight_decay: case.weight_decay, rule };
@@ -209,7 +209,7 @@ fn change(before: &[f64], after: &[f64]) -> Vec<f64> {
 }
 
 fn agrees(problem: &Problem, case: Case, steps: u64, families: &[Family]) {
-    let before = layers(&problem.network, &problem.initial);
+    let before = layers(&problem.initial);
     let twin = problem.twin(case, steps as i32);
     for &family in families {
         let trained = problem.trained(case, steps, family);
@@ -251,7 +251,7 @@ fn muon_agrees_with_its_twin_on_larger_matrices() {
 #[test]
 fn a_direction_is_nearly_orthogonal() {
     let problem = Problem::new(64, 12, &[8]);
-    let before = layers(&problem.network, &problem.initial);
+    let before = layers(&problem.initial);
     let after = problem.trained(PLAIN, 1, Family::Software);
     let x = change(&before[0].weights, &after[0].weights);
     let random = &mut Random(9);

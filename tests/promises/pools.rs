@@ -121,9 +121,9 @@ fn bytes_of(batch: u32, image: Image) -> usize {
 #[test]
 fn the_largest_windows_and_images_are_tried() {
     let largest = cases().last().unwrap().window;
-    assert!(pool::fits(largest) && pool::MOST_PIXELS == 500 * 500);
+    assert!(largest.fits_pools() && Image::MOST_POOLED == 500 * 500);
     for size in [[127, 126], [16_000, 1], [224, 224], [u32::MAX, u32::MAX]] {
-        assert!(!pool::fits(Window { size, ..largest }), "{size:?}");
+        assert!(!Window { size, ..largest }.fits_pools(), "{size:?}");
     }
 }
 

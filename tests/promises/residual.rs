@@ -11,8 +11,9 @@ use wgrad::{
 };
 
 use crate::reference::dropout_mask;
+use crate::reference::interpreter::Interpreter;
 use crate::reference::loss::{Targets, mean_loss};
-use crate::reference::network::{Layer, gradient, layers, outputs};
+use crate::reference::network::layers;
 use crate::support::{Random, assert_close, bits, families, gpu, learnable, refused, succeed, wgrad};
 
 const SEED: u64 = 0x1234_5678_9abc_def0;
@@ -81,13 +82,6 @@ fn networks(width: usize, classes: usize) -> Vec<(&'static str, Network)> {
     .collect()
 }
 
-/// The mean loss of a minibatch.
-fn loss(network: &Network, layers: &[Layer], x: &[f64], labels: &[i64]) -> f64 {
-    let mask = |layer, sample, unit, units, rate| dropout_mask(SEED, 0, layer, sample, unit, units, rate);
-    let z = outputs(network, layers, x, labels.len(), &mask);
-    mean_loss(&Loss::default(), &z, &Targets::Classes(labels), network.outputs())
-}
-
 /// A set, with its features and labels for the twin.
 fn rows(width: usize, classes: usize) -> (Dataset, Vec<f64>, Vec<i64>) {
     let random = &mut Random(11);
@@ -102,8 +96,11 @@ fn rows(width: usize, classes: usize) -> (Dataset, Vec<f64>, Vec<i64>) {
 fn assert_gradients(what: &str, network: &Network, family: Family) {
     let (set, x, labels) = rows(network.inputs(), network.outputs());
     let initial = Initializer::Torch.weights(network, 3);
-    let before = layers(network, &initial);
-    let expected = gradient(&before, &|layers| loss(network, layers, &x, &labels));
+    let mask = |layer, sample, unit, units, rate| dropout_mask(SEED, 0, layer, sample, unit, units, rate);
+    let twin = Interpreter::training(network, &mask);
+    let loss = |z: &[f64]| mean_loss(&Loss::default(), z, &Targets::Classes(&labels), network.outputs());
+    let before = layers(&initial);
+    let expected = twin.gradient(&before, &x, &loss);
     let options = TrainOptions {
         optimizer: Optimizer::sgd(RATE),
         batch_size: ROWS,
@@ -117,8 +114,8 @@ fn assert_gradients(what: &str, network: &Network, family: Family) {
     trainer.set_weights(&initial).unwrap();
     let reported = trainer.fit(&set, None).unwrap().epochs[0].training.loss;
     let what = format!("{what}, {}, {family:?}", network.shape());
-    assert_close(&format!("{what}: loss"), &[reported], &[loss(network, &before, &x, &labels)], 1e-5);
-    let after = layers(network, &trainer.weights().unwrap());
+    assert_close(&format!("{what}: loss"), &[reported], &[loss(&twin.logits(&before, &x))], 1e-5);
+    let after = layers(&trainer.weights().unwrap());
     for (at, ((before, after), expected)) in before.iter().zip(&after).zip(&expected).enumerate() {
         let step = |before: &[f64], after: &[f64]| -> Vec<f64> {
             before.iter().zip(after).map(|(before, after)| (before - after) / RATE).collect()
@@ -220,7 +217,7 @@ fn models_with_sums_are_written_and_read() {
     let rows = Dataset::from_f32(features, 8, vec![0; 16]).unwrap();
     let predictor = Predictor::from_model(gpu(), model.clone()).unwrap();
     let z: Vec<f64> = predictor.logits(&rows).unwrap().into_iter().map(f64::from).collect();
-    let twin = outputs(&model.network, &layers(&model.network, &model.weights), &x, 16, &|_, _, _, _, _| 1.0);
+    let twin = Interpreter::evaluating(&model.network).logits(&layers(&model.weights), &x);
     assert_close("outputs", &z, &twin, 1e-5);
 }
 

@@ -5,7 +5,8 @@ use wgrad::{
     Optimizer, ReduceOnPlateau, Schedule, TrainOptions, Trainer,
 };
 
-use crate::reference::network::{layers, logits};
+use crate::reference::interpreter::Interpreter;
+use crate::reference::network::layers;
 use crate::reference::{dense_gradient, softmax_cross_entropy};
 use crate::support::{Random, assert_close, bits, flat, gpu, learnable};
 
@@ -79,6 +80,7 @@ fn every_schedule_agrees_with_its_twin() {
     let set = Dataset::from_f32(features, width, labels.iter().map(|&label| label as u32).collect()).unwrap();
     let network = Network::classifier(width, &[], Activation::Relu, classes);
     let initial = Initializer::Torch.weights(&network, 1);
+    let interpreter = Interpreter::evaluating(&network);
     for schedule in schedules() {
         let options = TrainOptions {
             optimizer: Optimizer::sgd(LR),
@@ -90,7 +92,7 @@ fn every_schedule_agrees_with_its_twin() {
         };
         let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
         trainer.set_weights(&initial).unwrap();
-        let mut expected = layers(&network, &initial);
+        let mut expected = layers(&initial);
         let (mut rates, mut twins) = (Vec::new(), Vec::new());
         for step in 0..steps {
             rates.push(trainer.fit(&set, None).unwrap().epochs[0].learning_rate);
@@ -99,7 +101,7 @@ fn every_schedule_agrees_with_its_twin() {
             let first = step as usize % 3 * batch;
             let last = (first + batch).min(rows);
             let (inputs, labels) = (&x[first * width..last * width], &labels[first..last]);
-            let (.., gradient) = softmax_cross_entropy(&logits(&expected, inputs), labels, last - first);
+            let (.., gradient) = softmax_cross_entropy(&interpreter.logits(&expected, inputs), labels, last - first);
             let (weights, bias) = dense_gradient(inputs, &gradient, last - first);
             let layer = &mut expected[0];
             layer.weights.iter_mut().zip(&weights).for_each(|(w, g)| *w -= rate * g);
@@ -109,7 +111,7 @@ fn every_schedule_agrees_with_its_twin() {
             let error = (rate - twin).abs();
             assert!(error <= 1e-6 * LR, "{schedule:?}, step {step}: {rate}, the twin {twin}");
         }
-        let trained = layers(&network, &trainer.weights().unwrap());
+        let trained = layers(&trainer.weights().unwrap());
         assert_close(&format!("{schedule:?}: weights"), &trained[0].weights, &expected[0].weights, 1e-5);
         assert_close(&format!("{schedule:?}: bias"), &trained[0].bias, &expected[0].bias, 1e-5);
     }

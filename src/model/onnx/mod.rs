@@ -9,6 +9,7 @@ mod forks;
 mod layers;
 mod limits;
 mod nodes;
+mod own;
 mod proto;
 mod read;
 mod shape;
@@ -26,12 +27,12 @@ use crate::error::Error;
 use crate::loss::Loss;
 
 impl Model {
-    /// Writes the model as ONNX, for ONNX Runtime and others: opset 17, IR version 8, an input `x` `[batch, features]` f32 and an output
-    /// `logits` (`outputs` under a regression loss), or with `softmax` the result of [`Trainer::predict`](crate::Trainer::predict),
-    /// `probabilities`: the softmax, or under sigmoid cross-entropy the sigmoid. The features' scaling is part of the graph; a model that
+    /// Writes the model as ONNX, for ONNX Runtime and others: opset 17, IR version 8, an input `x` f32 and an output `logits` (`outputs` under a regression loss), or with `softmax` the result of [`Trainer::predict`](crate::Trainer::predict),
+    /// `probabilities`: the softmax, or under sigmoid cross-entropy the sigmoid. The input is `[batch, features]`; of a network of images
+    /// `[batch, channels, height, width]`, as PyTorch's exporter has it: channels first, though everywhere else here they come last. The features' scaling is part of the graph; a model that
     /// was trained on u8 features takes them here as floats in `[0, 1]`, divided by 255. A scaling of the targets is part of the last layer's
-    /// weights, so that the outputs are in the targets' own units. The loss, the class names and the
-    /// dropout are in the file's metadata under `wgrad`, as JSON.
+    /// weights, or comes after it, so that the outputs are in the targets' own units. The loss, the class names and the dropout are in the file's metadata
+    /// under `wgrad`, as JSON; of other networks than dense layers and sums of them, the list of layers is too, by which the network comes back as it was.
     ///
     /// # Errors
     ///

@@ -126,6 +126,7 @@ pub(super) enum AttributeType {
     Int = 2,
     String = 3,
     Tensor = 4,
+    Ints = 7,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -7,12 +7,13 @@ use prost::bytes::Bytes;
 
 use super::ending::Ending;
 use super::nodes::Nodes;
+use super::own;
 use super::proto::{self, ModelProto};
 use super::tree::{self, Known, Tree};
 use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::model::Model;
-use crate::model::metadata::{METADATA, broken as metadata, classes_of, dropouts, loss_of};
+use crate::model::metadata::{METADATA, broken as metadata, classes_of, dropouts, entry, loss_of};
 use crate::network::Network;
 use crate::weights::Weights;
 
@@ -27,15 +28,21 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
     let file = proto::decode(bytes).map_err(broken)?;
     let graph = file.graph.as_ref().ok_or_else(|| broken("it has no graph: it is not an ONNX model".into()))?;
     check_version(&file).map_err(broken)?;
+    let about = file.metadata_props.iter().find(|entry| entry.key == METADATA);
+    let about = about.map(|entry| crate::files::json::from_str(&entry.value)).transpose();
+    let about = about.map_err(|error| metadata(path, error))?;
+    if let Some(model) = own::model(path, graph, &about, losses)? {
+        return Ok((model, Vec::new()));
+    }
     let mut nodes = Nodes::begin(graph, room).map_err(broken)?;
     for (at, node) in graph.node.iter().enumerate() {
         nodes.take(at, node).map_err(broken)?;
     }
     let Ending { layer, task, classes: named, mut notes } = Ending::of(graph, &nodes).map_err(broken)?;
 
-    let about = file.metadata_props.iter().find(|entry| entry.key == METADATA);
-    let about = about.map(|entry| crate::files::json::from_str(&entry.value)).transpose();
-    let about = about.map_err(|error| metadata(path, error))?;
+    if entry(&about, "layers").is_some() {
+        notes.push("its graph is not that of the layers in its metadata: the graph is read".into());
+    }
     let said = dropouts(path, &about)?;
     let mut rates = said.iter().flatten().copied();
     // wgrad writes a body before its shortcut.

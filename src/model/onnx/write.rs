@@ -1,5 +1,7 @@
 //! Converts a model to a graph.
 
+mod layers;
+
 use super::limits::LONGEST;
 use super::proto::{
     Attribute, AttributeType, DataType, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetId, Shape, Size,
@@ -7,16 +9,21 @@ use super::proto::{
 };
 use crate::activation::Activation;
 use crate::error::Error;
+use crate::layout::Image;
 use crate::loss::{Loss, Task};
 use crate::model::Model;
-use crate::model::metadata::{METADATA, loss_to_json};
-use crate::network::{Layer, LayerKind, Parameter, ResidualLayer};
+use crate::model::metadata::{METADATA, inputs_to_json, loss_to_json, scaling_to_json};
+use crate::network::{Form, LayerKind, Network, Parameter};
 use crate::preprocessing::Scaling;
 use crate::weights::LayerWeights;
 
 /// The opset, which every runtime of the last years supports. Gelu, which came with opset 20, is composed of older operators.
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
+
+/// The tensors that features are shifted and scaled by.
+pub(super) const SHIFT: &str = "scaling.shift";
+pub(super) const SCALE: &str = "scaling.scale";
 
 pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     let Model { network, weights, loss, classes, scaling, target_scaling, .. } = model;
@@ -29,36 +36,52 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     }
     let mut graph = Graph { proto: GraphProto { name: "wgrad".into(), ..GraphProto::default() }, last: "x".into() };
     if let Some(scaling) = scaling {
-        let features = network.inputs();
-        let shift: Vec<f32> = scaling.shift.iter().map(|&shift| shift as f32).collect();
-        graph.tensor("scaling.shift", &[features], &shift);
-        graph.tensor("scaling.scale", &[features], &scaling.scale);
-        graph.then("Sub", &["scaling.shift"]);
-        graph.then("Mul", &["scaling.scale"]);
+        let (dims, Scaling { shift, scale }) = of_input(network.input(), scaling);
+        let shift: Vec<f32> = shift.iter().map(|&shift| shift as f32).collect();
+        graph.tensor(SHIFT, &dims, &shift);
+        graph.tensor(SCALE, &dims, &scale);
+        graph.then("Sub", &[SHIFT]);
+        graph.then("Mul", &[SCALE]);
     }
+    let parameters = network.named_parameters();
     let mut layers = weights.layers.clone();
-    if let (Some(last), Some(scaling)) = (layers.last_mut(), target_scaling) {
+    let folds = ends_in_a_product(network);
+    if let (Some(last), Some(scaling), true) = (layers.last_mut(), target_scaling, folds) {
         // No activation follows the last product, so the targets' own units go into its weights, and readers of the graph need not know about them.
         *last = in_own_units(last, scaling);
     }
-    let parameters = network.named_parameters();
     let mut unwritten = parameters.iter().zip(&layers);
-    graph.layers(network.layers(), &mut unwritten)?;
+    graph.layers(network.layers(), network.input(), &mut unwritten)?;
     if let Some((Parameter { name, .. }, _)) = unwritten.next() {
         return Err(Error::Option(format!(
             "the layer {name} is no part of the graph: this kind of layer cannot be exported"
         )));
     }
+    if let (Some(Scaling { shift, scale }), false) = (target_scaling, folds) {
+        let shift: Vec<f32> = shift.iter().map(|&shift| shift as f32).collect();
+        graph.tensor("target_scaling.scale", &[scale.len()], scale);
+        graph.tensor("target_scaling.shift", &[shift.len()], &shift);
+        graph.then("Div", &["target_scaling.scale"]);
+        graph.then("Add", &["target_scaling.shift"]);
+    }
     let output = graph.end(loss, softmax)?;
-    graph.proto.input = vec![rows("x", network.inputs())];
-    graph.proto.output = vec![rows(output, network.outputs())];
+    graph.proto.input = vec![samples("x", network.input())];
+    graph.proto.output = vec![samples(output, Form::Features(network.outputs()))];
 
     let mut about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "loss": loss_to_json(loss) });
-    // Of every layer, each before those within it.
-    let mut rates = Vec::new();
-    network.walk(&mut |placed| rates.push(placed.layer.dropout()));
-    if rates.iter().any(|&rate| rate > 0.0) {
-        about["dropout"] = rates.into();
+    if folds && shows_its_layers(network) {
+        // Of every layer, each before those within it.
+        let mut rates = Vec::new();
+        network.walk(&mut |placed| rates.push(placed.layer.dropout()));
+        if rates.iter().any(|&rate| rate > 0.0) {
+            about["dropout"] = rates.into();
+        }
+    } else {
+        about["inputs"] = inputs_to_json(network);
+        about["layers"] = network.to_json();
+        if let (Some(scaling), false) = (target_scaling, folds) {
+            about["target_scaling"] = scaling_to_json(scaling);
+        }
     }
     if !classes.is_empty() {
         about["classes"] = classes.clone().into();
@@ -73,8 +96,61 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     })
 }
 
-fn not_yet(what: &str) -> Error {
-    Error::Option(format!("{what} cannot be exported to ONNX yet"))
+/// Whether a graph shows everything of a network but its dropouts: that of dense layers with biases, and of sums of such.
+fn shows_its_layers(network: &Network) -> bool {
+    let (mut shows, is_image) = (true, matches!(network.input(), Form::Image(_)));
+    network.walk(&mut |located| {
+        let is_shown = match located.layer.kind() {
+            LayerKind::Dense(dense) => dense.bias,
+            LayerKind::Residual(_) => true,
+            _ => false,
+        };
+        shows &= is_shown && located.layer.initializer().is_none();
+    });
+    shows && !is_image
+}
+
+/// Whether the last layer is a dense one with a bias and without an activation, so that its weights can have a scaling of the targets in them.
+fn ends_in_a_product(network: &Network) -> bool {
+    network.layers().last().is_some_and(|last| match last.kind() {
+        LayerKind::Dense(dense) => dense.bias && last.activation() == Activation::Identity,
+        _ => false,
+    })
+}
+
+/// The scaling of the features as it is applied to the graph's input, and its dimensions: of images, channels first; one value a channel where all pixels
+/// have the same.
+fn of_input(input: Form, scaling: &Scaling) -> (Vec<usize>, Scaling) {
+    let Form::Image(image) = input else { return (vec![scaling.shift.len()], scaling.clone()) };
+    let [height, width, channels] = [image.height, image.width, image.channels].map(|side| side as usize);
+    let pixels = height * width;
+    let same = |at: usize| {
+        (scaling.shift[at], scaling.scale[at]) == (scaling.shift[at % channels], scaling.scale[at % channels])
+    };
+    let is_of_channels = (0..scaling.shift.len()).all(same);
+    let dims = if is_of_channels { vec![channels, 1, 1] } else { vec![channels, height, width] };
+    let places = if is_of_channels { 1 } else { pixels };
+    let from = |at: usize| at % places * channels + at / places;
+    let count = channels * places;
+    (
+        dims,
+        Scaling {
+            shift: (0..count).map(|at| scaling.shift[from(at)]).collect(),
+            scale: (0..count).map(|at| scaling.scale[from(at)]).collect(),
+        },
+    )
+}
+
+/// The reverse, of a shift or a scale: a value for each feature. Nothing for another number of values.
+pub(super) fn to_input(input: Form, values: &[f32]) -> Option<Vec<f32>> {
+    let Form::Image(image) = input else { return (values.len() == input.values()).then(|| values.to_vec()) };
+    let channels = image.channels as usize;
+    let places = values.len() / channels;
+    let is_one_each = places == 1 || values.len() == input.values();
+    if !is_one_each || !values.len().is_multiple_of(channels) {
+        return None;
+    }
+    Some((0..input.values()).map(|at| values[at % channels * places + at / channels % places]).collect())
 }
 
 /// A last layer whose outputs are the targets in their own units.
@@ -93,7 +169,7 @@ struct Graph {
     last: String,
 }
 
-/// The weights of dense layers that have not been written yet, with their names.
+/// The parameters that have not been written yet, with their values.
 type Weights<'a> = dyn Iterator<Item = (&'a Parameter, &'a LayerWeights)> + 'a;
 
 impl Graph {
@@ -121,43 +197,6 @@ impl Graph {
             *name = output.into();
         }
         Ok(output)
-    }
-
-    /// Applies layers that follow each other.
-    fn layers(&mut self, layers: &[Layer], weights: &mut Weights<'_>) -> Result<(), Error> {
-        for layer in layers {
-            match layer.kind() {
-                LayerKind::Dense(_) => self.dense(weights)?,
-                LayerKind::Residual(residual) => self.residual(residual, weights)?,
-                _ => return Err(not_yet(&format!("a layer of the kind {}", layer.word()))),
-            }
-            self.activation(layer.activation())?;
-        }
-        Ok(())
-    }
-
-    fn dense(&mut self, weights: &mut Weights<'_>) -> Result<(), Error> {
-        let (Parameter { name, .. }, own) =
-            weights.next().ok_or_else(|| Error::Data("the network has more dense layers than weights".into()))?;
-        if own.bias.is_empty() {
-            return Err(not_yet(&format!("the dense layer {name}, which has no bias,")));
-        }
-        let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.{part}"));
-        self.tensor(&weight, &[own.outputs, own.inputs], &own.weight);
-        self.tensor(&bias, &[own.outputs], &own.bias);
-        self.then("Gemm", &[&weight, &bias]).attribute.push(integer("transB", 1));
-        Ok(())
-    }
-
-    fn residual(&mut self, residual: &ResidualLayer, weights: &mut Weights<'_>) -> Result<(), Error> {
-        let input = self.last.clone();
-        self.layers(&residual.body, weights)?;
-        let body = std::mem::replace(&mut self.last, input);
-        self.layers(&residual.shortcut, weights)?;
-        // The body is the first operand, so that a reader can tell it from a shortcut of as many layers.
-        let shortcut = std::mem::replace(&mut self.last, body);
-        self.then("Add", &[&shortcut]);
-        Ok(())
     }
 
     /// Applies an operator to the last tensor, and to other tensors as further operands.
@@ -189,6 +228,17 @@ impl Graph {
         });
     }
 
+    /// A list of whole numbers, as the shape that Reshape takes.
+    fn list(&mut self, name: &str, values: &[i64]) {
+        self.proto.initializer.push(TensorProto {
+            dims: vec![values.len() as i64],
+            data_type: DataType::Int64.into(),
+            name: name.into(),
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
+            ..TensorProto::default()
+        });
+    }
+
     /// Applies an operator to the last tensor and a number.
     fn with(&mut self, op: &str, number: f32) {
         let name = number.to_string();
@@ -197,58 +247,18 @@ impl Graph {
         }
         self.then(op, &[&name]);
     }
-
-    fn activation(&mut self, activation: Activation) -> Result<(), Error> {
-        let z = self.last.clone();
-        match activation {
-            Activation::Identity => {}
-            Activation::Relu => drop(self.then("Relu", &[])),
-            Activation::LeakyRelu => self.then("LeakyRelu", &[]).attribute.push(float("alpha", 0.01)),
-            Activation::Elu => self.then("Elu", &[]).attribute.push(float("alpha", 1.0)),
-            Activation::Tanh => drop(self.then("Tanh", &[])),
-            Activation::Sigmoid => drop(self.then("Sigmoid", &[])),
-            Activation::Softplus => drop(self.then("Softplus", &[])),
-            Activation::Silu => {
-                self.then("Sigmoid", &[]);
-                self.then("Mul", &[&z]);
-            }
-            Activation::Gelu => {
-                self.with("Mul", std::f32::consts::FRAC_1_SQRT_2);
-                self.then("Erf", &[]);
-                self.half_of_one_more(&z);
-            }
-            Activation::GeluTanh => {
-                self.then("Mul", &[&z]);
-                self.then("Mul", &[&z]);
-                self.with("Mul", 0.044715);
-                self.then("Add", &[&z]);
-                self.with("Mul", (2.0 / std::f32::consts::PI).sqrt());
-                self.then("Tanh", &[]);
-                self.half_of_one_more(&z);
-            }
-            Activation::Custom(own) => {
-                return Err(Error::Option(format!(
-                    "the activation {} is one of your own, which ONNX has no operator for: only built-in ones are exported",
-                    own.name
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// `y = ½ z (1 + y)`
-    fn half_of_one_more(&mut self, z: &str) {
-        self.with("Add", 1.0);
-        self.then("Mul", &[z]);
-        self.with("Mul", 0.5);
-    }
 }
 
-/// An input or output of any number of rows, each of `width` f32 values.
-fn rows(name: &str, width: usize) -> ValueInfo {
+/// An input or output of any number of samples, in f32: rows of features, or images with their channels first.
+fn samples(name: &str, form: Form) -> ValueInfo {
     let dim = |size| Dimension { size: Some(size) };
-    let shape = Shape { dim: vec![dim(Size::Name("batch".into())), dim(Size::Value(width as i64))] };
-    let tensor_type = TensorType { elem_type: DataType::Float.into(), shape: Some(shape) };
+    let sides: Vec<i64> = match form {
+        Form::Image(Image { height, width, channels }) => [channels, height, width].map(i64::from).into(),
+        _ => vec![form.values() as i64],
+    };
+    let batch = dim(Size::Name("batch".into()));
+    let dim = std::iter::once(batch).chain(sides.into_iter().map(|side| dim(Size::Value(side)))).collect();
+    let tensor_type = TensorType { elem_type: DataType::Float.into(), shape: Some(Shape { dim }) };
     ValueInfo { name: name.into(), kind: Some(TypeProto { tensor_type: Some(tensor_type) }) }
 }
 
@@ -258,4 +268,9 @@ fn integer(name: &str, i: i64) -> Attribute {
 
 fn float(name: &str, f: f32) -> Attribute {
     Attribute { name: name.into(), f, kind: AttributeType::Float.into(), ..Attribute::default() }
+}
+
+fn integers(name: &str, ints: impl IntoIterator<Item = i64>) -> Attribute {
+    let ints = ints.into_iter().collect();
+    Attribute { name: name.into(), ints, kind: AttributeType::Ints.into(), ..Attribute::default() }
 }

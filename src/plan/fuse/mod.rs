@@ -4,10 +4,12 @@
 mod epilogue;
 mod head;
 mod map;
+mod pool;
 mod prologue;
 
 use std::collections::HashSet;
 
+pub(super) use self::pool::pools_first;
 use super::step::{Group, Step};
 use crate::graph::{NodeId, Op};
 
@@ -17,7 +19,7 @@ type Rule = fn(&Step<'_>, NodeId) -> Option<Vec<NodeId>>;
 
 /// The rules, in the order in which they are tried.
 const RULES: &[Rule] =
-    &[prologue::gather, head::head, epilogue::forward, epilogue::backward, epilogue::update, map::map];
+    &[prologue::gather, head::head, pool::conv, epilogue::forward, epilogue::backward, epilogue::update, map::map];
 
 /// The graph's nodes as groups, in the order of the first node of each.
 pub(super) fn groups(step: &Step<'_>) -> Vec<Group> {

@@ -1,9 +1,12 @@
 //! The f64 twins: the computation of every kernel, in plain loops over unpadded row-major slices, with the same names and arguments.
 
+pub mod interpreter;
 pub mod loss;
 pub mod muon;
 pub mod network;
+mod norm;
 pub mod optimizer;
+mod sliding;
 
 /// `y = activate(x·W + b)`: x `[batch, inputs]`, weights `[inputs, outputs]`.
 pub fn dense_forward(x: &[f64], weights: &[f64], bias: &[f64], relu: bool) -> Vec<f64> {

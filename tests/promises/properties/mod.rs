@@ -34,7 +34,7 @@ fn agrees(gpu: &Arc<Gpu>, case: &Case) -> Result<u64, String> {
     let (network, rows, optimizer) = (case.network(), Rows::of(case), case.optimizer());
     let one_step = TrainOptions { steps: Some(1), ..case.options() };
     let mut trainer = Trainer::on(Arc::clone(gpu), network.clone(), one_step).map_err(|error| wrong("new", error))?;
-    let mut before = layers(&network, &trainer.weights().map_err(|error| wrong("weights", error))?);
+    let mut before = layers(&trainer.weights().map_err(|error| wrong("weights", error))?);
     let mut slots: Vec<Slots> = before
         .iter()
         .map(|layer| Slots {
@@ -58,7 +58,7 @@ fn agrees(gpu: &Arc<Gpu>, case: &Case) -> Result<u64, String> {
         if !within(told - loss, 1e-5 * loss.abs() + 4e-6) {
             return Err(format!("step {at}: a loss of {told}, and the twin's is {loss}"));
         }
-        let after = layers(&network, &trainer.weights().map_err(|error| wrong("weights", error))?);
+        let after = layers(&trainer.weights().map_err(|error| wrong("weights", error))?);
         let Some(mut gradients) = gradients else { break };
         clip(case, &mut gradients);
         for (layer, before) in before.iter().enumerate() {
