@@ -7,8 +7,8 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use wgrad::layout::Image;
 use wgrad::{
-    Activation, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, Form, GroupNormLayer, Initializer,
-    Layer, LayerNormLayer, MaxPoolLayer, Network, RepeatLayer,
+    Activation, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, Form, GlobalAvgPoolLayer,
+    GroupNormLayer, Initializer, Layer, LayerNormLayer, MaxPoolLayer, Network, RepeatLayer,
 };
 
 use crate::support::{Random, files_in, refused};
