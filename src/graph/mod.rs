@@ -9,6 +9,7 @@ mod backward;
 mod conv;
 mod dropout;
 mod flatten;
+#[cfg(feature = "cli")]
 mod flops;
 mod gather;
 mod linear;

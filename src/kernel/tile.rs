@@ -150,8 +150,8 @@ impl Tile {
     }
 
     /// Slices that the reduction of a product of these blocks is cut into under it: as many as a tile with shared memory says. Without shared memory that follows
-    /// from the blocks. A reduction of four times [`LONG`] blocks or more is cut into as many as make [`BUSY`] workgroups and have [`LONG`] blocks each; and every
-    /// one so that none has more than [`LONGEST`].
+    /// from the blocks. A reduction of four times `LONG` blocks or more is cut into as many as make `BUSY` workgroups and have `LONG` blocks each; and every
+    /// one so that none has more than `LONGEST`.
     pub fn slices_of(self, blocks: Blocks) -> u32 {
         match self {
             Tile::Naive | Tile::Register { .. } | Tile::Subgroup { .. } => {

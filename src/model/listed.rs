@@ -7,7 +7,7 @@ use crate::named::Named;
 use crate::network::{Layer, from_json};
 
 impl Layer {
-    /// The layers of a list in JSON, in the words that `layers` under `[model]` of run.toml has. Whether they fit each other is for [`Network::check`].
+    /// The layers of a list in JSON, in the words that `layers` under `[model]` of run.toml has. Whether they fit each other is for [`Network::check`](crate::Network::check).
     ///
     /// ```
     /// use wgrad::{Activation, Layer, Network};

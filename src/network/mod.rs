@@ -16,6 +16,7 @@ mod parameter;
 mod pool;
 mod repeat;
 mod residual;
+#[cfg(feature = "cli")]
 mod summary;
 mod window;
 mod words;
@@ -34,6 +35,7 @@ pub use self::parameter::{Parameter, ParameterKind};
 pub use self::pool::{AvgPoolLayer, GlobalAvgPoolLayer, MaxPoolLayer};
 pub use self::repeat::RepeatLayer;
 pub use self::residual::ResidualLayer;
+#[cfg(feature = "cli")]
 pub(crate) use self::summary::Summary;
 pub use self::window::{Padding, Pair};
 pub(crate) use self::words::{activation_words, from_json};

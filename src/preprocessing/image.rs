@@ -22,6 +22,7 @@ impl ImageShape {
     }
 
     /// Whether the images are grey, or red, green and blue: others are neither decoded from files nor shown.
+    #[cfg(feature = "cli")]
     pub(crate) fn is_picture(&self) -> bool {
         matches!(self.channels, 1 | 3)
     }
