@@ -39,7 +39,7 @@ impl Augmentation {
         let Some(Image { height, width, .. }) = image else {
             return Err(Error::Option(
                 "augmentation (crop_padding, flip, cutout) changes images, and this network's input is rows of features: leave it \
-                 out, or train a network of images"
+                 out, or train a network of images (Network::image; in run.toml a list of layers with convolutions, pools or a flatten, on a set of images)"
                     .into(),
             ));
         };

@@ -2,8 +2,8 @@
 
 Usage: python resnet20.py FOLDER [EPOCHS] [SEED]      (needs: pip install torch numpy)
 
-FOLDER has CIFAR-10's binary files, as `cargo run --release --example cifar_form -- FOLDER` writes them. One thread, as the program's line in
-docs/networks-of-images.md has.
+FOLDER has CIFAR-10's binary files, as `cargo run --release --example cifar_form -- FOLDER` writes them. It takes one thread; docs/networks.md has
+its figures beside the program's.
 """
 import sys, time
 from pathlib import Path

@@ -98,7 +98,11 @@ impl Ready {
         let ((set, validation), init) = sets?;
         run.settle(&set)?;
         let trainer = match &checkpoint {
-            Some(checkpoint) => resumed(gpu, flags, &run, checkpoint)?,
+            Some(checkpoint) => {
+                let trainer = resumed(gpu, flags, &run, checkpoint)?;
+                check_sets(&run, set.at_hand(), validation.as_ref(), trainer.network())?;
+                trainer
+            }
             None => begun(gpu, &mut run, init, &set, validation.as_ref())?,
         };
         Ok(Ready { output, run, checkpoint, out, set, validation, trainer })

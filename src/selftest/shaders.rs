@@ -132,6 +132,9 @@ fn tiles(every: &mut Every) {
             );
             if at < 2 || tile == Tile::Naive {
                 convolutions(every, family, tile);
+                // A reduction that is too long for one invocation.
+                let long = Dense { batch: 40_000, inputs: 5, outputs: 3 };
+                every.add(family, dense_update::launch(long, Input::Activations, plain(&optimizer), tile, closes));
             }
             // The first two of a family, whole and in slices, with every input.
             let inputs = if at < 2 || tile == Tile::Naive { &INPUTS[..] } else { &INPUTS[at % 4..][..1] };

@@ -362,7 +362,7 @@ fn model_files_that_do_not_fit_are_refused() {
         (model(3, 4, 3), &["0.weight", "[3, 4]", "[3, 2]"][..]),
         (model(5, 2, 5), &["0.weight", "[5, 2]", "[3, 2]"]),
         (model(3, 2, 4), &["0.bias", "[4]", "[3]"]),
-        (nan, &["0.weight or 0.bias", "NaN", "finite"]),
+        (nan, &["0.weight holds NaN", "NaN", "finite"]),
         (tensors(&[("0.weight", &[6], &[0.0; 6]), ("0.bias", &[3], &[0.0; 3])], None), &["0.weight", "[6]"]),
         (tensors(&[("0.weight", &[3, 2], &[0.0; 6])], None), &["no 0.bias"]),
         (

@@ -27,6 +27,7 @@ mod gradients;
 mod hostile;
 mod image_models;
 mod image_plans;
+mod image_runs;
 mod image_sets;
 mod init;
 mod inputs;

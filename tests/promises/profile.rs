@@ -192,7 +192,7 @@ fn every_dispatch_names_its_layers() {
         adamw_eps: 1e-7,
     });
     for (optimizer, clip) in
-        [(Optimizer::keras_adam(), None), (Optimizer::keras_adam(), Some(Clip::Norm(1.0))), (muon.clone(), None)]
+        [(Optimizer::keras_adam(), None), (Optimizer::keras_adam(), Some(Clip::Norm(1.0))), (muon, None)]
     {
         for family in [Family::Software, Family::Hardware] {
             let tiling = Tiling { most_bindings: 16, ..Tiling::of(family) };

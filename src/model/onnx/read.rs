@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use prost::bytes::Bytes;
+use serde_json::Value;
 
 use super::ending::Ending;
 use super::nodes::Nodes;
@@ -28,9 +29,7 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
     let file = proto::decode(bytes).map_err(broken)?;
     let graph = file.graph.as_ref().ok_or_else(|| broken("it has no graph: it is not an ONNX model".into()))?;
     check_version(&file).map_err(broken)?;
-    let about = file.metadata_props.iter().find(|entry| entry.key == METADATA);
-    let about = about.map(|entry| crate::files::json::from_str(&entry.value)).transpose();
-    let about = about.map_err(|error| metadata(path, error))?;
+    let about = own_words(path, &file)?;
     if let Some(model) = own::model(path, graph, &about, losses)? {
         return Ok((model, Vec::new()));
     }
@@ -62,22 +61,17 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
         return Err(metadata(path, reason));
     }
 
-    let loss = match (&about, task) {
-        (None, Some(Task::EachOutput)) => Loss::sigmoid_cross_entropy(),
+    let assumed = match (&about, task) {
+        (None, Some(Task::EachOutput)) => Some(Loss::sigmoid_cross_entropy()),
         // skl2onnx' classifiers end in probabilities, so an end without them is a regression; a softmax of one output would always be 1.
         (None, None) if network.outputs() == 1 || file.producer_name == "skl2onnx" => {
             notes.push(MSE_IS_ASSUMED.into());
-            Loss::MeanSquaredError
+            Some(Loss::MeanSquaredError)
         }
-        _ => loss_of(path, &about, losses)?,
+        _ => None,
     };
-    if let Some(task) = task.filter(|&task| task != loss.task()) {
-        let end = if task == Task::Classes { "Softmax" } else { "Sigmoid" };
-        let loss = loss.name();
-        return Err(broken(format!(
-            "it ends in {end}, and its metadata says that the loss is {loss}: they must agree"
-        )));
-    }
+    let loss = assumed.map_or_else(|| loss_of(path, &about, losses), Ok)?;
+    check_end(task, &loss).map_err(broken)?;
     network.check().and_then(|()| network.check_weights(&weights)).map_err(|error| broken(error.to_string()))?;
     loss.check(network.outputs()).map_err(|error| broken(error.to_string()))?;
     let classes = match classes_of(path, &about, network.outputs())? {
@@ -85,6 +79,25 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
         classes => classes,
     };
     Ok((Model { classes, scaling, ..Model::new(network, weights, loss) }, notes))
+}
+
+/// The metadata that wgrad wrote, where it wrote the file.
+fn own_words(path: &Path, file: &ModelProto) -> Result<Option<Value>, Error> {
+    let own = file.metadata_props.iter().find(|entry| entry.key == METADATA);
+    let own = own.map(|entry| crate::files::json::from_str(&entry.value)).transpose();
+    own.map_err(|error| metadata(path, error))
+}
+
+/// Checks that the graph's end is that of the loss.
+fn check_end(task: Option<Task>, loss: &Loss) -> Result<(), String> {
+    match task.filter(|&task| task != loss.task()) {
+        None => Ok(()),
+        Some(task) => {
+            let end = if task == Task::Classes { "Softmax" } else { "Sigmoid" };
+            let loss = loss.name();
+            Err(format!("it ends in {end}, and its metadata says that the loss is {loss}: they must agree"))
+        }
+    }
 }
 
 /// Checks that operators have the meaning that is assumed here: Gemm and Add broadcast by themselves since opset 7.

@@ -2,6 +2,8 @@
 
 mod layers;
 
+use serde_json::Value;
+
 use super::limits::LONGEST;
 use super::proto::{
     Attribute, AttributeType, DataType, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetId, Shape, Size,
@@ -26,7 +28,7 @@ pub(super) const SHIFT: &str = "scaling.shift";
 pub(super) const SCALE: &str = "scaling.scale";
 
 pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
-    let Model { network, weights, loss, classes, scaling, target_scaling, .. } = model;
+    let Model { network, weights, loss, scaling, target_scaling, .. } = model;
     network.check_weights(weights)?;
     if 4 * network.parameters() as u64 > LONGEST - (1 << 20) {
         return Err(Error::Option(format!(
@@ -68,6 +70,19 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     graph.proto.input = vec![samples("x", network.input())];
     graph.proto.output = vec![samples(output, Form::Features(network.outputs()))];
 
+    let about = about(model, folds);
+    Ok(ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: "wgrad".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        graph: Some(graph.proto),
+        opset_import: vec![OperatorSetId { domain: String::new(), version: OPSET }],
+        metadata_props: vec![StringStringEntry { key: METADATA.into(), value: about.to_string() }],
+    })
+}
+
+/// What the graph does not show; `folds` says whether the last product has the scaling of the targets in its weights.
+fn about(Model { network, loss, classes, target_scaling, .. }: &Model, folds: bool) -> Value {
     let mut about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "loss": loss_to_json(loss) });
     if folds && shows_its_layers(network) {
         // Of every layer, each before those within it.
@@ -86,14 +101,7 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     if !classes.is_empty() {
         about["classes"] = classes.clone().into();
     }
-    Ok(ModelProto {
-        ir_version: IR_VERSION,
-        producer_name: "wgrad".into(),
-        producer_version: env!("CARGO_PKG_VERSION").into(),
-        graph: Some(graph.proto),
-        opset_import: vec![OperatorSetId { domain: String::new(), version: OPSET }],
-        metadata_props: vec![StringStringEntry { key: METADATA.into(), value: about.to_string() }],
-    })
+    about
 }
 
 /// Whether a graph shows everything of a network but its dropouts: that of dense layers with biases, and of sums of such.
