@@ -150,13 +150,13 @@ impl Tile {
     }
 
     /// Slices that the reduction of a product of these blocks is cut into under it: as many as a tile with shared memory says. Without shared memory that follows
-    /// from the blocks. A reduction of four times `LONG` blocks or more is cut into as many as make `BUSY` workgroups and have `LONG` blocks each; and every
-    /// one so that none has more than `LONGEST`.
+    /// from the blocks. A reduction of more than four times `LONG` blocks is cut into as many as make `BUSY` workgroups and have `LONG` blocks each; and
+    /// every one so that none has more than `LONGEST`.
     pub fn slices_of(self, blocks: Blocks) -> u32 {
         match self {
             Tile::Naive | Tile::Register { .. } | Tile::Subgroup { .. } => {
                 let useful = (BUSY / self.workgroups(blocks)).min(blocks.k / LONG);
-                let useful = if blocks.k >= 4 * LONG { useful } else { 1 };
+                let useful = if blocks.k > 4 * LONG { useful } else { 1 };
                 useful.max(blocks.k.div_ceil(LONGEST))
             }
             Tile::Workgroup { .. } | Tile::Buffered { .. } => self.slices(),
@@ -278,7 +278,7 @@ impl Family {
     /// All this is reasoned, not measured: the tuner measures.
     pub fn tile(self, blocks: Blocks) -> Tile {
         // Where the reduction will be cut, small results take tiles as large as they are.
-        let slices = if blocks.k >= 4 * LONG { blocks.k / LONG } else { 1 };
+        let slices = if blocks.k > 4 * LONG { blocks.k / LONG } else { 1 };
         let is_inside = |m: u32| slices == 1 || m <= blocks.m;
         match self {
             Family::Reference => Tile::Naive,

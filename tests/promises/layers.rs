@@ -274,8 +274,8 @@ fn layers_that_do_not_fit_are_refused_by_name() {
             of_large(GlobalAvgPoolLayer::new().into()),
         ),
         (
-            &["layer 1 (conv)", "groups of 2", "a kernel of 130×130", "at most 60000"],
-            of_large(ConvLayer::new(4, 130).groups(2).into()),
+            &["layer 1 (conv)", "groups of 2", "a kernel of 150×150", "at most 60000"],
+            of_large(ConvLayer::new(4, 150).groups(2).into()),
         ),
         (
             &["layer 2 (layer_norm)", "a norm over 1440000 features", "80000"],
