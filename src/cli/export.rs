@@ -7,7 +7,9 @@ use super::options::Export;
 use super::output::{Output, grouped};
 use super::source::output_word;
 use crate::error::Error;
+use crate::layout::Image;
 use crate::model::Model;
+use crate::network::Form;
 
 /// The most features that a note names.
 const MOST_NAMES: usize = 20;
@@ -36,9 +38,15 @@ fn left_out(model: &Model) -> Vec<String> {
             names[..names.len().min(MOST_NAMES)].join(", ")
         )
     });
-    let image = model.image.as_ref().map(|shape| {
-        format!("the images' shape, {shape}, is left out: x is {inputs} numbers a row, the pixels divided by 255")
-    });
+    let image = match (model.network.input(), &model.image) {
+        (Form::Image(Image { height, width, channels }), _) => Some(format!(
+            "x is images with their channels first, [batch, {channels}, {height}, {width}], pixels divided by 255"
+        )),
+        (_, Some(shape)) => Some(format!(
+            "the images' shape, {shape}, is left out: x is {inputs} numbers a row, the pixels divided by 255"
+        )),
+        (_, None) => None,
+    };
     let classes = (!model.classes.is_empty()).then(|| {
         format!(
             "the names of the {} are in the file's metadata under \"wgrad\", as the graph has no place for them",

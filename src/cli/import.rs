@@ -2,14 +2,18 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::json;
 
 use super::opening::check_ending;
 use super::options::Import;
 use super::output::{Output, grouped};
+use crate::activation::Activation;
 use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::model::Model;
+use crate::network::{Form, Network, from_json};
+use crate::preprocessing::ImageShape;
 
 /// What can be imported, for messages.
 const READ: &str = "import reads .onnx, and .safetensors with a state dict: in PyTorch, safetensors.torch.save_file(net.state_dict(), \"net.safetensors\")";
@@ -22,6 +26,11 @@ pub(super) fn run(options: &Import) -> Result<(), Error> {
         model.loss = Loss::from_name(loss)?;
     }
     model.loss.check(model.network.outputs())?;
+    if let Form::Image(image) = model.network.input() {
+        // So that image files of this shape can be predicted on.
+        let [height, width, channels] = [image.height, image.width, image.channels].map(|side| side as usize);
+        model.image.get_or_insert(ImageShape { height, width, channels });
+    }
     notes.extend(not_there(&model));
     model.write(&options.output)?;
     let (path, parameters) = (options.output.display(), model.network.parameters());
@@ -61,11 +70,79 @@ fn read(options: &Import) -> Result<(Model, Vec<String>), Error> {
         Some("onnx") if options.activation.is_some() => {
             Err(Error::Option("--activation: an ONNX file contains its activations".into()))
         }
+        Some("onnx") if options.config.is_some() => {
+            Err(Error::Option("--config: an ONNX file contains its layers".into()))
+        }
         Some("onnx") => Model::read_onnx_noted(path, &[]),
         Some("pt" | "pth" | "bin" | "ckpt" | "h5" | "keras") => Err(Error::format(path, READ)),
-        _ => Model::read_state_dict_noted(path, options.activation).map_err(|error| match is_safetensors(path) {
-            Ok(false) => Error::format(path, format!("it is not a whole safetensors file: {READ}")),
-            _ => error,
-        }),
+        _ => match &options.config {
+            Some(config) => {
+                let network = network(config, options.inputs.as_deref())?;
+                Model::read_state_dict_as(path, &network).map(|model| (model, vec![]))
+            }
+            None => state_dict(path, options.activation),
+        },
     }
+}
+
+/// Reads a state dict that says itself what its layers are.
+fn state_dict(path: &Path, activation: Option<Activation>) -> Result<(Model, Vec<String>), Error> {
+    Model::read_state_dict_noted(path, activation).map_err(|error| match is_safetensors(path) {
+        Ok(false) => Error::format(path, format!("it is not a whole safetensors file: {READ}")),
+        _ => error,
+    })
+}
+
+/// What a run.toml says of a network.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct File {
+    model: ModelTable,
+    data: DataTable,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ModelTable {
+    layers: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct DataTable {
+    image: Option<[usize; 3]>,
+}
+
+/// The network whose layers a run.toml lists.
+fn network(config: &Path, inputs: Option<&[usize]>) -> Result<Network, Error> {
+    let text = String::from_utf8(crate::files::read_whole(config)?)
+        .map_err(|_| Error::format(config, "it is not UTF-8, and no run.toml"))?;
+    let File { model, data } =
+        toml::from_str(&text).map_err(|error| Error::format(config, error.to_string().trim_end()))?;
+    let list = model.layers.ok_or_else(|| {
+        Error::format(config, "it has no layers under [model]: they say what the tensors of a state dict are of")
+    })?;
+    let activation = |word: &str| word.parse().map_err(|error: Error| error.to_string());
+    let wrong = |reason: String| Error::format(config, format!("layers under [model]: {reason}"));
+    let layers = from_json(&list, &activation).map_err(wrong)?;
+    let network = match (inputs, data.image) {
+        (Some(&[features]), _) => Network::of_layers(features, layers),
+        (Some(&[height, width, channels]), _) | (None, Some([height, width, channels])) => {
+            layers.into_iter().fold(Network::image(height, width, channels), Network::with)
+        }
+        (Some(_), _) => {
+            let reason =
+                "--inputs: it must be one number, of features, or three, an image's height, width and channels";
+            return Err(Error::Option(reason.into()));
+        }
+        (None, None) => {
+            return Err(Error::Option(
+                "--inputs is missing: the features of a row, or the height, the width and the channels of an image, as 28,28,1; a state dict does not say \
+                 how large its images are"
+                    .into(),
+            ));
+        }
+    };
+    network.check().map_err(|error| wrong(error.to_string()))?;
+    Ok(network)
 }

@@ -387,14 +387,20 @@ pub(super) struct Export {
 
 #[derive(Args)]
 pub(super) struct Import {
-    /// An .onnx file, or a safetensors file with a state dict of dense layers
+    /// An .onnx file, or a safetensors file with a state dict
     pub file: PathBuf,
     /// The model to write; an existing file is replaced
     #[arg(value_name = "OUT.safetensors")]
     pub output: PathBuf,
     /// The activation of a state dict's hidden layers [default: relu, where a Sequential's numbers leave room for one]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
     pub activation: Option<Activation>,
+    /// A run.toml whose layers under [model] are those of a state dict that has more than dense ones and residuals
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// With --config, the features of a row, or the height, the width and the channels of an image, as 28,28,1 [default: image under [data]]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', requires = "config")]
+    pub inputs: Option<Vec<usize>>,
     /// The loss, which gives the outputs their meaning, where the file has none [default: softmax-cross-entropy, or mse for one output]
     #[arg(long, value_name = "NAME")]
     pub loss: Option<String>,

@@ -1,5 +1,7 @@
-//! Reads state dicts of other programs: dense layers under any names, in the order that follows from the names or the shapes, and residuals of them.
+//! Reads state dicts of other programs: dense layers under any names, in the order that follows from the names or the shapes, and residuals of them; and any
+//! layers that are listed.
 
+mod listed;
 mod order;
 mod residuals;
 mod structure;
@@ -12,7 +14,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use self::order::{Layer, NAMES, Name};
 use self::structure::{Structure, chain};
-use super::tensors::transposed;
+use super::tensors::{LISTED, transposed};
 use super::{Model, about, check_sums, parse};
 use crate::activation::Activation;
 use crate::error::Error;
@@ -169,14 +171,14 @@ fn layers<'a>(all: &'a [(String, TensorView<'a>)]) -> Result<Vec<Layer<'a>>, Str
 fn check(part: &str, shape: &[usize]) -> Result<(), String> {
     match (part, shape.len()) {
         ("weight" | "kernel", 2) | ("bias", 1) => Ok(()),
-        ("weight" | "gamma" | "beta" | "scale", 1) => {
-            Err(format!("has the shape {shape:?}, as a normalization's, and there are dense layers only"))
-        }
-        ("weight" | "kernel", 3..=5) => {
-            Err(format!("has the shape {shape:?}, as a convolution's, and there are dense layers only"))
-        }
+        ("weight" | "gamma" | "beta" | "scale", 1) => Err(format!(
+            "has the shape {shape:?}, as a normalization's, and there are dense layers only unless they are listed, {LISTED}"
+        )),
+        ("weight" | "kernel", 3..=5) => Err(format!(
+            "has the shape {shape:?}, as a convolution's, and there are dense layers only unless they are listed, {LISTED}"
+        )),
         ("running_mean" | "running_var" | "num_batches_tracked" | "moving_mean" | "moving_variance", _) => {
-            Err("is a batch normalization's, and there are dense layers only".into())
+            Err(format!("is a batch normalization's, and there are dense layers only unless they are listed, {LISTED}"))
         }
         _ => Err(format!(
             "has the shape {shape:?}, and is neither a weight [out, in], a kernel [in, out] nor a bias [out]"

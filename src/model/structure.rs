@@ -6,6 +6,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 use super::metadata::{activation_of, activations_of, broken, dropouts, entry, inputs_of};
+use super::tensors::LISTED;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::network::{Form, Network, Parameter, ParameterKind, from_json};
@@ -109,7 +110,11 @@ fn mismatch(file: &SafeTensors<'_>, network: &Network) -> Option<(Parameter, Vec
 }
 
 fn shape_of_no_matrix(path: &Path, name: &str, shape: &[usize]) -> Error {
-    Error::format(path, format!("{name} has the shape {shape:?}: it must be [out, in]"))
+    let hint = match shape.len() {
+        1 | 4 => format!(", or the layers must be listed, {LISTED}"),
+        _ => String::new(),
+    };
+    Error::format(path, format!("{name} has the shape {shape:?}: it must be [out, in]{hint}"))
 }
 
 /// A chain of dense layers, which are numbered as in a `torch.nn.Sequential` with an activation after each, and some dropouts.

@@ -51,6 +51,9 @@ pub(crate) fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -
     hasher.finalize()
 }
 
+/// How the layers of a state dict are said that it does not say itself: convolutions have strides and padding, and pools are between them.
+pub(super) const LISTED: &str = "with wgrad import FILE OUT.safetensors --config run.toml, whose [model] has the list of layers, and --inputs, as 28,28,1";
+
 /// That a file's tensors and metadata are what was written, where it has their checksums, as every checkpoint must.
 pub(crate) fn check_sums(path: &Path, file: &SafeTensors<'_>, about: Option<&Value>) -> Result<(), Error> {
     let Some(about) = about.filter(|about| about.get("crc32").or(about.get("checkpoint")).is_some()) else {

@@ -42,7 +42,7 @@ def predictions(model):
 def runtime(path, x):
     session = onnxruntime.InferenceSession(path)
     [given], [taken] = session.get_inputs(), session.get_outputs()
-    assert given.shape == ["batch", x.shape[1]] and taken.shape[0] == "batch", (given.shape, taken.shape)
+    assert given.shape == ["batch", *x.shape[1:]] and taken.shape[0] == "batch", (given.shape, taken.shape)
     # One row, and all rows at once.
     y = session.run(None, {given.name: x})[0]
     assert np.abs(session.run(None, {given.name: x[:1]})[0] - y[:1]).max() <= TOLERANCE
@@ -190,10 +190,43 @@ def residuals(folder):
 
 
 def answers(model, rows, folder, key="probabilities"):
-    """The predictions of `wgrad predict` for rows of an array."""
+    """The predictions of `wgrad predict` for rows of an array, or for images with their channels last."""
     np.save(folder / "rows.npy", rows)
-    lines = wgrad("predict", "--model", model, "--input", folder / "rows.npy", "--json").splitlines()
+    order = ["--channels", "last"] if rows.ndim == 4 else []
+    lines = wgrad("predict", "--model", model, "--input", folder / "rows.npy", "--json", *order).splitlines()
     return np.array([json.loads(line)[key] for line in lines])
+
+
+def channels_first(x):
+    return np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if x.ndim == 4 else x
+
+
+def images(folder):
+    """Every kind of layer on images: the networks of tests/golden-nets with the weights that PyTorch trained, against the outputs that PyTorch had."""
+    model, graph, back = (folder / f"images{ending}" for ending in [".safetensors", ".onnx", ".back.safetensors"])
+    rng = np.random.default_rng(4)
+    for path in sorted((ROOT / "tests/golden-nets").glob("*.safetensors")):
+        kept, case = load_file(path), json.loads(safe_open(path, "numpy").metadata()["case"])
+        x, loss = kept["x"], case["loss"].replace("_", "-")
+        # The names of a chain's weights count what these do not.
+        if all("dense" in layer for layer in case["layers"]):
+            continue
+        tensors = {name.removeprefix("final."): value for name, value in kept.items() if name.startswith("final.")}
+        inputs = list(x.shape[1:]) if x.ndim == 4 else x.shape[1]
+        about = {"version": "0.1.0", "inputs": inputs, "layers": case["layers"], "loss": {"kind": loss}}
+        save_file(tensors, model, metadata={"wgrad": json.dumps(about)})
+        wgrad("export", model, graph)
+        _, z, _ = runtime(graph, channels_first(x))
+        agree(f"{path.stem}, ONNX Runtime and PyTorch", z.reshape(kept["eval"].shape), kept["eval"])
+        more = rng.standard_normal((ROWS, *x.shape[1:])).astype(np.float32)
+        _, z, _ = runtime(graph, channels_first(more))
+        ours = answers(model, more, folder, "outputs" if loss == "mse" else "probabilities")
+        agree(f"{path.stem}, wgrad predict and ONNX Runtime", ours, z if loss == "mse" else softmax(z.astype(np.float64)))
+        wgrad("import", graph, back)
+        same_tensors(f"{path.stem} -> ONNX -> model", model, back)
+        # The layers too: their graph is the same.
+        wgrad("export", back, folder / "again.onnx")
+        assert (folder / "again.onnx").read_bytes() == graph.read_bytes(), path.stem
 
 
 def cases_in_onnx_runtime(folder):
@@ -286,6 +319,8 @@ def through_torch(folder, model, ours, images):
         wgrad("import", folder / given, folder / "back.safetensors")
         agree(f"PyTorch, residuals, {given}", answers(folder / "back.safetensors", x.numpy(), folder), theirs)
 
+    images_through_torch(folder, Residual)
+
     def fresh():
         return torch.nn.Sequential(torch.nn.Linear(784, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
 
@@ -302,6 +337,76 @@ def through_torch(folder, model, ours, images):
         assert (predictions(back) == ours).all()
 
 
+def images_through_torch(folder, Residual):
+    """Networks of images that PyTorch has just trained: state dicts with a list of layers, and files of torch.onnx.export."""
+    import safetensors.torch
+    import torch
+    from torch import nn
+
+    def block(channels, out, stride):
+        body = [nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(),
+                nn.Conv2d(out, out, 3, 1, 1, bias=False), nn.BatchNorm2d(out)]
+        return Residual(body, [nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out)] if stride > 1 else ())
+
+    class Mean(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3))
+
+    def conv(channels, stride=1, kernel=3):
+        return f"{{ conv = {channels}, kernel = {kernel}, stride = {stride}, padding = {kernel // 2}, bias = false }}"
+
+    def residual(channels, stride):
+        body = f'{conv(channels, stride)}, {{ batch_norm = true, activation = "relu" }}, {conv(channels)}, {{ batch_norm = true }}'
+        shortcut = f", shortcut = [{conv(channels, stride, 1)}, {{ batch_norm = true }}]" if stride > 1 else ""
+        return f'{{ residual = [{body}]{shortcut}, activation = "relu" }}'
+
+    nets = {
+        "a convnet": (
+            nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 12, 3, 2, 1, groups=4), nn.GELU(), nn.AvgPool2d(2, 1), nn.Flatten(),
+                          nn.Dropout(0.5), nn.Linear(108, 5)),
+            """{ conv = 8, kernel = 3, activation = "relu" }, { max_pool = 2 },
+               { conv = 12, kernel = 3, stride = 2, padding = 1, groups = 4, activation = "gelu" },
+               { avg_pool = 2, stride = 1 }, { flatten = true }, { dropout = 0.5 }, { dense = 5 }"""),
+        "norms": (
+            nn.Sequential(nn.Conv2d(3, 8, 5, padding=2), nn.GroupNorm(4, 8), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.Conv2d(8, 8, 3, dilation=2), nn.BatchNorm2d(8),
+                          nn.Tanh(), nn.Flatten(), nn.LayerNorm(128), nn.Linear(128, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 5)),
+            """{ conv = 8, kernel = 5, padding = 2 }, { group_norm = 4, activation = "relu" }, { max_pool = 3, stride = 2, padding = 1 },
+               { conv = 8, kernel = 3, dilation = 2 }, { batch_norm = true, activation = "tanh" }, { flatten = true },
+               { layer_norm = true }, { dense = 6 }, { batch_norm = true, activation = "relu" }, { dense = 5 }"""),
+        "a ResNet": (
+            nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), block(8, 8, 1), nn.ReLU(), block(8, 16, 2), nn.ReLU(),
+                          block(16, 16, 1), nn.ReLU(), Mean(), nn.Linear(16, 5)),
+            f"""{conv(8)}, {{ batch_norm = true, activation = "relu" }}, {residual(8, 1)}, {residual(16, 2)}, {residual(16, 1)},
+                {{ global_avg_pool = true }}, {{ dense = 5 }}"""),
+    }
+    back, config = folder / "back.safetensors", folder / "layers.toml"
+    for what, (net, layers) in nets.items():
+        torch.manual_seed(3)
+        optimizer = torch.optim.Adam(net.parameters(), 0.01)
+        for _ in range(5):
+            x = torch.randn(64, 3, 16, 16)
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net.train()(x), torch.randint(5, (64,))).backward()
+            optimizer.step()
+        net.eval()
+        x = torch.randn(ROWS, 3, 16, 16)
+        with torch.no_grad():
+            theirs = torch.softmax(net(x), 1).numpy()
+        rows = np.ascontiguousarray(x.numpy().transpose(0, 2, 3, 1))
+        safetensors.torch.save_file(net.state_dict(), folder / "net.safetensors")
+        config.write_text(f"[model]\nlayers = [{layers}]\n")
+        wgrad("import", folder / "net.safetensors", back, "--config", config, "--inputs", "16,16,3")
+        agree(f"PyTorch, {what}, state dict", answers(back, rows, folder), theirs)
+        # And out again: PyTorch takes what was written here.
+        net.load_state_dict(safetensors.torch.load_file(back))
+        batch = torch.export.Dim("batch")
+        torch.onnx.export(net, (x[:2],), folder / "net.onnx", external_data=False, verbose=False, dynamic_shapes=({0: batch},))
+        torch.onnx.export(net, (x[:2],), folder / "script.onnx", dynamo=False, opset_version=17, input_names=["x"], dynamic_axes={"x": {0: "n"}})
+        for given in ["net.onnx", "script.onnx"]:
+            wgrad("import", folder / given, back)
+            agree(f"PyTorch, {what}, {given}", answers(back, rows, folder), theirs)
+
+
 if __name__ == "__main__":
     with gzip.open(ROOT / "data/mnist/t10k-images-idx3-ubyte.gz") as file:
         pixels = np.frombuffer(file.read(), np.uint8, offset=16)
@@ -311,6 +416,7 @@ if __name__ == "__main__":
         model, ours = mnist_through_onnx(folder, images)
         every_activation(folder)
         residuals(folder)
+        images(folder)
         cases_in_onnx_runtime(folder)
         through_scikit_learn(folder)
         if "--torch" in sys.argv:

@@ -3,6 +3,7 @@ tests/promises/interchange.rs reads.
 
 With torch onnx onnxscript onnxruntime safetensors numpy: python make_fixtures.py FOLDER torch residual helper expected
 With tensorflow keras tf2onnx, before expected: python make_fixtures.py FOLDER keras
+Networks of images, into a folder of their own, with all of these: python make_fixtures.py FOLDER/images torch_images keras_images expected_images
 """
 import sys
 from pathlib import Path
@@ -127,17 +128,140 @@ def keras_models(out):
     net.export(out / "keras_rescaling_flatten.onnx", format="onnx", verbose=False)
 
 
+def torch_images(out):
+    """Networks of images, by both of PyTorch's exporters."""
+    import torch
+    from torch import nn
+
+    class Residual(nn.Module):
+        def __init__(self, body, shortcut=()):
+            super().__init__()
+            self.body, self.shortcut = nn.Sequential(*body), nn.Sequential(*shortcut)
+
+        def forward(self, x):
+            return self.body(x) + self.shortcut(x)
+
+    class ChannelsLast(nn.LayerNorm):
+        def forward(self, x):
+            return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    class Mean(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3))
+
+    class Pad(nn.Module):
+        def forward(self, x):
+            return nn.functional.pad(x, (1, 1, 1, 1))
+
+    class View(nn.Module):
+        def forward(self, x):
+            return x.view(x.size(0), -1)
+
+    class Scaled(nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net, self.mean, self.std = net, torch.rand(3, 1, 1), torch.rand(3, 1, 1) + 0.5
+
+        def forward(self, x):
+            return self.net((x - self.mean) / self.std)
+
+    conv = nn.Conv2d
+    torch.manual_seed(30)
+    nets = {
+        "convnet": nn.Sequential(conv(3, 6, 3), nn.ReLU(), nn.MaxPool2d(2), conv(6, 5, 2, padding="same"), nn.GELU(), nn.AvgPool2d(2, 1),
+                                 nn.Flatten(), nn.Dropout(0.5), nn.Linear(10, 3)),
+        "norms": nn.Sequential(conv(3, 8, 3), nn.GroupNorm(4, 8), nn.ReLU(), ChannelsLast(8), nn.GroupNorm(8, 8), nn.MaxPool2d(3, 2, 1),
+                               nn.Flatten(), nn.LayerNorm(96), nn.Linear(96, 8), nn.GroupNorm(2, 8), nn.Linear(8, 3)),
+        "batch_norms": nn.Sequential(nn.BatchNorm2d(3), conv(3, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU(),
+                                     conv(6, 6, 3, groups=6, dilation=2, padding=2), nn.ReLU(), nn.BatchNorm2d(6), nn.AdaptiveAvgPool2d(1),
+                                     nn.Flatten(), nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)),
+        "resnet": Scaled(nn.Sequential(
+            conv(3, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU(),
+            Residual([conv(6, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU(), conv(6, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6)]),
+            nn.ReLU(),
+            Residual([conv(6, 10, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(10), nn.ReLU(), conv(10, 10, 3, padding=1)],
+                     [conv(6, 10, 1, stride=2, bias=False), nn.BatchNorm2d(10)]),
+            nn.ReLU(), Mean(), nn.Linear(10, 3))),
+        "view": nn.Sequential(Pad(), conv(3, 4, 3, stride=2), nn.Tanh(), View(), nn.Linear(80, 3)),
+    }
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
+    batch = torch.export.Dim("batch")
+    for name, net in nets.items():
+        for module in net.modules():
+            if isinstance(module, norms):
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.uniform_(module.bias, -0.5, 0.5)
+        x = torch.randn(16, 3, 9, 7)
+        net.train()(x)
+        net.eval()
+        torch.onnx.export(net, (x,), out / f"torch_{name}.onnx", dynamo=True, external_data=False, dynamic_shapes=({0: batch},), verbose=False)
+        torch.onnx.export(net, (x[:1],), out / f"torch_{name}_one.onnx", dynamo=True, external_data=False, verbose=False)
+        # It computes the pads with nodes of its own.
+        if name != "view":
+            torch.onnx.export(net, (x,), out / f"torchscript_{name}.onnx", dynamo=False, opset_version=17, input_names=["x"],
+                              dynamic_axes={"x": {0: "n"}})
+
+
+def keras_images(out):
+    import keras
+    from keras import layers as of
+
+    keras.utils.set_random_seed(2)
+    x = np.random.default_rng(3).standard_normal((32, 9, 7, 3)).astype(np.float32)
+
+    def save(name, net):
+        # Some steps, after which no two channels have the same statistics.
+        net.compile(keras.optimizers.Adam(0.01), "mse")
+        net.fit(x, np.zeros((32, 3), np.float32), epochs=3, verbose=0)
+        net.export(out / f"keras_{name}.onnx", format="onnx", verbose=False)
+
+    save("convnet", keras.Sequential([
+        keras.Input((9, 7, 3)), of.Conv2D(6, 3, activation="relu"), of.BatchNormalization(), of.MaxPooling2D(2), of.Conv2D(5, 2, padding="same"),
+        of.BatchNormalization(), of.Activation("silu"), of.DepthwiseConv2D(2), of.Flatten(), of.Dropout(0.5), of.Dense(4, activation="relu"),
+        of.BatchNormalization(), of.Dense(3),
+    ]))
+    given = keras.Input((9, 7, 3))
+    first = of.ReLU()(of.BatchNormalization()(of.Conv2D(4, 3, padding="same", use_bias=False)(of.Rescaling(0.5, offset=-1.0)(given))))
+    body = of.BatchNormalization()(of.Conv2D(4, 3, padding="same")(first))
+    body = of.AveragePooling2D(2)(of.ReLU()(of.Add()([body, first])))
+    body = of.Conv2D(6, 3, strides=2, padding="same")(body)
+    save("resnet", keras.Model(given, of.Dense(3)(of.GlobalAveragePooling2D()(body))))
+
+
+def expected_images(out):
+    import onnxruntime
+    from safetensors.numpy import load_file, save_file
+
+    for path in out.glob("*.onnx"):
+        plain(path)
+    kept = out / "expected.safetensors"
+    x = load_file(kept)["x"] if kept.exists() else RNG.standard_normal((8, 9, 7, 3)).astype(np.float32)
+    tensors = {"x": x}
+    for path in sorted(out.glob("*.onnx")):
+        session = onnxruntime.InferenceSession(path)
+        [given] = session.get_inputs()
+        rows = x if path.stem.startswith("keras") else np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+        each = [session.run(None, {given.name: row[None]})[0] for row in rows]
+        tensors[path.stem] = np.concatenate(each)
+        print(path.stem, path.stat().st_size, sorted({node.op_type for node in onnx.load(path).graph.node}))
+    save_file(tensors, kept)
+
+
+def plain(path):
+    """Takes out stack traces, with paths of the machine that ran this."""
+    model = onnx.load(path)
+    for part in [model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output]:
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
+    onnx.save(model, path)
+
+
 def expected(out):
     import onnxruntime
     from safetensors.numpy import load_file, save_file
 
     for path in out.glob("*.onnx"):
-        # These are stack traces, with paths of the machine that ran this.
-        model = onnx.load(path)
-        for part in [model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output]:
-            del part.metadata_props[:]
-            part.ClearField("doc_string")
-        onnx.save(model, path)
+        plain(path)
     kept = out / "expected.safetensors"
     x = load_file(kept)["x"] if kept.exists() else RNG.standard_normal((8, 6)).astype(np.float32)
     tensors = {"x": x}
@@ -151,4 +275,5 @@ def expected(out):
 
 if __name__ == "__main__":
     for part in sys.argv[2:]:
-        {"torch": torch_models, "residual": residual_models, "helper": helper_models, "keras": keras_models, "expected": expected}[part](Path(sys.argv[1]))
+        {"torch": torch_models, "residual": residual_models, "helper": helper_models, "keras": keras_models, "expected": expected,
+         "torch_images": torch_images, "keras_images": keras_images, "expected_images": expected_images}[part](Path(sys.argv[1]))

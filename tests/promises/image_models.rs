@@ -1,5 +1,7 @@
 //! Networks of images in files: their form, every layer's options, running statistics, and what does not fit, by name.
 
+mod onnx;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -286,6 +288,92 @@ fn outputs_in_their_own_units_come_back_from_onnx() {
         model.write_onnx(&path, false).unwrap();
         assert_eq!(Model::read_onnx(&path).unwrap(), model);
     }
+}
+
+/// The tensors of a model, as a `torch.nn.Sequential` with some prefix has them.
+fn state_dict(from: &Path, to: &Path, prefix: &str, change: impl FnOnce(&mut Tensors)) {
+    let mut tensors = tensors(&std::fs::read(from).unwrap());
+    tensors.iter_mut().for_each(|(name, ..)| *name = format!("{prefix}{name}"));
+    change(&mut tensors);
+    save(to, &tensors, None);
+}
+
+/// Finds a state dict whose layers are guessed, or that is read for another network than the one that is listed.
+#[test]
+fn state_dicts_of_images_are_read_where_the_layers_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, other, listed] = ["m.safetensors", "other.safetensors", "run.toml"].map(|name| folder.path().join(name));
+    for (what, network) in networks() {
+        let model = model(&network);
+        model.write(&path).unwrap();
+        for prefix in ["", "net.", "model.0."] {
+            state_dict(&path, &other, prefix, |tensors| {
+                let counters: Vec<String> = tensors
+                    .iter()
+                    .filter_map(|(name, ..)| name.strip_suffix("running_mean"))
+                    .map(|name| format!("{name}num_batches_tracked"))
+                    .collect();
+                tensors.extend(counters.into_iter().map(|name| (name, vec![1], vec![9.0])));
+            });
+            assert_eq!(Model::read_state_dict_as(&other, &network).unwrap(), model, "{what}, {prefix}");
+        }
+        if network.input() != wgrad::Form::Features(12) {
+            refused(&["listed", "--config", "--inputs"], Model::read_state_dict(&other, None));
+        }
+    }
+    let network =
+        Network::image(8, 8, 3).conv(4, 3, Activation::Relu).batch_norm().flatten().dense(2, Activation::Identity);
+    model(&network).write(&path).unwrap();
+    type Change = fn(&mut Tensors);
+    let cases: [(Change, &[&str]); 6] = [
+        (
+            |tensors| at(tensors, "n.0.weight").1 = vec![3, 4, 3, 3],
+            &["n.0.weight has the shape [3, 4, 3, 3]", "layer 1", "[4, 3, 3, 3]"],
+        ),
+        (
+            |tensors| tensors.retain(|(name, ..)| name != "n.2.running_var"),
+            &["no tensor n.2.running_var", "layer 2", "n.0.bias"],
+        ),
+        (
+            |tensors| tensors.push(("n.9.weight".into(), vec![1], vec![0.0])),
+            &["n.9.weight", "none of the listed layers"],
+        ),
+        (
+            |tensors| tensors.push(("head.weight".into(), vec![1], vec![0.0])),
+            &["head.weight", "none of the listed layers"],
+        ),
+        (|tensors| at(tensors, "n.2.running_var").2[0] = -1.0, &["2.running_var holds -1", "variance"]),
+        (|tensors| tensors.clear(), &["no tensor 0.weight"]),
+    ];
+    for (change, words) in cases {
+        state_dict(&path, &other, "n.", change);
+        refused(words, Model::read_state_dict_as(&other, &network));
+    }
+    refused(&["says itself what its layers are"], Model::read_state_dict_as(&path, &network));
+
+    // By the program: the list in run.toml, the image's form in it or beside it.
+    state_dict(&path, &other, "", |_| ());
+    let layers = r#"layers = [{ conv = 4, kernel = 3, activation = "relu" }, { batch_norm = true }, { flatten = true }, { dense = 2 }]"#;
+    let import = |toml: String, more: &[&str]| {
+        std::fs::write(&listed, toml).unwrap();
+        let _ = std::fs::remove_file(folder.path().join("back.safetensors"));
+        let common = ["import", "other.safetensors", "back.safetensors", "--config", "run.toml"];
+        crate::cases::wgrad(folder.path(), &[&common[..], more].concat())
+    };
+    let plain = format!("[model]\n{layers}\n[train]\nepochs = 3\n");
+    let with_image = format!("[data]\nimage = [8, 8, 3]\n{plain}");
+    for (toml, more) in [(plain.clone(), &["--inputs", "8,8,3"][..]), (with_image, &[])] {
+        let ran = import(toml, more);
+        assert_eq!(ran.code, 0, "{}", ran.said);
+        let back = Model::read(folder.path().join("back.safetensors")).unwrap();
+        assert_eq!((back.network, back.weights), (network.clone(), model(&network).weights));
+        assert_eq!(back.image.map(|image| image.to_string()).as_deref(), Some("8×8×3"));
+    }
+    import(plain.clone(), &[]).refused(&["--inputs is missing", "28,28,1"]);
+    import(plain.clone(), &["--inputs", "8,8"]).refused(&["--inputs", "three"]);
+    import(plain.clone(), &["--inputs", "192"]).refused(&["run.toml", "layer 1 (conv)", "takes an image"]);
+    import(plain, &["--inputs", "9,8,3"]).refused(&["4.weight has the shape [2, 144]", "layer 4", "[2, 168]"]);
+    import("[train]\nepochs = 3\n".into(), &["--inputs", "8,8,3"]).refused(&["run.toml", "no layers under [model]"]);
 }
 
 /// Finds a value that a checkpoint does not hold, as running statistics, and a form that a trainer loses.

@@ -5,6 +5,7 @@ mod damaged_graphs;
 mod graph;
 mod graph_ends;
 mod graphs;
+mod images;
 mod residual_names;
 mod residuals;
 mod state_dicts;

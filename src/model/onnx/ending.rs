@@ -66,10 +66,13 @@ impl Ending {
                  \"in.onnx\", \"out.onnx\", [input], [output])"
             ));
         }
-        if let Layer::Sum(sum) = &nodes.layers[last] {
-            let reason =
-                "the graph ends in this sum, and the last layer must be a dense one, whose outputs are the logits";
-            return Err(sum.say(&nodes.layers, reason));
+        let of = |end: &str| {
+            format!("the graph ends in {end}, and the last layer must be a dense one, whose outputs are the logits")
+        };
+        match &nodes.layers[last] {
+            Layer::Sum(sum) => return Err(sum.say(&nodes.layers, &of("this sum"))),
+            Layer::Made(made) => return Err(made.place.say(&of("it"))),
+            Layer::Dense(_) => {}
         }
         // The output that says most about the loss is read; a class alone says nothing about it.
         let Some(chosen) = of_last().min_by_key(|of| (of.label, of.task.is_none())) else { return Err(FITS.into()) };
@@ -83,7 +86,7 @@ impl Ending {
                 short(chosen.name)
             ));
         }
-        if let Form::Beneath = chosen.rows.form {
+        if chosen.rows.form == Form::Beneath {
             notes.push(format!(
                 "the output \"{}\" has the values of a row one below the other: it is read as rows again",
                 short(chosen.name)
@@ -134,6 +137,7 @@ fn task(rows: &Rows, layer: &Layer<'_>) -> Result<Option<Task>, String> {
     match &rows.what {
         What::Softmax => Ok(Some(Task::Classes)),
         What::BothClasses => Ok(Some(Task::EachOutput)),
+        What::Padded(..) => Err("it ends in a Pad, whose zeros no layer gives".into()),
         What::Units(function) => match activation(layer, function)? {
             Activation::Identity => Ok(None),
             Activation::Sigmoid => Ok(Some(Task::EachOutput)),

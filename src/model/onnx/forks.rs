@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::layers::{Input, Layer};
+use super::features::Input;
+use super::layers::Layer;
 use crate::activation::Activation;
 
 /// A tensor, by its number.

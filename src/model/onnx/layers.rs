@@ -1,15 +1,19 @@
-//! The layers of a graph: dense ones, and sums of two tensors. Each knows what it takes, so that a graph with several outputs has several ends.
+//! The layers of a graph: dense ones, others with one input, and sums of two tensors. Each knows what it takes, so that a graph with several outputs has
+//! several ends.
 
 use super::constant::Constant;
-use super::features::{Features, one_each};
+use super::features::{Input, one_each};
+use super::layout::Layout;
 use super::limits::{Place, short};
-use crate::activation::Activation;
+use super::made::Made;
 use crate::model::tensors::transposed;
+use crate::network::Form;
 use crate::weights::LayerWeights;
 
 /// What gives units.
 pub(super) enum Layer<'a> {
     Dense(Dense<'a>),
+    Made(Made<'a>),
     Sum(Sum<'a>),
 }
 
@@ -25,61 +29,70 @@ pub(super) struct Dense<'a> {
     /// Whether the weight is `[out, in]`.
     transposed: bool,
     alpha: f32,
+    /// How its input's values lie, where they are not in their own order.
+    order: Option<Layout>,
     /// The bias and its factor; none for a product alone.
     bias: Option<(Constant<'a>, f32)>,
 }
 
-/// A sum of two tensors of the same width, each an activation of a layer's units, or the features.
+/// A sum of two tensors in which the same values have the same places, each an activation of a layer's units, or the features.
 pub(super) struct Sum<'a> {
     pub inputs: [Input<'a>; 2],
-    /// How many dense layers the longest way to it has.
+    /// How many layers with weights the longest way to it has.
     pub number: usize,
-    pub outputs: usize,
+    pub form: Form,
     /// The node, and the names of what it adds, for messages.
     pub place: Place<'a>,
     pub names: [&'a str; 2],
 }
 
-/// The input of a layer.
-#[derive(Clone)]
-pub(super) enum Input<'a> {
-    Features(Features<'a>),
-    /// An activation of the units of another layer.
-    Layer(usize, Activation),
-}
-
-impl Input<'_> {
-    /// The layer whose units it is made of; none for the features.
-    pub fn layer<'l, 'a>(&self, layers: &'l [Layer<'a>]) -> Option<&'l Layer<'a>> {
-        match self {
-            Input::Features(_) => None,
-            Input::Layer(at, _) => Some(&layers[*at]),
-        }
+/// The layer whose units an input is made of; none for the features.
+pub(super) fn source<'l, 'a>(input: &Input<'_>, layers: &'l [Layer<'a>]) -> Option<&'l Layer<'a>> {
+    match input {
+        Input::Features(_) => None,
+        Input::Layer(at, _) => Some(&layers[*at]),
     }
 }
 
 impl<'a> Layer<'a> {
-    /// How many dense layers the longest way to its units has.
+    /// How many layers with weights the longest way to its units has.
     pub fn number(&self) -> usize {
         match self {
             Layer::Dense(dense) => dense.number,
+            Layer::Made(made) => made.number,
             Layer::Sum(sum) => sum.number,
+        }
+    }
+
+    /// The form of its units.
+    pub fn form(&self) -> Form {
+        match self {
+            Layer::Dense(dense) => Form::Features(dense.outputs),
+            Layer::Made(made) => made.gives,
+            Layer::Sum(sum) => sum.form,
         }
     }
 
     /// The number of its units.
     pub fn outputs(&self) -> usize {
-        match self {
-            Layer::Dense(dense) => dense.outputs,
-            Layer::Sum(sum) => sum.outputs,
-        }
+        self.form().values()
     }
 
     /// What it takes.
     pub fn inputs(&self) -> &[Input<'a>] {
         match self {
             Layer::Dense(dense) => std::slice::from_ref(&dense.input),
+            Layer::Made(made) => std::slice::from_ref(&made.input),
             Layer::Sum(sum) => &sum.inputs,
+        }
+    }
+
+    /// Whether it takes an image as features.
+    pub fn takes_features(&self) -> bool {
+        match self {
+            Layer::Dense(_) => true,
+            Layer::Made(made) => !matches!(made.takes, Form::Image(_)),
+            Layer::Sum(_) => false,
         }
     }
 
@@ -87,6 +100,7 @@ impl<'a> Layer<'a> {
     pub fn name(&self) -> String {
         match self {
             Layer::Dense(dense) => format!("dense layer {}", dense.number),
+            Layer::Made(made) => made.place.name(),
             Layer::Sum(sum) => format!("a sum after dense layer {}", sum.number),
         }
     }
@@ -96,7 +110,7 @@ impl<'a> Sum<'a> {
     /// A message about it.
     pub fn say(&self, layers: &[Layer<'_>], reason: &str) -> String {
         let [a, b] = &self.inputs;
-        self.place.say(&format!("{}: {reason}", joins(self.names, [a.layer(layers), b.layer(layers)])))
+        self.place.say(&format!("{}: {reason}", joins(self.names, [source(a, layers), source(b, layers)])))
     }
 }
 
@@ -131,7 +145,13 @@ impl<'a> Dense<'a> {
         if inputs == 0 || outputs == 0 {
             return Err(format!("its weight has the shape {dims:?}, with no values"));
         }
-        Ok(Dense { input, number, inputs, outputs, weight, transposed, alpha, bias: None })
+        Ok(Dense { input, number, inputs, outputs, weight, transposed, alpha, order: None, bias: None })
+    }
+
+    /// The layer with an input whose values lie so.
+    pub fn with_order(self, order: Layout) -> Self {
+        let order = Some(order).filter(|order| *order != Layout::features(self.inputs));
+        Dense { order, ..self }
     }
 
     /// Whether the layer has no bias yet.
@@ -157,6 +177,10 @@ impl<'a> Dense<'a> {
         *room = room.checked_sub(taken).ok_or("earlier layers use the same weights: each must have its own")?;
         if !self.transposed {
             weight = transposed(&weight, outputs, inputs);
+        }
+        if let Some(order) = &self.order {
+            let picked = order.picked(&[inputs]).ok_or("its input's values do not fit its weights")?;
+            weight = weight.chunks_exact(inputs).flat_map(|row| picked.iter().map(|&at| row[at])).collect();
         }
         if alpha != 1.0 {
             weight.iter_mut().for_each(|value| *value *= alpha);

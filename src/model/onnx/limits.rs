@@ -6,8 +6,8 @@ use super::proto::NodeProto;
 pub(super) const LONGEST: u64 = i32::MAX as u64;
 
 /// What a readable graph consists of.
-pub(super) const FITS: &str = "a model is a chain of Gemm, or MatMul and Add, with relu, leaky-relu, elu, gelu, silu, tanh, sigmoid or softplus \
-                    between them, residual sums, Sub and Mul before it and Softmax, LogSoftmax or Sigmoid at its end";
+pub(super) const FITS: &str = "a model is a chain of Gemm, or MatMul and Add, and of images Conv, pools and norms, with relu, leaky-relu, elu, gelu, silu, tanh, \
+                    sigmoid or softplus between them, residual sums, Sub and Mul before it and Softmax, LogSoftmax or Sigmoid at its end";
 
 /// A node, for messages.
 #[derive(Clone, Copy)]
@@ -17,9 +17,14 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// What it is called.
+    pub fn name(&self) -> String {
+        format!("node {}, {} \"{}\"", self.at, short(&self.node.op_type), short(&self.node.name))
+    }
+
     /// What is to be said of it.
     pub fn say(&self, reason: &str) -> String {
-        format!("node {}, {} \"{}\": {reason}", self.at, short(&self.node.op_type), short(&self.node.name))
+        format!("{}: {reason}", self.name())
     }
 }
 
@@ -30,4 +35,13 @@ pub(super) fn short(name: &str) -> String {
         Some((end, _)) => format!("{}…", &name[..end]),
         None => name.into(),
     }
+}
+
+/// The largest number of an attribute: no layer's is larger.
+pub(super) const LARGEST: i64 = 1 << 24;
+
+/// A number of things, which an attribute of this name gives.
+pub(super) fn positive(number: i64, name: &str) -> Result<usize, String> {
+    let valid = (1..=LARGEST).contains(&number);
+    valid.then_some(number as usize).ok_or_else(|| format!("its {name} is {number}: it must be from 1 to {LARGEST}"))
 }

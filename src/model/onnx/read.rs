@@ -7,6 +7,7 @@ use prost::bytes::Bytes;
 use serde_json::Value;
 
 use super::ending::Ending;
+use super::layers::Layer;
 use super::nodes::Nodes;
 use super::own;
 use super::proto::{self, ModelProto};
@@ -46,15 +47,15 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
     let mut rates = said.iter().flatten().copied();
     // wgrad writes a body before its shortcut.
     let known = Known { body_first: about.is_some(), dropouts: &mut rates };
-    let Tree { layers, dense, features } = tree::tree(&nodes.layers, layer, known).map_err(broken)?;
-    let first = dense.first().map_or(0, |dense| dense.inputs);
-    let scaling = features.scaling(first).map_err(broken)?;
-    let mut room = nodes.room;
-    let weights = dense.iter().enumerate().map(|(at, dense)| {
-        dense.weights(&mut room).map_err(|reason| broken(format!("dense layer {}: {reason}", at + 1)))
-    });
-    let weights = Weights { layers: weights.collect::<Result<_, _>>()? };
-    let network = Network::of_layers(first, layers);
+    let Tree { layers, weighted, input, features } = tree::tree(&nodes.layers, layer, known).map_err(broken)?;
+    let scaling = features.scaling(input.values()).map_err(broken)?;
+    if features.is_turned() {
+        let first =
+            "its images have their channels first, and here they come last: evaluate and predict take images of";
+        notes.push(format!("{first} {input}, whose last axis is the channels"));
+    }
+    let weights = weights(&weighted, nodes.room).map_err(broken)?;
+    let network = Network::of_form(input, layers);
     if let Some(rates) = said.filter(|rates| rates.len() != network.activations().len()) {
         let (rates, layers) = (rates.len(), network.activations().len());
         let reason = format!("dropout has {rates} rates, and the graph has {layers} layers: it must have one for each");
@@ -79,6 +80,23 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
         classes => classes,
     };
     Ok((Model { classes, scaling, ..Model::new(network, weights, loss) }, notes))
+}
+
+/// The weights of these layers, which may have as many values as there is room for.
+fn weights(weighted: &[&Layer<'_>], mut room: usize) -> Result<Weights, String> {
+    let mut layers = Vec::new();
+    for layer in weighted {
+        match layer {
+            Layer::Made(made) => layers.extend(made.weights(&mut room)?),
+            Layer::Dense(dense) => {
+                let number = layers.len() + 1;
+                let own = dense.weights(&mut room);
+                layers.push(own.map_err(|reason| format!("dense layer {number}: {reason}"))?);
+            }
+            Layer::Sum(_) => {}
+        }
+    }
+    Ok(Weights { layers })
 }
 
 /// The metadata that wgrad wrote, where it wrote the file.

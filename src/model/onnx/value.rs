@@ -1,14 +1,16 @@
 //! The meaning of a graph's tensors.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::constant::Constant;
 use super::elementwise::Samples;
 use super::features::Features;
 use super::layers::Layer;
+use super::layout::Layout;
 use super::limits::FITS;
-use super::proto::{Attribute, DataType};
-use super::shape::Sizes;
+use super::proto::{Attribute, Attributes, DataType};
+use super::shape::{Size, Sizes};
 use crate::activation::Activation;
 
 /// The meaning of a tensor.
@@ -29,7 +31,7 @@ pub(super) enum Value<'a> {
     Unknown(Rc<str>),
 }
 
-/// The output of a layer for each row.
+/// The output of a layer for each row, or for each image.
 #[derive(Clone)]
 pub(super) struct Rows {
     pub layer: usize,
@@ -41,20 +43,35 @@ pub(super) struct Rows {
 pub(super) enum What {
     /// A function of each of its units.
     Units(Samples),
+    /// The same, as an image with pixels of zeros above, left of, below and right of it.
+    Padded(Samples, [usize; 4]),
     /// The softmax of its units, or its logarithm.
     Softmax,
     /// The probabilities of both classes that its one unit distinguishes.
     BothClasses,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) enum Form {
-    /// `[batch, width]`
-    Matrix,
-    /// `[batch]`, of one unit.
-    List,
+    /// Each sample's values lie so.
+    Of(Layout),
     /// `[batch · width, 1]`, as skl2onnx writes the end of a regression: the values of a row one below the other.
     Beneath,
+}
+
+impl Form {
+    /// How the values of each sample lie.
+    pub fn layout(&self) -> Option<&Layout> {
+        match self {
+            Form::Of(layout) => Some(layout),
+            Form::Beneath => None,
+        }
+    }
+
+    /// Whether it is `[batch, width]`.
+    pub fn is_matrix(&self) -> bool {
+        self.layout().is_some_and(Layout::is_matrix)
+    }
 }
 
 /// The names of the classes.
@@ -126,4 +143,36 @@ pub(super) fn constant<'a>(attributes: &'a [Attribute]) -> Result<Value<'a>, Str
         _ => return Err("it must have a value that is a tensor or numbers".into()),
     };
     Ok(Value::Constant(constant))
+}
+
+/// Whether an Add of these values is a residual sum: they are layers' units and features, and not all of one layer.
+pub(super) fn is_sum(values: &[Value<'_>]) -> bool {
+    let layer = |value: &Value<'_>| match value {
+        Value::Rows(Rows { what: What::Units(_), form: Form::Of(_), layer }) => Some(Some(*layer)),
+        Value::Features(_) => Some(None),
+        _ => None,
+    };
+    let layers: Option<HashSet<Option<usize>>> = values.iter().map(layer).collect();
+    layers.is_some_and(|layers| layers.len() > 1)
+}
+
+/// A number for every value of a row, or a constant for every row.
+pub(super) fn spread<'a>(op: &str, given: Attributes<'a>, inputs: &[Value<'a>]) -> Result<Value<'a>, String> {
+    let shape = inputs.last().and_then(sizes).ok_or("its shape is not a constant, and is not computed from sizes")?;
+    let is_row = |(at, size): (usize, &Size)| {
+        *size == Size::Rows && at == 0 || *size == Size::Known(1) || at + 1 == shape.list.len()
+    };
+    if shape.list.len() > 2 || !shape.list.iter().enumerate().all(is_row) {
+        return Err(FITS.into());
+    }
+    match (op, inputs) {
+        ("ConstantOfShape", [_]) => Ok(Value::Constant(match given.get("value").and_then(|value| value.t.as_ref()) {
+            Some(tensor) => Constant::tensor(tensor).reshaped(&[], true)?,
+            None => Constant::number(0.0),
+        })),
+        ("Expand", [Value::Constant(constant), _]) if constant.count()? == 1 => {
+            Ok(Value::Constant(constant.reshaped(&[], true)?))
+        }
+        _ => Err(FITS.into()),
+    }
 }

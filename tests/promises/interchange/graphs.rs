@@ -1,9 +1,9 @@
 //! The ways in which programs write a chain of dense layers: each is read as the plain one is, or refused by name.
 
 use super::graph::{
-    FLOAT, first, flag, int, integers, ints, last, model, number, op, refused, relu, rows, same, shaped,
+    FLOAT, first, flag, int, integers, ints, last, model, number, op, plain, refused, relu, rows, same, shaped,
 };
-use super::{Proto, tensor};
+use super::{Proto, read, tensor};
 
 /// Finds a relu that is taken for another function because it is a Max or a Clip, a bound that is taken for none, a Cast that is refused.
 #[test]
@@ -284,15 +284,18 @@ fn rows_are_flattened_by_their_own_shape() {
     let fixed = shaped("x", FLOAT, &[5, 1, 2, 2]);
     same("five rows", &model(&all(vec![vec![to("5,4")], layers().into()]), &more(), fixed, &["y"], 17));
 
+    // Columns before rows: the first layer's weights change places instead.
+    let turned =
+        vec![op("Transpose", &["x"], &["q"], &[ints("perm", &[0, 1, 3, 2])]), op("Flatten", &["q"], &["f"], &[])];
+    let turned = read(&model(&all(vec![turned, layers().into()]), &more(), images(), &["y"], 17)).unwrap();
+    let (own, usual) = (&turned.weights.layers[0].weight, &plain().weights.layers[0].weight);
+    let expected: Vec<f32> = (0..12).map(|at| usual[at / 4 * 4 + [0, 2, 1, 3][at % 4]]).collect();
+    assert_eq!((own, &turned.network), (&expected, &plain().network));
+
     for (what, nodes, word) in [
         ("another number of rows", vec![to("5,4")], "node 0, Reshape"),
         ("rows that are cut", vec![to("-1,2")], "node 0, Reshape"),
         ("rows that are joined", vec![to("2,-1")], "node 0, Reshape"),
-        (
-            "columns before rows",
-            vec![op("Transpose", &["x"], &["q"], &[ints("perm", &[0, 1, 3, 2])]), op("Flatten", &["q"], &["f"], &[])],
-            "node 0, Transpose",
-        ),
         ("all in one row", vec![op("Flatten", &["x"], &["f"], &[int("axis", 0)])], "node 0, Flatten"),
         ("no flattening", vec![op("Identity", &["x"], &["f"], &[])], "put a Flatten before it"),
         (
