@@ -201,7 +201,7 @@ def channels_first(x):
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if x.ndim == 4 else x
 
 
-def images(folder):
+def networks_of_images(folder):
     """Every kind of layer on images: the networks of tests/golden-nets with the weights that PyTorch trained, against the outputs that PyTorch had."""
     model, graph, back = (folder / f"images{ending}" for ending in [".safetensors", ".onnx", ".back.safetensors"])
     rng = np.random.default_rng(4)
@@ -416,7 +416,7 @@ if __name__ == "__main__":
         model, ours = mnist_through_onnx(folder, images)
         every_activation(folder)
         residuals(folder)
-        images(folder)
+        networks_of_images(folder)
         cases_in_onnx_runtime(folder)
         through_scikit_learn(folder)
         if "--torch" in sys.argv:

@@ -145,6 +145,10 @@ def torch_images(out):
         def forward(self, x):
             return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
+    class RootMeanSquare(nn.RMSNorm):
+        def forward(self, x):
+            return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
     class Mean(nn.Module):
         def forward(self, x):
             return x.mean((2, 3))
@@ -182,22 +186,25 @@ def torch_images(out):
             Residual([conv(6, 10, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(10), nn.ReLU(), conv(10, 10, 3, padding=1)],
                      [conv(6, 10, 1, stride=2, bias=False), nn.BatchNorm2d(10)]),
             nn.ReLU(), Mean(), nn.Linear(10, 3))),
+        "root_mean_squares": nn.Sequential(conv(3, 8, 3), RootMeanSquare(8, eps=1e-6), nn.ReLU(), nn.Flatten(), nn.Linear(280, 8), nn.RMSNorm(8, eps=1e-3),
+                                           nn.Linear(8, 3)),
         "view": nn.Sequential(Pad(), conv(3, 4, 3, stride=2), nn.Tanh(), View(), nn.Linear(80, 3)),
     }
-    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
     batch = torch.export.Dim("batch")
     for name, net in nets.items():
         for module in net.modules():
             if isinstance(module, norms):
                 nn.init.uniform_(module.weight, 0.5, 1.5)
-                nn.init.uniform_(module.bias, -0.5, 0.5)
+                if getattr(module, "bias", None) is not None:
+                    nn.init.uniform_(module.bias, -0.5, 0.5)
         x = torch.randn(16, 3, 9, 7)
         net.train()(x)
         net.eval()
         torch.onnx.export(net, (x,), out / f"torch_{name}.onnx", dynamo=True, external_data=False, dynamic_shapes=({0: batch},), verbose=False)
         torch.onnx.export(net, (x[:1],), out / f"torch_{name}_one.onnx", dynamo=True, external_data=False, verbose=False)
-        # It computes the pads with nodes of its own.
-        if name != "view":
+        # It computes the pads with nodes of its own, and has no root mean square.
+        if name not in ("view", "root_mean_squares"):
             torch.onnx.export(net, (x,), out / f"torchscript_{name}.onnx", dynamo=False, opset_version=17, input_names=["x"],
                               dynamic_axes={"x": {0: "n"}})
 
@@ -219,6 +226,13 @@ def keras_images(out):
         keras.Input((9, 7, 3)), of.Conv2D(6, 3, activation="relu"), of.BatchNormalization(), of.MaxPooling2D(2), of.Conv2D(5, 2, padding="same"),
         of.BatchNormalization(), of.Activation("silu"), of.DepthwiseConv2D(2), of.Flatten(), of.Dropout(0.5), of.Dense(4, activation="relu"),
         of.BatchNormalization(), of.Dense(3),
+    ]))
+    save("norms", keras.Sequential([
+        keras.Input((9, 7, 3)), of.Conv2D(8, 3), of.LayerNormalization(), of.ReLU(), of.Conv2D(8, 3), of.GroupNormalization(4), of.ReLU(),
+        of.MaxPooling2D(2), of.Flatten(), of.Dense(8, activation="relu"), of.LayerNormalization(epsilon=1e-5), of.Dense(3),
+    ]))
+    save("group_norm", keras.Sequential([
+        keras.Input((9, 7, 3)), of.Conv2D(8, 3), of.GlobalAveragePooling2D(), of.GroupNormalization(2), of.Dense(3),
     ]))
     given = keras.Input((9, 7, 3))
     first = of.ReLU()(of.BatchNormalization()(of.Conv2D(4, 3, padding="same", use_bias=False)(of.Rescaling(0.5, offset=-1.0)(given))))

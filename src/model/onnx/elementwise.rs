@@ -70,6 +70,14 @@ impl Samples {
         ACTIVATIONS.iter().find(|(_, values)| is(values)).map(|&(activation, _)| activation)
     }
 
+    /// The activation that it is the square of, if it is one's.
+    pub fn root(&self) -> Option<Self> {
+        let squares = |values: &[f64]| {
+            self.0.iter().zip(values).all(|(&value, right)| (value - right * right).abs() <= 1e-9 * (1.0 + value.abs()))
+        };
+        ACTIVATIONS.iter().find(|(_, values)| squares(values)).map(|(_, values)| Samples(values.as_slice().into()))
+    }
+
     /// Whether it is 1 less the sigmoid.
     pub fn is_sigmoid_of_minus(&self) -> bool {
         self.map(|value| 1.0 - value).activation() == Some(Activation::Sigmoid)

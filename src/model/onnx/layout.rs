@@ -83,6 +83,24 @@ impl Layout {
         self.0.iter().map(|dim| dim.size().map_or(Size::Rows, |size| Size::Known(size as i64))).collect()
     }
 
+    /// The number of values of a sample.
+    pub fn values(&self) -> usize {
+        self.0.iter().filter_map(Dim::size).product()
+    }
+
+    /// The number of groups that it has the first values of, where each is of so many values that follow each other.
+    pub fn groups_of(&self, values: usize) -> Option<usize> {
+        let mut parts = self.0.iter().flat_map(|dim| match dim {
+            Dim::Rows => &[][..],
+            Dim::Values(parts) => parts,
+        });
+        match (parts.next(), parts.next()) {
+            (None, _) => Some(1),
+            (Some(part), None) if part.step == values => Some(part.size),
+            _ => None,
+        }
+    }
+
     /// The number of dimensions.
     pub fn dims(&self) -> usize {
         self.0.len()

@@ -11,6 +11,7 @@ mod layers;
 mod layout;
 mod limits;
 mod made;
+mod moments;
 mod nodes;
 mod norms;
 mod own;

@@ -109,7 +109,7 @@ impl<'a> Nodes<'a> {
         if !is_standard(&node.domain) {
             return Err(format!("it is an operator of {}: {FITS}", short(&node.domain)));
         }
-        if let Some(made) = self.image_operator(place, inputs) {
+        if let Some(made) = self.moment_operator(place, inputs).or_else(|| self.image_operator(place, inputs)) {
             return made;
         }
         match (node.op_type.as_str(), inputs) {

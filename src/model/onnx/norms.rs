@@ -189,8 +189,8 @@ impl<'a> Nodes<'a> {
         }
         let own = self.layers[rows.layer].form();
         let fitting = |layout: &Layout, count: usize| layout.picked(&dims).is_some_and(|picked| picked.len() == count);
-        self.room =
-            self.room.checked_sub(own.values()).ok_or("constants are used more often than there is room for")?;
+        // Of an image, pixels are not looked at.
+        self.take_room(if layout.is_matrix() { own.values() } else { own.channels() })?;
         let of = &self.layers[rows.layer];
         let number = of.number();
         let channels = match own {
@@ -236,6 +236,6 @@ fn eps(given: Attributes<'_>) -> f64 {
 }
 
 /// The number that was rounded to f32, as it is written.
-fn decimal(number: f32) -> f64 {
+pub(super) fn decimal(number: f32) -> f64 {
     number.to_string().parse().unwrap_or_else(|_| number.into())
 }

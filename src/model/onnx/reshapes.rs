@@ -4,7 +4,7 @@ use super::limits::FITS;
 use super::nodes::Nodes;
 use super::proto::Attributes;
 use super::shape::{self, Shown, Size, Sizes};
-use super::value::{Form, Rows, Value, What, sizes};
+use super::value::{Form, Moment, Rows, Value, What, sizes};
 
 impl<'a> Nodes<'a> {
     /// The shape of a tensor.
@@ -12,6 +12,7 @@ impl<'a> Nodes<'a> {
         Some(match value {
             Value::Constant(constant) => constant.dims().ok()?.into_iter().map(|dim| Size::Known(dim as i64)).collect(),
             Value::Features(features) => features.shape.to_vec(),
+            Value::Moment(moment) => moment.layout.sizes(),
             Value::Rows(Rows { what: What::Padded(..), .. }) => return None,
             Value::Rows(rows @ Rows { what: What::BothClasses, .. }) if rows.form.is_matrix() => {
                 vec![Size::Rows, Size::Known(2)]
@@ -90,6 +91,10 @@ impl<'a> Nodes<'a> {
     pub(super) fn of_shape(&self, value: &Value<'a>, shape: Vec<Size>) -> Option<Value<'a>> {
         match value {
             Value::Features(features) => features.shaped(shape).map(Value::Features),
+            Value::Moment(moment) => {
+                let layout = moment.layout.reshaped(&shape)?;
+                Some(Value::Moment(Moment { layout, ..moment.clone() }))
+            }
             // Both classes are a matrix, and stay one.
             Value::Rows(rows @ Rows { what: What::BothClasses, .. }) => {
                 (shape == [Size::Rows, Size::Known(2)]).then(|| Value::Rows(rows.clone()))
@@ -109,6 +114,10 @@ fn turned<'a>(value: &Value<'a>, asked: Option<&[i64]>, dims: usize) -> Option<V
     let order = shape::order(asked, dims)?;
     match value {
         Value::Features(features) => features.transposed(&order).map(Value::Features),
+        Value::Moment(moment) => {
+            let layout = moment.layout.transposed(&order);
+            Some(Value::Moment(Moment { layout, ..moment.clone() }))
+        }
         Value::Rows(rows @ Rows { what: What::Units(_), .. }) => {
             let form = Form::Of(rows.form.layout()?.transposed(&order));
             Some(Value::Rows(Rows { form, ..rows.clone() }))

@@ -21,6 +21,8 @@ pub(super) enum Value<'a> {
     Sizes(Sizes),
     Features(Features<'a>),
     Rows(Rows),
+    /// What is computed of a tensor on the way to its norm.
+    Moment(Moment<'a>),
     /// Probabilities under the names of their classes.
     Named(Rows, Names<'a>),
     /// The likeliest class, by its number or its name.
@@ -49,6 +51,56 @@ pub(super) enum What {
     Softmax,
     /// The probabilities of both classes that its one unit distinguishes.
     BothClasses,
+}
+
+/// Statistics of a tensor, or what is made of the tensor with them.
+#[derive(Clone)]
+pub(super) struct Moment<'a> {
+    /// The tensor.
+    pub rows: Rows,
+    pub over: Over,
+    /// How means of it lie, in which the dimensions that they are over have one value.
+    pub reduced: Layout,
+    /// How these values lie.
+    pub layout: Layout,
+    pub of: Of<'a>,
+}
+
+/// What a mean is over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Over {
+    /// The channels of each pixel, or a row's features.
+    Channels,
+    /// This many groups of channels, each with all pixels.
+    Groups(usize),
+}
+
+/// What is made of a tensor x with its mean m and its mean square s, or the mean square s of its deviations.
+#[derive(Clone)]
+pub(super) enum Of<'a> {
+    /// `m`, or `−m`
+    Mean { is_negative: bool },
+    /// `x − m`
+    Centred,
+    /// `(x − m)²`
+    Square,
+    /// A power of `s + ε`.
+    Spread(Spread),
+    /// `γ / √(s + ε)`
+    Scale { spread: Spread, scale: Constant<'a> },
+    /// `x · γ / √(s + ε)`
+    Scaled { spread: Spread, scale: Option<Constant<'a>> },
+    /// `β − m · γ / √(s + ε)`, or without the minus.
+    Shift { is_negative: bool, spread: Spread, scale: Option<Constant<'a>>, shift: Option<Constant<'a>> },
+}
+
+/// A power of a mean square.
+#[derive(Clone, PartialEq)]
+pub(super) struct Spread {
+    /// Whether it is of the deviations from the mean.
+    pub is_centred: bool,
+    pub eps: Option<f64>,
+    pub power: f64,
 }
 
 #[derive(Clone, PartialEq)]
@@ -125,6 +177,7 @@ pub(super) fn cast<'a>(value: &Value<'a>, to: i64) -> Result<Value<'a>, String> 
         Value::Features(features) => features.cast(to).map(Value::Features),
         Value::Rows(Rows { what: What::Units(function), .. }) if function.is_flag() => Some(value.clone()),
         Value::Rows(_) if to.is_float() => Some(value.clone()),
+        Value::Moment(_) if to.is_float() => Some(value.clone()),
         // A class stays the same in any type.
         Value::Label(..) => Some(value.clone()),
         _ => None,

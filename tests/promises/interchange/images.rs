@@ -38,6 +38,7 @@ fn all() -> Vec<Proto> {
         integers("groups", &[3], &[0, 2, -1]),
         integers("whole", &[4], &[0, 4, 4, 3]),
         integers("sides", &[2], &[2, 3]),
+        tensor(&("eps", &[], &[0.25])),
         tensor(&("ones", &[2], &[1.0, 1.0])),
         tensor(&("zeros2", &[2], &[0.0, 0.0])),
     ]
@@ -204,6 +205,65 @@ fn norms_and_orders_are_read_as_exporters_write_them() {
     assert_eq!(padded.weights.layers[0].bias, drawn(4));
 }
 
+/// The norm of each pixel's channels as Keras writes it, its nodes by their outputs, of which some are others.
+fn moments(others: &[(&str, Proto)]) -> Vec<Proto> {
+    let across = || ints("axes", &[1]);
+    let nodes = [
+        ("h", op("Conv", &["x", "k", "kb"], &["h"], &[])),
+        ("i", op("Conv", &["h", "k1"], &["i"], &[])),
+        ("m", op("ReduceMean", &["h"], &["m"], &[across()])),
+        ("n", op("Neg", &["m"], &["n"], &[])),
+        ("d", op("Sub", &["h", "m"], &["d"], &[])),
+        ("q", op("Mul", &["d", "d"], &["q"], &[])),
+        ("s", op("ReduceMean", &["q"], &["s"], &[across()])),
+        ("e", op("Add", &["s", "eps"], &["e"], &[])),
+        ("r", op("Sqrt", &["e"], &["r"], &[])),
+        ("o", op("Reciprocal", &["r"], &["o"], &[])),
+        ("g", op("Mul", &["o", "c1"], &["g"], &[])),
+        ("l", op("Mul", &["h", "g"], &["l"], &[])),
+        ("t", op("Mul", &["n", "g"], &["t"], &[])),
+        ("u", op("Add", &["t", "c2"], &["u"], &[])),
+        ("a", op("Add", &["l", "u"], &["a"], &[])),
+    ];
+    let one = |(name, node): (&str, Proto)| match others.iter().find(|(other, _)| *other == name) {
+        Some((_, other)) => Proto(other.0.clone()),
+        None => node,
+    };
+    nodes.into_iter().map(one).chain(flat()).collect()
+}
+
+/// Finds statistics that are taken for those of another tensor, of other dimensions, or for a norm that they are not.
+#[test]
+fn norms_in_nodes_of_their_own_are_put_together_again() {
+    let read = reads("a norm", &moments(&[]));
+    let words: Vec<&str> = read.network.layers().iter().map(|layer| layer.word()).collect();
+    assert_eq!(words, ["conv", "layer_norm", "flatten", "dense"]);
+    let LayerKind::LayerNorm(norm) = read.network.layers()[1].kind() else { panic!() };
+    assert_eq!(norm.eps, 0.25);
+    let divided = op("Div", &["d", "r"], &["a"], &[]);
+    let divided = reads("deviations divided by the root", &moments(&[("a", divided)]));
+    assert_eq!(divided.weights.layers[1].weight, [1.0; 4]);
+    for (what, node, word) in [
+        ("nothing that is added", ("e", op("Identity", &["s"], &["e"], &[])), "node 14, Add"),
+        ("an eps for each channel", ("e", op("Add", &["s", "c1"], &["e"], &[])), "node 7, Add"),
+        ("the mean of another tensor", ("m", op("ReduceMean", &["i"], &["m"], &[ints("axes", &[1])])), "node 4, Sub"),
+        ("a mean over pixels", ("m", op("ReduceMean", &["h"], &["m"], &[ints("axes", &[2, 3])])), "node"),
+        (
+            "squares over other dimensions",
+            ("s", op("ReduceMean", &["q"], &["s"], &[ints("axes", &[2])])),
+            "node 6, ReduceMean",
+        ),
+        ("a mean that is added", ("n", op("Identity", &["m"], &["n"], &[])), "node 13, Add"),
+        ("a mean with another scale", ("t", op("Mul", &["n", "o"], &["t"], &[])), "node 14, Add"),
+        ("a root in place of its inverse", ("o", op("Identity", &["r"], &["o"], &[])), "node 10, Mul"),
+        ("another tensor that is scaled", ("l", op("Mul", &["i", "g"], &["l"], &[])), "node 11, Mul"),
+        ("a cube", ("q", op("Mul", &["d", "h"], &["q"], &[])), "node 5, Mul"),
+        ("a mean that is lost", ("a", op("Add", &["l", "c2"], &["a"], &[])), "node 14, Add"),
+    ] {
+        refused(what, &graph(&moments(&[node]), image()), &[word]);
+    }
+}
+
 /// Finds a graph that is read as what it does not compute.
 #[test]
 fn what_does_not_fit_is_refused_by_the_node() {
@@ -252,7 +312,7 @@ fn what_does_not_fit_is_refused_by_the_node() {
         (
             "a mean of channels",
             after(op("ReduceMean", &["h"], &["a"], &[ints("axes", &[1])])),
-            &["node 1, ReduceMean", "all pixels"],
+            &["node 2, Flatten", "pools and norms"],
         ),
         (
             "a mean of a side",
@@ -360,7 +420,7 @@ fn what_does_not_fit_is_refused_by_the_node() {
 /// A panic on a graph of images that is damaged, wherever that is.
 #[test]
 fn damaged_graphs_of_images_never_panic() {
-    for name in ["torch_resnet", "torchscript_norms", "keras_convnet"] {
+    for name in ["torch_resnet", "torchscript_norms", "keras_convnet", "keras_norms"] {
         let mut bytes = super::fixture(&format!("images/{name}"));
         read(&bytes).unwrap();
         for at in 0..bytes.len() {
