@@ -1,5 +1,5 @@
-//! Models in ONNX files, to and from other runtimes: dense layers and residual sums, with the scaling of the features before them
-//! and a softmax or sigmoid after them.
+//! Models in ONNX files, to and from other runtimes: layers and residual sums, with the scaling of the features before them and a softmax or sigmoid after
+//! them.
 
 mod constant;
 mod elementwise;
@@ -51,7 +51,9 @@ impl Model {
     }
 
     /// Reads a model from ONNX: a chain of Gemm, or MatMul and Add, with activations in between, written with any operators that compute them. An Add of
-    /// two tensors that layers make is a residual sum: the longer way from the tensor where both begin is its body, the other one its shortcut.
+    /// two tensors that layers make is a residual sum: the longer way from the tensor where both begin is its body, the other one its shortcut. Convolutions,
+    /// pools and norms of images are read as PyTorch's and Keras' exporters write them, channels first or last in the file; here they come last, in the
+    /// images that the model takes. An image's sides must be known.
     /// Dropout, and nodes that change only a shape or a type, have no effect. A shift and a scale before the first layer become the model's
     /// scaling; a softmax or a sigmoid at the end determines the loss, unless the metadata does. Of several outputs, the one with the
     /// probabilities or the logits is read; class names in the graph, as in scikit-learn's, are kept. Weights of
