@@ -67,7 +67,8 @@ const ACTIVATIONS: [Activation; 10] = [
 const INITIALIZERS: [Initializer; 4] =
     [Initializer::GlorotUniform, Initializer::HeNormal, Initializer::Torch, Initializer::LecunNormal];
 const LOSSES: [&str; 6] = ["softmax-cross-entropy", "kl-divergence", "sigmoid-cross-entropy", "mse", "mae", "huber"];
-const OPTIMIZERS: [&str; 9] = ["sgd", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam", "lion", "muon"];
+pub(super) const OPTIMIZERS: [&str; 9] =
+    ["sgd", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam", "lion", "muon"];
 
 pub(super) fn cases() -> impl Strategy<Value = Case> {
     let width = prop_oneof![6 => 1..=24usize, 2 => 25..=80usize, 1 => 81..=300usize].boxed();

@@ -10,8 +10,11 @@
 //!
 //! The cases that are kept come first. `WGRAD_CASES` asks for more than the first 25 cases, as CI does for 150: what they take is the driver's compiler, for every kernel of every
 //! network. docs/soundness.md says what was run.
+//!
+//! These networks are of dense layers. [`layers`] draws those of images and of every other layer.
 
 mod case;
+mod layers;
 mod rows;
 mod twin;
 
@@ -104,27 +107,45 @@ fn agrees(gpu: &Arc<Gpu>, case: &Case) -> Result<u64, String> {
     Ok(judged)
 }
 
+/// How many networks are asked for.
+fn wanted() -> usize {
+    std::env::var("WGRAD_CASES").map_or(25, |cases| cases.parse().unwrap())
+}
+
+/// A device keeps every kernel that it has compiled, so each serves some networks only: thousands of them would take all memory.
+struct Devices {
+    device: RefCell<Arc<Gpu>>,
+    used: Cell<usize>,
+}
+
+impl Devices {
+    fn new() -> Self {
+        Devices { device: RefCell::new(own_gpu()), used: Cell::new(0) }
+    }
+
+    /// A device for one more network.
+    fn next(&self) -> Arc<Gpu> {
+        const NETWORKS: usize = 20;
+        if self.used.replace(self.used.get() + 1) % NETWORKS == NETWORKS - 1 {
+            self.device.replace(own_gpu());
+        }
+        Arc::clone(&self.device.borrow())
+    }
+}
+
 /// Finds faults of the device's part, of a minibatch, a layer or a rule, in combinations that no other test has.
 #[test]
 fn random_networks_agree_with_their_twins() {
     const LOTS: usize = 10;
-    let wanted = std::env::var("WGRAD_CASES").map_or(25, |cases| cases.parse::<usize>().unwrap());
+    let wanted = wanted();
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(LOTS);
     let (next, asked, judged, failures) =
         (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(vec![]));
     let (kept, next_kept) = (kept(), AtomicUsize::new(0));
     let lots = || {
-        // A device keeps every kernel that it has compiled, so each serves some networks only: thousands of them would take all memory.
-        const NETWORKS: usize = 20;
-        let (device, used) = (RefCell::new(own_gpu()), Cell::new(0));
-        let gpu = || {
-            if used.replace(used.get() + 1) % NETWORKS == NETWORKS - 1 {
-                device.replace(own_gpu());
-            }
-            Arc::clone(&device.borrow())
-        };
+        let devices = Devices::new();
         while let Some(case) = kept.get(next_kept.fetch_add(1, Ordering::Relaxed)) {
-            match agrees(&gpu(), case) {
+            match agrees(&devices.next(), case) {
                 Ok(steps) if steps == case.steps => {}
                 Ok(steps) => failures.lock().unwrap().push(format!("{steps} steps could be judged\n{case:?}")),
                 Err(reason) => failures.lock().unwrap().push(format!("{reason}\n{case:?}")),
@@ -137,7 +158,7 @@ fn random_networks_agree_with_their_twins() {
             // The same cases in every run.
             let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[lot as u8; 32]);
             let outcome = TestRunner::new_with_rng(config, rng).run(&cases(), |case| {
-                let steps = agrees(&gpu(), &case).map_err(TestCaseError::fail)?;
+                let steps = agrees(&devices.next(), &case).map_err(TestCaseError::fail)?;
                 asked.fetch_add(case.steps as usize, Ordering::Relaxed);
                 judged.fetch_add(steps as usize, Ordering::Relaxed);
                 Ok(())
