@@ -78,7 +78,7 @@ impl TensorBoard {
         let Some((picture, _)) = first_weights(self.image, parameter, own) else { return Ok(()) };
         let size = [picture.height, picture.width];
         self.file.png(
-            &format!("pictures/{}", parameter.tensor_names()[0]),
+            &format!("filters/{}", parameter.tensor_names()[0]),
             step,
             size,
             picture.channels,

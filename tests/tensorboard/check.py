@@ -38,7 +38,7 @@ def one_run(folder):
     histograms = [f"{what}/{name}" for what in ["weights", "gradients"] for name in names]
     # An epoch may end before its first progress.
     assert set(scalars) <= set(tags["scalars"]) <= set(scalars) | within, tags
-    assert sorted(tags["histograms"]) == sorted(histograms) and tags["images"] == ["weights/layer_1"], tags
+    assert sorted(tags["histograms"]) == sorted(histograms) and tags["images"] == ["filters/0.weight"], tags
 
     for tag, key in scalars.items():
         read = events.Scalars(tag)
@@ -64,7 +64,7 @@ def one_run(folder):
         gradient = events.Histograms(f"gradients/{name}")[-1].histogram_value
         assert gradient.num == values.size and 0 < gradient.sum_squares < np.inf, (name, gradient)
 
-    images = events.Images("weights/layer_1")
+    images = events.Images("filters/0.weight")
     assert [image.step for image in images] == [STEPS, 2 * STEPS]
     for image in images:
         png = image.encoded_image_string
