@@ -150,15 +150,24 @@ impl Case {
         Ok(trainer)
     }
 
-    /// Steps of plain gradient descent, each from the initial weights, show the loss, the gradients and the running statistics of every minibatch of an epoch.
+    /// A step of plain gradient descent from the initial weights shows the loss, the gradients and the running statistics of its minibatch. The steps before it
+    /// have a rate of 0, and move the running statistics alone.
     fn gradients_agree(&self, gpu: &Arc<Gpu>, count: &Count) -> Result<(), String> {
-        let one_step =
-            TrainOptions { optimizer: Optimizer::sgd(RATE), steps: Some(1), shuffle: false, ..self.options() };
-        let (set, mut trainer) = (self.set(), self.trainer(gpu, one_step)?);
+        let plain = TrainOptions { optimizer: Optimizer::sgd(RATE), shuffle: false, ..self.options() };
+        let (set, mut trainer) = (self.set(), self.trainer(gpu, plain)?);
+        let fit = |trainer: &mut Trainer, rate, steps| {
+            trainer.set_learning_rate(rate).map_err(|error| format!("set_learning_rate: {error}"))?;
+            trainer.set_steps(Some(steps));
+            trainer.fit(&set, None).map_err(|error| format!("{steps} steps at a rate of {rate}: {error}"))
+        };
         let (width, outputs) = (self.network.inputs(), self.network.outputs());
         for step in 0..self.rows.div_ceil(self.batch) {
             trainer.set_weights(&self.initial).map_err(|error| format!("set_weights: {error}"))?;
-            let history = trainer.fit(&set, None).map_err(|error| format!("step {step}: {error}"))?;
+            if step > 0 {
+                fit(&mut trainer, 0.0, step as u64)?;
+            }
+            let before = layers(&trainer.weights().map_err(|error| format!("weights: {error}"))?);
+            let history = fit(&mut trainer, RATE, 1)?;
             let after = layers(&trainer.weights().map_err(|error| format!("weights: {error}"))?);
 
             let visited = step * self.batch..((step + 1) * self.batch).min(self.rows);
@@ -171,7 +180,7 @@ impl Case {
                 |number, row, unit, units, rate| dropout_mask(self.seed, step as u32, number, row, unit, units, rate);
             let twin = Twin {
                 interpreter: Interpreter::training(&self.network, &mask),
-                parameters: layers(&self.initial),
+                parameters: before,
                 x: &self.x[visited.start * width..visited.end * width],
                 loss: &loss,
             };
