@@ -14,12 +14,16 @@ use crate::network::Network;
 /// pixels, and their units its channels.
 pub type Mask<'a> = &'a dyn Fn(usize, usize, usize, usize, f64) -> f64;
 
+/// The factor of an element of a value that a node has computed.
+pub type Rounding<'a> = &'a dyn Fn(Value, usize) -> f64;
+
 /// A network's forward pass.
 pub struct Interpreter<'a> {
     graph: Graph,
     logits: Value,
     mask: Mask<'a>,
     activate: &'a dyn Fn(Activation, f64) -> f64,
+    rounding: Rounding<'a>,
 }
 
 /// The values of a forward pass.
@@ -58,7 +62,14 @@ impl<'a> Interpreter<'a> {
 
     /// The forward pass of a graph, up to these logits. The graph's own number of rows does not matter: that of the features that come in does.
     pub fn of((graph, logits): (Graph, Value)) -> Self {
-        Interpreter { graph, logits, mask: &|_, _, _, _, _| 1.0, activate: &activate }
+        Interpreter { graph, logits, mask: &|_, _, _, _, _| 1.0, activate: &activate, rounding: &|_, _| 1.0 }
+    }
+
+    /// With a factor for every element that a node computes, near 1: as another arithmetic would round it. The gradients have the factors, too, each where the
+    /// gradient by that element comes in.
+    #[must_use]
+    pub fn with_rounding(self, rounding: Rounding<'a>) -> Self {
+        Interpreter { rounding, ..self }
     }
 
     /// With these activations, for a user's own.
@@ -91,13 +102,13 @@ impl<'a> Interpreter<'a> {
                 // The minibatch's rows are given.
                 Op::Gather(_) => {
                     values.rows = x.len() / elements(&self.graph.shape(node.result())[1..]);
-                    vec![x.to_vec()]
+                    vec![self.rounded(node, x.to_vec())]
                 }
                 _ => {
                     if let Some((parameter, moved)) = self.statistics(node, layers, &values) {
                         values.statistics.insert(parameter, moved);
                     }
-                    self.results(node, layers, values.rows, &|value| values.of(value))
+                    self.rounded_results(node, layers, values.rows, &|value| values.of(value))
                 }
             };
             values.of.extend(node.results.iter().copied().zip(results));
@@ -150,7 +161,7 @@ impl<'a> Interpreter<'a> {
             let reads = |&input: &Value| anew.contains_key(&input) || self.parameter(input) == Some(changed);
             if node.inputs.iter().any(reads) {
                 let get = |value: Value| anew.get(&value).map_or_else(|| values.of(value), Vec::as_slice);
-                let results = self.results(node, layers, values.rows, &get);
+                let results = self.rounded_results(node, layers, values.rows, &get);
                 anew.extend(node.results.iter().copied().zip(results));
             }
         }
@@ -192,6 +203,27 @@ impl<'a> Interpreter<'a> {
             }
             _ => dense_forward(x, &own.weights, bias, false),
         }
+    }
+
+    /// The elements of a node's first result, with their rounding.
+    fn rounded(&self, node: &Node, mut values: Vec<f64>) -> Vec<f64> {
+        for (at, value) in values.iter_mut().enumerate() {
+            *value *= (self.rounding)(node.result(), at);
+        }
+        values
+    }
+
+    /// What comes out of a node, rounded. What norms and pools keep for their gradients is not: positions have no rounding, and statistics are of rounded values.
+    fn rounded_results<'v>(
+        &self,
+        node: &Node,
+        layers: &[Layer],
+        rows: usize,
+        get: &dyn Fn(Value) -> &'v [f64],
+    ) -> Vec<Vec<f64>> {
+        let mut results = self.results(node, layers, rows, get);
+        results[0] = self.rounded(node, std::mem::take(&mut results[0]));
+        results
     }
 
     /// What comes out of a node.
