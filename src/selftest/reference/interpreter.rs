@@ -213,7 +213,7 @@ impl<'a> Interpreter<'a> {
         values
     }
 
-    /// What comes out of a node, rounded. What norms and pools keep for their gradients is not: positions have no rounding, and statistics are of rounded values.
+    /// What comes out of a node, rounded. The positions that pools keep have no rounding, and norms round what they keep before they use it.
     fn rounded_results<'v>(
         &self,
         node: &Node,
@@ -237,6 +237,7 @@ impl<'a> Interpreter<'a> {
         let x = get(node.inputs[0]);
         let channels = self.graph.shape(node.inputs[0]).last().map_or(1, |&last| last as usize);
         let layer = |at: usize| &layers[self.parameter(node.inputs[at]).unwrap_or_else(|| no_parameter(node))];
+        let rounding = |at: usize| node.results.get(1).map_or(1.0, |&kept| (self.rounding)(kept, at));
         match &node.op {
             Op::Linear(_) => vec![self.linear(node, x, layer(1))],
             Op::Conv2d(conv) => vec![sliding::conv(conv.conv, rows, x, layer(1))],
@@ -246,8 +247,8 @@ impl<'a> Interpreter<'a> {
             }
             Op::AveragePool(pool) => vec![sliding::average_pool(pool.0, rows, x)],
             Op::GlobalAveragePool(pool) => vec![sliding::global_average_pool(pool.0, rows, x)],
-            Op::BatchNorm(norm) => norm::batch_norm(*norm, x, layer(1), layer(2)),
-            Op::RowNorm(norm) => norm::row_norm(*norm, x, rows, layer(1)),
+            Op::BatchNorm(norm) => norm::batch_norm(*norm, x, layer(1), layer(2), &rounding),
+            Op::RowNorm(norm) => norm::row_norm(*norm, x, rows, layer(1), &rounding),
             Op::Flatten(flatten) => vec![flattened(x, flatten.image)],
             Op::Activate(of) => vec![x.iter().map(|&z| (self.activate)(of.0, z)).collect()],
             Op::Dropout(of) => {
