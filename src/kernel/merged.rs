@@ -3,7 +3,7 @@
 //!
 //! Each part is linked under a name of its own (`part0`, `part1`, …), and its bindings are numbered after those of the parts before it, so that no
 //! shader has to know. What they share (`link::SHARED`) is there once: the step state, and what reads it. A part is its root
-//! module's function `work(group, invocation, opaque_one)`.
+//! module's function `work(group, invocation, opaque_one)`, and each may have a root of its own: one product, and the sums of another's slices.
 //!
 //! On a GPU each part has workgroups of its own. Where a workgroup is one SIMD vector of a CPU, a branch that is not taken is not skipped: lavapipe
 //! goes through it with every lane masked, which for a tile of 32 × 32 takes 1.7 µs of the 9 µs that its work takes. There a
@@ -15,10 +15,10 @@ use super::launch::{Cost, Launch};
 /// Parts of one launch: past it a compiler's time for the whole is more than what a dispatch costs.
 pub const MOST_PARTS: usize = 8;
 
-/// Whether these can be parts of one launch: the same flags, as those are the whole text's, and workgroups of the same size, each
-/// made by the same root. Tiles of different shapes share memory: it is as large as the largest needs.
+/// Whether these can be parts of one launch: the same flags, as those are the whole text's, and workgroups of the same size. Tiles of different shapes share
+/// memory: it is as large as the largest needs.
 pub fn fit(a: &Launch, b: &Launch) -> bool {
-    a.root == b.root && a.flags == b.flags && a.workgroup == b.workgroup
+    a.flags == b.flags && a.workgroup == b.workgroup
 }
 
 /// Whether a workgroup does its part of every part, and not of one alone: where it is the size of a CPU's vectors.
@@ -55,9 +55,7 @@ pub fn launch(parts: Vec<Launch>, closes: bool) -> Launch {
     };
     // What the shared modules import of it, the minibatch's rows, is the same in every part.
     merged.constants.extend(first.constants.iter().filter(|(name, _)| *name == "constants").cloned());
-    if parts.iter().any(|part| part.constants.iter().any(|(name, _)| *name == "memory")) {
-        merged.constants.push(("memory", memory(&parts)));
-    }
+    merged.constants.extend(memory(&parts).map(|text| ("memory", text)));
     merged.bindings = bindings(&parts);
     merged.parts = parts;
     merged
@@ -80,18 +78,20 @@ pub(super) fn numbers_of_part(merged: &Launch, part: usize) -> Vec<(&'static str
     bound.enumerate().map(|(at, (binding, _))| (binding.name(), first + at)).collect()
 }
 
-/// The shared memory of a workgroup, which works for one part at a time: the largest that a part needs.
-fn memory(parts: &[Launch]) -> String {
-    let import = |at: usize| format!("import package::part{at}::memory::QUADS as quads_{at};\n");
-    let imports: String = (0..parts.len()).map(import).collect();
-    let most = (1..parts.len()).fold("quads_0".to_string(), |most, at| format!("max({most}, quads_{at})"));
-    format!("{imports}const QUADS = {most};\n")
+/// The shared memory of a workgroup, which works for one part at a time: the largest that a part needs, where any needs some.
+fn memory(parts: &[Launch]) -> Option<String> {
+    let has_memory = |part: &Launch| part.constants.iter().any(|(name, _)| *name == "memory");
+    let having: Vec<usize> = (0..parts.len()).filter(|&at| has_memory(&parts[at])).collect();
+    let import = |at: &usize| format!("import package::part{at}::memory::QUADS as quads_{at};\n");
+    let imports: String = having.iter().map(import).collect();
+    let most = having.iter().map(|at| format!("quads_{at}")).reduce(|most, own| format!("max({most}, {own})"))?;
+    Some(format!("{imports}const QUADS = {most};\n"))
 }
 
 /// The entry point: which part a workgroup belongs to.
 fn entry(parts: &[Launch], closes: bool) -> String {
     let first = &parts[0];
-    let is_of_subgroups = first.root == "tile/subgroup" || first.flags.contains(&"subgroups");
+    let is_of_subgroups = parts.iter().any(|part| part.root == "tile/subgroup" || part.flags.contains(&"subgroups"));
     let lane = if is_of_subgroups { "subgroup_invocation_id" } else { "local_invocation_index" };
     let mut text = String::new();
     for (at, part) in parts.iter().enumerate() {

@@ -30,11 +30,12 @@ impl Product {
         if slices == 1 {
             return self.under(tile, each_once([&operands, &epilogue]));
         }
-        const WORKGROUP: u32 = 64;
+        // As large as the products' beside it, where these are a CPU's vectors: they are merged into one launch.
+        let workgroup = if tile.shared_quads().is_none() { tile.workgroup() } else { 64 };
         let Blocks { m, n, k } = self.blocks;
         let shape = [slices, 4 * m, 4 * n];
         let sums = u64::from(slices) * 16 * u64::from(m) * u64::from(n);
-        let sum_constants = self.constants.clone().u32("SLICES", slices).u32("WORKGROUP", WORKGROUP).text();
+        let sum_constants = self.constants.clone().u32("SLICES", slices).u32("WORKGROUP", workgroup).text();
         operands.push((Binding::Partials, Access::Write));
         let mut first = self.under(tile, operands);
         let mut last = first.clone();
@@ -51,8 +52,8 @@ impl Product {
         for (_, text) in last.constants.iter_mut().filter(|(name, _)| *name == "constants") {
             text.clone_from(&sum_constants);
         }
-        last.workgroup = WORKGROUP;
-        last.workgroups = (m * n).div_ceil(WORKGROUP);
+        last.workgroup = workgroup;
+        last.workgroups = (m * n).div_ceil(workgroup);
         last.cost = Cost { flops: sums, bytes: 4 * sums };
         last.partials = Some(Partials { shape, written_by: Some(Box::new(first)) });
         last
