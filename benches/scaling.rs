@@ -1,20 +1,23 @@
-//! Does the cost grow no faster than the work? Sweeps over batch, width, depth, classes and rows, as tables and log–log plots.
+//! Does the cost grow no faster than the work? Sweeps over batch, width, depth, classes and rows of dense networks, and over the images, channels, kernels
+//! and batches of convolutions, as tables and log–log plots.
 //!
 //! Measured: the least of seven rounds of whole training steps with Adam, over buffers of zeros, many steps a submission.
 //! Columns: milliseconds a step; its floating-point operations; GFLOP/s; device memory, which the plan counts before anything is allocated.
 //! The plots (`benches/scaling/*.svg`) have the time and the work of a step, each divided by its first value: the time's line should never be
 //! steeper than the work's.
 //! Not to be read as: training times of useful networks (nothing is learned here); nor as GPU speeds where the adapter is a CPU.
-//! Control: every sweep passes through the same network (784-256-10, batch 32) or says that it does not; its rows must agree.
+//! Control: every sweep passes through the same network (784-256-10, or two convolutions 3 × 3 of 16 × 16 × 32; batch 32) or says that it does not;
+//! its rows must agree.
 //!
-//! `cargo bench --bench scaling` writes the plots; `-- --quick` leaves out what takes longest.
+//! `cargo bench --bench scaling` writes the plots; `-- --quick` leaves out what takes longest, `-- channels kernel` makes these sweeps alone.
 
 mod common;
 
+use common::dense;
 use plotters::prelude::*;
 use wgrad::gpu::Checks;
 use wgrad::profile::step_times;
-use wgrad::{Error, Gpu};
+use wgrad::{Activation, ConvLayer, Error, Gpu, Layer, Network};
 
 struct Point {
     at: f64,
@@ -23,16 +26,89 @@ struct Point {
     bytes: f64,
 }
 
-/// A network and a batch for a value of what is swept.
-type Case = (Vec<usize>, u32, u64);
+/// A network, a batch, and the rows of the set.
+type Case = (Network, usize, usize);
 
-fn sweep(gpu: &Gpu, name: &str, values: &[usize], case: impl Fn(usize) -> Case) -> Result<Vec<Point>, Error> {
+/// A network for each value of what is swept.
+struct Sweep {
+    name: &'static str,
+    values: &'static [usize],
+    /// The largest value of a quick run.
+    quick: usize,
+    case: fn(usize) -> Case,
+}
+
+const SWEEPS: [Sweep; 9] = [
+    Sweep {
+        name: "batch",
+        values: &[1, 4, 16, 32, 64, 256, 1024, 4096, 8192],
+        quick: 1024,
+        case: |batch| (dense(&[784, 256, 10]), batch, 60_000),
+    },
+    Sweep {
+        name: "width",
+        values: &[32, 64, 128, 256, 512, 1024, 2048, 4096],
+        quick: 512,
+        case: |width| (dense(&[784, width, 10]), 32, 60_000),
+    },
+    Sweep {
+        name: "depth",
+        values: &[1, 2, 3, 4, 6, 8],
+        quick: 4,
+        case: |depth| (dense(&[&[784][..], &vec![256; depth - 1], &[10]].concat()), 32, 60_000),
+    },
+    Sweep {
+        name: "classes",
+        values: &[2, 10, 32, 64, 65, 100, 1000, 10_000, 100_000],
+        quick: 1000,
+        case: |classes| (dense(&[784, 64, classes]), 32, 60_000),
+    },
+    Sweep {
+        name: "rows",
+        values: &[32, 1000, 10_000, 60_000, 150_000],
+        quick: 60_000,
+        case: |rows| (dense(&[784, 256, 10]), 32, rows),
+    },
+    Sweep {
+        name: "image",
+        values: &[4, 8, 12, 16, 24, 32, 64, 128],
+        quick: 32,
+        case: |side| (convolutions(side, 32, 3), 32, 32),
+    },
+    Sweep {
+        name: "channels",
+        values: &[4, 8, 16, 32, 64, 128, 256],
+        quick: 64,
+        case: |channels| (convolutions(16, channels, 3), 32, 32),
+    },
+    Sweep {
+        name: "kernel",
+        values: &[1, 2, 3, 4, 5, 7, 9, 11],
+        quick: 5,
+        case: |kernel| (convolutions(16, 32, kernel), 32, 32),
+    },
+    Sweep {
+        name: "images",
+        values: &[1, 2, 4, 8, 16, 32, 64, 128, 256, 1024],
+        quick: 128,
+        case: |batch| (convolutions(16, 32, 3), batch, batch),
+    },
+];
+
+/// Two convolutions that are alike, so that one of them has a gradient by its input, and a small layer that classifies.
+fn convolutions(side: usize, channels: usize, kernel: usize) -> Network {
+    let conv = || Layer::new(ConvLayer::new(channels, kernel).same()).with_activation(Activation::Relu);
+    Network::image(side, side, channels).with(conv()).with(conv()).global_avg_pool().dense(10, Activation::Identity)
+}
+
+fn measured(gpu: &Gpu, sweep: &Sweep, quick: bool) -> Result<Vec<Point>, Error> {
+    let name = sweep.name;
     println!("\n| {name} | ms a step | MFLOP | GFLOP/s | MiB |\n|--:|--:|--:|--:|--:|");
     let tiling = gpu.adapter().tiling();
     let mut points = vec![];
-    for &value in values {
-        let (widths, batch, rows) = case(value);
-        let plan = common::plan(&tiling, &widths, batch, rows)?;
+    for &value in sweep.values.iter().filter(|&&value| !quick || value <= sweep.quick) {
+        let (network, batch, rows) = (sweep.case)(value);
+        let plan = common::plan_of(&tiling, &network, batch as u32, rows as u64)?;
         let times = match step_times(gpu, &plan, Checks::Off) {
             Ok(times) => times,
             // A buffer is larger than the adapter binds: the sweep ends here, and says so.
@@ -116,20 +192,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let gpu = common::gpu();
     println!("on {} ({})", gpu.adapter().name, gpu.adapter().driver);
-    let upto = |values: &[usize], most: usize| -> Vec<usize> {
-        values.iter().copied().filter(|&value| !quick || value <= most).collect()
-    };
-    let seed = |batch: usize, rows: usize| -> Case { (vec![784, 256, 10], batch as u32, rows as u64) };
-    let batches = upto(&[1, 4, 16, 32, 64, 256, 1024, 4096, 8192], 1024);
-    plot("batch", &sweep(&gpu, "batch", &batches, |batch| seed(batch, 60_000))?)?;
-    let widths = upto(&[32, 64, 128, 256, 512, 1024, 2048, 4096], 512);
-    plot("width", &sweep(&gpu, "width", &widths, |width| (vec![784, width, 10], 32, 60_000))?)?;
-    let depths = upto(&[1, 2, 3, 4, 6, 8], 4);
-    let deep = |depth: usize| -> Case { ([&[784][..], &vec![256; depth - 1], &[10]].concat(), 32, 60_000) };
-    plot("depth", &sweep(&gpu, "depth", &depths, deep)?)?;
-    let classes = upto(&[2, 10, 32, 64, 65, 100, 1000, 10_000, 100_000], 1000);
-    plot("classes", &sweep(&gpu, "classes", &classes, |classes| (vec![784, 64, classes], 32, 60_000))?)?;
-    let rows = upto(&[32, 1000, 10_000, 60_000, 150_000], 60_000);
-    plot("rows", &sweep(&gpu, "rows", &rows, |rows| seed(32, rows))?)?;
+    let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    for sweep in SWEEPS.iter().filter(|sweep| names.is_empty() || names.iter().any(|name| name == sweep.name)) {
+        plot(sweep.name, &measured(&gpu, sweep, quick)?)?;
+    }
     Ok(())
 }

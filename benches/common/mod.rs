@@ -17,10 +17,19 @@ pub fn gpu() -> Arc<Gpu> {
     Gpu::open(&AdapterChoice::Auto).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A training step on u8 rows with Adam, hidden layers under ReLU.
+/// A classifier of these widths, hidden layers under ReLU.
+pub fn dense(widths: &[usize]) -> Network {
+    let [inputs, hidden @ .., classes] = widths else { panic!("a classifier has two widths at least") };
+    Network::classifier(*inputs, hidden, Activation::Relu, *classes)
+}
+
+/// A training step of such a classifier.
 pub fn plan(tiling: &Tiling, widths: &[usize], batch: u32, rows: u64) -> Result<Plan, Error> {
-    let [inputs, hidden @ .., classes] = widths else { return Err(Error::Option("no widths".into())) };
-    let network = Network::classifier(*inputs, hidden, Activation::Relu, *classes);
+    plan_of(tiling, &dense(widths), batch, rows)
+}
+
+/// A training step on u8 rows with Adam.
+pub fn plan_of(tiling: &Tiling, network: &Network, batch: u32, rows: u64) -> Result<Plan, Error> {
     let (optimizer, schedule) = (Optimizer::keras_adam(), Schedule::default());
     let training = Training {
         optimizer: &optimizer,
@@ -30,7 +39,7 @@ pub fn plan(tiling: &Tiling, widths: &[usize], batch: u32, rows: u64) -> Result<
         augmentation: None,
     };
     Plan::new(Request {
-        network: &network,
+        network,
         loss: &Loss::softmax_cross_entropy(),
         targets: Targets::CLASSES,
         training: Some(training),

@@ -11,6 +11,7 @@ STARTED = float(os.environ.get("PEER_STARTED", time.time()))
 
 def options():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--network", choices=["dense", "convnet"], default="dense", help="784-256-10, or Keras' convnet for MNIST")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=2, help="timed epochs; one more goes before them")
     parser.add_argument("--seconds", type=float, default=5, help="timed seconds, for engines too slow for epochs")

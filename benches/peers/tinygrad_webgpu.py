@@ -1,4 +1,4 @@
-"""The benchmark workload in tinygrad, on its WebGPU device: a step jitted by TinyJit, each batch uploaded."""
+"""The benchmark workloads in tinygrad, on its WebGPU device: a step jitted by TinyJit, each batch uploaded."""
 import os
 import time
 from importlib.metadata import version
@@ -11,24 +11,29 @@ from tinygrad import Context, Tensor, TinyJit, nn
 
 from common import first_step, mnist, options, report
 
-WARM_UP, PROBE = 20, 25
-
 options = options()
+WARM_UP, PROBE = (20, 25) if options.network == "dense" else (5, 8)
 x, y = mnist()
 y = y.astype(np.int32)
 random = np.random.default_rng(0)
 
 
-def layer(inputs, outputs):
-    layer = nn.Linear(inputs, outputs)
-    limit = np.sqrt(6 / (inputs + outputs))
-    layer.weight.assign(Tensor(random.uniform(-limit, limit, (outputs, inputs)).astype(np.float32))).realize()
+def glorot(layer):
+    outputs, inputs, *window = layer.weight.shape
+    limit = np.sqrt(6 / ((inputs + outputs) * np.prod(window)))
+    layer.weight.assign(Tensor(random.uniform(-limit, limit, layer.weight.shape).astype(np.float32))).realize()
     layer.bias.assign(Tensor.zeros(outputs)).realize()
     return layer
 
 
-hidden, out = layer(784, 256), layer(256, 10)
-adam = nn.optim.Adam(nn.state.get_parameters([hidden, out]), lr=1e-3, eps=1e-7)
+if options.network == "dense":
+    hidden, out = layers = glorot(nn.Linear(784, 256)), glorot(nn.Linear(256, 10))
+    network = lambda x: out(hidden(x).relu())
+else:
+    conv1, conv2, out = layers = glorot(nn.Conv2d(1, 32, 3)), glorot(nn.Conv2d(32, 64, 3)), glorot(nn.Linear(1600, 10))
+    pooled = lambda layer, x: layer(x).relu().max_pool2d()
+    network = lambda x: out(pooled(conv2, pooled(conv1, x.reshape(-1, 1, 28, 28))).flatten(1).dropout(0.5))
+adam = nn.optim.Adam(nn.state.get_parameters(layers), lr=1e-3, eps=1e-7)
 
 
 # The whole set is not on the device: 188 MB in f32 are more than lavapipe binds (128 MiB).
@@ -36,7 +41,7 @@ adam = nn.optim.Adam(nn.state.get_parameters([hidden, out]), lr=1e-3, eps=1e-7)
 def step(x, y):
     with Context(TRAINING=1):
         adam.zero_grad()
-        loss = out(hidden(x).relu()).sparse_categorical_crossentropy(y).backward()
+        loss = network(x).sparse_categorical_crossentropy(y).backward()
         return loss.realize(*adam.schedule_step())
 
 

@@ -1,45 +1,20 @@
-//! The benchmark workload in burn, on its wgpu backend: data uploaded a hundred batches at a time, a step a host call.
+//! The benchmark workloads in burn, on its wgpu backend: data uploaded a hundred batches at a time, a step a host call.
 //!
-//!     peer-burn --data FOLDER [--batch 32] [--seconds 5]
+//!     peer-burn --data FOLDER [--network dense|convnet] [--batch 32] [--seconds 5]
+
+mod network;
 
 use std::path::Path;
 use std::time::{Instant, UNIX_EPOCH};
 
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
-use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::prelude::*;
-use burn::tensor::activation::relu;
+
+use network::Network;
 
 /// The number of batches in an upload: all 60,000 rows (188 MB in f32) are more than lavapipe binds (128 MiB).
 const CHUNK: usize = 100;
-/// Steps before the timed ones: kernels are tuned in them.
-const WARM_UP: usize = 60;
-/// The number of steps by which the number of timed steps is chosen, and of the last steps, whose mean loss is reported.
-const PROBE: usize = 25;
-
-#[derive(Module, Debug)]
-struct Mlp {
-    hidden: Linear,
-    out: Linear,
-}
-
-impl Mlp {
-    fn new(device: &Device) -> Self {
-        let layer = |inputs, outputs| {
-            let initializer = Initializer::XavierUniform { gain: 1.0 };
-            let mut layer = LinearConfig::new(inputs, outputs).with_initializer(initializer).init(device);
-            layer.bias = Some(Initializer::Zeros.init([outputs], device));
-            layer
-        };
-        Self { hidden: layer(784, 256), out: layer(256, 10) }
-    }
-
-    fn forward(&self, rows: Tensor<2>) -> Tensor<2> {
-        self.out.forward(relu(self.hidden.forward(rows)))
-    }
-}
-
 struct Rows {
     images: Vec<f32>,
     labels: Vec<i32>,
@@ -108,11 +83,16 @@ fn main() {
     let batch = option("--batch").map_or(32, |word| word.parse().expect("--batch N"));
     let seconds = option("--seconds").map_or(5.0, |word| word.parse().expect("--seconds S"));
 
+    let network = option("--network").unwrap_or("dense".into());
+    // Kernels are tuned in the first of these numbers of steps. The second chooses the number of timed steps, and is that of the last steps, whose mean loss
+    // is reported.
+    let (warm_up, probe) = if network == "dense" { (60, 25) } else { (20, 8) };
+
     let inner = Device::wgpu(Default::default());
     inner.seed(0);
     let device = inner.clone().autodiff();
     let mut rows = Rows::read(&option("--data").expect("--data FOLDER"), batch, inner);
-    let mut model = Mlp::new(&device);
+    let mut model = Network::new(&network, &device);
     let mut optimizer = AdamConfig::new().with_epsilon(1e-7).init();
     let cross_entropy: CrossEntropyLoss = CrossEntropyLossConfig::new().init(&device);
 
@@ -133,14 +113,14 @@ fn main() {
 
     let (first, _) = train(1);
     let start = now() - started;
-    train(WARM_UP);
-    let steps = ((seconds * PROBE as f64 / train(PROBE).0) as usize).max(PROBE);
+    train(warm_up);
+    let steps = ((seconds * probe as f64 / train(probe).0) as usize).max(probe);
     let (took, _) = train(steps);
-    let loss = (0..PROBE).map(|_| train(1).1).sum::<f32>() / PROBE as f32;
+    let loss = (0..probe).map(|_| train(1).1).sum::<f32>() / probe as f32;
     println!(
         "{{\"engine\": \"burn 0.22.1, wgpu\", \"rows_per_second\": {}, \"loss\": {loss}, \
          \"first_step_seconds\": {first}, \"start_seconds\": {start}, \"steps\": {}}}",
         (steps * batch) as f64 / took,
-        1 + WARM_UP + PROBE + steps + PROBE,
+        1 + warm_up + probe + steps + probe,
     );
 }
