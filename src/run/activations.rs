@@ -75,24 +75,28 @@ pub(crate) async fn activations(
         let (form, located) = &layers[layer];
         // Of a block of four rows.
         let [pixels, stride] = [plan.shape(role)[0] as usize / 4, plan.shape(role)[1] as usize];
-        let width = form.values() / pixels;
         let read: Vec<u32> = gpu.read(&buffers[&role], pixels * stride, traffic).await?;
         if read[0] == UNWRITTEN {
             return Err(gpu.unexecuted(&format!("it was handed a row, and {} made nothing of it", located.location)));
         }
-        let at = |pixel: usize, channel: usize| f32::from_bits(read[pixel * stride + channel]);
-        let values = match form {
-            // What is flattened lies as the image that it was.
-            Form::Flattened(_) => (0..form.values()).map(|value| at(value % pixels, value / pixels)).collect(),
-            _ => (0..form.values()).map(|value| at(value / width, value % width)).collect(),
-        };
         outputs.push(LayerOutput {
             name: located.name.clone(),
             location: located.location.clone(),
             kind: located.layer.word(),
             form: *form,
-            values,
+            values: values(*form, &read, pixels, stride),
         });
     }
     Ok(outputs)
+}
+
+/// What is in the memory of one row, whose pixels have this many words each, in the order of [`LayerOutput::values`].
+fn values(form: Form, read: &[u32], pixels: usize, stride: usize) -> Vec<f32> {
+    let (count, width) = (form.values(), form.values() / pixels);
+    let at = |pixel: usize, channel: usize| f32::from_bits(read[pixel * stride + channel]);
+    match form {
+        // What is flattened lies as the image that it was.
+        Form::Flattened(_) => (0..count).map(|value| at(value % pixels, value / pixels)).collect(),
+        _ => (0..count).map(|value| at(value / width, value % width)).collect(),
+    }
 }

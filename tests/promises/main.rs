@@ -42,6 +42,7 @@ mod lowered;
 mod main_job;
 mod metadata;
 mod metrics;
+mod minibatches;
 mod misuse;
 mod monitors;
 mod muon;
