@@ -52,7 +52,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
 
     about_table(&output, &run, &set)?;
     about_images(&output, &run, &set)?;
-    summary::print(&output, &network)?;
+    summary::print(&output, &network, &plan)?;
     output.text(format_args!("for {}\n", adapter.map_or("a software adapter".into(), |adapter| adapter.name)))?;
     output.text(&plan)?;
     for dispatch in &plan.dispatches {

@@ -67,6 +67,7 @@ mod rooms;
 mod same_bits;
 mod schedules;
 mod screen;
+mod seen;
 mod selftest;
 mod serving;
 mod sets;
