@@ -144,7 +144,7 @@ impl Subject {
         trainer.set_weights(&initial).map_err(words)?;
 
         let before = layers(&initial);
-        forward(&mut compared, self.forward, &mut trainer, &network, &before, &set, &x)?;
+        forward(&mut compared, (self.forward, "layer 2"), &mut trainer, &network, &before, &set, &x)?;
 
         let none = |_, _, _, _, _| 1.0;
         let twin = Interpreter::training(&network, &none);
@@ -192,10 +192,10 @@ fn weights(network: &Network) -> Weights {
     weights
 }
 
-/// Compares what every layer makes of a row in an evaluation, and the logits of all rows.
+/// Compares what every layer makes of a row in an evaluation, and the logits of all rows. The subject's is what this kernel computes, by its location.
 fn forward(
     compared: &mut Compared,
-    kernel: &str,
+    (kernel, subject): (&str, &str),
     trainer: &mut Trainer,
     network: &Network,
     parameters: &[Own],
@@ -207,7 +207,7 @@ fn forward(
     let outputs = trainer.activations(set, row).map_err(words)?;
     for (value, location) in twin.graph().outputs() {
         let Some(own) = outputs.iter().find(|own| own.location == location) else { continue };
-        let kernel = if location == "layer 2" { kernel } else { "another kernel" };
+        let kernel = if location == subject { kernel } else { own.kind };
         let made: Vec<f64> = own.values.iter().map(|&value| value.into()).collect();
         compared.close(format!("{kernel}: the output of {location}"), &made, values.of(value), TOLERANCE)?;
     }
@@ -260,6 +260,6 @@ pub fn gathered(gpu: &Arc<Gpu>, family: Family, bits: u32) -> Agreed {
     let mut trainer = Trainer::on(Arc::clone(gpu), network.clone(), options).map_err(words)?;
     trainer.set_weights(&initial).map_err(words)?;
     let x: Vec<f64> = x;
-    forward(&mut compared, "gather_image", &mut trainer, &network, &layers(&initial), &set, &x)?;
+    forward(&mut compared, ("gather_image", "layer 1"), &mut trainer, &network, &layers(&initial), &set, &x)?;
     compared.agreed()
 }
