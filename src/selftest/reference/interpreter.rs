@@ -14,12 +14,16 @@ use crate::network::Network;
 /// pixels, and their units its channels.
 pub type Mask<'a> = &'a dyn Fn(usize, usize, usize, usize, f64) -> f64;
 
+/// The factor of an element of a value that a node has computed.
+pub type Rounding<'a> = &'a dyn Fn(Value, usize) -> f64;
+
 /// A network's forward pass.
 pub struct Interpreter<'a> {
     graph: Graph,
     logits: Value,
     mask: Mask<'a>,
     activate: &'a dyn Fn(Activation, f64) -> f64,
+    rounding: Rounding<'a>,
 }
 
 /// The values of a forward pass.
@@ -58,7 +62,14 @@ impl<'a> Interpreter<'a> {
 
     /// The forward pass of a graph, up to these logits. The graph's own number of rows does not matter: that of the features that come in does.
     pub fn of((graph, logits): (Graph, Value)) -> Self {
-        Interpreter { graph, logits, mask: &|_, _, _, _, _| 1.0, activate: &activate }
+        Interpreter { graph, logits, mask: &|_, _, _, _, _| 1.0, activate: &activate, rounding: &|_, _| 1.0 }
+    }
+
+    /// With a factor for every element that a node computes, near 1: as another arithmetic would round it. The gradients have the factors, too, each where the
+    /// gradient by that element comes in.
+    #[must_use]
+    pub fn with_rounding(self, rounding: Rounding<'a>) -> Self {
+        Interpreter { rounding, ..self }
     }
 
     /// With these activations, for a user's own.
@@ -91,13 +102,13 @@ impl<'a> Interpreter<'a> {
                 // The minibatch's rows are given.
                 Op::Gather(_) => {
                     values.rows = x.len() / elements(&self.graph.shape(node.result())[1..]);
-                    vec![x.to_vec()]
+                    vec![self.rounded(node, x.to_vec())]
                 }
                 _ => {
                     if let Some((parameter, moved)) = self.statistics(node, layers, &values) {
                         values.statistics.insert(parameter, moved);
                     }
-                    self.results(node, layers, values.rows, &|value| values.of(value))
+                    self.rounded_results(node, layers, values.rows, &|value| values.of(value))
                 }
             };
             values.of.extend(node.results.iter().copied().zip(results));
@@ -150,7 +161,7 @@ impl<'a> Interpreter<'a> {
             let reads = |&input: &Value| anew.contains_key(&input) || self.parameter(input) == Some(changed);
             if node.inputs.iter().any(reads) {
                 let get = |value: Value| anew.get(&value).map_or_else(|| values.of(value), Vec::as_slice);
-                let results = self.results(node, layers, values.rows, &get);
+                let results = self.rounded_results(node, layers, values.rows, &get);
                 anew.extend(node.results.iter().copied().zip(results));
             }
         }
@@ -194,6 +205,27 @@ impl<'a> Interpreter<'a> {
         }
     }
 
+    /// The elements of a node's first result, with their rounding.
+    fn rounded(&self, node: &Node, mut values: Vec<f64>) -> Vec<f64> {
+        for (at, value) in values.iter_mut().enumerate() {
+            *value *= (self.rounding)(node.result(), at);
+        }
+        values
+    }
+
+    /// What comes out of a node, rounded. The positions that pools keep have no rounding, and norms round what they keep before they use it.
+    fn rounded_results<'v>(
+        &self,
+        node: &Node,
+        layers: &[Layer],
+        rows: usize,
+        get: &dyn Fn(Value) -> &'v [f64],
+    ) -> Vec<Vec<f64>> {
+        let mut results = self.results(node, layers, rows, get);
+        results[0] = self.rounded(node, std::mem::take(&mut results[0]));
+        results
+    }
+
     /// What comes out of a node.
     fn results<'v>(
         &self,
@@ -205,6 +237,7 @@ impl<'a> Interpreter<'a> {
         let x = get(node.inputs[0]);
         let channels = self.graph.shape(node.inputs[0]).last().map_or(1, |&last| last as usize);
         let layer = |at: usize| &layers[self.parameter(node.inputs[at]).unwrap_or_else(|| no_parameter(node))];
+        let rounding = |at: usize| node.results.get(1).map_or(1.0, |&kept| (self.rounding)(kept, at));
         match &node.op {
             Op::Linear(_) => vec![self.linear(node, x, layer(1))],
             Op::Conv2d(conv) => vec![sliding::conv(conv.conv, rows, x, layer(1))],
@@ -214,8 +247,8 @@ impl<'a> Interpreter<'a> {
             }
             Op::AveragePool(pool) => vec![sliding::average_pool(pool.0, rows, x)],
             Op::GlobalAveragePool(pool) => vec![sliding::global_average_pool(pool.0, rows, x)],
-            Op::BatchNorm(norm) => norm::batch_norm(*norm, x, layer(1), layer(2)),
-            Op::RowNorm(norm) => norm::row_norm(*norm, x, rows, layer(1)),
+            Op::BatchNorm(norm) => norm::batch_norm(*norm, x, layer(1), layer(2), &rounding),
+            Op::RowNorm(norm) => norm::row_norm(*norm, x, rows, layer(1), &rounding),
             Op::Flatten(flatten) => vec![flattened(x, flatten.image)],
             Op::Activate(of) => vec![x.iter().map(|&z| (self.activate)(of.0, z)).collect()],
             Op::Dropout(of) => {

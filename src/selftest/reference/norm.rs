@@ -15,21 +15,28 @@ fn of_channels(x: &[f64], channels: usize) -> Vec<[f64; 2]> {
     (0..channels).map(|c| mean_and_variance(x.iter().skip(c).step_by(channels).copied())).collect()
 }
 
-/// `torch.nn.functional.batch_norm`: y and, where it trains, all means and then all 1/σ.
-pub fn batch_norm(norm: BatchNorm, x: &[f64], own: &Layer, running: &Layer) -> Vec<Vec<f64>> {
+/// `torch.nn.functional.batch_norm`: y and, where it trains, all means and then all 1/σ, which have a factor each.
+pub fn batch_norm(
+    norm: BatchNorm,
+    x: &[f64],
+    own: &Layer,
+    running: &Layer,
+    rounding: &dyn Fn(usize) -> f64,
+) -> Vec<Vec<f64>> {
     let channels = own.weights.len();
     let moments = match norm.trains {
         true => of_channels(x, channels),
         false => running.weights.iter().zip(&running.bias).map(|(&mean, &variance)| [mean, variance]).collect(),
     };
-    let scale = |variance: f64| 1.0 / (variance + norm.eps).sqrt();
+    let means = moments.iter().enumerate().map(|(c, of)| of[0] * rounding(c));
+    let scales = moments.iter().enumerate().map(|(c, of)| rounding(channels + c) / (of[1] + norm.eps).sqrt());
+    let kept: Vec<f64> = means.chain(scales).collect();
     let normed = |(at, x): (usize, &f64)| {
-        let (c, [mean, variance]) = (at % channels, moments[at % channels]);
-        (x - mean) * scale(variance) * own.weights[c] + own.bias[c]
+        let c = at % channels;
+        (x - kept[c]) * kept[channels + c] * own.weights[c] + own.bias[c]
     };
     let y = x.iter().enumerate().map(normed).collect();
-    let kept = || moments.iter().map(|of| of[0]).chain(moments.iter().map(|of| scale(of[1]))).collect();
-    [y].into_iter().chain(norm.trains.then(kept)).collect()
+    [y].into_iter().chain(norm.trains.then_some(kept)).collect()
 }
 
 /// The running statistics after a minibatch, whose variance divided by its number less one goes into them.
@@ -47,8 +54,8 @@ pub fn moved_statistics(norm: BatchNorm, x: &[f64], running: &Layer) -> Layer {
 }
 
 /// `torch.nn.functional.layer_norm` over channels, `rms_norm` or `group_norm`: y and, where it trains, the mean and 1/σ of each that is normalized together. A
-/// root mean square has a mean of 0.
-pub fn row_norm(norm: RowNorm, x: &[f64], rows: usize, own: &Layer) -> Vec<Vec<f64>> {
+/// root mean square has a mean of 0. Each of these has a factor.
+pub fn row_norm(norm: RowNorm, x: &[f64], rows: usize, own: &Layer, rounding: &dyn Fn(usize) -> f64) -> Vec<Vec<f64>> {
     let channels = own.weights.len();
     // What is normalized together is some channels of some pixels that follow each other: of one, or of a whole image.
     let (pixels, groups) = match norm.over {
@@ -66,7 +73,8 @@ pub fn row_norm(norm: RowNorm, x: &[f64], rows: usize, own: &Layer) -> Vec<Vec<f
                 }
                 _ => mean_and_variance(places.clone().map(|at| x[at])),
             };
-            let scale = 1.0 / (variance + norm.eps).sqrt();
+            let mean = mean * rounding(kept.len());
+            let scale = rounding(kept.len() + 1) / (variance + norm.eps).sqrt();
             for at in places {
                 let c = at % channels;
                 y[at] = (x[at] - mean) * scale * own.weights[c] + own.bias.get(c).copied().unwrap_or(0.0);
