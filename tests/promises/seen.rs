@@ -98,10 +98,10 @@ fn the_report_shows_filters_and_what_convolutions_make_of_an_image() {
     for (at, (location, words, [height, width, channels])) in CONVOLUTIONS.into_iter().enumerate() {
         // Of a layer's ops, the last makes its output.
         let graph = twin.graph();
-        let of_layer = graph.nodes().filter(|(id, node)| {
+        let mut of_layer = graph.nodes().filter(|(id, node)| {
             graph.layer(*id).is_some_and(|layer| graph.layers()[layer] == location) && !node.inputs.is_empty()
         });
-        let y = values.of(of_layer.last().unwrap().1.result());
+        let y = values.of(of_layer.next_back().unwrap().1.result());
         assert_eq!(y.len(), height * width * channels, "{location}");
         let (least, most) = y.iter().fold((f64::MAX, f64::MIN), |(a, b), &y| (a.min(y), b.max(y)));
         let said = made[at + 1].replace("&#39;", "'");
