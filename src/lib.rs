@@ -118,6 +118,7 @@ pub use options::{
 };
 pub use predictor::{Class, Predictor};
 pub use preprocessing::{ChannelOrder, Columns, Fill, ImageShape, ScaleBy, Scaling};
+pub use run::activations::LayerOutput;
 pub use schedule::{Decay, Schedule};
 pub use trainer::Trainer;
 pub use weights::{LayerWeights, Weights};

@@ -14,6 +14,7 @@ use crate::model::Model;
 use crate::options::TrainOptions;
 use crate::plan::Role;
 use crate::preprocessing::{Origin, in_own_units};
+use crate::run::activations::{LayerOutput, activations};
 use crate::run::buffers::Buffers;
 use crate::run::outputs::{Kind, Outputs};
 
@@ -249,6 +250,19 @@ impl Predictor {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(outputs);
         }
         logits
+    }
+
+    /// What each layer makes of one row, behind its activation: a convolution's channels, say. Layers are in the network's order, each before those within it,
+    /// without those that pass on what comes in as it is: a flatten, a dropout. Each call compiles the kernels that it needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`predict_rows`](Self::predict_rows); [`Error::Option`] where an output has no room in one buffer of the device.
+    pub fn activations<X: Feature, F: AsRef<[X]> + ?Sized>(&self, features: &F) -> Result<Vec<LayerOutput>, Error> {
+        let set = Dataset::inputs([features])?;
+        self.check_form(&set)?;
+        let set = &*set.seen_as(&self.origin, false)?;
+        block_on(activations(&self.gpu, &self.model.network, &self.tiling, &self.weights, set, Default::default()))
     }
 
     /// Reads the rows of a file or a folder as the model takes them, with its columns or its images' shape, for [`predict`](Self::predict) and

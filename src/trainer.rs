@@ -19,6 +19,7 @@ use crate::network::Network;
 use crate::options::{Checkpointing, TrainOptions};
 use crate::plan::Plan;
 use crate::preprocessing::in_own_units;
+use crate::run::activations::LayerOutput;
 use crate::run::evaluator::Evaluator;
 use crate::weights::Weights;
 
@@ -346,6 +347,19 @@ impl Trainer {
     pub fn logits(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
         let set = &*self.session.seen(set)?;
         block_on(self.session.model.outputs(set))
+    }
+
+    /// What each layer makes of a row of a set in an evaluation, behind its activation: a convolution's channels, say, as the report shows them. Layers are in
+    /// the network's order, each before those within it, without those that pass on what comes in as it is: a flatten, a dropout.
+    ///
+    /// # Errors
+    ///
+    /// As [`predict`](Self::predict); [`Error::Data`] for a row that the set does not have; [`Error::Option`] where an output has no room in one buffer of the
+    /// device.
+    pub fn activations(&mut self, set: &Dataset, row: usize) -> Result<Vec<LayerOutput>, Error> {
+        let one = set.select([row])?;
+        let one = &*self.session.seen(&one)?;
+        block_on(self.session.model.activations(one))
     }
 
     /// An evaluator that has passed over the set.

@@ -45,6 +45,8 @@ pub(super) struct Run {
     pub config: Option<String>,
     /// The run's folder.
     pub out: Option<PathBuf>,
+    /// The row whose image the report shows with what convolutions make of it.
+    pub report_image: Option<usize>,
     pub save: PathBuf,
     /// When the run began, which identifies it.
     pub started: String,
@@ -208,6 +210,7 @@ struct TrainTable {
     monitor: Option<String>,
     init: Option<PathBuf>,
     out: Option<PathBuf>,
+    report_image: Option<usize>,
     save: Option<PathBuf>,
     tensorboard: Option<PathBuf>,
     adapter: Option<String>,
@@ -324,6 +327,7 @@ impl Run {
             init: flags.init.clone().or(file.train.init),
             save: flags.save.clone().or(file.train.save).unwrap_or(model),
             out,
+            report_image: flags.report_image.or(file.train.report_image),
             started: now(),
             config: config.map(|(text, _)| text.into()),
             tensorboard: flags.tensorboard.clone().or(file.train.tensorboard),

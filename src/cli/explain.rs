@@ -46,11 +46,13 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let tiling = run.options.tiled(tiling, &measured);
     let first = first_of_windows(set.source(), run.options.memory_budget)?;
     let rows = Rows::of(set.source(), first.as_ref(), run.options.window_sizing(network.outputs(), tiling.most_bytes))?;
+    let per_epoch = rows.count().div_ceil(run.options.batch_size) as u64;
+    rows.check_minibatches(&network, run.options.batch_size, 0..run.options.last_step(0, 0, per_epoch)?)?;
     let plan = Plan::new(run.options.training_request(&network, rows.shape(tiling.most_bytes), &tiling))?;
 
     about_table(&output, &run, &set)?;
     about_images(&output, &run, &set)?;
-    summary::print(&output, &network)?;
+    summary::print(&output, &network, &plan)?;
     output.text(format_args!("for {}\n", adapter.map_or("a software adapter".into(), |adapter| adapter.name)))?;
     output.text(&plan)?;
     for dispatch in &plan.dispatches {

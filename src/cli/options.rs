@@ -12,8 +12,7 @@ use crate::gpu::AdapterChoice;
 use crate::initializer::Initializer;
 use crate::measure::Tuning;
 use crate::named::{Named, by_word};
-use crate::options::Every;
-use crate::options::{Monitor, NonFinite};
+use crate::options::{Every, Monitor, NonFinite};
 use crate::preprocessing::{ChannelOrder, Fill, ScaleBy};
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
@@ -185,6 +184,9 @@ pub(super) struct Train {
     /// A folder for this run: its options, its metrics as it goes, its model, and a report when it ends
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// The row to validate on, or to train on where there is none, whose image the report shows with what convolutions make of it [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub report_image: Option<usize>,
     /// The file to save the model in; an existing one is replaced [default: model.safetensors, in the run's folder if there is one]
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
@@ -230,6 +232,7 @@ impl Train {
     pub fn trains_nothing(&self, command: &str) -> Result<(), Error> {
         let given = [
             ("--out", self.out.is_some()),
+            ("--report-image", self.report_image.is_some()),
             ("--save", self.save.is_some()),
             ("--tensorboard", self.tensorboard.is_some()),
             ("--checkpoint", self.checkpoint.is_some()),
@@ -239,12 +242,8 @@ impl Train {
             ("--resume", self.resume.is_some()),
             ("--screen", self.screen.is_some()),
         ];
-        match given.into_iter().find(|(_, is_given)| *is_given) {
-            Some((option, _)) => {
-                Err(Error::Option(format!("{option} is for wgrad train: wgrad {command} trains nothing")))
-            }
-            None => Ok(()),
-        }
+        let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) else { return Ok(()) };
+        Err(Error::Option(format!("{option} is for wgrad train: wgrad {command} trains nothing")))
     }
 }
 

@@ -17,10 +17,11 @@ use crate::optimizer::Rule;
 use crate::options::Checkpointing;
 
 /// Flags that may be given again with `--resume`: they change how far a run goes or where its files are, and no step.
-const FREE: [&str; 10] = [
+const FREE: [&str; 11] = [
     "epochs",
     "steps",
     "out",
+    "report_image",
     "save",
     "tensorboard",
     "adapter",

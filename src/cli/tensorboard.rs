@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::observers::Observer;
-use super::report::{first_weights, image_of};
+use super::report::{first_seen, first_weights, image_of};
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::history::{Epoch, Event, Parameters, Progress};
@@ -72,9 +72,8 @@ impl TensorBoard {
                 }
             }
         }
-        let (Some(parameter), Some(own)) = (self.parameters.first(), parameters.weights.layers.first()) else {
-            return Ok(());
-        };
+        let first = first_seen(&self.parameters);
+        let (parameter, own) = (&self.parameters[first], &parameters.weights.layers[first]);
         let Some((picture, _)) = first_weights(self.image, parameter, own) else { return Ok(()) };
         let size = [picture.height, picture.width];
         self.file.png(&format!("filters/{}", parameter.tensor_names()[0]), step, size, picture.channels, picture.png()?)

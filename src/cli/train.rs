@@ -15,6 +15,7 @@ use super::options::{Screen, Train};
 use super::out::Out;
 use super::output::{Output, figures, grouped, grouped_of};
 use super::reading::Validation;
+use super::report::Chosen;
 use super::screen::{self, Course, length};
 use super::source;
 use super::tensorboard::TensorBoard;
@@ -64,6 +65,8 @@ struct Ready {
     set: TrainingSet,
     validation: Option<Dataset>,
     trainer: Trainer,
+    /// The image that the report shows.
+    chosen: Chosen,
 }
 
 /// A run after its last step.
@@ -105,7 +108,8 @@ impl Ready {
             }
             None => begun(gpu, &mut run, init, &set, validation.as_ref())?,
         };
-        Ok(Ready { output, run, checkpoint, out, set, validation, trainer })
+        let chosen = Chosen::of(&run, trainer.network(), &set, validation.as_ref())?;
+        Ok(Ready { output, run, checkpoint, out, set, validation, trainer, chosen })
     }
 
     /// The steps that were done before this call.
@@ -179,7 +183,7 @@ impl Ready {
     /// Trains, with all observers, and saves the model.
     fn train(&mut self, screen: Option<Screen>, interrupt: &Interrupt) -> Result<Trained, Error> {
         let is_finished = self.is_finished();
-        let Ready { output, run, checkpoint, out, set, validation, trainer } = self;
+        let Ready { output, run, checkpoint, out, set, validation, trainer, .. } = self;
         let validation = validation.as_ref();
         let started = Instant::now();
         trainer.report_parameters(run.tensorboard.is_some());
@@ -239,8 +243,11 @@ impl Ready {
         let said = observed.and_then(|()| self.say_the_end(&history, seconds, interrupted));
         // Everything is printed even if the report cannot be written.
         let reported = match self.out.take().filter(|_| !history.epochs.is_empty()) {
-            Some(out) => report::write(&out, &mut self.trainer, &history, &self.set, self.validation.as_ref())
-                .and_then(|()| self.say_where(&out)),
+            Some(out) => {
+                let Ready { trainer, set, validation, chosen, .. } = &mut self;
+                report::write(&out, trainer, &history, set, validation.as_ref(), *chosen)
+                    .and_then(|()| self.say_where(&out))
+            }
             None => Ok(()),
         };
         said.and(reported)?;

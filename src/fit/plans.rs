@@ -18,7 +18,9 @@ pub(crate) fn training(session: &Session, train: Rows<'_>) -> Result<Plan, Error
     train.at_hand().check_classes(train.classes(), network, &options.loss)?;
     let per_epoch = train.count().div_ceil(options.batch_size) as u64;
     let first_step = session.order_over(train.count()).first_step;
-    options.last_step(session.fit_began().max(first_step), first_step, per_epoch)?;
+    let last_step = options.last_step(session.fit_began().max(first_step), first_step, per_epoch)?;
+    let done = session.position.steps_done.max(first_step);
+    train.check_minibatches(network, options.batch_size, done - first_step..last_step - first_step)?;
     let plan = fitting(session, training_request(session, train))?;
     // A pin that is not followed would give other bits than the run that it comes from.
     for (shape, tile) in plan.picks().iter() {

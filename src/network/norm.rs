@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::Form;
 use super::forward::Forward;
 use super::kind::{Describe, Own};
 use super::parameter::{ParameterKind, RowOrder};
 use super::words::{Words, add_number};
+use super::{Form, LayerKind, Network};
 use crate::graph::{BatchNorm, Over, RowNorm, Value};
 
 const EPS: &str = "eps";
@@ -111,6 +111,21 @@ impl Describe for BatchNormLayer {
         words.insert(Self::WORD.into(), true.into());
         add_number(words, MOMENTUM, self.momentum, USUAL_MOMENTUM);
         add_number(words, EPS, self.eps, USUAL_EPS);
+    }
+}
+
+impl Network {
+    /// Where the first batch norm is that has one value of each channel in a sample: of features, or of images of one pixel. It cannot train on one row, whose values
+    /// have no deviation.
+    pub(crate) fn batch_norm_of_rows(&self) -> Option<String> {
+        let mut first = None;
+        self.walk(&mut |located| {
+            let pixels = located.input.values() / located.input.channels().max(1);
+            if first.is_none() && pixels == 1 && matches!(located.layer.kind(), LayerKind::BatchNorm(_)) {
+                first = Some(located.location);
+            }
+        });
+        first
     }
 }
 

@@ -30,11 +30,18 @@ pub(crate) struct Summary {
     pub statistics: usize,
     /// Floating-point operations of the forward pass, of one sample.
     pub flops: u64,
+    /// Bytes that its weights and running statistics take in device memory, with what pads them.
+    pub weight_bytes: u64,
     /// Bytes that one sample's output takes in device memory where it is stored.
-    pub bytes: u64,
+    sample_bytes: u64,
 }
 
 impl Summary {
+    /// Bytes that its output of a minibatch of `batch` rows takes in device memory where it is stored: of whole blocks of four rows.
+    pub fn output_bytes(&self, batch: u32) -> u64 {
+        u64::from(batch.next_multiple_of(4)) * self.sample_bytes
+    }
+
     /// Its location with the lists that it is in left out where they are those of the layer above: "layer 2", and below it "body, layer 1".
     pub fn short(&self) -> &str {
         self.location.rsplit_once("'s ").map_or(&self.location, |(_, own)| own)
@@ -69,7 +76,8 @@ impl Network {
                 weights,
                 statistics,
                 flops: flops[lines.len()],
-                bytes: bytes(output),
+                weight_bytes: located.parameters().map(|own| own.dense(1).weights_bytes()).sum(),
+                sample_bytes: bytes(output),
                 name: located.name,
                 location: located.location,
             });

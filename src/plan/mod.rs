@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use self::homes::Homes;
 pub use self::role::{Buffer, Dispatch, Lifetime, Role};
 pub use self::set::{Element, SetLayout};
-use self::step::Step;
+use self::step::{Group, Step};
 use crate::error::Error;
 use crate::graph::{Graph, Value};
 use crate::kernel::Cost;
@@ -129,15 +129,24 @@ impl Plan {
         Ok(())
     }
 
-    /// The plan of a graph: its nodes in groups, their dispatches, and every buffer that these bind. `results` are read after the step.
+    /// The plan of a graph, with kernels that compute as much as they can at once. `results` are read after the step.
     fn of(step: &Step<'_>, results: impl Fn(Role) -> bool) -> Result<Plan, Error> {
         let groups = fuse::groups(step);
-        let homes = Homes::of(step, &groups)?;
-        let dispatches = lower::dispatches(step, &groups, &homes)?;
+        Plan::of_groups(step, &groups, &Homes::of(step, &groups)?, results)
+    }
+
+    /// The plan of a graph's nodes in groups: their dispatches, and every buffer that these bind.
+    fn of_groups(
+        step: &Step<'_>,
+        groups: &[Group],
+        homes: &Homes,
+        results: impl Fn(Role) -> bool,
+    ) -> Result<Plan, Error> {
+        let dispatches = lower::dispatches(step, groups, homes)?;
         let mut roles: Vec<Role> = dispatches.iter().flat_map(|dispatch| dispatch.roles.iter().copied()).collect();
         roles.sort();
         roles.dedup();
-        let buffer = |role| place::buffer(role, step, &homes, &dispatches);
+        let buffer = |role| place::buffer(role, step, homes, &dispatches);
         let mut buffers = roles.into_iter().map(buffer).collect::<Result<Vec<_>, _>>()?;
         let locations = step.graph.outputs().filter_map(|(value, at)| Some((homes.role(step, value).ok()?, at.into())));
         let locations = locations.collect();

@@ -1,9 +1,12 @@
 //! Steps that compute a network's outputs and nothing of targets: what answers take.
 
+use std::collections::BTreeMap;
+
 use super::homes::Homes;
 use super::step::Step;
 use super::{Plan, Request, Role, forward, fuse, lower};
 use crate::error::Error;
+use crate::graph::Op;
 
 impl Plan {
     /// The plan of a step that leaves the network's outputs of a minibatch in its last activations: no targets, no loss, no running sums. The
@@ -20,6 +23,29 @@ impl Plan {
         Plan::check_request(request)?;
         let last = Role::last_activations(request.network);
         Plan::of(&outputs(request, request.batch), |role| role == last)
+    }
+
+    /// The plan of a step that leaves what every layer makes of a minibatch in memory: nothing is fused. Besides, where that is of each layer, by its number in
+    /// [`Graph::layers`](crate::graph::Graph::layers); of one that passes its input on as it is, nowhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub(crate) fn activations(request: Request<'_>) -> Result<(Plan, BTreeMap<usize, Role>), Error> {
+        let request = Request { training: None, ..request };
+        Plan::check_request(request)?;
+        let (graph, _) = request.network.forward(request.batch, false);
+        let step = Step::new(request, graph);
+        let groups = fuse::apart(&step);
+        let homes = Homes::of(&step, &groups)?;
+        let plan = Plan::of_groups(&step, &groups, &homes, |role| matches!(role, Role::Activations(_)))?;
+        let mut places = BTreeMap::new();
+        for (id, node) in step.graph.nodes() {
+            // Of a layer's ops, the last one makes what it hands on.
+            let Some(layer) = step.graph.layer(id).filter(|_| !matches!(node.op, Op::Source(_))) else { continue };
+            places.insert(layer, homes.role(&step, node.result())?);
+        }
+        Ok((plan, places))
     }
 
     /// Workgroups of each dispatch of [`outputs`](Self::outputs) where only a minibatch's first rows are wanted.

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::kernel::{class_metrics, muon, regression_metrics};
 use crate::layout::{Dense, Extent, quads_with_one};
 use crate::loss::Task;
-use crate::network::{Form, LayerKind};
+use crate::network::Form;
 
 /// The buffer with this role: for slices' sums, as large as any of the dispatches needs. `homes` know how a step's values lie.
 ///
@@ -86,22 +86,14 @@ pub(super) fn check_values(request: Request<'_>) -> Result<(), Error> {
 ///
 /// [`Error::Option`] with the layer, where a minibatch that is trained on has one value for each channel.
 pub(super) fn check_norms(request: Request<'_>) -> Result<(), Error> {
-    let mut right = Ok(());
-    request.network.walk(&mut |located| {
-        let values = match located.input {
-            Form::Image(image) => u64::from(image.height) * u64::from(image.width),
-            _ => 1,
-        };
-        let is_batch_norm = matches!(located.layer.kind(), LayerKind::BatchNorm(_));
-        if is_batch_norm && right.is_ok() && request.training.is_some() && values * u64::from(request.batch) == 1 {
-            right = Err(Error::Option(format!(
-                "{} (batch_norm) takes the mean and the deviation of each channel over a minibatch, which has one value for each: choose a batch size of 2 \
-                 or more, or a layer_norm",
-                located.location
-            )));
-        }
-    });
-    right
+    let is_one_row = request.training.is_some() && request.batch == 1;
+    match request.network.batch_norm_of_rows().filter(|_| is_one_row) {
+        Some(location) => Err(Error::Option(format!(
+            "{location} (batch_norm) takes the mean and the deviation of each channel over a minibatch, which has one value for each: choose a batch size of 2 \
+             or more, or a layer_norm"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The elements of what has this shape.

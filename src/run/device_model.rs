@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::activations::{LayerOutput, activations};
 use super::buffers::{Buffers, upload};
 use super::evaluator::Evaluator;
 use super::outputs::Outputs;
@@ -155,6 +156,11 @@ impl DeviceModel {
         let (gpu, stats) = (&self.gpu, &mut self.stats);
         let mut outputs = Outputs::new(gpu, &self.network, &self.tiling, &self.buffers, set, self.checks).await?;
         outputs.of(gpu, set, &mut stats.traffic, &mut stats.dispatches).await
+    }
+
+    /// What each layer makes of the only row of a set.
+    pub async fn activations(&self, set: &Dataset) -> Result<Vec<LayerOutput>, Error> {
+        activations(&self.gpu, &self.network, &self.tiling, &self.buffers, set, self.checks).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! Programs on the device, driven through their steps: training in chunks, passes that train nothing, and the rows that both take.
 
+pub(crate) mod activations;
 pub(crate) mod buffers;
 pub(crate) mod device_model;
 pub(crate) mod evaluator;

@@ -25,7 +25,7 @@ const FEWEST_ROWS: u32 = 16;
 /// What a window's number takes: no buffer is smaller.
 const NUMBER_BYTES: u64 = 16;
 /// Bits that no kernel writes: a NaN of its own.
-const UNWRITTEN: u32 = 0x7fed_cba9;
+pub(super) const UNWRITTEN: u32 = 0x7fed_cba9;
 
 /// A device's ways to a network's outputs, for sets of one kind.
 pub(crate) struct Outputs {
@@ -188,7 +188,8 @@ impl Outputs {
     }
 }
 
-fn request<'a>(network: &'a Network, tiling: &'a Tiling, set: SetLayout, loss: &'a Loss) -> Request<'a> {
+/// What is asked of a plan that answers for a window of rows.
+pub(super) fn request<'a>(network: &'a Network, tiling: &'a Tiling, set: SetLayout, loss: &'a Loss) -> Request<'a> {
     let batch = set.rows as u32;
     Request { network, loss, targets: Targets::CLASSES, training: None, batch, set, tiling, metrics: false }
 }

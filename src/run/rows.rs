@@ -1,8 +1,11 @@
 //! What a run trains on: a set that goes to the device as a whole, or windows of one that is read meanwhile.
 
+use std::ops::Range;
+
 use crate::data::{Dataset, Fingerprint, Source};
 use crate::error::Error;
 use crate::loss::Loss;
+use crate::network::Network;
 use crate::plan::SetLayout;
 use crate::preprocessing::Scaling;
 use crate::targets::Targets;
@@ -162,6 +165,32 @@ impl<'a> Rows<'a> {
                 SetShape { layout, targets: targets_of(source, first) }
             }
         }
+    }
+
+    /// That no batch norm has to make a deviation of one value, where the last minibatch of an epoch has one row. `steps` are those that are trained, counted from
+    /// the beginning of an epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] with the layer, the rows, the batch size, and one that would do.
+    pub fn check_minibatches(self, network: &Network, batch_size: usize, steps: Range<u64>) -> Result<(), Error> {
+        let rows = self.count();
+        let per_epoch = rows.div_ceil(batch_size.max(1)).max(1) as u64;
+        let is_reached = match self {
+            Rows::Whole(_) => steps.end / per_epoch > steps.start / per_epoch,
+            // The window with the last rows may be the first that an epoch visits.
+            Rows::Windows { .. } => !steps.is_empty(),
+        };
+        let leaves_one = |size: usize| size > 1 && rows % size == 1;
+        if rows == 1 || !leaves_one(batch_size) || !is_reached {
+            return Ok(());
+        }
+        let Some(location) = network.batch_norm_of_rows() else { return Ok(()) };
+        let near = (2..batch_size).rev().chain(batch_size..=rows).find(|&size| !leaves_one(size)).unwrap_or(rows);
+        Err(Error::Option(format!(
+            "{location} (batch_norm) takes the mean and the deviation of each channel over a minibatch, and of {rows} rows in minibatches of {batch_size} the last \
+             has one row, with one value for each: choose another batch size, as {near}, or a layer_norm, or leave a row out"
+        )))
     }
 
     pub fn fingerprint(self) -> Result<Fingerprint, Error> {

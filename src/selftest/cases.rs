@@ -9,7 +9,7 @@ use super::golden::{self, Trajectory};
 use super::kernels::{self, loss_kernel};
 use super::problem::{Adam1, Problem};
 use super::training::LossCase;
-use super::{limits, training};
+use super::{images, limits, training};
 use crate::activation::{Activation, Epilogue};
 use crate::error::Error;
 use crate::gpu::{Checks, Gpu};
@@ -37,6 +37,7 @@ pub(super) fn all(gpu: &Gpu, options: &Options) -> Result<Vec<Case>, Error> {
     let mut cases = tiles(gpu, options);
     cases.extend(losses(gpu, options));
     cases.extend(small_kernels());
+    cases.extend(image_kernels(gpu, options));
     cases.extend(trajectories(options)?);
     cases.extend(steps());
     cases.extend(repeats(gpu));
@@ -271,6 +272,27 @@ fn small_kernels() -> Vec<Case> {
     cases.push(case("other kernels", "regression_metrics", |gpu| training::metrics(gpu, true)));
     cases.push(case("other kernels", "dropout", training::dropout));
     cases.push(case("other kernels", "residual sums", training::residual_sums));
+    cases
+}
+
+/// The kernels of images and norms, of each family that this adapter can have.
+fn image_kernels(gpu: &Gpu, options: &Options) -> Vec<Case> {
+    let mut cases = vec![];
+    for (family, missing) in families(gpu, options) {
+        let section = "images and norms";
+        if let Some(reason) = missing {
+            let name = format!("kernels of the kind \"{family}\"");
+            cases.push(Case { section, name, run: Run::NotEligible(reason) });
+            continue;
+        }
+        for &subject in images::SUBJECTS {
+            cases.push(case(section, subject.name(family), move |gpu| subject.agrees(gpu, family)));
+        }
+        for bits in [8, 16, 32] {
+            let name = format!("gather_image: values of {bits} bits, kernels of the kind \"{family}\"");
+            cases.push(case(section, name, move |gpu| images::gathered(gpu, family, bits)));
+        }
+    }
     cases
 }
 

@@ -13,6 +13,7 @@ pub mod choices;
 pub mod compared;
 #[doc(hidden)]
 pub mod golden;
+mod images;
 #[doc(hidden)]
 pub mod kernels;
 #[doc(hidden)]

@@ -25,7 +25,7 @@ use crate::weights::Weights;
 /// With so large a rate, a step of gradient descent dwarfs the weight, and their difference keeps its digits.
 pub const RATE: f64 = 1e4;
 /// The tolerance of losses and gradients.
-const TOLERANCE: f64 = 1e-5;
+pub(super) const TOLERANCE: f64 = 1e-5;
 /// The tolerance of weights after several steps.
 const AFTER_STEPS: f64 = 2e-5;
 
@@ -410,11 +410,11 @@ pub fn same_bits(gpu: &Arc<Gpu>, family: Option<Family>, dropout: f64) -> Agreed
 }
 
 /// Options to train for `steps` steps on minibatches of `batch_size` rows, in the set's order.
-fn in_order(batch_size: usize, steps: u64) -> TrainOptions {
+pub(super) fn in_order(batch_size: usize, steps: u64) -> TrainOptions {
     TrainOptions { batch_size, steps: Some(steps), shuffle: false, ..TrainOptions::default() }
 }
 
-fn set_of(x: &[f64], width: usize, labels: Vec<u32>) -> Result<Dataset, Error> {
+pub(super) fn set_of(x: &[f64], width: usize, labels: Vec<u32>) -> Result<Dataset, Error> {
     Dataset::from_f32(x.iter().map(|&value| value as f32).collect(), width, labels)
 }
 

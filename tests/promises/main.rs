@@ -3,6 +3,7 @@
 //! Every test runs on a real adapter; where there is none they fail and say what to install. The comment above a test says what it checks, or which
 //! faults it finds.
 
+mod activations;
 mod augmentations;
 mod backends;
 mod bad_input;
@@ -41,6 +42,7 @@ mod lowered;
 mod main_job;
 mod metadata;
 mod metrics;
+mod minibatches;
 mod misuse;
 mod monitors;
 mod muon;
@@ -65,6 +67,7 @@ mod rooms;
 mod same_bits;
 mod schedules;
 mod screen;
+mod seen;
 mod selftest;
 mod serving;
 mod sets;

@@ -1,5 +1,6 @@
 //! What a report shows of a model: its metrics, its worst mistakes, and its first layer.
 
+use super::pictures::first_seen;
 use crate::cli::figures::figure;
 use crate::data::Dataset;
 use crate::error::Error;
@@ -35,7 +36,7 @@ pub struct Findings {
     pub first_layer: FirstLayer,
 }
 
-/// The weights that see the input.
+/// The weights that see the input, or, of a network with convolutions, the first of those.
 pub struct FirstLayer {
     /// The shape of the input, if it is an image.
     pub image: Option<ImageShape>,
@@ -97,6 +98,7 @@ impl Findings {
         };
         let mut layers = trainer.weights()?.layers;
         let mut parameters = trainer.network().named_parameters();
+        let first = first_seen(&parameters);
         Ok(Findings {
             on,
             accuracy: if judge.task == Task::EachOutput && judge.outputs > 1 {
@@ -109,7 +111,11 @@ impl Findings {
             worst: worst.into_iter().map(mistake).collect::<Result<_, Error>>()?,
             wrong,
             numbers,
-            first_layer: FirstLayer { image, weights: layers.swap_remove(0), parameter: parameters.swap_remove(0) },
+            first_layer: FirstLayer {
+                image,
+                weights: layers.swap_remove(first),
+                parameter: parameters.swap_remove(first),
+            },
             metrics,
         })
     }

@@ -1,12 +1,14 @@
 //! The report of a run: one page with everything in it, and its curves as files of their own.
 
+mod answers;
 mod curves;
 mod findings;
 mod page;
 mod pictures;
 
+pub(super) use answers::Chosen;
 pub(super) use findings::image_of;
-pub(super) use pictures::first_weights;
+pub(super) use pictures::{first_seen, first_weights};
 
 use super::out::Out;
 use super::training_set::TrainingSet;
@@ -14,6 +16,7 @@ use crate::data::Dataset;
 use crate::error::Error;
 use crate::history::History;
 use crate::trainer::Trainer;
+use answers::Answers;
 use curves::{Chart, Colors};
 use findings::Findings;
 
@@ -29,6 +32,7 @@ pub(super) fn write(
     history: &History,
     train: &TrainingSet,
     validation: Option<&Dataset>,
+    chosen: Chosen,
 ) -> Result<(), Error> {
     let (first, rows) = (train.at_hand(), train.source().rows());
     // No more rows than the device has room for.
@@ -46,9 +50,10 @@ pub(super) fn write(
         (None, _) => "training",
     };
     let findings = Findings::of(trainer, set, on)?;
+    let answers = Answers::of(trainer, train, validation, chosen)?;
     let charts = Chart::of_history(&history.epochs);
     let write = |name: &str, bytes: &[u8]| crate::files::write_whole(&out.folder().join(name), bytes);
     write("curves.svg", curves::svg(&charts, Colors::OnPaper)?.as_bytes())?;
     write("curves.png", &curves::png(&charts)?)?;
-    write(PAGE, page::html(out.about(), history, &charts, &findings)?.as_bytes())
+    write(PAGE, page::html(out.about(), history, &charts, &findings, &answers)?.as_bytes())
 }

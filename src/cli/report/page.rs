@@ -3,6 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
+use super::answers::Answers;
 use super::curves::{self, Chart, Colors};
 use super::findings::{Findings, Input, Mistake};
 use super::pictures::{self, Picture};
@@ -10,18 +11,28 @@ use crate::cli::figures::{duration, figure, to_the_second};
 use crate::cli::output::{grouped, quoted};
 use crate::error::Error;
 use crate::history::History;
+use crate::layout::Image;
 use crate::metric::ClassCounts;
-use crate::network::ParameterKind;
+use crate::network::{Form, ParameterKind};
+use crate::preprocessing::ImageShape;
 
 const STYLE: &str = include_str!("style.css");
 /// The most classes whose confusion matrix has its numbers written in it.
 const MOST_NUMBERED: usize = 20;
 /// The most classes in the table.
 const MOST_IN_TABLE: usize = 200;
+/// The most pixels of what all convolutions make: a page has to stay small.
+const MOST_PIXELS: usize = 1 << 21;
 /// The most cells of a row that are shown.
 const MOST_CELLS: usize = 8;
 
-pub fn html(about: &Value, history: &History, charts: &[Chart], findings: &Findings) -> Result<String, Error> {
+pub fn html(
+    about: &Value,
+    history: &History,
+    charts: &[Chart],
+    findings: &Findings,
+    answers: &Answers,
+) -> Result<String, Error> {
     let network = text(&about["model"]["network"]);
     let title = format!("{network} on {}", text(&about["data"]["train"]));
     let page = html! {
@@ -58,6 +69,7 @@ pub fn html(about: &Value, history: &History, charts: &[Chart], findings: &Findi
                     }
                     (mistakes(findings)?)
                     (first_layer(findings)?)
+                    (convolutions(answers)?)
                     (run(about))
                 }
             }
@@ -288,7 +300,7 @@ fn first_layer(findings: &Findings) -> Result<Markup, Error> {
     let address = picture.address()?;
     Ok(html! {
         section id="weights" {
-            h2 { "First layer" }
+            h2 { @if is_conv { "Filters of the first convolution" } @else { "First layer" } }
             p.soft {
                 @if units == layer.weights.outputs { "What its " (units) " " (noun) " look for" }
                 @else { "What " (units) " of " (layer.weights.outputs) " " (noun) " look for" }
@@ -297,6 +309,46 @@ fn first_layer(findings: &Findings) -> Result<Markup, Error> {
                 @else { "each channel's weights about grey." }
             }
             div.wide.tiles { img src=(address) alt=(format!("weights of {units} {noun}")); }
+        }
+    })
+}
+
+/// What every convolution makes of an image: a picture each, with a tile for each channel.
+fn convolutions(answers: &Answers) -> Result<Markup, Error> {
+    let Answers { on, row, image, layers } = answers;
+    if layers.is_empty() {
+        return Ok(html! {});
+    }
+    let input = image.as_ref().map(|(shape, features)| Picture::of_row(*shape, features).address()).transpose()?;
+    let pixels = MOST_PIXELS / layers.len();
+    let drawn = layers.iter().map(|(words, own)| {
+        let Form::Image(Image { height, width, channels }) = own.form else { return Ok(None) };
+        let [height, width, channels] = [height, width, channels].map(|side| side as usize);
+        let fold = |of: fn(f32, f32) -> f32| own.values.iter().copied().reduce(of).unwrap_or(0.0);
+        let range = [fold(f32::min), fold(f32::max)];
+        let (picture, shown) = Picture::of_channels(ImageShape { height, width, channels }, &own.values, range, pixels);
+        Ok(Some((words, own, range, picture.address()?, shown, channels)))
+    });
+    let drawn = drawn.collect::<Result<Vec<_>, Error>>()?;
+    Ok(html! {
+        section id="convolutions" {
+            h2 { "What the convolutions make of an image" }
+            p.soft { (on) " row " (row) ", and the channels of each convolution's output, behind its activation: black for its least value, white for its largest." }
+            @if let Some(input) = input {
+                div.answer { div.wide.input { img src=(input) alt=(format!("{on} row {row}")); } p.soft { "the input" } }
+            }
+            @for (words, own, [least, most], address, shown, channels) in drawn.into_iter().flatten() {
+                div.answer {
+                    div.wide.tiles { img src=(address) alt=(format!("output of {}", own.location)); }
+                    p {
+                        b { (own.location) } ": " (words) br;
+                        span.soft {
+                            (own.form) ", from " (figure(least.into())) " to " (figure(most.into()))
+                            @if shown < channels { "; the first " (shown) " of " (channels) " channels" }
+                        }
+                    }
+                }
+            }
         }
     })
 }

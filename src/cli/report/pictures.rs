@@ -13,6 +13,8 @@ const MOST_TILES: usize = 64;
 const MOST_PIXELS: usize = 1 << 18;
 /// The most pixels of a row's image on a side.
 const MOST_ON_A_SIDE: usize = 128;
+/// The same of a channel that a convolution makes.
+const MOST_OF_TILE: usize = 64;
 /// Pixels between tiles.
 const GAP: usize = 1;
 
@@ -30,19 +32,35 @@ impl Picture {
     pub fn of_row(shape: ImageShape, features: &[f32]) -> Self {
         let fold = |of: fn(f32, f32) -> f32, first| features.iter().copied().fold(first, of);
         let (least, most) = (fold(f32::min, 0.0), fold(f32::max, 1.0));
-        let byte = |&value: &f32| (255.0 * (value - least) / (most - least)).round() as u8;
-        let ImageShape { height, width, channels } = shape;
-        let each = height.max(width).div_ceil(MOST_ON_A_SIDE);
-        let (high, wide) = (height.div_ceil(each), width.div_ceil(each));
-        let mean = |at: usize| {
-            let (y, x, channel) = (at / channels / wide * each, at / channels % wide * each, at % channels);
-            let rows = y..(y + each).min(height);
-            let pixels =
-                rows.flat_map(|y| (x..(x + each).min(width)).map(move |x| (y * width + x) * channels + channel));
-            let (sum, count) = pixels.fold((0.0, 0.0), |(sum, count), at| (sum + features[at], count + 1.0));
-            byte(&(sum / count))
-        };
-        Picture { width: wide, height: high, channels, bytes: (0..high * wide * channels).map(mean).collect() }
+        let (small, values) = averaged(shape, features, MOST_ON_A_SIDE);
+        let bytes = values.iter().map(|&value| grey(value, [least, most])).collect();
+        Picture { width: small.width, height: small.height, channels: small.channels, bytes }
+    }
+
+    /// The first channels of an image, each a grey tile: `range` from black to white. Besides, how many there are, at most `pixels` of all tiles together, but one
+    /// tile at least. Pixels of a large image are averaged.
+    pub fn of_channels(shape: ImageShape, values: &[f32], range: [f32; 2], pixels: usize) -> (Self, usize) {
+        let (small, values) = averaged(shape, values, MOST_OF_TILE);
+        let most = (pixels / (small.height * small.width)).clamp(1, MOST_TILES);
+        let tiles: Vec<Vec<[u8; 3]>> = (0..small.channels.min(most))
+            .map(|channel| values[channel..].iter().step_by(small.channels).map(|&v| [grey(v, range); 3]).collect())
+            .collect();
+        (Picture::of_tiles(small.width, small.height, &tiles), tiles.len())
+    }
+
+    /// Tiles of this size side by side, in a grid that is about as wide as it is high.
+    fn of_tiles(width: usize, height: usize, tiles: &[Vec<[u8; 3]>]) -> Self {
+        let across = (tiles.len() as f64).sqrt().ceil() as usize;
+        let down = tiles.len().div_ceil(across);
+        let (wide, high) = (width + GAP, height + GAP);
+        let mut picture = Picture::clear(across * wide - GAP, down * high - GAP);
+        for (place, tile) in tiles.iter().enumerate() {
+            let (left, top) = (place % across * wide, place / across * high);
+            for (at, &color) in tile.iter().enumerate() {
+                picture.set(left + at % width, top + at / width, color);
+            }
+        }
+        picture
     }
 
     pub fn png(&self) -> Result<Vec<u8>, Error> {
@@ -74,6 +92,27 @@ impl Picture {
     }
 }
 
+/// The grey of a value, from black to white.
+fn grey(value: f32, [least, most]: [f32; 2]) -> u8 {
+    (255.0 * (value - least) / (most - least).max(f32::MIN_POSITIVE)).round() as u8
+}
+
+/// An image whose sides have at most this many pixels: each the mean of a square of its pixels.
+fn averaged(shape: ImageShape, values: &[f32], most: usize) -> (ImageShape, Vec<f32>) {
+    let ImageShape { height, width, channels } = shape;
+    let each = height.max(width).div_ceil(most);
+    let (high, wide) = (height.div_ceil(each), width.div_ceil(each));
+    let mean = |at: usize| {
+        let (y, x, channel) = (at / channels / wide * each, at / channels % wide * each, at % channels);
+        let rows = y..(y + each).min(height);
+        let pixels = rows.flat_map(|y| (x..(x + each).min(width)).map(move |x| (y * width + x) * channels + channel));
+        let (sum, count) = pixels.fold((0.0, 0.0), |(sum, count), at| (sum + values[at], count + 1.0));
+        sum / count
+    };
+    let values = (0..high * wide * channels).map(mean).collect();
+    (ImageShape { height: high, width: wide, channels }, values)
+}
+
 /// The weights of the units with the largest weights, each a tile of the input's shape, and the number of tiles. Weights of grey inputs are
 /// blue if negative, red if positive; those of colored inputs are in these channels, around grey.
 fn tiles(shape: ImageShape, layer: &LayerWeights) -> (Picture, usize) {
@@ -81,25 +120,26 @@ fn tiles(shape: ImageShape, layer: &LayerWeights) -> (Picture, usize) {
     let norm = |unit: &[f32]| unit.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>();
     units.sort_by(|a, b| norm(b).total_cmp(&norm(a)));
     units.truncate((MOST_PIXELS / (shape.width * shape.height)).clamp(1, MOST_TILES));
-    let across = (units.len() as f64).sqrt().ceil() as usize;
-    let down = units.len().div_ceil(across);
-    let (wide, high) = (shape.width + GAP, shape.height + GAP);
-    let mut picture = Picture::clear(across * wide - GAP, down * high - GAP);
-    for (place, unit) in units.iter().enumerate() {
-        let (left, top) = (place % across * wide, place / across * high);
+    let tile = |unit: &&[f32]| -> Vec<[u8; 3]> {
         let largest = unit.iter().fold(f32::MIN_POSITIVE, |largest, w| largest.max(w.abs()));
-        for (at, pixel) in unit.chunks_exact(shape.channels).enumerate() {
-            let color = match *pixel {
-                [red, green, blue] => [red, green, blue].map(|w| (127.5 + 127.5 * w / largest) as u8),
-                _ => diverging(pixel[0] / largest),
-            };
-            picture.set(left + at % shape.width, top + at / shape.width, color);
-        }
-    }
-    (picture, units.len())
+        let color = |pixel: &[f32]| match *pixel {
+            [red, green, blue] => [red, green, blue].map(|w| (127.5 + 127.5 * w / largest) as u8),
+            _ => diverging(pixel[0] / largest),
+        };
+        unit.chunks_exact(shape.channels).map(color).collect()
+    };
+    let tiles: Vec<Vec<[u8; 3]>> = units.iter().map(tile).collect();
+    (Picture::of_tiles(shape.width, shape.height, &tiles), tiles.len())
 }
 
-/// The weights of the first layer that has any as tiles, and the number of tiles: the filters of a convolution, or weights in the shape of an image, where a
+/// The number of the parameter whose weights are shown: that of the first convolution, or else of the first dense layer.
+pub fn first_seen(parameters: &[Parameter]) -> usize {
+    let first = |is_it: fn(ParameterKind) -> bool| parameters.iter().position(|parameter| is_it(parameter.kind));
+    let conv = first(|kind| matches!(kind, ParameterKind::Kernel { .. }));
+    conv.or_else(|| first(|kind| kind == ParameterKind::Matrix)).unwrap_or(0)
+}
+
+/// The weights that [`first_seen`] chooses as tiles, and the number of tiles: the filters of a convolution, or weights in the shape of an image, where a
 /// dense layer sees one.
 pub fn first_weights(image: Option<ImageShape>, parameter: &Parameter, own: &LayerWeights) -> Option<(Picture, usize)> {
     match (parameter.kind, image) {

@@ -23,13 +23,22 @@ const RULES: &[Rule] =
 
 /// The graph's nodes as groups, in the order of the first node of each.
 pub(super) fn groups(step: &Step<'_>) -> Vec<Group> {
+    grouped(step, RULES)
+}
+
+/// Each node as a group of its own, so that the result of each is stored; but for the gather, where products do it.
+pub(super) fn apart(step: &Step<'_>) -> Vec<Group> {
+    grouped(step, &[prologue::gather])
+}
+
+fn grouped(step: &Step<'_>, rules: &[Rule]) -> Vec<Group> {
     let mut taken: HashSet<NodeId> = HashSet::new();
     let mut groups = vec![];
     for (id, node) in step.graph.nodes() {
         if matches!(node.op, Op::Source(_)) || taken.contains(&id) {
             continue;
         }
-        let nodes = RULES.iter().find_map(|rule| rule(step, id)).unwrap_or_else(|| vec![id]);
+        let nodes = rules.iter().find_map(|rule| rule(step, id)).unwrap_or_else(|| vec![id]);
         taken.extend(&nodes);
         if !nodes.is_empty() {
             groups.push(Group { nodes });
