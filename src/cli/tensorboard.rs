@@ -77,13 +77,7 @@ impl TensorBoard {
         };
         let Some((picture, _)) = first_weights(self.image, parameter, own) else { return Ok(()) };
         let size = [picture.height, picture.width];
-        self.file.png(
-            &format!("filters/{}", parameter.tensor_names()[0]),
-            step,
-            size,
-            picture.channels,
-            picture.png()?,
-        )
+        self.file.png(&format!("filters/{}", parameter.tensor_names()[0]), step, size, picture.channels, picture.png()?)
     }
 }
 
