@@ -1,4 +1,4 @@
-//! The work of the ops of a forward pass, as methods count it: without padding, and whatever kernel does it.
+//! The floating-point operations of a forward pass by its formulas: without padding, the same for every kernel and tile.
 
 use super::{Graph, Node, Op, Over};
 

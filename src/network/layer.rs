@@ -47,7 +47,7 @@ impl Layer {
         self
     }
 
-    /// The layer with weights that begin by this initializer, whatever the network's is. What a norm scales by begins at 1, unless it has
+    /// The layer with weights that begin by this initializer, in place of the network's. What a norm scales by begins at 1, unless it has
     /// [`Initializer::Constant`].
     #[must_use]
     pub fn with_initializer(mut self, initializer: Initializer) -> Self {

@@ -62,7 +62,7 @@ const CASES: &[Case] = &[
     Case { images: [2, 8, 9, 4], outputs: 2, size: [2, 2], stride: [3, 4], ..PLAIN },
     Case { images: [3, 2, 3, 4], outputs: 4, size: [5, 7], padding: [2, 3, 2, 3], ..PLAIN },
     Case { images: [3, 1, 1, 3], outputs: 2, padding: [1; 4], ..PLAIN },
-    // So many pixels that the weights' gradient is in slices, the last of them shorter.
+    // The gradient of the weights is a sum over enough pixels to be cut into slices, the last of them shorter.
     Case { images: [9, 31, 29, 3], outputs: 5, ..PLAIN },
     Case { images: [11, 27, 26, 4], outputs: 3, padding: [1; 4], bias: false, ..PLAIN },
     // Groups, of sizes that divide quads and that do not; depthwise, with a multiplier and without a bias.

@@ -32,7 +32,7 @@ const NORMS: &[Norm] = &[
     image(5, 12, 12, Some(3)),
     image(1, 700, 3, Some(1)),
     image(2, 49, 15, Some(3)),
-    // So many values that a workgroup shares a statistic's.
+    // Statistics of enough values that a workgroup shares the work of one.
     image(2, 1300, 5, Some(1)),
     image(3, 2100, 9, Some(3)),
 ];

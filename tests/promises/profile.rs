@@ -214,7 +214,7 @@ fn every_dispatch_names_its_layers() {
                 metrics: false,
             })
             .unwrap();
-            // A parameter's layer is known by its number alone, whatever the graph says.
+            // The layers are taken from the parameters' numbers alone, not from the graph.
             let parameters = network.named_parameters();
             let mut forward = vec![];
             for Dispatch { launch, roles, layers, .. } in plan.dispatches() {

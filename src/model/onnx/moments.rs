@@ -82,8 +82,8 @@ impl<'a> Nodes<'a> {
         }
     }
 
-    /// What a mean of so many values each is over, from how the means lie: the channels of each pixel, a row's features, or groups of channels with all
-    /// pixels. The mean of each channel by itself is a pool's.
+    /// What each mean is over, where it is one of `taken` values and the means lie as `reduced`: the channels of a pixel, a row's features, or a group of
+    /// channels with all pixels. `None` for other means, and for the mean of each channel by itself, which is a pool's.
     fn over(&self, rows: &Rows, layout: &Layout, reduced: &Layout, taken: usize) -> Option<Over> {
         let own = self.layers[rows.layer].form();
         if taken == own.channels() && taken > 1 {
