@@ -50,6 +50,9 @@ struct Case {
     values: Vec<f64>,
 }
 
+/// A part of a parameter, by its word.
+type Part = (&'static str, fn(&Layer) -> &Vec<f64>);
+
 /// Elements of gradients.
 #[derive(Default)]
 struct Count {
@@ -214,8 +217,7 @@ impl Case {
         let of_all = expected.iter().flat_map(|own| [largest(&own.weights), largest(&own.bias)]).fold(0.0, f64::max);
         let mut neighbours = None;
         for at in (0..expected.len()).filter(|&at| trained[at]) {
-            let parts: [(&str, fn(&Layer) -> &Vec<f64>); 2] =
-                [("weight", |own| &own.weights), ("bias", |own| &own.bias)];
+            let parts: [Part; 2] = [("weight", |own| &own.weights), ("bias", |own| &own.bias)];
             for (part, of) in parts {
                 let (before, after, expected) = (of(&twin.parameters[at]), of(&after[at]), of(&expected[at]));
                 let allowed = TOLERANCE * largest(expected) + CANCELLED * of_all;
