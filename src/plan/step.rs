@@ -8,6 +8,7 @@ use crate::graph::{Dropout, Graph, Node, NodeId, Op, Pass, Value, image_of};
 use crate::kernel::Input;
 use crate::kernel::map::Rows;
 use crate::layout::{Dense, Extent};
+use crate::network::Parameter;
 use crate::targets::Targets;
 
 /// Nodes that one kernel computes. The first says which kernel; the others are stages of it, in their order.
@@ -20,7 +21,9 @@ pub(super) struct Group {
 pub(super) struct Step<'a> {
     pub request: Request<'a>,
     pub graph: Graph,
-    /// The sizes of every layer, by its parameter.
+    /// The network's parameters, by their numbers.
+    pub parameters: Vec<Parameter>,
+    /// The sizes of each in a minibatch.
     pub dense: Vec<Dense>,
     /// The rows that are computed: the minibatch's, or the first of them.
     pub rows: u32,
@@ -32,7 +35,8 @@ pub(super) struct Step<'a> {
 
 impl<'a> Step<'a> {
     pub fn new(request: Request<'a>, graph: Graph) -> Self {
-        let dense = request.network.dense_sizes(request.batch);
+        let parameters = request.network.named_parameters();
+        let dense = parameters.iter().map(|parameter| parameter.dense(request.batch)).collect();
         let input = |node: &Node| match node.op {
             Op::Linear(linear) => Some((linear.parameter, node.inputs[0])),
             Op::Conv2d(conv) => Some((conv.parameter, node.inputs[0])),
@@ -40,7 +44,7 @@ impl<'a> Step<'a> {
         };
         let inputs = graph.nodes().filter_map(|(_, node)| input(node)).collect();
         let loss = graph.nodes().find(|(_, node)| matches!(node.op, Op::Loss(_))).map(|(id, _)| id);
-        Step { request, graph, dense, rows: request.batch, inputs, loss }
+        Step { request, graph, parameters, dense, rows: request.batch, inputs, loss }
     }
 
     /// A minibatch's rows of the set: as wide as the network's input, also where its first layer has no weights. Images are rows here, too.
@@ -50,8 +54,7 @@ impl<'a> Step<'a> {
 
     /// The parameters that an optimizer updates, by number.
     pub fn trained(&self) -> Vec<usize> {
-        let parameters = self.request.network.named_parameters();
-        let trained = parameters.iter().enumerate().filter(|(_, parameter)| parameter.is_trained());
+        let trained = self.parameters.iter().enumerate().filter(|(_, parameter)| parameter.is_trained());
         trained.map(|(number, _)| number).collect()
     }
 

@@ -4,7 +4,7 @@ use super::super::head::{loss_kernel, team};
 use super::super::homes::Homes;
 use super::super::step::{Group, Step};
 use super::super::{Dispatch, Role};
-use super::backward::derivatives;
+use super::stages::derivatives;
 use super::{binds, dispatch};
 use crate::error::Error;
 use crate::graph::{NodeId, Op};

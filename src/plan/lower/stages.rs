@@ -3,7 +3,6 @@
 use super::super::Role;
 use super::super::homes::Homes;
 use super::super::step::{Group, Step};
-use super::backward::derivatives;
 use crate::activation::Epilogue;
 use crate::error::Error;
 use crate::kernel::Binding;
@@ -49,14 +48,33 @@ impl Forward {
 
 impl Backward {
     pub fn of(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<Self, Error> {
+        let derived = step.derived(group).map(|node| homes.role(step, node.inputs[1])).transpose()?;
+        Self::deriving(step, homes, group, derived)
+    }
+
+    /// Of the product of this layer. Its kernel always has the stage that derives, here given as an epilogue: where no op of the group derives, it is the
+    /// identity's, and binds the layer's input.
+    pub fn of_product(step: &Step<'_>, homes: &Homes, group: &Group, layer: usize) -> Result<(Self, Epilogue), Error> {
+        let derived = homes.derived(step, group, layer)?;
+        Ok((Self::deriving(step, homes, group, Some(derived))?, step.stages(&group.nodes).epilogue))
+    }
+
+    fn deriving(step: &Step<'_>, homes: &Homes, group: &Group, derived: Option<Role>) -> Result<Self, Error> {
         let stages = step.stages(&group.nodes);
         let addend = stages.addend.map(|addend| homes.role(step, addend)).transpose()?;
-        let mask = step.derived(group).map(|node| homes.role(step, node.inputs[1])).transpose()?;
         let mut values = vec![(Binding::InputGradient, homes.role(step, step.end(group))?)];
         values.extend(addend.map(|addend| (Binding::OtherGradient, addend)));
-        if let Some(mask) = mask {
-            values.extend([(Binding::Input, mask), (Binding::Derivatives, derivatives(mask))]);
+        if let Some(derived) = derived {
+            values.extend([(Binding::Input, derived), (Binding::Derivatives, derivatives(derived))]);
         }
-        Ok(Backward { below: mask.map(|_| stages.epilogue), adds: addend.is_some(), values })
+        Ok(Backward { below: derived.map(|_| stages.epilogue), adds: addend.is_some(), values })
+    }
+}
+
+/// Where the derivatives of the stages that made this output are kept.
+pub(super) fn derivatives(output: Role) -> Role {
+    match output {
+        Role::Activations(below) => Role::Derivatives(below),
+        other => other,
     }
 }

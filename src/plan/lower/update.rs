@@ -68,8 +68,7 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
         of(|op| if let Op::Orthogonalize(update) = op { Some(update.parameter) } else { None }).collect();
     let updates = step.graph.nodes().any(|(_, node)| matches!(node.op, Op::Update(_)));
 
-    let parameters = step.request.network.named_parameters();
-    let of_layer = |layer: usize, dispatch: Dispatch| dispatch.of_layers(&[parameters[layer].location.clone()]);
+    let of_layer = |layer: usize, dispatch: Dispatch| dispatch.of_layers(&[step.parameters[layer].location.clone()]);
     let mut products = vec![];
     for group in groups {
         let node = step.graph.node(group.nodes[0]);
@@ -111,7 +110,6 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
 /// The products, merged: all slices of theirs first, where their reductions are cut.
 fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>], closes: bool) -> Vec<Dispatch> {
     let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
-    let biases: Vec<bool> = step.request.network.named_parameters().iter().map(|parameter| parameter.bias).collect();
     let tiling = step.request.tiling;
     let own_tile = |product: &Product<'_>| product.of.tile(tiling);
     // Launches can be merged where their workgroups are alike: those of the largest layer decide.
@@ -119,20 +117,15 @@ fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>]
     let largest = in_order.max_by_key(|product| product.of.dense().weight_quads()).map_or(Tile::Naive, own_tile);
     // Products over the same minibatch are cut into slices alike, or none is, and both halves are merged. A convolution has a reduction of its own.
     let has_convs = products.iter().any(|product| matches!(product.of, Of::Conv(_)));
-    let is_alike = |_: &Product<'_>| !has_convs;
-    let tile = |product: &Product<'_>| {
-        let own = own_tile(product);
-        match tiling.merges {
-            false => own,
-            true if own.is_like(largest) && is_alike(product) => own.sliced(largest.slices()),
-            true if is_alike(product) => largest,
-            true => own,
-        }
+    let tile = |product: &Product<'_>| match own_tile(product) {
+        own if !tiling.merges || has_convs => own,
+        own if own.is_like(largest) => own.sliced(largest.slices()),
+        _ => largest,
     };
     let launch = |product: &Product<'_>, closes| {
         let updates = |&id: &NodeId| matches!(step.graph.node(id).op, Op::Update(_));
         let keeps_gradient = !product.group.nodes.iter().any(updates);
-        let without_bias = !biases[product.layer];
+        let without_bias = !step.parameters[product.layer].bias;
         let own = dense_update::Step { keeps_gradient, closes, weighted_mean, without_bias };
         product.of.launch(training, tile(product), own)
     };
