@@ -93,6 +93,21 @@ impl Image {
         self.channels.div_ceil(4)
     }
 
+    /// Pixels that kernels write in a minibatch: those of a multiple of four images.
+    pub(crate) fn rows(self, batch: u32) -> u32 {
+        batch.next_multiple_of(4) * self.pixels()
+    }
+
+    /// Values of a minibatch, without padding.
+    pub(crate) fn values(self, batch: u32) -> u64 {
+        u64::from(batch) * u64::from(self.pixels()) * u64::from(self.channels)
+    }
+
+    /// Bytes of a minibatch, whose pixels are padded to quads.
+    pub(crate) fn bytes(self, batch: u32) -> u64 {
+        16 * u64::from(batch) * u64::from(self.pixels()) * u64::from(self.quads())
+    }
+
     /// The most pixels of an image under a global average pool: an invocation goes over one image, four pixels an iteration ([`Window::fits_pools`]).
     pub const MOST_POOLED: u32 = 250_000;
 
@@ -173,6 +188,18 @@ pub struct Sliding {
     pub window: Window,
 }
 
+impl Sliding {
+    /// Bytes of the images that come in.
+    pub(crate) fn input_bytes(self) -> u64 {
+        self.input.bytes(self.batch)
+    }
+
+    /// Bytes of the images that go out.
+    pub(crate) fn output_bytes(self) -> u64 {
+        self.output.bytes(self.batch)
+    }
+}
+
 /// The sizes of one convolution in one minibatch.
 ///
 /// Its weights lie as those of a [`Dense`] layer: a row for each tap and channel that an output is made from, then the bias. A pixel of four channels or more
@@ -203,10 +230,6 @@ impl Conv {
     pub fn dense(self) -> Dense {
         let Sliding { batch, input, output, window } = self.sliding;
         let channels = if self.is_packed() { self.group_channels() } else { 4 * input.quads() };
-        Dense {
-            batch: batch.next_multiple_of(4) * output.pixels(),
-            inputs: window.taps() * channels,
-            outputs: output.channels,
-        }
+        Dense { batch: output.rows(batch), inputs: window.taps() * channels, outputs: output.channels }
     }
 }

@@ -8,6 +8,7 @@ use super::binding::{Access, Binding};
 use super::composition::Part;
 use super::launch::{Cost, Launch};
 use super::map::Map;
+use super::window;
 use crate::activation::{Activation, Epilogue};
 use crate::constants::Constants;
 use crate::layout::{Image, Sliding, Window, quads_with_one};
@@ -45,7 +46,7 @@ pub fn max_forward(sliding: Sliding, keeps_winners: bool, workgroup: u32) -> Lau
 pub fn max_backward(sliding: Sliding, below: Option<Epilogue>, adds: bool, workgroup: u32) -> Launch {
     let source = vec![(Binding::Gradient, Access::Read), (Binding::Winners, Access::Read)];
     let flags = winner_flag(sliding.window).into_iter().collect();
-    let read = output_bytes(sliding) + winner_bytes(sliding);
+    let read = sliding.output_bytes() + winner_bytes(sliding);
     Backward { kernel: "max_pool_backward", source: Part::new("pool/max_gradient", source), flags, read, below, adds }
         .launch(sliding.batch, sliding.input, covers(sliding), window_constants(sliding), workgroup)
 }
@@ -62,7 +63,7 @@ pub fn average_backward(sliding: Sliding, below: Option<Epilogue>, adds: bool, w
         kernel: "average_pool_backward",
         source: Part::new("pool/average_gradient", vec![(Binding::Gradient, Access::Read)]),
         flags: window_flags(sliding),
-        read: output_bytes(sliding),
+        read: sliding.output_bytes(),
         below,
         adds,
     }
@@ -94,7 +95,7 @@ pub fn global_average_forward(batch: u32, image: Image, workgroup: u32) -> Launc
         partials: None,
         workgroup,
         workgroups: (images * y_quads).div_ceil(workgroup),
-        cost: Cost { flops: values(batch, image), bytes: image_bytes(batch, image) + row_bytes(batch, y_quads) },
+        cost: Cost { flops: image.values(batch), bytes: image.bytes(batch) + row_bytes(batch, y_quads) },
     }
 }
 
@@ -132,8 +133,8 @@ fn forward(
         .u32("OUT_QUADS", output.quads())
         .u32("X_QUADS", input.quads());
     let cost = Cost {
-        flops: values(batch, output) * u64::from(window.taps()),
-        bytes: image_bytes(batch, input) + output_bytes(sliding) + others,
+        flops: output.values(batch) * u64::from(window.taps()),
+        bytes: sliding.input_bytes() + sliding.output_bytes() + others,
     };
     Map {
         kernel,
@@ -145,7 +146,7 @@ fn forward(
         texts: vec![],
         constants,
     }
-    .launch(groups_of_four(batch, output), output.quads(), cost, workgroup)
+    .launch(output.rows(batch) / 4, output.quads(), cost, workgroup)
 }
 
 /// A backward pass, whose source reads `read` bytes.
@@ -172,10 +173,8 @@ impl Backward {
         let constants =
             constants.u32("IN", image.channels).u32("IN_QUADS", quads).u32("OUT_QUADS", quads).u32("X_QUADS", quads);
         let others = stages.len() as u64;
-        let cost = Cost {
-            flops: (terms + others) * values(batch, image),
-            bytes: read + (1 + others) * image_bytes(batch, image),
-        };
+        let cost =
+            Cost { flops: (terms + others) * image.values(batch), bytes: read + (1 + others) * image.bytes(batch) };
         Map {
             kernel,
             source,
@@ -186,7 +185,7 @@ impl Backward {
             texts: vec![],
             constants,
         }
-        .launch(groups_of_four(batch, image), quads, cost, workgroup)
+        .launch(image.rows(batch) / 4, quads, cost, workgroup)
     }
 }
 
@@ -195,17 +194,7 @@ fn window_constants(sliding: Sliding) -> Constants {
     let Sliding { input, output, window, .. } = sliding;
     debug_assert!(window.fits_pools(), "{window:?} is too large");
     debug_assert!(window.dilation == [1, 1] && input.channels == output.channels, "{sliding:?} is no pool");
-    Constants::new()
-        .u32("IN_HEIGHT", input.height)
-        .u32("IN_WIDTH", input.width)
-        .u32("OUT_HEIGHT", output.height)
-        .u32("OUT_WIDTH", output.width)
-        .u32("PADDING_DOWN", window.padding[0])
-        .u32("PADDING_ACROSS", window.padding[1])
-        .u32("STRIDE_DOWN", window.stride[0])
-        .u32("STRIDE_ACROSS", window.stride[1])
-        .u32("WINDOW_HEIGHT", window.size[0])
-        .u32("WINDOW_WIDTH", window.size[1])
+    window::constants(sliding)
 }
 
 /// The flag of windows none of which has padding in it.
@@ -229,26 +218,8 @@ fn covers(sliding: Sliding) -> u64 {
     most(0, sliding.output.height) * most(1, sliding.output.width)
 }
 
-/// Groups of four pixels of a minibatch that is rounded up to a multiple of four images.
-fn groups_of_four(batch: u32, image: Image) -> u32 {
-    batch.div_ceil(4) * image.pixels()
-}
-
-/// Values of a minibatch's images.
-fn values(batch: u32, image: Image) -> u64 {
-    u64::from(batch) * u64::from(image.pixels()) * u64::from(image.channels)
-}
-
-fn image_bytes(batch: u32, image: Image) -> u64 {
-    u64::from(image.pixels()) * row_bytes(batch, image.quads())
-}
-
-fn output_bytes(sliding: Sliding) -> u64 {
-    image_bytes(sliding.batch, sliding.output)
-}
-
 fn winner_bytes(sliding: Sliding) -> u64 {
-    output_bytes(sliding) / 4 * u64::from(winner_words(sliding.window))
+    sliding.output_bytes() / 4 * u64::from(winner_words(sliding.window))
 }
 
 fn row_bytes(batch: u32, quads: u32) -> u64 {

@@ -38,6 +38,14 @@ impl Form {
         }
     }
 
+    /// The number of pixels: 1 where no image is.
+    pub(crate) fn pixels(self) -> u64 {
+        match self {
+            Form::Image(image) => u64::from(image.height) * u64::from(image.width),
+            _ => 1,
+        }
+    }
+
     /// Values that a norm has a mean of for each: a row's features, or an image's channels.
     pub fn channels(self) -> usize {
         match self {

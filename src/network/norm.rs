@@ -120,8 +120,8 @@ impl Network {
     pub(crate) fn batch_norm_of_rows(&self) -> Option<String> {
         let mut first = None;
         self.walk(&mut |located| {
-            let pixels = located.input.values() / located.input.channels().max(1);
-            if first.is_none() && pixels == 1 && matches!(located.layer.kind(), LayerKind::BatchNorm(_)) {
+            if first.is_none() && located.input.pixels() == 1 && matches!(located.layer.kind(), LayerKind::BatchNorm(_))
+            {
                 first = Some(located.location);
             }
         });

@@ -89,7 +89,7 @@ impl Network {
 /// Bytes of a sample in device memory, with what pads it.
 fn bytes(form: Form) -> u64 {
     match form {
-        Form::Image(image) | Form::Flattened(image) => 16 * u64::from(image.pixels()) * u64::from(image.quads()),
+        Form::Image(image) | Form::Flattened(image) => image.bytes(1),
         Form::Features(features) => 16 * u64::from(quads_with_one(features as u32)),
     }
 }

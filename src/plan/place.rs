@@ -7,7 +7,6 @@ use crate::error::Error;
 use crate::kernel::{class_metrics, muon, regression_metrics};
 use crate::layout::{Dense, Extent, quads_with_one};
 use crate::loss::Task;
-use crate::network::Form;
 
 /// The buffer with this role: for slices' sums, as large as any of the dispatches needs. `homes` know how a step's values lie.
 ///
@@ -69,11 +68,8 @@ pub(super) fn check_values(request: Request<'_>) -> Result<(), Error> {
     let batch = u64::from(request.batch).next_multiple_of(4);
     let mut right = Ok(());
     request.network.walk(&mut |located| {
-        let (pixels, width) = match located.layer.output(located.input) {
-            Form::Image(image) => (u64::from(image.height) * u64::from(image.width), image.channels as usize),
-            other => (1, other.values()),
-        };
-        let shape = [batch * pixels, 4 * (width as u64 / 4 + 1)];
+        let output = located.layer.output(located.input);
+        let shape = [batch * output.pixels(), 4 * (output.channels() as u64 / 4 + 1)];
         let own = elements(&format!("the output of {}", located.location), &shape);
         right = std::mem::replace(&mut right, Ok(())).and(own.map(|_| ()));
     });

@@ -5,7 +5,7 @@ use wgrad::{Activation, Dataset, Initializer, Network, Optimizer, TrainOptions, 
 use crate::reference::interpreter::Interpreter;
 use crate::reference::network::layers;
 use crate::reference::softmax_cross_entropy;
-use crate::support::{Random, assert_close, families, gpu};
+use crate::support::{ACTIVATIONS, Random, assert_close, families, gpu};
 
 /// The mean loss of a minibatch.
 fn loss(z: &[f64], labels: &[usize]) -> f64 {
@@ -112,19 +112,7 @@ fn every_activation_agrees_with_its_twin() {
     let labels: Vec<usize> = (0..rows).map(|_| random.below(classes)).collect();
     let features = x.iter().map(|&value| value as f32).collect();
     let set = Dataset::from_f32(features, widths[0], labels.iter().map(|&label| label as u32).collect()).unwrap();
-    let activations = [
-        Activation::Identity,
-        Activation::Relu,
-        Activation::LeakyRelu,
-        Activation::Elu,
-        Activation::Gelu,
-        Activation::GeluTanh,
-        Activation::Silu,
-        Activation::Tanh,
-        Activation::Sigmoid,
-        Activation::Softplus,
-    ];
-    for activation in activations {
+    for activation in ACTIVATIONS {
         let network = Network::classifier(widths[0], &widths[1..], activation, classes);
         let weights = Initializer::HeNormal.weights(&network, 3);
         let before = layers(&weights);

@@ -19,20 +19,7 @@ use wgrad::{Activation, Error, Initializer, Loss, Model, Network, Scaling};
 use crate::bad_input::{refused, tensors};
 use crate::reference::interpreter::Interpreter;
 use crate::reference::network::{activate, layers};
-use crate::support::{assert_close, bits, succeed};
-
-const ACTIVATIONS: [Activation; 10] = [
-    Activation::Identity,
-    Activation::Relu,
-    Activation::LeakyRelu,
-    Activation::Elu,
-    Activation::Gelu,
-    Activation::GeluTanh,
-    Activation::Silu,
-    Activation::Tanh,
-    Activation::Sigmoid,
-    Activation::Softplus,
-];
+use crate::support::{ACTIVATIONS, assert_close, bits, succeed};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/interchange")

@@ -9,20 +9,7 @@ use wgrad::{
 
 use crate::reference::interpreter::Interpreter;
 use crate::reference::network::layers;
-use crate::support::{Random, assert_close};
-
-const ACTIVATIONS: [Activation; 10] = [
-    Activation::Identity,
-    Activation::Relu,
-    Activation::LeakyRelu,
-    Activation::Elu,
-    Activation::Gelu,
-    Activation::GeluTanh,
-    Activation::Silu,
-    Activation::Tanh,
-    Activation::Sigmoid,
-    Activation::Softplus,
-];
+use crate::support::{ACTIVATIONS, Random, assert_close};
 
 /// A network of at most five layers and those within them, of few outputs, all of whose choices follow from the seed. Minibatches of it have at least two
 /// rows, as batch norm needs.

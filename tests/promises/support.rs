@@ -7,7 +7,21 @@ use std::sync::{Arc, OnceLock};
 use wgrad::gpu::{Limits, OpenOptions};
 use wgrad::kernel::tile::Family;
 pub use wgrad::selftest::compared::{Random, relative_error};
-use wgrad::{Dataset, Error, Gpu, Weights};
+use wgrad::{Activation, Dataset, Error, Gpu, Weights};
+
+/// Every activation of the crate: all but those of a user.
+pub const ACTIVATIONS: [Activation; 10] = [
+    Activation::Identity,
+    Activation::Relu,
+    Activation::LeakyRelu,
+    Activation::Elu,
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Silu,
+    Activation::Tanh,
+    Activation::Sigmoid,
+    Activation::Softplus,
+];
 
 /// The one device of the suite. No adapter is a failure, with the package to install.
 pub fn gpu() -> Arc<Gpu> {

@@ -16,7 +16,7 @@ use crate::layout::Conv;
 pub fn blocks(conv: Conv) -> Blocks {
     let input = conv.sliding.input;
     let k = conv.sliding.window.taps() * conv.dense().out_quads();
-    Blocks { m: super::rows(conv, input) / 4, n: input.quads(), k }
+    Blocks { m: input.rows(conv.sliding.batch) / 4, n: input.quads(), k }
 }
 
 /// Reads the gradient by the output, the weights and the image that came in; writes the gradient by that image, before the activation of `below`,
@@ -39,9 +39,7 @@ pub fn launch(conv: Conv, below: Epilogue, adds: bool, tile: Tile) -> Launch {
     let sink = Part::new("sink/input_gradient", vec![(Binding::InputGradient, Access::Write)]);
     let cost = Cost {
         flops: super::flops(conv),
-        bytes: super::bytes(conv, conv.sliding.output)
-            + dense.weights_bytes()
-            + (2 + u64::from(adds)) * super::bytes(conv, input),
+        bytes: conv.sliding.output_bytes() + dense.weights_bytes() + (2 + u64::from(adds)) * conv.sliding.input_bytes(),
     };
     if conv.groups > 1 {
         let (kernel, source) = ("conv_backward", grouped::source("grouped/input_gradient", Binding::Gradient));

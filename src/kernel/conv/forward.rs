@@ -23,7 +23,7 @@ pub fn blocks(conv: Conv) -> Blocks {
 
 /// The same where a max pool follows: a block has the four pixels under a window, and pixels that no window covers are in none.
 pub fn blocks_of_windows(conv: Conv) -> Blocks {
-    Blocks { m: super::rows(conv, pooled(conv)), ..blocks(conv) }
+    Blocks { m: pooled(conv).rows(conv.sliding.batch), ..blocks(conv) }
 }
 
 /// The image that comes out of the pool.
@@ -59,7 +59,7 @@ pub fn launch_with(
     let texts = texts.into_iter().chain(epilogue.activation.own_text()).chain(super::texts(conv)).collect();
     let stages = add.into_iter().chain([activate]).collect();
     let mut mounts = vec![("input", super::patches(conv)), ("activation", epilogue.activation.module())];
-    let output = super::bytes(conv, conv.sliding.output);
+    let output = conv.sliding.output_bytes();
     let (sink, written) = if pools {
         flags.push("by_windows");
         flags.extend(trains.map(|_| "keeps_winners"));
@@ -71,7 +71,7 @@ pub fn launch_with(
     };
     let cost = Cost {
         flops: super::flops(conv) + super::bias_flops(conv),
-        bytes: super::bytes(conv, conv.sliding.input) + dense.weights_bytes() + written + if adds { output } else { 0 },
+        bytes: conv.sliding.input_bytes() + dense.weights_bytes() + written + if adds { output } else { 0 },
     };
     if conv.groups > 1 {
         let (kernel, source) = ("conv_forward", grouped::source("grouped/forward", Binding::Input));
@@ -112,6 +112,6 @@ fn constants(conv: Conv) -> Constants {
 fn pooled_sink(conv: Conv, keeps_winners: bool, residual: Option<(Binding, Access)>) -> (Part, u64) {
     let winners = keeps_winners.then_some((Binding::Winners, Access::Write));
     let bindings = [(Binding::Output, Access::Write)].into_iter().chain(winners).chain(residual);
-    let written = super::bytes(conv, pooled(conv));
+    let written = pooled(conv).bytes(conv.sliding.batch);
     (Part::new("sink/pooled_image", bindings.collect()), written + if keeps_winners { written / 4 } else { 0 })
 }

@@ -16,7 +16,7 @@ pub(super) fn source(module: &'static str, of: Binding) -> Part {
 
 /// The launch of a map with such a source, which makes this image.
 pub(super) fn launch(sums: Map, conv: Conv, image: Image, tile: Tile, cost: Cost) -> Launch {
-    sums.launch(super::rows(conv, image).div_ceil(4), image.quads(), cost, workgroup(tile))
+    sums.launch(image.rows(conv.sliding.batch) / 4, image.quads(), cost, workgroup(tile))
 }
 
 fn workgroup(tile: Tile) -> u32 {

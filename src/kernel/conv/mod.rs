@@ -8,8 +8,9 @@ pub mod forward;
 mod grouped;
 pub mod update;
 
+use super::window;
 use crate::constants::Constants;
-use crate::layout::{Conv, Image, Sliding};
+use crate::layout::{Conv, Sliding, Window};
 
 /// The texts of the modules that say how a window slides, and what a patch is made of.
 fn texts(conv: Conv) -> Vec<(&'static str, String)> {
@@ -24,37 +25,28 @@ fn texts(conv: Conv) -> Vec<(&'static str, String)> {
         .u32("GROUPS", conv.groups)
         .u32("GROUP_OUTPUTS", conv.sliding.output.channels / conv.groups)
         .f32("BIAS", if conv.bias { 1.0 } else { 0.0 });
-    vec![window(conv.sliding), ("patch_constants", patch.text())]
+    vec![window_text(conv.sliding), ("patch_constants", patch.text())]
 }
 
 /// The text of the module that says how a window slides over an image: `shaders/window`.
-pub(super) fn window(sliding: Sliding) -> (&'static str, String) {
-    let Sliding { input, output, window, .. } = sliding;
+fn window_text(sliding: Sliding) -> (&'static str, String) {
+    let Sliding { input, output, window: Window { size, stride, padding, dilation }, .. } = sliding;
     let bits = |pixels: u32| u32::BITS - (pixels - 1).leading_zeros();
     // Taps at the windows' far ends; those at their near ends lie outside where there is padding.
     let last = |outputs: u32, at: usize| {
-        let [stride, size, dilation] = [window.stride[at], window.size[at], window.dilation[at]].map(u64::from);
+        let [stride, size, dilation] = [stride[at], size[at], dilation[at]].map(u64::from);
         u64::from(outputs - 1) * stride + (size - 1) * dilation
     };
-    let leaves = window.padding != [0, 0]
+    let leaves = padding != [0, 0]
         || last(output.height, 0) >= u64::from(input.height)
         || last(output.width, 1) >= u64::from(input.width);
-    let constants = Constants::new()
-        .u32("IN_HEIGHT", input.height)
-        .u32("IN_WIDTH", input.width)
+    let constants = window::constants(sliding)
         .u32("IN_Y_BITS", bits(input.height))
         .u32("IN_X_BITS", bits(input.width))
-        .u32("OUT_HEIGHT", output.height)
-        .u32("OUT_WIDTH", output.width)
         .u32("OUT_Y_BITS", bits(output.height))
         .u32("OUT_X_BITS", bits(output.width))
-        .u32("SIZE_X", window.size[1])
-        .u32("STRIDE_Y", window.stride[0])
-        .u32("STRIDE_X", window.stride[1])
-        .u32("PADDING_Y", window.padding[0])
-        .u32("PADDING_X", window.padding[1])
-        .u32("DILATION_Y", window.dilation[0])
-        .u32("DILATION_X", window.dilation[1])
+        .u32("DILATION_Y", dilation[0])
+        .u32("DILATION_X", dilation[1])
         .bool("MAY_LEAVE", leaves);
     ("window_constants", constants.text())
 }
@@ -64,25 +56,13 @@ fn patches(conv: Conv) -> &'static str {
     if conv.is_packed() && conv.groups == 1 { "input/packed_patches" } else { "input/patches" }
 }
 
-/// Pixels of an image in one minibatch, as many as a kernel writes.
-fn rows(conv: Conv, image: Image) -> u32 {
-    conv.sliding.batch.next_multiple_of(4) * image.pixels()
-}
-
-/// Bytes of an image in one minibatch.
-fn bytes(conv: Conv, image: Image) -> u64 {
-    16 * u64::from(conv.sliding.batch) * u64::from(image.pixels()) * u64::from(image.quads())
-}
-
 /// Floating-point operations of one pass, without the bias's.
 fn flops(conv: Conv) -> u64 {
     let Sliding { batch, output, window, .. } = conv.sliding;
-    let outputs = u64::from(batch) * u64::from(output.pixels()) * u64::from(output.channels);
-    2 * outputs * u64::from(window.taps()) * u64::from(conv.group_channels())
+    2 * output.values(batch) * u64::from(window.taps()) * u64::from(conv.group_channels())
 }
 
 /// Floating-point operations that the bias adds.
 fn bias_flops(conv: Conv) -> u64 {
-    let Sliding { batch, output, .. } = conv.sliding;
-    2 * u64::from(conv.bias) * u64::from(batch) * u64::from(output.pixels()) * u64::from(output.channels)
+    2 * u64::from(conv.bias) * conv.sliding.output.values(conv.sliding.batch)
 }

@@ -24,8 +24,8 @@ pub fn launch(conv: Conv, training: Training<'_>, tile: Tile, step: Step) -> Lau
     let updating = Updating::of(training, step);
     let cost = Cost {
         flops: super::flops(conv) + super::bias_flops(conv),
-        bytes: super::bytes(conv, conv.sliding.input)
-            + super::bytes(conv, conv.sliding.output)
+        bytes: conv.sliding.input_bytes()
+            + conv.sliding.output_bytes()
             + updating.weights_moved * dense.weights_bytes(),
     };
     if conv.groups > 1 {

@@ -88,7 +88,7 @@ impl Layout {
         self.0.iter().filter_map(Dim::size).product()
     }
 
-    /// The number of groups that it has the first values of, where each is of so many values that follow each other.
+    /// The number of groups of `values` consecutive values, where it has the first value of each group and no other.
     pub fn groups_of(&self, values: usize) -> Option<usize> {
         let mut parts = self.0.iter().flat_map(|dim| match dim {
             Dim::Rows => &[][..],

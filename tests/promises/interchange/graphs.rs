@@ -217,7 +217,7 @@ fn rows_are_flattened_by_their_own_shape() {
     let all = |parts: Vec<Vec<Proto>>| parts.into_iter().flatten().collect::<Vec<Proto>>();
     let graphs: Vec<(&str, Vec<Proto>)> = vec![
         ("what is left", all(vec![rows_of().into(), vec![joined("u", "left"), to("t")]])),
-        ("so many", all(vec![rows_of().into(), vec![joined("u", "four"), to("t")]])),
+        ("sizes that are all given", all(vec![rows_of().into(), vec![joined("u", "four"), to("t")]])),
         ("a slice", vec![shape(), op("Slice", &["s", "0", "1", "0"], &["u"], &[]), joined("u", "left"), to("t")]),
         (
             "the product of the rest",

@@ -120,7 +120,7 @@ fn same(nodes: &[Node<'_>], tensors: &[Tensor<'_>]) -> Network {
     model.network
 }
 
-/// One way as another, weights that change places, a bias that becomes a sum or a sum a bias, whatever the order of what is added.
+/// Finds a path that is taken for the other, weights that change places, and a bias that becomes a sum, or a sum a bias, in any order of the terms.
 #[test]
 fn sums_are_read_as_what_they_compute() {
     let random = &mut Random(5);
@@ -207,7 +207,7 @@ fn sums_are_read_as_what_they_compute() {
 /// An operator, its inputs and its output.
 type OwnNode = (&'static str, Vec<String>, String);
 
-/// A random graph of dense layers, activations and sums: whichever tensors are taken, and of whatever widths.
+/// A random graph of dense layers, activations and sums, each of tensors at random, whose widths need not fit.
 fn random_graph(random: &mut Random) -> (Vec<OwnNode>, Vec<(String, [u64; 2])>) {
     let (mut nodes, mut weights) = (Vec::new(), Vec::new());
     let mut tensors: Vec<(String, u64)> = vec![("x".into(), 2)];

@@ -5,7 +5,7 @@ use proptest::sample::select;
 use wgrad::gpu::Checks;
 use wgrad::{Activation, Initializer, Loss, Network, NonFinite, Optimizer, Rule, TrainOptions};
 
-use crate::support::families;
+use crate::support::{ACTIVATIONS, families};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Features {
@@ -52,18 +52,6 @@ pub(super) struct Case {
     pub seed: u64,
 }
 
-const ACTIVATIONS: [Activation; 10] = [
-    Activation::Identity,
-    Activation::Relu,
-    Activation::LeakyRelu,
-    Activation::Elu,
-    Activation::Gelu,
-    Activation::GeluTanh,
-    Activation::Silu,
-    Activation::Tanh,
-    Activation::Sigmoid,
-    Activation::Softplus,
-];
 const INITIALIZERS: [Initializer; 4] =
     [Initializer::GlorotUniform, Initializer::HeNormal, Initializer::Torch, Initializer::LecunNormal];
 const LOSSES: [&str; 6] = ["softmax-cross-entropy", "kl-divergence", "sigmoid-cross-entropy", "mse", "mae", "huber"];
