@@ -7,6 +7,7 @@ What must hold: no word on the console, nothing asked of the network, every pict
 """
 
 import base64
+import contextlib
 import json
 import pathlib
 import random
@@ -119,6 +120,7 @@ def tables(folder):
 
 RUNS = {
     "digits": ["--steps", "400", "--hidden", "64"],
+    "images": ["--config", ROOT / "examples/convnet.toml", "--steps", "60"],
     "kinds": ["--data", "kinds.csv", "--validation", "0.3", "--epochs", "30", "--schedule", "cosine"],
     "many": ["--data", "many.csv", "--validation", "0.3", "--epochs", "3"],
     "yes": ["--data", "kinds.csv", "--loss", "sigmoid-cross-entropy", "--epochs", "1"],
@@ -126,6 +128,8 @@ RUNS = {
 }
 HAVE = {
     "digits": (26, ["Curves", "Confusion matrix", "Classes", "The 25 worst mistakes", "First layer", "Run"]),
+    "images": (29, ["Curves", "Confusion matrix", "Classes", "The 25 worst mistakes", "Filters of the first convolution",
+                    "What the convolutions make of an image", "Run"]),
     "kinds": (0, ["Curves", "Confusion matrix", "Classes", "The 25 worst mistakes", "Run"]),
     "many": (1, ["Curves", "Confusion matrix", "Classes", "The 25 worst mistakes", "Run"]),
     "yes": (0, ["Curves", "Classes", "The 25 worst mistakes", "Run"]),
@@ -138,8 +142,7 @@ def main():
     chromium = sys.argv[2] if len(sys.argv) > 2 else "chromium-headless-shell"
     folder.mkdir(parents=True, exist_ok=True)
     tables(folder)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        browser = Browser(chromium, profile)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, contextlib.closing(Browser(chromium, profile)) as browser:
         for name, options in RUNS.items():
             shutil.rmtree(folder / name, ignore_errors=True)
             subprocess.run([PROGRAM, "train", *options, "--out", name], cwd=folder, check=True, stdout=subprocess.DEVNULL)
@@ -158,7 +161,6 @@ def main():
                 papers[scheme] = seen["paper"]
             assert papers["light"] != papers["dark"], f"{name}: night is day"
             print(f"{name}: {seen['pictures']} pictures, {seen['drawings']} drawings")
-        browser.close()
 
 
 main()
