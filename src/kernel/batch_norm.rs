@@ -235,10 +235,15 @@ pub fn statistics(norm: BatchNorm, workgroup: u32) -> Launch {
     norm.of_slices("batch_norm/statistics", vec![(Binding::Input, Access::Read)], workgroup, (8, 1))
 }
 
-/// Joins what [`statistics`] wrote: writes [`Binding::Moments`], and moves [`Binding::Running`] on by a step. It reads [`Binding::State`].
-pub fn merge(norm: BatchNorm, workgroup: u32) -> Launch {
+/// Joins what [`statistics`] wrote: writes [`Binding::Moments`], and where it `moves_running`, moves [`Binding::Running`] on by a step. It reads
+/// [`Binding::State`].
+pub fn merge(norm: BatchNorm, moves_running: bool, workgroup: u32) -> Launch {
     let reads = vec![(Binding::Partials, Access::Read)];
-    norm.of_quads("batch_norm/merge", reads, &[Binding::Running, Binding::Moments], workgroup)
+    let written: Vec<Binding> =
+        moves_running.then_some(Binding::Running).into_iter().chain([Binding::Moments]).collect();
+    let mut launch = norm.of_quads("batch_norm/merge", reads, &written, workgroup);
+    launch.flags.extend(moves_running.then_some("moves_running"));
+    launch
 }
 
 /// What [`apply`] norms by.

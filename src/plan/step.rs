@@ -58,6 +58,11 @@ impl<'a> Step<'a> {
         trained.map(|(number, _)| number).collect()
     }
 
+    /// Whether it changes the network: not where gradients alone are wanted, or an evaluation.
+    pub fn updates(&self) -> bool {
+        self.graph.nodes().any(|(_, node)| matches!(node.op, Op::Update(_) | Op::Orthogonalize(_)))
+    }
+
     /// Where the layers are that a group's nodes are ops of, that of the first node first.
     pub fn layers(&self, group: &Group) -> Vec<String> {
         let mut own: Vec<usize> = vec![];

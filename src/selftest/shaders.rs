@@ -199,7 +199,9 @@ fn batch_norms(every: &mut Every) {
     {
         let workgroup = family.row_workgroup();
         every.add(family, batch_norm::statistics(norm, workgroup));
-        every.add(family, batch_norm::merge(norm, workgroup));
+        for moves_running in [true, false] {
+            every.add(family, batch_norm::merge(norm, moves_running, workgroup));
+        }
         every.add(family, batch_norm::sums(norm, workgroup));
         let epilogue = Epilogue::of(Activation::Relu).with_dropout(0.5);
         for (by, trains) in [(Statistics::Minibatch, Some(0)), (Statistics::Running, None)] {

@@ -230,7 +230,7 @@ fn differences(values: &[f64], of: impl Fn(&[f64]) -> f64) -> Vec<f64> {
 fn forward(norm: BatchNorm, epilogue: Epilogue, adds: bool, trains: Option<usize>, workgroup: u32) -> [Launch; 3] {
     [
         batch_norm::statistics(norm, workgroup),
-        batch_norm::merge(norm, workgroup),
+        batch_norm::merge(norm, true, workgroup),
         batch_norm::apply(norm, Statistics::Minibatch, epilogue, adds, trains, workgroup),
     ]
 }

@@ -83,6 +83,17 @@ fn the_same_seed_gives_the_same_bits() {
     }
 }
 
+/// Finds a step for the gradients that are reported which moves the running statistics, as a step that trains does.
+#[test]
+fn reported_parameters_change_no_bit() {
+    for family in families() {
+        let mut trainer = Trainer::on(gpu(), network(), options(3, family)).unwrap();
+        trainer.report_parameters(true);
+        trainer.fit(&images(1, ROWS), Some(&images(2, 9))).unwrap();
+        assert_eq!(bits(&trainer.weights().unwrap()), bits(&trained(options(3, family))), "{family}");
+    }
+}
+
 /// Finds running statistics, slots or a position that a checkpoint leaves out, and augmentation that begins anew.
 #[test]
 fn a_run_goes_on_from_any_step() {

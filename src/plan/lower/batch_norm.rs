@@ -28,7 +28,8 @@ pub(super) fn forward(step: &Step<'_>, homes: &Homes, group: &Group, norm: Batch
         batch_norm::apply(kernel_of(step, node.inputs[0], norm, batch), by, epilogue, adds, trains, workgroup)
     });
     let own = kernel_of(step, node.inputs[0], norm, step.request.batch);
-    let before = norm.trains.then(|| [batch_norm::statistics(own, workgroup), batch_norm::merge(own, workgroup)]);
+    let merge = batch_norm::merge(own, step.updates(), workgroup);
+    let before = norm.trains.then(|| [batch_norm::statistics(own, workgroup), merge]);
     let launches = before.into_iter().flatten().chain([apply]);
     Ok(launches.map(|launch| dispatch(launch, layer, &values)).collect())
 }

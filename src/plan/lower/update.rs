@@ -66,7 +66,6 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
     let kept: Vec<usize> = of(|op| if let Op::Update(update) = op { Some(update.parameter) } else { None }).collect();
     let muons: Vec<usize> =
         of(|op| if let Op::Orthogonalize(update) = op { Some(update.parameter) } else { None }).collect();
-    let updates = step.graph.nodes().any(|(_, node)| matches!(node.op, Op::Update(_)));
 
     let of_layer = |layer: usize, dispatch: Dispatch| dispatch.of_layers(&[step.parameters[layer].location.clone()]);
     let mut products = vec![];
@@ -82,7 +81,7 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
         let (input, gradient) = (homes.role(step, node.inputs[0])?, homes.role(step, node.inputs[1])?);
         products.push(Product { layer, of, input, gradient, group });
     }
-    let closes = updates && kept.is_empty() && muons.is_empty();
+    let closes = step.updates() && kept.is_empty() && muons.is_empty();
     let mut dispatches = products_of(step, training, &products, closes);
     if norm {
         let (all, trained) = (step.dense.len(), step.trained());
