@@ -84,12 +84,17 @@ pub(super) fn case(
     Case { section, name: name.into(), run: Run::On(Box::new(run)) }
 }
 
-/// The families whose kernels some adapter uses, with the reason why this one cannot have them.
-fn families(gpu: &Gpu, options: &Options) -> Vec<(Family, Option<&'static str>)> {
-    let own = match (gpu.adapter().family(), options.lanes) {
+/// The family whose kernels this adapter takes.
+fn own_family(gpu: &Gpu, options: &Options) -> Family {
+    match (gpu.adapter().family(), options.lanes) {
         (Family::Subgroups { words_64, .. }, Some(lanes)) => Family::Subgroups { lanes, words_64 },
         (family, _) => family,
-    };
+    }
+}
+
+/// The families whose kernels some adapter uses, with the reason why this one cannot have them.
+fn families(gpu: &Gpu, options: &Options) -> Vec<(Family, Option<&'static str>)> {
+    let own = own_family(gpu, options);
     let missing = |lanes: u32, words_64: bool| match own {
         Family::Subgroups { lanes: own, .. } if own != lanes => Some(LANES),
         Family::Subgroups { words_64: own, .. } if own == words_64 => None,
@@ -275,25 +280,17 @@ fn small_kernels() -> Vec<Case> {
     cases
 }
 
-/// The kernels of images and norms, of each family that this adapter can have.
+/// The kernels of images and norms that this adapter takes. Those of other families are not compiled here: SwiftShader takes gigabytes for them.
 fn image_kernels(gpu: &Gpu, options: &Options) -> Vec<Case> {
-    let mut cases = vec![];
-    for (family, missing) in families(gpu, options) {
-        let section = "images and norms";
-        if let Some(reason) = missing {
-            let name = format!("kernels of the kind \"{family}\"");
-            cases.push(Case { section, name, run: Run::NotEligible(reason) });
-            continue;
-        }
-        for &subject in images::SUBJECTS {
-            cases.push(case(section, subject.name(family), move |gpu| subject.agrees(gpu, family)));
-        }
-        for bits in [8, 16, 32] {
-            let name = format!("gather_image: values of {bits} bits, kernels of the kind \"{family}\"");
-            cases.push(case(section, name, move |gpu| images::gathered(gpu, family, bits)));
-        }
-    }
-    cases
+    let (family, section) = (own_family(gpu, options), "images and norms");
+    let of_subjects = images::SUBJECTS
+        .iter()
+        .map(|&subject| case(section, subject.name(family), move |gpu| subject.agrees(gpu, family)));
+    let of_bits = [8, 16, 32].map(|bits| {
+        let name = format!("gather_image: values of {bits} bits, kernels of the kind \"{family}\"");
+        case(section, name, move |gpu| images::gathered(gpu, family, bits))
+    });
+    of_subjects.chain(of_bits).collect()
 }
 
 /// PyTorch's trajectories: those in this crate, and those of a folder.
