@@ -203,9 +203,10 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// As [`plan`](Self::plan).
+    /// As [`plan`](Self::plan), but not for a minibatch that the next fit cannot train on.
     pub fn picks(&self, train: &dyn Source) -> Result<Picks, Error> {
-        Ok(self.plan(train)?.picks())
+        let first = self.session.first_of_windows(train)?;
+        Ok(fit::step_plan(&self.session, self.session.rows_of(train, first.as_ref())?)?.picks())
     }
 
     /// Device memory that [`fit`](Self::fit) takes: the weights, the optimizer's values, what is in between, both sets, the best weights where they

@@ -15,7 +15,7 @@ mod tune;
 
 pub(crate) use attempts::fit;
 pub(crate) use memory::bytes_of_fit;
-pub(crate) use plans::{evaluation as evaluation_plan, training as training_plan};
+pub(crate) use plans::{evaluation as evaluation_plan, step as step_plan, training as training_plan};
 pub(crate) use session::Session;
 pub(crate) use training_set::TrainingSet;
 pub(crate) use tune::tune;

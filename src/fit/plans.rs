@@ -7,20 +7,31 @@ use crate::plan::{Plan, Request, Role};
 use crate::run::evaluator::EVALUATION_BATCH;
 use crate::run::rows::{Rows, SetShape};
 
-/// The plan of a training step.
+/// The plan of a training step of the next fit, whose minibatches can all be trained on.
 ///
 /// # Errors
 ///
-/// [`Error::Data`] or [`Error::Option`] where the rows, the network and the batch size do not fit together.
+/// As [`step`]; [`Error::Option`] for a minibatch of one row that a batch norm cannot take.
 pub(crate) fn training(session: &Session, train: Rows<'_>) -> Result<Plan, Error> {
+    let plan = step(session, train)?;
     let (network, options) = (&session.model.network, &session.options);
-    train.at_hand().check_for(network, &options.loss)?;
-    train.at_hand().check_classes(train.classes(), network, &options.loss)?;
     let per_epoch = train.count().div_ceil(options.batch_size) as u64;
     let first_step = session.order_over(train.count()).first_step;
     let last_step = options.last_step(session.fit_began().max(first_step), first_step, per_epoch)?;
     let done = session.position.steps_done.max(first_step);
     train.check_minibatches(network, options.batch_size, done - first_step..last_step - first_step)?;
+    Ok(plan)
+}
+
+/// The plan of a training step, whichever minibatches a fit comes to.
+///
+/// # Errors
+///
+/// [`Error::Data`] or [`Error::Option`] where the rows, the network and the batch size do not fit together.
+pub(crate) fn step(session: &Session, train: Rows<'_>) -> Result<Plan, Error> {
+    let (network, options) = (&session.model.network, &session.options);
+    train.at_hand().check_for(network, &options.loss)?;
+    train.at_hand().check_classes(train.classes(), network, &options.loss)?;
     let plan = fitting(session, training_request(session, train))?;
     // A pin that is not followed would give other bits than the run that it comes from.
     for (shape, tile) in plan.picks().iter() {

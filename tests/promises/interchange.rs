@@ -19,7 +19,7 @@ use wgrad::{Activation, Error, Initializer, Loss, Model, Network, Scaling};
 use crate::bad_input::{refused, tensors};
 use crate::reference::interpreter::Interpreter;
 use crate::reference::network::{activate, layers};
-use crate::support::{ACTIVATIONS, assert_close, bits, succeed};
+use crate::support::{ACTIVATIONS, assert_close, bits, each_damaged, numbers, succeed};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/interchange")
@@ -88,10 +88,7 @@ fn a_model_comes_back_from_onnx_as_it_was() {
 fn other_programs_models_give_the_outputs_they_gave_there() {
     let expected = std::fs::read(folder().join("expected.safetensors")).unwrap();
     let expected = SafeTensors::deserialize(&expected).unwrap();
-    let values = |name: &str| -> Vec<f64> {
-        let data = expected.tensor(name).unwrap().data();
-        data.chunks_exact(4).map(|bytes| f64::from(f32::from_le_bytes(bytes.try_into().unwrap()))).collect()
-    };
+    let values = |name: &str| numbers(&expected, name);
     let x = values("x");
     let mut names = expected.names();
     names.retain(|name| *name != "x");
@@ -327,14 +324,7 @@ fn damaged_onnx_files_never_panic() {
         assert!(read(&good[..end]).is_err(), "cut after {end} bytes");
     }
     for name in ["scaled", "matmul_add", "torch_softplus", "keras_rescaling_flatten"] {
-        let mut bytes = fixture(name);
-        for at in 0..bytes.len() {
-            for flip in [0x01, 0x10, 0x80, 0xff] {
-                bytes[at] ^= flip;
-                drop(read(&bytes));
-                bytes[at] ^= flip;
-            }
-        }
+        each_damaged(fixture(name), |bytes| drop(read(bytes)));
     }
 }
 

@@ -49,7 +49,10 @@ fn two_steps(network: &Network, options: &TrainOptions, set: &Dataset) {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = Checkpointing { every: Every::Steps(1), ..Checkpointing::new(folder.path()) };
     let options = TrainOptions { checkpoint: Some(checkpoint), ..options.clone() };
-    Trainer::on(gpu(), network.clone(), options).unwrap().fit(set, None).unwrap();
+    let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
+    trainer.fit(set, None).unwrap();
+    // The program asks for them after a run, and the run is not to fail for what a further one would come to.
+    trainer.picks(set).unwrap();
     let mut resumed = Trainer::resume(gpu(), &Checkpoint::open(folder.path()).unwrap()).unwrap();
     resumed.set_steps(Some(3));
     refused(&["(batch_norm)", "9 rows"], resumed.fit(set, None));

@@ -5,11 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use base64::Engine;
 use serde_json::Value;
 use wgrad::{Dataset, Model};
 
-use crate::support::{Random, golden_file, succeed, wgrad};
+use crate::support::{Random, all_between, golden_file, picture, succeed, wgrad};
 
 fn read(folder: &Path, name: &str) -> String {
     std::fs::read_to_string(folder.join(name)).unwrap()
@@ -26,21 +25,6 @@ fn lines(text: &str) -> Vec<Value> {
 /// Of less than a million.
 fn grouped(number: u64) -> String {
     if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
-}
-
-/// Every text between two others.
-fn all_between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
-    text.split(before).skip(1).map(|rest| rest.split(after).next().unwrap()).collect()
-}
-
-/// Width, height and bytes of a picture in the page.
-fn picture(address: &str) -> (usize, usize, Vec<u8>) {
-    let base64 = address.strip_prefix("data:image/png;base64,").unwrap();
-    let file = base64::engine::general_purpose::STANDARD.decode(base64).unwrap();
-    let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
-    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
-    let info = reader.next_frame(&mut bytes).unwrap();
-    (info.width as usize, info.height as usize, bytes)
 }
 
 /// Finds numbers of another model or another set, mistakes that are none or not the worst, a picture of another row, weights that are not the first

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use base64::Engine;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -12,7 +11,7 @@ use wgrad::{Model, ParameterKind, Predictor};
 
 use crate::reference::interpreter::Interpreter;
 use crate::reference::network::layers;
-use crate::support::{Random, gpu, succeed, wgrad};
+use crate::support::{Random, all_between, gpu, picture, succeed, wgrad};
 
 const SIDES: [usize; 3] = [8, 6, 3];
 const PIXELS: usize = 8 * 6 * 3;
@@ -58,20 +57,6 @@ fn folder() -> (tempfile::TempDir, Vec<u8>) {
 
 const TRAIN: [&str; 7] =
     ["train", "--config", "run.toml", "--data", "images.safetensors", "--validation", "others.safetensors"];
-
-fn all_between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
-    text.split(before).skip(1).map(|rest| rest.split(after).next().unwrap()).collect()
-}
-
-/// Width, height and bytes of a picture in the page.
-fn picture(address: &str) -> (usize, usize, Vec<u8>) {
-    let base64 = address.strip_prefix("data:image/png;base64,").unwrap();
-    let file = base64::engine::general_purpose::STANDARD.decode(base64).unwrap();
-    let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
-    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
-    let info = reader.next_frame(&mut bytes).unwrap();
-    (info.width as usize, info.height as usize, bytes)
-}
 
 /// Finds an image of another row, a convolution that is left out, one that has another's name, shape or values, a channel in another's tile, and filters of what is no
 /// convolution: against the f64 interpreter with the weights of the model file.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Arc, OnceLock};
 
+use base64::Engine;
+use safetensors::SafeTensors;
 use wgrad::gpu::{Limits, OpenOptions};
 use wgrad::kernel::tile::Family;
 pub use wgrad::selftest::compared::{Random, relative_error};
@@ -132,4 +134,36 @@ pub fn documented_config(folder: &std::path::Path) -> String {
 /// A file of the test data.
 pub fn golden_file(case: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{case}.safetensors"))
+}
+
+/// Every text between two others.
+pub fn all_between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
+    text.split(before).skip(1).map(|rest| rest.split(after).next().unwrap()).collect()
+}
+
+/// Width, height and bytes of a picture in a page.
+pub fn picture(address: &str) -> (usize, usize, Vec<u8>) {
+    let base64 = address.strip_prefix("data:image/png;base64,").unwrap();
+    let file = base64::engine::general_purpose::STANDARD.decode(base64).unwrap();
+    let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut bytes).unwrap();
+    (info.width as usize, info.height as usize, bytes)
+}
+
+/// The numbers of a tensor of f32.
+pub fn numbers(tensors: &SafeTensors<'_>, name: &str) -> Vec<f64> {
+    let data = tensors.tensor(name).unwrap().data();
+    data.chunks_exact(4).map(|bytes| f64::from(f32::from_le_bytes(bytes.try_into().unwrap()))).collect()
+}
+
+/// Calls `read` with a file that is damaged, wherever that is: with one of three bits of each byte flipped, or all of them.
+pub fn each_damaged(mut bytes: Vec<u8>, read: impl Fn(&[u8])) {
+    for at in 0..bytes.len() {
+        for flip in [0x01, 0x10, 0x80, 0xff] {
+            bytes[at] ^= flip;
+            read(&bytes);
+            bytes[at] ^= flip;
+        }
+    }
 }

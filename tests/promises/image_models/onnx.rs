@@ -6,7 +6,7 @@ use safetensors::SafeTensors;
 use wgrad::{Dataset, ImageShape, Model, Predictor};
 
 use super::{model, networks};
-use crate::support::{Random, assert_close, gpu};
+use crate::support::{Random, assert_close, gpu, numbers};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/interchange/images")
@@ -29,10 +29,7 @@ fn outputs(model: &Model, x: &[f64], sides: [usize; 3]) -> Vec<f64> {
 fn other_programs_networks_of_images_give_the_outputs_they_gave_there() {
     let expected = std::fs::read(folder().join("expected.safetensors")).unwrap();
     let expected = SafeTensors::deserialize(&expected).unwrap();
-    let values = |name: &str| -> Vec<f64> {
-        let data = expected.tensor(name).unwrap().data();
-        data.chunks_exact(4).map(|bytes| f64::from(f32::from_le_bytes(bytes.try_into().unwrap()))).collect()
-    };
+    let values = |name: &str| numbers(&expected, name);
     let x = values("x");
     let mut names = expected.names();
     names.retain(|name| *name != "x");

@@ -160,7 +160,7 @@ impl Graph {
         self.layers(&residual.body, input, weights)?;
         let body = std::mem::replace(&mut self.last, x);
         self.layers(&residual.shortcut, input, weights)?;
-        // The body is the first operand, so that a reader can tell it from a shortcut that has the same number of layers.
+        // The body is the first operand, by which importers know it where the shortcut has as many layers.
         let shortcut = std::mem::replace(&mut self.last, body);
         self.then("Add", &[&shortcut]);
         Ok(())
