@@ -18,14 +18,15 @@ def options():
     return parser.parse_args()
 
 
-def mnist():
+def mnist(part="train"):
+    """The images of MNIST's part, "train" or "t10k", as f32 in [0, 1], and their classes."""
     def read(name, header):
         path = next(DATA.glob(name + "*"))
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         return np.frombuffer(raw, np.uint8)[header:]
 
-    images = read("train-images", 16).reshape(-1, 784).astype(np.float32) / np.float32(255)
-    return images, read("train-labels", 8).astype(np.int64)
+    images = read(f"{part}-images", 16).reshape(-1, 784).astype(np.float32) / np.float32(255)
+    return images, read(f"{part}-labels", 8).astype(np.int64)
 
 
 def first_step(step):
