@@ -88,6 +88,11 @@ impl Homes {
                 self.put_second(step, first, Role::Sums(norm.0.parameter));
                 let [_, columns] = of_channels(step, first.inputs[1]);
                 self.shapes.insert(Role::Sums(norm.0.parameter), vec![4, columns]);
+                if group.nodes.len() > 1 {
+                    let number = self.next_layer();
+                    let home = self.of_own(step, group, number)?;
+                    self.put(step, end, home);
+                }
             }
             Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
             // Ops with a kernel of their own, and stages that no product takes in.

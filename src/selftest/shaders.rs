@@ -13,7 +13,7 @@ use super::problem::{Adam1, plain};
 use crate::activation::{Activation, Epilogue};
 use crate::augmentation::Augmentation;
 use crate::error::Error;
-use crate::kernel::batch_norm::{self, BatchNorm, Statistics};
+use crate::kernel::batch_norm::{self, BatchNorm, Joins, Statistics, Team};
 use crate::kernel::link::link_for_browsers;
 use crate::kernel::row_norm::{self, Norm};
 use crate::kernel::tile::{Family, Tile};
@@ -191,25 +191,27 @@ fn images(every: &mut Every) -> Result<(), Error> {
 
 /// The launches of batch norms, of images and of rows, with every stage that may follow them.
 fn batch_norms(every: &mut Every) {
-    let image = BatchNorm { batch: 33, pixels: 35, channels: 6, is_image: true, eps: 1e-5, momentum: 0.1 };
+    let image = |team| BatchNorm { batch: 33, pixels: 35, channels: 6, is_image: true, eps: 1e-5, momentum: 0.1, team };
     let belows = [None, Some(Activation::Relu), Some(Activation::Gelu)].map(|below| below.map(Epilogue::of));
-    for (family, norm) in FAMILIES
-        .into_iter()
-        .flat_map(|family| [image, BatchNorm { pixels: 1, is_image: false, ..image }].map(|norm| (family, norm)))
-    {
-        let workgroup = family.row_workgroup();
-        every.add(family, batch_norm::statistics(norm, workgroup));
-        for moves_running in [true, false] {
-            every.add(family, batch_norm::merge(norm, moves_running, workgroup));
-        }
-        every.add(family, batch_norm::sums(norm, workgroup));
+    let norms = FAMILIES.into_iter().flat_map(|family| {
+        let image = image(Team::of(family));
+        [image, BatchNorm { pixels: 1, is_image: false, ..image }].map(|norm| (family, norm))
+    });
+    for (family, norm) in norms {
+        every.add(family, batch_norm::statistics(norm));
+        every.add(family, batch_norm::sums(norm));
         let epilogue = Epilogue::of(Activation::Relu).with_dropout(0.5);
-        for (by, trains) in [(Statistics::Minibatch, Some(0)), (Statistics::Running, None)] {
-            every.add(family, batch_norm::apply(norm, by, epilogue, trains.is_some(), trains, workgroup));
+        every.add(family, batch_norm::apply(norm, Statistics::Running, epilogue, false, None));
+        for (joins, moves_running) in [(Joins::Before, true), (Joins::Itself, true), (Joins::Itself, false)] {
+            every.add(family, batch_norm::merge(norm, moves_running));
+            let by = Statistics::Minibatch { joins, moves_running };
+            every.add(family, batch_norm::apply(norm, by, epilogue, true, Some(0)));
         }
         for (below, weighted_mean) in belows.into_iter().zip([false, true, false]) {
-            every.add(family, batch_norm::merge_backward(norm, weighted_mean, workgroup));
-            every.add(family, batch_norm::apply_backward(norm, below, weighted_mean, workgroup));
+            every.add(family, batch_norm::merge_backward(norm, weighted_mean));
+            for joins in [Joins::Before, Joins::Itself] {
+                every.add(family, batch_norm::apply_backward(norm, joins, below, weighted_mean, weighted_mean));
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Batch norm's kernels against f64 loops that are written here, with outputs poisoned first: rows and images, short minibatches, few channels, large means.
 
 use wgrad::gpu::Checks;
-use wgrad::kernel::batch_norm::{self, BatchNorm, Statistics};
+use wgrad::kernel::batch_norm::{self, BatchNorm, Joins, Statistics, Team};
 use wgrad::kernel::{Access, Binding, Launch};
 use wgrad::{Activation, Epilogue};
 
@@ -10,10 +10,17 @@ use crate::support::{Random, assert_close, gpu};
 
 const EPS: f64 = 1e-3;
 const MOMENTUM: f64 = 0.25;
-/// Workgroups of software and of hardware.
-const WORKGROUPS: [u32; 2] = [8, 32];
+/// Those of software and of hardware; and two with a share of the quads.
+const TEAMS: [Team; 4] = [
+    Team { workgroup: 8, workgroups: 32, is_alone: true },
+    Team { workgroup: 256, workgroups: 512, is_alone: false },
+    Team { workgroup: 8, workgroups: 5, is_alone: false },
+    Team { workgroup: 2, workgroups: 3, is_alone: true },
+];
+const JOINS: [Joins; 2] = [Joins::Before, Joins::Itself];
 
 /// A norm, and random values of the samples that a step has: unpadded, as the device has them in f32.
+#[derive(Clone)]
 struct Case {
     norm: BatchNorm,
     /// Rows that count: `samples · pixels`.
@@ -40,6 +47,7 @@ impl Case {
             is_image: pixels.is_some(),
             eps: EPS,
             momentum: MOMENTUM,
+            team: TEAMS[0],
         };
         let random = &mut Random(u64::from(batch * 31 + samples * 7 + channels) + u64::from(norm.pixels));
         let (rows, width) = ((samples * norm.pixels) as usize, channels as usize);
@@ -47,6 +55,11 @@ impl Case {
         let [dy, other] = [0; 2].map(|_| random.values(rows * width));
         let [gamma, beta] = [0; 2].map(|_| random.values(width));
         Case { norm, rows, samples, x, dy, other, gamma, beta }
+    }
+
+    fn with(mut self, team: Team) -> Self {
+        self.norm.team = team;
+        self
     }
 
     fn width(&self) -> usize {
@@ -147,7 +160,6 @@ impl Case {
     fn run(&self, launches: &[Launch]) -> Buffers {
         let mut buffers = self.inputs();
         for launch in launches {
-            assert!(launch.bindings.len() <= 8, "{}", launch.variant);
             let find = |buffers: &Buffers, binding| buffers.iter().position(|(known, _)| *known == binding);
             let content = |&(binding, access): &(Binding, Access)| match find(&buffers, binding) {
                 Some(at) if access == Access::Read || matches!(binding, Binding::State | Binding::Running) => {
@@ -226,13 +238,20 @@ fn differences(values: &[f64], of: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     (0..values.len()).map(|place| (at(place, STEP) - at(place, -STEP)) / (2.0 * STEP)).collect()
 }
 
-/// The launches of a forward pass in training.
-fn forward(norm: BatchNorm, epilogue: Epilogue, adds: bool, trains: Option<usize>, workgroup: u32) -> [Launch; 3] {
-    [
-        batch_norm::statistics(norm, workgroup),
-        batch_norm::merge(norm, true, workgroup),
-        batch_norm::apply(norm, Statistics::Minibatch, epilogue, adds, trains, workgroup),
-    ]
+/// The launches of a forward pass in training, and whether the last one joins the slices.
+fn forward(norm: BatchNorm, joins: Joins, epilogue: Epilogue, adds: bool, trains: Option<usize>) -> Vec<Launch> {
+    let apply =
+        |joins| batch_norm::apply(norm, Statistics::Minibatch { joins, moves_running: true }, epilogue, adds, trains);
+    [vec![batch_norm::statistics(norm)], joined(joins, apply, batch_norm::merge(norm, true))].concat()
+}
+
+/// What joins the slices and uses them: one launch, where the adapter has the bindings for it.
+fn joined(joins: Joins, apply: impl Fn(Joins) -> Launch, merge: Launch) -> Vec<Launch> {
+    let itself = apply(Joins::Itself);
+    match itself.bindings.len() <= gpu().adapter().tiling().most_bindings as usize && joins == Joins::Itself {
+        true => vec![itself],
+        false => vec![merge, apply(Joins::Before)],
+    }
 }
 
 /// 1, 3, 6 and 8 channels, a short last minibatch of each, one image; and sizes of several slices.
@@ -260,9 +279,10 @@ fn training_norms_by_the_minibatch() {
         let twin = case.statistics(&case.x);
         let normed = case.normed(&case.x, &twin, &case.gamma, &case.beta);
         let y: Vec<f64> = normed.iter().zip(&case.other).map(|(y, other)| (y + other).max(0.0)).collect();
-        for workgroup in WORKGROUPS {
-            let launches = forward(case.norm, Epilogue::of(Activation::Relu), true, Some(0), workgroup);
-            let buffers = case.run(&launches);
+        for (team, joins) in TEAMS.into_iter().flat_map(|team| JOINS.map(|joins| (team, joins))) {
+            let norm = BatchNorm { team, ..case.norm };
+            let case = Case { norm, ..case.clone() };
+            let buffers = case.run(&forward(norm, joins, Epilogue::of(Activation::Relu), true, Some(0)));
             let (width, quads) = (case.width(), case.width().next_multiple_of(4));
             let what = format!("{:?}, {} samples", case.norm, case.samples);
 
@@ -296,7 +316,7 @@ fn training_norms_by_the_minibatch() {
 fn large_means_keep_the_variance() {
     for case in [Case::new((40, 37), Some(20), 3, 1e3), Case::new((300, 300), None, 6, -1e3)] {
         let twin = case.statistics(&case.x);
-        let buffers = case.run(&forward(case.norm, Epilogue::of(Activation::Identity), false, None, 8));
+        let buffers = case.run(&forward(case.norm, Joins::Itself, Epilogue::of(Activation::Identity), false, None));
         let moments = floats(&buffers, Binding::Moments);
         let (width, quads) = (case.width(), case.width().next_multiple_of(4));
         let inverse: Vec<f64> = twin[1].iter().map(|variance| 1.0 / (variance + EPS).sqrt()).collect();
@@ -311,7 +331,7 @@ fn large_means_keep_the_variance() {
 #[test]
 fn one_row_has_no_variance() {
     let case = Case::new((4, 1), None, 6, 0.25);
-    let buffers = case.run(&forward(case.norm, Epilogue::of(Activation::Identity), false, None, 8));
+    let buffers = case.run(&forward(case.norm, Joins::Itself, Epilogue::of(Activation::Identity), false, None));
     let running = floats(&buffers, Binding::Running);
     assert_eq!(running[8..14], case.running()[1]);
     assert_eq!(case.counted(&floats(&buffers, Binding::Output), case.stride()), case.beta);
@@ -322,7 +342,7 @@ fn one_row_has_no_variance() {
 fn evaluation_norms_by_the_running_statistics() {
     for case in small_cases() {
         let epilogue = Epilogue::of(Activation::Tanh);
-        let launch = batch_norm::apply(case.norm, Statistics::Running, epilogue, true, None, 8);
+        let launch = batch_norm::apply(case.norm, Statistics::Running, epilogue, true, None);
         let out = floats(&case.run(&[launch]), Binding::Output);
         let normed = case.normed(&case.x, &case.running(), &case.gamma, &case.beta);
         let y: Vec<f64> = normed.iter().zip(&case.other).map(|(y, other)| (y + other).tanh()).collect();
@@ -336,7 +356,7 @@ fn evaluation_norms_by_the_running_statistics() {
 fn dropout_keeps_its_masks() {
     for case in [Case::new((9, 9), Some(12), 6, 0.0), Case::new((40, 40), None, 8, 0.0)] {
         let epilogue = Epilogue::of(Activation::Identity).with_dropout(0.25);
-        let buffers = case.run(&forward(case.norm, epilogue, false, Some(3), 8));
+        let buffers = case.run(&forward(case.norm, Joins::Itself, epilogue, false, Some(3)));
         let masks = case.counted(&floats(&buffers, Binding::Derivatives), case.width().next_multiple_of(4));
         let kept = masks.iter().filter(|&&mask| mask != 0.0).count() as f64 / masks.len() as f64;
         assert!((0.6..0.9).contains(&kept), "{kept} are kept");
@@ -348,15 +368,11 @@ fn dropout_keeps_its_masks() {
 }
 
 /// The gradients of a case, on the device.
-fn backward(case: &Case, below: Option<Epilogue>, adds: bool, weighted_mean: bool, workgroup: u32) -> Buffers {
-    let [statistics, merge, _] = forward(case.norm, Epilogue::of(Activation::Identity), false, None, workgroup);
-    case.run(&[
-        statistics,
-        merge,
-        batch_norm::sums(case.norm, workgroup),
-        batch_norm::merge_backward(case.norm, weighted_mean, workgroup),
-        batch_norm::apply_backward(case.norm, below, adds, workgroup),
-    ])
+fn backward(case: &Case, joins: Joins, below: Option<Epilogue>, adds: bool, weighted_mean: bool) -> Buffers {
+    let apply = |joins| batch_norm::apply_backward(case.norm, joins, below, adds, weighted_mean);
+    let of_slices =
+        [batch_norm::statistics(case.norm), batch_norm::merge(case.norm, true), batch_norm::sums(case.norm)];
+    case.run(&[of_slices.to_vec(), joined(joins, apply, batch_norm::merge_backward(case.norm, weighted_mean))].concat())
 }
 
 /// Finds statistics that are taken for constants in the input gradient, rows past the minibatch that count or have a gradient, a stage that is lost or in the
@@ -378,7 +394,8 @@ fn gradients_are_those_of_differences() {
         ];
         for (at, (below, adds, derivative)) in belows.into_iter().enumerate() {
             let what = format!("{:?}, {} samples, below {below:?}", case.norm, case.samples);
-            let buffers = backward(&case, below, adds, at % 2 == 1, WORKGROUPS[at / 2]);
+            let case = case.clone().with(TEAMS[at]);
+            let buffers = backward(&case, JOINS[at / 2], below, adds, at % 2 == 1);
             let other = if adds { 1.0 } else { 0.0 };
             let expected: Vec<f64> =
                 (0..dx.len()).map(|at| (dx[at] + other * case.other[at]) * derivative(case.x[at])).collect();
@@ -398,10 +415,29 @@ fn gradients_are_those_of_differences() {
     }
 }
 
+/// Finds slices that are joined in another order by a launch of their own than by the one that uses them.
+#[test]
+fn either_launch_joins_slices_to_the_same_bits() {
+    let below = Some(Epilogue::of(Activation::Relu));
+    for case in [Case::new((37, 34), Some(35), 36, 0.5), Case::new((7, 3), None, 3, 0.0).with(TEAMS[2])] {
+        let [apart, together] = JOINS.map(|joins| backward(&case, joins, below, false, false));
+        let [before, itself] = JOINS.map(|joins| case.run(&forward(case.norm, joins, below.unwrap(), false, Some(0))));
+        for (binding, one, other) in [
+            (Binding::InputGradient, &apart, &together),
+            (Binding::WeightGradient, &apart, &together),
+            (Binding::Output, &before, &itself),
+            (Binding::Moments, &before, &itself),
+            (Binding::Running, &before, &itself),
+        ] {
+            assert_eq!(floats(one, binding), floats(other, binding), "{binding:?} of {:?}", case.norm);
+        }
+    }
+}
+
 /// Finds a slice that is lost where there are many, by the formula of the gradient in f64; and sums in another order, by the bits of a second run.
 #[test]
 fn many_slices_are_added_in_one_order() {
-    for case in large_cases() {
+    for case in large_cases().into_iter().flat_map(|case| TEAMS.map(|team| case.clone().with(team))) {
         let statistics = case.statistics(&case.x);
         let ones = vec![1.0; case.width()];
         let zeros = vec![0.0; case.width()];
@@ -417,12 +453,12 @@ fn many_slices_are_added_in_one_order() {
             factor * (case.dy[at] - (dbeta[channel] + normed[at] * dgamma[channel]) / n)
         };
         let expected: Vec<f64> = (0..case.x.len()).map(dx).collect();
-        let buffers = backward(&case, None, false, false, 8);
+        let buffers = backward(&case, Joins::Itself, None, false, false);
         let quads = case.width().next_multiple_of(4);
         let found = floats(&buffers, Binding::WeightGradient);
         assert_close("dγ", &found[..case.width()], &dgamma, 1e-5);
         assert_close("dβ", &found[quads..][..case.width()], &dbeta, 1e-5);
         assert_close("dx", &case.counted(&floats(&buffers, Binding::InputGradient), quads), &expected, 1e-5);
-        assert_eq!(buffers, backward(&case, None, false, false, 32), "{:?}", case.norm);
+        assert_eq!(buffers, backward(&case, Joins::Itself, None, false, false), "{:?}", case.norm);
     }
 }

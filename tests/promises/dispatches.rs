@@ -98,12 +98,12 @@ impl ImageStep {
     /// The dispatches of the step on an adapter of this family that binds `most_bindings` buffers to a dispatch.
     pub fn dispatches(self, family: Family, most_bindings: usize) -> usize {
         let ImageStep { convolutions, pooled, pools, batch_norms, dense, keeps_derivatives } = self;
-        // The last layer is one with the loss. A norm's statistics are sums and what is made of them.
-        let forward = convolutions + pools + 3 * batch_norms + dense;
+        // The last layer is one with the loss. A norm is its sums, and what is made of them.
+        let forward = convolutions + pools + 2 * batch_norms + dense;
         let has_teams = matches!(family, Family::Subgroups { .. });
         let goes_below = has_teams && 8 + usize::from(keeps_derivatives) <= most_bindings;
         // Images that come in have no gradient. That of a pool goes to the pixels that won.
-        let backward = (convolutions - 1) + pooled + pools + 3 * batch_norms + dense - usize::from(goes_below);
+        let backward = (convolutions - 1) + pooled + pools + 2 * batch_norms + dense - usize::from(goes_below);
         // Input, gradient, weights and slots; of a norm, whose gradient is in memory, all but the input.
         let products = merged((0..convolutions + dense).map(|_| (false, 4)), most_bindings);
         let gather = 1;

@@ -1,6 +1,7 @@
 //! Which nodes of the graph one kernel computes: a fixed list of rules, a file each, of which the first that applies wins. Nothing is searched
 //! for, so that the same graph always has the same plan.
 
+mod batch_norm;
 mod epilogue;
 mod head;
 mod map;
@@ -18,8 +19,16 @@ use crate::graph::{NodeId, Op};
 type Rule = fn(&Step<'_>, NodeId) -> Option<Vec<NodeId>>;
 
 /// The rules, in the order in which they are tried.
-const RULES: &[Rule] =
-    &[prologue::gather, head::head, pool::conv, epilogue::forward, epilogue::backward, epilogue::update, map::map];
+const RULES: &[Rule] = &[
+    prologue::gather,
+    head::head,
+    pool::conv,
+    batch_norm::backward,
+    epilogue::forward,
+    epilogue::backward,
+    epilogue::update,
+    map::map,
+];
 
 /// The graph's nodes as groups, in the order of the first node of each.
 pub(super) fn groups(step: &Step<'_>) -> Vec<Group> {

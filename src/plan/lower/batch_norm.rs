@@ -7,13 +7,13 @@ use super::stages::{Backward, Forward};
 use super::{dispatch, of_rows};
 use crate::error::Error;
 use crate::graph::{BatchNorm, Value};
-use crate::kernel::Binding;
-use crate::kernel::batch_norm::{self, Statistics};
+use crate::kernel::batch_norm::{self, Joins, Statistics, Team};
+use crate::kernel::{Binding, Launch};
 use crate::layout::Extent;
 
-/// A batch norm: in training its minibatch's statistics, which are made and joined first.
+/// A batch norm: in training its minibatch's statistics, which are made first.
 pub(super) fn forward(step: &Step<'_>, homes: &Homes, group: &Group, norm: BatchNorm) -> Result<Vec<Dispatch>, Error> {
-    let (node, workgroup) = (step.graph.node(group.nodes[0]), step.request.tiling.family.row_workgroup());
+    let node = step.graph.node(group.nodes[0]);
     let Forward { epilogue, adds, trains, mut values, layer } = Forward::of(step, homes, group)?;
     values.extend([
         (Binding::Input, homes.role(step, node.inputs[0])?),
@@ -23,22 +23,28 @@ pub(super) fn forward(step: &Step<'_>, homes: &Homes, group: &Group, norm: Batch
     if let Some(&moments) = node.results.get(1) {
         values.push((Binding::Moments, homes.role(step, moments)?));
     }
-    let by = if norm.trains { Statistics::Minibatch } else { Statistics::Running };
-    let apply = of_rows(step, |batch| {
-        batch_norm::apply(kernel_of(step, node.inputs[0], norm, batch), by, epilogue, adds, trains, workgroup)
-    });
     let own = kernel_of(step, node.inputs[0], norm, step.request.batch);
-    let merge = batch_norm::merge(own, step.updates(), workgroup);
-    let before = norm.trains.then(|| [batch_norm::statistics(own, workgroup), merge]);
-    let launches = before.into_iter().flatten().chain([apply]);
-    Ok(launches.map(|launch| dispatch(launch, layer, &values)).collect())
+    let apply = |by| {
+        let of = |batch| batch_norm::apply(batch_norm::BatchNorm { batch, ..own }, by, epilogue, adds, trains);
+        of_rows(step, of)
+    };
+    let launches = if norm.trains {
+        let moves_running = step.updates();
+        let [before, itself] =
+            [Joins::Before, Joins::Itself].map(|joins| apply(Statistics::Minibatch { joins, moves_running }));
+        let merge = || batch_norm::merge(own, moves_running);
+        [vec![batch_norm::statistics(own)], joined(step, itself, || [merge(), before])].concat()
+    } else {
+        vec![apply(Statistics::Running)]
+    };
+    Ok(launches.into_iter().map(|launch| dispatch(launch, layer, &values)).collect())
 }
 
-/// The gradient by a batch norm's γ and β, with the sums that the one by its input takes.
+/// The gradient by a batch norm's γ and β; and in the same group, where something needs it, the one by its input.
 pub(super) fn weights(step: &Step<'_>, homes: &Homes, group: &Group, norm: BatchNorm) -> Result<Vec<Dispatch>, Error> {
-    let (node, workgroup) = (step.graph.node(group.nodes[0]), step.request.tiling.family.row_workgroup());
+    let node = step.graph.node(group.nodes[0]);
     let own = kernel_of(step, node.inputs[1], norm, step.request.batch);
-    let values = [
+    let mut values = vec![
         (Binding::Gradient, homes.role(step, node.inputs[0])?),
         (Binding::Input, homes.role(step, node.inputs[1])?),
         (Binding::Moments, homes.role(step, node.inputs[2])?),
@@ -47,13 +53,23 @@ pub(super) fn weights(step: &Step<'_>, homes: &Homes, group: &Group, norm: Batch
         (Binding::Weights, Role::Weights(norm.parameter)),
     ];
     let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
-    let launches = [batch_norm::sums(own, workgroup), batch_norm::merge_backward(own, weighted_mean, workgroup)];
+    let mut launches = vec![batch_norm::sums(own)];
+    let merge = || batch_norm::merge_backward(own, weighted_mean);
+    if group.nodes.len() > 1 {
+        let Backward { below, adds, values: of_stages } = Backward::of(step, homes, group)?;
+        values.extend(of_stages);
+        let [before, itself] = [Joins::Before, Joins::Itself]
+            .map(|joins| batch_norm::apply_backward(own, joins, below, adds, weighted_mean));
+        launches.extend(joined(step, itself, || [merge(), before]));
+    } else {
+        launches.push(merge());
+    }
     Ok(launches.into_iter().map(|launch| dispatch(launch, norm.parameter, &values)).collect())
 }
 
-/// The gradient by a batch norm's input.
+/// The gradient by a batch norm's input, of a group of its own.
 pub(super) fn backward(step: &Step<'_>, homes: &Homes, group: &Group, norm: BatchNorm) -> Result<Dispatch, Error> {
-    let (node, workgroup) = (step.graph.node(group.nodes[0]), step.request.tiling.family.row_workgroup());
+    let node = step.graph.node(group.nodes[0]);
     let Backward { below, adds, mut values } = Backward::of(step, homes, group)?;
     values.extend([
         (Binding::Gradient, homes.role(step, node.inputs[0])?),
@@ -61,13 +77,20 @@ pub(super) fn backward(step: &Step<'_>, homes: &Homes, group: &Group, norm: Batc
         (Binding::Coefficients, homes.role(step, node.inputs[4])?),
     ]);
     let own = kernel_of(step, node.inputs[1], norm, step.request.batch);
-    Ok(dispatch(batch_norm::apply_backward(own, below, adds, workgroup), norm.parameter, &values))
+    let launch = batch_norm::apply_backward(own, Joins::Before, below, adds, false);
+    Ok(dispatch(launch, norm.parameter, &values))
+}
+
+/// The launch that joins the slices itself, where the adapter has the bindings for it; or else the two apart.
+fn joined(step: &Step<'_>, itself: Launch, apart: impl FnOnce() -> [Launch; 2]) -> Vec<Launch> {
+    if itself.bindings.len() <= step.request.tiling.most_bindings as usize { vec![itself] } else { apart().to_vec() }
 }
 
 /// The sizes of a batch norm, of `batch` samples of this value.
 fn kernel_of(step: &Step<'_>, x: Value, norm: BatchNorm, batch: u32) -> batch_norm::BatchNorm {
     let (pixels, channels, is_image) = sizes(step, x);
-    batch_norm::BatchNorm { batch, pixels, channels, is_image, eps: norm.eps, momentum: norm.momentum }
+    let team = Team::of(step.request.tiling.family);
+    batch_norm::BatchNorm { batch, pixels, channels, is_image, eps: norm.eps, momentum: norm.momentum, team }
 }
 
 /// Pixels of a sample, channels of a pixel, and whether samples are images.
