@@ -26,11 +26,7 @@ pub(super) fn run(options: &Import) -> Result<(), Error> {
         model.loss = Loss::from_name(loss)?;
     }
     model.loss.check(model.network.outputs())?;
-    if let Form::Image(image) = model.network.input() {
-        // So that image files of this shape can be predicted on.
-        let [height, width, channels] = [image.height, image.width, image.channels].map(|side| side as usize);
-        model.image.get_or_insert(ImageShape { height, width, channels });
-    }
+    model.image = image_of(&model);
     notes.extend(not_there(&model));
     model.write(&options.output)?;
     let (path, parameters) = (options.output.display(), model.network.parameters());
@@ -42,11 +38,24 @@ pub(super) fn run(options: &Import) -> Result<(), Error> {
     output.text(format_args!("loss {}", model.loss.name()))
 }
 
+/// The shape of the images that a model takes, by which image files can be predicted on: a file of another program has only that of the network's input.
+pub(super) fn image_of(model: &Model) -> Option<ImageShape> {
+    let of_network = match model.network.input() {
+        Form::Image(image) => {
+            let [height, width, channels] = [image.height, image.width, image.channels].map(|side| side as usize);
+            Some(ImageShape { height, width, channels })
+        }
+        _ => None,
+    };
+    model.image.or(of_network)
+}
+
 /// What the model does not have, as its file has none: a sentence each.
 fn not_there(model: &Model) -> Vec<String> {
     let inputs = model.network.inputs();
-    let columns = model.columns.is_none().then(|| {
-        format!("it has no columns of a table: evaluate and predict take rows of {inputs} numbers, encoded as in training, and no words")
+    let columns = model.columns.is_none().then(|| match model.image {
+        Some(image) => format!("evaluate and predict take images of {image}, whose last axis is the channels, and no tables"),
+        None => format!("it has no columns of a table: evaluate and predict take rows of {inputs} numbers, encoded as in training, and no words"),
     });
     let scaling = model.scaling.is_none().then(|| {
         "it has no scaling of features: where training scaled them, rows have to be scaled in the same way before"
@@ -67,19 +76,30 @@ fn is_safetensors(path: &Path) -> Result<bool, Error> {
 fn read(options: &Import) -> Result<(Model, Vec<String>), Error> {
     let path: &Path = &options.file;
     match path.extension().and_then(|ending| ending.to_str()) {
-        Some("onnx") if options.activation.is_some() => {
-            Err(Error::Option("--activation: an ONNX file contains its activations".into()))
+        Some("onnx") => {
+            let given = [
+                ("--activation", options.activation.is_some(), "activations"),
+                ("--config", options.config.is_some(), "layers"),
+                ("--inputs", options.inputs.is_some(), "inputs"),
+            ];
+            match given.into_iter().find(|&(_, is_given, _)| is_given) {
+                None => Model::read_onnx_noted(path, &[]),
+                Some((option, _, what)) => {
+                    Err(Error::Option(format!("{option}: an ONNX file contains its {what}: import it without {option}")))
+                }
+            }
         }
-        Some("onnx") if options.config.is_some() => {
-            Err(Error::Option("--config: an ONNX file contains its layers".into()))
-        }
-        Some("onnx") => Model::read_onnx_noted(path, &[]),
         Some("pt" | "pth" | "bin" | "ckpt" | "h5" | "keras") => Err(Error::format(path, READ)),
         _ => match &options.config {
             Some(config) => {
                 let network = network(config, options.inputs.as_deref())?;
                 Model::read_state_dict_as(path, &network).map(|model| (model, vec![]))
             }
+            None if options.inputs.is_some() => Err(Error::Option(
+                "--inputs: it says what the layers in --config take, and there is no --config: give both, or neither where all layers are dense, as their tensors \
+                 say what they take"
+                    .into(),
+            )),
             None => state_dict(path, options.activation),
         },
     }

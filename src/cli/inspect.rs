@@ -5,6 +5,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
 
+use super::import::image_of;
 use super::opening::{self, own_functions};
 use super::options::Inspect;
 use super::output::{Output, clean, grouped};
@@ -21,7 +22,8 @@ pub(super) fn run(options: &Inspect) -> Result<(), Error> {
     let path: &Path = &options.file;
     let (model, contents) = if path.extension().is_some_and(|ending| ending == "onnx") {
         let losses: Vec<Loss> = own_functions(&options.own)?.1;
-        (Ok(Model::read_onnx_with(path, &losses)?), Contents::default())
+        let model = Model::read_onnx_with(path, &losses)?;
+        (Ok(Model { image: image_of(&model), ..model }), Contents::default())
     } else {
         let contents = Contents::read(path)?;
         (opening::model(path, &options.own), contents)

@@ -398,7 +398,7 @@ pub(super) struct Import {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// With --config, the features of a row, or the height, the width and the channels of an image, as 28,28,1 [default: image under [data]]
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', requires = "config")]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
     pub inputs: Option<Vec<usize>>,
     /// The loss, which gives the outputs their meaning, where the file has none [default: softmax-cross-entropy, or mse for one output]
     #[arg(long, value_name = "NAME")]

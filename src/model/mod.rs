@@ -183,12 +183,16 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for a network that does not pass its check, [`Error::Data`] for weights that do not fit it; [`Error::Io`]. An existing file
+    /// [`Error::Option`] for a network that does not pass its check, [`Error::Data`] for weights that do not fit it, or that [`read`](Self::read) would refuse, as
+    /// a negative variance; [`Error::Io`]. An existing file
     /// at the path is unchanged after an error.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         self.network.check()?;
         self.network.check_outputs(&self.loss)?;
         self.network.check_weights(&self.weights)?;
+        for (parameter, layer) in self.network.named_parameters().iter().zip(&self.weights.layers) {
+            tensors::check_values(parameter, layer).map_err(Error::Data)?;
+        }
         self.write_with(path.as_ref(), Vec::new(), serde_json::json!({}))
     }
 

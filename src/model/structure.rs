@@ -25,9 +25,16 @@ pub(super) fn network(
             let prefix = if begins_initial { "init." } else { "" };
             let is_within = |name: &&str| layer_of(name, prefix).is_some_and(|(layer, _)| layer.contains('.'));
             if let Some(name) = file.names().into_iter().filter(is_within).min() {
-                let reason = "which is of a residual, and no list of its layers: a file of another program has to be converted first: \
-                              wgrad import FILE OUT.safetensors --activation relu";
-                return Err(Error::format(path, format!("it has a tensor {name}, {reason}")));
+                let reason = match about {
+                    Some(_) => "its metadata must have one under layers",
+                    None => {
+                        "a file of another program has to be converted first: wgrad import FILE OUT.safetensors --activation relu"
+                    }
+                };
+                return Err(Error::format(
+                    path,
+                    format!("it has a tensor {name}, which is of a residual, and no list of its layers: {reason}"),
+                ));
             }
             let network = chain(path, file, prefix, about, own)?;
             network.check().map_err(|error| Error::format(path, error.to_string()))?;
@@ -95,7 +102,7 @@ fn inputs_of_first(path: &Path, file: &SafeTensors<'_>, network: &Network) -> Re
     let name = format!("{}.weight", first.name);
     match file.tensor(&name) {
         Ok(tensor) if tensor.shape().len() == 2 => Ok(tensor.shape()[1]),
-        Ok(tensor) => Err(shape_of_no_matrix(path, &name, tensor.shape())),
+        Ok(tensor) => Err(shape_of_no_matrix(path, &name, tensor.shape(), LISTED_THERE)),
         Err(_) => Err(Error::format(path, format!("it has no tensor {name}"))),
     }
 }
@@ -109,9 +116,12 @@ fn mismatch(file: &SafeTensors<'_>, network: &Network) -> Option<(Parameter, Vec
     })
 }
 
-fn shape_of_no_matrix(path: &Path, name: &str, shape: &[usize]) -> Error {
+/// How a file says its layers that has metadata: it is its own word that counts.
+const LISTED_THERE: &str = "in its metadata, with the inputs of the first";
+
+fn shape_of_no_matrix(path: &Path, name: &str, shape: &[usize], how: &str) -> Error {
     let hint = match shape.len() {
-        1 | 4 => format!(", or the layers must be listed, {LISTED}"),
+        1 | 4 => format!(", or the layers must be listed, {how}"),
         _ => String::new(),
     };
     Error::format(path, format!("{name} has the shape {shape:?}: it must be [out, in]{hint}"))
@@ -132,7 +142,10 @@ pub(crate) fn chain(
     for rate in rates {
         let name = format!("{prefix}{number}.weight");
         let Ok(weight) = file.tensor(&name) else { break };
-        let &[outputs, inputs] = weight.shape() else { return Err(shape_of_no_matrix(path, &name, weight.shape())) };
+        let &[outputs, inputs] = weight.shape() else {
+            let how = if about.is_some() { LISTED_THERE } else { LISTED };
+            return Err(shape_of_no_matrix(path, &name, weight.shape(), how));
+        };
         if let Some([_, before]) = shapes.last().filter(|[_, before]| *before != inputs) {
             let reason = format!("{name} takes {inputs} inputs, and the layer before it has {before} outputs");
             return Err(Error::format(path, reason));

@@ -115,18 +115,22 @@ pub(crate) fn layers(
 
 /// That a layer can compute with its values.
 pub(super) fn check_values(parameter: &Parameter, layer: &LayerWeights) -> Result<(), String> {
-    for (name, values) in parameter.tensor_names().iter().zip([&layer.weight, &layer.bias]) {
+    match wrong_value(parameter.kind, layer) {
+        None => Ok(()),
+        Some((tensor, reason)) => Err(format!("{}.{tensor} {reason}", parameter.name)),
+    }
+}
+
+/// The first tensor with a value that its layer cannot compute with, and why not.
+pub(super) fn wrong_value(kind: ParameterKind, layer: &LayerWeights) -> Option<(&'static str, String)> {
+    let [weight, bias] = kind.tensors();
+    for (name, values) in [(weight, &layer.weight), (bias, &layer.bias)] {
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-            return Err(format!("{name} holds {value}: every weight must be finite"));
+            return Some((name, format!("holds {value}: every weight must be finite")));
         }
     }
-    let [_, variances] = parameter.tensor_names();
-    match layer.bias.iter().find(|&&value| value < 0.0) {
-        Some(value) if parameter.kind == ParameterKind::Statistics => {
-            Err(format!("{variances} holds {value}: a variance is at least 0"))
-        }
-        _ => Ok(()),
-    }
+    let negative = layer.bias.iter().find(|&&value| value < 0.0).filter(|_| kind == ParameterKind::Statistics)?;
+    Some((bias, format!("holds {negative}: a variance is at least 0")))
 }
 
 /// The values of a matrix `[columns, rows]` as one `[rows, columns]`.

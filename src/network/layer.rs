@@ -127,6 +127,12 @@ impl Layer {
         self.initialized().is_some()
     }
 
+    /// Whether it can take this input, without the layers within it, or why not: continues "it has", as "9 inputs and a width of 0".
+    pub(crate) fn check(&self, input: Form) -> Result<(), String> {
+        let right = self.check_shared().and_then(|()| self.kind.check(input));
+        right.map_err(|reason| format!("{} and {reason}", input.named("input")))
+    }
+
     /// Whether it can have what layers of all kinds can have, or why not: continues "it has 9 inputs and …".
     fn check_shared(&self) -> Result<(), String> {
         let (dropout, carried) = (self.dropout(), self.epilogue);
@@ -304,9 +310,7 @@ impl<'a> List<'a> {
                 list.check(&of_copy(&location, copy))?;
                 list.input = list.output();
             }
-            let right = layer.check_shared().and_then(|()| layer.kind.check(input));
-            right
-                .map_err(|reason| format!("{location} ({}) has {} and {reason}", layer.word(), input.named("input")))?;
+            layer.check(input).map_err(|reason| format!("{location} ({}) has {reason}", layer.word()))?;
         }
         Ok(())
     }

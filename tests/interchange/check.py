@@ -248,6 +248,18 @@ def cases_in_onnx_runtime(folder):
         agree(f"{name}, wgrad predict", ours, softmax(y) if given is None else given)
 
 
+def graphs_of_equal_sides(folder):
+    """The ONNX files of equal_sides, and the outputs that are kept beside them for the tests in Rust."""
+    kept = load_file(ROOT / "tests/interchange/equal_sides/expected.safetensors")
+    for name in sorted(name for name in kept if not name.endswith("x")):
+        path = ROOT / f"tests/interchange/equal_sides/{name}.onnx"
+        x = kept.get(f"{name}.x", kept["x"])
+        [y] = onnxruntime.InferenceSession(path).run(None, {"x": channels_first(kept["x"])})
+        agree(f"{name}, as it is kept", kept[name], y.reshape(kept[name].shape))
+        wgrad("import", path, folder / "equal.safetensors")
+        agree(f"{name}, wgrad predict", answers(folder / "equal.safetensors", x, folder), softmax(y.astype(np.float64)))
+
+
 def through_scikit_learn(folder):
     """scikit-learn's multi-layer perceptrons, through skl2onnx, against its own predictions."""
     from skl2onnx import to_onnx
@@ -418,6 +430,7 @@ if __name__ == "__main__":
         residuals(folder)
         networks_of_images(folder)
         cases_in_onnx_runtime(folder)
+        graphs_of_equal_sides(folder)
         through_scikit_learn(folder)
         if "--torch" in sys.argv:
             through_torch(folder, model, ours, images)

@@ -2,6 +2,7 @@
 //! models in ONNX Runtime and PyTorch.
 
 mod damaged_graphs;
+mod equal_sides;
 mod graph;
 mod graph_ends;
 mod graphs;
@@ -219,14 +220,17 @@ fn what_is_no_chain_of_dense_layers_is_refused_by_name() {
             &[gemm, ("Relu", &["h"], "r"), ("BatchNormalization", &["r", "b", "b"], "y")],
             &["node 2, BatchNormalization"],
         ),
-        (&[gemm, ("Gemm", &["h", "w", "b"], "g"), ("Add", &["h", "g"], "y")], &["node 2, Add", "layers 1 and 2"]),
+        (
+            &[gemm, ("Gemm", &["h", "w", "b"], "g"), ("Add", &["h", "g"], "y")],
+            &["node 2, Add", "node 0, Gemm", "node 1, Gemm"],
+        ),
         (&[gemm, ("Gemm", &["w", "h"], "y")], &["node 1, Gemm"]),
         (&[gemm, ("Relu", &["h"], "y")], &["ends in relu", "Softmax"]),
         (
             &[gemm, ("Exp", &["h"], "e"), ("Gemm", &["e", "w"], "y")],
-            &["node 2, Gemm", "follows dense layer 1", "softplus"],
+            &["node 2, Gemm", "follows node 0, Gemm", "softplus"],
         ),
-        (&[gemm, ("Mul", &["h", "c"], "m"), ("Gemm", &["m", "w"], "y")], &["node 2, Gemm", "follows dense layer 1"]),
+        (&[gemm, ("Mul", &["h", "c"], "y")], &["follows node 0, Gemm"]),
         (&[gemm, ("Softmax", &["h"], "s"), ("Gemm", &["s", "w"], "y")], &["node 2, Gemm"]),
         (&[gemm, ("Mul", &["h", "b"], "y")], &["node 1, Mul"]),
         (&[("MatMul", &["x", "w"], "h"), ("Add", &["h", "b"], "i"), ("Add", &["h", "i"], "y")], &["node 2", "\"h\""]),
@@ -284,7 +288,7 @@ fn hostile_onnx_files_are_refused() {
         ("no values of 2^40", onnx(&one, &[("w", &[0, 1 << 40], &[])]), &["no values"]),
         ("a negative size", onnx(&one, &[("w", &[u64::MAX, 2], &[1.0])]), &["[-1, 2]"]),
         ("a value too few", onnx(&one, &[("w", &[2, 2], &[1.0; 3])]), &["12 bytes", "4 values"]),
-        ("no number", onnx(&one, &[("w", &[2, 2], &[f32::NAN; 4])]), &["layer 1 holds NaN"]),
+        ("no number", onnx(&one, &[("w", &[2, 2], &[f32::NAN; 4])]), &["node 0, Gemm", "its weight holds NaN"]),
         ("another file's values", with_weight(external.bytes(13, place)), &["another file", "external_data=False"]),
         ("integers", with_weight(Proto::default().int(1, 1).int(1, 1).int(2, 7).bytes(8, "w")), &["Int64", "Float"]),
         ("two tensors of a name", onnx(&one, &[W, W]), &["two tensors \"w\""]),
@@ -397,6 +401,19 @@ fn state_dicts_that_do_not_fit_are_refused_by_tensor() {
         (
             &["import", "m.onnx", "out.safetensors", "--activation", "tanh"],
             &["--activation", "contains its activations"],
+        ),
+        // Neither of these sends to the other.
+        (
+            &["import", "m.onnx", "out.safetensors", "--inputs", "4"],
+            &["--inputs", "contains its inputs", "without --inputs"],
+        ),
+        (
+            &["import", "m.onnx", "out.safetensors", "--config", "run.toml"],
+            &["--config", "contains its layers", "without --config"],
+        ),
+        (
+            &["import", "in.safetensors", "out.safetensors", "--inputs", "4"],
+            &["--inputs", "no --config", "give both, or neither"],
         ),
         (&["import", "in.safetensors", "out.safetensors", "--loss", "hinge"], &["hinge", "mse"]),
         (&["export", "in.safetensors", "out.safetensors"], &["out.safetensors", ".onnx"]),

@@ -66,6 +66,28 @@ impl<'a> Constant<'a> {
         }
     }
 
+    /// Whether it is a constant with the same dimensions and the same values, as far as these are few or have the same tensor.
+    pub fn is(&self, other: &Constant<'_>) -> bool {
+        const MOST: usize = 1 << 16;
+        let (Ok(dims), Ok(others)) = (self.dims(), other.dims()) else { return false };
+        let is_same_tensor = match (&self.source, &other.source) {
+            (Source::Tensor(one), Source::Tensor(other)) => std::ptr::eq(*one, *other),
+            _ => false,
+        };
+        let are_few = || shape_len(&dims) <= MOST && self.values().is_ok() && self.values().ok() == other.values().ok();
+        dims == others && (is_same_tensor || are_few())
+    }
+
+    /// The number of dimensions, which may be those of no tensor in memory.
+    pub fn rank(&self) -> usize {
+        match (&self.dims, &self.source) {
+            (Some(dims), _) => dims.len(),
+            (None, Source::Tensor(tensor)) => tensor.dims.len(),
+            (None, Source::Scalar(_) | Source::Integer(_)) => 0,
+            (None, Source::Floats(_) | Source::Integers(_) | Source::Made(_)) => 1,
+        }
+    }
+
     /// The number of values.
     pub fn count(&self) -> Result<usize, String> {
         self.dims().map(|dims| shape_len(&dims))

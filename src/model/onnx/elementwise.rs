@@ -70,6 +70,19 @@ impl Samples {
         ACTIVATIONS.iter().find(|(_, values)| is(values)).map(|&(activation, _)| activation)
     }
 
+    /// The scale and the shift that it is, other than none.
+    pub fn line(&self) -> Option<[f32; 2]> {
+        let at = |wanted: f64| POINTS.iter().position(|&z| z == wanted).map(|at| self.0[at]);
+        let shift = at(0.0)?;
+        let scale = at(1.0)? - shift;
+        let agrees = |(&z, &value): (&f64, &f64)| {
+            (value - (scale * z + shift)).abs() <= 1e-9 * (1.0 + value.abs() + shift.abs())
+        };
+        let is_line = self.activation().is_none() && POINTS.iter().zip(self.0.iter()).all(agrees);
+        Some([scale as f32, shift as f32])
+            .filter(|line| is_line && line[0] != 0.0 && line.iter().all(|value| value.is_finite()))
+    }
+
     /// The activation that it is the square of, if it is one's.
     pub fn root(&self) -> Option<Self> {
         let squares = |values: &[f64]| {

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::layers::{self, Layer};
+use super::layout::Layout;
 use super::limits::{FITS, short};
 use super::nodes::Nodes;
 use super::proto::GraphProto;
+use super::shape::Size;
 use super::value::{Form, Names, Rows, Value, What, activation};
 use crate::activation::Activation;
 use crate::loss::Task;
@@ -52,7 +54,7 @@ impl Ending {
             && all.iter().all(Result::is_err)
         {
             return Err(match several {
-                true => format!("{said}, and none is what a chain of dense layers gives: {reason}"),
+                true => format!("{said}, and none is what a model's last layer gives: {reason}"),
                 false => reason.to_string(),
             });
         }
@@ -129,7 +131,16 @@ fn candidate<'v, 'a>(name: &'v str, nodes: &'v Nodes<'a>) -> Result<Candidate<'v
         Some(Value::Unknown(reason)) => return Err(reason.clone()),
         _ => return Err(format!("its output \"{}\" is not what its last layer gives: {FITS}", short(name)).into()),
     };
-    Ok(Candidate { name, rows, task: task(rows, &nodes.layers[rows.layer])?, names, label })
+    let layer = &nodes.layers[rows.layer];
+    let is_moved = |layout: &Layout| {
+        let flat = layout.reshaped(&[Size::Rows, Size::Known(layer.outputs() as i64)]);
+        flat != Some(Layout::features(layer.outputs()))
+    };
+    if rows.form.layout().is_some_and(is_moved) {
+        let reason = "the outputs are in another order than its: a Transpose after it is not read";
+        return Err(format!("its output \"{}\" is made of {}: {reason}", short(name), layer.name()).into());
+    }
+    Ok(Candidate { name, rows, task: task(rows, layer)?, names, label })
 }
 
 /// The meaning of the last layer's units, by the function that follows them.

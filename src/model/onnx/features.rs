@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::constant::Constant;
 use super::layout::Layout;
-use super::limits::{FITS, short};
+use super::limits::{FITS, PADDED, short};
 use super::proto::{self, DataType, ValueInfo};
 use super::shape::{self, Size};
 use crate::activation::Activation;
@@ -104,6 +104,18 @@ impl<'a> Features<'a> {
         Some(Features { shape: layout.sizes().into(), layout: Some(layout), ..self.clone() })
     }
 
+    /// Checks that, as an image, they lie in the graph's input with the channels of each pixel side by side, or the pixels of each channel: nobody would turn other
+    /// images to those that the model takes.
+    pub fn check_turned(&self) -> Result<(), String> {
+        let Some((image, layout)) = self.image().zip(self.layout.as_ref()) else { return Ok(()) };
+        match !self.is_turned() || *layout == Layout::image(image) {
+            true => Ok(()),
+            false => Err("it takes an image whose dimensions are in another order in the graph's input: that must be [batch, channels, height, width], or \
+                          [batch, height, width, channels] with a Transpose by perm = [0, 3, 1, 2]"
+                .into()),
+        }
+    }
+
     /// The image that they are, where they are `[batch, channels, height, width]`.
     pub fn image(&self) -> Option<Image> {
         let sizes: Vec<u32> =
@@ -178,7 +190,10 @@ impl<'a> Features<'a> {
             _ => return Err(FITS.into()),
         }
         if self.pads != [0; 4] {
-            return Err("it computes with an image and the zeros around it: only Conv may follow a Pad".into());
+            return Err(PADDED.into());
+        }
+        if constant.rank() > self.shape.len() {
+            return Err("a constant has more dimensions than the tensor that it is joined with".into());
         }
         if !self.kind.is_float() {
             return Err(format!("it computes with an input that is {:?}: it must be cast to Float before", self.kind));
@@ -186,11 +201,19 @@ impl<'a> Features<'a> {
         Ok(Features { steps: steps.into(), ..self.clone() })
     }
 
-    /// Whether these are the same values as others.
-    pub fn are(&self, other: &Features<'_>) -> bool {
+    /// Why these are other values than others, if they are.
+    pub fn differ(&self, other: &Features<'_>) -> Option<&'static str> {
         let is_same = std::ptr::eq(Rc::as_ptr(&self.steps).cast::<()>(), Rc::as_ptr(&other.steps).cast());
+        if !is_same && !self.steps.are(&other.steps) {
+            return Some("with different shifts and scales");
+        }
         // Of an image, the layers that take it must have the same idea of it.
-        is_same && (self.image().is_none() && other.image().is_none() || self.layout == other.layout)
+        match (self.image(), other.image()) {
+            (None, None) => None,
+            _ if self.layout == other.layout => None,
+            (Some(_), Some(_)) => Some("as images whose values are in different orders"),
+            _ => Some("as an image and as rows"),
+        }
     }
 
     /// The features after the operator Scaler of `ai.onnx.ml`, which shifts and scales.
@@ -206,11 +229,17 @@ impl<'a> Features<'a> {
         Ok(features)
     }
 
-    /// The scaling of `features` features, if there is one: of an image, pixel by pixel with their channels last.
-    pub fn scaling(&self, features: usize) -> Result<Option<Scaling>, String> {
+    /// The scaling of `features` features, if there is one: of an image, pixel by pixel with their channels last. `room` is the number of values that the
+    /// file could have.
+    pub fn scaling(&self, features: usize, room: usize) -> Result<Option<Scaling>, String> {
         let Steps { shift, scale, offset } = &*self.steps;
         if shift.is_none() && scale.is_none() {
             return Ok(None);
+        }
+        if features > MOST_SCALED.max(room) {
+            return Err(format!(
+                "its input has {features} values that are shifted or scaled: from a file as short as this, at most {MOST_SCALED} are read"
+            ));
         }
         let all = |step: &Option<Step<'_>>, none: f32, inverse: fn(f32) -> f32| -> Result<Vec<f32>, String> {
             let Some(Step { constant, layout, inverted }) = step else { return Ok(vec![none; features]) };
@@ -250,10 +279,28 @@ impl<'a> Features<'a> {
             [shift, scale] = turned;
         }
         let scaling = Scaling { shift: shift.into_iter().map(f64::from).collect(), scale };
-        scaling.check(features).map_err(|error| error.to_string())?;
+        scaling.check(features).map_err(|error| format!("what shifts and scales its input: {error}"))?;
         Ok(Some(scaling))
     }
 }
+
+impl Steps<'_> {
+    /// Whether these are the same steps, by other nodes perhaps.
+    fn are(&self, other: &Steps<'_>) -> bool {
+        let same = |one: &Option<Step<'_>>, other: &Option<Step<'_>>| match (one, other) {
+            (None, None) => true,
+            (Some(one), Some(other)) => {
+                one.inverted == other.inverted && one.layout == other.layout && one.constant.is(&other.constant)
+            }
+            _ => false,
+        };
+        same(&self.shift, &other.shift) && same(&self.scale, &other.scale) && same(&self.offset, &other.offset)
+    }
+}
+
+/// The most values of a row that are shifted or scaled, in a file that could not have as many itself: a single number scales all of a large image. The model has a
+/// shift and a scale for each.
+pub(super) const MOST_SCALED: usize = 1 << 22;
 
 /// The most values of a row whose order is followed.
 const MOST_VALUES: usize = 1 << 24;

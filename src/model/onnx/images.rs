@@ -4,11 +4,11 @@ use super::constant::Constant;
 use super::features::Input;
 use super::layers::Layer;
 use super::layout::Layout;
-use super::limits::{FITS, LARGEST, Place, positive};
+use super::limits::{FITS, LARGEST, PADDED, Place, positive};
 use super::made::{Made, Part, Values, checked};
 use super::nodes::Nodes;
 use super::proto::{Attributes, NodeProto};
-use super::value::{Form as Lies, Rows, Value, What, activation, sizes};
+use super::value::{Form as Lies, Rows, Value, What, activation, axes, sizes};
 use crate::layout::Image;
 use crate::network::{AvgPoolLayer, ConvLayer, Form, GlobalAvgPoolLayer, Layer as Described, LayerKind, MaxPoolLayer};
 
@@ -34,8 +34,10 @@ impl<'a> Nodes<'a> {
         Some(match (node.op_type.as_str(), inputs) {
             ("Conv", [image, Value::Constant(weight), rest @ ..]) => self.conv(place, given, image, weight, rest),
             ("MaxPool" | "AveragePool", [image]) => self.pool(place, given, image),
-            ("GlobalAveragePool", [image]) => self.mean(place, image, &[2, 3], true),
-            ("ReduceMean", [Value::Rows(rows), rest @ ..]) => self.reduced(place, given, rows, rest),
+            ("GlobalAveragePool", [image]) => self.mean(place, image, &[], true),
+            ("ReduceMean", [image @ Value::Rows(_), rest @ ..]) => {
+                self.mean(place, image, rest, given.integer("keepdims", 1) != 0)
+            }
             ("Pad", [image, rest @ ..]) => self.padded(given, image, rest),
             (
                 "BatchNormalization",
@@ -96,7 +98,7 @@ impl<'a> Nodes<'a> {
         let picture = self.picture(value)?;
         match picture.pads {
             [0, 0, 0, 0] => Ok(picture),
-            _ => Err("it takes an image with the zeros that a Pad put around it: only Conv may".into()),
+            _ => Err(PADDED.into()),
         }
     }
 
@@ -138,16 +140,9 @@ impl<'a> Nodes<'a> {
             .dilation(pair(given, "dilations", Some([1; 2]))?)
             .groups(groups);
         let conv = if bias.is_some() { conv } else { conv.without_bias() };
-        let mut all = match auto_pad(place.node)? {
-            Auto::Given => four(given)?,
-            Auto::Upper => conv.clone().same().pads(image),
-            Auto::Lower => {
-                let [top, left, below, right] = conv.clone().same().pads(image);
-                [below, right, top, left]
-            }
-        };
-        all.iter_mut().zip(pads).for_each(|(all, more)| *all = all.saturating_add(more));
-        let made = with_pads(conv, image, all)?;
+        // It slides over the image that a Pad before it gives.
+        let own = pads_of(place.node, &conv, padded(image, pads)?)?;
+        let made = with_pads(conv, image, std::array::from_fn(|side| own[side].saturating_add(pads[side])))?;
         let values = Values {
             inputs: of_group * down * across,
             outputs: channels,
@@ -179,15 +174,7 @@ impl<'a> Nodes<'a> {
         if pair(given, "dilations", Some([1; 2]))? != [1, 1] {
             return Err("it has dilations: pools have none here".into());
         }
-        let as_conv = ConvLayer::new(1, window).stride(stride).same();
-        let pads = match auto_pad(place.node)? {
-            Auto::Given => four(given)?,
-            Auto::Upper => as_conv.pads(image),
-            Auto::Lower => {
-                let [top, left, below, right] = as_conv.pads(image);
-                [below, right, top, left]
-            }
-        };
+        let pads = pads_of(place.node, &ConvLayer::new(1, window).stride(stride), image)?;
         let is_mean = place.node.op_type == "AveragePool";
         if is_mean && given.integer("count_include_pad", 0) != 0 && pads != [0; 4] {
             return Err("it counts its padding (count_include_pad): a mean is of pixels of the image alone".into());
@@ -217,40 +204,29 @@ impl<'a> Nodes<'a> {
         self.on_picture(place, input, kind, image, vec![])
     }
 
-    fn reduced(
+    /// A mean, which must be over all pixels of an image.
+    fn mean(
         &mut self,
         place: Place<'a>,
-        given: Attributes<'a>,
-        rows: &Rows,
+        value: &Value<'a>,
         rest: &[Value<'a>],
+        keeps: bool,
     ) -> Result<Value<'a>, String> {
-        let axes = match rest {
-            [axes] => sizes(axes).and_then(|sizes| sizes.list.iter().map(|size| size.number()).collect()),
-            _ => given.integers("axes"),
-        };
-        let axes: Vec<i64> = axes.ok_or("its axes are no constant")?;
-        let dims = rows.form.layout().map_or(0, Layout::dims) as i64;
-        let axes: Option<Vec<usize>> =
-            axes.iter().map(|&axis| usize::try_from(if axis < 0 { axis + dims } else { axis }).ok()).collect();
-        self.mean(place, &Value::Rows(rows.clone()), &axes.ok_or(FITS)?, given.integer("keepdims", 1) != 0)
-    }
-
-    /// The mean over these dimensions, which must be all pixels of an image.
-    fn mean(&mut self, place: Place<'a>, value: &Value<'a>, axes: &[usize], keeps: bool) -> Result<Value<'a>, String> {
-        let (input, image, layout) = match value {
-            Value::Rows(Rows { layer, what: What::Units(function), form: Lies::Of(layout) }) => {
-                let of = &self.layers[*layer];
-                let Form::Image(image) = of.form() else {
+        let (image, layout) = match value {
+            Value::Rows(Rows { layer, what: What::Units(_), form: Lies::Of(layout) }) => {
+                let Form::Image(image) = self.layers[*layer].form() else {
                     return Err(format!("it takes a mean of what is no image: {FITS}"));
                 };
-                ((Input::Layer(*layer, activation(of, function)?), of.number()), image, layout.clone())
+                (image, layout.clone())
             }
             _ => {
-                let Picture { input, image, .. } = self.plain(value)?;
-                (input, image, Layout::image(image))
+                let Picture { image, .. } = self.plain(value)?;
+                (image, Layout::image(image))
             }
         };
-        let (left, taken) = layout.without(axes, keeps).ok_or(FITS)?;
+        let axes = axes(place.node, rest, layout.dims());
+        let axes = axes.ok_or("its axes are no constant, or none of its input's dimensions")?;
+        let (left, taken) = layout.without(&axes, keeps).ok_or(FITS)?;
         self.take_room(image.channels as usize)?;
         let channels = left.channels(image);
         let is_all = taken == image.pixels() as usize
@@ -261,7 +237,7 @@ impl<'a> Nodes<'a> {
         if !is_all {
             return Err("it takes a mean over other dimensions than all pixels of an image".into());
         }
-        let forms = [Form::Image(image), Form::Features(image.channels as usize)];
+        let (input, forms) = (self.taken(value)?, [Form::Image(image), Form::Features(image.channels as usize)]);
         self.add_made(Made::new(place, input, GlobalAvgPoolLayer::new(), forms, vec![]), channels)
     }
 
@@ -292,6 +268,7 @@ impl<'a> Nodes<'a> {
             return Err(format!("its pads are {list:?}: at most {LARGEST} pixels are read"));
         }
         match value {
+            _ if pads == [0; 4] => Ok(value.clone()),
             Value::Features(features) => Ok(Value::Features(features.padded(pads))),
             Value::Rows(rows @ Rows { what: What::Units(function), .. }) => {
                 Ok(Value::Rows(Rows { what: What::Padded(function.clone(), pads), ..rows.clone() }))
@@ -323,24 +300,42 @@ fn known(layout: &Layout) -> Vec<usize> {
     layout.sizes().into_iter().map(|size| size.known().unwrap_or(1)).collect()
 }
 
-/// Where a node's padding is said.
-enum Auto {
-    /// In its pads.
-    Given,
-    /// As much as makes the output as large as the input, an odd pixel after the image.
-    Upper,
-    /// The same, an odd pixel before it.
-    Lower,
+/// Pixels above, left of, below and right of an image over which a node slides as this convolution does: those in its pads, or as many as its auto_pad asks
+/// for.
+fn pads_of(node: &NodeProto, conv: &ConvLayer, image: Image) -> Result<[usize; 4], String> {
+    let attributes = Attributes(&node.attribute);
+    let word = attributes.get("auto_pad").map_or(&b""[..], |word| &word.s);
+    // As much as makes the output as large as the input, an odd pixel after the image, or before it.
+    let upper = || conv.clone().same().pads(image);
+    let auto = match word {
+        b"" | b"NOTSET" => return four(attributes),
+        b"VALID" => [0; 4],
+        b"SAME_UPPER" => upper(),
+        b"SAME_LOWER" => {
+            let [top, left, below, right] = upper();
+            [below, right, top, left]
+        }
+        _ => return Err("its auto_pad is none of NOTSET, VALID, SAME_UPPER and SAME_LOWER".into()),
+    };
+    match attributes.get("pads") {
+        Some(_) if four(attributes)? != auto => Err(format!(
+            "it has both pads {:?} and an auto_pad of {}, which is {auto:?} here: it must have one of them",
+            four(attributes)?,
+            String::from_utf8_lossy(word)
+        )),
+        _ => Ok(auto),
+    }
 }
 
-fn auto_pad(node: &NodeProto) -> Result<Auto, String> {
-    let word = Attributes(&node.attribute).get("auto_pad").map_or(&b""[..], |word| &word.s);
-    match word {
-        b"" | b"NOTSET" | b"VALID" => Ok(Auto::Given),
-        b"SAME_UPPER" => Ok(Auto::Upper),
-        b"SAME_LOWER" => Ok(Auto::Lower),
-        _ => Err("its auto_pad is none of NOTSET, VALID, SAME_UPPER and SAME_LOWER".into()),
-    }
+/// The image with these pixels around it.
+fn padded(image: Image, [top, left, below, right]: [usize; 4]) -> Result<Image, String> {
+    let side = |pixels: u32, more: [usize; 2]| {
+        let all = more.iter().try_fold(pixels as usize, |all, &more| all.checked_add(more))?;
+        u32::try_from(all).ok()
+    };
+    let sides = side(image.height, [top, below]).zip(side(image.width, [left, right]));
+    let (height, width) = sides.ok_or("its image is too large with the zeros that a Pad put around it")?;
+    Ok(Image { height, width, ..image })
 }
 
 /// Two numbers of at least 1, down and across.

@@ -20,8 +20,10 @@ pub(super) enum Layer<'a> {
 /// A dense layer whose weights have not been read yet.
 #[derive(Clone)]
 pub(super) struct Dense<'a> {
+    /// The node of its products, for messages.
+    pub place: Place<'a>,
     pub input: Input<'a>,
-    /// How many dense layers the longest way to it has, itself included.
+    /// How many layers with weights the longest way to it has, itself included.
     pub number: usize,
     pub inputs: usize,
     pub outputs: usize,
@@ -96,13 +98,18 @@ impl<'a> Layer<'a> {
         }
     }
 
+    /// The node that it is made of, for messages.
+    pub fn place(&self) -> Place<'a> {
+        match self {
+            Layer::Dense(dense) => dense.place,
+            Layer::Made(made) => made.place,
+            Layer::Sum(sum) => sum.place,
+        }
+    }
+
     /// Its name in messages.
     pub fn name(&self) -> String {
-        match self {
-            Layer::Dense(dense) => format!("dense layer {}", dense.number),
-            Layer::Made(made) => made.place.name(),
-            Layer::Sum(sum) => format!("a sum after dense layer {}", sum.number),
-        }
+        self.place().name()
     }
 }
 
@@ -117,10 +124,9 @@ impl<'a> Sum<'a> {
 /// That a node joins two tensors, each a layer's or the features.
 pub(super) fn joins([a_name, b_name]: [&str; 2], layers: [Option<&Layer<'_>>; 2]) -> String {
     let of = match layers {
-        [Some(Layer::Dense(a)), Some(Layer::Dense(b))] if a.number == b.number => {
-            format!("which two products of dense layer {} give", a.number)
+        [Some(a), Some(b)] if a.place().at == b.place().at => {
+            format!("which are both made of what {} gives", a.name())
         }
-        [Some(Layer::Dense(a)), Some(Layer::Dense(b))] => format!("which layers {} and {} give", a.number, b.number),
         [Some(a), Some(b)] => format!("which {} and {} give", a.name(), b.name()),
         [None, Some(layer)] | [Some(layer), None] => format!("of the features and {}", layer.name()),
         [None, None] => "both of the features".into(),
@@ -131,8 +137,8 @@ pub(super) fn joins([a_name, b_name]: [&str; 2], layers: [Option<&Layer<'_>>; 2]
 impl<'a> Dense<'a> {
     /// A product with a weight.
     pub fn new(
-        input: Input<'a>,
-        number: usize,
+        place: Place<'a>,
+        (input, before): (Input<'a>, usize),
         weight: Constant<'a>,
         transposed: bool,
         alpha: f32,
@@ -145,7 +151,8 @@ impl<'a> Dense<'a> {
         if inputs == 0 || outputs == 0 {
             return Err(format!("its weight has the shape {dims:?}, with no values"));
         }
-        Ok(Dense { input, number, inputs, outputs, weight, transposed, alpha, order: None, bias: None })
+        let number = before + 1;
+        Ok(Dense { place, input, number, inputs, outputs, weight, transposed, alpha, order: None, bias: None })
     }
 
     /// The layer with an input whose values lie so.

@@ -30,6 +30,13 @@ impl Dim {
         Dim::Values(if size == 1 { vec![] } else { vec![Part { size, step }] })
     }
 
+    fn parts(&self) -> &[Part] {
+        match self {
+            Dim::Rows => &[],
+            Dim::Values(parts) => parts,
+        }
+    }
+
     fn size(&self) -> Option<usize> {
         match self {
             Dim::Rows => None,
@@ -60,7 +67,8 @@ impl Layout {
         Layout(std::iter::once(Dim::Rows).chain(dims).collect())
     }
 
-    /// The values of a part of a sample: those whose numbers are multiples of `step`, which are divided by it. Other dimensions have one.
+    /// The values whose numbers are multiples of `step`, which are divided by it: of every dimension, the parts that count such values. Other parts, those of one
+    /// and the other kind in one among them, have one value.
     fn every(&self, step: usize) -> Self {
         let of_dim = |dim: &Dim| match dim {
             Dim::Rows => Dim::Rows,
@@ -78,6 +86,25 @@ impl Layout {
         self.every(image.pixels() as usize)
     }
 
+    /// Whether it has the pixels of an image, each once, and of its channels the first: where it is what a reduction leaves, that is over all channels and
+    /// nothing else.
+    pub fn are_pixels(&self, image: Image) -> bool {
+        let pixels = image.pixels() as usize;
+        let mut parts = self.0.iter().flat_map(Dim::parts);
+        parts.all(|part| part.size * part.step <= pixels) && self.values() == pixels
+    }
+
+    /// How these values lie once a constant of these dimensions is applied, whose own ones are `full`'s. Nothing where it is not broadcast to them.
+    pub fn broadcast(&self, full: &Layout, constant: &[usize]) -> Option<Self> {
+        let mut dims = self.0.clone();
+        let before = dims.len().checked_sub(constant.len()).filter(|_| full.0.len() == dims.len())?;
+        for (at, &size) in constant.iter().enumerate().filter(|&(_, &size)| size != 1) {
+            let own = &full.0[before + at];
+            (own.size() == Some(size)).then(|| dims[before + at] = own.clone())?;
+        }
+        Some(Layout(dims))
+    }
+
     /// The sizes of the dimensions.
     pub fn sizes(&self) -> Vec<Size> {
         self.0.iter().map(|dim| dim.size().map_or(Size::Rows, |size| Size::Known(size as i64))).collect()
@@ -90,10 +117,7 @@ impl Layout {
 
     /// The number of groups of `values` consecutive values, where it has the first value of each group and no other.
     pub fn groups_of(&self, values: usize) -> Option<usize> {
-        let mut parts = self.0.iter().flat_map(|dim| match dim {
-            Dim::Rows => &[][..],
-            Dim::Values(parts) => parts,
-        });
+        let mut parts = self.0.iter().flat_map(Dim::parts);
         match (parts.next(), parts.next()) {
             (None, _) => Some(1),
             (Some(part), None) if part.step == values => Some(part.size),
@@ -179,42 +203,39 @@ impl Layout {
         Some((Layout(dims), taken))
     }
 
-    /// Of each value by its number, the index in a constant that is broadcast to this layout. Nothing where the constant does not fit, or is larger.
+    /// Of each value by its number, the index in a constant that is broadcast to this layout. Nothing where the constant does not fit, or has more dimensions,
+    /// which the result would have too.
     pub fn picked(&self, constant: &[usize]) -> Option<Vec<usize>> {
-        let beyond = constant.len().saturating_sub(self.0.len());
-        if constant[..beyond].iter().any(|&size| size != 1) {
-            return None;
-        }
-        // The numbers, and where they are in the constant.
-        let mut all = vec![(0, 0)];
+        let before = self.0.len().checked_sub(constant.len())?;
+        // Of every part, its numbers and its places in the constant.
+        let mut parts = Vec::new();
         let mut stride = 1;
-        for (at, dim) in self.0.iter().rev().enumerate() {
-            let own = constant.len().checked_sub(at + 1).map_or(1, |at| constant[at]);
-            let Dim::Values(parts) = dim else {
-                if own != 1 {
-                    return None;
-                }
-                continue;
-            };
+        for (at, dim) in self.0.iter().enumerate().rev() {
+            let own = at.checked_sub(before).map_or(1, |at| constant[at]);
             if own != 1 && Some(own) != dim.size() {
                 return None;
             }
             let mut within = if own == 1 { 0 } else { stride };
-            for part in parts.iter().rev() {
-                all = (0..part.size)
-                    .flat_map(|index| {
-                        all.iter().map(move |&(number, at)| (number + index * part.step, at + index * within))
-                    })
-                    .collect();
+            for &part in dim.parts().iter().rev() {
+                parts.push((part, within));
                 within *= part.size;
             }
             stride *= own;
         }
-        let mut picked = vec![usize::MAX; all.len()];
-        for (number, at) in all {
-            *picked.get_mut(number)? = at;
+        // Parts of other numbers are within each other, so that each is a copy of those below it.
+        parts.sort_unstable_by_key(|(part, _)| part.step);
+        let mut picked = vec![0];
+        for (part, within) in parts {
+            if part.step != picked.len() {
+                return None;
+            }
+            let below = picked.len();
+            picked.reserve_exact(below * (part.size - 1));
+            for at in below..below * part.size {
+                picked.push(picked[at - below] + within);
+            }
         }
-        (!picked.contains(&usize::MAX)).then_some(picked)
+        Some(picked)
     }
 }
 
@@ -241,6 +262,7 @@ mod tests {
         let channels = image.channels(Image { height: 2, width: 3, channels: 4 });
         assert_eq!(channels.picked(&[4, 1, 1]), Some(vec![0, 1, 2, 3]));
         assert_eq!(channels.picked(&[1, 4, 1, 1]), Some(vec![0, 1, 2, 3]));
+        assert_eq!(channels.picked(&[1, 1, 4, 1, 1]), None);
         assert_eq!(channels.picked(&[1, 4, 2, 1]), None);
         assert_eq!(channels.picked(&[3]), None);
         assert_eq!(image.reshaped(&known(&[5, 5])), None);

@@ -9,6 +9,9 @@ pub(super) const LONGEST: u64 = i32::MAX as u64;
 pub(super) const FITS: &str = "a model is a chain of Gemm, or MatMul and Add, and of images Conv, pools and norms, with relu, leaky-relu, elu, gelu, silu, tanh, \
                     sigmoid or softplus between them, residual sums, Sub and Mul before it and Softmax, LogSoftmax or Sigmoid at its end";
 
+/// What is wrong with an image that has zeros around it.
+pub(super) const PADDED: &str = "it takes an image with the zeros that a Pad put around it: only Conv may";
+
 /// A node, for messages.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {

@@ -4,7 +4,7 @@ use super::constant::Constant;
 use super::features::Input;
 use super::layout::Layout;
 use super::limits::Place;
-use crate::network::{BatchNormLayer, DenseLayer, FlattenLayer, Form, Layer as Described, LayerKind, Network};
+use crate::network::{BatchNormLayer, Form, Layer as Described, LayerKind};
 use crate::weights::LayerWeights;
 
 /// A layer whose weights have not been read yet.
@@ -81,13 +81,13 @@ impl<'a> Made<'a> {
         Made { input, number, kind: kind.into(), takes, gives, parameters, after: vec![], place }
     }
 
-    /// A scale and a shift of each channel, as exporters fold a batch norm to that: a batch norm whose statistics change nothing.
-    pub fn affine(place: Place<'a>, input: (Input<'a>, usize), form: Form) -> Self {
+    /// A scale and a shift of each channel, as exporters fold a batch norm to that: a batch norm whose statistics change nothing, with the same two for all.
+    pub fn affine(place: Place<'a>, input: (Input<'a>, usize), form: Form, [scale, shift]: [f32; 2]) -> Self {
         let values = |weight, bias| {
             let (weight, bias) = (Part::Same(weight), Some(Part::Same(bias)));
             Values { inputs: 1, outputs: form.channels(), weight, bias }
         };
-        let parameters = vec![values(1.0, 0.0), values(0.0, 1.0 - EPS)];
+        let parameters = vec![values(scale, shift), values(0.0, 1.0 - EPS)];
         Made::new(place, input, BatchNormLayer::new().eps(EPS.into()), [form, form], parameters)
     }
 
@@ -116,14 +116,13 @@ impl<'a> Made<'a> {
 
     /// Its weights, whose number is subtracted from the `room`.
     pub fn weights(&self, room: &mut usize) -> Result<Vec<LayerWeights>, String> {
-        let read = |values: &Values<'_>, room: &mut usize| values.read(room).map_err(|reason| self.place.say(&reason));
         let mut all = Vec::new();
         for values in &self.parameters {
-            all.push(read(values, room)?);
+            all.push(values.read(room)?);
         }
         let Some(first) = all.first_mut() else { return Ok(all) };
         for (step, values) in &self.after {
-            let by = read(values, room)?.weight;
+            let by = values.read(room)?.weight;
             let (scale, shift) = (&mut first.weight, &mut first.bias);
             let each = |own: &mut Vec<f32>, function: fn(f32, f32) -> f32| {
                 own.iter_mut().zip(&by).for_each(|(own, &by)| *own = function(*own, by));
@@ -178,8 +177,6 @@ impl Part<'_> {
 /// The form of what a layer gives, or why it cannot follow what it takes.
 pub(super) fn checked(kind: &LayerKind, takes: Form) -> Result<Form, String> {
     let layer = Described::new(kind.clone());
-    let rest = [FlattenLayer::new().into(), DenseLayer::new(1).into()];
-    let network = Network::of_form(takes, std::iter::once(layer.clone()).chain(rest).collect());
-    network.check().map_err(|error| error.to_string())?;
+    layer.check(takes).map_err(|reason| format!("it has {reason}"))?;
     Ok(layer.output(takes))
 }

@@ -8,7 +8,7 @@ use super::limits::{FITS, Place};
 use super::made::{Made, Part, Values, checked};
 use super::nodes::Nodes;
 use super::proto::Attributes;
-use super::value::{Form as Lies, Moment, Of, Over, Rows, Spread, Value, What, activation, sizes};
+use super::value::{Form as Lies, Moment, Of, Over, Rows, Spread, Value, What, activation, axes};
 use crate::network::{Form, GroupNormLayer, LayerKind, LayerNormLayer, RmsNormLayer};
 
 impl<'a> Nodes<'a> {
@@ -45,26 +45,17 @@ impl<'a> Nodes<'a> {
             Value::Moment(moment) => &moment.layout,
             _ => return Ok(None),
         };
-        let dims = layout.dims();
-        let axes: Option<Vec<i64>> = match (place.node.op_type.as_str(), rest) {
-            ("GlobalAveragePool", _) => Some((2..dims as i64).collect()),
-            (_, [axes]) => sizes(axes).and_then(|sizes| sizes.list.iter().map(|size| size.number()).collect()),
-            _ => given.integers("axes"),
-        };
-        let place_of = |axis: i64| usize::try_from(if axis < 0 { axis + dims as i64 } else { axis }).ok();
-        let axes = axes.and_then(|axes| axes.into_iter().map(place_of).collect::<Option<Vec<usize>>>());
+        let Some(axes) = axes(place.node, rest, layout.dims()) else { return Ok(None) };
         let keeps = place.node.op_type == "GlobalAveragePool" || given.integer("keepdims", 1) != 0;
-        let Some((axes, (reduced, taken))) =
-            axes.and_then(|axes| Some((layout.without(&axes, true)?, axes))).map(|(a, b)| (b, a))
+        let (Some((reduced, taken)), Some((kept, _))) = (layout.without(&axes, true), layout.without(&axes, keeps))
         else {
             return Ok(None);
         };
-        let Some((kept, _)) = layout.without(&axes, keeps) else { return Ok(None) };
         match value {
             Value::Moment(moment) => match &moment.of {
-                Of::Square if moment.reduced == reduced => {
+                Of::Square if moment.is_home() && moment.reduced == reduced => {
                     let of = Of::Spread(Spread { is_centred: true, eps: None, power: 1.0 });
-                    Ok(Some(Value::Moment(Moment { of, layout: kept, ..moment.clone() })))
+                    Ok(Some(Value::Moment(Moment { of, home: reduced, layout: kept, ..moment.clone() })))
                 }
                 _ => Err(FITS.into()),
             },
@@ -76,26 +67,28 @@ impl<'a> Nodes<'a> {
                     (None, None) => return Ok(None),
                 };
                 let rows = Rows { what: What::Units(function), ..rows.clone() };
-                Ok(Some(Value::Moment(Moment { rows, over, reduced, layout: kept, of })))
+                Ok(Some(Value::Moment(Moment { rows, over, home: reduced.clone(), reduced, layout: kept, of })))
             }
             _ => Ok(None),
         }
     }
 
     /// What each mean is over, where it is one of `taken` values and the means lie as `reduced`: the channels of a pixel, a row's features, or a group of
-    /// channels with all pixels. `None` for other means, and for the mean of each channel by itself, which is a pool's.
+    /// channels with all pixels. `None` for other means, and for the mean of each channel by itself, which is a pool's. Sizes alone say nothing: an image may be
+    /// as wide as it has channels.
     fn over(&self, rows: &Rows, layout: &Layout, reduced: &Layout, taken: usize) -> Option<Over> {
         let own = self.layers[rows.layer].form();
         if taken == own.channels() && taken > 1 {
             match own {
-                Form::Image(image) if reduced.channels(image).values() == 1 => return Some(Over::Channels),
+                Form::Image(image) if reduced.are_pixels(image) => return Some(Over::Channels),
                 Form::Features(features) if *layout == Layout::features(features) => return Some(Over::Channels),
                 _ => {}
             }
         }
         let groups = reduced.groups_of(taken)?;
         let is_pool = matches!(own, Form::Image(_)) && groups == own.channels();
-        (groups * taken == own.values() && !is_pool).then_some(Over::Groups(groups))
+        let is_so = groups * taken == own.values() && own.channels().is_multiple_of(groups);
+        (is_so && !is_pool).then_some(Over::Groups(groups))
     }
 
     /// What an operator makes of the tensor whose statistics these are.
@@ -109,7 +102,7 @@ impl<'a> Nodes<'a> {
         if !moment.is_of(rows) {
             return Err("it joins a tensor and statistics that are not broadcast to it".into());
         }
-        let full = |of| Ok(Value::Moment(Moment { of, layout: moment.layout_of_rows(), ..moment.clone() }));
+        let full = |of| Ok(moment.of_rows(of));
         match (place.node.op_type.as_str(), &moment.of, reversed) {
             ("Sub", Of::Mean { is_negative: false }, false) | ("Add", Of::Mean { is_negative: true }, _) => {
                 full(Of::Centred)
@@ -136,9 +129,11 @@ impl<'a> Nodes<'a> {
     /// What an operator makes of two values that are made of the same statistics.
     fn of_two(&mut self, place: Place<'a>, one: &Moment<'a>, other: &Moment<'a>) -> Result<Value<'a>, String> {
         if !one.is_of(&other.rows) || !other.is_of(&one.rows) || one.over != other.over {
-            return Err("it joins statistics of different tensors".into());
+            return Err("it joins statistics of different tensors, or some that are not broadcast to the tensor".into());
         }
-        let full = |of| Ok(Value::Moment(Moment { of, layout: one.layout_of_rows(), ..one.clone() }));
+        let full = |of| Ok(one.of_rows(of));
+        // A mean, or the power of a spread, has one value where a scale may have more.
+        let as_scale = |scale: &Moment<'a>, of| Ok(Value::Moment(Moment { of, ..scale.clone() }));
         match (place.node.op_type.as_str(), &one.of, &other.of) {
             ("Mul", Of::Centred, Of::Centred) => full(Of::Square),
             ("Div", Of::Centred, Of::Spread(spread)) if spread.power == 0.5 && spread.is_centred => {
@@ -154,18 +149,17 @@ impl<'a> Nodes<'a> {
             {
                 self.normed_by(place, one, spread, [Some(scale.clone()), None])
             }
-            ("Mul", Of::Mean { is_negative }, Of::Scale { spread, scale })
-            | ("Mul", Of::Scale { spread, scale }, Of::Mean { is_negative }) => full(Of::Shift {
-                is_negative: *is_negative,
-                spread: spread.clone(),
-                scale: Some(scale.clone()),
-                shift: None,
-            }),
-            ("Mul", Of::Mean { is_negative }, Of::Spread(spread))
-            | ("Mul", Of::Spread(spread), Of::Mean { is_negative })
+            ("Mul", &Of::Mean { is_negative }, Of::Scale { spread, scale })
+            | ("Mul", Of::Scale { spread, scale }, &Of::Mean { is_negative }) => {
+                let scaled = if matches!(one.of, Of::Scale { .. }) { one } else { other };
+                let (spread, scale) = (spread.clone(), Some(scale.clone()));
+                as_scale(scaled, Of::Shift { is_negative, spread, scale, shift: None })
+            }
+            ("Mul", &Of::Mean { is_negative }, Of::Spread(spread))
+            | ("Mul", Of::Spread(spread), &Of::Mean { is_negative })
                 if spread.power == -0.5 =>
             {
-                full(Of::Shift { is_negative: *is_negative, spread: spread.clone(), scale: None, shift: None })
+                as_scale(one, Of::Shift { is_negative, spread: spread.clone(), scale: None, shift: None })
             }
             ("Add", Of::Scaled { spread, scale }, Of::Shift { is_negative: true, spread: again, scale: by, shift })
             | ("Add", Of::Shift { is_negative: true, spread: again, scale: by, shift }, Of::Scaled { spread, scale })
@@ -236,15 +230,35 @@ impl<'a> Moment<'a> {
             (What::Units(own), What::Units(other)) => own == other,
             _ => false,
         };
-        let layout = match self.of {
-            Of::Mean { .. } | Of::Spread(_) => &self.reduced,
-            _ => return same && self.rows.layer == rows.layer && self.rows.form == rows.form,
-        };
-        same && self.rows.layer == rows.layer && self.rows.form == rows.form && self.layout == *layout
+        same && self.rows.layer == rows.layer && self.rows.form == rows.form && self.is_home()
+    }
+
+    /// Whether it lies as it has to where it is joined with others.
+    fn is_home(&self) -> bool {
+        self.layout == self.home
     }
 
     fn layout_of_rows(&self) -> Layout {
-        self.rows.form.layout().cloned().unwrap_or_else(|| self.layout.clone())
+        self.rows.form.layout().cloned().unwrap_or_else(|| self.home.clone())
+    }
+
+    /// What lies as the tensor does.
+    fn of_rows(&self, of: Of<'a>) -> Value<'a> {
+        let own = self.layout_of_rows();
+        Value::Moment(Moment { of, home: own.clone(), layout: own, ..self.clone() })
+    }
+
+    /// The same with a constant that is broadcast to it, or it to the constant.
+    fn with_constant(&self, of: Of<'a>, constant: &Constant<'a>) -> Result<Value<'a>, String> {
+        let dims = constant.dims()?;
+        if constant.count()? == 1 && dims.len() <= self.layout.dims() {
+            return Ok(Value::Moment(Moment { of, ..self.clone() }));
+        }
+        let made = self.home.broadcast(&self.layout_of_rows(), &dims).filter(|_| self.is_home());
+        let home = made.ok_or_else(|| {
+            format!("it joins statistics and {dims:?} values: they must lie as in the tensor, each dimension with one value or all that the tensor has there")
+        })?;
+        Ok(Value::Moment(Moment { of, layout: home.clone(), home, ..self.clone() }))
     }
 }
 
@@ -287,5 +301,5 @@ fn with<'a>(
         }
         _ => return Err(FITS.into()),
     };
-    Ok(Value::Moment(Moment { of, ..moment.clone() }))
+    moment.with_constant(of, constant)
 }

@@ -9,9 +9,9 @@ use super::elementwise::{self, Samples};
 use super::features::Features;
 use super::layers::{Layer, joins};
 use super::layout::Layout;
-use super::limits::{FITS, Place, short};
+use super::limits::{FITS, PADDED, Place, short};
 use super::proto::{Attributes, GraphProto, NodeProto, ValueInfo};
-use super::shape::Sizes;
+use super::shape::{self, Sizes};
 use super::value::{Form, Names, Rows, Value, What, cast, constant, is_sum, sizes, spread};
 use crate::activation::Activation;
 
@@ -60,7 +60,16 @@ impl<'a> Nodes<'a> {
     pub fn take(&mut self, at: usize, node: &'a NodeProto) -> Result<(), String> {
         let place = Place { at, node };
         let say = |reason: String| place.say(&reason);
-        let inputs: Vec<Value<'a>> = node.input.iter().map(|name| self.input(name)).collect();
+        let mut inputs: Vec<Value<'a>> = node.input.iter().map(|name| self.input(name)).collect();
+        if makes_layer(&node.op_type, &inputs) {
+            for (name, value) in node.input.iter().zip(&mut inputs) {
+                *value = self.settled(place, value.clone()).map_err(say)?;
+                // Later nodes take it as it is now.
+                if let Value::Rows(_) = value {
+                    self.values.insert(name, value.clone());
+                }
+            }
+        }
         let known = match inputs.iter().find(|input| matches!(input, Value::Unknown(_))) {
             Some(Value::Unknown(reason)) if reason.is_empty() => {
                 let missing =
@@ -124,8 +133,8 @@ impl<'a> Nodes<'a> {
             {
                 self.reshaped(&node.op_type, given, value, rest.first())
             }
-            ("Gemm", [input, Value::Constant(weight), rest @ ..]) => self.gemm(given, input, weight, rest),
-            ("MatMul", [input, Value::Constant(weight)]) => self.multiplied(input, weight),
+            ("Gemm", [input, Value::Constant(weight), rest @ ..]) => self.gemm(place, input, weight, rest),
+            ("MatMul", [input, Value::Constant(weight)]) => self.multiplied(place, input, weight),
             ("Add", [Value::Rows(rows), Value::Constant(bias)] | [Value::Constant(bias), Value::Rows(rows)])
                 if self.product(rows).is_some() =>
             {
@@ -138,7 +147,15 @@ impl<'a> Nodes<'a> {
                 Ok(Value::Rows(Rows { what: What::Softmax, ..rows.clone() }))
             }
             ("Log", [Value::Rows(rows @ Rows { what: What::Softmax, .. })]) => Ok(Value::Rows(rows.clone())),
-            ("ArgMax", [Value::Rows(rows), ..]) => Ok(Value::Label(rows.clone(), None)),
+            ("ArgMax", [Value::Rows(rows)]) => {
+                let (axis, dims) = (given.integer("axis", 0), rows.form.layout().map_or(0, Layout::dims));
+                match rows.form.is_matrix() && shape::place(axis, dims) == Some(1) {
+                    true => Ok(Value::Label(rows.clone(), None)),
+                    false => Err(format!(
+                        "its axis is {axis}: a class is chosen among the values of each row of [batch, values], along axis 1"
+                    )),
+                }
+            }
             ("Concat", [Value::Rows(no), Value::Rows(yes)])
                 if [1, -1].contains(&given.integer("axis", 0)) && self.are_both_classes(no, yes) =>
             {
@@ -219,15 +236,21 @@ impl<'a> Nodes<'a> {
                 return Err(FITS.into());
             }
         }
-        let width = of.map_or(1, |(rows, _)| rows.form.layout().map_or(1, Layout::last));
+        let layout = of.and_then(|(rows, _)| rows.form.layout());
+        let width = layout.map_or(1, Layout::last);
         let mut functions = Vec::new();
         for operand in operands {
             functions.push(match operand {
+                // The result would have its dimensions.
+                Value::Constant(constant) if layout.is_some_and(|layout| constant.rank() > layout.dims()) => {
+                    return Err("a constant has more dimensions than the tensor that it is joined with".into());
+                }
                 Value::Constant(constant) => {
                     Some(Samples::constant(constant.scalar(width, self.rows, &mut self.room)?.ok_or(FITS)?))
                 }
                 Value::Rows(Rows { what: What::Units(function), .. }) => Some(function.clone()),
                 Value::Absent => None,
+                padded if padded.is_padded() => return Err(PADDED.into()),
                 _ => return Err(FITS.into()),
             });
         }
@@ -238,6 +261,20 @@ impl<'a> Nodes<'a> {
             Some((rows, _)) => Ok(Value::Rows(Rows { what: What::Units(function), ..rows.clone() })),
             None => function.value().map(|value| Value::Constant(Constant::number(value as f32))).ok_or(FITS.into()),
         }
+    }
+}
+
+/// Whether a node makes a layer of what it takes, so that it must be known what that is.
+fn makes_layer(op: &str, inputs: &[Value<'_>]) -> bool {
+    match op {
+        "Conv" | "Gemm" | "MatMul" | "MaxPool" | "AveragePool" | "GlobalAveragePool" | "ReduceMean" | "Pad" => true,
+        "BatchNormalization"
+        | "InstanceNormalization"
+        | "GroupNormalization"
+        | "LayerNormalization"
+        | "RMSNormalization" => true,
+        "Add" | "Sum" => is_sum(inputs),
+        _ => false,
     }
 }
 

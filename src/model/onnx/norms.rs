@@ -11,6 +11,7 @@ use super::nodes::Nodes;
 use super::proto::Attributes;
 use super::shape::Size;
 use super::value::{Form as Lies, Rows, Value, What, activation};
+use crate::activation::Activation;
 use crate::network::{BatchNormLayer, Form, GroupNormLayer, LayerKind, LayerNormLayer, RmsNormLayer};
 
 impl<'a> Nodes<'a> {
@@ -210,9 +211,26 @@ impl<'a> Nodes<'a> {
             Layer::Made(made) if untouched && made.scales(step) && made.gives == form => made.clone(),
             // A batch norm of features is folded to a scale, which comes first.
             _ if matches!((form, step), (Form::Features(_), Step::Added | Step::Subtracted)) => return Ok(None),
-            _ => Made::affine(place, (Input::Layer(rows.layer, activation(of, function)?), number), form),
+            _ => {
+                let (before, line) = match function.line() {
+                    Some(line) => (Activation::Identity, line),
+                    None => (activation(of, function)?, [1.0, 0.0]),
+                };
+                Made::affine(place, (Input::Layer(rows.layer, before), number), form, line)
+            }
         };
         self.add_made(made.then(step, part), layout.clone()).map(Some)
+    }
+
+    /// What a node takes that makes a layer: a scale and a shift by single values before it, which are no activation, are a layer of their own.
+    pub(super) fn settled(&mut self, place: Place<'a>, value: Value<'a>) -> Result<Value<'a>, String> {
+        let Value::Rows(Rows { layer, what: What::Units(function), form: Lies::Of(layout) }) = &value else {
+            return Ok(value);
+        };
+        let Some(line) = function.line() else { return Ok(value) };
+        let of = &self.layers[*layer];
+        let made = Made::affine(place, (Input::Layer(*layer, Activation::Identity), of.number()), of.form(), line);
+        self.add_made(made, layout.clone())
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::constant::Constant;
+use super::features::MOST_SCALED;
 use super::proto::{GraphProto, TensorProto};
 use super::write;
 use crate::error::Error;
@@ -12,6 +13,7 @@ use crate::model::Model;
 use crate::model::metadata::{
     activation_of, broken as metadata, classes_of, entry, inputs_of, loss_of, target_scaling_of,
 };
+use crate::model::tensors::check_values;
 use crate::network::{Form, Network, Parameter, from_json};
 use crate::preprocessing::Scaling;
 use crate::weights::{LayerWeights, Weights};
@@ -59,7 +61,10 @@ fn weights(tensors: &HashMap<&str, &TensorProto>, network: &Network) -> Option<W
         Some(LayerWeights::new(parameter.inputs, parameter.outputs, values(tensors, &weight)?, bias))
     };
     let weights = Weights { layers: network.named_parameters().iter().map(of).collect::<Option<_>>()? };
-    network.check_weights(&weights).ok().map(|()| weights)
+    let parameters = network.named_parameters();
+    // Values that the layers cannot compute with are refused where the graph is read, by their node.
+    let are_right = parameters.iter().zip(&weights.layers).all(|(own, layer)| check_values(own, layer).is_ok());
+    network.check_weights(&weights).ok().filter(|()| are_right).map(|()| weights)
 }
 
 /// The scaling of the features, if there is one; nothing for one that is not as it is written here.
@@ -68,6 +73,11 @@ fn scaling(tensors: &HashMap<&str, &TensorProto>, input: Form) -> Option<Option<
         return Some(None);
     }
     let [shift, scale] = [write::SHIFT, write::SCALE].map(|name| values(tensors, name));
+    // A short file may have one value for all of a large image: what is too much is refused where the graph is read.
+    let room = [&shift, &scale].into_iter().flatten().map(Vec::len).sum();
+    if input.values() > MOST_SCALED.max(room) {
+        return None;
+    }
     let shift = write::to_input(input, &shift?)?.into_iter().map(f64::from).collect();
     Some(Some(Scaling { shift, scale: write::to_input(input, &scale?)? }))
 }

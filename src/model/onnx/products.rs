@@ -2,9 +2,10 @@
 
 use super::constant::Constant;
 use super::features::Input;
+use super::images::Taken;
 use super::layers::{Dense, Layer};
 use super::layout::Layout;
-use super::limits::FITS;
+use super::limits::{FITS, PADDED, Place};
 use super::nodes::Nodes;
 use super::proto::Attributes;
 use super::shape::Shown;
@@ -12,8 +13,13 @@ use super::value::{Form, Rows, Value, What, activation};
 
 impl<'a> Nodes<'a> {
     /// A layer's products.
-    pub(super) fn multiplied(&mut self, input: &Value<'a>, weight: &Constant<'a>) -> Result<Value<'a>, String> {
-        let layer = self.dense(input, weight, false, 1.0)?;
+    pub(super) fn multiplied(
+        &mut self,
+        place: Place<'a>,
+        input: &Value<'a>,
+        weight: &Constant<'a>,
+    ) -> Result<Value<'a>, String> {
+        let layer = self.dense(place, input, weight, false, 1.0)?;
         self.add_dense(layer)
     }
 
@@ -26,7 +32,7 @@ impl<'a> Nodes<'a> {
 
     pub(super) fn gemm(
         &mut self,
-        given: Attributes<'a>,
+        place: Place<'a>,
         input: &Value<'a>,
         weight: &Constant<'a>,
         rest: &[Value<'a>],
@@ -36,20 +42,22 @@ impl<'a> Nodes<'a> {
             [Value::Constant(bias)] => Some(bias.clone()),
             _ => return Err("its bias is not a constant".into()),
         };
+        let given = Attributes(&place.node.attribute);
         if given.integer("transA", 0) != 0 {
             return Err("it has transA: rows must be [batch, features]".into());
         }
         let (alpha, beta) = (given.number("alpha", 1.0), given.number("beta", 1.0));
-        let layer = self.dense(input, weight, given.integer("transB", 0) != 0, alpha)?;
+        let layer = self.dense(place, input, weight, given.integer("transB", 0) != 0, alpha)?;
         self.add_dense(match bias {
             Some(bias) => layer.with_bias(bias, beta)?,
             None => layer,
         })
     }
 
-    /// What a layer takes, and how many dense layers the longest way to it has.
-    pub(super) fn taken(&self, value: &Value<'a>) -> Result<(Input<'a>, usize), String> {
+    /// What a layer takes, and how many layers with weights the longest way to it has.
+    pub(super) fn taken(&self, value: &Value<'a>) -> Result<Taken<'a>, String> {
         match value {
+            _ if value.is_padded() => Err(PADDED.into()),
             Value::Features(features) => Ok((Input::Features(features.clone()), 0)),
             Value::Rows(Rows { layer, what: What::Units(function), form: Form::Of(_) }) => {
                 let of = &self.layers[*layer];
@@ -62,13 +70,13 @@ impl<'a> Nodes<'a> {
     /// A dense layer on top of what it takes.
     pub(super) fn dense(
         &self,
+        place: Place<'a>,
         value: &Value<'a>,
         weight: &Constant<'a>,
         transposed: bool,
         alpha: f32,
     ) -> Result<Dense<'a>, String> {
-        let (input, before) = self.taken(value)?;
-        let dense = Dense::new(input, before + 1, weight.clone(), transposed, alpha)?;
+        let dense = Dense::new(place, self.taken(value)?, weight.clone(), transposed, alpha)?;
         let order = match value {
             Value::Rows(rows) if !rows.form.is_matrix() => {
                 let shape = rows.form.layout().map(Layout::sizes).unwrap_or_default();
@@ -101,7 +109,7 @@ impl<'a> Nodes<'a> {
     pub(super) fn product(&self, rows: &Rows) -> Option<&Dense<'a>> {
         let untouched = matches!(&rows.what, What::Units(function) if function.is_identity());
         match &self.layers[rows.layer] {
-            Layer::Dense(dense) if untouched && rows.form.is_matrix() && dense.is_bare() => Some(dense),
+            Layer::Dense(dense) if untouched && rows.form.is_features(dense.outputs) && dense.is_bare() => Some(dense),
             _ => None,
         }
     }

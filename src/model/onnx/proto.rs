@@ -293,7 +293,7 @@ impl Kind {
 fn count(mut bytes: &[u8], kind: Kind, left: &mut usize) -> Result<(), String> {
     let mut take = |fields: usize| {
         *left = left.checked_sub(fields).ok_or_else(|| {
-            format!("it has more than {MOST_FIELDS} fields besides its tensors' values: too many for a chain of dense layers")
+            format!("it has more than {MOST_FIELDS} fields besides its tensors' values: too many for a model")
         })?;
         Ok::<(), String>(())
     };

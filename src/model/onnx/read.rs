@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::model::Model;
 use crate::model::metadata::{METADATA, broken as metadata, classes_of, dropouts, entry, loss_of};
+use crate::model::tensors::wrong_value;
 use crate::network::Network;
 use crate::weights::Weights;
 
@@ -48,14 +49,12 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
     // wgrad writes a body before its shortcut.
     let known = Known { body_first: about.is_some(), dropouts: &mut rates };
     let Tree { layers, weighted, input, features } = tree::tree(&nodes.layers, layer, known).map_err(broken)?;
-    let scaling = features.scaling(input.values()).map_err(broken)?;
+    let scaling = features.scaling(input.values(), room).map_err(broken)?;
     if features.is_turned() {
-        let first =
-            "its images have their channels first, and here they come last: evaluate and predict take images of";
-        notes.push(format!("{first} {input}, whose last axis is the channels"));
+        notes.push(format!("its images have their channels first, and here they come last, in images of {input}"));
     }
-    let weights = weights(&weighted, nodes.room).map_err(broken)?;
     let network = Network::of_form(input, layers);
+    let weights = weights(&weighted, &network, nodes.room).map_err(broken)?;
     if let Some(rates) = said.filter(|rates| rates.len() != network.activations().len()) {
         let (rates, layers) = (rates.len(), network.activations().len());
         let reason = format!("dropout has {rates} rates, and the graph has {layers} layers: it must have one for each");
@@ -82,18 +81,22 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
     Ok((Model { classes, scaling, ..Model::new(network, weights, loss) }, notes))
 }
 
-/// The weights of these layers, which may have as many values as there is room for.
-fn weights(weighted: &[&Layer<'_>], mut room: usize) -> Result<Weights, String> {
+/// The weights of these layers, which may have as many values as there is room for, and only those with which the network can compute.
+fn weights(weighted: &[&Layer<'_>], network: &Network, mut room: usize) -> Result<Weights, String> {
     let mut layers = Vec::new();
+    let mut parameters = network.named_parameters().into_iter();
     for layer in weighted {
-        match layer {
-            Layer::Made(made) => layers.extend(made.weights(&mut room)?),
-            Layer::Dense(dense) => {
-                let number = layers.len() + 1;
-                let own = dense.weights(&mut room);
-                layers.push(own.map_err(|reason| format!("dense layer {number}: {reason}"))?);
+        let say = |reason: String| layer.place().say(&reason);
+        let own = match layer {
+            Layer::Made(made) => made.weights(&mut room),
+            Layer::Dense(dense) => dense.weights(&mut room).map(|own| vec![own]),
+            Layer::Sum(_) => Ok(vec![]),
+        };
+        for own in own.map_err(say)? {
+            if let Some((tensor, reason)) = parameters.next().and_then(|parameter| wrong_value(parameter.kind, &own)) {
+                return Err(say(format!("its {tensor} {reason}")));
             }
-            Layer::Sum(_) => {}
+            layers.push(own);
         }
     }
     Ok(Weights { layers })

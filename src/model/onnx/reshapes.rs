@@ -1,6 +1,6 @@
 //! Tensors in other shapes: rows must stay rows, and it must be known which value is where.
 
-use super::limits::FITS;
+use super::limits::{FITS, PADDED};
 use super::nodes::Nodes;
 use super::proto::Attributes;
 use super::shape::{self, Shown, Size, Sizes};
@@ -10,10 +10,10 @@ impl<'a> Nodes<'a> {
     /// The shape of a tensor.
     pub(super) fn dims(&self, value: &Value<'_>) -> Option<Vec<Size>> {
         Some(match value {
+            _ if value.is_padded() => return None,
             Value::Constant(constant) => constant.dims().ok()?.into_iter().map(|dim| Size::Known(dim as i64)).collect(),
             Value::Features(features) => features.shape.to_vec(),
             Value::Moment(moment) => moment.layout.sizes(),
-            Value::Rows(Rows { what: What::Padded(..), .. }) => return None,
             Value::Rows(rows @ Rows { what: What::BothClasses, .. }) if rows.form.is_matrix() => {
                 vec![Size::Rows, Size::Known(2)]
             }
@@ -22,8 +22,12 @@ impl<'a> Nodes<'a> {
         })
     }
 
+    fn dims_or_why(&self, value: &Value<'_>) -> Result<Vec<Size>, &'static str> {
+        self.dims(value).ok_or(if value.is_padded() { PADDED } else { FITS })
+    }
+
     pub(super) fn shape(&self, value: &Value<'_>, given: Attributes<'_>) -> Result<Value<'a>, String> {
-        let list = self.dims(value).ok_or(FITS)?;
+        let list = self.dims_or_why(value)?;
         let length = list.len() as i64;
         let bound = |at: i64| (if at < 0 { at.saturating_add(length) } else { at }).clamp(0, length) as usize;
         let (start, end) = (bound(given.integer("start", 0)), bound(given.integer("end", length)));
@@ -42,7 +46,7 @@ impl<'a> Nodes<'a> {
         if let Value::Label(..) = value {
             return Ok(value.clone());
         }
-        let from = self.dims(value).ok_or(FITS)?;
+        let from = self.dims_or_why(value)?;
         let by = match by {
             None | Some(Value::Absent) => None,
             Some(value) => {

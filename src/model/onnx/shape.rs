@@ -88,7 +88,7 @@ impl std::fmt::Display for Shown<'_> {
 }
 
 /// A dimension's index; a negative axis is counted from the end.
-fn place(axis: i64, dimensions: usize) -> Option<usize> {
+pub(super) fn place(axis: i64, dimensions: usize) -> Option<usize> {
     let axis = if axis < 0 { axis.checked_add(dimensions as i64)? } else { axis };
     usize::try_from(axis).ok().filter(|&axis| axis < dimensions)
 }

@@ -6,16 +6,16 @@ use super::features::Input;
 use super::forks::{Forks, Point, Tensor};
 use super::layers::{Layer, Sum, needed, source};
 use crate::activation::Activation;
-use crate::network::{self, DenseLayer, FlattenLayer, Form, LayerKind, ResidualLayer};
+use crate::network::{self, ActivationLayer, DenseLayer, FlattenLayer, Form, LayerKind, ResidualLayer};
 
 /// The layers of a model.
 pub(super) struct Tree<'v, 'a> {
     pub layers: Vec<network::Layer>,
-    /// Those with weights, in the order of [`Network::named_parameters`](network::Network::named_parameters).
+    /// Those of the graph that have weights, in the order of [`Network::named_parameters`](network::Network::named_parameters).
     pub weighted: Vec<&'v Layer<'a>>,
-    /// What the first ones take.
+    /// The form of what the first ones take.
     pub input: Form,
-    /// What the first ones take.
+    /// The features that they take, with what is done to these before.
     pub features: &'v Features<'a>,
 }
 
@@ -30,18 +30,21 @@ pub(super) struct Known<'r> {
 /// The layers that end in one of a graph.
 pub(super) fn tree<'v, 'a>(layers: &'v [Layer<'a>], last: usize, known: Known<'_>) -> Result<Tree<'v, 'a>, String> {
     let needed = needed(layers, last);
-    let features = features(layers, &needed)?;
+    let (first, features) = features(layers, &needed)?;
     let forks = Forks::of(layers, &needed);
     let is_taken = vec![false; layers.len()];
     let input = input(layers, &needed, features)?;
+    if let Form::Image(_) = input {
+        features.check_turned().map_err(|reason| first.place().say(&reason))?;
+    }
     let mut builder = Builder { layers, forks, is_taken, weighted: Vec::new(), known, input };
     let end = builder.forks.units(last);
     let layers = builder.way(Forks::FEATURES, end, None, 0)?;
     Ok(Tree { layers, weighted: builder.weighted, input, features })
 }
 
-/// The features that these layers take, which are the same for all.
-fn features<'v, 'a>(layers: &'v [Layer<'a>], needed: &[usize]) -> Result<&'v Features<'a>, String> {
+/// The features that these layers take, which are the same for all, and the first of the layers.
+fn features<'v, 'a>(layers: &'v [Layer<'a>], needed: &[usize]) -> Result<(&'v Layer<'a>, &'v Features<'a>), String> {
     let of = |layer: &'v Layer<'a>| {
         layer.inputs().iter().find_map(|input| match input {
             Input::Features(features) => Some(features),
@@ -50,13 +53,12 @@ fn features<'v, 'a>(layers: &'v [Layer<'a>], needed: &[usize]) -> Result<&'v Fea
     };
     let mut all = needed.iter().filter_map(|&at| Some((&layers[at], of(&layers[at])?)));
     let (first, features) = all.next().ok_or("none of its layers takes the features")?;
-    match all.find(|(_, other)| !other.are(features)) {
-        None => Ok(features),
-        Some((other, _)) => Err(format!(
-            "{} and {} take the features with different shifts and scales: both must take the same tensor",
-            first.name(),
-            other.name()
-        )),
+    match all.find_map(|(layer, other)| Some((layer, other.differ(features)?))) {
+        None => Ok((first, features)),
+        Some((other, how)) => {
+            let [one, other] = [first, other].map(Layer::name);
+            Err(format!("{one} and {other} take the features {how}: both must take the same tensor"))
+        }
     }
 }
 
@@ -115,13 +117,11 @@ impl<'v, 'a> Builder<'v, 'a, '_> {
         for (at, &point) in steps.iter().enumerate() {
             let layer = match self.forks.tensor(point) {
                 Tensor::Features => continue,
-                Tensor::Activated(layer, activation) if at == 0 => {
-                    let reason = format!(
-                        "one way to it begins with {activation} of {}, which the other does not: a residual's ways begin at the same tensor, \
-                         each with a dense layer unless it is that tensor itself",
-                        self.layers[layer].name()
-                    );
-                    return Err(of.map_or(reason.clone(), |sum| sum.say(self.layers, &reason)));
+                // The way begins with it, as in a residual whose activations come before its layers.
+                Tensor::Activated(_, activation) if at == 0 => {
+                    let dropout = self.known.dropouts.next().unwrap_or(0.0);
+                    made.push(network::Layer::new(ActivationLayer::new(activation)).with_dropout(dropout));
+                    continue;
                 }
                 // It is part of the layer before.
                 Tensor::Activated(..) => continue,

@@ -9,8 +9,8 @@ use super::features::Features;
 use super::layers::Layer;
 use super::layout::Layout;
 use super::limits::FITS;
-use super::proto::{Attribute, Attributes, DataType};
-use super::shape::{Size, Sizes};
+use super::proto::{Attribute, Attributes, DataType, NodeProto};
+use super::shape::{self, Size, Sizes};
 use crate::activation::Activation;
 
 /// The meaning of a tensor.
@@ -31,6 +31,17 @@ pub(super) enum Value<'a> {
     Absent,
     /// A tensor that was not understood, with the reason.
     Unknown(Rc<str>),
+}
+
+impl Value<'_> {
+    /// Whether it is an image with zeros around it.
+    pub fn is_padded(&self) -> bool {
+        match self {
+            Value::Features(features) => features.pads != [0; 4],
+            Value::Rows(rows) => matches!(rows.what, What::Padded(..)),
+            _ => false,
+        }
+    }
 }
 
 /// The output of a layer for each row, or for each image.
@@ -61,6 +72,8 @@ pub(super) struct Moment<'a> {
     pub over: Over,
     /// How means of it lie, in which the dimensions that they are over have one value.
     pub reduced: Layout,
+    /// How these values have to lie to be joined with the tensor, or with other statistics of it.
+    pub home: Layout,
     /// How these values lie.
     pub layout: Layout,
     pub of: Of<'a>,
@@ -124,6 +137,11 @@ impl Form {
     pub fn is_matrix(&self) -> bool {
         self.layout().is_some_and(Layout::is_matrix)
     }
+
+    /// Whether it is `[batch, width]` with the values in their own order.
+    pub fn is_features(&self, width: usize) -> bool {
+        self.layout() == Some(&Layout::features(width))
+    }
 }
 
 /// The names of the classes.
@@ -157,12 +175,24 @@ pub(super) fn sizes(value: &Value<'_>) -> Option<Sizes> {
     }
 }
 
+/// The dimensions of `dims` that a node takes means over, in its attribute or in the input after the tensor. Nothing where they are not known, or are none.
+pub(super) fn axes(node: &NodeProto, rest: &[Value<'_>], dims: usize) -> Option<Vec<usize>> {
+    let axes: Vec<i64> = match (node.op_type.as_str(), rest) {
+        ("GlobalAveragePool", _) => (2..dims as i64).collect(),
+        (_, [axes]) => sizes(axes)?.list.iter().map(|size| size.number()).collect::<Option<_>>()?,
+        _ => Attributes(&node.attribute).integers("axes")?,
+    };
+    let axes: Vec<usize> = axes.into_iter().map(|axis| shape::place(axis, dims)).collect::<Option<_>>()?;
+    let differ = axes.iter().enumerate().all(|(at, axis)| !axes[..at].contains(axis));
+    (differ && !axes.is_empty()).then_some(axes)
+}
+
 /// The activation that follows a layer.
 pub(super) fn activation(layer: &Layer<'_>, function: &Samples) -> Result<Activation, String> {
     function.activation().ok_or_else(|| {
         format!(
             "what follows {} is none of relu, leaky-relu (with a slope of 0.01), elu (with an α of 1), gelu, gelu-tanh, silu, tanh, \
-             sigmoid and softplus",
+             sigmoid and softplus, and no scale and shift right before another layer",
             layer.name()
         )
     })
@@ -201,7 +231,7 @@ pub(super) fn constant<'a>(attributes: &'a [Attribute]) -> Result<Value<'a>, Str
 /// Whether an Add of these values is a residual sum: they are layers' units and features, and not all of one layer.
 pub(super) fn is_sum(values: &[Value<'_>]) -> bool {
     let layer = |value: &Value<'_>| match value {
-        Value::Rows(Rows { what: What::Units(_), form: Form::Of(_), layer }) => Some(Some(*layer)),
+        Value::Rows(Rows { what: What::Units(_) | What::Padded(..), form: Form::Of(_), layer }) => Some(Some(*layer)),
         Value::Features(_) => Some(None),
         _ => None,
     };

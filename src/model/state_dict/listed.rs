@@ -31,7 +31,7 @@ impl Model {
         let bytes = crate::files::read_whole(path)?;
         let file = parse(path, &bytes)?;
         if about(path, &bytes)?.is_some() {
-            return Err(Error::format(path, "it says itself what its layers are: none can be given"));
+            return Err(Error::format(path, "it says itself what its layers are: import it without --config"));
         }
         let tensors: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
         let weights = weights(&tensors, network).map_err(|reason| Error::format(path, reason))?;

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
-use wgrad::{Dataset, ImageShape, Model, Predictor};
+use wgrad::{Activation, Dataset, ImageShape, Initializer, Loss, Model, Network, Predictor, Scaling};
 
 use super::{model, networks};
-use crate::support::{Random, assert_close, gpu, numbers};
+use crate::support::{Random, assert_close, gpu, numbers, succeed};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/interchange/images")
@@ -75,4 +75,23 @@ fn graphs_without_their_list_of_layers_compute_the_same() {
         read += 1;
     }
     assert!(read >= 10, "{read}");
+}
+
+/// Finds a graph of images of which less is said, or other than the truth, than of the model that it becomes.
+#[test]
+fn what_is_said_of_a_graph_of_images_is_said_of_its_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = Network::image(2, 3, 2).conv(2, [1, 1], Activation::Relu).flatten().dense(3, Activation::Identity);
+    let scaling = Scaling { shift: [1.0, 2.0].repeat(6), scale: [0.5, 0.25].repeat(6) };
+    let model = Model {
+        scaling: Some(scaling),
+        ..Model::new(network.clone(), Initializer::Torch.weights(&network, 3), Loss::default())
+    };
+    model.write_onnx(folder.path().join("m.onnx"), false).unwrap();
+    let imported = succeed(folder.path(), &["import", "m.onnx", "m.safetensors"]);
+    assert!(imported.contains("take images of 2×3×2") && !imported.contains("rows of"), "{imported}");
+    let said = ["m.onnx", "m.safetensors"].map(|file| succeed(folder.path(), &["inspect", file]));
+    for words in ["inputs are 2×3×2 images", "each of 2 channels by its own values"] {
+        assert!(said.iter().all(|said| said.contains(words)), "no {words} in {said:?}");
+    }
 }
