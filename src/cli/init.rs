@@ -55,13 +55,18 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
     if crate::model::about(path, &bytes)?.is_none() {
         return Ok(Vec::new());
     }
+    Ok(notes(model, run, [&own, &others], computing))
+}
+
+/// What differs between a model and a run whose network takes its weights, a sentence each: `computing` is the first layer that computes something else.
+fn notes(model: &Model, run: &Run, [own, others]: [&[Located<'_>]; 2], computing: Option<String>) -> Vec<String> {
     let computing = computing.map(|there| {
         format!(
             "the weights fit, but {there}: the network computes something else than the model; the model's options in its layers under [model] give \
              the model's"
         )
     });
-    let differing = own.iter().zip(&others).find(|(own, other)| own.layer.activation() != other.layer.activation());
+    let differing = own.iter().zip(others).find(|(own, other)| own.layer.activation() != other.layer.activation());
     let activation = differing.map(|(own, other)| {
         format!(
             "the weights fit, but {} has the activation {} in the model and {} in this run: the network computes something else than the model; {}",
@@ -80,7 +85,7 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
             trained.name()
         )
     });
-    Ok(computing.into_iter().chain(activation).chain(loss).collect())
+    computing.into_iter().chain(activation).chain(loss).collect()
 }
 
 /// What a network takes, as an error names it.

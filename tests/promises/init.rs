@@ -142,7 +142,7 @@ fn options_that_no_shape_shows_are_compared() {
             "padding = 2, dilation = 2",
             &[
                 "layer 1 is \"conv 4, kernel 3, padding 1\" in the model",
-                "\"conv 4, kernel 3, padding 2, dilation 2\" in this run",
+                "\"conv 4, dilation 2, kernel 3, padding 2\" in this run",
             ][..],
         ),
         ("max_pool = 2", "max_pool = 1, stride = 2", &["layer 2 is \"max_pool 2\"", "\"max_pool 1, stride 2\""]),
@@ -171,6 +171,6 @@ fn options_that_no_shape_shows_are_compared() {
         ("kernel = 3", "kernel = [3, 3], initializer = \"torch\""),
     ] {
         let ran = from(own, other);
-        assert_eq!((ran.code, &ran.said[..]), (0, ""), "{other}");
+        assert!(ran.code == 0 && !ran.said.contains("the weights fit"), "{other}: {}", ran.said);
     }
 }

@@ -409,7 +409,7 @@ fn runs_of_listed_layers_show_their_layers() {
     }
     succeed(at, &["train", "--data", "numbers.csv", "--epochs", "1", "--dropout", "0.1", "--out", "runs/three"]);
     let text = succeed(at, &["runs", "runs"]);
-    let layers = "[{ dense = 4 }, { batch_norm = true, activation = \"relu\", dropout = 0.2 }, { dense = 3 }]";
+    let layers = "[{ dense = 4 }, { activation = \"relu\", batch_norm = true, dropout = 0.2 }, { dense = 3 }]";
     assert!(text.contains(&format!("{layers}: one")) && !text.contains("identity"), "{text}");
     assert!(text.contains("relu: three") && text.contains("[0.1]: three") && text.contains("-: three"), "{text}");
     let page = |name: &str| std::fs::read_to_string(at.join("runs").join(name).join("report.html")).unwrap();
