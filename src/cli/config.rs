@@ -62,9 +62,9 @@ pub(super) struct Run {
 /// The tables of run.toml.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-struct File {
-    data: Data,
-    model: ModelTable,
+pub(super) struct File {
+    pub data: Data,
+    pub model: ModelTable,
     loss: LossTable,
     optimizer: OptimizerTable,
     schedule: ScheduleTable,
@@ -179,7 +179,7 @@ impl AugmentationTable {
     fn with(&self, flags: &Train) -> Option<Augmentation> {
         let augmentation = Augmentation {
             crop_padding: flags.crop_padding.unwrap_or(self.crop_padding),
-            flip: flags.flip || self.flip,
+            flip: flags.flip.unwrap_or(self.flip),
             cutout: flags.cutout.unwrap_or(self.cutout),
         };
         (augmentation != Augmentation::default()).then_some(augmentation)
@@ -302,7 +302,7 @@ impl Run {
                     (None, Some(EarlyTable { patience, min_delta })) => Some(EarlyStopping { patience, min_delta }),
                     (None, None) => None,
                 },
-                keep_best: flags.keep_best || file.train.keep_best.unwrap_or(false),
+                keep_best: flags.keep_best.or(file.train.keep_best).unwrap_or(false),
                 monitor: chosen(flags.monitor, file.train.monitor)?.unwrap_or_default(),
                 clip_grad_norm: flags.clip_grad_norm.or(file.train.clip_grad_norm),
                 clip_grad_value: flags.clip_grad_value.or(file.train.clip_grad_value),
@@ -314,7 +314,7 @@ impl Run {
                 batch_size: flags.batch_size.or(file.train.batch_size).unwrap_or(defaults.batch_size),
                 epochs: flags.epochs.or(file.train.epochs).unwrap_or(defaults.epochs),
                 steps: flags.steps.or(file.train.steps),
-                shuffle: !flags.no_shuffle && file.train.shuffle.unwrap_or(true),
+                shuffle: flags.no_shuffle.map(|no| !no).or(file.train.shuffle).unwrap_or(true),
                 seed: flags.seed.or(file.train.seed).unwrap_or(0),
                 checkpoint,
                 tuning: chosen(flags.tuning, file.train.tuning)?.unwrap_or_default(),
@@ -404,11 +404,23 @@ impl ScheduleTable {
 }
 
 impl File {
+    /// The tables of a run.toml.
+    pub fn read(path: &Path) -> Result<File, Error> {
+        File::parse(&crate::files::read_text(path)?, path)
+    }
+
     fn parse(text: &str, path: &Path) -> Result<File, Error> {
         toml::from_str(text).map_err(|error: toml::de::Error| {
             let unknown = error.message().strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
             let hint = unknown.and_then(hints::hint).map_or(String::new(), |hint| format!("\nhint: {hint}"));
-            Error::format(path, format!("{}{hint}", error.to_string().trim_end()))
+            let key = error.span().and_then(|at| text.get(..at.start)?.lines().last()?.split('=').next());
+            let what =
+                if key.is_some_and(|key| key.trim() == "report_image") { "a row number" } else { "a whole number" };
+            // The parser names Rust's types.
+            let reason = ["usize", "u64", "u32"].iter().fold(error.to_string(), |reason, name| {
+                reason.replace(&format!("expected {name}"), &format!("expected {what}, 0 or more"))
+            });
+            Error::format(path, format!("{}{hint}", reason.trim_end()))
         })
     }
 }

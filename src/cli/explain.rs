@@ -19,6 +19,7 @@ use crate::kernel::tile::Family;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::named::counted;
 use crate::plan::{Plan, Role};
+use crate::run::order::Order;
 use crate::run::rows::{Rows, first_of_windows};
 
 /// The most columns of a table that are shown.
@@ -47,7 +48,8 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let first = first_of_windows(set.source(), run.options.memory_budget)?;
     let rows = Rows::of(set.source(), first.as_ref(), run.options.window_sizing(network.outputs(), tiling.most_bytes))?;
     let per_epoch = rows.count().div_ceil(run.options.batch_size) as u64;
-    rows.check_minibatches(&network, run.options.batch_size, 0..run.options.last_step(0, 0, per_epoch)?)?;
+    let visiting = run.options.visiting(Order { rows: rows.count(), ..Order::default() });
+    rows.check_minibatches(&network, visiting, 0..run.options.last_step(0, 0, per_epoch)?)?;
     let plan = Plan::new(run.options.training_request(&network, rows.shape(tiling.most_bytes), &tiling))?;
 
     about_table(&output, &run, &set)?;

@@ -225,7 +225,11 @@ fn with_right_value(error: clap::Error) -> clap::Error {
     let whole = source.and_then(|source| source.downcast_ref::<std::num::ParseIntError>());
     let is_float = source.is_some_and(|source| source.is::<std::num::ParseFloatError>());
     let is_letter = source.is_some_and(|source| source.is::<std::char::ParseCharError>());
+    let is_inputs = flag.starts_with("--inputs");
     let right = match whole.map(std::num::ParseIntError::kind) {
+        Some(_) if is_inputs => {
+            "it must be the features of a row, as 784, or the height, the width and the channels of an image, as 28,28,1"
+        }
         Some(PosOverflow | NegOverflow) => "it is a whole number that is out of range",
         Some(_) if is_negative => "it must be a whole number that is not negative, as 10",
         Some(_) => "it must be a whole number, as 10",

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::json;
 
+use super::config::File;
+use super::layers::of_list;
 use super::opening::check_ending;
 use super::options::Import;
 use super::output::{Output, grouped};
@@ -12,7 +13,7 @@ use crate::activation::Activation;
 use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::model::Model;
-use crate::network::{Form, Network, from_json};
+use crate::network::{Form, Network};
 use crate::preprocessing::ImageShape;
 
 /// What can be imported, for messages.
@@ -113,38 +114,12 @@ fn state_dict(path: &Path, activation: Option<Activation>) -> Result<(Model, Vec
     })
 }
 
-/// What a run.toml says of a network.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct File {
-    model: ModelTable,
-    data: DataTable,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ModelTable {
-    layers: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct DataTable {
-    image: Option<[usize; 3]>,
-}
-
 /// The network whose layers a run.toml lists.
 fn network(config: &Path, inputs: Option<&[usize]>) -> Result<Network, Error> {
-    let text = String::from_utf8(crate::files::read_whole(config)?)
-        .map_err(|_| Error::format(config, "it is not UTF-8, and no run.toml"))?;
-    let File { model, data } =
-        toml::from_str(&text).map_err(|error| Error::format(config, error.to_string().trim_end()))?;
-    let list = model.layers.ok_or_else(|| {
+    let File { model, data, .. } = File::read(config)?;
+    let layers = model.listed(config)?.ok_or_else(|| {
         Error::format(config, "it has no layers under [model]: they say what the tensors of a state dict are of")
     })?;
-    let activation = |word: &str| word.parse().map_err(|error: Error| error.to_string());
-    let wrong = |reason: String| Error::format(config, format!("layers under [model]: {reason}"));
-    let layers = from_json(&list, &activation).map_err(wrong)?;
     let network = match (inputs, data.image) {
         (Some(&[features]), _) => Network::of_layers(features, layers),
         (Some(&[height, width, channels]), _) | (None, Some([height, width, channels])) => {
@@ -163,6 +138,6 @@ fn network(config: &Path, inputs: Option<&[usize]>) -> Result<Network, Error> {
             ));
         }
     };
-    network.check().map_err(|error| wrong(error.to_string()))?;
+    network.check().map_err(|error| of_list(config, &error.to_string()))?;
     Ok(network)
 }

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::loss::Loss;
 use crate::model::Model;
 use crate::named::counted;
-use crate::network::{Form, Network, Parameter};
+use crate::network::{Form, Located, Network, Parameter};
 
 /// Checks that the weights fit, and returns what differs all the same, a sentence each.
 ///
@@ -37,8 +37,11 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
             format!("{shapes}: it takes {}, and the run's set has {}", named(own_form), named(form)),
         ));
     }
+    let computing = first_computing(&own, &others);
     if let Err(error) = network.check_weights(&model.weights) {
         let first = first_difference(&model.network, network).unwrap_or_else(|| error.to_string());
+        // Of a chain of dense layers the widths say it, and elsewhere another stride or window is why a later layer is wider.
+        let first = computing.filter(|_| !are_chains).map_or(first.clone(), |why| format!("{why}; {first}"));
         let ends_fit = model.network.inputs() == network.inputs() && model.network.outputs() == network.outputs();
         let right = match as_flags(&model.network, run) {
             Some((hidden, activation)) if ends_fit => format!("--hidden {hidden}{activation} gives the model's"),
@@ -52,14 +55,25 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
     if crate::model::about(path, &bytes)?.is_none() {
         return Ok(Vec::new());
     }
-    let differing = own.iter().zip(&others).find(|(own, other)| own.activation != other.activation);
+    Ok(notes(model, run, [&own, &others], computing))
+}
+
+/// What differs between a model and a run whose network takes its weights, a sentence each: `computing` is the first layer that computes something else.
+fn notes(model: &Model, run: &Run, [own, others]: [&[Located<'_>]; 2], computing: Option<String>) -> Vec<String> {
+    let computing = computing.map(|there| {
+        format!(
+            "the weights fit, but {there}: the network computes something else than the model; the model's options in its layers under [model] give \
+             the model's"
+        )
+    });
+    let differing = own.iter().zip(others).find(|(own, other)| own.layer.activation() != other.layer.activation());
     let activation = differing.map(|(own, other)| {
         format!(
             "the weights fit, but {} has the activation {} in the model and {} in this run: the network computes something else than the model; {}",
             own.location,
-            own.activation,
-            other.activation,
-            own.right_activation(&model.network, run)
+            own.layer.activation(),
+            other.layer.activation(),
+            right_activation(own, &model.network, run)
         )
     });
     let (trained, asked): (&Loss, &Loss) = (&model.loss, &run.options.loss);
@@ -71,7 +85,7 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
             trained.name()
         )
     });
-    Ok(activation.into_iter().chain(loss).collect())
+    computing.into_iter().chain(activation).chain(loss).collect()
 }
 
 /// What a network takes, as an error names it.
@@ -84,14 +98,20 @@ fn named(form: Form) -> String {
 
 /// The first layer that is of another kind, or at another location, in the run: weights of the same shapes may be of a residual's body in one network, and of the
 /// layer after it in the other.
-fn first_other(own: &[Described], others: &[Described]) -> Option<String> {
-    let is_other = |at: &usize| own.get(*at).map(Described::identity) != others.get(*at).map(Described::identity);
+fn first_other(own: &[Located<'_>], others: &[Located<'_>]) -> Option<String> {
+    fn identity<'a>(layer: &'a Located<'_>) -> (&'a str, &'static str) {
+        (&layer.location, layer.layer.word())
+    }
+    let is_other = |at: &usize| own.get(*at).map(identity) != others.get(*at).map(identity);
     let at = (0..own.len().max(others.len())).find(is_other)?;
-    let word = |layer: Option<&Described>| layer.map_or("none", |layer| layer.kind);
+    let word = |layer: Option<&Located<'_>>| layer.map_or("none", |layer| layer.layer.word());
     Some(match (own.get(at), others.get(at)) {
         (Some(own), Some(other)) if own.location != other.location => format!(
             "{} ({}) in the file comes where {} ({}) is in the run",
-            own.location, own.kind, other.location, other.kind
+            own.location,
+            own.layer.word(),
+            other.location,
+            other.layer.word()
         ),
         (own, other) => {
             let location = own.or(other).map_or("", |layer| &layer.location);
@@ -100,43 +120,42 @@ fn first_other(own: &[Described], others: &[Described]) -> Option<String> {
     })
 }
 
-/// A layer as far as it is compared.
-struct Described {
-    location: String,
-    kind: &'static str,
-    activation: Activation,
+/// The first layer that computes something else in the run, though it may have the same weights: by a stride, a window, an eps.
+fn first_computing(own: &[Located<'_>], others: &[Located<'_>]) -> Option<String> {
+    let differing: Vec<_> = own.iter().zip(others).filter(|(own, other)| !own.computes_as(other)).collect();
+    let (own, other) = differing.first()?;
+    let more = match differing.len() {
+        1 => String::new(),
+        all => format!(", the first of {all} layers that differ"),
+    };
+    Some(format!(
+        "{} is \"{}\" in the model and \"{}\" in this run{more}",
+        own.location,
+        own.computation(),
+        other.computation()
+    ))
 }
 
-impl Described {
-    /// What must be the same in two networks for the weights of one to be for the other.
-    fn identity(&self) -> (&str, &str) {
-        (self.kind, &self.location)
+/// How the run gets the activation of a layer of a model's network.
+fn right_activation(layer: &Located<'_>, model: &Network, run: &Run) -> String {
+    if let Some((_, activation)) = as_flags(model, run).filter(|(_, activation)| !activation.is_empty()) {
+        return format!("{} gives the model's", activation.trim_start());
     }
-
-    /// How the run gets this layer's activation, that of a model's network.
-    fn right_activation(&self, model: &Network, run: &Run) -> String {
-        if let Some((_, activation)) = as_flags(model, run).filter(|(_, activation)| !activation.is_empty()) {
-            return format!("{} gives the model's", activation.trim_start());
-        }
-        let word = match self.activation {
-            Activation::Custom(_) => format!("\"{}.wgsl\", the path of its file", self.activation),
-            _ => format!("\"{}\"", self.activation),
-        };
-        let list = match run.layers {
-            Layers::Listed(..) => "",
-            Layers::Hidden { .. } => "list the model's layers under [model], and ",
-        };
-        format!("{list}set the activation of {} under [model] to {word}", self.location)
-    }
+    let word = match layer.layer.activation() {
+        own @ Activation::Custom(_) => format!("\"{own}.wgsl\", the path of its file"),
+        own => format!("\"{own}\""),
+    };
+    let list = match run.layers {
+        Layers::Listed(..) => "",
+        Layers::Hidden { .. } => "list the model's layers under [model], and ",
+    };
+    format!("{list}set the activation of {} under [model] to {word}", layer.location)
 }
 
 /// The layers of a network, each before those within it.
-fn layers(network: &Network) -> Vec<Described> {
+fn layers(network: &Network) -> Vec<Located<'_>> {
     let mut layers = Vec::new();
-    network.walk(&mut |located| {
-        let (kind, activation) = (located.layer.word(), located.layer.activation());
-        layers.push(Described { location: located.location, kind, activation });
-    });
+    network.walk(&mut |located| layers.push(located));
     layers
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::options::Train;
 use super::reading::chosen;
@@ -20,7 +21,7 @@ pub(super) struct ModelTable {
     activation: Option<String>,
     dropout: Option<Dropout>,
     outputs: Option<usize>,
-    layers: Option<serde_json::Value>,
+    layers: Option<Value>,
     pub initializer: Option<String>,
 }
 
@@ -40,9 +41,16 @@ pub(super) enum Layers {
 }
 
 impl ModelTable {
+    /// The layers that the table, in the file with this path, lists one by one, if it does.
+    pub fn listed(&self, path: &Path) -> Result<Option<Vec<Layer>>, Error> {
+        let activation = |word: &str| word.parse().map_err(|error: Error| error.to_string());
+        let layers = self.layers.as_ref().map(|list| from_json(list, &activation)).transpose();
+        layers.map_err(|reason| of_list(path, &reason))
+    }
+
     /// The layers that the table, in the file with this path, and the flags describe.
     pub fn layers(self, flags: &Train, path: &Path) -> Result<Layers, Error> {
-        if let Some(list) = &self.layers {
+        if self.layers.is_some() {
             let others = [
                 ("--hidden", flags.hidden.is_some()),
                 ("--activation", flags.activation.is_some()),
@@ -57,9 +65,8 @@ impl ModelTable {
                     "{other} and layers under [model] both describe the layers: layers has all of them, the last one included; leave {other} out"
                 )));
             }
-            let activation = |word: &str| word.parse().map_err(|error: Error| error.to_string());
-            let layers = from_json(list, &activation);
-            let layers = layers.map_err(|reason| of_list(path, &reason))?;
+        }
+        if let Some(layers) = self.listed(path)? {
             return Ok(Layers::Listed(layers, path.into()));
         }
         let widths = match &flags.hidden {
@@ -73,6 +80,39 @@ impl ModelTable {
             activation: chosen(flags.activation, self.activation)?.unwrap_or(Activation::Relu),
             outputs: self.outputs,
         })
+    }
+}
+
+/// The entries of `model` in a run.json, as they are shown: the layers of a run that lists them, in the words of run.toml; of another, whose hidden layers have one
+/// activation, that and their dropout.
+pub(super) fn shown(model: &Value) -> Map<String, Value> {
+    let mut shown = model.as_object().cloned().unwrap_or_default();
+    let own = |key: &String| ["dense", "activation", "dropout"].contains(&key.as_str());
+    let is_plain =
+        |layer: &Value| layer.as_object().is_some_and(|layer| layer.contains_key("dense") && layer.keys().all(own));
+    let are_plain = model["layers"].as_array().is_some_and(|layers| layers.iter().all(is_plain));
+    if are_plain && !model["dropout"].is_null() {
+        shown.remove("layers");
+        return shown;
+    }
+    shown.remove("activation");
+    shown.remove("dropout");
+    if let Some(layers) = shown.get_mut("layers") {
+        *layers = inline(layers).into();
+    }
+    shown
+}
+
+/// A value as run.toml has it.
+fn inline(value: &Value) -> String {
+    let joined = |all: Vec<String>| all.join(", ");
+    match value {
+        Value::Array(list) => format!("[{}]", joined(list.iter().map(inline).collect())),
+        Value::Object(table) => {
+            let entry = |(key, value): (&String, &Value)| format!("{key} = {}", inline(value));
+            format!("{{ {} }}", joined(table.iter().map(entry).collect()))
+        }
+        other => other.to_string(),
     }
 }
 
@@ -123,7 +163,7 @@ fn no_images(data: &str, set: &Dataset) -> String {
 }
 
 /// What is wrong with the list of layers in the file with this path.
-fn of_list(path: &Path, reason: &str) -> Error {
+pub(super) fn of_list(path: &Path, reason: &str) -> Error {
     Error::format(path, format!("layers under [model]: {reason}"))
 }
 

@@ -145,8 +145,8 @@ pub(super) struct Train {
     #[arg(long, value_name = "PIXELS")]
     pub crop_padding: Option<u32>,
     /// Train on images of which a random half is mirrored left to right
-    #[arg(long)]
-    pub flip: bool,
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub flip: Option<bool>,
     /// Train on images with a square of zeros, of this many pixels a side, at a random place
     #[arg(long, value_name = "PIXELS")]
     pub cutout: Option<u32>,
@@ -154,8 +154,8 @@ pub(super) struct Train {
     #[arg(long, value_name = "EPOCHS", allow_negative_numbers = true)]
     pub early_stopping: Option<u64>,
     /// End with the weights of the best epoch
-    #[arg(long)]
-    pub keep_best: bool,
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub keep_best: Option<bool>,
     /// The metric that judges epochs, of validation if possible: loss or accuracy; f1, precision, recall (means over classes), top-5, roc-auc; mae,
     /// rmse or r2 [default: loss]
     #[arg(long, value_name = "NAME")]
@@ -173,8 +173,8 @@ pub(super) struct Train {
     #[arg(long, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Visit the rows in the set's own order
-    #[arg(long)]
-    pub no_shuffle: bool,
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub no_shuffle: Option<bool>,
     /// The initializer: glorot-, he- or lecun-, each with uniform or normal; orthogonal, torch or constant:0.1 [default: glorot-uniform]
     #[arg(long)]
     pub initializer: Option<Initializer>,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::clock::now;
 use super::config::Run;
+use super::layers::Layers;
 use super::observers::Observer;
 use super::output::{clean_lines, epoch_event};
 use super::training_set::TrainingSet;
@@ -102,8 +103,11 @@ impl Out {
         }
         let adapter = trainer.gpu().adapter();
         let (options, network) = (trainer.options(), trainer.network());
-        let layers = network.layers();
-        let hidden = &layers[..layers.len().saturating_sub(1)];
+        // Of layers that are listed one by one, each has its own.
+        let hidden = match (&run.layers, network.layers()) {
+            (Layers::Hidden { .. }, [hidden @ .., _]) => Some(hidden),
+            _ => None,
+        };
         let parts = json!({
             "state": "running", "error": null, "ended": null, "seconds": null, "config": run.config,
             "wgrad": env!("CARGO_PKG_VERSION"),
@@ -118,8 +122,8 @@ impl Out {
             },
             "model": {
                 "network": network.shape(), "parameters": network.parameters(), "file": run.save,
-                "activation": hidden.first().map(|layer| layer.activation().to_string()),
-                "dropout": hidden.iter().map(Layer::dropout).collect::<Vec<_>>(), "layers": network.to_json(),
+                "activation": hidden.and_then(|hidden| hidden.first()).map(|layer| layer.activation().to_string()),
+                "dropout": hidden.map(|hidden| hidden.iter().map(Layer::dropout).collect::<Vec<_>>()), "layers": network.to_json(),
                 "init": run.init,
             },
             "loss": loss_to_json(&options.loss),

@@ -32,7 +32,7 @@ pub(super) struct Data {
     decimal: Option<char>,
     unknown: Option<String>,
     missing_target: Option<String>,
-    image: Option<[usize; 3]>,
+    pub image: Option<[usize; 3]>,
     channels: Option<String>,
     pub scaling: Option<String>,
     pub scale_targets: Option<String>,

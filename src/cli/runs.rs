@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::figures::{duration, figure, to_the_second};
+use super::layers::shown;
 use super::options::Runs;
 use super::out::{ABOUT, is_running, read_about, read_metrics};
 use super::output::{Output, clean, table};
 use crate::error::Error;
 
+/// The table of the network.
+const MODEL: &str = "model";
 /// The tables of `run.json` that have settings.
 const SETTINGS: [&str; 9] =
-    ["adapter", "data", "model", "loss", "optimizer", "schedule", "train", "early_stopping", "reduce_on_plateau"];
+    ["adapter", "data", MODEL, "loss", "optimizer", "schedule", "train", "early_stopping", "reduce_on_plateau"];
 /// Entries that follow from other settings, or are paths.
 const NO_SETTINGS: [&str; 4] = ["data.features", "data.validation_rows", "model.file", "model.parameters"];
 /// The head of the table of runs.
@@ -234,10 +237,14 @@ impl Summary {
 
     /// Every setting by its name, as `optimizer.lr`.
     fn settings(&self) -> BTreeMap<String, String> {
-        let tables = SETTINGS.iter().filter_map(|&name| Some((name, self.about[name].as_object()?)));
-        tables
-            .flat_map(|(table, values)| {
-                values.iter().map(move |(name, value)| (format!("{table}.{name}"), clean(&plain(value))))
+        let table = |name: &str| match name {
+            MODEL => shown(&self.about[MODEL]),
+            _ => self.about[name].as_object().cloned().unwrap_or_default(),
+        };
+        SETTINGS
+            .iter()
+            .flat_map(|&name| {
+                table(name).into_iter().map(move |(key, value)| (format!("{name}.{key}"), clean(&plain(&value))))
             })
             .filter(|(name, _)| !NO_SETTINGS.contains(&name.as_str()))
             .chain([("wgrad".to_string(), clean(&plain(&self.about["wgrad"])))])

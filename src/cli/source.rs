@@ -12,7 +12,8 @@ use crate::data::{Dataset, ReadOptions, Sets, Source, Stored, is_text_table};
 use crate::error::Error;
 use crate::loss::Task;
 use crate::model::{Model, names_for};
-use crate::preprocessing::{ScaleBy, Scaling};
+use crate::named::counted;
+use crate::preprocessing::{ImageShape, ScaleBy, Scaling};
 
 /// The most bytes that are read from standard input.
 const MOST_FROM_STDIN: u64 = 1 << 30;
@@ -50,16 +51,82 @@ pub(super) fn of_run(run: &Run, init: Option<&Model>) -> Result<(TrainingSet, Op
     let stored = Stored::open_with(path, &run.reading)?;
     let train = stored.read(0..run.options.batch_size.clamp(1, stored.rows()))?;
     let train = train.noted_all(path, stored.note().map(String::from));
+    check_image(run, &train)?;
     let first = Sets { train, validation: stored.validation()?, test: stored.test()? };
     let (first, validation) = beside(run, first)?;
     let first = with_unused(run, noted(run, first), validation.as_ref())?;
     Ok((TrainingSet::Stored(stored, first), validation))
 }
 
+/// Reads the sets that a run trains on.
+fn of_data(run: &Run) -> Result<Sets, Error> {
+    let own = sets(&run.data, &run.reading)?;
+    check_image(run, &own.train)?;
+    Ok(own)
+}
+
+/// Checks that rows are images of the form that the run gives them, if it gives one.
+///
+/// # Errors
+///
+/// [`Error::Option`] with both forms, or with the number of features that are not one image of this form.
+fn check_image(run: &Run, train: &Dataset) -> Result<(), Error> {
+    let Some(asked) = run.reading.image.filter(|&asked| train.image_shape() != Some(asked)) else { return Ok(()) };
+    let ImageShape { height, width, channels } = asked;
+    let given = format!("image = [{height}, {width}, {channels}] under [data]");
+    Err(Error::Option(match train.image_shape() {
+        Some(ImageShape { height, width, channels }) => format!(
+            "{given}: {} says itself that its images are [{height}, {width}, {channels}], and only files of pictures are resized; leave image out",
+            run.data
+        ),
+        None => format!(
+            "{given}: an image of {asked} has {}, and a row of {} has {}: choose a height, a width and channels whose product is that, or leave image out",
+            counted(height * width * channels, "value"),
+            run.data,
+            counted(train.width(), "feature")
+        ),
+    }))
+}
+
+/// Checks that rows to validate on have the form of the rows to train on.
+///
+/// # Errors
+///
+/// [`Error::Data`] or [`Error::Format`] with both forms.
+fn check_alike(run: &Run, train: &Dataset, validation: &Dataset) -> Result<(), Error> {
+    let form = |set: &Dataset| match set.image_shape() {
+        Some(image) => format!("are images of {image}"),
+        None => format!("have {}", counted(set.width(), "feature")),
+    };
+    let images = train.image_shape().zip(validation.image_shape());
+    if train.width() == validation.width() && images.is_none_or(|(own, other)| own == other) {
+        return Ok(());
+    }
+    let (words, flag) = validation_words(run);
+    let reason = format!(
+        "the rows to validate on {}, and those to train on, of {}, {}: both must have the same form",
+        form(validation),
+        run.data,
+        form(train)
+    );
+    Err(of_words(words, flag, Error::Data(reason)))
+}
+
+/// The words of the set to validate on, and the flag that gives it: those of the training set where the rows are part of that.
+pub(super) fn validation_words(run: &Run) -> (&str, &'static str) {
+    match &run.validation {
+        Some(Validation::Path(words)) => (words, "--validation"),
+        _ => (&run.data, "--data"),
+    }
+}
+
 /// Reads the training and the validation set. Scalings are computed from the training rows alone, or taken from the model that training
 /// goes on from.
 fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<Dataset>), Error> {
-    let (train, mut validation) = beside(run, sets(&run.data, &run.reading)?)?;
+    let (train, mut validation) = beside(run, of_data(run)?)?;
+    if let Some(validation) = &validation {
+        check_alike(run, &train, validation)?;
+    }
     let mut train = noted_on_labels(run, train);
     let mut notes = Vec::new();
     let mut chosen = |what: &str, flag: &str, own: Option<Scaling>, model: Option<&Scaling>| match (own, model) {
@@ -240,7 +307,10 @@ fn beside(run: &Run, own: Sets) -> Result<(Dataset, Option<Dataset>), Error> {
                 Err(Error::Option(reason)) => {
                     return Err(Error::Option(format!("--validation: {reason}; or none, or a fraction as 0.1")));
                 }
-                set => (train, Some(set?)),
+                set => {
+                    let set = noted_on_names(words, train.class_names(), set?);
+                    (train, Some(set))
+                }
             }
         }
     })
@@ -262,7 +332,26 @@ pub(super) fn for_model(words: &str, model: &Model, text: &Text, label: Option<&
     if let (Some(label), None) = (label, set.columns()) {
         return Err(Error::Option(format!("--label {label}: it names a column of a table, and {words} is no table")));
     }
+    let set = noted_on_names(words, &model.classes, set);
     scaled(set, model).map_err(|error| of_words(words, "--data", error))
+}
+
+/// The set, with a note where it has names of classes and what its classes are compared with has none: they are numbered as they come.
+fn noted_on_names(words: &str, names: &[String], set: Dataset) -> Dataset {
+    let own = set.class_names();
+    let are_numbers = own.iter().enumerate().all(|(at, name)| *name == at.to_string());
+    if !names.is_empty() || are_numbers || set.labels().is_empty() {
+        return set;
+    }
+    const MOST: usize = 10;
+    let numbered: Vec<String> = own.iter().take(MOST).enumerate().map(|(at, name)| format!("{name} is {at}")).collect();
+    let more = if own.len() > MOST { ", …" } else { "" };
+    let note = format!(
+        "its classes have names and the classes that were trained on have none, so they are numbered in this order: {}{more}; figures mean something where \
+         training numbered them so",
+        numbered.join(", ")
+    );
+    set.noted(Path::new(words), note)
 }
 
 /// The options for reading rows for a model.
@@ -315,7 +404,7 @@ pub(super) fn reading_inputs(model: &Model, text: &Text) -> ReadOptions {
 pub(super) fn inputs(words: &str, input: Input, model: &Model, text: &Text) -> Result<Dataset, Error> {
     let mut options = reading_inputs(model, text);
     if options.image.is_none() && model.network.inputs() == 784 {
-        options.image = Some(crate::preprocessing::ImageShape { height: 28, width: 28, channels: 1 });
+        options.image = Some(ImageShape { height: 28, width: 28, channels: 1 });
     }
     let set = match input {
         Input::Lines(stream) | Input::Stream(stream) if words == STDIN => {
@@ -327,11 +416,11 @@ pub(super) fn inputs(words: &str, input: Input, model: &Model, text: &Text) -> R
     scaled(set, model).map_err(|error| of_words(words, "--input", error))
 }
 
-/// The error about a set, with the set's name. A user who named no set is told that it is MNIST.
+/// The error about a set, with the set's name. Of MNIST, which is also taken where no set is named, with the flag that names another.
 pub(super) fn of_words(words: &str, flag: &str, error: Error) -> Error {
     match error {
         Error::Data(reason) if words == "mnist" => {
-            Error::Data(format!("{reason}; the set is MNIST, as {flag} names no other"))
+            Error::Data(format!("{reason}; the set is MNIST: {flag} takes another"))
         }
         Error::Data(reason) if words != "-" => Error::format(words, reason),
         error => error,

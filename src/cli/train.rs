@@ -405,11 +405,8 @@ fn check_sets(run: &Run, train: &Dataset, validation: Option<&Dataset>, network:
         set.check_for(network, &run.options.loss).map_err(|error| source::of_words(words, flag, error))
     };
     check(train, &run.data, "--data")?;
-    match (validation, &run.validation) {
-        (Some(set), Some(Validation::Path(words))) => check(set, words, "--validation"),
-        (Some(set), _) => check(set, &run.data, "--data"),
-        (None, _) => Ok(()),
-    }
+    let (words, flag) = source::validation_words(run);
+    validation.map_or(Ok(()), |set| check(set, words, flag))
 }
 
 /// A trainer that goes on from a checkpoint, as far as the flags say.

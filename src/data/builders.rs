@@ -80,6 +80,35 @@ impl Dataset {
         Ok(self)
     }
 
+    /// The same rows with these names of classes, and for each label the number that its class has among them: the rows' own names may be some of them, in
+    /// another order. Rows whose targets are values keep their names.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] for a row of a class that is none of them.
+    pub(super) fn with_classes_of(mut self, names: &[String]) -> Result<Self, Error> {
+        if self.labels.is_empty() || self.origin.class_names == names {
+            return Ok(self);
+        }
+        let own = std::mem::take(&mut self.origin.class_names);
+        let numbers: Vec<Option<u32>> =
+            own.iter().map(|name| names.iter().position(|other| other == name).map(|at| at as u32)).collect();
+        for label in &mut self.labels {
+            // A label without a name, as one that the loss ignores, is no class.
+            match numbers.get(*label as usize) {
+                Some(Some(number)) => *label = *number,
+                Some(None) => {
+                    let name = &own[*label as usize];
+                    let reason = format!("\"{name}\" is none of the model's classes, which are {}", names.join(", "));
+                    return Err(Error::Data(reason));
+                }
+                None => {}
+            }
+        }
+        self.origin.class_names = names.to_vec();
+        Ok(self)
+    }
+
     /// The same rows as images of this shape, whose values lie row by row, pixel by pixel, channel by channel: the last axis is the channels.
     ///
     /// # Errors

@@ -104,8 +104,8 @@ fn order_of(axes: [usize; 3], options: &ReadOptions) -> Result<(ChannelOrder, Op
     let [a, _, c] = axes;
     let taken = |order: &str, other: &str| {
         format!(
-            "its channels are taken as {order}, as --channels {order} says it (in a program ReadOptions::channels); --channels {other} takes them as \
-             {other}"
+            "its channels are taken as {order}, which --channels did not say; --channels {order} says it, and --channels {other} takes them as {other} (in a \
+             program ReadOptions::channels)"
         )
     };
     match (likely(a), likely(c)) {

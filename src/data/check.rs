@@ -50,10 +50,14 @@ impl Dataset {
             return Ok(());
         }
         Err(Error::Data(match (taken, own) {
-            (Form::Image(_), Some(own)) => format!("the rows are images of {own}, the network takes images of {taken}"),
+            (Form::Image(_), Some(own)) => format!(
+                "the rows are images of {own}, the network takes images of {taken}{}: resize them to {taken}",
+                first_of_images(network)
+            ),
             (Form::Image(_), None) => format!(
-                "the rows have {}, the network takes images of {taken}, {}",
+                "the rows have {}, the network takes images of {taken}{}: each row must be the {} of one",
                 counted(self.width, "feature"),
+                first_of_images(network),
                 counted(taken.values(), "value")
             ),
             _ => format!(
@@ -140,6 +144,12 @@ impl Dataset {
             None => Ok(()),
         }
     }
+}
+
+/// The layer because of which a network takes images, as a message continues.
+fn first_of_images(network: &Network) -> String {
+    let first = network.layers().iter().enumerate().find(|(_, layer)| layer.is_of_images());
+    first.map_or(String::new(), |(at, layer)| format!(", for its layer {} ({})", at + 1, layer.word()))
 }
 
 /// Images as a network takes them; `None` where a side is more than a device can index.

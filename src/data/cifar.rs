@@ -234,18 +234,32 @@ pub(super) fn read_folder(folder: &Path, options: &ReadOptions) -> Result<Sets, 
         );
         return Err(Error::format(&inner, reason));
     }
-    let missing = missing_batches(&train);
+    let missing = missing_batches(&train).into_iter().chain(missing_test(kind, &test));
     let train = read_files(&inner, kind, &train, options)?;
     let test = if test.is_empty() { None } else { Some(read_files(&inner, kind, &test, options)?) };
     Ok(Sets { train: train.noted_all(folder, missing), validation: None, test })
 }
 
-/// A note on the batches that are missing below the last one.
+/// The batches of CIFAR-10's training rows.
+const BATCHES: u32 = 5;
+
+/// A note on test rows that are missing.
+fn missing_test(kind: &Kind, test: &[PathBuf]) -> Option<String> {
+    test.is_empty().then(|| {
+        format!(
+            "it has no {}: without it there are no rows beside the training rows, to validate on, test on or predict on; --validation 0.1 holds some of \
+             them out",
+            kind.test
+        )
+    })
+}
+
+/// A note on the batches that are missing, of those that the set has as it is published, or below the last one.
 fn missing_batches(train: &[PathBuf]) -> Option<String> {
     let names: Vec<String> = train.iter().map(|path| plain_name(path)).collect();
     let last = names.last()?.strip_prefix("data_batch_")?.strip_suffix(".bin")?.parse::<u32>().ok()?;
     // A number far from the others names no batch.
-    let missing = (1..last.min(100))
+    let missing = (1..=last.clamp(BATCHES, 100))
         .map(|at| format!("data_batch_{at}.bin"))
         .filter(|name| !names.contains(name))
         .collect::<Vec<_>>();

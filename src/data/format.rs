@@ -71,12 +71,12 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Sets, Error> {
     } else {
         idx::read_directory(path)
     };
-    Ok(sets?.each(|set| options.inputs_of(set)))
+    sets?.each(|set| options.inputs_of(path, set))
 }
 
 /// Reads the sets in a file's bytes; the path gives its extension, and is for messages.
 pub(super) fn read_bytes(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Sets, Error> {
-    unpacked(path, bytes, options).map(|sets| sets.each(|set| options.inputs_of(set)))
+    unpacked(path, bytes, options)?.each(|set| options.inputs_of(path, set))
 }
 
 fn unpacked(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Sets, Error> {

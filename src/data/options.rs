@@ -1,6 +1,9 @@
 //! Options of the readers.
 
+use std::path::Path;
+
 use super::Dataset;
+use crate::error::Error;
 use crate::layout::Image;
 use crate::model::Model;
 use crate::network::{Form, Network};
@@ -40,7 +43,7 @@ pub struct ReadOptions {
     /// For arrays of images: where the channels are, first (as in PyTorch) or last. If `None`, [`image`](Self::image) or the sizes decide, and a note
     /// says where that is a guess. The set has its channels last in any case.
     pub channels: Option<ChannelOrder>,
-    /// For folders of images: the class names in the order of their indices; if empty, the folders' names, sorted.
+    /// The class names in the order of their indices: what has names of classes gets these numbers. If empty, of folders of images the folders' names, sorted.
     pub class_names: Vec<String>,
     /// The numbers of inputs and outputs of the model that the rows are for, if they are for one. A table for a model without
     /// [`columns`](Self::columns) must have numbers in plain notation for its inputs. Where the target is classes, it must have the words of
@@ -56,13 +59,24 @@ impl ReadOptions {
         ReadOptions { inputs_only: true, ..ReadOptions::default() }
     }
 
-    /// The set as it is asked for: rows as images where they have as many features as [`image`](Self::image), and no targets where only inputs are
-    /// asked for.
-    pub(super) fn inputs_of(&self, mut set: Dataset) -> Dataset {
+    /// The set as it is asked for: rows as images where they have as many features as [`image`](Self::image), classes with the numbers that they have among
+    /// [`class_names`](Self::class_names), and no targets where only inputs are asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Format`] for a row of a class that is none of them.
+    pub(super) fn inputs_of(&self, path: &Path, mut set: Dataset) -> Result<Dataset, Error> {
         if set.origin.image.is_none() {
             set.origin.image = self.image.filter(|image| image.features() == Some(set.width));
         }
-        if self.inputs_only { set.without_targets() } else { set }
+        if self.inputs_only {
+            return Ok(set.without_targets());
+        }
+        // The columns of a table have their classes' numbers.
+        if self.class_names.is_empty() || set.class_names().is_empty() || set.columns().is_some() {
+            return Ok(set);
+        }
+        set.with_classes_of(&self.class_names).map_err(|error| Error::format(path, error.to_string()))
     }
 
     /// Options to read rows as a model was trained on them: with its columns, its images' shape and its classes.

@@ -36,7 +36,8 @@ impl Dataset {
     ///
     /// As [`read`](Self::read).
     pub fn from_csv(text: &str, options: &ReadOptions) -> Result<Self, Error> {
-        table::text::read(Path::new("the text"), text.as_bytes(), options).map(|set| options.inputs_of(set))
+        let path = Path::new("the text");
+        table::text::read(path, text.as_bytes(), options).and_then(|set| options.inputs_of(path, set))
     }
 
     /// The training and test sets of a directory of MNIST-style IDX files, gzipped or not: MNIST itself, Fashion-MNIST,
@@ -75,7 +76,8 @@ impl Dataset {
     }
 
     fn in_tensors(path: &Path, options: &ReadOptions) -> Result<Self, Error> {
-        tensors::read(path, &crate::files::read_whole(path)?, options).map(|sets| options.inputs_of(sets.train))
+        tensors::read(path, &crate::files::read_whole(path)?, options)
+            .and_then(|sets| options.inputs_of(path, sets.train))
     }
 
     /// MNIST, which the feature `mnist` puts into the library (11 MB): 60,000 rows to train on and 10,000 to test on, each of 784 bytes.

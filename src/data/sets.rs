@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Dataset;
+use crate::error::Error;
 
 /// The sets that a file or a folder holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,9 +24,9 @@ impl From<Dataset> for Sets {
 
 impl Sets {
     /// The sets with something done to each.
-    pub(super) fn each(self, of: impl Fn(Dataset) -> Dataset) -> Self {
+    pub(super) fn each(self, of: impl Fn(Dataset) -> Result<Dataset, Error>) -> Result<Self, Error> {
         let Sets { train, validation, test } = self;
-        Sets { train: of(train), validation: validation.map(&of), test: test.map(&of) }
+        Ok(Sets { train: of(train)?, validation: validation.map(&of).transpose()?, test: test.map(&of).transpose()? })
     }
 
     /// The rows to train on, and the rows to validate on: the validation rows, or else the test rows. If there are both, a note says which

@@ -21,7 +21,6 @@ use crate::run::rows::Rows;
 use crate::run::runner::Runner;
 use crate::run::state::State;
 use crate::run::stream::{Reading, Stream};
-use crate::run::windows::Windows;
 
 /// A fit as far as its device lasts.
 pub(crate) struct Attempt<'env, 'scope> {
@@ -212,14 +211,10 @@ async fn stream_over<'env: 'scope, 'scope>(
     banks: Vec<Buffers>,
     last_step: u64,
 ) -> Result<Option<Stream<'scope>>, Error> {
-    let Rows::Windows { source, window, .. } = train else { return Ok(None) };
     let (model, options) = (&session.model, &session.options);
-    let windows = Windows {
-        rows: source.rows() as u64,
-        window: window as u64,
-        batch: options.batch_size as u64,
-        seed: options.seed,
-        shuffles: options.shuffle,
+    let order = session.position.order;
+    let (Rows::Windows { source, .. }, Some(windows)) = (train, train.in_windows(options.visiting(order))) else {
+        return Ok(None);
     };
     let reading = Reading {
         source,
@@ -228,7 +223,7 @@ async fn stream_over<'env: 'scope, 'scope>(
         shape: train.shape(model.tiling.most_bytes),
         scalings: [train.at_hand().scaling().cloned(), train.at_hand().target_scaling().cloned()],
         windows,
-        order: session.position.order,
+        order,
         steps: session.position.steps_done..last_step,
     };
     Stream::begin(threads, &model.gpu, reading, banks, &model.buffers[&Role::State]).await.map(Some)

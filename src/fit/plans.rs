@@ -16,10 +16,11 @@ pub(crate) fn training(session: &Session, train: Rows<'_>) -> Result<Plan, Error
     let plan = step(session, train)?;
     let (network, options) = (&session.model.network, &session.options);
     let per_epoch = train.count().div_ceil(options.batch_size) as u64;
-    let first_step = session.order_over(train.count()).first_step;
+    let order = session.order_over(train.count());
+    let first_step = order.first_step;
     let last_step = options.last_step(session.fit_began().max(first_step), first_step, per_epoch)?;
     let done = session.position.steps_done.max(first_step);
-    train.check_minibatches(network, options.batch_size, done - first_step..last_step - first_step)?;
+    train.check_minibatches(network, options.visiting(order), done..last_step)?;
     Ok(plan)
 }
 
@@ -87,6 +88,8 @@ pub(crate) fn validation(session: &Session, validation: Option<&Dataset>) -> Res
 ///
 /// [`Error::Option`] with what was needed, what there is, and the largest batch that fits.
 pub(crate) fn fitting(session: &Session, request: Request<'_>) -> Result<Plan, Error> {
+    // What no other size would change is not a matter of room.
+    Plan::check_asked(request)?;
     let most = session.model.tiling.most_bytes;
     let (reason, too_large) = match Plan::new(request) {
         Ok(plan) => match plan.larger_than(most) {

@@ -203,9 +203,9 @@ impl Graph {
         std::mem::replace(&mut self.owner, layer)
     }
 
-    /// Says which layer's output a value is, by the layer's number.
+    /// Says which layer's output a value is, by the layer's number: that of the first which says so, where others pass it on.
     pub(crate) fn name(&mut self, value: Value, layer: usize) {
-        self.outputs.insert(value, layer);
+        self.outputs.entry(value).or_insert(layer);
     }
 
     /// The number of the innermost layer that a node is an op of: in the forward pass, in the backward pass as a part of its gradients, or as the update of

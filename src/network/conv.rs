@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 use super::Form;
 use super::forward::Forward;
 use super::kind::{Describe, Own};
-use super::layer::{WIDEST, check_width};
+use super::layer::WIDEST;
 use super::parameter::{ParameterKind, RowOrder};
 use super::window::{Padding, Pair, Slide, image, narrow, sizes};
 use super::words::Words;
@@ -140,10 +140,9 @@ impl Describe for ConvLayer {
     fn check(&self, input: Form) -> Result<(), String> {
         let image = image(input)?;
         let &ConvLayer { channels, kernel, groups, .. } = self;
-        if channels == 0 {
-            return Err("0 channels that go out: it needs at least one".into());
+        if !(1..=WIDEST).contains(&channels) {
+            return Err(format!("{channels} channels that go out: there must be from 1 to {WIDEST}"));
         }
-        check_width(channels)?;
         let divides = |channels: usize| groups > 0 && channels.is_multiple_of(groups);
         if !divides(channels) || !divides(image.channels as usize) {
             return Err(format!(

@@ -93,8 +93,19 @@ impl Network {
     /// assert_eq!(network.parameters(), 34_826);
     /// ```
     pub fn image(height: usize, width: usize, channels: usize) -> Self {
-        let [height, width, channels] = [height, width, channels].map(window::narrow);
-        Network::of_form(Form::Image(Image { height, width, channels }), Vec::new())
+        let sides = [height, width, channels];
+        let [rows, columns, planes] = sides.map(window::narrow);
+        let network =
+            Network::of_form(Form::Image(Image { height: rows, width: columns, channels: planes }), Vec::new());
+        // A side that no form can have is named as it was asked for.
+        let refused = sides.into_iter().find(|&side| side > layer::WIDEST).map(|side| Refused {
+            within: "the input".into(),
+            reason: format!(
+                "a side of {side}, in an image of {height}×{width}×{channels}: at most {} are allowed",
+                layer::WIDEST
+            ),
+        });
+        Network { refused, ..network }
     }
 
     /// A network of these layers.
@@ -395,6 +406,9 @@ impl Network {
 
     /// Why the network cannot be trained, if it cannot.
     fn reason(&self) -> Result<(), String> {
+        if let Some(Refused { within, reason }) = &self.refused {
+            return Err(format!("{within} has {reason}"));
+        }
         match self.input {
             Form::Image(image) if image.height == 0 || image.width == 0 || image.channels == 0 => {
                 return Err(format!("the input is an image of {}: all three numbers must be at least 1", self.input));
@@ -403,9 +417,6 @@ impl Network {
             _ => layer::check_width(self.inputs()),
         }
         .map_err(|reason| format!("the input has {reason}"))?;
-        if let Some(Refused { within, reason }) = &self.refused {
-            return Err(format!("{within} has {reason}"));
-        }
         let (nested, most) = (layer::nested(&self.layers), ResidualLayer::MOST_NESTED);
         if nested > most {
             return Err(format!("the network's residuals are nested {nested} deep: at most {most} are allowed"));

@@ -10,7 +10,7 @@ use super::{Form, LayerKind, Network};
 use crate::graph::{BatchNorm, Over, RowNorm, Value};
 
 const EPS: &str = "eps";
-const MOMENTUM: &str = "momentum";
+pub(super) const MOMENTUM: &str = "momentum";
 /// What is added to a variance, unless a layer says otherwise.
 const USUAL_EPS: f64 = 1e-5;
 const USUAL_MOMENTUM: f64 = 0.1;

@@ -62,13 +62,15 @@ impl Describe for ResidualLayer {
             _ if self.body.is_empty() => Err("a body without layers: it needs at least one".into()),
             (true, _) => Ok(()),
             (false, true) => Err(format!(
-                "a body with {}: for the sum, the body's last layer must have {}, or a shortcut must have {body}",
+                "a body with {}: for the sum, the body's last layer must have {}, or a shortcut must have {}",
                 body.named("output"),
-                input.named("output")
+                input.named("output"),
+                body.named("output")
             )),
             (false, false) => Err(format!(
-                "a body with {}, its shortcut {other}: for the sum, both must have the same",
-                body.named("output")
+                "a body with {}, and a shortcut with {}: for the sum, both must have the same",
+                body.named("output"),
+                other.named("output")
             )),
         }
     }

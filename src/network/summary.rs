@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::{Form, Layer, Network, words};
+use super::{ConvLayer, Form, Layer, LayerKind, Located, Network, Padding, words};
 use crate::activation::Activation;
-use crate::layout::quads_with_one;
 
 /// A layer in a summary. Its weights and its work are its own: those of layers within it are in lines of their own.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,17 +31,10 @@ pub(crate) struct Summary {
     pub flops: u64,
     /// Bytes that its weights and running statistics take in device memory, with what pads them.
     pub weight_bytes: u64,
-    /// Bytes that one sample's output takes in device memory where it is stored.
-    sample_bytes: u64,
 }
 
 impl Summary {
-    /// Bytes that its output of a minibatch of `batch` rows takes in device memory where it is stored: of whole blocks of four rows.
-    pub fn output_bytes(&self, batch: u32) -> u64 {
-        u64::from(batch.next_multiple_of(4)) * self.sample_bytes
-    }
-
-    /// Its location with the lists that it is in left out where they are those of the layer above: "layer 2", and below it "body, layer 1".
+    /// Its location without that of the layer which it is within: "body, layer 1" for "layer 2's body, layer 1".
     pub fn short(&self) -> &str {
         self.location.rsplit_once("'s ").map_or(&self.location, |(_, own)| own)
     }
@@ -68,7 +60,7 @@ impl Network {
             lines.push(Summary {
                 depth: located.location.matches("'s ").count(),
                 kind: located.layer.word(),
-                words: in_words(located.layer),
+                words: in_words(located.layer, &[]),
                 activation: located.layer.activation(),
                 dropout: located.layer.dropout(),
                 input: located.input,
@@ -77,7 +69,6 @@ impl Network {
                 statistics,
                 flops: flops[lines.len()],
                 weight_bytes: located.parameters().map(|own| own.dense(1).weights_bytes()).sum(),
-                sample_bytes: bytes(output),
                 name: located.name,
                 location: located.location,
             });
@@ -86,16 +77,31 @@ impl Network {
     }
 }
 
-/// Bytes of a sample in device memory, with what pads it.
-fn bytes(form: Form) -> u64 {
-    match form {
-        Form::Image(image) | Form::Flattened(image) => image.bytes(1),
-        Form::Features(features) => 16 * u64::from(quads_with_one(features as u32)),
+impl Located<'_> {
+    /// Its word with the options on which its outputs depend, as "conv 32, kernel 3, padding same", without its activation and the lists within it.
+    pub fn computation(&self) -> String {
+        in_words(self.layer, NOT_COMPUTED)
+    }
+
+    /// Whether it makes the same outputs of the same inputs and weights as another layer of its kind, before the activation. A padding in other words, as 1 for
+    /// the "same" of a kernel of 3, is the same.
+    pub fn computes_as(&self, other: &Located<'_>) -> bool {
+        let comparable = |located: &Located<'_>| match (located.layer.kind(), located.input) {
+            (LayerKind::Conv(conv), Form::Image(image)) => {
+                let bare = ConvLayer { padding: Padding::Valid, ..conv.clone() };
+                (in_words(&bare.into(), NOT_COMPUTED), conv.pads(image))
+            }
+            _ => (located.computation(), [0; 4]),
+        };
+        comparable(self) == comparable(other)
     }
 }
 
-/// The word of a layer and its options, without the lists within it.
-fn in_words(layer: &Layer) -> String {
+/// Options that change no output of a trained layer by themselves, or that are compared apart from the others.
+const NOT_COMPUTED: &[&str] = &[words::ACTIVATION, words::DROPOUT, words::INITIALIZER, super::norm::MOMENTUM];
+
+/// The word of a layer and its options, without the lists within it and without those options that are left out.
+fn in_words(layer: &Layer, left_out: &[&str]) -> String {
     let list = words::to_json(std::slice::from_ref(layer));
     let none = Map::new();
     let entries = list[0].as_object().unwrap_or(&none);
@@ -113,8 +119,10 @@ fn in_words(layer: &Layer) -> String {
     // The activation and the dropout come last, as they do in the layer.
     let last =
         |key: &String| [words::ACTIVATION, words::DROPOUT].iter().position(|word| word == key).map_or(0, |at| at + 1);
-    let mut options: Vec<(&String, &Json)> =
-        entries.iter().filter(|(key, value)| *key != word && !is_list(value)).collect();
+    let mut options: Vec<(&String, &Json)> = entries
+        .iter()
+        .filter(|(key, value)| *key != word && !is_list(value) && !left_out.contains(&key.as_str()))
+        .collect();
     options.sort_by_key(|(key, _)| last(key));
     let option = |(key, value): (&String, &Json)| match key.as_str() {
         words::ACTIVATION => text(value),

@@ -147,24 +147,31 @@ fn one(words: &Json, location: String, activation: ActivationOf<'_>) -> Result<L
             return Err(format!("{location} has the words {named}: exactly one of them must say what the layer is"));
         }
     };
-    let mut words = Words { label: format!("{location} ({word})"), location, entries, activation, known: Vec::new() };
-    let kind = LayerKind::from_words(word, &mut words).unwrap_or_else(|| Err(format!("{word} is no layer")))?;
-    let epilogue = words.epilogue(word)?;
-    let bare = Layer::new(kind);
-    let initializer = if bare.takes_initializer() { words.initializer()? } else { None };
-    let (label, known) = (words.label, words.known);
-    match entries.keys().find(|key| !known.contains(&key.as_str())) {
-        Some(key) => {
-            let what = format!("an option of {word}");
-            // What other programs call an option helps where this layer has it.
-            let of_layer = |(name, elsewhere): &&(&str, Elsewhere)| known.contains(name) && is_among(key, elsewhere);
-            let elsewhere = OPTIONS.iter().find(of_layer).map_or(&[][..], |(_, elsewhere)| elsewhere);
-            Err(format!("{label}: {}", unknown(&cut(key), &what, known.iter().copied(), elsewhere)))
+    let label = format!("{location} ({word})");
+    let words = |entries| Words {
+        label: label.clone(),
+        location: location.clone(),
+        entries,
+        activation,
+        known: vec![],
+        missing: None,
+    };
+    let mut own = words(entries);
+    let layer = own.layer(word);
+    match (layer, own.missing) {
+        // What is missing may be there under another name, which is found once all that the layer asks for is known.
+        (Err(reason), Some(missing)) => {
+            let mut entries = entries.clone();
+            entries.insert(missing.into(), 1.into());
+            let mut filled = words(&entries);
+            let other = filled.layer(word).ok().and_then(|_| filled.unknown_option(word));
+            Err(other.map_or(reason.clone(), |other| format!("{reason}; {other}")))
         }
-        None => {
-            let layer = bare.with_activation(epilogue.activation).with_dropout(epilogue.dropout);
-            Ok(initializer.into_iter().fold(layer, Layer::with_initializer))
-        }
+        (Err(reason), None) => Err(reason),
+        (Ok(layer), _) => match own.unknown_option(word) {
+            Some(other) => Err(format!("{label}: {other}")),
+            None => Ok(layer),
+        },
     }
 }
 
@@ -187,7 +194,7 @@ fn no_word(entries: &Map<String, Json>) -> String {
 
 pub(super) const ACTIVATION: &str = "activation";
 pub(super) const DROPOUT: &str = "dropout";
-const INITIALIZER: &str = "initializer";
+pub(super) const INITIALIZER: &str = "initializer";
 const BIAS: &str = "bias";
 const PADDING: &str = "padding";
 
@@ -246,9 +253,31 @@ pub(super) struct Words<'a> {
     activation: ActivationOf<'a>,
     /// The keys that were asked for.
     known: Vec<&'static str>,
+    /// The one that is not there and must be.
+    missing: Option<&'static str>,
 }
 
 impl<'a> Words<'a> {
+    /// The layer with this word.
+    fn layer(&mut self, word: &str) -> Result<Layer, String> {
+        let kind = LayerKind::from_words(word, self).unwrap_or_else(|| Err(format!("{word} is no layer")))?;
+        let epilogue = self.epilogue(word)?;
+        let bare = Layer::new(kind);
+        let initializer = if bare.takes_initializer() { self.initializer()? } else { None };
+        let layer = bare.with_activation(epilogue.activation).with_dropout(epilogue.dropout);
+        Ok(initializer.into_iter().fold(layer, Layer::with_initializer))
+    }
+
+    /// What to say of the first key that the layer with this word did not ask for, once it has asked for all.
+    fn unknown_option(&self, word: &str) -> Option<String> {
+        let known = &self.known;
+        let key = self.entries.keys().find(|key| !known.contains(&key.as_str()))?;
+        // What other programs call an option helps where this layer has it.
+        let of_layer = |(name, elsewhere): &&(&str, Elsewhere)| known.contains(name) && is_among(key, elsewhere);
+        let elsewhere = OPTIONS.iter().find(of_layer).map_or(&[][..], |(_, elsewhere)| elsewhere);
+        Some(unknown(&cut(key), &format!("an option of {word}"), known.iter().copied(), elsewhere))
+    }
+
     /// The value of a key, if it is there.
     fn get(&mut self, key: &'static str) -> Option<&'a Json> {
         if !self.known.contains(&key) {
@@ -259,7 +288,10 @@ impl<'a> Words<'a> {
 
     /// The value of a key that must be there.
     fn take<T>(&mut self, key: &'static str, what: &str, read: impl FnOnce(&Json) -> Option<T>) -> Result<T, String> {
-        let value = self.get(key).ok_or_else(|| format!("{}: {key} is missing: it must be {what}", self.label))?;
+        let Some(value) = self.get(key) else {
+            self.missing = Some(key);
+            return Err(format!("{}: {key} is missing: it must be {what}", self.label));
+        };
         read(value).ok_or_else(|| format!("{}: {key} is {}: it must be {what}", self.label, shown(value)))
     }
 

@@ -21,7 +21,7 @@ use crate::network::{Form, Network};
 use crate::optimizer::Optimizer;
 use crate::plan::Request;
 use crate::run::order::Order;
-use crate::run::rows::{SetShape, WindowSizing};
+use crate::run::rows::{SetShape, Visiting, WindowSizing};
 use crate::run::state::State;
 use crate::schedule::Schedule;
 use crate::training::{Clip, Training};
@@ -235,6 +235,11 @@ impl TrainOptions {
                 u32::MAX
             ))
         })
+    }
+
+    /// The order in which rows are visited.
+    pub(crate) fn visiting(&self, order: Order) -> Visiting {
+        Visiting { order, batch_size: self.batch_size, seed: self.seed, shuffles: self.shuffle }
     }
 
     /// The values by which the windows of a set are sized, for a network of `outputs` outputs, on a device that binds buffers of at most `most_bytes` bytes.

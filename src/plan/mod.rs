@@ -108,6 +108,17 @@ impl Plan {
         Plan::of(&Step::new(request, graph), |_| false)
     }
 
+    /// That a network can be planned for as it is, whatever its sizes: that it passes its check, and its batch norms and its loss take what they are given.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] with the layer.
+    pub(crate) fn check_asked(request: Request<'_>) -> Result<(), Error> {
+        request.network.check()?;
+        request.network.check_outputs(request.loss)?;
+        place::check_norms(request)
+    }
+
     /// That there is something to plan for, of sizes that can be counted.
     fn check_request(request: Request<'_>) -> Result<(), Error> {
         request.network.check()?;
@@ -211,6 +222,14 @@ impl Plan {
     /// Where the layer whose output this role holds is in the network, as "layer 2's body, layer 1".
     pub(crate) fn location(&self, role: Role) -> Option<&str> {
         self.locations.get(&role).map(String::as_str)
+    }
+
+    /// Bytes of the buffers that hold the outputs of the layer at a location: none where a kernel takes in what follows the layer, or where the layer passes its
+    /// input on as it is.
+    #[cfg(feature = "cli")]
+    pub(crate) fn output_bytes(&self, location: &str) -> u64 {
+        let is_of = |role| matches!(role, Role::Activations(_)) && self.location(role) == Some(location);
+        self.buffers.iter().filter(|buffer| is_of(buffer.role)).map(|buffer| buffer.bytes).sum()
     }
 
     /// The first buffer of more than `bytes`.

@@ -13,7 +13,7 @@ use crate::gpu::{Buffer, Checks, Gpu, Submission};
 use crate::history::TrainStats;
 use crate::kernel::tiling::Tiling;
 use crate::loss::Loss;
-use crate::network::{Network, Parameter};
+use crate::network::{Network, Parameter, ParameterKind};
 use crate::plan::{Plan, Role, STATE_BYTES};
 use crate::weights::{LayerWeights, Weights};
 
@@ -172,17 +172,24 @@ impl DeviceModel {
 pub(crate) fn check_layers(gpu: &Gpu, network: &Network, slots: u32) -> Result<(), Error> {
     let (adapter, values) = (gpu.adapter(), u64::from(slots.max(1)));
     let most = adapter.tiling().most_bytes;
-    for (Parameter { location, .. }, dense) in network.named_parameters().into_iter().zip(network.dense_sizes(1)) {
+    for (Parameter { location, kind, .. }, dense) in network.named_parameters().into_iter().zip(network.dense_sizes(1))
+    {
         let [rows, columns] = dense.weights_shape().map(u64::from);
         let quad_bytes = 16 * values * rows;
         let bytes = quad_bytes * columns / 4;
         if bytes > most {
+            let (unit, inputs, below) = match kind {
+                ParameterKind::Kernel { .. } => {
+                    ("channel", "values in a window", "the kernel or the channels that come in")
+                }
+                _ => ("unit", "inputs", "the layer below"),
+            };
             let advice = match 4 * (most / quad_bytes) {
-                0 => format!("not one unit with {} inputs fits: make the layer below smaller", dense.inputs),
-                units => format!("with {} inputs, at most {units} units fit", dense.inputs),
+                0 => format!("not one {unit} with {} {inputs} fits: make {below} smaller", dense.inputs),
+                units => format!("with {} {inputs}, at most {units} {unit}s fit", dense.inputs),
             };
             return Err(Error::Option(format!(
-                "{location} of {} units takes {bytes} bytes in one buffer, and {} can bind at most {most}: {advice}",
+                "{location} of {} {unit}s takes {bytes} bytes in one buffer, and {} can bind at most {most}: {advice}",
                 dense.outputs, adapter.name
             )));
         }

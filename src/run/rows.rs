@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::order::Order;
+use super::windows::Windows;
 use crate::data::{Dataset, Fingerprint, Source};
 use crate::error::Error;
 use crate::loss::Loss;
@@ -60,6 +62,15 @@ pub(crate) struct WindowSizing<'a> {
     pub memory_budget: Option<u64>,
     /// The most bytes of a buffer.
     pub most_bytes: u64,
+}
+
+/// In which order rows are visited.
+#[derive(Clone, Copy)]
+pub(crate) struct Visiting {
+    pub order: Order,
+    pub batch_size: usize,
+    pub seed: u64,
+    pub shuffles: bool,
 }
 
 /// What a run trains on.
@@ -167,22 +178,37 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// That no batch norm has to make a deviation of one value, where the last minibatch of an epoch has one row. `steps` are those that are trained, counted from
-    /// the beginning of an epoch.
+    /// The windows that it is read in, if it is.
+    pub fn in_windows(self, visiting: Visiting) -> Option<Windows> {
+        let Rows::Windows { source, window, .. } = self else { return None };
+        let Visiting { batch_size, seed, shuffles, .. } = visiting;
+        Some(Windows { rows: source.rows() as u64, window: window as u64, batch: batch_size as u64, seed, shuffles })
+    }
+
+    /// Whether these steps come to the minibatch with the set's last rows.
+    fn reach_the_end(self, visiting: Visiting, steps: Range<u64>) -> bool {
+        let (order, rows) = (visiting.order, self.count() as u64);
+        let per_epoch = rows.div_ceil(visiting.batch_size.max(1) as u64).max(1);
+        let epochs = |step: u64| (step - order.first_step) / per_epoch;
+        match self.in_windows(visiting) {
+            None => epochs(steps.end) > epochs(steps.start),
+            Some(_) if steps.end.saturating_sub(steps.start) >= per_epoch => true,
+            // The window with the last rows has a turn of its own in each epoch, and the minibatch is the last of that.
+            Some(windows) => windows
+                .of_steps(order, steps.clone())
+                .any(|(visit, begins)| visit.rows.end == rows && steps.contains(&(begins + visit.steps - 1))),
+        }
+    }
+
+    /// That no batch norm has to make a deviation of one value, where the minibatch with a set's last rows has one row, and the `steps` that are trained come to it.
     ///
     /// # Errors
     ///
     /// [`Error::Option`] with the layer, the rows, the batch size, and one that would do.
-    pub fn check_minibatches(self, network: &Network, batch_size: usize, steps: Range<u64>) -> Result<(), Error> {
-        let rows = self.count();
-        let per_epoch = rows.div_ceil(batch_size.max(1)).max(1) as u64;
-        let is_reached = match self {
-            Rows::Whole(_) => steps.end / per_epoch > steps.start / per_epoch,
-            // The window with the last rows may be the first that an epoch visits.
-            Rows::Windows { .. } => !steps.is_empty(),
-        };
+    pub fn check_minibatches(self, network: &Network, visiting: Visiting, steps: Range<u64>) -> Result<(), Error> {
+        let (rows, batch_size) = (self.count(), visiting.batch_size);
         let leaves_one = |size: usize| size > 1 && rows % size == 1;
-        if rows == 1 || !leaves_one(batch_size) || !is_reached {
+        if rows == 1 || !leaves_one(batch_size) || !self.reach_the_end(visiting, steps) {
             return Ok(());
         }
         let Some(location) = network.batch_norm_of_rows() else { return Ok(()) };

@@ -256,17 +256,7 @@ impl Drop for Stream<'_> {
 impl Reading<'_> {
     /// The windows that the steps need, each with the step in which it begins.
     fn visits(&self) -> impl Iterator<Item = (Visit, u64)> + use<> {
-        let (order, steps) = (self.order, self.steps.clone());
-        let per_epoch = self.windows.rows.div_ceil(self.windows.batch);
-        let in_order = steps.start - order.first_step;
-        let first_step =
-            move |visit: &Visit| order.first_step + (visit.epoch - order.epochs_before) * per_epoch + visit.first_step;
-        let visits = self.windows.visits(order.epochs_before + in_order / per_epoch, in_order % per_epoch);
-        let with_steps = visits.map(move |visit| {
-            let begins = first_step(&visit);
-            (visit, begins)
-        });
-        with_steps.take_while(move |(_, begins)| *begins < steps.end)
+        self.windows.of_steps(self.order, self.steps.clone())
     }
 
     /// Reads a window's rows into a block: features first, targets from a byte on.

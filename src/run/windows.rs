@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::order::Order;
 use crate::weights::hash;
 
 /// A set cut into windows of `window` rows; the last may have fewer.
@@ -35,6 +36,18 @@ impl Windows {
         (epoch..)
             .flat_map(move |at| self.epoch(at))
             .skip_while(move |visit| visit.epoch == epoch && visit.first_step + visit.steps <= step)
+    }
+
+    /// The turns that these steps need, each with the step in which it begins.
+    pub fn of_steps(self, order: Order, steps: Range<u64>) -> impl Iterator<Item = (Visit, u64)> {
+        let per_epoch = self.rows.div_ceil(self.batch);
+        let in_order = steps.start - order.first_step;
+        let visits = self.visits(order.epochs_before + in_order / per_epoch, in_order % per_epoch);
+        let with_steps = visits.map(move |visit| {
+            let begins = order.first_step + (visit.epoch - order.epochs_before) * per_epoch + visit.first_step;
+            (visit, begins)
+        });
+        with_steps.take_while(move |(_, begins)| *begins < steps.end)
     }
 
     /// The turns of one epoch.

@@ -39,7 +39,7 @@ pub struct Subject {
     pub update: &'static str,
     /// The layer in words.
     pub what: &'static str,
-    /// Adds it to a network whose output is an image of four channels, or a row of features, and what makes features of its output.
+    /// Adds the layer to a network that ends in an image of four channels, or in a row of features; then, behind an image, a layer that makes features of it.
     add: fn(Network) -> Network,
     is_of_features: bool,
 }
@@ -56,7 +56,7 @@ const CONV: [&str; 3] = ["conv_forward", "conv_backward", "conv_update"];
 const ROW_NORM: [&str; 3] = ["row_norm", "row_norm backward", "norm_gradient"];
 const BATCH_NORM: [&str; 3] = ["batch_norm", "batch_norm backward", "batch_norm backward"];
 
-/// Every kernel, with what makes another variant of it.
+/// Every kernel of images and norms, in all its variants: a network for each set of options that gives the kernel another text or another geometry.
 pub const SUBJECTS: &[Subject] = &[
     of_images(CONV, "3×3, padding 1", |to| to.with(conv(6, 3, |conv| conv.padding(1), Tanh)).flatten()),
     of_images(CONV, "3×2, a stride, same padding, no bias, behind three channels", |to| {

@@ -80,6 +80,7 @@ fn options_out_of_range_are_refused() {
         (&["--out", "both", "--checkpoint", "./both"], &["--out", "--checkpoint", "cannot be the same folder"]),
         (&["--early-stopping", "0"], &["patience is 0", "at least 1"]),
         (&["--flip"], &["augmentation", "rows of features", "leave it out"]),
+        (&["--flip=perhaps"], &["'perhaps'", "--flip", "true, false"]),
         (&["--clip-grad-value", "0"], &["clip_grad_value is 0", "above 0"]),
         (
             &["--clip-grad-value", "1", "--clip-grad-norm", "1"],

@@ -8,6 +8,7 @@ use wgrad::{
 };
 use zip::CompressionMethod;
 
+use crate::cases::wgrad;
 use crate::data::{gzipped, idx};
 use crate::hostile::{npy, npz};
 use crate::serving::saved;
@@ -70,7 +71,8 @@ fn arrays_have_their_channels_first_or_last() {
         assert_eq!(bytes_of(&set), if is_moved { moved(shape, &values) } else { values }, "{shape:?}");
         let notes = set.notes();
         assert_eq!(notes.len(), usize::from(is_noted), "{shape:?}: {notes:?}");
-        assert!(notes.iter().all(|note| note.contains("--channels")), "{notes:?}");
+        // A reader who gave no option is not told what it says.
+        assert!(notes.iter().all(|note| note.contains("which --channels did not say")), "{notes:?}");
     }
     refused(&["[2, 6, 4, 5]", "neither 6 nor 5", "--channels first"], read([2, 6, 4, 5], None));
     refused(&["[2, 3, 0, 4]", "at least 1"], read([2, 3, 0, 4], None));
@@ -162,7 +164,8 @@ fn cifar_10_is_read() {
         assert_eq!((train.labels(), train.classes(), train.image_shape()), (&[9, 0, 3][..], 10, Some(RGB)));
         assert_eq!(bytes_of(&train), [&of_second[..], &of_tenth].concat());
         assert_eq!(train.class_names(), names);
-        assert!(train.notes()[0].contains("it has no data_batch_1.bin, data_batch_3.bin"), "{:?}", train.notes());
+        let [missing] = train.notes() else { panic!("{:?}", train.notes()) };
+        assert!(missing.contains("it has no data_batch_1.bin, data_batch_3.bin"), "{missing}");
         let test = test.unwrap();
         assert_eq!((test.labels(), test.class_names().len(), validation), (&[1, 2, 8][..], 10, None));
         assert_eq!(bytes_of(&test), of_test);
@@ -172,6 +175,27 @@ fn cifar_10_is_read() {
     assert_eq!((set.labels(), set.class_names().len(), bytes_of(&set)), (&[1, 2, 8][..], 10, of_test));
     let set = read(&inner.join("data_batch_2.bin.gz")).unwrap().train;
     assert_eq!((set.labels(), bytes_of(&set)), (&[9, 0][..], of_second));
+    // What is missing at the end is missing too: the batches behind the last, and the test rows.
+    std::fs::remove_file(inner.join("data_batch_10.bin")).unwrap();
+    std::fs::remove_file(inner.join("test_batch.bin")).unwrap();
+    let sets = read(&inner).unwrap();
+    let [batches, test] = sets.train.notes() else { panic!("{:?}", sets.train.notes()) };
+    assert!(
+        batches.contains("no data_batch_1.bin, data_batch_3.bin, data_batch_4.bin, data_batch_5.bin:"),
+        "{batches}"
+    );
+    assert!(test.contains("no test_batch.bin") && test.contains("--validation 0.1") && sets.test.is_none(), "{test}");
+    // Classes that are wanted in another order, as a model has them, and those that it does not have.
+    let like = |names: &[&str]| {
+        let class_names = names.iter().map(|name| name.to_string()).collect();
+        Sets::read(&inner, &ReadOptions { class_names, ..ReadOptions::default() }).map(|sets| sets.train)
+    };
+    let mut others = names;
+    others.reverse();
+    let set = like(&others).unwrap();
+    assert_eq!((set.labels(), set.class_names()), (&[0, 9][..], &others.map(String::from)[..]));
+    assert_eq!(like(&["truck", "lorry", "airplane"]).unwrap().labels(), [0, 2]);
+    refused(&["\"truck\" is none of the model's classes, which are airplane, lorry"], like(&["airplane", "lorry"]));
     // Fewer names than classes.
     write("batches.meta.txt", b"airplane\n");
     refused(&["batches.meta.txt", "1 name for 10 classes"], read(&inner));
@@ -188,6 +212,7 @@ fn cifar_100_is_read() {
     std::fs::write(folder.path().join("fine_label_names.txt"), names("fine", 100)).unwrap();
     std::fs::write(folder.path().join("coarse_label_names.txt"), names("coarse", 20)).unwrap();
     let sets = read(folder.path()).unwrap();
+    assert_eq!(sets.train.notes(), [""; 0]);
     assert_eq!((sets.train.labels(), sets.train.classes(), bytes_of(&sets.train)), (&[99, 5][..], 100, of_train));
     assert_eq!((sets.train.class_names()[99].as_str(), sets.test.unwrap().labels()), ("fine 99", &[42][..]));
     let coarse = ReadOptions { model_widths: Some((3072, 20)), ..ReadOptions::default() };
@@ -280,4 +305,110 @@ fn channels_are_standardized() {
     trainer.fit(&set, None).unwrap();
     let model: Model = saved(&mut trainer);
     assert_eq!((model.image, model.scaling), (Some(shape), Some(scaling)));
+}
+
+/// Finds a form that a user gives and that is passed over: of a set that has its own, of a table whose columns are no such image, of rows to validate on.
+#[test]
+fn a_form_that_the_rows_do_not_have_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("data_batch_1.bin"), cifar(&[&[9], &[0], &[4]], &mut Random(6)).0).unwrap();
+    let table = |name: &str, columns: usize| {
+        let line = |row: usize| (0..columns).map(|at| format!("{},", (row + at) % 7)).collect::<String>();
+        let rows: String = (0..12).map(|row| format!("{}{}\n", line(row), ["no", "yes"][row % 2])).collect();
+        std::fs::write(at.join(name), rows).unwrap();
+    };
+    table("small.csv", 12);
+    table("large.csv", 27);
+    let array = |name: &str, side: usize| {
+        let x = npy("|u1", &format!("(4, {side}, {side})"), &vec![7; 4 * side * side]);
+        let y = npy("|u1", "(4,)", &[0, 1, 0, 1]);
+        std::fs::write(at.join(name), npz(&[("x.npy", &x), ("y.npy", &y)], CompressionMethod::Stored)).unwrap();
+    };
+    array("four.npz", 4);
+    array("five.npz", 5);
+    let run = |image: &str, arguments: &[&str]| {
+        let layers = "layers = [{ conv = 2, kernel = 2, activation = 'relu' }, { flatten = true }, { dense = 10 }]";
+        let image = if image.is_empty() { String::new() } else { format!("[data]\nimage = {image}\n") };
+        std::fs::write(at.join("run.toml"), format!("{image}[model]\n{layers}\n")).unwrap();
+        wgrad(at, &[&["train", "--config", "run.toml", "--steps", "1", "--screen", "none"], arguments].concat())
+    };
+    run("[14, 14, 1]", &["--data", "mnist"]).refused(&[
+        "image = [14, 14, 1] under [data]",
+        "mnist",
+        "[28, 28, 1]",
+        "leave image out",
+    ]);
+    run("[16, 16, 3]", &["--data", "data_batch_1.bin"]).refused(&[
+        "image = [16, 16, 3]",
+        "data_batch_1.bin",
+        "[32, 32, 3]",
+    ]);
+    run("[2, 8, 1]", &["--data", "four.npz"]).refused(&["image = [2, 8, 1]", "four.npz", "[4, 4, 1]"]);
+    run("[2, 3, 3]", &["--data", "small.csv"]).refused(&[
+        "image = [2, 3, 3]",
+        "18 values",
+        "small.csv has 12 features",
+    ]);
+    assert_eq!(run("[28, 28, 1]", &["--data", "mnist", "--memory-budget", "1MB"]).code, 0);
+    assert_eq!(run("[2, 2, 3]", &["--data", "small.csv"]).code, 0);
+    // Of a network of features, too.
+    std::fs::write(at.join("dense.toml"), "[data]\nimage = [2, 3, 3]\n").unwrap();
+    wgrad(at, &["train", "--config", "dense.toml", "--data", "small.csv"])
+        .refused(&["image = [2, 3, 3]", "12 features"]);
+    for scaling in ["none", "standardize", "standardize-channels"] {
+        run("", &["--data", "four.npz", "--validation", "five.npz", "--scaling", scaling]).refused(&[
+            "five.npz",
+            "images of 5×5×1",
+            "four.npz",
+            "images of 4×4×1",
+        ]);
+    }
+    run("", &["--data", "four.npz", "--validation", "four.npz", "--scaling", "standardize"]);
+    // The set that is named is not said to be a default, and a mismatch says the layer and the form that is right.
+    let ran = wgrad(at, &["evaluate", "--model", "model.safetensors", "--data", "mnist"]);
+    ran.refused(&["MNIST", "images of 28×28×1", "layer 1 (conv)", "resize them to 4×4×1"]);
+    assert!(!ran.said.contains("names no other"), "{}", ran.said);
+}
+
+/// Finds folders of classes whose numbers mean other classes to a model than to the folders.
+#[test]
+fn folders_of_classes_have_the_numbers_of_the_models_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let images = |folder: &str, class: &str, light: u8| {
+        let own = at.join(folder).join(class);
+        std::fs::create_dir_all(&own).unwrap();
+        for image in 0..4u8 {
+            let pixels = [light + image, light, light - image, light];
+            std::fs::write(own.join(format!("{image}.pgm")), [&b"P5 2 2 255\n"[..], &pixels].concat()).unwrap();
+        }
+    };
+    images("trained", "cat", 30);
+    images("trained", "dog", 220);
+    images("turned", "dog", 220);
+    images("other", "cat", 30);
+    images("other", "eagle", 220);
+    let run = ["train", "--data", "trained", "--hidden", "8", "--epochs", "60", "--lr", "0.05", "--screen", "none"];
+    assert_eq!(wgrad(at, &run).code, 0);
+    let evaluated = |model: &str, data: &str| wgrad(at, &["evaluate", "--model", model, "--data", data]);
+    let accuracy = |ran: &crate::cases::Ran| ran.event("evaluation")["accuracy"].as_f64().unwrap();
+    // One folder alone would be class 0.
+    for data in ["trained", "turned"] {
+        let ran = evaluated("model.safetensors", data);
+        assert_eq!((accuracy(&ran), &ran.said[..]), (1.0, ""), "{data}");
+    }
+    evaluated("model.safetensors", "other").refused(&["eagle", "none of the model's classes", "cat, dog"]);
+    // A model without names: the numbers are the folders', which is said.
+    let model = Model::read(at.join("model.safetensors")).unwrap();
+    Model { classes: vec![], ..model }.write(at.join("nameless.safetensors")).unwrap();
+    let ran = evaluated("nameless.safetensors", "turned");
+    ran.says(&["turned: its classes have names", "dog is 0", "where training numbered them so"]);
+    assert_eq!(accuracy(&ran), 0.0);
+    evaluated("nameless.safetensors", "trained").says(&["cat is 0, dog is 1"]);
+    // Names that are the numbers leave nothing open.
+    images("digits", "0", 30);
+    images("digits", "1", 220);
+    let ran = evaluated("nameless.safetensors", "digits");
+    assert_eq!((accuracy(&ran), &ran.said[..]), (1.0, ""));
 }

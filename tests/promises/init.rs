@@ -114,3 +114,63 @@ fn what_is_advised_for_a_models_layers_can_be_done() {
     let (_, said) = from("half", &["--config", "other.toml"]);
     assert!(said.contains("layer 1 under [model] to \"half.wgsl\", the path of its file"), "{said}");
 }
+
+/// Finds weights that are taken in silence where no shape tells that the network computes something else by them, and a difference that is none.
+#[test]
+fn options_that_no_shape_shows_are_compared() {
+    let folder = tables();
+    let at = folder.path();
+    let line = |row: usize| (0..16).map(|at| format!("{},", (row * at) % 11)).collect::<String>();
+    let rows: String = (0..20).map(|row| format!("{}{}\n", line(row), ["no", "yes"][row % 2])).collect();
+    std::fs::write(at.join("images.csv"), rows).unwrap();
+    let base = "[{ conv = 4, kernel = 3, padding = 1, activation = \"relu\" }, { max_pool = 2 }, { batch_norm = true }, \
+                { repeat = 2, layers = [{ conv = 4, kernel = 1, groups = 2 }, { group_norm = 2 }] }, { flatten = true }, { dense = 2 }]";
+    let run = |layers: &str, arguments: &[&str]| {
+        std::fs::write(at.join("run.toml"), format!("[data]\nimage = [4, 4, 1]\n[model]\nlayers = {layers}\n"))
+            .unwrap();
+        let common = ["train", "--config", "run.toml", "--data", "images.csv", "--steps", "1", "--screen", "none"];
+        wgrad(at, &[&common[..], arguments].concat())
+    };
+    assert_eq!(run(base, &["--save", "base.safetensors"]).code, 0);
+    let from = |own: &str, other: &str| {
+        assert!(base.contains(own));
+        run(&base.replace(own, other), &["--init", "base.safetensors"])
+    };
+    for (own, other, words) in [
+        (
+            "padding = 1",
+            "padding = 2, dilation = 2",
+            &[
+                "layer 1 is \"conv 4, kernel 3, padding 1\" in the model",
+                "\"conv 4, dilation 2, kernel 3, padding 2\" in this run",
+            ][..],
+        ),
+        ("max_pool = 2", "max_pool = 1, stride = 2", &["layer 2 is \"max_pool 2\"", "\"max_pool 1, stride 2\""]),
+        (
+            "batch_norm = true",
+            "batch_norm = true, eps = 0.1",
+            &["layer 3 is \"batch_norm\"", "\"batch_norm, eps 0.1\""],
+        ),
+        (
+            "group_norm = 2",
+            "group_norm = 1",
+            &["layer 4's copy 1, layer 2 is \"group_norm 2\"", "\"group_norm 1\"", "the first of 2 layers that differ"],
+        ),
+    ] {
+        let ran = from(own, other);
+        assert_eq!(ran.code, 0, "{}", ran.said);
+        ran.says(&[words, &["the weights fit, but", "computes something else than the model"]].concat());
+        assert!(ran.event("start")["notes"].to_string().contains("computes something else"), "{other}");
+    }
+    // What gives other shapes, too, is told by the layer where it begins.
+    from("max_pool = 2", "max_pool = 4").refused(&["layer 2 is \"max_pool 2\"", "\"max_pool 4\"", "layer 6, tensor"]);
+    for (own, other) in [
+        ("padding = 1", "padding = \"same\""),
+        ("batch_norm = true", "batch_norm = true, momentum = 0.5"),
+        ("flatten = true", "flatten = true, dropout = 0.1"),
+        ("kernel = 3", "kernel = [3, 3], initializer = \"torch\""),
+    ] {
+        let ran = from(own, other);
+        assert!(ran.code == 0 && !ran.said.contains("the weights fit"), "{other}: {}", ran.said);
+    }
+}

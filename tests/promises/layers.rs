@@ -249,7 +249,10 @@ fn layers_that_do_not_fit_are_refused_by_name() {
         (&[begin, "groups of 4", "the 6 that go out"], with(ConvLayer::new(6, 3).groups(4).into())),
         (&[begin, "groups of 0"], with(conv().groups(0).into())),
         (&[begin, "0 channels"], with(ConvLayer::new(0, 3).into())),
-        (&[begin, "a width of 16777217"], with(ConvLayer::new((1 << 24) + 1, 3).into())),
+        (
+            &[begin, "16777217 channels that go out", "from 1 to 16777216"],
+            with(ConvLayer::new((1 << 24) + 1, 3).into()),
+        ),
         (&[begin, "16777216 are allowed"], with(ConvLayer::new(1 << 20, 3).into())),
         (&[begin, "padding with which"], with(conv().padding(usize::MAX).into())),
         (&[begin, "a kernel of 18446744073709551615×18446744073709551615"], with(ConvLayer::new(4, usize::MAX).into())),
@@ -321,12 +324,15 @@ fn layers_that_do_not_fit_are_refused_by_name() {
             &[
                 "layer 1 (residual) has an image of 8×6×4",
                 "a body with an image of 6×4×4",
-                "must have an image of 8×6×4",
+                "must have an image of 8×6×4 as its output, or a shortcut must have an image of 6×4×4 as its output",
             ],
             image().residual(|body| body.conv(4, 3, Relu)).flatten().dense(2, Identity),
         ),
         (
-            &["layer 1 (residual)", "a body with an image of 6×4×4", "its shortcut 8×6×4"],
+            &[
+                "layer 1 (residual)",
+                "a body with an image of 6×4×4 as its output, and a shortcut with an image of 8×6×4 as its output",
+            ],
             image()
                 .residual_with_shortcut(|body| body.conv(4, 3, Relu), |x| x.conv(4, 1, Relu))
                 .flatten()
@@ -341,8 +347,12 @@ fn layers_that_do_not_fit_are_refused_by_name() {
         (&["layer 2 (flatten), is not dense"], image().conv(4, 3, Relu).flatten()),
         (&["the input is an image of 8×0×1"], Network::image(8, 0, 1).flatten().dense(2, Identity)),
         (
-            &["the input has an image of 4294967295×4294967295×1"],
+            &["the input has a side of 18446744073709551615"],
             Network::image(usize::MAX, usize::MAX, 1).flatten().dense(2, Identity),
+        ),
+        (
+            &["the input has a side of 4294967297", "4294967297×1×1", "16777216 are allowed"],
+            Network::image((1 << 32) + 1, 1, 1).flatten().dense(2, Identity),
         ),
     ] {
         refused(words, network.check());
@@ -371,7 +381,19 @@ fn words_of_other_programs_are_told() {
         (r#"[{ "initializer": "torch", "activation": "relu" }]"#, &["layer 1 has only", "one of the words dense"]),
         (r#"[{ "ReLU": true }]"#, &["write activation = \"relu\";"]),
         (r#"[{ "conv": 8 }]"#, &["layer 1 (conv): kernel is missing", "[down, across]"]),
-        (r#"[{ "conv": 8, "kernel_size": 3 }]"#, &["kernel is missing"]),
+        (
+            r#"[{ "conv": 8, "kernel_size": 3 }]"#,
+            &["kernel is missing", "\"kernel_size\" is not an option of conv: write kernel;"],
+        ),
+        // A key under a wrong name is why the right one is missing, wherever the layer is, and whatever else is there.
+        (
+            r#"[{ "conv": 8, "kernal": 3 }]"#,
+            &["kernel is missing", "\"kernal\" is not an option of conv: did you mean kernel?"],
+        ),
+        (
+            r#"[{ "residual": [{ "conv": 8, "padding": "same", "kernels": 3, "bias": false, "activation": "relu" }] }]"#,
+            &["layer 1's body, layer 1 (conv): kernel is missing", "\"kernels\" is not an option of conv"],
+        ),
         (r#"[{ "conv": 8, "kernel": 3, "strides": 2 }]"#, &["\"strides\" is not an option of conv: write stride;"]),
         (r#"[{ "dense": 8, "strides": 2 }]"#, &["\"strides\" is not an option of dense: use one of"]),
         (r#"[{ "conv": 8, "kernel": [3] }]"#, &["kernel is [3]"]),

@@ -86,6 +86,12 @@ fn layers_and_targets_are_refused_with_the_number_that_fits() {
     refused(&gpu, &["layer 1 of 253 units", "134217728", "65536 inputs, at most 252 units fit"], || on(253).map(drop));
     on(252).unwrap();
     let network = Network::classifier(1 << 24, &[1], Activation::Relu, 2);
+    let conv = || {
+        let network =
+            Network::image(1, 1, 1 << 16).conv(600, 1, Activation::Relu).flatten().dense(2, Activation::Identity);
+        Trainer::on(Arc::clone(&gpu), network, TrainOptions::default()).map(drop)
+    };
+    refused(&gpu, &["layer 1 of 600 channels", "65536 values in a window", "channels fit"], conv);
     refused(&gpu, &["layer 1 of 1 units", "not one unit with 16777216 inputs fits"], || {
         Trainer::on(Arc::clone(&gpu), network, options()).map(drop)
     });

@@ -29,7 +29,6 @@ fn a_last_minibatch_of_one_row_is_refused_before_training() {
         let mut trainer = trainer(network.clone(), 3);
         refused(&words, trainer.fit(&set(9), None));
         refused(&words, trainer.plan(&set(9)));
-        // The short window may be an epoch's first.
         refused(&words, trainer.fit_from(&windows(9), None, go_on));
         assert_eq!(trainer.steps_done(), 0);
         // Validation takes running statistics.
@@ -37,11 +36,46 @@ fn a_last_minibatch_of_one_row_is_refused_before_training() {
         trainer.fit_from(&windows(11), Some(&set(1)), go_on).unwrap();
         // The epoch's last step is not among two.
         self::two_steps(&network, &options(2), &set(9));
-        refused(&["batch size of 2"], Trainer::on(gpu(), network, options(1)).unwrap().fit(&set(1), None));
+        let mut streamed = self::trainer(&network, TrainOptions { shuffle: false, ..options(2) });
+        streamed.fit_from(&windows(9), None, go_on).unwrap();
+        refused(&words, streamed.fit_from(&windows(9), None, go_on));
+        // Smaller layers would not help.
+        let one = self::trainer(&network, TrainOptions { batch_size: 1, ..options(1) }).fit(&set(9), None).unwrap_err();
+        assert!(one.to_string().contains("batch size of 2") && !one.to_string().contains("smaller"), "{one}");
     }
     for network in [image(), other()] {
         trainer(network, 3).fit(&set(9), None).unwrap();
     }
+}
+
+fn trainer(network: &Network, options: TrainOptions) -> Trainer {
+    Trainer::on(gpu(), network.clone(), options).unwrap()
+}
+
+/// Windows in an order of their own: the runs that are refused are those that come to the minibatch of one row.
+#[test]
+fn windows_are_refused_where_their_turn_is_reached() {
+    let network = Network::new(9).dense(4, Activation::Relu).batch_norm().dense(3, Activation::Identity);
+    let all = learnable(13, 9, 3, 7);
+    let source = Generated::new(13, 3, move |rows: std::ops::Range<usize>| all.select(rows));
+    let mut reached = std::collections::BTreeSet::new();
+    for seed in 0..12 {
+        // Windows of one minibatch of four rows each: a row takes its nine bytes in whole words, and a label.
+        let first = (1..=4u64).find(|&steps| {
+            let options = TrainOptions {
+                batch_size: 4,
+                steps: Some(steps),
+                seed,
+                memory_budget: Some(150),
+                ..TrainOptions::default()
+            };
+            let ran = trainer(&network, options).fit_from(&source, None, |_| std::ops::ControlFlow::Continue(()));
+            ran.map_err(|error| assert!(error.to_string().contains("minibatches of 4"), "{error}")).is_err()
+        });
+        // Of every order, some number of steps comes to the last row.
+        reached.insert(first.unwrap());
+    }
+    assert!(reached.len() > 1 && reached.contains(&1), "{reached:?}");
 }
 
 /// Two steps of three are trained, and a checkpoint that is made then does not go on to the third.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use wgrad::{Dataset, Model};
 
+use crate::silences::tables;
 use crate::support::{Random, all_between, golden_file, picture, succeed, wgrad};
 
 fn read(folder: &Path, name: &str) -> String {
@@ -381,4 +382,38 @@ fn runs_are_listed_and_compared() {
 
 fn text_of(folder: &Path) -> String {
     succeed(folder, &["runs", "."])
+}
+
+/// Finds a list of layers that is compared and shown by what its first layer happens to have.
+#[test]
+fn runs_of_listed_layers_show_their_layers() {
+    let folder = tables();
+    let at = folder.path();
+    for (name, first) in [("one", "batch_norm = true"), ("two", "layer_norm = true")] {
+        let layers = format!("[{{ dense = 4 }}, {{ {first}, activation = \"relu\", dropout = 0.2 }}, {{ dense = 3 }}]");
+        std::fs::write(at.join("run.toml"), format!("[model]\nlayers = {layers}\n")).unwrap();
+        succeed(
+            at,
+            &[
+                "train",
+                "--config",
+                "run.toml",
+                "--data",
+                "numbers.csv",
+                "--epochs",
+                "1",
+                "--out",
+                &format!("runs/{name}"),
+            ],
+        );
+    }
+    succeed(at, &["train", "--data", "numbers.csv", "--epochs", "1", "--dropout", "0.1", "--out", "runs/three"]);
+    let text = succeed(at, &["runs", "runs"]);
+    let layers = "[{ dense = 4 }, { activation = \"relu\", batch_norm = true, dropout = 0.2 }, { dense = 3 }]";
+    assert!(text.contains(&format!("{layers}: one")) && !text.contains("identity"), "{text}");
+    assert!(text.contains("relu: three") && text.contains("[0.1]: three") && text.contains("-: three"), "{text}");
+    let page = |name: &str| std::fs::read_to_string(at.join("runs").join(name).join("report.html")).unwrap();
+    let escaped = layers.replace('"', "&quot;");
+    assert!(page("one").contains(&escaped) && !page("one").contains("activation identity"), "{}", page("one"));
+    assert!(page("three").contains("activation relu, dropout [0.1]"));
 }

@@ -401,3 +401,69 @@ fn targets_that_are_numbers_are_not_called_classes() {
     let ran = train(at, &["--data", "other.csv", "--loss", "mse", "--label", "u,v", "--init", "model.safetensors"]);
     ran.says(&["the targets are u, v, and the model was trained on s, d"]);
 }
+
+/// Finds a switch of run.toml that no flag turns off.
+#[test]
+fn switches_of_a_file_can_be_turned_off() {
+    let folder = tables();
+    let at = folder.path();
+    let file = "[augmentation]\nflip = true\n[train]\nkeep_best = true\nshuffle = false\n";
+    std::fs::write(at.join("run.toml"), file).unwrap();
+    let run = |flags: &[&str]| {
+        let common = [
+            "train",
+            "--config",
+            "run.toml",
+            "--data",
+            "numbers.csv",
+            "--epochs",
+            "2",
+            "--out",
+            "run",
+            "--screen",
+            "none",
+        ];
+        wgrad(at, &[&common[..], flags].concat())
+    };
+    for flags in [&[][..], &["--flip"], &["--flip=true"]] {
+        run(flags).refused(&["augmentation", "rows of features"]);
+    }
+    let about = |flags: &[&str]| {
+        let ran = run(&[&["--flip=false"], flags].concat());
+        assert_eq!(ran.code, 0, "{}", ran.said);
+        let about: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(at.join("run/run.json")).unwrap()).unwrap();
+        std::fs::remove_dir_all(at.join("run")).unwrap();
+        [about["train"]["keep_best"].clone(), about["train"]["shuffle"].clone()]
+    };
+    assert_eq!(about(&[]), [json!(true), json!(false)]);
+    assert_eq!(about(&["--keep-best=false", "--no-shuffle=false"]), [json!(false), json!(true)]);
+    assert_eq!(about(&["--keep-best", "--no-shuffle"]), [json!(true), json!(false)]);
+}
+
+/// Numbers that are none, where a parser's words or an example of another option say nothing of what is right.
+#[test]
+fn numbers_are_told_in_the_words_of_their_option() {
+    let folder = tables();
+    let at = folder.path();
+    for (text, words) in [
+        ("[train]\nreport_image = -3\n", &["report_image = -3", "a row number, 0 or more"][..]),
+        ("[train]\nbatch_size = -1\n", &["batch_size = -1", "a whole number, 0 or more"]),
+        ("[train]\nepochs = 1.5\n", &["epochs = 1.5", "a whole number, 0 or more"]),
+        ("[augmentation]\ncutout = \"x\"\n", &["a whole number, 0 or more"]),
+        ("[data]\nimage = [28, -1, 1]\n", &["image = [28, -1, 1]", "a whole number, 0 or more"]),
+    ] {
+        std::fs::write(at.join("run.toml"), text).unwrap();
+        let ran = wgrad(at, &["train", "--config", "run.toml", "--data", "numbers.csv"]);
+        ran.refused(words);
+        assert!(!ran.said.contains("usize") && !ran.said.contains("u64"), "{}", ran.said);
+    }
+    std::fs::write(at.join("run.toml"), "[model]\nlayers = [{ dense = 2 }]\n").unwrap();
+    let import = |inputs: &str| {
+        wgrad(at, &["import", "a.safetensors", "b.safetensors", "--config", "run.toml", "--inputs", inputs])
+    };
+    for inputs in ["28x28", "28,28,x", "28,-28,1"] {
+        import(inputs).refused(&["--inputs", "as 784", "as 28,28,1"]);
+    }
+    import("4294967297,1,1").refused(&["4294967297×1×1", "16777216 are allowed"]);
+}

@@ -17,6 +17,40 @@ use crate::trainer::Trainer;
 #[derive(Clone, Copy)]
 pub struct Chosen(usize);
 
+/// The rows that one is chosen of.
+enum Rows<'a> {
+    Validation(&'a Dataset),
+    Training(&'a TrainingSet),
+}
+
+impl<'a> Rows<'a> {
+    fn of(train: &'a TrainingSet, validation: Option<&'a Dataset>) -> Self {
+        validation.map_or(Rows::Training(train), Rows::Validation)
+    }
+
+    /// What they are, as a word before "row".
+    fn name(&self) -> &'static str {
+        match self {
+            Rows::Validation(_) => "validation",
+            Rows::Training(_) => "training",
+        }
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Rows::Validation(set) => set.rows(),
+            Rows::Training(set) => set.source().rows(),
+        }
+    }
+
+    fn one(&self, row: usize) -> Result<Dataset, Error> {
+        match self {
+            Rows::Validation(set) => set.select([row]),
+            Rows::Training(set) => set.source().read(row..row + 1),
+        }
+    }
+}
+
 pub struct Answers {
     /// The rows that the image is one of, as a word before "row".
     pub on: &'static str,
@@ -25,6 +59,8 @@ pub struct Answers {
     pub image: Option<(ImageShape, Vec<f32>)>,
     /// The convolutions, in the network's order, each with its words in a list of layers; none in a network without any.
     pub layers: Vec<(String, LayerOutput)>,
+    /// Why there are none, where the device has no room for what they make.
+    pub no_room: Option<String>,
 }
 
 impl Chosen {
@@ -35,17 +71,14 @@ impl Chosen {
     /// [`Error::Option`] for one that is asked for and cannot be shown.
     pub fn of(run: &Run, network: &Network, train: &TrainingSet, validation: Option<&Dataset>) -> Result<Self, Error> {
         let Some(row) = run.report_image else { return Ok(Chosen(0)) };
-        let (on, rows) = match validation {
-            Some(validation) => ("validation", validation.rows()),
-            None => ("training", train.source().rows()),
-        };
+        let rows = Rows::of(train, validation);
         let reason = if run.out.is_none() {
             "there is no report without a folder for the run: name one with --out DIR".into()
         } else if !has_convolution(network) {
             let shape = network.shape();
             format!("it is for what convolutions make of an image, and the network {shape} has none: leave it out")
-        } else if row >= rows {
-            let rows = counted(rows, &format!("{on} row"));
+        } else if row >= rows.count() {
+            let rows = counted(rows.count(), &format!("{} row", rows.name()));
             format!("there are {rows}, counted from 0: choose one of them")
         } else {
             return Ok(Chosen(row));
@@ -71,15 +104,22 @@ impl Answers {
         validation: Option<&Dataset>,
         Chosen(row): Chosen,
     ) -> Result<Self, Error> {
-        let on = if validation.is_some() { "validation" } else { "training" };
+        let rows = Rows::of(train, validation);
+        let none = Answers { on: rows.name(), row, image: None, layers: vec![], no_room: None };
         if !has_convolution(trainer.network()) {
-            return Ok(Answers { on, row, image: None, layers: vec![] });
+            return Ok(none);
         }
-        let one = match validation {
-            Some(validation) => validation.select([row])?,
-            None => train.source().read(row..row + 1)?,
+        let one = rows.one(row)?;
+        let outputs = match trainer.activations(&one, 0) {
+            Ok(outputs) => outputs,
+            // A step of training may need less memory, as it does not keep what every layer makes. The run is done, and the rest of its report is whole.
+            Err(error @ (Error::Option(_) | Error::OutOfMemory { .. })) => {
+                let reason = format!("the report does not show what convolutions make of an image: {error}");
+                tracing::warn!("{reason}");
+                return Ok(Answers { no_room: Some(reason), ..none });
+            }
+            Err(error) => return Err(error),
         };
-        let outputs = trainer.activations(&one, 0)?;
         let (mut convolutions, mut lines) = (HashMap::new(), trainer.network().summary().into_iter());
         trainer.network().walk(&mut |located| {
             let line = lines.next().filter(|_| is_convolution(located.layer));
@@ -90,6 +130,6 @@ impl Answers {
             Some(shape) => Some((shape, one.row(0)?)),
             None => None,
         };
-        Ok(Answers { on, row, image, layers: outputs.into_iter().filter_map(named).collect() })
+        Ok(Answers { image, layers: outputs.into_iter().filter_map(named).collect(), ..none })
     }
 }

@@ -8,6 +8,7 @@ use super::curves::{self, Chart, Colors};
 use super::findings::{Findings, Input, Mistake};
 use super::pictures::{self, Picture};
 use crate::cli::figures::{duration, figure, to_the_second};
+use crate::cli::layers::shown;
 use crate::cli::output::{grouped, quoted};
 use crate::error::Error;
 use crate::history::History;
@@ -315,9 +316,9 @@ fn first_layer(findings: &Findings) -> Result<Markup, Error> {
 
 /// What every convolution makes of an image: a picture each, with a tile for each channel.
 fn convolutions(answers: &Answers) -> Result<Markup, Error> {
-    let Answers { on, row, image, layers } = answers;
+    let Answers { on, row, image, layers, no_room } = answers;
     if layers.is_empty() {
-        return Ok(html! {});
+        return Ok(html! { @if let Some(reason) = no_room { p.soft { (reason) } } });
     }
     let input = image.as_ref().map(|(shape, features)| Picture::of_row(*shape, features).address()).transpose()?;
     let pixels = MOST_PIXELS / layers.len();
@@ -368,6 +369,10 @@ fn run(about: &Value) -> Markup {
         "reduce_on_plateau",
         "checkpoint",
     ];
+    let table = |name: &str| match name {
+        "model" => shown(&about[name]).into(),
+        _ => about[name].clone(),
+    };
     html! {
         section id="run" {
             h2 { "Run" }
@@ -380,7 +385,8 @@ fn run(about: &Value) -> Markup {
             dl {
                 @for (name, words) in versions { dt { (name) } dd { (words) } }
                 @for name in tables.iter().filter(|name| about[**name].is_object()) {
-                    dt { (name.replace('_', " ")) } dd { (described(&about[*name])) }
+                    dt { (name.replace('_', " ")) }
+                    dd { (described(&table(name))) }
                 }
             }
         }
