@@ -420,6 +420,7 @@ impl File {
             let reason = ["usize", "u64", "u32"].iter().fold(error.to_string(), |reason, name| {
                 reason.replace(&format!("expected {name}"), &format!("expected {what}, 0 or more"))
             });
+            let reason = reason.replace("` as i128, expected a whole number", "`, expected a smaller one");
             Error::format(path, format!("{}{hint}", reason.trim_end()))
         })
     }

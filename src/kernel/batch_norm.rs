@@ -18,9 +18,12 @@ use crate::layout::quads_with_one;
 /// Rows of a slice for each invocation that shares it, at least, where there are as many.
 const LEAST_ROWS: u32 = 16;
 
-/// Slices of the rows, at most: every workgroup of [`apply`] joins them, or every invocation.
+/// Slices of the rows, at most: every workgroup of [`apply`] joins them.
 const MOST_SLICES: u32 = 64;
+
+/// Slices where every invocation joins them: about as many at most, but those of this many workgroups.
 const MOST_SLICES_ALONE: u32 = 32;
+const WORKGROUPS_OF_SLICES: u32 = 8;
 
 /// Neighbouring quads of channels that a workgroup has at least, where there are as many: 64 bytes.
 const LEAST_QUADS: u32 = 4;
@@ -134,8 +137,12 @@ impl BatchNorm {
     fn slices(self) -> Slices {
         let (rows, lanes) = (self.batch * self.pixels, self.share().lanes);
         // What the lanes of a workgroup have are slices, or parts of one.
-        let (most, each) = if self.team.is_alone { (MOST_SLICES_ALONE / lanes, lanes) } else { (MOST_SLICES, 1) };
-        let wanted = rows.div_ceil(LEAST_ROWS * lanes).min(most.max(1)).min(self.workgroups_each());
+        let (most, each) = if self.team.is_alone {
+            ((MOST_SLICES_ALONE / lanes).max(WORKGROUPS_OF_SLICES), lanes)
+        } else {
+            (MOST_SLICES, 1)
+        };
+        let wanted = rows.div_ceil(LEAST_ROWS * lanes).min(most).min(self.workgroups_each());
         let chunk = rows.div_ceil(wanted);
         Slices { count: rows.div_ceil(chunk) * each, chunk }
     }

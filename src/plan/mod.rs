@@ -90,8 +90,8 @@ impl Plan {
     ///
     /// Images are gathered by a dispatch. A convolution takes one forward, with its bias, a residual, a 2 × 2 max pool behind it where windows lie side by
     /// side, the activation and the dropout; and, but for the first, one backward. That pool's gradient takes one, another pool one forward and one backward,
-    /// a batch norm three and three. So Keras' example of MNIST, two convolutions with a pool each and a dense layer, takes 9 without teams and 8 with them,
-    /// LeNet-5 16 and 15, and a ResNet of two blocks, which has six convolutions with batch norms, 57 and 56, where an adapter binds 16 buffers and the
+    /// a batch norm two and two, where there are bindings enough. So Keras' example of MNIST, two convolutions with a pool each and a dense layer, takes 9 without teams and 8 with them,
+    /// LeNet-5 16 and 15, and a ResNet of two blocks, which has six convolutions with batch norms, 45 and 44, where an adapter binds 16 buffers and the
     /// convolutions' updates are not cut into slices.
     ///
     /// # Errors

@@ -158,6 +158,10 @@ impl Case {
 
     /// Runs launches one after the other; what one writes, the next can read.
     fn run(&self, launches: &[Launch]) -> Buffers {
+        self.run_with(launches, Checks::Off)
+    }
+
+    fn run_with(&self, launches: &[Launch], checks: Checks) -> Buffers {
         let mut buffers = self.inputs();
         for launch in launches {
             let find = |buffers: &Buffers, binding| buffers.iter().position(|(known, _)| *known == binding);
@@ -168,7 +172,7 @@ impl Case {
                 _ => self.poisoned(binding),
             };
             let mut contents: Vec<Vec<u8>> = launch.bindings.iter().map(content).collect();
-            gpu().run_once(launch, &mut contents, Checks::Off).unwrap();
+            gpu().run_once(launch, &mut contents, checks).unwrap();
             for &(binding, _) in launch.bindings.iter().filter(|(_, access)| *access == Access::Write) {
                 let bytes = bytes_of(launch, &contents, binding).to_vec();
                 buffers.retain(|(known, _)| *known != binding);
@@ -314,7 +318,8 @@ fn training_norms_by_the_minibatch() {
 /// Finds a variance that is a difference of large numbers: of 1e3 ± 1 it would be lost. f32 itself has these values to 3e-5 only, and so their mean.
 #[test]
 fn large_means_keep_the_variance() {
-    for case in [Case::new((40, 37), Some(20), 3, 1e3), Case::new((300, 300), None, 6, -1e3)] {
+    let cases = [Case::new((40, 37), Some(20), 3, 1e3), Case::new((300, 300), None, 6, -1e3)];
+    for case in cases.iter().flat_map(|case| TEAMS.map(|team| case.clone().with(team))) {
         let twin = case.statistics(&case.x);
         let buffers = case.run(&forward(case.norm, Joins::Itself, Epilogue::of(Activation::Identity), false, None));
         let moments = floats(&buffers, Binding::Moments);
@@ -330,11 +335,12 @@ fn large_means_keep_the_variance() {
 /// Finds a division by n − 1 = 0: a last minibatch of one row leaves the running variance as it is, and is normed to β.
 #[test]
 fn one_row_has_no_variance() {
-    let case = Case::new((4, 1), None, 6, 0.25);
-    let buffers = case.run(&forward(case.norm, Joins::Itself, Epilogue::of(Activation::Identity), false, None));
-    let running = floats(&buffers, Binding::Running);
-    assert_eq!(running[8..14], case.running()[1]);
-    assert_eq!(case.counted(&floats(&buffers, Binding::Output), case.stride()), case.beta);
+    for case in TEAMS.map(|team| Case::new((4, 1), None, 6, 0.25).with(team)) {
+        let buffers = case.run(&forward(case.norm, Joins::Itself, Epilogue::of(Activation::Identity), false, None));
+        let running = floats(&buffers, Binding::Running);
+        assert_eq!(running[8..14], case.running()[1]);
+        assert_eq!(case.counted(&floats(&buffers, Binding::Output), case.stride()), case.beta);
+    }
 }
 
 /// Finds an evaluation that norms by the minibatch, or by 1/σ where the running statistics have σ².
@@ -369,10 +375,15 @@ fn dropout_keeps_its_masks() {
 
 /// The gradients of a case, on the device.
 fn backward(case: &Case, joins: Joins, below: Option<Epilogue>, adds: bool, weighted_mean: bool) -> Buffers {
+    case.run(&both_ways(case, joins, below, adds, weighted_mean))
+}
+
+/// What gradients take, from the statistics on.
+fn both_ways(case: &Case, joins: Joins, below: Option<Epilogue>, adds: bool, weighted_mean: bool) -> Vec<Launch> {
     let apply = |joins| batch_norm::apply_backward(case.norm, joins, below, adds, weighted_mean);
     let of_slices =
         [batch_norm::statistics(case.norm), batch_norm::merge(case.norm, true), batch_norm::sums(case.norm)];
-    case.run(&[of_slices.to_vec(), joined(joins, apply, batch_norm::merge_backward(case.norm, weighted_mean))].concat())
+    [of_slices.to_vec(), joined(joins, apply, batch_norm::merge_backward(case.norm, weighted_mean))].concat()
 }
 
 /// Finds statistics that are taken for constants in the input gradient, rows past the minibatch that count or have a gradient, a stage that is lost or in the
@@ -395,7 +406,7 @@ fn gradients_are_those_of_differences() {
         for (at, (below, adds, derivative)) in belows.into_iter().enumerate() {
             let what = format!("{:?}, {} samples, below {below:?}", case.norm, case.samples);
             let case = case.clone().with(TEAMS[at]);
-            let buffers = backward(&case, JOINS[at / 2], below, adds, at % 2 == 1);
+            let buffers = backward(&case, JOINS[(at + 1) / 2 % 2], below, adds, at % 2 == 1);
             let other = if adds { 1.0 } else { 0.0 };
             let expected: Vec<f64> =
                 (0..dx.len()).map(|at| (dx[at] + other * case.other[at]) * derivative(case.x[at])).collect();
@@ -412,6 +423,17 @@ fn gradients_are_those_of_differences() {
             let is_padding = |(at, _): &(usize, &f64)| at / quads >= 2 || at % quads >= width;
             assert!(found.iter().enumerate().filter(is_padding).all(|(_, &value)| value == 0.0), "{what}: padding");
         }
+    }
+}
+
+/// Finds an index past a buffer that has an effect: with checks it has another. 12 channels leave invocations of 8 and of 256 without any, and minibatches of
+/// four end with the buffers.
+#[test]
+fn kernels_with_checks_have_the_same_bits() {
+    for team in TEAMS {
+        let case = Case::new((4, 4), Some(16), 12, 0.5).with(team);
+        let launches = both_ways(&case, Joins::Itself, Some(Epilogue::of(Activation::Relu)), false, false);
+        assert_eq!(case.run_with(&launches, Checks::On), case.run(&launches), "{:?}", case.norm);
     }
 }
 

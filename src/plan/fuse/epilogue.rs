@@ -19,7 +19,6 @@ pub(super) fn backward(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
             | Op::MaxPoolBackward(_)
             | Op::AveragePoolBackward(_)
             | Op::GlobalAveragePoolBackward(_)
-            | Op::BatchNormInput(_)
             | Op::RowNormInput(_)
     );
     takes_stages.then(|| with_stages(step, id, Pass::Backward))

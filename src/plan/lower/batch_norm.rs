@@ -67,20 +67,6 @@ pub(super) fn weights(step: &Step<'_>, homes: &Homes, group: &Group, norm: Batch
     Ok(launches.into_iter().map(|launch| dispatch(launch, norm.parameter, &values)).collect())
 }
 
-/// The gradient by a batch norm's input, of a group of its own.
-pub(super) fn backward(step: &Step<'_>, homes: &Homes, group: &Group, norm: BatchNorm) -> Result<Dispatch, Error> {
-    let node = step.graph.node(group.nodes[0]);
-    let Backward { below, adds, mut values } = Backward::of(step, homes, group)?;
-    values.extend([
-        (Binding::Gradient, homes.role(step, node.inputs[0])?),
-        (Binding::Input, homes.role(step, node.inputs[1])?),
-        (Binding::Coefficients, homes.role(step, node.inputs[4])?),
-    ]);
-    let own = kernel_of(step, node.inputs[1], norm, step.request.batch);
-    let launch = batch_norm::apply_backward(own, Joins::Before, below, adds, false);
-    Ok(dispatch(launch, norm.parameter, &values))
-}
-
 /// The launch that joins the slices itself, where the adapter has the bindings for it; or else the two apart.
 fn joined(step: &Step<'_>, itself: Launch, apart: impl FnOnce() -> [Launch; 2]) -> Vec<Launch> {
     if itself.bindings.len() <= step.request.tiling.most_bindings as usize { vec![itself] } else { apart().to_vec() }

@@ -48,7 +48,6 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
                 vec![pool::backward(step, homes, group)?]
             }
             Op::BatchNormWeights(own) => batch_norm::weights(step, homes, group, own.0)?,
-            Op::BatchNormInput(own) => vec![batch_norm::backward(step, homes, group, own.0)?],
             Op::RowNormWeights(own) => row_norm::weights(step, homes, group, own.0)?,
             Op::RowNormInput(own) => row_norm::backward(step, homes, group, own.0)?,
             Op::Unflatten(own) => vec![flatten::backward(step, homes, group, own.image)?],

@@ -20,7 +20,7 @@ fn graphs_of_equal_sides_give_the_outputs_of_onnx_runtime() {
     let expected = std::fs::read(graphs().join("expected.safetensors")).unwrap();
     let expected = SafeTensors::deserialize(&expected).unwrap();
     let mut names = expected.names();
-    names.retain(|name| !name.ends_with('x'));
+    names.retain(|name| *name != "x" && !name.ends_with(".x"));
     assert_eq!(names.len(), 18);
     let mut wrong = Vec::new();
     for name in names {
