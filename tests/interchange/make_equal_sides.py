@@ -211,7 +211,7 @@ def affine():
     reads("scaled_by_number_and_flattened", g, g.end(h))
     g = Graph()
     h = g.op("Relu", g.op("Mul", g.conv("x"), g.number(2.0)))
-    refuses("scaled_by_number_before_relu", g, g.end(g.conv(h)), "node 3, Conv", "follows node 0, Conv", "right before another layer")
+    refuses("scaled_by_number_before_relu", g, g.end(g.conv(h)), "node 2, Relu", "what node 0, Conv", "right before another layer")
     # A constant with more dimensions gives them to the result.
     for name, dims in [("number", (1,) * 5), ("channels", (1, 1, SIDE, 1, 1))]:
         g = Graph()

@@ -298,6 +298,11 @@ fn state_dict(from: &Path, to: &Path, prefix: &str, change: impl FnOnce(&mut Ten
     save(to, &tensors, None);
 }
 
+/// The tensors without the prefix of their names.
+fn unprefixed(tensors: &mut Tensors) {
+    tensors.iter_mut().for_each(|(name, ..)| *name = name.trim_start_matches("n.").into());
+}
+
 /// Finds a state dict whose layers are guessed, or that is read for another network than the one that is listed.
 #[test]
 fn state_dicts_of_images_are_read_where_the_layers_are_listed() {
@@ -325,10 +330,10 @@ fn state_dicts_of_images_are_read_where_the_layers_are_listed() {
         Network::image(8, 8, 3).conv(4, 3, Activation::Relu).batch_norm().flatten().dense(2, Activation::Identity);
     model(&network).write(&path).unwrap();
     type Change = fn(&mut Tensors);
-    let cases: [(Change, &[&str]); 6] = [
+    let cases: [(Change, &[&str]); 9] = [
         (
             |tensors| at(tensors, "n.0.weight").1 = vec![3, 4, 3, 3],
-            &["n.0.weight has the shape [3, 4, 3, 3]", "layer 1", "[4, 3, 3, 3]"],
+            &["n.0.weight has the shape [3, 4, 3, 3]", "layer 1", "[4, 3, 3, 3]", "layers after n."],
         ),
         (
             |tensors| tensors.retain(|(name, ..)| name != "n.2.running_var"),
@@ -343,7 +348,32 @@ fn state_dicts_of_images_are_read_where_the_layers_are_listed() {
             &["head.weight", "none of the listed layers"],
         ),
         (|tensors| at(tensors, "n.2.running_var").2[0] = -1.0, &["2.running_var holds -1", "variance"]),
-        (|tensors| tensors.clear(), &["no tensor 0.weight"]),
+        (|tensors| tensors.clear(), &["no tensor 0.weight", "it has none"]),
+        // Names of other layers, after which the first layer's name may be found too, are no prefix.
+        (
+            |tensors| {
+                unprefixed(tensors);
+                at(tensors, "0.weight").0 = "conv1.weight".into();
+                tensors.push(("6.body.0.weight".into(), vec![16, 8, 3, 3], vec![0.0; 16 * 8 * 9]));
+            },
+            &["no tensor 0.weight", "layer 1", "it has 6.body.0.weight, conv1.weight, which no layer takes"],
+        ),
+        (
+            |tensors| {
+                unprefixed(tensors);
+                *at(tensors, "0.weight") = ("0.weight".into(), vec![8, 3, 3, 3], vec![0.0; 8 * 27]);
+                let within: Tensors = tensors
+                    .iter()
+                    .map(|(name, shape, values)| (format!("3.body.{name}"), shape.clone(), values.clone()))
+                    .collect();
+                tensors.extend(within);
+            },
+            &[": 0.weight has the shape [8, 3, 3, 3]", "layer 1", "[4, 3, 3, 3]"],
+        ),
+        (
+            |tensors| at(tensors, "n.0.weight").0 = "n.conv1.weight".into(),
+            &["no tensor n.0.weight", "layer 1", "layers after n.", "it has n.conv1.weight, which no layer takes"],
+        ),
     ];
     for (change, words) in cases {
         state_dict(&path, &other, "n.", change);

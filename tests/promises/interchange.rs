@@ -3,6 +3,7 @@
 
 mod damaged_graphs;
 mod equal_sides;
+mod faulty_nodes;
 mod graph;
 mod graph_ends;
 mod graphs;
@@ -226,11 +227,8 @@ fn what_is_no_chain_of_dense_layers_is_refused_by_name() {
         ),
         (&[gemm, ("Gemm", &["w", "h"], "y")], &["node 1, Gemm"]),
         (&[gemm, ("Relu", &["h"], "y")], &["ends in relu", "Softmax"]),
-        (
-            &[gemm, ("Exp", &["h"], "e"), ("Gemm", &["e", "w"], "y")],
-            &["node 2, Gemm", "follows node 0, Gemm", "softplus"],
-        ),
-        (&[gemm, ("Mul", &["h", "c"], "y")], &["follows node 0, Gemm"]),
+        (&[gemm, ("Exp", &["h"], "e"), ("Gemm", &["e", "w"], "y")], &["node 1, Exp", "what node 0, Gemm", "softplus"]),
+        (&[gemm, ("Mul", &["h", "c"], "y")], &["what node 0, Gemm"]),
         (&[gemm, ("Softmax", &["h"], "s"), ("Gemm", &["s", "w"], "y")], &["node 2, Gemm"]),
         (&[gemm, ("Mul", &["h", "b"], "y")], &["node 1, Mul"]),
         (&[("MatMul", &["x", "w"], "h"), ("Add", &["h", "b"], "i"), ("Add", &["h", "i"], "y")], &["node 2", "\"h\""]),

@@ -29,9 +29,14 @@ enum Source<'a> {
     Integers(&'a [i64]),
     /// The values of a transposed constant.
     Made(Rc<[f32]>),
+    /// Integers that were computed from others.
+    Whole(Rc<[i64]>),
 }
 
 impl<'a> Constant<'a> {
+    /// The most integers of a constant with which the graph computes.
+    pub const MOST_WHOLE: usize = 64;
+
     pub fn tensor(tensor: &'a TensorProto) -> Self {
         Source::Tensor(tensor).into()
     }
@@ -52,6 +57,26 @@ impl<'a> Constant<'a> {
         Source::Integers(values).into()
     }
 
+    /// Integers in these dimensions, of which there are few.
+    pub fn of_whole(dims: Vec<usize>, values: Vec<i64>) -> Option<Self> {
+        let fits =
+            dims.len() <= MOST_DIMENSIONS && values.len() <= Self::MOST_WHOLE && shape_len(&dims) == values.len();
+        fits.then(|| Constant { source: Source::Whole(values.into()), dims: Some(dims.into()), cast: false })
+    }
+
+    /// Its dimensions and its values, if these are integers, and few.
+    pub fn whole(&self) -> Option<(Vec<usize>, Vec<i64>)> {
+        let dims = self.dims().ok().filter(|dims| !self.cast && shape_len(dims) <= Self::MOST_WHOLE)?;
+        let values = match &self.source {
+            Source::Tensor(tensor) => integers(tensor)?,
+            Source::Integer(value) => vec![*value],
+            Source::Integers(values) => values.to_vec(),
+            Source::Whole(values) => values.to_vec(),
+            Source::Scalar(_) | Source::Floats(_) | Source::Made(_) => return None,
+        };
+        Some((dims, values))
+    }
+
     /// The dimensions.
     pub fn dims(&self) -> Result<Vec<usize>, String> {
         if let Some(dims) = &self.dims {
@@ -63,6 +88,7 @@ impl<'a> Constant<'a> {
             Source::Floats(values) => Ok(vec![values.len()]),
             Source::Integers(values) => Ok(vec![values.len()]),
             Source::Made(ref values) => Ok(vec![values.len()]),
+            Source::Whole(ref values) => Ok(vec![values.len()]),
         }
     }
 
@@ -84,7 +110,7 @@ impl<'a> Constant<'a> {
             (Some(dims), _) => dims.len(),
             (None, Source::Tensor(tensor)) => tensor.dims.len(),
             (None, Source::Scalar(_) | Source::Integer(_)) => 0,
-            (None, Source::Floats(_) | Source::Integers(_) | Source::Made(_)) => 1,
+            (None, Source::Floats(_) | Source::Integers(_) | Source::Made(_) | Source::Whole(_)) => 1,
         }
     }
 
@@ -106,6 +132,7 @@ impl<'a> Constant<'a> {
             Source::Made(values) => values.to_vec(),
             Source::Integer(value) => vec![*value as f32],
             Source::Integers(values) => values.iter().map(|&value| value as f32).collect(),
+            Source::Whole(values) => values.iter().map(|&value| value as f32).collect(),
         };
         Ok((dims, values))
     }
@@ -145,6 +172,7 @@ impl<'a> Constant<'a> {
                 _ => None,
             },
             Source::Integer(value) => Some(*value != 0),
+            Source::Whole(values) => values.first().map(|&value| value != 0),
             _ => None,
         }
     }
@@ -159,6 +187,7 @@ impl<'a> Constant<'a> {
             Source::Tensor(tensor) => integers(tensor)?,
             Source::Integer(value) => vec![*value],
             Source::Integers(values) => values.to_vec(),
+            Source::Whole(values) => values.to_vec(),
             Source::Scalar(_) | Source::Floats(_) | Source::Made(_) => return None,
         };
         Some((values.into_iter().map(Size::Known).collect(), dims.is_empty()))
@@ -172,6 +201,7 @@ impl<'a> Constant<'a> {
             }
             Source::Tensor(tensor) => Some(integers(tensor)?.iter().map(i64::to_string).collect()),
             Source::Integers(values) => Some(values.iter().map(i64::to_string).collect()),
+            Source::Whole(values) => Some(values.iter().map(i64::to_string).collect()),
             _ => None,
         }
     }
@@ -180,7 +210,7 @@ impl<'a> Constant<'a> {
     pub fn cast(&self, to: DataType) -> Option<Self> {
         let is_integer = match &self.source {
             Source::Tensor(tensor) => !tensor.data_type().is_float(),
-            Source::Integer(_) | Source::Integers(_) => true,
+            Source::Integer(_) | Source::Integers(_) | Source::Whole(_) => true,
             Source::Scalar(_) | Source::Floats(_) | Source::Made(_) => false,
         };
         match (is_integer && !self.cast, to.is_float()) {
@@ -217,13 +247,12 @@ impl<'a> Constant<'a> {
         }
         let count = shape_len(&dims);
         *room = room.checked_sub(count).ok_or("constants are transposed more often than there is room for")?;
-        let (_, values) = self.values()?;
         let mut strides = vec![1; dims.len()];
         for dim in (1..dims.len()).rev() {
             strides[dim - 1] = strides[dim] * dims[dim];
         }
         let mut place = vec![0; dims.len()];
-        let made = (0..count).map(|_| {
+        let places = (0..count).map(|_| {
             let from: usize = place.iter().zip(&order).map(|(&at, &dim)| at * strides[dim]).sum();
             for (at, &size) in place.iter_mut().zip(turned.iter()).rev() {
                 *at += 1;
@@ -232,10 +261,16 @@ impl<'a> Constant<'a> {
                 }
                 *at = 0;
             }
-            values[from]
+            from
         });
-        let made = made.collect();
-        Ok(Constant { source: Source::Made(made), dims: Some(turned), cast: false })
+        let source = match self.whole() {
+            Some((_, values)) => Source::Whole(places.map(|from| values[from]).collect()),
+            None => {
+                let (_, values) = self.values()?;
+                Source::Made(places.map(|from| values[from]).collect())
+            }
+        };
+        Ok(Constant { source, dims: Some(turned), cast: false })
     }
 }
 

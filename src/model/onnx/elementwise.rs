@@ -4,12 +4,40 @@
 use std::rc::Rc;
 use std::sync::LazyLock;
 
+use super::limits::Place;
 use crate::activation::Activation;
 use crate::named::Named;
 
-/// A function of one unit: its values at the sample points.
-#[derive(Clone, PartialEq)]
-pub(super) struct Samples(Rc<[f64]>);
+/// A function of one unit.
+#[derive(Clone)]
+pub(super) struct Samples {
+    /// Its values at the sample points.
+    values: Rc<[f64]>,
+    /// None for a function that no node made.
+    makers: Option<Makers>,
+}
+
+/// The first and the last of the nodes that made a function, in words.
+#[derive(Clone)]
+struct Makers {
+    /// The number of the first.
+    at: usize,
+    first: Rc<str>,
+    last: Rc<str>,
+}
+
+/// The same function may be made by other nodes.
+impl PartialEq for Samples {
+    fn eq(&self, other: &Self) -> bool {
+        self.values == other.values
+    }
+}
+
+impl FromIterator<f64> for Samples {
+    fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
+        Samples { values: values.into_iter().collect(), makers: None }
+    }
+}
 
 /// The points at which functions are compared: dense where activations bend, and some far out.
 static POINTS: LazyLock<Vec<f64>> = LazyLock::new(|| {
@@ -29,7 +57,7 @@ static ACTIVATIONS: LazyLock<Vec<(Activation, Vec<f64>)>> = LazyLock::new(|| {
 impl Samples {
     /// The function that changes nothing.
     pub fn identity() -> Self {
-        Samples(POINTS.iter().copied().collect())
+        POINTS.iter().copied().collect()
     }
 
     /// Whether nothing has been applied yet.
@@ -39,25 +67,41 @@ impl Samples {
 
     /// The function that gives one value.
     pub fn constant(value: f64) -> Self {
-        Samples(POINTS.iter().map(|_| value).collect())
+        POINTS.iter().map(|_| value).collect()
     }
 
     /// The value of a constant function.
     pub fn value(&self) -> Option<f64> {
-        self.0.first().copied().filter(|first| self.0.iter().all(|value| value == first))
+        self.values.first().copied().filter(|first| self.values.iter().all(|value| value == first))
     }
 
     /// Whether it is 0 or 1 everywhere, as a comparison is.
     pub fn is_flag(&self) -> bool {
-        self.0.iter().all(|&value| value == 0.0 || value == 1.0)
+        self.values.iter().all(|&value| value == 0.0 || value == 1.0)
+    }
+
+    /// The same function, which a node made of these operands with these numbers.
+    pub fn made_by(self, place: Place<'_>, numbers: &str, operands: &[Option<Samples>]) -> Self {
+        let last: Rc<str> = format!("{}{numbers}", place.name()).into();
+        let before = operands.iter().flatten().filter_map(|operand| operand.makers.as_ref());
+        let (at, first) = match before.min_by_key(|makers| makers.at) {
+            Some(makers) => (makers.at, makers.first.clone()),
+            None => (place.at, last.clone()),
+        };
+        Samples { makers: Some(Makers { at, first, last }), ..self }
+    }
+
+    /// The first and the last of the nodes that made it, in words.
+    pub fn makers(&self) -> Option<[&str; 2]> {
+        self.makers.as_ref().map(|makers| [&*makers.first, &*makers.last])
     }
 
     fn map(&self, function: impl Fn(f64) -> f64) -> Self {
-        Samples(self.0.iter().map(|&value| function(value)).collect())
+        self.values.iter().map(|&value| function(value)).collect()
     }
 
     fn zip(&self, other: &Samples, function: impl Fn(f64, f64) -> f64) -> Self {
-        Samples(self.0.iter().zip(other.0.iter()).map(|(&a, &b)| function(a, b)).collect())
+        self.values.iter().zip(other.values.iter()).map(|(&a, &b)| function(a, b)).collect()
     }
 
     /// The activation with these values, up to the rounding of constants to f32. Where an activation is 0 or changes nothing, no constant
@@ -68,19 +112,19 @@ impl Samples {
             // NaN is equal to nothing.
             (value - right).abs() <= 1e-9 + 2e-7 * z.abs() + of_constants || (z.abs() >= FAR[0] && !value.is_finite())
         };
-        let is = |values: &[f64]| POINTS.iter().zip(self.0.iter().zip(values)).all(agree);
+        let is = |values: &[f64]| POINTS.iter().zip(self.values.iter().zip(values)).all(agree);
         ACTIVATIONS.iter().find(|(_, values)| is(values)).map(|&(activation, _)| activation)
     }
 
     /// The scale and the shift that it is, other than none.
     pub fn line(&self) -> Option<[f32; 2]> {
-        let at = |wanted: f64| POINTS.iter().position(|&z| z == wanted).map(|at| self.0[at]);
+        let at = |wanted: f64| POINTS.iter().position(|&z| z == wanted).map(|at| self.values[at]);
         let shift = at(0.0)?;
         let scale = at(1.0)? - shift;
         let agrees = |(&z, &value): (&f64, &f64)| {
             (value - (scale * z + shift)).abs() <= 1e-9 * (1.0 + value.abs() + shift.abs())
         };
-        let is_line = self.activation().is_none() && POINTS.iter().zip(self.0.iter()).all(agrees);
+        let is_line = self.activation().is_none() && POINTS.iter().zip(self.values.iter()).all(agrees);
         Some([scale as f32, shift as f32])
             .filter(|line| is_line && line[0] != 0.0 && line.iter().all(|value| value.is_finite()))
     }
@@ -88,9 +132,12 @@ impl Samples {
     /// The activation that it is the square of, if it is one's.
     pub fn root(&self) -> Option<Self> {
         let squares = |values: &[f64]| {
-            self.0.iter().zip(values).all(|(&value, right)| (value - right * right).abs() <= 1e-9 * (1.0 + value.abs()))
+            self.values
+                .iter()
+                .zip(values)
+                .all(|(&value, right)| (value - right * right).abs() <= 1e-9 * (1.0 + value.abs()))
         };
-        ACTIVATIONS.iter().find(|(_, values)| squares(values)).map(|(_, values)| Samples(values.as_slice().into()))
+        ACTIVATIONS.iter().find(|(_, values)| squares(values)).map(|(_, values)| values.iter().copied().collect())
     }
 
     /// Whether it is 1 less the sigmoid.
@@ -180,11 +227,32 @@ pub(super) fn operator(
         ("Less", [a, b]) => a.zip(b, |a, b| flag(a < b)),
         ("LessOrEqual", [a, b]) => a.zip(b, |a, b| flag(a <= b)),
         ("Where", [condition, a, b]) => {
-            let chosen = a.0.iter().zip(b.0.iter()).zip(condition.0.iter());
-            Samples(chosen.map(|((&a, &b), &condition)| if condition != 0.0 { a } else { b }).collect())
+            let chosen = a.values.iter().zip(b.values.iter()).zip(condition.values.iter());
+            chosen.map(|((&a, &b), &condition)| if condition != 0.0 { a } else { b }).collect()
         }
         _ => return None,
     })
+}
+
+/// The numbers with which an operator computes, for messages, as ` with a slope of 0.2`.
+pub(super) fn numbers(op: &str, operands: &[Option<Samples>], number: &dyn Fn(&str, f32) -> f64) -> String {
+    let operand = |at: usize| operands.get(at)?.as_ref()?.value();
+    let shown =
+        |words: &str, value: Option<f64>| value.map_or_else(String::new, |value| format!("{words}{}", value as f32));
+    let attribute = |name: &str, usual: f32| Some(number(name, usual));
+    let bound = |at: usize, name: &str, none: f32| match operands.get(at) {
+        Some(Some(_)) => operand(at),
+        _ => attribute(name, none).filter(|&bound| bound != f64::from(none)),
+    };
+    match op {
+        "LeakyRelu" => shown(" with a slope of ", attribute("alpha", 0.01)),
+        "PRelu" => shown(" with a slope of ", operand(1)),
+        "Elu" | "Celu" => shown(" with an α of ", attribute("alpha", 1.0)),
+        "ThresholdedRelu" => shown(" with a threshold of ", attribute("alpha", 1.0)),
+        "Swish" => shown(" with a factor of ", attribute("alpha", 1.0)),
+        "Clip" => shown(" from ", bound(1, "min", f32::MIN)) + &shown(" to ", bound(2, "max", f32::MAX)),
+        _ => String::new(),
+    }
 }
 
 /// What an operator makes of a single operand.

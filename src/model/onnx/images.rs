@@ -4,7 +4,7 @@ use super::constant::Constant;
 use super::features::Input;
 use super::layers::Layer;
 use super::layout::Layout;
-use super::limits::{FITS, LARGEST, PADDED, Place, positive};
+use super::limits::{FITS, LARGEST, PADDED, Place, positive, short};
 use super::made::{Made, Part, Values, checked};
 use super::nodes::Nodes;
 use super::proto::{Attributes, NodeProto};
@@ -78,7 +78,7 @@ impl<'a> Nodes<'a> {
                 };
                 let of = &self.layers[rows.layer];
                 let (Form::Image(image), Some(layout)) = (of.form(), rows.form.layout()) else {
-                    return Err(format!("it takes an image, and {} gives {} features", of.name(), of.outputs()));
+                    return Err(no_image(of, rows));
                 };
                 if *layout != Layout::image(image) {
                     return Err(
@@ -243,20 +243,13 @@ impl<'a> Nodes<'a> {
 
     /// Zeros around an image, for the convolution that follows.
     fn padded(&self, given: Attributes<'a>, value: &Value<'a>, rest: &[Value<'a>]) -> Result<Value<'a>, String> {
-        let mode = given.get("mode").map_or(&b""[..], |mode| &mode.s);
-        let is_zero = match rest.get(1) {
-            None | Some(Value::Absent) => given.number("value", 0.0) == 0.0,
-            Some(Value::Constant(number)) => number.count()? == 1 && number.values()?.1 == [0.0],
-            Some(_) => false,
-        };
-        if !(mode.is_empty() || mode == b"constant") || !is_zero || rest.len() > 2 {
-            return Err("it pads with other values than zeros, or along given axes alone".into());
-        }
+        check_zeros(given, rest)?;
         let list: Option<Vec<usize>> = match rest.first() {
             Some(pads) => sizes(pads).and_then(|sizes| sizes.list.iter().map(|size| size.known()).collect()),
             None => given.integers("pads").and_then(|pads| pads.iter().map(|&side| side.try_into().ok()).collect()),
         };
-        let list = list.ok_or("its pads are no constant of whole numbers, at least 0")?;
+        let list =
+            list.ok_or("its pads are no constant of whole numbers, at least 0: they must be part of the file")?;
         let &[0, 0, top, left, 0, 0, below, right] = &list[..] else {
             return Err(format!(
                 "its pads are {list:?}: only height and width of [batch, channels, height, width] may have any"
@@ -276,6 +269,38 @@ impl<'a> Nodes<'a> {
             _ => Err(FITS.into()),
         }
     }
+}
+
+/// Checks that a Pad puts zeros around a tensor, by pads of all of its dimensions.
+fn check_zeros(given: Attributes<'_>, rest: &[Value<'_>]) -> Result<(), String> {
+    const ZEROS: &str = "only zeros may be put around an image, by the mode constant";
+    let mode = given.get("mode").map_or(&b""[..], |mode| &mode.s);
+    if !mode.is_empty() && mode != b"constant" {
+        return Err(format!("its mode is {}: {ZEROS}", short(&String::from_utf8_lossy(mode))));
+    }
+    if rest.len() > 2 {
+        return Err("it has axes: its pads must be those of all dimensions".into());
+    }
+    let value = match rest.get(1) {
+        None | Some(Value::Absent) => given.number("value", 0.0),
+        Some(Value::Constant(number)) if number.count()? == 1 => number.values()?.1[0],
+        Some(_) => return Err(format!("it pads with what is no number of the file: {ZEROS}")),
+    };
+    if value == 0.0 { Ok(()) } else { Err(format!("it pads with {value}: {ZEROS}")) }
+}
+
+/// Why what a layer gives is no image.
+fn no_image(of: &Layer<'_>, rows: &Rows) -> String {
+    let (name, outputs) = (of.name(), of.outputs());
+    let is_mean = matches!(of, Layer::Made(made) if matches!(made.kind, LayerKind::GlobalAvgPool(_)));
+    if !is_mean || rows.form.is_matrix() {
+        return format!("it takes an image, and {name} gives {outputs} features");
+    }
+    format!(
+        "it takes the {outputs} means that {name} gives as an image of 1×1 pixels, and here such means are features, which a dense layer takes: a 1×1 \
+         convolution of them is a Linear after a Flatten. Where an image is multiplied by what is made of its means, as in a squeeze-and-excitation block, no \
+         model here does so: it has no product (Mul) of two tensors that layers give"
+    )
 }
 
 /// How far a window slides over an image with these pads.
@@ -371,7 +396,7 @@ fn with_pads(conv: ConvLayer, image: Image, pads: [usize; 4]) -> Result<ConvLaye
             && matches!(gives, Form::Image(gives) if [gives.height as usize, gives.width as usize] == [height, width])
     };
     all.into_iter().find(is_so).ok_or_else(|| {
-        let same = "they must be the same on both sides, or those of SAME_UPPER";
+        let same = "they must be the same on both sides, or those of SAME_UPPER, or differ from these by pixels alone that no window reaches";
         format!("its pads are {pads:?} [above, left, below, right], with those of a Pad before it: {same}")
     })
 }

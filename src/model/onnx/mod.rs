@@ -5,6 +5,7 @@ mod constant;
 mod elementwise;
 mod ending;
 mod features;
+mod folding;
 mod forks;
 mod images;
 mod layers;

@@ -7,13 +7,15 @@ use std::rc::Rc;
 use super::constant::Constant;
 use super::elementwise::{self, Samples};
 use super::features::Features;
+use super::folding::folded;
 use super::layers::{Layer, joins};
 use super::layout::Layout;
 use super::limits::{FITS, PADDED, Place, short};
 use super::proto::{Attributes, GraphProto, NodeProto, ValueInfo};
 use super::shape::{self, Sizes};
-use super::value::{Form, Names, Rows, Value, What, cast, constant, is_sum, sizes, spread};
+use super::value::{Form, Names, Rows, Value, What, activation, cast, constant, is_sum, sizes, spread};
 use crate::activation::Activation;
+use crate::network::Form as Image;
 
 pub(super) fn is_standard(domain: &str) -> bool {
     domain.is_empty() || domain == "ai.onnx"
@@ -86,7 +88,8 @@ impl<'a> Nodes<'a> {
             None => {
                 // Absent inputs at the end need not be listed.
                 let given = inputs.iter().rposition(|input| !matches!(input, Value::Absent)).map_or(0, |last| last + 1);
-                self.apply(place, &inputs[..given]).unwrap_or_else(|reason| Value::Unknown(say(reason).into()))
+                let made = self.apply(place, &inputs[..given]);
+                made.unwrap_or_else(|reason| Value::Unknown(self.blamed(place, &inputs, reason).into()))
             }
         };
         let Some((first, others)) = node.output.split_first() else { return Err(say("it has no output".into())) };
@@ -98,6 +101,17 @@ impl<'a> Nodes<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What is wrong with a node. Where it takes what is no activation of a layer, that is the fault of the node that made it, whose name the reason has.
+    fn blamed(&self, place: Place<'_>, inputs: &[Value<'_>], reason: String) -> String {
+        let is_of_input = |input: &Value<'_>| match input {
+            Value::Rows(Rows { layer, what: What::Units(function) | What::Padded(function, _), .. }) => {
+                activation(&self.layers[*layer], function).is_err_and(|own| own == reason)
+            }
+            _ => false,
+        };
+        if inputs.iter().any(is_of_input) { reason } else { place.say(&reason) }
     }
 
     /// A node's input. An input that no node outputs is unknown, without a reason.
@@ -117,6 +131,9 @@ impl<'a> Nodes<'a> {
         }
         if !is_standard(&node.domain) {
             return Err(format!("it is an operator of {}: {FITS}", short(&node.domain)));
+        }
+        if let Some(made) = folded(&node.op_type, given, inputs) {
+            return Ok(Value::Constant(made));
         }
         if let Some(made) = self.moment_operator(place, inputs).or_else(|| self.image_operator(place, inputs)) {
             return made;
@@ -189,7 +206,7 @@ impl<'a> Nodes<'a> {
                 if let Some(made) = sizes.and_then(|sizes| Sizes::apply(op, &sizes, &attribute)) {
                     return Ok(Value::Sizes(made));
                 }
-                self.elementwise(op, given, operands, &place.node.input)
+                self.elementwise(place, operands)
             }
         }
     }
@@ -217,20 +234,19 @@ impl<'a> Nodes<'a> {
     }
 
     /// A function of a layer's units, or of numbers.
-    fn elementwise(
-        &mut self,
-        op: &str,
-        given: Attributes<'_>,
-        operands: &[Value<'a>],
-        names: &[String],
-    ) -> Result<Value<'a>, String> {
+    fn elementwise(&mut self, place: Place<'a>, operands: &[Value<'a>]) -> Result<Value<'a>, String> {
+        let (op, given, names) = (place.node.op_type.as_str(), Attributes(&place.node.attribute), &place.node.input);
         let mut of: Option<(&Rows, &str)> = None;
         for (operand, name) in operands.iter().zip(names) {
             let Value::Rows(rows) = operand else { continue };
             let (first, first_name) = *of.get_or_insert((rows, name));
             if first.layer != rows.layer {
                 let layers = [first, rows].map(|rows| self.layers.get(rows.layer));
-                return Err(format!("{}: {FITS}", joins([first_name, name], layers)));
+                let joined = joins([first_name, name], layers);
+                return Err(match op {
+                    "Add" | "Sum" => format!("{joined}: {FITS}"),
+                    _ => format!("{joined}, and a model joins two tensors by Add alone: {FITS}"),
+                });
             }
             if first.form != rows.form || rows.form == Form::Beneath {
                 return Err(FITS.into());
@@ -246,7 +262,8 @@ impl<'a> Nodes<'a> {
                     return Err("a constant has more dimensions than the tensor that it is joined with".into());
                 }
                 Value::Constant(constant) => {
-                    Some(Samples::constant(constant.scalar(width, self.rows, &mut self.room)?.ok_or(FITS)?))
+                    let one = constant.scalar(width, self.rows, &mut self.room)?;
+                    Some(Samples::constant(one.ok_or_else(|| self.several(op, constant, of.map(|(rows, _)| rows)))?))
                 }
                 Value::Rows(Rows { what: What::Units(function), .. }) => Some(function.clone()),
                 Value::Absent => None,
@@ -257,10 +274,34 @@ impl<'a> Nodes<'a> {
         let approximate = given.get("approximate").map_or(&[][..], |attribute| &attribute.s);
         let number = |name: &str, default| f64::from(given.number(name, default));
         let function = elementwise::operator(op, &functions, &number, approximate).ok_or(FITS)?;
+        let function = function.made_by(place, &elementwise::numbers(op, &functions, &number), &functions);
         match of {
             Some((rows, _)) => Ok(Value::Rows(Rows { what: What::Units(function), ..rows.clone() })),
             None => function.value().map(|value| Value::Constant(Constant::number(value as f32))).ok_or(FITS.into()),
         }
+    }
+
+    /// What is wrong with a constant of several values that an operator joins with a tensor.
+    fn several(&self, op: &str, constant: &Constant<'_>, rows: Option<&Rows>) -> String {
+        let image = rows.and_then(|rows| match self.layers[rows.layer].form() {
+            Image::Image(image) => Some((image, rows.form.layout()?.channels(image))),
+            Image::Features(_) | Image::Flattened(_) => None,
+        });
+        let (Some((image, channels)), Ok(dims)) = (image, constant.dims()) else { return FITS.into() };
+        let each = match channels.picked(&dims) {
+            Some(picked) if picked.len() == image.channels as usize => "channel",
+            _ if dims.iter().product::<usize>() < image.pixels() as usize => "row or column",
+            _ => "pixel",
+        };
+        let (does, right) = match op {
+            "Add" => ("adds a constant", "be one, or one for each channel"),
+            "Sub" => ("subtracts a constant", "be one, or one for each channel, and come second"),
+            "Mul" => ("multiplies by a constant", "be one, or one for each channel"),
+            "Div" => ("divides by a constant", "be one, or one for each channel, and come second"),
+            "PRelu" => ("has a slope", "be 0.01 for all"),
+            _ => ("computes with a constant", "be one for all"),
+        };
+        format!("it {does} for each {each}, in the shape {dims:?}: it must {right}")
     }
 }
 

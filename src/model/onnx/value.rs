@@ -190,10 +190,15 @@ pub(super) fn axes(node: &NodeProto, rest: &[Value<'_>], dims: usize) -> Option<
 /// The activation that follows a layer.
 pub(super) fn activation(layer: &Layer<'_>, function: &Samples) -> Result<Activation, String> {
     function.activation().ok_or_else(|| {
+        let name = layer.name();
+        let made = match function.makers() {
+            None => format!("what follows {name}"),
+            Some([first, last]) if first == last => format!("{last}: what it makes of what {name} gives"),
+            Some([first, last]) => format!("{last}: what the nodes from {first} to it make of what {name} gives"),
+        };
         format!(
-            "what follows {} is none of relu, leaky-relu (with a slope of 0.01), elu (with an α of 1), gelu, gelu-tanh, silu, tanh, \
-             sigmoid and softplus, and no scale and shift right before another layer",
-            layer.name()
+            "{made} is none of relu, leaky-relu (with a slope of 0.01), elu (with an α of 1), gelu, gelu-tanh, silu, tanh, \
+             sigmoid and softplus, and no scale and shift right before another layer"
         )
     })
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use safetensors::tensor::TensorView;
 
+use super::order::listed;
 use super::values;
 use crate::error::Error;
 use crate::loss::Loss;
@@ -43,6 +44,11 @@ impl Model {
 fn weights(tensors: &BTreeMap<String, TensorView<'_>>, network: &Network) -> Result<Weights, String> {
     let parameters = network.named_parameters();
     let prefix = prefix(tensors, &parameters);
+    // What the names are looked up by.
+    let taken = match &*prefix {
+        "" => String::new(),
+        prefix => format!(" (its names are taken as those of the layers after {prefix})"),
+    };
     let mut unread: BTreeSet<&str> = tensors.keys().map(String::as_str).collect();
     let mut layers = Vec::new();
     for parameter in &parameters {
@@ -50,10 +56,13 @@ fn weights(tensors: &BTreeMap<String, TensorView<'_>>, network: &Network) -> Res
             let name = format!("{prefix}{name}");
             let Parameter { location, .. } = parameter;
             let tensor = tensors.get(&name).ok_or_else(|| {
-                format!("it has no tensor {name}, which {location} takes: {} ", named(tensors)).trim_end().to_string()
+                format!(
+                    "it has no tensor {name}, which {location} takes{taken}: {}",
+                    left(tensors, &parameters, &prefix)
+                )
             })?;
             if tensor.shape() != shape {
-                return Err(format!("{name} has the shape {:?}: {location} takes {shape:?}", tensor.shape()));
+                return Err(format!("{name} has the shape {:?}: {location} takes {shape:?}{taken}", tensor.shape()));
             }
             unread.remove(name.as_str());
             values(&name, tensor)
@@ -67,28 +76,55 @@ fn weights(tensors: &BTreeMap<String, TensorView<'_>>, network: &Network) -> Res
     }
     match unread.into_iter().find(|name| !name.ends_with(COUNTER)) {
         None => Ok(Weights { layers }),
-        Some(name) => Err(format!("it has a tensor {name}, which none of the listed layers takes")),
+        Some(name) => Err(format!("it has a tensor {name}, which none of the listed layers takes{taken}")),
     }
 }
 
-/// What all names begin with: of those with which the first parameter has a tensor, the one with which most have.
+/// The names of a network's tensors.
+fn names(parameters: &[Parameter]) -> impl Iterator<Item = String> {
+    parameters.iter().flat_map(|parameter| {
+        let [weight, bias] = parameter.tensor_names();
+        std::iter::once(weight).chain(parameter.bias.then_some(bias))
+    })
+}
+
+/// What all names begin with: the shortest prefix under which the file has all tensors of the network; else one that all of the file's names have, if the
+/// network has any of them. No other one is guessed: a network's first tensor may well have the name of a residual's.
 fn prefix(tensors: &BTreeMap<String, TensorView<'_>>, parameters: &[Parameter]) -> String {
-    let Some(first) = parameters.first() else { return String::new() };
-    let [first, _] = first.tensor_names();
-    let found = |prefix: &&str| {
-        let is_there = |own: &&Parameter| tensors.contains_key(&format!("{prefix}{}", own.tensor_names()[0]));
-        parameters.iter().filter(is_there).count()
-    };
-    let prefixes = tensors.keys().filter_map(|name| name.strip_suffix(&first));
-    let prefixes = prefixes.filter(|prefix| prefix.is_empty() || prefix.ends_with('.')).take(MOST_PREFIXES);
-    prefixes.max_by_key(found).unwrap_or_default().into()
+    let Some(first) = names(parameters).next() else { return String::new() };
+    let is_there = |prefix: &str, name: String| tensors.contains_key(&format!("{prefix}{name}"));
+    let is_prefix = |prefix: &&str| prefix.is_empty() || prefix.ends_with('.');
+    let mut complete: Vec<&str> =
+        tensors.keys().filter_map(|name| name.strip_suffix(&first)).filter(is_prefix).collect();
+    complete.sort_by_key(|prefix| prefix.len());
+    let has_all = |prefix: &&str| names(parameters).all(|name| is_there(prefix, name));
+    if let Some(prefix) = complete.into_iter().take(MOST_PREFIXES).find(has_all) {
+        return prefix.into();
+    }
+    let Some((one, other)) = tensors.keys().next().zip(tensors.keys().next_back()) else { return String::new() };
+    // In alphabetical order, what the first and the last name begin with, all do.
+    let shared = one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count();
+    let ends = one.bytes().take(shared).enumerate().filter(|&(_, letter)| letter == b'.').map(|(at, _)| at + 1);
+    let found = |prefix: &&str| names(parameters).filter(|name| is_there(prefix, name.clone())).count();
+    let shared: Vec<&str> =
+        std::iter::once(0).chain(ends.take(MOST_PREFIXES)).filter_map(|end| one.get(..end)).collect();
+    // Of those with as many, the shortest.
+    let best = shared.into_iter().rev().max_by_key(found).filter(|prefix| found(prefix) > 0);
+    best.unwrap_or_default().into()
 }
 
 /// The most prefixes that are tried.
 const MOST_PREFIXES: usize = 16;
 
-/// The first names of a file, for messages.
-fn named(tensors: &BTreeMap<String, TensorView<'_>>) -> String {
-    let names: Vec<&str> = tensors.keys().map(String::as_str).collect();
-    format!("its tensors are {}", super::order::listed(names.into_iter()))
+/// What a file has where a tensor is missing, for messages: the tensors that no layer takes, as one of them may be the missing one, or else all.
+fn left(tensors: &BTreeMap<String, TensorView<'_>>, parameters: &[Parameter], prefix: &str) -> String {
+    let known: BTreeSet<String> = names(parameters).map(|name| format!("{prefix}{name}")).collect();
+    let all: Vec<&str> = tensors.keys().map(String::as_str).collect();
+    let left: Vec<&str> =
+        all.iter().copied().filter(|&name| !known.contains(name) && !name.ends_with(COUNTER)).collect();
+    match (all.is_empty(), left.is_empty()) {
+        (true, _) => "it has none at all".into(),
+        (_, true) => format!("its tensors are {}", listed(all.into_iter())),
+        _ => format!("it has {}, which no layer takes", listed(left.into_iter())),
+    }
 }

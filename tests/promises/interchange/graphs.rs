@@ -54,15 +54,15 @@ fn what_stands_between_layers_is_known_by_what_it_computes() {
     let more =
         [number_of("six", 6.0), number_of("much", 5000.0), flag("yes", true), tensor(&("row", &[3], &[0.0, 1.0, 0.0]))];
     let bounded: &[(&str, Proto, &[&str])] = &[
-        ("relu6", op("Clip", &["h", "zero", "six"], &["a"], &[]), &["node 2, Gemm", "follows node 0, Gemm"]),
-        ("a bound far out", op("Clip", &["h", "zero", "much"], &["a"], &[]), &["follows node 0, Gemm"]),
+        ("relu6", op("Clip", &["h", "zero", "six"], &["a"], &[]), &["node 1, Clip", "what node 0, Gemm"]),
+        ("a bound far out", op("Clip", &["h", "zero", "much"], &["a"], &[]), &["what node 0, Gemm"]),
         (
             "a bound far out, as an attribute",
             op("Clip", &["h"], &["a"], &[number("min", 0.0), number("max", 1e6)]),
-            &["follows node 0, Gemm"],
+            &["what node 0, Gemm"],
         ),
-        ("no bound", op("Clip", &["h", "", "six"], &["a"], &[]), &["follows node 0, Gemm"]),
-        ("Max with 1", op("Max", &["h", "one"], &["a"], &[]), &["follows node 0, Gemm"]),
+        ("no bound", op("Clip", &["h", "", "six"], &["a"], &[]), &["what node 0, Gemm"]),
+        ("Max with 1", op("Max", &["h", "one"], &["a"], &[]), &["what node 0, Gemm"]),
         ("Max with other numbers", op("Max", &["h", "row"], &["a"], &[]), &["node 1, Max"]),
         (
             "Dropout in training",

@@ -7,11 +7,11 @@ use super::{Proto, read, tensor};
 use crate::support::{Random, each_damaged};
 
 /// An image of two channels, 6 pixels down and 5 across.
-fn image() -> Vec<u8> {
+pub fn image() -> Vec<u8> {
     shaped("x", FLOAT, &[0, 2, 6, 5])
 }
 
-fn values(name: &str, dims: &[u64]) -> Proto {
+pub fn values(name: &str, dims: &[u64]) -> Proto {
     let count: u64 = dims.iter().product();
     let values: Vec<f32> = Random(count).values(count as usize).iter().map(|&value| value as f32).collect();
     tensor(&(name, dims, &values))
@@ -28,6 +28,7 @@ fn all() -> Vec<Proto> {
         tensor(&("v", &[4], &[0.5, 1.0, 1.5, 2.0])),
         values("c1", &[4, 1, 1]),
         values("c2", &[1, 4, 1, 1]),
+        values("each", &[1, 1, 4, 3]),
         values("three", &[3]),
         values("w4", &[4, 3]),
         values("w48", &[48, 3]),
@@ -49,15 +50,15 @@ fn conv(attributes: &[Proto]) -> Proto {
 }
 
 /// The ends of a graph whose `a` is `[batch, 4, 4, 3]`.
-fn flat() -> [Proto; 2] {
+pub fn flat() -> [Proto; 2] {
     [op("Flatten", &["a"], &["f"], &[]), op("MatMul", &["f", "w48"], &["y"], &[])]
 }
 
-fn graph(nodes: &[Proto], x: Vec<u8>) -> Vec<u8> {
+pub fn graph(nodes: &[Proto], x: Vec<u8>) -> Vec<u8> {
     model(nodes, &all(), x, &["y"], 17)
 }
 
-fn reads(what: &str, nodes: &[Proto]) -> Model {
+pub fn reads(what: &str, nodes: &[Proto]) -> Model {
     read(&graph(nodes, image())).unwrap_or_else(|error| panic!("{what}: {error}"))
 }
 
@@ -356,7 +357,7 @@ fn what_does_not_fit_is_refused_by_the_node() {
                 op("Pad", &["x", "around"], &["p"], &[Proto::default().bytes(1, "mode").bytes(4, "reflect")]),
                 op("Conv", &["p", "k"], &["h"], &[]),
             ],
-            &["node 0, Pad", "zeros"],
+            &["node 0, Pad", "its mode is reflect", "zeros"],
         ),
         (
             "a pool of padding",
@@ -386,7 +387,7 @@ fn what_does_not_fit_is_refused_by_the_node() {
         (
             "a product of two images",
             vec![begin(), op("Conv", &["h", "k1"], &["i"], &[]), op("Mul", &["h", "i"], &["a"], &[])],
-            &["node 2, Mul"],
+            &["node 2, Mul", "by Add alone"],
         ),
         ("a transposed convolution", vec![op("ConvTranspose", &["x", "k"], &["h"], &[])], &["node 0, ConvTranspose"]),
         ("no dense layer at its end", vec![op("Conv", &["x", "k"], &["y"], &[])], &["node 0, Conv", "dense"]),
