@@ -335,7 +335,7 @@ fn sums_that_do_not_fit_are_refused_by_name() {
         ),
         (&["layer 2 (residual) has 9 inputs and a body without layers"], last(begun().residual(|body| body))),
         (
-            &["layer 2 (residual)", "9 inputs", "7 outputs", "shortcut 6"],
+            &["layer 2 (residual)", "9 inputs", "7 outputs", "a shortcut with 6 outputs"],
             last(begun().residual_with_shortcut(|body| body.dense(7, Relu), |x| x.dense(6, Identity))),
         ),
         (
@@ -462,7 +462,7 @@ fn files_with_other_tensors_than_their_layers_are_refused() {
     for (from, to, words) in [
         ("5.shortcut.0.weight", "x.shortcut.0.weight", &["no tensor 5.shortcut.0.weight"][..]),
         ("5.shortcut.0.weight", "7.shortcut.0.weight", &["7.shortcut.0.weight", "none of this name"]),
-        ("\\\"dense\\\":5}", "\\\"dense\\\":4}", &["layer 3 (residual)", "its shortcut 5"]),
+        ("\\\"dense\\\":5}", "\\\"dense\\\":4}", &["layer 3 (residual)", "a shortcut with 5 outputs"]),
         (
             "\\\"residual\\\":[",
             "\\\"residuel\\\":[",
