@@ -23,7 +23,7 @@ fn main() -> Result<(), Error> {
     println!("{}: {} weights", network.shape(), network.parameters());
     let options = TrainOptions {
         optimizer: Optimizer::adam(1e-3),
-        initializer: Initializer::GlorotUniform,
+        initializer: Initializer::HeUniform,
         batch_size: 128,
         epochs: number(1, 12)?,
         seed: number(2, 1)?,

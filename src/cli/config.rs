@@ -13,6 +13,7 @@ use super::options::Train;
 use super::reading::{Data, Validation, chosen};
 use super::size::Size;
 use super::training_set::TrainingSet;
+use super::unfit::Given;
 use crate::augmentation::Augmentation;
 use crate::data::ReadOptions;
 use crate::error::Error;
@@ -36,6 +37,8 @@ pub(super) struct Run {
     /// Whether a validation fraction has every class in proportion.
     pub stratify: bool,
     pub reading: ReadOptions,
+    /// The flags for reading, without what the file says.
+    pub flags: Given,
     pub scaling: ScaleBy,
     pub scale_targets: ScaleBy,
     pub layers: Layers,
@@ -98,8 +101,9 @@ impl LossTable {
         matches!(self.values.get(CLASS_WEIGHTS), Some(LossValue::Word(word)) if word == BALANCED)
     }
 
-    fn with(&self, flags: &Train) -> Result<Loss, Error> {
-        let mut loss = match flags.loss.as_deref().or(self.kind.as_deref()) {
+    /// The loss that the table and a flag describe.
+    fn with(&self, flag: Option<&str>) -> Result<Loss, Error> {
+        let mut loss = match flag.or(self.kind.as_deref()) {
             Some(path) if path.ends_with(".wgsl") => Loss::read(path)?,
             Some(name) => Loss::from_name(name)?,
             None => Loss::default(),
@@ -230,6 +234,16 @@ enum Interval {
 }
 
 impl TrainTable {
+    /// The number of steps, where the run's length is not in epochs.
+    fn steps(&self, flags: &Train) -> Result<Option<u64>, Error> {
+        if self.epochs.is_some() && self.steps.is_some() {
+            let reason = "epochs and steps under [train] both say how long the run is: leave one of them out";
+            return Err(Error::Option(reason.into()));
+        }
+        // A flag in epochs takes the place of the file's steps.
+        Ok(flags.steps.or(self.steps.filter(|_| flags.epochs.is_none())))
+    }
+
     /// The folder and the interval of checkpoints, if there are any.
     fn checkpointing(&self, flags: &Train) -> Result<Option<Checkpointing>, Error> {
         let every = match (flags.checkpoint_every, &self.checkpoint_every) {
@@ -277,8 +291,8 @@ impl Run {
     pub fn of(flags: &Train, config: Option<(&str, &Path)>) -> Result<Run, Error> {
         let file = config.map_or_else(|| Ok(File::default()), |(text, path)| File::parse(text, path))?;
         let defaults = TrainOptions::default();
-        let checkpoint = file.train.checkpointing(flags)?;
-        let loss = file.loss.with(flags)?;
+        let (checkpoint, steps) = (file.train.checkpointing(flags)?, file.train.steps(flags)?);
+        let loss = file.loss.with(flags.loss.as_deref())?;
         let out = flags.out.clone().or(file.train.out);
         let model = out.as_deref().unwrap_or(Path::new("")).join("model.safetensors");
         Ok(Run {
@@ -286,6 +300,7 @@ impl Run {
             notes: Vec::new(),
             stratify: file.data.stratify,
             reading: file.data.reading(flags, &loss)?,
+            flags: Given::of(&Data::default().reading(flags, &loss)?),
             scaling: chosen(flags.scaling, file.data.scaling)?.unwrap_or_default(),
             scale_targets: scale_targets(chosen(flags.scale_targets, file.data.scale_targets)?, &loss)?,
             data: flags.data.clone().or(file.data.train).unwrap_or_else(|| "mnist".into()),
@@ -295,13 +310,7 @@ impl Run {
                 optimizer: file.optimizer.with(flags)?,
                 schedule: file.schedule.with(flags)?,
                 reduce_on_plateau: file.reduce_on_plateau.map(ReduceOnPlateau::from),
-                early_stopping: match (flags.early_stopping, file.early_stopping) {
-                    (Some(patience), table) => {
-                        Some(EarlyStopping { patience, min_delta: table.map_or(0.0, |table| table.min_delta) })
-                    }
-                    (None, Some(EarlyTable { patience, min_delta })) => Some(EarlyStopping { patience, min_delta }),
-                    (None, None) => None,
-                },
+                early_stopping: early_stopping(flags.early_stopping, file.early_stopping),
                 keep_best: flags.keep_best.or(file.train.keep_best).unwrap_or(false),
                 monitor: chosen(flags.monitor, file.train.monitor)?.unwrap_or_default(),
                 clip_grad_norm: flags.clip_grad_norm.or(file.train.clip_grad_norm),
@@ -313,7 +322,7 @@ impl Run {
                 initializer: chosen(flags.initializer, file.model.initializer.clone())?.unwrap_or_default(),
                 batch_size: flags.batch_size.or(file.train.batch_size).unwrap_or(defaults.batch_size),
                 epochs: flags.epochs.or(file.train.epochs).unwrap_or(defaults.epochs),
-                steps: flags.steps.or(file.train.steps),
+                steps,
                 shuffle: flags.no_shuffle.map(|no| !no).or(file.train.shuffle).unwrap_or(true),
                 seed: flags.seed.or(file.train.seed).unwrap_or(0),
                 checkpoint,
@@ -369,6 +378,12 @@ impl Run {
     }
 }
 
+/// The early stopping that a flag and the file's table describe.
+fn early_stopping(flag: Option<u64>, table: Option<EarlyTable>) -> Option<EarlyStopping> {
+    let patience = flag.or(table.as_ref().map(|table| table.patience))?;
+    Some(EarlyStopping { patience, min_delta: table.map_or(0.0, |table| table.min_delta) })
+}
+
 /// The scaling of the targets, which only a regression loss allows.
 fn scale_targets(asked: Option<ScaleBy>, loss: &Loss) -> Result<ScaleBy, Error> {
     match asked.unwrap_or_default() {
@@ -407,6 +422,37 @@ impl File {
     /// The tables of a run.toml.
     pub fn read(path: &Path) -> Result<File, Error> {
         File::parse(&crate::files::read_text(path)?, path)
+    }
+
+    /// The loss that the file and a flag describe, if the file says anything of one.
+    pub fn loss(&self, flag: Option<&str>) -> Result<Option<Loss>, Error> {
+        let LossTable { kind, values } = &self.loss;
+        let mut table = LossTable { kind: kind.clone(), values: values.clone() };
+        // Such weights are computed from a training set.
+        table.values.retain(|name, _| name != CLASS_WEIGHTS || !self.loss.is_balanced());
+        let is_there = kind.is_some() || !values.is_empty();
+        is_there.then(|| table.with(flag)).transpose()
+    }
+
+    /// What the file says of a run's set, and a model without that set cannot have: a sentence each.
+    pub fn of_the_set(&self) -> Vec<String> {
+        let scales = |how: &Option<String>| how.clone().filter(|how| how != "none");
+        let features = scales(&self.data.scaling).map(|how| {
+            format!(
+                "scaling = \"{how}\" under [data] is not taken, as its numbers come from the training rows: rows have to be scaled in the same way before"
+            )
+        });
+        let targets = scales(&self.data.scale_targets).map(|how| {
+            format!(
+                "scale_targets = \"{how}\" under [data] is not taken, as its numbers come from the training rows: the model's answers are scaled targets"
+            )
+        });
+        let weights = self.loss.is_balanced().then(|| {
+            format!(
+                "{CLASS_WEIGHTS} = \"{BALANCED}\" under [loss] is not taken, as its numbers come from the training rows: evaluate counts all classes' rows alike"
+            )
+        });
+        features.into_iter().chain(targets).chain(weights).collect()
     }
 
     fn parse(text: &str, path: &Path) -> Result<File, Error> {

@@ -22,7 +22,10 @@ pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     let names = if model.classes.is_empty() { set.class_names().to_vec() } else { model.classes.clone() };
     let top_k = top_k(options.top_k, &model)?;
     let metrics = opening::open(model, &options.common)?.metrics(&set)?;
-    output.event(event(&metrics, top_k, &names))?;
+    let classes = metrics.classes.as_ref().map_or(0, |classes| classes.classes.len());
+    // Where there are no more classes than that, the figure says nothing, unless it was asked for.
+    let counted = Some(top_k).filter(|&k| options.top_k.is_some() || classes > k);
+    output.event(event(&metrics, counted, &names))?;
 
     output.text(format_args!(
         "{}   on {}",
@@ -66,7 +69,7 @@ fn top_k(asked: Option<usize>, model: &Model) -> Result<usize, Error> {
 }
 
 /// All metrics that the loss has, as one object.
-fn event(metrics: &Metrics, top_k: usize, names: &[String]) -> Value {
+fn event(metrics: &Metrics, top_k: Option<usize>, names: &[String]) -> Value {
     let evaluation = metrics.evaluation;
     let mut event = Map::from_iter([
         ("event".into(), json!("evaluation")),
@@ -101,7 +104,7 @@ fn event(metrics: &Metrics, top_k: usize, names: &[String]) -> Value {
                 "f1": classes.macro_mean(ClassCounts::f1),
             }),
         );
-        if let Some(share) = classes.top_k(top_k) {
+        if let Some((top_k, share)) = top_k.and_then(|k| Some((k, classes.top_k(k)?))) {
             put("top_k", json!({ "k": top_k, "accuracy": share }));
         }
         if let Some(confusion) = &classes.confusion {

@@ -34,7 +34,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let (set, validation) = source::of_run(&run, None)?;
     run.settle(&set)?;
     let network = train::network(&run, &set, validation.as_ref())?;
-    run.options.check(&network)?;
+    train::check(&mut run, &set, validation.as_ref(), &network)?;
     let adapter = adapters(&run.adapter, limits()?).into_iter().find(|adapter| adapter.chosen);
     if adapter.is_none() && run.adapter != AdapterChoice::Auto {
         // The requested adapter is missing: opening it gives the error.

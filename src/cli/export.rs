@@ -38,13 +38,14 @@ fn left_out(model: &Model) -> Vec<String> {
             names[..names.len().min(MOST_NAMES)].join(", ")
         )
     });
+    let pixels = if model.bytes { "pixels divided by 255" } else { "pixels as they were in the training set" };
     let image = match (model.network.input(), &model.image) {
-        (Form::Image(Image { height, width, channels }), _) => Some(format!(
-            "x is images with their channels first, [batch, {channels}, {height}, {width}], pixels divided by 255"
-        )),
-        (_, Some(shape)) => Some(format!(
-            "the images' shape, {shape}, is left out: x is {inputs} numbers a row, the pixels divided by 255"
-        )),
+        (Form::Image(Image { height, width, channels }), _) => {
+            Some(format!("x is images with their channels first, [batch, {channels}, {height}, {width}], {pixels}"))
+        }
+        (_, Some(shape)) => {
+            Some(format!("the images' shape, {shape}, is left out: x is {inputs} numbers a row, the {pixels}"))
+        }
         (_, None) => None,
     };
     let classes = (!model.classes.is_empty()).then(|| {

@@ -23,9 +23,11 @@ pub(super) fn run(options: &Import) -> Result<(), Error> {
     let output = Output { json: options.json };
     check_ending(&options.output, "safetensors")?;
     let (mut model, mut notes) = read(options)?;
-    if let Some(loss) = &options.loss {
-        model.loss = Loss::from_name(loss)?;
+    let file = options.config.as_deref().map(File::read).transpose()?;
+    if let Some(loss) = loss_of(options, file.as_ref())? {
+        model.loss = loss;
     }
+    notes.extend(file.iter().flat_map(File::of_the_set));
     model.loss.check(model.network.outputs())?;
     model.image = image_of(&model);
     notes.extend(not_there(&model));
@@ -49,6 +51,15 @@ pub(super) fn image_of(model: &Model) -> Option<ImageShape> {
         _ => None,
     };
     model.image.or(of_network)
+}
+
+/// The loss that the flag names, with the values that the file of options has for it; without the flag, the file's.
+fn loss_of(options: &Import, file: Option<&File>) -> Result<Option<Loss>, Error> {
+    let flag = options.loss.as_deref();
+    match file.map(|file| file.loss(flag)).transpose()?.flatten() {
+        Some(loss) => Ok(Some(loss)),
+        None => flag.map(Loss::from_name).transpose(),
+    }
 }
 
 /// What the model does not have, as its file has none: a sentence each.

@@ -35,6 +35,7 @@ mod tensorboard;
 mod times;
 mod train;
 mod training_set;
+mod unfit;
 
 use std::io::Write;
 use std::process::ExitCode;

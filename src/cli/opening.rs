@@ -33,6 +33,10 @@ pub(super) fn own_functions(own: &Own) -> Result<(Vec<Activation>, Vec<Loss>), E
         match (activation, Loss::read(file)) {
             (Ok(activation), _) => activations.push(activation),
             (_, Ok(loss)) => losses.push(loss),
+            // A file that is not there is neither, for one reason.
+            (Err(error @ Error::Io { .. }), _) => {
+                return Err(Error::Option(format!("--wgsl {error}")));
+            }
             (Err(no_activation), Err(no_loss)) => {
                 return Err(Error::Option(format!("--wgsl {}: {no_activation}; as a loss: {no_loss}", file.display())));
             }

@@ -12,6 +12,7 @@ use super::opening::{self, predictor};
 use super::options::Predict;
 use super::output::{Output, clean};
 use super::source::{self, Input, STDIN};
+use super::unfit::{Content, Given};
 use crate::data::{Dataset, Line, Lines};
 use crate::error::Error;
 use crate::loss::Task;
@@ -32,7 +33,10 @@ pub(super) fn run(options: &Predict) -> Result<(), Error> {
     // For people, a file is read whole: errors in it come before any answer.
     let is_answered_by_line = options.rows.is_none() && (options.input == STDIN || output.json);
     let input = match input {
-        Input::Lines(stream) if is_answered_by_line => return by_line(options, &output, model, stream),
+        Input::Lines(stream) if is_answered_by_line => {
+            Given::of(&source::reading_inputs(&model, &options.text)).check(&options.input, &[Content::Text])?;
+            return by_line(options, &output, model, stream);
+        }
         input => input,
     };
     let set = source::inputs(&options.input, input, &model, &options.text)?;

@@ -15,8 +15,18 @@ use crate::error::Error;
 /// The table of the network.
 const MODEL: &str = "model";
 /// The tables of `run.json` that have settings.
-const SETTINGS: [&str; 9] =
-    ["adapter", "data", MODEL, "loss", "optimizer", "schedule", "train", "early_stopping", "reduce_on_plateau"];
+const SETTINGS: [&str; 10] = [
+    "adapter",
+    "data",
+    MODEL,
+    "loss",
+    "optimizer",
+    "schedule",
+    "augmentation",
+    "train",
+    "early_stopping",
+    "reduce_on_plateau",
+];
 /// Entries that follow from other settings, or are paths.
 const NO_SETTINGS: [&str; 4] = ["data.features", "data.validation_rows", "model.file", "model.parameters"];
 /// The head of the table of runs.

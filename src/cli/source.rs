@@ -8,7 +8,8 @@ use super::config::Run;
 use super::options::{MissingTarget, Text, Unknown};
 use super::reading::Validation;
 use super::training_set::TrainingSet;
-use crate::data::{Dataset, ReadOptions, Sets, Source, Stored, is_text_table};
+use super::unfit::{Content, Given};
+use crate::data::{Dataset, ReadOptions, Sets, Source, Stored, begins_as_arrays, is_text_table};
 use crate::error::Error;
 use crate::loss::Task;
 use crate::model::{Model, names_for};
@@ -27,6 +28,11 @@ fn sets(words: &str, options: &ReadOptions) -> Result<Sets, Error> {
         Dataset::mnist().map(|(train, test)| Sets { train, validation: None, test: Some(test) })
     } else if path.exists() {
         Sets::read(path, options)
+    } else if options.inputs_only {
+        Err(Error::Option(format!(
+            "--input: there is no \"{words}\": predict takes a picture, an array (.npy), any file of a set (CSV, TSV, .npz, safetensors, Parquet), a folder \
+             (MNIST-style IDX files, CIFAR's binary files, x.npy, or pictures), mnist, or - for standard input"
+        )))
     } else {
         Err(Error::Option(format!(
             "there is no \"{words}\": data is mnist, a file (CSV, TSV, .npz, safetensors, Parquet), or a folder (MNIST-style IDX files, \
@@ -196,11 +202,11 @@ fn other_meanings(train: &Dataset, model: &Model) -> Vec<String> {
     notes
 }
 
-/// The training set with notes on options that have no effect on it.
+/// The training set of a run, with notes on keys of its file that have no effect on it: a file of options may serve several sets.
 ///
 /// # Errors
 ///
-/// [`Error::Option`] for a column that is both the target and left out.
+/// [`Error::Option`] for flags that have none, and for a column that is both the target and left out.
 fn with_unused(run: &Run, train: Dataset, validation: Option<&Dataset>) -> Result<Dataset, Error> {
     let ReadOptions { label, ignore, .. } = &run.reading;
     if let (Some(label), Some(columns)) = (label, train.columns())
@@ -210,54 +216,12 @@ fn with_unused(run: &Run, train: Dataset, validation: Option<&Dataset>) -> Resul
             "--label {label} and --ignore {word} name the same column: the target cannot be left out; leave it out of --ignore"
         )));
     }
-    let notes = unused(run, &train, validation);
-    Ok(train.noted_all(Path::new(&run.data), notes))
-}
-
-/// A sentence for each kind of flags that were given and have no effect.
-fn unused(run: &Run, train: &Dataset, validation: Option<&Dataset>) -> Vec<String> {
-    let ReadOptions { header, delimiter, label, fill, missing, decimal, ignore, categorical, .. } = &run.reading;
-    let of_text = [("header", header.is_some()), ("delimiter", delimiter.is_some())];
-    let of_tables = [
-        ("label", label.is_some()),
-        ("fill", fill.is_some()),
-        ("missing", missing.is_some()),
-        ("decimal", decimal.is_some()),
-        ("ignore", !ignore.is_empty()),
-        ("categorical", !categorical.is_empty()),
-        ("missing-target", run.reading.leave_out_without_target),
-        ("unknown", run.reading.unknown_is_none),
-    ];
-    let given = |options: &[(&str, bool)]| {
-        let names = options.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| format!("--{name}"));
-        names.collect::<Vec<_>>().join(", ")
-    };
     // Options that the validation set was read by had an effect.
-    let tables = || [Some(train), validation].into_iter().flatten().filter_map(Dataset::columns);
-    // A file of options may serve several sets.
-    if run.config.is_some() {
-        return Vec::new();
-    }
-    let (of_text, of_tables) = match (tables().next(), tables().any(|columns| columns.delimiter.is_some())) {
-        (None, _) => (String::new(), given(&[&of_text[..], &of_tables].concat())),
-        (Some(_), false) => (given(&of_text), String::new()),
-        (Some(_), true) => Default::default(),
-    };
-    let mut notes = Vec::new();
-    if run.reading.channels.is_some()
-        && [Some(train), validation].into_iter().flatten().all(|set| set.image_shape().is_none())
-    {
-        notes.push("no effect of --channels: only arrays of images have channels, and this is none".into());
-    }
-    if !of_tables.is_empty() {
-        notes.push(format!(
-            "no effect of {of_tables}: only tables (CSV, TSV, Parquet) have columns and cells, and this is none"
-        ));
-    }
-    if !of_text.is_empty() {
-        notes.push(format!("no effect of {of_text}: only tables in text (CSV, TSV) are read by it, and this is none"));
-    }
-    notes
+    let beside = validation.map(|set| Content::of(validation_words(run).0, set));
+    let sets: Vec<Content> = [Content::of(&run.data, &train)].into_iter().chain(beside).collect();
+    run.flags.check(&run.data, &sets)?;
+    let notes = Given::of(&run.reading).notes(&run.data, &sets);
+    Ok(train.noted_all(Path::new(&run.data), notes))
 }
 
 /// The training set with notes on numbers that are not scaled.
@@ -270,7 +234,9 @@ fn noted(run: &Run, train: Dataset) -> Dataset {
 fn noted_on_labels(run: &Run, train: Dataset) -> Dataset {
     let labels = || train.labels().iter().copied();
     match (labels().min(), labels().max()) {
-        (Some(least @ 1..), Some(most)) if train.class_names().is_empty() && most <= i32::MAX as u32 => {
+        (Some(least @ 1..), Some(most))
+            if train.class_names().is_empty() && !train.has_fixed_classes() && most <= i32::MAX as u32 =>
+        {
             let note = format!(
                 "its labels go from {least} to {most}, and labels count from 0: the network has outputs for 0 to {most}; subtract {least} to \
                  avoid outputs that no row needs"
@@ -329,28 +295,34 @@ pub(super) fn for_model(words: &str, model: &Model, text: &Text, label: Option<&
     let regression = model.loss.task() == Task::Numbers;
     let options = ReadOptions { regression, label: label.map(str::to_string), ..of_model(model, text) };
     let set = sets(words, &options)?.to_test_on();
-    if let (Some(label), None) = (label, set.columns()) {
-        return Err(Error::Option(format!("--label {label}: it names a column of a table, and {words} is no table")));
-    }
+    Given::of(&options).check(words, &[Content::of(words, &set)])?;
     let set = noted_on_names(words, &model.classes, set);
     scaled(set, model).map_err(|error| of_words(words, "--data", error))
 }
 
-/// The set, with a note where it has names of classes and what its classes are compared with has none: they are numbered as they come.
+/// The set, with a note where its classes have names and those that were trained on have none, or the reverse: they are numbered as they come.
 fn noted_on_names(words: &str, names: &[String], set: Dataset) -> Dataset {
+    const MOST: usize = 10;
     let own = set.class_names();
-    let are_numbers = own.iter().enumerate().all(|(at, name)| *name == at.to_string());
-    if !names.is_empty() || are_numbers || set.labels().is_empty() {
+    let known = if own.is_empty() { names } else { own };
+    let are_numbers = known.iter().enumerate().all(|(at, name)| *name == at.to_string());
+    if own.is_empty() == names.is_empty() || are_numbers || set.labels().is_empty() {
         return set;
     }
-    const MOST: usize = 10;
-    let numbered: Vec<String> = own.iter().take(MOST).enumerate().map(|(at, name)| format!("{name} is {at}")).collect();
-    let more = if own.len() > MOST { ", …" } else { "" };
-    let note = format!(
-        "its classes have names and the classes that were trained on have none, so they are numbered in this order: {}{more}; figures mean something where \
-         training numbered them so",
-        numbered.join(", ")
-    );
+    let numbered: Vec<String> =
+        known.iter().take(MOST).enumerate().map(|(at, name)| format!("{name} is {at}")).collect();
+    let more = if known.len() > MOST { ", …" } else { "" };
+    let numbered = format!("{}{more}", numbered.join(", "));
+    let note = match own.is_empty() {
+        true => format!(
+            "its classes are numbers and the classes that were trained on have names, so they are taken in this order: {numbered}; figures mean something \
+             where the set numbers them so"
+        ),
+        false => format!(
+            "its classes have names and the classes that were trained on have none, so they are numbered in this order: {numbered}; figures mean something \
+             where training numbered them so"
+        ),
+    };
     set.noted(Path::new(words), note)
 }
 
@@ -406,13 +378,22 @@ pub(super) fn inputs(words: &str, input: Input, model: &Model, text: &Text) -> R
     if options.image.is_none() && model.network.inputs() == 784 {
         options.image = Some(ImageShape { height: 28, width: 28, channels: 1 });
     }
-    let set = match input {
+    let is_text = matches!(input, Input::Lines(_));
+    let (set, content) = match input {
         Input::Lines(stream) | Input::Stream(stream) if words == STDIN => {
             let bytes = crate::files::read_to_end(Path::new(STDIN), stream, MOST_FROM_STDIN)?;
-            Dataset::from_bytes(&bytes, &options)?
+            let set = Dataset::from_bytes(&bytes, &options)?;
+            let are_images = set.image_shape().is_some() && begins_as_arrays(Path::new(STDIN), &bytes);
+            let content = if are_images { Content::Images } else { Content::of(words, &set) };
+            (set, content)
         }
-        _ => sets(words, &options)?.to_test_on(),
+        _ => {
+            let set = sets(words, &options)?.to_test_on();
+            let content = Content::of(words, &set);
+            (set, content)
+        }
     };
+    Given::of(&options).check(words, &[if is_text { Content::Text } else { content }])?;
     scaled(set, model).map_err(|error| of_words(words, "--input", error))
 }
 

@@ -33,6 +33,7 @@ impl Timed {
         let (set, validation) = source::of_run(&run, None)?;
         run.settle(&set)?;
         let network = train::network(&run, &set, validation.as_ref())?;
+        train::check(&mut run, &set, validation.as_ref(), &network)?;
         let shape = network.shape();
         let mut trainer = Trainer::on(open_gpu(&run.adapter)?, network, run.options.clone())?;
         trainer.tune(set.source(), |_| {})?;

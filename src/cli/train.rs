@@ -363,14 +363,25 @@ fn begun(
         let differences = init::check(path, model, run, &network)?;
         run.note_all(differences);
     }
-    run.options.check(&network)?;
-    check_sets(run, set.at_hand(), validation, &network)?;
-    run.note_all(unused_outputs(set, validation, &network));
+    check(run, set, validation, &network)?;
     let mut trainer = Trainer::on(gpu?, network, run.options.clone())?;
     if let Some(model) = init {
         trainer.set_weights(&model.weights)?;
     }
     Ok(trainer)
+}
+
+/// Checks that the run's options are for the network, and that it takes both sets; notes outputs without a class.
+pub(super) fn check(
+    run: &mut Run,
+    set: &TrainingSet,
+    validation: Option<&Dataset>,
+    network: &Network,
+) -> Result<(), Error> {
+    run.options.check(network)?;
+    check_sets(run, set.at_hand(), validation, network)?;
+    run.note_all(unused_outputs(set, validation, network));
+    Ok(())
 }
 
 /// A note on outputs that stand for no class of the data, if there are any.

@@ -50,23 +50,67 @@ impl Dataset {
             return Ok(());
         }
         Err(Error::Data(match (taken, own) {
-            (Form::Image(_), Some(own)) => format!(
-                "the rows are images of {own}, the network takes images of {taken}{}: resize them to {taken}",
-                first_of_images(network)
+            (Form::Image(image), Some(own)) => format!(
+                "the rows are images of {own}, the network takes images of {taken}{}: {}",
+                first_of_images(network),
+                self.made_right(own, image)
             ),
             (Form::Image(_), None) => format!(
-                "the rows have {}, the network takes images of {taken}{}: each row must be the {} of one",
+                "the rows have {}, the network takes images of {taken}{}: each row must be the {} of one{}",
                 counted(self.width, "feature"),
                 first_of_images(network),
-                counted(taken.values(), "value")
+                counted(taken.values(), "value"),
+                self.one_row_alone(taken.values()).map_or(String::new(), |one| format!("; {one}"))
             ),
             _ => format!(
-                "the rows have {}{}, the network takes {}",
+                "the rows have {}{}, the network takes {}{}",
                 counted(self.width, "feature"),
                 own.map_or(String::new(), |image| format!(" ({image} images)")),
-                network.inputs()
+                network.inputs(),
+                self.one_row_alone(network.inputs()).map_or(String::new(), |one| format!(": {one}"))
             ),
         }))
+    }
+
+    /// How images of the form `own` become those that a network takes.
+    fn made_right(&self, own: ImageShape, taken: Image) -> String {
+        let [height, width, channels] = [taken.height, taken.width, taken.channels].map(|side| side as usize);
+        let right = ImageShape { height, width, channels };
+        // The axes as an array may have them, if they were read in the other order.
+        let were_last = ImageShape { height: own.width, width: own.channels, channels: own.height };
+        let were_first = ImageShape { height: own.channels, width: own.height, channels: own.width };
+        let order = |order: &str| {
+            format!(
+                "these are its axes in another order: if they are of an array with its channels {order}, say --channels {order} (in a program \
+                 ReadOptions::channels)"
+            )
+        };
+        if let Some(one) = self.one_row_alone(height * width * channels) {
+            return one;
+        }
+        match own {
+            _ if were_last == right => order("first"),
+            _ if were_first == right => order("last"),
+            _ if own.channels == channels => format!("resize them to {right}"),
+            _ if (own.height, own.width) == (height, width) => {
+                format!("they must have {}, as those that it was trained on", counted(channels, "channel"))
+            }
+            _ => format!(
+                "resize them to {height}×{width}, and give them {}, as those that it was trained on have",
+                counted(channels, "channel")
+            ),
+        }
+    }
+
+    /// What is right where all rows together have the values of one: an image or a row whose first axis is taken for the rows.
+    fn one_row_alone(&self, values: usize) -> Option<String> {
+        let is_one = self.rows > 1 && self.rows.checked_mul(self.width) == Some(values);
+        is_one.then(|| {
+            format!(
+                "the {} together have the values of one: if that is what they are, give it an axis for the rows before its own, as x[None] in NumPy does",
+                counted(self.rows, "row")
+            )
+        })
     }
 
     /// Checks that the network takes these rows, and that it and the loss take the targets.

@@ -151,11 +151,13 @@ fn of_records(
         Some(folder) => class_names(&folder.join(kind.labels[at].2))?,
         None => Vec::new(),
     };
-    if names.is_empty() {
-        return Ok(set);
-    }
-    set.with_class_names(names)
-        .map_err(|error| Error::format(path, format!("{} beside it: {error}", kind.labels[at].2)))
+    let set = match names.is_empty() {
+        true => set,
+        false => set
+            .with_class_names(names)
+            .map_err(|error| Error::format(path, format!("{} beside it: {error}", kind.labels[at].2)))?,
+    };
+    Ok(Dataset { fixed_classes: kind.labels[at].1.into(), ..set })
 }
 
 /// The lines of a text with the names of classes; none where there is no such file.
@@ -189,7 +191,6 @@ pub(super) fn is_folder(folder: &Path) -> bool {
 /// Reads the files of a folder: `data_batch_1.bin` and so on with `test_batch.bin`, or `train.bin` with `test.bin`.
 pub(super) fn read_folder(folder: &Path, options: &ReadOptions) -> Result<Sets, Error> {
     let inner = folder_of(folder).unwrap_or_else(|| folder.to_path_buf());
-    let known = || KINDS.iter().map(|kind| (kind, kind.train));
     let files: Vec<(PathBuf, &Kind)> = entries(&inner)?
         .into_iter()
         .filter(|path| path.is_file())
@@ -199,14 +200,13 @@ pub(super) fn read_folder(folder: &Path, options: &ReadOptions) -> Result<Sets, 
     let kind = match (kinds.next(), kinds.next()) {
         (Some(kind), None) => kind,
         _ => {
-            let names: Vec<&str> = known().map(|(_, train)| train).collect();
-            return Err(Error::format(
-                &inner,
-                format!(
-                    "it has files of CIFAR-10 and of CIFAR-100 ({}): a folder must have those of one set",
-                    names.join(", ")
-                ),
-            ));
+            let named = KINDS.iter().map(|kind| {
+                let own: Vec<String> =
+                    files.iter().filter(|(_, other)| *other == kind).map(|(path, _)| name(path)).collect();
+                format!("of {} ({})", kind.name, own.join(", "))
+            });
+            let named = named.collect::<Vec<_>>().join(" and ");
+            return Err(Error::format(&inner, format!("it has files {named}: a folder must have those of one set")));
         }
     };
     let of_part = |is_train: bool| -> Result<Vec<PathBuf>, Error> {

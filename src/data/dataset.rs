@@ -23,6 +23,8 @@ pub struct Dataset {
     pub(super) values: Option<Values>,
     pub(super) sample_weights: Option<Vec<f32>>,
     pub(super) origin: Origin,
+    /// The number of classes that the set's format has, which rows need not have all; 0 where the rows tell.
+    pub(super) fixed_classes: usize,
     pub(super) notes: Vec<String>,
     /// How each column of its table was used, if the columns were learned from one.
     pub(super) table: Vec<TableColumn>,
@@ -126,7 +128,8 @@ impl Dataset {
                 labels.len()
             ));
         }
-        let (rows, origin) = (labels.len(), Origin::default());
+        let rows = labels.len();
+        let origin = Origin { bytes: matches!(features, Features::U8(_)), ..Origin::default() };
         Ok(Dataset {
             features,
             width,
@@ -135,6 +138,7 @@ impl Dataset {
             values: None,
             sample_weights: None,
             origin,
+            fixed_classes: 0,
             notes: Vec::new(),
             table: Vec::new(),
         })
@@ -150,12 +154,20 @@ impl Dataset {
         self.width
     }
 
-    /// The number of outputs that a network needs for these targets: the number of class names, or one more than the largest label, or
-    /// the number of target values in a row.
+    /// The number of outputs that a network needs for these targets: the number of class names, or one more than the largest label (of CIFAR's files all
+    /// classes that they may have), or the number of target values in a row.
     pub fn classes(&self) -> usize {
         let largest = self.labels.iter().filter(|&&label| label <= i32::MAX as u32).max();
-        let labels = largest.map_or(0, |&largest| largest as usize + 1).max(self.origin.class_names.len());
+        let labels = largest
+            .map_or(0, |&largest| largest as usize + 1)
+            .max(self.origin.class_names.len())
+            .max(self.fixed_classes);
         self.values.as_ref().map_or(labels, |values| values.outputs)
+    }
+
+    /// Whether the set's format says how many classes there are, so that its labels need not show it.
+    pub(crate) fn has_fixed_classes(&self) -> bool {
+        self.fixed_classes > 0
     }
 
     /// The names of the classes, in the order of their indices; empty where they have none.
@@ -287,6 +299,7 @@ impl Dataset {
             values: values.map(|all| Values { values: gather(&all.values, all.outputs, ranges), ..*all }),
             sample_weights: self.sample_weights.as_ref().map(|weights| gather(weights, 1, ranges)),
             origin: self.origin.clone(),
+            fixed_classes: self.fixed_classes,
             notes: self.notes.clone(),
             table: self.table.clone(),
         }

@@ -1,5 +1,7 @@
 //! The choice of a reader: for a file by its first bytes or its extension, for a folder by its contents. A new format is one line here.
 
+#[cfg(feature = "cli")]
+use std::io::Read;
 use std::path::Path;
 
 #[cfg(feature = "parquet")]
@@ -94,6 +96,32 @@ fn unpacked(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Sets, Er
 #[cfg(feature = "cli")]
 pub(crate) fn is_text_table(path: &Path, begin: &[u8]) -> bool {
     !gzip::is_packed(begin) && of(path, path, begin).is_ok_and(|format| ["csv", "tsv"].contains(&format.word))
+}
+
+/// The most bytes of a file that are read to know its format.
+#[cfg(feature = "cli")]
+const MOST_OF_BEGINNING: u64 = 1 << 20;
+
+/// Whether a file or a folder has arrays: of all sets, theirs alone may have the channels of images first or last.
+#[cfg(feature = "cli")]
+pub(crate) fn is_of_arrays(path: &Path) -> bool {
+    if path.is_dir() {
+        return !idx::is_folder(path) && npy::is_folder(path);
+    }
+    let mut begin = Vec::new();
+    let read = crate::files::open(path).map(|file| file.take(MOST_OF_BEGINNING).read_to_end(&mut begin));
+    matches!(read, Ok(Ok(_))) && begins_as_arrays(path, &begin)
+}
+
+/// Whether a file that begins with these bytes has arrays.
+#[cfg(feature = "cli")]
+pub(crate) fn begins_as_arrays(path: &Path, begin: &[u8]) -> bool {
+    let format = if !gzip::is_packed(begin) || kinds::is_safetensors(begin) {
+        of(path, path, begin)
+    } else {
+        gzip::beginning(path, begin).and_then(|inner| of(path, &gzip::name_inside(path, begin), &inner))
+    };
+    format.is_ok_and(|format| ["safetensors", "npz", "npy"].contains(&format.word))
 }
 
 /// A file's format, by its first bytes, or else by the extension of its name. Text of no other format is taken for CSV.

@@ -34,10 +34,10 @@ mod tensors;
 pub use dataset::Dataset;
 use dataset::{Features, MOST_BYTES, Values};
 pub(crate) use fingerprint::Fingerprint;
-#[cfg(feature = "cli")]
-pub(crate) use format::is_text_table;
 #[doc(hidden)]
 pub use format::{FORMATS, Format};
+#[cfg(feature = "cli")]
+pub(crate) use format::{begins_as_arrays, is_of_arrays, is_text_table};
 pub use options::ReadOptions;
 pub use own_rows::{Feature, Numbers};
 pub use sets::Sets;

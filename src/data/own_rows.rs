@@ -184,9 +184,11 @@ impl Dataset {
         if width == 0 {
             return Err(Error::Data("the rows have a width of 0: at least one feature is needed".into()));
         }
-        let (rows, origin) = (count / width, Origin::default());
+        let rows = count / width;
+        let origin = Origin { bytes: matches!(features, Features::U8(_)), ..Origin::default() };
         let (labels, notes, table) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Dataset { features, width, rows, labels, values: None, sample_weights: None, origin, notes, table })
+        let (values, sample_weights, fixed_classes) = (None, None, 0);
+        Ok(Dataset { features, width, rows, labels, values, sample_weights, origin, fixed_classes, notes, table })
     }
 }
 

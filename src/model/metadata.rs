@@ -248,6 +248,12 @@ pub(crate) fn image_of(path: &Path, about: &Option<Value>, input: Form) -> Resul
     }
 }
 
+/// Whether the training set's features were bytes, where the file says so.
+pub(crate) fn bytes_of(path: &Path, about: &Option<Value>) -> Result<bool, Error> {
+    let Some(said) = entry(about, "bytes") else { return Ok(false) };
+    said.as_bool().ok_or_else(|| broken(path, format!("bytes is {said}: it must be true or false")))
+}
+
 /// The scaling of the targets, where there is one.
 pub(crate) fn target_scaling_of(
     path: &Path,

@@ -15,8 +15,8 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 use self::metadata::{
-    METADATA, about_network, check_brought, classes_of, columns_of, image_of, loss_of, scaling_of, scaling_to_json,
-    target_scaling_of,
+    METADATA, about_network, bytes_of, check_brought, classes_of, columns_of, image_of, loss_of, scaling_of,
+    scaling_to_json, target_scaling_of,
 };
 use self::tensors::checksum;
 use crate::activation::Activation;
@@ -53,13 +53,15 @@ pub struct Model {
     pub columns: Option<Columns>,
     /// The shape of the images, if the features are the pixels of images.
     pub image: Option<ImageShape>,
+    /// Whether the features of its training set were bytes, which the network sees as `[0, 1]`: divided by 255.
+    pub bytes: bool,
 }
 
 impl Model {
     /// A model without class names and without preprocessing.
     pub fn new(network: Network, weights: Weights, loss: Loss) -> Self {
         let (scaling, target_scaling, columns, image) = Default::default();
-        Model { network, weights, loss, classes: Vec::new(), scaling, target_scaling, columns, image }
+        Model { network, weights, loss, classes: Vec::new(), scaling, target_scaling, columns, image, bytes: false }
     }
 
     /// Reads a model from a safetensors file. A file from PyTorch has neither activations nor a loss: its hidden layers are taken as ReLU, its
@@ -114,7 +116,8 @@ impl Model {
             (classes_of(path, about, network.outputs())?, scaling_of(path, about, "scaling", network.inputs())?);
         let target_scaling = target_scaling_of(path, about, &loss, network.outputs())?;
         let (columns, image) = (columns_of(path, about, &network, &classes)?, image_of(path, about, network.input())?);
-        Ok(Model { network, weights: Weights { layers }, loss, classes, scaling, target_scaling, columns, image })
+        let (weights, bytes) = (Weights { layers }, bytes_of(path, about)?);
+        Ok(Model { network, weights, loss, classes, scaling, target_scaling, columns, image, bytes })
     }
 
     /// The preprocessing of its training set.
@@ -125,15 +128,16 @@ impl Model {
             target_scaling: self.target_scaling.clone(),
             columns: self.columns.clone(),
             image: self.image,
+            bytes: self.bytes,
         }
     }
 
     /// The model with the preprocessing of its training set. Outputs that stand for none of its classes are named by their numbers; names are left out
     /// if there are more of them than outputs.
     pub(crate) fn keeping(self, origin: Origin) -> Self {
-        let Origin { class_names, scaling, target_scaling, columns, image } = origin;
+        let Origin { class_names, scaling, target_scaling, columns, image, bytes } = origin;
         let classes = names_for(class_names, self.network.outputs());
-        Model { classes, scaling, target_scaling, columns, image, ..self }
+        Model { classes, scaling, target_scaling, columns, image, bytes, ..self }
     }
 
     /// What the outputs are called: the classes, or the target columns of a table, or else the number of each. One output of two classes has the name of the
@@ -204,6 +208,9 @@ impl Model {
         about_network(&mut about, &self.network);
         if !self.classes.is_empty() {
             about["classes"] = self.classes.clone().into();
+        }
+        if self.bytes {
+            about["bytes"] = true.into();
         }
         for (name, scaling) in [("scaling", &self.scaling), ("target_scaling", &self.target_scaling)] {
             if let Some(scaling) = scaling {

@@ -18,6 +18,8 @@ pub(crate) struct Origin {
     pub columns: Option<Columns>,
     /// The shape of the images, if the rows are images.
     pub image: Option<ImageShape>,
+    /// Whether the features were bytes, which a network sees as `[0, 1]`.
+    pub bytes: bool,
 }
 
 impl Origin {
@@ -29,6 +31,7 @@ impl Origin {
             target_scaling: self.target_scaling.or(before.target_scaling),
             columns: self.columns.or(before.columns),
             image: self.image.or(before.image),
+            bytes: self.bytes,
         }
     }
 }

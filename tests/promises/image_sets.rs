@@ -251,7 +251,10 @@ fn files_that_are_not_cifars_are_refused() {
     refused(&["both.bin", "data_batch_1.bin or train.bin"], written("both.bin", &both));
     assert_eq!(written("train.bin", &both).unwrap().train.rows(), 3073);
     assert_eq!(written("data_batch_1.bin", &both).unwrap().train.rows(), 3074);
-    refused(&["files of CIFAR-10 and of CIFAR-100"], read(folder.path()));
+    refused(
+        &["files of CIFAR-10 (", "data_batch_1.bin", "and of CIFAR-100 (", "train.bin", "of one set"],
+        read(folder.path()),
+    );
     std::fs::remove_file(path("train.bin")).unwrap();
     std::fs::write(path("data_batch_1.bin"), &hundred).unwrap();
     refused(&["data_batch_1.bin", "are those of CIFAR-100", "CIFAR-10's files"], read(folder.path()));

@@ -78,6 +78,7 @@ mod tables;
 mod target_scaling;
 mod tuning;
 mod twin;
+mod unfit;
 mod weights;
 
 // The f64 twins are the selftest's.

@@ -323,4 +323,14 @@ fn the_documented_run_toml_is_one() {
     assert!(run.status.success() && run.stderr.is_empty(), "{}", String::from_utf8_lossy(&run.stderr));
     let plan = succeed(folder.path(), &["explain", "--config", &config]);
     assert!(plan.contains("gradient_norm") && plan.contains("derivatives.0"), "{plan}");
+    // The keys of [data] for tables and arrays, which have no effect on MNIST.
+    let text = std::fs::read_to_string(&config).unwrap();
+    let (data, others) = text.split_once("[model]").unwrap();
+    let (head, data) = data.split_once("[data]").unwrap();
+    let all = format!("{head}[data]{}[model]{others}", data.replace("\n# ", "\n"));
+    std::fs::write(folder.path().join("all.toml"), all).unwrap();
+    let run = wgrad(folder.path(), &["explain", "--config", "all.toml"]);
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && said.lines().filter(|line| !line.is_empty()).count() == 3, "{said}");
+    assert!(said.lines().all(|line| line.is_empty() || line.contains("no effect of")), "{said}");
 }

@@ -364,6 +364,7 @@ fn run(about: &Value) -> Markup {
         "loss",
         "optimizer",
         "schedule",
+        "augmentation",
         "train",
         "early_stopping",
         "reduce_on_plateau",
