@@ -166,6 +166,7 @@ impl Dataset {
     }
 
     /// Whether the set's format says how many classes there are, so that its labels need not show it.
+    #[cfg(feature = "cli")]
     pub(crate) fn has_fixed_classes(&self) -> bool {
         self.fixed_classes > 0
     }

@@ -406,7 +406,7 @@ fn gradients_are_those_of_differences() {
         for (at, (below, adds, derivative)) in belows.into_iter().enumerate() {
             let what = format!("{:?}, {} samples, below {below:?}", case.norm, case.samples);
             let case = case.clone().with(TEAMS[at]);
-            let buffers = backward(&case, JOINS[(at + 1) / 2 % 2], below, adds, at % 2 == 1);
+            let buffers = backward(&case, JOINS[at.div_ceil(2) % 2], below, adds, at % 2 == 1);
             let other = if adds { 1.0 } else { 0.0 };
             let expected: Vec<f64> =
                 (0..dx.len()).map(|at| (dx[at] + other * case.other[at]) * derivative(case.x[at])).collect();
@@ -440,10 +440,10 @@ fn kernels_with_checks_have_the_same_bits() {
 /// Finds slices that are joined in another order by a launch of their own than by the one that uses them.
 #[test]
 fn either_launch_joins_slices_to_the_same_bits() {
-    let below = Some(Epilogue::of(Activation::Relu));
+    let relu = Epilogue::of(Activation::Relu);
     for case in [Case::new((37, 34), Some(35), 36, 0.5), Case::new((7, 3), None, 3, 0.0).with(TEAMS[2])] {
-        let [apart, together] = JOINS.map(|joins| backward(&case, joins, below, false, false));
-        let [before, itself] = JOINS.map(|joins| case.run(&forward(case.norm, joins, below.unwrap(), false, Some(0))));
+        let [apart, together] = JOINS.map(|joins| backward(&case, joins, Some(relu), false, false));
+        let [before, itself] = JOINS.map(|joins| case.run(&forward(case.norm, joins, relu, false, Some(0))));
         for (binding, one, other) in [
             (Binding::InputGradient, &apart, &together),
             (Binding::WeightGradient, &apart, &together),
