@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::loss::Loss;
 use crate::model::Model;
 use crate::model::metadata::{
-    activation_of, broken as metadata, classes_of, entry, inputs_of, loss_of, target_scaling_of,
+    activation_of, broken as metadata, bytes_of, classes_of, entry, inputs_of, loss_of, target_scaling_of,
 };
 use crate::model::tensors::check_values;
 use crate::network::{Form, Network, Parameter, from_json};
@@ -43,7 +43,8 @@ pub(super) fn model(
     let Some((weights, scaling)) = weights(&tensors, &network).zip(scaling(&tensors, network.input())) else {
         return Ok(None);
     };
-    let model = Model { classes, scaling, target_scaling, ..Model::new(network, weights, loss) };
+    let model =
+        Model { classes, scaling, target_scaling, bytes: bytes_of(path, about)?, ..Model::new(network, weights, loss) };
     let is_softmax = graph.output.iter().any(|output| output.name == "probabilities");
     let again = write::model(&model, is_softmax).ok().and_then(|again| again.graph);
     Ok((again.as_ref() == Some(graph)).then_some(model))

@@ -15,7 +15,7 @@ use super::tree::{self, Known, Tree};
 use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::model::Model;
-use crate::model::metadata::{METADATA, broken as metadata, classes_of, dropouts, entry, loss_of};
+use crate::model::metadata::{METADATA, broken as metadata, bytes_of, classes_of, dropouts, entry, loss_of};
 use crate::model::tensors::wrong_value;
 use crate::network::Network;
 use crate::weights::Weights;
@@ -78,7 +78,7 @@ pub(super) fn model(path: &Path, bytes: Bytes, losses: &[Loss]) -> Result<(Model
         none if none.is_empty() => named,
         classes => classes,
     };
-    Ok((Model { classes, scaling, ..Model::new(network, weights, loss) }, notes))
+    Ok((Model { classes, scaling, bytes: bytes_of(path, &about)?, ..Model::new(network, weights, loss) }, notes))
 }
 
 /// The weights of these layers, which may have as many values as there is room for, and only those with which the network can compute.

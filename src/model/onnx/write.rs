@@ -82,7 +82,7 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
 }
 
 /// What the graph does not show; `folds` says whether the last product has the scaling of the targets in its weights.
-fn about(Model { network, loss, classes, target_scaling, .. }: &Model, folds: bool) -> Value {
+fn about(Model { network, loss, classes, target_scaling, bytes, .. }: &Model, folds: bool) -> Value {
     let mut about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "loss": loss_to_json(loss) });
     if folds && shows_its_layers(network) {
         // Of every layer, each before those within it.
@@ -100,6 +100,9 @@ fn about(Model { network, loss, classes, target_scaling, .. }: &Model, folds: bo
     }
     if !classes.is_empty() {
         about["classes"] = classes.clone().into();
+    }
+    if *bytes {
+        about["bytes"] = true.into();
     }
     about
 }
