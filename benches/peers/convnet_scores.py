@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from common import mnist
+from torch_convnet import begin, convnet
 
 BATCH = 128
 
@@ -24,12 +25,8 @@ def main():
     epochs, seed, eps = [kind(given[at]) if at < len(given) else usual for at, (kind, usual) in enumerate([(int, 1), (int, 1), (float, 1e-8)])]
     torch.manual_seed(seed)
     (x, y), (test_x, test_y) = read("train"), read("t10k")
-    convolutions = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)]
-    net = nn.Sequential(*convolutions, nn.Flatten(), nn.Dropout(0.5), nn.Linear(1600, 10)).to(memory_format=torch.channels_last)
-    for layer in net:
-        if isinstance(layer, (nn.Linear, nn.Conv2d)):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+    net = convnet()
+    begin(net)
     adam = torch.optim.Adam(net.parameters(), lr=1e-3, eps=eps)
     for epoch in range(1, epochs + 1):
         net.train()

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from common import first_step, mnist, options, report
+from torch_convnet import begin, convnet
 
 options = options()
 torch.set_flush_denormal(True)
@@ -14,12 +15,8 @@ if options.network == "dense":
     model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
 else:
     x = x.reshape(-1, 1, 28, 28)
-    convolutions = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)]
-    model = nn.Sequential(*convolutions, nn.Flatten(), nn.Dropout(0.5), nn.Linear(1600, 10)).to(memory_format=torch.channels_last)
-for layer in model:
-    if isinstance(layer, (nn.Linear, nn.Conv2d)):
-        nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(layer.bias)
+    model = convnet()
+begin(model)
 adam = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7, fused=True)
 
 

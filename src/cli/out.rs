@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fs4::{FileExt, TryLockError};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::clock::now;
 use super::config::Run;
-use super::layers::Layers;
+use super::layers::{Layers, shown};
 use super::observers::Observer;
 use super::output::{clean_lines, epoch_event};
 use super::training_set::TrainingSet;
@@ -25,6 +25,21 @@ pub(super) const ABOUT: &str = "run.json";
 /// The file with a run's epochs, an object a line.
 pub(super) const METRICS: &str = "metrics.jsonl";
 const TABLE: &str = "metrics.csv";
+/// The table of the network.
+const MODEL: &str = "model";
+/// The tables of a `run.json` that have settings.
+pub(super) const SETTINGS: [&str; 10] = [
+    "adapter",
+    "data",
+    MODEL,
+    "loss",
+    "optimizer",
+    "schedule",
+    "augmentation",
+    "train",
+    "early_stopping",
+    "reduce_on_plateau",
+];
 /// An empty file, which a run locks while it goes on. The system unlocks it, however the run ends.
 const LOCK: &str = ".lock";
 
@@ -209,6 +224,14 @@ pub(super) fn read_about(folder: &Path) -> Result<Value, Error> {
     match about["started"].is_string() {
         true => Ok(about),
         false => Err(Error::format(&path, "it has no start time, so it was not written by wgrad train --out")),
+    }
+}
+
+/// A table of a `run.json`, as it is shown; empty where there is none of this name.
+pub(super) fn table_of(about: &Value, name: &str) -> Map<String, Value> {
+    match name {
+        MODEL => shown(&about[MODEL]),
+        _ => about[name].as_object().cloned().unwrap_or_default(),
     }
 }
 

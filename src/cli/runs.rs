@@ -6,27 +6,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::figures::{duration, figure, to_the_second};
-use super::layers::shown;
 use super::options::Runs;
-use super::out::{ABOUT, is_running, read_about, read_metrics};
+use super::out::{ABOUT, SETTINGS, is_running, read_about, read_metrics, table_of};
 use super::output::{Output, clean, table};
 use crate::error::Error;
 
-/// The table of the network.
-const MODEL: &str = "model";
-/// The tables of `run.json` that have settings.
-const SETTINGS: [&str; 10] = [
-    "adapter",
-    "data",
-    MODEL,
-    "loss",
-    "optimizer",
-    "schedule",
-    "augmentation",
-    "train",
-    "early_stopping",
-    "reduce_on_plateau",
-];
 /// Entries that follow from other settings, or are paths.
 const NO_SETTINGS: [&str; 4] = ["data.features", "data.validation_rows", "model.file", "model.parameters"];
 /// The head of the table of runs.
@@ -247,15 +231,13 @@ impl Summary {
 
     /// Every setting by its name, as `optimizer.lr`.
     fn settings(&self) -> BTreeMap<String, String> {
-        let table = |name: &str| match name {
-            MODEL => shown(&self.about[MODEL]),
-            _ => self.about[name].as_object().cloned().unwrap_or_default(),
+        let entries = |&name: &&'static str| {
+            let own = move |(key, value): (String, Value)| (format!("{name}.{key}"), clean(&plain(&value)));
+            table_of(&self.about, name).into_iter().map(own)
         };
         SETTINGS
             .iter()
-            .flat_map(|&name| {
-                table(name).into_iter().map(move |(key, value)| (format!("{name}.{key}"), clean(&plain(&value))))
-            })
+            .flat_map(entries)
             .filter(|(name, _)| !NO_SETTINGS.contains(&name.as_str()))
             .chain([("wgrad".to_string(), clean(&plain(&self.about["wgrad"])))])
             .collect()

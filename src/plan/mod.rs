@@ -108,7 +108,7 @@ impl Plan {
         Plan::of(&Step::new(request, graph), |_| false)
     }
 
-    /// That a network can be planned for as it is, whatever its sizes: that it passes its check, and its batch norms and its loss take what they are given.
+    /// Checks the network, its loss and its batch norms, before any buffer is sized.
     ///
     /// # Errors
     ///

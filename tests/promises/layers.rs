@@ -385,7 +385,7 @@ fn words_of_other_programs_are_told() {
             r#"[{ "conv": 8, "kernel_size": 3 }]"#,
             &["kernel is missing", "\"kernel_size\" is not an option of conv: write kernel;"],
         ),
-        // A key under a wrong name is why the right one is missing, wherever the layer is, and whatever else is there.
+        // A misspelt key is named beside the one that is missing: in nested layers, and next to right keys.
         (
             r#"[{ "conv": 8, "kernal": 3 }]"#,
             &["kernel is missing", "\"kernal\" is not an option of conv: did you mean kernel?"],

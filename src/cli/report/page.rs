@@ -8,7 +8,7 @@ use super::curves::{self, Chart, Colors};
 use super::findings::{Findings, Input, Mistake};
 use super::pictures::{self, Picture};
 use crate::cli::figures::{duration, figure, to_the_second};
-use crate::cli::layers::shown;
+use crate::cli::out::{SETTINGS, table_of};
 use crate::cli::output::{grouped, quoted};
 use crate::error::Error;
 use crate::history::History;
@@ -357,23 +357,7 @@ fn convolutions(answers: &Answers) -> Result<Markup, Error> {
 fn run(about: &Value) -> Markup {
     let versions =
         [("wgrad", text(&about["wgrad"])), ("platform", text(&about["platform"])), ("folder", text(&about["folder"]))];
-    let tables = [
-        "adapter",
-        "data",
-        "model",
-        "loss",
-        "optimizer",
-        "schedule",
-        "augmentation",
-        "train",
-        "early_stopping",
-        "reduce_on_plateau",
-        "checkpoint",
-    ];
-    let table = |name: &str| match name {
-        "model" => shown(&about[name]).into(),
-        _ => about[name].clone(),
-    };
+    let tables = || SETTINGS.iter().chain(&["checkpoint"]).filter(|name| about[**name].is_object());
     html! {
         section id="run" {
             h2 { "Run" }
@@ -385,9 +369,9 @@ fn run(about: &Value) -> Markup {
             @if let Some(config) = about["config"].as_str() { p.soft { "run.toml:" } pre { (config) } }
             dl {
                 @for (name, words) in versions { dt { (name) } dd { (words) } }
-                @for name in tables.iter().filter(|name| about[**name].is_object()) {
+                @for name in tables() {
                     dt { (name.replace('_', " ")) }
-                    dd { (described(&table(name))) }
+                    dd { (described(&table_of(about, name).into())) }
                 }
             }
         }

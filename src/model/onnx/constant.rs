@@ -67,14 +67,18 @@ impl<'a> Constant<'a> {
     /// Its dimensions and its values, if these are integers, and few.
     pub fn whole(&self) -> Option<(Vec<usize>, Vec<i64>)> {
         let dims = self.dims().ok().filter(|dims| !self.cast && shape_len(dims) <= Self::MOST_WHOLE)?;
-        let values = match &self.source {
-            Source::Tensor(tensor) => integers(tensor)?,
-            Source::Integer(value) => vec![*value],
-            Source::Integers(values) => values.to_vec(),
-            Source::Whole(values) => values.to_vec(),
-            Source::Scalar(_) | Source::Floats(_) | Source::Made(_) => return None,
-        };
-        Some((dims, values))
+        Some((dims, self.integers()?))
+    }
+
+    /// Its values, if these are integers: of constants with few alone, as they are copied.
+    fn integers(&self) -> Option<Vec<i64>> {
+        match &self.source {
+            Source::Tensor(tensor) => integers(tensor),
+            Source::Integer(value) => Some(vec![*value]),
+            Source::Integers(values) => Some(values.to_vec()),
+            Source::Whole(values) => Some(values.to_vec()),
+            Source::Scalar(_) | Source::Floats(_) | Source::Made(_) => None,
+        }
     }
 
     /// The dimensions.
@@ -183,13 +187,7 @@ impl<'a> Constant<'a> {
         if dims.first().is_some_and(|&count| count > shape::MOST_SIZES) {
             return None;
         }
-        let values = match &self.source {
-            Source::Tensor(tensor) => integers(tensor)?,
-            Source::Integer(value) => vec![*value],
-            Source::Integers(values) => values.to_vec(),
-            Source::Whole(values) => values.to_vec(),
-            Source::Scalar(_) | Source::Floats(_) | Source::Made(_) => return None,
-        };
+        let values = self.integers()?;
         Some((values.into_iter().map(Size::Known).collect(), dims.is_empty()))
     }
 

@@ -104,8 +104,8 @@ impl<'a> Features<'a> {
         Some(Features { shape: layout.sizes().into(), layout: Some(layout), ..self.clone() })
     }
 
-    /// Checks that, as an image, they lie in the graph's input with the channels of each pixel side by side, or the pixels of each channel: nobody would turn other
-    /// images to those that the model takes.
+    /// Checks that images are `[batch, channels, height, width]` or `[batch, height, width, channels]` in the graph's input: a model takes no images whose rows
+    /// and columns are exchanged.
     pub fn check_turned(&self) -> Result<(), String> {
         let Some((image, layout)) = self.image().zip(self.layout.as_ref()) else { return Ok(()) };
         match !self.is_turned() || *layout == Layout::image(image) {
