@@ -108,9 +108,9 @@ pub use measure::Tuning;
 pub use metric::{ClassCounts, ClassMetrics, Evaluation, Metrics, RegressionMetrics};
 pub use model::Model;
 pub use network::{
-    ActivationLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, FlattenLayer, Form,
-    GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerKind, LayerNormLayer, MaxPoolLayer, Network, Padding, Pair,
-    Parameter, ParameterKind, RepeatLayer, ResidualLayer, RmsNormLayer,
+    ActivationLayer, AttentionLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, EmbeddingLayer,
+    FlattenLayer, Form, GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerKind, LayerNormLayer, MaxPoolLayer, Network,
+    Padding, Pair, Parameter, ParameterKind, PositionsLayer, RepeatLayer, ResidualLayer, RmsNormLayer,
 };
 pub use optimizer::{Optimizer, Rule};
 pub use options::{

@@ -110,7 +110,7 @@ impl Initializer {
                     ..LayerWeights::zeros(parameter)
                 };
                 let taps = match parameter.kind {
-                    ParameterKind::Matrix => 1,
+                    ParameterKind::Matrix | ParameterKind::Projection | ParameterKind::Embedding => 1,
                     ParameterKind::Kernel { size: [down, across] } => down * across,
                     ParameterKind::Scale => match initializer {
                         Some(Initializer::Constant(value)) => return of(value, 0.0),

@@ -30,6 +30,7 @@ mod stored;
 mod table;
 mod targets;
 mod tensors;
+mod tokens;
 
 pub use dataset::Dataset;
 use dataset::{Features, MOST_BYTES, Values};

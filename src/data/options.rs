@@ -49,6 +49,9 @@ pub struct ReadOptions {
     /// [`columns`](Self::columns) must have numbers in plain notation for its inputs. Where the target is classes, it must have the words of
     /// [`class_names`](Self::class_names), or, if that is empty, indices of the outputs. Nothing is learned from the table, and [`fill`](Self::fill) must be `None`.
     pub model_widths: Option<(usize, usize)>,
+    /// Whether the whole numbers of an array `x`, `[rows]` or `[rows, length]`, are tokens, which an embedding takes, and not features. There is a label for each row,
+    /// or for each token.
+    pub tokens: bool,
     /// Whether to read only the features, even where there are targets.
     pub inputs_only: bool,
 }

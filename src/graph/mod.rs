@@ -5,9 +5,11 @@
 
 mod activate;
 mod add;
+mod attention;
 mod backward;
 mod conv;
 mod dropout;
+mod embedding;
 mod flatten;
 #[cfg(feature = "cli")]
 mod flops;
@@ -25,9 +27,11 @@ use std::fmt;
 
 pub use self::activate::{Activate, ActivateBackward};
 pub use self::add::Add;
+pub use self::attention::{Attention, AttentionInput};
 use self::backward::ParameterGradient;
 pub use self::conv::{Conv2d, ConvInput, ConvWeights};
 pub use self::dropout::{Dropout, DropoutBackward};
+pub use self::embedding::{Embedding, EmbeddingWeights, Positions, PositionsWeights};
 pub use self::flatten::{Flatten, Unflatten};
 pub use self::gather::Gather;
 pub(crate) use self::linear::image_of;

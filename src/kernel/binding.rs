@@ -78,6 +78,12 @@ bindings! {
     Running = "running",
     /// What the input gradient of a batch norm is made with, for each channel: γ/σ, shift, slope, mean.
     Coefficients = "coefficients",
+    /// The tokens of the minibatch, where a kernel has another input.
+    Tokens = "tokens",
+    /// Which slots of the minibatch have the same token.
+    Links = "links",
+    /// A vector for each place of a sequence.
+    Positions = "positions",
     /// Which tap of its window each output of a max pool is from: what its gradient goes back to.
     Winners = "winners",
 }

@@ -3,6 +3,7 @@
 //! A kernel's function takes the sizes and choices it is compiled for and gives a [`Launch`]: the modules to link, the
 //! constants, the bindings in order, the workgroups and the cost. Nothing here knows a device.
 
+pub mod attention;
 pub mod batch_norm;
 mod binding;
 pub mod class_metrics;
@@ -38,6 +39,7 @@ pub mod team_head;
 pub mod textbook;
 pub mod tile;
 pub mod tiling;
+pub mod tokens;
 mod window;
 
 pub use self::binding::{Access, Binding};

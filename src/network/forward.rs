@@ -77,6 +77,11 @@ impl Forward {
         (parameter, self.graph.source(source, vec![own.inputs as u32 + 1, own.outputs as u32]))
     }
 
+    /// The number that the next parameter will have.
+    pub fn next_parameter(&self) -> usize {
+        self.parameters
+    }
+
     /// Adds an op, and gives its first result.
     pub fn op(&mut self, op: impl Into<Op>, inputs: Vec<Value>) -> Value {
         self.graph.add(op, inputs)
@@ -86,6 +91,7 @@ impl Forward {
     pub fn features(&mut self, x: Value, input: Form) -> Value {
         match input {
             Form::Flattened(image) => self.graph.add(Flatten { image }, vec![x]),
+            Form::FlattenedSequence(sequence) => self.graph.add(Flatten { image: sequence.image() }, vec![x]),
             _ => x,
         }
     }
@@ -95,7 +101,7 @@ impl Forward {
         self.training
     }
 
-    /// Images of the minibatch.
+    /// Rows of the minibatch.
     pub fn batch(&self, x: Value) -> u32 {
         self.graph.shape(x)[0]
     }

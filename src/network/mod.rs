@@ -3,9 +3,11 @@
 //! A kind of layer knows how wide it is, its words in a list of layers, and which ops it writes into a graph. A new one is a file, and a line in
 //! `kind.rs`. What all layers share is written once: activation, dropout and initializer, locations, names of weights, words, checks.
 
+mod attention;
 mod bare;
 mod conv;
 mod dense;
+mod embedding;
 mod flatten;
 mod form;
 mod forward;
@@ -21,9 +23,11 @@ mod summary;
 mod window;
 mod words;
 
+pub use self::attention::AttentionLayer;
 pub use self::bare::{ActivationLayer, DropoutLayer};
 pub use self::conv::ConvLayer;
 pub use self::dense::DenseLayer;
+pub use self::embedding::{EmbeddingLayer, PositionsLayer};
 pub use self::flatten::FlattenLayer;
 pub use self::form::Form;
 pub use self::kind::LayerKind;
@@ -108,6 +112,27 @@ impl Network {
         Network { refused, ..network }
     }
 
+    /// A network for sequences of this many tokens, with no layers yet. An embedding comes first.
+    ///
+    /// ```
+    /// use wgrad::{Activation, AttentionLayer, Network};
+    ///
+    /// let network = Network::tokens(64)
+    ///     .embedding(128, 65)
+    ///     .positions(64)
+    ///     .repeat(4, |block| {
+    ///         block
+    ///             .residual(|body| body.layer_norm().with(AttentionLayer::new(4).causal().into()))
+    ///             .residual(|body| body.layer_norm().dense(512, Activation::Gelu).dense(128, Activation::Identity))
+    ///     })
+    ///     .layer_norm()
+    ///     .dense(65, Activation::Identity);
+    /// assert!(network.check().is_ok());
+    /// ```
+    pub fn tokens(length: usize) -> Self {
+        Network::of_form(Form::Tokens(length), Vec::new())
+    }
+
     /// A network of these layers.
     pub fn of_layers(inputs: usize, layers: Vec<Layer>) -> Self {
         Network::of_form(Form::Features(inputs), layers)
@@ -152,6 +177,24 @@ impl Network {
     #[must_use]
     pub fn flatten(self) -> Self {
         self.with(FlattenLayer::new().into())
+    }
+
+    /// Adds vectors of `width` values for a vocabulary of this many tokens: [`EmbeddingLayer`].
+    #[must_use]
+    pub fn embedding(self, width: usize, vocabulary: usize) -> Self {
+        self.with(EmbeddingLayer::new(width, vocabulary).into())
+    }
+
+    /// Adds a vector for each of at most `length` places of a sequence: [`PositionsLayer`].
+    #[must_use]
+    pub fn positions(self, length: usize) -> Self {
+        self.with(PositionsLayer::new(length).into())
+    }
+
+    /// Adds attention of this many heads: [`AttentionLayer`], which has options besides.
+    #[must_use]
+    pub fn attention(self, heads: usize) -> Self {
+        self.with(AttentionLayer::new(heads).into())
     }
 
     /// Adds batch norm: [`BatchNormLayer`], which has options besides.
@@ -289,7 +332,7 @@ impl Network {
         network.dense(outputs, Activation::Identity)
     }
 
-    /// The number of features in a row.
+    /// The number of features, or of tokens, in a row.
     pub fn inputs(&self) -> usize {
         self.input.values()
     }
@@ -304,9 +347,28 @@ impl Network {
         &self.layers
     }
 
-    /// The number of logits in a row: the last layer's units.
+    /// The number of logits in a row, or of each place of a sequence: the last layer's units.
     pub fn outputs(&self) -> usize {
-        self.list().output().values()
+        self.list().output().features()
+    }
+
+    /// The number of tokens that its embedding knows, where it takes tokens.
+    pub fn vocabulary(&self) -> Option<usize> {
+        let mut found = None;
+        self.walk(&mut |located| {
+            if let LayerKind::Embedding(embedding) = located.layer.kind() {
+                found = found.or(Some(embedding.vocabulary));
+            }
+        });
+        found
+    }
+
+    /// The number of places of a row that have logits each, where it makes sequences.
+    pub fn places(&self) -> Option<u32> {
+        match self.list().output() {
+            Form::Sequence(sequence) => Some(sequence.length),
+            _ => None,
+        }
     }
 
     fn list(&self) -> List<'_> {

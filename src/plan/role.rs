@@ -42,10 +42,12 @@ pub enum Role {
     Derivatives(usize),
     /// Which tap of each window of a pool had the largest value.
     Winners(usize),
-    /// The mean and 1/σ of what a norm normalizes together.
+    /// The mean and 1/σ of what a norm normalizes together, or the logarithm of the sum of exponentials of an attention's row.
     Moments(usize),
-    /// Sums over the minibatch that the gradient by a batch norm's input is made from.
+    /// Sums over the minibatch that the gradient by a batch norm's input is made from, or those over a head that an attention's is.
     Sums(usize),
+    /// Which slots of the minibatch have the same token, for the gradient by an embedding's table.
+    Links(usize),
     /// Muon's direction of the layer whose turn it is, before and after an iteration: two buffers, 0 and 1, that take turns.
     Direction(usize),
     /// The sum of the direction's squares.
@@ -94,6 +96,7 @@ impl Role {
             | Role::Winners(_)
             | Role::Moments(_)
             | Role::Sums(_)
+            | Role::Links(_)
             | Role::Direction(_)
             | Role::DirectionNorm
             | Role::Gram
@@ -137,6 +140,9 @@ impl Role {
             Binding::Running => Role::Weights(layer),
             Binding::Coefficients => Role::Sums(layer),
             Binding::Winners => Role::Winners(layer),
+            Binding::Tokens => Role::Minibatch,
+            Binding::Links => Role::Links(layer),
+            Binding::Positions => Role::Weights(layer),
         }
     }
 }

@@ -52,6 +52,19 @@ impl<'a> Step<'a> {
         Rows { batch: self.request.batch, width: self.request.network.inputs() as u32, is_image: false }
     }
 
+    /// Places of a row that have logits and a label each.
+    pub fn places(&self) -> u64 {
+        self.request.network.places().map_or(1, u64::from)
+    }
+
+    /// Labels, or rows of target values, of the whole set.
+    pub fn targets(&self) -> u64 {
+        match (self.request.network.places(), self.request.set.tokens()) {
+            (Some(places), Some(layout)) => layout.tokens(self.request.set.rows, places),
+            (places, _) => self.request.set.rows * places.map_or(1, u64::from),
+        }
+    }
+
     /// The parameters that an optimizer updates, by number.
     pub fn trained(&self) -> Vec<usize> {
         let trained = self.parameters.iter().enumerate().filter(|(_, parameter)| parameter.is_trained());
@@ -153,6 +166,8 @@ impl<'a> Step<'a> {
                 Op::GlobalAveragePool(_) | Op::GlobalAveragePoolBackward(_) => {}
                 Op::BatchNorm(_) | Op::BatchNormWeights(_) | Op::BatchNormInput(_) => {}
                 Op::RowNorm(_) | Op::RowNormWeights(_) | Op::RowNormInput(_) => {}
+                Op::Embedding(_) | Op::EmbeddingWeights(_) | Op::Positions(_) | Op::PositionsWeights(_) => {}
+                Op::Attention(_) | Op::AttentionInput(_) => {}
                 Op::Loss(_) | Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
             }
         }

@@ -48,10 +48,10 @@ embedded! {
     "muon" "muon_match_rms_adamw" "nadam" "nesterov" "odd_sizes" "one_cycle_lr" "polynomial_lr" "pos_weight" "residual" "residual_of_the_inputs" "rmsprop"
     "rmsprop_momentum_centered" "rmsprop_weight_decay" "sgd" "short_last_batch" "soft_smoothed_weighted" "soft_targets" "step_lr"
     "warmup_cosine_lr" "weight_decay_sgd";
-    // Of networks of images, norms and other layers.
+    // Of networks of images, norms, tokens and other layers.
     EMBEDDED_NETS: "golden-nets"
-    "autoencoder" "batch_norm" "batch_norm_short_batch" "conv_dilation" "conv_groups" "conv_same" "conv_stride" "conv_valid" "global_pool"
-    "group_norm" "layer_norm" "pool_overlap" "pools" "resnet" "rms_norm" "weight_decay_clip";
+    "attention" "autoencoder" "batch_norm" "batch_norm_short_batch" "conv_dilation" "conv_groups" "conv_same" "conv_stride" "conv_valid" "embedding"
+    "embedding_mean" "global_pool" "gpt" "gpt_ignored" "group_norm" "layer_norm" "pool_overlap" "pools" "resnet" "rms_norm" "weight_decay_clip";
 }
 
 /// One trajectory: what to run, and what has to come out.
@@ -133,7 +133,8 @@ impl Trajectory {
             )));
         }
         let options = options(said)?;
-        let read = ReadOptions { channels: Some(ChannelOrder::Last), ..ReadOptions::default() };
+        let tokens = matches!(network.input(), Form::Tokens(_));
+        let read = ReadOptions { channels: Some(ChannelOrder::Last), tokens, ..ReadOptions::default() };
         let set = Dataset::from_bytes(bytes, &read).map_err(|error| wrong(error.to_string()))?;
         options.check(&network).map_err(|error| wrong(error.to_string()))?;
         Ok(Trajectory {
@@ -235,6 +236,7 @@ fn network(case: Said<'_>, file: &SafeTensors<'_>) -> Result<Network, Error> {
                 let [height, width, channels] = [height, width, channels].map(|side| side as u32);
                 Form::Image(Image { height, width, channels })
             }
+            shape if list[0].get("embedding").is_some() => Form::Tokens(shape.get(1).copied().unwrap_or(1)),
             shape => Form::Features(shape.get(1).copied().unwrap_or_default()),
         };
         let activation = |word: &str| Activation::from_word(word).map_err(|error| error.to_string());

@@ -43,4 +43,14 @@ cases! {
     weight_decay_clip,
     /// Its last layer has an activation.
     autoencoder,
+    /// Finds a flattened sequence whose places are in another order than files have them.
+    embedding,
+    /// Finds a token whose gradient is that of one of its places alone.
+    embedding_mean,
+    /// Finds heads that read each other's values.
+    attention,
+    /// Finds a place that attends to one after it, and losses of places that are summed where they are meant to be averaged.
+    gpt,
+    /// Finds places without a label that count.
+    gpt_ignored,
 }

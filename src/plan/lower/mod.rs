@@ -1,5 +1,6 @@
 //! From groups of nodes to dispatches: kernels for their sizes, under the tiles that the adapter asks for.
 
+mod attention;
 mod backward;
 mod batch_norm;
 mod conv;
@@ -11,6 +12,7 @@ mod muon;
 mod pool;
 mod row_norm;
 mod stages;
+mod tokens;
 mod update;
 
 use super::homes::{Homes, no_kernel};
@@ -39,6 +41,8 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
             Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool(_) => vec![pool::forward(step, homes, group)?],
             Op::BatchNorm(own) => batch_norm::forward(step, homes, group, *own)?,
             Op::RowNorm(own) => row_norm::forward(step, homes, group, *own)?,
+            Op::Embedding(_) | Op::Positions(_) => vec![tokens::forward(step, homes, group)?],
+            Op::Attention(own) => vec![attention::forward(step, homes, group, *own)?],
             Op::Flatten(own) => vec![flatten::forward(step, homes, group, own.image)?],
             Op::Loss(_) => vec![loss::row(step, homes, group)?],
             Op::Metrics(_) => vec![loss::metrics(step, homes, group)?],
@@ -50,6 +54,9 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
             Op::BatchNormWeights(own) => batch_norm::weights(step, homes, group, own.0)?,
             Op::RowNormWeights(own) => row_norm::weights(step, homes, group, own.0)?,
             Op::RowNormInput(own) => row_norm::backward(step, homes, group, own.0)?,
+            Op::EmbeddingWeights(own) => tokens::weights(step, homes, group, own.0)?,
+            Op::PositionsWeights(own) => vec![tokens::positions_weights(step, homes, group, own.0)?],
+            Op::AttentionInput(own) => attention::backward(step, homes, group, own.0)?,
             Op::Unflatten(own) => vec![flatten::backward(step, homes, group, own.image)?],
             op if op.stage().is_some() => vec![map::dispatch_of(step, homes, group)?],
             // After all that reads weights.

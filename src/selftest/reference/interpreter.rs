@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::network::{Layer, activate};
-use super::{dense_forward, norm, sliding};
+use super::{dense_forward, norm, sliding, tokens};
 use crate::activation::Activation;
 use crate::graph::{Graph, Node, NodeId, Op, Source, Value};
 use crate::layout::Image;
@@ -250,6 +250,21 @@ impl<'a> Interpreter<'a> {
             Op::BatchNorm(norm) => norm::batch_norm(*norm, x, layer(1), layer(2), &rounding),
             Op::RowNorm(norm) => norm::row_norm(*norm, x, rows, layer(1), &rounding),
             Op::Flatten(flatten) => vec![flattened(x, flatten.image)],
+            Op::Embedding(_) => {
+                let width = self.graph.shape(node.result())[3] as usize;
+                vec![tokens::embedding(x, width, layer(1))]
+            }
+            Op::Positions(_) => {
+                let places = self.graph.shape(node.result())[2] as usize;
+                vec![tokens::positions(x, places, channels, layer(1))]
+            }
+            Op::Attention(of) => {
+                let [places, width] = [2, 3].map(|at| self.graph.shape(node.result())[at]);
+                let factor = |row: usize, column: usize, columns: usize| {
+                    (self.mask)(of.number, row, column, columns, of.dropout)
+                };
+                tokens::attention(*of, x, places as usize, width as usize, &factor)
+            }
             Op::Activate(of) => vec![x.iter().map(|&z| (self.activate)(of.0, z)).collect()],
             Op::Dropout(of) => {
                 let factor = |at: usize| (self.mask)(of.layer, at / channels, at % channels, channels, of.probability);
@@ -270,6 +285,9 @@ impl<'a> Interpreter<'a> {
             | Op::BatchNormInput(_)
             | Op::RowNormWeights(_)
             | Op::RowNormInput(_)
+            | Op::EmbeddingWeights(_)
+            | Op::PositionsWeights(_)
+            | Op::AttentionInput(_)
             | Op::Unflatten(_)
             | Op::LinearInput(_)
             | Op::LinearWeights(_)
