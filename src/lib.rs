@@ -62,6 +62,7 @@ mod data;
 mod error;
 mod files;
 mod fit;
+mod generation;
 pub mod gpu;
 pub mod graph;
 mod history;
@@ -99,6 +100,7 @@ pub use data::{ColumnRole, Dataset, Feature, Generated, Numbers, ReadOptions, Se
 #[doc(hidden)]
 pub use data::{FORMATS, Format};
 pub use error::Error;
+pub use generation::Sampling;
 pub use gpu::{AdapterChoice, Gpu};
 pub use history::{Epoch, Event, History, Parameters, Progress, TrainStats};
 pub use initializer::Initializer;

@@ -20,6 +20,7 @@ mod norm;
 mod operation;
 mod pool;
 mod source;
+mod tied;
 mod update;
 
 use std::collections::BTreeMap;
@@ -45,6 +46,7 @@ pub use self::pool::{
     AveragePool, AveragePoolBackward, GlobalAveragePool, GlobalAveragePoolBackward, MaxPool, MaxPoolBackward,
 };
 pub use self::source::Source;
+pub use self::tied::{Tied, TiedInput, TiedWeights};
 pub use self::update::{GradientNorm, Orthogonalize, Update};
 use crate::error::Error;
 use crate::training::Training;

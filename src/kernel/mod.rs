@@ -37,6 +37,7 @@ pub mod row_norm;
 pub mod shape;
 pub mod team_head;
 pub mod textbook;
+pub mod tied;
 pub mod tile;
 pub mod tiling;
 pub mod tokens;

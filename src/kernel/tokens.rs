@@ -161,11 +161,13 @@ pub fn links(tokens: Tokens, vocabulary: u32, workgroup: u32) -> Launch {
     launch
 }
 
-/// Reads the gradient by the vectors of all places, [`Binding::Tokens`] and [`Binding::Links`]; writes [`Binding::WeightGradient`]. A `weighted_mean` has it
-/// divided by the sum of the rows' weights, from [`Binding::Stats`].
-pub fn gradient(tokens: Tokens, vocabulary: u32, weighted_mean: bool, workgroup: u32) -> Launch {
-    let of = [Binding::Tokens, Binding::Links];
+/// Reads the gradient by the vectors of all places, [`Binding::Tokens`] and [`Binding::Links`]; writes [`Binding::WeightGradient`]. Where it `adds`, with what comes
+/// by another layer that has the table, [`Binding::OtherGradient`]. A `weighted_mean` has the sum divided by the sum of the rows' weights, from [`Binding::Stats`].
+pub fn gradient(tokens: Tokens, vocabulary: u32, adds: bool, weighted_mean: bool, workgroup: u32) -> Launch {
+    let other = adds.then_some(Binding::OtherGradient);
+    let of: Vec<Binding> = [Binding::Tokens, Binding::Links].into_iter().chain(other).collect();
     let mut launch = of_table("tokens/gradient", tokens, vocabulary, &of, weighted_mean, workgroup);
+    launch.flags.extend(adds.then_some("adds"));
     launch.kernel = "embedding_gradient";
     launch
 }

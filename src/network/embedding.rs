@@ -9,7 +9,7 @@ use super::layer::{WIDEST, check_width};
 use super::parameter::{ParameterKind, RowOrder};
 use super::window::narrow;
 use super::words::Words;
-use crate::graph::{Embedding, Positions, Value};
+use crate::graph::{Embedding, Positions, Tied, Value};
 use crate::layout::Sequence;
 
 /// A vector for each token of the input, looked up in a table that is learned: `torch.nn.Embedding`. Bengio et al., "A neural probabilistic language model",
@@ -63,7 +63,9 @@ impl Describe for EmbeddingLayer {
 
     fn write(&self, x: Value, _input: Form, forward: &mut Forward) -> Value {
         let (parameter, weights) = forward.parameter();
-        forward.op(Embedding { parameter, vocabulary: narrow(self.vocabulary) }, vec![x, weights])
+        let vocabulary = narrow(self.vocabulary);
+        forward.remember_table(Tied { parameter, vocabulary }, weights);
+        forward.op(Embedding { parameter, vocabulary }, vec![x, weights])
     }
 
     fn from_words(words: &mut Words<'_>) -> Result<Self, String> {

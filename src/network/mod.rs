@@ -352,6 +352,11 @@ impl Network {
         self.list().output().features()
     }
 
+    /// Whether its last layer has the embedding's table as its weights.
+    pub(crate) fn is_tied(&self) -> bool {
+        self.layers.last().is_some_and(|last| matches!(last.kind(), LayerKind::Dense(dense) if dense.tied))
+    }
+
     /// The number of tokens that its embedding knows, where it takes tokens.
     pub fn vocabulary(&self) -> Option<usize> {
         let mut found = None;
@@ -414,7 +419,7 @@ impl Network {
     /// Whether every layer is dense, with a bias and the network's initializer: widths and activations describe it.
     pub(crate) fn is_chain(&self) -> bool {
         let is_usual = |layer: &Layer| match layer.kind() {
-            LayerKind::Dense(dense) => dense.bias && layer.initializer().is_none(),
+            LayerKind::Dense(dense) => dense.bias && !dense.tied && layer.initializer().is_none(),
             _ => false,
         };
         self.layers.iter().all(is_usual)
@@ -497,6 +502,7 @@ impl Network {
                 "{the_last} is not dense: add a dense layer after it, with a unit for each class or number to predict; its outputs are the logits"
             ));
         }
+        self.check_ties(&the_last)?;
         if last.dropout() > 0.0 {
             return Err(format!(
                 "{the_last} has a dropout of {}: leave it out, as the layer's outputs are the logits, which must all be there",
@@ -504,6 +510,31 @@ impl Network {
             ));
         }
         Ok(())
+    }
+
+    /// Why layers cannot have the embedding's table, if they cannot.
+    fn check_ties(&self, the_last: &str) -> Result<(), String> {
+        let (mut table, mut tied) = (None, vec![]);
+        self.walk(&mut |located| match located.layer.kind() {
+            LayerKind::Embedding(embedding) => table = table.or(Some((embedding.vocabulary, embedding.width))),
+            LayerKind::Dense(dense) if dense.tied => {
+                tied.push((located.location, dense.outputs, located.input.features()))
+            }
+            _ => {}
+        });
+        let Some((location, outputs, width)) = tied.pop() else { return Ok(()) };
+        if !self.is_tied() || !tied.is_empty() {
+            return Err(format!(
+                "{location} is tied: only the last layer can have the embedding's table as its weights"
+            ));
+        }
+        match table {
+            Some(table) if table == (outputs, width) => Ok(()),
+            Some((vocabulary, own)) => Err(format!(
+                "{the_last} is tied, has {outputs} units and takes {width} values: the embedding has a vocabulary of {vocabulary} and a width of {own}, and both must agree"
+            )),
+            None => Err(format!("{the_last} is tied, and there is no embedding whose table it could have")),
+        }
     }
 
     /// Checks that the network's outputs are what a loss takes, once [`check`](Self::check) has passed: logits, or numbers of any activation.

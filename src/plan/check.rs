@@ -228,11 +228,11 @@ mod tests {
             let x = graph.add(Gather { batch: request.batch }, vec![features]);
             let weights = [10, 21].map(|rows| vec![rows, if rows == 10 { 20 } else { 7 }]);
             let [first, last] = [0, 1].map(|at| graph.source(Source::Parameter(at), weights[at].clone()));
-            let mut values = vec![graph.add(Linear { parameter: 0 }, vec![x, first])];
+            let mut values = vec![graph.add(Linear { parameter: 0, by_place: false }, vec![x, first])];
             for stage in stages {
                 values.push(graph.add(stage.clone(), vec![values[values.len() - 1]]));
             }
-            let logits = graph.add(Linear { parameter: 1 }, vec![values[values.len() - 1], last]);
+            let logits = graph.add(Linear { parameter: 1, by_place: false }, vec![values[values.len() - 1], last]);
             let mut graph = Graph::of_gradients((graph, logits), request.batch)?;
             more(&mut graph, &values);
             let network = Network::classifier(9, &[20], Activation::Relu, 7);

@@ -87,7 +87,7 @@ impl Homes {
                 self.put(step, first.result(), Role::WeightGradient(*parameter));
             }
             Op::EmbeddingWeights(own) => {
-                self.put(step, first.result(), Role::WeightGradient(own.0.parameter));
+                self.put(step, end, Role::WeightGradient(own.0.parameter));
                 let words = tokens::link_words(tokens_of(step, first.inputs[0]), own.0.vocabulary);
                 self.shapes.insert(Role::Links(own.0.parameter), vec![words]);
             }
@@ -101,6 +101,12 @@ impl Homes {
                     let home = self.of_own(step, group, number)?;
                     self.put(step, end, home);
                 }
+            }
+            // The embedding's own output has a number after those of all parameters.
+            Op::Tied(own) => self.put(step, end, Role::Activations(own.parameter)),
+            Op::TiedWeights(_) => {
+                let number = self.next_layer();
+                self.put(step, end, Role::InputGradient(number));
             }
             Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
             // Ops with a kernel of their own, and stages that no product takes in.

@@ -18,7 +18,7 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, homes: &Homes, dispatches: &[D
     let of_gradient = |Extent { rows, width, .. }: Extent| vec![u64::from(rows), 4 * u64::from(width.div_ceil(4))];
     let of_activations = |extent: Extent| vec![u64::from(extent.rows), 4 * u64::from(extent.quads_of_activations())];
     let extent = || homes.extent(role).ok_or_else(|| not_a_value(role));
-    let last = dense[dense.len() - 1];
+    let outputs = request.network.outputs() as u32;
     let (shape, element_bytes) = match role {
         Role::Set(part) => {
             let rows = request.set.rows_of(part);
@@ -35,13 +35,13 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, homes: &Homes, dispatches: &[D
             bits @ (8 | 16 | 32) => (vec![step.targets()], bits / 8),
             bits => (vec![step.targets(), bits / 32], 4),
         },
-        Role::OutputWeights => (vec![4 * u64::from(last.out_quads())], 4),
+        Role::OutputWeights => (vec![4 * u64::from(outputs.div_ceil(4))], 4),
         Role::State => (vec![1], STATE_BYTES),
         Role::Stats => (vec![u64::from(request.batch) * step.places()], STATS_BYTES),
         Role::Visited => (vec![u64::from(request.batch)], 4),
         Role::Metrics => match request.loss.task() {
-            Task::Numbers => (vec![u64::from(last.out_quads()), regression_metrics::SUMS, 4], 4),
-            task => (vec![class_metrics::Counts::of(task == Task::EachOutput, last.outputs).words(last.outputs)], 4),
+            Task::Numbers => (vec![u64::from(outputs.div_ceil(4)), regression_metrics::SUMS, 4], 4),
+            task => (vec![class_metrics::Counts::of(task == Task::EachOutput, outputs).words(outputs)], 4),
         },
         Role::Scores => (vec![step.targets()], 4),
         Role::Direction(_) | Role::DirectionNorm | Role::Gram | Role::GramPolynomial => (of_direction(role, dense), 4),

@@ -1,7 +1,7 @@
 //! Buffers by what they hold, and the launches that bind them.
 
 use crate::kernel::{Access, Binding, Launch, merged};
-use crate::network::Network;
+use crate::network::{Network, ParameterKind};
 
 /// What a buffer holds. The number tells the layers apart, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,7 +107,10 @@ impl Role {
 
     /// What has the outputs of a network in a plan that computes no loss.
     pub(crate) fn last_activations(network: &Network) -> Role {
-        Role::Activations(network.named_parameters().len() - 1)
+        let parameters = network.named_parameters();
+        let of_embedding = || parameters.iter().position(|parameter| parameter.kind == ParameterKind::Embedding);
+        let tied = if network.is_tied() { of_embedding() } else { None };
+        Role::Activations(tied.unwrap_or(parameters.len() - 1))
     }
 
     /// What a layer's kernel binds, as far as the layer alone says.

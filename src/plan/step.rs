@@ -97,6 +97,12 @@ impl<'a> Step<'a> {
         self.inputs.get(&parameter).copied()
     }
 
+    /// The input of the product with an embedding's table, where there is one.
+    pub fn input_of_tied(&self) -> Option<Value> {
+        let tied = self.graph.nodes().find(|(_, node)| matches!(node.op, Op::Tied(_)));
+        tied.map(|(_, node)| node.inputs[0])
+    }
+
     /// The pass that a node belongs to: the loss ends the forward one.
     pub fn pass(&self, id: NodeId) -> Pass {
         if self.loss.is_some_and(|loss| id > loss) { Pass::Backward } else { Pass::Forward }
@@ -168,6 +174,7 @@ impl<'a> Step<'a> {
                 Op::RowNorm(_) | Op::RowNormWeights(_) | Op::RowNormInput(_) => {}
                 Op::Embedding(_) | Op::EmbeddingWeights(_) | Op::Positions(_) | Op::PositionsWeights(_) => {}
                 Op::Attention(_) | Op::AttentionInput(_) => {}
+                Op::Tied(_) | Op::TiedInput(_) | Op::TiedWeights(_) => {}
                 Op::Loss(_) | Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
             }
         }

@@ -51,7 +51,7 @@ embedded! {
     // Of networks of images, norms, tokens and other layers.
     EMBEDDED_NETS: "golden-nets"
     "attention" "autoencoder" "batch_norm" "batch_norm_short_batch" "conv_dilation" "conv_groups" "conv_same" "conv_stride" "conv_valid" "embedding"
-    "embedding_mean" "global_pool" "gpt" "gpt_ignored" "group_norm" "layer_norm" "pool_overlap" "pools" "resnet" "rms_norm" "weight_decay_clip";
+    "embedding_mean" "global_pool" "gpt" "gpt_ignored" "gpt_tied" "group_norm" "layer_norm" "pool_overlap" "pools" "resnet" "rms_norm" "weight_decay_clip";
 }
 
 /// One trajectory: what to run, and what has to come out.
@@ -132,10 +132,11 @@ impl Trajectory {
                 losses.len()
             )));
         }
-        let options = options(said)?;
+        let mut options = options(said)?;
         let tokens = matches!(network.input(), Form::Tokens(_));
         let read = ReadOptions { channels: Some(ChannelOrder::Last), tokens, ..ReadOptions::default() };
         let set = Dataset::from_bytes(bytes, &read).map_err(|error| wrong(error.to_string()))?;
+        ignore_as_pytorch(&mut options.loss, &set);
         options.check(&network).map_err(|error| wrong(error.to_string()))?;
         Ok(Trajectory {
             name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
@@ -354,6 +355,16 @@ fn options(case: Said<'_>) -> Result<TrainOptions, Error> {
         shuffle: false,
         ..TrainOptions::default()
     })
+}
+
+/// PyTorch's cross-entropy ignores this label where it is told of no other.
+const IGNORED: i64 = -100;
+
+/// Lets a loss that is told of no label to ignore do as PyTorch's, where the set has that label.
+fn ignore_as_pytorch(loss: &mut Loss, set: &Dataset) {
+    if let Loss::SoftmaxCrossEntropy { ignore_index: index @ None, .. } = loss {
+        *index = set.labels().contains(&(IGNORED as u32)).then_some(IGNORED);
+    }
 }
 
 fn loss(case: Said<'_>) -> Result<Loss, Error> {

@@ -51,6 +51,8 @@ cases! {
     attention,
     /// Finds a place that attends to one after it, and losses of places that are summed where they are meant to be averaged.
     gpt,
+    /// Finds a table that gets the gradient of one of its two uses.
+    gpt_tied,
     /// Finds places without a label that count.
     gpt_ignored,
 }

@@ -16,6 +16,7 @@ pub(super) fn backward(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
         step.graph.node(id).op,
         Op::LinearInput(_)
             | Op::ConvInput(_)
+            | Op::TiedInput(_)
             | Op::MaxPoolBackward(_)
             | Op::AveragePoolBackward(_)
             | Op::GlobalAveragePoolBackward(_)

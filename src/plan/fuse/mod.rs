@@ -26,6 +26,7 @@ const RULES: &[Rule] = &[
     pool::conv,
     batch_norm::backward,
     tokens::forward,
+    tokens::weights,
     epilogue::forward,
     epilogue::backward,
     epilogue::update,

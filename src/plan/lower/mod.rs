@@ -12,6 +12,7 @@ mod muon;
 mod pool;
 mod row_norm;
 mod stages;
+mod tied;
 mod tokens;
 mod update;
 
@@ -43,7 +44,8 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
             Op::RowNorm(own) => row_norm::forward(step, homes, group, *own)?,
             Op::Embedding(_) | Op::Positions(_) => vec![tokens::forward(step, homes, group)?],
             Op::Attention(own) => vec![attention::forward(step, homes, group, *own)?],
-            Op::Flatten(own) => vec![flatten::forward(step, homes, group, own.image)?],
+            Op::Tied(own) => tied::forward(step, homes, group, *own)?,
+            Op::Flatten(own) => vec![flatten::forward(step, homes, group, *own)?],
             Op::Loss(_) => vec![loss::row(step, homes, group)?],
             Op::Metrics(_) => vec![loss::metrics(step, homes, group)?],
             Op::LinearInput(linear) => backward::dispatches(step, homes, group, linear.parameter)?,
@@ -57,7 +59,9 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
             Op::EmbeddingWeights(own) => tokens::weights(step, homes, group, own.0)?,
             Op::PositionsWeights(own) => vec![tokens::positions_weights(step, homes, group, own.0)?],
             Op::AttentionInput(own) => attention::backward(step, homes, group, own.0)?,
-            Op::Unflatten(own) => vec![flatten::backward(step, homes, group, own.image)?],
+            Op::TiedInput(own) => tied::backward(step, homes, group, own.0)?,
+            Op::TiedWeights(own) => tied::weights(step, homes, group, own.0)?,
+            Op::Unflatten(own) => vec![flatten::backward(step, homes, group, *own)?],
             op if op.stage().is_some() => vec![map::dispatch_of(step, homes, group)?],
             // After all that reads weights.
             Op::LinearWeights(_) | Op::ConvWeights(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {

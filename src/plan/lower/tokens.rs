@@ -41,12 +41,13 @@ pub(super) fn weights(step: &Step<'_>, homes: &Homes, group: &Group, of: Embeddi
     let (own, workgroup) = (tokens_of(step, node.inputs[0]), step.request.tiling.family.row_workgroup());
     let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
     let (gradient, tokens) = (homes.role(step, node.inputs[0])?, homes.role(step, node.inputs[1])?);
+    // Where the last layer has the same table, what comes by it.
+    let other = step.stages(&group.nodes).addend.map(|other| homes.role(step, other)).transpose()?;
     let links = tokens::links(own, of.vocabulary, workgroup);
-    let sums = tokens::gradient(own, of.vocabulary, weighted_mean, workgroup);
-    Ok(vec![
-        dispatch(links, of.parameter, &[(Binding::Input, tokens)]),
-        dispatch(sums, of.parameter, &[(Binding::Gradient, gradient), (Binding::Tokens, tokens)]),
-    ])
+    let sums = tokens::gradient(own, of.vocabulary, other.is_some(), weighted_mean, workgroup);
+    let mut values = vec![(Binding::Gradient, gradient), (Binding::Tokens, tokens)];
+    values.extend(other.map(|other| (Binding::OtherGradient, other)));
+    Ok(vec![dispatch(links, of.parameter, &[(Binding::Input, tokens)]), dispatch(sums, of.parameter, &values)])
 }
 
 /// The gradient by the vectors of places.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::network::{Layer, activate};
 use super::{dense_forward, norm, sliding, tokens};
 use crate::activation::Activation;
-use crate::graph::{Graph, Node, NodeId, Op, Source, Value};
+use crate::graph::{Graph, Linear, Node, NodeId, Op, Source, Value};
 use crate::layout::Image;
 use crate::network::Network;
 
@@ -197,8 +197,9 @@ impl<'a> Interpreter<'a> {
     fn linear(&self, node: &Node, x: &[f64], own: &Layer) -> Vec<f64> {
         let without = vec![0.0; self.graph.shape(node.result())[1] as usize];
         let bias = if own.bias.is_empty() { &without } else { &own.bias };
+        let by_place = matches!(node.op, Op::Linear(Linear { by_place: true, .. }));
         match self.graph.shape(node.inputs[0])[..] {
-            [_, height, width, channels] => {
+            [_, height, width, channels] if !by_place => {
                 dense_forward(&flattened(x, Image { height, width, channels }), &own.weights, bias, false)
             }
             _ => dense_forward(x, &own.weights, bias, false),
@@ -249,7 +250,9 @@ impl<'a> Interpreter<'a> {
             Op::GlobalAveragePool(pool) => vec![sliding::global_average_pool(pool.0, rows, x)],
             Op::BatchNorm(norm) => norm::batch_norm(*norm, x, layer(1), layer(2), &rounding),
             Op::RowNorm(norm) => norm::row_norm(*norm, x, rows, layer(1), &rounding),
+            Op::Flatten(flatten) if flatten.by_place => vec![x.to_vec()],
             Op::Flatten(flatten) => vec![flattened(x, flatten.image)],
+            Op::Tied(_) => vec![tokens::tied(x, channels, layer(1))],
             Op::Embedding(_) => {
                 let width = self.graph.shape(node.result())[3] as usize;
                 vec![tokens::embedding(x, width, layer(1))]
@@ -288,6 +291,8 @@ impl<'a> Interpreter<'a> {
             | Op::EmbeddingWeights(_)
             | Op::PositionsWeights(_)
             | Op::AttentionInput(_)
+            | Op::TiedInput(_)
+            | Op::TiedWeights(_)
             | Op::Unflatten(_)
             | Op::LinearInput(_)
             | Op::LinearWeights(_)

@@ -8,6 +8,12 @@ pub fn embedding(tokens: &[f64], width: usize, own: &Layer) -> Vec<f64> {
     tokens.iter().flat_map(|&token| own.weights[token as usize * width..][..width].iter().copied()).collect()
 }
 
+/// `x·Wᵀ` with an embedding's table, whose rows have `width` values.
+pub fn tied(x: &[f64], width: usize, own: &Layer) -> Vec<f64> {
+    let dot = |x: &[f64], row: &[f64]| x.iter().zip(row).map(|(x, w)| x * w).sum::<f64>();
+    x.chunks_exact(width).flat_map(|x| own.weights.chunks_exact(width).map(move |row| dot(x, row))).collect()
+}
+
 /// A vector for each place, added.
 pub fn positions(x: &[f64], places: usize, width: usize, own: &Layer) -> Vec<f64> {
     x.iter().enumerate().map(|(at, x)| x + own.weights[at / width % places * width + at % width]).collect()
