@@ -112,7 +112,7 @@ pub use network::{
     GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerKind, LayerNormLayer, MaxPoolLayer, Network, Padding, Pair,
     Parameter, ParameterKind, RepeatLayer, ResidualLayer, RmsNormLayer,
 };
-pub use optimizer::{Optimizer, Rule};
+pub use optimizer::{Optimizer, ParameterGroup, Rule};
 pub use options::{
     Best, Checkpointing, EarlyStopping, Every, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions,
 };

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
+use super::groups;
 use crate::augmentation::Augmentation;
 use crate::error::Error;
 use crate::gpu::Checks;
@@ -18,6 +19,7 @@ use crate::wgsl::Wgsl;
 pub(crate) fn to_json(options: &TrainOptions) -> Value {
     json!({
         "optimizer": optimizer_to_json(&options.optimizer),
+        "groups": groups::to_json(&options.groups),
         "schedule": schedule_to_json(&options.schedule),
         "reduce_on_plateau": options.reduce_on_plateau.map(|plateau| json!({
             "factor": plateau.factor, "patience": plateau.patience, "threshold": plateau.threshold, "cooldown": plateau.cooldown,
@@ -59,6 +61,7 @@ pub(crate) fn from_json(
     let defaults = TrainOptions::default();
     Ok(TrainOptions {
         optimizer: optimizer_of(&table("optimizer")?, own)?,
+        groups: groups::from_json(&json["groups"])?,
         schedule: schedule_of(&table("schedule")?)?,
         reduce_on_plateau: optional("reduce_on_plateau")?.map(|table| plateau_of(&table)).transpose()?,
         early_stopping: optional("early_stopping")?.map(|table| early_stopping_of(&table)).transpose()?,

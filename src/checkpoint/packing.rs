@@ -3,7 +3,7 @@
 use super::saved::Run;
 use crate::weights::{LayerWeights, Weights};
 
-/// The optimizer's values of all layers, by slot.
+/// The optimizer's values of all layers, by slot; none of a layer that is frozen.
 pub(crate) fn slots_of(run: &Run, values: &[Vec<u32>]) -> Vec<Weights> {
     let slots = run.options.optimizer.slots() as usize;
     (0..slots).map(|slot| unpacked(run, values, slot, slots)).collect()
@@ -12,8 +12,9 @@ pub(crate) fn slots_of(run: &Run, values: &[Vec<u32>]) -> Vec<Weights> {
 /// One slot of all layers' words, `[…, slots, 4]` each.
 pub(crate) fn unpacked(run: &Run, values: &[Vec<u32>], slot: usize, slots: usize) -> Weights {
     let parameters = run.network.named_parameters();
-    let layers = parameters.iter().zip(values).map(|(parameter, values)| {
-        LayerWeights::from_device(parameter, &plane(bytemuck::cast_slice(values), slot, slots))
+    let layers = parameters.iter().zip(values).map(|(parameter, values)| match values.is_empty() {
+        true => LayerWeights::none(parameter),
+        false => LayerWeights::from_device(parameter, &plane(bytemuck::cast_slice(values), slot, slots)),
     });
     Weights { layers: layers.collect() }
 }

@@ -30,7 +30,8 @@ impl RestorePoint {
     /// Of a checkpoint in this file: the layers' weights and slots as they are on the device, and the rest of it.
     pub fn of_checkpoint(saved: &Saved, path: PathBuf, weights: Vec<Vec<u32>>, slots: Vec<Vec<u32>>) -> Self {
         let of_layers = |role: fn(usize) -> Role, layers: Vec<Vec<u32>>| {
-            layers.into_iter().enumerate().map(move |(layer, words)| (role(layer), words))
+            let layers = layers.into_iter().enumerate().filter(|(_, words)| !words.is_empty());
+            layers.map(move |(layer, words)| (role(layer), words))
         };
         let Saved { run, step, state, .. } = saved;
         let model = of_layers(Role::Weights, weights)
@@ -119,7 +120,7 @@ impl RestorePoint {
         let of = |role: fn(usize) -> Role| -> Vec<Vec<u32>> {
             let words =
                 |layer| self.model.iter().find(|(other, _)| *other == role(layer)).map(|(_, words)| words.clone());
-            (0..).map_while(words).collect()
+            (0..run.network.named_parameters().len()).map(|layer| words(layer).unwrap_or_default()).collect()
         };
         let Resumed { fit, best, state, sums, .. } = resumed;
         let (weights, slots) = (of(Role::Weights), of(Role::OptimizerSlots));

@@ -1,6 +1,6 @@
 //! What a checkpoint holds besides the model, and how it goes to a file and comes back.
 //!
-//! A checkpoint is a model file with more tensors: `optimizer.K.0.weight`, …, slot K of the optimizer beside each weight;
+//! A checkpoint is a model file with more tensors: `optimizer.K.0.weight`, …, slot K of the optimizer beside each weight that is not frozen;
 //! `state.best.0.weight`, …, the best epoch's weights where they are kept; `state.step` (u32), the step state as `shaders/step.wesl` has it;
 //! `state.sums` (u32, [batch, 7]), the epoch's running sums (`shaders/stats.wesl`); `state.watch` (f64) and `state.history` (f64, a row an
 //! epoch). The metadata's `checkpoint` has the rest: [`FORMAT`], the options, the position, the sets' checksums, the tiles.
@@ -61,7 +61,12 @@ pub(crate) struct Saved {
 }
 
 /// The version of the format that is described above. A later one reads the earlier ones.
-pub(crate) const FORMAT: u64 = 1;
+pub(crate) const FORMAT: u64 = 2;
+
+/// The earliest version whose readers can go on with such a run: groups of weights came with the second.
+fn format_of(options: &TrainOptions) -> u64 {
+    if options.groups.is_empty() { 1 } else { FORMAT }
+}
 
 /// Words of an entry of the running sums.
 const SUMS_WORDS: usize = 7;
@@ -73,7 +78,9 @@ impl Saved {
         let parameters = run.network.named_parameters();
         let mut all: Vec<Tensor> = Vec::new();
         for (slot, values) in slots.iter().enumerate() {
-            all.extend(tensors(&format!("optimizer.{slot}."), &parameters, &values.layers));
+            let own = parameters.iter().cloned().zip(values.layers.iter().cloned());
+            let (parameters, values): (Vec<_>, Vec<_>) = own.filter(|(_, own)| !own.weight.is_empty()).unzip();
+            all.extend(tensors(&format!("optimizer.{slot}."), &parameters, &values));
         }
         if let Some(best) = &best {
             all.extend(tensors("state.best.", &parameters, &best.layers));
@@ -91,7 +98,7 @@ impl Saved {
         let [adapter, driver, family] = &run.adapter;
         let own = configuration::own_texts(&own_of(&run));
         let about = json!({ "checkpoint": {
-            "format": FORMAT,
+            "format": format_of(&run.options),
             "options": configuration::to_json(&run.options),
             "own": own,
             "position": {

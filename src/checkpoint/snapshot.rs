@@ -277,7 +277,10 @@ fn write(run: &Run, step: u64, fit: FitState, contents: Vec<Vec<u32>>, folder: &
     let mut contents = contents.into_iter();
     let layers_of = |contents: &mut dyn Iterator<Item = Vec<u32>>| -> Vec<Vec<u32>> { contents.take(layers).collect() };
     let own = layers_of(&mut contents);
-    let of_slots = if run.options.optimizer.slots() > 0 { layers_of(&mut contents) } else { Vec::new() };
+    // Frozen layers have none.
+    let own_slots = run.options.slots_of(&run.network).into_iter();
+    let mut of_layer = |slots: u32| if slots > 0 { contents.next().unwrap_or_default() } else { Vec::new() };
+    let of_slots: Vec<Vec<u32>> = own_slots.map(&mut of_layer).collect();
     let (state, sums) = (contents.next().unwrap_or_default(), contents.next().unwrap_or_default());
     let best = layers_of(&mut contents);
 

@@ -64,7 +64,7 @@ impl Session {
         }
         let tiling = options.tiled(gpu.adapter().tiling(), &Picks::default());
         options.picks.check(tiling.family)?;
-        check_layers(&gpu, &network, options.optimizer.slots())?;
+        check_layers(&gpu, &network, &options.slots_of(&network))?;
         probe::check(&gpu, &network, &options.loss, &options.optimizer).await?;
         let weights = weights(&network, &options);
         let mut session = Session {
@@ -93,8 +93,8 @@ impl Session {
         let session = Session::new(gpu, network, options, |_, _| weights).await?;
         let model = &session.model;
         for (number, parameter) in model.network.named_parameters().iter().enumerate() {
-            let planes: Vec<Vec<f32>> = slots.iter().map(|slot| slot.layers[number].to_device(parameter)).collect();
             if let Some(buffer) = model.buffers.get(&Role::OptimizerSlots(number)) {
+                let planes: Vec<Vec<f32>> = slots.iter().map(|slot| slot.layers[number].to_device(parameter)).collect();
                 model.gpu.write(buffer, &interleaved(&planes));
             }
         }
@@ -107,7 +107,7 @@ impl Session {
 
     /// Replaces the weights and begins anew: the optimizer's values at 0, no steps done.
     pub async fn set_weights(&mut self, weights: &Weights) -> Result<(), Error> {
-        self.model.set_weights(weights, self.options.optimizer.slots()).await?;
+        self.model.set_weights(weights, &self.options.slots_of(&self.model.network)).await?;
         (self.position, self.resumed) = (Position::default(), None);
         Ok(())
     }

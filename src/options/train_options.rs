@@ -18,13 +18,13 @@ use crate::loss::Loss;
 use crate::measure::Tuning;
 use crate::measure::tuning;
 use crate::network::{Form, Network};
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, ParameterGroup};
 use crate::plan::Request;
 use crate::run::order::Order;
 use crate::run::rows::{SetShape, Visiting, WindowSizing};
 use crate::run::state::State;
 use crate::schedule::Schedule;
-use crate::training::{Clip, Training};
+use crate::training::{Clip, Groups, Training};
 
 /// Everything about a run besides the network and the data. The default is the program's own: softmax cross-entropy,
 /// Adam as Keras sets it, Glorot uniform weights, 10 epochs of minibatches of 32.
@@ -34,6 +34,8 @@ pub struct TrainOptions {
     pub loss: Loss,
     /// The optimizer, by which weights follow their gradients.
     pub optimizer: Optimizer,
+    /// Weights with a weight decay or a learning rate of their own, or that stay as they are: the first group that matches a weight counts.
+    pub groups: Vec<ParameterGroup>,
     /// How the learning rate changes from step to step.
     pub schedule: Schedule,
     /// Lowers the learning rate after epochs without improvement.
@@ -94,6 +96,7 @@ impl Default for TrainOptions {
         TrainOptions {
             loss: Loss::default(),
             optimizer: Optimizer::keras_adam(),
+            groups: Vec::new(),
             schedule: Schedule::default(),
             reduce_on_plateau: None,
             early_stopping: None,
@@ -130,6 +133,7 @@ impl TrainOptions {
         network.check()?;
         network.check_outputs(&self.loss)?;
         self.optimizer.check()?;
+        network.treated(&self.groups, &self.optimizer)?;
         self.loss.check(network.outputs())?;
         self.monitor.check(&self.loss, network.outputs())?;
         self.schedule.check()?;
@@ -188,6 +192,7 @@ impl TrainOptions {
             clip: self.clip_grad_norm.map(Clip::Norm).or(self.clip_grad_value.map(Clip::Value)),
             skips_non_finite: self.non_finite == NonFinite::Skip,
             augmentation: self.augmentation,
+            groups: Groups::new(&self.groups),
         };
         // If the set has fewer rows than a minibatch, all rows are one minibatch.
         let batch = self.batch_size.min(set.layout.rows as usize);
@@ -212,6 +217,15 @@ impl TrainOptions {
             tiling,
             metrics: false,
         }
+    }
+
+    /// How many values the optimizer keeps beside each weight of every parameter: none beside those that are frozen.
+    pub(crate) fn slots_of(&self, network: &Network) -> Vec<u32> {
+        // Groups that do not fit the network have been refused.
+        let treated = network.treated(&self.groups, &self.optimizer).unwrap_or_default();
+        let is_frozen = |number: usize| treated.get(number).is_some_and(|treated| treated.is_frozen());
+        let slots = |number| if is_frozen(number) { 0 } else { self.optimizer.slots() };
+        (0..network.named_parameters().len()).map(slots).collect()
     }
 
     /// Whether a kernel of the training step computes the norm of the whole gradient.

@@ -92,13 +92,8 @@ mod tests {
     /// What `made` makes of a request to train three layers, with gradients that are kept.
     fn with_request<T>(widths: [usize; 4], family: Family, made: impl FnOnce(Request<'_>) -> T) -> T {
         let network = Network::classifier(widths[0], &widths[1..3], Activation::Relu, widths[3]);
-        let training = Training {
-            optimizer: &Optimizer::keras_adam(),
-            schedule: &Schedule::default(),
-            clip: None,
-            skips_non_finite: true,
-            augmentation: None,
-        };
+        let (optimizer, schedule) = (Optimizer::keras_adam(), Schedule::default());
+        let training = Training { skips_non_finite: true, ..Training::new(&optimizer, &schedule) };
         made(Request {
             network: &network,
             loss: &Loss::softmax_cross_entropy(),

@@ -44,19 +44,19 @@ impl DeviceModel {
         DeviceModel { gpu, tiling, network, checks, buffers: Buffers::new(), stats: TrainStats::default() }
     }
 
-    /// Replaces the weights, with `slots` values of the optimizer beside each, and the step state: both begin at 0.
+    /// Replaces the weights, with as many values of the optimizer beside each as `slots` says of their layer, and the step state: both begin at 0.
     ///
     /// # Errors
     ///
     /// [`Error::Data`] where the shapes are not the network's; [`Error::Device`].
-    pub async fn set_weights(&mut self, weights: &Weights, slots: u32) -> Result<(), Error> {
+    pub async fn set_weights(&mut self, weights: &Weights, slots: &[u32]) -> Result<(), Error> {
         self.network.check_weights(weights)?;
         let mut buffers = Buffers::from([(Role::State, self.gpu.zeros("the step state", STATE_BYTES).await?)]);
         for (layer, (parameter, weights)) in self.network.named_parameters().iter().zip(&weights.layers).enumerate() {
             let location = &parameter.location;
             let (name, content) = (format!("the weights of {location}"), weights.to_device(parameter));
             buffers.insert(Role::Weights(layer), self.gpu.upload(&name, &content).await?);
-            let slot_bytes = u64::from(slots) * size_of_val(content.as_slice()) as u64;
+            let slot_bytes = u64::from(slots[layer]) * size_of_val(content.as_slice()) as u64;
             if slot_bytes > 0 {
                 let name = format!("the optimizer's values for {location}");
                 buffers.insert(Role::OptimizerSlots(layer), self.gpu.zeros(&name, slot_bytes).await?);
@@ -164,16 +164,17 @@ impl DeviceModel {
     }
 }
 
-/// That every layer's weights, and the `slots` values of the optimizer beside each, are buffers that the device can bind.
+/// That every layer's weights, and the values of the optimizer beside each, of which `slots` has the number for every layer, are buffers that the device can bind.
 ///
 /// # Errors
 ///
 /// [`Error::Option`] with the units that would fit.
-pub(crate) fn check_layers(gpu: &Gpu, network: &Network, slots: u32) -> Result<(), Error> {
-    let (adapter, values) = (gpu.adapter(), u64::from(slots.max(1)));
+pub(crate) fn check_layers(gpu: &Gpu, network: &Network, slots: &[u32]) -> Result<(), Error> {
+    let adapter = gpu.adapter();
     let most = adapter.tiling().most_bytes;
-    for (Parameter { location, kind, .. }, dense) in network.named_parameters().into_iter().zip(network.dense_sizes(1))
-    {
+    let layers = network.named_parameters().into_iter().zip(network.dense_sizes(1)).zip(slots);
+    for ((Parameter { location, kind, .. }, dense), &slots) in layers {
+        let values = u64::from(slots.max(1));
         let [rows, columns] = dense.weights_shape().map(u64::from);
         let quad_bytes = 16 * values * rows;
         let bytes = quad_bytes * columns / 4;

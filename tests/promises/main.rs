@@ -25,6 +25,7 @@ mod golden;
 mod golden_nets;
 mod gpu_tiles;
 mod gradients;
+mod groups;
 mod hostile;
 mod image_models;
 mod image_plans;

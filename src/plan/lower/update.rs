@@ -86,15 +86,24 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
     if norm {
         let (all, trained) = (step.dense.len(), step.trained());
         let ends = |layer: usize| (Some(&layer) == trained.first()).then_some((all, training));
-        let launch = |layer: usize| gradient_norm::launch(step.dense[layer], layer, ends(layer));
+        let launch = |layer: usize| {
+            let whole = gradient_norm::launch(step.dense[layer], layer, ends(layer));
+            training
+                .groups
+                .of(layer)
+                .map_or_else(|| whole.clone(), |treated| gradient_norm::of_trained(&whole, treated))
+        };
         dispatches.extend(trained.iter().rev().map(|&layer| of_layer(layer, dispatch(launch(layer), layer, &[]))));
     }
     let most_bindings = step.most_merged_bindings();
     dispatches.extend(merge_updates(&kept, most_bindings, muons.is_empty(), |&layer, closes| {
-        of_layer(layer, dispatch(kept_update::launch(step.dense[layer], training, closes), layer, &[]))
+        of_layer(
+            layer,
+            dispatch(kept_update::launch(step.dense[layer], training.of_parameter(layer), closes), layer, &[]),
+        )
     }));
     for (at, &layer) in muons.iter().enumerate() {
-        let own = muon::updates(step, layer, training, at + 1 == muons.len());
+        let own = muon::updates(step, layer, training.of_parameter(layer), at + 1 == muons.len());
         dispatches.extend(own.into_iter().map(|dispatch| of_layer(layer, dispatch)));
     }
     // Merged updates come in the order of the gradients, with the longest first.
@@ -126,7 +135,7 @@ fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>]
         let keeps_gradient = !product.group.nodes.iter().any(updates);
         let without_bias = !step.parameters[product.layer].bias;
         let own = dense_update::Step { keeps_gradient, closes, weighted_mean, without_bias };
-        product.of.launch(training, tile(product), own)
+        product.of.launch(training.of_parameter(product.layer), tile(product), own)
     };
     let placed = |launch, product: &Product<'_>| {
         let values = [(Binding::Input, product.input), (Binding::Gradient, product.gradient)];
