@@ -18,6 +18,8 @@ pub struct Training<'a> {
     pub skips_non_finite: bool,
     /// Random changes of the images that it trains on.
     pub augmentation: Option<Augmentation>,
+    /// The decay of the moving average of the weights, where there is one.
+    pub average: Option<f64>,
     /// The weights that are treated otherwise than the optimizer says.
     pub groups: Groups<'a>,
 }
@@ -25,8 +27,8 @@ pub struct Training<'a> {
 impl<'a> Training<'a> {
     /// The optimizer and the schedule alone.
     pub fn new(optimizer: &'a Optimizer, schedule: &'a Schedule) -> Self {
-        let groups = Groups::default();
-        Training { optimizer, schedule, clip: None, skips_non_finite: false, augmentation: None, groups }
+        let (clip, augmentation, average, groups) = (None, None, None, Groups::default());
+        Training { optimizer, schedule, clip, skips_non_finite: false, augmentation, average, groups }
     }
 
     /// Whether every gradient has to be known before the first weight is updated.

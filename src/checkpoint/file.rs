@@ -158,6 +158,10 @@ impl Checkpoint {
         }
 
         let parameters = network.named_parameters();
+        let (weights, averages) = match options.ema {
+            Some(_) => (beside(path, &file, &parameters, "state.weights.")?, Some(weights)),
+            None => (weights, None),
+        };
         let slots = slots_of(path, &file, &parameters, &options.slots_of(&network))?;
         let best = fit.history.kept.filter(|_| options.keep_best);
         let best = best.map(|_| beside(path, &file, &parameters, "state.best.")).transpose()?;
@@ -176,7 +180,7 @@ impl Checkpoint {
             return Err(format("a function of your own is not the text that the run was made with"));
         }
         let sums = values(path, &file, "state.sums", Dtype::U32)?;
-        Ok(Saved { run, step, fit, weights, slots, best, state, sums })
+        Ok(Saved { run, step, fit, weights, averages, slots, best, state, sums })
     }
 }
 

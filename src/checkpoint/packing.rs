@@ -9,6 +9,15 @@ pub(crate) fn slots_of(run: &Run, values: &[Vec<u32>]) -> Vec<Weights> {
     (0..slots).map(|slot| unpacked(run, values, slot, slots)).collect()
 }
 
+/// The averages of all layers where they are kept: of a layer that is frozen its weights.
+pub(crate) fn averages_of(run: &Run, weights: &[Vec<u32>], averages: &[Vec<u32>]) -> Option<Weights> {
+    let own = |(weights, averages): (&Vec<u32>, &Vec<u32>)| {
+        if averages.is_empty() { weights.clone() } else { averages.clone() }
+    };
+    let words: Vec<Vec<u32>> = weights.iter().zip(averages).map(own).collect();
+    run.options.ema.map(|_| unpacked(run, &words, 0, 1))
+}
+
 /// One slot of all layers' words, `[…, slots, 4]` each.
 pub(crate) fn unpacked(run: &Run, values: &[Vec<u32>], slot: usize, slots: usize) -> Weights {
     let parameters = run.network.named_parameters();

@@ -80,6 +80,8 @@ bindings! {
     Coefficients = "coefficients",
     /// Which tap of its window each output of a max pool is from: what its gradient goes back to.
     Winners = "winners",
+    /// The moving average of a layer's weights.
+    Average = "average",
 }
 
 /// How a kernel uses what it binds.

@@ -38,6 +38,7 @@ pub mod team_head;
 pub mod textbook;
 pub mod tile;
 pub mod tiling;
+pub mod weight_average;
 mod window;
 
 pub use self::binding::{Access, Binding};

@@ -51,7 +51,7 @@ embedded! {
     "warmup_cosine_lr" "weight_decay_sgd";
     // Of networks of images, norms and other layers.
     EMBEDDED_NETS: "golden-nets"
-    "autoencoder" "batch_norm" "batch_norm_short_batch" "conv_dilation" "conv_groups" "conv_same" "conv_stride" "conv_valid" "global_pool"
+    "autoencoder" "batch_norm" "batch_norm_short_batch" "conv_dilation" "conv_groups" "conv_same" "conv_stride" "conv_valid" "ema" "global_pool"
     "group_norm" "groups_adamw" "groups_frozen" "groups_frozen_norm" "layer_norm" "pool_overlap" "pools" "resnet" "rms_norm" "weight_decay_clip";
 }
 
@@ -164,6 +164,7 @@ impl Trajectory {
             optimizer: Optimizer::sgd(rate),
             schedule: Schedule::default(),
             groups: vec![],
+            ema: None,
             clip_grad_norm: None,
             clip_grad_value: None,
             ..self.options.clone()
@@ -347,6 +348,7 @@ fn options(case: Said<'_>) -> Result<TrainOptions, Error> {
         loss: loss(case)?,
         optimizer: optimizer(case)?,
         groups: groups::from_json(&case.value["groups"])?,
+        ema: case.at("ema").number_if_any(),
         schedule: schedule(case)?,
         clip_grad_norm: case.at("clip_grad_norm").number_if_any(),
         clip_grad_value: case.at("clip_grad_value").number_if_any(),

@@ -1,10 +1,12 @@
-"""Writes trajectories of groups of weights, computed by PyTorch in float64: torch.optim's param_groups, and parameters without a gradient.
+"""Writes trajectories of groups of weights, computed by PyTorch in float64: torch.optim's param_groups, and parameters without a gradient; and of
+moving averages of the weights: torch.optim.swa_utils.
 
 Usage: python make_golden_groups.py OUT_DIR            (needs: pip install torch safetensors numpy)
 
 The files are as those of make_golden_nets.py, which builds the networks. The case has besides:
   groups   [{match: [kinds or names], weight_decay, lr_scale, frozen}]   the first that matches a tensor counts
   schedule [[scheduler, arguments]]                                      of torch.optim.lr_scheduler, called after every step
+  ema      the decay of the moving average, which final and eval are of; running statistics are averaged alike
 grad0 has the gradients of frozen weights too: they are computed before these are frozen.
 """
 import fnmatch, json, math, sys
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from safetensors.torch import save_file
 
 from make_golden_nets import ChannelsLast, F64, build
@@ -46,6 +49,9 @@ CASES = {
         layers=[dict(dense=12, bias=False), dict(batch_norm=True, activation="relu"), dict(dense=9), dict(layer_norm=True, activation="silu"), dict(dense=3)],
         shape=(8,), opt=("Adam", dict(lr=0.01, eps=1e-7, weight_decay=0.05)),
         groups=[dict(match=["1.*"], frozen=True), dict(match=["norms"], lr_scale=0.5, weight_decay=0.0)]),
+    "ema": dict(
+        layers=[dict(conv=5, kernel=3, bias=False), dict(batch_norm=True, activation="relu"), dict(flatten=True), dict(dense=4)],
+        shape=(6, 5, 2), opt=("SGD", dict(lr=0.1, momentum=0.9)), ema=0.8, groups=[dict(match=["convs"], frozen=True)]),
 }
 
 
@@ -61,8 +67,8 @@ def run(name, case, out, seed):
             if p.dim() == 1: p.add_(0.05 * torch.randn(p.shape, generator=g))
             else: p.copy_(torch.randn(p.shape, generator=g) / math.sqrt(p[0].numel()))
             p.copy_(p.float().to(F64))
-    state = lambda: {k: v.detach().clone() for k, v in net.state_dict().items() if "num_batches" not in k}
-    tensors = {"init." + k: v for k, v in state().items()}
+    state = lambda of: {k: v.detach().clone() for k, v in of.state_dict().items() if "num_batches" not in k}
+    tensors = {"init." + k: v for k, v in state(net).items()}
     t = (x.flatten(1) @ torch.randn(x[0].numel(), classes, generator=g).to(F64)).argmax(1)
     loss = nn.CrossEntropyLoss()
     before = {k: v.clone() for k, v in net.state_dict().items()}
@@ -73,9 +79,10 @@ def run(name, case, out, seed):
     for k, p in net.named_parameters():
         group = group_of(net, k, groups); p.grad = None
         if group.get("frozen"): p.requires_grad_(False); continue
-        param_groups.append(dict(params=[p], lr=arguments["lr"] * group.get("lr_scale", 1.0), weight_decay=group.get("weight_decay", arguments["weight_decay"])))
+        param_groups.append(dict(params=[p], lr=arguments["lr"] * group.get("lr_scale", 1.0), weight_decay=group.get("weight_decay", arguments.get("weight_decay", 0.0))))
     opt = getattr(torch.optim, case["opt"][0])(param_groups, **arguments)
     schedulers = [getattr(torch.optim.lr_scheduler, kind)(opt, **given) for kind, given in case.get("schedule", [])]
+    average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(case["ema"]), use_buffers=True) if "ema" in case else None
     losses, passes = [], math.ceil(rows / batch)
     for s in range(steps):
         lo = (s % passes) * batch; xb, tb = x[lo:lo + batch], t[lo:lo + batch]
@@ -83,7 +90,9 @@ def run(name, case, out, seed):
         if "clip" in case: nn.utils.clip_grad_norm_([p for p in net.parameters() if p.requires_grad], case["clip"])
         opt.step(); losses.append(value.item())
         for scheduler in schedulers: scheduler.step()
-    tensors.update({"final." + k: v for k, v in state().items()})
+        if average: average.update_parameters(net)
+    if average: net = average.module
+    tensors.update({"final." + k: v for k, v in state(net).items()})
     net.eval(); tensors["eval"] = net(x).detach()
     tensors = {k: v.float().contiguous() for k, v in tensors.items()}
     tensors["loss"] = torch.tensor(losses, dtype=torch.float32)
@@ -91,6 +100,7 @@ def run(name, case, out, seed):
     tensors = {k.replace(".norm.", "."): v.clone() for k, v in tensors.items()}
     meta = dict(name=name, layers=case["layers"], loss="softmax_cross_entropy", loss_args={}, optimizer=case["opt"][0], optimizer_args=case["opt"][1],
                 groups=groups, schedule=case.get("schedule", []), clip_grad_norm=case.get("clip"), batch_size=batch, rows=rows, steps=steps)
+    if "ema" in case: meta["ema"] = case["ema"]
     save_file(tensors, str(out / f"{name}.safetensors"), metadata={"case": json.dumps(meta)})
     return losses[0], losses[-1]
 

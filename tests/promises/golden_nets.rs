@@ -31,6 +31,8 @@ cases! {
     pools,
     /// Finds a pool's gradient that counts a pixel once where two windows cover it.
     pool_overlap,
+    /// Finds an average that begins with the initial weights, leaves out running statistics, or answers where the weights should.
+    ema,
     global_pool,
     /// Finds the biased variance in the running statistics, and the unbiased one in the norm.
     batch_norm,

@@ -5,6 +5,7 @@
 
 mod activations;
 mod augmentations;
+mod averages;
 mod backends;
 mod bad_input;
 mod batch_norms;

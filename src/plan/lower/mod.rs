@@ -1,5 +1,6 @@
 //! From groups of nodes to dispatches: kernels for their sizes, under the tiles that the adapter asks for.
 
+mod average;
 mod backward;
 mod batch_norm;
 mod conv;

@@ -7,7 +7,7 @@ use super::super::homes::Homes;
 use super::super::slices;
 use super::super::step::{Group, Step};
 use super::super::{Dispatch, Role};
-use super::{dispatch, muon};
+use super::{average, dispatch, muon};
 use crate::error::Error;
 use crate::graph::{ConvWeights, LinearWeights, NodeId, Op};
 use crate::kernel::conv::update as conv_update;
@@ -106,6 +106,7 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
         let own = muon::updates(step, layer, training.of_parameter(layer), at + 1 == muons.len());
         dispatches.extend(own.into_iter().map(|dispatch| of_layer(layer, dispatch)));
     }
+    dispatches.extend(average::dispatches(step));
     // Merged updates come in the order of the gradients, with the longest first.
     let places: HashMap<&String, usize> = step.graph.layers().iter().zip(0..).collect();
     for dispatch in dispatches.iter_mut().filter(|dispatch| !dispatch.launch.parts.is_empty()) {
@@ -155,7 +156,7 @@ fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>]
 
 impl Step<'_> {
     /// Storage buffers that a merged dispatch may bind: none where nothing is merged.
-    fn most_merged_bindings(&self) -> u32 {
+    pub(super) fn most_merged_bindings(&self) -> u32 {
         if self.request.tiling.merges { self.request.tiling.most_bindings } else { 0 }
     }
 }
