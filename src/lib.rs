@@ -114,7 +114,7 @@ pub use network::{
     FlattenLayer, Form, GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerKind, LayerNormLayer, MaxPoolLayer, Network,
     Padding, Pair, Parameter, ParameterKind, PositionsLayer, RepeatLayer, ResidualLayer, RmsNormLayer,
 };
-pub use optimizer::{Optimizer, Rule};
+pub use optimizer::{Optimizer, ParameterGroup, Rule};
 pub use options::{
     Best, Checkpointing, EarlyStopping, Every, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions,
 };

@@ -78,6 +78,11 @@ impl LayerWeights {
         LayerWeights { inputs, outputs, weight, bias }
     }
 
+    /// No values, in place of a parameter's.
+    pub(crate) fn none(&Parameter { inputs, outputs, .. }: &Parameter) -> Self {
+        LayerWeights { inputs, outputs, weight: vec![], bias: vec![] }
+    }
+
     /// The values of a parameter that are all 0.
     pub(crate) fn zeros(parameter: &Parameter) -> Self {
         let &Parameter { inputs, outputs, bias, .. } = parameter;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
+use super::groups;
 use crate::augmentation::Augmentation;
 use crate::error::Error;
 use crate::gpu::Checks;
@@ -18,6 +19,7 @@ use crate::wgsl::Wgsl;
 pub(crate) fn to_json(options: &TrainOptions) -> Value {
     json!({
         "optimizer": optimizer_to_json(&options.optimizer),
+        "groups": groups::to_json(&options.groups),
         "schedule": schedule_to_json(&options.schedule),
         "reduce_on_plateau": options.reduce_on_plateau.map(|plateau| json!({
             "factor": plateau.factor, "patience": plateau.patience, "threshold": plateau.threshold, "cooldown": plateau.cooldown,
@@ -32,7 +34,7 @@ pub(crate) fn to_json(options: &TrainOptions) -> Value {
             "seed": options.seed, "clip_grad_norm": options.clip_grad_norm, "clip_grad_value": options.clip_grad_value,
             "non_finite": options.non_finite.to_string(), "lower_factor": options.lower_factor, "lower_times": options.lower_times,
             "keep_best": options.keep_best, "monitor": options.monitor.to_string(),
-            "initializer": options.initializer.to_string(), "tuning": options.tuning.to_string(),
+            "ema": options.ema, "initializer": options.initializer.to_string(), "tuning": options.tuning.to_string(),
             "memory_budget": options.memory_budget, "steps_per_submission": options.steps_per_submission,
             "checks": options.checks == Checks::On,
         },
@@ -59,6 +61,7 @@ pub(crate) fn from_json(
     let defaults = TrainOptions::default();
     Ok(TrainOptions {
         optimizer: optimizer_of(&table("optimizer")?, own)?,
+        groups: groups::from_json(&json["groups"])?,
         schedule: schedule_of(&table("schedule")?)?,
         reduce_on_plateau: optional("reduce_on_plateau")?.map(|table| plateau_of(&table)).transpose()?,
         early_stopping: optional("early_stopping")?.map(|table| early_stopping_of(&table)).transpose()?,
@@ -81,6 +84,7 @@ pub(crate) fn from_json(
             Some(brought) => brought,
             None => train.word("monitor").map_err(not_brought)?,
         },
+        ema: train.optional("ema").map(|_| train.number("ema")).transpose()?,
         initializer: train.word("initializer")?,
         tuning: train.word("tuning")?,
         memory_budget: train.optional("memory_budget").map(|_| train.count("memory_budget")).transpose()?,

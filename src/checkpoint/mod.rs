@@ -4,6 +4,7 @@ pub(crate) mod configuration;
 mod file;
 mod fit_state;
 pub(crate) mod folder;
+pub(crate) mod groups;
 pub(crate) mod packing;
 mod restore_point;
 mod resumed;

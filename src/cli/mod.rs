@@ -17,6 +17,7 @@ mod interrupt;
 mod layers;
 mod observers;
 mod opening;
+mod optimizer;
 mod options;
 mod out;
 mod output;

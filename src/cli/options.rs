@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::optimizer::Updates;
 use super::size::Size;
 use crate::activation::Activation;
 use crate::error::Error;
@@ -126,6 +127,8 @@ pub(super) struct Train {
     /// The momentum of sgd, rmsprop or muon [default: the optimizer's]
     #[arg(long, value_name = "0.9", allow_negative_numbers = true)]
     pub momentum: Option<f64>,
+    #[command(flatten)]
+    pub updates: Updates,
     /// The schedule of the learning rate: constant, step, exponential, polynomial, cosine or one-cycle [default: constant]
     #[arg(long)]
     pub schedule: Option<String>,

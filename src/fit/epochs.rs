@@ -280,6 +280,7 @@ fn sources(session: &Session, attempt: &Attempt<'_, '_>) -> Vec<Buffer> {
     let of_layers = |role: fn(usize) -> Role| layers.clone().filter_map(move |layer| model.buffers.get(&role(layer)));
     of_layers(Role::Weights)
         .chain(of_layers(Role::OptimizerSlots))
+        .chain(of_layers(Role::Averages))
         .chain([&model.buffers[&Role::State], &attempt.device.training.buffers[&Role::Stats]])
         .chain(attempt.device.best.iter().flatten())
         .cloned()

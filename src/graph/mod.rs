@@ -128,7 +128,8 @@ impl Graph {
     /// # Errors
     ///
     /// As [`of_gradients`](Self::of_gradients).
-    pub fn of_training(forward: (Graph, Value), batch: u32, training: Training<'_>) -> Result<Graph, Error> {
+    pub fn of_training(mut forward: (Graph, Value), batch: u32, training: Training<'_>) -> Result<Graph, Error> {
+        forward.0.freeze(training);
         let (mut graph, gradients) = Graph::with_gradients(forward, batch)?;
         update::update(&mut graph, &gradients, training);
         Ok(graph)

@@ -86,6 +86,8 @@ bindings! {
     Positions = "positions",
     /// Which tap of its window each output of a max pool is from: what its gradient goes back to.
     Winners = "winners",
+    /// The moving average of a layer's weights.
+    Average = "average",
 }
 
 /// How a kernel uses what it binds.

@@ -41,6 +41,7 @@ pub mod tied;
 pub mod tile;
 pub mod tiling;
 pub mod tokens;
+pub mod weight_average;
 mod window;
 
 pub use self::binding::{Access, Binding};

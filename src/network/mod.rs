@@ -21,6 +21,7 @@ mod repeat;
 mod residual;
 #[cfg(feature = "cli")]
 mod summary;
+mod treated;
 mod window;
 mod words;
 

@@ -30,8 +30,9 @@ use crate::kernel::Cost;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::loss::Loss;
 use crate::network::Network;
+use crate::optimizer::Treated;
 use crate::targets::Targets;
-use crate::training::Training;
+use crate::training::{Groups, Training};
 
 /// What one step does on the device. Kernels run without checks because the plan knows every extent: so [`Plan::new`] alone makes one, and
 /// no other crate can change it.
@@ -70,6 +71,14 @@ pub struct Request<'a> {
     pub metrics: bool,
 }
 
+impl Request<'_> {
+    /// How the optimizer treats each parameter: none where no groups are asked for.
+    fn treated(&self) -> Result<Vec<Treated>, Error> {
+        let of = |training: Training<'_>| self.network.treated(training.groups.asked(), training.optimizer);
+        self.training.map_or(Ok(vec![]), of)
+    }
+}
+
 /// Bytes of the step state, and of one entry of the running sums.
 pub(crate) const STATE_BYTES: u64 = 128;
 pub(crate) const STATS_BYTES: u64 = 28;
@@ -100,6 +109,10 @@ impl Plan {
     pub fn new(request: Request<'_>) -> Result<Plan, Error> {
         Plan::check_request(request)?;
         request.network.check_outputs(request.loss)?;
+        let treated = request.treated()?;
+        let training =
+            request.training.map(|training| Training { groups: training.groups.treating(&treated), ..training });
+        let request = Request { training, ..request };
         let forward = forward(request, request.training.is_some());
         let graph = match request.training {
             Some(training) => Graph::of_training(forward, request.batch, training)?,
@@ -183,7 +196,8 @@ impl Plan {
 
     fn of_gradients(request: Request<'_>, results: impl Fn(Role) -> bool) -> Result<Plan, Error> {
         Plan::check_request(request)?;
-        let training = request.training.map(|training| Training { clip: None, skips_non_finite: true, ..training });
+        let plain = |training| Training { clip: None, skips_non_finite: true, groups: Groups::default(), ..training };
+        let training = request.training.map(plain);
         let graph = Graph::of_gradients(forward(request, true), request.batch)?;
         Plan::of(&Step::new(Request { training, ..request }, graph), results)
     }

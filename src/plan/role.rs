@@ -62,6 +62,8 @@ pub enum Role {
     Scores,
     /// Sums of slices of a layer's products, where their reduction is cut; they take turns with it.
     Partials(usize),
+    /// The moving average of a layer's weights, by which evaluations answer.
+    Averages(usize),
 }
 
 /// How long what a buffer holds is wanted.
@@ -70,7 +72,7 @@ pub enum Role {
 pub enum Lifetime {
     /// The host brings it and no step changes it: the set and what belongs to it.
     Set,
-    /// It goes from step to step, and a checkpoint holds it: weights, the optimizer's values, the step state.
+    /// It goes from step to step, and a checkpoint holds it: weights, their averages, the optimizer's values, the step state.
     Run,
     /// It is summed up over an epoch, or a pass over a set.
     Epoch,
@@ -83,7 +85,7 @@ impl Role {
     pub fn lifetime(self) -> Lifetime {
         match self {
             Role::Set(_) | Role::Scaling | Role::Targets | Role::OutputWeights => Lifetime::Set,
-            Role::Weights(_) | Role::OptimizerSlots(_) | Role::State => Lifetime::Run,
+            Role::Weights(_) | Role::OptimizerSlots(_) | Role::Averages(_) | Role::State => Lifetime::Run,
             Role::Stats | Role::Metrics | Role::Scores => Lifetime::Epoch,
             Role::Minibatch
             | Role::Visited
@@ -146,6 +148,7 @@ impl Role {
             Binding::Tokens => Role::Minibatch,
             Binding::Links => Role::Links(layer),
             Binding::Positions => Role::Weights(layer),
+            Binding::Average => Role::Averages(layer),
         }
     }
 }

@@ -67,8 +67,11 @@ impl<'a> Step<'a> {
 
     /// The parameters that an optimizer updates, by number.
     pub fn trained(&self) -> Vec<usize> {
-        let trained = self.parameters.iter().enumerate().filter(|(_, parameter)| parameter.is_trained());
-        trained.map(|(number, _)| number).collect()
+        let is_frozen = |number| self.request.training.is_some_and(|training| training.groups.is_frozen(number));
+        let all = self.parameters.iter().enumerate();
+        all.filter(|&(number, parameter)| parameter.is_trained() && !is_frozen(number))
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// Whether it changes the network: not where gradients alone are wanted, or an evaluation.

@@ -19,6 +19,7 @@ impl fmt::Display for Role {
             Role::OutputWeights => write!(f, "output_weights"),
             Role::Weights(layer) => write!(f, "weights.{layer}"),
             Role::OptimizerSlots(layer) => write!(f, "slots.{layer}"),
+            Role::Averages(layer) => write!(f, "averages.{layer}"),
             Role::Activations(layer) => write!(f, "activations.{layer}"),
             Role::WeightGradient(layer) => write!(f, "weight_gradient.{layer}"),
             Role::Derivatives(layer) => write!(f, "derivatives.{layer}"),

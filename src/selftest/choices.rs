@@ -63,13 +63,7 @@ impl Case {
     /// The request for the plan.
     pub fn request(&self) -> Request<'_> {
         let (clip, skips_non_finite) = self.clip;
-        let training = Training {
-            optimizer: &self.optimizer,
-            schedule: &self.schedule,
-            clip,
-            skips_non_finite,
-            augmentation: None,
-        };
+        let training = Training { clip, skips_non_finite, ..Training::new(&self.optimizer, &self.schedule) };
         let trains = matches!(self.purpose, Purpose::Train | Purpose::Gradients);
         Request {
             network: &self.network,

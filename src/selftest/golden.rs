@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::compared::{Agreed, Compared, words};
 use crate::activation::Activation;
+use crate::checkpoint::groups;
 use crate::data::{Dataset, ReadOptions};
 use crate::error::Error;
 use crate::gpu::Gpu;
@@ -50,8 +51,9 @@ embedded! {
     "warmup_cosine_lr" "weight_decay_sgd";
     // Of networks of images, norms, tokens and other layers.
     EMBEDDED_NETS: "golden-nets"
-    "attention" "autoencoder" "batch_norm" "batch_norm_short_batch" "conv_dilation" "conv_groups" "conv_same" "conv_stride" "conv_valid" "embedding"
-    "embedding_mean" "global_pool" "gpt" "gpt_ignored" "gpt_tied" "group_norm" "layer_norm" "pool_overlap" "pools" "resnet" "rms_norm" "weight_decay_clip";
+    "attention" "autoencoder" "batch_norm" "batch_norm_short_batch" "conv_dilation" "conv_groups" "conv_same" "conv_stride" "conv_valid" "ema" "embedding"
+    "embedding_mean" "global_pool" "gpt" "gpt_ignored" "gpt_tied" "group_norm" "groups_adamw" "groups_frozen" "groups_frozen_norm" "layer_norm"
+    "pool_overlap" "pools" "resnet" "rms_norm" "weight_decay_clip";
 }
 
 /// One trajectory: what to run, and what has to come out.
@@ -164,6 +166,8 @@ impl Trajectory {
         let descent = TrainOptions {
             optimizer: Optimizer::sgd(rate),
             schedule: Schedule::default(),
+            groups: vec![],
+            ema: None,
             clip_grad_norm: None,
             clip_grad_value: None,
             ..self.options.clone()
@@ -347,6 +351,8 @@ fn options(case: Said<'_>) -> Result<TrainOptions, Error> {
     Ok(TrainOptions {
         loss: loss(case)?,
         optimizer: optimizer(case)?,
+        groups: groups::from_json(&case.value["groups"])?,
+        ema: case.at("ema").number_if_any(),
         schedule: schedule(case)?,
         clip_grad_norm: case.at("clip_grad_norm").number_if_any(),
         clip_grad_value: case.at("clip_grad_value").number_if_any(),

@@ -169,8 +169,7 @@ fn images(every: &mut Every) -> Result<(), Error> {
     for (family, element) in FAMILIES.into_iter().zip(elements) {
         let tiling = Tiling::of(family);
         for (network, skips_non_finite) in all.iter().zip([true, false, false]) {
-            let training =
-                Training { optimizer: &optimizer, schedule: &schedule, clip: None, skips_non_finite, augmentation };
+            let training = Training { skips_non_finite, augmentation, ..Training::new(&optimizer, &schedule) };
             for training in [Some(training), None] {
                 let request = Request {
                     network,

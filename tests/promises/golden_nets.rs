@@ -31,12 +31,20 @@ cases! {
     pools,
     /// Finds a pool's gradient that counts a pixel once where two windows cover it.
     pool_overlap,
+    /// Finds an average that begins with the initial weights, leaves out running statistics, or answers where the weights should.
+    ema,
     global_pool,
     /// Finds the biased variance in the running statistics, and the unbiased one in the norm.
     batch_norm,
     /// Finds statistics that count rows past a short minibatch.
     batch_norm_short_batch,
     group_norm,
+    /// Finds a decay or a rate on the wrong side of a group's border, a clip by weights of another.
+    groups_adamw,
+    /// Finds a frozen half of a parameter that moves, or counts in the norm, and statistics that a frozen norm does not keep.
+    groups_frozen,
+    /// Finds a gradient that a frozen layer does not hand on.
+    groups_frozen_norm,
     layer_norm,
     rms_norm,
     resnet,

@@ -5,6 +5,7 @@
 
 mod activations;
 mod augmentations;
+mod averages;
 mod backends;
 mod bad_input;
 mod batch_norms;
@@ -25,6 +26,7 @@ mod golden;
 mod golden_nets;
 mod gpu_tiles;
 mod gradients;
+mod groups;
 mod hostile;
 mod image_models;
 mod image_plans;

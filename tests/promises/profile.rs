@@ -125,8 +125,7 @@ fn explain_names_what_is_fused() {
     let (adam, schedule, loss) = (Optimizer::keras_adam(), Schedule::default(), Loss::default());
     let tiling = Tiling { most_bindings: 16, ..Tiling::of(Family::Hardware) };
     let fused = |clip: Option<Clip>| -> Vec<Vec<String>> {
-        let training =
-            Training { optimizer: &adam, schedule: &schedule, clip, skips_non_finite: false, augmentation: None };
+        let training = Training { clip, ..Training::new(&adam, &schedule) };
         let plan = Plan::new(Request {
             network: &network,
             loss: &loss,
@@ -196,13 +195,7 @@ fn every_dispatch_names_its_layers() {
     {
         for family in [Family::Software, Family::Hardware] {
             let tiling = Tiling { most_bindings: 16, ..Tiling::of(family) };
-            let training = Training {
-                optimizer: &optimizer,
-                schedule: &schedule,
-                clip,
-                skips_non_finite: false,
-                augmentation: None,
-            };
+            let training = Training { clip, ..Training::new(&optimizer, &schedule) };
             let plan = Plan::new(Request {
                 network: &network,
                 loss: &loss,

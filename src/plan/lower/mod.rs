@@ -1,6 +1,7 @@
 //! From groups of nodes to dispatches: kernels for their sizes, under the tiles that the adapter asks for.
 
 mod attention;
+mod average;
 mod backward;
 mod batch_norm;
 mod conv;

@@ -7,7 +7,7 @@ use super::super::homes::Homes;
 use super::super::slices;
 use super::super::step::{Group, Step};
 use super::super::{Dispatch, Role};
-use super::{dispatch, muon};
+use super::{average, dispatch, muon};
 use crate::error::Error;
 use crate::graph::{ConvWeights, LinearWeights, NodeId, Op};
 use crate::kernel::conv::update as conv_update;
@@ -86,17 +86,27 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
     if norm {
         let (all, trained) = (step.dense.len(), step.trained());
         let ends = |layer: usize| (Some(&layer) == trained.first()).then_some((all, training));
-        let launch = |layer: usize| gradient_norm::launch(step.dense[layer], layer, ends(layer));
+        let launch = |layer: usize| {
+            let whole = gradient_norm::launch(step.dense[layer], layer, ends(layer));
+            training
+                .groups
+                .of(layer)
+                .map_or_else(|| whole.clone(), |treated| gradient_norm::of_trained(&whole, treated))
+        };
         dispatches.extend(trained.iter().rev().map(|&layer| of_layer(layer, dispatch(launch(layer), layer, &[]))));
     }
     let most_bindings = step.most_merged_bindings();
     dispatches.extend(merge_updates(&kept, most_bindings, muons.is_empty(), |&layer, closes| {
-        of_layer(layer, dispatch(kept_update::launch(step.dense[layer], training, closes), layer, &[]))
+        of_layer(
+            layer,
+            dispatch(kept_update::launch(step.dense[layer], training.of_parameter(layer), closes), layer, &[]),
+        )
     }));
     for (at, &layer) in muons.iter().enumerate() {
-        let own = muon::updates(step, layer, training, at + 1 == muons.len());
+        let own = muon::updates(step, layer, training.of_parameter(layer), at + 1 == muons.len());
         dispatches.extend(own.into_iter().map(|dispatch| of_layer(layer, dispatch)));
     }
+    dispatches.extend(average::dispatches(step));
     // Merged updates come in the order of the gradients, with the longest first.
     let places: HashMap<&String, usize> = step.graph.layers().iter().zip(0..).collect();
     for dispatch in dispatches.iter_mut().filter(|dispatch| !dispatch.launch.parts.is_empty()) {
@@ -126,7 +136,7 @@ fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>]
         let keeps_gradient = !product.group.nodes.iter().any(updates);
         let without_bias = !step.parameters[product.layer].bias;
         let own = dense_update::Step { keeps_gradient, closes, weighted_mean, without_bias };
-        product.of.launch(training, tile(product), own)
+        product.of.launch(training.of_parameter(product.layer), tile(product), own)
     };
     let placed = |launch, product: &Product<'_>| {
         let values = [(Binding::Input, product.input), (Binding::Gradient, product.gradient)];
@@ -146,7 +156,7 @@ fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>]
 
 impl Step<'_> {
     /// Storage buffers that a merged dispatch may bind: none where nothing is merged.
-    fn most_merged_bindings(&self) -> u32 {
+    pub(super) fn most_merged_bindings(&self) -> u32 {
         if self.request.tiling.merges { self.request.tiling.most_bindings } else { 0 }
     }
 }

@@ -177,7 +177,7 @@ impl<'a> Interpreter<'a> {
     /// The number of the parameter, or of the running statistics, that a value is.
     fn parameter(&self, value: Value) -> Option<usize> {
         match self.graph.node(self.graph.maker(value)).op {
-            Op::Source(Source::Parameter(index) | Source::Statistics(index)) => Some(index),
+            Op::Source(Source::Parameter(index) | Source::Frozen(index) | Source::Statistics(index)) => Some(index),
             _ => None,
         }
     }
