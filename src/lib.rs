@@ -117,7 +117,7 @@ pub use options::{
     Best, Checkpointing, EarlyStopping, Every, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions,
 };
 pub use predictor::{Class, Predictor};
-pub use preprocessing::{ChannelOrder, Columns, Fill, ImageShape, ScaleBy, Scaling};
+pub use preprocessing::{ChannelOrder, Columns, Decoder, Fill, ImageShape, ScaleBy, Scaling, Vocabulary};
 pub use run::activations::LayerOutput;
 pub use schedule::{Decay, Schedule};
 pub use trainer::Trainer;
