@@ -33,7 +33,7 @@
 //! # Features
 //!
 //! - `cli` (default): the program `wgrad`. A library needs none of its dependencies: `default-features = false`.
-//! - `mnist`: `Dataset::mnist`, 11 MB of data inside the library; `cli` implies it.
+//! - `mnist`: `Dataset::mnist` and `Dataset::shakespeare`, 11 MB of data inside the library; `cli` implies it.
 //! - `images` (default): folders of images by class, and images to predict on.
 //! - `parquet`: Parquet files.
 //! - `selftest`: [`selftest`], which checks an adapter and its driver; `cli` implies it.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::reading::Tokens;
 use super::size::Size;
 use crate::activation::Activation;
 use crate::error::Error;
@@ -63,9 +64,9 @@ pub(super) struct Train {
     /// A file with any of these options, and more; a flag takes precedence over it
     #[arg(long, value_name = "RUN.toml")]
     pub config: Option<PathBuf>,
-    /// mnist; a file of CSV, TSV, .npz, safetensors or Parquet; a directory of MNIST-style IDX files, of CIFAR's binary files, of x.npy and
-    /// y.npy, or of a directory of images for each class [default: mnist]
-    #[arg(long, value_name = "mnist|DIR|FILE")]
+    /// mnist or shakespeare; a file of CSV, TSV, .npz, safetensors, Parquet or text; a directory of MNIST-style IDX files, of CIFAR's binary
+    /// files, of x.npy and y.npy, or of a directory of images for each class [default: mnist]
+    #[arg(long, value_name = "mnist|shakespeare|DIR|FILE")]
     pub data: Option<String>,
     /// The target column of a table, by name or by number from 1; several columns, separated by commas, are numbers for one output
     /// each [default: the last one]
@@ -85,6 +86,8 @@ pub(super) struct Train {
     pub decimal: Option<char>,
     #[command(flatten)]
     pub text: Text,
+    #[command(flatten)]
+    pub tokens: Tokens,
     /// The replacement of a table's missing cells: mean, zero or a number [default: they are errors]
     #[arg(long, value_name = "mean|zero|NUMBER", allow_negative_numbers = true)]
     pub fill: Option<Fill>,
@@ -328,7 +331,7 @@ pub(super) struct Evaluate {
     /// A safetensors file with 0.weight, 0.bias, 2.weight, …
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// mnist, or a file or directory as in training (its test rows, if it has any)
+    /// mnist, shakespeare, or a file or directory as in training (its test rows, if it has any)
     #[arg(long, value_name = "mnist|DIR|FILE", default_value = "mnist")]
     pub data: String,
     /// The target column of a table, by name or by number from 1, or several, as in training: for a model that keeps no columns of a

@@ -274,9 +274,9 @@ pub(crate) fn vocabulary_of(
 pub(crate) fn check_vocabulary(vocabulary: &Vocabulary, network: &Network) -> Result<(), String> {
     match network.vocabulary() {
         None => Err(format!("{vocabulary}, and the network has no embedding: leave it out")),
-        Some(known) if vocabulary.len() > known => {
-            Err(format!("{vocabulary}, and the network's embedding has a vocabulary of {known}: it must be at least that"))
-        }
+        Some(known) if vocabulary.len() > known => Err(format!(
+            "{vocabulary}, and the network's embedding has a vocabulary of {known}: it must be at least that"
+        )),
         Some(_) => Ok(()),
     }
 }

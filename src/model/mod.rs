@@ -15,8 +15,8 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 use self::metadata::{
-    METADATA, about_network, bytes_of, check_brought, check_vocabulary, classes_of, columns_of, image_of, loss_of, scaling_of,
-    scaling_to_json, target_scaling_of, vocabulary_of,
+    METADATA, about_network, bytes_of, check_brought, check_vocabulary, classes_of, columns_of, image_of, loss_of,
+    scaling_of, scaling_to_json, target_scaling_of, vocabulary_of,
 };
 use self::tensors::checksum;
 use crate::activation::Activation;

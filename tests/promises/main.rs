@@ -76,6 +76,7 @@ mod streams;
 mod support;
 mod tables;
 mod target_scaling;
+mod texts;
 mod tuning;
 mod twin;
 mod unfit;
