@@ -33,7 +33,7 @@
 //! # Features
 //!
 //! - `cli` (default): the program `wgrad`. A library needs none of its dependencies: `default-features = false`.
-//! - `mnist`: `Dataset::mnist`, 11 MB of data inside the library; `cli` implies it.
+//! - `mnist`: `Dataset::mnist` and `Dataset::shakespeare`, 11 MB of data inside the library; `cli` implies it.
 //! - `images` (default): folders of images by class, and images to predict on.
 //! - `parquet`: Parquet files.
 //! - `selftest`: [`selftest`], which checks an adapter and its driver; `cli` implies it.
@@ -119,7 +119,7 @@ pub use options::{
     Best, Checkpointing, EarlyStopping, Every, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions,
 };
 pub use predictor::{Class, Predictor};
-pub use preprocessing::{ChannelOrder, Columns, Fill, ImageShape, ScaleBy, Scaling};
+pub use preprocessing::{ChannelOrder, Columns, Decoder, Fill, ImageShape, ScaleBy, Scaling, Vocabulary};
 pub use run::activations::LayerOutput;
 pub use schedule::{Decay, Schedule};
 pub use trainer::Trainer;

@@ -54,6 +54,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
 
     about_table(&output, &run, &set)?;
     about_images(&output, &run, &set)?;
+    about_tokens(&output, &run, &set)?;
     summary::print(&output, &network, &plan)?;
     output.text(format_args!("for {}\n", adapter.map_or("a software adapter".into(), |adapter| adapter.name)))?;
     output.text(&plan)?;
@@ -91,6 +92,22 @@ fn about_images(output: &Output, run: &Run, set: &TrainingSet) -> Result<(), Err
         "notes": set.at_hand().notes(),
     }))?;
     output.text(format_args!("{}: {}, {image} images\n", run.data, counted(rows, "row")))
+}
+
+/// Prints what tokens are.
+fn about_tokens(output: &Output, run: &Run, set: &TrainingSet) -> Result<(), Error> {
+    let (rows, set) = (set.source().rows(), set.at_hand());
+    let Some(tokens) = set.vocabulary() else { return Ok(()) };
+    output.event(json!({
+        "event": "tokens", "rows": rows, "tokens": set.width(), "vocabulary": tokens, "notes": set.notes(),
+    }))?;
+    let vocabulary = set.text_vocabulary().map_or_else(|| counted(tokens, "token"), ToString::to_string);
+    output.text(format_args!(
+        "{}: {} of {}, a vocabulary of {vocabulary}\n",
+        run.data,
+        counted(rows, "row"),
+        counted(set.width(), "token")
+    ))
 }
 
 /// Prints how a table's columns are used.

@@ -9,6 +9,7 @@ mod evaluate;
 mod explain;
 mod export;
 mod figures;
+mod generate;
 mod hints;
 mod import;
 mod init;
@@ -66,6 +67,7 @@ pub fn main() -> ExitCode {
         Some(Command::Train(options)) => train::run(options),
         Some(Command::Evaluate(options)) => evaluate::run(options).map(|()| 0),
         Some(Command::Predict(options)) => predict::run(options).map(|()| 0),
+        Some(Command::Generate(options)) => generate::run(options).map(|()| 0),
         Some(Command::Export(options)) => export::run(options).map(|()| 0),
         Some(Command::Import(options)) => import::run(options).map(|()| 0),
         Some(Command::Inspect(options)) => inspect::run(options).map(|()| 0),

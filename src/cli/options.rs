@@ -5,7 +5,10 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::generate::Generate;
 use super::optimizer::Updates;
+use super::predict::Predict;
+use super::reading::Tokens;
 use super::size::Size;
 use crate::activation::Activation;
 use crate::error::Error;
@@ -39,6 +42,8 @@ pub(super) enum Command {
     Evaluate(Evaluate),
     /// Print predictions of a model for rows of a set, a table, an array, an image, or standard input
     Predict(Predict),
+    /// Continue a text with a model that was trained on one
+    Generate(Generate),
     /// Write a model as ONNX
     Export(Export),
     /// Convert an ONNX file or a PyTorch state dict to a model
@@ -64,9 +69,9 @@ pub(super) struct Train {
     /// A file with any of these options, and more; a flag takes precedence over it
     #[arg(long, value_name = "RUN.toml")]
     pub config: Option<PathBuf>,
-    /// mnist; a file of CSV, TSV, .npz, safetensors or Parquet; a directory of MNIST-style IDX files, of CIFAR's binary files, of x.npy and
-    /// y.npy, or of a directory of images for each class [default: mnist]
-    #[arg(long, value_name = "mnist|DIR|FILE")]
+    /// mnist or shakespeare; a file of CSV, TSV, .npz, safetensors, Parquet or text; a directory of MNIST-style IDX files, of CIFAR's binary
+    /// files, of x.npy and y.npy, or of a directory of images for each class [default: mnist]
+    #[arg(long, value_name = "mnist|shakespeare|DIR|FILE")]
     pub data: Option<String>,
     /// The target column of a table, by name or by number from 1; several columns, separated by commas, are numbers for one output
     /// each [default: the last one]
@@ -86,6 +91,8 @@ pub(super) struct Train {
     pub decimal: Option<char>,
     #[command(flatten)]
     pub text: Text,
+    #[command(flatten)]
+    pub tokens: Tokens,
     /// The replacement of a table's missing cells: mean, zero or a number [default: they are errors]
     #[arg(long, value_name = "mean|zero|NUMBER", allow_negative_numbers = true)]
     pub fill: Option<Fill>,
@@ -331,7 +338,7 @@ pub(super) struct Evaluate {
     /// A safetensors file with 0.weight, 0.bias, 2.weight, …
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// mnist, or a file or directory as in training (its test rows, if it has any)
+    /// mnist, shakespeare, or a file or directory as in training (its test rows, if it has any)
     #[arg(long, value_name = "mnist|DIR|FILE", default_value = "mnist")]
     pub data: String,
     /// The target column of a table, by name or by number from 1, or several, as in training: for a model that keeps no columns of a
@@ -341,26 +348,6 @@ pub(super) struct Evaluate {
     /// Count how often the right class is among the K most likely [default: 5, where there are more classes]
     #[arg(long, value_name = "K")]
     pub top_k: Option<usize>,
-    #[command(flatten)]
-    pub text: Text,
-    #[command(flatten)]
-    pub own: Own,
-    #[command(flatten)]
-    pub common: Common,
-}
-
-#[derive(Args)]
-pub(super) struct Predict {
-    /// A safetensors file with 0.weight, 0.bias, 2.weight, …
-    #[arg(long, value_name = "FILE")]
-    pub model: PathBuf,
-    /// mnist, a file or directory as in training (its test rows, if it has any), an image, an array (.npy), or - for
-    /// standard input: lines of CSV, or any such file
-    #[arg(long, value_name = "mnist|DIR|FILE|-", default_value = "mnist")]
-    pub input: String,
-    /// One row of the input, as 7, or several, as 7-9 [default: 0 for mnist and directories, all for a file or standard input]
-    #[arg(long, value_name = "N[-M]")]
-    pub rows: Option<String>,
     #[command(flatten)]
     pub text: Text,
     #[command(flatten)]

@@ -12,8 +12,8 @@ use crate::preprocessing::{ImageShape, Origin, Scaling};
 use crate::targets::TargetKind;
 
 impl Dataset {
-    /// The form in which a network of these layers takes these rows: as images, where the rows are images and one of the layers
-    /// [is for images](Layer::is_of_images), else as features.
+    /// The form in which a network of these layers takes these rows: as tokens, where they are; as images, where the rows are images and one of
+    /// the layers [is for images](Layer::is_of_images), else as features.
     ///
     /// ```
     /// use wgrad::{Activation, ConvLayer, Dataset, DenseLayer, FlattenLayer, Form, ImageShape, Layer, Network};
@@ -29,6 +29,7 @@ impl Dataset {
     /// ```
     pub fn form_for(&self, layers: &[Layer]) -> Form {
         match self.image_shape().and_then(form_of) {
+            _ if self.vocabulary().is_some() => Form::Tokens(self.width),
             Some(form) if layers.iter().any(Layer::is_of_images) => form,
             _ => Form::Features(self.width),
         }

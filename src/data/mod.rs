@@ -30,6 +30,7 @@ mod stored;
 mod table;
 mod targets;
 mod tensors;
+mod texts;
 mod tokens;
 
 pub use dataset::Dataset;

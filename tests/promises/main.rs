@@ -78,6 +78,7 @@ mod streams;
 mod support;
 mod tables;
 mod target_scaling;
+mod texts;
 mod tokens;
 mod tuning;
 mod twin;
