@@ -18,6 +18,8 @@ pub struct Training<'a> {
     pub skips_non_finite: bool,
     /// Random changes of the images that it trains on.
     pub augmentation: Option<Augmentation>,
+    /// The parts that a step's minibatch comes in: their gradients are added up before the weights are updated. 1 for a minibatch as a whole.
+    pub accumulate: u32,
     /// The decay of the moving average of the weights, where there is one.
     pub average: Option<f64>,
     /// The weights that are treated otherwise than the optimizer says.
@@ -28,7 +30,7 @@ impl<'a> Training<'a> {
     /// The optimizer and the schedule alone.
     pub fn new(optimizer: &'a Optimizer, schedule: &'a Schedule) -> Self {
         let (clip, augmentation, average, groups) = (None, None, None, Groups::default());
-        Training { optimizer, schedule, clip, skips_non_finite: false, augmentation, average, groups }
+        Training { optimizer, schedule, clip, skips_non_finite: false, augmentation, accumulate: 1, average, groups }
     }
 
     /// Whether every gradient has to be known before the first weight is updated.

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
-use super::configuration::{self, Table};
+use super::configuration;
 use super::fit_state::FitState;
 use super::folder;
 use super::saved::{FORMAT, Run, Saved, own_of};
+use super::table::Table;
 use crate::activation::Activation;
 use crate::data::Fingerprint;
 use crate::error::Error;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::configuration::Table;
+use super::table::Table;
 use crate::error::Error;
 use crate::optimizer::ParameterGroup;
 

@@ -10,6 +10,7 @@ mod restore_point;
 mod resumed;
 mod saved;
 mod snapshot;
+mod table;
 
 pub use file::Checkpoint;
 pub(crate) use fit_state::FitState;

@@ -286,7 +286,7 @@ fn write(run: &Run, step: u64, fit: FitState, contents: Vec<Vec<u32>>, folder: &
     let best = layers_of(&mut contents);
 
     // What was good before it is worth more. Training ends or goes back by itself where it has come to this.
-    let (epoch, of_both) = (run.order.epoch_of(step, run.options.batch_size), Sums::of_both(&sums, &state));
+    let (epoch, of_both) = (run.order.epoch_of(step, run.options.step_rows()), Sums::of_both(&sums, &state));
     if let Err(error) = run.options.non_finite.check(&of_both, epoch - 1) {
         tracing::debug!(step, %error, "a checkpoint is left out");
         return Ok(None);

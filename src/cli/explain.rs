@@ -47,7 +47,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let tiling = run.options.tiled(tiling, &measured);
     let first = first_of_windows(set.source(), run.options.memory_budget)?;
     let rows = Rows::of(set.source(), first.as_ref(), run.options.window_sizing(network.outputs(), tiling.most_bytes))?;
-    let per_epoch = rows.count().div_ceil(run.options.batch_size) as u64;
+    let per_epoch = rows.count().div_ceil(run.options.step_rows()) as u64;
     let visiting = run.options.visiting(Order { rows: rows.count(), ..Order::default() });
     rows.check_minibatches(&network, visiting, 0..run.options.last_step(0, 0, per_epoch)?)?;
     let plan = Plan::new(run.options.training_request(&network, rows.shape(tiling.most_bytes), &tiling))?;
@@ -58,7 +58,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     summary::print(&output, &network, &plan)?;
     output.text(format_args!("for {}\n", adapter.map_or("a software adapter".into(), |adapter| adapter.name)))?;
     output.text(&plan)?;
-    for dispatch in &plan.dispatches {
+    for (at, dispatch) in plan.dispatches.iter().enumerate() {
         let launch = &dispatch.launch;
         let bound = |access| -> Vec<Value> {
             let buffer = |role: Role| json!({ "name": role.to_string(), "shape": plan.shape(role) });
@@ -67,7 +67,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         output.event(json!({
             "event": "dispatch", "kernel": launch.kernel, "layers": dispatch.layers, "variant": launch.variant, "workgroups": launch.workgroups,
             "flops": launch.cost.flops, "bytes": launch.cost.bytes, "intensity": launch.cost.intensity(),
-            "fuses": launch.fuses(), "reads": bound(Access::Read), "writes": bound(Access::Write),
+            "fuses": launch.fuses(), "times": plan.times(at), "reads": bound(Access::Read), "writes": bound(Access::Write),
         }))?;
     }
     for buffer in &plan.buffers {
@@ -78,7 +78,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     }
     let cost = plan.cost();
     output.event(json!({
-        "event": "step", "dispatches": plan.dispatches.len(), "flops": cost.flops, "bytes": cost.bytes,
+        "event": "step", "dispatches": plan.calls(), "flops": cost.flops, "bytes": cost.bytes,
         "intensity": cost.intensity(), "memory_bytes": plan.bytes(), "batch": plan.batch,
     }))
 }

@@ -143,6 +143,17 @@ const HINTS: &[(&[&str], &str)] = &[
         "write --keep-best, or keep_best = true under [train] in run.toml",
     ),
     (
+        &[
+            "gradient-accumulation-steps",
+            "gradient-accumulation",
+            "grad-accum",
+            "accum-steps",
+            "accumulate-grad-batches",
+            "accum-freq",
+        ],
+        "write --accumulate K, or accumulate under [train] in run.toml",
+    ),
+    (
         &["ema-decay", "model-ema", "swa", "use-ema", "weight-averaging", "polyak", "ema-momentum"],
         "write --ema 0.999, or ema under [train] in run.toml",
     ),

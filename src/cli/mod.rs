@@ -38,6 +38,7 @@ mod times;
 mod train;
 mod training_set;
 mod unfit;
+mod updates;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -2,21 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use clap::Args;
 use serde::Deserialize;
 
 use super::options::Train;
 use crate::error::Error;
 use crate::optimizer::{Optimizer, ParameterGroup, Rule};
 use crate::options::TrainOptions;
-
-/// Options of what follows from a step's gradients, besides the optimizer and the rate.
-#[derive(Args, Default)]
-pub(super) struct Updates {
-    /// Evaluate and save an exponential moving average of the weights with this decay, in place of the weights [default: none]
-    #[arg(long, value_name = "0.999", allow_negative_numbers = true)]
-    pub ema: Option<f64>,
-}
 
 /// The keys besides `kind` and `groups` are settings of the optimizer, which refuses unknown ones.
 #[derive(Deserialize, Default)]

@@ -6,10 +6,10 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 
 use super::generate::Generate;
-use super::optimizer::Updates;
 use super::predict::Predict;
 use super::reading::Tokens;
 use super::size::Size;
+use super::updates::Updates;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;

@@ -126,7 +126,7 @@ impl Session {
 
     /// The order that the next step over a set of `rows` rows belongs to.
     pub fn order_over(&self, rows: usize) -> Order {
-        self.position.order.over(rows, self.position.steps_done, self.options.batch_size)
+        self.position.order.over(rows, self.position.steps_done, self.options.step_rows())
     }
 
     /// The step state that a run to `last_step` begins with.

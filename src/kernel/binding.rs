@@ -86,6 +86,10 @@ bindings! {
     Positions = "positions",
     /// Which tap of its window each output of a max pool is from: what its gradient goes back to.
     Winners = "winners",
+    /// The sum of the gradients by a layer's weights over the parts of a minibatch.
+    GradientSum = "gradient_sum",
+    /// The sum of the weights of the rows in the parts of a minibatch that were done, and the share of the last one in it.
+    Shares = "shares",
     /// The moving average of a layer's weights.
     Average = "average",
 }

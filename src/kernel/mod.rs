@@ -3,6 +3,7 @@
 //! A kernel's function takes the sizes and choices it is compiled for and gives a [`Launch`]: the modules to link, the
 //! constants, the bindings in order, the workgroups and the cost. Nothing here knows a device.
 
+pub mod accumulate;
 pub mod attention;
 pub mod batch_norm;
 mod binding;

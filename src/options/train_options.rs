@@ -65,6 +65,9 @@ pub struct TrainOptions {
     pub initializer: Initializer,
     /// The number of rows in a minibatch. The last one of an epoch has the rows that remain.
     pub batch_size: usize,
+    /// The number of minibatches that make a step: their gradients are added up, and then update the weights once, as those of one minibatch as many times as
+    /// large do. An epoch's last step has the minibatches that remain. A step's loss is the mean over all of their rows.
+    pub accumulate: usize,
     /// The number of passes over the set in one `fit`.
     pub epochs: u64,
     /// The number of steps in one `fit`, in place of `epochs`; it may end inside an epoch, and the next goes on from there.
@@ -114,6 +117,7 @@ impl Default for TrainOptions {
             augmentation: None,
             initializer: Initializer::default(),
             batch_size: 32,
+            accumulate: 1,
             epochs: 10,
             steps: None,
             shuffle: true,
@@ -165,6 +169,14 @@ impl TrainOptions {
         if self.batch_size == 0 {
             return Err(Error::Option("the batch size is 0: it must be at least 1".into()));
         }
+        // A minibatch alone may be larger than the set.
+        let most = (u32::MAX as usize / self.batch_size).max(1);
+        if !(1..=most).contains(&self.accumulate) {
+            return Err(Error::Option(format!(
+                "accumulate is {} minibatches of {} rows: it must be from 1 to {most}",
+                self.accumulate, self.batch_size
+            )));
+        }
         if self.steps_per_submission == Some(0) {
             return Err(Error::Option("steps per submission are 0: they must be at least 1".into()));
         }
@@ -199,6 +211,7 @@ impl TrainOptions {
             clip: self.clip_grad_norm.map(Clip::Norm).or(self.clip_grad_value.map(Clip::Value)),
             skips_non_finite: self.non_finite == NonFinite::Skip,
             augmentation: self.augmentation,
+            accumulate: self.accumulate as u32,
             average: self.ema,
             groups: Groups::new(&self.groups),
         };
@@ -245,6 +258,11 @@ impl TrainOptions {
         (0..network.named_parameters().len()).map(is_frozen).collect()
     }
 
+    /// The rows of a step: those of all minibatches whose gradients it adds up.
+    pub(crate) fn step_rows(&self) -> usize {
+        self.batch_size.saturating_mul(self.accumulate)
+    }
+
     /// Whether a kernel of the training step computes the norm of the whole gradient.
     pub(crate) fn computes_gradient_norm(&self) -> bool {
         self.clip_grad_norm.is_some() || self.non_finite == NonFinite::Skip
@@ -270,13 +288,14 @@ impl TrainOptions {
 
     /// The order in which rows are visited.
     pub(crate) fn visiting(&self, order: Order) -> Visiting {
-        Visiting { order, batch_size: self.batch_size, seed: self.seed, shuffles: self.shuffle }
+        let (batch_size, part_rows) = (self.step_rows(), self.batch_size);
+        Visiting { order, batch_size, part_rows, seed: self.seed, shuffles: self.shuffle }
     }
 
     /// The values by which the windows of a set are sized, for a network of `outputs` outputs, on a device that binds buffers of at most `most_bytes` bytes.
     pub(crate) fn window_sizing(&self, outputs: usize, most_bytes: u64) -> WindowSizing<'_> {
-        let TrainOptions { loss, batch_size, memory_budget, .. } = self;
-        WindowSizing { loss, outputs, batch_size: *batch_size, memory_budget: *memory_budget, most_bytes }
+        let TrainOptions { loss, memory_budget, .. } = self;
+        WindowSizing { loss, outputs, batch_size: self.step_rows(), memory_budget: *memory_budget, most_bytes }
     }
 
     /// The step state that a run to `last_step` begins with, over a set of `rows` rows in minibatches of `batch`. The steps that were done or

@@ -47,7 +47,8 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, homes: &Homes, dispatches: &[D
         Role::Direction(_) | Role::DirectionNorm | Role::Gram | Role::GramPolynomial => (of_direction(role, dense), 4),
         Role::Norms => (vec![dense.len() as u64, 2], 4),
         Role::Partials(_) => (slices::shape(role, dispatches), 4),
-        Role::Weights(layer) | Role::WeightGradient(layer) | Role::Averages(layer) => {
+        Role::Shares => (vec![2], 4),
+        Role::Weights(layer) | Role::WeightGradient(layer) | Role::GradientSum(layer) | Role::Averages(layer) => {
             (dense[layer].weights_shape().map(u64::from).to_vec(), 4)
         }
         Role::OptimizerSlots(layer) => {

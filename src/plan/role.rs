@@ -62,6 +62,10 @@ pub enum Role {
     Scores,
     /// Sums of slices of a layer's products, where their reduction is cut; they take turns with it.
     Partials(usize),
+    /// The sum of a [`WeightGradient`](Self::WeightGradient) over the parts of a minibatch, where it comes in parts.
+    GradientSum(usize),
+    /// The sum of the weights of the rows in the parts that were done, and the share of the last one in it.
+    Shares,
     /// The moving average of a layer's weights, by which evaluations answer.
     Averages(usize),
 }
@@ -86,13 +90,14 @@ impl Role {
         match self {
             Role::Set(_) | Role::Scaling | Role::Targets | Role::OutputWeights => Lifetime::Set,
             Role::Weights(_) | Role::OptimizerSlots(_) | Role::Averages(_) | Role::State => Lifetime::Run,
-            Role::Stats | Role::Metrics | Role::Scores => Lifetime::Epoch,
+            Role::Stats | Role::Metrics | Role::Scores | Role::Shares => Lifetime::Epoch,
             Role::Minibatch
             | Role::Visited
             | Role::Activations(_)
             | Role::Gradient(_)
             | Role::InputGradient(_)
             | Role::WeightGradient(_)
+            | Role::GradientSum(_)
             | Role::Norms
             | Role::Derivatives(_)
             | Role::Winners(_)
@@ -148,6 +153,8 @@ impl Role {
             Binding::Tokens => Role::Minibatch,
             Binding::Links => Role::Links(layer),
             Binding::Positions => Role::Weights(layer),
+            Binding::GradientSum => Role::GradientSum(layer),
+            Binding::Shares => Role::Shares,
             Binding::Average => Role::Averages(layer),
         }
     }

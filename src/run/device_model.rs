@@ -90,6 +90,13 @@ impl DeviceModel {
         buffers
     }
 
+    /// The weights as they are trained, which their averages follow.
+    pub async fn trained_weights(&mut self) -> Result<Weights, Error> {
+        let layers = 0..self.network.named_parameters().len();
+        let buffers: Vec<Buffer> = layers.map(|layer| self.buffers[&Role::Weights(layer)].clone()).collect();
+        self.weights_in(&buffers).await
+    }
+
     /// The weights as they are now, or their averages.
     pub async fn weights(&mut self) -> Result<Weights, Error> {
         self.weights_in(&self.weight_buffers()).await

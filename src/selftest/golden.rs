@@ -51,8 +51,8 @@ embedded! {
     "warmup_cosine_lr" "weight_decay_sgd";
     // Of networks of images, norms, tokens and other layers.
     EMBEDDED_NETS: "golden-nets"
-    "attention" "autoencoder" "batch_norm" "batch_norm_short_batch" "conv_dilation" "conv_groups" "conv_same" "conv_stride" "conv_valid" "ema" "embedding"
-    "embedding_mean" "global_pool" "gpt" "gpt_ignored" "gpt_tied" "group_norm" "groups_adamw" "groups_frozen" "groups_frozen_norm" "layer_norm"
+    "accumulate" "attention" "autoencoder" "batch_norm" "batch_norm_short_batch" "conv_dilation" "conv_groups" "conv_same" "conv_stride" "conv_valid" "ema"
+    "embedding" "embedding_mean" "global_pool" "gpt" "gpt_ignored" "gpt_tied" "group_norm" "groups_adamw" "groups_frozen" "groups_frozen_norm" "layer_norm"
     "pool_overlap" "pools" "resnet" "rms_norm" "weight_decay_clip";
 }
 
@@ -353,6 +353,7 @@ fn options(case: Said<'_>) -> Result<TrainOptions, Error> {
         optimizer: optimizer(case)?,
         groups: groups::from_json(&case.value["groups"])?,
         ema: case.at("ema").number_if_any(),
+        accumulate: case.at("accumulate").or(1.0) as usize,
         schedule: schedule(case)?,
         clip_grad_norm: case.at("clip_grad_norm").number_if_any(),
         clip_grad_value: case.at("clip_grad_value").number_if_any(),

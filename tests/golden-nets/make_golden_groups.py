@@ -1,5 +1,5 @@
 """Writes trajectories of groups of weights, computed by PyTorch in float64: torch.optim's param_groups, and parameters without a gradient; and of
-moving averages of the weights: torch.optim.swa_utils.
+moving averages of the weights: torch.optim.swa_utils; and of gradients that are added up over several minibatches before a step.
 
 Usage: python make_golden_groups.py OUT_DIR            (needs: pip install torch safetensors numpy)
 
@@ -7,6 +7,7 @@ The files are as those of make_golden_nets.py, which builds the networks. The ca
   groups   [{match: [kinds or names], weight_decay, lr_scale, frozen}]   the first that matches a tensor counts
   schedule [[scheduler, arguments]]                                      of torch.optim.lr_scheduler, called after every step
   ema      the decay of the moving average, which final and eval are of; running statistics are averaged alike
+  accumulate   the minibatches of a step: a loss is the mean over the rows of all of them, and step s begins where step s - 1 ended
 grad0 has the gradients of frozen weights too: they are computed before these are frozen.
 """
 import fnmatch, json, math, sys
@@ -52,12 +53,16 @@ CASES = {
     "ema": dict(
         layers=[dict(conv=5, kernel=3, bias=False), dict(batch_norm=True, activation="relu"), dict(flatten=True), dict(dense=4)],
         shape=(6, 5, 2), opt=("SGD", dict(lr=0.1, momentum=0.9)), ema=0.8, groups=[dict(match=["convs"], frozen=True)]),
+    "accumulate": dict(
+        layers=[dict(conv=6, kernel=3, bias=False), dict(batch_norm=True, activation="relu"), dict(flatten=True), dict(dense=8, activation="relu"), dict(layer_norm=True), dict(dense=4)],
+        shape=(6, 5, 2), opt=("Adam", dict(lr=0.01, eps=1e-7)), batch=6, rows=31, accumulate=3, clip=0.5, schedule=[("StepLR", dict(step_size=5, gamma=0.7))], groups=[]),
 }
 
 
 def run(name, case, out, seed):
     g = torch.Generator().manual_seed(seed); torch.manual_seed(seed)
-    rows, batch, steps, groups = 32, 8, 24, case["groups"]
+    rows, batch, steps, groups = case.get("rows", 32), case.get("batch", 8), 24, case["groups"]
+    whole = batch * case.get("accumulate", 1)
     shape = case["shape"]; shape = (shape[2], *shape[:2]) if len(shape) == 3 else shape
     classes = case["layers"][-1]["dense"]
     x = torch.randn(rows, *shape, generator=g).float().to(F64)
@@ -70,9 +75,18 @@ def run(name, case, out, seed):
     state = lambda of: {k: v.detach().clone() for k, v in of.state_dict().items() if "num_batches" not in k}
     tensors = {"init." + k: v for k, v in state(net).items()}
     t = (x.flatten(1) @ torch.randn(x[0].numel(), classes, generator=g).to(F64)).argmax(1)
-    loss = nn.CrossEntropyLoss()
+    loss = nn.CrossEntropyLoss(reduction="sum")
+
+    def gradients(lo):
+        """Adds the gradients of a step's minibatches, and gives its loss."""
+        end, total = min(lo + whole, rows), 0.0
+        for at in range(lo, end, batch):
+            value = loss(net(x[at:min(at + batch, end)]), t[at:min(at + batch, end)]) / (end - lo)
+            value.backward(); total += value.item()
+        return total
+
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    loss(net(x[:batch]), t[:batch]).backward()
+    gradients(0)
     tensors.update({"grad0." + k: p.grad.detach().clone() for k, p in net.named_parameters()})
     net.load_state_dict(before)
     arguments, param_groups = case["opt"][1], []
@@ -83,12 +97,11 @@ def run(name, case, out, seed):
     opt = getattr(torch.optim, case["opt"][0])(param_groups, **arguments)
     schedulers = [getattr(torch.optim.lr_scheduler, kind)(opt, **given) for kind, given in case.get("schedule", [])]
     average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(case["ema"]), use_buffers=True) if "ema" in case else None
-    losses, passes = [], math.ceil(rows / batch)
+    losses, passes = [], math.ceil(rows / whole)
     for s in range(steps):
-        lo = (s % passes) * batch; xb, tb = x[lo:lo + batch], t[lo:lo + batch]
-        opt.zero_grad(); value = loss(net(xb), tb); value.backward()
+        opt.zero_grad(); value = gradients((s % passes) * whole)
         if "clip" in case: nn.utils.clip_grad_norm_([p for p in net.parameters() if p.requires_grad], case["clip"])
-        opt.step(); losses.append(value.item())
+        opt.step(); losses.append(value)
         for scheduler in schedulers: scheduler.step()
         if average: average.update_parameters(net)
     if average: net = average.module
@@ -100,7 +113,7 @@ def run(name, case, out, seed):
     tensors = {k.replace(".norm.", "."): v.clone() for k, v in tensors.items()}
     meta = dict(name=name, layers=case["layers"], loss="softmax_cross_entropy", loss_args={}, optimizer=case["opt"][0], optimizer_args=case["opt"][1],
                 groups=groups, schedule=case.get("schedule", []), clip_grad_norm=case.get("clip"), batch_size=batch, rows=rows, steps=steps)
-    if "ema" in case: meta["ema"] = case["ema"]
+    meta.update({k: case[k] for k in ("ema", "accumulate") if k in case})
     save_file(tensors, str(out / f"{name}.safetensors"), metadata={"case": json.dumps(meta)})
     return losses[0], losses[-1]
 

@@ -20,6 +20,8 @@ macro_rules! cases {
 }
 
 cases! {
+    /// Finds a minibatch's mean in place of a step's, a sum that keeps the last step's, running statistics that move once a step, and a short last step.
+    accumulate,
     /// Finds a tap that reads another pixel, a bias that is lost.
     conv_valid,
     /// Finds padding on the wrong side.

@@ -3,6 +3,7 @@
 //! Every test runs on a real adapter; where there is none they fail and say what to install. The comment above a test says what it checks, or which
 //! faults it finds.
 
+mod accumulation;
 mod activations;
 mod augmentations;
 mod averages;

@@ -1,5 +1,6 @@
 //! From groups of nodes to dispatches: kernels for their sizes, under the tiles that the adapter asks for.
 
+mod accumulation;
 mod attention;
 mod average;
 mod backward;
@@ -22,7 +23,7 @@ use super::step::{Group, Step};
 use super::{Dispatch, Role, set};
 use crate::error::Error;
 use crate::graph::Op;
-use crate::kernel::{Access, Binding, Launch, close_step};
+use crate::kernel::{Access, Binding, Launch, accumulate, close_step};
 
 /// The dispatches of a step, in an order that every value is made in before it is read: all that reads weights before the first update, and updates
 /// together, so that they can be merged.
@@ -74,6 +75,13 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
         dispatches.extend(own.into_iter().map(|dispatch| dispatch.of_layers(&layers)));
     }
     dispatches.extend(update::dispatches(step, groups, homes)?);
+    if step.parts() > 1 {
+        let in_parts = |dispatch: Dispatch| {
+            let Dispatch { launch, roles, layers } = dispatch;
+            Dispatch { launch: accumulate::in_parts(launch, step.parts()), roles, layers }
+        };
+        dispatches = dispatches.into_iter().map(in_parts).collect();
+    }
     let is_judged = step.graph.nodes().any(|(_, node)| matches!(node.op, Op::Loss(_)));
     if is_judged && step.request.training.is_none() {
         dispatches.push(Dispatch::new(close_step::launch(), |_| Role::State));

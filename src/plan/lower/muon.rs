@@ -12,7 +12,7 @@ use crate::training::Training;
 pub(super) fn updates(step: &Step<'_>, layer: usize, training: Training<'_>, closes: bool) -> Vec<Dispatch> {
     let Some(muon) = Muon::of(training) else { return vec![] };
     let (this, tiling) = (step.dense[layer], step.request.tiling);
-    let momentum = dispatch(muon::momentum(this, training, muon), layer, &[]);
+    let momentum = dispatch(muon::momentum(this, training, muon), layer, &[step.whole_gradient(layer)]);
     let norm = Dispatch::new(gradient_norm::launch(this, 0, None), |binding| match binding {
         Binding::Norms => Role::DirectionNorm,
         _ => Role::Direction(0),

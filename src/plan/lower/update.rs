@@ -7,7 +7,7 @@ use super::super::homes::Homes;
 use super::super::slices;
 use super::super::step::{Group, Step};
 use super::super::{Dispatch, Role};
-use super::{average, dispatch, muon};
+use super::{accumulation, average, dispatch, muon};
 use crate::error::Error;
 use crate::graph::{ConvWeights, LinearWeights, NodeId, Op};
 use crate::kernel::conv::update as conv_update;
@@ -67,7 +67,39 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
     let muons: Vec<usize> =
         of(|op| if let Op::Orthogonalize(update) = op { Some(update.parameter) } else { None }).collect();
 
-    let of_layer = |layer: usize, dispatch: Dispatch| dispatch.of_layers(&[step.parameters[layer].location.clone()]);
+    let products = products(step, groups, homes)?;
+    let closes = step.updates() && kept.is_empty() && muons.is_empty();
+    let mut dispatches = products_of(step, training, &products, closes);
+    dispatches.extend(accumulation::dispatches(step));
+    if norm {
+        dispatches.extend(norms(step, training));
+    }
+    let most_bindings = step.most_merged_bindings();
+    dispatches.extend(merge_updates(&kept, most_bindings, muons.is_empty(), |&layer, closes| {
+        let launch = kept_update::launch(step.dense[layer], training.of_parameter(layer), closes);
+        of_layer(step, layer, dispatch(launch, layer, &[step.whole_gradient(layer)]))
+    }));
+    for (at, &layer) in muons.iter().enumerate() {
+        let own = muon::updates(step, layer, training.of_parameter(layer), at + 1 == muons.len());
+        dispatches.extend(own.into_iter().map(|dispatch| of_layer(step, layer, dispatch)));
+    }
+    dispatches.extend(average::dispatches(step));
+    // Merged updates come in the order of the gradients, with the longest first.
+    let places: HashMap<&String, usize> = step.graph.layers().iter().zip(0..).collect();
+    for dispatch in dispatches.iter_mut().filter(|dispatch| !dispatch.launch.parts.is_empty()) {
+        dispatch.layers.sort_by_key(|layer| places.get(layer).copied());
+        dispatch.layers.dedup();
+    }
+    Ok(dispatches)
+}
+
+/// A dispatch of a parameter, which says where its layer is.
+fn of_layer(step: &Step<'_>, layer: usize, dispatch: Dispatch) -> Dispatch {
+    dispatch.of_layers(&[step.parameters[layer].location.clone()])
+}
+
+/// The products that make gradients of weights, in the order of the graph.
+fn products<'a>(step: &Step<'_>, groups: &'a [Group], homes: &Homes) -> Result<Vec<Product<'a>>, Error> {
     let mut products = vec![];
     for group in groups {
         let node = step.graph.node(group.nodes[0]);
@@ -81,39 +113,22 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
         let (input, gradient) = (homes.role(step, node.inputs[0])?, homes.role(step, node.inputs[1])?);
         products.push(Product { layer, of, input, gradient, group });
     }
-    let closes = step.updates() && kept.is_empty() && muons.is_empty();
-    let mut dispatches = products_of(step, training, &products, closes);
-    if norm {
-        let (all, trained) = (step.dense.len(), step.trained());
-        let ends = |layer: usize| (Some(&layer) == trained.first()).then_some((all, training));
-        let launch = |layer: usize| {
-            let whole = gradient_norm::launch(step.dense[layer], layer, ends(layer));
-            training
-                .groups
-                .of(layer)
-                .map_or_else(|| whole.clone(), |treated| gradient_norm::of_trained(&whole, treated))
+    Ok(products)
+}
+
+/// The norm over the gradients of all that is trained.
+fn norms(step: &Step<'_>, training: Training<'_>) -> Vec<Dispatch> {
+    let (all, trained) = (step.dense.len(), step.trained());
+    let ends = |layer: usize| (Some(&layer) == trained.first()).then_some((all, training));
+    let norm = |&layer: &usize| {
+        let whole = gradient_norm::launch(step.dense[layer], layer, ends(layer));
+        let launch = match training.groups.of(layer) {
+            Some(treated) => gradient_norm::of_trained(&whole, treated),
+            None => whole,
         };
-        dispatches.extend(trained.iter().rev().map(|&layer| of_layer(layer, dispatch(launch(layer), layer, &[]))));
-    }
-    let most_bindings = step.most_merged_bindings();
-    dispatches.extend(merge_updates(&kept, most_bindings, muons.is_empty(), |&layer, closes| {
-        of_layer(
-            layer,
-            dispatch(kept_update::launch(step.dense[layer], training.of_parameter(layer), closes), layer, &[]),
-        )
-    }));
-    for (at, &layer) in muons.iter().enumerate() {
-        let own = muon::updates(step, layer, training.of_parameter(layer), at + 1 == muons.len());
-        dispatches.extend(own.into_iter().map(|dispatch| of_layer(layer, dispatch)));
-    }
-    dispatches.extend(average::dispatches(step));
-    // Merged updates come in the order of the gradients, with the longest first.
-    let places: HashMap<&String, usize> = step.graph.layers().iter().zip(0..).collect();
-    for dispatch in dispatches.iter_mut().filter(|dispatch| !dispatch.launch.parts.is_empty()) {
-        dispatch.layers.sort_by_key(|layer| places.get(layer).copied());
-        dispatch.layers.dedup();
-    }
-    Ok(dispatches)
+        of_layer(step, layer, dispatch(launch, layer, &[step.whole_gradient(layer)]))
+    };
+    trained.iter().rev().map(norm).collect()
 }
 
 /// The products, merged: all slices of theirs first, where their reductions are cut.
