@@ -75,18 +75,8 @@ impl LossKernel<'_> {
         }
         flags.extend(self.target_flags());
         let own_texts = loss.own_text().into_iter().chain(optimizer.own_text());
-        let mut sizes = Constants::new()
-            .u32("BATCH", dense.batch)
-            .u32("X_QUADS", dense.x_quads())
-            .u32("CLASSES", dense.outputs)
-            .u32("CLASS_QUADS", dense.out_quads())
-            .u32("LOGIT_QUADS", if places.is_some() { dense.out_quads() } else { dense.y_quads() })
-            .u32("IGNORED", parts.ignored)
-            .u32("WORKGROUP", workgroup);
-        if let Some(places) = places {
-            flags.push("places");
-            sizes = sizes.u32("PLACES", places.count).u32("STRIDE", places.stride);
-        }
+        flags.extend(places.map(|_| "places"));
+        let sizes = self.sizes().u32("IGNORED", parts.ignored).u32("WORKGROUP", workgroup);
         Launch {
             kernel,
             variant: loss.name().into(),
@@ -108,6 +98,21 @@ impl LossKernel<'_> {
             workgroup,
             workgroups: self.rows().div_ceil(rows_a_workgroup),
             cost: self.cost(),
+        }
+    }
+
+    /// The sizes of the logits.
+    fn sizes(self) -> Constants {
+        let LossKernel { dense, places, .. } = self;
+        let sizes = Constants::new()
+            .u32("BATCH", dense.batch)
+            .u32("X_QUADS", dense.x_quads())
+            .u32("CLASSES", dense.outputs)
+            .u32("CLASS_QUADS", dense.out_quads())
+            .u32("LOGIT_QUADS", if places.is_some() { dense.out_quads() } else { dense.y_quads() });
+        match places {
+            Some(places) => sizes.u32("PLACES", places.count).u32("STRIDE", places.stride),
+            None => sizes,
         }
     }
 

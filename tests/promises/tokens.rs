@@ -2,8 +2,8 @@
 
 use wgrad::kernel::tile::Family;
 use wgrad::{
-    Activation, AttentionLayer, Dataset, DenseLayer, Initializer, Layer, Loss, Network, Optimizer, TrainOptions,
-    Trainer, Weights,
+    Activation, AttentionLayer, Dataset, DenseLayer, Initializer, Layer, Loss, Network, Optimizer, Sampling,
+    TrainOptions, Trainer, Weights,
 };
 
 use crate::reference::dropout_mask;
@@ -248,4 +248,44 @@ fn what_does_not_fit_is_refused() {
     ] {
         refused(words, network.check());
     }
+}
+
+/// A text that is the same whatever the seed says, one that reads past the context it is given, a draw that ignores the temperature or `top_k`; a model that cannot
+/// continue a text and does.
+#[test]
+fn a_model_continues_a_prompt_by_what_it_predicts() {
+    // After token t comes t + 1, always.
+    let tokens: Vec<u32> = (0..400).map(|at| at % 5).collect();
+    let set = Dataset::of_text(tokens, 4).unwrap();
+    let network = with_attention(begun(4, 8, 5), attention(2).causal(), 5);
+    let options = TrainOptions {
+        optimizer: Optimizer::adam(0.02),
+        batch_size: 16,
+        steps: Some(150),
+        initializer: Initializer::Torch,
+        ..TrainOptions::default()
+    };
+    let mut trainer = Trainer::on(gpu(), network, options).unwrap();
+    trainer.fit(&set, None).unwrap();
+    let path = tempfile::tempdir().unwrap();
+    let file = path.path().join("model.safetensors");
+    trainer.save(&file).unwrap();
+    let model = wgrad::Predictor::open(&file).unwrap();
+    let continued = |prompt: &[u32], sampling: Sampling| {
+        let mut all = vec![];
+        model.generate(prompt, 9, sampling, |token| Ok(all.push(token))).unwrap();
+        all
+    };
+    let likeliest = Sampling { temperature: 0.0, ..Sampling::default() };
+    assert_eq!(continued(&[3], likeliest), [4, 0, 1, 2, 3, 4, 0, 1, 2]);
+    // A prompt that is longer than what the network sees.
+    assert_eq!(continued(&[0, 0, 2, 3, 4, 0, 1], likeliest), [2, 3, 4, 0, 1, 2, 3, 4, 0]);
+    assert_eq!(continued(&[3], Sampling { temperature: 50.0, top_k: Some(1), seed: 4 }), continued(&[3], likeliest));
+    let hot = |seed| continued(&[3], Sampling { temperature: 50.0, top_k: None, seed });
+    assert_eq!(hot(1), hot(1));
+    assert!((2..9).any(|seed| hot(seed) != hot(1)));
+    refused(&["empty prompt"], model.generate(&[], 3, likeliest, |_| Ok(())));
+    refused(&["token 1 of the prompt is 5", "0 to 4"], model.generate(&[1, 5], 3, likeliest, |_| Ok(())));
+    let negative = Sampling { temperature: -1.0, ..likeliest };
+    refused(&["temperature of -1"], model.generate(&[1], 3, negative, |_| Ok(())));
 }

@@ -252,22 +252,7 @@ impl<'a> Interpreter<'a> {
             Op::RowNorm(norm) => norm::row_norm(*norm, x, rows, layer(1), &rounding),
             Op::Flatten(flatten) if flatten.by_place => vec![x.to_vec()],
             Op::Flatten(flatten) => vec![flattened(x, flatten.image)],
-            Op::Tied(_) => vec![tokens::tied(x, channels, layer(1))],
-            Op::Embedding(_) => {
-                let width = self.graph.shape(node.result())[3] as usize;
-                vec![tokens::embedding(x, width, layer(1))]
-            }
-            Op::Positions(_) => {
-                let places = self.graph.shape(node.result())[2] as usize;
-                vec![tokens::positions(x, places, channels, layer(1))]
-            }
-            Op::Attention(of) => {
-                let [places, width] = [2, 3].map(|at| self.graph.shape(node.result())[at]);
-                let factor = |row: usize, column: usize, columns: usize| {
-                    (self.mask)(of.number, row, column, columns, of.dropout)
-                };
-                tokens::attention(*of, x, places as usize, width as usize, &factor)
-            }
+            Op::Tied(_) | Op::Embedding(_) | Op::Positions(_) | Op::Attention(_) => self.of_tokens(node, x, layer),
             Op::Activate(of) => vec![x.iter().map(|&z| (self.activate)(of.0, z)).collect()],
             Op::Dropout(of) => {
                 let factor = |at: usize| (self.mask)(of.layer, at / channels, at % channels, channels, of.probability);
@@ -301,6 +286,30 @@ impl<'a> Interpreter<'a> {
             | Op::GradientNorm(_)
             | Op::Update(_)
             | Op::Orthogonalize(_) => panic!("{} is no op of a forward pass", node.op),
+        }
+    }
+
+    /// What comes out of a node of a network of tokens. `layer` gives the parameter that is an input.
+    fn of_tokens<'l>(&self, node: &Node, x: &[f64], layer: impl Fn(usize) -> &'l Layer) -> Vec<Vec<f64>> {
+        let channels = self.graph.shape(node.inputs[0]).last().map_or(1, |&last| last as usize);
+        match &node.op {
+            Op::Tied(_) => vec![tokens::tied(x, channels, layer(1))],
+            Op::Embedding(_) => {
+                let width = self.graph.shape(node.result())[3] as usize;
+                vec![tokens::embedding(x, width, layer(1))]
+            }
+            Op::Positions(_) => {
+                let places = self.graph.shape(node.result())[2] as usize;
+                vec![tokens::positions(x, places, channels, layer(1))]
+            }
+            Op::Attention(of) => {
+                let [places, width] = [2, 3].map(|at| self.graph.shape(node.result())[at]);
+                let factor = |row: usize, column: usize, columns: usize| {
+                    (self.mask)(of.number, row, column, columns, of.dropout)
+                };
+                tokens::attention(*of, x, places as usize, width as usize, &factor)
+            }
+            op => panic!("{op} is no op of tokens"),
         }
     }
 }
