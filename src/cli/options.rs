@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::reading::Tokens;
 use super::size::Size;
+use super::tokens::Tokens;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;

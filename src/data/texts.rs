@@ -164,7 +164,7 @@ impl Sets {
     /// Shakespeare's plays, as a text is read.
     #[cfg(mnist_embedded)]
     pub(crate) fn shakespeare(options: &ReadOptions) -> Result<Self, Error> {
-        let path = Path::new("data/shakespeare/plays.txt.gz");
+        let path = Path::new("shakespeare");
         let packed = include_bytes!("../../data/shakespeare/plays.txt.gz");
         read(path, &super::gzip::unpacked(path, packed)?, options)?.each(|set| options.inputs_of(path, set))
     }
