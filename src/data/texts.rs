@@ -1,5 +1,6 @@
 //! Texts: rows of tokens, one from each place of the text on, with the tokens that follow as their targets.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::sets::Sets;
@@ -139,7 +140,8 @@ impl Dataset {
                 counted(tokens, "token")
             )));
         }
-        Ok((self.of_rows(&[0..begins - row]), self.of_rows(&[begins..self.rows()]).without_overlap()))
+        let part = |rows: Range<usize>| self.of_rows(std::slice::from_ref(&rows));
+        Ok((part(0..begins - row), part(begins..self.rows()).without_overlap()))
     }
 }
 
