@@ -101,7 +101,7 @@ fn describe(model: &Model) -> String {
     }
     match &model.vocabulary {
         Some(characters @ Vocabulary::Characters(_)) => {
-            text += &format!(", of {characters}: {}", characters.to_file().escape_debug());
+            text += &format!(", of {characters}: {}", visible(&characters.to_file()));
         }
         Some(bytes) => text += &format!(", of {bytes}"),
         None => {}
@@ -122,6 +122,12 @@ fn describe(model: &Model) -> String {
         text += "\noutputs are scaled targets; predictions are in the targets' own units";
     }
     text
+}
+
+/// A text in one line: what ends a line or moves the cursor as a program writes it, `\n`.
+fn visible(text: &str) -> String {
+    let of = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.into() };
+    text.chars().map(of).collect()
 }
 
 /// The tensors of a safetensors file that is no model.

@@ -35,6 +35,7 @@ mod source;
 mod summary;
 mod tensorboard;
 mod times;
+mod tokens;
 mod train;
 mod training_set;
 mod unfit;

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use super::generate::Generate;
 use super::predict::Predict;
-use super::reading::Tokens;
 use super::size::Size;
+use super::tokens::Tokens;
 use super::updates::Updates;
 use crate::activation::Activation;
 use crate::error::Error;

@@ -3,29 +3,17 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use clap::Args;
 use serde::Deserialize;
 
 use super::options::{MissingTarget, Train, Unknown};
 use crate::data::ReadOptions;
 use crate::error::Error;
 use crate::loss::{Loss, Task};
-use crate::preprocessing::{Fill, ImageShape, Vocabulary};
+use crate::preprocessing::{Fill, ImageShape};
 
 /// The value of a flag, or else of the file's key.
 pub(super) fn chosen<T: FromStr<Err = Error>>(flag: Option<T>, word: Option<String>) -> Result<Option<T>, Error> {
     flag.map_or_else(|| word.as_deref().map(str::parse).transpose(), |flag| Ok(Some(flag)))
-}
-
-/// Options for reading a text.
-#[derive(Args, Clone, Default)]
-pub(super) struct Tokens {
-    /// The number of tokens in a row of a text [default: as many as the layers have positions for]
-    #[arg(long, value_name = "TOKENS")]
-    pub context: Option<usize>,
-    /// The tokens of a text: its characters, or its bytes [default: characters]
-    #[arg(long, value_name = "characters|bytes")]
-    pub vocabulary: Option<Vocabulary>,
 }
 
 #[derive(Deserialize, Default)]

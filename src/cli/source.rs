@@ -230,7 +230,7 @@ fn other_meanings(train: &Dataset, model: &Model) -> Vec<String> {
         && own != before
     {
         notes.push(format!(
-            "the text's vocabulary is {own}, and the model's {before}: its embedding was learned for other tokens; without --vocabulary the model's is used"
+            "the text's vocabulary is {own}, and the model's {before}: its embedding was learned for other tokens; without a vocabulary under [data] and without --vocabulary the model's is used"
         ));
     }
     let columns = train.columns().zip(model.columns.as_ref());

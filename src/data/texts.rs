@@ -1,5 +1,6 @@
 //! Texts: rows of tokens, one from each place of the text on, with the tokens that follow as their targets.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::sets::Sets;
@@ -139,7 +140,8 @@ impl Dataset {
                 counted(tokens, "token")
             )));
         }
-        Ok((self.of_rows(&[0..begins - row]), self.of_rows(&[begins..self.rows()]).without_overlap()))
+        let part = |rows: Range<usize>| self.of_rows(std::slice::from_ref(&rows));
+        Ok((part(0..begins - row), part(begins..self.rows()).without_overlap()))
     }
 }
 
@@ -164,7 +166,7 @@ impl Sets {
     /// Shakespeare's plays, as a text is read.
     #[cfg(mnist_embedded)]
     pub(crate) fn shakespeare(options: &ReadOptions) -> Result<Self, Error> {
-        let path = Path::new("data/shakespeare/plays.txt.gz");
+        let path = Path::new("shakespeare");
         let packed = include_bytes!("../../data/shakespeare/plays.txt.gz");
         read(path, &super::gzip::unpacked(path, packed)?, options)?.each(|set| options.inputs_of(path, set))
     }

@@ -29,7 +29,7 @@ fn tokens(set: &Dataset) -> Vec<u32> {
 fn a_text_becomes_tokens_and_comes_back() {
     let text = "grün\r\n→ 𝄞\n";
     let characters = Vocabulary::of(text);
-    assert_eq!(characters, Vocabulary::Characters("\n\r grnü→𝄞".chars().collect()));
+    assert_eq!(characters, Vocabulary::Characters("\n\r gnrü→𝄞".chars().collect()));
     assert_eq!(characters.encode("\r\n→").unwrap(), [1, 0, 7]);
     for vocabulary in [&characters, &Vocabulary::Bytes] {
         let encoded = vocabulary.encode(text).unwrap();
@@ -173,7 +173,7 @@ fn the_program_trains_on_a_text() {
     };
     // The last tenth, 84 tokens, each once.
     let evaluation = evaluated("t.txt");
-    assert_eq!((evaluation["rows"].as_u64(), evaluation["classes"][1]["name"].as_str()), (Some(10 * 8), Some("' '")));
+    assert_eq!((evaluation["rows"].as_u64(), evaluation["classes"][1]["name"].as_str()), (Some(10), Some("' '")));
     assert!(evaluation["loss"].as_f64().unwrap() < 2.2, "{evaluation}");
     let inspected = succeed(folder.path(), &["inspect", "out/model.safetensors"]);
     assert!(inspected.contains("inputs are 8 tokens, of 16 characters: \\n ,:abehinoqrstu"), "{inspected}");
@@ -194,7 +194,7 @@ fn the_program_trains_on_a_text() {
         let reason = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(2) && reason.contains(words), "{arguments:?}: {reason}");
     }
-    std::fs::write(at("like.txt"), text.replace("question", "thing")).unwrap();
+    std::fs::write(at("like.txt"), text.replace("question", "nation")).unwrap();
     let on = ["train", "--config", "run.toml", "--data", "like.txt", "--init", "out/model.safetensors", "--steps", "2"];
     let with = |more: &[&'static str]| succeed(folder.path(), &[&on[..], more].concat());
     with(&["--validation", "0.2"]);
@@ -218,7 +218,7 @@ fn the_program_trains_on_arrays_of_tokens() {
     let model = Model::read(folder.path().join("model.safetensors")).unwrap();
     assert_eq!(
         (model.network.shape().as_str(), model.network.vocabulary(), model.vocabulary),
-        ("4-4×8-4×7", Some(7), None)
+        ("4-4×8-4×5", Some(5), None)
     );
     succeed(folder.path(), &["evaluate", "--model", "model.safetensors", "--data", "x.safetensors"]);
 }
