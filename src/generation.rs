@@ -91,7 +91,10 @@ impl Predictor {
     /// ```no_run
     /// let model = wgrad::Predictor::open("gpt.safetensors")?;
     /// let mut tokens = vec![0, 1];
-    /// model.generate(&[0, 1], 100, wgrad::Sampling::default(), |token| Ok(tokens.push(token)))?;
+    /// model.generate(&[0, 1], 100, wgrad::Sampling::default(), |token| {
+    ///     tokens.push(token);
+    ///     Ok(())
+    /// })?;
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     ///

@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::generate::Generate;
-use super::predict::Predict;
+use super::drawn::Drawn;
 use super::size::Size;
+use super::table_options::Text;
 use super::tokens::Tokens;
 use super::updates::Updates;
 use crate::activation::Activation;
@@ -15,9 +15,8 @@ use crate::error::Error;
 use crate::gpu::AdapterChoice;
 use crate::initializer::Initializer;
 use crate::measure::Tuning;
-use crate::named::{Named, by_word};
 use crate::options::{Every, Monitor, NonFinite};
-use crate::preprocessing::{ChannelOrder, Fill, ScaleBy};
+use crate::preprocessing::{Fill, ScaleBy};
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
 ///
@@ -257,73 +256,6 @@ impl Train {
     }
 }
 
-/// Options for reading a table in text, or an array.
-#[derive(Args, Clone, Default)]
-pub(super) struct Text {
-    /// The delimiter between a table's cells: one character, or tab [default: decided by the file's name and its cells]
-    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
-    pub delimiter: Option<char>,
-    /// Take a table's first line for the names of its columns [default: decided by the cells]
-    #[arg(long, conflicts_with = "no_header")]
-    pub header: bool,
-    /// Take a table's first line for a row
-    #[arg(long)]
-    pub no_header: bool,
-    /// How to treat a table's rows without a target: leave them out, or fail with an error [default: error]
-    #[arg(long, value_name = "leave-out|error")]
-    pub missing_target: Option<MissingTarget>,
-    /// How to treat a word that a known column does not have: as none of its words, or as an error [default: error]
-    #[arg(long, value_name = "none|error")]
-    pub unknown: Option<Unknown>,
-    /// Where the channels of images in arrays are, which a set has last: first, as in PyTorch, or last [default: decided by their sizes]
-    #[arg(long, value_name = "first|last")]
-    pub channels: Option<ChannelOrder>,
-}
-
-impl Text {
-    /// Whether the first line names the columns, if a flag says so.
-    pub fn header(&self) -> Option<bool> {
-        (self.header || self.no_header).then_some(self.header)
-    }
-}
-
-fn delimiter(word: &str) -> Result<char, String> {
-    match (word, word.chars().next()) {
-        ("tab" | "\\t", _) => Ok('\t'),
-        (word, Some(character)) if word.chars().count() == 1 => Ok(character),
-        _ => Err("it must be one character, as ; or |, or tab".into()),
-    }
-}
-
-/// The treatment of a word that a known column does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unknown {
-    None,
-    Error,
-}
-
-impl Named for Unknown {
-    const WHAT: &'static str = "a treatment of unknown words";
-    const WORDS: &'static [(&'static str, Self)] = &[("none", Unknown::None), ("error", Unknown::Error)];
-}
-
-by_word!(Unknown);
-
-/// The treatment of rows without a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MissingTarget {
-    LeaveOut,
-    Error,
-}
-
-impl Named for MissingTarget {
-    const WHAT: &'static str = "a treatment of missing targets";
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("leave-out", MissingTarget::LeaveOut), ("error", MissingTarget::Error)];
-}
-
-by_word!(MissingTarget);
-
 #[derive(Args)]
 pub(super) struct ProfileOptions {
     /// Write a trace of some steps, which <https://ui.perfetto.dev> opens; a file that is there is replaced
@@ -350,6 +282,39 @@ pub(super) struct Evaluate {
     pub top_k: Option<usize>,
     #[command(flatten)]
     pub text: Text,
+    #[command(flatten)]
+    pub own: Own,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub(super) struct Predict {
+    /// A safetensors file with 0.weight, 0.bias, 2.weight, …
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// mnist, a file or directory as in training (its test rows, if it has any), an image, an array (.npy), or - for
+    /// standard input: lines of CSV, or any such file
+    #[arg(long, value_name = "mnist|DIR|FILE|-", default_value = "mnist")]
+    pub input: String,
+    /// One row of the input, as 7, or several, as 7-9 [default: 0 for mnist and directories, all for a file or standard input]
+    #[arg(long, value_name = "N[-M]")]
+    pub rows: Option<String>,
+    #[command(flatten)]
+    pub text: Text,
+    #[command(flatten)]
+    pub own: Own,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub(super) struct Generate {
+    /// A model that was trained on a text
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub drawn: Drawn,
     #[command(flatten)]
     pub own: Own,
     #[command(flatten)]

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use clap::Args;
 use serde_json::json;
 
 use super::opening::{self, predictor};
-use super::options::{Common, Own, Text};
+use super::options::Predict;
 use super::output::{Output, clean};
 use super::source::{self, Input, STDIN};
 use super::unfit::{Content, Given};
@@ -26,26 +25,6 @@ const MOST_IN_A_LINE: usize = 10;
 const MOST_AT_ONCE: usize = 512;
 /// How long a first row waits for a second, which decides how it is shown.
 const SOON: Duration = Duration::from_millis(20);
-
-#[derive(Args)]
-pub(super) struct Predict {
-    /// A safetensors file with 0.weight, 0.bias, 2.weight, …
-    #[arg(long, value_name = "FILE")]
-    pub model: PathBuf,
-    /// mnist, a file or directory as in training (its test rows, if it has any), an image, an array (.npy), or - for
-    /// standard input: lines of CSV, or any such file
-    #[arg(long, value_name = "mnist|DIR|FILE|-", default_value = "mnist")]
-    pub input: String,
-    /// One row of the input, as 7, or several, as 7-9 [default: 0 for mnist and directories, all for a file or standard input]
-    #[arg(long, value_name = "N[-M]")]
-    pub rows: Option<String>,
-    #[command(flatten)]
-    pub text: Text,
-    #[command(flatten)]
-    pub own: Own,
-    #[command(flatten)]
-    pub common: Common,
-}
 
 pub(super) fn run(options: &Predict) -> Result<(), Error> {
     let output = Output { json: options.common.json };

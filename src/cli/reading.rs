@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::options::{MissingTarget, Train, Unknown};
+use super::options::Train;
+use super::table_options::{MissingTarget, Unknown};
 use crate::data::ReadOptions;
 use crate::error::Error;
 use crate::loss::{Loss, Task};

@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use super::config::Run;
-use super::options::{MissingTarget, Text, Unknown};
 use super::reading::Validation;
+use super::table_options::{MissingTarget, Text, Unknown};
 use super::training_set::TrainingSet;
 use super::unfit::{Content, Given};
 use crate::data::{Dataset, ReadOptions, Sets, Source, Stored, begins_as_arrays, is_text_table};

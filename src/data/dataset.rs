@@ -6,7 +6,7 @@ use std::path::Path;
 use half::f16;
 
 use super::table::TableColumn;
-use super::tokens::{Tokens, gathered};
+use super::token_rows::{Tokens, gathered};
 use crate::error::Error;
 use crate::preprocessing::{Columns, ImageShape, Origin, Scaling};
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use half::f16;
 
-use super::tokens::values_of;
+use super::token_rows::values_of;
 use super::{Dataset, Features};
 use crate::layout::quads_with_one;
 use crate::plan::{Element, SetLayout};

@@ -31,6 +31,7 @@ mod table;
 mod targets;
 mod tensors;
 mod texts;
+mod token_rows;
 mod tokens;
 
 pub use dataset::Dataset;

@@ -48,7 +48,7 @@ impl LossKernel<'_> {
     /// A launch of `kernel` with a workgroup for every `rows_a_workgroup` rows: the modules, constants, flags and bindings of every loss
     /// kernel, to which the caller adds its own.
     pub(super) fn launch(self, kernel: &'static str, workgroup: u32, rows_a_workgroup: u32) -> Launch {
-        let LossKernel { dense, places, loss, targets, training } = self;
+        let LossKernel { places, loss, targets, training, .. } = self;
         let parts = loss.parts(targets);
         // Where nothing is trained the modules still have to link.
         let optimizer = training.map_or(Optimizer::sgd(0.0), |training| *training.optimizer);

@@ -273,7 +273,11 @@ fn a_model_continues_a_prompt_by_what_it_predicts() {
     let model = wgrad::Predictor::open(&file).unwrap();
     let continued = |prompt: &[u32], sampling: Sampling| {
         let mut all = vec![];
-        model.generate(prompt, 9, sampling, |token| Ok(all.push(token))).unwrap();
+        let mut push = |token| {
+            all.push(token);
+            Ok(())
+        };
+        model.generate(prompt, 9, sampling, &mut push).unwrap();
         all
     };
     let likeliest = Sampling { temperature: 0.0, ..Sampling::default() };

@@ -75,6 +75,9 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
         dispatches.extend(own.into_iter().map(|dispatch| dispatch.of_layers(&layers)));
     }
     dispatches.extend(update::dispatches(step, groups, homes)?);
+    if step.request.network.places().is_some() {
+        dispatches.iter_mut().for_each(|dispatch| of_places(&mut dispatch.launch));
+    }
     if step.parts() > 1 {
         let in_parts = |dispatch: Dispatch| {
             let Dispatch { launch, roles, layers } = dispatch;
@@ -87,6 +90,13 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
         dispatches.push(Dispatch::new(close_step::launch(), |_| Role::State));
     }
     Ok(dispatches)
+}
+
+/// Lets kernels that divide by the sum of the rows' weights know that each place of a row has one.
+fn of_places(launch: &mut Launch) {
+    let divides = launch.flags.contains(&"weighted_mean") && !launch.flags.contains(&"places");
+    launch.flags.extend(divides.then_some("places"));
+    launch.parts.iter_mut().for_each(of_places);
 }
 
 /// A dispatch of a layer's kernel, whose values are in these buffers.
