@@ -5,12 +5,13 @@
 use std::path::{Path, PathBuf};
 
 const SHADERS: &str = "shaders";
-const FOLDER: &str = "data/mnist";
-const FILES: [&str; 4] = [
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
+const FOLDER: &str = "data";
+const FILES: [&str; 5] = [
+    "mnist/train-images-idx3-ubyte.gz",
+    "mnist/train-labels-idx1-ubyte.gz",
+    "mnist/t10k-images-idx3-ubyte.gz",
+    "mnist/t10k-labels-idx1-ubyte.gz",
+    "shakespeare/plays.txt.gz",
 ];
 
 fn main() {
@@ -61,7 +62,7 @@ fn find_mnist() {
         println!("cargo::rustc-cfg=mnist_embedded");
     } else {
         println!(
-            "cargo::warning=built without MNIST: its files are in the repository, and not in the published package"
+            "cargo::warning=built without MNIST and Shakespeare: their files are in the repository, and not in the published package"
         );
     }
 }

@@ -27,6 +27,12 @@ impl Constants {
         self
     }
 
+    /// A value that a shader sets for itself, in each invocation.
+    pub(crate) fn variable_f32(mut self, name: &str) -> Self {
+        self.0.push_str(&format!("var<private> {name}: f32;\n"));
+        self
+    }
+
     fn line(&mut self, name: &str, value: fmt::Arguments<'_>) {
         self.0.push_str(&format!("const {name} = {value};\n"));
     }

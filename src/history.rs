@@ -158,7 +158,7 @@ pub struct Progress {
     pub seconds: f64,
 }
 
-/// The weights of a network, and their gradients, in training.
+/// The weights of a network as they are trained, and their gradients.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Parameters {
     /// Steps done since the weights were new.

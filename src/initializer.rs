@@ -27,6 +27,8 @@ pub enum Initializer {
     Orthogonal,
     /// U(−a, a), a = 1/√inputs, for weights and biases alike: what `torch.nn.Linear` does.
     Torch,
+    /// N(0, d²) for this deviation d: Radford et al., "Language models are unsupervised multitask learners", 2019, take 0.02.
+    Normal(f32),
     /// The same value for every weight. All units of a layer stay alike then, unless dropout tells them apart.
     Constant(f32),
 }
@@ -42,6 +44,7 @@ impl Named for Initializer {
         ("lecun-normal", Initializer::LecunNormal),
         ("orthogonal", Initializer::Orthogonal),
         ("torch", Initializer::Torch),
+        ("normal", Initializer::Normal(0.02)),
         ("constant", Initializer::Constant(0.0)),
     ];
     const ELSEWHERE: Elsewhere = &[
@@ -61,8 +64,16 @@ impl Named for Initializer {
 impl FromStr for Initializer {
     type Err = Error;
 
-    /// A word, or `constant:` and a value.
+    /// A word, or `constant:` and a value, or `normal:` and a deviation.
     fn from_str(words: &str) -> Result<Self, Error> {
+        if let Some(deviation) = words.strip_prefix("normal:") {
+            return match deviation.parse::<f32>() {
+                Ok(deviation) if deviation.is_finite() && deviation > 0.0 => Ok(Initializer::Normal(deviation)),
+                _ => Err(Error::Option(format!(
+                    "\"{words}\" is not an initializer: write a deviation above 0, as normal:0.02"
+                ))),
+            };
+        }
         let Some(value) = words.strip_prefix("constant:") else { return Self::from_word(words) };
         match value.parse::<f32>() {
             Ok(value) if value.is_finite() => Ok(Initializer::Constant(value)),
@@ -77,6 +88,7 @@ impl fmt::Display for Initializer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Initializer::Constant(value) => write!(f, "constant:{value}"),
+            Initializer::Normal(deviation) => write!(f, "normal:{deviation}"),
             _ => f.write_str(self.word()),
         }
     }

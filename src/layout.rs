@@ -117,6 +117,46 @@ impl Image {
     }
 }
 
+/// The sizes of a sequence of vectors: of the tokens of a text, for example. On the device it is an image of one pixel down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sequence {
+    /// Places of the sequence.
+    pub length: u32,
+    /// Values of a place.
+    pub width: u32,
+}
+
+impl Sequence {
+    /// The image that it is on the device, and in a graph.
+    pub fn image(self) -> Image {
+        Image { height: 1, width: self.length, channels: self.width }
+    }
+}
+
+/// How the tokens of a set lie in device memory, without padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TokenLayout {
+    /// Bytes of a token: 1, 2 or 4.
+    pub bytes: u32,
+    /// Whether rows overlap: each place of a text begins one.
+    pub overlaps: bool,
+}
+
+impl TokenLayout {
+    /// Tokens from the first of a row to that of the next.
+    pub fn stride(self, places: u32) -> u32 {
+        if self.overlaps { 1 } else { places }
+    }
+
+    /// Tokens, or labels, of this many rows.
+    pub(crate) fn tokens(self, rows: u64, places: u32) -> u64 {
+        match rows {
+            0 => 0,
+            _ => (rows - 1) * u64::from(self.stride(places)) + u64::from(places),
+        }
+    }
+}
+
 /// How the values of a minibatch lie in device memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {

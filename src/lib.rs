@@ -33,7 +33,7 @@
 //! # Features
 //!
 //! - `cli` (default): the program `wgrad`. A library needs none of its dependencies: `default-features = false`.
-//! - `mnist`: `Dataset::mnist`, 11 MB of data inside the library; `cli` implies it.
+//! - `mnist`: `Dataset::mnist` and `Dataset::shakespeare`, 11 MB of data inside the library; `cli` implies it.
 //! - `images` (default): folders of images by class, and images to predict on.
 //! - `parquet`: Parquet files.
 //! - `selftest`: [`selftest`], which checks an adapter and its driver; `cli` implies it.
@@ -62,6 +62,7 @@ mod data;
 mod error;
 mod files;
 mod fit;
+mod generation;
 pub mod gpu;
 pub mod graph;
 mod history;
@@ -99,6 +100,7 @@ pub use data::{ColumnRole, Dataset, Feature, Generated, Numbers, ReadOptions, Se
 #[doc(hidden)]
 pub use data::{FORMATS, Format};
 pub use error::Error;
+pub use generation::Sampling;
 pub use gpu::{AdapterChoice, Gpu};
 pub use history::{Epoch, Event, History, Parameters, Progress, TrainStats};
 pub use initializer::Initializer;
@@ -108,16 +110,16 @@ pub use measure::Tuning;
 pub use metric::{ClassCounts, ClassMetrics, Evaluation, Metrics, RegressionMetrics};
 pub use model::Model;
 pub use network::{
-    ActivationLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, FlattenLayer, Form,
-    GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerKind, LayerNormLayer, MaxPoolLayer, Network, Padding, Pair,
-    Parameter, ParameterKind, RepeatLayer, ResidualLayer, RmsNormLayer,
+    ActivationLayer, AttentionLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, EmbeddingLayer,
+    FlattenLayer, Form, GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerKind, LayerNormLayer, MaxPoolLayer, Network,
+    Padding, Pair, Parameter, ParameterKind, PositionsLayer, RepeatLayer, ResidualLayer, RmsNormLayer,
 };
-pub use optimizer::{Optimizer, Rule};
+pub use optimizer::{Optimizer, ParameterGroup, Rule};
 pub use options::{
     Best, Checkpointing, EarlyStopping, Every, Figure, Monitor, NonFinite, ReduceOnPlateau, TrainOptions,
 };
 pub use predictor::{Class, Predictor};
-pub use preprocessing::{ChannelOrder, Columns, Fill, ImageShape, ScaleBy, Scaling};
+pub use preprocessing::{ChannelOrder, Columns, Decoder, Fill, ImageShape, ScaleBy, Scaling, Vocabulary};
 pub use run::activations::LayerOutput;
 pub use schedule::{Decay, Schedule};
 pub use trainer::Trainer;

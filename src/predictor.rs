@@ -13,7 +13,7 @@ use crate::loss::{Loss, Task};
 use crate::model::Model;
 use crate::options::TrainOptions;
 use crate::plan::Role;
-use crate::preprocessing::{Origin, in_own_units};
+use crate::preprocessing::{Origin, Vocabulary, in_own_units};
 use crate::run::activations::{LayerOutput, activations};
 use crate::run::buffers::Buffers;
 use crate::run::outputs::{Kind, Outputs};
@@ -278,6 +278,11 @@ impl Predictor {
     /// The model that predicts.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// The tokens of the text that the model was trained on, if it was trained on one.
+    pub fn vocabulary(&self) -> Option<&Vocabulary> {
+        self.model.vocabulary.as_ref()
     }
 
     /// The device that the model is on.

@@ -139,7 +139,7 @@ impl Trainer {
         self.session.reports_parameters = reports;
     }
 
-    /// The weights as they are now, read from the device.
+    /// The weights as they are now, read from the device; under [`TrainOptions::ema`](crate::TrainOptions::ema) their moving averages.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl Trainer {
         block_on(self.session.model.weights())
     }
 
-    /// Writes the weights to a safetensors file that `torch.nn.Sequential.load_state_dict` takes, whole or not at all.
+    /// Writes the weights, or under [`TrainOptions::ema`](crate::TrainOptions::ema) their moving averages, to a safetensors file that `torch.nn.Sequential.load_state_dict` takes, whole or not at all.
     ///
     /// # Errors
     ///

@@ -2,7 +2,7 @@
 
 use crate::augmentation::Augmentation;
 use crate::constants::Constants;
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, ParameterGroup, Treated};
 use crate::schedule::Schedule;
 
 /// What a training step is besides the network and the loss.
@@ -18,9 +18,21 @@ pub struct Training<'a> {
     pub skips_non_finite: bool,
     /// Random changes of the images that it trains on.
     pub augmentation: Option<Augmentation>,
+    /// The parts that a step's minibatch comes in: their gradients are added up before the weights are updated. 1 for a minibatch as a whole.
+    pub accumulate: u32,
+    /// The decay of the moving average of the weights, where there is one.
+    pub average: Option<f64>,
+    /// The weights that are treated otherwise than the optimizer says.
+    pub groups: Groups<'a>,
 }
 
-impl Training<'_> {
+impl<'a> Training<'a> {
+    /// The optimizer and the schedule alone.
+    pub fn new(optimizer: &'a Optimizer, schedule: &'a Schedule) -> Self {
+        let (clip, augmentation, average, groups) = (None, None, None, Groups::default());
+        Training { optimizer, schedule, clip, skips_non_finite: false, augmentation, accumulate: 1, average, groups }
+    }
+
     /// Whether every gradient has to be known before the first weight is updated.
     pub fn keeps_gradient(self) -> bool {
         self.skips_non_finite || matches!(self.clip, Some(Clip::Norm(_)))
@@ -39,15 +51,33 @@ impl Training<'_> {
         (flags, ("clip_constants", constants.text()))
     }
 
+    /// The same, of the update of one parameter.
+    pub(crate) fn of_parameter(self, parameter: usize) -> Self {
+        Training { groups: Groups { own: self.groups.of(parameter), ..self.groups }, ..self }
+    }
+
+    /// How the parameter whose update this is is treated, where that is otherwise than the optimizer says.
+    pub(crate) fn own(self) -> Option<Treated> {
+        self.groups.own.filter(|own| !own.is_plain(self.optimizer))
+    }
+
     /// The modules, constants and flags of a kernel that updates weights.
     pub(crate) fn update_parts(self) -> UpdateParts {
         let (clip_flags, clip_constants) = self.clip_parts();
-        let own = [("optimizer_constants", self.optimizer.constants().text()), clip_constants];
-        UpdateParts {
-            mount: ("optimizer", self.optimizer.module()),
-            constants: own.into_iter().chain(self.optimizer.own_text()).collect(),
-            flags: [self.optimizer.flags(), clip_flags].concat(),
+        let own = self.own();
+        let mut constants =
+            vec![("optimizer_constants", self.optimizer.constants_where(own.is_some()).text()), clip_constants];
+        constants.extend(self.optimizer.own_text());
+        let mut mount = ("optimizer", self.optimizer.module());
+        if let Some(own) = own {
+            // A module that sets the rate and the decay of a weight before it calls the rule.
+            let rule = format!("@publish import package::{}::updated;\n", mount.1.replace('/', "::"));
+            let slots = format!("@publish import package::{}::slots;\n", mount.1.replace('/', "::"));
+            constants.push(("rule", if self.optimizer.slots() > 0 { rule + &slots } else { rule }));
+            constants.push(("group_constants", own.constants().text()));
+            mount.1 = "optimizer/grouped";
         }
+        UpdateParts { mount, constants, flags: [self.optimizer.flags(), clip_flags].concat() }
     }
 }
 
@@ -56,6 +86,42 @@ pub(crate) struct UpdateParts {
     pub mount: (&'static str, &'static str),
     pub constants: Vec<(&'static str, String)>,
     pub flags: Vec<&'static str>,
+}
+
+/// The weights that are treated otherwise than the optimizer says, as they were asked for, and as a network has them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Groups<'a> {
+    asked: &'a [ParameterGroup],
+    /// Of every parameter, once the network is known; empty where nothing is asked for.
+    treated: &'a [Treated],
+    /// Of the parameter whose update it is.
+    own: Option<Treated>,
+}
+
+impl<'a> Groups<'a> {
+    /// These groups, of which the first that matches a weight counts.
+    pub fn new(asked: &'a [ParameterGroup]) -> Self {
+        Groups { asked, ..Groups::default() }
+    }
+
+    pub(crate) fn asked(self) -> &'a [ParameterGroup] {
+        self.asked
+    }
+
+    /// The same, once it is known how each parameter of the network is treated.
+    pub(crate) fn treating(self, treated: &'a [Treated]) -> Self {
+        Groups { treated, ..self }
+    }
+
+    /// How a parameter is treated, where groups are asked for.
+    pub(crate) fn of(self, parameter: usize) -> Option<Treated> {
+        self.treated.get(parameter).copied()
+    }
+
+    /// Whether none of a parameter's weights is updated.
+    pub(crate) fn is_frozen(self, parameter: usize) -> bool {
+        self.of(parameter).is_some_and(Treated::is_frozen)
+    }
 }
 
 /// How gradients are clipped.

@@ -78,6 +78,11 @@ impl LayerWeights {
         LayerWeights { inputs, outputs, weight, bias }
     }
 
+    /// No values, in place of a parameter's.
+    pub(crate) fn none(&Parameter { inputs, outputs, .. }: &Parameter) -> Self {
+        LayerWeights { inputs, outputs, weight: vec![], bias: vec![] }
+    }
+
     /// The values of a parameter that are all 0.
     pub(crate) fn zeros(parameter: &Parameter) -> Self {
         let &Parameter { inputs, outputs, bias, .. } = parameter;
@@ -91,6 +96,18 @@ impl LayerWeights {
 }
 
 impl Initializer {
+    /// What a network's initializer is to a parameter of this kind. Fans say nothing of a table's vectors: they begin as GPT-2's, or as `torch.nn.Embedding`'s.
+    fn for_kind(self, kind: ParameterKind) -> Initializer {
+        match (kind, self) {
+            (ParameterKind::Embedding, Initializer::Normal(_) | Initializer::Constant(_)) => self,
+            (ParameterKind::Embedding, Initializer::Torch) => Initializer::Normal(1.0),
+            (ParameterKind::Embedding, _) => Initializer::Normal(0.02),
+            // As torch.nn.MultiheadAttention.
+            (ParameterKind::Projection, Initializer::Torch) => Initializer::GlorotUniform,
+            _ => self,
+        }
+    }
+
     /// Initial weights for a network. A value depends only on the seed, the layer and its index, so the same seed gives the same
     /// bits on every platform. A layer with an initializer [of its own](crate::Layer::with_initializer) has that. For a network that does not pass its
     /// [check](Network::check), the result is empty.
@@ -110,7 +127,7 @@ impl Initializer {
                     ..LayerWeights::zeros(parameter)
                 };
                 let taps = match parameter.kind {
-                    ParameterKind::Matrix => 1,
+                    ParameterKind::Matrix | ParameterKind::Projection | ParameterKind::Embedding => 1,
                     ParameterKind::Kernel { size: [down, across] } => down * across,
                     ParameterKind::Scale => match initializer {
                         Some(Initializer::Constant(value)) => return of(value, 0.0),
@@ -127,7 +144,7 @@ impl Initializer {
                 let normal = |variance: f64| -> Vec<f32> {
                     (0..inputs * outputs).map(|at| (variance.sqrt() * counter(0).normal(at)) as f32).collect()
                 };
-                let chosen = initializer.unwrap_or(self);
+                let chosen = initializer.unwrap_or_else(|| self.for_kind(parameter.kind));
                 let weight = match chosen {
                     Initializer::GlorotUniform => uniform((6.0 / (fan_in + fan_out)).sqrt()),
                     Initializer::GlorotNormal => normal(2.0 / (fan_in + fan_out)),
@@ -137,6 +154,7 @@ impl Initializer {
                     Initializer::LecunNormal => normal(1.0 / fan_in),
                     Initializer::Torch => uniform((1.0 / fan_in).sqrt()),
                     Initializer::Orthogonal => orthogonal(outputs, inputs, &counter(0)),
+                    Initializer::Normal(deviation) => normal(f64::from(deviation).powi(2)),
                     Initializer::Constant(value) => vec![value; inputs * outputs],
                 };
                 let bias = match chosen {

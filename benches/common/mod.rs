@@ -31,13 +31,7 @@ pub fn plan(tiling: &Tiling, widths: &[usize], batch: u32, rows: u64) -> Result<
 /// A training step on u8 rows with Adam.
 pub fn plan_of(tiling: &Tiling, network: &Network, batch: u32, rows: u64) -> Result<Plan, Error> {
     let (optimizer, schedule) = (Optimizer::keras_adam(), Schedule::default());
-    let training = Training {
-        optimizer: &optimizer,
-        schedule: &schedule,
-        clip: None,
-        skips_non_finite: false,
-        augmentation: None,
-    };
+    let training = Training::new(&optimizer, &schedule);
     Plan::new(Request {
         network,
         loss: &Loss::softmax_cross_entropy(),

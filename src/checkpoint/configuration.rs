@@ -1,10 +1,11 @@
 //! The options of a run as JSON, in the tables and words of run.toml, for its checkpoints and for people.
 
 use std::path::Path;
-use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
+use super::groups;
+use super::table::Table;
 use crate::augmentation::Augmentation;
 use crate::error::Error;
 use crate::gpu::Checks;
@@ -18,6 +19,7 @@ use crate::wgsl::Wgsl;
 pub(crate) fn to_json(options: &TrainOptions) -> Value {
     json!({
         "optimizer": optimizer_to_json(&options.optimizer),
+        "groups": groups::to_json(&options.groups),
         "schedule": schedule_to_json(&options.schedule),
         "reduce_on_plateau": options.reduce_on_plateau.map(|plateau| json!({
             "factor": plateau.factor, "patience": plateau.patience, "threshold": plateau.threshold, "cooldown": plateau.cooldown,
@@ -28,11 +30,12 @@ pub(crate) fn to_json(options: &TrainOptions) -> Value {
             "crop_padding": augmentation.crop_padding, "flip": augmentation.flip, "cutout": augmentation.cutout,
         })),
         "train": {
-            "epochs": options.epochs, "steps": options.steps, "batch_size": options.batch_size, "shuffle": options.shuffle,
+            "epochs": options.epochs, "steps": options.steps, "batch_size": options.batch_size,
+            "accumulate": options.accumulate, "shuffle": options.shuffle,
             "seed": options.seed, "clip_grad_norm": options.clip_grad_norm, "clip_grad_value": options.clip_grad_value,
             "non_finite": options.non_finite.to_string(), "lower_factor": options.lower_factor, "lower_times": options.lower_times,
             "keep_best": options.keep_best, "monitor": options.monitor.to_string(),
-            "initializer": options.initializer.to_string(), "tuning": options.tuning.to_string(),
+            "ema": options.ema, "initializer": options.initializer.to_string(), "tuning": options.tuning.to_string(),
             "memory_budget": options.memory_budget, "steps_per_submission": options.steps_per_submission,
             "checks": options.checks == Checks::On,
         },
@@ -59,6 +62,7 @@ pub(crate) fn from_json(
     let defaults = TrainOptions::default();
     Ok(TrainOptions {
         optimizer: optimizer_of(&table("optimizer")?, own)?,
+        groups: groups::from_json(&json["groups"])?,
         schedule: schedule_of(&table("schedule")?)?,
         reduce_on_plateau: optional("reduce_on_plateau")?.map(|table| plateau_of(&table)).transpose()?,
         early_stopping: optional("early_stopping")?.map(|table| early_stopping_of(&table)).transpose()?,
@@ -66,6 +70,7 @@ pub(crate) fn from_json(
         epochs: train.count("epochs")?,
         steps: train.optional("steps").map(|_| train.count("steps")).transpose()?,
         batch_size: train.count("batch_size")? as usize,
+        accumulate: train.optional("accumulate").map_or(Ok(1), |_| train.count("accumulate"))? as usize,
         shuffle: train.switch("shuffle")?,
         seed: train.count("seed")?,
         clip_grad_norm: train.optional("clip_grad_norm").map(|_| train.number("clip_grad_norm")).transpose()?,
@@ -81,6 +86,7 @@ pub(crate) fn from_json(
             Some(brought) => brought,
             None => train.word("monitor").map_err(not_brought)?,
         },
+        ema: train.optional("ema").map(|_| train.number("ema")).transpose()?,
         initializer: train.word("initializer")?,
         tuning: train.word("tuning")?,
         memory_budget: train.optional("memory_budget").map(|_| train.count("memory_budget")).transpose()?,
@@ -178,57 +184,6 @@ fn schedule_of(table: &Table<'_>) -> Result<Schedule, Error> {
         schedule.set(name, table.number(name)?)?;
     }
     Ok(schedule)
-}
-
-/// One table of JSON, whose values are asked for by their type.
-pub(crate) struct Table<'a> {
-    name: &'a str,
-    entries: &'a Map<String, Value>,
-}
-
-impl<'a> Table<'a> {
-    pub fn of(name: &'a str, value: &'a Value) -> Result<Self, Error> {
-        let entries = value.as_object().ok_or_else(|| Error::Option(format!("it has no table {name}")))?;
-        Ok(Table { name, entries })
-    }
-
-    pub fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
-        self.entries.iter().map(|(name, value)| (name.as_str(), value))
-    }
-
-    /// A value that may be missing.
-    pub fn optional(&self, key: &str) -> Option<&'a Value> {
-        self.entries.get(key).filter(|value| !value.is_null())
-    }
-
-    fn typed<T>(&self, key: &str, what: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Result<T, Error> {
-        let value = self.entries.get(key).unwrap_or(&Value::Null);
-        read(value).ok_or_else(|| Error::Option(format!("{key} of {} is {value}: it must be {what}", self.name)))
-    }
-
-    pub fn number(&self, key: &str) -> Result<f64, Error> {
-        self.typed(key, "a number", Value::as_f64)
-    }
-
-    pub fn count(&self, key: &str) -> Result<u64, Error> {
-        self.typed(key, "a whole number", Value::as_u64)
-    }
-
-    pub fn count_32(&self, key: &str) -> Result<u32, Error> {
-        self.typed(key, "a whole number of at most 32 bits", |value| value.as_u64()?.try_into().ok())
-    }
-
-    pub fn switch(&self, key: &str) -> Result<bool, Error> {
-        self.typed(key, "true or false", Value::as_bool)
-    }
-
-    pub fn text(&self, key: &str) -> Result<&'a str, Error> {
-        self.typed(key, "a word", Value::as_str)
-    }
-
-    fn word<T: FromStr<Err = Error>>(&self, key: &str) -> Result<T, Error> {
-        self.text(key)?.parse()
-    }
 }
 
 #[cfg(test)]

@@ -6,23 +6,24 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
-use super::configuration::{self, Table};
+use super::configuration;
 use super::fit_state::FitState;
 use super::folder;
 use super::saved::{FORMAT, Run, Saved, own_of};
+use super::table::Table;
 use crate::activation::Activation;
 use crate::data::Fingerprint;
 use crate::error::Error;
 use crate::history::{Epoch, History};
 use crate::loss::Loss;
 use crate::model::{self, Model, check_sums, layers, parse};
-use crate::network::Network;
+use crate::network::Parameter;
 use crate::optimizer::Rule;
 use crate::options::{Monitor, TrainOptions, Watch};
 use crate::plan::STATE_BYTES;
 use crate::run::order::Order;
 use crate::run::state::SKIPPED_WORD;
-use crate::weights::Weights;
+use crate::weights::{LayerWeights, Weights};
 
 /// A run as a file has it, to go on with: [`Trainer::resume`](crate::Trainer::resume). It is a model file too: [`Model::read`] takes it.
 #[derive(Debug)]
@@ -157,11 +158,14 @@ impl Checkpoint {
             return Err(format("its position and its step state do not fit together"));
         }
 
-        let slots =
-            (0..options.optimizer.slots()).map(|slot| beside(path, &file, &network, &format!("optimizer.{slot}.")));
-        let slots = slots.collect::<Result<_, _>>()?;
+        let parameters = network.named_parameters();
+        let (weights, averages) = match options.ema {
+            Some(_) => (beside(path, &file, &parameters, "state.weights.")?, Some(weights)),
+            None => (weights, None),
+        };
+        let slots = slots_of(path, &file, &parameters, &options.slots_of(&network))?;
         let best = fit.history.kept.filter(|_| options.keep_best);
-        let best = best.map(|_| beside(path, &file, &network, "state.best.")).transpose()?;
+        let best = best.map(|_| beside(path, &file, &parameters, "state.best.")).transpose()?;
         let adapter = Table::of("adapter", &about["adapter"])?;
         let adapter = [adapter.text("name")?, adapter.text("driver")?, adapter.text("family")?].map(String::from);
         let tiles = Table::of("tiles", &about["tiles"])?;
@@ -177,7 +181,7 @@ impl Checkpoint {
             return Err(format("a function of your own is not the text that the run was made with"));
         }
         let sums = values(path, &file, "state.sums", Dtype::U32)?;
-        Ok(Saved { run, step, fit, weights, slots, best, state, sums })
+        Ok(Saved { run, step, fit, weights, averages, slots, best, state, sums })
     }
 }
 
@@ -223,9 +227,27 @@ fn fit_together(step: u64, fit: &FitState, order: Order, state: &[u32]) -> bool 
         && fit.skipped_before <= state[SKIPPED_WORD]
 }
 
-/// Tensors in the shapes of a network's weights, under a prefix of their own.
-fn beside(path: &Path, file: &SafeTensors<'_>, network: &Network, prefix: &str) -> Result<Weights, Error> {
-    layers(path, file, prefix, &network.named_parameters()).map(|layers| Weights { layers })
+/// Tensors in the shapes of these weights, under a prefix of their own.
+fn beside(path: &Path, file: &SafeTensors<'_>, parameters: &[Parameter], prefix: &str) -> Result<Weights, Error> {
+    layers(path, file, prefix, parameters).map(|layers| Weights { layers })
+}
+
+/// The optimizer's values, slot by slot: as many as `counts` says of each parameter, and empty ones where it has none.
+fn slots_of(
+    path: &Path,
+    file: &SafeTensors<'_>,
+    parameters: &[Parameter],
+    counts: &[u32],
+) -> Result<Vec<Weights>, Error> {
+    let slot = |slot: u32| {
+        let of = |(parameter, &count): (&Parameter, &u32)| match count {
+            0 => Ok(vec![LayerWeights::none(parameter)]),
+            _ => layers(path, file, &format!("optimizer.{slot}."), std::slice::from_ref(parameter)),
+        };
+        let own = parameters.iter().zip(counts).map(of).collect::<Result<Vec<_>, _>>()?;
+        Ok(Weights { layers: own.concat() })
+    };
+    (0..counts.iter().copied().max().unwrap_or(0)).map(slot).collect()
 }
 
 fn set_of(value: &Value) -> Result<Fingerprint, Error> {

@@ -4,11 +4,13 @@ pub(crate) mod configuration;
 mod file;
 mod fit_state;
 pub(crate) mod folder;
+pub(crate) mod groups;
 pub(crate) mod packing;
 mod restore_point;
 mod resumed;
 mod saved;
 mod snapshot;
+mod table;
 
 pub use file::Checkpoint;
 pub(crate) use fit_state::FitState;

@@ -3,17 +3,27 @@
 use super::saved::Run;
 use crate::weights::{LayerWeights, Weights};
 
-/// The optimizer's values of all layers, by slot.
+/// The optimizer's values of all layers, by slot; none of a layer that is frozen.
 pub(crate) fn slots_of(run: &Run, values: &[Vec<u32>]) -> Vec<Weights> {
     let slots = run.options.optimizer.slots() as usize;
     (0..slots).map(|slot| unpacked(run, values, slot, slots)).collect()
 }
 
+/// The averages of all layers where they are kept: of a layer that is frozen its weights.
+pub(crate) fn averages_of(run: &Run, weights: &[Vec<u32>], averages: &[Vec<u32>]) -> Option<Weights> {
+    let own = |(weights, averages): (&Vec<u32>, &Vec<u32>)| {
+        if averages.is_empty() { weights.clone() } else { averages.clone() }
+    };
+    let words: Vec<Vec<u32>> = weights.iter().zip(averages).map(own).collect();
+    run.options.ema.map(|_| unpacked(run, &words, 0, 1))
+}
+
 /// One slot of all layers' words, `[…, slots, 4]` each.
 pub(crate) fn unpacked(run: &Run, values: &[Vec<u32>], slot: usize, slots: usize) -> Weights {
     let parameters = run.network.named_parameters();
-    let layers = parameters.iter().zip(values).map(|(parameter, values)| {
-        LayerWeights::from_device(parameter, &plane(bytemuck::cast_slice(values), slot, slots))
+    let layers = parameters.iter().zip(values).map(|(parameter, values)| match values.is_empty() {
+        true => LayerWeights::none(parameter),
+        false => LayerWeights::from_device(parameter, &plane(bytemuck::cast_slice(values), slot, slots)),
     });
     Weights { layers: layers.collect() }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fit_state::FitState;
-use super::packing::{slots_of, unpacked};
+use super::packing::{averages_of, slots_of, unpacked};
 use super::resumed::Resumed;
 use super::saved::{Run, Saved};
 use crate::error::Error;
@@ -27,14 +27,16 @@ pub(crate) struct RestorePoint {
 }
 
 impl RestorePoint {
-    /// Of a checkpoint in this file: the layers' weights and slots as they are on the device, and the rest of it.
-    pub fn of_checkpoint(saved: &Saved, path: PathBuf, weights: Vec<Vec<u32>>, slots: Vec<Vec<u32>>) -> Self {
+    /// Of a checkpoint in this file: the layers' weights, slots and averages as they are on the device, and the rest of it.
+    pub fn of_checkpoint(saved: &Saved, path: PathBuf, [weights, slots, averages]: [Vec<Vec<u32>>; 3]) -> Self {
         let of_layers = |role: fn(usize) -> Role, layers: Vec<Vec<u32>>| {
-            layers.into_iter().enumerate().map(move |(layer, words)| (role(layer), words))
+            let layers = layers.into_iter().enumerate().filter(|(_, words)| !words.is_empty());
+            layers.map(move |(layer, words)| (role(layer), words))
         };
         let Saved { run, step, state, .. } = saved;
         let model = of_layers(Role::Weights, weights)
             .chain(of_layers(Role::OptimizerSlots, slots))
+            .chain(of_layers(Role::Averages, averages))
             .chain([(Role::State, state.clone())])
             .collect();
         let resumed = Resumed {
@@ -119,12 +121,14 @@ impl RestorePoint {
         let of = |role: fn(usize) -> Role| -> Vec<Vec<u32>> {
             let words =
                 |layer| self.model.iter().find(|(other, _)| *other == role(layer)).map(|(_, words)| words.clone());
-            (0..).map_while(words).collect()
+            (0..run.network.named_parameters().len()).map(|layer| words(layer).unwrap_or_default()).collect()
         };
         let Resumed { fit, best, state, sums, .. } = resumed;
-        let (weights, slots) = (of(Role::Weights), of(Role::OptimizerSlots));
+        let [weights, slots, averages] = [Role::Weights, Role::OptimizerSlots, Role::Averages].map(of);
+        let averages = averages_of(run, &weights, &averages);
         let (weights, slots) = (unpacked(run, &weights, 0, 1), slots_of(run, &slots));
-        Saved { run: run.clone(), step: self.step(), fit, weights, slots, best, state, sums }.write(folder)?;
+        Saved { run: run.clone(), step: self.step(), fit, weights, averages, slots, best, state, sums }
+            .write(folder)?;
         self.is_written = true;
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! What a checkpoint holds besides the model, and how it goes to a file and comes back.
 //!
-//! A checkpoint is a model file with more tensors: `optimizer.K.0.weight`, …, slot K of the optimizer beside each weight;
-//! `state.best.0.weight`, …, the best epoch's weights where they are kept; `state.step` (u32), the step state as `shaders/step.wesl` has it;
+//! A checkpoint is a model file with more tensors: `optimizer.K.0.weight`, …, slot K of the optimizer beside each weight that is not frozen;
+//! `state.weights.0.weight`, …, the weights as they are trained, where the model's are their moving averages; `state.best.0.weight`, …, the best epoch's
+//! weights where they are kept; `state.step` (u32), the step state as `shaders/step.wesl` has it;
 //! `state.sums` (u32, [batch, 7]), the epoch's running sums (`shaders/stats.wesl`); `state.watch` (f64) and `state.history` (f64, a row an
 //! epoch). The metadata's `checkpoint` has the rest: [`FORMAT`], the options, the position, the sets' checksums, the tiles.
 
@@ -52,6 +53,8 @@ pub(crate) struct Saved {
     pub step: u64,
     pub fit: FitState,
     pub weights: Weights,
+    /// The moving averages of the weights, where they are kept.
+    pub averages: Option<Weights>,
     /// Of the optimizer, by slot.
     pub slots: Vec<Weights>,
     pub best: Option<Weights>,
@@ -61,7 +64,13 @@ pub(crate) struct Saved {
 }
 
 /// The version of the format that is described above. A later one reads the earlier ones.
-pub(crate) const FORMAT: u64 = 1;
+pub(crate) const FORMAT: u64 = 2;
+
+/// The earliest version whose readers can go on with such a run: groups of weights, averages and minibatches in parts came with the second.
+fn format_of(options: &TrainOptions) -> u64 {
+    let is_plain = options.groups.is_empty() && options.ema.is_none() && options.accumulate == 1;
+    if is_plain { 1 } else { FORMAT }
+}
 
 /// Words of an entry of the running sums.
 const SUMS_WORDS: usize = 7;
@@ -69,11 +78,18 @@ const SUMS_WORDS: usize = 7;
 impl Saved {
     /// Writes it into the folder, whole or not at all.
     pub fn write(self, folder: &Path) -> Result<(), Error> {
-        let Saved { run, step, fit, weights, slots, best, state, sums } = self;
+        let Saved { run, step, fit, mut weights, averages, slots, best, state, sums } = self;
         let parameters = run.network.named_parameters();
         let mut all: Vec<Tensor> = Vec::new();
         for (slot, values) in slots.iter().enumerate() {
-            all.extend(tensors(&format!("optimizer.{slot}."), &parameters, &values.layers));
+            let own = parameters.iter().cloned().zip(values.layers.iter().cloned());
+            let (parameters, values): (Vec<_>, Vec<_>) = own.filter(|(_, own)| !own.weight.is_empty()).unzip();
+            all.extend(tensors(&format!("optimizer.{slot}."), &parameters, &values));
+        }
+        // The model that the file is too answers by the averages.
+        if let Some(averages) = averages {
+            all.extend(tensors("state.weights.", &parameters, &weights.layers));
+            weights = averages;
         }
         if let Some(best) = &best {
             all.extend(tensors("state.best.", &parameters, &best.layers));
@@ -91,7 +107,7 @@ impl Saved {
         let [adapter, driver, family] = &run.adapter;
         let own = configuration::own_texts(&own_of(&run));
         let about = json!({ "checkpoint": {
-            "format": FORMAT,
+            "format": format_of(&run.options),
             "options": configuration::to_json(&run.options),
             "own": own,
             "position": {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::fit_state::FitState;
 use super::folder;
-use super::packing::{slots_of, unpacked};
+use super::packing::{averages_of, slots_of, unpacked};
 use super::restore_point::RestorePoint;
 use super::saved::{Run, Saved};
 use crate::error::Error;
@@ -113,7 +113,7 @@ impl Snapshots {
         }
     }
 
-    /// Before steps are run: which, and of what buffers a checkpoint is made: all weights, all slots of the optimizer, the step state, the
+    /// Before steps are run: which, and of what buffers a checkpoint is made: all weights, all slots of the optimizer, the weights' averages, the step state, the
     /// running sums, and the best weights where there are any.
     pub fn begin(&mut self, first_step: u64, last_step: u64, sources: Vec<Buffer>) {
         self.pass = Some(Pass { first_step, last_step, sources });
@@ -277,12 +277,16 @@ fn write(run: &Run, step: u64, fit: FitState, contents: Vec<Vec<u32>>, folder: &
     let mut contents = contents.into_iter();
     let layers_of = |contents: &mut dyn Iterator<Item = Vec<u32>>| -> Vec<Vec<u32>> { contents.take(layers).collect() };
     let own = layers_of(&mut contents);
-    let of_slots = if run.options.optimizer.slots() > 0 { layers_of(&mut contents) } else { Vec::new() };
+    // Frozen layers have none.
+    let mut next_if = |is_there: bool| if is_there { contents.next().unwrap_or_default() } else { Vec::new() };
+    let slots = run.options.slots_of(&run.network).into_iter();
+    let of_slots: Vec<Vec<u32>> = slots.map(|slots| next_if(slots > 0)).collect();
+    let averages: Vec<Vec<u32>> = run.options.averaged(&run.network).into_iter().map(&mut next_if).collect();
     let (state, sums) = (contents.next().unwrap_or_default(), contents.next().unwrap_or_default());
     let best = layers_of(&mut contents);
 
     // What was good before it is worth more. Training ends or goes back by itself where it has come to this.
-    let (epoch, of_both) = (run.order.epoch_of(step, run.options.batch_size), Sums::of_both(&sums, &state));
+    let (epoch, of_both) = (run.order.epoch_of(step, run.options.step_rows()), Sums::of_both(&sums, &state));
     if let Err(error) = run.options.non_finite.check(&of_both, epoch - 1) {
         tracing::debug!(step, %error, "a checkpoint is left out");
         return Ok(None);
@@ -296,12 +300,13 @@ fn write(run: &Run, step: u64, fit: FitState, contents: Vec<Vec<u32>>, folder: &
         step,
         fit,
         weights: unpacked(run, &own, 0, 1),
+        averages: averages_of(run, &own, &averages),
         slots: slots_of(run, &of_slots),
         best: (!best.is_empty()).then(|| unpacked(run, &best, 0, 1)),
         state,
         sums,
     };
-    let point = RestorePoint::of_checkpoint(&saved, folder::file(folder, step), own, of_slots);
+    let point = RestorePoint::of_checkpoint(&saved, folder::file(folder, step), [own, of_slots, averages]);
     saved.write(folder)?;
     folder::prune(folder, step, keep)?;
     Ok(Some(point))

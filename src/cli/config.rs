@@ -9,6 +9,7 @@ use super::clock::now;
 use super::hints;
 use super::layers::{Layers, ModelTable};
 use super::opening::cache_folder;
+use super::optimizer::OptimizerTable;
 use super::options::Train;
 use super::reading::{Data, Validation, chosen};
 use super::size::Size;
@@ -20,7 +21,6 @@ use crate::error::Error;
 use crate::gpu::AdapterChoice;
 use crate::loss::{Loss, Setting, Task};
 use crate::named::counted;
-use crate::optimizer::{Optimizer, Rule};
 use crate::options::{Checkpointing, Every};
 use crate::options::{EarlyStopping, ReduceOnPlateau, TrainOptions};
 use crate::preprocessing::ScaleBy;
@@ -126,15 +126,6 @@ impl LossTable {
     }
 }
 
-/// The keys besides `kind` are settings of the optimizer, which refuses unknown ones.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct OptimizerTable {
-    kind: Option<String>,
-    #[serde(flatten)]
-    values: BTreeMap<String, Value>,
-}
-
 /// The keys besides `kind` and `by_epoch` are settings of the schedule, which refuses unknown ones.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -190,19 +181,13 @@ impl AugmentationTable {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "an optimizer's value is a number, or true or false")]
-enum Value {
-    Switch(bool),
-    Number(f64),
-}
-
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct TrainTable {
     epochs: Option<u64>,
     steps: Option<u64>,
     batch_size: Option<usize>,
+    accumulate: Option<usize>,
     shuffle: Option<bool>,
     seed: Option<u64>,
     clip_grad_norm: Option<f64>,
@@ -210,6 +195,7 @@ struct TrainTable {
     non_finite: Option<String>,
     lower_factor: Option<f64>,
     lower_times: Option<u64>,
+    ema: Option<f64>,
     keep_best: Option<bool>,
     monitor: Option<String>,
     init: Option<PathBuf>,
@@ -308,6 +294,8 @@ impl Run {
             options: TrainOptions {
                 loss,
                 optimizer: file.optimizer.with(flags)?,
+                groups: file.optimizer.groups(),
+                ema: flags.updates.ema.or(file.train.ema),
                 schedule: file.schedule.with(flags)?,
                 reduce_on_plateau: file.reduce_on_plateau.map(ReduceOnPlateau::from),
                 early_stopping: early_stopping(flags.early_stopping, file.early_stopping),
@@ -321,6 +309,7 @@ impl Run {
                 augmentation: file.augmentation.with(flags),
                 initializer: chosen(flags.initializer, file.model.initializer.clone())?.unwrap_or_default(),
                 batch_size: flags.batch_size.or(file.train.batch_size).unwrap_or(defaults.batch_size),
+                accumulate: flags.updates.accumulate.or(file.train.accumulate).unwrap_or(1),
                 epochs: flags.epochs.or(file.train.epochs).unwrap_or(defaults.epochs),
                 steps,
                 shuffle: flags.no_shuffle.map(|no| !no).or(file.train.shuffle).unwrap_or(true),
@@ -469,30 +458,5 @@ impl File {
             let reason = reason.replace("` as i128, expected a whole number", "`, expected a smaller one");
             Error::format(path, format!("{}{hint}", reason.trim_end()))
         })
-    }
-}
-
-impl OptimizerTable {
-    /// The optimizer that the table and the flags describe. The default is Adam as Keras sets it.
-    fn with(&self, flags: &Train) -> Result<Optimizer, Error> {
-        let mut optimizer = match flags.optimizer.as_deref().or(self.kind.as_deref()) {
-            Some(path) if path.ends_with(".wgsl") => Optimizer::new(Rule::read(path)?),
-            Some(name) => Optimizer::from_name(name)?,
-            None => TrainOptions::default().optimizer,
-        };
-        for (name, value) in &self.values {
-            match (name.as_str(), value) {
-                ("lr", &Value::Number(number)) => optimizer.lr = number,
-                ("weight_decay", &Value::Number(number)) => optimizer.weight_decay = number,
-                (name, &Value::Number(number)) => optimizer.set(name, number)?,
-                (name, &Value::Switch(on)) => optimizer.switch(name, on)?,
-            }
-        }
-        optimizer.lr = flags.lr.unwrap_or(optimizer.lr);
-        optimizer.weight_decay = flags.weight_decay.unwrap_or(optimizer.weight_decay);
-        if let Some(momentum) = flags.momentum {
-            optimizer.set("momentum", momentum)?;
-        }
-        Ok(optimizer)
     }
 }

@@ -19,7 +19,14 @@ pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
     let model = opening::model(&options.model, &options.own)?;
     let set = source::for_model(&options.data, &model, &options.text, options.label.as_deref())?;
     set.check_for(&model.network, &model.loss).map_err(|error| source::of_words(&options.data, "--data", error))?;
-    let names = if model.classes.is_empty() { set.class_names().to_vec() } else { model.classes.clone() };
+    let is_text = model.network.places().is_some();
+    let names = if is_text {
+        model.output_names()
+    } else if model.classes.is_empty() {
+        set.class_names().to_vec()
+    } else {
+        model.classes.clone()
+    };
     let top_k = top_k(options.top_k, &model)?;
     let metrics = opening::open(model, &options.common)?.metrics(&set)?;
     let classes = metrics.classes.as_ref().map_or(0, |classes| classes.classes.len());
@@ -47,7 +54,8 @@ pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
             figure(root_mean_squared_error)
         ))?;
     }
-    if let Some(classes) = &metrics.classes {
+    // Of a text, a table of all tokens says little.
+    if let Some(classes) = metrics.classes.as_ref().filter(|_| !is_text) {
         output.text(class_table(classes, &names))?;
         if let Some(table) = confusion_table(classes, &names) {
             output.text(table)?;

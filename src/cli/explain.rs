@@ -47,17 +47,18 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let tiling = run.options.tiled(tiling, &measured);
     let first = first_of_windows(set.source(), run.options.memory_budget)?;
     let rows = Rows::of(set.source(), first.as_ref(), run.options.window_sizing(network.outputs(), tiling.most_bytes))?;
-    let per_epoch = rows.count().div_ceil(run.options.batch_size) as u64;
+    let per_epoch = rows.count().div_ceil(run.options.step_rows()) as u64;
     let visiting = run.options.visiting(Order { rows: rows.count(), ..Order::default() });
     rows.check_minibatches(&network, visiting, 0..run.options.last_step(0, 0, per_epoch)?)?;
     let plan = Plan::new(run.options.training_request(&network, rows.shape(tiling.most_bytes), &tiling))?;
 
     about_table(&output, &run, &set)?;
     about_images(&output, &run, &set)?;
+    about_tokens(&output, &run, &set)?;
     summary::print(&output, &network, &plan)?;
     output.text(format_args!("for {}\n", adapter.map_or("a software adapter".into(), |adapter| adapter.name)))?;
     output.text(&plan)?;
-    for dispatch in &plan.dispatches {
+    for (at, dispatch) in plan.dispatches.iter().enumerate() {
         let launch = &dispatch.launch;
         let bound = |access| -> Vec<Value> {
             let buffer = |role: Role| json!({ "name": role.to_string(), "shape": plan.shape(role) });
@@ -66,7 +67,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
         output.event(json!({
             "event": "dispatch", "kernel": launch.kernel, "layers": dispatch.layers, "variant": launch.variant, "workgroups": launch.workgroups,
             "flops": launch.cost.flops, "bytes": launch.cost.bytes, "intensity": launch.cost.intensity(),
-            "fuses": launch.fuses(), "reads": bound(Access::Read), "writes": bound(Access::Write),
+            "fuses": launch.fuses(), "times": plan.times(at), "reads": bound(Access::Read), "writes": bound(Access::Write),
         }))?;
     }
     for buffer in &plan.buffers {
@@ -77,7 +78,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     }
     let cost = plan.cost();
     output.event(json!({
-        "event": "step", "dispatches": plan.dispatches.len(), "flops": cost.flops, "bytes": cost.bytes,
+        "event": "step", "dispatches": plan.calls(), "flops": cost.flops, "bytes": cost.bytes,
         "intensity": cost.intensity(), "memory_bytes": plan.bytes(), "batch": plan.batch,
     }))
 }
@@ -91,6 +92,22 @@ fn about_images(output: &Output, run: &Run, set: &TrainingSet) -> Result<(), Err
         "notes": set.at_hand().notes(),
     }))?;
     output.text(format_args!("{}: {}, {image} images\n", run.data, counted(rows, "row")))
+}
+
+/// Prints what tokens are.
+fn about_tokens(output: &Output, run: &Run, set: &TrainingSet) -> Result<(), Error> {
+    let (rows, set) = (set.source().rows(), set.at_hand());
+    let Some(tokens) = set.vocabulary() else { return Ok(()) };
+    output.event(json!({
+        "event": "tokens", "rows": rows, "tokens": set.width(), "vocabulary": tokens, "notes": set.notes(),
+    }))?;
+    let vocabulary = set.text_vocabulary().map_or_else(|| counted(tokens, "token"), ToString::to_string);
+    output.text(format_args!(
+        "{}: {} of {}, a vocabulary of {vocabulary}\n",
+        run.data,
+        counted(rows, "row"),
+        counted(set.width(), "token")
+    ))
 }
 
 /// Prints how a table's columns are used.

@@ -143,6 +143,25 @@ const HINTS: &[(&[&str], &str)] = &[
         "write --keep-best, or keep_best = true under [train] in run.toml",
     ),
     (
+        &[
+            "gradient-accumulation-steps",
+            "gradient-accumulation",
+            "grad-accum",
+            "accum-steps",
+            "accumulate-grad-batches",
+            "accum-freq",
+        ],
+        "write --accumulate K, or accumulate under [train] in run.toml",
+    ),
+    (
+        &["ema-decay", "model-ema", "swa", "use-ema", "weight-averaging", "polyak", "ema-momentum"],
+        "write --ema 0.999, or ema under [train] in run.toml",
+    ),
+    (
+        &["freeze", "frozen", "freeze-layers", "trainable", "no-decay", "param-groups", "layer-decay", "lr-mult"],
+        "write [[optimizer.groups]] in run.toml, with match and frozen, lr_scale or weight_decay, and give that by --config",
+    ),
+    (
         &["clip", "grad-clip", "gradient-clipping", "max-grad-norm", "clip-norm", "clipnorm"],
         "write --clip-grad-norm NORM, or --clip-grad-value VALUE",
     ),

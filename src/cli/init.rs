@@ -31,7 +31,7 @@ pub(super) fn check(path: &Path, model: &Model, run: &Run, network: &Network) ->
     }
     let (own_form, form) = (model.network.input(), network.input());
     // A model of images has its weights for another order of values than a row of features has.
-    if own_form != form && [own_form, form].iter().any(|form| matches!(form, Form::Image(_))) {
+    if own_form != form && [own_form, form].iter().any(|form| matches!(form, Form::Image(_) | Form::Tokens(_))) {
         return Err(Error::format(
             path,
             format!("{shapes}: it takes {}, and the run's set has {}", named(own_form), named(form)),

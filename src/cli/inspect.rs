@@ -15,7 +15,8 @@ use crate::error::Error;
 use crate::loss::Loss;
 use crate::model::{Model, loss_to_json};
 use crate::named::counted;
-use crate::network::Summary;
+use crate::network::{Form, Summary};
+use crate::preprocessing::Vocabulary;
 
 pub(super) fn run(options: &Inspect) -> Result<(), Error> {
     let output = Output { json: options.json };
@@ -46,6 +47,10 @@ fn event(path: &Path, model: &Result<Model, Error>, contents: &Contents) -> Valu
             event["classes"] = Value::Array(Vec::new());
             event[output_word(model)] = model.classes.clone().into();
             event["image"] = json!(model.image);
+            if let Form::Tokens(length) = model.network.input() {
+                event["tokens"] = length.into();
+                event["vocabulary"] = json!(model.vocabulary.as_ref().map(Vocabulary::to_file));
+            }
             for (name, scaling) in [("scaling", &model.scaling), ("target_scaling", &model.target_scaling)] {
                 event[name] =
                     scaling.as_ref().map_or(Value::Null, |by| json!({ "shift": by.shift, "scale": by.scale }));
@@ -91,6 +96,16 @@ fn describe(model: &Model) -> String {
     if let Some(image) = model.image {
         text += &format!("\ninputs are {image} images");
     }
+    if let Form::Tokens(length) = model.network.input() {
+        text += &format!("\ninputs are {}", counted(length, "token"));
+    }
+    match &model.vocabulary {
+        Some(characters @ Vocabulary::Characters(_)) => {
+            text += &format!(", of {characters}: {}", visible(&characters.to_file()));
+        }
+        Some(bytes) => text += &format!(", of {bytes}"),
+        None => {}
+    }
     match (&model.scaling, model.image) {
         (Some(scaling), Some(image)) if scaling.is_of_channels(image.channels) => {
             text += &format!(
@@ -107,6 +122,12 @@ fn describe(model: &Model) -> String {
         text += "\noutputs are scaled targets; predictions are in the targets' own units";
     }
     text
+}
+
+/// A text in one line: what ends a line or moves the cursor as a program writes it, `\n`.
+fn visible(text: &str) -> String {
+    let of = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.into() };
+    text.chars().map(of).collect()
 }
 
 /// The tensors of a safetensors file that is no model.
@@ -134,7 +155,17 @@ impl Contents {
 
     /// The tensors, and the metadata that the model's description does not show.
     fn describe(&self) -> String {
-        let shown = ["activations", "dropout", "inputs", "layers", "loss", "classes", "scaling", "target_scaling"];
+        let shown = [
+            "activations",
+            "dropout",
+            "inputs",
+            "layers",
+            "loss",
+            "classes",
+            "scaling",
+            "target_scaling",
+            "vocabulary",
+        ];
         let of_model = self.metadata.get("wgrad").and_then(Value::as_object);
         let of_model = of_model.into_iter().flatten().filter(|(key, _)| !shown.contains(&key.as_str()));
         let of_others = self.metadata.iter().filter(|(key, value)| *key != "wgrad" || !value.is_object());

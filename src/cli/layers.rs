@@ -11,7 +11,7 @@ use crate::activation::Activation;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::named::counted;
-use crate::network::{Layer, Network, from_json};
+use crate::network::{Layer, LayerKind, Network, from_json};
 
 /// The table of run.toml.
 #[derive(Deserialize, Default)]
@@ -36,16 +36,23 @@ pub(super) enum Layers {
         /// The number of outputs; if the run does not give it, it follows from the set.
         outputs: Option<usize>,
     },
-    /// All layers, one by one, as the file with this path has them.
-    Listed(Vec<Layer>, PathBuf),
+    /// All layers, one by one.
+    Listed(Listing),
+}
+
+/// Layers that a file lists one by one.
+pub(super) struct Listing {
+    /// As the file has them. An embedding may leave out its vocabulary, which is then that of the set, and a dense layer may have as many units.
+    words: Value,
+    /// With any vocabulary in place of the set's.
+    layers: Vec<Layer>,
+    path: PathBuf,
 }
 
 impl ModelTable {
     /// The layers that the table, in the file with this path, lists one by one, if it does.
     pub fn listed(&self, path: &Path) -> Result<Option<Vec<Layer>>, Error> {
-        let activation = |word: &str| word.parse().map_err(|error: Error| error.to_string());
-        let layers = self.layers.as_ref().map(|list| from_json(list, &activation)).transpose();
-        layers.map_err(|reason| of_list(path, &reason))
+        self.layers.as_ref().map(|list| layers_of(list, path)).transpose()
     }
 
     /// The layers that the table, in the file with this path, and the flags describe.
@@ -66,8 +73,9 @@ impl ModelTable {
                 )));
             }
         }
-        if let Some(layers) = self.listed(path)? {
-            return Ok(Layers::Listed(layers, path.into()));
+        if let Some(words) = self.layers {
+            let layers = layers_of(&with_vocabulary(&words, 1), path)?;
+            return Ok(Layers::Listed(Listing { words, layers, path: path.into() }));
         }
         let widths = match &flags.hidden {
             Some(widths) => hidden("--hidden", widths)?,
@@ -116,22 +124,89 @@ fn inline(value: &Value) -> String {
     }
 }
 
+/// The layers of a list, which the file with this path has.
+fn layers_of(list: &Value, path: &Path) -> Result<Vec<Layer>, Error> {
+    let activation = |word: &str| word.parse().map_err(|error: Error| error.to_string());
+    from_json(list, &activation).map_err(|reason| of_list(path, &reason))
+}
+
+const VOCABULARY: &str = "vocabulary";
+
+/// A list of layers with this vocabulary where it leaves that to the set: of an embedding without one, and of dense layers with as many units.
+fn with_vocabulary(list: &Value, tokens: usize) -> Value {
+    match list {
+        Value::Array(entries) => entries.iter().map(|entry| with_vocabulary(entry, tokens)).collect(),
+        Value::Object(entries) => {
+            let filled = |(key, value): (&String, &Value)| match (key.as_str(), value) {
+                ("dense", Value::String(word)) if word == VOCABULARY => (key.clone(), tokens.into()),
+                _ => (key.clone(), with_vocabulary(value, tokens)),
+            };
+            let mut filled: Map<String, Value> = entries.iter().map(filled).collect();
+            if filled.contains_key("embedding") && !filled.contains_key(VOCABULARY) {
+                filled.insert(VOCABULARY.into(), tokens.into());
+            }
+            Value::Object(filled)
+        }
+        other => other.clone(),
+    }
+}
+
+impl Listing {
+    /// The layers for the rows of a set, which the run calls `data`.
+    fn layers_for(&self, data: &str, set: &Dataset) -> Result<Vec<Layer>, Error> {
+        if with_vocabulary(&self.words, 1) == self.words {
+            return Ok(self.layers.clone());
+        }
+        let tokens = set.vocabulary().ok_or_else(|| {
+            of_list(&self.path, &format!("a vocabulary is left to the set, and the rows of {data} are no tokens"))
+        })?;
+        layers_of(&with_vocabulary(&self.words, tokens), &self.path)
+    }
+
+    fn network(&self) -> Network {
+        Network::of_layers(1, self.layers.clone())
+    }
+}
+
 impl Layers {
+    /// Whether they take tokens: one of them is an embedding.
+    pub fn take_tokens(&self) -> bool {
+        matches!(self, Layers::Listed(listing) if listing.network().vocabulary().is_some())
+    }
+
+    /// The number of places that they have positions for, if they have any.
+    pub fn positions(&self) -> Option<usize> {
+        let Layers::Listed(listing) = self else { return None };
+        let (network, mut found) = (listing.network(), None);
+        network.walk(&mut |located| {
+            if let LayerKind::Positions(positions) = located.layer.kind() {
+                found = found.or(Some(positions.length));
+            }
+        });
+        found
+    }
+
     /// The network for the rows of a set, which the run calls `data`: for images, where the set has images and the list a layer for them, else for
     /// rows of features. The number of outputs is `inferred` from the set if the run does not give it.
     ///
     /// # Errors
     ///
-    /// [`Error::Format`] for listed layers that do not fit each other or the set's rows, naming the file.
+    /// [`Error::Format`] for listed layers that do not fit each other or the set's rows, naming the file; [`Error::Option`] for others than listed ones where the
+    /// rows are tokens.
     pub fn network(&self, data: &str, set: &Dataset, inferred: usize) -> Result<Network, Error> {
         match self {
-            Layers::Listed(layers, path) => {
-                let network = Network::of_form(set.form_for(layers), layers.clone());
+            Layers::Listed(listing) => {
+                let (layers, path) = (listing.layers_for(data, set)?, &listing.path);
+                let network = Network::of_form(set.form_for(&layers), layers.clone());
                 let are_wanted = set.image_shape().is_none() && layers.iter().any(Layer::is_of_images);
                 let hint = if are_wanted { no_images(data, set) } else { String::new() };
                 network.check().map_err(|error| of_list(path, &format!("{error}{hint}")))?;
                 Ok(network)
             }
+            Layers::Hidden { .. } if set.vocabulary().is_some() => Err(Error::Option(format!(
+                "the rows of {data} are tokens: list a network's layers under [model] in a file, as layers = [{{ embedding = 64 }}, …, {{ dense = \"vocabulary\" }}], \
+                 and name it by --config; examples/gpt.toml is one"
+            ))),
             Layers::Hidden { widths, activation, dropout, outputs } => Ok(widths
                 .iter()
                 .zip(dropout)
@@ -145,7 +220,7 @@ impl Layers {
     /// The activations that are the user's own.
     pub fn own_activations(&self) -> Vec<Activation> {
         let all = match self {
-            Layers::Listed(layers, _) => Network::of_layers(1, layers.clone()).activations(),
+            Layers::Listed(listing) => listing.network().activations(),
             Layers::Hidden { activation, .. } => vec![*activation],
         };
         all.into_iter().filter(|activation| matches!(activation, Activation::Custom(_))).collect()

@@ -5,10 +5,12 @@ mod adapters;
 mod bench;
 mod clock;
 mod config;
+mod drawn;
 mod evaluate;
 mod explain;
 mod export;
 mod figures;
+mod generate;
 mod hints;
 mod import;
 mod init;
@@ -17,6 +19,7 @@ mod interrupt;
 mod layers;
 mod observers;
 mod opening;
+mod optimizer;
 mod options;
 mod out;
 mod output;
@@ -31,11 +34,14 @@ mod selftest;
 mod size;
 mod source;
 mod summary;
+mod table_options;
 mod tensorboard;
 mod times;
+mod tokens;
 mod train;
 mod training_set;
 mod unfit;
+mod updates;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -65,6 +71,7 @@ pub fn main() -> ExitCode {
         Some(Command::Train(options)) => train::run(options),
         Some(Command::Evaluate(options)) => evaluate::run(options).map(|()| 0),
         Some(Command::Predict(options)) => predict::run(options).map(|()| 0),
+        Some(Command::Generate(options)) => generate::run(options).map(|()| 0),
         Some(Command::Export(options)) => export::run(options).map(|()| 0),
         Some(Command::Import(options)) => import::run(options).map(|()| 0),
         Some(Command::Inspect(options)) => inspect::run(options).map(|()| 0),

@@ -5,15 +5,18 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::drawn::Drawn;
 use super::size::Size;
+use super::table_options::Text;
+use super::tokens::Tokens;
+use super::updates::Updates;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::gpu::AdapterChoice;
 use crate::initializer::Initializer;
 use crate::measure::Tuning;
-use crate::named::{Named, by_word};
 use crate::options::{Every, Monitor, NonFinite};
-use crate::preprocessing::{ChannelOrder, Fill, ScaleBy};
+use crate::preprocessing::{Fill, ScaleBy};
 
 /// Trains neural networks on any GPU, or on a software Vulkan driver where there is none.
 ///
@@ -38,6 +41,8 @@ pub(super) enum Command {
     Evaluate(Evaluate),
     /// Print predictions of a model for rows of a set, a table, an array, an image, or standard input
     Predict(Predict),
+    /// Continue a text with a model that was trained on one
+    Generate(Generate),
     /// Write a model as ONNX
     Export(Export),
     /// Convert an ONNX file or a PyTorch state dict to a model
@@ -63,9 +68,9 @@ pub(super) struct Train {
     /// A file with any of these options, and more; a flag takes precedence over it
     #[arg(long, value_name = "RUN.toml")]
     pub config: Option<PathBuf>,
-    /// mnist; a file of CSV, TSV, .npz, safetensors or Parquet; a directory of MNIST-style IDX files, of CIFAR's binary files, of x.npy and
-    /// y.npy, or of a directory of images for each class [default: mnist]
-    #[arg(long, value_name = "mnist|DIR|FILE")]
+    /// mnist or shakespeare; a file of CSV, TSV, .npz, safetensors, Parquet or text; a directory of MNIST-style IDX files, of CIFAR's binary
+    /// files, of x.npy and y.npy, or of a directory of images for each class [default: mnist]
+    #[arg(long, value_name = "mnist|shakespeare|DIR|FILE")]
     pub data: Option<String>,
     /// The target column of a table, by name or by number from 1; several columns, separated by commas, are numbers for one output
     /// each [default: the last one]
@@ -85,6 +90,8 @@ pub(super) struct Train {
     pub decimal: Option<char>,
     #[command(flatten)]
     pub text: Text,
+    #[command(flatten)]
+    pub tokens: Tokens,
     /// The replacement of a table's missing cells: mean, zero or a number [default: they are errors]
     #[arg(long, value_name = "mean|zero|NUMBER", allow_negative_numbers = true)]
     pub fill: Option<Fill>,
@@ -126,6 +133,8 @@ pub(super) struct Train {
     /// The momentum of sgd, rmsprop or muon [default: the optimizer's]
     #[arg(long, value_name = "0.9", allow_negative_numbers = true)]
     pub momentum: Option<f64>,
+    #[command(flatten)]
+    pub updates: Updates,
     /// The schedule of the learning rate: constant, step, exponential, polynomial, cosine or one-cycle [default: constant]
     #[arg(long)]
     pub schedule: Option<String>,
@@ -247,73 +256,6 @@ impl Train {
     }
 }
 
-/// Options for reading a table in text, or an array.
-#[derive(Args, Clone, Default)]
-pub(super) struct Text {
-    /// The delimiter between a table's cells: one character, or tab [default: decided by the file's name and its cells]
-    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
-    pub delimiter: Option<char>,
-    /// Take a table's first line for the names of its columns [default: decided by the cells]
-    #[arg(long, conflicts_with = "no_header")]
-    pub header: bool,
-    /// Take a table's first line for a row
-    #[arg(long)]
-    pub no_header: bool,
-    /// How to treat a table's rows without a target: leave them out, or fail with an error [default: error]
-    #[arg(long, value_name = "leave-out|error")]
-    pub missing_target: Option<MissingTarget>,
-    /// How to treat a word that a known column does not have: as none of its words, or as an error [default: error]
-    #[arg(long, value_name = "none|error")]
-    pub unknown: Option<Unknown>,
-    /// Where the channels of images in arrays are, which a set has last: first, as in PyTorch, or last [default: decided by their sizes]
-    #[arg(long, value_name = "first|last")]
-    pub channels: Option<ChannelOrder>,
-}
-
-impl Text {
-    /// Whether the first line names the columns, if a flag says so.
-    pub fn header(&self) -> Option<bool> {
-        (self.header || self.no_header).then_some(self.header)
-    }
-}
-
-fn delimiter(word: &str) -> Result<char, String> {
-    match (word, word.chars().next()) {
-        ("tab" | "\\t", _) => Ok('\t'),
-        (word, Some(character)) if word.chars().count() == 1 => Ok(character),
-        _ => Err("it must be one character, as ; or |, or tab".into()),
-    }
-}
-
-/// The treatment of a word that a known column does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unknown {
-    None,
-    Error,
-}
-
-impl Named for Unknown {
-    const WHAT: &'static str = "a treatment of unknown words";
-    const WORDS: &'static [(&'static str, Self)] = &[("none", Unknown::None), ("error", Unknown::Error)];
-}
-
-by_word!(Unknown);
-
-/// The treatment of rows without a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MissingTarget {
-    LeaveOut,
-    Error,
-}
-
-impl Named for MissingTarget {
-    const WHAT: &'static str = "a treatment of missing targets";
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("leave-out", MissingTarget::LeaveOut), ("error", MissingTarget::Error)];
-}
-
-by_word!(MissingTarget);
-
 #[derive(Args)]
 pub(super) struct ProfileOptions {
     /// Write a trace of some steps, which <https://ui.perfetto.dev> opens; a file that is there is replaced
@@ -328,7 +270,7 @@ pub(super) struct Evaluate {
     /// A safetensors file with 0.weight, 0.bias, 2.weight, …
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
-    /// mnist, or a file or directory as in training (its test rows, if it has any)
+    /// mnist, shakespeare, or a file or directory as in training (its test rows, if it has any)
     #[arg(long, value_name = "mnist|DIR|FILE", default_value = "mnist")]
     pub data: String,
     /// The target column of a table, by name or by number from 1, or several, as in training: for a model that keeps no columns of a
@@ -360,6 +302,19 @@ pub(super) struct Predict {
     pub rows: Option<String>,
     #[command(flatten)]
     pub text: Text,
+    #[command(flatten)]
+    pub own: Own,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args)]
+pub(super) struct Generate {
+    /// A model that was trained on a text
+    #[arg(long, value_name = "FILE")]
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub drawn: Drawn,
     #[command(flatten)]
     pub own: Own,
     #[command(flatten)]

@@ -142,7 +142,7 @@ impl Out {
                 "init": run.init,
             },
             "loss": loss_to_json(&options.loss),
-            "steps_per_epoch": rows.div_ceil(options.batch_size),
+            "steps_per_epoch": rows.div_ceil(options.step_rows()),
         });
         let settings = crate::checkpoint::configuration::to_json(options);
         for (name, value) in [parts, settings].iter().filter_map(Value::as_object).flatten() {

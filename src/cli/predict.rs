@@ -29,7 +29,13 @@ const SOON: Duration = Duration::from_millis(20);
 pub(super) fn run(options: &Predict) -> Result<(), Error> {
     let output = Output { json: options.common.json };
     let model = opening::model(&options.model, &options.own)?;
-    let input = Input::open(&options.input)?;
+    if let Some(places) = model.network.places() {
+        return Err(Error::Option(format!(
+            "{} answers for each of {places} places of a row, and predict shows one answer a row: wgrad evaluate says how well it predicts what follows",
+            options.model.display()
+        )));
+    }
+    let input = Input::open(&options.input, &model)?;
     // For people, a file is read whole: errors in it come before any answer.
     let is_answered_by_line = options.rows.is_none() && (options.input == STDIN || output.json);
     let input = match input {

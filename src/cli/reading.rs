@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::options::{MissingTarget, Train, Unknown};
+use super::options::Train;
+use super::table_options::{MissingTarget, Unknown};
 use crate::data::ReadOptions;
 use crate::error::Error;
 use crate::loss::{Loss, Task};
@@ -34,6 +35,8 @@ pub(super) struct Data {
     missing_target: Option<String>,
     pub image: Option<[usize; 3]>,
     channels: Option<String>,
+    context: Option<usize>,
+    vocabulary: Option<String>,
     pub scaling: Option<String>,
     pub scale_targets: Option<String>,
 }
@@ -116,6 +119,8 @@ impl Data {
             categorical: columns(&flags.categorical, &self.categorical),
             image,
             channels: chosen(flags.text.channels, self.channels.clone())?,
+            context: flags.tokens.context.or(self.context),
+            vocabulary: chosen(flags.tokens.vocabulary.clone(), self.vocabulary.clone())?,
             ..ReadOptions::default()
         })
     }

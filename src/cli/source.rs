@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use super::config::Run;
-use super::options::{MissingTarget, Text, Unknown};
 use super::reading::Validation;
+use super::table_options::{MissingTarget, Text, Unknown};
 use super::training_set::TrainingSet;
 use super::unfit::{Content, Given};
 use crate::data::{Dataset, ReadOptions, Sets, Source, Stored, begins_as_arrays, is_text_table};
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::loss::Task;
 use crate::model::{Model, names_for};
 use crate::named::counted;
-use crate::preprocessing::{ImageShape, ScaleBy, Scaling};
+use crate::preprocessing::{ImageShape, ScaleBy, Scaling, Vocabulary};
 
 /// The most bytes that are read from standard input.
 const MOST_FROM_STDIN: u64 = 1 << 30;
@@ -26,6 +26,8 @@ fn sets(words: &str, options: &ReadOptions) -> Result<Sets, Error> {
     let path = Path::new(words);
     if words == "mnist" {
         Dataset::mnist().map(|(train, test)| Sets { train, validation: None, test: Some(test) })
+    } else if words == "shakespeare" {
+        Sets::shakespeare(options)
     } else if path.exists() {
         Sets::read(path, options)
     } else if options.inputs_only {
@@ -35,7 +37,7 @@ fn sets(words: &str, options: &ReadOptions) -> Result<Sets, Error> {
         )))
     } else {
         Err(Error::Option(format!(
-            "there is no \"{words}\": data is mnist, a file (CSV, TSV, .npz, safetensors, Parquet), or a folder (MNIST-style IDX files, \
+            "there is no \"{words}\": data is mnist, shakespeare, a file (CSV, TSV, .npz, safetensors, Parquet, a text), or a folder (MNIST-style IDX files, \
              CIFAR's binary files, x.npy and y.npy, or a folder of images for each class)"
         )))
     }
@@ -49,7 +51,8 @@ pub(super) fn of_run(run: &Run, init: Option<&Model>) -> Result<(TrainingSet, Op
     let is_larger = |budget| std::fs::metadata(path).is_ok_and(|about| about.len() > budget);
     let scales = run.scaling != ScaleBy::None || run.scale_targets != ScaleBy::None;
     let is_scaled = init.is_some_and(|model| model.scaling.is_some() || model.target_scaling.is_some());
-    let is_whole = scales || is_scaled || matches!(run.validation, Some(Validation::Fraction(_)));
+    let is_whole =
+        scales || is_scaled || run.layers.take_tokens() || matches!(run.validation, Some(Validation::Fraction(_)));
     if !is_safetensors || is_whole || !run.options.memory_budget.is_some_and(is_larger) {
         let (train, validation) = with_validation(run, init)?;
         return Ok((TrainingSet::Whole(with_unused(run, train, validation.as_ref())?), validation));
@@ -59,16 +62,54 @@ pub(super) fn of_run(run: &Run, init: Option<&Model>) -> Result<(TrainingSet, Op
     let train = train.noted_all(path, stored.note().map(String::from));
     check_image(run, &train)?;
     let first = Sets { train, validation: stored.validation()?, test: stored.test()? };
-    let (first, validation) = beside(run, first)?;
+    let (first, validation) = beside(run, first, init)?;
     let first = with_unused(run, noted(run, first), validation.as_ref())?;
     Ok((TrainingSet::Stored(stored, first), validation))
 }
 
+/// The options for reading a run's sets: as its layers take rows, and with the vocabulary of the model that training goes on from.
+fn reading(run: &Run, init: Option<&Model>) -> ReadOptions {
+    let before = init.and_then(|model| model.vocabulary.clone());
+    let vocabulary = match (run.reading.vocabulary.clone(), before) {
+        (Some(Vocabulary::Characters(_)), Some(before @ Vocabulary::Characters(_))) => Some(before),
+        (asked, before) => asked.or(before),
+    };
+    ReadOptions {
+        tokens: run.layers.take_tokens(),
+        context: run.reading.context.or(run.layers.positions()),
+        vocabulary,
+        // A part of it is held out where the run says so.
+        undivided: run.validation.is_some(),
+        ..run.reading.clone()
+    }
+}
+
 /// Reads the sets that a run trains on.
-fn of_data(run: &Run) -> Result<Sets, Error> {
-    let own = sets(&run.data, &run.reading)?;
+fn of_data(run: &Run, init: Option<&Model>) -> Result<Sets, Error> {
+    let own = sets(&run.data, &reading(run, init))?;
+    if own.train.vocabulary().is_some() {
+        check_tokens(run)?;
+    }
     check_image(run, &own.train)?;
     Ok(own)
+}
+
+/// Checks that a run asks for nothing that rows of tokens cannot have.
+///
+/// # Errors
+///
+/// [`Error::Option`] with the option.
+fn check_tokens(run: &Run) -> Result<(), Error> {
+    let given = [
+        (format!("--scaling {}", run.scaling), run.scaling != ScaleBy::None),
+        ("image under [data]".into(), run.reading.image.is_some()),
+        ("stratify under [data]".into(), run.stratify),
+    ];
+    let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) else { return Ok(()) };
+    Err(Error::Option(format!(
+        "{option}: the rows of {} are tokens, which are numbers of words or characters and no quantities; leave it out",
+        run.data
+    )))
 }
 
 /// Checks that rows are images of the form that the run gives them, if it gives one.
@@ -102,6 +143,7 @@ fn check_image(run: &Run, train: &Dataset) -> Result<(), Error> {
 fn check_alike(run: &Run, train: &Dataset, validation: &Dataset) -> Result<(), Error> {
     let form = |set: &Dataset| match set.image_shape() {
         Some(image) => format!("are images of {image}"),
+        None if set.vocabulary().is_some() => format!("have {}", counted(set.width(), "token")),
         None => format!("have {}", counted(set.width(), "feature")),
     };
     let images = train.image_shape().zip(validation.image_shape());
@@ -129,7 +171,7 @@ pub(super) fn validation_words(run: &Run) -> (&str, &'static str) {
 /// Reads the training and the validation set. Scalings are computed from the training rows alone, or taken from the model that training
 /// goes on from.
 fn with_validation(run: &Run, init: Option<&Model>) -> Result<(Dataset, Option<Dataset>), Error> {
-    let (train, mut validation) = beside(run, of_data(run)?)?;
+    let (train, mut validation) = beside(run, of_data(run, init)?, init)?;
     if let Some(validation) = &validation {
         check_alike(run, &train, validation)?;
     }
@@ -183,6 +225,13 @@ fn other_meanings(train: &Dataset, model: &Model) -> Vec<String> {
              table, --init is for models that wgrad trained on one"
                 .into(),
         );
+    }
+    if let (Some(own), Some(before)) = (train.text_vocabulary(), &model.vocabulary)
+        && own != before
+    {
+        notes.push(format!(
+            "the text's vocabulary is {own}, and the model's {before}: its embedding was learned for other tokens; without a vocabulary under [data] and without --vocabulary the model's is used"
+        ));
     }
     let columns = train.columns().zip(model.columns.as_ref());
     if columns.is_some_and(|(own, model)| !own.make_the_same_as(model)) {
@@ -248,7 +297,7 @@ fn noted_on_labels(run: &Run, train: Dataset) -> Dataset {
 }
 
 /// The training set, and the set to validate on.
-fn beside(run: &Run, own: Sets) -> Result<(Dataset, Option<Dataset>), Error> {
+fn beside(run: &Run, own: Sets, init: Option<&Model>) -> Result<(Dataset, Option<Dataset>), Error> {
     if run.validation.is_none() {
         return Ok(own.to_train_on(&run.data));
     }
@@ -267,9 +316,10 @@ fn beside(run: &Run, own: Sets) -> Result<(Dataset, Option<Dataset>), Error> {
                 columns: train.columns().cloned(),
                 image: train.image_shape(),
                 class_names: train.class_names().to_vec(),
-                ..run.reading.clone()
+                vocabulary: train.text_vocabulary().cloned(),
+                ..reading(run, init)
             };
-            match sets(words, &alike).map(Sets::to_validate_on) {
+            match sets(words, &alike).map(|sets| sets.to_validate_on().without_overlap()) {
                 Err(Error::Option(reason)) => {
                     return Err(Error::Option(format!("--validation: {reason}; or none, or a fraction as 0.1")));
                 }
@@ -294,8 +344,17 @@ pub(super) fn for_model(words: &str, model: &Model, text: &Text, label: Option<&
     }
     let regression = model.loss.task() == Task::Numbers;
     let options = ReadOptions { regression, label: label.map(str::to_string), ..of_model(model, text) };
-    let set = sets(words, &options)?.to_test_on();
+    let set = sets(words, &options)?.to_test_on().without_overlap();
     Given::of(&options).check(words, &[Content::of(words, &set)])?;
+    let set = match set.text_vocabulary() {
+        Some(own) if model.vocabulary.is_none() => {
+            let note = format!(
+                "the model keeps no vocabulary, so the text's {own} are numbered in their order: figures mean something where training numbered them so"
+            );
+            set.noted(Path::new(words), note)
+        }
+        _ => set,
+    };
     let set = noted_on_names(words, &model.classes, set);
     scaled(set, model).map_err(|error| of_words(words, "--data", error))
 }
@@ -350,7 +409,7 @@ pub(super) enum Input {
 
 impl Input {
     /// Opens `-`, which is standard input, or a file, and checks whether it begins as a table.
-    pub fn open(words: &str) -> Result<Self, Error> {
+    pub fn open(words: &str, model: &Model) -> Result<Self, Error> {
         let path = Path::new(words);
         let mut stream: Box<dyn BufRead + Send> = match words {
             STDIN => Box::new(BufReader::new(std::io::stdin())),
@@ -359,7 +418,8 @@ impl Input {
         };
         let begin = stream.fill_buf().map_err(Error::io(path))?;
         // Empty input has no rows, which is reported once it is read.
-        Ok(match !begin.is_empty() && is_text_table(path, begin) {
+        let takes_table = model.network.vocabulary().is_none();
+        Ok(match !begin.is_empty() && takes_table && is_text_table(path, begin) {
             true => Input::Lines(stream),
             false if words == STDIN => Input::Stream(stream),
             false => Input::Place,
@@ -375,7 +435,7 @@ pub(super) fn reading_inputs(model: &Model, text: &Text) -> ReadOptions {
 /// Reads all rows to predict on.
 pub(super) fn inputs(words: &str, input: Input, model: &Model, text: &Text) -> Result<Dataset, Error> {
     let mut options = reading_inputs(model, text);
-    if options.image.is_none() && model.network.inputs() == 784 {
+    if options.image.is_none() && !options.tokens && model.network.inputs() == 784 {
         options.image = Some(ImageShape { height: 28, width: 28, channels: 1 });
     }
     let is_text = matches!(input, Input::Lines(_));

@@ -7,10 +7,11 @@ use crate::error::Error;
 use crate::network::{Form, Network, Summary};
 use crate::plan::Plan;
 
-/// The sides of a sample: `[height, width, channels]`, or `[features]`.
+/// The sides of a sample: `[height, width, channels]`, `[places, values]` of a sequence, or `[features]`.
 pub(super) fn sides(form: Form) -> Value {
     match form {
         Form::Image(image) => json!([image.height, image.width, image.channels]),
+        Form::Sequence(sequence) => json!([sequence.length, sequence.width]),
         _ => json!([form.values()]),
     }
 }

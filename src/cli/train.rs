@@ -150,7 +150,7 @@ impl Ready {
         let Ready { output, checkpoint, trainer, .. } = self;
         let options = trainer.options();
         let rows = self.set.source().rows();
-        let dispatches = trainer.plan(self.set.source())?.dispatches.len();
+        let dispatches = trainer.plan(self.set.source())?.calls();
         let adapter = trainer.gpu().adapter();
         let parameters = trainer.network().parameters();
         let sets = [Some(self.set.at_hand()), self.validation.as_ref()].into_iter().flatten();
@@ -158,12 +158,16 @@ impl Ready {
         output.event(json!({
             "event": "start", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
             "kind": adapter.kind.to_string(), "dispatches_per_step": dispatches, "parameters": parameters,
-            "rows": rows, "batch_size": options.batch_size, "seed": options.seed,
+            "rows": rows, "batch_size": options.batch_size, "accumulate": options.accumulate, "seed": options.seed,
             "notes": notes, "resumed": checkpoint.as_ref().map(Checkpoint::step),
         }))?;
         output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
+        let accumulated = match options.accumulate {
+            1 => String::new(),
+            count => format!(", {count} of them"),
+        };
         output.text(format_args!(
-            "{}: {} parameters, {}, batches of {}, {} a step",
+            "{}: {} parameters, {}, batches of {}{accumulated}, {} a step",
             trainer.network().shape(),
             grouped(parameters as u64),
             grouped_of(rows as u64, "row"),

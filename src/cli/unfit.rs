@@ -1,4 +1,4 @@
-//! Options for tables and for arrays of images that are given for a set which is neither.
+//! Options for tables, for arrays of images and for texts that are given for a set which is none of them.
 
 use std::path::Path;
 
@@ -14,6 +14,8 @@ pub(super) enum Content {
     Table,
     /// Images in an array, whose channels may be first or last.
     Images,
+    /// The tokens of a text.
+    Tokens,
     /// What no option is for: pictures, files whose format says where everything is, rows in an array.
     Other,
 }
@@ -24,6 +26,7 @@ impl Content {
         let path = Path::new(words);
         let is_parquet = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
         match set.columns() {
+            None if set.text_vocabulary().is_some() => Content::Tokens,
             Some(columns) if columns.delimiter.is_some() || !is_parquet => Content::Text,
             Some(_) => Content::Table,
             None if set.image_shape().is_some() && words != "mnist" && is_of_arrays(path) => Content::Images,
@@ -38,16 +41,18 @@ enum For {
     Text,
     Tables,
     Images,
+    Tokens,
 }
 
 impl For {
-    const ALL: [For; 3] = [For::Tables, For::Text, For::Images];
+    const ALL: [For; 4] = [For::Tables, For::Text, For::Images, For::Tokens];
 
     fn is_of(self, content: Content) -> bool {
         match self {
             For::Text => content == Content::Text,
             For::Tables => matches!(content, Content::Text | Content::Table),
             For::Images => content == Content::Images,
+            For::Tokens => content == Content::Tokens,
         }
     }
 
@@ -59,6 +64,7 @@ impl For {
             For::Images => {
                 format!("only images in arrays may have their channels first or last, and {words} has no such array")
             }
+            For::Tokens => format!("only texts become rows of tokens by it, and {words} is none"),
         }
     }
 }
@@ -74,6 +80,8 @@ impl Given {
         let label = label.as_ref().map(|label| format!("label {label}"));
         let channels = channels.map(|order| format!("channels {order}"));
         let word = |name: &str, is_given: bool| is_given.then(|| name.to_string());
+        // A model's own are no options.
+        let is_own = reading.model_widths.is_some();
         let all = [
             (word("header", *header == Some(true)), For::Text),
             (word("no-header", *header == Some(false)), For::Text),
@@ -87,6 +95,8 @@ impl Given {
             (word("missing-target", reading.leave_out_without_target), For::Tables),
             (word("unknown", reading.unknown_is_none), For::Tables),
             (channels, For::Images),
+            (word("context", reading.context.is_some() && !is_own), For::Tokens),
+            (word("vocabulary", reading.vocabulary.is_some() && !is_own), For::Tokens),
         ];
         Given(all.into_iter().filter_map(|(name, of)| Some((name?, of))).collect())
     }

@@ -104,6 +104,9 @@ fn set(arrays: &dyn Arrays, names: &Names, part: Part, options: &ReadOptions) ->
     let in_file = |error: Error| wrong(error.to_string());
     let [x_name, y_name, t_name, w_name] = ['x', 'y', 't', 'w'].map(|letter| names.name(letter, part));
     let x = needed(arrays, &x_name)?;
+    if options.tokens {
+        return of_tokens(arrays, &x, [&x_name, &y_name, &t_name, &w_name], options);
+    }
     let form = Form::of(&x.shape, options).map_err(|reason| wrong(format!("{x_name} {reason}")))?;
     let features = features(&form.channels_last(x));
     let Form { rows, width, image, note, .. } = form;
@@ -155,6 +158,45 @@ fn set(arrays: &dyn Arrays, names: &Names, part: Part, options: &ReadOptions) ->
         Some(w) => Err(wrong(format!("{w_name} has the shape {:?}: it must be [{rows}], a weight a row", w.shape))),
         None => Ok(set),
     }
+}
+
+/// The set of one part whose rows are tokens: `x` `[N]` or `[N, T]`; `y` `[N]` or `[N, T]`, or `t` `[N, C]`.
+fn of_tokens(
+    arrays: &dyn Arrays,
+    x: &Array<'_>,
+    [x_name, y_name, t_name, w_name]: [&str; 4],
+    options: &ReadOptions,
+) -> Result<Dataset, Error> {
+    let wrong = |reason: String| Error::format(arrays.path(), reason);
+    let in_file = |error: Error| wrong(error.to_string());
+    let (rows, length) = match x.shape[..] {
+        [rows] => (rows, 1),
+        [rows, length] => (rows, length),
+        _ => return Err(wrong(format!("{x_name} has the shape {:?}: tokens are [rows] or [rows, length]", x.shape))),
+    };
+    let tokens = labels::whole_numbers(x).map_err(|reason| wrong(format!("{x_name} {reason}")))?;
+    if let Some(at) = tokens.iter().position(|&token| token > i32::MAX as u32) {
+        return Err(wrong(format!("{x_name} has {} as a token: tokens count from 0", tokens[at] as i32)));
+    }
+    if arrays.get(w_name)?.is_some() {
+        return Err(wrong(format!("it has {w_name}, weights of rows, which rows of tokens cannot have: leave it out")));
+    }
+    let of_labels = |labels| Dataset::from_tokens(tokens, length, labels).map_err(in_file);
+    if options.inputs_only {
+        return of_labels(vec![0; rows]);
+    }
+    if let Some(t) = arrays.get(t_name)? {
+        let outputs = t.shape.iter().skip(1).product();
+        return of_labels(vec![0; rows])?.with_targets(floats(&t), outputs).map_err(in_file);
+    }
+    let y = needed(arrays, y_name)?;
+    if y.shape != [rows] && y.shape != [rows, 1] && y.shape != [rows, length] {
+        return Err(wrong(format!(
+            "{y_name} has the shape {:?}: it must be [{rows}], a label a row, or [{rows}, {length}], one a token",
+            y.shape
+        )));
+    }
+    of_labels(labels::whole_numbers(&y).map_err(|reason| wrong(format!("{y_name} {reason}")))?)
 }
 
 fn needed<'a>(arrays: &'a dyn Arrays, name: &str) -> Result<Array<'a>, Error> {

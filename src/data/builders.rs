@@ -28,7 +28,7 @@ impl Dataset {
                 values[at]
             )));
         }
-        Ok(Dataset { labels: Vec::new(), values: Some(Values { outputs, values }), ..self })
+        Ok(Dataset { labels: Vec::new(), places: 1, values: Some(Values { outputs, values }), ..self })
     }
 
     /// The same rows with one weight each, by which a row's loss is multiplied in the mean. Accuracies count every row
@@ -143,6 +143,9 @@ impl Dataset {
             Features::F16(values) => {
                 let at = values.iter().enumerate().find(|(at, value)| far(at % self.width, value.to_f64()));
                 at.map(|(at, _)| at % self.width)
+            }
+            Features::Tokens(_) => {
+                return Err(Error::Data("tokens are numbers of words, which no scaling fits: leave it out".into()));
             }
             Features::F32(_) | Features::F64(_) => None,
         };

@@ -12,8 +12,8 @@ use crate::preprocessing::{ImageShape, Origin, Scaling};
 use crate::targets::TargetKind;
 
 impl Dataset {
-    /// The form in which a network of these layers takes these rows: as images, where the rows are images and one of the layers
-    /// [is for images](Layer::is_of_images), else as features.
+    /// The form in which a network of these layers takes these rows: as tokens, where they are; as images, where the rows are images and one of
+    /// the layers [is for images](Layer::is_of_images), else as features.
     ///
     /// ```
     /// use wgrad::{Activation, ConvLayer, Dataset, DenseLayer, FlattenLayer, Form, ImageShape, Layer, Network};
@@ -29,6 +29,7 @@ impl Dataset {
     /// ```
     pub fn form_for(&self, layers: &[Layer]) -> Form {
         match self.image_shape().and_then(form_of) {
+            _ if self.vocabulary().is_some() => Form::Tokens(self.width),
             Some(form) if layers.iter().any(Layer::is_of_images) => form,
             _ => Form::Features(self.width),
         }
@@ -42,6 +43,9 @@ impl Dataset {
     /// [`Error::Data`] naming both widths, or both forms, if they differ.
     pub fn check_form(&self, network: &Network) -> Result<(), Error> {
         let (own, taken) = (self.image_shape(), network.input());
+        if self.vocabulary().is_some() || matches!(taken, Form::Tokens(_)) {
+            return self.check_tokens(network);
+        }
         let is_other = match (taken, own.and_then(form_of)) {
             (Form::Image(_), Some(form)) => form != taken,
             _ => self.width != network.inputs(),
@@ -120,6 +124,7 @@ impl Dataset {
     /// [`Error::Data`] naming the widths or the forms that differ, or the first row whose target the loss cannot take; for a set without targets.
     pub fn check_for(&self, network: &Network, loss: &Loss) -> Result<(), Error> {
         self.check_form(network)?;
+        self.check_places(network)?;
         if !self.has_targets() {
             return Err(Error::Data(
                 "the rows are inputs alone, with no targets: they can be predicted on; to train or evaluate, give them class indices \

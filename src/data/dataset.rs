@@ -6,6 +6,7 @@ use std::path::Path;
 use half::f16;
 
 use super::table::TableColumn;
+use super::token_rows::{Tokens, gathered};
 use crate::error::Error;
 use crate::preprocessing::{Columns, ImageShape, Origin, Scaling};
 
@@ -18,7 +19,9 @@ pub struct Dataset {
     pub(super) features: Features,
     pub(super) width: usize,
     pub(super) rows: usize,
-    /// The class index of each row; empty where the targets are values, or there are none.
+    /// Labels of a row: 1, or of rows of tokens one for each.
+    pub(super) places: usize,
+    /// The class index of each row, or of each of its places; empty where the targets are values, or there are none.
     pub(super) labels: Vec<u32>,
     pub(super) values: Option<Values>,
     pub(super) sample_weights: Option<Vec<f32>>,
@@ -45,6 +48,8 @@ pub(super) enum Features {
     F32(Vec<f32>),
     /// Values of which f32 cannot represent all: they become f32 when they are scaled or uploaded.
     F64(Vec<f64>),
+    /// Tokens, which are no features: an embedding looks them up.
+    Tokens(Tokens),
 }
 
 impl Features {
@@ -105,6 +110,7 @@ impl Dataset {
                 check_finite(&features, width)?;
                 Dataset::new(Features::F64(features), width, labels)
             }
+            Features::Tokens(tokens) => Dataset::from_tokens(tokens.values, width, labels),
         }
     }
 
@@ -115,6 +121,7 @@ impl Dataset {
             Features::F16(values) => values.len(),
             Features::F32(values) => values.len(),
             Features::F64(values) => values.len(),
+            Features::Tokens(tokens) => tokens.values.len(),
         };
         if width == 0 {
             return data("the rows have a width of 0: at least one feature is needed".into());
@@ -134,6 +141,7 @@ impl Dataset {
             features,
             width,
             rows,
+            places: 1,
             labels,
             values: None,
             sample_weights: None,
@@ -251,10 +259,17 @@ impl Dataset {
                 values.chunks_exact(self.width).for_each(|row| take(&mut row.iter().map(|&value| value.into())));
             }
             Features::F64(values) => values.chunks_exact(self.width).for_each(|row| take(&mut row.iter().copied())),
+            Features::Tokens(tokens) => {
+                let rows = (0..self.rows).map(|row| row * self.token_stride());
+                rows.for_each(|first| {
+                    take(&mut tokens.values[first..][..self.width].iter().map(|&token| token.into()))
+                });
+            }
         }
     }
 
-    /// The class index of every row; empty where the targets are values, or there are none. A negative index, which only a loss
+    /// The class index of every row, or of rows of tokens with a label each, of every token, `[rows, width]`; empty where the targets are values, or there are none.
+    /// Of a [text](Self::of_text), whose rows overlap, each place's label is there once. A negative index, which only a loss
     /// with that `ignore_index` accepts, is its two's complement.
     pub fn labels(&self) -> &[u32] {
         &self.labels
@@ -290,13 +305,22 @@ impl Dataset {
             Features::F16(values) => Features::F16(gather(values, self.width, ranges)),
             Features::F32(values) => Features::F32(gather(values, self.width, ranges)),
             Features::F64(values) => Features::F64(gather(values, self.width, ranges)),
+            Features::Tokens(tokens) => Features::Tokens(Tokens {
+                values: gathered(&tokens.values, self.token_stride(), self.width, ranges),
+                overlaps: tokens.overlaps && ranges.len() == 1,
+                vocabulary: tokens.vocabulary,
+            }),
         };
         let values = self.values.as_ref();
         Dataset {
             features,
             width: self.width,
             rows: ranges.iter().map(ExactSizeIterator::len).sum(),
-            labels: if self.labels.is_empty() { Vec::new() } else { gather(&self.labels, 1, ranges) },
+            places: self.places,
+            labels: match self.labels.is_empty() {
+                true => Vec::new(),
+                false => gathered(&self.labels, self.label_stride(), self.places, ranges),
+            },
             values: values.map(|all| Values { values: gather(&all.values, all.outputs, ranges), ..*all }),
             sample_weights: self.sample_weights.as_ref().map(|weights| gather(weights, 1, ranges)),
             origin: self.origin.clone(),

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use half::f16;
 
+use super::token_rows::values_of;
 use super::{Dataset, Features};
 use crate::layout::quads_with_one;
 use crate::plan::{Element, SetLayout};
@@ -13,26 +14,41 @@ use crate::targets::{TargetKind, Targets};
 impl Dataset {
     /// The element type of the features on the device.
     pub(crate) fn element(&self) -> Element {
-        match self.features {
+        match &self.features {
             Features::U8(_) => Element::U8,
             Features::F16(_) => Element::F16,
             Features::F32(_) | Features::F64(_) => Element::F32,
+            Features::Tokens(tokens) => Element::Tokens(tokens.layout()),
         }
     }
 
     /// The set's layout on a device that binds at most `most_bytes` bytes of a buffer.
     pub(crate) fn layout(&self, most_bytes: u64) -> SetLayout {
         let whole = SetLayout::whole(self.element(), self.rows as u64);
-        SetLayout { is_scaled: self.scaling_of_device().is_some(), ..whole }.in_parts(self.row_bytes(), most_bytes)
+        let whole = SetLayout { is_scaled: self.scaling_of_device().is_some(), ..whole };
+        if self.device_bytes() <= most_bytes { whole } else { whole.in_parts(self.row_bytes(), most_bytes) }
     }
 
     /// Bytes that the features take on the device.
     pub(crate) fn device_bytes(&self) -> u64 {
-        self.rows as u64 * self.row_bytes()
+        self.bytes_of_rows(self.rows as u64)
     }
 
     fn row_bytes(&self) -> u64 {
-        4 * u64::from(quads_with_one(self.width as u32)) * self.element().bytes()
+        match self.element() {
+            Element::Tokens(layout) => self.width as u64 * u64::from(layout.bytes),
+            features => 4 * u64::from(quads_with_one(self.width as u32)) * features.bytes(),
+        }
+    }
+
+    /// Bytes that some rows take on the device.
+    pub(crate) fn bytes_of_rows(&self, rows: u64) -> u64 {
+        match self.element() {
+            Element::Tokens(layout) => {
+                (layout.tokens(rows, self.width as u32) * u64::from(layout.bytes)).next_multiple_of(4)
+            }
+            _ => rows * self.row_bytes(),
+        }
     }
 
     /// The scaling that the device applies, if any: that of f32 features is already applied to them.
@@ -51,9 +67,14 @@ impl Dataset {
     }
 
     /// Passes the bytes of some rows' features to `take`. A row's last feature is followed by a 1 (255 in u8), which multiplies the bias, and zeros
-    /// up to `4 · quads` elements.
+    /// up to `4 · quads` elements. Tokens follow each other, padded to whole words at the end.
     pub(crate) fn with_device_rows<R>(&self, rows: Range<usize>, quads: usize, take: impl FnOnce(&[u8]) -> R) -> R {
         let (width, stride) = (self.width, 4 * quads);
+        if let Features::Tokens(tokens) = &self.features {
+            let mut bytes = tokens.to_device(values_of(rows, self.token_stride(), width));
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            return take(&bytes);
+        }
         let elements = rows.start * width..rows.end * width;
         match &self.features {
             Features::U8(values) => take(&padded(&values[elements], width, stride, 255)),
@@ -63,6 +84,7 @@ impl Dataset {
                 let rounded: Vec<f32> = values[elements].iter().map(|&value| value as f32).collect();
                 take(bytemuck::cast_slice(&padded(&rounded, width, stride, 1.0)))
             }
+            Features::Tokens(_) => take(&[]),
         }
     }
 
@@ -76,9 +98,10 @@ impl Dataset {
     /// The targets of some rows in a form, in whole words, row after row. In the form of values, labels become one-hot, or, for one output, 0 and
     /// 1. A row's sample weight comes after its targets.
     pub(crate) fn device_targets(&self, rows: Range<usize>, form: Targets, outputs: usize) -> Vec<u32> {
-        let mut words = vec![0; form.words(rows.len() as u64, outputs as u32) as usize];
+        let own = values_of(rows.clone(), self.label_stride(), self.places);
+        let mut words = vec![0; form.words(own.len() as u64, outputs as u32) as usize];
         if form.kind == TargetKind::Classes && !form.sample_weights {
-            let labels = &self.labels[rows];
+            let labels = &self.labels[own];
             // Only a negative label, which the loss ignores, does not fit.
             match form.label_bits {
                 8 => narrow(labels, &mut words, |label| u8::try_from(label).unwrap_or(u8::MAX)),

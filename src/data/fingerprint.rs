@@ -36,6 +36,7 @@ impl Dataset {
             Features::F16(values) => hasher.update(bytemuck::cast_slice(values)),
             Features::F32(values) => hasher.update(bytemuck::cast_slice(values)),
             Features::F64(values) => hasher.update(bytemuck::cast_slice(values)),
+            Features::Tokens(tokens) => hasher.update(bytemuck::cast_slice(&tokens.values)),
         }
         hasher.update(bytemuck::cast_slice(&self.labels));
         if let Some(all) = &self.values {

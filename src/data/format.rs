@@ -8,7 +8,7 @@ use std::path::Path;
 use super::parquet;
 use super::sets::Sets;
 use super::table::text;
-use super::{Dataset, ReadOptions, cifar, gzip, idx, images, npy, tensors};
+use super::{Dataset, ReadOptions, cifar, gzip, idx, images, npy, tensors, texts};
 use crate::error::Error;
 use crate::files::kinds;
 
@@ -43,6 +43,8 @@ pub const FORMATS: &[Format] = &[
         read: |p, b, o| alone(images::read(p, b, o)),
     },
     Format { word: "cifar", extensions: &["bin"], magic: &[], read: |p, b, o| alone(cifar::read(p, b, o)) },
+    // Its files may be named anything: see `is_a_text`.
+    Format { word: "text", extensions: &[], magic: &[], read: texts::read },
 ];
 
 fn alone(set: Result<Dataset, Error>) -> Result<Sets, Error> {
@@ -83,13 +85,13 @@ pub(super) fn read_bytes(path: &Path, bytes: &[u8], options: &ReadOptions) -> Re
 
 fn unpacked(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Sets, Error> {
     if !gzip::is_packed(bytes) || kinds::is_safetensors(bytes) {
-        return (of(path, path, bytes)?.read)(path, bytes, options);
+        return (asked_for(path, path, bytes, options)?.read)(path, bytes, options);
     }
     let name = gzip::name_inside(path, bytes);
     // Refuses unknown formats before all is unpacked.
-    of(path, &name, &gzip::beginning(path, bytes)?)?;
+    asked_for(path, &name, &gzip::beginning(path, bytes)?, options)?;
     let inner = gzip::unpacked(path, bytes)?;
-    (of(path, &name, &inner)?.read)(path, &inner, options)
+    (asked_for(path, &name, &inner, options)?.read)(path, &inner, options)
 }
 
 /// Whether a file with these first bytes is a table in text.
@@ -122,6 +124,22 @@ pub(crate) fn begins_as_arrays(path: &Path, begin: &[u8]) -> bool {
         gzip::beginning(path, begin).and_then(|inner| of(path, &gzip::name_inside(path, begin), &inner))
     };
     format.is_ok_and(|format| ["safetensors", "npz", "npy"].contains(&format.word))
+}
+
+/// A file's format, for these options: a text where they take texts and it is of no other format.
+fn asked_for(path: &Path, name: &Path, bytes: &[u8], options: &ReadOptions) -> Result<&'static Format, Error> {
+    let text = FORMATS.iter().find(|format| format.word == "text");
+    match text.filter(|_| options.takes_texts() && is_a_text(name, bytes)) {
+        Some(text) => Ok(text),
+        None => of(path, name, bytes),
+    }
+}
+
+/// Whether a file is named as a text, or begins as one and is named as no other format.
+fn is_a_text(name: &Path, bytes: &[u8]) -> bool {
+    let extension = name.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let is_other = FORMATS.iter().any(|format| format.extensions.contains(&extension.as_str()));
+    extension == "txt" || kinds::is_text(bytes) && !kinds::is_safetensors(bytes) && !is_other
 }
 
 /// A file's format, by its first bytes, or else by the extension of its name. Text of no other format is taken for CSV.

@@ -108,6 +108,11 @@ pub(super) fn labels(y: &Array<'_>) -> Result<Vec<u32>, String> {
     let ([_] | [_, 1]) = y.shape[..] else {
         return Err(format!("has the shape {:?}: it must be [rows]", y.shape));
     };
+    whole_numbers(y)
+}
+
+/// Class indices or tokens stored as integers, of any shape.
+pub(super) fn whole_numbers(y: &Array<'_>) -> Result<Vec<u32>, String> {
     let signed = match y.element {
         Element::I8 | Element::I16 | Element::I32 | Element::I64 => true,
         Element::Bool | Element::U8 | Element::U16 | Element::U32 | Element::U64 => false,

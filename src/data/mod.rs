@@ -30,6 +30,9 @@ mod stored;
 mod table;
 mod targets;
 mod tensors;
+mod texts;
+mod token_rows;
+mod tokens;
 
 pub use dataset::Dataset;
 use dataset::{Features, MOST_BYTES, Values};

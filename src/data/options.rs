@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::layout::Image;
 use crate::model::Model;
 use crate::network::{Form, Network};
-use crate::preprocessing::{ChannelOrder, Columns, Fill, ImageShape};
+use crate::preprocessing::{ChannelOrder, Columns, Fill, ImageShape, Vocabulary};
 
 /// Options for reading data. Each reader uses those that concern its format.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +49,17 @@ pub struct ReadOptions {
     /// [`columns`](Self::columns) must have numbers in plain notation for its inputs. Where the target is classes, it must have the words of
     /// [`class_names`](Self::class_names), or, if that is empty, indices of the outputs. Nothing is learned from the table, and [`fill`](Self::fill) must be `None`.
     pub model_widths: Option<(usize, usize)>,
+    /// Whether the whole numbers of an array `x`, `[rows]` or `[rows, length]`, are tokens, which an embedding takes, and not features. There is a label for each row,
+    /// or for each token.
+    pub tokens: bool,
+    /// For a text: the number of tokens in a row. Files that end in `.txt` are texts where this, [`tokens`](Self::tokens) or [`vocabulary`](Self::vocabulary) is
+    /// given, and else tables.
+    pub context: Option<usize>,
+    /// For a text: its tokens, from another set ([`Dataset::text_vocabulary`](crate::Dataset::text_vocabulary)) or from a model. If `None`, or no characters, they
+    /// are the text's characters.
+    pub vocabulary: Option<Vocabulary>,
+    /// For a text: whether all of it is to train on. Otherwise its last tenth is to validate on.
+    pub undivided: bool,
     /// Whether to read only the features, even where there are targets.
     pub inputs_only: bool,
 }
@@ -79,13 +90,21 @@ impl ReadOptions {
         set.with_classes_of(&self.class_names).map_err(|error| Error::format(path, error.to_string()))
     }
 
-    /// Options to read rows as a model was trained on them: with its columns, its images' shape and its classes.
+    /// Whether what no other format is known by is a text, and no table.
+    pub(super) fn takes_texts(&self) -> bool {
+        self.tokens || self.context.is_some() || self.vocabulary.is_some()
+    }
+
+    /// Options to read rows as a model was trained on them: with its columns, its images' shape, its classes, and the vocabulary of its text.
     pub fn of_model(model: &Model) -> Self {
         ReadOptions {
             columns: model.columns.clone(),
             image: model.image.or(image_of(&model.network)),
             class_names: model.classes.clone(),
             model_widths: Some((model.network.inputs(), model.network.outputs())),
+            tokens: matches!(model.network.input(), Form::Tokens(_)),
+            context: Some(model.network.input()).filter(|input| matches!(input, Form::Tokens(_))).map(Form::values),
+            vocabulary: model.vocabulary.clone(),
             ..ReadOptions::default()
         }
     }

@@ -187,8 +187,20 @@ impl Dataset {
         let rows = count / width;
         let origin = Origin { bytes: matches!(features, Features::U8(_)), ..Origin::default() };
         let (labels, notes, table) = (Vec::new(), Vec::new(), Vec::new());
-        let (values, sample_weights, fixed_classes) = (None, None, 0);
-        Ok(Dataset { features, width, rows, labels, values, sample_weights, origin, fixed_classes, notes, table })
+        let (values, sample_weights, places, fixed_classes) = (None, None, 1, 0);
+        Ok(Dataset {
+            features,
+            width,
+            rows,
+            places,
+            labels,
+            values,
+            sample_weights,
+            origin,
+            fixed_classes,
+            notes,
+            table,
+        })
     }
 }
 

@@ -6,13 +6,17 @@ use crate::named::counted;
 use crate::weights::hash;
 
 impl Dataset {
-    /// Splits the set in two: the rows to train on, and a fraction of all rows, chosen by the seed, to validate on.
+    /// Splits the set in two: the rows to train on, and a fraction of all rows, chosen by the seed, to validate on. Rows of a text overlap, so that of a
+    /// [text](Self::of_text) it is the last part that is held out, with [each token once](Self::without_overlap).
     ///
     /// # Errors
     ///
     /// [`Error::Option`] where a part would have no rows.
     pub fn split(&self, fraction: f64, seed: u64) -> Result<(Self, Self), Error> {
         let held_out = self.held_out(fraction)?;
+        if self.is_text() {
+            return self.split_text(fraction);
+        }
         let mut rows = self.shuffled(seed);
         rows.truncate(held_out);
         self.parts(rows)
@@ -26,6 +30,12 @@ impl Dataset {
     /// [`Error::Option`] where a part would have no rows; [`Error::Data`] where the targets are values, or there are none.
     pub fn split_stratified(&self, fraction: f64, seed: u64) -> Result<(Self, Self), Error> {
         let held_out = self.held_out(fraction)?;
+        if self.places > 1 {
+            return Err(Error::Data(
+                "a stratified split needs one class index for every row, and these have one for every token: leave stratify out"
+                    .into(),
+            ));
+        }
         if self.labels.is_empty() {
             return Err(Error::Data(
                 "a stratified split needs a class index for every row, and the set has none".into(),

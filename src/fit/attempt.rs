@@ -119,9 +119,9 @@ impl<'env, 'scope> Attempt<'env, 'scope> {
             );
         }
         let first_step = session.position.order.first_step;
-        let per_epoch = train.count().div_ceil(session.options.batch_size) as u64;
+        let per_epoch = train.count().div_ceil(session.options.step_rows()) as u64;
         let last_step = session.options.last_step(session.fit_began(), first_step, per_epoch)?;
-        let mut state = session.state(train.count(), plan.batch, last_step);
+        let mut state = session.state(train.count(), plan.step_rows(), last_step);
         let (fit, best) = fit_and_best(session, &training, &mut state).await?;
         gpu.write(&session.model.buffers[&Role::State], &[state]);
         // Compiled when they are wanted, as the validation's kernels are.

@@ -207,7 +207,8 @@ async fn explained(
     let &Sets { train, validation, .. } = sets;
     let is_short =
         |from: &RestorePoint| per_step.as_secs_f64() * (step - from.step()) as f64 <= MOST_TIME.as_secs_f64();
-    let is_wanted = session.options.non_finite != NonFinite::Skip && matches!(train, Rows::Whole(_));
+    let options = &session.options;
+    let is_wanted = options.non_finite != NonFinite::Skip && options.accumulate == 1 && matches!(train, Rows::Whole(_));
     let Some(from) = recovery.before(step).filter(|from| is_wanted && is_short(from)) else {
         return Error::NonFinite { step, epoch, cause };
     };

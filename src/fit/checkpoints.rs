@@ -30,7 +30,7 @@ pub(crate) fn fingerprints(
     }
     let sets = (train.fingerprint()?, validation.map(Dataset::fingerprint));
     if let Some(resumed) = &session.resumed {
-        let per_epoch = train.count().div_ceil(options.batch_size) as u64;
+        let per_epoch = train.count().div_ceil(options.step_rows()) as u64;
         resumed.check(sets)?;
         let steps_done = session.position.steps_done;
         let last_step = options.last_step(session.fit_began(), session.position.order.first_step, per_epoch)?;

@@ -59,11 +59,13 @@ pub(crate) async fn diagnose(
         return Ok(of_gradient);
     }
     let before = session.beginning().await?;
-    let part = Part { steps: 1, continues: true, stream: None, copies: None };
+    let rows = attempt.train.count() as u64;
+    // No minibatch comes in parts here.
+    let part = Part { steps: 1, until_end: 1, rows, continues: true, stream: None, copies: None };
     let device = &mut attempt.device;
     let ignore = |_, _| Ok(ControlFlow::Continue(()));
     device.training.run_part(&device.gpu, part, &mut session.model.stats, ignore).await?;
-    let weights = session.model.weights().await?;
+    let weights = session.model.trained_weights().await?;
     session.go_back(&before).await?;
     let left = non_finite_tensor(&weights, &locations, First::Below);
     Ok(left.map(|(tensor, value)| format!("the update of {tensor} left a value that is {value}")))

@@ -103,7 +103,7 @@ fn begin_part(session: &Session, attempt: &mut Attempt<'_, '_>) -> Reporter {
     if !course.continues {
         (fit.sums_began, fit.skipped_before) = (steps_done, course.state.skipped);
     }
-    let per_epoch = attempt.train.count().div_ceil(session.options.batch_size) as u64;
+    let per_epoch = attempt.train.count().div_ceil(session.options.step_rows()) as u64;
     let in_order = fit.sums_began - first_step;
     let (first, before_now) = (in_order % per_epoch, steps_done - fit.sums_began);
     course.part = EpochPart {
@@ -135,6 +135,8 @@ async fn run_part(
     let mut copies = snapshots.as_deref_mut().map(|snapshots| PartSnapshots { snapshots, fit });
     let part = Part {
         steps: course.part.steps,
+        until_end: course.part.per_epoch - course.part.first - course.part.before_now,
+        rows: course.part.rows,
         continues: course.continues,
         stream: device.stream.as_mut(),
         copies: copies.as_mut().map(|copies| copies as &mut dyn CopiesAlong),
@@ -280,6 +282,7 @@ fn sources(session: &Session, attempt: &Attempt<'_, '_>) -> Vec<Buffer> {
     let of_layers = |role: fn(usize) -> Role| layers.clone().filter_map(move |layer| model.buffers.get(&role(layer)));
     of_layers(Role::Weights)
         .chain(of_layers(Role::OptimizerSlots))
+        .chain(of_layers(Role::Averages))
         .chain([&model.buffers[&Role::State], &attempt.device.training.buffers[&Role::Stats]])
         .chain(attempt.device.best.iter().flatten())
         .cloned()

@@ -15,7 +15,7 @@ use crate::run::rows::{Rows, SetShape};
 pub(crate) fn training(session: &Session, train: Rows<'_>) -> Result<Plan, Error> {
     let plan = step(session, train)?;
     let (network, options) = (&session.model.network, &session.options);
-    let per_epoch = train.count().div_ceil(options.batch_size) as u64;
+    let per_epoch = train.count().div_ceil(options.step_rows()) as u64;
     let order = session.order_over(train.count());
     let first_step = order.first_step;
     let last_step = options.last_step(session.fit_began().max(first_step), first_step, per_epoch)?;

@@ -64,7 +64,7 @@ impl Session {
         }
         let tiling = options.tiled(gpu.adapter().tiling(), &Picks::default());
         options.picks.check(tiling.family)?;
-        check_layers(&gpu, &network, options.optimizer.slots())?;
+        check_layers(&gpu, &network, &options.slots_of(&network))?;
         probe::check(&gpu, &network, &options.loss, &options.optimizer).await?;
         let weights = weights(&network, &options);
         let mut session = Session {
@@ -87,15 +87,20 @@ impl Session {
     ///
     /// [`Error::Format`] for a file that is damaged or lacks functions of the user's own; else as [`new`](Self::new).
     pub async fn resume(gpu: Arc<Gpu>, checkpoint: &Checkpoint) -> Result<Self, Error> {
-        let Saved { run, step, fit, weights, slots, best, state, sums } = checkpoint.saved()?;
+        let Saved { run, step, fit, weights, averages, slots, best, state, sums } = checkpoint.saved()?;
         let Run { network, mut options, order, train, validation, adapter, picks, origin, .. } = run;
         follow_adapter(&gpu, &mut options, adapter, picks);
         let session = Session::new(gpu, network, options, |_, _| weights).await?;
         let model = &session.model;
         for (number, parameter) in model.network.named_parameters().iter().enumerate() {
-            let planes: Vec<Vec<f32>> = slots.iter().map(|slot| slot.layers[number].to_device(parameter)).collect();
             if let Some(buffer) = model.buffers.get(&Role::OptimizerSlots(number)) {
+                let planes: Vec<Vec<f32>> = slots.iter().map(|slot| slot.layers[number].to_device(parameter)).collect();
                 model.gpu.write(buffer, &interleaved(&planes));
+            }
+        }
+        for (number, parameter) in model.network.named_parameters().iter().enumerate() {
+            if let (Some(buffer), Some(averages)) = (model.buffers.get(&Role::Averages(number)), &averages) {
+                model.gpu.write(buffer, &averages.layers[number].to_device(parameter));
             }
         }
         model.gpu.write(&model.buffers[&Role::State], &state);
@@ -107,7 +112,9 @@ impl Session {
 
     /// Replaces the weights and begins anew: the optimizer's values at 0, no steps done.
     pub async fn set_weights(&mut self, weights: &Weights) -> Result<(), Error> {
-        self.model.set_weights(weights, self.options.optimizer.slots()).await?;
+        let network = &self.model.network;
+        let (slots, averaged) = (self.options.slots_of(network), self.options.averaged(network));
+        self.model.set_weights(weights, &slots, &averaged).await?;
         (self.position, self.resumed) = (Position::default(), None);
         Ok(())
     }
@@ -119,7 +126,7 @@ impl Session {
 
     /// The order that the next step over a set of `rows` rows belongs to.
     pub fn order_over(&self, rows: usize) -> Order {
-        self.position.order.over(rows, self.position.steps_done, self.options.batch_size)
+        self.position.order.over(rows, self.position.steps_done, self.options.step_rows())
     }
 
     /// The step state that a run to `last_step` begins with.

@@ -71,6 +71,16 @@ impl Program {
         }
     }
 
+    /// Records steps of which the first `repeated` dispatches are run once for each part of its minibatch: `parts` has how many each step has.
+    pub(crate) fn record_in_parts(&self, encoder: &mut Encoder, repeated: usize, parts: impl Iterator<Item = u64>) {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        let (of_part, of_step) = self.calls.split_at(repeated);
+        for parts in parts {
+            (0..parts).for_each(|_| of_part.iter().for_each(|call| call.record(&mut pass)));
+            of_step.iter().for_each(|call| call.record(&mut pass));
+        }
+    }
+
     /// Records one step that starts only the first `workgroups` workgroups of each dispatch.
     pub(crate) fn record_some(&self, encoder: &mut Encoder, workgroups: &[u32], max_workgroups: u32) {
         let mut pass = encoder.begin_compute_pass(&Default::default());

@@ -1,4 +1,4 @@
-//! Images as rows of features, and back.
+//! Images and sequences as rows of features, and back.
 
 use std::fmt;
 
@@ -6,11 +6,13 @@ use super::operation::Operation;
 use super::{Graph, Node, Shape, Value};
 use crate::layout::Image;
 
-/// `[rows, height, width, channels]` as `[rows, channels · height · width]`, channel by channel as PyTorch flattens.
+/// `[rows, height, width, channels]` as `[rows, channels · height · width]`, channel by channel as PyTorch flattens images, or place by place as it flattens sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flatten {
     /// The image.
     pub image: Image,
+    /// Whether it is a sequence, whose features are place by place.
+    pub by_place: bool,
 }
 
 /// The gradient by the image, from the one by its features.
@@ -18,6 +20,8 @@ pub struct Flatten {
 pub struct Unflatten {
     /// The image.
     pub image: Image,
+    /// Whether it is a sequence, whose features are place by place.
+    pub by_place: bool,
 }
 
 impl fmt::Display for Flatten {
@@ -38,7 +42,7 @@ impl Operation for Flatten {
     }
 
     fn backward(&self, graph: &mut Graph, _node: &Node, upstream: Value, wanted: &[bool]) -> Vec<Option<Value>> {
-        vec![wanted[0].then(|| graph.add(Unflatten { image: self.image }, vec![upstream]))]
+        vec![wanted[0].then(|| graph.add(Unflatten { image: self.image, by_place: self.by_place }, vec![upstream]))]
     }
 }
 

@@ -11,6 +11,8 @@ use crate::layout::Image;
 pub struct Linear {
     /// The layer whose weights they are.
     pub parameter: usize,
+    /// Whether an image that comes in is a sequence, whose values are inputs place by place in files.
+    pub by_place: bool,
 }
 
 /// `dx = dz·Wᵀ`, without the bias's row, from dz and W.

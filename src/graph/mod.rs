@@ -5,9 +5,11 @@
 
 mod activate;
 mod add;
+mod attention;
 mod backward;
 mod conv;
 mod dropout;
+mod embedding;
 mod flatten;
 #[cfg(feature = "cli")]
 mod flops;
@@ -18,6 +20,7 @@ mod norm;
 mod operation;
 mod pool;
 mod source;
+mod tied;
 mod update;
 
 use std::collections::BTreeMap;
@@ -25,9 +28,11 @@ use std::fmt;
 
 pub use self::activate::{Activate, ActivateBackward};
 pub use self::add::Add;
+pub use self::attention::{Attention, AttentionInput};
 use self::backward::ParameterGradient;
 pub use self::conv::{Conv2d, ConvInput, ConvWeights};
 pub use self::dropout::{Dropout, DropoutBackward};
+pub use self::embedding::{Embedding, EmbeddingWeights, Positions, PositionsWeights};
 pub use self::flatten::{Flatten, Unflatten};
 pub use self::gather::Gather;
 pub(crate) use self::linear::image_of;
@@ -41,6 +46,7 @@ pub use self::pool::{
     AveragePool, AveragePoolBackward, GlobalAveragePool, GlobalAveragePoolBackward, MaxPool, MaxPoolBackward,
 };
 pub use self::source::Source;
+pub use self::tied::{Tied, TiedInput, TiedWeights};
 pub use self::update::{GradientNorm, Orthogonalize, Update};
 use crate::error::Error;
 use crate::training::Training;
@@ -122,7 +128,8 @@ impl Graph {
     /// # Errors
     ///
     /// As [`of_gradients`](Self::of_gradients).
-    pub fn of_training(forward: (Graph, Value), batch: u32, training: Training<'_>) -> Result<Graph, Error> {
+    pub fn of_training(mut forward: (Graph, Value), batch: u32, training: Training<'_>) -> Result<Graph, Error> {
+        forward.0.freeze(training);
         let (mut graph, gradients) = Graph::with_gradients(forward, batch)?;
         update::update(&mut graph, &gradients, training);
         Ok(graph)

@@ -3,10 +3,12 @@
 use std::fmt;
 
 use super::{
-    Activate, ActivateBackward, Add, AveragePool, AveragePoolBackward, BatchNorm, BatchNormInput, BatchNormWeights,
-    Conv2d, ConvInput, ConvWeights, Dropout, DropoutBackward, Flatten, Gather, GlobalAveragePool,
-    GlobalAveragePoolBackward, GradientNorm, Graph, Linear, LinearInput, LinearWeights, Loss, MaxPool, MaxPoolBackward,
-    Metrics, Node, Orthogonalize, RowNorm, RowNormInput, RowNormWeights, Shape, Source, Unflatten, Update, Value,
+    Activate, ActivateBackward, Add, Attention, AttentionInput, AveragePool, AveragePoolBackward, BatchNorm,
+    BatchNormInput, BatchNormWeights, Conv2d, ConvInput, ConvWeights, Dropout, DropoutBackward, Embedding,
+    EmbeddingWeights, Flatten, Gather, GlobalAveragePool, GlobalAveragePoolBackward, GradientNorm, Graph, Linear,
+    LinearInput, LinearWeights, Loss, MaxPool, MaxPoolBackward, Metrics, Node, Orthogonalize, Positions,
+    PositionsWeights, RowNorm, RowNormInput, RowNormWeights, Shape, Source, Tied, TiedInput, TiedWeights, Unflatten,
+    Update, Value,
 };
 
 /// An op: a file of this room, and a word of the list below.
@@ -55,9 +57,9 @@ macro_rules! operations {
 }
 
 operations! {
-    Source, Gather, Linear, Conv2d, MaxPool, AveragePool, GlobalAveragePool, BatchNorm, RowNorm, Flatten, Activate, Dropout, Add, Loss, Metrics,
+    Source, Gather, Linear, Conv2d, MaxPool, AveragePool, GlobalAveragePool, BatchNorm, RowNorm, Flatten, Embedding, Positions, Attention, Tied, Activate, Dropout, Add, Loss, Metrics,
     ConvInput, ConvWeights, MaxPoolBackward, AveragePoolBackward, GlobalAveragePoolBackward, BatchNormWeights, BatchNormInput, RowNormWeights,
-    RowNormInput, Unflatten,
+    RowNormInput, Unflatten, EmbeddingWeights, PositionsWeights, AttentionInput, TiedInput, TiedWeights,
     LinearInput, LinearWeights, ActivateBackward, DropoutBackward, GradientNorm, Update, Orthogonalize,
 }
 

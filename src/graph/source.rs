@@ -14,6 +14,8 @@ pub enum Source {
     Targets,
     /// Weights and bias of a layer, the bias as the last row.
     Parameter(usize),
+    /// The same of a layer that is frozen: nothing asks for its gradient.
+    Frozen(usize),
     /// A parameter that no optimizer updates: running statistics.
     Statistics(usize),
 }
@@ -24,6 +26,7 @@ impl fmt::Display for Source {
             Source::Features => write!(f, "features"),
             Source::Targets => write!(f, "targets"),
             Source::Parameter(index) => write!(f, "parameter {index}"),
+            Source::Frozen(index) => write!(f, "frozen {index}"),
             Source::Statistics(index) => write!(f, "statistics {index}"),
         }
     }

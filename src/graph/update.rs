@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::backward::ParameterGradient;
 use super::operation::Operation;
-use super::{Graph, Op, Shape, Value};
+use super::{Graph, Op, Shape, Source, Value};
 use crate::optimizer::{Optimizer, Rule};
 use crate::training::Training;
 
@@ -30,18 +30,41 @@ pub struct Orthogonalize {
 pub(super) fn update(graph: &mut Graph, gradients: &[ParameterGradient], training: Training<'_>) {
     let all: Vec<Value> = gradients.iter().map(|of| of.gradient).collect();
     let norm = training.keeps_gradient().then(|| graph.add(GradientNorm, all));
-    let last = gradients.iter().map(|of| of.parameter).max();
+    // A last layer that is frozen makes no hidden one the last.
+    let last = graph.nodes().filter_map(|(_, node)| of_optimizer(&node.op)).max();
     for &ParameterGradient { parameter, weights, gradient } in gradients {
         graph.enter(graph.layer(graph.maker(weights)));
         let is_product = matches!(graph.node(graph.maker(gradient)).op, Op::LinearWeights(_) | Op::ConvWeights(_));
         let inputs = [weights, gradient].into_iter().chain(norm).collect();
-        if is_orthogonalized(training.optimizer) && is_product && Some(parameter) != last {
+        let moves_matrix = training.groups.of(parameter).is_none_or(|treated| !treated.matrix.frozen);
+        if is_orthogonalized(training.optimizer) && is_product && moves_matrix && Some(parameter) != last {
             graph.add(Orthogonalize { parameter }, inputs);
         } else {
             graph.add(Update { parameter }, inputs);
         }
     }
     graph.enter(None);
+}
+
+/// The parameter that a source is, where an optimizer updates it, or would if it were not frozen.
+fn of_optimizer(op: &Op) -> Option<usize> {
+    match op {
+        Op::Source(Source::Parameter(parameter) | Source::Frozen(parameter)) => Some(*parameter),
+        _ => None,
+    }
+}
+
+impl Graph {
+    /// Leaves the parameters that are frozen out of all that is derived by: to be called before the gradients are added.
+    pub(super) fn freeze(&mut self, training: Training<'_>) {
+        for node in &mut self.nodes {
+            if let Op::Source(Source::Parameter(parameter)) = node.op
+                && training.groups.is_frozen(parameter)
+            {
+                node.op = Source::Frozen(parameter).into();
+            }
+        }
+    }
 }
 
 /// Whether hidden layers' matrices are updated by orthogonalized directions.

@@ -78,8 +78,20 @@ bindings! {
     Running = "running",
     /// What the input gradient of a batch norm is made with, for each channel: γ/σ, shift, slope, mean.
     Coefficients = "coefficients",
+    /// The tokens of the minibatch, where a kernel has another input.
+    Tokens = "tokens",
+    /// Which slots of the minibatch have the same token.
+    Links = "links",
+    /// A vector for each place of a sequence.
+    Positions = "positions",
     /// Which tap of its window each output of a max pool is from: what its gradient goes back to.
     Winners = "winners",
+    /// The sum of the gradients by a layer's weights over the parts of a minibatch.
+    GradientSum = "gradient_sum",
+    /// The sum of the weights of the rows in the parts of a minibatch that were done, and the share of the last one in it.
+    Shares = "shares",
+    /// The moving average of a layer's weights.
+    Average = "average",
 }
 
 /// How a kernel uses what it binds.

@@ -40,7 +40,7 @@ pub fn launch(loss_kernel: LossKernel<'_>, counts: Counts, workgroup: u32) -> La
     let is_long = loss_kernel.dense.outputs > super::head::MOST_OUTPUTS;
     let (workgroup, rows) = if is_long { (super::row_loss::WORKGROUP, 1) } else { (workgroup, workgroup) };
     let mut launch = loss_kernel.on_logits("class_metrics", workgroup);
-    launch.workgroups = loss_kernel.dense.batch.div_ceil(rows);
+    launch.workgroups = loss_kernel.judged().div_ceil(rows);
     if is_long {
         launch.flags.push("row_per_workgroup");
     }

@@ -24,6 +24,10 @@ impl Matrix {
     pub const GRADIENT_OF_TAPS: Matrix = Matrix { module: "matrix/gradient_of_taps", binding: Binding::Gradient };
     /// A convolution's weights, from a pixel's channels to the outputs of all taps. They have no rows for an operand A.
     pub const WEIGHTS_OF_TAPS: Matrix = Matrix { module: "matrix/weights_of_taps", binding: Binding::Weights };
+    /// The table of an embedding, which has no rows for an operand A.
+    pub const TABLE: Matrix = Matrix { module: "matrix/table", binding: Binding::Weights };
+    /// The places of sequences.
+    pub const PLACES: Matrix = Matrix { module: "matrix/places", binding: Binding::Input };
     /// Muon's direction of a layer.
     pub const DIRECTION: Matrix = Matrix { module: "matrix/direction", binding: Binding::Direction };
     /// The direction's Gram matrix, or its polynomial.

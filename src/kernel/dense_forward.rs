@@ -76,10 +76,15 @@ pub(super) fn activate(
     if let Some(number) = trains.filter(|_| epilogue.dropout > 0.0) {
         flags.push("drops_out");
         bindings.push((Binding::State, Access::Write));
-        dropout = dropout
-            .u32("LAYER", number as u32)
-            .u32("DROPPED_BELOW", (epilogue.dropout * 2f64.powi(32)) as u32)
-            .f32("KEPT", 1.0 / (1.0 - epilogue.dropout));
+        dropout = dropout_constants(epilogue.dropout, number);
     }
     (Part::new("stage/activate", bindings), flags, vec![("dropout_constants", dropout.text())])
+}
+
+/// The constants of module `dropout`.
+pub(super) fn dropout_constants(probability: f64, number: usize) -> Constants {
+    Constants::new()
+        .u32("LAYER", number as u32)
+        .u32("DROPPED_BELOW", (probability * 2f64.powi(32)) as u32)
+        .f32("KEPT", 1.0 / (1.0 - probability))
 }

@@ -1,4 +1,4 @@
-//! Images as rows of features, channel by channel as PyTorch flattens them, and the gradient by the images.
+//! Images as rows of features, channel by channel as PyTorch flattens them, or place by place as it flattens sequences; and the gradient by the images.
 
 use super::binding::{Access, Binding};
 use super::launch::{Cost, Launch};
@@ -6,16 +6,16 @@ use crate::constants::Constants;
 use crate::layout::{Image, quads_with_one};
 
 /// Reads images from [`Binding::Input`], writes a row of activations for each to [`Binding::Output`], with its 1.
-pub fn forward(batch: u32, image: Image, workgroup: u32) -> Launch {
-    launch("flatten", batch, image, workgroup)
+pub fn forward(batch: u32, image: Image, by_place: bool, workgroup: u32) -> Launch {
+    launch("flatten", batch, image, by_place, workgroup)
 }
 
 /// Reads a row of gradients for each image from [`Binding::Gradient`], writes the gradient by the images to [`Binding::InputGradient`].
-pub fn backward(batch: u32, image: Image, workgroup: u32) -> Launch {
-    launch("unflatten", batch, image, workgroup)
+pub fn backward(batch: u32, image: Image, by_place: bool, workgroup: u32) -> Launch {
+    launch("unflatten", batch, image, by_place, workgroup)
 }
 
-fn launch(kernel: &'static str, batch: u32, image: Image, workgroup: u32) -> Launch {
+fn launch(kernel: &'static str, batch: u32, image: Image, by_place: bool, workgroup: u32) -> Launch {
     let is_forward = kernel == "flatten";
     let features = image.pixels() * image.channels;
     let row_quads = if is_forward { quads_with_one(features) } else { features.div_ceil(4) };
@@ -38,7 +38,7 @@ fn launch(kernel: &'static str, batch: u32, image: Image, workgroup: u32) -> Lau
         root: kernel,
         mounts: vec![],
         constants: vec![("constants", constants.text())],
-        flags: vec![],
+        flags: by_place.then_some("by_place").into_iter().collect(),
         bindings: vec![(read, Access::Read), (written, Access::Write)],
         shape: None,
         parts: vec![],

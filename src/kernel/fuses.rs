@@ -61,11 +61,14 @@ impl Launch {
             };
             let choice = CHOICES.iter().find(|(known, _)| known == name).filter(|_| wanted);
             words.extend(choice.map(|(_, what)| {
-                let which = module.rsplit('/').next().unwrap_or_default().replace('_', "-");
+                let rule = self.grouped_rule().filter(|_| *name == "optimizer");
+                let which = rule.or(module.rsplit('/').next()).unwrap_or_default().replace('_', "-");
                 let derives = *name == "activation" && !is_forward;
                 format!("{} {which}", if derives { "derivative of" } else { what })
             }));
         }
+        let in_groups = updates || has_gradient && !self.flags.contains(&"keeps_gradient");
+        words.extend(self.grouped_rule().filter(|_| in_groups).map(|_| "rate and decay by group".into()));
         if judges {
             words.extend(trains.then(|| "gradient of the loss".into()));
             words.extend(["running sums of loss and hits".to_string()]);
@@ -76,6 +79,12 @@ impl Launch {
         let keeps = is_forward && self.flags.contains(&"keeps_derivative");
         words.extend(keeps.then(|| "derivatives kept".into()));
         words
+    }
+
+    /// The optimizer's rule where it stands behind the module for weights in groups.
+    fn grouped_rule(&self) -> Option<&str> {
+        let (_, text) = self.constants.iter().find(|(name, _)| *name == "rule")?;
+        text.split("::").nth(2)
     }
 
     /// The layers together, and what any of them fuses.

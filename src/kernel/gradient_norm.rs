@@ -4,6 +4,7 @@ use super::binding::{Access, Binding};
 use super::launch::{Cost, Launch};
 use crate::constants::Constants;
 use crate::layout::Dense;
+use crate::optimizer::Treated;
 use crate::training::Training;
 
 /// Invocations of the one workgroup: as many as WebGPU promises for the largest of weights, so that none has more iterations than a software driver lets it have.
@@ -47,4 +48,18 @@ pub fn launch(dense: Dense, layer: usize, ends: Option<(usize, Training<'_>)>) -
         workgroups: 1,
         cost: Cost { flops: dense.weights_bytes() / 2, bytes: dense.weights_bytes() },
     }
+}
+
+/// The same of a parameter of which only the matrix or only the bias is trained: what is frozen has no part in the norm.
+pub(crate) fn of_trained(whole: &Launch, treated: Treated) -> Launch {
+    let mut launch = whole.clone();
+    let own = launch.constants.iter_mut().filter(|(name, _)| *name == "constants");
+    if treated.bias.frozen {
+        own.for_each(|(_, text)| text.push_str(&Constants::new().u32("END", treated.bias_at).text()));
+        launch.flags.push("without_bias");
+    } else if treated.matrix.frozen {
+        own.for_each(|(_, text)| text.push_str(&Constants::new().u32("BEGIN", treated.bias_at).text()));
+        launch.flags.push("bias_alone");
+    }
+    launch
 }

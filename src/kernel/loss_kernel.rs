@@ -13,8 +13,10 @@ use crate::training::Training;
 /// What a loss kernel is made for.
 #[derive(Clone, Copy)]
 pub struct LossKernel<'a> {
-    /// The last layer.
+    /// The last layer; its rows are those of a minibatch.
     pub dense: Dense,
+    /// Where each place of a sequence has logits.
+    pub places: Option<Places>,
     /// The loss.
     pub loss: &'a Loss,
     /// The form that its targets have on the device.
@@ -23,11 +25,30 @@ pub struct LossKernel<'a> {
     pub training: Option<Training<'a>>,
 }
 
+/// The places of a row that have logits and a label each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// How many.
+    pub count: u32,
+    /// Labels from the first of a row to that of the next.
+    pub stride: u32,
+}
+
 impl LossKernel<'_> {
+    /// Rows of logits, those included that round a minibatch up to a multiple of four rows.
+    fn rows(self) -> u32 {
+        4 * self.dense.batch_blocks() * self.places.map_or(1, |places| places.count)
+    }
+
+    /// Rows of logits of the minibatch.
+    pub(super) fn judged(self) -> u32 {
+        self.dense.batch * self.places.map_or(1, |places| places.count)
+    }
+
     /// A launch of `kernel` with a workgroup for every `rows_a_workgroup` rows: the modules, constants, flags and bindings of every loss
     /// kernel, to which the caller adds its own.
     pub(super) fn launch(self, kernel: &'static str, workgroup: u32, rows_a_workgroup: u32) -> Launch {
-        let LossKernel { dense, loss, targets, training } = self;
+        let LossKernel { places, loss, targets, training, .. } = self;
         let parts = loss.parts(targets);
         // Where nothing is trained the modules still have to link.
         let optimizer = training.map_or(Optimizer::sgd(0.0), |training| *training.optimizer);
@@ -44,7 +65,9 @@ impl LossKernel<'_> {
             vec![(Binding::Targets, Access::Read), (Binding::State, Access::Write), (Binding::Stats, Access::Write)];
         if training.is_some() {
             flags.push("trains");
-            bindings.extend([(Binding::Visited, Access::Write), (Binding::Gradient, Access::Write)]);
+            // No product reads the set itself where its rows are tokens.
+            bindings.extend(places.is_none().then_some((Binding::Visited, Access::Write)));
+            bindings.push((Binding::Gradient, Access::Write));
         }
         if parts.output_weights.is_some() {
             flags.push("output_weights");
@@ -52,14 +75,8 @@ impl LossKernel<'_> {
         }
         flags.extend(self.target_flags());
         let own_texts = loss.own_text().into_iter().chain(optimizer.own_text());
-        let sizes = Constants::new()
-            .u32("BATCH", dense.batch)
-            .u32("X_QUADS", dense.x_quads())
-            .u32("CLASSES", dense.outputs)
-            .u32("CLASS_QUADS", dense.out_quads())
-            .u32("LOGIT_QUADS", dense.y_quads())
-            .u32("IGNORED", parts.ignored)
-            .u32("WORKGROUP", workgroup);
+        flags.extend(places.map(|_| "places"));
+        let sizes = self.sizes().u32("IGNORED", parts.ignored).u32("WORKGROUP", workgroup);
         Launch {
             kernel,
             variant: loss.name().into(),
@@ -79,16 +96,36 @@ impl LossKernel<'_> {
             parts: vec![],
             partials: None,
             workgroup,
-            workgroups: (4 * dense.batch_blocks()).div_ceil(rows_a_workgroup),
+            workgroups: self.rows().div_ceil(rows_a_workgroup),
             cost: self.cost(),
+        }
+    }
+
+    /// The sizes of the logits.
+    fn sizes(self) -> Constants {
+        let LossKernel { dense, places, .. } = self;
+        let sizes = Constants::new()
+            .u32("BATCH", dense.batch)
+            .u32("X_QUADS", dense.x_quads())
+            .u32("CLASSES", dense.outputs)
+            .u32("CLASS_QUADS", dense.out_quads())
+            .u32("LOGIT_QUADS", if places.is_some() { dense.out_quads() } else { dense.y_quads() });
+        match places {
+            Some(places) => sizes.u32("PLACES", places.count).u32("STRIDE", places.stride),
+            None => sizes,
         }
     }
 
     /// What it costs to judge the logits: targets are read, gradients and the samples' sums written.
     fn cost(&self) -> Cost {
-        let (batch, outputs) = (u64::from(self.dense.batch), self.dense.outputs);
-        let moved = self.targets.row_bits(outputs) * batch / 8 + self.dense.output_bytes() + (4 + 56) * batch;
+        let (batch, outputs) = (u64::from(self.judged()), self.dense.outputs);
+        let moved = self.targets.row_bits(outputs) * batch / 8 + self.logit_bytes() + (4 + 56) * batch;
         Cost { flops: 6 * batch * u64::from(outputs), bytes: moved }
+    }
+
+    /// Bytes of the logits.
+    fn logit_bytes(self) -> u64 {
+        16 * u64::from(self.judged()) * u64::from(self.dense.out_quads())
     }
 
     /// The flags that follow from the form of the targets, and from what weighs rows.
@@ -121,7 +158,7 @@ impl LossKernel<'_> {
         let mut launch = self.launch(kernel, workgroup, rows_a_workgroup);
         launch.flags.push("in_memory");
         launch.bindings.push((Binding::Output, Access::Read));
-        launch.cost.bytes += self.dense.output_bytes();
+        launch.cost.bytes += self.logit_bytes();
         launch
     }
 }

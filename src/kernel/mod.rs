@@ -3,6 +3,8 @@
 //! A kernel's function takes the sizes and choices it is compiled for and gives a [`Launch`]: the modules to link, the
 //! constants, the bindings in order, the workgroups and the cost. Nothing here knows a device.
 
+pub mod accumulate;
+pub mod attention;
 pub mod batch_norm;
 mod binding;
 pub mod class_metrics;
@@ -36,8 +38,11 @@ pub mod row_norm;
 pub mod shape;
 pub mod team_head;
 pub mod textbook;
+pub mod tied;
 pub mod tile;
 pub mod tiling;
+pub mod tokens;
+pub mod weight_average;
 mod window;
 
 pub use self::binding::{Access, Binding};

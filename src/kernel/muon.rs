@@ -11,7 +11,7 @@ use super::product::Product;
 use super::tile::{Blocks, Tile};
 use crate::constants::Constants;
 use crate::layout::Dense;
-use crate::optimizer::{Optimizer, Rule};
+use crate::optimizer::Rule;
 use crate::training::Training;
 
 const WORKGROUP: u32 = 64;
@@ -31,19 +31,23 @@ pub struct Muon {
     pub ns_steps: u32,
     /// λ, decoupled.
     pub weight_decay: f64,
+    /// The factor of the learning rate.
+    pub lr_scale: f64,
 }
 
 impl Muon {
-    /// The settings of an optimizer that is Muon.
-    pub fn of(optimizer: &Optimizer) -> Option<Self> {
-        match optimizer.rule {
+    /// The settings of an optimizer that is Muon, for the parameter whose update it is.
+    pub fn of(training: Training<'_>) -> Option<Self> {
+        let own = training.own();
+        match training.optimizer.rule {
             Rule::Muon { momentum, nesterov, match_rms_adamw, eps, ns_steps, .. } => Some(Muon {
                 momentum,
                 nesterov,
                 match_rms_adamw,
                 eps,
                 ns_steps: ns_steps as u32,
-                weight_decay: optimizer.weight_decay,
+                weight_decay: own.map_or(training.optimizer.weight_decay, |own| own.matrix.weight_decay),
+                lr_scale: own.map_or(1.0, |own| own.matrix.lr_scale),
             }),
             _ => None,
         }
@@ -60,8 +64,8 @@ impl Muon {
             .f32("MOMENTUM", self.momentum)
             .f32("ONE_MINUS_MOMENTUM", 1.0 - self.momentum)
             .f32("LEAST_NORM", self.eps)
-            .f32("MATRIX_WEIGHT_DECAY", self.weight_decay)
-            .f32("ADJUSTMENT", self.adjustment(dense));
+            .f32("MATRIX_WEIGHT_DECAY", self.lr_scale * self.weight_decay)
+            .f32("ADJUSTMENT", self.lr_scale * self.adjustment(dense));
         ("muon_constants", constants.text())
     }
 }
@@ -113,7 +117,9 @@ pub fn step_blocks(dense: Dense) -> Blocks {
 /// Reads the layer's gradient, clips it, moves the momentum and writes the direction; updates the bias by the optimizer's
 /// elementwise rule.
 pub fn momentum(dense: Dense, training: Training<'_>, muon: Muon) -> Launch {
-    let parts = training.update_parts();
+    let mut parts = training.update_parts();
+    // The kernel reads the slots by itself.
+    parts.flags.extend(training.own().map(|_| "orthogonalizes"));
     let bindings = vec![
         (Binding::WeightGradient, Access::Read),
         (Binding::Weights, Access::Write),

@@ -14,7 +14,7 @@ use crate::layout::Image;
 use crate::loss::{Loss, Setting, Task};
 use crate::named::Named;
 use crate::network::{Form, Layer, Network, activation_words};
-use crate::preprocessing::{Columns, ImageShape, Scaling, check_target_scaling, twice};
+use crate::preprocessing::{Columns, ImageShape, Scaling, Vocabulary, check_target_scaling, twice};
 
 /// The one metadata key, a JSON object: with several, the file's bytes would depend on a hash map's order.
 pub(crate) const METADATA: &str = "wgrad";
@@ -252,6 +252,33 @@ pub(crate) fn image_of(path: &Path, about: &Option<Value>, input: Form) -> Resul
 pub(crate) fn bytes_of(path: &Path, about: &Option<Value>) -> Result<bool, Error> {
     let Some(said) = entry(about, "bytes") else { return Ok(false) };
     said.as_bool().ok_or_else(|| broken(path, format!("bytes is {said}: it must be true or false")))
+}
+
+/// The tokens of the training text, where there was one: no more than the network's embedding has.
+pub(crate) fn vocabulary_of(
+    path: &Path,
+    about: &Option<Value>,
+    network: &Network,
+) -> Result<Option<Vocabulary>, Error> {
+    let Some(said) = entry(about, "vocabulary") else { return Ok(None) };
+    let text = said.as_str().ok_or_else(|| {
+        broken(path, format!("vocabulary is {said}: it must be \"bytes\", or a text of all characters"))
+    })?;
+    let wrong = |reason: String| broken(path, format!("vocabulary: {reason}"));
+    let vocabulary = Vocabulary::from_file(text).map_err(wrong)?;
+    check_vocabulary(&vocabulary, network).map_err(wrong)?;
+    Ok(Some(vocabulary))
+}
+
+/// That a network has an embedding for all tokens of a text.
+pub(crate) fn check_vocabulary(vocabulary: &Vocabulary, network: &Network) -> Result<(), String> {
+    match network.vocabulary() {
+        None => Err(format!("{vocabulary}, and the network has no embedding: leave it out")),
+        Some(known) if vocabulary.len() > known => Err(format!(
+            "{vocabulary}, and the network's embedding has a vocabulary of {known}: it must be at least that"
+        )),
+        Some(_) => Ok(()),
+    }
 }
 
 /// The scaling of the targets, where there is one.

@@ -15,15 +15,15 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 use self::metadata::{
-    METADATA, about_network, bytes_of, check_brought, classes_of, columns_of, image_of, loss_of, scaling_of,
-    scaling_to_json, target_scaling_of,
+    METADATA, about_network, bytes_of, check_brought, check_vocabulary, classes_of, columns_of, image_of, loss_of,
+    scaling_of, scaling_to_json, target_scaling_of, vocabulary_of,
 };
 use self::tensors::checksum;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::loss::{Loss, Task};
 use crate::network::Network;
-use crate::preprocessing::{Columns, ImageShape, Origin, Scaling};
+use crate::preprocessing::{Columns, ImageShape, Origin, Scaling, Vocabulary};
 use crate::weights::Weights;
 
 pub(crate) use metadata::{about, loss_to_json};
@@ -55,13 +55,16 @@ pub struct Model {
     pub image: Option<ImageShape>,
     /// Whether the features of its training set were bytes, which the network sees as `[0, 1]`: divided by 255.
     pub bytes: bool,
+    /// The tokens of its training text, if it was trained on a text.
+    pub vocabulary: Option<Vocabulary>,
 }
 
 impl Model {
     /// A model without class names and without preprocessing.
     pub fn new(network: Network, weights: Weights, loss: Loss) -> Self {
-        let (scaling, target_scaling, columns, image) = Default::default();
-        Model { network, weights, loss, classes: Vec::new(), scaling, target_scaling, columns, image, bytes: false }
+        let (scaling, target_scaling, columns, image, vocabulary) = Default::default();
+        let (classes, bytes) = (Vec::new(), false);
+        Model { network, weights, loss, classes, scaling, target_scaling, columns, image, bytes, vocabulary }
     }
 
     /// Reads a model from a safetensors file. A file from PyTorch has neither activations nor a loss: its hidden layers are taken as ReLU, its
@@ -116,8 +119,9 @@ impl Model {
             (classes_of(path, about, network.outputs())?, scaling_of(path, about, "scaling", network.inputs())?);
         let target_scaling = target_scaling_of(path, about, &loss, network.outputs())?;
         let (columns, image) = (columns_of(path, about, &network, &classes)?, image_of(path, about, network.input())?);
-        let (weights, bytes) = (Weights { layers }, bytes_of(path, about)?);
-        Ok(Model { network, weights, loss, classes, scaling, target_scaling, columns, image, bytes })
+        let (bytes, vocabulary) = (bytes_of(path, about)?, vocabulary_of(path, about, &network)?);
+        let weights = Weights { layers };
+        Ok(Model { network, weights, loss, classes, scaling, target_scaling, columns, image, bytes, vocabulary })
     }
 
     /// The preprocessing of its training set.
@@ -129,21 +133,25 @@ impl Model {
             columns: self.columns.clone(),
             image: self.image,
             bytes: self.bytes,
+            vocabulary: self.vocabulary.clone(),
         }
     }
 
     /// The model with the preprocessing of its training set. Outputs that stand for none of its classes are named by their numbers; names are left out
     /// if there are more of them than outputs.
     pub(crate) fn keeping(self, origin: Origin) -> Self {
-        let Origin { class_names, scaling, target_scaling, columns, image, bytes } = origin;
+        let Origin { class_names, scaling, target_scaling, columns, image, bytes, vocabulary } = origin;
         let classes = names_for(class_names, self.network.outputs());
-        Model { classes, scaling, target_scaling, columns, image, bytes, ..self }
+        Model { classes, scaling, target_scaling, columns, image, bytes, vocabulary, ..self }
     }
 
-    /// What the outputs are called: the classes, or the target columns of a table, or else the number of each. One output of two classes has the name of the
+    /// What the outputs are called: the classes, or the tokens of a text, or the target columns of a table, or else the number of each. One output of two classes has the name of the
     /// second, whose probability it is; one number to predict from no table is the `prediction`, several are `output_0` and so on.
     pub fn output_names(&self) -> Vec<String> {
         let outputs = self.network.outputs();
+        if let (Some(vocabulary), true, Some(_)) = (&self.vocabulary, self.classes.is_empty(), self.network.places()) {
+            return (0..outputs).map(|output| vocabulary.name(output)).collect();
+        }
         if self.loss.task() != Task::Numbers {
             return (0..outputs).map(|output| class_of(&self.classes, outputs, output)).collect();
         }
@@ -164,6 +172,7 @@ impl Model {
     pub(crate) fn check_kept(&self) -> Result<(), Error> {
         let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
         self.scaling.iter().try_for_each(|scaling| scaling.check(inputs))?;
+        self.vocabulary.iter().try_for_each(|own| check_vocabulary(own, &self.network)).map_err(Error::Data)?;
         self.target_scaling
             .iter()
             .try_for_each(|scaling| crate::preprocessing::check_target_scaling(scaling, outputs))?;
@@ -211,6 +220,9 @@ impl Model {
         }
         if self.bytes {
             about["bytes"] = true.into();
+        }
+        if let Some(vocabulary) = &self.vocabulary {
+            about["vocabulary"] = vocabulary.to_file().into();
         }
         for (name, scaling) in [("scaling", &self.scaling), ("target_scaling", &self.target_scaling)] {
             if let Some(scaling) = scaling {

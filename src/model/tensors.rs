@@ -1,5 +1,6 @@
 //! The tensors of a safetensors file: parameters under their layers' names.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use safetensors::tensor::TensorView;
@@ -35,7 +36,8 @@ pub(crate) fn tensors(prefix: &str, names: &[Parameter], layers: &[LayerWeights]
     names.iter().zip(layers).flat_map(move |(parameter, layer)| {
         let [weight, bias] = parameter.tensor_names().map(|name| format!("{prefix}{name}"));
         let bias = parameter.bias.then(|| Tensor::new(bias, Dtype::F32, vec![layer.outputs], &layer.bias));
-        [Tensor::new(weight, Dtype::F32, parameter.shape(), &layer.weight)].into_iter().chain(bias)
+        let of_file = in_file(parameter, &layer.weight);
+        [Tensor::new(weight, Dtype::F32, parameter.shape(), &of_file)].into_iter().chain(bias)
     })
 }
 
@@ -106,7 +108,7 @@ pub(crate) fn layers(
             }
             f32_values(path, &name, &tensor)
         };
-        let weight = read(weight, parameter.shape())?;
+        let weight = out_of_file(parameter, read(weight, parameter.shape())?);
         let bias = if parameter.bias { read(bias, vec![outputs])? } else { vec![] };
         Ok(LayerWeights { inputs, outputs, weight, bias })
     };
@@ -131,6 +133,22 @@ pub(super) fn wrong_value(kind: ParameterKind, layer: &LayerWeights) -> Option<(
     }
     let negative = layer.bias.iter().find(|&&value| value < 0.0).filter(|_| kind == ParameterKind::Statistics)?;
     Some((bias, format!("holds {negative}: a variance is at least 0")))
+}
+
+/// The values of a parameter as files have them: the table of an embedding has a row for each token there.
+pub(super) fn in_file<'a>(parameter: &Parameter, weight: &'a [f32]) -> Cow<'a, [f32]> {
+    match parameter.kind {
+        ParameterKind::Embedding => transposed(weight, parameter.inputs, parameter.outputs).into(),
+        _ => weight.into(),
+    }
+}
+
+/// The reverse of [`in_file`].
+pub(super) fn out_of_file(parameter: &Parameter, weight: Vec<f32>) -> Vec<f32> {
+    match parameter.kind {
+        ParameterKind::Embedding => transposed(&weight, parameter.outputs, parameter.inputs),
+        _ => weight,
+    }
 }
 
 /// The values of a matrix `[columns, rows]` as one `[rows, columns]`.

@@ -125,9 +125,10 @@ impl Describe for ConvLayer {
         let Form::Image(image) = input else { return vec![] };
         let [down, across] = self.kernel;
         let (channels, places) = (self.group_channels(image), down.saturating_mul(across));
-        let rows = RowOrder { channels, places, whole_quads: !self.conv(1, image).is_packed() };
+        let rows = RowOrder { channels, places, whole_quads: !self.conv(1, image).is_packed(), by_place: false };
         let kind = ParameterKind::Kernel { size: self.kernel };
-        vec![Own { inputs: places.saturating_mul(channels), outputs: self.channels, kind, bias: self.bias, rows }]
+        let (inputs, outputs) = (places.saturating_mul(channels), self.channels);
+        vec![Own { part: None, inputs, outputs, kind, bias: self.bias, rows }]
     }
 
     fn output(&self, input: Form) -> Form {

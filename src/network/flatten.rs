@@ -8,7 +8,7 @@ use super::kind::Describe;
 use super::words::Words;
 use crate::graph::Value;
 
-/// The values of an image as features, channel by channel as `torch.nn.Flatten` has them. Features stay as they are.
+/// The values of an image as features, channel by channel as `torch.nn.Flatten` has them, or those of a sequence place by place. Features stay as they are.
 #[derive(Clone, Debug, PartialEq, Default)]
 #[non_exhaustive]
 pub struct FlattenLayer {}
@@ -27,6 +27,7 @@ impl Describe for FlattenLayer {
     fn output(&self, input: Form) -> Form {
         match input {
             Form::Image(image) => Form::Flattened(image),
+            Form::Sequence(sequence) => Form::FlattenedSequence(sequence),
             other => other,
         }
     }

@@ -1,7 +1,7 @@
 //! A network's ops, which its layers write one after the other.
 
 use super::{Form, Layer, Network, Parameter};
-use crate::graph::{Dropout, Flatten, Gather, Graph, Op, Source, Value};
+use crate::graph::{Dropout, Flatten, Gather, Graph, Op, Source, Tied, Value};
 
 /// A graph to which layers add their ops.
 pub(super) struct Forward {
@@ -13,6 +13,8 @@ pub(super) struct Forward {
     parameters: usize,
     /// How many layers without parameters have been written.
     unweighted: usize,
+    /// The table of the embedding, once it has been written.
+    table: Option<(Tied, Value)>,
     /// How many layers have been begun, each before those within it.
     layers: usize,
 }
@@ -23,7 +25,7 @@ pub(super) fn forward(network: &Network, batch: u32, training: bool) -> (Graph, 
     let mut locations = vec![];
     network.walk(&mut |located| locations.push(located.location));
     let graph = Graph::of_layers(locations);
-    let mut forward = Forward { graph, training, all, parameters: 0, unweighted: 0, layers: 0 };
+    let mut forward = Forward { graph, training, all, parameters: 0, unweighted: 0, table: None, layers: 0 };
     let shape = match network.input() {
         Form::Image(image) => vec![image.height, image.width, image.channels],
         input => vec![input.values() as u32],
@@ -77,6 +79,24 @@ impl Forward {
         (parameter, self.graph.source(source, vec![own.inputs as u32 + 1, own.outputs as u32]))
     }
 
+    /// Keeps the table of the network's embedding for a last layer that has it too.
+    pub fn remember_table(&mut self, tied: Tied, table: Value) {
+        self.table = Some((tied, table));
+    }
+
+    /// Adds the product with the embedding's table. A network without one does not pass its check.
+    pub fn tied(&mut self, x: Value) -> Value {
+        match self.table {
+            Some((tied, table)) => self.graph.add(tied, vec![x, table]),
+            None => x,
+        }
+    }
+
+    /// The number that the next parameter will have.
+    pub fn next_parameter(&self) -> usize {
+        self.parameters
+    }
+
     /// Adds an op, and gives its first result.
     pub fn op(&mut self, op: impl Into<Op>, inputs: Vec<Value>) -> Value {
         self.graph.add(op, inputs)
@@ -85,7 +105,10 @@ impl Forward {
     /// A layer's input as a row of features, where it is an image that was flattened: a dense layer takes that as it is, and any other as its own op.
     pub fn features(&mut self, x: Value, input: Form) -> Value {
         match input {
-            Form::Flattened(image) => self.graph.add(Flatten { image }, vec![x]),
+            Form::Flattened(image) => self.graph.add(Flatten { image, by_place: false }, vec![x]),
+            Form::FlattenedSequence(sequence) => {
+                self.graph.add(Flatten { image: sequence.image(), by_place: true }, vec![x])
+            }
             _ => x,
         }
     }
@@ -95,7 +118,7 @@ impl Forward {
         self.training
     }
 
-    /// Images of the minibatch.
+    /// Rows of the minibatch.
     pub fn batch(&self, x: Value) -> u32 {
         self.graph.shape(x)[0]
     }

@@ -6,14 +6,17 @@ use super::forward::Forward;
 use super::parameter::{ParameterKind, RowOrder};
 use super::words::Words;
 use super::{
-    ActivationLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, FlattenLayer, Form,
-    GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerNormLayer, MaxPoolLayer, RepeatLayer, ResidualLayer, RmsNormLayer,
+    ActivationLayer, AttentionLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, EmbeddingLayer,
+    FlattenLayer, Form, GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerNormLayer, MaxPoolLayer, PositionsLayer,
+    RepeatLayer, ResidualLayer, RmsNormLayer,
 };
 use crate::graph::Value;
 
 /// A parameter of a layer, as the layer describes it: see [`Parameter`](super::Parameter).
 #[derive(Clone, Debug)]
 pub(super) struct Own {
+    /// What follows the layer's name in files, where it has several matrices: `out_proj`.
+    pub part: Option<&'static str>,
     pub inputs: usize,
     pub outputs: usize,
     pub kind: ParameterKind,
@@ -150,6 +153,12 @@ layers! {
     GlobalAvgPool(GlobalAvgPoolLayer),
     /// An image's values as features.
     Flatten(FlattenLayer),
+    /// A vector for each token.
+    Embedding(EmbeddingLayer),
+    /// `y = x + P`, a vector for each place of a sequence.
+    Positions(PositionsLayer),
+    /// Each place of a sequence from all of them, by how well they fit it.
+    Attention(AttentionLayer),
     /// `y = γ · (x − mean) / σ + β`, each channel over the minibatch.
     BatchNorm(BatchNormLayer),
     /// The same, each row or pixel by itself.

@@ -5,7 +5,7 @@ use super::parameter::ParameterKind;
 use super::{Form, Parameter};
 use crate::activation::{Activation, Epilogue};
 use crate::initializer::Initializer;
-use crate::layout::Image;
+use crate::layout::{Image, Sequence};
 
 /// A layer of a network: what it computes, then an activation, then dropout. A new layer has the activation identity, which makes it linear, and no
 /// dropout.
@@ -117,8 +117,11 @@ impl Layer {
 
     /// Which of its own parameters begin by an initializer, by their kind: of a weightless one, none.
     fn initialized(&self) -> Option<ParameterKind> {
-        // The kinds do not depend on the image.
-        let any = Form::Image(Image { height: 1, width: 1, channels: 1 });
+        // The kinds do not depend on the sizes.
+        let any = match self.kind {
+            LayerKind::Attention(_) => Form::Sequence(Sequence { length: 1, width: 1 }),
+            _ => Form::Image(Image { height: 1, width: 1, channels: 1 }),
+        };
         self.kind.parameters(any).first().map(|own| own.kind)
     }
 
@@ -129,8 +132,17 @@ impl Layer {
 
     /// Whether it can take this input, without the layers within it, or why not: continues "it has", as "9 inputs and a width of 0".
     pub(crate) fn check(&self, input: Form) -> Result<(), String> {
-        let right = self.check_shared().and_then(|()| self.kind.check(input));
+        let right = self.check_shared().and_then(|()| self.check_tokens(input)).and_then(|()| self.kind.check(input));
         right.map_err(|reason| format!("{} and {reason}", input.named("input")))
+    }
+
+    /// Whether it is one that takes tokens, where tokens come in.
+    fn check_tokens(&self, input: Form) -> Result<(), String> {
+        match (input, &self.kind) {
+            (Form::Tokens(_), LayerKind::Embedding(_) | LayerKind::Repeat(_) | LayerKind::Residual(_)) => Ok(()),
+            (Form::Tokens(_), _) => Err("takes none: a network of tokens begins with an embedding".into()),
+            _ => Ok(()),
+        }
     }
 
     /// Whether it can have what layers of all kinds can have, or why not: continues "it has 9 inputs and …".
@@ -177,8 +189,8 @@ pub(crate) struct Located<'a> {
 impl Located<'_> {
     /// The layer's own parameters.
     pub fn parameters(&self) -> impl Iterator<Item = Parameter> {
-        let of = |Own { inputs, outputs, kind, bias, rows }| Parameter {
-            name: self.name.clone(),
+        let of = |Own { part, inputs, outputs, kind, bias, rows }| Parameter {
+            name: part.map_or_else(|| self.name.clone(), |part| format!("{}.{part}", self.name)),
             location: self.location.clone(),
             inputs,
             outputs,
@@ -276,7 +288,10 @@ impl<'a> List<'a> {
             let parts = layer.parts().into_iter().filter(|(_, layers)| !layers.is_empty());
             let parts: Vec<String> = parts.map(|(_, layers)| List { layers, input: input.within() }.shape()).collect();
             let (output, (times, layers)) = (layer.output(input), layer.kind.copies());
-            let has_matrix = matches!(layer.initialized(), Some(ParameterKind::Matrix | ParameterKind::Kernel { .. }));
+            let has_matrix = matches!(
+                layer.initialized(),
+                Some(ParameterKind::Matrix | ParameterKind::Kernel { .. } | ParameterKind::Projection)
+            );
             let shape = match times {
                 0 if !parts.is_empty() => format!("({})", parts.join("|")),
                 0 if has_matrix || output.to_string() != input.to_string() => output.to_string(),

@@ -3,9 +3,12 @@
 //! A kind of layer knows how wide it is, its words in a list of layers, and which ops it writes into a graph. A new one is a file, and a line in
 //! `kind.rs`. What all layers share is written once: activation, dropout and initializer, locations, names of weights, words, checks.
 
+mod attention;
 mod bare;
+mod builder;
 mod conv;
 mod dense;
+mod embedding;
 mod flatten;
 mod form;
 mod forward;
@@ -18,12 +21,15 @@ mod repeat;
 mod residual;
 #[cfg(feature = "cli")]
 mod summary;
+mod treated;
 mod window;
 mod words;
 
+pub use self::attention::AttentionLayer;
 pub use self::bare::{ActivationLayer, DropoutLayer};
 pub use self::conv::ConvLayer;
 pub use self::dense::DenseLayer;
+pub use self::embedding::{EmbeddingLayer, PositionsLayer};
 pub use self::flatten::FlattenLayer;
 pub use self::form::Form;
 pub use self::kind::LayerKind;
@@ -108,6 +114,27 @@ impl Network {
         Network { refused, ..network }
     }
 
+    /// A network for sequences of this many tokens, with no layers yet. An embedding comes first.
+    ///
+    /// ```
+    /// use wgrad::{Activation, AttentionLayer, Network};
+    ///
+    /// let network = Network::tokens(64)
+    ///     .embedding(128, 65)
+    ///     .positions(64)
+    ///     .repeat(4, |block| {
+    ///         block
+    ///             .residual(|body| body.layer_norm().with(AttentionLayer::new(4).causal().into()))
+    ///             .residual(|body| body.layer_norm().dense(512, Activation::Gelu).dense(128, Activation::Identity))
+    ///     })
+    ///     .layer_norm()
+    ///     .dense(65, Activation::Identity);
+    /// assert!(network.check().is_ok());
+    /// ```
+    pub fn tokens(length: usize) -> Self {
+        Network::of_form(Form::Tokens(length), Vec::new())
+    }
+
     /// A network of these layers.
     pub fn of_layers(inputs: usize, layers: Vec<Layer>) -> Self {
         Network::of_form(Form::Features(inputs), layers)
@@ -118,178 +145,13 @@ impl Network {
         Network { input, layers, refused: None }
     }
 
-    /// Adds a dense layer of `outputs` units.
-    #[must_use]
-    pub fn dense(self, outputs: usize, activation: Activation) -> Self {
-        self.with(Layer::new(DenseLayer::new(outputs)).with_activation(activation))
-    }
-
-    /// Adds a convolution to this many channels with a kernel of this many pixels down and across: [`ConvLayer`], which has options besides.
-    #[must_use]
-    pub fn conv(self, channels: usize, kernel: impl Into<Pair>, activation: Activation) -> Self {
-        self.with(Layer::new(ConvLayer::new(channels, kernel)).with_activation(activation))
-    }
-
-    /// Adds the largest values of windows that lie side by side: [`MaxPoolLayer`], which has options besides.
-    #[must_use]
-    pub fn max_pool(self, window: impl Into<Pair>) -> Self {
-        self.with(MaxPoolLayer::new(window).into())
-    }
-
-    /// Adds the means of windows that lie side by side: [`AvgPoolLayer`], which has options besides.
-    #[must_use]
-    pub fn avg_pool(self, window: impl Into<Pair>) -> Self {
-        self.with(AvgPoolLayer::new(window).into())
-    }
-
-    /// Adds the mean of each channel over the whole image, which makes features of it: [`GlobalAvgPoolLayer`].
-    #[must_use]
-    pub fn global_avg_pool(self) -> Self {
-        self.with(GlobalAvgPoolLayer::new().into())
-    }
-
-    /// Makes features of an image: [`FlattenLayer`].
-    #[must_use]
-    pub fn flatten(self) -> Self {
-        self.with(FlattenLayer::new().into())
-    }
-
-    /// Adds batch norm: [`BatchNormLayer`], which has options besides.
-    #[must_use]
-    pub fn batch_norm(self) -> Self {
-        self.with(BatchNormLayer::new().into())
-    }
-
-    /// Adds layer norm, of an image over the channels of each pixel: [`LayerNormLayer`].
-    #[must_use]
-    pub fn layer_norm(self) -> Self {
-        self.with(LayerNormLayer::new().into())
-    }
-
-    /// Adds RMS norm, of an image over the channels of each pixel: [`RmsNormLayer`].
-    #[must_use]
-    pub fn rms_norm(self) -> Self {
-        self.with(RmsNormLayer::new().into())
-    }
-
-    /// Adds the norm of this many groups of channels: [`GroupNormLayer`].
-    #[must_use]
-    pub fn group_norm(self, groups: usize) -> Self {
-        self.with(GroupNormLayer::new(groups).into())
-    }
-
-    /// Adds layers that follow each other this many times, each time with weights of their own: [`RepeatLayer`].
-    #[must_use]
-    pub fn repeat(mut self, times: usize, layers: impl FnOnce(Network) -> Network) -> Self {
-        let (input, location) = (self.list().output(), layer::location("", self.layers.len()));
-        let copied = layers(Network::of_form(input, vec![]));
-        let layers = self.part(&location, RepeatLayer::LAYERS, input, copied);
-        self.with(RepeatLayer::new(times, layers).into())
-    }
-
-    /// Adds a residual sum: the output of a body of layers plus the body's input, `y = x + body(x)`. The body's last layer is as wide as its input. He et
-    /// al., "Deep residual learning for image recognition", CVPR 2016.
-    ///
-    /// ```
-    /// use wgrad::{Activation, Network};
-    ///
-    /// let network = Network::new(784)
-    ///     .dense(128, Activation::Relu)
-    ///     .residual(|body| body.dense(64, Activation::Relu).dense(128, Activation::Identity))
-    ///     .activation(Activation::Relu)
-    ///     .dense(10, Activation::Identity);
-    /// assert!(network.check().is_ok());
-    /// ```
-    #[must_use]
-    pub fn residual(self, body: impl FnOnce(Network) -> Network) -> Self {
-        self.residual_with_shortcut(body, |input| input)
-    }
-
-    /// As [`residual`](Self::residual), with layers that the input goes through before it is added: `y = shortcut(x) + body(x)`. Both are as wide as each
-    /// other.
-    #[must_use]
-    pub fn residual_with_shortcut(
-        mut self,
-        body: impl FnOnce(Network) -> Network,
-        shortcut: impl FnOnce(Network) -> Network,
-    ) -> Self {
-        let (input, location) = (self.list().output().within(), layer::location("", self.layers.len()));
-        let [body, shortcut] = [body(Network::of_form(input, vec![])), shortcut(Network::of_form(input, vec![]))];
-        let [of_body, of_shortcut] = ResidualLayer::PARTS;
-        let body = self.part(&location, of_body, input, body);
-        let shortcut = self.part(&location, of_shortcut, input, shortcut);
-        self.with(ResidualLayer::new(body).with_shortcut(shortcut).into())
-    }
-
-    /// The layers that a function added to a network with this input, for a list within the layer at a location. What is refused of them is refused of this
-    /// network.
-    fn part(&mut self, location: &str, name: &str, input: Form, part: Network) -> Vec<Layer> {
-        let within = layer::within(location, name);
-        self.refused = self.refused.take().or_else(|| match part.refused {
-            _ if part.input != input => {
-                let reason = format!(
-                    "{}, and comes after {}: add its layers to the network that the function is given",
-                    part.input.named("input"),
-                    input.named("output")
-                );
-                Some(Refused { within, reason })
-            }
-            Some(refused) => Some(Refused { within: format!("{within}, {}", refused.within), ..refused }),
-            None => None,
-        });
-        part.layers
-    }
-
-    /// Adds a layer.
-    #[must_use]
-    pub fn with(mut self, layer: Layer) -> Self {
-        self.layers.push(layer);
-        self
-    }
-
-    /// Sets the activation of the layer added last: of a residual, the one after the sum. Before any layer, and after an activation or a dropout alone, it is a
-    /// layer of its own.
-    #[must_use]
-    pub fn activation(mut self, activation: Activation) -> Self {
-        match self.layers.last_mut() {
-            Some(layer) if !matches!(layer.kind(), LayerKind::Activation(_) | LayerKind::Dropout(_)) => {
-                layer.epilogue.activation = activation;
-                self
-            }
-            None if activation == Activation::Identity => self,
-            _ => self.with(ActivationLayer::new(activation).into()),
-        }
-    }
-
-    /// Lets units of the layer added last drop out with this probability in training: `torch.nn.Dropout` after it. Before any layer it is a layer of its own,
-    /// and what comes in drops out. Evaluation and prediction use every unit.
-    ///
-    /// ```
-    /// use wgrad::{Activation, Network};
-    ///
-    /// let network = Network::new(784).dense(256, Activation::Relu).dropout(0.2).dense(10, Activation::Identity);
-    /// assert_eq!(network.layers()[0].dropout(), 0.2);
-    /// ```
-    #[must_use]
-    pub fn dropout(mut self, probability: f64) -> Self {
-        match self.layers.last_mut() {
-            Some(layer) if matches!(layer.kind(), LayerKind::Dropout(_)) => {
-                *layer = DropoutLayer::new(probability).into()
-            }
-            Some(layer) => layer.epilogue.dropout = probability,
-            None if probability == 0.0 => {}
-            None => return self.with(DropoutLayer::new(probability).into()),
-        }
-        self
-    }
-
     /// A network of hidden layers of the given widths, all with one activation, and a last layer of `outputs` logits.
     pub fn classifier(inputs: usize, hidden: &[usize], activation: Activation, outputs: usize) -> Self {
         let network = hidden.iter().fold(Network::new(inputs), |network, &width| network.dense(width, activation));
         network.dense(outputs, Activation::Identity)
     }
 
-    /// The number of features in a row.
+    /// The number of features, or of tokens, in a row.
     pub fn inputs(&self) -> usize {
         self.input.values()
     }
@@ -304,9 +166,33 @@ impl Network {
         &self.layers
     }
 
-    /// The number of logits in a row: the last layer's units.
+    /// The number of logits in a row, or of each place of a sequence: the last layer's units.
     pub fn outputs(&self) -> usize {
-        self.list().output().values()
+        self.list().output().features()
+    }
+
+    /// Whether its last layer has the embedding's table as its weights.
+    pub(crate) fn is_tied(&self) -> bool {
+        self.layers.last().is_some_and(|last| matches!(last.kind(), LayerKind::Dense(dense) if dense.tied))
+    }
+
+    /// The number of tokens that its embedding knows, where it takes tokens.
+    pub fn vocabulary(&self) -> Option<usize> {
+        let mut found = None;
+        self.walk(&mut |located| {
+            if let LayerKind::Embedding(embedding) = located.layer.kind() {
+                found = found.or(Some(embedding.vocabulary));
+            }
+        });
+        found
+    }
+
+    /// The number of places of a row that have logits each, where it makes sequences.
+    pub fn places(&self) -> Option<u32> {
+        match self.list().output() {
+            Form::Sequence(sequence) => Some(sequence.length),
+            _ => None,
+        }
     }
 
     fn list(&self) -> List<'_> {
@@ -352,7 +238,7 @@ impl Network {
     /// Whether every layer is dense, with a bias and the network's initializer: widths and activations describe it.
     pub(crate) fn is_chain(&self) -> bool {
         let is_usual = |layer: &Layer| match layer.kind() {
-            LayerKind::Dense(dense) => dense.bias && layer.initializer().is_none(),
+            LayerKind::Dense(dense) => dense.bias && !dense.tied && layer.initializer().is_none(),
             _ => false,
         };
         self.layers.iter().all(is_usual)
@@ -435,6 +321,7 @@ impl Network {
                 "{the_last} is not dense: add a dense layer after it, with a unit for each class or number to predict; its outputs are the logits"
             ));
         }
+        self.check_ties(&the_last)?;
         if last.dropout() > 0.0 {
             return Err(format!(
                 "{the_last} has a dropout of {}: leave it out, as the layer's outputs are the logits, which must all be there",
@@ -442,6 +329,31 @@ impl Network {
             ));
         }
         Ok(())
+    }
+
+    /// Why layers cannot have the embedding's table, if they cannot.
+    fn check_ties(&self, the_last: &str) -> Result<(), String> {
+        let (mut table, mut tied) = (None, vec![]);
+        self.walk(&mut |located| match located.layer.kind() {
+            LayerKind::Embedding(embedding) => table = table.or(Some((embedding.vocabulary, embedding.width))),
+            LayerKind::Dense(dense) if dense.tied => {
+                tied.push((located.location, dense.outputs, located.input.features()))
+            }
+            _ => {}
+        });
+        let Some((location, outputs, width)) = tied.pop() else { return Ok(()) };
+        if !self.is_tied() || !tied.is_empty() {
+            return Err(format!(
+                "{location} is tied: only the last layer can have the embedding's table as its weights"
+            ));
+        }
+        match table {
+            Some(table) if table == (outputs, width) => Ok(()),
+            Some((vocabulary, own)) => Err(format!(
+                "{the_last} is tied, has {outputs} units and takes {width} values: the embedding has a vocabulary of {vocabulary} and a width of {own}, and both must agree"
+            )),
+            None => Err(format!("{the_last} is tied, and there is no embedding whose table it could have")),
+        }
     }
 
     /// Checks that the network's outputs are what a loss takes, once [`check`](Self::check) has passed: logits, or numbers of any activation.

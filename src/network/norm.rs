@@ -17,7 +17,7 @@ const USUAL_MOMENTUM: f64 = 0.1;
 
 /// A parameter with a value for each channel, and a bias or a second value.
 fn of_channels(input: Form, kind: ParameterKind, bias: bool) -> Own {
-    Own { inputs: 1, outputs: input.channels(), kind, bias, rows: RowOrder::features(1) }
+    Own { part: None, inputs: 1, outputs: input.channels(), kind, bias, rows: RowOrder::features(1) }
 }
 
 /// Whether it can be added to a variance, on the device too.
@@ -85,7 +85,10 @@ impl Describe for BatchNormLayer {
         input.within()
     }
 
-    fn check(&self, _input: Form) -> Result<(), String> {
+    fn check(&self, input: Form) -> Result<(), String> {
+        if let Form::Sequence(_) = input {
+            return Err("takes no sequence: in a network of tokens the norm is a layer_norm or an rms_norm".into());
+        }
         let momentum = self.momentum;
         if !(0.0..=1.0).contains(&momentum) {
             return Err(format!("a momentum of {momentum}: it must be from 0 to 1"));

@@ -37,6 +37,11 @@ pub enum ParameterKind {
         /// Taps down and across.
         size: [usize; 2],
     },
+    /// The matrices of an attention that make its queries, keys and values, side by side: `[outputs, inputs]` in files, where they are `in_proj_weight` and
+    /// `in_proj_bias`.
+    Projection,
+    /// A vector for each token, or for each place of a sequence: `[inputs, outputs]` in files.
+    Embedding,
     /// What a norm multiplies each channel by, and the bias that it adds: `[outputs]` in files.
     Scale,
     /// The running mean of each channel and, in place of a bias, its running variance: the tensors `running_mean` and `running_var`. No optimizer changes
@@ -44,7 +49,8 @@ pub enum ParameterKind {
     Statistics,
 }
 
-/// The order of a matrix's inputs in files, which is channel by channel as in PyTorch, and on the device, where a place has all of its channels side by side.
+/// The order of a matrix's inputs in files, which is channel by channel as in PyTorch, and on the device, where a place has all of its channels side by side. A
+/// sequence is place by place in files, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RowOrder {
     /// Channels of a place.
@@ -53,12 +59,14 @@ pub(crate) struct RowOrder {
     pub places: usize,
     /// Whether a place begins a quad of its own.
     pub whole_quads: bool,
+    /// Whether files have them place by place.
+    pub by_place: bool,
 }
 
 impl RowOrder {
     /// Features, in the same order everywhere.
     pub fn features(features: usize) -> Self {
-        RowOrder { channels: features, places: 1, whole_quads: false }
+        RowOrder { channels: features, places: 1, whole_quads: false, by_place: false }
     }
 
     /// Rows from one place to the next.
@@ -73,7 +81,10 @@ impl RowOrder {
 
     /// The row on the device of an input, counted as in files.
     pub fn of(self, input: usize) -> usize {
-        input % self.places * self.stride() + input / self.places
+        match self.by_place {
+            true => input / self.channels * self.stride() + input % self.channels,
+            false => input % self.places * self.stride() + input / self.places,
+        }
     }
 }
 
@@ -82,6 +93,7 @@ impl ParameterKind {
     pub(crate) fn tensors(self) -> [&'static str; 2] {
         match self {
             ParameterKind::Statistics => ["running_mean", "running_var"],
+            ParameterKind::Projection => ["in_proj_weight", "in_proj_bias"],
             _ => ["weight", "bias"],
         }
     }
@@ -101,7 +113,8 @@ impl Parameter {
     /// The shape of its first tensor in files.
     pub fn shape(&self) -> Vec<usize> {
         match self.kind {
-            ParameterKind::Matrix => vec![self.outputs, self.inputs],
+            ParameterKind::Matrix | ParameterKind::Projection => vec![self.outputs, self.inputs],
+            ParameterKind::Embedding => vec![self.inputs, self.outputs],
             ParameterKind::Kernel { size: [down, across] } => {
                 vec![self.outputs, self.inputs / down.saturating_mul(across).max(1), down, across]
             }

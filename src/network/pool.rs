@@ -116,7 +116,7 @@ pool! {
     AvgPoolLayer, "avg_pool", |x, sliding, forward| forward.op(AveragePool(sliding), vec![x])
 }
 
-/// The mean of each channel over the whole image, which makes features of it: Lin, Chen & Yan, "Network in network", ICLR 2014.
+/// The mean of each channel over the whole image, or over all places of a sequence, which makes features of it: Lin, Chen & Yan, "Network in network", ICLR 2014.
 #[derive(Clone, Debug, PartialEq, Default)]
 #[non_exhaustive]
 pub struct GlobalAvgPoolLayer {}
@@ -134,13 +134,13 @@ impl Describe for GlobalAvgPoolLayer {
 
     fn output(&self, input: Form) -> Form {
         match input {
-            Form::Image(image) => Form::Features(image.channels as usize),
+            Form::Image(_) | Form::Sequence(_) => Form::Features(input.channels()),
             other => other,
         }
     }
 
     fn check(&self, input: Form) -> Result<(), String> {
-        match image(input)? {
+        match input.image().map_or_else(|| image(input), Ok)? {
             image if image.fits_global_pool() => Ok(()),
             image => Err(format!(
                 "an image of {} pixels: global_avg_pool takes at most {}",
@@ -151,7 +151,7 @@ impl Describe for GlobalAvgPoolLayer {
     }
 
     fn write(&self, x: Value, input: Form, forward: &mut Forward) -> Value {
-        let Form::Image(image) = input else { return x };
+        let Some(image) = input.image() else { return x };
         forward.op(GlobalAveragePool(image), vec![x])
     }
 

@@ -148,6 +148,9 @@ pub(super) fn image(input: Form) -> Result<Image, String> {
             "takes an image: they are one of {} that was flattened, so move the flatten to after this layer",
             Form::Image(image)
         )),
+        Form::Tokens(_) | Form::Sequence(_) | Form::FlattenedSequence(_) => {
+            Err("takes an image, and there is no image in a network of tokens".into())
+        }
         Form::Features(features) => Err(format!(
             "takes an image: the network's input must be described as one, by its height, width and channels, and what flatten, dense and \
              global_avg_pool give ({} here) is none",

@@ -40,6 +40,9 @@ const ELSEWHERE: Elsewhere = &[
     (&["layer-normalization", "ln"], "layer_norm"),
     (&["rms-normalization"], "rms_norm"),
     (&["group-normalization", "gn", "instance-norm"], "group_norm"),
+    (&["embed", "embeddings", "token-embedding", "wte"], "embedding"),
+    (&["position", "positional", "positional-embedding", "position-embedding", "wpe"], "positions"),
+    (&["multi-head-attention", "multihead-attention", "self-attention", "mha", "heads"], "attention"),
     (&["skip", "resnet", "add", "body", "residual-block"], "residual"),
     (&["times", "copies", "loop", "stack"], "repeat"),
     (&["relu"], "activation = \"relu\""),
@@ -237,6 +240,13 @@ pub(super) fn add_number(words: &mut Map<String, Json>, key: &str, number: f64, 
     }
 }
 
+/// Adds a switch that is on.
+pub(super) fn add_switch(words: &mut Map<String, Json>, key: &str, on: bool) {
+    if on {
+        words.insert(key.into(), true.into());
+    }
+}
+
 /// Says that there is no bias.
 pub(super) fn add_bias(words: &mut Map<String, Json>, bias: bool) {
     if !bias {
@@ -344,7 +354,16 @@ impl<'a> Words<'a> {
 
     /// Whether there is a bias.
     pub fn bias(&mut self) -> Result<bool, String> {
-        if self.get(BIAS).is_some() { self.take(BIAS, "true or false", Json::as_bool) } else { Ok(true) }
+        self.switch_or(BIAS, true)
+    }
+
+    /// A switch, which is off unless it is there.
+    pub fn switch(&mut self, key: &'static str) -> Result<bool, String> {
+        self.switch_or(key, false)
+    }
+
+    fn switch_or(&mut self, key: &'static str, usual: bool) -> Result<bool, String> {
+        if self.get(key).is_some() { self.take(key, "true or false", Json::as_bool) } else { Ok(usual) }
     }
 
     /// A number, or the usual one.

@@ -1,9 +1,14 @@
 //! Optimizers: rules by which weights follow their gradients.
 
+mod group;
 mod rule;
+mod treated;
 
+pub use group::ParameterGroup;
+pub(crate) use group::{Tensor, Treatment, WeightKind, treatments};
 pub use rule::Rule;
 use rule::{DECAY, ELSEWHERE, FINITE, ITERATIONS, NORM, POSITIVE, RULES, SHARE};
+pub(crate) use treated::Treated;
 
 use crate::constants::Constants;
 use crate::error::Error;
@@ -216,12 +221,18 @@ impl Optimizer {
     /// The module `optimizer_constants`: every number x of the elementwise rule, in capitals, and `ONE_MINUS_X`, computed exactly before
     /// it is rounded. The learning rate is not among them: it is part of the step state.
     pub(crate) fn constants(&self) -> Constants {
+        self.constants_where(false)
+    }
+
+    /// The same, where weights `are_grouped`: the decay is a variable that is set for each of them.
+    pub(crate) fn constants_where(&self, are_grouped: bool) -> Constants {
         let mut rule = self.rule.elementwise();
         let parts = rule.parts();
-        let common = Constants::new()
-            .f32("WEIGHT_DECAY", self.weight_decay)
-            .f32("LR_RATIO", self.lr_ratio())
-            .u32("SLOTS", parts.slots);
+        let decay = match are_grouped {
+            true => Constants::new().variable_f32("WEIGHT_DECAY"),
+            false => Constants::new().f32("WEIGHT_DECAY", self.weight_decay),
+        };
+        let common = decay.f32("LR_RATIO", self.lr_ratio()).u32("SLOTS", parts.slots);
         parts.values.into_iter().fold(common, |constants, (name, value, _)| {
             let name = name.to_uppercase();
             constants.f32(&name, *value).f32(&format!("ONE_MINUS_{name}"), 1.0 - *value)

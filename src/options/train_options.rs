@@ -18,13 +18,13 @@ use crate::loss::Loss;
 use crate::measure::Tuning;
 use crate::measure::tuning;
 use crate::network::{Form, Network};
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, ParameterGroup};
 use crate::plan::Request;
 use crate::run::order::Order;
 use crate::run::rows::{SetShape, Visiting, WindowSizing};
 use crate::run::state::State;
 use crate::schedule::Schedule;
-use crate::training::{Clip, Training};
+use crate::training::{Clip, Groups, Training};
 
 /// Everything about a run besides the network and the data. The default is the program's own: softmax cross-entropy,
 /// Adam as Keras sets it, Glorot uniform weights, 10 epochs of minibatches of 32.
@@ -34,6 +34,11 @@ pub struct TrainOptions {
     pub loss: Loss,
     /// The optimizer, by which weights follow their gradients.
     pub optimizer: Optimizer,
+    /// Weights with a weight decay or a learning rate of their own, or that stay as they are: the first group that matches a weight counts.
+    pub groups: Vec<ParameterGroup>,
+    /// The decay of an exponential moving average of the weights, as 0.999: after every step it moves by the rest of the way to them. Evaluations, predictions
+    /// and saved models use the average then, in place of the weights; checkpoints have both. From 0 to below 1; `None` for no average.
+    pub ema: Option<f64>,
     /// How the learning rate changes from step to step.
     pub schedule: Schedule,
     /// Lowers the learning rate after epochs without improvement.
@@ -60,6 +65,9 @@ pub struct TrainOptions {
     pub initializer: Initializer,
     /// The number of rows in a minibatch. The last one of an epoch has the rows that remain.
     pub batch_size: usize,
+    /// The number of minibatches that make a step: their gradients are added up, and then update the weights once, as those of one minibatch as many times as
+    /// large do. An epoch's last step has the minibatches that remain. A step's loss is the mean over all of their rows.
+    pub accumulate: usize,
     /// The number of passes over the set in one `fit`.
     pub epochs: u64,
     /// The number of steps in one `fit`, in place of `epochs`; it may end inside an epoch, and the next goes on from there.
@@ -94,6 +102,8 @@ impl Default for TrainOptions {
         TrainOptions {
             loss: Loss::default(),
             optimizer: Optimizer::keras_adam(),
+            groups: Vec::new(),
+            ema: None,
             schedule: Schedule::default(),
             reduce_on_plateau: None,
             early_stopping: None,
@@ -107,6 +117,7 @@ impl Default for TrainOptions {
             augmentation: None,
             initializer: Initializer::default(),
             batch_size: 32,
+            accumulate: 1,
             epochs: 10,
             steps: None,
             shuffle: true,
@@ -130,6 +141,10 @@ impl TrainOptions {
         network.check()?;
         network.check_outputs(&self.loss)?;
         self.optimizer.check()?;
+        network.treated(&self.groups, &self.optimizer)?;
+        if let Some(ema) = self.ema.filter(|ema| !(0.0..=1.0 - 1e-7).contains(ema)) {
+            return Err(Error::Option(format!("ema is {ema}: it must be from 0 to below 1, as 0.999")));
+        }
         self.loss.check(network.outputs())?;
         self.monitor.check(&self.loss, network.outputs())?;
         self.schedule.check()?;
@@ -153,6 +168,14 @@ impl TrainOptions {
         self.augmentation.map_or(Ok(()), |augmentation| augmentation.check(image))?;
         if self.batch_size == 0 {
             return Err(Error::Option("the batch size is 0: it must be at least 1".into()));
+        }
+        // A minibatch alone may be larger than the set.
+        let most = (u32::MAX as usize / self.batch_size).max(1);
+        if !(1..=most).contains(&self.accumulate) {
+            return Err(Error::Option(format!(
+                "accumulate is {} minibatches of {} rows: it must be from 1 to {most}",
+                self.accumulate, self.batch_size
+            )));
         }
         if self.steps_per_submission == Some(0) {
             return Err(Error::Option("steps per submission are 0: they must be at least 1".into()));
@@ -188,6 +211,9 @@ impl TrainOptions {
             clip: self.clip_grad_norm.map(Clip::Norm).or(self.clip_grad_value.map(Clip::Value)),
             skips_non_finite: self.non_finite == NonFinite::Skip,
             augmentation: self.augmentation,
+            accumulate: self.accumulate as u32,
+            average: self.ema,
+            groups: Groups::new(&self.groups),
         };
         // If the set has fewer rows than a minibatch, all rows are one minibatch.
         let batch = self.batch_size.min(set.layout.rows as usize);
@@ -212,6 +238,29 @@ impl TrainOptions {
             tiling,
             metrics: false,
         }
+    }
+
+    /// How many values the optimizer keeps beside each weight of every parameter: none beside those that are frozen.
+    pub(crate) fn slots_of(&self, network: &Network) -> Vec<u32> {
+        let slots = |is_frozen| if is_frozen { 0 } else { self.optimizer.slots() };
+        self.frozen(network).into_iter().map(slots).collect()
+    }
+
+    /// Of every parameter, whether there is a moving average of it: of none that is frozen.
+    pub(crate) fn averaged(&self, network: &Network) -> Vec<bool> {
+        self.frozen(network).into_iter().map(|is_frozen| self.ema.is_some() && !is_frozen).collect()
+    }
+
+    /// Of every parameter, whether it is frozen whole. Groups that do not fit the network have been refused.
+    fn frozen(&self, network: &Network) -> Vec<bool> {
+        let treated = network.treated(&self.groups, &self.optimizer).unwrap_or_default();
+        let is_frozen = |number: usize| treated.get(number).is_some_and(|treated| treated.is_frozen());
+        (0..network.named_parameters().len()).map(is_frozen).collect()
+    }
+
+    /// The rows of a step: those of all minibatches whose gradients it adds up.
+    pub(crate) fn step_rows(&self) -> usize {
+        self.batch_size.saturating_mul(self.accumulate)
     }
 
     /// Whether a kernel of the training step computes the norm of the whole gradient.
@@ -239,13 +288,14 @@ impl TrainOptions {
 
     /// The order in which rows are visited.
     pub(crate) fn visiting(&self, order: Order) -> Visiting {
-        Visiting { order, batch_size: self.batch_size, seed: self.seed, shuffles: self.shuffle }
+        let (batch_size, part_rows) = (self.step_rows(), self.batch_size);
+        Visiting { order, batch_size, part_rows, seed: self.seed, shuffles: self.shuffle }
     }
 
     /// The values by which the windows of a set are sized, for a network of `outputs` outputs, on a device that binds buffers of at most `most_bytes` bytes.
     pub(crate) fn window_sizing(&self, outputs: usize, most_bytes: u64) -> WindowSizing<'_> {
-        let TrainOptions { loss, batch_size, memory_budget, .. } = self;
-        WindowSizing { loss, outputs, batch_size: *batch_size, memory_budget: *memory_budget, most_bytes }
+        let TrainOptions { loss, memory_budget, .. } = self;
+        WindowSizing { loss, outputs, batch_size: self.step_rows(), memory_budget: *memory_budget, most_bytes }
     }
 
     /// The step state that a run to `last_step` begins with, over a set of `rows` rows in minibatches of `batch`. The steps that were done or

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::kernel::Access;
 
 impl Plan {
-    /// That every value is written before it is read, that no weight is read after its update, that no dispatch reads and writes one buffer or writes one
+    /// That every value is written before it is read, that no weight is read after its update, but for its average, that no dispatch reads and writes one buffer or writes one
     /// for two values, that what the step is run for, `results`, is in memory at its end, and that each dispatch binds one buffer for each of its
     /// bindings, `most_bindings` at most, of those that the plan has. That kernels write all of a buffer that is read is not looked at here: a test
     /// runs plans over memory that is not a number.
@@ -31,7 +31,9 @@ impl Plan {
                 if role.lifetime() == Lifetime::Step && written.get(&memories[role]) != Some(role) {
                     return Err(wrong(format!("reads {role}, which no dispatch has written in this step")));
                 }
-                if updated.contains(role) {
+                // What follows the weights as they are after the step.
+                let is_average = dispatch.touches(Access::Write).any(|written| matches!(written, Role::Averages(_)));
+                if updated.contains(role) && !is_average {
                     return Err(wrong(format!("reads {role} after its update")));
                 }
             }
@@ -92,13 +94,8 @@ mod tests {
     /// What `made` makes of a request to train three layers, with gradients that are kept.
     fn with_request<T>(widths: [usize; 4], family: Family, made: impl FnOnce(Request<'_>) -> T) -> T {
         let network = Network::classifier(widths[0], &widths[1..3], Activation::Relu, widths[3]);
-        let training = Training {
-            optimizer: &Optimizer::keras_adam(),
-            schedule: &Schedule::default(),
-            clip: None,
-            skips_non_finite: true,
-            augmentation: None,
-        };
+        let (optimizer, schedule) = (Optimizer::keras_adam(), Schedule::default());
+        let training = Training { skips_non_finite: true, ..Training::new(&optimizer, &schedule) };
         made(Request {
             network: &network,
             loss: &Loss::softmax_cross_entropy(),
@@ -228,11 +225,11 @@ mod tests {
             let x = graph.add(Gather { batch: request.batch }, vec![features]);
             let weights = [10, 21].map(|rows| vec![rows, if rows == 10 { 20 } else { 7 }]);
             let [first, last] = [0, 1].map(|at| graph.source(Source::Parameter(at), weights[at].clone()));
-            let mut values = vec![graph.add(Linear { parameter: 0 }, vec![x, first])];
+            let mut values = vec![graph.add(Linear { parameter: 0, by_place: false }, vec![x, first])];
             for stage in stages {
                 values.push(graph.add(stage.clone(), vec![values[values.len() - 1]]));
             }
-            let logits = graph.add(Linear { parameter: 1 }, vec![values[values.len() - 1], last]);
+            let logits = graph.add(Linear { parameter: 1, by_place: false }, vec![values[values.len() - 1], last]);
             let mut graph = Graph::of_gradients((graph, logits), request.batch)?;
             more(&mut graph, &values);
             let network = Network::classifier(9, &[20], Activation::Relu, 7);

@@ -2,14 +2,18 @@
 
 use super::step::Step;
 use crate::graph::{LinearInput, Node, NodeId, Op};
-use crate::kernel::loss_kernel::LossKernel;
+use crate::kernel::loss_kernel::{LossKernel, Places};
 use crate::kernel::{Launch, team_head};
 use crate::layout::Dense;
 
 /// What every kernel that judges logits is made for.
 pub(super) fn loss_kernel<'a>(step: &Step<'a>, dense: Dense) -> LossKernel<'a> {
     let request = step.request;
-    LossKernel { dense, loss: request.loss, targets: step.device_targets(), training: request.training }
+    let places = request.network.places().map(|count| {
+        let stride = request.set.tokens().map_or(count, |layout| layout.stride(count));
+        Places { count, stride }
+    });
+    LossKernel { dense, places, loss: request.loss, targets: step.device_targets(), training: request.training }
 }
 
 /// The kernel of a team for the last layer, the loss and the gradient below, if any is wanted; none where that is not among the nodes, where the adapter has

@@ -6,9 +6,11 @@ use super::Role;
 use super::step::{Group, Step};
 use crate::error::Error;
 use crate::graph::{
-    Conv2d, ConvInput, ConvWeights, LinearInput, LinearWeights, Node, Op, Over, Pass, RowNorm, RowNormWeights, Value,
+    Attention, Conv2d, ConvInput, ConvWeights, LinearInput, LinearWeights, Node, Op, Over, Pass, Positions,
+    PositionsWeights, RowNorm, RowNormWeights, Value,
 };
-use crate::kernel::pool;
+use crate::kernel::tokens::Tokens;
+use crate::kernel::{pool, tokens};
 use crate::layout::Extent;
 
 /// The buffer of every value that is stored.
@@ -80,8 +82,14 @@ impl Homes {
             }
             Op::LinearWeights(LinearWeights { parameter })
             | Op::ConvWeights(ConvWeights(Conv2d { parameter, .. }))
-            | Op::RowNormWeights(RowNormWeights(RowNorm { parameter, .. })) => {
+            | Op::RowNormWeights(RowNormWeights(RowNorm { parameter, .. }))
+            | Op::PositionsWeights(PositionsWeights(Positions { parameter, .. })) => {
                 self.put(step, first.result(), Role::WeightGradient(*parameter));
+            }
+            Op::EmbeddingWeights(own) => {
+                self.put(step, end, Role::WeightGradient(own.0.parameter));
+                let words = tokens::link_words(tokens_of(step, first.inputs[0]), own.0.vocabulary);
+                self.shapes.insert(Role::Links(own.0.parameter), vec![words]);
             }
             Op::BatchNormWeights(norm) => {
                 self.put(step, first.result(), Role::WeightGradient(norm.0.parameter));
@@ -93,6 +101,12 @@ impl Homes {
                     let home = self.of_own(step, group, number)?;
                     self.put(step, end, home);
                 }
+            }
+            // The embedding's own output has a number after those of all parameters.
+            Op::Tied(own) => self.put(step, end, Role::Activations(own.parameter)),
+            Op::TiedWeights(_) => {
+                let number = self.next_layer();
+                self.put(step, end, Role::InputGradient(number));
             }
             Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
             // Ops with a kernel of their own, and stages that no product takes in.
@@ -126,6 +140,8 @@ impl Homes {
                 self.put_winners(step, first, number);
                 return Ok(());
             }
+            Op::Attention(own) => (Role::Moments(number), of_heads(step, first.inputs[0], *own)),
+            Op::AttentionInput(own) => (Role::Sums(number), of_heads(step, first.inputs[1], own.0)),
             Op::BatchNorm(_) => (Role::Moments(number), of_channels(step, first.inputs[0]).to_vec()),
             Op::RowNorm(norm) => {
                 let x = step.graph.shape(first.inputs[0]);
@@ -235,6 +251,17 @@ fn not_stored(step: &Step<'_>, value: Value) -> Error {
 /// The shape of two numbers for each channel of a value.
 fn of_channels(step: &Step<'_>, x: Value) -> [u64; 2] {
     [2, 4 * u64::from(Extent::of(step.graph.shape(x)).quads())]
+}
+
+/// The shape of a number for each place and head of an attention.
+fn of_heads(step: &Step<'_>, x: Value, attention: Attention) -> Vec<u64> {
+    vec![Extent::of(step.graph.shape(x)).rows.into(), attention.heads.into()]
+}
+
+/// The sizes of the tokens that became this sequence, or that it has the places of.
+pub(super) fn tokens_of(step: &Step<'_>, sequence: Value) -> Tokens {
+    let shape = step.graph.shape(sequence);
+    Tokens { batch: step.request.batch, places: shape[2], width: shape[3] }
 }
 
 /// What an op that nothing computes ends a plan with.

@@ -27,11 +27,13 @@ use self::step::{Group, Step};
 use crate::error::Error;
 use crate::graph::{Graph, Value};
 use crate::kernel::Cost;
+use crate::kernel::accumulate::ACCUMULATE;
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::loss::Loss;
 use crate::network::Network;
+use crate::optimizer::Treated;
 use crate::targets::Targets;
-use crate::training::Training;
+use crate::training::{Groups, Training};
 
 /// What one step does on the device. Kernels run without checks because the plan knows every extent: so [`Plan::new`] alone makes one, and
 /// no other crate can change it.
@@ -46,6 +48,8 @@ pub struct Plan {
     pub(crate) batch: u32,
     pub(crate) buffers: Vec<Buffer>,
     pub(crate) dispatches: Vec<Dispatch>,
+    /// Parts that a step's minibatch comes in.
+    pub(crate) parts: u32,
     locations: BTreeMap<Role, String>,
 }
 
@@ -68,6 +72,14 @@ pub struct Request<'a> {
     pub tiling: &'a Tiling,
     /// Whether an evaluation measures more than loss and accuracy.
     pub metrics: bool,
+}
+
+impl Request<'_> {
+    /// How the optimizer treats each parameter: none where no groups are asked for.
+    fn treated(&self) -> Result<Vec<Treated>, Error> {
+        let of = |training: Training<'_>| self.network.treated(training.groups.asked(), training.optimizer);
+        self.training.map_or(Ok(vec![]), of)
+    }
 }
 
 /// Bytes of the step state, and of one entry of the running sums.
@@ -100,6 +112,10 @@ impl Plan {
     pub fn new(request: Request<'_>) -> Result<Plan, Error> {
         Plan::check_request(request)?;
         request.network.check_outputs(request.loss)?;
+        let treated = request.treated()?;
+        let training =
+            request.training.map(|training| Training { groups: training.groups.treating(&treated), ..training });
+        let request = Request { training, ..request };
         let forward = forward(request, request.training.is_some());
         let graph = match request.training {
             Some(training) => Graph::of_training(forward, request.batch, training)?,
@@ -162,7 +178,7 @@ impl Plan {
         let locations = step.graph.outputs().filter_map(|(value, at)| Some((homes.role(step, value).ok()?, at.into())));
         let locations = locations.collect();
         share::share(&mut buffers, &dispatches, &results);
-        let plan = Plan { batch: step.request.batch, buffers, dispatches, locations };
+        let plan = Plan { batch: step.request.batch, buffers, dispatches, parts: step.parts(), locations };
         plan.check(step.request.tiling.most_bindings, results)?;
         Ok(plan)
     }
@@ -183,14 +199,42 @@ impl Plan {
 
     fn of_gradients(request: Request<'_>, results: impl Fn(Role) -> bool) -> Result<Plan, Error> {
         Plan::check_request(request)?;
-        let training = request.training.map(|training| Training { clip: None, skips_non_finite: true, ..training });
+        let (groups, accumulate) = (Groups::default(), 1);
+        let plain = |training| Training { clip: None, skips_non_finite: true, groups, accumulate, ..training };
+        let training = request.training.map(plain);
         let graph = Graph::of_gradients(forward(request, true), request.batch)?;
         Plan::of(&Step::new(Request { training, ..request }, graph), results)
     }
 
-    /// Rows of a minibatch.
+    /// Rows of a minibatch, or of each part of one.
     pub fn batch(&self) -> u32 {
         self.batch
+    }
+
+    /// The parts that a step's minibatch comes in, where gradients are accumulated; else 1.
+    pub fn parts(&self) -> u32 {
+        self.parts
+    }
+
+    /// Rows of a step.
+    pub(crate) fn step_rows(&self) -> u32 {
+        self.batch.saturating_mul(self.parts)
+    }
+
+    /// How many of the dispatches, from the first, are run once for each part.
+    pub(crate) fn repeated(&self) -> usize {
+        let ends = |dispatch: &Dispatch| dispatch.launch.kernel == ACCUMULATE;
+        self.dispatches.iter().rposition(ends).map_or(0, |at| at + 1)
+    }
+
+    /// How often the dispatch with this place is run in a step: once, or for each part of its minibatch.
+    pub fn times(&self, at: usize) -> u32 {
+        if at < self.repeated() { self.parts } else { 1 }
+    }
+
+    /// Dispatches of a step with all parts of its minibatch.
+    pub fn calls(&self) -> usize {
+        (0..self.dispatches.len()).map(|at| self.times(at) as usize).sum()
     }
 
     /// Every buffer that the dispatches bind, in order of role.
@@ -205,7 +249,8 @@ impl Plan {
 
     /// Work and traffic of a step.
     pub fn cost(&self) -> Cost {
-        self.dispatches.iter().fold(Cost::default(), |sum, dispatch| sum + dispatch.launch.cost)
+        let times = |at: usize| std::iter::repeat_n(self.dispatches[at].launch.cost, self.times(at) as usize);
+        (0..self.dispatches.len()).flat_map(times).fold(Cost::default(), |sum, cost| sum + cost)
     }
 
     /// The tile of every kind of product in it: what another run has to pin to have the same bits.

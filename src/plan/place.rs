@@ -18,34 +18,39 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, homes: &Homes, dispatches: &[D
     let of_gradient = |Extent { rows, width, .. }: Extent| vec![u64::from(rows), 4 * u64::from(width.div_ceil(4))];
     let of_activations = |extent: Extent| vec![u64::from(extent.rows), 4 * u64::from(extent.quads_of_activations())];
     let extent = || homes.extent(role).ok_or_else(|| not_a_value(role));
-    let last = dense[dense.len() - 1];
+    let outputs = request.network.outputs() as u32;
     let (shape, element_bytes) = match role {
         Role::Set(part) => {
             let rows = request.set.rows_of(part);
-            (
-                vec![rows.end - rows.start, 4 * u64::from(quads_with_one(step.features().width))],
-                request.set.element.bytes(),
-            )
+            let (count, width) = (rows.end - rows.start, step.features().width);
+            let shape = match request.set.tokens() {
+                Some(layout) => vec![layout.tokens(count, width)],
+                None => vec![count, 4 * u64::from(quads_with_one(width))],
+            };
+            (shape, request.set.element.bytes())
         }
         Role::Scaling => (vec![2, 4 * u64::from(quads_with_one(step.features().width))], 4),
         Role::Minibatch => (of_activations(extent()?), 4),
         Role::Targets => match step.device_targets().row_bits(request.network.outputs() as u32) {
-            bits @ (8 | 16 | 32) => (vec![request.set.rows], bits / 8),
-            bits => (vec![request.set.rows, bits / 32], 4),
+            bits @ (8 | 16 | 32) => (vec![step.targets()], bits / 8),
+            bits => (vec![step.targets(), bits / 32], 4),
         },
-        Role::OutputWeights => (vec![4 * u64::from(last.out_quads())], 4),
+        Role::OutputWeights => (vec![4 * u64::from(outputs.div_ceil(4))], 4),
         Role::State => (vec![1], STATE_BYTES),
-        Role::Stats => (vec![u64::from(request.batch)], STATS_BYTES),
+        Role::Stats => (vec![u64::from(request.batch) * step.places()], STATS_BYTES),
         Role::Visited => (vec![u64::from(request.batch)], 4),
         Role::Metrics => match request.loss.task() {
-            Task::Numbers => (vec![u64::from(last.out_quads()), regression_metrics::SUMS, 4], 4),
-            task => (vec![class_metrics::Counts::of(task == Task::EachOutput, last.outputs).words(last.outputs)], 4),
+            Task::Numbers => (vec![u64::from(outputs.div_ceil(4)), regression_metrics::SUMS, 4], 4),
+            task => (vec![class_metrics::Counts::of(task == Task::EachOutput, outputs).words(outputs)], 4),
         },
-        Role::Scores => (vec![request.set.rows], 4),
+        Role::Scores => (vec![step.targets()], 4),
         Role::Direction(_) | Role::DirectionNorm | Role::Gram | Role::GramPolynomial => (of_direction(role, dense), 4),
         Role::Norms => (vec![dense.len() as u64, 2], 4),
         Role::Partials(_) => (slices::shape(role, dispatches), 4),
-        Role::Weights(layer) | Role::WeightGradient(layer) => (dense[layer].weights_shape().map(u64::from).to_vec(), 4),
+        Role::Shares => (vec![2], 4),
+        Role::Weights(layer) | Role::WeightGradient(layer) | Role::GradientSum(layer) | Role::Averages(layer) => {
+            (dense[layer].weights_shape().map(u64::from).to_vec(), 4)
+        }
         Role::OptimizerSlots(layer) => {
             let slots = u64::from(request.training.map_or(0, |training| training.optimizer.slots()));
             let [rows, columns] = dense[layer].weights_shape().map(u64::from);
@@ -53,7 +58,9 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, homes: &Homes, dispatches: &[D
         }
         Role::Activations(_) => (of_activations(extent()?), 4),
         Role::InputGradient(_) | Role::Gradient(_) | Role::Derivatives(_) => (of_gradient(extent()?), 4),
-        Role::Winners(_) | Role::Moments(_) | Role::Sums(_) => (homes.shape(role).ok_or_else(|| not_a_value(role))?, 4),
+        Role::Winners(_) | Role::Moments(_) | Role::Sums(_) | Role::Links(_) => {
+            (homes.shape(role).ok_or_else(|| not_a_value(role))?, 4)
+        }
     };
     let elements = elements(&role.to_string(), &shape)?;
     Ok(Buffer { role, shape, bytes: (elements * element_bytes).next_multiple_of(4), memory: 0 })

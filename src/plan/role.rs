@@ -1,7 +1,7 @@
 //! Buffers by what they hold, and the launches that bind them.
 
 use crate::kernel::{Access, Binding, Launch, merged};
-use crate::network::Network;
+use crate::network::{Network, ParameterKind};
 
 /// What a buffer holds. The number tells the layers apart, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,10 +42,12 @@ pub enum Role {
     Derivatives(usize),
     /// Which tap of each window of a pool had the largest value.
     Winners(usize),
-    /// The mean and 1/σ of what a norm normalizes together.
+    /// The mean and 1/σ of what a norm normalizes together, or the logarithm of the sum of exponentials of an attention's row.
     Moments(usize),
-    /// Sums over the minibatch that the gradient by a batch norm's input is made from.
+    /// Sums over the minibatch that the gradient by a batch norm's input is made from, or those over a head that an attention's is.
     Sums(usize),
+    /// Which slots of the minibatch have the same token, for the gradient by an embedding's table.
+    Links(usize),
     /// Muon's direction of the layer whose turn it is, before and after an iteration: two buffers, 0 and 1, that take turns.
     Direction(usize),
     /// The sum of the direction's squares.
@@ -60,6 +62,12 @@ pub enum Role {
     Scores,
     /// Sums of slices of a layer's products, where their reduction is cut; they take turns with it.
     Partials(usize),
+    /// The sum of a [`WeightGradient`](Self::WeightGradient) over the parts of a minibatch, where it comes in parts.
+    GradientSum(usize),
+    /// The sum of the weights of the rows in the parts that were done, and the share of the last one in it.
+    Shares,
+    /// The moving average of a layer's weights, by which evaluations answer.
+    Averages(usize),
 }
 
 /// How long what a buffer holds is wanted.
@@ -68,7 +76,7 @@ pub enum Role {
 pub enum Lifetime {
     /// The host brings it and no step changes it: the set and what belongs to it.
     Set,
-    /// It goes from step to step, and a checkpoint holds it: weights, the optimizer's values, the step state.
+    /// It goes from step to step, and a checkpoint holds it: weights, their averages, the optimizer's values, the step state.
     Run,
     /// It is summed up over an epoch, or a pass over a set.
     Epoch,
@@ -81,19 +89,21 @@ impl Role {
     pub fn lifetime(self) -> Lifetime {
         match self {
             Role::Set(_) | Role::Scaling | Role::Targets | Role::OutputWeights => Lifetime::Set,
-            Role::Weights(_) | Role::OptimizerSlots(_) | Role::State => Lifetime::Run,
-            Role::Stats | Role::Metrics | Role::Scores => Lifetime::Epoch,
+            Role::Weights(_) | Role::OptimizerSlots(_) | Role::Averages(_) | Role::State => Lifetime::Run,
+            Role::Stats | Role::Metrics | Role::Scores | Role::Shares => Lifetime::Epoch,
             Role::Minibatch
             | Role::Visited
             | Role::Activations(_)
             | Role::Gradient(_)
             | Role::InputGradient(_)
             | Role::WeightGradient(_)
+            | Role::GradientSum(_)
             | Role::Norms
             | Role::Derivatives(_)
             | Role::Winners(_)
             | Role::Moments(_)
             | Role::Sums(_)
+            | Role::Links(_)
             | Role::Direction(_)
             | Role::DirectionNorm
             | Role::Gram
@@ -104,7 +114,10 @@ impl Role {
 
     /// What has the outputs of a network in a plan that computes no loss.
     pub(crate) fn last_activations(network: &Network) -> Role {
-        Role::Activations(network.named_parameters().len() - 1)
+        let parameters = network.named_parameters();
+        let of_embedding = || parameters.iter().position(|parameter| parameter.kind == ParameterKind::Embedding);
+        let tied = if network.is_tied() { of_embedding() } else { None };
+        Role::Activations(tied.unwrap_or(parameters.len() - 1))
     }
 
     /// What a layer's kernel binds, as far as the layer alone says.
@@ -137,6 +150,12 @@ impl Role {
             Binding::Running => Role::Weights(layer),
             Binding::Coefficients => Role::Sums(layer),
             Binding::Winners => Role::Winners(layer),
+            Binding::Tokens => Role::Minibatch,
+            Binding::Links => Role::Links(layer),
+            Binding::Positions => Role::Weights(layer),
+            Binding::GradientSum => Role::GradientSum(layer),
+            Binding::Shares => Role::Shares,
+            Binding::Average => Role::Averages(layer),
         }
     }
 }

@@ -5,7 +5,9 @@ use std::ops::Range;
 use super::step::Step;
 use super::{Dispatch, Role};
 use crate::kernel::gather::{self, Part};
+use crate::kernel::tokens::{self, Tokens};
 use crate::kernel::{Binding, Input, gather_image};
+use crate::layout::TokenLayout;
 use crate::network::Form;
 
 /// The element type of a set on the device.
@@ -17,19 +19,25 @@ pub enum Element {
     F16,
     /// Four bytes a feature.
     F32,
+    /// Tokens, which are no features: an embedding looks them up.
+    Tokens(TokenLayout),
 }
 
 impl Element {
-    /// Bytes of a feature.
+    /// Bytes of a feature, or of a token.
     pub fn bytes(self) -> u64 {
-        self.input().quad_bytes() / 4
+        match self {
+            Element::Tokens(layout) => layout.bytes.into(),
+            features => features.input().quad_bytes() / 4,
+        }
     }
 
+    /// How products read features. Tokens are read by none.
     pub(super) fn input(self) -> Input {
         match self {
             Element::U8 => Input::SetU8,
             Element::F16 => Input::SetF16,
-            Element::F32 => Input::SetF32,
+            Element::F32 | Element::Tokens(_) => Input::SetF32,
         }
     }
 }
@@ -59,6 +67,11 @@ impl SetLayout {
         SetLayout { parts: self.rows.div_ceil(rows).max(1) as usize, ..self }
     }
 
+    /// How its tokens lie, where it has tokens.
+    pub(crate) fn tokens(self) -> Option<TokenLayout> {
+        if let Element::Tokens(layout) = self.element { Some(layout) } else { None }
+    }
+
     /// Whether a minibatch's rows are brought together before the first layer reads them: a product reads one buffer, and does
     /// not know which feature it has at hand.
     pub fn is_gathered(self) -> bool {
@@ -79,6 +92,11 @@ pub(super) fn gathers(step: &Step<'_>) -> Vec<Dispatch> {
         let rows = set.rows_of(part);
         let own = Part { first_row: rows.start as u32, rows: (rows.end - rows.start) as u32 };
         let mut launch = match step.request.network.input() {
+            Form::Tokens(length) => {
+                let layout = set.tokens().unwrap_or(TokenLayout { bytes: 4, overlaps: false });
+                let tokens = Tokens { batch: step.request.batch, places: length as u32, width: 0 };
+                tokens::gather(tokens, layout, own, workgroup)
+            }
             Form::Image(image) => {
                 let augmentation = step.request.training.and_then(|training| training.augmentation);
                 let (batch, input) = (step.request.batch, set.element.input());

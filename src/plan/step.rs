@@ -52,10 +52,26 @@ impl<'a> Step<'a> {
         Rows { batch: self.request.batch, width: self.request.network.inputs() as u32, is_image: false }
     }
 
+    /// Places of a row that have logits and a label each.
+    pub fn places(&self) -> u64 {
+        self.request.network.places().map_or(1, u64::from)
+    }
+
+    /// Labels, or rows of target values, of the whole set.
+    pub fn targets(&self) -> u64 {
+        match (self.request.network.places(), self.request.set.tokens()) {
+            (Some(places), Some(layout)) => layout.tokens(self.request.set.rows, places),
+            (places, _) => self.request.set.rows * places.map_or(1, u64::from),
+        }
+    }
+
     /// The parameters that an optimizer updates, by number.
     pub fn trained(&self) -> Vec<usize> {
-        let trained = self.parameters.iter().enumerate().filter(|(_, parameter)| parameter.is_trained());
-        trained.map(|(number, _)| number).collect()
+        let is_frozen = |number| self.request.training.is_some_and(|training| training.groups.is_frozen(number));
+        let all = self.parameters.iter().enumerate();
+        all.filter(|&(number, parameter)| parameter.is_trained() && !is_frozen(number))
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// Whether it changes the network: not where gradients alone are wanted, or an evaluation.
@@ -82,6 +98,12 @@ impl<'a> Step<'a> {
     /// The input of a dense layer or a convolution.
     pub fn input_of(&self, parameter: usize) -> Option<Value> {
         self.inputs.get(&parameter).copied()
+    }
+
+    /// The input of the product with an embedding's table, where there is one.
+    pub fn input_of_tied(&self) -> Option<Value> {
+        let tied = self.graph.nodes().find(|(_, node)| matches!(node.op, Op::Tied(_)));
+        tied.map(|(_, node)| node.inputs[0])
     }
 
     /// The pass that a node belongs to: the loss ends the forward one.
@@ -153,6 +175,9 @@ impl<'a> Step<'a> {
                 Op::GlobalAveragePool(_) | Op::GlobalAveragePoolBackward(_) => {}
                 Op::BatchNorm(_) | Op::BatchNormWeights(_) | Op::BatchNormInput(_) => {}
                 Op::RowNorm(_) | Op::RowNormWeights(_) | Op::RowNormInput(_) => {}
+                Op::Embedding(_) | Op::EmbeddingWeights(_) | Op::Positions(_) | Op::PositionsWeights(_) => {}
+                Op::Attention(_) | Op::AttentionInput(_) => {}
+                Op::Tied(_) | Op::TiedInput(_) | Op::TiedWeights(_) => {}
                 Op::Loss(_) | Op::Metrics(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {}
             }
         }

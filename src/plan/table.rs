@@ -19,12 +19,16 @@ impl fmt::Display for Role {
             Role::OutputWeights => write!(f, "output_weights"),
             Role::Weights(layer) => write!(f, "weights.{layer}"),
             Role::OptimizerSlots(layer) => write!(f, "slots.{layer}"),
+            Role::GradientSum(layer) => write!(f, "gradient_sum.{layer}"),
+            Role::Shares => write!(f, "shares"),
+            Role::Averages(layer) => write!(f, "averages.{layer}"),
             Role::Activations(layer) => write!(f, "activations.{layer}"),
             Role::WeightGradient(layer) => write!(f, "weight_gradient.{layer}"),
             Role::Derivatives(layer) => write!(f, "derivatives.{layer}"),
             Role::Winners(layer) => write!(f, "winners.{layer}"),
             Role::Moments(layer) => write!(f, "moments.{layer}"),
             Role::Sums(layer) => write!(f, "sums.{layer}"),
+            Role::Links(layer) => write!(f, "links.{layer}"),
             Role::Norms => write!(f, "norms"),
             Role::Partials(layer) => write!(f, "partials.{layer}"),
             Role::Gradient(layer) => write!(f, "gradient.{layer}"),
@@ -43,7 +47,7 @@ impl fmt::Display for Plan {
     /// Two tables: the dispatches of a step with their work, the layers it is of, what each fuses and binds, and the buffers with their memory.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<26}{:<32}{:>8}{:>10}{:>10}{:>8}", "dispatch", "tile", "groups", "MFLOP", "KiB", "FLOP/B")?;
-        for dispatch in &self.dispatches {
+        for (at, dispatch) in self.dispatches.iter().enumerate() {
             let launch = &dispatch.launch;
             row(f, launch.kernel, &launch.variant, &launch.workgroups.to_string(), launch.cost)?;
             let list = |access| {
@@ -51,6 +55,14 @@ impl fmt::Display for Plan {
                 roles.collect::<Vec<_>>().join(", ")
             };
             for (what, words) in [
+                (
+                    "times",
+                    if self.times(at) > 1 {
+                        format!("{}, for each part of a minibatch", self.times(at))
+                    } else {
+                        String::new()
+                    },
+                ),
                 ("of", dispatch.layers_in_words()),
                 ("fuses", launch.fuses().join(", ")),
                 ("reads", list(Access::Read)),
@@ -61,7 +73,7 @@ impl fmt::Display for Plan {
                 }
             }
         }
-        row(f, "a step", "", &format!("{} calls", self.dispatches.len()), self.cost())?;
+        row(f, "a step", "", &format!("{} calls", self.calls()), self.cost())?;
         writeln!(f, "\n{:<28}{:<24}{:>14}", "buffer", "shape", "KiB")?;
         for buffer in &self.buffers {
             let shape = format!("{:?}", buffer.shape);

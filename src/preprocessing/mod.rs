@@ -7,6 +7,7 @@ mod fill;
 mod image;
 mod origin;
 mod scaling;
+mod vocabulary;
 mod written;
 
 pub(crate) use cell::{Missing, distinct, index_of, is_number, short, six_digits, whole};
@@ -17,4 +18,6 @@ pub use image::{ChannelOrder, ImageShape};
 pub(crate) use origin::Origin;
 pub use scaling::{ScaleBy, Scaling};
 pub(crate) use scaling::{check_target_scaling, in_own_units};
+pub(crate) use vocabulary::place;
+pub use vocabulary::{Decoder, Vocabulary};
 pub(crate) use written::{Hints, Judge, Verdict, Written};

@@ -3,6 +3,7 @@
 use super::columns::Columns;
 use super::image::ImageShape;
 use super::scaling::Scaling;
+use super::vocabulary::Vocabulary;
 
 /// The preprocessing that led to a set's features and targets. A model keeps it from its training set, so that new inputs
 /// become the same features, and results have names.
@@ -20,6 +21,8 @@ pub(crate) struct Origin {
     pub image: Option<ImageShape>,
     /// Whether the features were bytes, which a network sees as `[0, 1]`.
     pub bytes: bool,
+    /// The tokens of the text, if the rows are of a text.
+    pub vocabulary: Option<Vocabulary>,
 }
 
 impl Origin {
@@ -32,6 +35,7 @@ impl Origin {
             columns: self.columns.or(before.columns),
             image: self.image.or(before.image),
             bytes: self.bytes,
+            vocabulary: self.vocabulary.or(before.vocabulary),
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) async fn upload(gpu: &Gpu, set: &Dataset, loss: &Loss, outputs: usize
     for part in 0..layout.parts {
         let rows = layout.rows_of(part);
         let rows = rows.start as usize..rows.end as usize;
-        let bytes = rows.len() as u64 * 4 * quads as u64 * layout.element.bytes();
+        let bytes = set.bytes_of_rows(rows.len() as u64);
         let features = gpu.zeros("the set's features", bytes).await?;
         set.with_device_rows(rows, quads, |rows| gpu.write(&features, rows));
         buffers.insert(Role::Set(part), features);

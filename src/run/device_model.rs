@@ -25,7 +25,7 @@ pub(crate) struct DeviceModel {
     pub network: Network,
     /// Whether the kernels check every index at run time.
     pub checks: Checks,
-    /// Weights and optimizer slots of every layer, and the step state.
+    /// Weights, their averages and optimizer slots of every layer, and the step state.
     pub buffers: Buffers,
     /// What the host had to do since the model was made.
     pub stats: TrainStats,
@@ -44,19 +44,24 @@ impl DeviceModel {
         DeviceModel { gpu, tiling, network, checks, buffers: Buffers::new(), stats: TrainStats::default() }
     }
 
-    /// Replaces the weights, with `slots` values of the optimizer beside each, and the step state: both begin at 0.
+    /// Replaces the weights, with as many values of the optimizer beside each as `slots` says of their layer, and the step state: both begin at 0. The
+    /// averages of layers that are `averaged` begin at the weights.
     ///
     /// # Errors
     ///
     /// [`Error::Data`] where the shapes are not the network's; [`Error::Device`].
-    pub async fn set_weights(&mut self, weights: &Weights, slots: u32) -> Result<(), Error> {
+    pub async fn set_weights(&mut self, weights: &Weights, slots: &[u32], averaged: &[bool]) -> Result<(), Error> {
         self.network.check_weights(weights)?;
         let mut buffers = Buffers::from([(Role::State, self.gpu.zeros("the step state", STATE_BYTES).await?)]);
         for (layer, (parameter, weights)) in self.network.named_parameters().iter().zip(&weights.layers).enumerate() {
             let location = &parameter.location;
             let (name, content) = (format!("the weights of {location}"), weights.to_device(parameter));
             buffers.insert(Role::Weights(layer), self.gpu.upload(&name, &content).await?);
-            let slot_bytes = u64::from(slots) * size_of_val(content.as_slice()) as u64;
+            if averaged[layer] {
+                let name = format!("the averages of {location}");
+                buffers.insert(Role::Averages(layer), self.gpu.upload(&name, &content).await?);
+            }
+            let slot_bytes = u64::from(slots[layer]) * size_of_val(content.as_slice()) as u64;
             if slot_bytes > 0 {
                 let name = format!("the optimizer's values for {location}");
                 buffers.insert(Role::OptimizerSlots(layer), self.gpu.zeros(&name, slot_bytes).await?);
@@ -68,12 +73,31 @@ impl DeviceModel {
         Ok(())
     }
 
-    /// The buffers of the weights, one for each layer.
+    /// The buffers of the weights that answers are given by, one for each layer: their averages, where there are any.
     pub fn weight_buffers(&self) -> Vec<Buffer> {
-        (0..self.network.named_parameters().len()).map(|layer| self.buffers[&Role::Weights(layer)].clone()).collect()
+        let buffer = |layer| {
+            let average = self.buffers.get(&Role::Averages(layer));
+            average.unwrap_or_else(|| &self.buffers[&Role::Weights(layer)]).clone()
+        };
+        (0..self.network.named_parameters().len()).map(buffer).collect()
     }
 
-    /// The weights as they are now.
+    /// The buffers of a model that answers: in place of the weights, [those that it answers by](Self::weight_buffers).
+    fn answering(&self) -> Buffers {
+        let weights = self.weight_buffers().into_iter().enumerate();
+        let mut buffers = self.buffers.clone();
+        buffers.extend(weights.map(|(layer, buffer)| (Role::Weights(layer), buffer)));
+        buffers
+    }
+
+    /// The weights as they are trained, which their averages follow.
+    pub async fn trained_weights(&mut self) -> Result<Weights, Error> {
+        let layers = 0..self.network.named_parameters().len();
+        let buffers: Vec<Buffer> = layers.map(|layer| self.buffers[&Role::Weights(layer)].clone()).collect();
+        self.weights_in(&buffers).await
+    }
+
+    /// The weights as they are now, or their averages.
     pub async fn weights(&mut self) -> Result<Weights, Error> {
         self.weights_in(&self.weight_buffers()).await
     }
@@ -97,7 +121,7 @@ impl DeviceModel {
         Ok(buffers)
     }
 
-    /// Copies all weights, on the device, to the buffers given, which are made where there are none, or back from them.
+    /// Copies all weights that answers are given by, on the device, to the buffers given, which are made where there are none, or back from them.
     pub async fn copy_weights(&mut self, kept: &mut Vec<Buffer>, direction: Direction) -> Result<Submission, Error> {
         let weights = self.weight_buffers();
         if kept.is_empty() {
@@ -147,33 +171,35 @@ impl DeviceModel {
     pub async fn evaluator(&self, count: usize, rows: Buffers, plan: &Plan) -> Result<Evaluator, Error> {
         // A state of its own: training goes on where it was.
         let state = Buffers::from([(Role::State, self.gpu.zeros("the step state", STATE_BYTES).await?)]);
-        let runner = Runner::new(&self.gpu, plan, &[&state, &self.buffers, &rows], self.checks, None).await?;
+        let runner = Runner::new(&self.gpu, plan, &[&state, &self.answering(), &rows], self.checks, None).await?;
         Evaluator::new(&self.gpu, runner, count).await
     }
 
     /// The network's outputs for all rows of a set: `[rows, outputs]`, row-major.
     pub async fn outputs(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
+        let weights = self.answering();
         let (gpu, stats) = (&self.gpu, &mut self.stats);
-        let mut outputs = Outputs::new(gpu, &self.network, &self.tiling, &self.buffers, set, self.checks).await?;
+        let mut outputs = Outputs::new(gpu, &self.network, &self.tiling, &weights, set, self.checks).await?;
         outputs.of(gpu, set, &mut stats.traffic, &mut stats.dispatches).await
     }
 
     /// What each layer makes of the only row of a set.
     pub async fn activations(&self, set: &Dataset) -> Result<Vec<LayerOutput>, Error> {
-        activations(&self.gpu, &self.network, &self.tiling, &self.buffers, set, self.checks).await
+        activations(&self.gpu, &self.network, &self.tiling, &self.answering(), set, self.checks).await
     }
 }
 
-/// That every layer's weights, and the `slots` values of the optimizer beside each, are buffers that the device can bind.
+/// That every layer's weights, and the values of the optimizer beside each, of which `slots` has the number for every layer, are buffers that the device can bind.
 ///
 /// # Errors
 ///
 /// [`Error::Option`] with the units that would fit.
-pub(crate) fn check_layers(gpu: &Gpu, network: &Network, slots: u32) -> Result<(), Error> {
-    let (adapter, values) = (gpu.adapter(), u64::from(slots.max(1)));
+pub(crate) fn check_layers(gpu: &Gpu, network: &Network, slots: &[u32]) -> Result<(), Error> {
+    let adapter = gpu.adapter();
     let most = adapter.tiling().most_bytes;
-    for (Parameter { location, kind, .. }, dense) in network.named_parameters().into_iter().zip(network.dense_sizes(1))
-    {
+    let layers = network.named_parameters().into_iter().zip(network.dense_sizes(1)).zip(slots);
+    for ((Parameter { location, kind, .. }, dense), &slots) in layers {
+        let values = u64::from(slots.max(1));
         let [rows, columns] = dense.weights_shape().map(u64::from);
         let quad_bytes = 16 * values * rows;
         let bytes = quad_bytes * columns / 4;

@@ -4,6 +4,7 @@ pub(crate) mod activations;
 pub(crate) mod buffers;
 pub(crate) mod device_model;
 pub(crate) mod evaluator;
+mod in_parts;
 pub(crate) mod order;
 pub(crate) mod outputs;
 pub(crate) mod parameters;

@@ -115,7 +115,7 @@ impl Outputs {
         self.own_bytes + self.number.size() + buffer_bytes(read)
     }
 
-    /// The outputs of all rows of a set of the kind: `[rows, outputs]`, row-major.
+    /// The outputs of all rows of a set of the kind: `[rows, outputs]`, row-major, or those of sequences `[rows, places, outputs]`.
     ///
     /// # Errors
     ///
@@ -128,11 +128,14 @@ impl Outputs {
         dispatches: &mut u64,
     ) -> Result<Vec<f32>, Error> {
         let outputs = self.network.outputs();
-        let mut results = Vec::with_capacity(set.rows() * outputs);
+        // Rows of logits that a row of the set has.
+        let places = self.network.places().map_or(1, |places| places as usize);
+        let mut results = Vec::with_capacity(set.rows() * places * outputs);
         for first in (0..set.rows()).step_by(self.layout.rows as usize) {
             let rows = first..(first + self.layout.rows as usize).min(set.rows());
             *dispatches += self.program.dispatches() as u64;
             let (values, stride) = self.window(gpu, set, rows.clone(), traffic).await?;
+            let rows = rows.flat_map(|row| std::iter::repeat_n(row, places));
             for (row, values) in rows.zip(values.chunks_exact(stride)) {
                 if let Some(value) = values[..outputs].iter().find(|value| !value.is_finite()) {
                     return Err(Error::NonFiniteResult(format!(
@@ -145,7 +148,7 @@ impl Outputs {
         Ok(results)
     }
 
-    /// The outputs of a window of rows, and how many values a row of them has with what pads it.
+    /// The outputs of a window of rows, and how many values a row of them, or a place, has with what pads it.
     async fn window(
         &mut self,
         gpu: &Gpu,
@@ -162,7 +165,13 @@ impl Outputs {
                 new.insert(Plan::workgroups_of_rows(request(network, tiling, layout, &loss), 4 * blocks)?)
             }
         };
-        let stride = 4 * quads_with_one(self.network.outputs() as u32) as usize;
+        let outputs = self.network.outputs() as u32;
+        // Of a sequence, no 1 follows a place's values.
+        let (places, quads) = match self.network.places() {
+            Some(places) => (places as usize, outputs.div_ceil(4)),
+            None => (1, quads_with_one(outputs)),
+        };
+        let stride = 4 * quads as usize;
         let count = rows.len();
         set.with_device_rows(rows, quads_with_one(set.width() as u32) as usize, |bytes| {
             gpu.write(&self.buffers[&Role::Set(0)], bytes);
@@ -173,7 +182,7 @@ impl Outputs {
         gpu.write(&self.number, &[self.handed_over]);
         gpu.write(outputs, &[UNWRITTEN]);
         self.read.ready(gpu).await?;
-        self.read.limit(NUMBER_BYTES + (4 * count * stride) as u64);
+        self.read.limit(NUMBER_BYTES + (4 * count * places * stride) as u64);
         gpu.submit(traffic, |encoder| {
             self.program.record_some(encoder, workgroups, gpu.adapter().max_workgroups);
             self.read.copy(encoder, &[&self.number, outputs]);

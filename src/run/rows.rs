@@ -68,7 +68,9 @@ pub(crate) struct WindowSizing<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Visiting {
     pub order: Order,
+    /// Rows of a minibatch, and of its parts.
     pub batch_size: usize,
+    pub part_rows: usize,
     pub seed: u64,
     pub shuffles: bool,
 }
@@ -206,7 +208,7 @@ impl<'a> Rows<'a> {
     ///
     /// [`Error::Option`] with the layer, the rows, the batch size, and one that would do.
     pub fn check_minibatches(self, network: &Network, visiting: Visiting, steps: Range<u64>) -> Result<(), Error> {
-        let (rows, batch_size) = (self.count(), visiting.batch_size);
+        let (rows, batch_size) = (self.count(), visiting.part_rows);
         let leaves_one = |size: usize| size > 1 && rows % size == 1;
         if rows == 1 || !leaves_one(batch_size) || !self.reach_the_end(visiting, steps) {
             return Ok(());

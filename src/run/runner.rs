@@ -5,6 +5,7 @@ use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
 use super::buffers::{Buffers, make_buffers, program};
+use super::in_parts::InParts;
 use super::stream::{Stream, WindowSteps};
 use super::sums::Sums;
 use crate::error::Error;
@@ -47,6 +48,9 @@ pub(crate) trait CopiesAlong {
 /// A part of a pass over a set.
 pub(crate) struct Part<'a, 's> {
     pub steps: u64,
+    /// The steps until the epoch ends, and the rows of it, where they are on the device already.
+    pub until_end: u64,
+    pub rows: u64,
     /// Whether the running sums go on, in place of being cleared.
     pub continues: bool,
     /// What brings the rows, where they are not on the device already.
@@ -60,7 +64,7 @@ pub(crate) struct Runner {
     /// One for each bank that rows can be in.
     programs: Vec<Program>,
     pub buffers: Buffers,
-    batch: u32,
+    in_parts: InParts,
     /// Steps of a chunk: set by the caller, or learned.
     chunk: u64,
     fixed: bool,
@@ -84,7 +88,7 @@ impl Runner {
         Ok(Runner {
             programs: vec![program],
             buffers,
-            batch: plan.batch,
+            in_parts: InParts::of(plan),
             chunk: chunk.unwrap_or(FIRST_CHUNK),
             fixed: chunk.is_some(),
             sums,
@@ -113,7 +117,9 @@ impl Runner {
         stats: &mut TrainStats,
         report: impl FnMut(u64, Sums) -> Result<ControlFlow<()>, Error>,
     ) -> Result<u64, Error> {
-        self.run_part(gpu, Part { steps, continues: false, stream: None, copies: None }, stats, report).await
+        let rows = steps * u64::from(self.batch());
+        let part = Part { steps, until_end: steps, rows, continues: false, stream: None, copies: None };
+        self.run_part(gpu, part, stats, report).await
     }
 
     /// [`run`](Self::run), for a part of a pass, with copies on its way.
@@ -128,9 +134,9 @@ impl Runner {
         let mut ahead = Ahead { submissions: VecDeque::new(), finished_at: host.now() };
         let mut asked: Option<u64> = None;
         let mut asked_at = host.now();
-        let Part { mut steps, continues, mut stream, mut copies } = part;
+        let Part { mut steps, until_end, rows, continues, mut stream, mut copies } = part;
         // Rows that are on the device already are there for all steps.
-        let mut window = WindowSteps { steps: if stream.is_some() { 0 } else { u64::MAX }, program: 0 };
+        let mut window = WindowSteps { steps: if stream.is_some() { 0 } else { until_end }, rows, program: 0 };
         let mut done = 0;
         self.on_its_way = 0..0;
         self.sums.ready(gpu).await?;
@@ -145,13 +151,14 @@ impl Runner {
             if let Some(copies) = &mut copied {
                 copies.prepare(gpu, done + chunk).await?;
             }
+            let parts = self.in_parts.of_steps(0..chunk, window.steps, window.rows);
             let ask = asked.is_none() && host.since(asked_at) >= PROGRESS_INTERVAL;
             let (sums, state) = (&self.buffers[&Role::Stats], &self.buffers[&Role::State]);
             let submission = gpu.submit(&mut stats.traffic, |encoder| {
                 if done == 0 && !continues {
                     encoder.clear_buffer(sums, 0, None);
                 }
-                self.programs[window.program].record(encoder, chunk);
+                self.programs[window.program].record_in_parts(encoder, self.in_parts.repeated, parts.clone());
                 if ask {
                     self.sums.copy(encoder, &[sums, state]);
                 }
@@ -165,7 +172,7 @@ impl Runner {
             done += chunk;
             self.on_its_way.end = done;
             window.steps -= chunk;
-            stats.dispatches += chunk * self.program().dispatches() as u64;
+            stats.dispatches += self.in_parts.dispatches(parts.clone());
             ahead.submissions.push_back((submission, chunk));
             if ask {
                 self.sums.request()?;
@@ -235,9 +242,9 @@ impl Runner {
         &self.programs[0]
     }
 
-    /// Rows of a minibatch.
+    /// Rows of a minibatch, with all its parts.
     pub fn batch(&self) -> u32 {
-        self.batch
+        self.in_parts.step_rows()
     }
 }
 

@@ -35,6 +35,8 @@ const PATIENCE: Duration = Duration::from_millis(1);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WindowSteps {
     pub steps: u64,
+    /// The rows in it.
+    pub rows: u64,
     /// The runner's program that is bound to them.
     pub program: usize,
 }
@@ -151,7 +153,8 @@ impl<'scope> Stream<'scope> {
         };
         state.write_order(gpu, &self.state);
         let end = first_step + visit.steps;
-        let window = WindowSteps { steps: end - self.step, program: self.turn };
+        let rows = visit.rows.end - visit.rows.start;
+        let window = WindowSteps { steps: end - self.step, rows, program: self.turn };
         (self.turn, self.step) = ((self.turn + 1) % self.banks.len(), end);
         Ok(window)
     }

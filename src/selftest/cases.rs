@@ -326,8 +326,14 @@ fn steps() -> Vec<Case> {
     let mut known: Vec<(&str, bool)> = vec![];
     let mut is_new = |kind| !known.contains(&kind) && (known.push(kind), true).1;
     let many = training::losses(70).into_iter().filter(|of| is_new((of.loss.name(), of.is_focal())));
+    let grouped = case("steps of twins", "adamw in groups", |gpu| {
+        training::grouped(gpu, Optimizer::new(Rule::AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-7, amsgrad: false }))
+    });
     let losses = few.into_iter().chain(many);
-    optimizers.chain(losses.map(|of| case("steps of twins", of.label(), move |gpu| of.agrees(gpu)))).collect()
+    optimizers
+        .chain([grouped])
+        .chain(losses.map(|of| case("steps of twins", of.label(), move |gpu| of.agrees(gpu))))
+        .collect()
 }
 
 /// Runs that have to repeat bit for bit.

@@ -63,13 +63,7 @@ impl Case {
     /// The request for the plan.
     pub fn request(&self) -> Request<'_> {
         let (clip, skips_non_finite) = self.clip;
-        let training = Training {
-            optimizer: &self.optimizer,
-            schedule: &self.schedule,
-            clip,
-            skips_non_finite,
-            augmentation: None,
-        };
+        let training = Training { clip, skips_non_finite, ..Training::new(&self.optimizer, &self.schedule) };
         let trains = matches!(self.purpose, Purpose::Train | Purpose::Gradients);
         Request {
             network: &self.network,
@@ -356,7 +350,8 @@ fn losses() -> Result<Vec<(Loss, Targets)>, Error> {
     let mut known = HashSet::new();
     let dense = Dense { batch: 6, inputs: 9, outputs: 3 };
     losses.retain(|(loss, targets)| {
-        let launch = row_loss::launch(LossKernel { dense, loss, targets: loss.targets(*targets), training: None });
+        let launch =
+            row_loss::launch(LossKernel { dense, places: None, loss, targets: loss.targets(*targets), training: None });
         known.insert(format!("{:?}", (launch.mounts, launch.flags)))
     });
     Ok(losses)

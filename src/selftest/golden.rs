@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::compared::{Agreed, Compared, words};
 use crate::activation::Activation;
+use crate::checkpoint::groups;
 use crate::data::{Dataset, ReadOptions};
 use crate::error::Error;
 use crate::gpu::Gpu;
@@ -48,10 +49,11 @@ embedded! {
     "muon" "muon_match_rms_adamw" "nadam" "nesterov" "odd_sizes" "one_cycle_lr" "polynomial_lr" "pos_weight" "residual" "residual_of_the_inputs" "rmsprop"
     "rmsprop_momentum_centered" "rmsprop_weight_decay" "sgd" "short_last_batch" "soft_smoothed_weighted" "soft_targets" "step_lr"
     "warmup_cosine_lr" "weight_decay_sgd";
-    // Of networks of images, norms and other layers.
+    // Of networks of images, norms, tokens and other layers.
     EMBEDDED_NETS: "golden-nets"
-    "autoencoder" "batch_norm" "batch_norm_short_batch" "conv_dilation" "conv_groups" "conv_same" "conv_stride" "conv_valid" "global_pool"
-    "group_norm" "layer_norm" "pool_overlap" "pools" "resnet" "rms_norm" "weight_decay_clip";
+    "accumulate" "attention" "autoencoder" "batch_norm" "batch_norm_short_batch" "conv_dilation" "conv_groups" "conv_same" "conv_stride" "conv_valid" "ema"
+    "embedding" "embedding_mean" "global_pool" "gpt" "gpt_ignored" "gpt_tied" "group_norm" "groups_adamw" "groups_frozen" "groups_frozen_norm" "layer_norm"
+    "pool_overlap" "pools" "resnet" "rms_norm" "weight_decay_clip";
 }
 
 /// One trajectory: what to run, and what has to come out.
@@ -132,9 +134,11 @@ impl Trajectory {
                 losses.len()
             )));
         }
-        let options = options(said)?;
-        let read = ReadOptions { channels: Some(ChannelOrder::Last), ..ReadOptions::default() };
+        let mut options = options(said)?;
+        let tokens = matches!(network.input(), Form::Tokens(_));
+        let read = ReadOptions { channels: Some(ChannelOrder::Last), tokens, ..ReadOptions::default() };
         let set = Dataset::from_bytes(bytes, &read).map_err(|error| wrong(error.to_string()))?;
+        ignore_as_pytorch(&mut options.loss, &set);
         options.check(&network).map_err(|error| wrong(error.to_string()))?;
         Ok(Trajectory {
             name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
@@ -162,6 +166,8 @@ impl Trajectory {
         let descent = TrainOptions {
             optimizer: Optimizer::sgd(rate),
             schedule: Schedule::default(),
+            groups: vec![],
+            ema: None,
             clip_grad_norm: None,
             clip_grad_value: None,
             ..self.options.clone()
@@ -235,6 +241,7 @@ fn network(case: Said<'_>, file: &SafeTensors<'_>) -> Result<Network, Error> {
                 let [height, width, channels] = [height, width, channels].map(|side| side as u32);
                 Form::Image(Image { height, width, channels })
             }
+            shape if list[0].get("embedding").is_some() => Form::Tokens(shape.get(1).copied().unwrap_or(1)),
             shape => Form::Features(shape.get(1).copied().unwrap_or_default()),
         };
         let activation = |word: &str| Activation::from_word(word).map_err(|error| error.to_string());
@@ -344,6 +351,9 @@ fn options(case: Said<'_>) -> Result<TrainOptions, Error> {
     Ok(TrainOptions {
         loss: loss(case)?,
         optimizer: optimizer(case)?,
+        groups: groups::from_json(&case.value["groups"])?,
+        ema: case.at("ema").number_if_any(),
+        accumulate: case.at("accumulate").or(1.0) as usize,
         schedule: schedule(case)?,
         clip_grad_norm: case.at("clip_grad_norm").number_if_any(),
         clip_grad_value: case.at("clip_grad_value").number_if_any(),
@@ -352,6 +362,16 @@ fn options(case: Said<'_>) -> Result<TrainOptions, Error> {
         shuffle: false,
         ..TrainOptions::default()
     })
+}
+
+/// PyTorch's cross-entropy ignores this label where it is told of no other.
+const IGNORED: i64 = -100;
+
+/// Lets a loss that is told of no label to ignore do as PyTorch's, where the set has that label.
+fn ignore_as_pytorch(loss: &mut Loss, set: &Dataset) {
+    if let Loss::SoftmaxCrossEntropy { ignore_index: index @ None, .. } = loss {
+        *index = set.labels().contains(&(IGNORED as u32)).then_some(IGNORED);
+    }
 }
 
 fn loss(case: Said<'_>) -> Result<Loss, Error> {

@@ -22,7 +22,7 @@ pub const TOLERANCE: f64 = 1e-5;
 pub fn loss_kernel<'a>(dense: Dense, training: Option<&'a Optimizer>) -> LossKernel<'a> {
     const LOSS: &Loss =
         &Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: None, gamma: 0.0 };
-    LossKernel { dense, loss: LOSS, targets: Targets::CLASSES, training: training.map(plain) }
+    LossKernel { dense, places: None, loss: LOSS, targets: Targets::CLASSES, training: training.map(plain) }
 }
 
 /// The name of a launch on a problem.

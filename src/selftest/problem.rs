@@ -232,7 +232,7 @@ pub const SCALARS: usize = 80;
 /// Training with nothing besides the optimizer.
 pub fn plain(optimizer: &Optimizer) -> Training<'_> {
     const CONSTANT: &Schedule = &Schedule::new(Decay::Constant);
-    Training { optimizer, schedule: CONSTANT, clip: None, skips_non_finite: false, augmentation: None }
+    Training::new(optimizer, CONSTANT)
 }
 
 /// Rows of `width` values at a stride, zeros between.

@@ -1,6 +1,7 @@
 //! A representative set of the shaders of all plans on all adapters, made without a device, to be translated for every kind of driver.
 //!
-//! Tiles: each under each product, and each kind of tile with each kind of input. Norms: of rows and of groups, in every way. Networks of images: with every kind of layer. All other shaders come from plans for training: for every
+//! Tiles: each under each product, and each kind of tile with each kind of input. Norms: of rows and of groups, in every way. Networks of images and of tokens: with
+//! every kind of layer. Steps: with groups of weights, an average and minibatches in parts. All other shaders come from plans for training: for every
 //! two choices of different kinds (kinds of adapter, networks, sets, activations, losses, optimizers, clippings, schedules, purposes) there is a plan
 //! that has both. It seldom takes three choices to make a shader wrong.
 
@@ -19,14 +20,14 @@ use crate::kernel::row_norm::{self, Norm};
 use crate::kernel::tile::{Family, Tile};
 use crate::kernel::tiling::Tiling;
 use crate::kernel::{Input, Launch, conv, dense_backward, dense_forward, dense_update, norm_gradient, probe, textbook};
-use crate::layout::{Conv, Dense, Image, Sliding, Window};
-use crate::loss::Loss;
-use crate::network::{AvgPoolLayer, DenseLayer, Network};
-use crate::optimizer::Rule;
+use crate::layout::{Conv, Dense, Image, Sliding, TokenLayout, Window};
+use crate::loss::{Loss, Setting};
+use crate::network::{AttentionLayer, AvgPoolLayer, DenseLayer, Network};
+use crate::optimizer::{Optimizer, ParameterGroup, Rule};
 use crate::plan::{Element, Plan, Request, SetLayout};
 use crate::schedule::Schedule;
 use crate::targets::Targets;
-use crate::training::Training;
+use crate::training::{Groups, Training};
 
 /// Networks with residual sums whose launches are among them.
 const SUMS: usize = 8;
@@ -42,6 +43,8 @@ pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
     batch_norms(&mut every);
     norms(&mut every);
     images(&mut every)?;
+    updates(&mut every)?;
+    tokens(&mut every)?;
     let choices = Choices::new()?;
     for case in choices.in_pairs().into_iter().chain(choices.with_sums(SUMS)).chain(choices.with_bare_sums(SUMS)) {
         let family = case.tiling.family;
@@ -169,8 +172,7 @@ fn images(every: &mut Every) -> Result<(), Error> {
     for (family, element) in FAMILIES.into_iter().zip(elements) {
         let tiling = Tiling::of(family);
         for (network, skips_non_finite) in all.iter().zip([true, false, false]) {
-            let training =
-                Training { optimizer: &optimizer, schedule: &schedule, clip: None, skips_non_finite, augmentation };
+            let training = Training { skips_non_finite, augmentation, ..Training::new(&optimizer, &schedule) };
             for training in [Some(training), None] {
                 let request = Request {
                     network,
@@ -182,6 +184,74 @@ fn images(every: &mut Every) -> Result<(), Error> {
                     tiling: &tiling,
                     metrics: false,
                 };
+                Plan::new(request)?.dispatches.into_iter().for_each(|dispatch| every.add(family, dispatch.launch));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The launches of steps with groups of weights, a moving average and minibatches in parts: under the optimizers that have modules of their own for them, of
+/// losses whose mean is weighted and of others.
+fn updates(every: &mut Every) -> Result<(), Error> {
+    let network = Network::new(9).dense(12, Activation::Gelu).dropout(0.2).dense(8, Activation::Relu).layer_norm();
+    let network = network.dense(4, Activation::Identity);
+    let schedule = Schedule::default();
+    let groups = [
+        ParameterGroup::new(["norms"]).weight_decay(0.0),
+        ParameterGroup::new(["0.bias", "3.weight"]).frozen(),
+        ParameterGroup::new(["matrices"]).weight_decay(0.3).lr_scale(0.5),
+    ];
+    let mut losses = [Loss::default(), Loss::default()];
+    losses[1].set("class_weights", Setting::List(vec![1.0, 2.0, 1.0, 0.5]))?;
+    for (at, family) in FAMILIES.into_iter().enumerate() {
+        let (tiling, optimizer) = (Tiling::of(family), Optimizer::from_name(["muon", "sgd", "adamw"][at % 3])?);
+        let training = Training { average: Some(0.99), ..Training::new(&optimizer, &schedule) };
+        for (loss, accumulate) in losses.iter().zip([1 + at as u32 % 2, 3]) {
+            let (groups, skips_non_finite) = (Groups::new(&groups), accumulate == 3);
+            let request = Request {
+                network: &network,
+                loss,
+                targets: Targets::CLASSES,
+                training: Some(Training { groups, accumulate, skips_non_finite, ..training }),
+                batch: 5,
+                set: SetLayout::whole(Element::F32, 40),
+                tiling: &tiling,
+                metrics: false,
+            };
+            Plan::new(request)?.dispatches.into_iter().for_each(|dispatch| every.add(family, dispatch.launch));
+        }
+    }
+    Ok(())
+}
+
+/// The launches of networks of tokens: with heads of whole quads and of others, tied and not, of tokens in 1, 2 and 4 bytes, to train and to evaluate, under losses that
+/// leave places out and others, and with minibatches in parts.
+fn tokens(every: &mut Every) -> Result<(), Error> {
+    let schedule = Schedule::default();
+    let optimizer = Optimizer::from_name("adamw")?;
+    let mut ignoring = Loss::default();
+    ignoring.set("ignore_index", Setting::Number(-1.0))?;
+    for (at, family) in FAMILIES.into_iter().enumerate() {
+        let (heads, tied, causal) = ([2, 4][at % 2], at % 2 == 0, at % 3 > 0);
+        let attention = AttentionLayer { causal, weights_dropout: 0.1, ..AttentionLayer::new(heads) };
+        let last = if tied { DenseLayer::tied(70) } else { DenseLayer::new(7) };
+        let network = Network::tokens(6)
+            .embedding(12, 70)
+            .dropout(0.1)
+            .positions(6)
+            .residual(|body| body.layer_norm().with(attention.into()))
+            .activation(Activation::Gelu)
+            .with(last.into());
+        let pooled =
+            Network::tokens(6).embedding(6, 9).positions(7).flatten().layer_norm().dense(3, Activation::Identity);
+        let tiling = Tiling::of(family);
+        for (loss, bytes, accumulate) in [(&Loss::default(), 1, 1), (&ignoring, 2, 2), (&ignoring, 4, 1)] {
+            let set = SetLayout::whole(Element::Tokens(TokenLayout { bytes, overlaps: bytes == 1 }), 40);
+            let training = Some(Training { accumulate, ..Training::new(&optimizer, &schedule) });
+            for (network, training) in [(&network, training), (&network, None), (&pooled, training)] {
+                let (metrics, targets) = (training.is_none(), Targets { label_bits: 8 * bytes, ..Targets::CLASSES });
+                let request = Request { network, loss, targets, training, batch: 5, set, tiling: &tiling, metrics };
                 Plan::new(request)?.dispatches.into_iter().for_each(|dispatch| every.add(family, dispatch.launch));
             }
         }

@@ -16,7 +16,7 @@ use crate::initializer::Initializer;
 use crate::kernel::tile::Family;
 use crate::loss::Loss;
 use crate::network::Network;
-use crate::optimizer::{Optimizer, Rule};
+use crate::optimizer::{Optimizer, ParameterGroup, Rule};
 use crate::options::TrainOptions;
 use crate::preprocessing::Scaling;
 use crate::trainer::Trainer;
@@ -60,6 +60,31 @@ pub fn optimizers() -> Vec<Optimizer> {
 ///
 /// A message about the first result that is not as expected.
 pub fn optimizer(gpu: &Arc<Gpu>, optimizer: Optimizer) -> Agreed {
+    optimizer_in(gpu, optimizer, vec![], [optimizer; 2])
+}
+
+/// The same of a matrix and a bias with rates and decays of their own.
+///
+/// # Errors
+///
+/// A message about the first result that is not as expected.
+pub fn grouped(gpu: &Arc<Gpu>, optimizer: Optimizer) -> Agreed {
+    let groups = vec![
+        ParameterGroup::new(["biases"]).weight_decay(0.0).lr_scale(2.0),
+        ParameterGroup::new(["*"]).weight_decay(0.3).lr_scale(0.75),
+    ];
+    let matrix = Optimizer { lr: 0.75 * optimizer.lr, weight_decay: 0.3, ..optimizer };
+    let bias = Optimizer { lr: 2.0 * optimizer.lr, weight_decay: 0.0, ..optimizer };
+    optimizer_in(gpu, optimizer, groups, [matrix, bias])
+}
+
+/// The matrix and the bias follow these optimizers, which the groups make of one.
+fn optimizer_in(
+    gpu: &Arc<Gpu>,
+    optimizer: Optimizer,
+    groups: Vec<ParameterGroup>,
+    [of_matrix, of_bias]: [Optimizer; 2],
+) -> Agreed {
     let (rows, width, classes) = (11, 7, 3);
     let random = &mut Random(4);
     let x = random.values(rows * width);
@@ -76,13 +101,14 @@ pub fn optimizer(gpu: &Arc<Gpu>, optimizer: Optimizer) -> Agreed {
         let (.., gradient) = softmax_cross_entropy(&interpreter.logits(&twin, &x), &labels, rows);
         let (weights, bias) = dense_gradient(&x, &gradient, rows);
         let layer = &mut twin[0];
-        let parameters = layer.weights.iter_mut().chain(&mut layer.bias);
-        for ((w, g), state) in parameters.zip(weights.iter().chain(&bias)).zip(&mut states) {
-            *w = step(&optimizer, state, *w, *g, t);
+        let parameters = layer.weights.iter_mut().map(|w| (w, &of_matrix));
+        let parameters = parameters.chain(layer.bias.iter_mut().map(|w| (w, &of_bias)));
+        for (((w, optimizer), g), state) in parameters.zip(weights.iter().chain(&bias)).zip(&mut states) {
+            *w = step(optimizer, state, *w, *g, t);
         }
     }
 
-    let options = TrainOptions { optimizer, ..in_order(rows, steps as u64) };
+    let options = TrainOptions { optimizer, groups, ..in_order(rows, steps as u64) };
     let (_, weights) = trained(gpu, &network, options, &initial, &set).map_err(words)?;
     let trained = layers(&weights);
     let mut compared = Compared::default();

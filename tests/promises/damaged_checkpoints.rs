@@ -96,10 +96,10 @@ fn forged_values_of_a_checkpoint_do_no_harm() {
             .and_then(|checkpoint| Trainer::resume(gpu(), &checkpoint)?.fit(&train, Some(&validation)));
         refused(&["lie: ", words], outcome);
     }
-    let later = with_metadata(&bytes, |about| about["checkpoint"]["format"] = 2.into());
+    let later = with_metadata(&bytes, |about| about["checkpoint"]["format"] = 3.into());
     std::fs::write(&path, later).unwrap();
     let error = Checkpoint::open(&path).unwrap_err().to_string();
-    assert!(error.contains("format 2") && error.contains("up to 1"), "{error}");
+    assert!(error.contains("format 3") && error.contains("up to 2"), "{error}");
 }
 
 /// A file that was cut off, emptied or changed by one bit is passed over for the one before it, and is not read as a model either.

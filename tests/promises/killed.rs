@@ -356,36 +356,39 @@ fn a_run_is_resumed_with_its_own_options() {
 /// Finds a checkpoint of an earlier version that can no longer be opened, or that goes on otherwise. Its bits depend on the adapter; what it learns
 /// does not.
 #[test]
-fn the_checkpoint_of_version_1_opens() {
-    let folder = tempfile::tempdir().unwrap();
+fn a_checkpoint_of_every_version_opens() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let kept = root.join("tests/checkpoints/v1.safetensors");
-    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
-    let checkpoint = Checkpoint::open(&kept).unwrap();
-    assert_eq!(checkpoint.step(), 11);
-    Model::read(&kept).unwrap();
     let text = std::fs::read_to_string(root.join("tests/checkpoints/README.md")).unwrap();
-    let command = text.lines().find_map(|line| line.strip_prefix("    wgrad ")).unwrap();
-    let (begun, _) = command.split_once(" --checkpoint ").unwrap();
-    let begun = begun.replace("--steps 11", "--steps 30");
-    done(root, &[words(&begun), vec!["--save".into(), at("whole"), "--json".into()]].concat());
-    let resume = [
-        "train",
-        "--resume",
-        kept.to_str().unwrap(),
-        "--steps",
-        "30",
-        "--json",
-        "--checkpoint",
-        &at("cks"),
-        "--save",
-        &at("on"),
-    ];
-    let events = done(root, &resume.map(String::from));
-    assert_eq!(events[0]["resumed"], 11);
-    let model = |name| flat(&Model::read(at(name)).unwrap().weights);
-    let error = relative_error(&model("on"), &model("whole"));
-    assert!(error < 1e-4, "{error}");
+    let commands: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("    wgrad ")).collect();
+    assert_eq!(commands.len(), 2);
+    for (version, command) in (1..).zip(commands) {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = root.join(format!("tests/checkpoints/v{version}.safetensors"));
+        let at = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+        let checkpoint = Checkpoint::open(&kept).unwrap();
+        assert_eq!(checkpoint.step(), 11);
+        Model::read(&kept).unwrap();
+        let (begun, _) = command.split_once(" --checkpoint ").unwrap();
+        let begun = begun.replace("--steps 11", "--steps 30");
+        done(root, &[words(&begun), vec!["--save".into(), at("whole"), "--json".into()]].concat());
+        let resume = [
+            "train",
+            "--resume",
+            kept.to_str().unwrap(),
+            "--steps",
+            "30",
+            "--json",
+            "--checkpoint",
+            &at("cks"),
+            "--save",
+            &at("on"),
+        ];
+        let events = done(root, &resume.map(String::from));
+        assert_eq!(events[0]["resumed"], 11);
+        let model = |name| flat(&Model::read(at(name)).unwrap().weights);
+        let error = relative_error(&model("on"), &model("whole"));
+        assert!(error < 1e-4, "{error}");
+    }
 }
 
 /// Finds a length given in steps that still counts when it is given in epochs later.

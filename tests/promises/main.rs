@@ -3,8 +3,10 @@
 //! Every test runs on a real adapter; where there is none they fail and say what to install. The comment above a test says what it checks, or which
 //! faults it finds.
 
+mod accumulation;
 mod activations;
 mod augmentations;
+mod averages;
 mod backends;
 mod bad_input;
 mod batch_norms;
@@ -25,6 +27,7 @@ mod golden;
 mod golden_nets;
 mod gpu_tiles;
 mod gradients;
+mod groups;
 mod hostile;
 mod image_models;
 mod image_plans;
@@ -76,6 +79,8 @@ mod streams;
 mod support;
 mod tables;
 mod target_scaling;
+mod texts;
+mod tokens;
 mod tuning;
 mod twin;
 mod unfit;

@@ -10,7 +10,7 @@ use wgrad::{Activation, Dataset, Initializer, Loss, Model, Network, ReadOptions}
 use crate::support::refused;
 
 /// The metadata of a file, after a change; nothing else of it changes.
-fn changed(from: &Path, to: &Path, change: &dyn Fn(&mut Value)) {
+pub fn changed(from: &Path, to: &Path, change: &dyn Fn(&mut Value)) {
     rewritten(from, to, &|text| {
         let mut about: Value = serde_json::from_str(text).unwrap();
         change(&mut about);

@@ -323,7 +323,7 @@ fn the_documented_run_toml_is_one() {
     assert!(run.status.success() && run.stderr.is_empty(), "{}", String::from_utf8_lossy(&run.stderr));
     let plan = succeed(folder.path(), &["explain", "--config", &config]);
     assert!(plan.contains("gradient_norm") && plan.contains("derivatives.0"), "{plan}");
-    // The keys of [data] for tables and arrays, which have no effect on MNIST.
+    // The keys of [data] for tables, arrays and texts, which have no effect on MNIST.
     let text = std::fs::read_to_string(&config).unwrap();
     let (data, others) = text.split_once("[model]").unwrap();
     let (head, data) = data.split_once("[data]").unwrap();
@@ -331,6 +331,6 @@ fn the_documented_run_toml_is_one() {
     std::fs::write(folder.path().join("all.toml"), all).unwrap();
     let run = wgrad(folder.path(), &["explain", "--config", "all.toml"]);
     let said = String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success() && said.lines().filter(|line| !line.is_empty()).count() == 3, "{said}");
+    assert!(run.status.success() && said.lines().filter(|line| !line.is_empty()).count() == 4, "{said}");
     assert!(said.lines().all(|line| line.is_empty() || line.contains("no effect of")), "{said}");
 }

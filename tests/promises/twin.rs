@@ -74,16 +74,19 @@ fn the_interpreter_has_pytorchs_numbers() {
             false => mean_loss(&Loss::default(), z, &Targets::Classes(&labels[..batch]), outputs),
         };
 
-        let none = |_, _, _, _, _| 1.0;
-        let (twin, initial) = (Interpreter::training(&network, &none), parameters(&network, &file, "init."));
-        let first = f64s(&file.tensor("loss").unwrap())[0];
-        assert_close(&format!("{name}: loss"), &[loss(&twin.logits(&initial, minibatch))], &[first], 1e-6);
-        let gradients = twin.some_of_gradient(&initial, minibatch, &loss, 24);
-        let expected = parameters(&network, &file, "grad0.");
-        for (at, (gradient, expected)) in gradients.iter().zip(&expected).enumerate() {
-            let what = format!("{name}: gradient by parameter {at}");
-            assert_known_close(&what, &gradient.weights, &expected.weights, 1e-5);
-            assert_known_close(&what, &gradient.bias, &expected.bias, 1e-5);
+        // Where a step has several minibatches, its batch norms see one at a time.
+        if name != "accumulate.safetensors" {
+            let none = |_, _, _, _, _| 1.0;
+            let (twin, initial) = (Interpreter::training(&network, &none), parameters(&network, &file, "init."));
+            let first = f64s(&file.tensor("loss").unwrap())[0];
+            assert_close(&format!("{name}: loss"), &[loss(&twin.logits(&initial, minibatch))], &[first], 1e-6);
+            let gradients = twin.some_of_gradient(&initial, minibatch, &loss, 24);
+            let expected = parameters(&network, &file, "grad0.");
+            for (at, (gradient, expected)) in gradients.iter().zip(&expected).enumerate() {
+                let what = format!("{name}: gradient by parameter {at}");
+                assert_known_close(&what, &gradient.weights, &expected.weights, 1e-5);
+                assert_known_close(&what, &gradient.bias, &expected.bias, 1e-5);
+            }
         }
 
         let trained = parameters(&network, &file, "final.");

@@ -31,6 +31,8 @@ pub struct Findings {
     pub worst: Vec<Mistake>,
     /// The number of wrong rows, under losses that judge classes.
     pub wrong: u64,
+    /// Whether rows are right or wrong as a whole, so that there are worst ones.
+    pub judges_rows: bool,
     /// The target and the prediction of every row, for the first output, under losses over numbers.
     pub numbers: Vec<[f32; 2]>,
     pub first_layer: FirstLayer,
@@ -66,7 +68,9 @@ impl Findings {
         let metrics = trainer.metrics(set)?;
         let judge = Judge::of(trainer, set);
         let (mut worst, mut wrong, mut numbers) = (Vec::new(), 0, Vec::new());
-        for first in (0..set.rows()).step_by(AT_ONCE) {
+        // Of sequences with an answer for each place, no row is wrong as a whole.
+        let judges_rows = trainer.network().places().is_none();
+        for first in (0..set.rows()).step_by(AT_ONCE).filter(|_| judges_rows) {
             let rows = first..(first + AT_ONCE).min(set.rows());
             let chosen = set.select(rows.clone())?;
             // Numbers are in the targets' own units.
@@ -110,6 +114,7 @@ impl Findings {
             names: judge.all_names(),
             worst: worst.into_iter().map(mistake).collect::<Result<_, Error>>()?,
             wrong,
+            judges_rows,
             numbers,
             first_layer: FirstLayer {
                 image,
@@ -129,7 +134,7 @@ fn keep_worst(worst: &mut Vec<(f64, usize, Vec<f32>)>) {
 
 /// The shape of rows that are images that can be shown, or that have MNIST's width and are not from a table.
 pub fn image_of(set: &Dataset) -> Option<ImageShape> {
-    let is_like_mnist = set.width() == 784 && set.columns().is_none();
+    let is_like_mnist = set.width() == 784 && set.columns().is_none() && set.vocabulary().is_none();
     let like_mnist = is_like_mnist.then_some(ImageShape { height: 28, width: 28, channels: 1 });
     set.image_shape().or(like_mnist).filter(ImageShape::is_picture)
 }
@@ -171,6 +176,9 @@ impl<'a> Judge<'a> {
     }
 
     fn name(&self, output: usize) -> String {
+        if let Some(vocabulary) = self.set.text_vocabulary() {
+            return vocabulary.name(output);
+        }
         class_of(&self.names, self.outputs, output)
     }
 

@@ -44,6 +44,9 @@ pub(super) fn write(
         _ => None,
     };
     let set = some.as_ref().or(validation).unwrap_or(first);
+    // Rows of a text overlap: each token is judged once.
+    let once = set.is_text().then(|| set.without_overlap());
+    let set = once.as_ref().unwrap_or(set);
     let on = match (validation, &some) {
         (Some(_), _) => "validation",
         (None, Some(some)) if some.rows() < rows => "first training",

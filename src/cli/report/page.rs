@@ -209,6 +209,9 @@ fn confusion(counts: &[u64], names: &[String]) -> Result<Markup, Error> {
 
 fn mistakes(findings: &Findings) -> Result<Markup, Error> {
     let worst = &findings.worst;
+    if !findings.judges_rows {
+        return Ok(html! {});
+    }
     if worst.is_empty() {
         return Ok(
             html! { section id="mistakes" { h2 { "Mistakes" } p { "None: all " (findings.on) " rows are right." } } },

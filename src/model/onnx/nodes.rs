@@ -285,7 +285,7 @@ impl<'a> Nodes<'a> {
     fn several(&self, op: &str, constant: &Constant<'_>, rows: Option<&Rows>) -> String {
         let image = rows.and_then(|rows| match self.layers[rows.layer].form() {
             Image::Image(image) => Some((image, rows.form.layout()?.channels(image))),
-            Image::Features(_) | Image::Flattened(_) => None,
+            _ => None,
         });
         let (Some((image, channels)), Ok(dims)) = (image, constant.dims()) else { return FITS.into() };
         let each = match channels.picked(&dims) {

@@ -9,7 +9,7 @@ use super::order::listed;
 use super::values;
 use crate::error::Error;
 use crate::loss::Loss;
-use crate::model::tensors::check_values;
+use crate::model::tensors::{check_values, out_of_file};
 use crate::model::{Model, about, parse};
 use crate::network::{Network, Parameter};
 use crate::weights::{LayerWeights, Weights};
@@ -68,7 +68,7 @@ fn weights(tensors: &BTreeMap<String, TensorView<'_>>, network: &Network) -> Res
             values(&name, tensor)
         };
         let [weight, bias] = parameter.tensor_names();
-        let weight = read(&weight, &parameter.shape())?;
+        let weight = out_of_file(parameter, read(&weight, &parameter.shape())?);
         let bias = if parameter.bias { read(&bias, &[parameter.outputs])? } else { vec![] };
         let layer = LayerWeights::new(parameter.inputs, parameter.outputs, weight, bias);
         check_values(parameter, &layer)?;

@@ -16,6 +16,7 @@ pub(super) fn backward(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
         step.graph.node(id).op,
         Op::LinearInput(_)
             | Op::ConvInput(_)
+            | Op::TiedInput(_)
             | Op::MaxPoolBackward(_)
             | Op::AveragePoolBackward(_)
             | Op::GlobalAveragePoolBackward(_)
@@ -27,7 +28,9 @@ pub(super) fn backward(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
 /// The update of the weights by their gradient.
 pub(super) fn update(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
     let node = step.graph.node(id);
-    let is_update = |&reader: &NodeId| matches!(step.graph.node(reader).op, Op::Update(_));
+    // The gradient by a part of the minibatch updates nothing.
+    let is_whole = step.parts() == 1;
+    let is_update = |&reader: &NodeId| is_whole && matches!(step.graph.node(reader).op, Op::Update(_));
     let reader = step.graph.only_reader(node.result()).filter(is_update);
     matches!(node.op, Op::LinearWeights(_) | Op::ConvWeights(_)).then(|| [id].into_iter().chain(reader).collect())
 }

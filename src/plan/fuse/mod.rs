@@ -7,6 +7,7 @@ mod head;
 mod map;
 mod pool;
 mod prologue;
+mod tokens;
 
 use std::collections::HashSet;
 
@@ -24,6 +25,8 @@ const RULES: &[Rule] = &[
     head::head,
     pool::conv,
     batch_norm::backward,
+    tokens::forward,
+    tokens::weights,
     epilogue::forward,
     epilogue::backward,
     epilogue::update,

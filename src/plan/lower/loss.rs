@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::graph::{NodeId, Op};
 use crate::kernel::regression_metrics::{self, MOST_ROWS};
 use crate::kernel::{Binding, class_metrics, head, row_loss};
+use crate::layout::Dense;
 use crate::loss::Task;
 
 /// The last layer and the loss.
@@ -41,6 +42,11 @@ fn judged(step: &Step<'_>, homes: &Homes, judge: NodeId) -> Result<usize, Error>
     }
 }
 
+/// The sizes of the layer that a loss judges: its weights may be an embedding's, which lie the other way round.
+fn judged_sizes(step: &Step<'_>, layer: usize) -> Dense {
+    Dense { outputs: step.request.network.outputs() as u32, ..step.dense[layer] }
+}
+
 /// The loss of logits in memory.
 pub(super) fn row(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<Dispatch, Error> {
     let layer = judged(step, homes, group.nodes[0])?;
@@ -48,13 +54,14 @@ pub(super) fn row(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<Dispa
     let gradient = step.graph.node(group.nodes[0]).results.get(1);
     let gradient = gradient.map(|&gradient| homes.role(step, gradient)).transpose()?;
     let values: Vec<(Binding, Role)> = gradient.map(|role| (Binding::Gradient, role)).into_iter().collect();
-    Ok(dispatch(row_loss::launch(loss_kernel(step, step.dense[layer])), layer, &values))
+    Ok(dispatch(row_loss::launch(loss_kernel(step, judged_sizes(step, layer))), layer, &values))
 }
 
 /// What an evaluation measures besides the loss.
 pub(super) fn metrics(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<Dispatch, Error> {
     let layer = judged(step, homes, group.nodes[0])?;
-    let (kernel, workgroup) = (loss_kernel(step, step.dense[layer]), step.request.tiling.family.row_workgroup());
+    let kernel = loss_kernel(step, judged_sizes(step, layer));
+    let workgroup = step.request.tiling.family.row_workgroup();
     let launch = match step.request.loss.task() {
         Task::Numbers if step.request.batch > MOST_ROWS => {
             return Err(Error::Option(format!(

@@ -1,5 +1,8 @@
 //! From groups of nodes to dispatches: kernels for their sizes, under the tiles that the adapter asks for.
 
+mod accumulation;
+mod attention;
+mod average;
 mod backward;
 mod batch_norm;
 mod conv;
@@ -11,6 +14,8 @@ mod muon;
 mod pool;
 mod row_norm;
 mod stages;
+mod tied;
+mod tokens;
 mod update;
 
 use super::homes::{Homes, no_kernel};
@@ -18,7 +23,7 @@ use super::step::{Group, Step};
 use super::{Dispatch, Role, set};
 use crate::error::Error;
 use crate::graph::Op;
-use crate::kernel::{Access, Binding, Launch, close_step};
+use crate::kernel::{Access, Binding, Launch, accumulate, close_step};
 
 /// The dispatches of a step, in an order that every value is made in before it is read: all that reads weights before the first update, and updates
 /// together, so that they can be merged.
@@ -39,7 +44,10 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
             Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool(_) => vec![pool::forward(step, homes, group)?],
             Op::BatchNorm(own) => batch_norm::forward(step, homes, group, *own)?,
             Op::RowNorm(own) => row_norm::forward(step, homes, group, *own)?,
-            Op::Flatten(own) => vec![flatten::forward(step, homes, group, own.image)?],
+            Op::Embedding(_) | Op::Positions(_) => vec![tokens::forward(step, homes, group)?],
+            Op::Attention(own) => vec![attention::forward(step, homes, group, *own)?],
+            Op::Tied(own) => tied::forward(step, homes, group, *own)?,
+            Op::Flatten(own) => vec![flatten::forward(step, homes, group, *own)?],
             Op::Loss(_) => vec![loss::row(step, homes, group)?],
             Op::Metrics(_) => vec![loss::metrics(step, homes, group)?],
             Op::LinearInput(linear) => backward::dispatches(step, homes, group, linear.parameter)?,
@@ -50,7 +58,12 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
             Op::BatchNormWeights(own) => batch_norm::weights(step, homes, group, own.0)?,
             Op::RowNormWeights(own) => row_norm::weights(step, homes, group, own.0)?,
             Op::RowNormInput(own) => row_norm::backward(step, homes, group, own.0)?,
-            Op::Unflatten(own) => vec![flatten::backward(step, homes, group, own.image)?],
+            Op::EmbeddingWeights(own) => tokens::weights(step, homes, group, own.0)?,
+            Op::PositionsWeights(own) => vec![tokens::positions_weights(step, homes, group, own.0)?],
+            Op::AttentionInput(own) => attention::backward(step, homes, group, own.0)?,
+            Op::TiedInput(own) => tied::backward(step, homes, group, own.0)?,
+            Op::TiedWeights(own) => tied::weights(step, homes, group, own.0)?,
+            Op::Unflatten(own) => vec![flatten::backward(step, homes, group, *own)?],
             op if op.stage().is_some() => vec![map::dispatch_of(step, homes, group)?],
             // After all that reads weights.
             Op::LinearWeights(_) | Op::ConvWeights(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {
@@ -62,11 +75,28 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
         dispatches.extend(own.into_iter().map(|dispatch| dispatch.of_layers(&layers)));
     }
     dispatches.extend(update::dispatches(step, groups, homes)?);
+    if step.request.network.places().is_some() {
+        dispatches.iter_mut().for_each(|dispatch| of_places(&mut dispatch.launch));
+    }
+    if step.parts() > 1 {
+        let in_parts = |dispatch: Dispatch| {
+            let Dispatch { launch, roles, layers } = dispatch;
+            Dispatch { launch: accumulate::in_parts(launch, step.parts()), roles, layers }
+        };
+        dispatches = dispatches.into_iter().map(in_parts).collect();
+    }
     let is_judged = step.graph.nodes().any(|(_, node)| matches!(node.op, Op::Loss(_)));
     if is_judged && step.request.training.is_none() {
         dispatches.push(Dispatch::new(close_step::launch(), |_| Role::State));
     }
     Ok(dispatches)
+}
+
+/// Lets kernels that divide by the sum of the rows' weights know that each place of a row has one.
+fn of_places(launch: &mut Launch) {
+    let divides = launch.flags.contains(&"weighted_mean") && !launch.flags.contains(&"places");
+    launch.flags.extend(divides.then_some("places"));
+    launch.parts.iter_mut().for_each(of_places);
 }
 
 /// A dispatch of a layer's kernel, whose values are in these buffers.

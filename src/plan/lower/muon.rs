@@ -10,9 +10,9 @@ use crate::training::Training;
 /// The dispatches that update a hidden layer whose gradient is in memory: the momentum, with the bias's step; the norm;
 /// and three products an iteration, the last of which updates the matrix.
 pub(super) fn updates(step: &Step<'_>, layer: usize, training: Training<'_>, closes: bool) -> Vec<Dispatch> {
-    let Some(muon) = Muon::of(training.optimizer) else { return vec![] };
+    let Some(muon) = Muon::of(training) else { return vec![] };
     let (this, tiling) = (step.dense[layer], step.request.tiling);
-    let momentum = dispatch(muon::momentum(this, training, muon), layer, &[]);
+    let momentum = dispatch(muon::momentum(this, training, muon), layer, &[step.whole_gradient(layer)]);
     let norm = Dispatch::new(gradient_norm::launch(this, 0, None), |binding| match binding {
         Binding::Norms => Role::DirectionNorm,
         _ => Role::Direction(0),

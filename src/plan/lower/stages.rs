@@ -55,7 +55,16 @@ impl Backward {
     /// Of the product of this layer. Its kernel always has the stage that derives, here given as an epilogue: where no op of the group derives, it is the
     /// identity's, and binds the layer's input.
     pub fn of_product(step: &Step<'_>, homes: &Homes, group: &Group, layer: usize) -> Result<(Self, Epilogue), Error> {
-        let derived = homes.derived(step, group, layer)?;
+        Self::deriving_of(step, homes, group, homes.derived(step, group, layer)?)
+    }
+
+    /// The same, with where what it derives by is.
+    pub fn deriving_of(
+        step: &Step<'_>,
+        homes: &Homes,
+        group: &Group,
+        derived: Role,
+    ) -> Result<(Self, Epilogue), Error> {
         Ok((Self::deriving(step, homes, group, Some(derived))?, step.stages(&group.nodes).epilogue))
     }
 

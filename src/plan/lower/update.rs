@@ -7,7 +7,7 @@ use super::super::homes::Homes;
 use super::super::slices;
 use super::super::step::{Group, Step};
 use super::super::{Dispatch, Role};
-use super::{dispatch, muon};
+use super::{accumulation, average, dispatch, muon};
 use crate::error::Error;
 use crate::graph::{ConvWeights, LinearWeights, NodeId, Op};
 use crate::kernel::conv::update as conv_update;
@@ -67,7 +67,39 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
     let muons: Vec<usize> =
         of(|op| if let Op::Orthogonalize(update) = op { Some(update.parameter) } else { None }).collect();
 
-    let of_layer = |layer: usize, dispatch: Dispatch| dispatch.of_layers(&[step.parameters[layer].location.clone()]);
+    let products = products(step, groups, homes)?;
+    let closes = step.updates() && kept.is_empty() && muons.is_empty();
+    let mut dispatches = products_of(step, training, &products, closes);
+    dispatches.extend(accumulation::dispatches(step));
+    if norm {
+        dispatches.extend(norms(step, training));
+    }
+    let most_bindings = step.most_merged_bindings();
+    dispatches.extend(merge_updates(&kept, most_bindings, muons.is_empty(), |&layer, closes| {
+        let launch = kept_update::launch(step.dense[layer], training.of_parameter(layer), closes);
+        of_layer(step, layer, dispatch(launch, layer, &[step.whole_gradient(layer)]))
+    }));
+    for (at, &layer) in muons.iter().enumerate() {
+        let own = muon::updates(step, layer, training.of_parameter(layer), at + 1 == muons.len());
+        dispatches.extend(own.into_iter().map(|dispatch| of_layer(step, layer, dispatch)));
+    }
+    dispatches.extend(average::dispatches(step));
+    // Merged updates come in the order of the gradients, with the longest first.
+    let places: HashMap<&String, usize> = step.graph.layers().iter().zip(0..).collect();
+    for dispatch in dispatches.iter_mut().filter(|dispatch| !dispatch.launch.parts.is_empty()) {
+        dispatch.layers.sort_by_key(|layer| places.get(layer).copied());
+        dispatch.layers.dedup();
+    }
+    Ok(dispatches)
+}
+
+/// A dispatch of a parameter, which says where its layer is.
+fn of_layer(step: &Step<'_>, layer: usize, dispatch: Dispatch) -> Dispatch {
+    dispatch.of_layers(&[step.parameters[layer].location.clone()])
+}
+
+/// The products that make gradients of weights, in the order of the graph.
+fn products<'a>(step: &Step<'_>, groups: &'a [Group], homes: &Homes) -> Result<Vec<Product<'a>>, Error> {
     let mut products = vec![];
     for group in groups {
         let node = step.graph.node(group.nodes[0]);
@@ -81,29 +113,22 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
         let (input, gradient) = (homes.role(step, node.inputs[0])?, homes.role(step, node.inputs[1])?);
         products.push(Product { layer, of, input, gradient, group });
     }
-    let closes = step.updates() && kept.is_empty() && muons.is_empty();
-    let mut dispatches = products_of(step, training, &products, closes);
-    if norm {
-        let (all, trained) = (step.dense.len(), step.trained());
-        let ends = |layer: usize| (Some(&layer) == trained.first()).then_some((all, training));
-        let launch = |layer: usize| gradient_norm::launch(step.dense[layer], layer, ends(layer));
-        dispatches.extend(trained.iter().rev().map(|&layer| of_layer(layer, dispatch(launch(layer), layer, &[]))));
-    }
-    let most_bindings = step.most_merged_bindings();
-    dispatches.extend(merge_updates(&kept, most_bindings, muons.is_empty(), |&layer, closes| {
-        of_layer(layer, dispatch(kept_update::launch(step.dense[layer], training, closes), layer, &[]))
-    }));
-    for (at, &layer) in muons.iter().enumerate() {
-        let own = muon::updates(step, layer, training, at + 1 == muons.len());
-        dispatches.extend(own.into_iter().map(|dispatch| of_layer(layer, dispatch)));
-    }
-    // Merged updates come in the order of the gradients, with the longest first.
-    let places: HashMap<&String, usize> = step.graph.layers().iter().zip(0..).collect();
-    for dispatch in dispatches.iter_mut().filter(|dispatch| !dispatch.launch.parts.is_empty()) {
-        dispatch.layers.sort_by_key(|layer| places.get(layer).copied());
-        dispatch.layers.dedup();
-    }
-    Ok(dispatches)
+    Ok(products)
+}
+
+/// The norm over the gradients of all that is trained.
+fn norms(step: &Step<'_>, training: Training<'_>) -> Vec<Dispatch> {
+    let (all, trained) = (step.dense.len(), step.trained());
+    let ends = |layer: usize| (Some(&layer) == trained.first()).then_some((all, training));
+    let norm = |&layer: &usize| {
+        let whole = gradient_norm::launch(step.dense[layer], layer, ends(layer));
+        let launch = match training.groups.of(layer) {
+            Some(treated) => gradient_norm::of_trained(&whole, treated),
+            None => whole,
+        };
+        of_layer(step, layer, dispatch(launch, layer, &[step.whole_gradient(layer)]))
+    };
+    trained.iter().rev().map(norm).collect()
 }
 
 /// The products, merged: all slices of theirs first, where their reductions are cut.
@@ -126,7 +151,7 @@ fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>]
         let keeps_gradient = !product.group.nodes.iter().any(updates);
         let without_bias = !step.parameters[product.layer].bias;
         let own = dense_update::Step { keeps_gradient, closes, weighted_mean, without_bias };
-        product.of.launch(training, tile(product), own)
+        product.of.launch(training.of_parameter(product.layer), tile(product), own)
     };
     let placed = |launch, product: &Product<'_>| {
         let values = [(Binding::Input, product.input), (Binding::Gradient, product.gradient)];
@@ -146,7 +171,7 @@ fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>]
 
 impl Step<'_> {
     /// Storage buffers that a merged dispatch may bind: none where nothing is merged.
-    fn most_merged_bindings(&self) -> u32 {
+    pub(super) fn most_merged_bindings(&self) -> u32 {
         if self.request.tiling.merges { self.request.tiling.most_bindings } else { 0 }
     }
 }

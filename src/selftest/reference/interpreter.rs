@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::network::{Layer, activate};
-use super::{dense_forward, norm, sliding};
+use super::{dense_forward, norm, sliding, tokens};
 use crate::activation::Activation;
-use crate::graph::{Graph, Node, NodeId, Op, Source, Value};
+use crate::graph::{Graph, Linear, Node, NodeId, Op, Source, Value};
 use crate::layout::Image;
 use crate::network::Network;
 
@@ -177,7 +177,7 @@ impl<'a> Interpreter<'a> {
     /// The number of the parameter, or of the running statistics, that a value is.
     fn parameter(&self, value: Value) -> Option<usize> {
         match self.graph.node(self.graph.maker(value)).op {
-            Op::Source(Source::Parameter(index) | Source::Statistics(index)) => Some(index),
+            Op::Source(Source::Parameter(index) | Source::Frozen(index) | Source::Statistics(index)) => Some(index),
             _ => None,
         }
     }
@@ -197,8 +197,9 @@ impl<'a> Interpreter<'a> {
     fn linear(&self, node: &Node, x: &[f64], own: &Layer) -> Vec<f64> {
         let without = vec![0.0; self.graph.shape(node.result())[1] as usize];
         let bias = if own.bias.is_empty() { &without } else { &own.bias };
+        let by_place = matches!(node.op, Op::Linear(Linear { by_place: true, .. }));
         match self.graph.shape(node.inputs[0])[..] {
-            [_, height, width, channels] => {
+            [_, height, width, channels] if !by_place => {
                 dense_forward(&flattened(x, Image { height, width, channels }), &own.weights, bias, false)
             }
             _ => dense_forward(x, &own.weights, bias, false),
@@ -249,7 +250,9 @@ impl<'a> Interpreter<'a> {
             Op::GlobalAveragePool(pool) => vec![sliding::global_average_pool(pool.0, rows, x)],
             Op::BatchNorm(norm) => norm::batch_norm(*norm, x, layer(1), layer(2), &rounding),
             Op::RowNorm(norm) => norm::row_norm(*norm, x, rows, layer(1), &rounding),
+            Op::Flatten(flatten) if flatten.by_place => vec![x.to_vec()],
             Op::Flatten(flatten) => vec![flattened(x, flatten.image)],
+            Op::Tied(_) | Op::Embedding(_) | Op::Positions(_) | Op::Attention(_) => self.of_tokens(node, x, layer),
             Op::Activate(of) => vec![x.iter().map(|&z| (self.activate)(of.0, z)).collect()],
             Op::Dropout(of) => {
                 let factor = |at: usize| (self.mask)(of.layer, at / channels, at % channels, channels, of.probability);
@@ -270,6 +273,11 @@ impl<'a> Interpreter<'a> {
             | Op::BatchNormInput(_)
             | Op::RowNormWeights(_)
             | Op::RowNormInput(_)
+            | Op::EmbeddingWeights(_)
+            | Op::PositionsWeights(_)
+            | Op::AttentionInput(_)
+            | Op::TiedInput(_)
+            | Op::TiedWeights(_)
             | Op::Unflatten(_)
             | Op::LinearInput(_)
             | Op::LinearWeights(_)
@@ -278,6 +286,30 @@ impl<'a> Interpreter<'a> {
             | Op::GradientNorm(_)
             | Op::Update(_)
             | Op::Orthogonalize(_) => panic!("{} is no op of a forward pass", node.op),
+        }
+    }
+
+    /// What comes out of a node of a network of tokens. `layer` gives the parameter that is an input.
+    fn of_tokens<'l>(&self, node: &Node, x: &[f64], layer: impl Fn(usize) -> &'l Layer) -> Vec<Vec<f64>> {
+        let channels = self.graph.shape(node.inputs[0]).last().map_or(1, |&last| last as usize);
+        match &node.op {
+            Op::Tied(_) => vec![tokens::tied(x, channels, layer(1))],
+            Op::Embedding(_) => {
+                let width = self.graph.shape(node.result())[3] as usize;
+                vec![tokens::embedding(x, width, layer(1))]
+            }
+            Op::Positions(_) => {
+                let places = self.graph.shape(node.result())[2] as usize;
+                vec![tokens::positions(x, places, channels, layer(1))]
+            }
+            Op::Attention(of) => {
+                let [places, width] = [2, 3].map(|at| self.graph.shape(node.result())[at]);
+                let factor = |row: usize, column: usize, columns: usize| {
+                    (self.mask)(of.number, row, column, columns, of.dropout)
+                };
+                tokens::attention(*of, x, places as usize, width as usize, &factor)
+            }
+            op => panic!("{op} is no op of tokens"),
         }
     }
 }

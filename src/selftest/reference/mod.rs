@@ -7,6 +7,7 @@ pub mod network;
 mod norm;
 pub mod optimizer;
 mod sliding;
+mod tokens;
 
 /// `y = activate(x·W + b)`: x `[batch, inputs]`, weights `[inputs, outputs]`.
 pub fn dense_forward(x: &[f64], weights: &[f64], bias: &[f64], relu: bool) -> Vec<f64> {

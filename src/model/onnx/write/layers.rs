@@ -43,6 +43,9 @@ impl Graph {
                 (0..repeat.times).try_fold(input, |input, _| self.layers(&repeat.layers, input, weights))?;
                 Ok(())
             }
+            LayerKind::Embedding(_) | LayerKind::Positions(_) | LayerKind::Attention(_) => {
+                Err(Error::Option("a network of tokens cannot be exported to ONNX yet: save it as safetensors".into()))
+            }
             // Its activation is written as that of any layer is.
             LayerKind::Activation(_) => Ok(()),
             // It has an effect in training alone.

@@ -1,0 +1,23 @@
+//! Options of a text that a model continues.
+
+use clap::Args;
+
+/// What a text begins with, and how what follows is drawn.
+#[derive(Args)]
+pub(super) struct Drawn {
+    /// What the text begins with
+    #[arg(long, value_name = "TEXT", default_value = "\n")]
+    pub prompt: String,
+    /// How many tokens follow it: characters, or bytes
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    pub tokens: usize,
+    /// What logits are divided by: below 1, likely tokens become likelier; 0 always takes the likeliest
+    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    pub temperature: f64,
+    /// Draw from this many of the likeliest tokens [default: all]
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
+    /// Decides every draw: the same seed gives the same text
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}

@@ -1,0 +1,14 @@
+//! Flags of what follows from gradients.
+
+use clap::Args;
+
+/// Options of what follows from a step's gradients, besides the optimizer and the rate.
+#[derive(Args, Default)]
+pub(super) struct Updates {
+    /// Evaluate and save an exponential moving average of the weights with this decay, in place of the weights [default: none]
+    #[arg(long, value_name = "0.999", allow_negative_numbers = true)]
+    pub ema: Option<f64>,
+    /// Add up the gradients of this many minibatches before the weights are updated, as one as many times as large [default: 1]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    pub accumulate: Option<usize>,
+}
