@@ -3,7 +3,7 @@
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use wgrad::selftest::golden::network_of;
-use wgrad::{Activation, BatchNormLayer, Loss, MaxPoolLayer, Network};
+use wgrad::{Activation, BatchNormLayer, Loss, MaxPoolLayer, Network, ParameterKind};
 
 use crate::reference::interpreter::Interpreter;
 use crate::reference::loss::{Targets, mean_loss};
@@ -34,7 +34,11 @@ fn parameters(network: &Network, file: &SafeTensors<'_>, prefix: &str) -> Vec<Ow
         let (inputs, outputs) = (parameter.inputs, parameter.outputs);
         let [weight, bias] = parameter.tensor_names().map(|name| file.tensor(&format!("{prefix}{name}")));
         let weight = weight.map_or_else(|_| vec![f64::NAN; inputs * outputs], |tensor| f64s(&tensor));
-        let weights = (0..weight.len()).map(|at| weight[at % outputs * inputs + at / outputs]).collect();
+        // The table of an embedding has a row for each token in files, too.
+        let weights = match parameter.kind {
+            ParameterKind::Embedding => weight,
+            _ => (0..weight.len()).map(|at| weight[at % outputs * inputs + at / outputs]).collect(),
+        };
         let without = || vec![f64::NAN; if parameter.bias { outputs } else { 0 }];
         Own { weights, bias: bias.map_or_else(|_| without(), |tensor| f64s(&tensor)) }
     };
@@ -56,8 +60,6 @@ fn assert_known_close(what: &str, out: &[f64], expected: &[f64], tolerance: f64)
 /// parameter, by differences; and what the trained network makes of all rows in evaluation, by running statistics.
 #[test]
 fn the_interpreter_has_pytorchs_numbers() {
-    // All cases have this.
-    let batch = 8;
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden-nets");
     let files: Vec<String> = files_in(&folder).into_iter().filter(|name| name.ends_with(".safetensors")).collect();
     assert!(files.len() >= 16, "{files:?}");
@@ -65,13 +67,30 @@ fn the_interpreter_has_pytorchs_numbers() {
         let path = folder.join(&name);
         let bytes = std::fs::read(&path).unwrap();
         let (network, file) = (network_of(&path, &bytes).unwrap(), SafeTensors::deserialize(&bytes).unwrap());
-        let (x, outputs) = (f64s(&file.tensor("x").unwrap()), network.outputs());
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let case: serde_json::Value = serde_json::from_str(&header.metadata().as_ref().unwrap()["case"]).unwrap();
+        let batch = case["batch_size"].as_u64().unwrap() as usize;
+        let (x, outputs) = (file.tensor("x").unwrap(), network.outputs());
+        let x: Vec<f64> = match network.vocabulary() {
+            Some(_) => {
+                bytemuck::pod_collect_to_vec::<u8, i64>(x.data()).into_iter().map(|token| token as f64).collect()
+            }
+            None => f64s(&x),
+        };
+        let places = network.places().map_or(1, |places| places as usize);
         let minibatch = &x[..batch * network.inputs()];
         let labels: Vec<i64> = file.tensor("y").map_or(vec![], |y| bytemuck::pod_collect_to_vec(y.data()));
         let values = file.tensor("t").map_or(vec![], |t| f64s(&t));
+        // PyTorch ignores -100 where it is told of no other label.
+        let cross_entropy = Loss::SoftmaxCrossEntropy {
+            label_smoothing: case["loss_args"]["label_smoothing"].as_f64().unwrap_or(0.0),
+            class_weights: None,
+            ignore_index: Some(-100),
+            gamma: 0.0,
+        };
         let loss = |z: &[f64]| match labels.is_empty() {
             true => mean_loss(&Loss::MeanSquaredError, z, &Targets::Values(&values[..z.len()]), outputs),
-            false => mean_loss(&Loss::default(), z, &Targets::Classes(&labels[..batch]), outputs),
+            false => mean_loss(&cross_entropy, z, &Targets::Classes(&labels[..batch * places]), outputs),
         };
 
         // Where a step has several minibatches, its batch norms see one at a time.

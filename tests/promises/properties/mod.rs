@@ -8,7 +8,7 @@
 //! the twin cannot know the gradient, and says so: the case ends there, and is counted. Muon multiplies what is wrong with its direction by
 //! 3.4445 in each iteration at most, and is judged by the norm.
 //!
-//! The cases that are kept come first. `WGRAD_CASES` asks for more than the first 25 cases, as CI does for 60: what they take is the driver's compiler, for every kernel of every
+//! The cases that are kept come first. `WGRAD_CASES` asks for more than the first 25 cases, as CI does for 40: what they take is the driver's compiler, for every kernel of every
 //! network. docs/soundness.md says what was run.
 //!
 //! These networks are of dense layers. [`layers`] draws those of images and of every other layer.
