@@ -144,7 +144,8 @@ fn cases() -> Vec<Case> {
         Case::new("two words", 3, with_attention(begun(4, 5, 2), attention(1).causal(), 2)),
         Case::new("1,000 words, most of which do not occur", 3, begun(4, 6, 1000).dense(3, Identity)),
         one_token(begun(70, 5, 7).dense(7, Identity)),
-        Case { scale: 9.0, ..large },
+        // Weights four times as large make scores of some hundreds, of which f32 rounds off 1e-5 and more.
+        Case { scale: 4.0, ..large },
         ignoring,
         Case::new("dropout of weights", 3, plain_dropout),
         Case::new("dropout and activations everywhere", 3, {
