@@ -35,6 +35,8 @@ pub(super) fn run(options: &Generate) -> Result<(), Error> {
     show(&options.drawn.prompt)?;
     predictor.generate(&prompt, options.drawn.tokens, sampling, |token| show(&decoder.push(token)))?;
     show(&decoder.finish())?;
-    show("\n")?;
-    output.event(serde_json::json!({ "event": "text", "text": written.trim_end_matches('\n') }))
+    if !output.json {
+        show("\n")?;
+    }
+    output.event(serde_json::json!({ "event": "text", "text": written }))
 }

@@ -12,7 +12,7 @@ const MOST_TOKENS: usize = 1 << 24;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tokens {
     pub values: Vec<u32>,
-    /// Whether each place begins a row, and not every so many.
+    /// Whether a row begins at every place; otherwise the next row begins where one ends.
     pub overlaps: bool,
     /// One more than the largest token of the set that they are of.
     pub vocabulary: usize,

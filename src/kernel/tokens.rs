@@ -10,7 +10,7 @@ use crate::activation::Epilogue;
 use crate::constants::Constants;
 use crate::layout::{Dense, TokenLayout, quads_with_one};
 
-/// The most tokens of a minibatch, with what pads each row: an invocation may go over all of them, four an iteration, and llvmpipe, Mesa's software driver,
+/// The most tokens of a minibatch, with what pads each row: an invocation may go over all of them, one an iteration, and llvmpipe, Mesa's software driver,
 /// ends an invocation's loops without a word after 65,535 iterations of all of them together.
 pub const MOST_SLOTS: u32 = 60_000;
 

@@ -4,9 +4,11 @@ use super::homes::Homes;
 use super::step::Step;
 use super::{Buffer, Dispatch, Request, Role, STATE_BYTES, STATS_BYTES, slices};
 use crate::error::Error;
+use crate::kernel::tokens::MOST_SLOTS;
 use crate::kernel::{class_metrics, muon, regression_metrics};
 use crate::layout::{Dense, Extent, quads_with_one};
 use crate::loss::Task;
+use crate::network::Form;
 
 /// The buffer with this role: for slices' sums, as large as any of the dispatches needs. `homes` know how a step's values lie.
 ///
@@ -72,6 +74,7 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, homes: &Homes, dispatches: &[D
 ///
 /// [`Error::Option`] where it is not.
 pub(super) fn check_values(request: Request<'_>) -> Result<(), Error> {
+    check_tokens(request)?;
     let batch = u64::from(request.batch).next_multiple_of(4);
     let mut right = Ok(());
     request.network.walk(&mut |located| {
@@ -81,6 +84,24 @@ pub(super) fn check_values(request: Request<'_>) -> Result<(), Error> {
         right = std::mem::replace(&mut right, Ok(())).and(own.map(|_| ()));
     });
     right
+}
+
+/// That kernels can go over the tokens of a minibatch that is trained on.
+///
+/// # Errors
+///
+/// [`Error::Option`] with the most rows that they can.
+fn check_tokens(request: Request<'_>) -> Result<(), Error> {
+    let (Form::Tokens(length), Some(_)) = (request.network.input(), request.training) else { return Ok(()) };
+    let slots = 4 * u64::from(quads_with_one(length as u32));
+    let most = u64::from(MOST_SLOTS) / slots / 4 * 4;
+    match u64::from(request.batch) > most {
+        true => Err(Error::Option(format!(
+            "a minibatch of {} rows of {length} tokens: at most {most} rows of as many fit; with accumulate, several minibatches make one step",
+            request.batch
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// That no batch norm has to make statistics of one value.

@@ -37,7 +37,7 @@ impl InParts {
         steps.map(move |step| if step + 1 == end { left } else { self.parts.into() })
     }
 
-    /// The dispatches of steps with so many parts.
+    /// The dispatches of steps with this many parts each.
     pub fn dispatches(self, parts: impl Iterator<Item = u64>) -> u64 {
         parts.map(|parts| parts * self.repeated as u64 + self.others as u64).sum()
     }

@@ -364,10 +364,10 @@ fn options(case: Said<'_>) -> Result<TrainOptions, Error> {
     })
 }
 
-/// PyTorch's cross-entropy ignores this label where it is told of no other.
+/// The label that PyTorch's cross-entropy ignores by default.
 const IGNORED: i64 = -100;
 
-/// Lets a loss that is told of no label to ignore do as PyTorch's, where the set has that label.
+/// Lets a loss without an `ignore_index` ignore PyTorch's default, where the set has that label.
 fn ignore_as_pytorch(loss: &mut Loss, set: &Dataset) {
     if let Loss::SoftmaxCrossEntropy { ignore_index: index @ None, .. } = loss {
         *index = set.labels().contains(&(IGNORED as u32)).then_some(IGNORED);

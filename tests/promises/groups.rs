@@ -119,7 +119,7 @@ fn what_is_frozen_costs_nothing() {
             let all = plan(&[]);
             // Such a group changes nothing, so every kernel is the one without groups.
             assert_eq!(plan(&[ParameterGroup::new(["*"])]), all);
-            // People are told of the rule, and that it is not the same for all.
+            // The output names the rule, and says that groups have others.
             let decayed = plan(&[ParameterGroup::new(["biases"]).weight_decay(0.5)]);
             let fused: Vec<String> = decayed.dispatches().iter().flat_map(|dispatch| dispatch.launch.fuses()).collect();
             for words in ["optimizer adam", "rate and decay by group"] {

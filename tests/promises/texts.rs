@@ -70,7 +70,7 @@ fn the_last_tenth_of_a_text_is_held_out() {
         assert_eq!(set.text_vocabulary(), Some(&vocabulary));
         assert_eq!((set.vocabulary(), set.classes()), (Some(vocabulary.len()), vocabulary.len()));
     }
-    // Another share, of a set that is whole, whatever the seed; a whole one has all rows.
+    // Another share of an undivided set: the same rows under every seed. An undivided set has all rows.
     let whole = Dataset::from_text(&text, &in_rows(6)).unwrap();
     let (train, validation) = whole.split(0.25, 3).unwrap();
     assert_eq!((tokens(&train), tokens(&validation)), (all[..150].to_vec(), all[150..199].to_vec()));

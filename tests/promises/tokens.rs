@@ -226,6 +226,10 @@ fn what_does_not_fit_is_refused() {
     refused(&["one label", "4 places"], fit(&network, &set(vec![0; 8], 4, 2)));
     let pooled = begun(4, 8, 6).global_avg_pool().dense(3, Activation::Identity);
     refused(&["4 labels", "one output for each row"], fit(&pooled, &set(vec![0; 8], 4, 8)));
+    let many = set(vec![0; 80_000], 4, 80_000);
+    let options = TrainOptions { batch_size: 20_000, ..TrainOptions::default() };
+    let trained = Trainer::on(gpu(), network.clone(), options).and_then(|mut trainer| trainer.fit(&many, None));
+    refused(&["20000 rows of 4 tokens", "at most 7500 rows"], trained);
     let features = Dataset::from_f32(vec![0.0; 8], 4, vec![0, 1]).unwrap();
     refused(&["features", "4 tokens"], fit(&network, &features));
     let dense = Network::new(4).dense(3, Activation::Identity);
@@ -251,7 +255,7 @@ fn what_does_not_fit_is_refused() {
     }
 }
 
-/// A text that is the same whatever the seed says, one that reads past the context it is given, a draw that ignores the temperature or `top_k`; a model that cannot
+/// Finds a seed without effect, a network that is given more tokens than it takes, a draw that ignores the temperature or `top_k`; a model that cannot
 /// continue a text and does.
 #[test]
 fn a_model_continues_a_prompt_by_what_it_predicts() {

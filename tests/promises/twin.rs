@@ -81,7 +81,7 @@ fn the_interpreter_has_pytorchs_numbers() {
         let minibatch = &x[..batch * network.inputs()];
         let labels: Vec<i64> = file.tensor("y").map_or(vec![], |y| bytemuck::pod_collect_to_vec(y.data()));
         let values = file.tensor("t").map_or(vec![], |t| f64s(&t));
-        // PyTorch ignores -100 where it is told of no other label.
+        // PyTorch ignores -100 by default.
         let cross_entropy = Loss::SoftmaxCrossEntropy {
             label_smoothing: case["loss_args"]["label_smoothing"].as_f64().unwrap_or(0.0),
             class_weights: None,
