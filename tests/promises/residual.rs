@@ -397,7 +397,7 @@ fn run_toml_has_lists_of_layers() {
         ("[{ dense = 8, activation = \"rely\" }, { dense = 2 }]", "layer 1 (dense)"),
         (
             "[{ dense = 8, units = 3 }, { dense = 2 }]",
-            "layer 1 (dense): \"units\" is not an option of dense: use one of dense, bias, activation, dropout, initializer",
+            "layer 1 (dense): \"units\" is not an option of dense: use one of dense, bias, tied, activation, dropout, initializer",
         ),
         (
             "[{ dense = \"8\" }, { dense = 2 }]",
