@@ -266,6 +266,12 @@ impl Conv {
         self.groups > 1 || self.sliding.input.channels < 4
     }
 
+    /// Whether each output is made of one pixel, the one in its own place, so that rows of the image are rows of the product: a dense layer of each place.
+    pub fn is_pointwise(self) -> bool {
+        let Window { size, stride, padding, .. } = self.sliding.window;
+        !self.is_packed() && (size, stride, padding) == ([1, 1], [1, 1], [0, 0])
+    }
+
     /// The product as that of a dense layer, whose rows are the output's pixels: of a minibatch that is rounded up to a multiple of four images.
     pub fn dense(self) -> Dense {
         let Sliding { batch, input, output, window } = self.sliding;

@@ -46,6 +46,11 @@ pub fn launch(conv: Conv, below: Epilogue, adds: bool, tile: Tile) -> Launch {
         let sums = Map { kernel, source, stages, sink, activation: below, flags, texts, constants };
         return grouped::launch(sums, conv, input, tile, cost);
     }
+    // Under a window of one pixel, a row of the gradient is that of the pixel, and the weights are a matrix as they lie.
+    let (gradient, weights) = match conv.is_pointwise() {
+        true => (Matrix::GRADIENT, Matrix::WEIGHTS),
+        false => (Matrix::GRADIENT_OF_TAPS, Matrix::WEIGHTS_OF_TAPS),
+    };
     Product {
         kernel: "conv_backward",
         input: Some(Input::Activations),
@@ -55,8 +60,8 @@ pub fn launch(conv: Conv, below: Epilogue, adds: bool, tile: Tile) -> Launch {
         flags,
         blocks: blocks(conv),
         composition: Composition {
-            a: Operand::rows(Matrix::GRADIENT_OF_TAPS),
-            b: Operand::transposed_blocks(Matrix::WEIGHTS_OF_TAPS),
+            a: Operand::rows(gradient),
+            b: Operand::transposed_blocks(weights),
             scale: Part::new("scale/none", vec![]),
             stages,
             sink,

@@ -58,7 +58,9 @@ pub fn launch_with(
     let constants = constants(conv);
     let texts = texts.into_iter().chain(epilogue.activation.own_text()).chain(super::texts(conv)).collect();
     let stages = add.into_iter().chain([activate]).collect();
-    let mut mounts = vec![("input", super::patches(conv)), ("activation", epilogue.activation.module())];
+    // A tile of windows takes the pixels under one together, which are no neighbours in memory.
+    let input = if pools && conv.is_pointwise() { "input/patches" } else { super::patches(conv) };
+    let mut mounts = vec![("input", input), ("activation", epilogue.activation.module())];
     let output = conv.sliding.output_bytes();
     let (sink, written) = if pools {
         flags.push("by_windows");

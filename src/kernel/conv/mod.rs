@@ -53,7 +53,11 @@ fn window_text(sliding: Sliding) -> (&'static str, String) {
 
 /// The module that has the rows of a product: one for each pixel of the output.
 fn patches(conv: Conv) -> &'static str {
-    if conv.is_packed() && conv.groups == 1 { "input/packed_patches" } else { "input/patches" }
+    match conv.is_packed() && conv.groups == 1 {
+        true => "input/packed_patches",
+        false if conv.is_pointwise() => "input/pixels",
+        false => "input/patches",
+    }
 }
 
 /// Floating-point operations of one pass, without the bias's.
