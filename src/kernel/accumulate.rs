@@ -5,12 +5,10 @@ use super::launch::{Cost, Launch};
 use crate::constants::Constants;
 use crate::layout::Dense;
 
-const WORKGROUP: u32 = 64;
-
 /// Adds a layer's gradient to its sum over the parts before. A `weighted_mean` has each part's divided by the weights of its own rows.
-pub fn launch(dense: Dense, weighted_mean: bool) -> Launch {
+pub fn launch(dense: Dense, weighted_mean: bool, workgroup: u32) -> Launch {
     let constants =
-        Constants::new().u32("BATCH", dense.batch).u32("QUADS", dense.weight_quads()).u32("WORKGROUP", WORKGROUP);
+        Constants::new().u32("BATCH", dense.batch).u32("QUADS", dense.weight_quads()).u32("WORKGROUP", workgroup);
     let mut bindings = vec![(Binding::WeightGradient, Access::Read), (Binding::GradientSum, Access::Write)];
     if weighted_mean {
         bindings.push((Binding::Shares, Access::Read));
@@ -19,8 +17,8 @@ pub fn launch(dense: Dense, weighted_mean: bool) -> Launch {
     Launch {
         kernel: ACCUMULATE,
         root: ACCUMULATE,
-        workgroup: WORKGROUP,
-        workgroups: dense.weight_quads().div_ceil(WORKGROUP),
+        workgroup,
+        workgroups: dense.weight_quads().div_ceil(workgroup),
         cost: Cost { flops: dense.weights_bytes() / 4, bytes: 3 * dense.weights_bytes() },
         ..plain(constants, bindings, weighted_mean)
     }

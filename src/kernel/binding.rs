@@ -90,6 +90,8 @@ bindings! {
     GradientSum = "gradient_sum",
     /// The sum of the weights of the rows in the parts of a minibatch that were done, and the share of the last one in it.
     Shares = "shares",
+    /// Which strip of a step's rows a kernel goes over.
+    Strip = "strip",
     /// The moving average of a layer's weights.
     Average = "average",
 }

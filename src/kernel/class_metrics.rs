@@ -38,7 +38,7 @@ impl Counts {
 /// Reads the logits and targets, adds to the counts. A row has an invocation of its own, or a workgroup where it is long.
 pub fn launch(loss_kernel: LossKernel<'_>, counts: Counts, workgroup: u32) -> Launch {
     let is_long = loss_kernel.dense.outputs > super::head::MOST_OUTPUTS;
-    let (workgroup, rows) = if is_long { (super::row_loss::WORKGROUP, 1) } else { (workgroup, workgroup) };
+    let (workgroup, rows) = if is_long { (super::row_loss::workgroup(loss_kernel), 1) } else { (workgroup, workgroup) };
     let mut launch = loss_kernel.on_logits("class_metrics", workgroup);
     launch.workgroups = loss_kernel.judged().div_ceil(rows);
     if is_long {

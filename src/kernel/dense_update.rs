@@ -26,6 +26,8 @@ pub struct Step {
     pub weighted_mean: bool,
     /// Whether the layer has no bias, so that the row of the weights after its inputs stays 0. A convolution's patches see to that by themselves.
     pub without_bias: bool,
+    /// Whether it is over a strip of the rows, and keeps the sum of all strips.
+    pub in_strips: bool,
 }
 
 /// What an update does with a gradient of weights.
@@ -42,7 +44,8 @@ impl Updating {
         let optimizer = training.optimizer;
         let mut weights_moved = 1;
         let sink = if step.keeps_gradient {
-            Part::new("sink/weight_gradient", vec![(Binding::WeightGradient, Access::Write)])
+            let module = if step.in_strips { "sink/strips" } else { "sink/weight_gradient" };
+            Part::new(module, vec![(Binding::WeightGradient, Access::Write)])
         } else {
             weights_moved = 2 * (1 + u64::from(optimizer.slots()));
             let mut bindings = vec![(Binding::Weights, Access::Write), (Binding::State, Access::Write)];
@@ -61,7 +64,8 @@ impl Updating {
             parts.flags.push("weighted_mean");
             scale.push((Binding::Stats, Access::Read));
         }
-        Updating { sink, scale: Part::new("scale/mean", scale), parts, weights_moved }
+        let module = if step.in_strips { "scale/strips" } else { "scale/mean" };
+        Updating { sink, scale: Part::new(module, scale), parts, weights_moved }
     }
 }
 

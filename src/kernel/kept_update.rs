@@ -6,10 +6,13 @@ use crate::constants::Constants;
 use crate::layout::Dense;
 use crate::training::Training;
 
-const WORKGROUP: u32 = 64;
+/// Quads of weights that an invocation updates: several where a workgroup is a CPU's vector, as each workgroup costs it something.
+fn quads_each(workgroup: u32) -> u32 {
+    64 / workgroup
+}
 
 /// Reads the layer's gradient, updates weights and slots. The last launch of a step closes it.
-pub fn launch(dense: Dense, training: Training<'_>, closes_step: bool) -> Launch {
+pub fn launch(dense: Dense, training: Training<'_>, closes_step: bool, workgroup: u32) -> Launch {
     let optimizer = training.optimizer;
     let mut parts = training.update_parts();
     if closes_step {
@@ -20,7 +23,8 @@ pub fn launch(dense: Dense, training: Training<'_>, closes_step: bool) -> Launch
         Constants::new()
             .u32("BATCH", dense.batch)
             .u32("QUADS", dense.weight_quads())
-            .u32("WORKGROUP", WORKGROUP)
+            .u32("QUADS_EACH", quads_each(workgroup))
+            .u32("WORKGROUP", workgroup)
             .text(),
     ));
     let mut bindings = vec![
@@ -42,8 +46,8 @@ pub fn launch(dense: Dense, training: Training<'_>, closes_step: bool) -> Launch
         shape: None,
         parts: vec![],
         partials: None,
-        workgroup: WORKGROUP,
-        workgroups: dense.weight_quads().div_ceil(WORKGROUP),
+        workgroup,
+        workgroups: dense.weight_quads().div_ceil(workgroup * quads_each(workgroup)),
         cost: Cost {
             flops: dense.weights_bytes(),
             bytes: (1 + 2 * (1 + u64::from(optimizer.slots()))) * dense.weights_bytes(),

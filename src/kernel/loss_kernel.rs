@@ -2,6 +2,7 @@
 
 use super::binding::{Access, Binding};
 use super::launch::{Cost, Launch};
+use super::strips::Strips;
 use crate::constants::Constants;
 use crate::layout::Dense;
 use crate::loss::Loss;
@@ -17,6 +18,8 @@ pub struct LossKernel<'a> {
     pub dense: Dense,
     /// Where each place of a sequence has logits.
     pub places: Option<Places>,
+    /// Where those of a strip of rows only are in memory.
+    pub strips: Option<Strips>,
     /// The loss.
     pub loss: &'a Loss,
     /// The form that its targets have on the device.
@@ -37,12 +40,14 @@ pub struct Places {
 impl LossKernel<'_> {
     /// Rows of logits, those included that round a minibatch up to a multiple of four rows.
     fn rows(self) -> u32 {
-        4 * self.dense.batch_blocks() * self.places.map_or(1, |places| places.count)
+        let all = 4 * self.dense.batch_blocks() * self.places.map_or(1, |places| places.count);
+        self.strips.map_or(all, |strips| strips.rows)
     }
 
-    /// Rows of logits of the minibatch.
+    /// Rows of logits of the minibatch, or of a strip of it.
     pub(super) fn judged(self) -> u32 {
-        self.dense.batch * self.places.map_or(1, |places| places.count)
+        let all = self.dense.batch * self.places.map_or(1, |places| places.count);
+        self.strips.map_or(all, |strips| strips.rows)
     }
 
     /// A launch of `kernel` with a workgroup for every `rows_a_workgroup` rows: the modules, constants, flags and bindings of every loss

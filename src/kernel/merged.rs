@@ -5,9 +5,9 @@
 //! shader has to know. What they share (`link::SHARED`) is there once: the step state, and what reads it. A part is its root
 //! module's function `work(group, invocation, opaque_one)`, and each may have a root of its own: one product, and the sums of another's slices.
 //!
-//! On a GPU each part has workgroups of its own. Where a workgroup is one SIMD vector of a CPU, a branch that is not taken is not skipped: lavapipe
-//! goes through it with every lane masked, which for a tile of 32 × 32 takes 1.7 µs of the 9 µs that its work takes. There a
-//! workgroup does its part of everything, one part after another.
+//! Each part has workgroups of its own. Which part a workgroup belongs to is asked by loops of one iteration or none: where a workgroup is a SIMD vector of a CPU, a
+//! branch that is not taken is not skipped. lavapipe goes through it with every lane masked, which for a tile of 32 × 32 takes 1.7 µs of the 9 µs that its
+//! work takes; but it leaves a loop that has no iteration for any lane.
 
 use super::binding::{Access, Binding};
 use super::launch::{Cost, Launch};
@@ -19,11 +19,6 @@ pub const MOST_PARTS: usize = 8;
 /// memory: it is as large as the largest needs.
 pub fn fit(a: &Launch, b: &Launch) -> bool {
     a.flags == b.flags && a.workgroup == b.workgroup
-}
-
-/// Whether a workgroup does its part of every part, and not of one alone: where it is the size of a CPU's vectors.
-fn in_turn(part: &Launch) -> bool {
-    part.workgroup <= 16
 }
 
 /// The parts as one launch. They must [`fit`], and write nothing that another binds. Where
@@ -46,11 +41,7 @@ pub fn launch(parts: Vec<Launch>, closes: bool) -> Launch {
         parts: vec![],
         partials: None,
         workgroup: first.workgroup,
-        workgroups: if in_turn(first) {
-            parts.iter().map(|part| part.workgroups).max().unwrap_or(0)
-        } else {
-            parts.iter().map(|part| part.workgroups).sum()
-        },
+        workgroups: parts.iter().map(|part| part.workgroups).sum(),
         cost: parts.iter().fold(Cost::default(), |sum, part| sum + part.cost),
     };
     // What the shared modules import of it, the minibatch's rows, is the same in every part.
@@ -108,16 +99,13 @@ fn entry(parts: &[Launch], closes: bool) -> String {
     if closes {
         text.push_str("    if at == 0u && lane == 0u { close_step(); }\n");
     }
-    if in_turn(first) {
-        // Each knows its own number of workgroups.
-        (0..parts.len()).for_each(|at| text.push_str(&format!("    work_{at}(at, lane, groups.z);\n")));
-        text.push_str("}\n");
-        return text;
-    }
     let mut before = 0;
     for (at, part) in parts.iter().enumerate() {
-        let (otherwise, end) = (if at == 0 { "" } else { "else " }, before + part.workgroups);
-        text.push_str(&format!("    {otherwise}if at < {end}u {{ work_{at}(at - {before}u, lane, groups.z); }}\n"));
+        let end = before + part.workgroups;
+        let is_own = format!("at >= {before}u && at < {end}u");
+        text.push_str(&format!(
+            "    for (var i = 0u; i < select(0u, groups.z, {is_own}); i++) {{ work_{at}(at - {before}u, lane, groups.z); }}\n"
+        ));
         before = end;
     }
     text.push_str("}\n");

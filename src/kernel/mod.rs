@@ -36,6 +36,7 @@ pub mod regression_metrics;
 pub mod row_loss;
 pub mod row_norm;
 pub mod shape;
+pub mod strips;
 pub mod team_head;
 pub mod textbook;
 pub mod tied;

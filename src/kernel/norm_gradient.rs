@@ -3,10 +3,14 @@
 use super::binding::{Access, Binding};
 use super::launch::{Launch, Partials};
 use super::row_norm::{Norm, Own, launch as launch_of};
+use super::tile::Family;
 use crate::constants::Constants;
 
-/// The fewest rows of a slice: shorter ones take longer to be added up than they save.
-const LEAST_ROWS: u32 = 16;
+/// The fewest rows of a slice: shorter ones take longer to be added up than they save. A core of a CPU goes over a thousand in the time that the second dispatch
+/// takes; on a GPU, whose invocations wait for memory row by row, a few are as long.
+fn least_rows(family: Family) -> u32 {
+    if family == Family::Hardware { 16 } else { 1024 }
+}
 
 /// Invocations that keep a device busy: no more slices are made than have as many in all.
 const MOST_INVOCATIONS: u32 = 4096;
@@ -16,9 +20,9 @@ const MOST_INVOCATIONS: u32 = 4096;
 ///
 /// Where the rows are cut into slices it is two launches, with [`Binding::Partials`] between them. A `weighted_mean` has the gradient divided by the sum
 /// of the rows' weights, from [`Binding::Stats`].
-pub fn launch(norm: Norm, weighted_mean: bool, workgroup: u32) -> Launch {
-    let quads = norm.quads();
-    let slices = norm.rows().div_ceil(LEAST_ROWS).min(MOST_INVOCATIONS.div_ceil(quads));
+pub fn launch(norm: Norm, weighted_mean: bool, family: Family) -> Launch {
+    let (quads, workgroup) = (norm.quads(), family.row_workgroup());
+    let slices = norm.rows().div_ceil(least_rows(family)).min(MOST_INVOCATIONS.div_ceil(quads));
     let rows_of_slice = norm.rows().div_ceil(slices);
     // No slice is empty.
     let slices = norm.rows().div_ceil(rows_of_slice);

@@ -112,14 +112,16 @@ pub fn backward(table: Table, below: Epilogue, adds: bool, tile: Tile) -> Launch
     table.launch("tied_backward", below, table.input_blocks(), composition, tile)
 }
 
-/// `dW = dzᵀ·x`, a part of the gradient by the table: reads [`Binding::Gradient`] and [`Binding::Input`], writes [`Binding::InputGradient`].
-pub fn weights(table: Table, tile: Tile) -> Launch {
+/// `dW = dzᵀ·x`, a part of the gradient by the table: reads [`Binding::Gradient`] and [`Binding::Input`], writes [`Binding::InputGradient`]. Of rows in
+/// strips, it adds what comes of one.
+pub fn weights(table: Table, in_strips: bool, tile: Tile) -> Launch {
+    let sink = if in_strips { "sink/strips_of_table" } else { "sink/input_gradient" };
     let composition = Composition {
         a: Operand::columns(Matrix::GRADIENT, table.rows),
         b: Operand::blocks(Matrix::PLACES),
         scale: Part::new("scale/none", vec![]),
         stages: vec![Part::new("stage/none", vec![])],
-        sink: Part::new("sink/input_gradient", vec![(Binding::InputGradient, Access::Write)]),
+        sink: Part::new(sink, vec![(Binding::InputGradient, Access::Write)]),
     };
     table.launch("tied_weights", Epilogue::of(Activation::Identity), table.weights_blocks(), composition, tile)
 }

@@ -336,6 +336,11 @@ impl Family {
         if let Family::Subgroups { .. } = self { Family::Software } else { self }
     }
 
+    /// Invocations in a workgroup of the kernels that go over weights: on a CPU one of its vectors, as lavapipe takes twice as long for one of 64.
+    pub fn weights_workgroup(self) -> u32 {
+        if self == Family::Hardware { 64 } else { 8 }
+    }
+
     /// Invocations in a workgroup of the kernels that give each row one.
     pub fn row_workgroup(self) -> u32 {
         if self == Family::Hardware { 32 } else { 8 }

@@ -13,7 +13,8 @@ pub(super) fn loss_kernel<'a>(step: &Step<'a>, dense: Dense) -> LossKernel<'a> {
         let stride = request.set.tokens().map_or(count, |layout| layout.stride(count));
         Places { count, stride }
     });
-    LossKernel { dense, places, loss: request.loss, targets: step.device_targets(), training: request.training }
+    let strips = step.in_strips.map(|own| own.strips);
+    LossKernel { dense, places, strips, loss: request.loss, targets: step.device_targets(), training: request.training }
 }
 
 /// The kernel of a team for the last layer, the loss and the gradient below, if any is wanted; none where that is not among the nodes, where the adapter has

@@ -50,7 +50,8 @@ impl Homes {
     /// Gives a value its buffer.
     fn put(&mut self, step: &Step<'_>, value: Value, role: Role) {
         self.homes.insert(value, role);
-        self.extents.insert(role, Extent::of(step.graph.shape(value)));
+        let whole = Extent::of(step.graph.shape(value));
+        self.extents.insert(role, step.in_strips.map_or(whole, |own| own.extent(value, whole)));
     }
 
     /// The number of a layer that has an output and no product.

@@ -16,6 +16,7 @@ mod set;
 mod share;
 mod slices;
 mod step;
+mod strips;
 mod table;
 
 use std::collections::BTreeMap;

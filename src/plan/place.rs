@@ -50,6 +50,7 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, homes: &Homes, dispatches: &[D
         Role::Norms => (vec![dense.len() as u64, 2], 4),
         Role::Partials(_) => (slices::shape(role, dispatches), 4),
         Role::Shares => (vec![2], 4),
+        Role::Strip => (vec![1], 4),
         Role::Weights(layer) | Role::WeightGradient(layer) | Role::GradientSum(layer) | Role::Averages(layer) => {
             (dense[layer].weights_shape().map(u64::from).to_vec(), 4)
         }

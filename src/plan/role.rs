@@ -66,6 +66,8 @@ pub enum Role {
     GradientSum(usize),
     /// The sum of the weights of the rows in the parts that were done, and the share of the last one in it.
     Shares,
+    /// Which strip of its rows a step is at, where the last layer and the loss go over them a strip at a time.
+    Strip,
     /// The moving average of a layer's weights, by which evaluations answer.
     Averages(usize),
 }
@@ -90,7 +92,7 @@ impl Role {
         match self {
             Role::Set(_) | Role::Scaling | Role::Targets | Role::OutputWeights => Lifetime::Set,
             Role::Weights(_) | Role::OptimizerSlots(_) | Role::Averages(_) | Role::State => Lifetime::Run,
-            Role::Stats | Role::Metrics | Role::Scores | Role::Shares => Lifetime::Epoch,
+            Role::Stats | Role::Metrics | Role::Scores | Role::Shares | Role::Strip => Lifetime::Epoch,
             Role::Minibatch
             | Role::Visited
             | Role::Activations(_)
@@ -155,6 +157,7 @@ impl Role {
             Binding::Positions => Role::Weights(layer),
             Binding::GradientSum => Role::GradientSum(layer),
             Binding::Shares => Role::Shares,
+            Binding::Strip => Role::Strip,
             Binding::Average => Role::Averages(layer),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Request;
+use super::strips::InStrips;
 use crate::activation::{Activation, Epilogue};
 use crate::graph::{Dropout, Graph, Node, NodeId, Op, Pass, Value, image_of};
 use crate::kernel::Input;
@@ -31,6 +32,8 @@ pub(super) struct Step<'a> {
     inputs: HashMap<usize, Value>,
     /// The loss, where there is one.
     loss: Option<NodeId>,
+    /// Its last layer, where that and the loss go over the rows a strip at a time.
+    pub in_strips: Option<InStrips>,
 }
 
 impl<'a> Step<'a> {
@@ -44,7 +47,8 @@ impl<'a> Step<'a> {
         };
         let inputs = graph.nodes().filter_map(|(_, node)| input(node)).collect();
         let loss = graph.nodes().find(|(_, node)| matches!(node.op, Op::Loss(_))).map(|(id, _)| id);
-        Step { request, graph, parameters, dense, rows: request.batch, inputs, loss }
+        let in_strips = InStrips::of(&graph, request);
+        Step { request, graph, parameters, dense, rows: request.batch, inputs, loss, in_strips }
     }
 
     /// A minibatch's rows of the set: as wide as the network's input, also where its first layer has no weights. Images are rows here, too.

@@ -21,6 +21,7 @@ impl fmt::Display for Role {
             Role::OptimizerSlots(layer) => write!(f, "slots.{layer}"),
             Role::GradientSum(layer) => write!(f, "gradient_sum.{layer}"),
             Role::Shares => write!(f, "shares"),
+            Role::Strip => write!(f, "strip"),
             Role::Averages(layer) => write!(f, "averages.{layer}"),
             Role::Activations(layer) => write!(f, "activations.{layer}"),
             Role::WeightGradient(layer) => write!(f, "weight_gradient.{layer}"),

@@ -350,8 +350,14 @@ fn losses() -> Result<Vec<(Loss, Targets)>, Error> {
     let mut known = HashSet::new();
     let dense = Dense { batch: 6, inputs: 9, outputs: 3 };
     losses.retain(|(loss, targets)| {
-        let launch =
-            row_loss::launch(LossKernel { dense, places: None, loss, targets: loss.targets(*targets), training: None });
+        let launch = row_loss::launch(LossKernel {
+            dense,
+            places: None,
+            strips: None,
+            loss,
+            targets: loss.targets(*targets),
+            training: None,
+        });
         known.insert(format!("{:?}", (launch.mounts, launch.flags)))
     });
     Ok(losses)

@@ -22,7 +22,14 @@ pub const TOLERANCE: f64 = 1e-5;
 pub fn loss_kernel<'a>(dense: Dense, training: Option<&'a Optimizer>) -> LossKernel<'a> {
     const LOSS: &Loss =
         &Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: None, gamma: 0.0 };
-    LossKernel { dense, places: None, loss: LOSS, targets: Targets::CLASSES, training: training.map(plain) }
+    LossKernel {
+        dense,
+        places: None,
+        strips: None,
+        loss: LOSS,
+        targets: Targets::CLASSES,
+        training: training.map(plain),
+    }
 }
 
 /// The name of a launch on a problem.
@@ -79,8 +86,13 @@ pub fn backward(gpu: &Gpu, problem: &Problem, below: Activation, tile: Tile, che
 }
 
 /// The step of an update that ends its training step.
-const CLOSING: dense_update::Step =
-    dense_update::Step { closes: true, weighted_mean: false, keeps_gradient: false, without_bias: false };
+const CLOSING: dense_update::Step = dense_update::Step {
+    closes: true,
+    weighted_mean: false,
+    keeps_gradient: false,
+    without_bias: false,
+    in_strips: false,
+};
 
 /// `dW = xᵀ·dy`, then the optimizer: SGD, or Adam as [`Adam1`].
 ///

@@ -226,7 +226,7 @@ fn updates(every: &mut Every) -> Result<(), Error> {
 }
 
 /// The launches of networks of tokens: with heads of whole quads and of others, tied and not, of tokens in 1, 2 and 4 bytes, to train and to evaluate, under losses that
-/// leave places out and others, and with minibatches in parts.
+/// leave places out and others, with minibatches in parts, and with so many tokens that the loss goes over the rows in strips.
 fn tokens(every: &mut Every) -> Result<(), Error> {
     let schedule = Schedule::default();
     let optimizer = Optimizer::from_name("adamw")?;
@@ -245,13 +245,18 @@ fn tokens(every: &mut Every) -> Result<(), Error> {
             .with(last.into());
         let pooled =
             Network::tokens(6).embedding(6, 9).positions(7).flatten().layer_norm().dense(3, Activation::Identity);
+        let many = 20_000;
+        let last = if tied { DenseLayer::tied(many) } else { DenseLayer::new(many) };
+        let wide = Network::tokens(6).embedding(12, many).with(last.into());
         let tiling = Tiling::of(family);
         for (loss, bytes, accumulate) in [(&Loss::default(), 1, 1), (&ignoring, 2, 2), (&ignoring, 4, 1)] {
             let set = SetLayout::whole(Element::Tokens(TokenLayout { bytes, overlaps: bytes == 1 }), 40);
             let training = Some(Training { accumulate, ..Training::new(&optimizer, &schedule) });
-            for (network, training) in [(&network, training), (&network, None), (&pooled, training)] {
+            let (few, strips) = (5, 33);
+            let all = [(&network, few), (&pooled, few), (&wide, strips)];
+            for ((network, batch), training) in all.into_iter().flat_map(|of| [(of, training), (of, None)]) {
                 let (metrics, targets) = (training.is_none(), Targets { label_bits: 8 * bytes, ..Targets::CLASSES });
-                let request = Request { network, loss, targets, training, batch: 5, set, tiling: &tiling, metrics };
+                let request = Request { network, loss, targets, training, batch, set, tiling: &tiling, metrics };
                 Plan::new(request)?.dispatches.into_iter().for_each(|dispatch| every.add(family, dispatch.launch));
             }
         }
@@ -310,7 +315,8 @@ fn norms(every: &mut Every) {
         every.add(Family::Reference, row_norm::backward(norm, None, false, 64));
         // Rows in one slice, and in several.
         for (batch, weighted_mean) in [(4, false), (33, true)].into_iter().chain([(4, true), (33, false)]) {
-            every.add(Family::Reference, norm_gradient::launch(Norm { batch, pixels: 1, ..norm }, weighted_mean, 64));
+            let of = norm_gradient::launch(Norm { batch, pixels: 1, ..norm }, weighted_mean, Family::Hardware);
+            every.add(Family::Reference, of);
         }
     }
 }

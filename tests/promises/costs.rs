@@ -136,8 +136,14 @@ fn heads_touch_what_the_plan_says() {
     let sgd = Optimizer::sgd(0.1);
     let loss = Loss::softmax_cross_entropy();
     let dense = Dense { inputs: 20, ..DENSE };
-    let loss_kernel =
-        LossKernel { dense, places: None, loss: &loss, targets: Targets::CLASSES, training: Some(plain(&sgd)) };
+    let loss_kernel = LossKernel {
+        dense,
+        places: None,
+        strips: None,
+        loss: &loss,
+        targets: Targets::CLASSES,
+        training: Some(plain(&sgd)),
+    };
     let below = Epilogue::of(Activation::Tanh);
     let by_team = |team| team_head::launch(loss_kernel, Input::Activations, Some(below), team);
     let teams: Vec<Team> = families().into_iter().filter_map(Team::of).collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use wgrad::gpu::Checks;
 use wgrad::kernel::row_norm::{self, Norm};
+use wgrad::kernel::tile::Family;
 use wgrad::kernel::{Binding, Launch, norm_gradient};
 use wgrad::selftest::reference::network::activate;
 use wgrad::{Activation, Epilogue};
@@ -273,9 +274,12 @@ fn check(problem: &Problem, workgroup: u32, tolerance: f64, checks: Checks) {
     let past = (norm.batch * norm.pixels) as usize * problem.stride(false);
     assert!(out[past..].iter().all(|&value| value == 0.0), "{what}: rows past the minibatch have a gradient");
 
-    for weighted in [false, true] {
+    // A slice of all rows, and slices of few.
+    for (weighted, family) in
+        [(false, Family::Software), (true, Family::Software), (false, Family::Hardware), (true, Family::Hardware)]
+    {
         buffers.extend(problem.buffers().into_iter().filter(|(binding, _)| *binding == Binding::WeightGradient));
-        run(&norm_gradient::launch(norm, weighted, workgroup), &mut buffers, checks);
+        run(&norm_gradient::launch(norm, weighted, family), &mut buffers, checks);
         let total: f64 = if weighted { (0..norm.batch).map(Problem::weight).sum() } else { 1.0 };
         let out = floats(&buffers, Binding::WeightGradient);
         let (width, channels) = (norm.weights_shape()[1] as usize, norm.channels as usize);

@@ -27,8 +27,9 @@ pub(super) fn dispatches(step: &Step<'_>) -> Vec<Dispatch> {
     }
     let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
     let next = accumulate::next_part(step.request.batch * step.places() as u32, weighted_mean);
+    let workgroup = step.request.tiling.family.weights_workgroup();
     let sums = merge_updates(&step.trained(), step.most_merged_bindings(), false, |&number, _| {
-        let launch = accumulate::launch(step.dense[number], weighted_mean);
+        let launch = accumulate::launch(step.dense[number], weighted_mean, workgroup);
         dispatch(launch, number, &[]).of_layers(&[step.parameters[number].location.clone()])
     });
     [dispatch(next, 0, &[])].into_iter().chain(sums).collect()

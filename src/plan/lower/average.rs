@@ -11,8 +11,9 @@ pub(super) fn dispatches(step: &Step<'_>) -> Vec<Dispatch> {
     let Some(training) = step.request.training.filter(|_| step.updates()) else { return vec![] };
     let Some(decay) = training.average else { return vec![] };
     let all: Vec<usize> = (0..step.parameters.len()).filter(|&number| !training.groups.is_frozen(number)).collect();
+    let workgroup = step.request.tiling.family.weights_workgroup();
     merge_updates(&all, step.most_merged_bindings(), false, |&number, _| {
-        let launch = weight_average::launch(step.dense[number], decay, training.skips_non_finite);
+        let launch = weight_average::launch(step.dense[number], decay, training.skips_non_finite, workgroup);
         dispatch(launch, number, &[]).of_layers(&[step.parameters[number].location.clone()])
     })
 }

@@ -27,7 +27,7 @@ pub(super) fn forward(
     let tile = step.request.tiling.tile("conv_forward", Input::Activations, blocks);
     let of = |conv: Conv| conv_forward::launch_with(conv, pool.is_some(), epilogue, trains, adds, tile);
     let mut launch = of(conv);
-    if launch.partials.is_none() {
+    if launch.partials.is_none() && step.rows < step.request.batch {
         launch.workgroups = of(Conv { sliding: Sliding { batch: step.rows, ..conv.sliding }, ..conv }).workgroups;
     }
     if let Some(&winners) = pool.and_then(|pool| pool.results.get(1)) {

@@ -14,6 +14,7 @@ mod muon;
 mod pool;
 mod row_norm;
 mod stages;
+mod strips;
 mod tied;
 mod tokens;
 mod update;
@@ -34,45 +35,18 @@ use crate::kernel::{Access, Binding, Launch, accumulate, close_step};
 pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Result<Vec<Dispatch>, Error> {
     let mut dispatches = vec![];
     for group in groups {
-        let own = match step.op(group) {
-            Op::Gather(_) => set::gathers(step),
-            Op::Linear(_) if group.nodes.iter().any(|&id| matches!(step.graph.node(id).op, Op::Loss(_))) => {
-                vec![loss::head(step, homes, group)?]
+        match step.in_strips.filter(|own| own.has(&step.graph, group.nodes[0])) {
+            // The first of them makes the dispatches of all.
+            Some(own) if own.begins_with(group.nodes[0]) => {
+                dispatches.extend(strips::dispatches(step, groups, homes, &own)?);
             }
-            Op::Linear(linear) => forward::dispatches(step, homes, group, linear.parameter)?,
-            Op::Conv2d(own) => conv::forward(step, homes, group, *own)?,
-            Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool(_) => vec![pool::forward(step, homes, group)?],
-            Op::BatchNorm(own) => batch_norm::forward(step, homes, group, *own)?,
-            Op::RowNorm(own) => row_norm::forward(step, homes, group, *own)?,
-            Op::Embedding(_) | Op::Positions(_) => vec![tokens::forward(step, homes, group)?],
-            Op::Attention(own) => vec![attention::forward(step, homes, group, *own)?],
-            Op::Tied(own) => tied::forward(step, homes, group, *own)?,
-            Op::Flatten(own) => vec![flatten::forward(step, homes, group, *own)?],
-            Op::Loss(_) => vec![loss::row(step, homes, group)?],
-            Op::Metrics(_) => vec![loss::metrics(step, homes, group)?],
-            Op::LinearInput(linear) => backward::dispatches(step, homes, group, linear.parameter)?,
-            Op::ConvInput(own) => conv::backward(step, homes, group, own.0)?,
-            Op::MaxPoolBackward(_) | Op::AveragePoolBackward(_) | Op::GlobalAveragePoolBackward(_) => {
-                vec![pool::backward(step, homes, group)?]
+            Some(_) => {}
+            None => {
+                let layers = step.layers(group);
+                let own = of_group(step, homes, group)?;
+                dispatches.extend(own.into_iter().map(|dispatch| dispatch.of_layers(&layers)));
             }
-            Op::BatchNormWeights(own) => batch_norm::weights(step, homes, group, own.0)?,
-            Op::RowNormWeights(own) => row_norm::weights(step, homes, group, own.0)?,
-            Op::RowNormInput(own) => row_norm::backward(step, homes, group, own.0)?,
-            Op::EmbeddingWeights(own) => tokens::weights(step, homes, group, own.0)?,
-            Op::PositionsWeights(own) => vec![tokens::positions_weights(step, homes, group, own.0)?],
-            Op::AttentionInput(own) => attention::backward(step, homes, group, own.0)?,
-            Op::TiedInput(own) => tied::backward(step, homes, group, own.0)?,
-            Op::TiedWeights(own) => tied::weights(step, homes, group, own.0)?,
-            Op::Unflatten(own) => vec![flatten::backward(step, homes, group, *own)?],
-            op if op.stage().is_some() => vec![map::dispatch_of(step, homes, group)?],
-            // After all that reads weights.
-            Op::LinearWeights(_) | Op::ConvWeights(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {
-                vec![]
-            }
-            op => return Err(no_kernel(op)),
-        };
-        let layers = step.layers(group);
-        dispatches.extend(own.into_iter().map(|dispatch| dispatch.of_layers(&layers)));
+        }
     }
     dispatches.extend(update::dispatches(step, groups, homes)?);
     if step.request.network.places().is_some() {
@@ -90,6 +64,47 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
         dispatches.push(Dispatch::new(close_step::launch(), |_| Role::State));
     }
     Ok(dispatches)
+}
+
+/// The dispatches of a group, but for what comes after all that reads weights.
+fn of_group(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<Vec<Dispatch>, Error> {
+    Ok(match step.op(group) {
+        Op::Gather(_) => set::gathers(step),
+        Op::Linear(_) if group.nodes.iter().any(|&id| matches!(step.graph.node(id).op, Op::Loss(_))) => {
+            vec![loss::head(step, homes, group)?]
+        }
+        Op::Linear(linear) => forward::dispatches(step, homes, group, linear.parameter)?,
+        Op::Conv2d(own) => conv::forward(step, homes, group, *own)?,
+        Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool(_) => vec![pool::forward(step, homes, group)?],
+        Op::BatchNorm(own) => batch_norm::forward(step, homes, group, *own)?,
+        Op::RowNorm(own) => row_norm::forward(step, homes, group, *own)?,
+        Op::Embedding(_) | Op::Positions(_) => vec![tokens::forward(step, homes, group)?],
+        Op::Attention(own) => vec![attention::forward(step, homes, group, *own)?],
+        Op::Tied(own) => tied::forward(step, homes, group, *own)?,
+        Op::Flatten(own) => vec![flatten::forward(step, homes, group, *own)?],
+        Op::Loss(_) => vec![loss::row(step, homes, group)?],
+        Op::Metrics(_) => vec![loss::metrics(step, homes, group)?],
+        Op::LinearInput(linear) => backward::dispatches(step, homes, group, linear.parameter)?,
+        Op::ConvInput(own) => conv::backward(step, homes, group, own.0)?,
+        Op::MaxPoolBackward(_) | Op::AveragePoolBackward(_) | Op::GlobalAveragePoolBackward(_) => {
+            vec![pool::backward(step, homes, group)?]
+        }
+        Op::BatchNormWeights(own) => batch_norm::weights(step, homes, group, own.0)?,
+        Op::RowNormWeights(own) => row_norm::weights(step, homes, group, own.0)?,
+        Op::RowNormInput(own) => row_norm::backward(step, homes, group, own.0)?,
+        Op::EmbeddingWeights(own) => tokens::weights(step, homes, group, own.0)?,
+        Op::PositionsWeights(own) => vec![tokens::positions_weights(step, homes, group, own.0)?],
+        Op::AttentionInput(own) => attention::backward(step, homes, group, own.0)?,
+        Op::TiedInput(own) => tied::backward(step, homes, group, own.0)?,
+        Op::TiedWeights(own) => tied::weights(step, homes, group, own.0)?,
+        Op::Unflatten(own) => vec![flatten::backward(step, homes, group, *own)?],
+        op if op.stage().is_some() => vec![map::dispatch_of(step, homes, group)?],
+        // After all that reads weights.
+        Op::LinearWeights(_) | Op::ConvWeights(_) | Op::GradientNorm(_) | Op::Update(_) | Op::Orthogonalize(_) => {
+            vec![]
+        }
+        op => return Err(no_kernel(op)),
+    })
 }
 
 /// Lets kernels that divide by the sum of the rows' weights know that each place of a row has one.

@@ -30,7 +30,7 @@ pub(super) fn forward(step: &Step<'_>, homes: &Homes, group: &Group, norm: RowNo
 
 /// The gradient by the γ and β of such a norm.
 pub(super) fn weights(step: &Step<'_>, homes: &Homes, group: &Group, norm: RowNorm) -> Result<Vec<Dispatch>, Error> {
-    let (node, workgroup) = (step.graph.node(group.nodes[0]), step.request.tiling.family.row_workgroup());
+    let node = step.graph.node(group.nodes[0]);
     let own = rows_of(step, node.inputs[1], norm, step.request.batch);
     let values = [
         (Binding::Gradient, homes.role(step, node.inputs[0])?),
@@ -38,7 +38,7 @@ pub(super) fn weights(step: &Step<'_>, homes: &Homes, group: &Group, norm: RowNo
         (Binding::Moments, homes.role(step, node.inputs[2])?),
     ];
     let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
-    let launch = norm_gradient::launch(own, weighted_mean, workgroup);
+    let launch = norm_gradient::launch(own, weighted_mean, step.request.tiling.family);
     Ok(slices::stages(launch, |launch| dispatch(launch, norm.parameter, &values)).collect())
 }
 

@@ -21,7 +21,7 @@ pub(super) fn forward(step: &Step<'_>, homes: &Homes, group: &Group, of: Tied) -
     let table = table_of(step, node.inputs[0], of);
     let tile = tile(step, table.blocks());
     let mut launch = tied::forward(table, tile);
-    if launch.partials.is_none() {
+    if launch.partials.is_none() && step.rows < step.request.batch {
         let rows = table.rows / step.request.batch.next_multiple_of(4) * step.rows.next_multiple_of(4);
         launch.workgroups = tied::forward(Table { rows, ..table }, tile).workgroups;
     }
@@ -50,7 +50,7 @@ pub(super) fn weights(step: &Step<'_>, homes: &Homes, group: &Group, of: Tied) -
         (Binding::InputGradient, homes.role(step, node.result())?),
     ];
     let table = table_of(step, node.inputs[0], of);
-    Ok(placed(tied::weights(table, tile(step, table.weights_blocks())), of, &values))
+    Ok(placed(tied::weights(table, step.in_strips.is_some(), tile(step, table.weights_blocks())), of, &values))
 }
 
 fn placed(launch: Launch, of: Tied, values: &[(Binding, Role)]) -> Vec<Dispatch> {
@@ -63,8 +63,9 @@ fn tile(step: &Step<'_>, blocks: Blocks) -> Tile {
     step.request.tiling.family.tile(Blocks { m, n, k })
 }
 
-/// The sizes of a product of this sequence.
+/// The sizes of a product of this sequence, or of a strip of its rows.
 fn table_of(step: &Step<'_>, x: Value, of: Tied) -> Table {
     let Extent { rows, width, .. } = Extent::of(step.graph.shape(x));
+    let rows = step.in_strips.map_or(rows, |own| own.strips.rows);
     Table { rows, width, vocabulary: of.vocabulary }
 }

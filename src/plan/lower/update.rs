@@ -74,9 +74,9 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
     if norm {
         dispatches.extend(norms(step, training));
     }
-    let most_bindings = step.most_merged_bindings();
+    let (most_bindings, workgroup) = (step.most_merged_bindings(), step.request.tiling.family.weights_workgroup());
     dispatches.extend(merge_updates(&kept, most_bindings, muons.is_empty(), |&layer, closes| {
-        let launch = kept_update::launch(step.dense[layer], training.of_parameter(layer), closes);
+        let launch = kept_update::launch(step.dense[layer], training.of_parameter(layer), closes, workgroup);
         of_layer(step, layer, dispatch(launch, layer, &[step.whole_gradient(layer)]))
     }));
     for (at, &layer) in muons.iter().enumerate() {
@@ -98,10 +98,11 @@ fn of_layer(step: &Step<'_>, layer: usize, dispatch: Dispatch) -> Dispatch {
     dispatch.of_layers(&[step.parameters[layer].location.clone()])
 }
 
-/// The products that make gradients of weights, in the order of the graph.
+/// The products that make gradients of weights, in the order of the graph, but for those that are made in strips.
 fn products<'a>(step: &Step<'_>, groups: &'a [Group], homes: &Homes) -> Result<Vec<Product<'a>>, Error> {
     let mut products = vec![];
-    for group in groups {
+    let in_strips = |group: &Group| step.in_strips.is_some_and(|own| own.has(&step.graph, group.nodes[0]));
+    for group in groups.iter().filter(|group| !in_strips(group)) {
         let node = step.graph.node(group.nodes[0]);
         let (layer, of) = match &node.op {
             Op::LinearWeights(LinearWeights { parameter }) => {
@@ -150,7 +151,7 @@ fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>]
         let updates = |&id: &NodeId| matches!(step.graph.node(id).op, Op::Update(_));
         let keeps_gradient = !product.group.nodes.iter().any(updates);
         let without_bias = !step.parameters[product.layer].bias;
-        let own = dense_update::Step { keeps_gradient, closes, weighted_mean, without_bias };
+        let own = dense_update::Step { keeps_gradient, closes, weighted_mean, without_bias, in_strips: false };
         product.of.launch(training.of_parameter(product.layer), tile(product), own)
     };
     let placed = |launch, product: &Product<'_>| {
