@@ -1,13 +1,15 @@
-//! Sequences that a model goes on with, whose keys and values are kept: beside the f64 interpreter of whole rows.
+//! Sequences that a model goes on with, whose keys and values are kept: beside the f64 interpreter of whole rows, and the program with a text.
+
+use std::path::Path;
 
 use wgrad::{
     Activation, AttentionLayer, Dataset, DenseLayer, EmbeddingLayer, Initializer, Layer, Loss, Model, Network,
-    Predictor, Sampling,
+    Predictor, Sampling, Vocabulary,
 };
 
 use crate::reference::interpreter::Interpreter;
 use crate::reference::network::layers;
-use crate::support::{Random, assert_close, gpu, refused};
+use crate::support::{Random, assert_close, gpu, refused, wgrad};
 
 /// A model of this network whose weights and biases are random, with no γ of 1 and no bias of 0.
 fn model(network: &Network) -> Model {
@@ -184,4 +186,53 @@ fn what_cannot_be_continued_is_refused() {
     refused(&["empty prompt"], own.next_logits(&[]));
     let bytes = || (own.next_logits(&[1, 2, 3]).unwrap(), own.device_bytes(), own.gpu().kernels_compiled());
     assert_eq!(bytes(), bytes());
+}
+
+/// A model of a text, in a file.
+fn written(path: &Path, network: &Network, vocabulary: Option<Vocabulary>) {
+    Model { vocabulary, ..model(network) }.write(path).unwrap();
+}
+
+/// Finds a prompt that is not written or is taken for something else, a text that is not what a program gets, an error without its reason or behind half a text.
+#[test]
+fn the_program_writes_a_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = networks().swap_remove(0);
+    let vocabulary = Vocabulary::of("\n abcdefghü");
+    written(&folder.path().join("m.safetensors"), &network, Some(vocabulary.clone()));
+    written(&folder.path().join("none.safetensors"), &network, None);
+    let features = Network::new(4).dense(3, Activation::Identity);
+    written(&folder.path().join("features.safetensors"), &features, None);
+    let run = |arguments: &[&str]| {
+        let output = wgrad(folder.path(), &[&["generate"], arguments].concat());
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let sampling = Sampling { temperature: 0.7, top_k: Some(4), seed: 8 };
+    let mut expected = "bü a".to_string();
+    let predictor = Predictor::open(folder.path().join("m.safetensors")).unwrap();
+    let push = |token| {
+        expected += &vocabulary.decode(&[token]);
+        Ok(())
+    };
+    predictor.generate(&vocabulary.encode("bü a").unwrap(), 20, sampling, push).unwrap();
+    let drawn = ["--temperature", "0.7", "--top-k", "4", "--seed", "8"];
+    let of =
+        |more: &[&'static str]| run(&[&["--model", "m.safetensors", "--prompt", "bü a"], &drawn[..], more].concat());
+    assert_eq!(of(&["--tokens", "20"]), (Some(0), format!("{expected}\n"), String::new()));
+    assert_eq!(of(&["--tokens", "0"]), (Some(0), "bü a\n".into(), String::new()));
+    let (code, out, _) = of(&["--tokens", "20", "--json"]);
+    let line: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, line["event"].as_str(), line["text"].as_str()), (Some(0), Some("text"), Some(&expected[..])));
+    for (arguments, words) in [
+        (&["--model", "m.safetensors", "--prompt", "ab\nax"][..], "--prompt: line 2, character 2 has 'x'"),
+        (&["--model", "m.safetensors", "--prompt", ""], "empty prompt"),
+        (&["--model", "m.safetensors", "--temperature", "-1"], "a temperature of -1: it must be at least 0"),
+        (&["--model", "m.safetensors", "--top-k", "0"], "a top-k of 0"),
+        (&["--model", "none.safetensors"], "none.safetensors has no vocabulary of a text"),
+        (&["--model", "features.safetensors"], "features.safetensors has no vocabulary of a text"),
+    ] {
+        let (code, out, reason) = run(arguments);
+        assert!(code == Some(2) && out.is_empty() && reason.contains(words), "{arguments:?}: {out}{reason}");
+    }
 }
