@@ -1,6 +1,5 @@
 //! Sequences that a model of tokens continues: what comes next is drawn from its predictions, token after token.
 
-use crate::data::Dataset;
 use crate::error::Error;
 use crate::network::{Form, LayerKind, Network};
 use crate::predictor::Predictor;
@@ -66,7 +65,7 @@ impl Sampling {
     }
 }
 
-/// That a network predicts the next token at each place, from those up to it.
+/// That a network predicts the next token at each place, from those up to it. Gives the number of tokens that it takes.
 ///
 /// # Errors
 ///
@@ -84,9 +83,61 @@ fn check_network(network: &Network) -> Result<usize, Error> {
     if looks_ahead { wrong("its attention is not causal, so that a place sees the tokens to come") } else { Ok(length) }
 }
 
+/// That a network can go on with these tokens, as [`check_network`] says. Gives the number of tokens that it takes.
+///
+/// # Errors
+///
+/// Those of [`check_network`]; [`Error::Option`] for no tokens, [`Error::Data`] for one that is not in the vocabulary.
+fn check_prompt(network: &Network, prompt: &[u32]) -> Result<usize, Error> {
+    let length = check_network(network)?;
+    if prompt.is_empty() {
+        return Err(Error::Option("an empty prompt: a text begins with at least one token".into()));
+    }
+    let vocabulary = network.outputs();
+    match prompt.iter().position(|&token| token as usize >= vocabulary) {
+        Some(at) => Err(Error::Data(format!(
+            "token {at} of the prompt is {}: the model's vocabulary goes from 0 to {}",
+            prompt[at],
+            vocabulary - 1
+        ))),
+        None => Ok(length),
+    }
+}
+
+/// The last of some tokens: as many as a network takes.
+fn seen(tokens: &[u32], length: usize) -> &[u32] {
+    &tokens[tokens.len().saturating_sub(length)..]
+}
+
 impl Predictor {
+    /// The logits of the token that follows these, one for each of the vocabulary. The network sees as many of the last tokens as it takes.
+    ///
+    /// Keys and values of the tokens are kept, so that tokens which begin as those of an earlier call cost the network at the others alone. Longer ones than the network
+    /// takes have every token in another place than those of the call before, and cost it at all places.
+    ///
+    /// ```no_run
+    /// let model = wgrad::Predictor::open("gpt.safetensors")?;
+    /// let mut tokens = vec![0, 1];
+    /// while tokens.len() < 50 {
+    ///     let logits = model.next_logits(&tokens)?;
+    ///     let likeliest = (0..logits.len()).fold(0, |best, at| if logits[at] > logits[best] { at } else { best });
+    ///     tokens.push(likeliest as u32);
+    /// }
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] for a network that has no next token for each place, and for no tokens; [`Error::Data`] for a token that is not in the vocabulary;
+    /// [`Error::NonFiniteResult`], [`Error::Device`]; [`Error::Kernel`] and [`Error::OutOfMemory`] where buffers are made.
+    pub fn next_logits(&self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
+        let length = check_prompt(&self.model().network, tokens)?;
+        let seen = seen(tokens, length);
+        self.with_sequence(length, seen, |logits| logits(seen))
+    }
+
     /// Continues a prompt by `count` tokens, each of which is passed to `take` when it is drawn; an error of `take` ends it. The network sees as many of the last tokens as
-    /// it takes. The same seed gives the same tokens on the same adapter.
+    /// it takes, as [`next_logits`](Self::next_logits) says. The same seed gives the same tokens on the same adapter.
     ///
     /// ```no_run
     /// let model = wgrad::Predictor::open("gpt.safetensors")?;
@@ -100,8 +151,7 @@ impl Predictor {
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for a network that has no next token for each place, an empty prompt, and a temperature below 0; [`Error::Data`] for a token that is not in the
-    /// vocabulary; those of [`logits`](Self::logits) and of `take`.
+    /// [`Error::Option`] for a temperature below 0; those of [`next_logits`](Self::next_logits) and of `take`.
     pub fn generate(
         &self,
         prompt: &[u32],
@@ -109,33 +159,24 @@ impl Predictor {
         sampling: Sampling,
         mut take: impl FnMut(u32) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let network = &self.model().network;
-        let length = check_network(network)?;
-        sampling.check()?;
-        if prompt.is_empty() {
-            return Err(Error::Option("an empty prompt: a text begins with at least one token".into()));
+        let length = self.check_generation(prompt, sampling)?;
+        let mut tokens = prompt.to_vec();
+        if count == 0 {
+            return Ok(());
         }
-        let vocabulary = network.outputs();
-        if let Some(at) = prompt.iter().position(|&token| token as usize >= vocabulary) {
-            return Err(Error::Data(format!(
-                "token {at} of the prompt is {}: the model's vocabulary goes from 0 to {}",
-                prompt[at],
-                vocabulary - 1
-            )));
-        }
-        let mut seen: Vec<u32> = prompt[prompt.len().saturating_sub(length)..].to_vec();
-        for number in 0..count {
-            let last = seen.len() - 1;
-            // What comes after the last token is seen by no place before it.
-            let row: Vec<u32> = seen.iter().copied().chain(std::iter::repeat(0)).take(length).collect();
-            let logits = self.logits(&Dataset::from_tokens(row, length, vec![0])?)?;
-            let token = sampling.draw(&logits[last * vocabulary..][..vocabulary], number as u64);
-            take(token)?;
-            if seen.len() == length {
-                seen.remove(0);
+        self.with_sequence(length, seen(prompt, length), |logits| {
+            for number in 0..count {
+                let token = sampling.draw(&logits(seen(&tokens, length))?, number as u64);
+                take(token)?;
+                tokens.push(token);
             }
-            seen.push(token);
-        }
-        Ok(())
+            Ok(())
+        })
+    }
+
+    /// What [`generate`](Self::generate) refuses before it draws a token. Gives the number of tokens that the network takes.
+    pub(crate) fn check_generation(&self, prompt: &[u32], sampling: Sampling) -> Result<usize, Error> {
+        sampling.check()?;
+        check_prompt(&self.model().network, prompt)
     }
 }

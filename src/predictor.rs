@@ -16,6 +16,7 @@ use crate::plan::Role;
 use crate::preprocessing::{Origin, Vocabulary, in_own_units};
 use crate::run::activations::{LayerOutput, activations};
 use crate::run::buffers::Buffers;
+use crate::run::continuation::Continuation;
 use crate::run::outputs::{Kind, Outputs};
 
 /// A trained model that predicts. It holds the weights in device memory, and no buffers for training. Everything else comes from its file: the loss,
@@ -43,6 +44,8 @@ pub struct Predictor {
     weights: Buffers,
     /// Buffers that no call uses at the moment.
     idle: Mutex<Vec<Outputs>>,
+    /// Sequences that no call goes on with at the moment.
+    sequences: Mutex<Vec<Continuation>>,
 }
 
 /// The class that a model predicts for a row.
@@ -113,7 +116,8 @@ impl Predictor {
         }
         gpu.check()?;
         let origin = model.origin();
-        Ok(Predictor { gpu, model, origin, tiling, weights, idle: Mutex::default() })
+        let (idle, sequences) = (Mutex::default(), Mutex::default());
+        Ok(Predictor { gpu, model, origin, tiling, weights, idle, sequences })
     }
 
     /// The class of one row. The model must be a classifier.
@@ -252,6 +256,39 @@ impl Predictor {
         logits
     }
 
+    /// Calls `work` with a function that gives the logits of the token which follows some tokens: at least one, at most the `places` that the network takes, all of its
+    /// vocabulary. Of tokens that begin as those of the call before, it computes only the others. `begun` are the first tokens that it will be asked for.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`; [`Error::Kernel`], [`Error::OutOfMemory`] and [`Error::Option`] where buffers are made. The function's: [`Error::NonFiniteResult`],
+    /// [`Error::Device`].
+    pub(crate) fn with_sequence<T>(
+        &self,
+        places: usize,
+        begun: &[u32],
+        work: impl FnOnce(&mut dyn FnMut(&[u32]) -> Result<Vec<f32>, Error>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let kept = {
+            let mut idle = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
+            // The one that has most of it.
+            let at = (0..idle.len()).max_by_key(|&at| idle[at].known(begun));
+            at.map(|at| idle.swap_remove(at))
+        };
+        let mut sequence = match kept {
+            Some(sequence) => sequence,
+            None => {
+                let made = Continuation::new(&self.gpu, &self.model.network, places, &self.tiling, &self.weights);
+                let made = block_on(made)?;
+                self.gpu.keep_pipelines();
+                made
+            }
+        };
+        let done = work(&mut |tokens| block_on(sequence.logits(&self.gpu, tokens, &mut Traffic::default())))?;
+        self.sequences.lock().unwrap_or_else(PoisonError::into_inner).push(sequence);
+        Ok(done)
+    }
+
     /// What each layer makes of one row, behind its activation: a convolution's channels, say. Layers are in the network's order, each before those within it,
     /// without those that pass on what comes in as it is: a flatten, a dropout. Each call compiles the kernels that it needs.
     ///
@@ -293,8 +330,10 @@ impl Predictor {
     /// Device memory in use, in bytes: the weights, and the idle buffers of earlier calls.
     pub fn device_bytes(&self) -> u64 {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
         let weights: u64 = self.weights.values().map(|buffer| buffer.size()).sum();
-        weights + idle.iter().map(Outputs::bytes).sum::<u64>()
+        let of_calls = idle.iter().map(Outputs::bytes).chain(sequences.iter().map(Continuation::bytes));
+        weights + of_calls.sum::<u64>()
     }
 
     fn reading(&self) -> ReadOptions {

@@ -32,6 +32,8 @@ pub(super) fn run(options: &Generate) -> Result<(), Error> {
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(clean_lines(text).as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Output)
     };
+    // Nothing is written where nothing follows.
+    predictor.check_generation(&prompt, sampling)?;
     show(&options.drawn.prompt)?;
     predictor.generate(&prompt, options.drawn.tokens, sampling, |token| show(&decoder.push(token)))?;
     show(&decoder.finish())?;

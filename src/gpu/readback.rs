@@ -46,13 +46,22 @@ impl Readback {
     /// Records the copy of buffers, one after another, as far as there is room. Records nothing while an answer is on its way:
     /// [`request`](Self::request) refuses then.
     pub(crate) fn copy(&self, encoder: &mut wgpu::CommandEncoder, from: &[&Buffer]) {
+        self.copy_from(encoder, from.iter().map(|&buffer| (buffer, 0)));
+    }
+
+    /// [`copy`](Self::copy) of each buffer from a byte on, a multiple of 4.
+    pub(crate) fn copy_from<'a>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        from: impl IntoIterator<Item = (&'a Buffer, u64)>,
+    ) {
         if self.mapped.is_some() {
             return;
         }
         let mut at = 0;
-        for buffer in from {
-            let bytes = buffer.size().min(self.bytes - at);
-            encoder.copy_buffer_to_buffer(buffer, 0, &self.staging, at, bytes);
+        for (buffer, byte) in from {
+            let bytes = (buffer.size() - byte).min(self.bytes - at);
+            encoder.copy_buffer_to_buffer(buffer, byte, &self.staging, at, bytes);
             at += bytes;
         }
     }

@@ -7,6 +7,9 @@ use super::{Graph, Node, Shape, Value};
 
 /// `y = softmax(q·kᵀ/√d)·v` for each head, from the queries, keys and values of all places side by side, `[rows, 1, places, 3 · width]`; heads have `d` values of
 /// each. Where it trains, the logarithms of the sums of exponentials `[rows · places, heads]` are a second result.
+///
+/// Where it `continues`, rows are no samples: each is one more place of a sequence whose first places earlier steps were given, and `places` is 1. It attends to
+/// those too, by their keys and values, which are kept from step to step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attention {
     /// How many heads.
@@ -19,6 +22,8 @@ pub struct Attention {
     pub number: usize,
     /// Whether the gradient will be wanted.
     pub trains: bool,
+    /// The most places of a sequence that it continues; none where rows are samples.
+    pub continues: Option<u32>,
 }
 
 /// The gradient by the queries, keys and values, from dy, these, y and the logarithms. What every place's gradient is moved by, `Σ dy ⊙ y` over a head, is a

@@ -18,13 +18,16 @@ pub struct Embedding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmbeddingWeights(pub Embedding);
 
-/// `y[row, place] = x[row, place] + W[place]`, from a sequence x and W, as that of an [`Embedding`].
+/// `y[row, place] = x[row, place] + W[place]`, from a sequence x and W, as that of an [`Embedding`]. Where it continues a sequence, as an
+/// [`Attention`](super::Attention) does, `y[row] = x[row] + W[first + row]`: the step says which place is its first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Positions {
     /// The parameter that W is.
     pub parameter: usize,
     /// The number of places that have a vector.
     pub length: u32,
+    /// Whether rows are places of one sequence.
+    pub continues: bool,
 }
 
 /// The gradient by W: for each place, the sum of dy over the rows.

@@ -108,6 +108,24 @@ pub fn forward(attention: Attention, trains: bool, workgroup: u32) -> Launch {
     launch
 }
 
+/// The same for more places of one sequence: the rows of the minibatch, from the place on that [`Binding::State`] has the number of, which is a multiple of four. There
+/// are [`places`](Attention::places) at most, whose keys and values [`Binding::Kept`] has up to those rows; it adds theirs.
+pub fn continued(attention: Attention, workgroup: u32) -> Launch {
+    let bindings = [
+        (Binding::Input, Access::Read),
+        (Binding::State, Access::Write),
+        (Binding::Kept, Access::Write),
+        (Binding::Output, Access::Write),
+    ];
+    let [rows, places, width] = [attention.batch, attention.places, attention.width].map(u64::from);
+    // As if it were the sequence's end.
+    let cost = Cost { flops: 4 * rows * places * width, bytes: 4 * (6 * rows + 2 * places) * width };
+    let mut launch = attention.launch("attention_continued", "attention/forward", &bindings, cost, workgroup);
+    launch.flags.push("continues");
+    launch.workgroups = (attention.samples() / 4 * attention.heads).div_ceil(workgroup);
+    launch
+}
+
 /// The gradient by queries, keys and values: two launches, which write the queries' part and then the others' of [`Binding::InputGradient`]. They read
 /// [`Binding::Gradient`], [`Binding::Input`], [`Binding::Output`] and [`Binding::Moments`], as [`forward`] left them; the first also writes
 /// [`Binding::Coefficients`], which the second reads.

@@ -84,6 +84,8 @@ bindings! {
     Links = "links",
     /// A vector for each place of a sequence.
     Positions = "positions",
+    /// The keys and values of the places of a sequence that steps continue.
+    Kept = "kept",
     /// Which tap of its window each output of a max pool is from: what its gradient goes back to.
     Winners = "winners",
     /// The sum of the gradients by a layer's weights over the parts of a minibatch.

@@ -110,19 +110,34 @@ pub enum Begins {
     Sequence,
 }
 
+/// Which place of a sequence a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Positions {
+    /// Sequences follow each other, each from its first place on.
+    Sequences,
+    /// Rows are places of one sequence, from the one on that [`Binding::State`] has the number of. This many places have vectors.
+    Continued(u32),
+}
+
 /// `y = activate(x)`, x the vectors of the tokens or a sequence; with the vectors of places added where it has `positions` ([`Binding::Positions`]), and as a map
 /// does what follows.
 pub fn forward(
     tokens: Tokens,
     begins: Begins,
-    positions: bool,
+    positions: Option<Positions>,
     (epilogue, adds, trains): (Epilogue, bool, Option<usize>),
     workgroup: u32,
 ) -> Launch {
     let (activate, flags, texts) = activate(epilogue, trains);
-    let add = |adds: bool, module, binding| adds.then(|| Part::new(module, vec![(binding, Access::Read)]));
-    let places = add(positions, "stage/add_positions", Binding::Positions);
-    let residual = add(adds, "stage/add_residual", Binding::Residual);
+    let read = |binding| (binding, Access::Read);
+    let places = positions.map(|positions| match positions {
+        Positions::Sequences => Part::new("stage/add_positions", vec![read(Binding::Positions)]),
+        Positions::Continued(_) => {
+            let bindings = vec![read(Binding::Positions), (Binding::State, Access::Write)];
+            Part::new("stage/add_continued_positions", bindings)
+        }
+    });
+    let residual = adds.then(|| Part::new("stage/add_residual", vec![read(Binding::Residual)]));
     let bindings =
         |more: &[Binding]| [&[Binding::Input], more].concat().into_iter().map(|b| (b, Access::Read)).collect();
     let (source, vocabulary) = match begins {
@@ -130,7 +145,11 @@ pub fn forward(
         Begins::Sequence => (Part::new("input/activations", bindings(&[])), 0),
     };
     let rows = tokens.samples() * tokens.places;
-    let added = u64::from(positions) + u64::from(adds);
+    let added = u64::from(positions.is_some()) + u64::from(adds);
+    let mut constants = tokens.constants().u32("X_QUADS", tokens.quads()).u32("VOCABULARY", vocabulary);
+    if let Some(Positions::Continued(length)) = positions {
+        constants = constants.u32("LENGTH", length);
+    }
     let cost = Cost { flops: added * tokens.values(), bytes: 4 * (2 + added) * tokens.values() };
     Map {
         kernel: if vocabulary > 0 { "embedding" } else { "positions" },
@@ -140,7 +159,7 @@ pub fn forward(
         activation: epilogue,
         flags,
         texts,
-        constants: tokens.constants().u32("X_QUADS", tokens.quads()).u32("VOCABULARY", vocabulary),
+        constants,
     }
     .launch(rows / 4, tokens.quads(), cost, workgroup)
 }

@@ -100,7 +100,8 @@ impl Describe for AttentionLayer {
         // The next parameter's number is no other dropout's: those after the layer have that of its first.
         let number = forward.next_parameter();
         let trains = forward.is_training();
-        let op = Attention { heads: heads as u32, causal, dropout, number, trains };
+        let continues = forward.continues();
+        let op = Attention { heads: heads as u32, causal, dropout, number, trains, continues };
         let attended = forward.op(op, vec![projected]);
         each_place(attended, sequence, width, self.bias, forward)
     }

@@ -113,7 +113,8 @@ impl Describe for PositionsLayer {
 
     fn write(&self, x: Value, _input: Form, forward: &mut Forward) -> Value {
         let (parameter, weights) = forward.parameter();
-        forward.op(Positions { parameter, length: narrow(self.length) }, vec![x, weights])
+        let continues = forward.continues().is_some();
+        forward.op(Positions { parameter, length: narrow(self.length), continues }, vec![x, weights])
     }
 
     fn from_words(words: &mut Words<'_>) -> Result<Self, String> {

@@ -8,6 +8,8 @@ pub(super) struct Forward {
     graph: Graph,
     /// Whether units drop out.
     training: bool,
+    /// The most places of the one sequence that rows are places of, if they are.
+    continues: Option<u32>,
     /// The network's parameters, and how many have been written.
     all: Vec<Parameter>,
     parameters: usize,
@@ -19,13 +21,13 @@ pub(super) struct Forward {
     layers: usize,
 }
 
-/// See [`Network::forward`].
-pub(super) fn forward(network: &Network, batch: u32, training: bool) -> (Graph, Value) {
+/// See [`Network::forward`], and [`Network::continuation`] for one that `continues`.
+pub(super) fn forward(network: &Network, batch: u32, training: bool, continues: Option<u32>) -> (Graph, Value) {
     let all = network.named_parameters();
     let mut locations = vec![];
     network.walk(&mut |located| locations.push(located.location));
     let graph = Graph::of_layers(locations);
-    let mut forward = Forward { graph, training, all, parameters: 0, unweighted: 0, table: None, layers: 0 };
+    let mut forward = Forward { graph, training, continues, all, parameters: 0, unweighted: 0, table: None, layers: 0 };
     let shape = match network.input() {
         Form::Image(image) => vec![image.height, image.width, image.channels],
         input => vec![input.values() as u32],
@@ -116,6 +118,11 @@ impl Forward {
     /// Whether the graph is one of a step that trains.
     pub fn is_training(&self) -> bool {
         self.training
+    }
+
+    /// The most places of the sequence that the graph continues: rows are its places, and no samples.
+    pub fn continues(&self) -> Option<u32> {
+        self.continues
     }
 
     /// Rows of the minibatch.

@@ -264,7 +264,18 @@ impl Network {
 
     /// The ops for a minibatch of `batch` rows, from the set's features to the logits, which come back. Units drop out where it is `training`.
     pub fn forward(&self, batch: u32, training: bool) -> (Graph, Value) {
-        forward::forward(self, batch, training)
+        forward::forward(self, batch, training, None)
+    }
+
+    /// The ops for `batch` more places of one sequence of at most `places` tokens, of which earlier steps were given those before: from the tokens to the logits of
+    /// each. The network is that [of one place](Self::of_one_place).
+    pub(crate) fn continuation(&self, batch: u32, places: u32) -> (Graph, Value) {
+        forward::forward(self, batch, false, Some(places))
+    }
+
+    /// The same layers for rows of one token.
+    pub(crate) fn of_one_place(&self) -> Network {
+        Network { input: Form::Tokens(1), ..self.clone() }
     }
 
     /// Checks that the network can be trained. Layers are named by their location, counted from 1: `layer 3`, and within a residual

@@ -141,6 +141,10 @@ impl Homes {
                 self.put_winners(step, first, number);
                 return Ok(());
             }
+            Op::Attention(Attention { continues: Some(places), .. }) => {
+                let width = step.graph.shape(first.result())[3];
+                (Role::Kept(number), [places.next_multiple_of(4), 2, width.next_multiple_of(4)].map(u64::from).to_vec())
+            }
             Op::Attention(own) => (Role::Moments(number), of_heads(step, first.inputs[0], *own)),
             Op::AttentionInput(own) => (Role::Sums(number), of_heads(step, first.inputs[1], own.0)),
             Op::BatchNorm(_) => (Role::Moments(number), of_channels(step, first.inputs[0]).to_vec()),

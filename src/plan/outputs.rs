@@ -48,13 +48,38 @@ impl Plan {
         Ok((plan, places))
     }
 
-    /// Workgroups of each dispatch of [`outputs`](Self::outputs) where only a minibatch's first rows are wanted.
+    /// The plan of a step that goes on with one sequence of at most `places` tokens: the rows of the minibatch are its next places, from the one on that the step state
+    /// has the number of, a multiple of four. It leaves their logits in its last activations, and the keys and values of every attention for the steps to come.
+    /// The network is that [of one place](crate::Network::of_one_place).
+    ///
+    /// As of [`outputs`](Self::outputs), its first rows alone can be computed. A place's logits have the same bits whichever step computes them.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub(crate) fn continuation(request: Request<'_>, places: u32) -> Result<Plan, Error> {
+        let request = Request { training: None, ..request };
+        Plan::check_request(request)?;
+        let last = Role::last_activations(request.network);
+        Plan::of(&continuation(request, places, request.batch), |role| role == last)
+    }
+
+    /// Workgroups of each dispatch of [`outputs`](Self::outputs), or of a [`continuation`](Self::continuation) of this many places, where only a minibatch's first rows
+    /// are wanted.
     ///
     /// # Errors
     ///
     /// As [`outputs`](Self::outputs).
-    pub(crate) fn workgroups_of_rows(request: Request<'_>, rows: u32) -> Result<Vec<u32>, Error> {
-        let step = outputs(Request { training: None, ..request }, rows);
+    pub(crate) fn workgroups_of_rows(
+        request: Request<'_>,
+        continues: Option<u32>,
+        rows: u32,
+    ) -> Result<Vec<u32>, Error> {
+        let request = Request { training: None, ..request };
+        let step = match continues {
+            Some(places) => continuation(request, places, rows),
+            None => outputs(request, rows),
+        };
         let groups = fuse::groups(&step);
         let dispatches = lower::dispatches(&step, &groups, &Homes::of(&step, &groups)?)?;
         Ok(dispatches.iter().map(|dispatch| dispatch.launch.workgroups).collect())
@@ -64,7 +89,17 @@ impl Plan {
 /// The step that computes the outputs of a minibatch's first rows.
 fn outputs(request: Request<'_>, rows: u32) -> Step<'_> {
     let (graph, _) = forward(request, false);
-    let mut step = Step::new(request, graph);
+    of_rows(Step::new(request, graph), rows)
+}
+
+/// The step that goes on with a sequence by its first rows.
+fn continuation(request: Request<'_>, places: u32, rows: u32) -> Step<'_> {
+    let (graph, _) = request.network.continuation(request.batch, places);
+    of_rows(Step::new(request, graph), rows)
+}
+
+/// The step that computes the first rows of a minibatch alone.
+fn of_rows(mut step: Step<'_>, rows: u32) -> Step<'_> {
     step.rows = rows;
     step
 }

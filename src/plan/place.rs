@@ -61,7 +61,7 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, homes: &Homes, dispatches: &[D
         }
         Role::Activations(_) => (of_activations(extent()?), 4),
         Role::InputGradient(_) | Role::Gradient(_) | Role::Derivatives(_) => (of_gradient(extent()?), 4),
-        Role::Winners(_) | Role::Moments(_) | Role::Sums(_) | Role::Links(_) => {
+        Role::Winners(_) | Role::Moments(_) | Role::Sums(_) | Role::Links(_) | Role::Kept(_) => {
             (homes.shape(role).ok_or_else(|| not_a_value(role))?, 4)
         }
     };

@@ -48,6 +48,8 @@ pub enum Role {
     Sums(usize),
     /// Which slots of the minibatch have the same token, for the gradient by an embedding's table.
     Links(usize),
+    /// An attention's keys and values of the places of a sequence that steps continue.
+    Kept(usize),
     /// Muon's direction of the layer whose turn it is, before and after an iteration: two buffers, 0 and 1, that take turns.
     Direction(usize),
     /// The sum of the direction's squares.
@@ -82,6 +84,8 @@ pub enum Lifetime {
     Run,
     /// It is summed up over an epoch, or a pass over a set.
     Epoch,
+    /// It grows with a sequence that steps continue.
+    Sequence,
     /// A step makes it and needs it no longer than to its end, unless the step is run for it.
     Step,
 }
@@ -93,6 +97,7 @@ impl Role {
             Role::Set(_) | Role::Scaling | Role::Targets | Role::OutputWeights => Lifetime::Set,
             Role::Weights(_) | Role::OptimizerSlots(_) | Role::Averages(_) | Role::State => Lifetime::Run,
             Role::Stats | Role::Metrics | Role::Scores | Role::Shares | Role::Strip => Lifetime::Epoch,
+            Role::Kept(_) => Lifetime::Sequence,
             Role::Minibatch
             | Role::Visited
             | Role::Activations(_)
@@ -154,6 +159,7 @@ impl Role {
             Binding::Winners => Role::Winners(layer),
             Binding::Tokens => Role::Minibatch,
             Binding::Links => Role::Links(layer),
+            Binding::Kept => Role::Kept(layer),
             Binding::Positions => Role::Weights(layer),
             Binding::GradientSum => Role::GradientSum(layer),
             Binding::Shares => Role::Shares,

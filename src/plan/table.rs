@@ -30,6 +30,7 @@ impl fmt::Display for Role {
             Role::Moments(layer) => write!(f, "moments.{layer}"),
             Role::Sums(layer) => write!(f, "sums.{layer}"),
             Role::Links(layer) => write!(f, "links.{layer}"),
+            Role::Kept(layer) => write!(f, "kept.{layer}"),
             Role::Norms => write!(f, "norms"),
             Role::Partials(layer) => write!(f, "partials.{layer}"),
             Role::Gradient(layer) => write!(f, "gradient.{layer}"),

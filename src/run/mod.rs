@@ -2,6 +2,7 @@
 
 pub(crate) mod activations;
 pub(crate) mod buffers;
+pub(crate) mod continuation;
 pub(crate) mod device_model;
 pub(crate) mod evaluator;
 mod in_parts;

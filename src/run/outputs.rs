@@ -14,7 +14,7 @@ use crate::kernel::tiling::Tiling;
 use crate::layout::quads_with_one;
 use crate::loss::Loss;
 use crate::network::Network;
-use crate::plan::{Element, Plan, Request, Role, SetLayout};
+use crate::plan::{self, Element, Plan, Request, Role, SetLayout};
 use crate::targets::Targets;
 
 /// Device memory that the rows of one window, and what is in between, are kept below where that leaves room for some rows.
@@ -23,7 +23,7 @@ const MOST_BYTES: u64 = 64 << 20;
 const FEWEST_ROWS: u32 = 16;
 
 /// What a window's number takes: no buffer is smaller.
-const NUMBER_BYTES: u64 = 16;
+pub(super) const NUMBER_BYTES: u64 = 16;
 /// Bits that no kernel writes: a NaN of its own.
 pub(super) const UNWRITTEN: u32 = 0x7fed_cba9;
 
@@ -162,7 +162,7 @@ impl Outputs {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
                 let loss = Loss::default();
-                new.insert(Plan::workgroups_of_rows(request(network, tiling, layout, &loss), 4 * blocks)?)
+                new.insert(Plan::workgroups_of_rows(request(network, tiling, layout, &loss), None, 4 * blocks)?)
             }
         };
         let outputs = self.network.outputs() as u32;
@@ -212,14 +212,17 @@ fn plan(network: &Network, tiling: &Tiling, kind: Kind, adapter: &str) -> Result
         let weights = |role| matches!(role, Role::Weights(_));
         let own: u64 = plan.bytes_of(|role| !weights(role)).iter().sum();
         match plan.larger_than(tiling.most_bytes) {
-            Some(buffer) if rows == 1 || weights(buffer.role) => {
-                return Err(Error::Option(format!(
-                    "{} takes {} bytes in one buffer, and {adapter} can bind at most {}: make the layers smaller",
-                    buffer.role, buffer.bytes, tiling.most_bytes
-                )));
-            }
+            Some(buffer) if rows == 1 || weights(buffer.role) => return Err(too_large(buffer, tiling, adapter)),
             None if own <= MOST_BYTES || rows <= FEWEST_ROWS => return Ok((plan, layout)),
             _ => rows /= 2,
         }
     }
+}
+
+/// What a buffer that the adapter cannot bind ends a plan with.
+pub(super) fn too_large(buffer: &plan::Buffer, tiling: &Tiling, adapter: &str) -> Error {
+    Error::Option(format!(
+        "{} takes {} bytes in one buffer, and {adapter} can bind at most {}: make the layers smaller",
+        buffer.role, buffer.bytes, tiling.most_bytes
+    ))
 }

@@ -226,7 +226,8 @@ fn updates(every: &mut Every) -> Result<(), Error> {
 }
 
 /// The launches of networks of tokens: with heads of whole quads and of others, tied and not, of tokens in 1, 2 and 4 bytes, to train and to evaluate, under losses that
-/// leave places out and others, with minibatches in parts, and with so many tokens that the loss goes over the rows in strips.
+/// leave places out and others, with minibatches in parts, and with so many tokens that the loss goes over the rows in strips; and those of steps that go on with a
+/// sequence.
 fn tokens(every: &mut Every) -> Result<(), Error> {
     let schedule = Schedule::default();
     let optimizer = Optimizer::from_name("adamw")?;
@@ -249,6 +250,18 @@ fn tokens(every: &mut Every) -> Result<(), Error> {
         let last = if tied { DenseLayer::tied(many) } else { DenseLayer::new(many) };
         let wide = Network::tokens(6).embedding(12, many).with(last.into());
         let tiling = Tiling::of(family);
+        let (one, layout) = (network.of_one_place(), TokenLayout { bytes: 4, overlaps: false });
+        let request = Request {
+            network: &one,
+            loss: &Loss::default(),
+            targets: Targets::CLASSES,
+            training: None,
+            batch: 8,
+            set: SetLayout::whole(Element::Tokens(layout), 8),
+            tiling: &tiling,
+            metrics: false,
+        };
+        Plan::continuation(request, 6)?.dispatches.into_iter().for_each(|dispatch| every.add(family, dispatch.launch));
         for (loss, bytes, accumulate) in [(&Loss::default(), 1, 1), (&ignoring, 2, 2), (&ignoring, 4, 1)] {
             let set = SetLayout::whole(Element::Tokens(TokenLayout { bytes, overlaps: bytes == 1 }), 40);
             let training = Some(Training { accumulate, ..Training::new(&optimizer, &schedule) });

@@ -23,6 +23,7 @@ mod dispatches;
 mod dropout;
 mod faults;
 mod formats;
+mod generation;
 mod golden;
 mod golden_nets;
 mod gpu_tiles;

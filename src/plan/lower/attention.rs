@@ -1,22 +1,27 @@
 //! Attention, and its gradient.
 
-use super::super::Dispatch;
 use super::super::homes::Homes;
 use super::super::step::{Group, Step};
+use super::super::{Dispatch, Role};
 use super::{dispatch, of_rows};
 use crate::error::Error;
 use crate::graph::{Attention, Value};
 use crate::kernel::{Binding, attention};
 
-/// Each place from those that it attends to.
+/// Each place from those that it attends to. Keys and values that are kept have the number of what comes out.
 pub(super) fn forward(step: &Step<'_>, homes: &Homes, group: &Group, of: Attention) -> Result<Dispatch, Error> {
     let (node, workgroup) = (step.graph.node(group.nodes[0]), step.request.tiling.family.row_workgroup());
-    let mut values =
-        vec![(Binding::Input, homes.role(step, node.inputs[0])?), (Binding::Output, homes.role(step, node.result())?)];
+    let y = homes.role(step, node.result())?;
+    let mut values = vec![(Binding::Input, homes.role(step, node.inputs[0])?), (Binding::Output, y)];
     if let Some(&logarithms) = node.results.get(1) {
         values.push((Binding::Moments, homes.role(step, logarithms)?));
     }
     let own = kernel_of(step, node.inputs[0], of);
+    if let (Some(places), Role::Activations(layer)) = (of.continues, y) {
+        let launch =
+            of_rows(step, |batch| attention::continued(attention::Attention { batch, places, ..own }, workgroup));
+        return Ok(dispatch(launch, layer, &values));
+    }
     let launch = of_rows(step, |batch| attention::forward(attention::Attention { batch, ..own }, of.trains, workgroup));
     Ok(dispatch(launch, 0, &values))
 }

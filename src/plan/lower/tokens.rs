@@ -24,13 +24,17 @@ pub(super) fn forward(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<D
         _ => return Err(no_kernel(&node.op)),
     };
     let positions = group.nodes.iter().find_map(|&id| match step.graph.node(id).op {
-        Op::Positions(Positions { parameter, .. }) => Some(parameter),
+        Op::Positions(positions) => Some(positions),
         _ => None,
     });
-    values.extend(positions.map(|parameter| (Binding::Positions, Role::Weights(parameter))));
+    values.extend(positions.map(|own| (Binding::Positions, Role::Weights(own.parameter))));
+    let positions = positions.map(|own| match own.continues {
+        true => tokens::Positions::Continued(own.length),
+        false => tokens::Positions::Sequences,
+    });
     let (own, workgroup) = (tokens_of(step, node.result()), step.request.tiling.family.row_workgroup());
     let launch = of_rows(step, |batch| {
-        tokens::forward(Tokens { batch, ..own }, begins, positions.is_some(), (epilogue, adds, trains), workgroup)
+        tokens::forward(Tokens { batch, ..own }, begins, positions, (epilogue, adds, trains), workgroup)
     });
     Ok(dispatch(launch, layer, &values))
 }

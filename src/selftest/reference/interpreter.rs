@@ -298,18 +298,19 @@ impl<'a> Interpreter<'a> {
                 let width = self.graph.shape(node.result())[3] as usize;
                 vec![tokens::embedding(x, width, layer(1))]
             }
-            Op::Positions(_) => {
+            Op::Positions(of) if !of.continues => {
                 let places = self.graph.shape(node.result())[2] as usize;
                 vec![tokens::positions(x, places, channels, layer(1))]
             }
-            Op::Attention(of) => {
+            Op::Attention(of) if of.continues.is_none() => {
                 let [places, width] = [2, 3].map(|at| self.graph.shape(node.result())[at]);
                 let factor = |row: usize, column: usize, columns: usize| {
                     (self.mask)(of.number, row, column, columns, of.dropout)
                 };
                 tokens::attention(*of, x, places as usize, width as usize, &factor)
             }
-            op => panic!("{op} is no op of tokens"),
+            // A step that continues a sequence is judged by the whole sequence.
+            op => panic!("{op} is no op of whole rows of tokens"),
         }
     }
 }
