@@ -11,6 +11,7 @@ mod images;
 mod residual_names;
 mod residuals;
 mod state_dicts;
+mod token_files;
 
 use std::path::{Path, PathBuf};
 
