@@ -352,7 +352,8 @@ pub(super) struct Import {
     /// A run.toml whose layers under [model] are those of a state dict that has more than dense ones and residuals
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// With --config, the features of a row, or the height, the width and the channels of an image, as 28,28,1 [default: image under [data]]
+    /// With --config, the features or the tokens of a row, or the height, the width and the channels of an image, as 28,28,1 [default: image or context
+    /// under [data], or the layers' positions]
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
     pub inputs: Option<Vec<usize>>,
     /// The loss, which gives the outputs their meaning, where the file has none [default: softmax-cross-entropy, or mse for one output]

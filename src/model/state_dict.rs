@@ -8,13 +8,12 @@ mod structure;
 
 use std::path::Path;
 
-use half::{bf16, f16};
+use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 
 use self::order::{Layer, NAMES, Name};
 use self::structure::{Structure, chain};
-use super::tensors::{LISTED, transposed};
+use super::tensors::{LISTED, transposed, values};
 use super::{Model, about, check_sums, parse};
 use crate::activation::Activation;
 use crate::error::Error;
@@ -180,20 +179,11 @@ fn check(part: &str, shape: &[usize]) -> Result<(), String> {
         ("running_mean" | "running_var" | "num_batches_tracked" | "moving_mean" | "moving_variance", _) => {
             Err(format!("is a batch normalization's, and there are dense layers only unless they are listed, {LISTED}"))
         }
+        ("in_proj_weight" | "in_proj_bias", _) => {
+            Err(format!("is an attention's, and there are dense layers only unless they are listed, {LISTED}"))
+        }
         _ => Err(format!(
             "has the shape {shape:?}, and is neither a weight [out, in], a kernel [in, out] nor a bias [out]"
         )),
-    }
-}
-
-fn values(name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>, String> {
-    let data = tensor.data();
-    let halves = |value: fn([u8; 2]) -> f32| data.chunks_exact(2).map(|bytes| value([bytes[0], bytes[1]])).collect();
-    match tensor.dtype() {
-        Dtype::F32 => Ok(bytemuck::pod_collect_to_vec(data)),
-        Dtype::F64 => Ok(bytemuck::pod_collect_to_vec::<u8, f64>(data).into_iter().map(|value| value as f32).collect()),
-        Dtype::F16 => Ok(halves(|bytes| f16::from_le_bytes(bytes).to_f32())),
-        Dtype::BF16 => Ok(halves(|bytes| bf16::from_le_bytes(bytes).to_f32())),
-        other => Err(format!("{name} is {other:?}: it must be F32, F64, F16 or BF16")),
     }
 }

@@ -1,10 +1,16 @@
-//! Networks of tokens in files. `tests/interchange/check.py` has their graphs in ONNX Runtime.
+//! Networks of tokens in files: ours, ONNX, and PyTorch's state dicts with the names of `torch.nn.MultiheadAttention`. `tests/interchange/check.py` has their graphs
+//! in ONNX Runtime.
 
-use wgrad::{Activation, Initializer, Loss, Model, Network, Scaling, Vocabulary};
+use std::path::Path;
 
-use super::read;
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use serde_json::Value;
+use wgrad::{Activation, Form, Initializer, Layer, Loss, Model, Network, Scaling, Vocabulary};
+
+use super::{logits, read};
 use crate::residual::without_metadata;
-use crate::support::{bits, each_damaged, refused, succeed};
+use crate::support::{assert_close, bits, each_damaged, numbers, refused, succeed};
 use crate::tokens::networks;
 
 fn model(network: Network) -> Model {
@@ -70,4 +76,80 @@ fn graphs_of_tokens_are_read_only_as_they_were_written() {
     each_damaged(good, |bytes| drop(read(bytes)));
     let scaling = Some(Scaling { shift: vec![0.0; 2], scale: vec![1.0; 2] });
     refused(&["tokens", "no quantities"], Model { scaling, ..small }.write_onnx(&path, false));
+}
+
+/// The weights that PyTorch trained, as its state dict has them under a prefix; its network, its rows, and its outputs for them.
+struct Trained {
+    bytes: Vec<u8>,
+    network: Network,
+    rows: Vec<f64>,
+    outputs: Vec<f64>,
+}
+
+fn trained(name: &str, tied: &[(&str, &str)]) -> Trained {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden-nets").join(format!("{name}.safetensors"));
+    let bytes = std::fs::read(&path).unwrap();
+    let (file, (_, header)) = (SafeTensors::deserialize(&bytes).unwrap(), SafeTensors::read_metadata(&bytes).unwrap());
+    let case: Value = serde_json::from_str(&header.metadata().as_ref().unwrap()["case"]).unwrap();
+    let x = file.tensor("x").unwrap();
+    let rows = x.data().chunks_exact(8).map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap()) as f64).collect();
+    let layers = Layer::list_from_json(&case["layers"].to_string()).unwrap();
+    let network = Network::of_form(Form::Tokens(x.shape()[1]), layers);
+    let final_tensors = file
+        .tensors()
+        .into_iter()
+        .filter_map(|(name, tensor)| Some((name.strip_prefix("final.")?.to_string(), tensor)));
+    let mut tensors: Vec<(String, TensorView<'_>)> = final_tensors.collect();
+    for (own, of) in tied {
+        let tensor = tensors.iter().find(|(name, _)| name == of).unwrap().1.clone();
+        tensors.push((own.to_string(), tensor));
+    }
+    let tensors = tensors.into_iter().map(|(name, tensor)| (format!("net.{name}"), tensor));
+    Trained { bytes: safetensors::serialize(tensors, None).unwrap(), network, rows, outputs: numbers(&file, "eval") }
+}
+
+/// Finds queries that are read as keys, a table that is transposed, tied weights that are left over, places in another order.
+#[test]
+fn state_dicts_of_tokens_give_the_outputs_that_pytorch_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.safetensors");
+    // PyTorch has tied weights under both names.
+    for (name, tied) in [
+        ("embedding", &[][..]),
+        ("embedding_mean", &[]),
+        ("attention", &[]),
+        ("gpt", &[]),
+        ("gpt_tied", &[]),
+        ("gpt_tied", &[("5.weight", "0.weight")]),
+    ] {
+        let Trained { bytes, network, rows, outputs } = trained(name, tied);
+        std::fs::write(&path, bytes).unwrap();
+        let model = Model::read_state_dict_as(&path, &network).unwrap();
+        assert_close(name, &logits(&model, &rows), &outputs, 1e-5);
+        if name == "attention" {
+            refused(&["in_proj_bias", "attention", "--config"], Model::read_state_dict(&path, None));
+        }
+    }
+    // The last file again, by the program: its rows are as long as there are positions, or as they are said to be.
+    let Trained { network, .. } = trained("gpt_tied", &[]);
+    let block = "{ residual = [{ layer_norm = true }, { attention = 3, causal = true }] },
+                 { residual = [{ layer_norm = true }, { dense = 48, activation = \"gelu\" }, { dense = 12 }] }";
+    let toml = format!(
+        "[model]\nlayers = [{{ embedding = 12, vocabulary = 15 }}, {{ positions = 7 }}, {block}, {{ layer_norm = true }}, \
+         {{ dense = 15, tied = true, bias = false }}]\n"
+    );
+    std::fs::write(folder.path().join("run.toml"), toml).unwrap();
+    let import = ["import", "net.safetensors", "m.safetensors", "--config", "run.toml"];
+    succeed(folder.path(), &import);
+    assert_eq!(Model::read(folder.path().join("m.safetensors")).unwrap().network, network);
+    let said = succeed(folder.path(), &[&import[..], &["--inputs", "2"]].concat());
+    assert!(said.contains("arrays of tokens, 2 a row"), "{said}");
+    assert_eq!(Model::read(folder.path().join("m.safetensors")).unwrap().network.input(), Form::Tokens(2));
+    // A last layer whose weights are its own.
+    let Trained { bytes, .. } = trained("gpt_tied", &[("5.weight", "1.weight")]);
+    std::fs::write(&path, bytes).unwrap();
+    refused(
+        &["net.5.weight has other values than net.0.weight", "layer 6 is tied"],
+        Model::read_state_dict_as(&path, &network),
+    );
 }
