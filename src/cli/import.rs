@@ -102,6 +102,7 @@ fn read(options: &Import) -> Result<(Model, Vec<String>), Error> {
                 ("--activation", options.activation.is_some(), "activations"),
                 ("--config", options.config.is_some(), "layers"),
                 ("--inputs", options.inputs.is_some(), "inputs"),
+                ("--heads", options.heads.is_some(), "heads"),
             ];
             match given.into_iter().find(|&(_, is_given, _)| is_given) {
                 None => Model::read_onnx_noted(path, &[]),
@@ -121,7 +122,10 @@ fn read(options: &Import) -> Result<(Model, Vec<String>), Error> {
                  say what they take"
                     .into(),
             )),
-            None => state_dict(path, options.activation),
+            None => match options.heads {
+                Some(heads) => Model::read_gpt(path, heads, options.activation),
+                None => state_dict(path, options.activation),
+            },
         },
     }
 }

@@ -356,6 +356,9 @@ pub(super) struct Import {
     /// under [data], or the layers' positions]
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
     pub inputs: Option<Vec<usize>>,
+    /// The number of heads of a GPT, where the file is nanoGPT's state dict or GPT-2's, which do not have it
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["config", "inputs"])]
+    pub heads: Option<usize>,
     /// The loss, which gives the outputs their meaning, where the file has none [default: softmax-cross-entropy, or mse for one output]
     #[arg(long, value_name = "NAME")]
     pub loss: Option<String>,

@@ -1,6 +1,7 @@
 //! Reads state dicts of other programs: dense layers under any names, in the order that follows from the names or the shapes, and residuals of them; and any
-//! layers that are listed.
+//! layers that are listed; and GPTs.
 
+mod gpt;
 mod listed;
 mod order;
 mod residuals;
@@ -78,6 +79,11 @@ fn of_bytes(path: &Path, bytes: &[u8], activation: Option<Activation>) -> Result
 fn read(file: &SafeTensors<'_>, activation: Option<Activation>) -> Result<(Model, Vec<String>), String> {
     let mut all = file.tensors();
     all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    if gpt::prefix(all.iter().map(|(name, _)| name.as_str())).is_some() {
+        return Err("it is the state dict of a GPT, and no tensor says its number of heads: give it, as --heads 12, or in a program to \
+                    Model::read_gpt"
+            .into());
+    }
     let found = layers(&all)?;
     let structure = match residuals::of(&found, activation)? {
         Some(structure) => structure,

@@ -118,3 +118,14 @@ def networks_of_tokens(folder):
         wgrad("export", model, graph, "--softmax")
         _, p, _ = runtime(graph, x)
         agree(f"{what}, --softmax", p, softmax(z.astype(np.float64)))
+    gpts_as_graphs(folder)
+
+
+def gpts_as_graphs(folder):
+    """State dicts of other programs' GPTs, as ONNX graphs, against the logits that PyTorch had."""
+    kept = load_file(ROOT / "tests/interchange/gpts/expected.safetensors")
+    for name, heads, *more in [("nanogpt", 3), ("nanogpt_no_bias", 2), ("mingpt", 1, "--activation", "gelu-tanh"), ("gpt2", 2)]:
+        wgrad("import", ROOT / f"tests/interchange/gpts/{name}.safetensors", folder / "gpt.safetensors", "--heads", heads, *more)
+        wgrad("export", folder / "gpt.safetensors", folder / "gpt.onnx")
+        _, z, _ = runtime(folder / "gpt.onnx", kept[f"{name}.x"])
+        agree(f"{name}, ONNX Runtime and PyTorch", z, kept[name])

@@ -4,6 +4,7 @@
 mod damaged_graphs;
 mod equal_sides;
 mod faulty_nodes;
+mod gpts;
 mod graph;
 mod graph_ends;
 mod graphs;
