@@ -67,6 +67,7 @@ pub fn model(bytes: &[u8]) {
     }
     let _ = Model::from_state_dict(path, bytes, Some(Activation::Tanh));
     let _ = Model::from_state_dict(path, bytes, None);
+    let _ = Model::from_gpt(path, bytes, 2, None);
 }
 
 /// An ONNX file. A model that was read is one that can be written, and is then the same network under the same loss.

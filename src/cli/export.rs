@@ -43,6 +43,7 @@ fn left_out(model: &Model) -> Vec<String> {
         (Form::Image(Image { height, width, channels }), _) => {
             Some(format!("x is images with their channels first, [batch, {channels}, {height}, {width}], {pixels}"))
         }
+        (Form::Tokens(length), _) => Some(format!("x is tokens, [batch, {length}], as whole numbers of 64 bits")),
         (_, Some(shape)) => {
             Some(format!("the images' shape, {shape}, is left out: x is {inputs} numbers a row, the {pixels}"))
         }
@@ -54,5 +55,8 @@ fn left_out(model: &Model) -> Vec<String> {
             output_word(model)
         )
     });
-    columns.into_iter().chain(image).chain(classes).collect()
+    let vocabulary = model.vocabulary.as_ref().map(|_| {
+        "the vocabulary is in the file's metadata under \"wgrad\", as the graph has no place for it".to_string()
+    });
+    columns.into_iter().chain(image).chain(classes).chain(vocabulary).collect()
 }

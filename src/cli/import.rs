@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::config::File;
-use super::layers::of_list;
+use super::layers::{of_list, positions};
 use super::opening::check_ending;
 use super::options::Import;
 use super::output::{Output, grouped};
@@ -65,6 +65,15 @@ fn loss_of(options: &Import, file: Option<&File>) -> Result<Option<Loss>, Error>
 /// What the model does not have, as its file has none: a sentence each.
 fn not_there(model: &Model) -> Vec<String> {
     let inputs = model.network.inputs();
+    if let Form::Tokens(_) = model.network.input() {
+        let vocabulary = model.vocabulary.is_none().then(|| {
+            format!(
+                "it has no vocabulary of a text: evaluate takes arrays of tokens, {inputs} a row, and generate takes no prompt; in a program \
+                 Predictor::generate does"
+            )
+        });
+        return vocabulary.into_iter().collect();
+    }
     let columns = model.columns.is_none().then(|| match model.image {
         Some(image) => format!("evaluate and predict take images of {image}, whose last axis is the channels, and no tables"),
         None => format!("it has no columns of a table: evaluate and predict take rows of {inputs} numbers, encoded as in training, and no words"),
@@ -93,6 +102,7 @@ fn read(options: &Import) -> Result<(Model, Vec<String>), Error> {
                 ("--activation", options.activation.is_some(), "activations"),
                 ("--config", options.config.is_some(), "layers"),
                 ("--inputs", options.inputs.is_some(), "inputs"),
+                ("--heads", options.heads.is_some(), "heads"),
             ];
             match given.into_iter().find(|&(_, is_given, _)| is_given) {
                 None => Model::read_onnx_noted(path, &[]),
@@ -112,7 +122,10 @@ fn read(options: &Import) -> Result<(Model, Vec<String>), Error> {
                  say what they take"
                     .into(),
             )),
-            None => state_dict(path, options.activation),
+            None => match options.heads {
+                Some(heads) => Model::read_gpt(path, heads, options.activation),
+                None => state_dict(path, options.activation),
+            },
         },
     }
 }
@@ -131,23 +144,28 @@ fn network(config: &Path, inputs: Option<&[usize]>) -> Result<Network, Error> {
     let layers = model.listed(config)?.ok_or_else(|| {
         Error::format(config, "it has no layers under [model]: they say what the tensors of a state dict are of")
     })?;
+    let of_rows = |width: usize| Network::of_listed(Form::Features(width), layers.clone());
     let network = match (inputs, data.image) {
-        (Some(&[features]), _) => Network::of_layers(features, layers),
+        (Some(&[width]), _) => of_rows(width),
         (Some(&[height, width, channels]), _) | (None, Some([height, width, channels])) => {
-            layers.into_iter().fold(Network::image(height, width, channels), Network::with)
+            layers.iter().cloned().fold(Network::image(height, width, channels), Network::with)
         }
         (Some(_), _) => {
-            let reason =
-                "--inputs: it must be one number, of features, or three, an image's height, width and channels";
+            let reason = "--inputs: it must be one number, of features or tokens, or three, an image's height, width \
+                          and channels";
             return Err(Error::Option(reason.into()));
         }
-        (None, None) => {
-            return Err(Error::Option(
-                "--inputs is missing: the features of a row, or the height, the width and the channels of an image, as 28,28,1; a state dict does not say \
-                 how large its images are"
-                    .into(),
-            ));
-        }
+        // A row of tokens is as long as in training.
+        (None, None) => match data.context.or_else(|| positions(&of_rows(1))) {
+            Some(length) => of_rows(length),
+            None => {
+                return Err(Error::Option(
+                    "--inputs is missing: the features or the tokens of a row, or the height, the width and the channels of an image, as 28,28,1; a state dict \
+                     does not say how large its images are"
+                        .into(),
+                ));
+            }
+        },
     };
     network.check().map_err(|error| of_list(config, &error.to_string()))?;
     Ok(network)

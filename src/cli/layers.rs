@@ -177,13 +177,7 @@ impl Layers {
     /// The number of places that they have positions for, if they have any.
     pub fn positions(&self) -> Option<usize> {
         let Layers::Listed(listing) = self else { return None };
-        let (network, mut found) = (listing.network(), None);
-        network.walk(&mut |located| {
-            if let LayerKind::Positions(positions) = located.layer.kind() {
-                found = found.or(Some(positions.length));
-            }
-        });
-        found
+        positions(&listing.network())
     }
 
     /// The network for the rows of a set, which the run calls `data`: for images, where the set has images and the list a layer for them, else for
@@ -225,6 +219,17 @@ impl Layers {
         };
         all.into_iter().filter(|activation| matches!(activation, Activation::Custom(_))).collect()
     }
+}
+
+/// The number of places that a network has positions for, if it has any.
+pub(super) fn positions(network: &Network) -> Option<usize> {
+    let mut found = None;
+    network.walk(&mut |located| {
+        if let LayerKind::Positions(positions) = located.layer.kind() {
+            found = found.or(Some(positions.length));
+        }
+    });
+    found
 }
 
 /// What to do where layers for images come after rows that are none: continues an error.

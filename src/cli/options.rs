@@ -352,9 +352,13 @@ pub(super) struct Import {
     /// A run.toml whose layers under [model] are those of a state dict that has more than dense ones and residuals
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// With --config, the features of a row, or the height, the width and the channels of an image, as 28,28,1 [default: image under [data]]
+    /// With --config, the features or the tokens of a row, or the height, the width and the channels of an image, as 28,28,1 [default: image or context
+    /// under [data], or the layers' positions]
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
     pub inputs: Option<Vec<usize>>,
+    /// The number of heads of a GPT, where the file is nanoGPT's state dict or GPT-2's, which do not have it
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["config", "inputs"])]
+    pub heads: Option<usize>,
     /// The loss, which gives the outputs their meaning, where the file has none [default: softmax-cross-entropy, or mse for one output]
     #[arg(long, value_name = "NAME")]
     pub loss: Option<String>,

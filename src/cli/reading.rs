@@ -35,7 +35,7 @@ pub(super) struct Data {
     missing_target: Option<String>,
     pub image: Option<[usize; 3]>,
     channels: Option<String>,
-    context: Option<usize>,
+    pub context: Option<usize>,
     vocabulary: Option<String>,
     pub scaling: Option<String>,
     pub scale_targets: Option<String>,

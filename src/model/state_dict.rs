@@ -1,6 +1,7 @@
 //! Reads state dicts of other programs: dense layers under any names, in the order that follows from the names or the shapes, and residuals of them; and any
-//! layers that are listed.
+//! layers that are listed; and GPTs.
 
+mod gpt;
 mod listed;
 mod order;
 mod residuals;
@@ -8,13 +9,12 @@ mod structure;
 
 use std::path::Path;
 
-use half::{bf16, f16};
+use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 
 use self::order::{Layer, NAMES, Name};
 use self::structure::{Structure, chain};
-use super::tensors::{LISTED, transposed};
+use super::tensors::{LISTED, transposed, values};
 use super::{Model, about, check_sums, parse};
 use crate::activation::Activation;
 use crate::error::Error;
@@ -79,6 +79,11 @@ fn of_bytes(path: &Path, bytes: &[u8], activation: Option<Activation>) -> Result
 fn read(file: &SafeTensors<'_>, activation: Option<Activation>) -> Result<(Model, Vec<String>), String> {
     let mut all = file.tensors();
     all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    if gpt::prefix(all.iter().map(|(name, _)| name.as_str())).is_some() {
+        return Err("it is the state dict of a GPT, and no tensor says its number of heads: give it, as --heads 12, or in a program to \
+                    Model::read_gpt"
+            .into());
+    }
     let found = layers(&all)?;
     let structure = match residuals::of(&found, activation)? {
         Some(structure) => structure,
@@ -180,20 +185,11 @@ fn check(part: &str, shape: &[usize]) -> Result<(), String> {
         ("running_mean" | "running_var" | "num_batches_tracked" | "moving_mean" | "moving_variance", _) => {
             Err(format!("is a batch normalization's, and there are dense layers only unless they are listed, {LISTED}"))
         }
+        ("in_proj_weight" | "in_proj_bias", _) => {
+            Err(format!("is an attention's, and there are dense layers only unless they are listed, {LISTED}"))
+        }
         _ => Err(format!(
             "has the shape {shape:?}, and is neither a weight [out, in], a kernel [in, out] nor a bias [out]"
         )),
-    }
-}
-
-fn values(name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>, String> {
-    let data = tensor.data();
-    let halves = |value: fn([u8; 2]) -> f32| data.chunks_exact(2).map(|bytes| value([bytes[0], bytes[1]])).collect();
-    match tensor.dtype() {
-        Dtype::F32 => Ok(bytemuck::pod_collect_to_vec(data)),
-        Dtype::F64 => Ok(bytemuck::pod_collect_to_vec::<u8, f64>(data).into_iter().map(|value| value as f32).collect()),
-        Dtype::F16 => Ok(halves(|bytes| f16::from_le_bytes(bytes).to_f32())),
-        Dtype::BF16 => Ok(halves(|bytes| bf16::from_le_bytes(bytes).to_f32())),
-        other => Err(format!("{name} is {other:?}: it must be F32, F64, F16 or BF16")),
     }
 }

@@ -62,11 +62,7 @@ fn listed(
     let layers = from_json(list, &|word| activation_of(word, own)).map_err(|reason| broken(path, reason))?;
     let of = |inputs: usize| Network::of_layers(inputs, layers.clone());
     let network = match inputs_of(path, about)? {
-        // What an embedding takes is tokens.
-        Some(Form::Features(length)) if of(length).vocabulary().is_some() => {
-            Network::of_form(Form::Tokens(length), layers.clone())
-        }
-        Some(input) => Network::of_form(input, layers.clone()),
+        Some(input) => Network::of_listed(input, layers.clone()),
         None => of(inputs_of_first(path, file, &of(1))?),
     };
     let check = || network.check().map_err(|error| broken(path, format!("layers: {error}")));

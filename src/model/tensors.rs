@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -54,7 +55,7 @@ pub(crate) fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -
 }
 
 /// How the layers of a state dict are said that it does not say itself: convolutions have strides and padding, and pools are between them.
-pub(super) const LISTED: &str = "with wgrad import FILE OUT.safetensors --config run.toml, whose [model] has the list of layers, and --inputs, as 28,28,1";
+pub(super) const LISTED: &str = "with wgrad import FILE OUT.safetensors --config run.toml, whose [model] has the list of layers, and for images --inputs, as 28,28,1";
 
 /// That a file's tensors and metadata are what was written, where it has their checksums, as every checkpoint must.
 pub(crate) fn check_sums(path: &Path, file: &SafeTensors<'_>, about: Option<&Value>) -> Result<(), Error> {
@@ -161,5 +162,18 @@ pub(crate) fn f32_values(path: &Path, name: &str, tensor: &TensorView<'_>) -> Re
     match tensor.dtype() {
         Dtype::F32 => Ok(bytemuck::pod_collect_to_vec(tensor.data())),
         other => Err(Error::format(path, format!("{name} is {other:?}: it must be F32"))),
+    }
+}
+
+/// A tensor's values, of any kind of float, as f32.
+pub(super) fn values(name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>, String> {
+    let data = tensor.data();
+    let halves = |value: fn([u8; 2]) -> f32| data.chunks_exact(2).map(|bytes| value([bytes[0], bytes[1]])).collect();
+    match tensor.dtype() {
+        Dtype::F32 => Ok(bytemuck::pod_collect_to_vec(data)),
+        Dtype::F64 => Ok(bytemuck::pod_collect_to_vec::<u8, f64>(data).into_iter().map(|value| value as f32).collect()),
+        Dtype::F16 => Ok(halves(|bytes| f16::from_le_bytes(bytes).to_f32())),
+        Dtype::BF16 => Ok(halves(|bytes| bf16::from_le_bytes(bytes).to_f32())),
+        other => Err(format!("{name} is {other:?}: it must be F32, F64, F16 or BF16")),
     }
 }

@@ -145,6 +145,15 @@ impl Network {
         Network { input, layers, refused: None }
     }
 
+    /// A network of listed layers for rows that a file describes by their width, or for images: what an embedding takes is tokens.
+    pub(crate) fn of_listed(input: Form, layers: Vec<Layer>) -> Self {
+        let mut network = Network::of_form(input, layers);
+        if let (Form::Features(width), Some(_)) = (input, network.vocabulary()) {
+            network.input = Form::Tokens(width);
+        }
+        network
+    }
+
     /// A network of hidden layers of the given widths, all with one activation, and a last layer of `outputs` logits.
     pub fn classifier(inputs: usize, hidden: &[usize], activation: Activation, outputs: usize) -> Self {
         let network = hidden.iter().fold(Network::new(inputs), |network, &width| network.dense(width, activation));

@@ -4,6 +4,7 @@
 mod damaged_graphs;
 mod equal_sides;
 mod faulty_nodes;
+mod gpts;
 mod graph;
 mod graph_ends;
 mod graphs;
@@ -11,6 +12,7 @@ mod images;
 mod residual_names;
 mod residuals;
 mod state_dicts;
+mod token_files;
 
 use std::path::{Path, PathBuf};
 

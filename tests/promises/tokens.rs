@@ -176,6 +176,11 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+/// The networks of all cases.
+pub fn networks() -> impl Iterator<Item = (&'static str, Network)> {
+    cases().into_iter().map(|case| (case.what, case.network))
+}
+
 /// Finds heads that read each other's values, places that see what comes after them, masks of other elements, a token's gradient that is that of one place, and
 /// one of a table's two uses that is forgotten.
 #[test]

@@ -12,6 +12,10 @@ pub(super) const FITS: &str = "a model is a chain of Gemm, or MatMul and Add, an
 /// What is wrong with an image that has zeros around it.
 pub(super) const PADDED: &str = "it takes an image with the zeros that a Pad put around it: only Conv may";
 
+/// What is wrong with a graph of tokens that is not as it is written here.
+pub(super) const TOKENS: &str = "it looks up a vector for each token, and a graph of tokens is read only as wgrad wrote it: import the state dict, as \
+                     safetensors";
+
 /// A node, for messages.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {

@@ -38,14 +38,15 @@ use crate::loss::Loss;
 impl Model {
     /// Writes the model as ONNX, for ONNX Runtime and others: opset 17, IR version 8, an input `x` f32 and an output `logits` (`outputs` under a regression loss), or with `softmax` the result of [`Trainer::predict`](crate::Trainer::predict),
     /// `probabilities`: the softmax, or under sigmoid cross-entropy the sigmoid. The input is `[batch, features]`; of a network of images
-    /// `[batch, channels, height, width]`, as PyTorch's exporter has it: channels first, though everywhere else here they come last. The features' scaling is part of the graph; a model that
+    /// `[batch, channels, height, width]`, as PyTorch's exporter has it: channels first, though everywhere else here they come last; of a network of tokens
+    /// i64, `[batch, places]`, and an output that is not flattened before is `[batch, places, outputs]`. The features' scaling is part of the graph; a model that
     /// was trained on u8 features takes them here as floats in `[0, 1]`, divided by 255. A scaling of the targets is part of the last layer's
-    /// weights, or comes after it, so that the outputs are in the targets' own units. The loss, the class names and the dropout are in the file's metadata
+    /// weights, or comes after it, so that the outputs are in the targets' own units. The loss, the class names, the vocabulary and the dropout are in the file's metadata
     /// under `wgrad`, as JSON; of other networks than dense layers and sums of them, the list of layers is too, by which the network comes back as it was.
     ///
     /// # Errors
     ///
-    /// [`Error::Option`] for an activation of the user's own, for `softmax` under a regression loss, and for a model of over 2 GiB;
+    /// [`Error::Option`] for an activation of the user's own, for `softmax` under a regression loss, for a scaling of tokens, and for a model of over 2 GiB;
     /// [`Error::Io`].
     pub fn write_onnx(&self, path: impl AsRef<Path>, softmax: bool) -> Result<(), Error> {
         crate::files::write_whole(path.as_ref(), &write::model(self, softmax)?.encode_to_vec())
@@ -54,7 +55,7 @@ impl Model {
     /// Reads a model from ONNX: a chain of Gemm, or MatMul and Add, with activations in between, written with any operators that compute them. An Add of
     /// two tensors that layers make is a residual sum: the longer way from the tensor where both begin is its body, the other one its shortcut. Convolutions,
     /// pools and norms of images are read as PyTorch's and Keras' exporters write them, channels first or last in the file; here they come last, in the
-    /// images that the model takes. An image's sides must be known.
+    /// images that the model takes. An image's sides must be known. A network of tokens is read only as it was written here.
     /// Dropout, and nodes that change only a shape or a type, have no effect. A shift and a scale before the first layer become the model's
     /// scaling; a softmax or a sigmoid at the end determines the loss, unless the metadata does. Of several outputs, the one with the
     /// probabilities or the logits is read; class names in the graph, as in scikit-learn's, are kept. Weights of

@@ -10,7 +10,7 @@ use super::features::Features;
 use super::folding::folded;
 use super::layers::{Layer, joins};
 use super::layout::Layout;
-use super::limits::{FITS, PADDED, Place, short};
+use super::limits::{FITS, PADDED, Place, TOKENS, short};
 use super::proto::{Attributes, GraphProto, NodeProto, ValueInfo};
 use super::shape::{self, Sizes};
 use super::value::{Form, Names, Rows, Value, What, activation, cast, constant, is_sum, sizes, spread};
@@ -150,6 +150,7 @@ impl<'a> Nodes<'a> {
             {
                 self.reshaped(&node.op_type, given, value, rest.first())
             }
+            ("Gather", [Value::Constant(_), Value::Features(_)]) => Err(TOKENS.into()),
             ("Gemm", [input, Value::Constant(weight), rest @ ..]) => self.gemm(place, input, weight, rest),
             ("MatMul", [input, Value::Constant(weight)]) => self.multiplied(place, input, weight),
             ("Add", [Value::Rows(rows), Value::Constant(bias)] | [Value::Constant(bias), Value::Rows(rows)])

@@ -12,8 +12,9 @@ use crate::loss::Loss;
 use crate::model::Model;
 use crate::model::metadata::{
     activation_of, broken as metadata, bytes_of, classes_of, entry, inputs_of, loss_of, target_scaling_of,
+    vocabulary_of,
 };
-use crate::model::tensors::check_values;
+use crate::model::tensors::{check_values, out_of_file};
 use crate::network::{Form, Network, Parameter, from_json};
 use crate::preprocessing::Scaling;
 use crate::weights::{LayerWeights, Weights};
@@ -32,7 +33,7 @@ pub(super) fn model(
     let Some(list) = entry(about, "layers") else { return Ok(None) };
     let layers = from_json(list, &|word| activation_of(word, &[])).map_err(|reason| metadata(path, reason))?;
     let input = inputs_of(path, about)?.ok_or_else(|| metadata(path, "it has layers and no inputs"))?;
-    let network = Network::of_form(input, layers);
+    let network = Network::of_listed(input, layers);
     network.check().map_err(|error| metadata(path, format!("layers: {error}")))?;
     let tensors: HashMap<&str, &TensorProto> =
         graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
@@ -43,8 +44,8 @@ pub(super) fn model(
     let Some((weights, scaling)) = weights(&tensors, &network).zip(scaling(&tensors, network.input())) else {
         return Ok(None);
     };
-    let model =
-        Model { classes, scaling, target_scaling, bytes: bytes_of(path, about)?, ..Model::new(network, weights, loss) };
+    let (bytes, vocabulary) = (bytes_of(path, about)?, vocabulary_of(path, about, &network)?);
+    let model = Model { classes, scaling, target_scaling, bytes, vocabulary, ..Model::new(network, weights, loss) };
     let is_softmax = graph.output.iter().any(|output| output.name == "probabilities");
     let again = write::model(&model, is_softmax).ok().and_then(|again| again.graph);
     Ok((again.as_ref() == Some(graph)).then_some(model))
@@ -59,7 +60,11 @@ fn weights(tensors: &HashMap<&str, &TensorProto>, network: &Network) -> Option<W
     let of = |parameter: &Parameter| {
         let [weight, bias] = parameter.tensor_names();
         let bias = if parameter.bias { values(tensors, &bias)? } else { vec![] };
-        Some(LayerWeights::new(parameter.inputs, parameter.outputs, values(tensors, &weight)?, bias))
+        let weight = values(tensors, &weight)?;
+        // The list of layers and the tensors may be of different networks.
+        let is_whole = Some(weight.len()) == parameter.inputs.checked_mul(parameter.outputs);
+        let weight = is_whole.then(|| out_of_file(parameter, weight))?;
+        Some(LayerWeights::new(parameter.inputs, parameter.outputs, weight, bias))
     };
     let weights = Weights { layers: network.named_parameters().iter().map(of).collect::<Option<_>>()? };
     let parameters = network.named_parameters();

@@ -1,6 +1,7 @@
 //! Converts a model to a graph.
 
 mod layers;
+mod tokens;
 
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use super::proto::{
 };
 use crate::activation::Activation;
 use crate::error::Error;
-use crate::layout::Image;
+use crate::layout::{Image, Sequence};
 use crate::loss::{Loss, Task};
 use crate::model::Model;
 use crate::model::metadata::{METADATA, inputs_to_json, loss_to_json, scaling_to_json};
@@ -36,8 +37,12 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
             network.parameters()
         )));
     }
-    let mut graph = Graph { proto: GraphProto { name: "wgrad".into(), ..GraphProto::default() }, last: "x".into() };
+    let proto = GraphProto { name: "wgrad".into(), ..GraphProto::default() };
+    let mut graph = Graph { proto, last: "x".into(), table: None, mask: None };
     if let Some(scaling) = scaling {
+        if let Form::Tokens(_) = network.input() {
+            return Err(Error::Option("the model has a scaling, and takes tokens, which are no quantities".into()));
+        }
         let (dims, Scaling { shift, scale }) = of_input(network.input(), scaling);
         let shift: Vec<f32> = shift.iter().map(|&shift| shift as f32).collect();
         graph.tensor(SHIFT, &dims, &shift);
@@ -53,7 +58,7 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
         *last = in_own_units(last, scaling);
     }
     let mut unwritten = parameters.iter().zip(&layers);
-    graph.layers(network.layers(), network.input(), &mut unwritten)?;
+    let made = graph.layers(network.layers(), network.input(), &mut unwritten)?;
     if let Some((Parameter { name, .. }, _)) = unwritten.next() {
         return Err(Error::Option(format!(
             "the layer {name} is no part of the graph: this kind of layer cannot be exported"
@@ -68,7 +73,7 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
     }
     let output = graph.end(loss, softmax)?;
     graph.proto.input = vec![samples("x", network.input())];
-    graph.proto.output = vec![samples(output, Form::Features(network.outputs()))];
+    graph.proto.output = vec![samples(output, made)];
 
     let about = about(model, folds);
     Ok(ModelProto {
@@ -82,7 +87,8 @@ pub(super) fn model(model: &Model, softmax: bool) -> Result<ModelProto, Error> {
 }
 
 /// What the graph does not show; `folds` says whether the last product has the scaling of the targets in its weights.
-fn about(Model { network, loss, classes, target_scaling, bytes, .. }: &Model, folds: bool) -> Value {
+fn about(model: &Model, folds: bool) -> Value {
+    let Model { network, loss, classes, target_scaling, bytes, vocabulary, .. } = model;
     let mut about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "loss": loss_to_json(loss) });
     if folds && shows_its_layers(network) {
         // Of every layer, each before those within it.
@@ -103,6 +109,9 @@ fn about(Model { network, loss, classes, target_scaling, bytes, .. }: &Model, fo
     }
     if *bytes {
         about["bytes"] = true.into();
+    }
+    if let Some(vocabulary) = vocabulary {
+        about["vocabulary"] = vocabulary.to_file().into();
     }
     about
 }
@@ -178,6 +187,10 @@ struct Graph {
     proto: GraphProto,
     /// The tensor that came out last.
     last: String,
+    /// The embedding's table, once there is one.
+    table: Option<String>,
+    /// What is added to the scores of an attention that is causal, once there is one.
+    mask: Option<String>,
 }
 
 /// The parameters that have not been written yet, with their values.
@@ -239,10 +252,22 @@ impl Graph {
         });
     }
 
+    /// Applies an operator to other tensors than the last, which stays the last, and gives the name of what comes out.
+    fn aside(&mut self, op: &str, inputs: &[&str], set: impl FnOnce(&mut NodeProto)) -> String {
+        let last = self.last.clone();
+        set(self.node(op, inputs));
+        std::mem::replace(&mut self.last, last)
+    }
+
     /// A list of whole numbers, as the shape that Reshape takes.
     fn list(&mut self, name: &str, values: &[i64]) {
+        self.whole(name, &[values.len() as i64], values);
+    }
+
+    /// A tensor of whole numbers.
+    fn whole(&mut self, name: &str, dims: &[i64], values: &[i64]) {
         self.proto.initializer.push(TensorProto {
-            dims: vec![values.len() as i64],
+            dims: dims.into(),
             data_type: DataType::Int64.into(),
             name: name.into(),
             raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into(),
@@ -252,24 +277,33 @@ impl Graph {
 
     /// Applies an operator to the last tensor and a number.
     fn with(&mut self, op: &str, number: f32) {
+        let name = self.number(number);
+        self.then(op, &[&name]);
+    }
+
+    /// The name of a number, which a file has once.
+    fn number(&mut self, number: f32) -> String {
         let name = number.to_string();
         if self.proto.initializer.iter().all(|tensor| tensor.name != name) {
             self.tensor(&name, &[], &[number]);
         }
-        self.then(op, &[&name]);
+        name
     }
 }
 
-/// An input or output of any number of samples, in f32: rows of features, or images with their channels first.
+/// An input or output of any number of samples, in f32: rows of features, images with their channels first, the places of sequences; or tokens, as whole
+/// numbers.
 fn samples(name: &str, form: Form) -> ValueInfo {
     let dim = |size| Dimension { size: Some(size) };
     let sides: Vec<i64> = match form {
         Form::Image(Image { height, width, channels }) => [channels, height, width].map(i64::from).into(),
+        Form::Sequence(Sequence { length, width }) => [length, width].map(i64::from).into(),
         _ => vec![form.values() as i64],
     };
+    let kind = if let Form::Tokens(_) = form { DataType::Int64 } else { DataType::Float };
     let batch = dim(Size::Name("batch".into()));
     let dim = std::iter::once(batch).chain(sides.into_iter().map(|side| dim(Size::Value(side)))).collect();
-    let tensor_type = TensorType { elem_type: DataType::Float.into(), shape: Some(Shape { dim }) };
+    let tensor_type = TensorType { elem_type: kind.into(), shape: Some(Shape { dim }) };
     ValueInfo { name: name.into(), kind: Some(TypeProto { tensor_type: Some(tensor_type) }) }
 }
 

@@ -3,7 +3,8 @@
 use super::{Graph, Weights, float, integer, integers};
 use crate::activation::Activation;
 use crate::error::Error;
-use crate::layout::Image;
+use crate::layout::{Image, Sequence};
+use crate::model::tensors::in_file;
 use crate::network::{BatchNormLayer, ConvLayer, Form, GroupNormLayer, Layer, LayerKind, Parameter, ResidualLayer};
 use crate::weights::LayerWeights;
 
@@ -19,17 +20,25 @@ impl Graph {
 
     fn layer(&mut self, layer: &Layer, input: Form, weights: &mut Weights<'_>) -> Result<(), Error> {
         match layer.kind() {
-            LayerKind::Dense(_) => self.dense(weights),
+            LayerKind::Dense(dense) => match input {
+                Form::Sequence(_) if dense.tied => self.tied(),
+                Form::Sequence(_) => self.each_place(weights),
+                _ => self.dense(weights),
+            },
             LayerKind::Conv(conv) => self.conv(conv, input, weights),
             LayerKind::MaxPool(pool) => self.pool("MaxPool", pool.window, pool.stride, pool.padding),
             LayerKind::AvgPool(pool) => self.pool("AveragePool", pool.window, pool.stride, pool.padding),
             LayerKind::GlobalAvgPool(_) => {
-                self.then("GlobalAveragePool", &[]);
-                self.flatten();
+                if let Form::Sequence(_) = input {
+                    self.then("ReduceMean", &[]).attribute.extend([integers("axes", [1]), integer("keepdims", 0)]);
+                } else {
+                    self.then("GlobalAveragePool", &[]);
+                    self.flatten();
+                }
                 Ok(())
             }
             LayerKind::Flatten(_) => {
-                if let Form::Image(_) = input {
+                if let Form::Image(_) | Form::Sequence(_) = input {
                     self.flatten();
                 }
                 Ok(())
@@ -43,9 +52,9 @@ impl Graph {
                 (0..repeat.times).try_fold(input, |input, _| self.layers(&repeat.layers, input, weights))?;
                 Ok(())
             }
-            LayerKind::Embedding(_) | LayerKind::Positions(_) | LayerKind::Attention(_) => {
-                Err(Error::Option("a network of tokens cannot be exported to ONNX yet: save it as safetensors".into()))
-            }
+            LayerKind::Embedding(_) => self.embedding(weights),
+            LayerKind::Positions(positions) => self.positions(positions, sequence(input, "positions")?, weights),
+            LayerKind::Attention(attention) => self.attention(attention, sequence(input, "attention")?, weights),
             // Its activation is written as that of any layer is.
             LayerKind::Activation(_) => Ok(()),
             // It has an effect in training alone.
@@ -85,7 +94,7 @@ impl Graph {
         Ok(())
     }
 
-    /// The values of images as features, channel by channel.
+    /// The values of images as features, channel by channel, and those of sequences, place by place.
     fn flatten(&mut self) {
         self.then("Flatten", &[]).attribute.push(integer("axis", 1));
     }
@@ -124,8 +133,9 @@ impl Graph {
         let (parameter, own) = next(weights)?;
         let names = self.parameter(parameter, own, &beside_pixels(parameter, input));
         let x = self.last.clone();
+        let axis = if let Form::Sequence(_) = input { 2 } else { 1 };
         self.then("Mul", &[&x]);
-        self.then("ReduceMean", &[]).attribute.extend([integers("axes", [1]), integer("keepdims", 1)]);
+        self.then("ReduceMean", &[]).attribute.extend([integers("axes", [axis]), integer("keepdims", 1)]);
         self.with("Add", eps as f32);
         self.then("Sqrt", &[]);
         let root = std::mem::replace(&mut self.last, x);
@@ -170,9 +180,9 @@ impl Graph {
     }
 
     /// The tensors of a parameter, of this shape, the bias of this shape without its inputs: their names.
-    fn parameter(&mut self, parameter: &Parameter, own: &LayerWeights, dims: &[usize]) -> Vec<String> {
+    pub(super) fn parameter(&mut self, parameter: &Parameter, own: &LayerWeights, dims: &[usize]) -> Vec<String> {
         let [weight, bias] = parameter.tensor_names();
-        self.tensor(&weight, dims, &own.weight);
+        self.tensor(&weight, dims, &in_file(parameter, &own.weight));
         if !parameter.bias {
             return vec![weight];
         }
@@ -228,7 +238,7 @@ impl Graph {
 }
 
 /// The next parameter with its values.
-fn next<'w>(weights: &mut Weights<'w>) -> Result<(&'w Parameter, &'w LayerWeights), Error> {
+pub(super) fn next<'w>(weights: &mut Weights<'w>) -> Result<(&'w Parameter, &'w LayerWeights), Error> {
     weights.next().ok_or_else(|| Error::Data("the network has more layers with weights than weights".into()))
 }
 
@@ -241,6 +251,16 @@ fn beside_pixels(parameter: &Parameter, input: Form) -> Vec<usize> {
     match input {
         Form::Image(_) => vec![parameter.outputs, 1, 1],
         _ => parameter.shape(),
+    }
+}
+
+/// The sequence that comes in. A network whose layers fit each other has one there.
+fn sequence(input: Form, word: &str) -> Result<Sequence, Error> {
+    match input {
+        Form::Sequence(sequence) => Ok(sequence),
+        _ => Err(Error::Option(format!(
+            "a layer of the kind {word} does not take a sequence here: it cannot be exported"
+        ))),
     }
 }
 
