@@ -13,7 +13,7 @@ use crate::model::Model;
 use crate::model::metadata::{
     activation_of, broken as metadata, bytes_of, classes_of, entry, inputs_of, loss_of, target_scaling_of,
 };
-use crate::model::tensors::check_values;
+use crate::model::tensors::{check_values, out_of_file};
 use crate::network::{Form, Network, Parameter, from_json};
 use crate::preprocessing::Scaling;
 use crate::weights::{LayerWeights, Weights};
@@ -59,7 +59,11 @@ fn weights(tensors: &HashMap<&str, &TensorProto>, network: &Network) -> Option<W
     let of = |parameter: &Parameter| {
         let [weight, bias] = parameter.tensor_names();
         let bias = if parameter.bias { values(tensors, &bias)? } else { vec![] };
-        Some(LayerWeights::new(parameter.inputs, parameter.outputs, values(tensors, &weight)?, bias))
+        let weight = values(tensors, &weight)?;
+        // The list of layers and the tensors may be of different networks.
+        let is_whole = Some(weight.len()) == parameter.inputs.checked_mul(parameter.outputs);
+        let weight = is_whole.then(|| out_of_file(parameter, weight))?;
+        Some(LayerWeights::new(parameter.inputs, parameter.outputs, weight, bias))
     };
     let weights = Weights { layers: network.named_parameters().iter().map(of).collect::<Option<_>>()? };
     let parameters = network.named_parameters();

@@ -43,6 +43,7 @@ impl Graph {
                 (0..repeat.times).try_fold(input, |input, _| self.layers(&repeat.layers, input, weights))?;
                 Ok(())
             }
+            LayerKind::Embed(embed) => self.embed(embed, input, weights),
             LayerKind::Embedding(_) | LayerKind::Positions(_) | LayerKind::Attention(_) => {
                 Err(Error::Option("a network of tokens cannot be exported to ONNX yet: save it as safetensors".into()))
             }
@@ -228,7 +229,7 @@ impl Graph {
 }
 
 /// The next parameter with its values.
-fn next<'w>(weights: &mut Weights<'w>) -> Result<(&'w Parameter, &'w LayerWeights), Error> {
+pub(super) fn next<'w>(weights: &mut Weights<'w>) -> Result<(&'w Parameter, &'w LayerWeights), Error> {
     weights.next().ok_or_else(|| Error::Data("the network has more layers with weights than weights".into()))
 }
 
