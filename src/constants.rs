@@ -16,6 +16,13 @@ impl Constants {
         self
     }
 
+    /// A list, which a shader copies into a variable where it reads it at an index that is no constant.
+    pub(crate) fn u32s(mut self, name: &str, values: &[u32]) -> Self {
+        let list: Vec<String> = values.iter().map(|value| format!("{value}u")).collect();
+        self.line(name, format_args!("array<u32, {}>({})", values.len(), list.join(", ")));
+        self
+    }
+
     pub(crate) fn bool(mut self, name: &str, value: bool) -> Self {
         self.line(name, format_args!("{value}"));
         self

@@ -110,9 +110,10 @@ pub use measure::Tuning;
 pub use metric::{ClassCounts, ClassMetrics, Evaluation, Metrics, RegressionMetrics};
 pub use model::Model;
 pub use network::{
-    ActivationLayer, AttentionLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, EmbeddingLayer,
-    FlattenLayer, Form, GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerKind, LayerNormLayer, MaxPoolLayer, Network,
-    Padding, Pair, Parameter, ParameterKind, PositionsLayer, RepeatLayer, ResidualLayer, RmsNormLayer,
+    ActivationLayer, AttentionLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, EmbedLayer,
+    EmbeddedFeature, EmbeddingLayer, FlattenLayer, Form, GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerKind,
+    LayerNormLayer, MaxPoolLayer, Network, Padding, Pair, Parameter, ParameterKind, PositionsLayer, RepeatLayer,
+    ResidualLayer, RmsNormLayer,
 };
 pub use optimizer::{Optimizer, ParameterGroup, Rule};
 pub use options::{

@@ -122,12 +122,14 @@ fn about_table(output: &Output, run: &Run, set: &TrainingSet) -> Result<(), Erro
         ColumnRole::LeftOut => "left out",
     };
     let kind = |column: &TableColumn| if column.is_numeric { "numbers" } else { "words" };
+    let set = set.at_hand();
+    let vector = |column: &TableColumn| set.columns().and_then(|columns| columns.vector_of(&column.name));
     for column in table {
         output.event(json!({
             "event": "column", "name": column.name, "role": role(column), "kind": kind(column), "cells": column.cells, "missing": column.missing,
+            "vector": vector(column),
         }))?;
     }
-    let set = set.at_hand();
     output.event(json!({
         "event": "table", "rows": set.rows(), "columns": table.len(), "features": set.width(), "classes": set.classes(), "notes": set.notes(),
     }))?;
@@ -136,7 +138,8 @@ fn about_table(output: &Output, run: &Run, set: &TrainingSet) -> Result<(), Erro
     for column in table.iter().take(MOST_COLUMNS) {
         let name: String = clean(&column.name).chars().take(MOST_OF_NAME).collect();
         let missing = if column.missing == 0 { String::new() } else { format!(", {} missing", column.missing) };
-        output.text(format_args!("  {name:<wide$}  {:<8}  {}{missing}", role(column), kind(column)))?;
+        let vector = vector(column).map_or(String::new(), |width| format!(", vectors of {}", counted(width, "value")));
+        output.text(format_args!("  {name:<wide$}  {:<8}  {}{vector}{missing}", role(column), kind(column)))?;
     }
     if table.len() > MOST_COLUMNS {
         output.text(format_args!("  and {} more columns", table.len() - MOST_COLUMNS))?;

@@ -190,10 +190,17 @@ impl Layers {
     pub fn network(&self, data: &str, set: &Dataset, inferred: usize) -> Result<Network, Error> {
         match self {
             Layers::Listed(listing) => {
-                let (layers, path) = (listing.layers_for(data, set)?, &listing.path);
+                let (listed, path) = (listing.layers_for(data, set)?, &listing.path);
+                let first: Vec<Layer> = set.embed_layer().into_iter().map(Layer::from).collect();
+                let layers = [first, listed].concat();
                 let network = Network::of_form(set.form_for(&layers), layers.clone());
                 let are_wanted = set.image_shape().is_none() && layers.iter().any(Layer::is_of_images);
-                let hint = if are_wanted { no_images(data, set) } else { String::new() };
+                let is_beside = layers.len() > listing.layers.len();
+                let hint = match (are_wanted, is_beside) {
+                    (true, _) => no_images(data, set),
+                    (_, true) => "; layer 1 is that of embed under [data], and those of the list count from 2".into(),
+                    _ => String::new(),
+                };
                 network.check().map_err(|error| of_list(path, &format!("{error}{hint}")))?;
                 Ok(network)
             }
@@ -204,9 +211,7 @@ impl Layers {
             Layers::Hidden { widths, activation, dropout, outputs } => Ok(widths
                 .iter()
                 .zip(dropout)
-                .fold(Network::new(set.width()), |network, (&width, &rate)| {
-                    network.dense(width, *activation).dropout(rate)
-                })
+                .fold(begun(set), |network, (&width, &rate)| network.dense(width, *activation).dropout(rate))
                 .dense(outputs.unwrap_or(inferred), Activation::Identity)),
         }
     }
@@ -230,6 +235,11 @@ pub(super) fn positions(network: &Network) -> Option<usize> {
         }
     });
     found
+}
+
+/// The network for the rows of a set, up to what its hidden layers take: with a layer that looks up columns of words which are to be vectors.
+fn begun(set: &Dataset) -> Network {
+    Network::of_layers(set.width(), set.embed_layer().into_iter().map(Layer::from).collect())
 }
 
 /// What to do where layers for images come after rows that are none: continues an error.

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::drawn::Drawn;
 use super::size::Size;
-use super::table_options::Text;
+use super::table_options::{Embedded, Text};
 use super::tokens::Tokens;
 use super::updates::Updates;
 use crate::activation::Activation;
@@ -82,6 +82,9 @@ pub(super) struct Train {
     /// Columns of a table whose numbers are categories, by name or by number from 1
     #[arg(long, value_name = "COLUMN[,COLUMN…]", value_delimiter = ',')]
     pub categorical: Vec<String>,
+    /// Columns of words in a table, by name or by number from 1, that become vectors of this many values, which are learned, in place of a feature for each word
+    #[arg(long, value_name = "COLUMN=WIDTH[,COLUMN=WIDTH…]", value_delimiter = ',')]
+    pub embed: Vec<Embedded>,
     /// The words that mean a missing cell, besides an empty one [default: those of pandas, as NA and null, and ?]
     #[arg(long, value_name = "WORD[,WORD…]", value_delimiter = ',', allow_hyphen_values = true)]
     pub missing: Option<Vec<String>>,

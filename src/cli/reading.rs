@@ -1,12 +1,13 @@
 //! The table `[data]` of run.toml: which data a run reads, and how.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
 use serde::Deserialize;
 
 use super::options::Train;
-use super::table_options::{MissingTarget, Unknown};
+use super::table_options::{Embedded, MissingTarget, Unknown};
 use crate::data::ReadOptions;
 use crate::error::Error;
 use crate::loss::{Loss, Task};
@@ -29,6 +30,7 @@ pub(super) struct Data {
     fill: Option<FillValue>,
     ignore: Vec<Place>,
     categorical: Vec<Place>,
+    embed: BTreeMap<String, usize>,
     missing: Option<Vec<String>>,
     decimal: Option<char>,
     unknown: Option<String>,
@@ -117,6 +119,10 @@ impl Data {
             },
             ignore: columns(&flags.ignore, &self.ignore),
             categorical: columns(&flags.categorical, &self.categorical),
+            embed: match &flags.embed[..] {
+                [] => self.embed.iter().map(|(column, &width)| (column.clone(), width)).collect(),
+                flags => flags.iter().map(|Embedded(column, width)| (column.clone(), *width)).collect(),
+            },
             image,
             channels: chosen(flags.text.channels, self.channels.clone())?,
             context: flags.tokens.context.or(self.context),

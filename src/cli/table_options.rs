@@ -1,5 +1,7 @@
 //! Options for reading tables and arrays.
 
+use std::str::FromStr;
+
 use clap::Args;
 
 use crate::named::{Named, by_word};
@@ -40,6 +42,20 @@ fn delimiter(word: &str) -> Result<char, String> {
         ("tab" | "\\t", _) => Ok('\t'),
         (word, Some(character)) if word.chars().count() == 1 => Ok(character),
         _ => Err("it must be one character, as ; or |, or tab".into()),
+    }
+}
+
+/// A column that becomes vectors, and their values.
+#[derive(Clone, Debug)]
+pub(super) struct Embedded(pub String, pub usize);
+
+impl FromStr for Embedded {
+    type Err = String;
+
+    fn from_str(words: &str) -> Result<Self, String> {
+        let parts = words.rsplit_once('=').filter(|(column, _)| !column.is_empty());
+        let read = parts.and_then(|(column, width)| Some(Embedded(column.into(), width.trim().parse().ok()?)));
+        read.ok_or_else(|| "it must be a column and the number of values of its vectors, as city=8".into())
     }
 }
 

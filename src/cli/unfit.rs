@@ -75,8 +75,9 @@ pub(super) struct Given(Vec<(String, For)>);
 impl Given {
     /// Those in the options for the readers.
     pub fn of(reading: &ReadOptions) -> Self {
-        let ReadOptions { header, delimiter, label, fill, missing, decimal, ignore, categorical, channels, .. } =
-            reading;
+        let ReadOptions {
+            header, delimiter, label, fill, missing, decimal, ignore, categorical, embed, channels, ..
+        } = reading;
         let label = label.as_ref().map(|label| format!("label {label}"));
         let channels = channels.map(|order| format!("channels {order}"));
         let word = |name: &str, is_given: bool| is_given.then(|| name.to_string());
@@ -92,6 +93,7 @@ impl Given {
             (word("decimal", decimal.is_some()), For::Tables),
             (word("ignore", !ignore.is_empty()), For::Tables),
             (word("categorical", !categorical.is_empty()), For::Tables),
+            (word("embed", !embed.is_empty()), For::Tables),
             (word("missing-target", reading.leave_out_without_target), For::Tables),
             (word("unknown", reading.unknown_is_none), For::Tables),
             (channels, For::Images),

@@ -40,7 +40,7 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] naming both widths, or both forms, if they differ.
+    /// [`Error::Data`] naming both widths, or both forms, if they differ; and the first row with a category that the network does not know.
     pub fn check_form(&self, network: &Network) -> Result<(), Error> {
         let (own, taken) = (self.image_shape(), network.input());
         if self.vocabulary().is_some() || matches!(taken, Form::Tokens(_)) {
@@ -51,7 +51,7 @@ impl Dataset {
             _ => self.width != network.inputs(),
         };
         if !is_other {
-            return Ok(());
+            return self.check_categories(network);
         }
         Err(Error::Data(match (taken, own) {
             (Form::Image(image), Some(own)) => format!(

@@ -3,6 +3,7 @@
 mod array;
 mod arrays;
 mod builders;
+mod categories;
 mod channels;
 mod check;
 mod cifar;

@@ -35,6 +35,9 @@ pub struct ReadOptions {
     pub ignore: Vec<String>,
     /// Columns whose numbers are categories, by name or number: each different number gets a feature, as in a column of words.
     pub categorical: Vec<String>,
+    /// Columns of words that become vectors, by name or number, and the values of their vectors. A word of such a column is one feature, its number, which
+    /// [`Dataset::embed_layer`](crate::Dataset::embed_layer) looks up; number 0 is no word.
+    pub embed: Vec<(String, usize)>,
     /// The encoding of a table's columns, from another set ([`Dataset::columns`](crate::Dataset::columns)) or from a model. If `None`, it is learned.
     pub columns: Option<Columns>,
     /// For images: the shape that they are resized to; if `None`, the first image's. Rows of an array or a table that have as many features become

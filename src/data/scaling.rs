@@ -2,7 +2,7 @@
 
 use super::Dataset;
 use crate::error::Error;
-use crate::preprocessing::{ScaleBy, Scaling};
+use crate::preprocessing::{Columns, ScaleBy, Scaling};
 
 impl ScaleBy {
     /// The scaling of a set's features by these statistics; `None` for [`ScaleBy::None`]. Pass only the training rows, so that nothing is learned
@@ -23,9 +23,9 @@ impl ScaleBy {
 
 impl Scaling {
     /// The scaling that gives each feature a mean of 0 and a standard deviation of 1 in these rows, with divisor `n` as in
-    /// scikit-learn's `StandardScaler`. A constant feature becomes 0.
+    /// scikit-learn's `StandardScaler`. A constant feature becomes 0; the number of a word ([`Dataset::embed_layer`]) stays as it is.
     pub fn standardize(train: &Dataset) -> Self {
-        Scaling::from_parts(Statistics::of(train, train.width()).mean_and_deviation())
+        Scaling::of_quantities(train, Statistics::of(train, train.width()).mean_and_deviation())
     }
 
     /// The scaling that gives each channel of images a mean of 0 and a standard deviation of 1 over all pixels of these rows, with divisor `n`:
@@ -47,13 +47,21 @@ impl Scaling {
         Ok(Scaling::from_parts(channels.into_iter().cycle().take(train.width())))
     }
 
-    /// The scaling that maps each feature's range in these rows to `[0, 1]`. A constant feature becomes 0.
+    /// The scaling that maps each feature's range in these rows to `[0, 1]`. A constant feature becomes 0; the number of a word ([`Dataset::embed_layer`]) stays as it is.
     pub fn min_max(train: &Dataset) -> Self {
         let Statistics { least, most, .. } = Statistics::of(train, train.width());
-        Scaling::from_parts(least.iter().zip(most).map(|(&least, most)| {
+        let parts = least.iter().zip(most).map(|(&least, most)| {
             let range = most - least;
             (least, if range > 0.0 { range } else { 1.0 })
-        }))
+        });
+        Scaling::of_quantities(train, parts)
+    }
+
+    /// The scaling from what to subtract from each feature and to divide it by. The numbers of words stay as they are.
+    fn of_quantities(train: &Dataset, parts: impl Iterator<Item = (f64, f64)>) -> Self {
+        let words = train.columns().map(Columns::embedded).unwrap_or_default();
+        let is_word = |feature: usize| words.iter().any(|own| own.feature == feature);
+        Scaling::from_parts(parts.enumerate().map(|(at, part)| if is_word(at) { (0.0, 1.0) } else { part }))
     }
 }
 

@@ -9,6 +9,7 @@ mod attention;
 mod backward;
 mod conv;
 mod dropout;
+mod embed;
 mod embedding;
 mod flatten;
 #[cfg(feature = "cli")]
@@ -32,6 +33,7 @@ pub use self::attention::{Attention, AttentionInput};
 use self::backward::ParameterGradient;
 pub use self::conv::{Conv2d, ConvInput, ConvWeights};
 pub use self::dropout::{Dropout, DropoutBackward};
+pub use self::embed::{Embed, EmbedColumn, EmbedWeights};
 pub use self::embedding::{Embedding, EmbeddingWeights, Positions, PositionsWeights};
 pub use self::flatten::{Flatten, Unflatten};
 pub use self::gather::Gather;

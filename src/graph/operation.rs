@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::{
     Activate, ActivateBackward, Add, Attention, AttentionInput, AveragePool, AveragePoolBackward, BatchNorm,
-    BatchNormInput, BatchNormWeights, Conv2d, ConvInput, ConvWeights, Dropout, DropoutBackward, Embedding,
-    EmbeddingWeights, Flatten, Gather, GlobalAveragePool, GlobalAveragePoolBackward, GradientNorm, Graph, Linear,
-    LinearInput, LinearWeights, Loss, MaxPool, MaxPoolBackward, Metrics, Node, Orthogonalize, Positions,
+    BatchNormInput, BatchNormWeights, Conv2d, ConvInput, ConvWeights, Dropout, DropoutBackward, Embed, EmbedWeights,
+    Embedding, EmbeddingWeights, Flatten, Gather, GlobalAveragePool, GlobalAveragePoolBackward, GradientNorm, Graph,
+    Linear, LinearInput, LinearWeights, Loss, MaxPool, MaxPoolBackward, Metrics, Node, Orthogonalize, Positions,
     PositionsWeights, RowNorm, RowNormInput, RowNormWeights, Shape, Source, Tied, TiedInput, TiedWeights, Unflatten,
     Update, Value,
 };
@@ -57,9 +57,9 @@ macro_rules! operations {
 }
 
 operations! {
-    Source, Gather, Linear, Conv2d, MaxPool, AveragePool, GlobalAveragePool, BatchNorm, RowNorm, Flatten, Embedding, Positions, Attention, Tied, Activate, Dropout, Add, Loss, Metrics,
+    Source, Gather, Linear, Conv2d, MaxPool, AveragePool, GlobalAveragePool, BatchNorm, RowNorm, Flatten, Embed, Embedding, Positions, Attention, Tied, Activate, Dropout, Add, Loss, Metrics,
     ConvInput, ConvWeights, MaxPoolBackward, AveragePoolBackward, GlobalAveragePoolBackward, BatchNormWeights, BatchNormInput, RowNormWeights,
-    RowNormInput, Unflatten, EmbeddingWeights, PositionsWeights, AttentionInput, TiedInput, TiedWeights,
+    RowNormInput, Unflatten, EmbedWeights, EmbeddingWeights, PositionsWeights, AttentionInput, TiedInput, TiedWeights,
     LinearInput, LinearWeights, ActivateBackward, DropoutBackward, GradientNorm, Update, Orthogonalize,
 }
 

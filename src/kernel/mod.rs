@@ -14,6 +14,7 @@ pub mod conv;
 pub mod dense_backward;
 pub mod dense_forward;
 pub mod dense_update;
+pub mod embed;
 pub mod flatten;
 mod fuses;
 pub mod gather;

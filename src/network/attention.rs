@@ -66,7 +66,7 @@ impl Describe for AttentionLayer {
         let of = |part, outputs, kind, rows: RowOrder| Own { part, inputs, outputs, kind, bias: self.bias, rows };
         vec![
             of(None, 3 * inputs, ParameterKind::Projection, rows),
-            of(Some("out_proj"), inputs, ParameterKind::Matrix, rows),
+            of(Some("out_proj".into()), inputs, ParameterKind::Matrix, rows),
         ]
     }
 

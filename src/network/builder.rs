@@ -2,9 +2,9 @@
 
 use super::layer::{self, Layer};
 use super::{
-    ActivationLayer, AttentionLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, EmbeddingLayer,
-    FlattenLayer, Form, GlobalAvgPoolLayer, GroupNormLayer, LayerKind, LayerNormLayer, MaxPoolLayer, Network, Pair,
-    PositionsLayer, Refused, RepeatLayer, ResidualLayer, RmsNormLayer,
+    ActivationLayer, AttentionLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, EmbedLayer,
+    EmbeddedFeature, EmbeddingLayer, FlattenLayer, Form, GlobalAvgPoolLayer, GroupNormLayer, LayerKind, LayerNormLayer,
+    MaxPoolLayer, Network, Pair, PositionsLayer, Refused, RepeatLayer, ResidualLayer, RmsNormLayer,
 };
 use crate::activation::Activation;
 
@@ -43,6 +43,21 @@ impl Network {
     #[must_use]
     pub fn flatten(self) -> Self {
         self.with(FlattenLayer::new().into())
+    }
+
+    /// Adds vectors for features that are categories, which follow the features that are numbers: [`EmbedLayer`]. It is the network's first layer.
+    ///
+    /// ```
+    /// use wgrad::{Activation, EmbeddedFeature, Network};
+    ///
+    /// // Five features: the fourth is one of 12 cities.
+    /// let network = Network::new(5).embed([EmbeddedFeature::new(3, 12, 8)]).dense(2, Activation::Identity);
+    /// assert_eq!(network.shape(), "5-12-2");
+    /// assert_eq!(network.parameters(), 12 * 8 + 12 * 2 + 2);
+    /// ```
+    #[must_use]
+    pub fn embed(self, features: impl IntoIterator<Item = EmbeddedFeature>) -> Self {
+        self.with(EmbedLayer::new(features).into())
     }
 
     /// Adds vectors of `width` values for a vocabulary of this many tokens: [`EmbeddingLayer`].

@@ -33,7 +33,7 @@ impl EmbeddingLayer {
 }
 
 /// A table with a vector for each of `rows`.
-fn table(rows: usize, width: usize) -> Own {
+pub(super) fn table(rows: usize, width: usize) -> Own {
     let order = RowOrder::features(rows);
     Own { part: None, inputs: rows, outputs: width, kind: ParameterKind::Embedding, bias: false, rows: order }
 }

@@ -6,17 +6,17 @@ use super::forward::Forward;
 use super::parameter::{ParameterKind, RowOrder};
 use super::words::Words;
 use super::{
-    ActivationLayer, AttentionLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, EmbeddingLayer,
-    FlattenLayer, Form, GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerNormLayer, MaxPoolLayer, PositionsLayer,
-    RepeatLayer, ResidualLayer, RmsNormLayer,
+    ActivationLayer, AttentionLayer, AvgPoolLayer, BatchNormLayer, ConvLayer, DenseLayer, DropoutLayer, EmbedLayer,
+    EmbeddingLayer, FlattenLayer, Form, GlobalAvgPoolLayer, GroupNormLayer, Layer, LayerNormLayer, MaxPoolLayer,
+    PositionsLayer, RepeatLayer, ResidualLayer, RmsNormLayer,
 };
 use crate::graph::Value;
 
 /// A parameter of a layer, as the layer describes it: see [`Parameter`](super::Parameter).
 #[derive(Clone, Debug)]
 pub(super) struct Own {
-    /// What follows the layer's name in files, where it has several matrices: `out_proj`.
-    pub part: Option<&'static str>,
+    /// What follows the layer's name in files, where it has several matrices: `out_proj`, or a number.
+    pub part: Option<String>,
     pub inputs: usize,
     pub outputs: usize,
     pub kind: ParameterKind,
@@ -153,6 +153,8 @@ layers! {
     GlobalAvgPool(GlobalAvgPoolLayer),
     /// An image's values as features.
     Flatten(FlattenLayer),
+    /// Vectors for features that are categories, beside the others.
+    Embed(EmbedLayer),
     /// A vector for each token.
     Embedding(EmbeddingLayer),
     /// `y = x + P`, a vector for each place of a sequence.

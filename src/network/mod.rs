@@ -8,6 +8,7 @@ mod bare;
 mod builder;
 mod conv;
 mod dense;
+mod embed;
 mod embedding;
 mod flatten;
 mod form;
@@ -29,6 +30,7 @@ pub use self::attention::AttentionLayer;
 pub use self::bare::{ActivationLayer, DropoutLayer};
 pub use self::conv::ConvLayer;
 pub use self::dense::DenseLayer;
+pub use self::embed::{EmbedLayer, EmbeddedFeature};
 pub use self::embedding::{EmbeddingLayer, PositionsLayer};
 pub use self::flatten::FlattenLayer;
 pub use self::form::Form;
@@ -302,6 +304,7 @@ impl Network {
     /// - a last layer that is not dense, or has a dropout;
     /// - a convolution, a pool or a group norm that does not fit its image, or whose numbers are out of range; images of more than 16,777,216 values;
     /// - features where a layer takes an image, and the other way round;
+    /// - an embed layer that comes after another one, or that looks up a feature which rows do not have, or one twice;
     /// - a norm's eps or momentum that is out of range;
     /// - an initializer for a layer without weights;
     /// - more than 100,000 layers, with all copies of those that are repeated;
@@ -342,6 +345,7 @@ impl Network {
             ));
         }
         self.check_ties(&the_last)?;
+        self.check_embeds()?;
         if last.dropout() > 0.0 {
             return Err(format!(
                 "{the_last} has a dropout of {}: leave it out, as the layer's outputs are the logits, which must all be there",
@@ -373,6 +377,28 @@ impl Network {
                 "{the_last} is tied, has {outputs} units and takes {width} values: the embedding has a vocabulary of {vocabulary} and a width of {own}, and both must agree"
             )),
             None => Err(format!("{the_last} is tied, and there is no embedding whose table it could have")),
+        }
+    }
+
+    /// Why a layer cannot look up categories, if one cannot: it takes numbers that are no quantities, and only the rows of a set have these.
+    fn check_embeds(&self) -> Result<(), String> {
+        let mut late = None;
+        self.walk(&mut |located| {
+            let is_embed = matches!(located.layer.kind(), LayerKind::Embed(_));
+            late = late.take().or((is_embed && located.location != layer::location("", 0)).then_some(located.location));
+        });
+        late.map_or(Ok(()), |location| {
+            Err(format!(
+                "{location} (embed) comes after other layers: only a network's first layer can look up the categories that a row's features are; list all of them there"
+            ))
+        })
+    }
+
+    /// The features that are categories, which its first layer looks up: none where it does not.
+    pub(crate) fn embedded(&self) -> &[EmbeddedFeature] {
+        match self.layers.first().map(Layer::kind) {
+            Some(LayerKind::Embed(embed)) => &embed.features,
+            _ => &[],
         }
     }
 

@@ -40,7 +40,8 @@ const ELSEWHERE: Elsewhere = &[
     (&["layer-normalization", "ln"], "layer_norm"),
     (&["rms-normalization"], "rms_norm"),
     (&["group-normalization", "gn", "instance-norm"], "group_norm"),
-    (&["embed", "embeddings", "token-embedding", "wte"], "embedding"),
+    (&["embeddings", "token-embedding", "wte"], "embedding"),
+    (&["entity-embedding", "entity-embeddings", "embedded", "category-embedding"], "embed"),
     (&["position", "positional", "positional-embedding", "position-embedding", "wpe"], "positions"),
     (&["multi-head-attention", "multihead-attention", "self-attention", "mha", "heads"], "attention"),
     (&["skip", "resnet", "add", "body", "residual-block"], "residual"),
@@ -308,6 +309,23 @@ impl<'a> Words<'a> {
     /// A number of things.
     pub fn count(&mut self, key: &'static str) -> Result<usize, String> {
         self.take(key, "a whole number, at least 1", |value| value.as_u64()?.try_into().ok().filter(|&count| count > 0))
+    }
+
+    /// A list of tables that have a whole number under each of these keys, and no others: their numbers, in the order of the keys. `example` is one.
+    pub fn tables<const N: usize>(
+        &mut self,
+        key: &'static str,
+        keys: [&str; N],
+        example: &str,
+    ) -> Result<Vec<[usize; N]>, String> {
+        let numbers = |table: &Json| {
+            let entries = table.as_object().filter(|entries| entries.len() == N)?;
+            let number = |key: &str| entries.get(key)?.as_u64()?.try_into().ok();
+            let all: Option<Vec<usize>> = keys.iter().map(|key| number(key)).collect();
+            all?.try_into().ok()
+        };
+        let what = format!("a list of tables, each with the whole numbers {}, as [{example}]", keys.join(", "));
+        self.take(key, &what, |list| list.as_array()?.iter().map(numbers).collect())
     }
 
     /// A number of things, or the usual one.

@@ -6,11 +6,11 @@ use super::Role;
 use super::step::{Group, Step};
 use crate::error::Error;
 use crate::graph::{
-    Attention, Conv2d, ConvInput, ConvWeights, LinearInput, LinearWeights, Node, Op, Over, Pass, Positions,
-    PositionsWeights, RowNorm, RowNormWeights, Value,
+    Attention, Conv2d, ConvInput, ConvWeights, EmbedColumn, EmbedWeights, LinearInput, LinearWeights, Node, Op, Over,
+    Pass, Positions, PositionsWeights, RowNorm, RowNormWeights, Value,
 };
 use crate::kernel::tokens::Tokens;
-use crate::kernel::{pool, tokens};
+use crate::kernel::{embed, pool, tokens};
 use crate::layout::Extent;
 
 /// The buffer of every value that is stored.
@@ -86,6 +86,10 @@ impl Homes {
             | Op::RowNormWeights(RowNormWeights(RowNorm { parameter, .. }))
             | Op::PositionsWeights(PositionsWeights(Positions { parameter, .. })) => {
                 self.put(step, first.result(), Role::WeightGradient(*parameter));
+            }
+            Op::EmbedWeights(EmbedWeights { column: EmbedColumn { parameter, vocabulary, .. }, .. }) => {
+                self.put(step, first.result(), Role::WeightGradient(*parameter));
+                self.shapes.insert(Role::Links(*parameter), vec![embed::link_words(step.request.batch, *vocabulary)]);
             }
             Op::EmbeddingWeights(own) => {
                 self.put(step, end, Role::WeightGradient(own.0.parameter));

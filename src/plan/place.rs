@@ -4,6 +4,7 @@ use super::homes::Homes;
 use super::step::Step;
 use super::{Buffer, Dispatch, Request, Role, STATE_BYTES, STATS_BYTES, slices};
 use crate::error::Error;
+use crate::kernel::embed::MOST_ROWS;
 use crate::kernel::tokens::MOST_SLOTS;
 use crate::kernel::{class_metrics, muon, regression_metrics};
 use crate::layout::{Dense, Extent, quads_with_one};
@@ -87,12 +88,18 @@ pub(super) fn check_values(request: Request<'_>) -> Result<(), Error> {
     right
 }
 
-/// That kernels can go over the tokens of a minibatch that is trained on.
+/// That kernels can go over the tokens, or the categories, of a minibatch that is trained on.
 ///
 /// # Errors
 ///
 /// [`Error::Option`] with the most rows that they can.
 fn check_tokens(request: Request<'_>) -> Result<(), Error> {
+    if !request.network.embedded().is_empty() && request.training.is_some() && request.batch > MOST_ROWS {
+        return Err(Error::Option(format!(
+            "a minibatch of {} rows, whose categories an embed layer looks up: at most {MOST_ROWS} rows fit; with accumulate, several minibatches make one step",
+            request.batch
+        )));
+    }
     let (Form::Tokens(length), Some(_)) = (request.network.input(), request.training) else { return Ok(()) };
     let slots = 4 * u64::from(quads_with_one(length as u32));
     let most = u64::from(MOST_SLOTS) / slots / 4 * 4;

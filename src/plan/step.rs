@@ -179,6 +179,7 @@ impl<'a> Step<'a> {
                 Op::GlobalAveragePool(_) | Op::GlobalAveragePoolBackward(_) => {}
                 Op::BatchNorm(_) | Op::BatchNormWeights(_) | Op::BatchNormInput(_) => {}
                 Op::RowNorm(_) | Op::RowNormWeights(_) | Op::RowNormInput(_) => {}
+                Op::Embed(_) | Op::EmbedWeights(_) => {}
                 Op::Embedding(_) | Op::EmbeddingWeights(_) | Op::Positions(_) | Op::PositionsWeights(_) => {}
                 Op::Attention(_) | Op::AttentionInput(_) => {}
                 Op::Tied(_) | Op::TiedInput(_) | Op::TiedWeights(_) => {}

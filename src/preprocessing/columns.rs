@@ -10,6 +10,7 @@ use super::cell::{Missing, six_digits};
 use super::written::Written;
 use crate::error::Error;
 use crate::named::counted;
+use crate::network::EmbeddedFeature;
 
 /// The most columns of a table.
 pub(crate) const MOST_COLUMNS: usize = 1 << 20;
@@ -56,6 +57,9 @@ pub(crate) enum Cells {
     },
     /// A word, which becomes one feature for each known word: 1 for the cell's own, 0 for the others. All are 0 for a missing cell if `fill` is set.
     Category { words: Vec<String>, fill: bool },
+    /// A word, which becomes one feature: its number among the known words, from 1. It is 0 for a missing cell if `fill` is set. A network looks up a vector of
+    /// `width` values by it.
+    Embedded { words: Vec<String>, fill: bool, width: usize },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,7 +107,7 @@ impl Columns {
     /// The name of every feature: its column's name, or `column=word`.
     pub fn feature_names(&self) -> Vec<String> {
         let names = |Column { name, cells, .. }: &Column| match cells {
-            Cells::Number { .. } => vec![name.clone()],
+            Cells::Number { .. } | Cells::Embedded { .. } => vec![name.clone()],
             Cells::Category { words, .. } => words.iter().map(|word| format!("{name}={word}")).collect(),
         };
         self.features.iter().flat_map(names).collect()
@@ -112,10 +116,11 @@ impl Columns {
     /// Whether this encoding and another make the same features: from the same columns with the same words.
     #[cfg(feature = "cli")]
     pub(crate) fn make_the_same_as(&self, other: &Columns) -> bool {
-        fn meaning(column: &Column) -> (&str, Option<&[String]>) {
+        fn meaning(column: &Column) -> (&str, Option<&[String]>, bool) {
             match &column.cells {
-                Cells::Number { .. } => (&column.name, None),
-                Cells::Category { words, .. } => (&column.name, Some(words)),
+                Cells::Number { .. } => (&column.name, None, false),
+                Cells::Category { words, .. } => (&column.name, Some(words), false),
+                Cells::Embedded { words, .. } => (&column.name, Some(words), true),
             }
         }
         self.features.iter().map(meaning).eq(other.features.iter().map(meaning))
@@ -135,7 +140,7 @@ impl Columns {
     }
 
     /// The cells that a row's features came from, with their columns' names: numbers in six digits, or the word whose feature is
-    /// 1, or an empty text if no feature is.
+    /// 1, or whose number it is, or an empty text if there is none.
     pub fn cells(&self, features: &[f32]) -> Vec<(String, String)> {
         let mut rest = features;
         let mut cell = |column: &Column| {
@@ -146,6 +151,10 @@ impl Columns {
                 Cells::Category { words, .. } => {
                     own.iter().position(|&value| value == 1.0).and_then(|word| words.get(word).cloned())
                 }
+                Cells::Embedded { words, .. } => own
+                    .first()
+                    .and_then(|&value| (value as usize).checked_sub(1))
+                    .and_then(|word| words.get(word).cloned()),
             };
             (column.name.clone(), cell.unwrap_or_default())
         };
@@ -163,6 +172,29 @@ impl Columns {
     /// Whether a row of `cells` cells can be one of such a table: with its targets, without them, or of its features alone.
     pub(crate) fn takes_rows_of(&self, cells: usize) -> bool {
         [self.count, self.count - self.targets.len().min(self.count), self.features.len()].contains(&cells)
+    }
+
+    /// The features that are words' numbers: which of a row's features each is, how many numbers there are, with 0 for no word, and the values of their vectors.
+    pub(crate) fn embedded(&self) -> Vec<EmbeddedFeature> {
+        let mut feature = 0;
+        let mut own = |column: &Column| {
+            let at = feature;
+            feature += column.cells.width();
+            match &column.cells {
+                Cells::Embedded { words, width, .. } => Some(EmbeddedFeature::new(at, words.len() + 1, *width)),
+                _ => None,
+            }
+        };
+        self.features.iter().filter_map(&mut own).collect()
+    }
+
+    /// The values of the vectors that a column's words become, if they do.
+    #[cfg(feature = "cli")]
+    pub(crate) fn vector_of(&self, name: &str) -> Option<usize> {
+        self.features.iter().find(|column| column.name == name).and_then(|column| match column.cells {
+            Cells::Embedded { width, .. } => Some(width),
+            _ => None,
+        })
     }
 
     /// The feature columns of numbers, as index and name.
@@ -241,7 +273,7 @@ impl Columns {
 impl Cells {
     pub(crate) fn width(&self) -> usize {
         match self {
-            Cells::Number { .. } => 1,
+            Cells::Number { .. } | Cells::Embedded { .. } => 1,
             Cells::Category { words, .. } => words.len(),
         }
     }

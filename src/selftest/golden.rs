@@ -52,7 +52,7 @@ embedded! {
     // Of networks of images, norms, tokens and other layers.
     EMBEDDED_NETS: "golden-nets"
     "accumulate" "attention" "autoencoder" "batch_norm" "batch_norm_short_batch" "conv_dilation" "conv_groups" "conv_same" "conv_stride" "conv_valid" "ema"
-    "embedding" "embedding_mean" "global_pool" "gpt" "gpt_ignored" "gpt_tied" "group_norm" "groups_adamw" "groups_frozen" "groups_frozen_norm" "layer_norm"
+    "embed" "embed_ignored" "embedding" "embedding_mean" "global_pool" "gpt" "gpt_ignored" "gpt_tied" "group_norm" "groups_adamw" "groups_frozen" "groups_frozen_norm" "layer_norm"
     "pool_overlap" "pools" "resnet" "rms_norm" "weight_decay_clip";
 }
 

@@ -22,7 +22,7 @@ use crate::kernel::tiling::Tiling;
 use crate::kernel::{Input, Launch, conv, dense_backward, dense_forward, dense_update, norm_gradient, probe, textbook};
 use crate::layout::{Conv, Dense, Image, Sliding, TokenLayout, Window};
 use crate::loss::{Loss, Setting};
-use crate::network::{AttentionLayer, AvgPoolLayer, DenseLayer, Network};
+use crate::network::{AttentionLayer, AvgPoolLayer, DenseLayer, EmbeddedFeature, Network};
 use crate::optimizer::{Optimizer, ParameterGroup, Rule};
 use crate::plan::{Element, Plan, Request, SetLayout};
 use crate::schedule::Schedule;
@@ -45,6 +45,7 @@ pub fn every_launch() -> Result<Vec<(Family, Launch)>, Error> {
     images(&mut every)?;
     updates(&mut every)?;
     tokens(&mut every)?;
+    embeds(&mut every)?;
     let choices = Choices::new()?;
     for case in choices.in_pairs().into_iter().chain(choices.with_sums(SUMS)).chain(choices.with_bare_sums(SUMS)) {
         let family = case.tiling.family;
@@ -272,6 +273,25 @@ fn tokens(every: &mut Every) -> Result<(), Error> {
                 let request = Request { network, loss, targets, training, batch, set, tiling: &tiling, metrics };
                 Plan::new(request)?.dispatches.into_iter().for_each(|dispatch| every.add(family, dispatch.launch));
             }
+        }
+    }
+    Ok(())
+}
+
+/// The launches of networks that look up categories, beside numbers and alone, under losses that leave rows out and others.
+fn embeds(every: &mut Every) -> Result<(), Error> {
+    let (schedule, optimizer) = (Schedule::default(), Optimizer::from_name("adamw")?);
+    let mut ignoring = Loss::default();
+    ignoring.set("ignore_index", Setting::Number(-1.0))?;
+    for family in FAMILIES {
+        let tiling = Tiling::of(family);
+        for (inputs, loss) in [(5, &Loss::default()), (2, &ignoring)] {
+            let features = [EmbeddedFeature::new(1, 9, 8), EmbeddedFeature::new(0, 70, 3)];
+            let network = &Network::new(inputs).embed(features).dense(3, Activation::Identity);
+            let (training, targets) = (Some(Training::new(&optimizer, &schedule)), Targets::CLASSES);
+            let set = SetLayout::whole(Element::F32, 40);
+            let request = Request { network, loss, targets, training, batch: 5, set, tiling: &tiling, metrics: false };
+            Plan::new(request)?.dispatches.into_iter().for_each(|dispatch| every.add(family, dispatch.launch));
         }
     }
     Ok(())

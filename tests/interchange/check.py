@@ -170,7 +170,8 @@ def networks_of_images(folder):
         wgrad("export", model, graph)
         _, z, _ = runtime(graph, channels_first(x))
         agree(f"{path.stem}, ONNX Runtime and PyTorch", z.reshape(kept["eval"].shape), kept["eval"])
-        more = rng.standard_normal((ROWS, *x.shape[1:])).astype(np.float32)
+        # Categories are whole numbers.
+        more = x if "embed" in case["layers"][0] else rng.standard_normal((ROWS, *x.shape[1:])).astype(np.float32)
         _, z, _ = runtime(graph, channels_first(more))
         ours = answers(model, more, folder, "outputs" if loss == "mse" else "probabilities")
         agree(f"{path.stem}, wgrad predict and ONNX Runtime", ours, z if loss == "mse" else softmax(z.astype(np.float64)))

@@ -53,6 +53,10 @@ cases! {
     weight_decay_clip,
     /// Its last layer has an activation.
     autoencoder,
+    /// Finds numbers and vectors in another order than PyTorch's, a table that gets the gradient of another, and a category that no row has and that moves otherwise.
+    embed,
+    /// The same of rows of categories alone, of which some do not count.
+    embed_ignored,
     /// Finds a flattened sequence whose places are in another order than files have them.
     embedding,
     /// Finds a token whose gradient is that of one of its places alone.

@@ -19,7 +19,7 @@ use crate::support::{Random, files_in, refused};
 fn names_and_shapes_are_pytorchs() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden-nets");
     let files: Vec<String> = files_in(&folder).into_iter().filter(|name| name.ends_with(".safetensors")).collect();
-    assert_eq!(files.len(), 27);
+    assert_eq!(files.len(), 29);
     for name in files {
         let bytes = std::fs::read(folder.join(&name)).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();

@@ -21,6 +21,7 @@ mod data;
 mod device_loss;
 mod dispatches;
 mod dropout;
+mod embeds;
 mod faults;
 mod formats;
 mod generation;

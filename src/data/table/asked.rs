@@ -1,6 +1,6 @@
 //! The columns that the options name, and what becomes of all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::column::ColumnRole;
@@ -12,6 +12,8 @@ use crate::error::Error;
 pub(super) struct Asked {
     pub ignored: BTreeSet<usize>,
     pub categorical: BTreeSet<usize>,
+    /// The values of the vectors that columns become.
+    pub embedded: BTreeMap<usize, usize>,
     pub targets: Option<Vec<usize>>,
 }
 
@@ -47,12 +49,25 @@ impl Asked {
         let targets =
             options.label.as_ref().map(|words| find(words).map_or_else(|| several(words), |place| Ok(vec![place])));
         let (ignored, categorical) = (places(&options.ignore)?, places(&options.categorical)?);
-        Ok(Asked { ignored, categorical, targets: targets.transpose()? })
+        let mut embedded = BTreeMap::new();
+        for (word, width) in &options.embed {
+            let twice = embedded.insert(place(word)?, *width).is_some();
+            if *width == 0 || twice {
+                let reason = if twice { "is there twice" } else { "has a width of 0: a vector has at least one value" };
+                return Err(Error::Option(format!(
+                    "embed: column \"{word}\" {reason}; write it as embed = {{ city = 8 }} (--embed city=8)"
+                )));
+            }
+        }
+        Ok(Asked { ignored, categorical, embedded, targets: targets.transpose()? })
     }
 
     pub fn is_named(&self, place: usize) -> bool {
         let is_target = self.targets.as_ref().is_some_and(|targets| targets.contains(&place));
-        is_target || self.ignored.contains(&place) || self.categorical.contains(&place)
+        is_target
+            || self.ignored.contains(&place)
+            || self.categorical.contains(&place)
+            || self.embedded.contains_key(&place)
     }
 
     /// What becomes of each column: the last one that is not left out is the target where none was named. The index that the table may begin
@@ -64,7 +79,7 @@ impl Asked {
         regression: bool,
         begins_with_index: bool,
     ) -> Result<Roles, Error> {
-        let Asked { ignored: mut left_out, categorical, targets } = self;
+        let Asked { ignored: mut left_out, categorical, embedded, targets } = self;
         left_out.extend(begins_with_index.then_some(0));
         let last = || (0..names.len()).rev().find(|place| !left_out.contains(place)).unwrap_or(0);
         let targets = targets.unwrap_or_else(|| vec![last()]);
@@ -75,9 +90,17 @@ impl Asked {
             let reason = format!("it has no column besides the target \"{targets}\": at least one feature is needed");
             return Err(Error::format(path, reason));
         }
+        if let Some(place) = embedded.keys().find(|place| !features.contains(place)) {
+            let what = if targets.contains(place) { "the target" } else { "left out (ignore)" };
+            let reason = format!(
+                "embed: column \"{}\" is {what}: only features become vectors, so leave it out of embed",
+                names[*place]
+            );
+            return Err(Error::format(path, reason));
+        }
         // Several targets are numbers, one for each output.
         let has_numbers = regression || targets.len() > 1;
-        Ok(Roles { targets, features, left_out, categorical, has_numbers })
+        Ok(Roles { targets, features, left_out, categorical, embedded, has_numbers })
     }
 }
 
@@ -88,6 +111,8 @@ pub(super) struct Roles {
     left_out: BTreeSet<usize>,
     /// Features whose cells are words, also where they look like numbers.
     pub categorical: BTreeSet<usize>,
+    /// Features whose words become vectors, and the values of these.
+    pub embedded: BTreeMap<usize, usize>,
     /// Whether the targets are numbers to predict.
     pub has_numbers: bool,
 }

@@ -345,7 +345,7 @@ struct Encoder<'a> {
 impl<'a> Encoder<'a> {
     fn new(column: &'a Column) -> Self {
         let words = match &column.cells {
-            Cells::Category { words, .. } => indices(words),
+            Cells::Category { words, .. } | Cells::Embedded { words, .. } => indices(words),
             Cells::Number { .. } => HashMap::new(),
         };
         Encoder { column, words }
@@ -362,22 +362,31 @@ impl<'a> Encoder<'a> {
                 features.push(number);
             }
             Cells::Category { words, fill } => {
-                let word = match index_of(&self.words, cell) {
-                    Some(word) => Some(word as usize),
-                    None if is_missing && *fill => None,
-                    None if is_missing => return Err(columns.missing.reason(cell)),
-                    None if columns.unknown_is_none => None,
-                    None => {
-                        return Err(format!(
-                            "\"{}\" is none of its words, which are {}; --unknown none (unknown = \"none\" under [data]) treats it as none of them",
-                            short(cell),
-                            listed(words)
-                        ));
-                    }
-                };
-                (0..words.len()).for_each(|at| features.push(f64::from(u8::from(Some(at) == word))));
+                let word = self.word(cell, columns, words, *fill)?;
+                (0..).take(words.len()).for_each(|at| features.push(f64::from(u8::from(Some(at) == word))));
+            }
+            // The first word is number 1, as none is number 0.
+            Cells::Embedded { words, fill, .. } => {
+                let word = self.word(cell, columns, words, *fill)?;
+                features.push(word.map_or(0.0, |word| f64::from(word) + 1.0));
             }
         }
         Ok(())
+    }
+
+    /// The index of a cell among its column's words; none where it is missing, or unknown, and may be.
+    fn word(&self, cell: &str, columns: &Columns, words: &[String], fill: bool) -> Result<Option<u32>, String> {
+        let is_missing = columns.missing.is(cell);
+        match index_of(&self.words, cell) {
+            Some(word) => Ok(Some(word)),
+            None if is_missing && fill => Ok(None),
+            None if is_missing => Err(columns.missing.reason(cell)),
+            None if columns.unknown_is_none => Ok(None),
+            None => Err(format!(
+                "\"{}\" is none of its words, which are {}; --unknown none (unknown = \"none\" under [data]) treats it as none of them",
+                short(cell),
+                listed(words)
+            )),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use csv::StringRecord;
 
-use super::asked::Asked;
+use super::asked::{Asked, Roles};
 use super::column::TableColumn;
 use super::rows::{Table, called, check_names, listed, place_of};
 use crate::data::ReadOptions;
@@ -16,6 +16,8 @@ use crate::preprocessing::{
 
 /// The most different words of a column that is to become one feature for each.
 const MOST_CATEGORIES: usize = 1_000;
+/// The same of a column that is to become vectors.
+const MOST_EMBEDDED: usize = 100_000;
 /// The name that pandas gives a column without one when it reads and writes a table again.
 const PANDAS_NAMELESS: &str = "Unnamed: 0";
 
@@ -45,6 +47,7 @@ impl Columns {
             notes.of_index(&seen[0]);
         }
         let roles = asked.roles(table.path(), &names, options.regression, begins_with_index)?;
+        add_words(table, &mut seen, &missing, &roles)?;
         let numeric: Vec<usize> = (0..names.len()).filter(|&place| roles.may_be_numeric(place)).collect();
         let judged = judged(table, &mut seen, &missing, options, &numeric)?;
 
@@ -52,7 +55,7 @@ impl Columns {
         for &place in &roles.features {
             let is_categorical = roles.categorical.contains(&place);
             let name = &names[place];
-            let cells = seen[place].cells(options.fill, is_categorical, judged.get(&place));
+            let cells = seen[place].cells_for(place, &roles, options.fill, judged.get(&place));
             let cells = cells.map_err(|reason| wrong(format!("column \"{name}\" {reason}")))?;
             notes.of_feature(name, &seen[place], rows, judged.get(&place), &cells, is_categorical);
             columns.push(Column { name: name.clone(), place, cells });
@@ -109,6 +112,24 @@ fn seen(table: &dyn Table, missing: &Missing) -> Result<(Vec<Seen>, u64), Error>
     }
 }
 
+/// Passes over all cells once more where a column that becomes vectors has more words than others may have.
+fn add_words(table: &dyn Table, seen: &mut [Seen], missing: &Missing, roles: &Roles) -> Result<(), Error> {
+    let has_more = |place: &usize| seen[*place].words.len() > MOST_CATEGORIES;
+    let places: Vec<usize> = roles.embedded.keys().copied().filter(has_more).collect();
+    if places.is_empty() {
+        return Ok(());
+    }
+    table.each(&mut |_, record| {
+        for &place in &places {
+            let (cell, words) = (&record[place], &mut seen[place].words);
+            if words.len() <= MOST_EMBEDDED && !missing.is(cell) && !words.contains(cell) {
+                words.insert(cell.into());
+            }
+        }
+        Ok(())
+    })
+}
+
 /// The notes on a table, a sentence each.
 #[derive(Default)]
 struct Notes {
@@ -136,9 +157,10 @@ impl Notes {
     ) {
         match cells {
             Cells::Number { written, .. } if !written.is_plain() => self.written(name, written),
-            Cells::Category { .. } if !is_categorical => {
+            Cells::Category { .. } | Cells::Embedded { .. } if !is_categorical => {
                 let instead = "leave it out (--ignore, or ignore under [data])";
-                self.sentences.extend(seen.looks_wrong(name, rows, judged, instead));
+                let each = if matches!(cells, Cells::Category { .. }) { "feature" } else { "vector" };
+                self.sentences.extend(seen.looks_wrong(name, rows, judged, (each, instead)));
             }
             _ => {}
         }
@@ -296,8 +318,35 @@ impl Seen {
         }
     }
 
-    /// The cells of a column of features.
-    fn cells(&self, fill: Option<Fill>, categorical: bool, judged: Option<&Judged>) -> Result<Cells, String> {
+    /// The cells of the column of features at a place.
+    fn cells_for(
+        &self,
+        place: usize,
+        roles: &Roles,
+        fill: Option<Fill>,
+        judged: Option<&Judged>,
+    ) -> Result<Cells, String> {
+        let Some(&width) = roles.embedded.get(&place) else {
+            return self.cells(fill, roles.categorical.contains(&place), judged, MOST_CATEGORIES);
+        };
+        match self.cells(fill, roles.categorical.contains(&place), judged, MOST_EMBEDDED)? {
+            Cells::Category { words, fill } => Ok(Cells::Embedded { words, fill, width }),
+            _ => Err(
+                "has numbers, and embed takes words: where its numbers are categories, name it in categorical, too (--categorical; or categorical under [data] in \
+                 run.toml)"
+                    .into(),
+            ),
+        }
+    }
+
+    /// The cells of a column of features, which has at most this many different words.
+    fn cells(
+        &self,
+        fill: Option<Fill>,
+        categorical: bool,
+        judged: Option<&Judged>,
+        most: usize,
+    ) -> Result<Cells, String> {
         let of_numbers = |written: Written, mean: f64| {
             let fill = fill.map(|fill| match fill {
                 Fill::Mean => mean,
@@ -323,9 +372,12 @@ impl Seen {
             .map_or(String::new(), |(cell, at)| format!("; the first cell that is not a number is \"{cell}\" in {at}"));
         match self.words.len() {
             0 => Err("has no values: leave it out (ignore)".into()),
-            1..=MOST_CATEGORIES => Ok(Cells::Category { words: self.distinct(), fill: fill.is_some() }),
+            1.. if self.words.len() <= most => Ok(Cells::Category { words: self.distinct(), fill: fill.is_some() }),
+            _ if most > MOST_CATEGORIES => {
+                Err(format!("has more than {most} different words, a vector for each: leave it out (ignore){first}"))
+            }
             _ => Err(format!(
-                "has more than {MOST_CATEGORIES} different words, a feature for each: leave it out (ignore){first}"
+                "has more than {MOST_CATEGORIES} different words, a feature for each: leave it out (ignore), or give them vectors (embed){first}"
             )),
         }
     }
@@ -337,7 +389,13 @@ impl Seen {
 
     /// The notes on a column that is read as words: numbers, of which a few cells, perhaps mistyped, make it words; and words that differ in
     /// nearly every row, so that they predict nothing.
-    fn looks_wrong(&self, name: &str, rows: u64, judged: Option<&Judged>, way_out: &str) -> Vec<String> {
+    fn looks_wrong(
+        &self,
+        name: &str,
+        rows: u64,
+        judged: Option<&Judged>,
+        (each, way_out): (&str, &str),
+    ) -> Vec<String> {
         let numbers = judged.map_or(self.numbers, |judged| judged.judge.numbers);
         let all = self.numbers + self.others;
         let misfit = judged.and_then(|judged| judged.judge.misfit());
@@ -361,7 +419,7 @@ impl Seen {
         }
         if many {
             notes.push(format!(
-                "column \"{name}\" has {words} different words in {rows} rows, and becomes a feature for each. It looks like names, identifiers or \
+                "column \"{name}\" has {words} different words in {rows} rows, and becomes a {each} for each. It looks like names, identifiers or \
                  dates, which say nothing about new rows; {way_out}"
             ));
         }

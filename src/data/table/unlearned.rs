@@ -58,7 +58,7 @@ impl Columns {
         let numbers = self.features.iter().map(|column| (&column.name, &column.cells));
         for (name, cells) in numbers {
             match cells {
-                Cells::Category { .. } => {
+                Cells::Category { .. } | Cells::Embedded { .. } => {
                     return Err(wrong(format!("column \"{name}\" has words{NO_COLUMNS}{otherwise}")));
                 }
                 Cells::Number { written, .. } => check_plain(name, written).map_err(wrong)?,

@@ -1,5 +1,6 @@
 //! Converts a model to a graph.
 
+mod embed;
 mod layers;
 mod tokens;
 

@@ -6,6 +6,7 @@ mod average;
 mod backward;
 mod batch_norm;
 mod conv;
+mod embed;
 mod flatten;
 mod forward;
 mod loss;
@@ -59,10 +60,7 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
         };
         dispatches = dispatches.into_iter().map(in_parts).collect();
     }
-    let is_judged = step.graph.nodes().any(|(_, node)| matches!(node.op, Op::Loss(_)));
-    if is_judged && step.request.training.is_none() {
-        dispatches.push(Dispatch::new(close_step::launch(), |_| Role::State));
-    }
+    dispatches.extend(closing(step));
     Ok(dispatches)
 }
 
@@ -78,6 +76,7 @@ fn of_group(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<Vec<Dispatc
         Op::MaxPool(_) | Op::AveragePool(_) | Op::GlobalAveragePool(_) => vec![pool::forward(step, homes, group)?],
         Op::BatchNorm(own) => batch_norm::forward(step, homes, group, *own)?,
         Op::RowNorm(own) => row_norm::forward(step, homes, group, *own)?,
+        Op::Embed(own) => embed::forward(step, homes, group, own)?,
         Op::Embedding(_) | Op::Positions(_) => vec![tokens::forward(step, homes, group)?],
         Op::Attention(own) => vec![attention::forward(step, homes, group, *own)?],
         Op::Tied(own) => tied::forward(step, homes, group, *own)?,
@@ -92,6 +91,7 @@ fn of_group(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<Vec<Dispatc
         Op::BatchNormWeights(own) => batch_norm::weights(step, homes, group, own.0)?,
         Op::RowNormWeights(own) => row_norm::weights(step, homes, group, own.0)?,
         Op::RowNormInput(own) => row_norm::backward(step, homes, group, own.0)?,
+        Op::EmbedWeights(own) => embed::weights(step, homes, group, *own)?,
         Op::EmbeddingWeights(own) => tokens::weights(step, homes, group, own.0)?,
         Op::PositionsWeights(own) => vec![tokens::positions_weights(step, homes, group, own.0)?],
         Op::AttentionInput(own) => attention::backward(step, homes, group, own.0)?,

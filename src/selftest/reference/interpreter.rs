@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::network::{Layer, activate};
 use super::{dense_forward, norm, sliding, tokens};
 use crate::activation::Activation;
-use crate::graph::{Graph, Linear, Node, NodeId, Op, Source, Value};
+use crate::graph::{Dropout, Graph, Linear, Node, NodeId, Op, Source, Value};
 use crate::layout::Image;
 use crate::network::Network;
 
@@ -252,12 +252,11 @@ impl<'a> Interpreter<'a> {
             Op::RowNorm(norm) => norm::row_norm(*norm, x, rows, layer(1), &rounding),
             Op::Flatten(flatten) if flatten.by_place => vec![x.to_vec()],
             Op::Flatten(flatten) => vec![flattened(x, flatten.image)],
-            Op::Tied(_) | Op::Embedding(_) | Op::Positions(_) | Op::Attention(_) => self.of_tokens(node, x, layer),
-            Op::Activate(of) => vec![x.iter().map(|&z| (self.activate)(of.0, z)).collect()],
-            Op::Dropout(of) => {
-                let factor = |at: usize| (self.mask)(of.layer, at / channels, at % channels, channels, of.probability);
-                vec![x.iter().enumerate().map(|(at, x)| factor(at) * x).collect()]
+            Op::Embed(_) | Op::Tied(_) | Op::Embedding(_) | Op::Positions(_) | Op::Attention(_) => {
+                self.of_tokens(node, x, layer)
             }
+            Op::Activate(of) => vec![x.iter().map(|&z| (self.activate)(of.0, z)).collect()],
+            Op::Dropout(of) => vec![self.dropped(x, channels, *of)],
             Op::Add(_) => vec![x.iter().zip(get(node.inputs[1])).map(|(a, b)| a + b).collect()],
             // Logits are made of none of these.
             Op::Source(_)
@@ -273,6 +272,7 @@ impl<'a> Interpreter<'a> {
             | Op::BatchNormInput(_)
             | Op::RowNormWeights(_)
             | Op::RowNormInput(_)
+            | Op::EmbedWeights(_)
             | Op::EmbeddingWeights(_)
             | Op::PositionsWeights(_)
             | Op::AttentionInput(_)
@@ -289,10 +289,20 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    /// What comes out of a node of a network of tokens. `layer` gives the parameter that is an input.
+    /// Rows of this many units, of which some drop out.
+    fn dropped(&self, x: &[f64], units: usize, of: Dropout) -> Vec<f64> {
+        let factor = |at: usize| (self.mask)(of.layer, at / units, at % units, units, of.probability);
+        x.iter().enumerate().map(|(at, x)| factor(at) * x).collect()
+    }
+
+    /// What comes out of a node of a network of tokens, or of categories. `layer` gives the parameter that is an input.
     fn of_tokens<'l>(&self, node: &Node, x: &[f64], layer: impl Fn(usize) -> &'l Layer) -> Vec<Vec<f64>> {
         let channels = self.graph.shape(node.inputs[0]).last().map_or(1, |&last| last as usize);
         match &node.op {
+            Op::Embed(embed) => {
+                let tables: Vec<&Layer> = (1..node.inputs.len()).map(layer).collect();
+                vec![tokens::embed(embed, x, channels, &tables)]
+            }
             Op::Tied(_) => vec![tokens::tied(x, channels, layer(1))],
             Op::Embedding(_) => {
                 let width = self.graph.shape(node.result())[3] as usize;

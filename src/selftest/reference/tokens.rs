@@ -1,11 +1,25 @@
 //! What networks of tokens compute in f64, after PyTorch's documentation.
 
 use super::network::Layer;
-use crate::graph::Attention;
+use crate::graph::{Attention, Embed};
 
 /// `torch.nn.functional.embedding`: tokens are whole numbers, and the table's rows are the inputs of its layer.
 pub fn embedding(tokens: &[f64], width: usize, own: &Layer) -> Vec<f64> {
     tokens.iter().flat_map(|&token| own.weights[token as usize * width..][..width].iter().copied()).collect()
+}
+
+/// `torch.cat([numbers, embedding(x[:, f]), …], 1)` of rows of `features` features.
+pub fn embed(of: &Embed, x: &[f64], features: usize, tables: &[&Layer]) -> Vec<f64> {
+    let is_number = |feature: &usize| of.columns.iter().all(|column| column.feature as usize != *feature);
+    let of_row = |row: &[f64]| -> Vec<f64> {
+        let mut values: Vec<f64> = (0..features).filter(is_number).map(|feature| row[feature]).collect();
+        for (column, table) in of.columns.iter().zip(tables) {
+            let width = table.weights.len() / column.vocabulary as usize;
+            values.extend(embedding(&[row[column.feature as usize]], width, table));
+        }
+        values
+    };
+    x.chunks_exact(features).flat_map(of_row).collect()
 }
 
 /// `x·Wᵀ` with an embedding's table, whose rows have `width` values.

@@ -52,6 +52,7 @@ impl Graph {
                 (0..repeat.times).try_fold(input, |input, _| self.layers(&repeat.layers, input, weights))?;
                 Ok(())
             }
+            LayerKind::Embed(embed) => self.embed(embed, input, weights),
             LayerKind::Embedding(_) => self.embedding(weights),
             LayerKind::Positions(positions) => self.positions(positions, sequence(input, "positions")?, weights),
             LayerKind::Attention(attention) => self.attention(attention, sequence(input, "attention")?, weights),
