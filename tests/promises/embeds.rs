@@ -132,13 +132,8 @@ fn runs_have_the_same_bits_and_go_on() {
     let (set, _) = set_of(&x, 7, 3);
     let folder = tempfile::tempdir().unwrap();
     for optimizer in [Optimizer::from_name("adam").unwrap(), Optimizer::from_name("muon").unwrap()] {
-        let options = |epochs: u64| TrainOptions {
-            optimizer: optimizer.clone(),
-            epochs,
-            batch_size: 8,
-            seed: 3,
-            ..TrainOptions::default()
-        };
+        let options =
+            |epochs: u64| TrainOptions { optimizer, epochs, batch_size: 8, seed: 3, ..TrainOptions::default() };
         let trained = || {
             let mut trainer = Trainer::on(gpu(), network.clone(), options(6)).unwrap();
             let before = trainer.weights().unwrap();
