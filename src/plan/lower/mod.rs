@@ -64,6 +64,13 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
     Ok(dispatches)
 }
 
+/// What moves the step counter on where nothing is trained that would.
+fn closing(step: &Step<'_>) -> Option<Dispatch> {
+    let is_judged = step.graph.nodes().any(|(_, node)| matches!(node.op, Op::Loss(_)));
+    let closes = is_judged && step.request.training.is_none();
+    closes.then(|| Dispatch::new(close_step::launch(), |_| Role::State))
+}
+
 /// The dispatches of a group, but for what comes after all that reads weights.
 fn of_group(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<Vec<Dispatch>, Error> {
     Ok(match step.op(group) {
