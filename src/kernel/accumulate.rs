@@ -34,21 +34,9 @@ pub fn next_part(batch: u32, weighted_mean: bool) -> Launch {
 }
 
 fn plain(constants: Constants, bindings: Vec<(Binding, Access)>, weighted_mean: bool) -> Launch {
-    Launch {
-        kernel: "next_part",
-        variant: String::new(),
-        root: "next_part",
-        mounts: vec![],
-        constants: vec![("constants", constants.text())],
-        flags: if weighted_mean { vec!["weighted_mean"] } else { vec![] },
-        bindings,
-        shape: None,
-        parts: vec![],
-        partials: None,
-        workgroup: 1,
-        workgroups: 1,
-        cost: Cost::default(),
-    }
+    let mut launch = Launch::single("next_part", ("constants", constants.text()), bindings);
+    launch.flags.extend(weighted_mean.then_some("weighted_mean"));
+    launch
 }
 
 /// The kernel that ends a part: the dispatches up to the last of it are run once for each.

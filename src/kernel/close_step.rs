@@ -6,19 +6,7 @@ use crate::constants::Constants;
 
 /// One invocation that updates the state.
 pub fn launch() -> Launch {
-    Launch {
-        kernel: "close_step",
-        variant: String::new(),
-        root: "close_step",
-        mounts: vec![],
-        constants: vec![("constants", Constants::new().u32("BATCH", 1).text())],
-        flags: vec![],
-        bindings: vec![(Binding::State, Access::Write)],
-        shape: None,
-        parts: vec![],
-        partials: None,
-        workgroup: 1,
-        workgroups: 1,
-        cost: Cost { flops: 0, bytes: 8 },
-    }
+    let constants = Constants::new().u32("BATCH", 1).text();
+    let bindings = vec![(Binding::State, Access::Write)];
+    Launch { cost: Cost { flops: 0, bytes: 8 }, ..Launch::single("close_step", ("constants", constants), bindings) }
 }

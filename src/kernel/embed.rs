@@ -6,8 +6,8 @@ use crate::constants::Constants;
 use crate::layout::{Dense, quads_with_one};
 
 /// The most rows of a minibatch that is trained on: an invocation may go over all of them twice, one an iteration, for a category's sum and for that of the rows'
-/// weights. See [`MOST_SLOTS`](super::tokens::MOST_SLOTS).
-pub const MOST_ROWS: u32 = super::tokens::MOST_SLOTS / 2;
+/// weights. llvmpipe ends an invocation's loops after 65,535 iterations of all of them together, as [`most_slots`](super::tokens::most_slots) says.
+pub const MOST_ROWS: u32 = 30_000;
 
 /// The vectors of a feature that is a category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

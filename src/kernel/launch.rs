@@ -68,6 +68,29 @@ pub struct Partials {
 }
 
 impl Launch {
+    /// A kernel of one invocation, which moves on what others count by.
+    pub(super) fn single(
+        kernel: &'static str,
+        constants: (&'static str, String),
+        bindings: Vec<(Binding, Access)>,
+    ) -> Launch {
+        Launch {
+            kernel,
+            variant: String::new(),
+            root: kernel,
+            mounts: vec![],
+            constants: vec![constants],
+            flags: vec![],
+            bindings,
+            shape: None,
+            parts: vec![],
+            partials: None,
+            workgroup: 1,
+            workgroups: 1,
+            cost: Cost::default(),
+        }
+    }
+
     /// A text of all that the compiled kernel is made of: launches with the same identity run the same kernel.
     pub(crate) fn identity(&self) -> String {
         let own = format!("{:?}", (self.root, &self.mounts, &self.constants, &self.flags, &self.bindings));

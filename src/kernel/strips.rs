@@ -1,7 +1,7 @@
 //! Rows that a step goes over a strip at a time: the last layer and the loss of a large vocabulary, whose logits are then in memory for one strip only.
 
 use super::binding::{Access, Binding};
-use super::launch::{Cost, Launch};
+use super::launch::Launch;
 use crate::constants::Constants;
 
 /// The most logits that are in memory at once, if that leaves strips of at least [`LEAST_ROWS`] rows: 16 MiB.
@@ -47,20 +47,6 @@ impl Strips {
 
     /// Moves on to the next strip.
     pub fn next(self) -> Launch {
-        Launch {
-            kernel: "next_strip",
-            variant: String::new(),
-            root: "next_strip",
-            mounts: vec![],
-            constants: vec![self.constants()],
-            flags: vec![],
-            bindings: vec![(Binding::Strip, Access::Write)],
-            shape: None,
-            parts: vec![],
-            partials: None,
-            workgroup: 1,
-            workgroups: 1,
-            cost: Cost::default(),
-        }
+        Launch::single("next_strip", self.constants(), vec![(Binding::Strip, Access::Write)])
     }
 }

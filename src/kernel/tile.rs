@@ -89,7 +89,7 @@ const LONG: u32 = 512;
 const BUSY: u32 = 64;
 
 /// The most blocks of a reduction that an invocation goes over. llvmpipe, Mesa's software driver, ends an invocation's loops without a word after 65,535
-/// iterations of all of them together; an invocation of a [merged](super::merged) launch has the loops of eight parts.
+/// iterations of all of them together, and a product that divides by the sum of the rows' weights goes over these too.
 const LONGEST: u32 = 7_500;
 
 /// The slices that a reduction may be cut into.

@@ -12,7 +12,12 @@ use crate::layout::{Dense, TokenLayout, quads_with_one};
 
 /// The most tokens of a minibatch, with what pads each row: an invocation may go over all of them, one an iteration, and llvmpipe, Mesa's software driver,
 /// ends an invocation's loops without a word after 65,535 iterations of all of them together.
-pub const MOST_SLOTS: u32 = 60_000;
+const MOST_SLOTS: u32 = 60_000;
+
+/// The most tokens of a minibatch that is trained on. Under a `weighted_mean` half as many: an invocation goes over the weights of all places besides.
+pub fn most_slots(weighted_mean: bool) -> u32 {
+    if weighted_mean { MOST_SLOTS / 2 } else { MOST_SLOTS }
+}
 
 /// The tokens of a minibatch, and the vectors that they become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use super::step::Step;
 use super::{Buffer, Dispatch, Request, Role, STATE_BYTES, STATS_BYTES, slices};
 use crate::error::Error;
 use crate::kernel::embed::MOST_ROWS;
-use crate::kernel::tokens::MOST_SLOTS;
+use crate::kernel::tokens::most_slots;
 use crate::kernel::{class_metrics, muon, regression_metrics};
 use crate::layout::{Dense, Extent, quads_with_one};
 use crate::loss::Task;
@@ -102,7 +102,8 @@ fn check_tokens(request: Request<'_>) -> Result<(), Error> {
     }
     let (Form::Tokens(length), Some(_)) = (request.network.input(), request.training) else { return Ok(()) };
     let slots = 4 * u64::from(quads_with_one(length as u32));
-    let most = u64::from(MOST_SLOTS) / slots / 4 * 4;
+    let weighted_mean = request.loss.has_weighted_mean(request.loss.targets(request.targets));
+    let most = u64::from(most_slots(weighted_mean)) / slots / 4 * 4;
     match u64::from(request.batch) > most {
         true => Err(Error::Option(format!(
             "a minibatch of {} rows of {length} tokens: at most {most} rows of as many fit; with accumulate, several minibatches make one step",

@@ -1,7 +1,7 @@
 //! One sequence that a network of tokens goes on with: keys and values of the places before are kept, so that one more token costs the network at one place.
 //!
 //! A step computes some of the sequence's places side by side, as the rows of a minibatch: at first those of the prompt, later the new one with those that
-//! share its block of four, which costs the same. So one plan does for both, and a place's logits have the same bits whichever way they were come to.
+//! share its block of four, which costs the same. So one plan does for both, and a place's logits have the same bits in both.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

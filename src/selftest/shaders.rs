@@ -227,7 +227,7 @@ fn updates(every: &mut Every) -> Result<(), Error> {
 }
 
 /// The launches of networks of tokens: with heads of whole quads and of others, tied and not, of tokens in 1, 2 and 4 bytes, to train and to evaluate, under losses that
-/// leave places out and others, with minibatches in parts, and with so many tokens that the loss goes over the rows in strips; and those of steps that go on with a
+/// leave places out and others, with minibatches in parts, and with a vocabulary so large that the loss goes over the rows in strips; and those of steps that go on with a
 /// sequence.
 fn tokens(every: &mut Every) -> Result<(), Error> {
     let schedule = Schedule::default();

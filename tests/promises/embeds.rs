@@ -127,7 +127,7 @@ fn gradients_are_the_central_differences() {
 fn runs_have_the_same_bits_and_go_on() {
     let network = &networks()[0].1;
     let mut x = rows(network, 5);
-    // Nobody has category 0 of the first table.
+    // No row has category 0 of the first table.
     x.iter_mut().skip(4).step_by(7).for_each(|value| *value = value.max(1.0));
     let (set, _) = set_of(&x, 7, 3);
     let folder = tempfile::tempdir().unwrap();

@@ -29,7 +29,7 @@ fn causal(heads: usize) -> AttentionLayer {
     AttentionLayer::new(heads).causal()
 }
 
-/// Networks of up to so many tokens: in one step and in several, with heads of whole quads and of others, tied and not, with positions and without.
+/// Networks of up to this many tokens: in one step and in several, with heads of whole quads and of others, tied and not, with positions and without.
 fn networks() -> Vec<Network> {
     use Activation::{Gelu, Identity, Tanh};
     let units = |body: Network, width: usize| body.layer_norm().dense(2 * width, Gelu).dense(width, Identity);
@@ -131,7 +131,7 @@ fn likeliest(predictor: &Predictor, prompt: &[u32], count: usize) -> Vec<u32> {
 
 /// Finds a text that depends on what was written before, on where its prompt ends, or on what is kept; and a seed that changes nothing.
 #[test]
-fn the_same_seed_writes_the_same_whatever_is_kept() {
+fn the_same_seed_writes_the_same_with_anything_kept() {
     let network = &networks()[0];
     let predictor = predictor(network);
     let written = |predictor: &Predictor, prompt: &[u32], count, sampling| {

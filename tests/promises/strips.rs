@@ -1,4 +1,4 @@
-//! Last layers of so many outputs that their logits are made and judged a strip of rows at a time, beside a twin that writes the gradients out.
+//! Last layers of very many outputs, whose logits are made and judged a strip of rows at a time, beside a twin that writes the gradients out.
 
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::tiling::Tiling;

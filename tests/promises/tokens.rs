@@ -235,6 +235,12 @@ fn what_does_not_fit_is_refused() {
     let options = TrainOptions { batch_size: 20_000, ..TrainOptions::default() };
     let trained = Trainer::on(gpu(), network.clone(), options).and_then(|mut trainer| trainer.fit(&many, None));
     refused(&["20000 rows of 4 tokens", "at most 7500 rows"], trained);
+    // Where places may be left out, updates go over the weights of all places, too.
+    let ignoring =
+        Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: Some(-1), gamma: 0.0 };
+    let options = TrainOptions { batch_size: 5_000, loss: ignoring, ..TrainOptions::default() };
+    let trained = Trainer::on(gpu(), network.clone(), options).and_then(|mut trainer| trainer.fit(&many, None));
+    refused(&["5000 rows of 4 tokens", "at most 3748 rows"], trained);
     let features = Dataset::from_f32(vec![0.0; 8], 4, vec![0, 1]).unwrap();
     refused(&["features", "4 tokens"], fit(&network, &features));
     let dense = Network::new(4).dense(3, Activation::Identity);
