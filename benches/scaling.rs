@@ -1,13 +1,14 @@
-//! Does the cost grow no faster than the work? Sweeps over batch, width, depth, classes and rows of dense networks, and over the images, channels, kernels
-//! and batches of convolutions, as tables and log–log plots.
+//! Does the cost grow no faster than the work? Sweeps over batch, width, depth, classes and rows of dense networks, over the images, channels, kernels
+//! and batches of convolutions, and over the context, width and vocabulary of a transformer's block, as tables and log–log plots.
 //!
-//! Measured: the least of seven rounds of whole training steps with Adam, over buffers of zeros, many steps a submission.
+//! Measured: the least of seven rounds of whole training steps with Adam, over buffers of zeros, many steps a submission. Of zeros, every
+//! token is the same, which is the longest list that the gradient of an embedding can have.
 //! Columns: milliseconds a step; its floating-point operations; GFLOP/s; device memory, which the plan counts before anything is allocated.
 //! The plots (`benches/scaling/*.svg`) have the time and the work of a step, each divided by its first value: the time's line should never be
 //! steeper than the work's.
 //! Not to be read as: training times of useful networks (nothing is learned here); nor as GPU speeds where the adapter is a CPU.
-//! Control: every sweep passes through the same network (784-256-10, or two convolutions 3 × 3 of 16 × 16 × 32; batch 32) or says that it does not;
-//! its rows must agree.
+//! Control: every sweep passes through the same network (784-256-10, two convolutions 3 × 3 of 16 × 16 × 32, both in batches of 32, or a
+//! block of 64 places, 128 values and 65 tokens, in batches of 12) or says that it does not; its rows must agree.
 //!
 //! `cargo bench --bench scaling` writes the plots; `-- --quick` leaves out what takes longest, `-- channels kernel` makes these sweeps alone.
 
@@ -17,7 +18,7 @@ use common::dense;
 use plotters::prelude::*;
 use wgrad::gpu::Checks;
 use wgrad::profile::step_times;
-use wgrad::{Activation, ConvLayer, Error, Gpu, Layer, Network};
+use wgrad::{Activation, AttentionLayer, ConvLayer, Error, Gpu, Layer, Network};
 
 struct Point {
     at: f64,
@@ -38,7 +39,7 @@ struct Sweep {
     case: fn(usize) -> Case,
 }
 
-const SWEEPS: [Sweep; 9] = [
+const SWEEPS: [Sweep; 12] = [
     Sweep {
         name: "batch",
         values: &[1, 4, 16, 32, 64, 256, 1024, 4096, 8192],
@@ -93,12 +94,44 @@ const SWEEPS: [Sweep; 9] = [
         quick: 128,
         case: |batch| (convolutions(16, 32, 3), batch, batch),
     },
+    Sweep {
+        name: "context",
+        values: &[1, 4, 16, 32, 64, 128, 256, 512, 1024],
+        quick: 128,
+        case: |places| (block(places, 128, 65), 12, TOKENS),
+    },
+    Sweep {
+        name: "values",
+        values: &[32, 64, 96, 128, 192, 256, 384, 512, 768],
+        quick: 128,
+        case: |width| (block(64, width, 65), 12, TOKENS),
+    },
+    Sweep {
+        name: "vocabulary",
+        values: &[2, 16, 65, 256, 1000, 4000, 10_000, 30_000, 100_000],
+        quick: 1000,
+        case: |vocabulary| (block(64, 128, vocabulary), 12, TOKENS),
+    },
 ];
 
 /// Two convolutions that are alike, so that one of them has a gradient by its input, and a small layer that classifies.
 fn convolutions(side: usize, channels: usize, kernel: usize) -> Network {
     let conv = || Layer::new(ConvLayer::new(channels, kernel).same()).with_activation(Activation::Relu);
     Network::image(side, side, channels).with(conv()).with(conv()).global_avg_pool().dense(10, Activation::Identity)
+}
+
+/// The length of a text.
+const TOKENS: usize = 400_000;
+
+/// One block of a GPT whose heads have 32 values each, between its embedding and its logits.
+fn block(places: usize, width: usize, vocabulary: usize) -> Network {
+    Network::tokens(places)
+        .embedding(width, vocabulary)
+        .positions(places)
+        .residual(|body| body.layer_norm().with(AttentionLayer::new(width / 32).causal().into()))
+        .residual(|body| body.layer_norm().dense(4 * width, Activation::Gelu).dense(width, Activation::Identity))
+        .layer_norm()
+        .dense(vocabulary, Activation::Identity)
 }
 
 fn measured(gpu: &Gpu, sweep: &Sweep, quick: bool) -> Result<Vec<Point>, Error> {

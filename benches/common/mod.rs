@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use wgrad::kernel::tiling::Tiling;
+use wgrad::layout::TokenLayout;
 use wgrad::plan::{Element, Plan, Request, SetLayout};
 use wgrad::targets::Targets;
 use wgrad::training::Training;
-use wgrad::{Activation, AdapterChoice, Error, Gpu, Loss, Network, Optimizer, Schedule};
+use wgrad::{Activation, AdapterChoice, Error, Form, Gpu, Loss, Network, Optimizer, Schedule};
 
 /// The best adapter; no adapter is an error that says what to install.
 pub fn gpu() -> Arc<Gpu> {
@@ -28,17 +29,21 @@ pub fn plan(tiling: &Tiling, widths: &[usize], batch: u32, rows: u64) -> Result<
     plan_of(tiling, &dense(widths), batch, rows)
 }
 
-/// A training step on u8 rows with Adam.
+/// A training step with Adam on u8 rows, or on a text.
 pub fn plan_of(tiling: &Tiling, network: &Network, batch: u32, rows: u64) -> Result<Plan, Error> {
     let (optimizer, schedule) = (Optimizer::keras_adam(), Schedule::default());
     let training = Training::new(&optimizer, &schedule);
+    let element = match network.input() {
+        Form::Tokens(_) => Element::Tokens(TokenLayout { bytes: 4, overlaps: true }),
+        _ => Element::U8,
+    };
     Plan::new(Request {
         network,
         loss: &Loss::softmax_cross_entropy(),
         targets: Targets::CLASSES,
         training: Some(training),
         batch,
-        set: SetLayout::whole(Element::U8, rows),
+        set: SetLayout::whole(element, rows),
         tiling,
         metrics: false,
     })

@@ -20,6 +20,8 @@ const NORMS: &[Norm] = &[
     rows(33, 12),
     rows(3, 130),
     rows(70, 5),
+    // Several slices on every family, and a GPU's second block of quads has fewer than the first.
+    rows(2600, 37),
     Norm { groups: Some(3), ..rows(5, 12) },
     Norm { groups: Some(2), ..rows(6, 6) },
     Norm { eps: 0.1, ..image(1, 1, 1, None) },
@@ -274,7 +276,7 @@ fn check(problem: &Problem, workgroup: u32, tolerance: f64, checks: Checks) {
     let past = (norm.batch * norm.pixels) as usize * problem.stride(false);
     assert!(out[past..].iter().all(|&value| value == 0.0), "{what}: rows past the minibatch have a gradient");
 
-    // A slice of all rows, and slices of few.
+    // Slices that an invocation adds up, and slices that a workgroup shares.
     for (weighted, family) in
         [(false, Family::Software), (true, Family::Software), (false, Family::Hardware), (true, Family::Hardware)]
     {

@@ -290,7 +290,8 @@ fn near(what: &str, found: &[f64], expected: &[f64]) -> Result<(), String> {
 #[test]
 fn random_layers_agree_with_their_twins() {
     let wanted = wanted();
-    let (next, count, failures) = (AtomicUsize::new(0), Count::default(), Mutex::new(vec![]));
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (count, failures) = (Count::default(), Mutex::new(vec![]));
     let work = || {
         let devices = Devices::new();
         loop {
@@ -307,6 +308,11 @@ fn random_layers_agree_with_their_twins() {
                     "seed {seed}, {of:?}, {shape}, {:?}, {optimizer}, {} rows of minibatches of {}: {reason}",
                     case.family, case.rows, case.batch
                 ));
+            }
+            // Thousands of networks take hours.
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            if done % 50 == 0 {
+                eprintln!("{done} of {wanted} networks, {} failed", failures.lock().unwrap().len());
             }
         }
     };
