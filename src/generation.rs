@@ -1,6 +1,8 @@
 //! Sequences that a model of tokens continues: what comes next is drawn from its predictions, token after token.
 
 use crate::error::Error;
+use crate::loss::Task;
+use crate::model::Model;
 use crate::network::{Form, LayerKind, Network};
 use crate::predictor::Predictor;
 use crate::weights::hash;
@@ -177,6 +179,13 @@ impl Predictor {
     /// What [`generate`](Self::generate) refuses before it draws a token. Gives the number of tokens that the network takes.
     pub(crate) fn check_generation(&self, prompt: &[u32], sampling: Sampling) -> Result<usize, Error> {
         sampling.check()?;
-        check_prompt(&self.model().network, prompt)
+        let Model { network, loss, .. } = self.model();
+        if loss.task() != Task::Classes {
+            return Err(Error::Option(format!(
+                "the model was trained with {}, under which its outputs are no logits of what comes next: a text is learned under softmax-cross-entropy",
+                loss.name()
+            )));
+        }
+        check_prompt(network, prompt)
     }
 }

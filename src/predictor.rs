@@ -153,7 +153,8 @@ impl Predictor {
         self.classify_set(&self.table(text)?)
     }
 
-    /// As [`classify`](Self::classify), for the rows of a data set; see [`read`](Self::read).
+    /// As [`classify`](Self::classify), for the rows of a data set; see [`read`](Self::read). A network that answers at each place of its rows has a class for each, row
+    /// after row.
     ///
     /// # Errors
     ///
@@ -175,6 +176,8 @@ impl Predictor {
                 )));
             }
         };
+        // One output has a name for yes and one for no.
+        let names = if outputs < classes { self.model.classes.clone() } else { self.model.output_names() };
         let probabilities = self.predict(set)?;
         Ok(probabilities
             .chunks_exact(outputs)
@@ -183,13 +186,13 @@ impl Predictor {
                 let probabilities = if outputs < classes { vec![1.0 - row[0], row[0]] } else { row.to_vec() };
                 let larger = |best, at| if probabilities[at] > probabilities[best] { at } else { best };
                 let index = (0..classes).fold(0, larger);
-                let name = self.model.classes.get(index).cloned().unwrap_or_else(|| index.to_string());
+                let name = names.get(index).cloned().unwrap_or_else(|| index.to_string());
                 Class { index, name, probability: probabilities[index], probabilities }
             })
             .collect())
     }
 
-    /// The model's predictions for rows: `[rows, outputs]`, row-major. They are numbers in the units of the training targets, the classes'
+    /// The model's predictions for rows: `[rows, outputs]`, row-major, or `[rows, places, outputs]` where it answers at each place. They are numbers in the units of the training targets, the classes'
     /// probabilities, or each output's own probability, depending on the loss.
     ///
     /// # Errors
@@ -224,7 +227,8 @@ impl Predictor {
         Ok(results)
     }
 
-    /// The network's raw outputs, before the loss' softmax or sigmoid and in the scaled units of the targets: `[rows, outputs]`, row-major.
+    /// The network's raw outputs, before the loss' softmax or sigmoid and in the scaled units of the targets: `[rows, outputs]`, row-major, or
+    /// `[rows, places, outputs]`.
     ///
     /// # Errors
     ///

@@ -323,7 +323,7 @@ impl Trainer {
         })
     }
 
-    /// The network's answer for every row: `[rows, outputs]`, row-major. Class probabilities (the softmax of the logits), each
+    /// The network's answer for every row: `[rows, outputs]`, row-major, or `[rows, places, outputs]` where it answers at each place. Class probabilities (the softmax of the logits), each
     /// output's probability (the sigmoid), or numbers in the units of the training set's targets, as the loss has it. Rows that are not scaled,
     /// where the training set was, are scaled as that.
     ///
@@ -340,7 +340,7 @@ impl Trainer {
         Ok(results)
     }
 
-    /// The network's outputs as they are, under any loss and scaling of targets: `[rows, outputs]`, row-major.
+    /// The network's outputs as they are, under any loss and scaling of targets: `[rows, outputs]`, row-major, or `[rows, places, outputs]`.
     ///
     /// # Errors
     ///

@@ -1,19 +1,24 @@
-"""Trains the network of examples/gpt.toml in PyTorch with the same options, and prints its validation loss; or times a step of it.
+"""Trains the network of examples/gpt.toml in PyTorch with the same options, and prints its validation loss; or times its steps.
 
-Usage: python gpt.py TEXT [SEED] [STEPS]      (needs: pip install torch)
-       python gpt.py TEXT --time [STEPS]
+Usage: python gpt.py [--seed 1] [--steps 2000]      (needs: pip install torch)
+       python gpt.py --seconds 5
 
-TEXT is a file; its characters are the tokens, and its last tenth is for validation, cut into rows of the context that do not overlap. The recipe is that of nanoGPT for a
-CPU: https://github.com/karpathy/nanoGPT, config/train_shakespeare_char.py with the options of its README. benches/RESULTS.md has the losses beside the program's.
+The text is the one that the program has inside; its characters are the tokens, and its last tenth is for validation, cut into rows of the context that do not
+overlap. The recipe is that of nanoGPT for a CPU: https://github.com/karpathy/nanoGPT, config/train_shakespeare_char.py with the options of its README.
+benches/RESULTS.md has the losses beside the program's.
 """
+import argparse
+import gzip
 import math
-import sys
 import time
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from common import first_step, report
+
+TEXT = Path(__file__).parents[2] / "data/shakespeare/plays.txt.gz"
 LAYERS, HEADS, WIDTH, CONTEXT, BATCH, STEPS = 4, 4, 128, 64, 12, 2000
 RATE, LAST_RATE, WARMUP = 1e-3, 1e-4, 100
 
@@ -71,40 +76,61 @@ def loss_of(net, x, y):
     return nn.functional.cross_entropy(net(x).flatten(0, 1), y.flatten())
 
 
+class Training:
+    """The network with its optimizer and its text; `run` trains for some steps."""
+
+    def __init__(self, seed):
+        text = gzip.decompress(TEXT.read_bytes()).decode()
+        known = {character: at for at, character in enumerate(sorted(set(text)))}
+        tokens = torch.tensor([known[character] for character in text])
+        cut = len(tokens) - len(tokens) // 10
+        self.tokens, self.held_out, self.step = tokens[:cut], tokens[cut:], 0
+        torch.manual_seed(seed)
+        self.net = Gpt(len(known))
+        begin(self.net)
+        self.adam = torch.optim.AdamW(self.net.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.1)
+
+    def run(self, steps):
+        """The last step's loss."""
+        rows = torch.arange(CONTEXT)
+        for _ in range(steps):
+            self.adam.param_groups[0]["lr"] = rate(self.step)
+            first = torch.randint(len(self.tokens) - CONTEXT, (BATCH, 1))
+            loss = loss_of(self.net, self.tokens[first + rows], self.tokens[first + rows + 1])
+            self.adam.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+            self.adam.step()
+            self.step += 1
+        return loss.item()
+
+    def validation_loss(self):
+        count = (len(self.held_out) - 1) // CONTEXT
+        x, y = (self.held_out[by : by + count * CONTEXT].view(count, CONTEXT) for by in (0, 1))
+        with torch.no_grad():
+            losses = [loss_of(self.net, a, b).item() * len(a) for a, b in zip(x.split(64), y.split(64))]
+        return sum(losses) / count
+
+
 def main():
-    text = Path(sys.argv[1]).read_text(encoding="utf-8")
-    known = {character: at for at, character in enumerate(sorted(set(text)))}
-    tokens = torch.tensor([known[character] for character in text])
-    cut = len(tokens) - len(tokens) // 10
-    train, held_out = tokens[:cut], tokens[cut:]
-    times = "--time" in sys.argv
-    rest = [int(word) for word in sys.argv[2:] if word.isdigit()]
-    seed = 1 if times or not rest else rest[0]
-    steps = rest[0] if times and rest else rest[1] if len(rest) > 1 else STEPS
-    torch.manual_seed(seed)
-    net = Gpt(len(known))
-    begin(net)
-    adam = torch.optim.AdamW(net.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.1)
-    rows = torch.arange(CONTEXT)
-    begun = time.perf_counter()
-    for step in range(steps):
-        adam.param_groups[0]["lr"] = rate(step)
-        first = torch.randint(len(train) - CONTEXT, (BATCH, 1))
-        loss = loss_of(net, train[first + rows], train[first + rows + 1])
-        adam.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        adam.step()
-        if step == 9 and times:
-            begun = time.perf_counter()
-    if times:
-        print(f"{1e3 * (time.perf_counter() - begun) / (steps - 10):.1f} ms a step")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--seconds", type=float, help="only times steps, for so long")
+    options = parser.parse_args()
+    training = Training(options.seed)
+    if not options.seconds:
+        loss = training.run(options.steps)
+        held_out = training.validation_loss()
+        print(f"seed {options.seed}  {options.steps} steps  training loss {loss:.4f}  validation loss {held_out:.4f}", flush=True)
         return
-    count = (len(held_out) - 1) // CONTEXT
-    x, y = (held_out[by : by + count * CONTEXT].view(count, CONTEXT) for by in (0, 1))
-    with torch.no_grad():
-        losses = [loss_of(net, a, b).item() * len(a) for a, b in zip(x.split(64), y.split(64))]
-    print(f"seed {seed}  {steps} steps  training loss {loss.item():.4f}  validation loss {sum(losses) / count:.4f}", flush=True)
+    start = first_step(lambda: training.run(1))
+    training.run(20)
+    begun, steps = time.perf_counter(), 0
+    while time.perf_counter() - begun < options.seconds:
+        loss = training.run(10)
+        steps += 10
+    report(f"PyTorch {torch.__version__} eager", time.perf_counter() - begun, steps * BATCH, loss, steps=21 + steps, **start)
 
 
 main()

@@ -5,9 +5,9 @@ use clap::Args;
 /// What a text begins with, and how what follows is drawn.
 #[derive(Args)]
 pub(super) struct Drawn {
-    /// What the text begins with
-    #[arg(long, value_name = "TEXT", default_value = "\n")]
-    pub prompt: String,
+    /// What the text begins with [default: a line break, or the first token where no text that it learned from had one]
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
     /// How many tokens follow it: characters, or bytes
     #[arg(long, value_name = "N", default_value_t = 300, allow_negative_numbers = true)]
     pub tokens: usize,

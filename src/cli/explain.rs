@@ -45,7 +45,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let measured =
         adapter.as_ref().map_or(Picks::default(), |adapter| run.options.measured_before(adapter, of_target()));
     let tiling = run.options.tiled(tiling, &measured);
-    let first = first_of_windows(set.source(), run.options.memory_budget)?;
+    let first = first_of_windows(set.source(), &network, run.options.memory_budget)?;
     let rows = Rows::of(set.source(), first.as_ref(), run.options.window_sizing(network.outputs(), tiling.most_bytes))?;
     let per_epoch = rows.count().div_ceil(run.options.step_rows()) as u64;
     let visiting = run.options.visiting(Order { rows: rows.count(), ..Order::default() });

@@ -37,6 +37,7 @@ mod summary;
 mod table_options;
 mod tensorboard;
 mod times;
+mod token_checks;
 mod tokens;
 mod train;
 mod training_set;

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::config::Run;
 use super::reading::Validation;
 use super::table_options::{MissingTarget, Text, Unknown};
+use super::token_checks;
 use super::training_set::TrainingSet;
 use super::unfit::{Content, Given};
 use crate::data::{Dataset, ReadOptions, Sets, Source, Stored, begins_as_arrays, is_text_table};
@@ -86,30 +87,14 @@ fn reading(run: &Run, init: Option<&Model>) -> ReadOptions {
 
 /// Reads the sets that a run trains on.
 fn of_data(run: &Run, init: Option<&Model>) -> Result<Sets, Error> {
-    let own = sets(&run.data, &reading(run, init))?;
+    let own = sets(&run.data, &reading(run, init)).map_err(|error| token_checks::hinted_at_layers(run, error))?;
     if own.train.vocabulary().is_some() {
-        check_tokens(run)?;
+        token_checks::of_run(run)?;
     }
+    let hint = init.and_then(|model| token_checks::of_init(&own.train, model));
+    let own = Sets { train: own.train.noted_all(Path::new(&run.data), hint), ..own };
     check_image(run, &own.train)?;
     Ok(own)
-}
-
-/// Checks that a run asks for nothing that rows of tokens cannot have.
-///
-/// # Errors
-///
-/// [`Error::Option`] with the option.
-fn check_tokens(run: &Run) -> Result<(), Error> {
-    let given = [
-        (format!("--scaling {}", run.scaling), run.scaling != ScaleBy::None),
-        ("image under [data]".into(), run.reading.image.is_some()),
-        ("stratify under [data]".into(), run.stratify),
-    ];
-    let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) else { return Ok(()) };
-    Err(Error::Option(format!(
-        "{option}: the rows of {} are tokens, which are numbers of words or characters and no quantities; leave it out",
-        run.data
-    )))
 }
 
 /// Checks that rows are images of the form that the run gives them, if it gives one.
@@ -344,7 +329,10 @@ pub(super) fn for_model(words: &str, model: &Model, text: &Text, label: Option<&
     }
     let regression = model.loss.task() == Task::Numbers;
     let options = ReadOptions { regression, label: label.map(str::to_string), ..of_model(model, text) };
-    let set = sets(words, &options)?.to_test_on().without_overlap();
+    let own = sets(words, &options)?;
+    let left_out = own.validation.as_ref().map(token_checks::of_last_tenth);
+    let set = own.to_test_on().without_overlap();
+    let set = set.noted_all(Path::new(words), left_out.flatten());
     Given::of(&options).check(words, &[Content::of(words, &set)])?;
     let set = match set.text_vocabulary() {
         Some(own) if model.vocabulary.is_none() => {
@@ -454,6 +442,7 @@ pub(super) fn inputs(words: &str, input: Input, model: &Model, text: &Text) -> R
         }
     };
     Given::of(&options).check(words, &[if is_text { Content::Text } else { content }])?;
+    token_checks::of_inputs(words, &set, model)?;
     scaled(set, model).map_err(|error| of_words(words, "--input", error))
 }
 

@@ -20,7 +20,7 @@ use super::screen::{self, Course, length};
 use super::source;
 use super::tensorboard::TensorBoard;
 use super::training_set::TrainingSet;
-use super::{init, report, resume};
+use super::{init, report, resume, token_checks};
 use crate::checkpoint::Checkpoint;
 use crate::data::Dataset;
 use crate::error::Error;
@@ -385,7 +385,7 @@ pub(super) fn check(
     run.options.check(network)?;
     check_sets(run, set.at_hand(), validation, network)?;
     run.note_all(unused_outputs(set, validation, network));
-    Ok(())
+    token_checks::of_network(run, set.at_hand(), network)
 }
 
 /// A note on outputs that stand for no class of the data, if there are any.

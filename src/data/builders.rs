@@ -36,13 +36,19 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] for another number of weights than rows, and for a weight that is negative, not finite or above 1e30.
+    /// [`Error::Data`] for another number of weights than rows, for a weight that is negative, not finite or above 1e30, and for rows with a label for each place.
     pub fn with_sample_weights(self, weights: Vec<f32>) -> Result<Self, Error> {
         if weights.len() != self.rows {
             return Err(Error::Data(format!(
                 "{} for {}: there must be one a row",
                 counted(weights.len(), "sample weight"),
                 counted(self.rows, "row")
+            )));
+        }
+        if self.places > 1 {
+            return Err(Error::Data(format!(
+                "sample weights are of rows, and each row has {}: leave places out of the loss by ignore_index instead",
+                counted(self.places, "label")
             )));
         }
         if let Some(row) = weights.iter().position(|weight| !(0.0..=1e30).contains(weight)) {

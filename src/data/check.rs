@@ -175,9 +175,20 @@ impl Dataset {
         } else {
             network.outputs()
         };
+        if let Some(ignored) = ignored.filter(|ignored| self.labels.iter().all(|label| label == ignored)) {
+            return Err(Error::Data(format!(
+                "every label is {}, which ignore_index leaves out of the loss: there is nothing to learn or to judge",
+                ignored as i32
+            )));
+        }
         match self.labels.iter().position(|&label| label as usize >= labels && Some(label) != ignored) {
-            Some(row) => {
-                let label = self.labels[row] as i32;
+            Some(at) => {
+                let label = self.labels[at] as i32;
+                let place = match self.places {
+                    1 => format!("row {at}"),
+                    places if self.label_stride() == places => format!("token {} of row {}", at % places, at / places),
+                    _ => format!("token {at} of the text"),
+                };
                 // A larger network would not help: no output stands for a negative label.
                 let hint = if label < 0 {
                     "; labels count from 0, and ignore_index under [loss] names one to leave out"
@@ -185,7 +196,7 @@ impl Dataset {
                     ""
                 };
                 Err(Error::Data(format!(
-                    "the label of row {row} is {label}: with {}, labels go from 0 to {}{hint}",
+                    "the label of {place} is {label}: with {}, labels go from 0 to {}{hint}",
                     counted(network.outputs(), "output"),
                     labels - 1
                 )))

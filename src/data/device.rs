@@ -51,6 +51,11 @@ impl Dataset {
         }
     }
 
+    /// Labels of this many rows, or their values, row by row: those of a text's rows overlap.
+    pub(crate) fn targets_of_rows(&self, rows: u64) -> u64 {
+        rows.saturating_sub(1) * self.label_stride() as u64 + self.places as u64
+    }
+
     /// The scaling that the device applies, if any: that of f32 features is already applied to them.
     fn scaling_of_device(&self) -> Option<&Scaling> {
         self.origin.scaling.as_ref().filter(|_| self.element() != Element::F32)
@@ -98,7 +103,7 @@ impl Dataset {
     /// The targets of some rows in a form, in whole words, row after row. In the form of values, labels become one-hot, or, for one output, 0 and
     /// 1. A row's sample weight comes after its targets.
     pub(crate) fn device_targets(&self, rows: Range<usize>, form: Targets, outputs: usize) -> Vec<u32> {
-        let own = values_of(rows.clone(), self.label_stride(), self.places);
+        let own = values_of(rows, self.label_stride(), self.places);
         let mut words = vec![0; form.words(own.len() as u64, outputs as u32) as usize];
         if form.kind == TargetKind::Classes && !form.sample_weights {
             let labels = &self.labels[own];
@@ -112,7 +117,8 @@ impl Dataset {
         }
         let stride = form.row_bits(outputs as u32) as usize / 32;
         let weight_at = stride - if form.kind == TargetKind::Classes { 1 } else { 4 };
-        for (row, target) in rows.zip(words.chunks_exact_mut(stride)) {
+        // A row with a label for each place has neither values nor a weight of its own.
+        for (row, target) in own.zip(words.chunks_exact_mut(stride)) {
             match (&self.values, form.kind) {
                 (Some(all), _) => {
                     let values = self.seen_targets(all, row);

@@ -108,23 +108,24 @@ pub(super) fn labels(y: &Array<'_>) -> Result<Vec<u32>, String> {
     let ([_] | [_, 1]) = y.shape[..] else {
         return Err(format!("has the shape {:?}: it must be [rows]", y.shape));
     };
-    whole_numbers(y)
+    whole_numbers(y, "a class index")
 }
 
-/// Class indices or tokens stored as integers, of any shape.
-pub(super) fn whole_numbers(y: &Array<'_>) -> Result<Vec<u32>, String> {
+/// Class indices or tokens stored as integers, of any shape: what they are, as messages have it.
+pub(super) fn whole_numbers(y: &Array<'_>, what: &str) -> Result<Vec<u32>, String> {
     let signed = match y.element {
         Element::I8 | Element::I16 | Element::I32 | Element::I64 => true,
         Element::Bool | Element::U8 | Element::U16 | Element::U32 | Element::U64 => false,
         other => {
-            return Err(format!("is {other:?}: it must be whole numbers, as I64 or U8; values to predict are named t"));
+            let hint = if what == "a token" { "" } else { "; values to predict are named t" };
+            return Err(format!("is {other:?}: it must be whole numbers, as I64 or U8{hint}"));
         }
     };
-    let size = y.element.bytes();
+    let (size, length) = (y.element.bytes(), y.shape.iter().skip(1).product::<usize>().max(1));
     y.bytes
         .chunks_exact(size)
         .enumerate()
-        .map(|(row, bytes)| {
+        .map(|(at, bytes)| {
             let mut word = [if signed && bytes[size - 1] >= 0x80 { 0xff } else { 0 }; 8];
             word[..size].copy_from_slice(bytes);
             let value = match signed {
@@ -132,11 +133,10 @@ pub(super) fn whole_numbers(y: &Array<'_>) -> Result<Vec<u32>, String> {
                 false => i128::from(u64::from_le_bytes(word)),
             };
             // A negative label may match the loss' ignore_index, which is not known here.
-            i32::try_from(value)
-                .ok()
-                .filter(|&label| label < 1 << 24)
-                .map(|label| label as u32)
-                .ok_or_else(|| format!("of row {row} is {value}: a class index is from 0 to 16777215"))
+            i32::try_from(value).ok().filter(|&label| label < 1 << 24).map(|label| label as u32).ok_or_else(|| {
+                let place = if length > 1 { format!("number {} ", at % length) } else { String::new() };
+                format!("{place}of row {} is {value}: {what} is from 0 to 16777215", at / length)
+            })
         })
         .collect()
 }

@@ -57,9 +57,12 @@ impl Dataset {
     /// [`Error::Data`] for a context of 0, fewer than one more tokens than that, and a token of 16,777,216 or more.
     pub fn of_text(tokens: Vec<u32>, context: usize) -> Result<Self, Error> {
         let count = tokens.len();
-        if context == 0 || count <= context {
+        if context == 0 {
+            return Err(Error::Data("a context of 0: a row of a text has one token at least".into()));
+        }
+        if count <= context {
             return Err(Error::Data(format!(
-                "a text of {} in rows of {context}: a row has at least one, and the text one more than a row",
+                "a context of {context}, and the text has {}: it needs one more than a row, whose last token has a next one too",
                 counted(count, "token")
             )));
         }
@@ -89,6 +92,14 @@ impl Dataset {
     /// One more than the largest token, where rows are tokens: an embedding's vocabulary is at least that.
     pub fn vocabulary(&self) -> Option<usize> {
         if let Features::Tokens(tokens) = &self.features { Some(tokens.vocabulary) } else { None }
+    }
+
+    /// The same rows, whose tokens take as many bytes as those of such a vocabulary: so the windows of a set are alike, whichever tokens are in each.
+    pub(crate) fn as_of_vocabulary(mut self, vocabulary: Option<usize>) -> Self {
+        if let (Features::Tokens(tokens), Some(vocabulary)) = (&mut self.features, vocabulary) {
+            tokens.vocabulary = tokens.vocabulary.max(vocabulary);
+        }
+        self
     }
 
     /// Tokens from the first of a row to that of the next.
@@ -137,10 +148,16 @@ impl Dataset {
             && let Features::Tokens(tokens) = &self.features
             && let Some(at) = tokens.values.iter().position(|&token| token as usize >= known)
         {
+            if tokens.overlaps {
+                return Err(Error::Data(format!(
+                    "the text has a vocabulary of {vocabulary}, and the network's embedding one of {known}: give it {vocabulary}, or in run.toml leave its vocabulary \
+                     out, which is then the text's"
+                )));
+            }
             return Err(Error::Data(format!(
                 "token {} of row {} is {}: the network's embedding has a vocabulary of {known}, from 0 to {}",
-                at % self.token_stride().max(1),
-                at / self.token_stride().max(1),
+                at % self.width,
+                at / self.width,
                 tokens.values[at],
                 known - 1
             )));

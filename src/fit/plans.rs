@@ -109,7 +109,11 @@ pub(crate) fn fitting(session: &Session, request: Request<'_>) -> Result<Plan, E
         (Some(batch), _) => format!("of a batch of {} rows, at most {batch} fit", request.batch),
         (None, Some(Role::Targets)) => {
             let row_bits = request.loss.targets(request.targets).row_bits(session.model.network.outputs() as u32);
-            format!("at most {} rows of a set fit; with a memory budget, they are read in windows", 8 * most / row_bits)
+            let places = session.model.network.places().map_or(1, u64::from);
+            format!(
+                "at most {} rows of a set fit; with a memory budget, they are read in windows",
+                8 * most / (row_bits * places)
+            )
         }
         (None, Some(Role::Scores)) => {
             format!("ask for the metrics of {} rows at most, or for the loss and the accuracy alone", most / 4)

@@ -138,7 +138,7 @@ impl Session {
 
     /// The first row of a set that is read in windows.
     pub fn first_of_windows(&self, train: &dyn Source) -> Result<Option<Dataset>, Error> {
-        rows::first_of_windows(train, self.options.memory_budget)
+        rows::first_of_windows(train, &self.model.network, self.options.memory_budget)
     }
 
     /// All rows of a set, or windows of them.

@@ -42,7 +42,7 @@ impl<'a> TrainingSet<'a> {
 
     fn windows(session: &Session, source: Unscaled<'a>) -> Result<Self, Error> {
         let source = Like { source, origin: session.origin.clone() };
-        let first = rows::first_of_windows(&source, Some(0))?;
+        let first = rows::first_of_windows(&source, &session.model.network, Some(0))?;
         let first = first.ok_or_else(|| Error::Data("rows that are not in memory are read in windows".into()))?;
         Ok(TrainingSet::Windows { source: Box::new(source), first: Box::new(first) })
     }

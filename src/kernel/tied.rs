@@ -37,10 +37,10 @@ impl Table {
         Blocks { m: self.rows / 4, n: width, k: vocabulary }
     }
 
-    /// Blocks of the gradient by the table, of which a row past the last is unused.
+    /// Blocks of the gradient by the table.
     pub fn weights_blocks(self) -> Blocks {
-        let [width, _] = self.quads();
-        Blocks { m: self.vocabulary / 4 + 1, n: width, k: self.rows / 4 }
+        let [width, vocabulary] = self.quads();
+        Blocks { m: vocabulary, n: width, k: self.rows / 4 }
     }
 
     fn constants(self) -> Constants {

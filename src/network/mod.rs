@@ -344,6 +344,7 @@ impl Network {
                 "{the_last} is not dense: add a dense layer after it, with a unit for each class or number to predict; its outputs are the logits"
             ));
         }
+        self.check_embeddings()?;
         self.check_ties(&the_last)?;
         self.check_embeds()?;
         if last.dropout() > 0.0 {
@@ -356,6 +357,22 @@ impl Network {
     }
 
     /// Why layers cannot have the embedding's table, if they cannot.
+    /// Tokens are looked up in one table, whose vocabulary they are checked by.
+    fn check_embeddings(&self) -> Result<(), String> {
+        let mut embeddings = vec![];
+        self.walk(&mut |located| {
+            if matches!(located.layer.kind(), LayerKind::Embedding(_)) {
+                embeddings.push(located.location);
+            }
+        });
+        match &embeddings[..] {
+            [first, second, ..] => Err(format!(
+                "{second} is an embedding, as {first} is: a network has one, which looks up all its tokens"
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn check_ties(&self, the_last: &str) -> Result<(), String> {
         let (mut table, mut tied) = (None, vec![]);
         self.walk(&mut |located| match located.layer.kind() {

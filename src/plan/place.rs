@@ -9,6 +9,7 @@ use crate::kernel::tokens::most_slots;
 use crate::kernel::{class_metrics, muon, regression_metrics};
 use crate::layout::{Dense, Extent, quads_with_one};
 use crate::loss::Task;
+use crate::named::counted;
 use crate::network::Form;
 
 /// The buffer with this role: for slices' sums, as large as any of the dispatches needs. `homes` know how a step's values lie.
@@ -96,21 +97,27 @@ pub(super) fn check_values(request: Request<'_>) -> Result<(), Error> {
 fn check_tokens(request: Request<'_>) -> Result<(), Error> {
     if !request.network.embedded().is_empty() && request.training.is_some() && request.batch > MOST_ROWS {
         return Err(Error::Option(format!(
-            "a minibatch of {} rows, whose categories an embed layer looks up: at most {MOST_ROWS} rows fit; with accumulate, several minibatches make one step",
-            request.batch
+            "a minibatch of {}, whose categories an embed layer looks up: at most {MOST_ROWS} rows fit; with accumulate, several minibatches make one step",
+            counted(request.batch as usize, "row")
         )));
     }
     let (Form::Tokens(length), Some(_)) = (request.network.input(), request.training) else { return Ok(()) };
     let slots = 4 * u64::from(quads_with_one(length as u32));
     let weighted_mean = request.loss.has_weighted_mean(request.loss.targets(request.targets));
     let most = u64::from(most_slots(weighted_mean)) / slots / 4 * 4;
-    match u64::from(request.batch) > most {
-        true => Err(Error::Option(format!(
-            "a minibatch of {} rows of {length} tokens: at most {most} rows of as many fit; with accumulate, several minibatches make one step",
-            request.batch
-        ))),
-        false => Ok(()),
+    if u64::from(request.batch) <= most {
+        return Ok(());
     }
+    Err(Error::Option(match most {
+        0 => format!(
+            "a row of {length} tokens to train on: at most {} fit; choose a shorter context",
+            most_slots(weighted_mean) / 16 * 4 - 1
+        ),
+        _ => format!(
+            "a minibatch of {} of {length} tokens: at most {most} rows of as many fit; with accumulate, several minibatches make one step",
+            counted(request.batch as usize, "row")
+        ),
+    }))
 }
 
 /// That no batch norm has to make statistics of one value.

@@ -88,13 +88,17 @@ pub(crate) enum Rows<'a> {
     },
 }
 
-/// The first row of a source that is read in windows, as it is one that is not in memory or has no room in the memory budget; none of one that
+/// The first row of a source for this network that is read in windows, as it is one that is not in memory or has no room in the memory budget; none of one that
 /// goes to the device as a whole.
 ///
 /// # Errors
 ///
 /// [`Error::Data`] where it has no rows, or more than can be counted; and what is wrong with the first.
-pub(crate) fn first_of_windows(source: &dyn Source, budget: Option<u64>) -> Result<Option<Dataset>, Error> {
+pub(crate) fn first_of_windows(
+    source: &dyn Source,
+    network: &Network,
+    budget: Option<u64>,
+) -> Result<Option<Dataset>, Error> {
     let fits = |set: &Dataset| budget.is_none_or(|budget| set.device_bytes() <= budget);
     if source.whole().is_some_and(fits) {
         return Ok(None);
@@ -105,7 +109,7 @@ pub(crate) fn first_of_windows(source: &dyn Source, budget: Option<u64>) -> Resu
     if source.rows() > u32::MAX as usize {
         return Err(Error::Data(format!("there are {} rows: at most {} can be counted", source.rows(), u32::MAX)));
     }
-    source.read(0..1).map(Some)
+    Ok(Some(source.read(0..1)?.as_of_vocabulary(network.vocabulary())))
 }
 
 impl<'a> Rows<'a> {
@@ -128,22 +132,30 @@ impl<'a> Rows<'a> {
             )));
         }
         let targets = loss.targets(targets_of(source, first));
-        let row_bytes = first.device_bytes();
-        let target_bytes = targets.row_bits(outputs as u32).div_ceil(8);
+        let bits = targets.row_bits(outputs as u32);
+        // The rows of a text overlap, and their labels do.
+        let bytes = |rows: u64| [first.bytes_of_rows(rows), (first.targets_of_rows(rows) * bits).div_ceil(8)];
         let budget = memory_budget.unwrap_or(DEFAULT_BUDGET);
         let batch = batch_size as u64;
-        let by_budget = budget / 2 / (row_bytes + target_bytes);
-        // What indexes a window has 32 bits.
-        let by_binding = most_bytes.min(u32::MAX.into()) / row_bytes.max(target_bytes);
-        let window = by_budget.min(by_binding).min(source.rows() as u64 + batch - 1) / batch * batch;
-        if window == 0 {
+        let fits = |minibatches: u64| {
+            let [features, targets] = bytes(minibatches * batch);
+            // What indexes a window has 32 bits.
+            2 * (features + targets) <= budget && features.max(targets) <= most_bytes.min(u32::MAX.into())
+        };
+        // As many minibatches fit, and one more does not.
+        let (mut fitting, mut too_many) = (0, (rows as u64).div_ceil(batch) + 1);
+        while too_many - fitting > 1 {
+            let middle = fitting.midpoint(too_many);
+            if fits(middle) { fitting = middle } else { too_many = middle }
+        }
+        if fitting == 0 {
             return Err(Error::Option(format!(
                 "a memory budget of {budget} bytes has no room for two minibatches of {batch} rows: they take {} bytes, and a buffer holds \
                  {most_bytes} at most",
-                2 * batch * (row_bytes + target_bytes)
+                2 * bytes(batch).iter().sum::<u64>()
             )));
         }
-        Ok(Rows::Windows { source, first, window: window as usize })
+        Ok(Rows::Windows { source, first, window: fitting as usize * batch_size })
     }
 
     /// How many there are.

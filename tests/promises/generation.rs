@@ -184,6 +184,12 @@ fn what_cannot_be_continued_is_refused() {
     let own = predictor(&network(causal(2)));
     refused(&["token 2 of the prompt is 6", "0 to 5"], own.next_logits(&[0, 5, 6]));
     refused(&["empty prompt"], own.next_logits(&[]));
+    let of_numbers = Model { loss: Loss::MeanSquaredError, ..model(&network(causal(2))) };
+    let of_numbers = Predictor::from_model(gpu(), of_numbers).unwrap();
+    refused(
+        &["trained with mse", "softmax-cross-entropy"],
+        of_numbers.generate(&[1], 3, Sampling::default(), |_| Ok(())),
+    );
     let bytes = || (own.next_logits(&[1, 2, 3]).unwrap(), own.device_bytes(), own.gpu().kernels_compiled());
     assert_eq!(bytes(), bytes());
 }
@@ -235,4 +241,20 @@ fn the_program_writes_a_text() {
         let (code, out, reason) = run(arguments);
         assert!(code == Some(2) && out.is_empty() && reason.contains(words), "{arguments:?}: {out}{reason}");
     }
+    // A file has a text's own characters, and bytes that are no characters; without a prompt, the text begins with what there is.
+    written(&folder.path().join("crlf.safetensors"), &network, Some(Vocabulary::of("\r\nabcdefghü")));
+    let (_, out, _) = run(&["--model", "crlf.safetensors", "--prompt", "a\r\nb", "--tokens", "1"]);
+    assert!(out.starts_with("a\r\nb"), "{out:?}");
+    written(&folder.path().join("no_lines.safetensors"), &network, Some(Vocabulary::of("abcdefghijü")));
+    let (code, out, reason) = run(&["--model", "no_lines.safetensors", "--tokens", "2"]);
+    assert!(code == Some(0) && out.starts_with('a') && out.chars().count() == 4, "{out:?}{reason}");
+    let of_bytes = Network::tokens(5).embedding(8, 256).dense(256, Activation::Identity);
+    written(&folder.path().join("bytes.safetensors"), &of_bytes, Some(Vocabulary::Bytes));
+    let drawn = wgrad(folder.path(), &["generate", "--model", "bytes.safetensors", "--tokens", "40", "--seed", "2"]);
+    let predictor = Predictor::open(folder.path().join("bytes.safetensors")).unwrap();
+    let mut expected = vec![b'\n'];
+    let sampling = Sampling { seed: 2, ..Sampling::default() };
+    predictor.generate(&[10], 40, sampling, |token| (expected.push(token as u8), Ok(())).1).unwrap();
+    expected.push(b'\n');
+    assert!(std::str::from_utf8(&expected).is_err() && drawn.stdout == expected, "{:?}", drawn.stdout);
 }

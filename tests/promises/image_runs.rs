@@ -1,9 +1,7 @@
 //! Runs of networks of images, with batch norm, dropout and augmentation on: the same seed gives the same bits, in one run, in two, and in one that was
 //! killed; the program takes a set's images for lists of layers that are for images; the examples are the networks that they say they are.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use wgrad::kernel::tile::Family;
 use wgrad::{
@@ -11,7 +9,7 @@ use wgrad::{
     Optimizer, ParameterKind, Predictor, TrainOptions, Trainer, Weights,
 };
 
-use crate::support::{Random, bits, families, gpu, refused, succeed, wgrad};
+use crate::support::{Random, assert_survives_kills, bits, families, gpu, refused, succeed, wgrad};
 
 const SHAPE: ImageShape = ImageShape { height: 6, width: 7, channels: 3 };
 const ROWS: usize = 38;
@@ -287,32 +285,7 @@ fn the_program_takes_the_sets_images() {
 /// Finds a step done twice, or statistics or draws of a step that are lost, where the program is killed at any moment.
 #[test]
 fn killed_the_program_ends_in_the_same_bits() {
-    let folder = folder();
-    let folder = folder.path();
-    let begin = "train --config run.toml --data images.safetensors --seed 5 --json";
-    let mut random = Random(8);
-    for kill in 0..6 {
-        let line = match Checkpoint::open(folder.join("cks")) {
-            Ok(_) => "train --resume cks --json".into(),
-            Err(_) => format!("{begin} --steps 1000000000 --checkpoint cks --checkpoint-every 2 --save killed"),
-        };
-        let mut program = Command::new(env!("CARGO_BIN_EXE_wgrad"));
-        let program = program.current_dir(folder).args(line.split(' ')).stdout(Stdio::piped());
-        let mut child = program.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let epoch = |line: std::io::Result<String>| line.unwrap().contains("\"event\":\"epoch\"");
-        assert!(kill % 2 == 0 || lines.by_ref().any(epoch), "no epoch");
-        let reader = std::thread::spawn(move || lines.count());
-        std::thread::sleep(std::time::Duration::from_millis(random.below(400) as u64));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        reader.join().unwrap();
-    }
-    let last = Checkpoint::open(folder.join("cks")).unwrap().step() + 5;
-    run(folder, &format!("train --resume cks --json --steps {last}"));
-    run(folder, &format!("{begin} --steps {last} --save undisturbed"));
-    let of = |file: &str| bits(&Model::read(folder.join(file)).unwrap().weights);
-    assert!(of("killed") == of("undisturbed"), "after {last} steps");
+    assert_survives_kills(folder().path(), "train --config run.toml --data images.safetensors --seed 5 --json");
 }
 
 /// The example is not Keras' network, or it does not learn.

@@ -84,6 +84,7 @@ mod tables;
 mod target_scaling;
 mod texts;
 mod token_plans;
+mod token_runs;
 mod tokens;
 mod tuning;
 mod twin;

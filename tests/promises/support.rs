@@ -1,15 +1,16 @@
 //! Helpers of several promises: the device, random numbers, comparison.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output};
-use std::sync::{Arc, OnceLock};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use safetensors::SafeTensors;
 use wgrad::gpu::{Limits, OpenOptions};
 use wgrad::kernel::tile::Family;
 pub use wgrad::selftest::compared::{Random, relative_error};
-use wgrad::{Activation, Dataset, Error, Gpu, Weights};
+use wgrad::{Activation, Checkpoint, Dataset, Error, Gpu, Model, Weights};
 
 /// Every activation of the crate: all but those of a user.
 pub const ACTIVATIONS: [Activation; 10] = [
@@ -25,10 +26,29 @@ pub const ACTIVATIONS: [Activation; 10] = [
     Activation::Softplus,
 ];
 
-/// The one device of the suite. No adapter is a failure, with the package to install.
+/// The device of this test's thread. Each thread at work has one, so that no test waits for what the driver compiles for another's; the next test takes it over
+/// with its kernels. No adapter is a failure, with the package to install.
 pub fn gpu() -> Arc<Gpu> {
-    static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
-    Arc::clone(GPU.get_or_init(own_gpu))
+    thread_local!(static OWN: Lent = Lent::new());
+    OWN.with(|own| Arc::clone(&own.0))
+}
+
+/// A device that is free again when its thread ends.
+struct Lent(Arc<Gpu>);
+
+static FREE: Mutex<Vec<Arc<Gpu>>> = Mutex::new(vec![]);
+
+impl Lent {
+    fn new() -> Self {
+        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Lent(free.unwrap_or_else(own_gpu))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        FREE.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&self.0));
+    }
 }
 
 /// Another device of the same kind. `WGRAD_LIMITS` says what both may use, as it does to the program.
@@ -109,6 +129,36 @@ pub fn succeed(folder: &std::path::Path, arguments: &[&str]) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "wgrad {}: {}\n{err}", arguments.join(" "), output.status);
     out.into_owned()
+}
+
+/// Fails where `begin`, a command that trains with `--json`, is killed at any moment, resumed, and has other bits in the end than a run that was left alone.
+#[track_caller]
+pub fn assert_survives_kills(folder: &std::path::Path, begin: &str) {
+    let mut random = Random(8);
+    let run = |line: &str| succeed(folder, &line.split(' ').collect::<Vec<_>>());
+    for kill in 0..6 {
+        let line = match Checkpoint::open(folder.join("cks")) {
+            Ok(_) => "train --resume cks --json".into(),
+            Err(_) => format!("{begin} --steps 1000000000 --checkpoint cks --checkpoint-every 2 --save killed"),
+        };
+        let mut program = Command::new(env!("CARGO_BIN_EXE_wgrad"));
+        let program = program.current_dir(folder).args(line.split(' ')).stdout(Stdio::piped());
+        let mut child = program.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let epoch = |line: std::io::Result<String>| line.unwrap().contains("\"event\":\"epoch\"");
+        assert!(kill % 2 == 0 || lines.by_ref().any(epoch), "no epoch");
+        // It must not wait for us to read.
+        let reader = std::thread::spawn(move || lines.count());
+        std::thread::sleep(std::time::Duration::from_millis(random.below(400) as u64));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        reader.join().unwrap();
+    }
+    let last = Checkpoint::open(folder.join("cks")).unwrap().step() + 5;
+    run(&format!("train --resume cks --json --steps {last}"));
+    run(&format!("{begin} --steps {last} --save undisturbed"));
+    let of = |file: &str| bits(&Model::read(folder.join(file)).unwrap().weights);
+    assert!(of("killed") == of("undisturbed"), "after {last} steps");
 }
 
 /// The names of a folder's files, in order; but the one that keeps a folder of checkpoints for one run.

@@ -89,8 +89,8 @@ fn texts_that_cannot_be_read_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let read = |bytes: &[u8], options: &ReadOptions| written(folder.path(), "t.txt", bytes, options);
     refused(&["t.txt", "the text is empty"], read(b"", &in_rows(4)));
-    refused(&["4 tokens in rows of 4", "one more than a row"], read(b"abcd", &in_rows(4)));
-    refused(&["rows of 0"], read(b"abcd", &in_rows(0)));
+    refused(&["a context of 4, and the text has 4 tokens", "one more than a row"], read(b"abcd", &in_rows(4)));
+    refused(&["a context of 0"], read(b"abcd", &in_rows(0)));
     refused(&["byte 5, 0xfe at line 2, character 3", "vocabulary = \"bytes\""], read(b"ab\ncd\xfee", &in_rows(2)));
     refused(&["UTF-16", "save it in UTF-8"], read(b"\xff\xfea\0b\0c\0d\0", &in_rows(2)));
     refused(&["context = 64"], read(b"abcd", &ReadOptions { tokens: true, ..ReadOptions::default() }));
@@ -194,6 +194,30 @@ fn the_program_trains_on_a_text() {
         let reason = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(2) && reason.contains(words), "{arguments:?}: {reason}");
     }
+    // A loss that is no text's, a file that would be a text; what is noted, and goes on.
+    std::fs::write(
+        at("sees.toml"),
+        CONFIG.replace("causal = true", "causal = false").replace("positions = 8", "positions = 9"),
+    )
+    .unwrap();
+    for (arguments, status, words) in [
+        (&["train", "--config", "run.toml", "--loss", "mse"][..], 2, &["--loss mse", "softmax-cross-entropy"][..]),
+        (&["train", "--data", "new.txt"], 2, &["new.txt", "layers", "embedding"]),
+        (&["train", "--config", "run.toml", "--context", "0"], 2, &["a context of 0"]),
+        (
+            &["train", "--config", "sees.toml", "--context", "8", "--steps", "1"],
+            0,
+            &["(attention) sees the tokens that follow", "positions for 9: the others learn nothing"],
+        ),
+        (&["evaluate", "--model", "out/model.safetensors", "--data", "t.txt"], 0, &["the text's last tenth"]),
+    ] {
+        let output = wgrad(folder.path(), arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "{arguments:?}: no \"{word}\" in {said}"));
+    }
+    let parts = ["train", "--config", "run.toml", "--accumulate", "30", "--screen", "lines"];
+    assert!(succeed(folder.path(), &parts).contains("8/8"));
     std::fs::write(at("like.txt"), text.replace("question", "nation")).unwrap();
     let on = ["train", "--config", "run.toml", "--data", "like.txt", "--init", "out/model.safetensors", "--steps", "2"];
     let with = |more: &[&'static str]| succeed(folder.path(), &[&on[..], more].concat());
@@ -221,6 +245,22 @@ fn the_program_trains_on_arrays_of_tokens() {
         ("4-4×8-4×5", Some(5), None)
     );
     succeed(folder.path(), &["evaluate", "--model", "model.safetensors", "--data", "x.safetensors"]);
+    // A text has no tokens of such a model, though it can be numbered.
+    let pooled = layers.replace("{ dense", "{ global_avg_pool = true }, { dense").replace("\"vocabulary\"", "5");
+    std::fs::write(folder.path().join("pooled.toml"), pooled).unwrap();
+    let labels: Vec<u8> = (0..12i64).flat_map(|row| (row % 5).to_le_bytes()).collect();
+    let y = safetensors::tensor::TensorView::new(safetensors::Dtype::I64, vec![12], &labels).unwrap();
+    let file = safetensors::serialize([("x", view()), ("y", y)], None).unwrap();
+    std::fs::write(folder.path().join("rows.safetensors"), file).unwrap();
+    succeed(
+        folder.path(),
+        &["train", "--config", "pooled.toml", "--data", "rows.safetensors", "--save", "p.safetensors"],
+    );
+    succeed(folder.path(), &["predict", "--model", "p.safetensors", "--input", "rows.safetensors"]);
+    std::fs::write(folder.path().join("t.txt"), "abcabcabcabc").unwrap();
+    let output = wgrad(folder.path(), &["predict", "--model", "p.safetensors", "--input", "t.txt"]);
+    let reason = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && reason.contains("keeps no vocabulary"), "{reason}");
 }
 
 /// Finds plays that are not the bundled ones, or whose rows are not of their characters.

@@ -216,6 +216,31 @@ fn a_text_trains_as_its_rows_do_to_the_same_bits() {
     assert_ne!(bits(&text, 1), bits(&text, 2));
 }
 
+/// Finds labels of places that become values of other places, or of none, under the losses that take values: each place is judged as a row of one token is.
+#[test]
+fn labels_of_places_are_values_too() {
+    for (outputs, loss) in
+        [(1, Loss::sigmoid_cross_entropy()), (3, Loss::sigmoid_cross_entropy()), (3, Loss::MeanSquaredError)]
+    {
+        let random = &mut Random(6);
+        let tokens: Vec<u32> = (0..12).map(|_| random.below(5) as u32).collect();
+        let labels: Vec<u32> = (0..12).map(|_| random.below(outputs.max(2)) as u32).collect();
+        let judged = |length: usize| {
+            let network = Network::tokens(length).embedding(4, 5).dense(outputs, Activation::Identity);
+            let options =
+                TrainOptions { loss: loss.clone(), seed: 3, batch_size: 12 / length, ..TrainOptions::default() };
+            let mut trainer = Trainer::on(gpu(), network, options).unwrap();
+            let set = Dataset::from_tokens(tokens.clone(), length, labels.clone()).unwrap();
+            let before = trainer.evaluate(&set).unwrap();
+            trainer.fit(&set, None).unwrap();
+            [before.loss, trainer.evaluate(&set).unwrap().loss]
+        };
+        let of_sequences = judged(4);
+        assert_close(&format!("{outputs} outputs under {}", loss.name()), &of_sequences, &judged(1), 1e-6);
+        assert!(of_sequences[1] < of_sequences[0]);
+    }
+}
+
 /// Tokens taken for features, a vocabulary that is too small, rows of another length, labels of other places than the network has outputs for, and layers in the
 /// wrong place: refused by name.
 #[test]
@@ -241,6 +266,24 @@ fn what_does_not_fit_is_refused() {
     let options = TrainOptions { batch_size: 5_000, loss: ignoring, ..TrainOptions::default() };
     let trained = Trainer::on(gpu(), network.clone(), options).and_then(|mut trainer| trainer.fit(&many, None));
     refused(&["5000 rows of 4 tokens", "at most 3748 rows"], trained);
+    let alone = |length| {
+        let options = TrainOptions { batch_size: 1, ..TrainOptions::default() };
+        let text = Dataset::of_text(vec![0; length + 1], length).unwrap();
+        let network = begun(length, 4, 6).dense(6, Activation::Identity);
+        Trainer::on(gpu(), network, options).and_then(|mut trainer| trainer.fit(&text, None))
+    };
+    refused(&["a row of 15000 tokens", "at most 14999", "shorter context"], alone(15_000));
+    let ignoring =
+        Loss::SoftmaxCrossEntropy { label_smoothing: 0.0, class_weights: None, ignore_index: Some(1), gamma: 0.0 };
+    let options = TrainOptions { batch_size: 2, loss: ignoring, ..TrainOptions::default() };
+    let trained = Trainer::on(gpu(), network.clone(), options)
+        .and_then(|mut trainer| trainer.fit(&set(vec![0; 8], 4, 8), None).map(|_| ()));
+    refused(&["every label is 1", "ignore_index"], trained);
+    refused(&["each row has 4 labels", "ignore_index"], set(vec![0; 8], 4, 8).with_sample_weights(vec![1.0; 2]));
+    let labels = Dataset::from_tokens(vec![0; 8], 4, vec![1, 1, 1, 1, 1, 9, 1, 1]).unwrap();
+    refused(&["the label of token 1 of row 1 is 9"], fit(&network, &labels));
+    let text = Dataset::of_text(vec![0, 1, 2, 3, 4, 9, 0, 1], 4).unwrap();
+    refused(&["the text has a vocabulary of 10", "one of 6"], fit(&network, &text));
     let features = Dataset::from_f32(vec![0.0; 8], 4, vec![0, 1]).unwrap();
     refused(&["features", "4 tokens"], fit(&network, &features));
     let dense = Network::new(4).dense(3, Activation::Identity);
@@ -258,6 +301,10 @@ fn what_does_not_fit_is_refused() {
             &["tied", "vocabulary of 6", "width of 8"],
             Network::tokens(4).embedding(8, 6).with(DenseLayer::tied(7).into()),
         ),
+        (&["layer 1's shortcut, layer 1", "layer 1's body, layer 1", "a network has one"], {
+            let (body, shortcut) = (|b: Network| b.embedding(8, 6), |s: Network| s.embedding(8, 5));
+            Network::tokens(4).residual_with_shortcut(body, shortcut).dense(6, Activation::Identity)
+        }),
         (&["layer 2", "only the last"], {
             Network::tokens(4).embedding(6, 6).with(DenseLayer::tied(6).into()).dense(3, Activation::Identity)
         }),

@@ -12,7 +12,8 @@ pub(in crate::cli) struct Course {
     pub epochs: u64,
     /// The steps of all epochs.
     pub steps: u64,
-    pub batch_size: usize,
+    /// The rows of a step.
+    pub step_rows: usize,
     /// The rows of the training set.
     pub rows: u64,
     pub device_bytes: u64,
@@ -29,7 +30,7 @@ impl Course {
         Ok(Course {
             epochs,
             steps,
-            batch_size: options.batch_size,
+            step_rows: options.step_rows(),
             rows: set.source().rows() as u64,
             device_bytes: trainer.device_bytes(set.source(), validation)?,
             validates: validation.is_some(),
@@ -40,7 +41,7 @@ impl Course {
 
 /// The epochs and the steps of a whole run; its last epoch may end early.
 pub(in crate::cli) fn length(options: &TrainOptions, set: &TrainingSet) -> (u64, u64) {
-    let per_epoch = set.source().rows().div_ceil(options.batch_size) as u64;
+    let per_epoch = set.source().rows().div_ceil(options.step_rows()) as u64;
     match options.steps {
         Some(steps) => (steps.div_ceil(per_epoch), steps),
         None => (options.epochs, options.epochs.saturating_mul(per_epoch)),

@@ -108,7 +108,7 @@ impl Known {
         let progress = self.progress?;
         let before = (progress.epoch - 1) * progress.steps;
         let ends = progress.steps.min(self.course.steps.saturating_sub(before));
-        let per_step = self.course.batch_size as f64 / progress.samples_per_second;
+        let per_step = self.course.step_rows as f64 / progress.samples_per_second;
         let of_epoch = ends.saturating_sub(progress.step) as f64 * per_step;
         let whole = self.last_epoch.filter(|epoch| epoch.stats.steps > 0);
         let per_step = whole.map_or(per_step, |epoch| epoch.seconds / epoch.stats.steps as f64);

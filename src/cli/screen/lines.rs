@@ -138,7 +138,7 @@ mod tests {
         let course = Course {
             epochs: 10,
             steps: 1000,
-            batch_size: 1,
+            step_rows: 1,
             rows: 100,
             device_bytes: 0,
             validates: true,

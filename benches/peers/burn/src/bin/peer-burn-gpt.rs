@@ -1,6 +1,6 @@
 //! The network of examples/gpt.toml in burn, on its wgpu backend: what a step takes.
 //!
-//!     peer-burn-gpt --data TEXT [--seconds 5]
+//!     peer-burn-gpt --data FOLDER [--seconds 5]
 //!
 //! Differences: burn clips each tensor by its own norm, which is the only clipping that it has; its attention has a linear layer each for queries, keys and
 //! values; and the learning rate stays at its highest.
@@ -96,8 +96,9 @@ struct Text {
 }
 
 impl Text {
-    fn read(path: &str) -> Self {
-        let text = std::fs::read_to_string(path).expect("--data TEXT");
+    fn read(folder: &str) -> Self {
+        let path = std::path::Path::new(folder).join("plays.txt");
+        let text = std::fs::read_to_string(path).expect("the plays, unpacked, in --data");
         let mut known: Vec<_> = text.chars().collect();
         known.sort_unstable();
         known.dedup();
@@ -146,7 +147,7 @@ fn main() {
     let inner = Device::wgpu(Default::default());
     inner.seed(0);
     let device = inner.clone().autodiff();
-    let mut text = Text::read(&option("--data").expect("--data TEXT"));
+    let mut text = Text::read(&option("--data").expect("--data FOLDER"));
     let mut model = Gpt::new(text.vocabulary, &device);
     let mut optimizer = AdamWConfig::new()
         .with_beta_2(0.99)
