@@ -2,6 +2,7 @@
 
 use super::binding::{Access, Binding};
 use super::launch::{Cost, Launch};
+use super::lists;
 use crate::constants::Constants;
 use crate::layout::{Dense, quads_with_one};
 
@@ -96,14 +97,9 @@ pub fn forward(column: Column, embedded: Option<&[u32]>, workgroup: u32) -> Laun
     launch
 }
 
-/// Words of [`Binding::Links`].
-pub fn link_words(batch: u32, vocabulary: u32) -> u64 {
-    2 * u64::from(batch) + u64::from(vocabulary)
-}
-
 /// Reads rows of features, [`Binding::Input`]; writes which of them have the same category, [`Binding::Links`].
 pub fn links(column: Column, workgroup: u32) -> Launch {
-    let constants = Constants::new().u32("BATCH", column.batch).u32("VOCABULARY", column.vocabulary);
+    let constants = Constants::new().u32("SLOTS_IN_ALL", column.batch).u32("VOCABULARY", column.vocabulary);
     let cost = Cost { flops: 0, bytes: 12 * u64::from(column.batch) };
     let mut launch = column.launch("embed_links", "embed/links", constants, (column.batch, cost), workgroup);
     launch.bindings = vec![(Binding::Input, Access::Read), (Binding::Links, Access::Write)];
@@ -118,6 +114,7 @@ pub fn gradient(column: Column, weighted_mean: bool, workgroup: u32) -> Launch {
     let (quads, dy_stride) = (width.div_ceil(4), 4 * outputs.div_ceil(4));
     let constants = Constants::new()
         .u32("BATCH", batch)
+        .u32("SLOTS_IN_ALL", batch)
         .u32("DY_LAST", batch.next_multiple_of(4) * dy_stride - 1)
         .u32("DY_STRIDE", dy_stride)
         .u32("M", m)
@@ -125,13 +122,7 @@ pub fn gradient(column: Column, weighted_mean: bool, workgroup: u32) -> Launch {
         .u32("VOCABULARY", vocabulary);
     let values = u64::from(batch) * u64::from(width);
     let cost = Cost { flops: values, bytes: 4 * values + 64 * u64::from(m) * u64::from(quads) };
-    let mut launch = column.launch("embed_gradient", "embed/gradient", constants, (m * quads, cost), workgroup);
-    launch.mounts = vec![("input", "input/activations"), ("sink", "sink/weight_gradient")];
-    launch.flags.push("keeps_gradient");
-    launch.flags.extend(weighted_mean.then_some("weighted_mean"));
-    let stats = weighted_mean.then_some(Binding::Stats);
-    let reads = [Binding::Gradient, Binding::Tokens, Binding::Links].into_iter().chain(stats);
-    launch.bindings =
-        reads.map(|binding| (binding, Access::Read)).chain([(Binding::WeightGradient, Access::Write)]).collect();
-    launch
+    let mut launch = column.launch("embed_gradient", "lists/gradient", constants, (m * quads, cost), workgroup);
+    launch.mounts.push(("slots", "embed/slots"));
+    lists::summed(launch, &[Binding::Tokens, Binding::Links], weighted_mean)
 }

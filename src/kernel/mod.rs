@@ -25,6 +25,7 @@ mod input;
 pub mod kept_update;
 mod launch;
 pub mod link;
+pub mod lists;
 pub mod loss_kernel;
 pub mod map;
 pub mod merged;

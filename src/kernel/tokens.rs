@@ -5,6 +5,7 @@ use super::composition::Part;
 use super::dense_forward::activate;
 use super::gather::Part as Rows;
 use super::launch::{Cost, Launch};
+use super::lists;
 use super::map::Map;
 use crate::activation::Epilogue;
 use crate::constants::Constants;
@@ -169,11 +170,6 @@ pub fn forward(
     .launch(rows / 4, tokens.quads(), cost, workgroup)
 }
 
-/// Words of [`Binding::Links`].
-pub fn link_words(tokens: Tokens, vocabulary: u32) -> u64 {
-    2 * u64::from(tokens.slots_in_all()) + u64::from(vocabulary)
-}
-
 /// Reads the tokens of the minibatch, [`Binding::Input`]; writes which of them are the same, [`Binding::Links`].
 pub fn links(tokens: Tokens, vocabulary: u32, workgroup: u32) -> Launch {
     let constants = tokens.constants().u32("VOCABULARY", vocabulary);
@@ -190,7 +186,8 @@ pub fn links(tokens: Tokens, vocabulary: u32, workgroup: u32) -> Launch {
 pub fn gradient(tokens: Tokens, vocabulary: u32, adds: bool, weighted_mean: bool, workgroup: u32) -> Launch {
     let other = adds.then_some(Binding::OtherGradient);
     let of: Vec<Binding> = [Binding::Tokens, Binding::Links].into_iter().chain(other).collect();
-    let mut launch = of_table("tokens/gradient", tokens, vocabulary, &of, weighted_mean, workgroup);
+    let mut launch = of_table("lists/gradient", tokens, vocabulary, &of, weighted_mean, workgroup);
+    launch.mounts.push(("slots", "tokens/slots"));
     launch.flags.extend(adds.then_some("adds"));
     launch.kernel = "embedding_gradient";
     launch
@@ -215,13 +212,6 @@ fn of_table(
     let m = Dense { batch: 1, inputs: rows, outputs: tokens.width }.x_quads();
     let constants = tokens.constants().u32("VOCABULARY", rows).u32("M", m);
     let bytes = 4 * tokens.values() + 16 * 4 * u64::from(m) * u64::from(tokens.quads());
-    let mut launch =
-        tokens.launch(root, constants, m * tokens.quads(), Cost { flops: tokens.values(), bytes }, workgroup);
-    launch.mounts = vec![("input", "input/activations"), ("sink", "sink/weight_gradient")];
-    launch.flags.push("keeps_gradient");
-    launch.flags.extend(weighted_mean.then_some("weighted_mean"));
-    let stats = weighted_mean.then_some(Binding::Stats);
-    let read = [Binding::Gradient].iter().chain(reads).copied().chain(stats).map(|binding| (binding, Access::Read));
-    launch.bindings = read.chain([(Binding::WeightGradient, Access::Write)]).collect();
-    launch
+    let launch = tokens.launch(root, constants, m * tokens.quads(), Cost { flops: tokens.values(), bytes }, workgroup);
+    lists::summed(launch, reads, weighted_mean)
 }

@@ -10,7 +10,7 @@ use crate::graph::{
     Pass, Positions, PositionsWeights, RowNorm, RowNormWeights, Value,
 };
 use crate::kernel::tokens::Tokens;
-use crate::kernel::{embed, pool, tokens};
+use crate::kernel::{lists, pool};
 use crate::layout::Extent;
 
 /// The buffer of every value that is stored.
@@ -89,11 +89,11 @@ impl Homes {
             }
             Op::EmbedWeights(EmbedWeights { column: EmbedColumn { parameter, vocabulary, .. }, .. }) => {
                 self.put(step, first.result(), Role::WeightGradient(*parameter));
-                self.shapes.insert(Role::Links(*parameter), vec![embed::link_words(step.request.batch, *vocabulary)]);
+                self.shapes.insert(Role::Links(*parameter), vec![lists::words(step.request.batch, *vocabulary)]);
             }
             Op::EmbeddingWeights(own) => {
                 self.put(step, end, Role::WeightGradient(own.0.parameter));
-                let words = tokens::link_words(tokens_of(step, first.inputs[0]), own.0.vocabulary);
+                let words = lists::words(tokens_of(step, first.inputs[0]).slots_in_all(), own.0.vocabulary);
                 self.shapes.insert(Role::Links(own.0.parameter), vec![words]);
             }
             Op::BatchNormWeights(norm) => {
