@@ -384,8 +384,26 @@ pub(super) fn check(
 ) -> Result<(), Error> {
     run.options.check(network)?;
     check_sets(run, set.at_hand(), validation, network)?;
+    check_labels(run, set)?;
     run.note_all(unused_outputs(set, validation, network));
     token_checks::of_network(run, set.at_hand(), network)
+}
+
+/// Checks that the loss leaves some label to learn from.
+///
+/// # Errors
+///
+/// [`Error::Data`] with the label that all rows have, and that the loss ignores.
+fn check_labels(run: &Run, set: &TrainingSet) -> Result<(), Error> {
+    let Loss::SoftmaxCrossEntropy { ignore_index: Some(index), .. } = run.options.loss else { return Ok(()) };
+    let labels = set.source().whole().map_or(&[][..], Dataset::labels);
+    match !labels.is_empty() && labels.iter().all(|&label| label == index as u32) {
+        true => Err(Error::format(
+            &run.data,
+            format!("every label is {index}, which ignore_index leaves out of the loss: there is nothing to learn"),
+        )),
+        false => Ok(()),
+    }
 }
 
 /// A note on outputs that stand for no class of the data, if there are any.

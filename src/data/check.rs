@@ -175,12 +175,6 @@ impl Dataset {
         } else {
             network.outputs()
         };
-        if let Some(ignored) = ignored.filter(|ignored| self.labels.iter().all(|label| label == ignored)) {
-            return Err(Error::Data(format!(
-                "every label is {}, which ignore_index leaves out of the loss: there is nothing to learn or to judge",
-                ignored as i32
-            )));
-        }
         match self.labels.iter().position(|&label| label as usize >= labels && Some(label) != ignored) {
             Some(at) => {
                 let label = self.labels[at] as i32;

@@ -95,7 +95,7 @@ impl Dataset {
     }
 
     /// The same rows, whose tokens take as many bytes as those of such a vocabulary: so the windows of a set are alike, whichever tokens are in each.
-    pub(crate) fn as_of_vocabulary(mut self, vocabulary: Option<usize>) -> Self {
+    pub(crate) fn for_vocabulary(mut self, vocabulary: Option<usize>) -> Self {
         if let (Features::Tokens(tokens), Some(vocabulary)) = (&mut self.features, vocabulary) {
             tokens.vocabulary = tokens.vocabulary.max(vocabulary);
         }

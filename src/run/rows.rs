@@ -109,7 +109,7 @@ pub(crate) fn first_of_windows(
     if source.rows() > u32::MAX as usize {
         return Err(Error::Data(format!("there are {} rows: at most {} can be counted", source.rows(), u32::MAX)));
     }
-    Ok(Some(source.read(0..1)?.as_of_vocabulary(network.vocabulary())))
+    Ok(Some(source.read(0..1)?.for_vocabulary(network.vocabulary())))
 }
 
 impl<'a> Rows<'a> {

@@ -273,7 +273,7 @@ impl Reading<'_> {
             ))
         };
         let set = self.source.read(rows.clone()).map_err(|error| wrong(error.to_string()))?;
-        let set = set.as_of_vocabulary(self.network.vocabulary());
+        let set = set.for_vocabulary(self.network.vocabulary());
         if set.rows() != rows.len() {
             return Err(wrong(format!("{} rows came", set.rows())));
         }

@@ -62,9 +62,13 @@ pub fn limits() -> Limits {
     std::env::var("WGRAD_LIMITS").map_or(Limits::Adapter, |words| words.parse().unwrap())
 }
 
-/// Every family of tiles: the device's own, and those that run anywhere.
+/// Every family of tiles: the device's own, and those that run anywhere. Under `WGRAD_FAMILIES=own`, the device's own alone: SwiftShader takes 20 GB to compile the others'.
 pub fn families() -> [Family; 4] {
-    [Family::Reference, Family::Software, gpu().adapter().family(), Family::Hardware]
+    let own = gpu().adapter().family();
+    match std::env::var("WGRAD_FAMILIES") {
+        Ok(word) if word == "own" => [own; 4],
+        _ => [Family::Reference, Family::Software, own, Family::Hardware],
+    }
 }
 
 #[track_caller]

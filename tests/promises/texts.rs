@@ -245,6 +245,15 @@ fn the_program_trains_on_arrays_of_tokens() {
         ("4-4×8-4×5", Some(5), None)
     );
     succeed(folder.path(), &["evaluate", "--model", "model.safetensors", "--data", "x.safetensors"]);
+    let ignoring = format!("{layers}[loss]\nkind = \"softmax-cross-entropy\"\nignore_index = -100\n");
+    std::fs::write(folder.path().join("ignoring.toml"), ignoring).unwrap();
+    let ignored = (-100i64).to_le_bytes().repeat(48);
+    let y = safetensors::tensor::TensorView::new(safetensors::Dtype::I64, vec![12, 4], &ignored).unwrap();
+    let file = safetensors::serialize([("x", view()), ("y", y)], None).unwrap();
+    std::fs::write(folder.path().join("ignored.safetensors"), file).unwrap();
+    let output = wgrad(folder.path(), &["train", "--config", "ignoring.toml", "--data", "ignored.safetensors"]);
+    let reason = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && reason.contains("every label is -100"), "{reason}");
     // A text has no tokens of such a model, though it can be numbered.
     let pooled = layers.replace("{ dense", "{ global_avg_pool = true }, { dense").replace("\"vocabulary\"", "5");
     std::fs::write(folder.path().join("pooled.toml"), pooled).unwrap();

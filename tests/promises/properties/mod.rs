@@ -112,6 +112,11 @@ fn wanted() -> usize {
     std::env::var("WGRAD_CASES").map_or(25, |cases| cases.parse().unwrap())
 }
 
+/// Those before which are left out: so thousands of networks of every kind of layer can be run in portions.
+fn first() -> usize {
+    std::env::var("WGRAD_FIRST").map_or(0, |first| first.parse().unwrap())
+}
+
 /// A device keeps every kernel that it has compiled, so each serves some networks only: thousands of them would take all memory.
 struct Devices {
     device: RefCell<Arc<Gpu>>,
