@@ -126,18 +126,30 @@ fn assert_gradients(what: &str, network: &Network, family: Family) {
     }
 }
 
+/// Compares the gradients of every network, each on the families that `on` gives for its number.
+fn assert_gradients_of_all(width: usize, classes: usize, on: impl Fn(usize) -> Vec<Family>) {
+    for (number, (what, network)) in networks(width, classes).into_iter().enumerate() {
+        on(number).into_iter().for_each(|family| assert_gradients(what, &network, family));
+    }
+}
+
 /// Finds a gradient of one way that is forgotten, or taken before the activation instead of after it; a derivative of another layer's output; masks of another
-/// layer. Gradients against central differences, in networks of few and of many outputs.
+/// layer. Gradients against central differences, in networks of few and of many outputs; of widths that fill quads and that do not.
 #[test]
 fn gradients_come_by_both_ways() {
-    // Widths that fill quads and that do not, few and many outputs.
-    for (width, classes) in [(7, 3), (8, 70)] {
-        for (number, (what, network)) in networks(width, classes).into_iter().enumerate() {
-            // Compiling takes the time: of many outputs, each network on one family in turn.
-            let on = if classes > 64 { vec![families()[number % 4]] } else { families().to_vec() };
-            on.into_iter().for_each(|family| assert_gradients(what, &network, family));
-        }
-    }
+    assert_gradients_of_all(7, 3, |_| families()[..2].to_vec());
+}
+
+/// Finds the same faults under the tiles of the adapter and of GPUs: a test of its own, as compiling takes the time.
+#[test]
+fn gradients_come_by_both_ways_under_larger_tiles() {
+    assert_gradients_of_all(7, 3, |_| families()[2..].to_vec());
+}
+
+/// Finds the same faults in networks of many outputs, each on one family in turn.
+#[test]
+fn gradients_of_many_outputs_come_by_both_ways() {
+    assert_gradients_of_all(8, 70, |number| vec![families()[number % 4]]);
 }
 
 /// Finds the same faults for sums in random combinations.

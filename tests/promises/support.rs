@@ -40,8 +40,10 @@ static FREE: Mutex<Vec<Arc<Gpu>>> = Mutex::new(vec![]);
 
 impl Lent {
     fn new() -> Self {
+        // A device keeps all kernels, of which lavapipe's take megabytes each. It is dropped here, as the end of a thread is too late for its own thread-locals.
+        const MOST_KERNELS: usize = 500;
         let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Lent(free.unwrap_or_else(own_gpu))
+        Lent(free.filter(|device| device.kernels_compiled() < MOST_KERNELS).unwrap_or_else(own_gpu))
     }
 }
 
