@@ -1,6 +1,6 @@
 """Trains the network of examples/gpt.toml in PyTorch with the same options, and prints its validation loss; or times its steps.
 
-Usage: python gpt.py [--seed 1] [--steps 2000]      (needs: pip install torch)
+Usage: python gpt.py [--seed 1] [--steps 2000]      (needs: pip install torch numpy)
        python gpt.py --seconds 5
 
 The text is the one that the program has inside; its characters are the tokens, and its last tenth is for validation, cut into rows of the context that do not

@@ -330,9 +330,9 @@ pub(super) fn for_model(words: &str, model: &Model, text: &Text, label: Option<&
     let regression = model.loss.task() == Task::Numbers;
     let options = ReadOptions { regression, label: label.map(str::to_string), ..of_model(model, text) };
     let own = sets(words, &options)?;
-    let left_out = own.validation.as_ref().map(token_checks::of_last_tenth);
+    let left_out = own.validation.as_ref().and_then(token_checks::of_last_tenth);
     let set = own.to_test_on().without_overlap();
-    let set = set.noted_all(Path::new(words), left_out.flatten());
+    let set = set.noted_all(Path::new(words), left_out);
     Given::of(&options).check(words, &[Content::of(words, &set)])?;
     let set = match set.text_vocabulary() {
         Some(own) if model.vocabulary.is_none() => {

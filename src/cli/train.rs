@@ -393,7 +393,7 @@ pub(super) fn check(
 ///
 /// # Errors
 ///
-/// [`Error::Data`] with the label that all rows have, and that the loss ignores.
+/// [`Error::Format`] with the label that all rows have, and that the loss ignores.
 fn check_labels(run: &Run, set: &TrainingSet) -> Result<(), Error> {
     let Loss::SoftmaxCrossEntropy { ignore_index: Some(index), .. } = run.options.loss else { return Ok(()) };
     let labels = set.source().whole().map_or(&[][..], Dataset::labels);

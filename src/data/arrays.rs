@@ -174,7 +174,7 @@ fn of_tokens(
         [rows, length] => (rows, length),
         _ => return Err(wrong(format!("{x_name} has the shape {:?}: tokens are [rows] or [rows, length]", x.shape))),
     };
-    let tokens = labels::whole_numbers(x, "a token").map_err(|reason| wrong(format!("{x_name} {reason}")))?;
+    let tokens = labels::whole_numbers(x, labels::TOKEN).map_err(|reason| wrong(format!("{x_name} {reason}")))?;
     if let Some(at) = tokens.iter().position(|&token| token > i32::MAX as u32) {
         return Err(wrong(format!("{x_name} has {} as a token: tokens count from 0", tokens[at] as i32)));
     }
@@ -196,7 +196,7 @@ fn of_tokens(
             y.shape
         )));
     }
-    of_labels(labels::whole_numbers(&y, "a class index").map_err(|reason| wrong(format!("{y_name} {reason}")))?)
+    of_labels(labels::whole_numbers(&y, labels::CLASS_INDEX).map_err(|reason| wrong(format!("{y_name} {reason}")))?)
 }
 
 fn needed<'a>(arrays: &'a dyn Arrays, name: &str) -> Result<Array<'a>, Error> {

@@ -108,16 +108,25 @@ pub(super) fn labels(y: &Array<'_>) -> Result<Vec<u32>, String> {
     let ([_] | [_, 1]) = y.shape[..] else {
         return Err(format!("has the shape {:?}: it must be [rows]", y.shape));
     };
-    whole_numbers(y, "a class index")
+    whole_numbers(y, CLASS_INDEX)
 }
 
-/// Class indices or tokens stored as integers, of any shape: what they are, as messages have it.
-pub(super) fn whole_numbers(y: &Array<'_>, what: &str) -> Result<Vec<u32>, String> {
+/// What whole numbers are, as messages have it, and what to do with others.
+#[derive(Clone, Copy)]
+pub(super) struct Meaning {
+    noun: &'static str,
+    hint: &'static str,
+}
+
+pub(super) const CLASS_INDEX: Meaning = Meaning { noun: "a class index", hint: "; values to predict are named t" };
+pub(super) const TOKEN: Meaning = Meaning { noun: "a token", hint: "" };
+
+/// Class indices or tokens stored as integers, of any shape.
+pub(super) fn whole_numbers(y: &Array<'_>, Meaning { noun, hint }: Meaning) -> Result<Vec<u32>, String> {
     let signed = match y.element {
         Element::I8 | Element::I16 | Element::I32 | Element::I64 => true,
         Element::Bool | Element::U8 | Element::U16 | Element::U32 | Element::U64 => false,
         other => {
-            let hint = if what == "a token" { "" } else { "; values to predict are named t" };
             return Err(format!("is {other:?}: it must be whole numbers, as I64 or U8{hint}"));
         }
     };
@@ -135,7 +144,7 @@ pub(super) fn whole_numbers(y: &Array<'_>, what: &str) -> Result<Vec<u32>, Strin
             // A negative label may match the loss' ignore_index, which is not known here.
             i32::try_from(value).ok().filter(|&label| label < 1 << 24).map(|label| label as u32).ok_or_else(|| {
                 let place = if length > 1 { format!("number {} ", at % length) } else { String::new() };
-                format!("{place}of row {} is {value}: {what} is from 0 to 16777215", at / length)
+                format!("{place}of row {} is {value}: {noun} is from 0 to 16777215", at / length)
             })
         })
         .collect()

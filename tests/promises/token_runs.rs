@@ -115,7 +115,7 @@ fn tokens_come_in_windows_to_the_same_bits() {
     // Two windows of ten rows, each with ten tokens and ten labels.
     let budget = 2 * 10 * 2 * 2 * LENGTH as u64;
     assert!(of_set(&written_out, Some(budget)) == whole, "rows in memory");
-    // In half the bytes of a text there are windows of 95 rows and more.
+    // Half the bytes of a text have no room for it. Its rows overlap, so a window has 40 of them.
     let of_text = Dataset::of_text(text.clone(), LENGTH).unwrap();
     assert!(of_set(&of_text, Some(tokens as u64)) == whole, "a text");
     // Rows that a program makes while it trains: their tokens say nothing of the vocabulary.

@@ -5,8 +5,6 @@
 //! Differences: burn clips each tensor by its own norm, which is the only clipping that it has; its attention has a linear layer each for queries, keys and
 //! values; and the learning rate stays at its highest.
 
-use std::time::{Instant, UNIX_EPOCH};
-
 use burn::grad_clipping::GradientClippingConfig;
 use burn::nn::attention::{MhaInput, MultiHeadAttention, MultiHeadAttentionConfig};
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
@@ -14,6 +12,7 @@ use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConf
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::prelude::*;
 use burn::tensor::activation::gelu;
+use peer_burn::{Random, Timing, option};
 
 const LAYERS: usize = 4;
 const HEADS: usize = 4;
@@ -92,7 +91,7 @@ fn linear(inputs: usize, outputs: usize, device: &Device) -> Linear {
 struct Text {
     tokens: Vec<i32>,
     vocabulary: usize,
-    random: u64,
+    random: Random,
 }
 
 impl Text {
@@ -106,22 +105,14 @@ impl Text {
         let all: Vec<_> = text.chars().map(number).collect();
         // The last tenth is for validation.
         let tokens = all[..all.len() - all.len() / 10].to_vec();
-        Self { tokens, vocabulary: known.len(), random: 0 }
-    }
-
-    /// SplitMix64.
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.random ^ (self.random >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        Self { tokens, vocabulary: known.len(), random: Random::default() }
     }
 
     /// A minibatch: rows of the context, and the token that follows each of theirs.
     fn next(&mut self, device: &Device) -> (Tensor<2, Int>, Tensor<1, Int>) {
         let (mut x, mut y) = (vec![], vec![]);
         for _ in 0..BATCH {
-            let first = (self.draw() % (self.tokens.len() - CONTEXT) as u64) as usize;
+            let first = (self.random.draw() % (self.tokens.len() - CONTEXT) as u64) as usize;
             x.extend_from_slice(&self.tokens[first..][..CONTEXT]);
             y.extend_from_slice(&self.tokens[first + 1..][..CONTEXT]);
         }
@@ -130,20 +121,7 @@ impl Text {
     }
 }
 
-fn option(name: &str) -> Option<String> {
-    std::env::args().skip_while(|word| word != name).nth(1)
-}
-
-fn now() -> f64 {
-    UNIX_EPOCH.elapsed().expect("a clock past 1970").as_secs_f64()
-}
-
 fn main() {
-    let started = std::env::var("PEER_STARTED").map_or_else(|_| now(), |word| word.parse().expect("PEER_STARTED"));
-    let seconds = option("--seconds").map_or(5.0, |word| word.parse().expect("--seconds S"));
-    // As in peer-burn.
-    let (warm_up, probe) = (20, 8);
-
     let inner = Device::wgpu(Default::default());
     inner.seed(0);
     let device = inner.clone().autodiff();
@@ -160,32 +138,12 @@ fn main() {
     // What a place does not look at.
     let mask = Tensor::<2, Bool>::tril_mask([CONTEXT, CONTEXT], 0, &device).expand([BATCH, CONTEXT, CONTEXT]);
 
-    // Runs `steps` steps, and returns the seconds they took and the last one's loss.
-    let mut train = |steps: usize| {
-        let begun = Instant::now();
-        let mut last = None;
-        for _ in 0..steps {
-            let (x, y) = text.next(&inner);
-            let logits = model.forward(x.autodiff(), places.clone(), mask.clone());
-            let loss = cross_entropy.forward(logits, y.autodiff());
-            let gradients = GradientsParams::from_grads(loss.backward(), &model);
-            model = optimizer.step(1e-3, model.clone(), gradients);
-            last = Some(loss.without_autodiff());
-        }
-        let loss = last.expect("a step at least").into_scalar::<f32>();
-        (begun.elapsed().as_secs_f64(), loss)
-    };
-
-    let (first, _) = train(1);
-    let start = now() - started;
-    train(warm_up);
-    let steps = ((seconds * probe as f64 / train(probe).0) as usize).max(probe);
-    let (took, _) = train(steps);
-    let loss = (0..probe).map(|_| train(1).1).sum::<f32>() / probe as f32;
-    println!(
-        "{{\"engine\": \"burn 0.22.1, wgpu\", \"rows_per_second\": {}, \"loss\": {loss}, \
-         \"first_step_seconds\": {first}, \"start_seconds\": {start}, \"steps\": {}}}",
-        (steps * BATCH) as f64 / took,
-        1 + warm_up + probe + steps + probe,
-    );
+    Timing { batch: BATCH, warm_up: 20, probe: 8 }.report(|| {
+        let (x, y) = text.next(&inner);
+        let logits = model.forward(x.autodiff(), places.clone(), mask.clone());
+        let loss = cross_entropy.forward(logits, y.autodiff());
+        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        model = optimizer.step(1e-3, model.clone(), gradients);
+        loss.without_autodiff()
+    });
 }
