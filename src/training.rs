@@ -71,7 +71,10 @@ impl<'a> Training<'a> {
         let mut mount = ("optimizer", self.optimizer.module());
         if let Some(own) = own {
             // A module that sets the rate and the decay of a weight before it calls the rule.
-            let rule = format!("@publish import package::{}::updated;\n", mount.1.replace('/', "::"));
+            let rule = format!(
+                "@publish import package::{}::{{Slots, Updated, keep, slots_at, updated}};\n",
+                mount.1.replace('/', "::")
+            );
             let slots = format!("@publish import package::{}::slots;\n", mount.1.replace('/', "::"));
             constants.push(("rule", if self.optimizer.slots() > 0 { rule + &slots } else { rule }));
             constants.push(("group_constants", own.constants().text()));

@@ -9,7 +9,7 @@ use super::tile::Blocks;
 use crate::constants::Constants;
 
 /// A matrix in memory that a product reads.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) struct Matrix {
     module: &'static str,
     binding: Binding,
@@ -45,10 +45,10 @@ pub(super) struct Operand {
     view: &'static str,
     /// The module that has the values.
     source: &'static str,
-    /// The source's function that says where a row begins, where A is read by rows.
-    row_offset: &'static str,
     /// The rows that the source has, where A is its transpose.
     rows: Option<u32>,
+    /// Whether each row is found by the order in which an epoch visits the set.
+    is_ordered: bool,
     /// What the source binds.
     bindings: Vec<(Binding, Access)>,
 }
@@ -57,20 +57,25 @@ impl Operand {
     /// A as the rows of a layer's input, in the order of the minibatch.
     pub fn input_rows(input: Input) -> Self {
         let bindings = input.row_bindings();
-        Operand { view: "operand/rows", source: "input", row_offset: "row_offset", rows: None, bindings }
+        Operand { view: "operand/rows", source: "input", rows: None, is_ordered: input.is_of_set(), bindings }
+    }
+
+    /// A as the patches of images, one for each pixel of a convolution's output.
+    pub fn patches() -> Self {
+        Operand { view: "operand/patches", ..Operand::input_rows(Input::Patches) }
     }
 
     /// A as the transpose of a layer's input, whose rows are the minibatch's samples, as the loss kernel recorded them.
     pub fn recorded_input_columns(input: Input, samples: u32) -> Self {
         let mut bindings = vec![(Binding::Input, Access::Read)];
         bindings.extend(input.is_of_set().then_some((Binding::Visited, Access::Read)));
-        let row_offset = "recorded_row_offset";
-        Operand { view: "operand/columns", source: "input", row_offset, rows: Some(samples), bindings }
+        Operand { view: "operand/columns", source: "input", rows: Some(samples), is_ordered: false, bindings }
     }
 
     /// A as a matrix.
     pub fn rows(of: Matrix) -> Self {
-        Operand { view: "operand/rows", ..Operand::blocks(of) }
+        let view = if of == Matrix::GRADIENT_OF_TAPS { "operand/patches" } else { "operand/rows" };
+        Operand { view, ..Operand::blocks(of) }
     }
 
     /// A as the transpose of a matrix that has this number of rows.
@@ -81,7 +86,7 @@ impl Operand {
     /// B as a matrix.
     pub fn blocks(of: Matrix) -> Self {
         let Matrix { module: source, .. } = of;
-        Operand { view: "operand/blocks", source, row_offset: "row_offset", rows: None, bindings: of.bound() }
+        Operand { view: "operand/blocks", source, rows: None, is_ordered: false, bindings: of.bound() }
     }
 
     /// B as the transpose of a matrix.
@@ -136,21 +141,32 @@ impl Composition {
         let (stage_mounts, staged) = staged(stages);
         mounts.extend(stage_mounts);
 
-        let (source, row_offset) = (path(a.source), a.row_offset);
+        let source = path(a.source);
+        let of_view = match a.view {
+            "operand/columns" if a.source == "input" => "offset, recorded_row",
+            "operand/columns" => "row_offset as offset, recorded_row",
+            "operand/patches" => "row_offset",
+            _ => "RawElement, finished_element, raw_element, row_offset",
+        };
         let rows = a.rows.map_or(String::new(), |rows| Constants::new().u32("ROWS", rows).text());
         let source_a = format!(
-            "@publish import package::{source}::{{StoredQuad, quad, {row_offset} as row_offset, stored_quad}};\n{rows}"
+            "@publish import package::{source}::{{RawQuad, StoredQuad, decoded, finished_quad, quad, raw_quad, {of_view}}};\n{rows}"
         );
-        let source_b = format!("@publish import package::{}::block;\n", path(b.source));
+        let of_view = if b.view == "operand/blocks" { "raw_quad" } else { "raw_element" };
+        let source_b = format!("@publish import package::{}::{{block, row_offset, {of_view}}};\n", path(b.source));
         let Blocks { m, n, k } = blocks;
         let product = format!(
             "@publish import package::{source}::{{StoredQuad, decoded}};\n\
-             @publish import package::operand_a::{{A_IS_TRANSPOSED, a_block, a_column_offset, a_column_offsets, a_quad, a_row_offset, a_row_offsets}};\n\
-             @publish import package::operand_b::{{B_IS_TRANSPOSED, b_block}};\n\
+             @publish import package::operand_a::{{\
+             A_IS_BY_STEPS, A_IS_TRANSPOSED, LineA, RawA, a_block, a_column_offset, a_column_offsets, a_finished, a_line, a_quad, a_raw, a_row_offset, \
+             a_row_offsets, a_step}};\n\
+             @publish import package::operand_b::{{B_IS_TRANSPOSED, LineB, b_block, b_line, b_raw}};\n\
              @publish import package::{}::product_scale;\n\
              @publish import package::sink::store;\n\
+             const A_ROWS_ARE_ORDERED = {};\n\
              const M = {m}u;\nconst N = {n}u;\nconst K = {k}u;\n",
-            path(scale.module)
+            path(scale.module),
+            a.is_ordered,
         );
         Joined {
             mounts,

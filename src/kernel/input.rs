@@ -16,6 +16,8 @@ pub enum Input {
     Activations,
     /// Images that the layer below wrote, all values of one as a row.
     Flattened,
+    /// Images, of which a row is what lies under a convolution's window.
+    Patches,
 }
 
 impl Input {
@@ -26,12 +28,13 @@ impl Input {
             Input::SetF32 => "input/set_f32",
             Input::Activations => "input/activations",
             Input::Flattened => "input/flattened",
+            Input::Patches => "input/patches",
         }
     }
 
     /// Whether rows are those of the set, in the order of the minibatch.
     pub fn is_of_set(self) -> bool {
-        !matches!(self, Input::Activations | Input::Flattened)
+        !matches!(self, Input::Activations | Input::Flattened | Input::Patches)
     }
 
     /// Bytes of four features in device memory.
@@ -39,7 +42,7 @@ impl Input {
         match self {
             Input::SetU8 => 4,
             Input::SetF16 => 8,
-            Input::SetF32 | Input::Activations | Input::Flattened => 16,
+            Input::SetF32 | Input::Activations | Input::Flattened | Input::Patches => 16,
         }
     }
 
@@ -51,7 +54,7 @@ impl Input {
     /// What a kernel binds that reads the input's rows and computes which rows those are.
     pub(super) fn row_bindings(self) -> Vec<(Binding, Access)> {
         match self {
-            Input::Activations | Input::Flattened => vec![(Binding::Input, Access::Read)],
+            Input::Activations | Input::Flattened | Input::Patches => vec![(Binding::Input, Access::Read)],
             _ => vec![(Binding::Input, Access::Read), (Binding::State, Access::Write)],
         }
     }

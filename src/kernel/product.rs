@@ -24,7 +24,8 @@ pub(super) struct Product {
 
 impl Product {
     /// The product as one launch; or as two, where its reduction is cut into slices under the tile.
-    pub(super) fn launch(self, tile: Tile) -> Launch {
+    pub(super) fn launch(mut self, tile: Tile) -> Launch {
+        self.constants = self.constants.u32("ROWS_AT_ONCE", tile.rows_at_once());
         let (mut operands, epilogue) = (self.composition.operand_bindings(), self.composition.epilogue_bindings());
         let slices = tile.slices_of(self.blocks);
         if slices == 1 {
@@ -77,10 +78,10 @@ impl Product {
                 ("tile/subgroup", self.constants.u32("LANES", lanes).u32("TILE_M", tile_m).u32("TILE_N", tile_n))
             }
             Tile::Workgroup { side } => ("tile/workgroup", self.constants.u32("SIDE", side)),
-            Tile::Buffered { rows, columns, m: tile_m, n: tile_n, slices } => {
-                let threads = self.constants.u32("ROWS", rows).u32("COLUMNS", columns);
+            Tile::Buffered { rows, columns, m: tile_m, n: tile_n, teams, slices } => {
+                let threads = self.constants.u32("ROWS", rows).u32("COLUMNS", columns).u32("TEAMS", teams);
                 let own = threads.u32("TILE_M", tile_m).u32("TILE_N", tile_n).u32("DEPTH", tile.depth());
-                ("tile/buffered", own.u32("SLICES", slices))
+                ("tile/buffered", own.u32("PADDING", tile.padding()).u32("SLICES", slices))
             }
         };
         let joined = self.composition.join(self.blocks);

@@ -40,7 +40,8 @@ const PRODUCTS: [&str; 6] =
     ["dense_forward", "dense_backward", "dense_update", "conv_forward", "conv_backward", "conv_update"];
 
 /// Where their first operand can come from.
-const INPUTS: [Input; 5] = [Input::SetU8, Input::SetF16, Input::SetF32, Input::Activations, Input::Flattened];
+const INPUTS: [Input; 6] =
+    [Input::SetU8, Input::SetF16, Input::SetF32, Input::Activations, Input::Flattened, Input::Patches];
 
 /// Checks that the words are those of a [`Shape`].
 ///

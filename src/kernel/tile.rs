@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::input::Input;
+
 /// Blocks of 4 × 4 in a product's rows, columns and reduction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Blocks {
@@ -44,7 +46,8 @@ pub enum Tile {
         /// Invocations and blocks along each side; even.
         side: u32,
     },
-    /// A workgroup of `rows × columns` invocations, `m × n` blocks each, fed through two buffers of shared memory that alternate.
+    /// Teams of `rows × columns` invocations, `m × n` blocks each, fed through two buffers of shared memory that alternate. The teams of a workgroup share
+    /// the reduction.
     Buffered {
         /// Invocations down.
         rows: u32,
@@ -54,9 +57,18 @@ pub enum Tile {
         m: u32,
         /// Blocks across, of each invocation.
         n: u32,
+        /// Teams in a workgroup, each with a part of the reduction.
+        teams: u32,
         /// Slices that the reduction is cut into, each a workgroup's; more than one takes a second launch, which adds them up.
         slices: u32,
     },
+}
+
+/// The register tiles. A newer driver may be faster with them, product by product, than with tiles of subgroups.
+const REGISTER: [Tile; 5] = [register(1, 1), register(2, 1), register(2, 2), register(4, 1), register(4, 2)];
+
+const fn register(m: u32, n: u32) -> Tile {
+    Tile::Register { m, n }
 }
 
 /// The buffered tiles, the largest first. Each has a name of its own.
@@ -71,8 +83,15 @@ const BUFFERED: [Tile; 8] = [
     buffered((4, 16), (1, 1)),
 ];
 
+/// The buffered tiles of several teams, the larger first.
+const OF_TEAMS: [Tile; 2] = [of_teams((8, 8), 4), of_teams((4, 4), 16)];
+
 const fn buffered((rows, columns): (u32, u32), (m, n): (u32, u32)) -> Tile {
-    Tile::Buffered { rows, columns, m, n, slices: 1 }
+    Tile::Buffered { rows, columns, m, n, teams: 1, slices: 1 }
+}
+
+const fn of_teams((rows, columns): (u32, u32), teams: u32) -> Tile {
+    Tile::Buffered { rows, columns, m: 1, n: 1, teams, slices: 1 }
 }
 
 /// Shared memory that every WebGPU adapter has for a workgroup, in quads: 16 KiB.
@@ -92,6 +111,9 @@ const BUSY: u32 = 64;
 /// iterations of all of them together, and a product that divides by the sum of the rows' weights goes over these too.
 const LONGEST: u32 = 7_500;
 
+/// Blocks of a reduction that is worth sharing between teams: 256 values, or four iterations for each of sixteen teams.
+const SHARED: u32 = 64;
+
 /// The slices that a reduction may be cut into.
 const SLICES: [u32; 3] = [16, 8, 4];
 
@@ -102,8 +124,11 @@ impl fmt::Display for Tile {
             Tile::Register { m, n } => write!(f, "register {}×{}", 4 * m, 4 * n),
             Tile::Subgroup { lanes, m, n, .. } => write!(f, "subgroup {}×{}", 4 * m, 4 * lanes * n),
             Tile::Workgroup { side } => write!(f, "workgroup {0}×{0}", 4 * side),
-            Tile::Buffered { rows, columns, m, n, slices } => {
+            Tile::Buffered { rows, columns, m, n, teams, slices } => {
                 write!(f, "buffered {}×{}", 4 * rows * m, 4 * columns * n)?;
+                if *teams > 1 {
+                    write!(f, " of {teams} teams")?;
+                }
                 if *slices > 1 { write!(f, " in {slices}") } else { Ok(()) }
             }
         }
@@ -122,19 +147,27 @@ impl Tile {
         }
     }
 
-    /// Blocks of the reduction in one iteration of a buffered tile: an invocation brings one block at most, and both buffers fit.
+    /// Blocks of the reduction in one iteration of a buffered tile: an invocation brings four vectors or so, and all buffers fit.
     pub(super) fn depth(self) -> u32 {
-        let Tile::Buffered { rows, columns, m, n, .. } = self else { return 1 };
+        let Tile::Buffered { rows, columns, m, n, teams, .. } = self else { return 1 };
         let edges = rows * m + columns * n;
-        let fits = |depth: &u32| depth * edges <= rows * columns && 8 * depth * edges <= SHARED_QUADS;
+        let fits = |depth: &u32| depth * edges <= rows * columns && 8 * depth * edges * teams <= SHARED_QUADS;
         [4, 2].into_iter().find(fits).unwrap_or(1)
+    }
+
+    /// Vectors of shared memory that a buffered tile leaves free after each step's of A, so that those written together are in different banks: where they fit.
+    pub(super) fn padding(self) -> u32 {
+        let Tile::Buffered { rows, columns, m, n, teams, .. } = self else { return 0 };
+        u32::from(8 * self.depth() * (rows * m + columns * n + 1) * teams <= SHARED_QUADS)
     }
 
     /// Quads of shared memory.
     pub(super) fn shared_quads(self) -> Option<u32> {
         match self {
             Tile::Workgroup { side } => Some(4 * side * side),
-            Tile::Buffered { rows, columns, m, n, .. } => Some(8 * self.depth() * (rows * m + columns * n)),
+            Tile::Buffered { rows, columns, m, n, teams, .. } => {
+                Some(8 * self.depth() * (rows * m + columns * n + self.padding()) * teams)
+            }
             _ => None,
         }
     }
@@ -180,7 +213,7 @@ impl Tile {
     #[must_use]
     pub fn sliced(self, slices: u32) -> Tile {
         match self {
-            Tile::Buffered { rows, columns, m, n, .. } => Tile::Buffered { rows, columns, m, n, slices },
+            Tile::Buffered { rows, columns, m, n, teams, .. } => Tile::Buffered { rows, columns, m, n, teams, slices },
             other => other,
         }
     }
@@ -196,6 +229,12 @@ impl Tile {
         blocks.k >= LONG && self.tiles(blocks) < FULL / 4
     }
 
+    /// Whether the teams of a workgroup may share the reduction of a product of these blocks: each has some iterations, its tiles of one team would leave most of a chip
+    /// without work, and it is not so long that slices share it.
+    fn may_share(self, blocks: Blocks) -> bool {
+        (SHARED..LONG).contains(&blocks.k) && self.tiles(blocks) <= FULL
+    }
+
     /// Whether most of the tile lies inside a product of these blocks.
     pub fn suits(self, blocks: Blocks) -> bool {
         match self {
@@ -203,11 +242,17 @@ impl Tile {
             Tile::Register { m, n } => m <= blocks.m && n <= blocks.n,
             Tile::Subgroup { m, n, lanes, .. } => m <= blocks.m && (n == 1 || n * lanes <= blocks.n),
             Tile::Workgroup { side } => side <= 2 * blocks.m.max(blocks.n),
-            Tile::Buffered { slices, .. } => {
+            Tile::Buffered { teams, slices, .. } => {
                 let fills = slices == 1 || self.may_slice(blocks) && slices * self.tiles(blocks) <= FULL;
-                fills && self.is_tight(blocks)
+                fills && self.is_tight(blocks) && (teams == 1 || self.may_share(blocks))
             }
         }
+    }
+
+    /// Whether its registers have room for what such an input takes: patches lie by rows in shared memory, four steps of the reduction each, and for more than two blocks
+    /// AMD's compiler took 168 registers instead of 128.
+    pub(crate) fn takes(self, input: Input) -> bool {
+        !matches!(self, Tile::Buffered { m, n, .. } if m * n > 2) || input != Input::Patches
     }
 
     /// Whether launches under both can be merged: the same entry point, and workgroups of the same size.
@@ -221,7 +266,17 @@ impl Tile {
             Tile::Naive | Tile::Register { .. } => 8,
             Tile::Subgroup { lanes, .. } => lanes,
             Tile::Workgroup { side } => side * side,
-            Tile::Buffered { rows, columns, .. } => rows * columns,
+            Tile::Buffered { rows, columns, teams, .. } => rows * columns * teams,
+        }
+    }
+
+    /// Rows of a block that an update has on their way at once: a GPU waits long for memory, but has fewer registers to spare under a larger tile:
+    /// four rows took Mesa's compiler for NVIDIA 160 of them under 64 × 32, and two 104.
+    pub(super) fn rows_at_once(self) -> u32 {
+        match self {
+            Tile::Buffered { m, n, .. } if m * n > 1 => 2,
+            Tile::Buffered { .. } | Tile::Workgroup { .. } => 4,
+            Tile::Naive | Tile::Register { .. } | Tile::Subgroup { .. } => 1,
         }
     }
 
@@ -270,13 +325,22 @@ impl Family {
     ///
     /// Hardware: a larger tile reads memory less often (128 × 128 half as often as 64 × 64), as long as there is one for every core,
     /// and little of it lies outside the product. So it is the largest of the tight ones that makes more than half of `FULL`
-    /// workgroups, slices included; else the tight one that makes most. A long reduction over a small result is cut into
+    /// workgroups, slices included; else the tight one that makes most, or, where the reduction is worth sharing, the largest of teams that makes as many or more. A long reduction over a small result is cut into
     /// as many slices as that leaves room for: a product of 32 × 256 over 8,192 values is eight tiles of 32 × 32, with a core each and
     /// 512 iterations; in sixteen slices it is 128 workgroups with 32 iterations. That costs a dispatch, some
     /// microseconds, and the partial sums' way to memory and back, of at most 128 tiles. So a step takes a dispatch more than it
     /// otherwise would for each such product, and one for the updates together; none up to 1,024 values.
     /// All this is reasoned, not measured: the tuner measures.
     pub fn tile(self, blocks: Blocks) -> Tile {
+        self.tile_among(blocks, |_| true)
+    }
+
+    /// The tile for a product over such an input: of the same rule, among those that [take](Tile::takes) it.
+    pub(crate) fn tile_for(self, input: Input, blocks: Blocks) -> Tile {
+        self.tile_among(blocks, |tile| tile.takes(input))
+    }
+
+    fn tile_among(self, blocks: Blocks, may_be: impl Fn(Tile) -> bool) -> Tile {
         // Where the reduction will be cut, small results take tiles as large as they are.
         let slices = if blocks.k > 4 * LONG { blocks.k / LONG } else { 1 };
         let is_inside = |m: u32| slices == 1 || m <= blocks.m;
@@ -303,11 +367,14 @@ impl Family {
                     let slices = SLICES.into_iter().find(fits).filter(|_| tile.may_slice(blocks));
                     tile.sliced(slices.unwrap_or(1))
                 };
-                let tight = || BUFFERED.into_iter().filter(|tile| tile.is_tight(blocks)).map(sliced);
+                let tight = || BUFFERED.into_iter().filter(|&tile| tile.is_tight(blocks) && may_be(tile)).map(sliced);
                 let workgroups = |tile: &Tile| tile.tiles(blocks) * tile.slices();
                 // `rev`, because of equals the last is the largest: the first is wanted.
-                let most = || tight().rev().max_by_key(workgroups);
-                tight().find(|tile| 2 * workgroups(tile) > FULL).or_else(most).unwrap_or(BUFFERED[5])
+                let most = |tiles: Vec<Tile>| tiles.into_iter().rev().max_by_key(workgroups);
+                let fills = |tile: &Tile| 2 * workgroups(tile) > FULL;
+                let shared = || OF_TEAMS.into_iter().filter(|tile| tile.suits(blocks));
+                let of_teams = || shared().find(fills).or_else(|| most(shared().collect()));
+                tight().find(fills).or_else(of_teams).or_else(|| most(tight().collect())).unwrap_or(BUFFERED[5])
             }
         }
     }
@@ -316,14 +383,16 @@ impl Family {
     pub fn variants(self) -> Vec<Tile> {
         let mut variants = match self {
             Family::Reference => vec![],
-            Family::Software => [(1, 1), (2, 1), (2, 2), (4, 1), (4, 2)].map(|(m, n)| Tile::Register { m, n }).to_vec(),
+            Family::Software => REGISTER.to_vec(),
             Family::Subgroups { lanes, words_64 } => [(1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (2, 2), (4, 2)]
                 .map(|(m, n)| Tile::Subgroup { lanes, m, n, words_64 })
-                .to_vec(),
+                .into_iter()
+                .chain(REGISTER)
+                .collect(),
             Family::Hardware => {
                 let sliced = |tile: Tile| std::iter::once(1).chain(SLICES).map(move |slices| tile.sliced(slices));
                 let simple = [4, 8, 16].map(|side| Tile::Workgroup { side });
-                BUFFERED.into_iter().flat_map(sliced).chain(simple).collect()
+                BUFFERED.into_iter().flat_map(sliced).chain(OF_TEAMS).chain(simple).collect()
             }
         };
         variants.push(Tile::Naive);

@@ -99,6 +99,6 @@ impl Tiling {
         let shape = Shape::of(kernel, input, blocks);
         let picked = self.picks.get(shape);
         let variant = |name: &str| self.family.variants().into_iter().find(|tile| tile.to_string() == name);
-        picked.and_then(variant).unwrap_or_else(|| self.family.tile(shape.blocks))
+        picked.and_then(variant).unwrap_or_else(|| self.family.tile_for(input, shape.blocks))
     }
 }

@@ -126,9 +126,9 @@ async fn fastest(
 /// The variants for a product: its rule's first, then those nearest to it. A CPU's compilers take half a second for each: there it is two
 /// more, on a GPU a dozen.
 fn candidates(tiling: &Tiling, shape: Shape) -> Vec<Tile> {
-    let rule = tiling.family.tile(shape.blocks);
+    let rule = tiling.family.tile_for(shape.input, shape.blocks);
     let mut others: Vec<Tile> = tiling.family.variants();
-    others.retain(|&tile| tile != rule && tile != Tile::Naive && tile.suits(shape.blocks));
+    others.retain(|&tile| tile != rule && tile != Tile::Naive && tile.suits(shape.blocks) && tile.takes(shape.input));
     others.sort_by_key(|tile| tile.area().abs_diff(rule.area()));
     let most = if tiling.family == Family::Hardware { 12 } else { 2 };
     std::iter::once(rule).chain(others.into_iter().take(most)).collect()

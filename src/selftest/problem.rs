@@ -54,7 +54,7 @@ impl Problem {
         let source: Vec<f64> = match input {
             Input::SetU8 => (0..rows * inputs).map(|_| f64::from(random.bits() as u8) / 255.0).collect(),
             // ReLU's output: many zeros, and no negative value.
-            Input::Activations | Input::Flattened => {
+            Input::Activations | Input::Flattened | Input::Patches => {
                 random.values(rows * inputs).into_iter().map(|value| value.max(0.0)).collect()
             }
             Input::SetF32 => random.values(rows * inputs),

@@ -53,7 +53,7 @@ pub fn launch(conv: Conv, below: Epilogue, adds: bool, tile: Tile) -> Launch {
     };
     Product {
         kernel: "conv_backward",
-        input: Some(Input::Activations),
+        input: Some(input_of(conv)),
         mounts: vec![("activation", below.activation.module())],
         constants,
         other_constants: texts,
@@ -69,4 +69,9 @@ pub fn launch(conv: Conv, below: Epilogue, adds: bool, tile: Tile) -> Launch {
         cost,
     }
     .launch(tile)
+}
+
+/// What rows of the product are made of: pixels as they lie, or the gradient by all outputs that a pixel lies under.
+pub fn input_of(conv: Conv) -> Input {
+    if conv.is_pointwise() { Input::Activations } else { Input::Patches }
 }

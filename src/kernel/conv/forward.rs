@@ -58,7 +58,6 @@ pub fn launch_with(
     let constants = constants(conv);
     let texts = texts.into_iter().chain(epilogue.activation.own_text()).chain(super::texts(conv)).collect();
     let stages = add.into_iter().chain([activate]).collect();
-    // A tile of windows takes the pixels under one together, which are no neighbours in memory.
     let input = if pools && conv.is_pointwise() { "input/patches" } else { super::patches(conv) };
     let mut mounts = vec![("input", input), ("activation", epilogue.activation.module())];
     let output = conv.sliding.output_bytes();
@@ -82,14 +81,17 @@ pub fn launch_with(
     }
     Product {
         kernel: "conv_forward",
-        input: Some(Input::Activations),
+        input: Some(input_of(conv, pools)),
         mounts,
         constants,
         other_constants: texts,
         flags,
         blocks: if pools { blocks_of_windows(conv) } else { blocks(conv) },
         composition: Composition {
-            a: Operand::input_rows(Input::Activations),
+            a: match input_of(conv, pools) {
+                Input::Patches => Operand::patches(),
+                input => Operand::input_rows(input),
+            },
             b: Operand::blocks(Matrix::WEIGHTS),
             scale: Part::new("scale/none", vec![]),
             stages,
@@ -98,6 +100,11 @@ pub fn launch_with(
         cost,
     }
     .launch(tile)
+}
+
+/// What rows of the product are made of: pixels as they lie, or what is under a window. A tile of windows takes the pixels under one together, which are no neighbours in memory.
+pub fn input_of(conv: Conv, pools: bool) -> Input {
+    if conv.is_pointwise() && !pools { Input::Activations } else { Input::Patches }
 }
 
 /// The sizes that all modules of the kernel know.

@@ -70,11 +70,11 @@ pub(super) fn update(conv: Conv, updating: Updating, tile: Tile, cost: Cost) -> 
         cost: Cost { bytes: cost.bytes + 4 * sums, ..cost },
     };
 
-    sums_of(conv, updating, first)
+    sums_of(conv, updating, first, tile.rows_at_once())
 }
 
 /// The launch that adds up what the slices' launch wrote.
-fn sums_of(conv: Conv, updating: Updating, first: Launch) -> Launch {
+fn sums_of(conv: Conv, updating: Updating, first: Launch, rows_at_once: u32) -> Launch {
     const WORKGROUP: u32 = 64;
     let (Updating { sink, scale, parts, .. }, dense) = (updating, conv.dense());
     let [slices, rows, columns] = first.partials.as_ref().map_or([1, 4, 4], |partials| partials.shape);
@@ -84,6 +84,7 @@ fn sums_of(conv: Conv, updating: Updating, first: Launch) -> Launch {
     let constants = Constants::new()
         .u32("BATCH", conv.sliding.batch)
         .u32("OUT_QUADS", dense.out_quads())
+        .u32("ROWS_AT_ONCE", rows_at_once)
         .u32("SLICES", slices)
         .u32("WORKGROUP", WORKGROUP);
     let product = format!(
