@@ -183,10 +183,10 @@ impl TrainOptions {
         self.checkpoint.as_ref().map_or(Ok(()), Checkpointing::check)
     }
 
-    /// An adapter's tiling with the family and the picks that these options ask for, or else with the measured picks.
-    pub(crate) fn tiled(&self, adapter: Tiling, measured: &Picks) -> Tiling {
+    /// An adapter's tiling with the family and the picks that these options ask for, or else with the measured picks, or with those shipped for its `driver`.
+    pub(crate) fn tiled(&self, adapter: Tiling, driver: &str, measured: &Picks) -> Tiling {
         let family = self.family.unwrap_or(adapter.family);
-        let shipped = if self.tuning == Tuning::Off { Picks::default() } else { tuning::shipped(family) };
+        let shipped = if self.tuning == Tuning::Off { Picks::default() } else { tuning::shipped(family, driver) };
         Tiling { family, picks: self.picks.clone().or(measured).or(&shipped), ..adapter }
     }
 
