@@ -48,6 +48,16 @@ pub fn step_times(gpu: &Gpu, plan: &Plan, checks: Checks) -> Result<StepTimes, E
     block_on(measure::step_times(gpu, plan, checks))
 }
 
+/// The seconds that the host spends on a step of a plan over buffers of zeros: it records the step and hands it over. The device may be one that executes nothing, as
+/// a driver has it on a machine without its GPU; [`step_times`] refuses it.
+///
+/// # Errors
+///
+/// As [`StepTimer::new`].
+pub fn host_time(gpu: &Gpu, plan: &Plan, checks: Checks) -> Result<f64, Error> {
+    block_on(measure::host_time(gpu, plan, checks))
+}
+
 /// Measures a copy of 256 MiB, or of the largest buffer, as a smaller one would stay in the caches of a large device; a product of 1024³ with the tile of the adapter's rule, and a textbook's kernel.
 ///
 /// # Errors

@@ -54,7 +54,7 @@ pub(super) enum Command {
     /// Show what a training step would do: its dispatches and its memory
     Explain(Train),
     /// Measure how long a training step and each of its dispatches take here, as a table to paste
-    Bench(Train),
+    Bench(BenchOptions),
     /// Show where the time of a training step goes, kernel by kernel, and write a trace of some steps
     Profile(ProfileOptions),
     /// List the adapters of this machine
@@ -257,6 +257,15 @@ impl Train {
         let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) else { return Ok(()) };
         Err(Error::Option(format!("{option} is for wgrad train: wgrad {command} trains nothing")))
     }
+}
+
+#[derive(Args)]
+pub(super) struct BenchOptions {
+    /// Measure only what the host spends on a step, the driver's part of it included: on a device that executes nothing, too
+    #[arg(long)]
+    pub host: bool,
+    #[command(flatten)]
+    pub train: Train,
 }
 
 #[derive(Args)]

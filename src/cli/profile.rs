@@ -23,12 +23,13 @@ pub(super) fn run(flags: &ProfileOptions) -> Result<(), Error> {
         Model::check_writable(path)?;
     }
     let timed = Timed::new(&flags.train)?;
+    let ceilings = timed.ceilings()?;
     let found = profile(timed.gpu(), &timed.plan, timed.run.options.checks)?;
     let how = match found.trace.by_clock {
         true => "Dispatches: by the device's clock, each in a pass of its own, the median of the trace's steps.",
         false => "Dispatches: each repeated by itself, as the device has no clock; the least of seven rounds.",
     };
-    timed.print(&found.times, how)?;
+    timed.print(&found.times, ceilings, how)?;
     if let Some(path) = &flags.trace {
         write(path, &found.trace, &timed.plan, &timed.gpu().adapter().name)?;
         timed.output.text(format_args!("\nhttps://ui.perfetto.dev opens {}", path.display()))?;

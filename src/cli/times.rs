@@ -15,18 +15,17 @@ use crate::plan::{Dispatch, Plan};
 use crate::profile::ceilings;
 use crate::trainer::Trainer;
 
-/// The plan of a training step on its adapter, and the adapter's ceilings.
+/// The plan of a training step on its adapter.
 pub(super) struct Timed {
     pub output: Output,
     pub run: Run,
     trainer: Trainer,
     shape: String,
     pub plan: Plan,
-    ceilings: Ceilings,
 }
 
 impl Timed {
-    /// Opens the adapter and tunes the plan, as a run would, and measures the ceilings.
+    /// Opens the adapter and tunes the plan, as a run would.
     pub fn new(flags: &Train) -> Result<Self, Error> {
         let output = Output { json: flags.common.json };
         let mut run = Run::new(flags)?;
@@ -38,17 +37,38 @@ impl Timed {
         let mut trainer = Trainer::on(open_gpu(&run.adapter)?, network, run.options.clone())?;
         trainer.tune(set.source(), |_| {})?;
         let plan = trainer.plan(set.source())?;
-        let ceilings = ceilings(trainer.gpu(), run.options.checks)?;
-        Ok(Timed { output, run, trainer, shape, plan, ceilings })
+        Ok(Timed { output, run, trainer, shape, plan })
     }
 
     pub fn gpu(&self) -> &Gpu {
         self.trainer.gpu()
     }
 
-    /// A line for each dispatch, one for a step, and the figures behind them. `how` says how the dispatches were timed.
-    pub fn print(&self, times: &StepTimes, how: &str) -> Result<(), Error> {
-        let ceilings = self.ceilings_above(times)?;
+    /// What the device could do at most.
+    pub fn ceilings(&self) -> Result<Ceilings, Error> {
+        ceilings(self.gpu(), self.run.options.checks)
+    }
+
+    /// The seconds that the host spends on a step.
+    pub fn print_host(&self, seconds: f64) -> Result<(), Error> {
+        let (adapter, batch, dispatches) = (self.gpu().adapter(), self.plan.batch, self.plan.dispatches.len());
+        self.output.text(format_args!(
+            "{}, batches of {batch}, on {} ({})\nThe host spends {:.1} µs on a step of {dispatches} dispatches: records it and hands it over, the least of seven \
+             rounds of many.",
+            self.shape,
+            adapter.name,
+            adapter.driver,
+            1e6 * seconds
+        ))?;
+        self.output.event(json!({
+            "event": "host", "adapter": adapter.name, "driver": adapter.driver, "network": self.shape, "batch": batch,
+            "dispatches": dispatches, "host_seconds": seconds,
+        }))
+    }
+
+    /// A line for each dispatch, one for a step, and the figures behind them. `ceilings` were measured before them. `how` says how the dispatches were timed.
+    pub fn print(&self, times: &StepTimes, ceilings: Ceilings, how: &str) -> Result<(), Error> {
+        let ceilings = self.ceilings_above(times, ceilings)?;
         let (adapter, batch) = (self.gpu().adapter(), self.plan.batch);
         let output = &self.output;
         output.text(format_args!("{}, batches of {batch}, on {} ({})\n", self.shape, adapter.name, adapter.driver))?;
@@ -80,10 +100,9 @@ impl Timed {
     }
 
     /// Measures the ceilings again, as another process may have disturbed the first measurement; and once more if the work seems to beat them.
-    fn ceilings_above(&self, times: &StepTimes) -> Result<Ceilings, Error> {
-        let measure = || ceilings(self.gpu(), self.run.options.checks);
-        let found = self.ceilings.or_higher(measure()?);
-        if self.beats(times, found) { Ok(found.or_higher(measure()?)) } else { Ok(found) }
+    fn ceilings_above(&self, times: &StepTimes, before: Ceilings) -> Result<Ceilings, Error> {
+        let found = before.or_higher(self.ceilings()?);
+        if self.beats(times, found) { Ok(found.or_higher(self.ceilings()?)) } else { Ok(found) }
     }
 
     /// Whether a dispatch or a step does more than the ceilings say can be done.

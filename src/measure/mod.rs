@@ -6,7 +6,7 @@ pub(crate) mod tuner;
 pub(crate) mod tuning;
 
 pub use profile::{Bound, Ceilings, StepTimes, Took};
-pub(crate) use profile::{Timer, ceilings, step_times};
+pub(crate) use profile::{Timer, ceilings, host_time, step_times};
 pub(crate) use trace::profile;
 pub use trace::{Profile, Span, Trace};
 pub use tuning::Tuning;

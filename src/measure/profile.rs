@@ -119,6 +119,11 @@ pub(crate) async fn step_times(gpu: &Gpu, plan: &Plan, checks: Checks) -> Result
     Timer::new(gpu, plan, checks).await?.times().await
 }
 
+/// What [`host_time`](crate::profile::host_time) returns.
+pub(crate) async fn host_time(gpu: &Gpu, plan: &Plan, checks: Checks) -> Result<f64, Error> {
+    Ok(Timer::new(gpu, plan, checks).await?.whole().await?.1)
+}
+
 /// What keeps a kernel from being faster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {

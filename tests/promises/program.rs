@@ -264,6 +264,21 @@ fn bench_times_every_dispatch_of_the_plan() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is trained or written");
 }
 
+/// Finds a figure for the host that takes the device's time in, or none at all.
+#[test]
+fn bench_times_the_host_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ["bench", "--hidden", "16", "--batch-size", "8"];
+    let printed = events(&succeed(folder.path(), &[&options[..], &["--host", "--json"]].concat()));
+    let [host] = &printed[..] else { panic!("{printed:?}") };
+    assert_eq!((&host["event"], &host["dispatches"], &host["batch"]), (&"host".into(), &3.into(), &8.into()));
+    let whole = events(&succeed(folder.path(), &[&options[..], &["--json"]].concat()));
+    let seconds = host["host_seconds"].as_f64().unwrap();
+    assert!(seconds > 0.0 && seconds < whole.last().unwrap()["seconds"].as_f64().unwrap(), "{host}");
+    let text = succeed(folder.path(), &[&options[..], &["--host"]].concat());
+    assert!(text.contains("The host spends") && text.contains("a step of 3 dispatches"), "{text}");
+}
+
 /// Finds a GPU test that silently runs nothing, or an error that does not help, on a machine with no adapter at all.
 #[test]
 fn without_an_adapter_the_package_to_install_is_named() {
