@@ -11,7 +11,9 @@ use zip::{CompressionMethod, ZipWriter};
 use crate::formats::fixture;
 use crate::support::{Random, wgrad};
 
+// By its path, as tests/parquet.rs has this file too.
 #[cfg(feature = "parquet")]
+#[path = "hostile/parquet.rs"]
 mod parquet;
 
 fn format(word: &str) -> &'static Format {
