@@ -106,7 +106,8 @@ impl Predictor {
         model.network.check_outputs(&model.loss)?;
         model.network.check_weights(&model.weights)?;
         model.check_kept()?;
-        let tiling = TrainOptions::default().tiled(gpu.adapter().tiling(), &gpu.adapter().driver, &Picks::default());
+        let tiling =
+            TrainOptions::default().tiled(gpu.adapter().tiling(), gpu.adapter().mesa_version(), &Picks::default());
         let mut weights = Buffers::new();
         for (layer, (parameter, values)) in
             model.network.named_parameters().iter().zip(&model.weights.layers).enumerate()

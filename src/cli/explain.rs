@@ -44,7 +44,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     run.options.picks.check(run.options.family.unwrap_or(tiling.family))?;
     let measured =
         adapter.as_ref().map_or(Picks::default(), |adapter| run.options.measured_before(adapter, of_target()));
-    let tiling = run.options.tiled(tiling, adapter.as_ref().map_or("", |adapter| &adapter.driver), &measured);
+    let tiling = run.options.tiled(tiling, adapter.as_ref().and_then(AdapterSummary::mesa_version), &measured);
     let first = first_of_windows(set.source(), &network, run.options.memory_budget)?;
     let rows = Rows::of(set.source(), first.as_ref(), run.options.window_sizing(network.outputs(), tiling.most_bytes))?;
     let per_epoch = rows.count().div_ceil(run.options.step_rows()) as u64;

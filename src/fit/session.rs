@@ -62,7 +62,7 @@ impl Session {
                 gpu.adapter().name
             )));
         }
-        let tiling = options.tiled(gpu.adapter().tiling(), &gpu.adapter().driver, &Picks::default());
+        let tiling = options.tiled(gpu.adapter().tiling(), gpu.adapter().mesa_version(), &Picks::default());
         options.picks.check(tiling.family)?;
         check_layers(&gpu, &network, &options.slots_of(&network))?;
         probe::check(&gpu, &network, &options.loss, &options.optimizer).await?;

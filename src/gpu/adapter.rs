@@ -225,7 +225,15 @@ impl AdapterSummary {
     /// What planning has to know of the adapter.
     pub fn tiling(&self) -> Tiling {
         let most_bytes = self.max_binding_bytes.min(self.max_buffer_bytes);
-        Tiling { most_bindings: self.max_bindings, most_bytes, ..Tiling::of(self.family()) }
+        // Mesa 25's code for tiles of eight blocks down takes twice as long as for two of four: benches/RESULTS.md.
+        let most_rows = if self.mesa_version() == Some(25) { 4 } else { 8 };
+        Tiling { most_bindings: self.max_bindings, most_bytes, most_rows, ..Tiling::of(self.family()) }
+    }
+
+    /// The version of Mesa, where it is the driver: 25 of "llvmpipe Mesa 25.0.7-2 (LLVM 19.1.7)".
+    pub(crate) fn mesa_version(&self) -> Option<u32> {
+        let (_, version) = self.driver.split_once("Mesa ")?;
+        version.split(|digit: char| !digit.is_ascii_digit()).next()?.parse().ok()
     }
 
     /// The family of tiles that suits the adapter.

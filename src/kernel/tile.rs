@@ -229,8 +229,8 @@ impl Tile {
         blocks.k >= LONG && self.tiles(blocks) < FULL / 4
     }
 
-    /// Whether the teams of a workgroup may share the reduction of a product of these blocks: each has some iterations, its tiles of one team would leave most of a chip
-    /// without work, and it is not so long that slices share it.
+    /// Whether the teams of a workgroup may share the reduction of a product of these blocks: each has some iterations, a chip has room for all, and it is not so long that
+    /// slices share it.
     fn may_share(self, blocks: Blocks) -> bool {
         (SHARED..LONG).contains(&blocks.k) && self.tiles(blocks) <= FULL
     }
@@ -250,9 +250,17 @@ impl Tile {
     }
 
     /// Whether its registers have room for what such an input takes: patches lie by rows in shared memory, four steps of the reduction each, and for more than two blocks
-    /// AMD's compiler took 168 registers instead of 128.
+    /// Mesa's compiler for AMD took 168 registers instead of 128.
     pub(crate) fn takes(self, input: Input) -> bool {
         !matches!(self, Tile::Buffered { m, n, .. } if m * n > 2) || input != Input::Patches
+    }
+
+    /// The tile with at most this number of blocks down, where a subgroup shares them.
+    pub(super) fn with_rows(self, most: u32) -> Tile {
+        match self {
+            Tile::Subgroup { lanes, m, n, words_64 } => Tile::Subgroup { lanes, m: m.min(most), n, words_64 },
+            other => other,
+        }
     }
 
     /// Whether launches under both can be merged: the same entry point, and workgroups of the same size.
@@ -325,7 +333,8 @@ impl Family {
     ///
     /// Hardware: a larger tile reads memory less often (128 × 128 half as often as 64 × 64), as long as there is one for every core,
     /// and little of it lies outside the product. So it is the largest of the tight ones that makes more than half of `FULL`
-    /// workgroups, slices included; else the tight one that makes most, or, where the reduction is worth sharing, the largest of teams that makes as many or more. A long reduction over a small result is cut into
+    /// workgroups, slices included; else, where the reduction is worth sharing, the one of teams
+    /// that fills a chip so or makes most; else the tight one that makes most. A long reduction over a small result is cut into
     /// as many slices as that leaves room for: a product of 32 × 256 over 8,192 values is eight tiles of 32 × 32, with a core each and
     /// 512 iterations; in sixteen slices it is 128 workgroups with 32 iterations. That costs a dispatch, some
     /// microseconds, and the partial sums' way to memory and back, of at most 128 tiles. So a step takes a dispatch more than it
@@ -371,9 +380,11 @@ impl Family {
                 let workgroups = |tile: &Tile| tile.tiles(blocks) * tile.slices();
                 // `rev`, because of equals the last is the largest: the first is wanted.
                 let most = |tiles: Vec<Tile>| tiles.into_iter().rev().max_by_key(workgroups);
+                // Of teams, equals are no better for being larger: more teams have less to do each.
+                let most_of_teams = |tiles: Vec<Tile>| tiles.into_iter().max_by_key(workgroups);
                 let fills = |tile: &Tile| 2 * workgroups(tile) > FULL;
                 let shared = || OF_TEAMS.into_iter().filter(|tile| tile.suits(blocks));
-                let of_teams = || shared().find(fills).or_else(|| most(shared().collect()));
+                let of_teams = || shared().find(fills).or_else(|| most_of_teams(shared().collect()));
                 tight().find(fills).or_else(of_teams).or_else(|| most(tight().collect())).unwrap_or(BUFFERED[5])
             }
         }

@@ -84,6 +84,8 @@ pub struct Tiling {
     pub most_bytes: u64,
     /// Tiles that were picked; for any other product it is the family's rule.
     pub picks: Picks,
+    /// Blocks down that a rule's tile has at most, where a subgroup shares them: a driver's compiler may have too few registers for eight.
+    pub most_rows: u32,
     /// Whether independent dispatches are merged, and cut alike for it.
     pub merges: bool,
 }
@@ -91,7 +93,7 @@ pub struct Tiling {
 impl Tiling {
     /// The family's rules alone, for an adapter that binds no more than WebGPU promises.
     pub fn of(family: Family) -> Self {
-        Tiling { family, most_bindings: 8, most_bytes: 128 << 20, picks: Picks::default(), merges: true }
+        Tiling { family, most_bindings: 8, most_bytes: 128 << 20, picks: Picks::default(), most_rows: 8, merges: true }
     }
 
     /// The tile for a product: the same for every product of its kind, so that a pick says which it was.
@@ -99,6 +101,11 @@ impl Tiling {
         let shape = Shape::of(kernel, input, blocks);
         let picked = self.picks.get(shape);
         let variant = |name: &str| self.family.variants().into_iter().find(|tile| tile.to_string() == name);
-        picked.and_then(variant).unwrap_or_else(|| self.family.tile_for(input, shape.blocks))
+        picked.and_then(variant).unwrap_or_else(|| self.rule(input, shape.blocks))
+    }
+
+    /// The tile by the rules alone, for a product over such an input.
+    pub(crate) fn rule(&self, input: Input, blocks: Blocks) -> Tile {
+        self.family.tile_for(input, blocks).with_rows(self.most_rows)
     }
 }

@@ -126,7 +126,7 @@ async fn fastest(
 /// The variants for a product: its rule's first, then those nearest to it. A CPU's compilers take half a second for each: there it is two
 /// more, on a GPU a dozen.
 fn candidates(tiling: &Tiling, shape: Shape) -> Vec<Tile> {
-    let rule = tiling.family.tile_for(shape.input, shape.blocks);
+    let rule = tiling.rule(shape.input, shape.blocks);
     let mut others: Vec<Tile> = tiling.family.variants();
     others.retain(|&tile| tile != rule && tile != Tile::Naive && tile.suits(shape.blocks) && tile.takes(shape.input));
     others.sort_by_key(|tile| tile.area().abs_diff(rule.area()));

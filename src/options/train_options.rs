@@ -183,10 +183,10 @@ impl TrainOptions {
         self.checkpoint.as_ref().map_or(Ok(()), Checkpointing::check)
     }
 
-    /// An adapter's tiling with the family and the picks that these options ask for, or else with the measured picks, or with those shipped for its `driver`.
-    pub(crate) fn tiled(&self, adapter: Tiling, driver: &str, measured: &Picks) -> Tiling {
+    /// An adapter's tiling with the family and the picks that these options ask for, or else with the measured picks, or with those shipped for it on this version of Mesa.
+    pub(crate) fn tiled(&self, adapter: Tiling, mesa_version: Option<u32>, measured: &Picks) -> Tiling {
         let family = self.family.unwrap_or(adapter.family);
-        let shipped = if self.tuning == Tuning::Off { Picks::default() } else { tuning::shipped(family, driver) };
+        let shipped = if self.tuning == Tuning::Off { Picks::default() } else { tuning::shipped(family, mesa_version) };
         Tiling { family, picks: self.picks.clone().or(measured).or(&shipped), ..adapter }
     }
 

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::graph::{Tied, Value};
 use crate::kernel::tied::{self, Table};
 use crate::kernel::tile::{Blocks, Tile};
-use crate::kernel::{Binding, Launch};
+use crate::kernel::{Binding, Input, Launch};
 use crate::layout::Extent;
 
 /// The logits of all tokens; of fewer rows, the same kernel with fewer workgroups.
@@ -60,7 +60,7 @@ fn placed(launch: Launch, of: Tied, values: &[(Binding, Role)]) -> Vec<Dispatch>
 fn tile(step: &Step<'_>, blocks: Blocks) -> Tile {
     let Blocks { m, n, k } = blocks;
     let [m, n, k] = [m, n, k].map(u32::next_power_of_two);
-    step.request.tiling.family.tile(Blocks { m, n, k })
+    step.request.tiling.rule(Input::Activations, Blocks { m, n, k })
 }
 
 /// The sizes of a product of this sequence, or of a strip of its rows.
