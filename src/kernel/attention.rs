@@ -32,8 +32,8 @@ pub struct Attention {
 pub struct Invocations {
     /// Invocations of a workgroup.
     pub workgroup: u32,
-    /// Places of an invocation: one or four. With four, a value that is loaded serves four. A GPU has too few registers for that: for heads of 32 values, AMD's
-    /// compiler asked for 580 where there are 256.
+    /// Places of an invocation: one or four. With four, a value that is loaded serves four. A GPU has too few registers for that: for heads of 32 values, Mesa's compiler for AMD
+    /// asked for 580 where there are 256.
     pub places: u32,
 }
 

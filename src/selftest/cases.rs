@@ -178,7 +178,7 @@ fn is_checked(tile: Tile) -> bool {
         Tile::Register { m, n } => (m, n) == (2, 1),
         Tile::Subgroup { m, n, .. } => (m, n) == (2, 1),
         Tile::Workgroup { side } => side == 4,
-        Tile::Buffered { rows, m, n, slices, .. } => rows == 8 && (m, n) == (1, 2) && slices <= 4,
+        Tile::Buffered { rows, m, n, teams, slices, .. } => teams > 4 || rows == 8 && (m, n) == (1, 2) && slices <= 4,
     }
 }
 

@@ -3,6 +3,7 @@
 use wgrad::gpu::Checks;
 use wgrad::kernel::loss_kernel::LossKernel;
 use wgrad::kernel::team_head::{self, Team};
+use wgrad::kernel::tile::Family;
 use wgrad::kernel::{Access, Binding, Input, Launch, dense_backward, dense_forward, dense_update, head};
 use wgrad::layout::Dense;
 use wgrad::targets::Targets;
@@ -146,7 +147,7 @@ fn heads_touch_what_the_plan_says() {
     };
     let below = Epilogue::of(Activation::Tanh);
     let by_team = |team| team_head::launch(loss_kernel, Input::Activations, Some(below), team);
-    let teams: Vec<Team> = families().into_iter().filter_map(Team::of).collect();
+    let teams: Vec<Team> = families().into_iter().chain([Family::Hardware]).filter_map(Team::of).collect();
     assert!(!teams.is_empty(), "GPUs have teams");
     for launch in teams.into_iter().map(by_team).chain([head::launch(loss_kernel, Input::Activations, 8)]) {
         let found = touched(&launch, &contents(&launch, dense, Input::Activations), Binding::Weights);

@@ -97,6 +97,15 @@ fn tiles_of_gpus_keep_to_what_every_adapter_has_and_go_by_name() {
         let tile = Family::Hardware.tile(Blocks { m, n, k });
         assert!(tiles.contains(&tile) && tile.suits(Blocks { m, n, k }), "{m}×{n}×{k}: {tile}");
         assert!(tile.slices() == 1 || k >= 512, "{m}×{n}×{k}: {tile}");
+        // Teams share sums that are neither short nor cut into slices.
+        assert!(!matches!(tile, Tile::Buffered { teams: 2.., .. }) || (64..512).contains(&k), "{m}×{n}×{k}: {tile}");
+    }
+    // A minibatch of 32 rows on the seed's first layer: 32 workgroups where there were eight.
+    assert_eq!(Family::Hardware.tile(Blocks { m: 8, n: 64, k: 256 }).to_string(), "buffered 16×16 of 16 teams");
+    assert_eq!(Family::Hardware.tile(Blocks { m: 4, n: 4, k: 256 }).to_string(), "buffered 16×16 of 16 teams");
+    for tile in tiles.iter().filter(|tile| matches!(tile, Tile::Buffered { teams: 2.., .. })) {
+        // Every team's sums fit where the vectors were.
+        assert!(64 * tile.workgroup() <= tile.shared_bytes(), "{tile}");
     }
 }
 

@@ -65,10 +65,12 @@ pub fn limits() -> Limits {
 }
 
 /// Every family of tiles: the device's own, and those that run anywhere. Under `WGRAD_FAMILIES=own`, the device's own alone: SwiftShader takes 20 GB to compile the others'.
+/// Under `WGRAD_FAMILIES=gpu`, the device's own and that of GPUs.
 pub fn families() -> [Family; 4] {
     let own = gpu().adapter().family();
     match std::env::var("WGRAD_FAMILIES") {
         Ok(word) if word == "own" => [own; 4],
+        Ok(word) if word == "gpu" => [own, own, Family::Hardware, Family::Hardware],
         _ => [Family::Reference, Family::Software, own, Family::Hardware],
     }
 }
