@@ -1,10 +1,11 @@
 //! Every optimizer against its f64 twin, on a matrix and a bias of odd sizes, over several steps; and what they cost.
 
+use wgrad::kernel::tile::Family;
 use wgrad::selftest::training::{self, optimizers};
 use wgrad::{Activation, Initializer, Network, Optimizer, Rule, TrainOptions, Trainer};
 
 use crate::dispatches::{Step, assert_dispatches};
-use crate::support::{agrees, bits, flat, gpu, learnable};
+use crate::support::{agrees, bits, flat, gpu, learnable, relative_error};
 
 /// Finds a moment in another's slot, a decay on the wrong side of the gradient, a correction that lags a step, padding that drifts.
 #[test]
@@ -33,6 +34,23 @@ fn every_optimizer_costs_the_same_dispatches_and_repeats_its_bits() {
         let weights = run(optimizer);
         assert_eq!(bits(&weights), bits(&run(optimizer)), "{optimizer:?}");
         assert_ne!(flat(&weights), flat(&initial), "{optimizer:?} trains");
+    }
+}
+
+/// Finds a slot that a GPU's update, which has several rows on their way at once, keeps of another row or not at all.
+#[test]
+fn updates_of_gpus_are_those_of_cpus() {
+    let network = Network::classifier(9, &[10], Activation::Tanh, 3);
+    let set = learnable(40, 9, 3, 1);
+    let run = |optimizer: Optimizer, family: Option<Family>| {
+        let options = TrainOptions { optimizer, family, batch_size: 10, epochs: 3, ..TrainOptions::default() };
+        let mut trainer = Trainer::on(gpu(), network.clone(), options).unwrap();
+        trainer.fit(&set, None).unwrap();
+        flat(&trainer.weights().unwrap())
+    };
+    for optimizer in optimizers() {
+        let error = relative_error(&run(optimizer, Some(Family::Hardware)), &run(optimizer, None));
+        assert!(error < 1e-4, "{optimizer:?}: {error:e}");
     }
 }
 
