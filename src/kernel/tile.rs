@@ -64,7 +64,7 @@ pub enum Tile {
     },
 }
 
-/// The register tiles. A newer driver may be faster with them, product by product, than with tiles of subgroups.
+/// The register tiles. Adapters with subgroups may have them picked too, though no driver that was measured is faster with them (benches/REJECTED.md).
 const REGISTER: [Tile; 5] = [register(1, 1), register(2, 1), register(2, 2), register(4, 1), register(4, 2)];
 
 const fn register(m: u32, n: u32) -> Tile {
@@ -147,7 +147,7 @@ impl Tile {
         }
     }
 
-    /// Blocks of the reduction in one iteration of a buffered tile: an invocation brings four vectors or so, and all buffers fit.
+    /// Blocks of the reduction in one iteration of a buffered tile: an invocation brings about four vectors, and all buffers fit.
     pub(super) fn depth(self) -> u32 {
         let Tile::Buffered { rows, columns, m, n, teams, .. } = self else { return 1 };
         let edges = rows * m + columns * n;
