@@ -107,8 +107,8 @@ def row(kernel, variant, text):
 def broken_rules(chip, found):
     is_product, is_head = PRODUCTS.match(found["kernel"]), found["kernel"].startswith("team_head")
     # GCN has fewer waves at best. navi31 has half as many registers again, and takes more where it costs no waves.
-    # gfx1150's code is not printed: Debian's LLVM does not know it. Sums of slices and grouped convolutions have no such loop.
-    is_staged = "buffered" in found["kernel"] and found["shared"] > 0 and chip != "gfx1150"
+    # Sums of slices and grouped convolutions have no such loop.
+    is_staged = "buffered" in found["kernel"] and found["shared"] > 0
     waves = 0 if chip == "vega10" else 8 if is_product else 5 if is_head else 4
     registers = 256 if chip == "navi31" else 128
     rules = [
