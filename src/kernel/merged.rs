@@ -15,10 +15,16 @@ use super::launch::{Cost, Launch};
 /// Parts of one launch: past it a compiler's time for the whole is more than what a dispatch costs.
 pub const MOST_PARTS: usize = 8;
 
-/// Whether these can be parts of one launch: the same flags, as those are the whole text's, and workgroups of the same size. Tiles of different shapes share
-/// memory: it is as large as the largest needs.
+/// Floating-point operations from which a product on a CPU is no part of a launch. Within a loop, where lavapipe masks whatever is stored, the first layer's update of
+/// 784-256-10 takes 13 MFLOP and a tenth (Mesa 26.2) to a third (22.3) longer at batches of 32; a dispatch more costs as much for 1 MFLOP.
+const MUCH: u64 = 1 << 20;
+
+/// Whether these can be parts of one launch, and are not better alone: the same flags, as those are the whole text's, and workgroups of the same size. Tiles of
+/// different shapes share memory: it is as large as the largest needs.
 pub fn fit(a: &Launch, b: &Launch) -> bool {
-    a.flags == b.flags && a.workgroup == b.workgroup
+    let is_better_alone =
+        |launch: &Launch| matches!(launch.root, "tile/register" | "tile/subgroup" | "tile/sliced") && launch.cost.flops > MUCH;
+    a.flags == b.flags && a.workgroup == b.workgroup && !is_better_alone(a) && !is_better_alone(b)
 }
 
 /// The parts as one launch. They must [`fit`], and write nothing that another binds. Where
