@@ -23,6 +23,8 @@ pub struct Step {
     pub keeps_gradients: bool,
     /// Buffers that only some losses and activations need: the weights of the outputs, the derivatives of the layer below the last.
     pub more_of_the_loss: usize,
+    /// Whether the gradient of the first layer's weights takes more than a million operations: on a CPU it is faster as a dispatch of its own.
+    pub first_is_large: bool,
 }
 
 impl Step {
@@ -40,7 +42,13 @@ impl Step {
             weighted_mean: false,
             keeps_gradients: false,
             more_of_the_loss: 0,
+            first_is_large: false,
         }
+    }
+
+    /// A step of 784-256-10 in batches of 32.
+    pub fn of_seed(optimizer: &Optimizer) -> Step {
+        Step { first_is_large: true, ..Step::of(2, optimizer) }
     }
 
     /// The dispatches of the step on an adapter of this family that binds `most_bindings` buffers to a dispatch.
@@ -52,10 +60,10 @@ impl Step {
         let goes_below = layers > 1 && !many_outputs && has_teams && bound_by_head <= most_bindings;
         let forward = if many_outputs { layers } else { layers - 1 };
         let backward = layers - 1 - usize::from(goes_below);
-        forward + 1 + backward + self.updates(most_bindings)
+        forward + 1 + backward + self.updates(family, most_bindings)
     }
 
-    fn updates(self, most_bindings: usize) -> usize {
+    fn updates(self, family: Family, most_bindings: usize) -> usize {
         let is_muons = |layer: usize| self.muon_iterations.is_some() && layer + 1 < self.layers;
         let last_to_first = || (0..self.layers).rev();
         let keeps = |layer: usize| self.keeps_gradients || is_muons(layer);
@@ -64,7 +72,11 @@ impl Step {
             let written = if keeps(layer) { 1 } else { 1 + usize::from(self.keeps_slots) };
             2 + usize::from(layer == 0) + usize::from(self.weighted_mean) + written
         };
-        let mut dispatches = merged(last_to_first().map(|layer| (keeps(layer), bound(layer))), most_bindings);
+        let is_cpu = matches!(family, Family::Subgroups { .. } | Family::Software);
+        let stays_alone = |layer: usize| layer == 0 && self.first_is_large && is_cpu;
+        let others = last_to_first().filter(|&layer| !stays_alone(layer));
+        let mut dispatches =
+            merged(others.map(|layer| (keeps(layer), bound(layer))), most_bindings) + usize::from(stays_alone(0));
         if self.keeps_gradients {
             // A norm for each layer, then the updates: gradient, weights, slots.
             let updated = last_to_first().filter(|&layer| !is_muons(layer));

@@ -187,11 +187,8 @@ fn adapters_and_explain_say_what_would_be_used() {
     // A team computes the gradient below the loss, too; an adapter without teams takes another dispatch for it.
     let has_teams = matches!(gpu().adapter().family(), Family::Subgroups { .. } | Family::Hardware);
     let head = if has_teams { &["team_head"][..] } else { &["head", "dense_backward"] };
-    // A product as large as the first layer's is faster alone on a CPU; elsewhere it is merged, where the adapter binds enough buffers.
-    let is_cpu = matches!(gpu().adapter().family(), Family::Subgroups { .. } | Family::Software);
-    let merged = promised(Step::of(2, &Optimizer::keras_adam())) as usize;
-    let updates = if is_cpu { 2 } else { merged - 1 - head.len() };
-    let calls = 1 + head.len() + updates;
+    let calls = promised(Step::of_seed(&Optimizer::keras_adam())) as usize;
+    let updates = calls - 1 - head.len();
     let expected = [&["dense_forward"][..], head, &vec!["dense_update"; updates], &["a step"]].concat();
     let (step, buffers) = explain.split_once("\nbuffer ").unwrap();
     // Lines that belong to a dispatch are indented; the first two are the set and the table's heading.

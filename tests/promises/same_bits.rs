@@ -162,7 +162,7 @@ fn the_loop_stays_on_the_device() {
     let history = trainer.fit(&set, Some(&validation)).unwrap();
     assert_eq!(history.epochs.len(), 3);
     assert_eq!(history.stats.steps, 3 * 32);
-    let a_step = promised(Step::of(2, &Optimizer::keras_adam()));
+    let a_step = promised(Step::of_seed(&Optimizer::keras_adam()));
     assert_eq!(trainer.plan(&set).unwrap().dispatches().len() as u64, a_step, "dispatches of a training step");
     for epoch in &history.epochs {
         assert!(epoch.stats.traffic.blocking_reads <= 1, "{:?}", epoch.stats);
