@@ -94,7 +94,8 @@ impl Plan {
     /// layer below; a backward dispatch for each hidden layer but the last; one for the updates of all layers. That is 2L − 1 for L > 1
     /// layers: the bias, the activation and its mask, the gather, the bias gradient and the optimizer are parts of these. Families without
     /// teams take 2L, and many outputs, whose logits, loss and gradient are apart, 2L + 1. An adapter that binds few buffers takes updates in
-    /// groups, as does a network of more than [`MOST_PARTS`](crate::kernel::merged::MOST_PARTS) layers. Evaluating: the forward half and the counter. Clipping by the
+    /// groups, as does a network of more than [`MOST_PARTS`](crate::kernel::merged::MOST_PARTS) layers; and on a CPU a product of more than 2²⁰ operations is a dispatch
+    /// of its own (see [`fit`](crate::kernel::merged::fit)). Evaluating: the forward half and the counter. Clipping by the
     /// global norm, and skipping steps that are not finite, need every gradient before the first update: L + 1 more. Muon orthogonalizes
     /// the directions of L − 1 layers, in k iterations: (L − 1)(2 + 3k) more, and an update more. One more for a product whose reduction is cut into
     /// slices, and for the updates together where theirs is: long ones over few outputs, on a GPU (see
@@ -103,9 +104,9 @@ impl Plan {
     ///
     /// Images are gathered by a dispatch. A convolution takes one forward, with its bias, a residual, a 2 × 2 max pool behind it where windows lie side by
     /// side, the activation and the dropout; and, but for the first, one backward. That pool's gradient takes one, another pool one forward and one backward,
-    /// a batch norm two and two, where there are bindings enough. So Keras' example of MNIST, two convolutions with a pool each and a dense layer, takes 9 without teams and 8 with them,
-    /// LeNet-5 16 and 15, and a ResNet of two blocks, which has six convolutions with batch norms, 45 and 44, where an adapter binds 16 buffers and the
-    /// convolutions' updates are not cut into slices.
+    /// a batch norm two and two, where there are bindings enough. So Keras' example of MNIST, two convolutions with a pool each and a dense layer, takes 9 where its updates are one
+    /// dispatch; on a CPU, where large products stay apart, 11 without teams and 10 with them. LeNet-5 takes 16, or 17 and 16, and a ResNet of two blocks, which has six
+    /// convolutions with batch norms, 45, or 48 and 47, where an adapter binds 16 buffers and the convolutions' updates are not cut into slices.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ fn the_seed_program_learns_mnist() {
     let stdout = succeed(folder.path(), &["train", "--epochs", "1", "--json"]);
     let events: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events[0]["parameters"], 203_530);
-    // Three, where the adapter has teams and binds the updates of both layers together.
+    // Three on a GPU that binds the updates of both layers together, four on a CPU with teams.
     assert_eq!(events[0]["dispatches_per_step"], promised(Step::of_seed(&Optimizer::keras_adam())));
     let epoch = &events[1];
     assert!(epoch["blocking_reads"].as_u64().unwrap() <= 1, "{epoch}");
