@@ -15,9 +15,9 @@ use super::launch::{Cost, Launch};
 /// Parts of one launch: past it a compiler's time for the whole is more than what a dispatch costs.
 pub const MOST_PARTS: usize = 8;
 
-/// A product on a CPU of more floating-point operations than this stays a launch of its own. In a merged launch it is in a loop, where lavapipe masks whatever is stored: the
-/// first layer's update of 784-256-10 at batches of 32, 13 million operations, takes a tenth (Mesa 26.2) to a third (22.3) longer so. A further dispatch costs as much as
-/// that does for a million.
+/// Floating-point operations of the largest product that is merged on a CPU. A merged launch runs its parts inside loops, where lavapipe masks every store. This makes the
+/// first layer's update of 784-256-10 at batches of 32 (13 million operations) slower by a tenth on Mesa 26.2 and by a third on 22.3. For a product of a million operations
+/// the loss is about what one more dispatch costs.
 const MUCH: u64 = 1 << 20;
 
 /// Whether these can be parts of one launch, and are not better alone: the same flags, as those are the whole text's, and workgroups of the same size. Tiles of
