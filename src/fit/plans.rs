@@ -38,8 +38,8 @@ pub(crate) fn step(session: &Session, train: Rows<'_>) -> Result<Plan, Error> {
     for (shape, tile) in plan.picks().iter() {
         if let Some(pinned) = options.picks.by_name(shape).filter(|&pinned| pinned != tile) {
             return Err(Error::Option(format!(
-                "{shape} is pinned to \"{pinned}\" and would take \"{tile}\": the updates of all layers are one dispatch, and their tiles \
-                 must have the same kind and workgroup size as the largest layer's"
+                "{shape} is pinned to \"{pinned}\" and would take \"{tile}\": tiles of updates that are one dispatch must have \
+                 the same kind and workgroup size as that of the largest of their layers"
             )));
         }
     }

@@ -20,12 +20,14 @@ pub const MOST_PARTS: usize = 8;
 /// the loss is about what one more dispatch costs.
 const MUCH: u64 = 1 << 20;
 
-/// Whether these can be parts of one launch, and are not better alone: the same flags, as those are the whole text's, and workgroups of the same size. Tiles of
+/// Whether a launch is faster alone than as a part of another: a large product on a CPU.
+pub fn is_better_alone(launch: &Launch) -> bool {
+    matches!(launch.root, "tile/register" | "tile/subgroup" | "tile/sliced") && launch.cost.flops > MUCH
+}
+
+/// Whether these can be parts of one launch, and neither is better alone: the same flags, as those are the whole text's, and workgroups of the same size. Tiles of
 /// different shapes share memory: it is as large as the largest needs.
 pub fn fit(a: &Launch, b: &Launch) -> bool {
-    let is_better_alone = |launch: &Launch| {
-        matches!(launch.root, "tile/register" | "tile/subgroup" | "tile/sliced") && launch.cost.flops > MUCH
-    };
     a.flags == b.flags && a.workgroup == b.workgroup && !is_better_alone(a) && !is_better_alone(b)
 }
 

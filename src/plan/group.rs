@@ -21,7 +21,9 @@ pub(super) fn merge_updates<T>(
             let fits = group.len() < merged::MOST_PARTS && bindings <= most_bindings as usize;
             fits && merged::fit(&group[0].1.launch, &own.launch)
         };
-        match groups.last_mut().filter(has_room) {
+        // A product that is better alone does not part the others: none of them depends on it.
+        let mut of_others = groups.iter_mut().rev().filter(|group| !merged::is_better_alone(&group[0].1.launch));
+        match of_others.next().filter(has_room) {
             Some(group) => group.push((each, own)),
             None => groups.push(vec![(each, own)]),
         }

@@ -95,7 +95,7 @@ impl Plan {
     /// layers: the bias, the activation and its mask, the gather, the bias gradient and the optimizer are parts of these. Families without
     /// teams take 2L, and many outputs, whose logits, loss and gradient are apart, 2L + 1. An adapter that binds few buffers takes updates in
     /// groups, as does a network of more than [`MOST_PARTS`](crate::kernel::merged::MOST_PARTS) layers; and on a CPU a product of more than 2²⁰ operations is a dispatch
-    /// of its own (see [`fit`](crate::kernel::merged::fit)). Evaluating: the forward half and the counter. Clipping by the
+    /// of its own (see [`is_better_alone`](crate::kernel::merged::is_better_alone)). Evaluating: the forward half and the counter. Clipping by the
     /// global norm, and skipping steps that are not finite, need every gradient before the first update: L + 1 more. Muon orthogonalizes
     /// the directions of L − 1 layers, in k iterations: (L − 1)(2 + 3k) more, and an update more. One more for a product whose reduction is cut into
     /// slices, and for the updates together where theirs is: long ones over few outputs, on a GPU (see

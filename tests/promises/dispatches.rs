@@ -72,8 +72,7 @@ impl Step {
             let written = if keeps(layer) { 1 } else { 1 + usize::from(self.keeps_slots) };
             2 + usize::from(layer == 0) + usize::from(self.weighted_mean) + written
         };
-        let is_cpu = matches!(family, Family::Subgroups { .. } | Family::Software);
-        let stays_alone = |layer: usize| layer == 0 && self.first_is_large && is_cpu;
+        let stays_alone = |layer: usize| layer == 0 && self.first_is_large && is_cpu(family);
         let others = last_to_first().filter(|&layer| !stays_alone(layer));
         let mut dispatches =
             merged(others.map(|layer| (keeps(layer), bound(layer))), most_bindings) + usize::from(stays_alone(0));
@@ -104,12 +103,14 @@ pub struct ImageStep {
     pub dense: usize,
     /// Whether what goes into the last layer has derivatives that are kept: dropout.
     pub keeps_derivatives: bool,
+    /// Convolutions and dense layers whose weights' gradient takes more than a million operations: on a CPU each is faster as a dispatch of its own.
+    pub large: usize,
 }
 
 impl ImageStep {
     /// The dispatches of the step on an adapter of this family that binds `most_bindings` buffers to a dispatch.
     pub fn dispatches(self, family: Family, most_bindings: usize) -> usize {
-        let ImageStep { convolutions, pooled, pools, batch_norms, dense, keeps_derivatives } = self;
+        let ImageStep { convolutions, pooled, pools, batch_norms, dense, keeps_derivatives, large } = self;
         // The last layer is one with the loss. A norm is its sums, and what is made of them.
         let forward = convolutions + pools + 2 * batch_norms + dense;
         let has_teams = matches!(family, Family::Subgroups { .. });
@@ -117,10 +118,16 @@ impl ImageStep {
         // Images that come in have no gradient. That of a pool goes to the pixels that won.
         let backward = (convolutions - 1) + pooled + pools + 2 * batch_norms + dense - usize::from(goes_below);
         // Input, gradient, weights and slots; of a norm, whose gradient is in memory, all but the input.
-        let products = merged((0..convolutions + dense).map(|_| (false, 4)), most_bindings);
+        let alone = if is_cpu(family) { large } else { 0 };
+        let products = alone + merged((alone..convolutions + dense).map(|_| (false, 4)), most_bindings);
         let gather = 1;
         gather + forward + backward + products + merged((0..batch_norms).map(|_| (false, 3)), most_bindings)
     }
+}
+
+/// Whether adapters of this family are CPUs.
+fn is_cpu(family: Family) -> bool {
+    matches!(family, Family::Subgroups { .. } | Family::Software)
 }
 
 /// Launches of these kinds, each with the number of buffers that it binds besides the step state: neighbours of one kind are merged, eight at most, as long as

@@ -170,18 +170,20 @@ fn training_on_images_takes_the_dispatches_it_promises() {
         .activation(Relu)
         .global_avg_pool()
         .dense(10, Identity);
-    let of_keras = ImageStep { convolutions: 2, pooled: 2, dense: 1, keeps_derivatives: true, ..ImageStep::default() };
-    let of_lenet = ImageStep { convolutions: 2, pools: 2, dense: 3, ..ImageStep::default() };
-    let of_resnet = ImageStep { convolutions: 6, pools: 1, batch_norms: 6, dense: 1, ..ImageStep::default() };
+    let of_keras =
+        ImageStep { convolutions: 2, pooled: 2, dense: 1, keeps_derivatives: true, large: 2, ..ImageStep::default() };
+    let of_lenet = ImageStep { convolutions: 2, pools: 2, dense: 3, large: 1, ..ImageStep::default() };
+    // The convolution of the shortcut takes 2²⁰ operations, which is not too large yet.
+    let of_resnet = ImageStep { convolutions: 6, pools: 1, batch_norms: 6, dense: 1, large: 5, ..ImageStep::default() };
     // The slices of long reductions are one more: Keras' minibatch is 128. All of its products are large, and so faster apart on a CPU.
     for (family, expected) in [(Family::Subgroups { lanes: 8, words_64: true }, 11), (Family::Software, 12)] {
         let plan = plan_of(&Tiling { most_bindings: 16, ..Tiling::of(family) }, &keras, 128);
         assert_eq!(plan.dispatches().len(), expected, "{family:?}: {:?}", kernels(&plan));
     }
-    // On a CPU large products are faster apart.
+    // Written down, counted from the description, and what the plan has.
     for (network, step, whole, on_cpus, by_teams) in [
         (keras, of_keras, [11, 9, 9], [11, 11, 11], [11, 10, 10]),
-        (lenet, of_lenet, [19, 16, 15], [19, 17, 17], [18, 16, 16]),
+        (lenet, of_lenet, [19, 16, 15], [19, 17, 16], [18, 16, 15]),
         (resnet, of_resnet, [50, 45, 42], [50, 48, 47], [49, 47, 46]),
     ] {
         let lanes = |lanes| Family::Subgroups { lanes, words_64: false };
@@ -192,9 +194,7 @@ fn training_on_images_takes_the_dispatches_it_promises() {
                 let plan = plan_for(&Tiling { most_bindings, ..Tiling::of(family) }, &network);
                 let what = format!("{}, {family:?}, {most_bindings} bindings: {:?}", network.shape(), kernels(&plan));
                 assert_eq!(plan.dispatches().len(), expected, "{what}");
-                if family == Family::Reference {
-                    assert_eq!(step.dispatches(family, most_bindings as usize), expected, "{what}");
-                }
+                assert_eq!(step.dispatches(family, most_bindings as usize), expected, "{what}");
             }
         }
     }

@@ -57,6 +57,9 @@ fn training_takes_the_dispatches_it_promises() {
     // On a CPU the first layer's product is faster alone, unless it is small.
     assert_eq!(kernels(&seed(LANES, 16)), apart);
     assert_eq!(kernels(&plan_for(&tiling(LANES, 16), &[784, 64, 10], Some(&adam), 4)), merged);
+    // The small ones on both sides of a large one are one.
+    let small_large_small = plan_for(&tiling(LANES, 16), &[10, 512, 512, 1], Some(&adam), 32);
+    assert_eq!(kernels(&small_large_small).iter().filter(|&&kernel| kernel == "dense_update").count(), 2);
     assert_eq!(
         kernels(&seed(Family::Software, 16)),
         ["dense_forward", "head", "dense_backward", "dense_update", "dense_update"]
@@ -122,6 +125,28 @@ fn training_takes_the_dispatches_it_promises() {
             kernels(&silu(family, 8)),
             ["dense_forward", "head", "dense_backward", "dense_update", "dense_update"]
         );
+    }
+}
+
+/// Finds a tile that was picked for a small layer and is not followed, though nothing is merged with the layer; and parts of one launch with workgroups of two sizes.
+#[test]
+fn a_picked_tile_is_followed_where_a_layer_is_not_merged() {
+    let adam = Optimizer::keras_adam();
+    let updates = |tiling: &Tiling, widths: &[usize], batch| -> Vec<(String, String)> {
+        let plan = plan_for(tiling, widths, Some(&adam), batch);
+        let picks = plan.picks();
+        let updates = picks.iter().filter(|(shape, _)| shape.starts_with("dense_update"));
+        updates.map(|(shape, tile)| (shape.to_string(), tile.to_string())).collect()
+    };
+    // 2²⁰ operations are what the first layer's update takes more than, or less.
+    for (widths, batch, is_followed) in [([784, 256, 10], 32, true), ([784, 64, 10], 4, false)] {
+        let mut tiling = Tiling { most_bindings: 16, ..Tiling::of(LANES) };
+        let by_rule = updates(&tiling, &widths, batch);
+        let (last, _) = by_rule.iter().find(|(shape, _)| !shape.contains("set_u8")).unwrap();
+        tiling.picks = [(last.as_str(), "naive")].into_iter().collect();
+        for (shape, tile) in updates(&tiling, &widths, batch) {
+            assert_eq!(tile == "naive", shape == *last && is_followed, "{shape}: {tile}, {widths:?}");
+        }
     }
 }
 

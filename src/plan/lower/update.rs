@@ -13,7 +13,7 @@ use crate::graph::{ConvWeights, LinearWeights, NodeId, Op};
 use crate::kernel::conv::update as conv_update;
 use crate::kernel::tile::Tile;
 use crate::kernel::tiling::Tiling;
-use crate::kernel::{Binding, Input, Launch, dense_update, gradient_norm, kept_update};
+use crate::kernel::{Binding, Input, Launch, dense_update, gradient_norm, kept_update, merged};
 use crate::layout::{Conv, Dense};
 use crate::training::Training;
 
@@ -137,23 +137,25 @@ fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>]
     let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
     let tiling = step.request.tiling;
     let own_tile = |product: &Product<'_>| product.of.tile(tiling);
-    // Launches can be merged where their workgroups are alike: those of the largest layer decide.
-    let in_order = products.iter().rev();
-    let largest = in_order.max_by_key(|product| product.of.dense().weight_quads()).map_or(Tile::Naive, own_tile);
-    // Products over the same minibatch are cut into slices alike, or none is, and both halves are merged. A convolution has a reduction of its own.
-    let has_convs = products.iter().any(|product| matches!(product.of, Of::Conv(_)));
-    let tile = |product: &Product<'_>| match own_tile(product) {
-        own if !tiling.merges || has_convs => own,
-        own if own.is_like(largest) => own.sliced(largest.slices()),
-        _ => largest,
-    };
-    let launch = |product: &Product<'_>, closes| {
+    let launch_with = |product: &Product<'_>, tile, closes| {
         let updates = |&id: &NodeId| matches!(step.graph.node(id).op, Op::Update(_));
         let keeps_gradient = !product.group.nodes.iter().any(updates);
         let without_bias = !step.parameters[product.layer].bias;
         let own = dense_update::Step { keeps_gradient, closes, weighted_mean, without_bias, in_strips: false };
-        product.of.launch(training.of_parameter(product.layer), tile(product), own)
+        product.of.launch(training.of_parameter(product.layer), tile, own)
     };
+    let is_alone = |product: &Product<'_>| merged::is_better_alone(&launch_with(product, own_tile(product), false));
+    // Launches can be merged where their workgroups are alike: those of the largest layer that is merged decide.
+    let in_order = products.iter().rev().filter(|&product| !is_alone(product));
+    let largest = in_order.max_by_key(|product| product.of.dense().weight_quads()).map_or(Tile::Naive, own_tile);
+    // Products over the same minibatch are cut into slices alike, or none is, and both halves are merged. A convolution has a reduction of its own.
+    let has_convs = products.iter().any(|product| matches!(product.of, Of::Conv(_)));
+    let tile = |product: &Product<'_>| match own_tile(product) {
+        own if !tiling.merges || has_convs || is_alone(product) => own,
+        own if own.is_like(largest) => own.sliced(largest.slices()),
+        _ => largest,
+    };
+    let launch = |product: &Product<'_>, closes| launch_with(product, tile(product), closes);
     let placed = |launch, product: &Product<'_>| {
         let values = [(Binding::Input, product.input), (Binding::Gradient, product.gradient)];
         dispatch(launch, product.layer, &values).of_layers(&step.layers(product.group))
