@@ -166,6 +166,8 @@ impl fmt::Display for AdapterKind {
 pub struct AdapterSummary {
     /// The adapter's name.
     pub name: String,
+    /// The number that PCI has for its vendor; 0 where the backend does not say.
+    pub vendor: u32,
     /// Vulkan, Metal, Dx12 or Gl.
     pub backend: String,
     /// The driver's name and version.
@@ -192,6 +194,9 @@ pub struct AdapterSummary {
     pub chosen: bool,
 }
 
+/// Intel's number among PCI's vendors.
+const INTEL: u32 = 0x8086;
+
 /// The optional features that matter, by name.
 const FEATURES: &[(&str, wgpu::Features)] = &[
     ("subgroups", wgpu::Features::SUBGROUP),
@@ -207,6 +212,7 @@ impl AdapterSummary {
         let (info, limits, features) = (adapter.get_info(), usable.of(adapter), usable.features(adapter));
         AdapterSummary {
             name: info.name.clone(),
+            vendor: info.vendor,
             backend: info.backend.to_string(),
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
             kind: kind(info.device_type),
@@ -225,9 +231,15 @@ impl AdapterSummary {
     /// What planning has to know of the adapter.
     pub fn tiling(&self) -> Tiling {
         let most_bytes = self.max_binding_bytes.min(self.max_buffer_bytes);
-        // Mesa 25's code for tiles of eight blocks down takes twice as long as for two of four: benches/RESULTS.md.
-        let most_rows = if self.mesa_version() == Some(25) { 4 } else { 8 };
-        Tiling { most_bindings: self.max_bindings, most_bytes, most_rows, ..Tiling::of(self.family()) }
+        let rules = Tiling::of(self.family());
+        let most_blocks = match self.family() {
+            // With four blocks, Mesa's compiler for Intel spills at least 55 registers: docs/gpus.md.
+            Family::Hardware if self.vendor == INTEL => 2,
+            // Mesa 25's code for tiles of eight blocks down takes twice as long as for two of four: benches/RESULTS.md.
+            Family::Subgroups { .. } if self.mesa_version() == Some(25) => 4,
+            _ => rules.most_blocks,
+        };
+        Tiling { most_bindings: self.max_bindings, most_bytes, most_blocks, ..rules }
     }
 
     /// The version of Mesa, where it is the driver: 25 of "llvmpipe Mesa 25.0.7-2 (LLVM 19.1.7)".

@@ -249,17 +249,15 @@ impl Tile {
         }
     }
 
-    /// Whether its registers have room for what such an input takes: patches lie by rows in shared memory, four steps of the reduction each, and for more than two blocks
-    /// Mesa's compiler for AMD took 168 registers instead of 128.
-    pub(crate) fn takes(self, input: Input) -> bool {
-        !matches!(self, Tile::Buffered { m, n, .. } if m * n > 2) || input != Input::Patches
-    }
-
-    /// The tile with at most this number of blocks down, where a subgroup shares them.
-    pub(super) fn with_rows(self, most: u32) -> Tile {
+    /// Whether an invocation holds at most this number of blocks of sums, where it shares what it multiplies with others. Patches lie by rows in shared memory, four steps
+    /// of the reduction each, which takes registers too: for more than two blocks Mesa's compiler for AMD took 168 registers instead of 128, and where the compiler has
+    /// few, half as many blocks are left.
+    pub(crate) fn holds_at_most(self, blocks: u32, input: Input) -> bool {
         match self {
-            Tile::Subgroup { lanes, m, n, words_64 } => Tile::Subgroup { lanes, m: m.min(most), n, words_64 },
-            other => other,
+            Tile::Subgroup { m, n, .. } => m * n <= blocks,
+            Tile::Buffered { m, n, .. } if input == Input::Patches => m * n <= (blocks / 2).clamp(1, 2),
+            Tile::Buffered { m, n, .. } => m * n <= blocks,
+            Tile::Naive | Tile::Register { .. } | Tile::Workgroup { .. } => true,
         }
     }
 
@@ -344,12 +342,8 @@ impl Family {
         self.tile_among(blocks, |_| true)
     }
 
-    /// The tile for a product over such an input: of the same rule, among those that [take](Tile::takes) it.
-    pub(crate) fn tile_for(self, input: Input, blocks: Blocks) -> Tile {
-        self.tile_among(blocks, |tile| tile.takes(input))
-    }
-
-    fn tile_among(self, blocks: Blocks, may_be: impl Fn(Tile) -> bool) -> Tile {
+    /// The tile by the same rule, among those that may be. One that holds a single block always may.
+    pub(super) fn tile_among(self, blocks: Blocks, may_be: impl Fn(Tile) -> bool) -> Tile {
         // Where the reduction will be cut, small results take tiles as large as they are.
         let slices = if blocks.k > 4 * LONG { blocks.k / LONG } else { 1 };
         let is_inside = |m: u32| slices == 1 || m <= blocks.m;
@@ -359,7 +353,7 @@ impl Family {
                 let invocations = |&(m, n): &(u32, u32)| slices * blocks.m.div_ceil(m) * blocks.n.div_ceil(n);
                 let fits = |tile: &(u32, u32)| is_inside(tile.0) && invocations(tile) >= 64;
                 let (m, n) = [(4, 2), (2, 2), (2, 1)].into_iter().find(fits).unwrap_or((1, 1));
-                Tile::Register { m, n }
+                register(m, n)
             }
             Family::Subgroups { lanes, words_64 } => {
                 let subgroups = |m: &u32| slices * blocks.m.div_ceil(*m) * blocks.n.div_ceil(lanes);
@@ -367,8 +361,9 @@ impl Family {
                 // are worth more, as over the pixels of images.
                 const MUCH: u32 = 4096;
                 let idle = 2 * blocks.n <= lanes && slices == 1 && blocks.m < MUCH;
-                let m = [8, 4, 2].into_iter().find(|m| !idle && is_inside(*m) && subgroups(m) >= 8).unwrap_or(1);
-                Tile::Subgroup { lanes, m, n: 1, words_64 }
+                let of = |m| Tile::Subgroup { lanes, m, n: 1, words_64 };
+                let fits = |m: &u32| !idle && is_inside(*m) && subgroups(m) >= 8 && may_be(of(*m));
+                of([8, 4, 2].into_iter().find(fits).unwrap_or(1))
             }
             Family::Hardware => {
                 let sliced = |tile: Tile| {

@@ -84,8 +84,9 @@ pub struct Tiling {
     pub most_bytes: u64,
     /// Tiles that were picked; for any other product it is the family's rule.
     pub picks: Picks,
-    /// Blocks down that a rule's tile has at most, where a subgroup shares them: a driver's compiler may have too few registers for eight.
-    pub most_rows: u32,
+    /// Blocks of sums that an invocation holds at most under a rule's tile, where it shares what it multiplies with others: a driver's compiler may have too few
+    /// registers for more.
+    pub most_blocks: u32,
     /// Whether independent dispatches are merged, and cut alike for it.
     pub merges: bool,
 }
@@ -93,7 +94,14 @@ pub struct Tiling {
 impl Tiling {
     /// The family's rules alone, for an adapter that binds no more than WebGPU promises.
     pub fn of(family: Family) -> Self {
-        Tiling { family, most_bindings: 8, most_bytes: 128 << 20, picks: Picks::default(), most_rows: 8, merges: true }
+        Tiling {
+            family,
+            most_bindings: 8,
+            most_bytes: 128 << 20,
+            picks: Picks::default(),
+            most_blocks: 8,
+            merges: true,
+        }
     }
 
     /// The tile for a product: the same for every product of its kind, so that a pick says which it was.
@@ -104,8 +112,15 @@ impl Tiling {
         picked.and_then(variant).unwrap_or_else(|| self.rule(input, shape.blocks))
     }
 
+    /// The tile for one of Muon's products, which are not picked.
+    pub(crate) fn muons_tile(&self, blocks: Blocks) -> Tile {
+        self.family
+            .without_subgroups()
+            .tile_among(blocks, |tile| tile.holds_at_most(self.most_blocks, Input::Activations))
+    }
+
     /// The tile by the rules alone, for a product over such an input.
     pub(crate) fn rule(&self, input: Input, blocks: Blocks) -> Tile {
-        self.family.tile_for(input, blocks).with_rows(self.most_rows)
+        self.family.tile_among(blocks, |tile| tile.holds_at_most(self.most_blocks, input))
     }
 }

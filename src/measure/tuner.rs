@@ -127,8 +127,11 @@ async fn fastest(
 /// more, on a GPU a dozen.
 fn candidates(tiling: &Tiling, shape: Shape) -> Vec<Tile> {
     let rule = tiling.rule(shape.input, shape.blocks);
+    // As large as any adapter of the family can have them: what an adapter's own limit is for shows when they are measured.
+    let most_blocks = Tiling::of(tiling.family).most_blocks;
+    let may_be = |tile: Tile| tile.suits(shape.blocks) && tile.holds_at_most(most_blocks, shape.input);
     let mut others: Vec<Tile> = tiling.family.variants();
-    others.retain(|&tile| tile != rule && tile != Tile::Naive && tile.suits(shape.blocks) && tile.takes(shape.input));
+    others.retain(|&tile| tile != rule && tile != Tile::Naive && may_be(tile));
     others.sort_by_key(|tile| tile.area().abs_diff(rule.area()));
     let most = if tiling.family == Family::Hardware { 12 } else { 2 };
     std::iter::once(rule).chain(others.into_iter().take(most)).collect()

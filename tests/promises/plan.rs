@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use wgrad::gpu::Checks;
+use wgrad::gpu::{AdapterKind, AdapterSummary, Checks};
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::tiling::Tiling;
 use wgrad::kernel::{Access, Launch};
@@ -124,6 +124,28 @@ fn training_takes_the_dispatches_it_promises() {
         assert_eq!(
             kernels(&silu(family, 8)),
             ["dense_forward", "head", "dense_backward", "dense_update", "dense_update"]
+        );
+    }
+}
+
+/// Finds tiles whose sums Intel's compiler has too few registers for, in products with and without Adam and in Muon's; and a rule that spares other GPUs' registers too.
+#[test]
+fn tiles_for_intel_hold_two_blocks() {
+    let variants = |vendor, optimizer: &Optimizer| -> Vec<String> {
+        let adapter = AdapterSummary { vendor, kind: AdapterKind::Discrete, ..gpu().adapter().clone() };
+        let plan = plan_for(&adapter.tiling(), &[784, 2048, 2048, 10], Some(optimizer), 4096);
+        plan.dispatches().iter().flat_map(Dispatch::parts).map(|part| part.launch.variant).collect()
+    };
+    // Of a workgroup of 16 × 16, 16 × 8 and 8 × 8 invocations with 2 × 2 blocks each.
+    let of_four = |variant: &String| ["128×128", "128×64", "64×64"].iter().any(|size| variant.contains(size));
+    let (intel, amd, nvidia) = (0x8086, 0x1002, 0x10de);
+    for optimizer in [Optimizer::keras_adam(), Optimizer::from_name("muon").unwrap()] {
+        assert!(!variants(intel, &optimizer).iter().any(of_four), "{:?}", variants(intel, &optimizer));
+        assert!(variants(intel, &optimizer).iter().any(|variant| variant.contains("64×32")));
+        assert!(
+            [amd, nvidia]
+                .iter()
+                .all(|&vendor| variants(vendor, &optimizer).iter().filter(|&one| of_four(one)).count() > 2)
         );
     }
 }

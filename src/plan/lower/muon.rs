@@ -18,7 +18,7 @@ pub(super) fn updates(step: &Step<'_>, layer: usize, training: Training<'_>, clo
         _ => Role::Direction(0),
     });
     let iterations = (0..muon.ns_steps).flat_map(|iteration| {
-        let tile = |blocks| tiling.family.without_subgroups().tile(blocks);
+        let tile = |blocks| tiling.muons_tile(blocks);
         let (first, last) = (iteration == 0, iteration + 1 == muon.ns_steps);
         let (closes, skips) = (last && closes, training.skips_non_finite);
         let own = muon::Step { normalizes: first, updates_weights: last, skips, closes };
