@@ -187,3 +187,48 @@ fn plan(network: &Network, places: u32, tiling: &Tiling, adapter: &str) -> Resul
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::Activation;
+    use crate::data::Dataset;
+    use crate::gpu::OpenOptions;
+    use crate::host::block_on;
+    use crate::initializer::Initializer;
+    use crate::kernel::tile::Family;
+    use crate::network::AttentionLayer;
+    use crate::run::outputs::Outputs;
+
+    /// A model runs under its adapter's own family, and where the tests run that is never a GPU's, whose invocations have one place of an attention, not four. Finds
+    /// one that goes on from another place, or over other keys, than it does where it has the whole row.
+    #[test]
+    fn a_gpus_kernels_continue_a_row_as_they_compute_it_whole() {
+        let gpu = block_on(Gpu::open_async(&OpenOptions::default())).unwrap();
+        let tiling = Tiling { family: Family::Hardware, ..gpu.adapter().tiling() };
+        let network = Network::tokens(21)
+            .embedding(18, 9)
+            .positions(21)
+            .residual(|body| body.layer_norm().with(AttentionLayer::new(3).causal().into()))
+            .dense(9, Activation::Identity);
+        let tokens: Vec<u32> = (0..21).map(|at| at * at % 9).collect();
+        let initial = Initializer::Torch.weights(&network, 3);
+        let parameters = network.named_parameters();
+        let upload =
+            |layer: usize| block_on(gpu.upload("weights", &initial.layers[layer].to_device(&parameters[layer])));
+        let weights: Buffers =
+            (0..parameters.len()).map(|layer| (Role::Weights(layer), upload(layer).unwrap())).collect();
+        let set = Dataset::from_tokens(tokens.clone(), 21, tokens.clone()).unwrap();
+        let (mut traffic, checks) = (Traffic::default(), Checks::On);
+        let whole = block_on(async {
+            let mut outputs = Outputs::new(&gpu, &network, &tiling, &weights, &set, checks).await?;
+            outputs.of(&gpu, &set, &mut traffic, &mut 0).await
+        });
+        let mut sequence = block_on(Continuation::new(&gpu, &network, 21, &tiling, &weights)).unwrap();
+        for (last, expected) in whole.unwrap().chunks_exact(9).enumerate() {
+            let logits = block_on(sequence.logits(&gpu, &tokens[..=last], &mut traffic)).unwrap();
+            let off = logits.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off < 1e-5, "place {last}: {logits:?}, and of the whole row {expected:?}");
+        }
+    }
+}
