@@ -15,6 +15,15 @@ fn of_channels(x: &[f64], channels: usize) -> Vec<[f64; 2]> {
     (0..channels).map(|c| mean_and_variance(x.iter().skip(c).step_by(channels).copied())).collect()
 }
 
+/// 1/σ of values with this mean and variance, with a rounding: a factor of it. The gradient of a norm is a difference in which much may cancel; f32 makes it of a mean that is
+/// rounded, and of a 1/σ that is used twice. So the factor also acts on how the mean counts in the variance, by a sixteenth, and on how steeply 1/σ falls, by a quarter: f32 is off
+/// by about as much of what the forward pass may be off by.
+fn rounded_scale(mean: f64, variance: f64, eps: f64, rounding: f64) -> f64 {
+    let off = rounding - 1.0;
+    let variance = (variance + off / 16.0 * mean * mean).max(0.0);
+    rounding * (variance + eps).powf(-0.5 * (1.0 + off / 4.0))
+}
+
 /// `torch.nn.functional.batch_norm`: y and, where it trains, all means and then all 1/σ, which have a factor each.
 pub fn batch_norm(
     norm: BatchNorm,
@@ -29,7 +38,8 @@ pub fn batch_norm(
         false => running.weights.iter().zip(&running.bias).map(|(&mean, &variance)| [mean, variance]).collect(),
     };
     let means = moments.iter().enumerate().map(|(c, of)| of[0] * rounding(c));
-    let scales = moments.iter().enumerate().map(|(c, of)| rounding(channels + c) / (of[1] + norm.eps).sqrt());
+    let scales =
+        moments.iter().enumerate().map(|(c, of)| rounded_scale(of[0], of[1], norm.eps, rounding(channels + c)));
     let kept: Vec<f64> = means.chain(scales).collect();
     let normed = |(at, x): (usize, &f64)| {
         let c = at % channels;
@@ -73,8 +83,8 @@ pub fn row_norm(norm: RowNorm, x: &[f64], rows: usize, own: &Layer, rounding: &d
                 }
                 _ => mean_and_variance(places.clone().map(|at| x[at])),
             };
+            let scale = rounded_scale(mean, variance, norm.eps, rounding(kept.len() + 1));
             let mean = mean * rounding(kept.len());
-            let scale = rounding(kept.len() + 1) / (variance + norm.eps).sqrt();
             for at in places {
                 let c = at % channels;
                 y[at] = (x[at] - mean) * scale * own.weights[c] + own.bias.get(c).copied().unwrap_or(0.0);

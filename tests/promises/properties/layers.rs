@@ -32,6 +32,8 @@ const CANCELLED: f64 = 1e-6;
 const ROUNDING: f64 = 4e-6;
 /// With so large a rate, the step dwarfs the weight, and the difference keeps its digits.
 const RATE: f64 = 1e4;
+/// Cases that a run of 2,000 found, and that every run begins with: norms whose gradients cancel but for some 1e-5 of their terms, so that the twin has to know how f32 rounds them.
+const KEPT: [usize; 3] = [438, 517, 777];
 /// A gradient's difference costs two forward passes.
 const ELEMENTS: usize = 12;
 
@@ -290,16 +292,13 @@ fn near(what: &str, found: &[f64], expected: &[f64]) -> Result<(), String> {
 #[test]
 fn random_layers_agree_with_their_twins() {
     let (first, wanted) = (first(), wanted());
+    let seeds = |at: usize| KEPT.into_iter().chain(first..first + wanted).nth(at);
+    let all = KEPT.len() + wanted;
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let (count, failures) = (Count::default(), Mutex::new(vec![]));
     let work = || {
         let devices = Devices::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= wanted {
-                break;
-            }
-            let seed = first + seed;
+        while let Some(seed) = seeds(next.fetch_add(1, Ordering::Relaxed)) {
             let (gpu, case) = (devices.next(), Case::new(seed as u64));
             let agreed = case.gradients_agree(&gpu, &count).and_then(|()| case.outputs_and_bits_agree(&gpu));
             if let Err(reason) = agreed {
@@ -313,7 +312,7 @@ fn random_layers_agree_with_their_twins() {
             // Thousands of networks take hours.
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             if done % 50 == 0 {
-                eprintln!("{done} of {wanted} networks, {} failed", failures.lock().unwrap().len());
+                eprintln!("{done} of {all} networks, {} failed", failures.lock().unwrap().len());
             }
         }
     };
@@ -321,7 +320,7 @@ fn random_layers_agree_with_their_twins() {
     std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
     let failures = failures.into_inner().unwrap();
     let (judged, excused) = (count.judged.into_inner(), count.excused.into_inner());
-    println!("{wanted} networks, {excused} of {judged} elements of gradients could not be judged");
-    assert!(failures.is_empty(), "{} of {wanted} networks:\n{}", failures.len(), failures.join("\n\n"));
+    println!("{all} networks, {excused} of {judged} elements of gradients could not be judged");
+    assert!(failures.is_empty(), "{} of {all} networks:\n{}", failures.len(), failures.join("\n\n"));
     assert!(50 * excused <= judged, "{excused} of {judged} elements could not be judged");
 }
