@@ -1,5 +1,4 @@
-//! Fit, evaluate, predict. What waits for the device has a second form, which is awaited (`_async`): in a browser nothing is blocked, as its event loop brings the
-//! device's answers. Elsewhere, polling it blocks the thread.
+//! Fit, evaluate, predict.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -48,18 +47,9 @@ impl Trainer {
     ///
     /// As [`new`](Self::new).
     pub fn on(gpu: Arc<Gpu>, network: Network, options: TrainOptions) -> Result<Self, Error> {
-        block_on(Trainer::on_async(gpu, network, options))
-    }
-
-    /// As [`on`](Self::on), awaited.
-    ///
-    /// # Errors
-    ///
-    /// As [`new`](Self::new).
-    pub async fn on_async(gpu: Arc<Gpu>, network: Network, options: TrainOptions) -> Result<Self, Error> {
         options.check(&network)?;
         let initial = |network: &Network, options: &TrainOptions| options.initializer.weights(network, options.seed);
-        Ok(Trainer { session: Session::new(gpu, network, options, initial).await? })
+        Ok(Trainer { session: block_on(Session::new(gpu, network, options, initial))? })
     }
 
     /// A trainer that goes on with a model in a file, on the best adapter of this machine: its network and its weights, and with the optimizer's
@@ -158,28 +148,19 @@ impl Trainer {
         block_on(self.session.model.weights())
     }
 
-    /// The model as it is now: what [`save`](Self::save) writes. Awaited.
-    ///
-    /// # Errors
-    ///
-    /// As [`save`](Self::save), but for [`Error::Io`].
-    pub async fn model_async(&mut self) -> Result<Model, Error> {
-        let Session { model, options, origin, .. } = &mut self.session;
-        let weights = model.weights().await?;
-        let model = Model::new(model.network.clone(), weights, options.loss.clone()).keeping(origin.clone());
-        // The last update comes after the last loss, which is where numbers that are not finite are seen otherwise.
-        let refused = |error: Error| Error::NonFiniteResult(format!("the model is not saved: {error}"));
-        model.network.check_weights(&model.weights).map_err(refused)?;
-        Ok(model)
-    }
-
     /// Writes the weights, or under [`TrainOptions::ema`](crate::TrainOptions::ema) their moving averages, to a safetensors file that `torch.nn.Sequential.load_state_dict` takes, whole or not at all.
     ///
     /// # Errors
     ///
     /// [`Error::Io`], [`Error::Device`]; [`Error::NonFiniteResult`] where a weight is not finite.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
-        block_on(self.model_async())?.write(path)
+        let Session { model, options, origin, .. } = &mut self.session;
+        let weights = block_on(model.weights())?;
+        let model = Model::new(model.network.clone(), weights, options.loss.clone()).keeping(origin.clone());
+        // The last update comes after the last loss, which is where numbers that are not finite are seen otherwise.
+        let refused = |error: Error| Error::NonFiniteResult(format!("the model is not saved: {error}"));
+        model.network.check_weights(&model.weights).map_err(refused)?;
+        model.write(path)
     }
 
     /// The device it runs on: another than it was made on, where that failed and a [`fit`](Self::fit) went on.
@@ -287,21 +268,6 @@ impl Trainer {
         self.fit_on(&train, validation, &mut observer)
     }
 
-    /// As [`fit_with`](Self::fit_with), awaited. The set stays in memory as a whole, or is read in windows in turn with the steps.
-    ///
-    /// # Errors
-    ///
-    /// As [`fit`](Self::fit).
-    pub async fn fit_async(
-        &mut self,
-        train: &Dataset,
-        validation: Option<&Dataset>,
-        mut observer: impl FnMut(Event) -> ControlFlow<()>,
-    ) -> Result<History, Error> {
-        let train = TrainingSet::of_set(&self.session, train)?;
-        fit::fit(&mut self.session, &train, validation, None, &mut observer).await
-    }
-
     /// Trains on rows that are read while it goes, in windows that fit the [memory budget](crate::TrainOptions::memory_budget) twice (64 MiB where
     /// there is none). An epoch visits the windows in an order of its own, and in each its rows: both follow from the seed. The rest as
     /// [`fit_with`](Self::fit_with).
@@ -335,19 +301,10 @@ impl Trainer {
     ///
     /// [`Error::Data`] where the set does not fit the network, is scaled otherwise than the training set, or has inputs alone; [`Error::Device`].
     pub fn evaluate(&mut self, set: &Dataset) -> Result<Evaluation, Error> {
-        block_on(self.evaluate_async(set))
-    }
-
-    /// As [`evaluate`](Self::evaluate), awaited.
-    ///
-    /// # Errors
-    ///
-    /// As [`evaluate`](Self::evaluate).
-    pub async fn evaluate_async(&mut self, set: &Dataset) -> Result<Evaluation, Error> {
         let set = &*self.session.seen(set)?;
-        let mut evaluator = self.evaluated(set, false).await?;
+        let mut evaluator = self.evaluated(set, false)?;
         let model = &mut self.session.model;
-        evaluator.evaluation(&model.gpu, &mut model.stats).await
+        block_on(evaluator.evaluation(&model.gpu, &mut model.stats))
     }
 
     /// Mean loss and accuracy over a set, and what else there is to say of the model there: see [`Metrics`].
@@ -356,21 +313,14 @@ impl Trainer {
     ///
     /// As [`evaluate`](Self::evaluate).
     pub fn metrics(&mut self, set: &Dataset) -> Result<Metrics, Error> {
-        block_on(self.metrics_async(set))
-    }
-
-    /// As [`metrics`](Self::metrics), awaited.
-    ///
-    /// # Errors
-    ///
-    /// As [`evaluate`](Self::evaluate).
-    pub async fn metrics_async(&mut self, set: &Dataset) -> Result<Metrics, Error> {
         let set = &*self.session.seen(set)?;
-        let mut evaluator = self.evaluated(set, true).await?;
+        let mut evaluator = self.evaluated(set, true)?;
         let Session { model, options, .. } = &mut self.session;
-        let evaluation = evaluator.evaluation(&model.gpu, &mut model.stats).await?;
-        let outputs = model.network.outputs();
-        evaluator.metrics(&model.gpu, &mut model.stats, set, &options.loss, outputs, evaluation).await
+        block_on(async {
+            let evaluation = evaluator.evaluation(&model.gpu, &mut model.stats).await?;
+            let outputs = model.network.outputs();
+            evaluator.metrics(&model.gpu, &mut model.stats, set, &options.loss, outputs, evaluation).await
+        })
     }
 
     /// The network's answer for every row: `[rows, outputs]`, row-major, or `[rows, places, outputs]` where it answers at each place. Class probabilities (the softmax of the logits), each
@@ -382,16 +332,7 @@ impl Trainer {
     /// [`Error::Data`] where the rows do not fit the network, with any labels, or are scaled otherwise than the training set;
     /// [`Error::Device`].
     pub fn predict(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
-        block_on(self.predict_async(set))
-    }
-
-    /// As [`predict`](Self::predict), awaited.
-    ///
-    /// # Errors
-    ///
-    /// As [`predict`](Self::predict).
-    pub async fn predict_async(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
-        let logits = self.logits_async(set).await?;
+        let logits = self.logits(set)?;
         let Session { model, options, origin, .. } = &self.session;
         let rows = logits.chunks_exact(model.network.outputs());
         let mut results: Vec<f32> = rows.flat_map(|logits| options.loss.predict(logits)).collect();
@@ -405,17 +346,8 @@ impl Trainer {
     ///
     /// As [`predict`](Self::predict).
     pub fn logits(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
-        block_on(self.logits_async(set))
-    }
-
-    /// As [`logits`](Self::logits), awaited.
-    ///
-    /// # Errors
-    ///
-    /// As [`predict`](Self::predict).
-    pub async fn logits_async(&mut self, set: &Dataset) -> Result<Vec<f32>, Error> {
         let set = &*self.session.seen(set)?;
-        self.session.model.outputs(set).await
+        block_on(self.session.model.outputs(set))
     }
 
     /// What each layer makes of a row of a set in an evaluation, behind its activation: a convolution's channels, say, as the report shows them. Layers are in
@@ -426,27 +358,20 @@ impl Trainer {
     /// As [`predict`](Self::predict); [`Error::Data`] for a row that the set does not have; [`Error::Option`] where an output has no room in one buffer of the
     /// device.
     pub fn activations(&mut self, set: &Dataset, row: usize) -> Result<Vec<LayerOutput>, Error> {
-        block_on(self.activations_async(set, row))
-    }
-
-    /// As [`activations`](Self::activations), awaited.
-    ///
-    /// # Errors
-    ///
-    /// As [`activations`](Self::activations).
-    pub async fn activations_async(&mut self, set: &Dataset, row: usize) -> Result<Vec<LayerOutput>, Error> {
         let one = set.select([row])?;
         let one = &*self.session.seen(&one)?;
-        self.session.model.activations(one).await
+        block_on(self.session.model.activations(one))
     }
 
     /// An evaluator that has passed over the set.
-    async fn evaluated(&mut self, set: &Dataset, metrics: bool) -> Result<Evaluator, Error> {
+    fn evaluated(&mut self, set: &Dataset, metrics: bool) -> Result<Evaluator, Error> {
         let plan = fit::evaluation_plan(&self.session, set, metrics)?;
         let Session { model, options, .. } = &mut self.session;
-        let rows = model.upload_set(set, &options.loss).await?;
-        let mut evaluator = model.evaluator(set.rows(), rows, &plan).await?;
-        evaluator.run(&model.gpu, &mut model.stats).await?;
-        Ok(evaluator)
+        block_on(async {
+            let rows = model.upload_set(set, &options.loss).await?;
+            let mut evaluator = model.evaluator(set.rows(), rows, &plan).await?;
+            evaluator.run(&model.gpu, &mut model.stats).await?;
+            Ok(evaluator)
+        })
     }
 }

@@ -7,7 +7,6 @@ mod accumulation;
 mod activations;
 mod augmentations;
 mod averages;
-mod awaited;
 mod backends;
 mod bad_input;
 mod batch_norms;
