@@ -7,7 +7,8 @@ use super::shape::{self, Shape};
 use super::tile::{Blocks, Family, Tile};
 use crate::error::Error;
 
-/// Tiles picked for kinds of products, by measuring or by hand. A run that is given the picks of another has its bits.
+/// Tiles picked for kinds of products, by measuring or by hand. A run that is given the picks of another has its bits, on an adapter of the same family and, under Muon, whose own
+/// products are not picked, of the same vendor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Picks(BTreeMap<String, String>);
 

@@ -127,7 +127,7 @@ async fn fastest(
 /// more, on a GPU a dozen.
 fn candidates(tiling: &Tiling, shape: Shape) -> Vec<Tile> {
     let rule = tiling.rule(shape.input, shape.blocks);
-    // As large as any adapter of the family can have them: what an adapter's own limit is for shows when they are measured.
+    // Tiles above this adapter's own limit are measured too: where they spill registers they are slower, and are not picked.
     let most_blocks = Tiling::of(tiling.family).most_blocks;
     let may_be = |tile: Tile| tile.suits(shape.blocks) && tile.holds_at_most(most_blocks, shape.input);
     let mut others: Vec<Tile> = tiling.family.variants();

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use wgrad::gpu::{AdapterKind, AdapterSummary, Checks};
-use wgrad::kernel::tile::Family;
+use wgrad::kernel::tile::{Blocks, Family, Tile};
 use wgrad::kernel::tiling::Tiling;
-use wgrad::kernel::{Access, Launch};
+use wgrad::kernel::{Access, Input, Launch};
 use wgrad::plan::{Dispatch, Element, Lifetime, Plan, Request, Role, SetLayout};
 use wgrad::targets::Targets;
 use wgrad::training::{Clip, Training};
@@ -128,29 +128,36 @@ fn training_takes_the_dispatches_it_promises() {
     }
 }
 
-/// Finds tiles whose sums Intel's compiler has too few registers for, in products with and without Adam and in Muon's; and a rule that spares other GPUs' registers too.
+/// Finds tiles whose sums Intel's compiler has too few registers for, in products with and without Adam, in Muon's, and over patches; and a rule that spares other GPUs'
+/// registers too.
 #[test]
 fn tiles_for_intel_hold_two_blocks() {
-    let variants = |vendor, optimizer: &Optimizer| -> Vec<String> {
-        let adapter = AdapterSummary { vendor, kind: AdapterKind::Discrete, ..gpu().adapter().clone() };
-        let plan = plan_for(&adapter.tiling(), &[784, 2048, 2048, 10], Some(optimizer), 4096);
+    let tiling = |vendor| AdapterSummary { vendor, kind: AdapterKind::Discrete, ..gpu().adapter().clone() }.tiling();
+    let (intel, others) = (tiling(0x8086), [tiling(0x1002), tiling(0x10de)]);
+    let variants = |tiling: &Tiling, optimizer: &Optimizer| -> Vec<String> {
+        let plan = plan_for(tiling, &[784, 2048, 2048, 10], Some(optimizer), 4096);
         plan.dispatches().iter().flat_map(Dispatch::parts).map(|part| part.launch.variant).collect()
     };
-    // Of a workgroup of 16 × 16, 16 × 8 and 8 × 8 invocations with 2 × 2 blocks each.
+    // Of workgroups of 16 × 16, 16 × 8 and 8 × 8 invocations with 2 × 2 blocks each.
     let of_four = |variant: &String| ["128×128", "128×64", "64×64"].iter().any(|size| variant.contains(size));
-    let (intel, amd, nvidia) = (0x8086, 0x1002, 0x10de);
     for optimizer in [Optimizer::keras_adam(), Optimizer::from_name("muon").unwrap()] {
-        assert!(!variants(intel, &optimizer).iter().any(of_four), "{:?}", variants(intel, &optimizer));
-        assert!(variants(intel, &optimizer).iter().any(|variant| variant.contains("64×32")));
-        assert!(
-            [amd, nvidia]
-                .iter()
-                .all(|&vendor| variants(vendor, &optimizer).iter().filter(|&one| of_four(one)).count() > 2)
-        );
+        let own = variants(&intel, &optimizer);
+        assert!(!own.iter().any(of_four) && own.iter().any(|variant| variant.contains("64×32")), "{own:?}");
+        for tiling in &others {
+            let own = variants(tiling, &optimizer);
+            assert!(own.iter().filter(|&variant| of_four(variant)).count() > 2, "{own:?}");
+        }
     }
+    let held = |tiling: &Tiling, input| match tiling.tile("conv_forward", input, Blocks { m: 4096, n: 64, k: 512 }) {
+        Tile::Buffered { m, n, .. } => m * n,
+        other => panic!("{other}"),
+    };
+    let both = |tiling: &Tiling| [Input::Activations, Input::Patches].map(|input| held(tiling, input));
+    assert_eq!(both(&intel), [2, 1]);
+    assert!(others.iter().all(|tiling| both(tiling) == [4, 2]));
 }
 
-/// Finds a tile that was picked for a small layer and is not followed, though nothing is merged with the layer; and parts of one launch with workgroups of two sizes.
+/// Finds a tile that was picked for a small layer and is not followed, though nothing is merged with the layer; and one that is followed, though the layer is merged.
 #[test]
 fn a_picked_tile_is_followed_where_a_layer_is_not_merged() {
     let adam = Optimizer::keras_adam();
@@ -161,7 +168,10 @@ fn a_picked_tile_is_followed_where_a_layer_is_not_merged() {
         updates.map(|(shape, tile)| (shape.to_string(), tile.to_string())).collect()
     };
     // 2²⁰ operations are what the first layer's update takes more than, or less.
-    for (widths, batch, is_followed) in [([784, 256, 10], 32, true), ([784, 64, 10], 4, false)] {
+    // Over 16,384 rows it is cut into slices, and over as many as are large the last layer's too.
+    for (widths, batch, is_followed) in
+        [([784, 256, 10], 32, true), ([784, 64, 10], 4, false), ([784, 256, 10], 16_384, true)]
+    {
         let mut tiling = Tiling { most_bindings: 16, ..Tiling::of(LANES) };
         let by_rule = updates(&tiling, &widths, batch);
         let (last, _) = by_rule.iter().find(|(shape, _)| !shape.contains("set_u8")).unwrap();

@@ -144,7 +144,11 @@ fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>]
         let own = dense_update::Step { keeps_gradient, closes, weighted_mean, without_bias, in_strips: false };
         product.of.launch(training.of_parameter(product.layer), tile, own)
     };
-    let is_alone = |product: &Product<'_>| merged::is_better_alone(&launch_with(product, own_tile(product), false));
+    // Of a product that is cut into slices, these are the work.
+    let is_alone = |product: &Product<'_>| {
+        let (slices, last) = slices::split(launch_with(product, own_tile(product), false));
+        merged::is_better_alone(&slices.unwrap_or(last))
+    };
     // Launches can be merged where their workgroups are alike: those of the largest layer that is merged decide.
     let in_order = products.iter().rev().filter(|&product| !is_alone(product));
     let largest = in_order.max_by_key(|product| product.of.dense().weight_quads()).map_or(Tile::Naive, own_tile);
