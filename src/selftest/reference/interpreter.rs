@@ -108,7 +108,7 @@ impl<'a> Interpreter<'a> {
                     if let Some((parameter, moved)) = self.statistics(node, layers, &values) {
                         values.statistics.insert(parameter, moved);
                     }
-                    self.rounded_results(node, layers, values.rows, &|value| values.of(value))
+                    self.rounded_results(node, layers, values.rows, &|value| values.of(value), None)
                 }
             };
             values.of.extend(node.results.iter().copied().zip(results));
@@ -161,7 +161,7 @@ impl<'a> Interpreter<'a> {
             let reads = |&input: &Value| anew.contains_key(&input) || self.parameter(input) == Some(changed);
             if node.inputs.iter().any(reads) {
                 let get = |value: Value| anew.get(&value).map_or_else(|| values.of(value), Vec::as_slice);
-                let results = self.rounded_results(node, layers, values.rows, &get);
+                let results = self.rounded_results(node, layers, values.rows, &get, Some(values));
                 anew.extend(node.results.iter().copied().zip(results));
             }
         }
@@ -214,15 +214,23 @@ impl<'a> Interpreter<'a> {
         values
     }
 
-    /// What comes out of a node, rounded. The positions that pools keep have no rounding, and norms round what they keep before they use it.
+    /// How what a norm keeps is rounded.
+    fn rounding_of<'v>(&'v self, node: &Node, around: Option<&'v Values>) -> norm::Rounding<'v> {
+        let kept = node.results.get(1).copied();
+        norm::Rounding { kept, factor: self.rounding, around: kept.and_then(|kept| Some(around?.of(kept))) }
+    }
+
+    /// What comes out of a node, rounded. The positions that pools keep have no rounding, and norms round what they keep before they use it. `around` are the values that
+    /// these lie around, where a gradient is made of differences.
     fn rounded_results<'v>(
         &self,
         node: &Node,
         layers: &[Layer],
         rows: usize,
         get: &dyn Fn(Value) -> &'v [f64],
+        around: Option<&Values>,
     ) -> Vec<Vec<f64>> {
-        let mut results = self.results(node, layers, rows, get);
+        let mut results = self.results(node, layers, rows, get, around);
         results[0] = self.rounded(node, std::mem::take(&mut results[0]));
         results
     }
@@ -234,11 +242,11 @@ impl<'a> Interpreter<'a> {
         layers: &[Layer],
         rows: usize,
         get: &dyn Fn(Value) -> &'v [f64],
+        around: Option<&Values>,
     ) -> Vec<Vec<f64>> {
         let x = get(node.inputs[0]);
         let channels = self.graph.shape(node.inputs[0]).last().map_or(1, |&last| last as usize);
         let layer = |at: usize| &layers[self.parameter(node.inputs[at]).unwrap_or_else(|| no_parameter(node))];
-        let rounding = |at: usize| node.results.get(1).map_or(1.0, |&kept| (self.rounding)(kept, at));
         match &node.op {
             Op::Linear(_) => vec![self.linear(node, x, layer(1))],
             Op::Conv2d(conv) => vec![sliding::conv(conv.conv, rows, x, layer(1))],
@@ -248,8 +256,8 @@ impl<'a> Interpreter<'a> {
             }
             Op::AveragePool(pool) => vec![sliding::average_pool(pool.0, rows, x)],
             Op::GlobalAveragePool(pool) => vec![sliding::global_average_pool(pool.0, rows, x)],
-            Op::BatchNorm(norm) => norm::batch_norm(*norm, x, layer(1), layer(2), &rounding),
-            Op::RowNorm(norm) => norm::row_norm(*norm, x, rows, layer(1), &rounding),
+            Op::BatchNorm(norm) => norm::batch_norm(*norm, x, layer(1), layer(2), self.rounding_of(node, around)),
+            Op::RowNorm(norm) => norm::row_norm(*norm, x, rows, layer(1), self.rounding_of(node, around)),
             Op::Flatten(flatten) if flatten.by_place => vec![x.to_vec()],
             Op::Flatten(flatten) => vec![flattened(x, flatten.image)],
             Op::Embed(_) | Op::Tied(_) | Op::Embedding(_) | Op::Positions(_) | Op::Attention(_) => {
