@@ -2,7 +2,7 @@
 
     pip install pyte
     cargo build --release
-    python3 docs/picture.py 32 target/release/wgrad > docs/run.svg    # after 32 seconds
+    python3 docs/picture.py 24 target/release/wgrad > docs/run.svg    # after 24 seconds
 """
 import fcntl, html, itertools, os, pty, select, signal, struct, sys, termios, time
 import pyte
