@@ -167,9 +167,9 @@ fn a_picked_tile_is_followed_where_a_layer_is_not_merged() {
         let updates = picks.iter().filter(|(shape, _)| shape.starts_with("dense_update"));
         updates.map(|(shape, tile)| (shape.to_string(), tile.to_string())).collect()
     };
-    // A product of more than 2²⁰ operations is not merged: the first layer's of the first network. In minibatches of 16,384 rows both layers' are larger, and are cut into slices.
+    // A product of more than 2²⁰ operations is not merged: the first layer's of the first network. In minibatches of 32,768 rows both layers' are larger, and are cut into slices.
     for (widths, batch, is_followed) in
-        [([784, 256, 10], 32, true), ([784, 64, 10], 4, false), ([784, 256, 10], 16_384, true)]
+        [([784, 256, 10], 32, true), ([784, 64, 10], 4, false), ([784, 256, 10], 32_768, true)]
     {
         let mut tiling = Tiling { most_bindings: 16, ..Tiling::of(LANES) };
         let by_rule = updates(&tiling, &widths, batch);
