@@ -118,7 +118,7 @@ impl Saved {
             "train": set(&run.train),
             "validation": run.validation.as_ref().map(set),
             "adapter": { "name": adapter, "driver": driver, "family": family },
-            "tiles": run.picks.iter().collect::<BTreeMap<_, _>>(),
+            "tiles": run.picks.by_product(),
             "notes": run.notes,
         } });
         let model = Model::new(run.network, weights, run.loss).keeping(run.origin);

@@ -51,6 +51,8 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     let visiting = run.options.visiting(Order { rows: rows.count(), ..Order::default() });
     rows.check_minibatches(&network, visiting, 0..run.options.last_step(0, 0, per_epoch)?)?;
     let plan = Plan::new(run.options.training_request(&network, rows.shape(tiling.most_bytes), &tiling))?;
+    plan.check_pins(&run.options.picks)?;
+    plan.warn_of_unused(&run.options.picks);
 
     about_table(&output, &run, &set)?;
     about_images(&output, &run, &set)?;
@@ -80,6 +82,7 @@ pub(super) fn run(flags: &Train) -> Result<(), Error> {
     output.event(json!({
         "event": "step", "dispatches": plan.calls(), "flops": cost.flops, "bytes": cost.bytes,
         "intensity": cost.intensity(), "memory_bytes": plan.bytes(), "batch": plan.batch,
+        "tiles": plan.picks().by_product(),
     }))
 }
 

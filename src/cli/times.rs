@@ -94,7 +94,7 @@ impl Timed {
         output.event(json!({
             "event": "step", "adapter": adapter.name, "driver": adapter.driver, "network": self.shape, "batch": batch,
             "seconds": times.step, "host_seconds": times.host, "samples_per_second": samples_per_second, "how": how,
-            "copy_bytes_per_second": ceilings.copy, "product_flops_per_second": ceilings.product,
+            "tiles": self.plan.picks().by_product(), "copy_bytes_per_second": ceilings.copy, "product_flops_per_second": ceilings.product,
             "naive_flops_per_second": ceilings.naive, "above_ceiling": is_beaten,
         }))
     }

@@ -288,7 +288,7 @@ impl Ready {
             "val_loss": last.and_then(|epoch| epoch.validation).map(|validation| validation.loss),
             "val_accuracy": last.and_then(|epoch| epoch.validation).and_then(|validation| validation.accuracy),
             "epoch": last.map(|epoch| epoch.epoch), "seconds": seconds, "model": last.map(|_| &run.save),
-            "tiles": trainer.picks(self.set.source())?.iter().collect::<std::collections::BTreeMap<_, _>>(),
+            "tiles": trainer.picks(self.set.source())?.by_product(),
             "step": trainer.steps_done(), "interrupted": interrupted.is_some(), "finished_before": self.is_finished(),
         }))?;
         let Some(last) = last else { return output.text("\nno step done, and no model written") };

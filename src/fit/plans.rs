@@ -34,15 +34,7 @@ pub(crate) fn step(session: &Session, train: Rows<'_>) -> Result<Plan, Error> {
     train.at_hand().check_for(network, &options.loss)?;
     train.at_hand().check_classes(train.classes(), network, &options.loss)?;
     let plan = fitting(session, training_request(session, train))?;
-    // A pin that is not followed would give other bits than the run that it comes from.
-    for (shape, tile) in plan.picks().iter() {
-        if let Some(pinned) = options.picks.by_name(shape).filter(|&pinned| pinned != tile) {
-            return Err(Error::Option(format!(
-                "{shape} is pinned to \"{pinned}\" and would take \"{tile}\": tiles of updates that are one dispatch must have \
-                 the same kind and workgroup size as that of the largest of their layers"
-            )));
-        }
-    }
+    plan.check_pins(&options.picks)?;
     Ok(plan)
 }
 

@@ -24,11 +24,8 @@ pub(crate) async fn tune(
     observer: &mut dyn FnMut(Event) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     // What is wrong with the rows or the options is said before anything is measured.
-    let asked = plans::training(session, train)?.picks();
     let options = &session.options;
-    for (shape, tile) in options.picks.iter().filter(|(shape, _)| asked.by_name(shape).is_none()) {
-        tracing::warn!(shape, tile, "a pinned tile is for a product that this run has not");
-    }
+    plans::training(session, train)?.warn_of_unused(&options.picks);
     if options.tuning != Tuning::Auto {
         return Ok(());
     }

@@ -33,6 +33,11 @@ impl Picks {
         self.0.iter().map(|(shape, tile)| (shape.as_str(), tile.as_str()))
     }
 
+    /// The tile's name for each kind of product.
+    pub(crate) fn by_product(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+
     /// The picks that plans of this family can follow.
     pub(crate) fn valid(mut self, family: Family) -> Picks {
         self.0.retain(|shape, tile| Picks::from_iter([(shape.as_str(), tile.as_str())]).check(family).is_ok());

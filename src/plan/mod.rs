@@ -261,6 +261,31 @@ impl Plan {
         parts.filter_map(|launch| Some((launch.shape?.to_string(), launch.variant))).collect()
     }
 
+    /// Checks that the products in it take the tiles that are pinned for them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] with the tile that would be taken: a pin that is not followed would give other bits than the run that it comes from.
+    pub(crate) fn check_pins(&self, pins: &Picks) -> Result<(), Error> {
+        for (shape, tile) in self.picks().iter() {
+            if let Some(pinned) = pins.by_name(shape).filter(|&pinned| pinned != tile) {
+                return Err(Error::Option(format!(
+                    "{shape} is pinned to \"{pinned}\" and would take \"{tile}\": tiles of updates that are one dispatch must have \
+                     the same kind and workgroup size as that of the largest of their layers"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Warns of tiles that are pinned for products that are not in it.
+    pub(crate) fn warn_of_unused(&self, pins: &Picks) {
+        let taken = self.picks();
+        for (shape, tile) in pins.iter().filter(|(shape, _)| taken.by_name(shape).is_none()) {
+            tracing::warn!(shape, tile, "a pinned tile is for a product that this run has not");
+        }
+    }
+
     /// The shape of the buffer with this role, in elements, padding included; empty where there is none.
     pub fn shape(&self, role: Role) -> &[u64] {
         self.buffers.iter().find(|buffer| buffer.role == role).map_or(&[], |buffer| &buffer.shape)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Plan, Role};
+use super::{Dispatch, Plan, Role};
 use crate::kernel::{Access, Cost};
 
 impl fmt::Display for Role {
@@ -66,6 +66,7 @@ impl fmt::Display for Plan {
                     },
                 ),
                 ("of", dispatch.layers_in_words()),
+                ("tiles", products_of(dispatch).join(", ")),
                 ("fuses", launch.fuses().join(", ")),
                 ("reads", list(Access::Read)),
                 ("writes", list(Access::Write)),
@@ -83,6 +84,11 @@ impl fmt::Display for Plan {
         }
         writeln!(f, "{:<28}{:<24}{:>14.1}", "in all", "", self.bytes() as f64 / 1024.0)
     }
+}
+
+/// The products in a dispatch, as tiles are pinned for them.
+fn products_of(dispatch: &Dispatch) -> Vec<String> {
+    dispatch.parts().iter().filter_map(|part| Some(part.launch.shape?.to_string())).collect()
 }
 
 fn row(f: &mut fmt::Formatter<'_>, name: &str, tile: &str, groups: &str, cost: Cost) -> fmt::Result {

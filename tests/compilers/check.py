@@ -133,10 +133,11 @@ def logs(program, chip, arguments):
     # One core, so that a pipeline's report is followed by the program's line about it.
     command = ["taskset", "-c", str(min(os.sched_getaffinity(0))), ROOT / ".ci/adapters", program, "bench", "--host", "-v", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, errors="replace", timeout=300)
+    if "Failed to find amdgpu GPU" in done.stderr:
+        sys.exit(f"Mesa's stand-in for GPUs by AMD knows no {chip}: use one as {', '.join(CHIPS)}")
     if done.returncode != 0:
         sys.exit(f"{chip}, {arguments}: exit {done.returncode}\n{done.stderr[-2000:]}\n{done.stdout[-2000:]}")
-    print(f"{chip}: {done.stdout.splitlines()[-1]}")
-    return done.stderr
+    return done.stdout.splitlines()[-1], done.stderr
 
 
 def main():
@@ -149,11 +150,12 @@ def main():
     if options.write and chips != CHIPS:
         parser.error("--write takes all chips: statistics.txt has all")
     lines, broken, versions = [], [], set()
+    print("\n".join(line.removeprefix("# ") for line in HEAD.splitlines()[1:]))
     for chip in chips:
         for network, arguments in NETWORKS.items():
             lines.append(f"{chip}: {network}")
             rows = {}
-            log = logs(options.program, chip, arguments)
+            host, log = logs(options.program, chip, arguments)
             versions |= set(re.findall(r"radv (Mesa \d[\d.]*)", log))
             for kernel, variant, text in kernels(log):
                 found = row(kernel, variant, text)
@@ -163,6 +165,7 @@ def main():
             for shown, found in sorted(rows.items()):
                 lines.append(f"    {shown}")
                 broken += [f"{chip}, {network}: {found['kernel']} {words}" for words in broken_rules(chip, found)]
+            print("\n".join([f"{chip}: {network}. {host}", *(f"    {shown}" for shown in sorted(rows))]), flush=True)
     text = HEAD.format(version=", ".join(sorted(versions))) + "\n".join(lines) + "\n"
     if options.write:
         STATISTICS.write_text(text)
@@ -172,7 +175,7 @@ def main():
     elif chips == CHIPS and known != text.splitlines():
         print("\n".join(difflib.unified_diff(known, text.splitlines(), "statistics.txt", "now", lineterm="")))
         broken.append("statistics.txt has other numbers: where they are meant, write them with .ci/compilers --write")
-    print("\n".join(broken))
+    print("\n".join(broken) or "ok: every rule holds")
     sys.exit(bool(broken))
 
 

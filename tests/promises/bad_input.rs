@@ -352,6 +352,16 @@ fn messages_say_what_would_be_right() {
     }
 }
 
+/// Finds a pin that a plan cannot follow, and `explain` shows the plan, which `train` then refuses.
+#[test]
+fn pins_that_are_not_followed_are_refused() {
+    let config = "[model]\nhidden = 16\n[tiles]\n\"dense_update activations 8×4×8\" = \"naive\"\n".as_bytes().to_vec();
+    for command in ["explain", "train", "bench"] {
+        let words = ["dense_update activations 8×4×8 is pinned to \"naive\"", "one dispatch"];
+        refused(&[("run.toml", config.clone())], &[command, "--config", "run.toml"], &words);
+    }
+}
+
 /// Finds a model file of other shapes, or no model file at all, that is accepted.
 #[test]
 fn model_files_that_do_not_fit_are_refused() {
