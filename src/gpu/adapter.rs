@@ -248,6 +248,11 @@ impl AdapterSummary {
         version.split(|digit: char| !digit.is_ascii_digit()).next()?.parse().ok()
     }
 
+    /// Whether the driver's compiler unrolls loops. SwiftShader's does not; a browser says no more of a software adapter than that it is one, and it is SwiftShader.
+    pub(crate) fn unrolls_loops(&self) -> bool {
+        self.kind != AdapterKind::Software || !(self.name.is_empty() || self.name.starts_with("SwiftShader"))
+    }
+
     /// The family of tiles that suits the adapter.
     pub fn family(&self) -> Family {
         match self.subgroup_sizes {

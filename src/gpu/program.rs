@@ -10,7 +10,7 @@ use super::trusted::shader_module;
 use super::{Buffer, Encoder, Gpu, Traffic};
 use crate::error::Error;
 use crate::host::Task;
-use crate::kernel::link::{link, link_for_browsers};
+use crate::kernel::link::{Form, link};
 use crate::kernel::{Access, Launch, grid};
 
 /// Compiled kernels with their buffers, in the order of a step.
@@ -205,8 +205,8 @@ impl Gpu {
             return Ok(Arc::clone(known));
         }
         let started = self.host.now();
-        // naga takes no line that enables what it knows; browsers want one.
-        let wgsl = if cfg!(target_family = "wasm") { link_for_browsers(launch)? } else { link(launch)? };
+        let form = Form { enables: cfg!(target_family = "wasm"), unrolled: !self.adapter().unrolls_loops() };
+        let wgsl = link(launch, form)?;
         let pipeline = Arc::new(self.compile(launch, wgsl, checks).await?);
         tracing::debug!(kernel = launch.kernel, variant = launch.variant, took = ?self.host.since(started), "compiled");
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&pipeline));

@@ -7,6 +7,7 @@ use wesl::{CompileOptions, EscapeMangler, Feature, Features, ModulePath, Virtual
 
 use super::launch::Launch;
 use super::merged::numbers_of_part;
+use super::unroll::unroll;
 use crate::error::Error;
 
 /// Every shader module in `shaders/`, by its path there without the ending: `build.rs` lists them.
@@ -20,13 +21,27 @@ pub const MODULE_NAMES: &[(&str, &str)] = MODULES;
 /// workgroup, which has one part's work to do at a time.
 const SHARED: &[&str] = &["rates", "step", "tile::workgroup_memory"];
 
-/// The WGSL of a launch, with its entry point named `main`.
+/// What the WGSL of a launch is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    /// A line enables each optional feature: browsers' compilers want one, and naga takes none.
+    pub enables: bool,
+    /// Loops of known counts are written out, for a compiler that unrolls none.
+    pub unrolled: bool,
+}
+
+impl Form {
+    /// What every browser takes.
+    pub const BROWSERS: Form = Form { enables: true, unrolled: false };
+}
+
+/// The WGSL of a launch in a form, with its entry point named `main`.
 ///
 /// # Errors
 ///
 /// [`Error::Kernel`] with the linker's words when the modules do not fit together: a mistake in this crate, or in a
 /// module that a user wrote.
-pub fn link(launch: &Launch) -> Result<String, Error> {
+pub fn link(launch: &Launch, form: Form) -> Result<String, Error> {
     let mut resolver = VirtualResolver::new();
     let own: Vec<_> = launch.bindings.iter().enumerate().map(|(at, (binding, _))| (binding.name(), at)).collect();
     add_modules(&mut resolver, launch, &own, None)?;
@@ -41,21 +56,15 @@ pub fn link(launch: &Launch) -> Result<String, Error> {
         features: Features { default: Feature::Disable, flags },
         ..CompileOptions::default()
     };
-    wesl::compile(&module_path(launch.root), &resolver, &EscapeMangler, &options)
-        .map(|linked| linked.to_string())
-        .map_err(|error| Error::Kernel { kernel: launch.kernel.into(), reason: error.to_string() })
-}
-
-/// The WGSL of a launch for a browser, whose compiler wants a line that enables each optional feature.
-///
-/// # Errors
-///
-/// As [`link`].
-pub fn link_for_browsers(launch: &Launch) -> Result<String, Error> {
-    let text = link(launch)?;
+    let mut linked = wesl::compile(&module_path(launch.root), &resolver, &EscapeMangler, &options)
+        .map_err(|error| Error::Kernel { kernel: launch.kernel.into(), reason: error.to_string() })?;
+    if form.unrolled {
+        unroll(&mut linked.syntax);
+    }
+    let text = linked.to_string();
     // What the linker leaves has no comments, and no name of ours is one of these.
     let has_subgroups = text.contains("subgroup_invocation_id") || text.contains("subgroupAdd");
-    Ok(if has_subgroups { format!("enable subgroups;\n{text}") } else { text })
+    Ok(if form.enables && has_subgroups { format!("enable subgroups;\n{text}") } else { text })
 }
 
 /// The modules of a launch, or of a part of one: the part's under its name. Bindings get their `numbers` in place of their names.

@@ -45,6 +45,7 @@ pub mod tied;
 pub mod tile;
 pub mod tiling;
 pub mod tokens;
+mod unroll;
 pub mod weight_average;
 mod window;
 

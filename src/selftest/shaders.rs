@@ -15,7 +15,7 @@ use crate::activation::{Activation, Epilogue};
 use crate::augmentation::Augmentation;
 use crate::error::Error;
 use crate::kernel::batch_norm::{self, BatchNorm, Joins, Statistics, Team};
-use crate::kernel::link::link_for_browsers;
+use crate::kernel::link::{Form, link};
 use crate::kernel::row_norm::{self, Norm};
 use crate::kernel::tile::{Family, Tile};
 use crate::kernel::tiling::Tiling;
@@ -78,7 +78,7 @@ pub fn write_for_browsers(folder: &Path) -> Result<usize, Error> {
         let variant: String = launch.variant.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
         let kernel = launch.kernel.replace('/', "_");
         let file: PathBuf = folder.join(format!("{at:04}_{kernel}_{variant}.wgsl"));
-        std::fs::write(&file, link_for_browsers(launch)?).map_err(Error::io(&file))?;
+        std::fs::write(&file, link(launch, Form::BROWSERS)?).map_err(Error::io(&file))?;
         count = at + 1;
     }
     Ok(count)

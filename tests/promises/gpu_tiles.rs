@@ -2,7 +2,7 @@
 //! than every adapter has.
 
 use wgrad::gpu::Checks;
-use wgrad::kernel::link::link;
+use wgrad::kernel::link::{Form, link};
 use wgrad::kernel::tile::{Blocks, Family, Tile};
 use wgrad::kernel::{Binding, Input, Launch, dense_backward, dense_forward, dense_update, merged};
 use wgrad::layout::Dense;
@@ -88,7 +88,7 @@ fn tiles_of_gpus_keep_to_what_every_adapter_has_and_go_by_name() {
         let memory = first.constants.iter().find(|(name, _)| *name == "memory");
         let quads = memory.map_or(0, |(_, text)| text.matches(char::is_numeric).collect::<String>().parse().unwrap());
         // What is found under that name is all there is, and what the tile says of itself.
-        assert_eq!(memory.is_some(), link(first).unwrap().contains("var<workgroup>"), "{tile}");
+        assert_eq!(memory.is_some(), link(first, Form::default()).unwrap().contains("var<workgroup>"), "{tile}");
         assert_eq!(16 * quads, tile.shared_bytes(), "{tile}");
         assert!(first.workgroup <= 256 && 16 * quads <= 16 * 1024, "{tile}: {quads} quads");
     }
@@ -125,7 +125,7 @@ fn parts_of_a_merged_launch_share_memory() {
     let parts = [part(0), part(1)];
     assert!(merged::fit(&parts[0], &parts[1]));
     let merged = merged::launch(parts.to_vec(), false);
-    assert_eq!(link(&merged).unwrap().matches("var<workgroup>").count(), 1);
+    assert_eq!(link(&merged, Form::default()).unwrap().matches("var<workgroup>").count(), 1);
 
     let own = |(problem, launch): (&Problem, &Launch)| {
         let contents = launch.bindings.iter().copied().zip(problem.contents(launch));

@@ -89,6 +89,7 @@ mod tokens;
 mod tuning;
 mod twin;
 mod unfit;
+mod unrolled;
 mod weights;
 
 // The f64 twins are the selftest's.

@@ -13,7 +13,7 @@ use naga::back::spv;
 use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use sha2::{Digest, Sha256};
 use wgrad::kernel::Launch;
-use wgrad::kernel::link::link;
+use wgrad::kernel::link::{Form, link};
 use wgrad::plan::{Dispatch, Plan, Role};
 use wgrad::selftest::choices::{Case, Choices};
 
@@ -31,7 +31,7 @@ fn hash(bytes: &[u8]) -> String {
 
 /// A launch's shader, as Vulkan's drivers get it, but for its names.
 fn shader(launch: &Launch, known: &mut HashMap<String, String>) -> String {
-    let wgsl = link(launch).unwrap();
+    let wgsl = link(launch, Form::default()).unwrap();
     let compiled = || {
         let mut module = naga::front::wgsl::parse_str(&wgsl).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&wgsl)));
         // Buffers numbered in the order of their declarations: the linker chooses the numbers.
