@@ -1,6 +1,8 @@
 //! Sequences that a model of tokens continues: what comes next is drawn from its predictions, token after token.
 
 use crate::error::Error;
+#[cfg(not(target_family = "wasm"))]
+use crate::host::block_on;
 use crate::loss::Task;
 use crate::model::Model;
 use crate::network::{Form, LayerKind, Network};
@@ -111,6 +113,7 @@ fn seen(tokens: &[u32], length: usize) -> &[u32] {
     &tokens[tokens.len().saturating_sub(length)..]
 }
 
+#[cfg(not(target_family = "wasm"))]
 impl Predictor {
     /// The logits of the token that follows these, one for each of the vocabulary. The network sees as many of the last tokens as it takes.
     ///
@@ -133,9 +136,7 @@ impl Predictor {
     /// [`Error::Option`] for a network that has no next token for each place, and for no tokens; [`Error::Data`] for a token that is not in the vocabulary;
     /// [`Error::NonFiniteResult`], [`Error::Device`]; [`Error::Kernel`] and [`Error::OutOfMemory`] where buffers are made.
     pub fn next_logits(&self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
-        let length = check_prompt(&self.model().network, tokens)?;
-        let seen = seen(tokens, length);
-        self.with_sequence(length, seen, |logits| logits(seen))
+        block_on(self.next_logits_async(tokens))
     }
 
     /// Continues a prompt by `count` tokens, each of which is passed to `take` when it is drawn; an error of `take` ends it. The network sees as many of the last tokens as
@@ -159,6 +160,37 @@ impl Predictor {
         prompt: &[u32],
         count: usize,
         sampling: Sampling,
+        take: impl FnMut(u32) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        block_on(self.generate_async(prompt, count, sampling, take))
+    }
+}
+
+impl Predictor {
+    /// As [`next_logits`](Self::next_logits), awaited.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_logits`](Self::next_logits).
+    pub async fn next_logits_async(&self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
+        let length = check_prompt(&self.model().network, tokens)?;
+        let seen = seen(tokens, length);
+        let mut sequence = self.sequence(length, seen).await?;
+        let logits = sequence.logits(seen).await?;
+        sequence.keep();
+        Ok(logits)
+    }
+
+    /// As [`generate`](Self::generate), awaited.
+    ///
+    /// # Errors
+    ///
+    /// As [`generate`](Self::generate).
+    pub async fn generate_async(
+        &self,
+        prompt: &[u32],
+        count: usize,
+        sampling: Sampling,
         mut take: impl FnMut(u32) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let length = self.check_generation(prompt, sampling)?;
@@ -166,14 +198,14 @@ impl Predictor {
         if count == 0 {
             return Ok(());
         }
-        self.with_sequence(length, seen(prompt, length), |logits| {
-            for number in 0..count {
-                let token = sampling.draw(&logits(seen(&tokens, length))?, number as u64);
-                take(token)?;
-                tokens.push(token);
-            }
-            Ok(())
-        })
+        let mut sequence = self.sequence(length, seen(prompt, length)).await?;
+        for number in 0..count {
+            let token = sampling.draw(&sequence.logits(seen(&tokens, length)).await?, number as u64);
+            take(token)?;
+            tokens.push(token);
+        }
+        sequence.keep();
+        Ok(())
     }
 
     /// What [`generate`](Self::generate) refuses before it draws a token. Gives the number of tokens that the network takes.

@@ -123,3 +123,11 @@ fn image_of(network: &Network) -> Option<ImageShape> {
         _ => None,
     }
 }
+
+impl Model {
+    /// The model with what a fit on this set leaves in it: the scaling of the features, a table's columns, the names of the classes, a text's vocabulary.
+    #[must_use]
+    pub fn trained_on(self, set: &Dataset) -> Self {
+        self.keeping(set.origin().clone())
+    }
+}

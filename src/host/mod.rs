@@ -15,7 +15,9 @@ pub(crate) use event_loop::EventLoop;
 pub(crate) use job::Job;
 #[cfg(target_os = "linux")]
 pub(crate) use native::is_only_thread;
-pub(crate) use native::{block_on, native, sleep, with_threads};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use native::with_threads;
+pub(crate) use native::{block_on, native, sleep};
 
 /// The host of the system that this was built for: a browser's event loop, or a program's.
 pub(crate) fn of_target() -> &'static dyn Host {

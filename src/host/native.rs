@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::LazyLock;
-use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle, available_parallelism};
+use std::thread::{Builder, JoinHandle, ScopedJoinHandle, available_parallelism};
 use std::time::{Duration, Instant};
 
 pub(crate) use pollster::block_on;
@@ -66,12 +66,15 @@ impl Thread for JoinHandle<()> {
 }
 
 /// Has `run` start threads that use what the caller has; they have ended when this returns.
+#[cfg(not(target_family = "wasm"))]
 pub(crate) fn with_threads<'env, T>(run: impl FnOnce(&dyn Threads<'env>) -> T) -> T {
     std::thread::scope(|scope| run(&Scoped(scope)))
 }
 
-struct Scoped<'scope, 'env: 'scope>(&'scope Scope<'scope, 'env>);
+#[cfg(not(target_family = "wasm"))]
+struct Scoped<'scope, 'env: 'scope>(&'scope std::thread::Scope<'scope, 'env>);
 
+#[cfg(not(target_family = "wasm"))]
 impl<'env> Threads<'env> for Scoped<'_, 'env> {
     fn spawn<'a>(&'a self, name: &str, work: Box<dyn FnOnce() + Send + 'env>) -> std::io::Result<Box<dyn Thread + 'a>> {
         Ok(Box::new(Builder::new().name(name.into()).spawn_scoped(self.0, work)?))

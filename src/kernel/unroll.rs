@@ -7,27 +7,66 @@ use std::collections::HashMap;
 
 use wesl::syntax::{
     AssignmentOperator, BinaryExpression, BinaryOperator, CompoundStatement, Declaration, DeclarationKind, Expression,
-    ForStatement, GlobalDeclaration, LiteralExpression, Statement, StatementNode, TranslationUnit,
+    ForStatement, Function, GlobalDeclaration, LiteralExpression, Statement, StatementNode, TranslationUnit,
 };
 
 /// The most iterations of a loop that is written out.
 const MOST_ITERATIONS: u32 = 16;
-/// The most statements that a loop becomes, those of loops in it included: a driver's compiler takes time for each.
-const MOST_STATEMENTS: usize = 512;
+/// The most statements that a loop becomes, with those of loops in it and of functions that it calls: a driver's compiler has them all in one place, and takes time for each.
+const MOST_STATEMENTS: usize = 128;
 
 /// Writes out each loop that counts a u32 up from one constant to another, and is left in no other way.
 pub(super) fn unroll(shader: &mut TranslationUnit) {
-    let mut constants = Constants::new();
+    let (mut constants, mut sizes) = (Constants::new(), Sizes::default());
     for declaration in &shader.global_declarations {
         if let GlobalDeclaration::Declaration(declaration) = &**declaration {
             constants.note(declaration);
         }
     }
-    for declaration in &mut shader.global_declarations {
-        if let GlobalDeclaration::Function(function) = &mut **declaration {
-            unroll_in(&mut function.body, &constants);
+    let mut functions: Vec<_> = shader
+        .global_declarations
+        .iter_mut()
+        .filter_map(|declaration| match &mut **declaration {
+            GlobalDeclaration::Function(function) => Some(function),
+            _ => None,
+        })
+        .collect();
+    // Those that call no function that is still to come.
+    while !functions.is_empty() {
+        let names: Vec<String> = functions.iter().map(|function| function.ident.name().clone()).collect();
+        let is_ready = |function: &&mut Function| {
+            let body = function.body.to_string();
+            calls(&body).all(|called| !names.iter().any(|name| name == called))
+        };
+        let (ready, waiting): (Vec<_>, Vec<_>) = functions.into_iter().partition(is_ready);
+        for function in ready {
+            unroll_in(&mut function.body, &constants, &sizes);
+            sizes.0.insert(function.ident.name().clone(), sizes.of(&function.body));
         }
+        // A function that calls itself is none that a driver takes.
+        functions = if waiting.len() < names.len() { waiting } else { vec![] };
     }
+}
+
+/// The statements of each function, with those of the functions that it calls.
+#[derive(Default)]
+struct Sizes(HashMap<String, usize>);
+
+impl Sizes {
+    fn of(&self, block: &CompoundStatement) -> usize {
+        let mut count = 0;
+        each(&mut block.clone(), &mut |_| count += 1);
+        calls(&block.to_string()).filter_map(|name| self.0.get(name)).fold(count, |sum, size| sum.saturating_add(*size))
+    }
+}
+
+/// The names before an opening parenthesis in a text, which are those of functions and types.
+fn calls(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices('(').map(|(at, _)| {
+        let before = &text[..at];
+        let is_of_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+        &before[before.trim_end_matches(is_of_name).len()..]
+    })
 }
 
 /// The values of constants by name, where they are whole numbers.
@@ -72,19 +111,19 @@ impl Constants {
     }
 }
 
-fn unroll_in(block: &mut CompoundStatement, outside: &Constants) {
+fn unroll_in(block: &mut CompoundStatement, outside: &Constants, sizes: &Sizes) {
     let mut constants = outside.clone();
     for statement in &mut block.statements {
         for inner in blocks_of(statement) {
-            unroll_in(inner, &constants);
+            unroll_in(inner, &constants, sizes);
         }
         match &mut **statement {
             Statement::Declaration(declaration) => constants.note(declaration),
             Statement::For(written) => {
-                if let Some(statements) = iterations(written, &constants) {
+                if let Some(statements) = iterations(written, &constants, sizes) {
                     let mut block = CompoundStatement { attributes: vec![], statements };
                     // Loops in it may count up to its variable, which is a constant now.
-                    unroll_in(&mut block, &constants);
+                    unroll_in(&mut block, &constants, sizes);
                     **statement = Statement::Compound(block);
                 }
             }
@@ -114,7 +153,7 @@ fn blocks_of(statement: &mut Statement) -> Vec<&mut CompoundStatement> {
 }
 
 /// The iterations of a loop, a block each in which its variable is a constant.
-fn iterations(written: &ForStatement, constants: &Constants) -> Option<Vec<StatementNode>> {
+fn iterations(written: &ForStatement, constants: &Constants, sizes: &Sizes) -> Option<Vec<StatementNode>> {
     let Some(Statement::Declaration(first)) = written.initializer.as_deref() else { return None };
     let from = match first.initializer.as_deref()? {
         literal @ Expression::Literal(LiteralExpression::U32(_)) => constants.value(literal)?,
@@ -140,7 +179,7 @@ fn iterations(written: &ForStatement, constants: &Constants) -> Option<Vec<State
     }
     let values = (from..constants.value(right)?).step_by(step as usize);
     let count = values.clone().take(MOST_ITERATIONS as usize + 1).count();
-    if count > MOST_ITERATIONS as usize || count * statements(&written.body) > MOST_STATEMENTS {
+    if count > MOST_ITERATIONS as usize || count * sizes.of(&written.body) > MOST_STATEMENTS {
         return None;
     }
     let iteration = |value| {
@@ -171,12 +210,6 @@ fn is_constant_in(name: &str, block: &CompoundStatement) -> bool {
         }
     });
     is_constant
-}
-
-fn statements(block: &CompoundStatement) -> usize {
-    let mut count = 0;
-    each(&mut block.clone(), &mut |_| count += 1);
-    count
 }
 
 /// Goes over the statements of a block and of those in it.

@@ -200,17 +200,36 @@ impl Model {
     /// a negative variance; [`Error::Io`]. An existing file
     /// at the path is unchanged after an error.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        crate::files::write_whole(path, &self.checked_bytes(path)?)
+    }
+
+    /// The bytes of the file that [`write`](Self::write) writes, for where there are no files.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write), but for [`Error::Io`].
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        self.checked_bytes(Path::new("the model"))
+    }
+
+    fn checked_bytes(&self, path: &Path) -> Result<Vec<u8>, Error> {
         self.network.check()?;
         self.network.check_outputs(&self.loss)?;
         self.network.check_weights(&self.weights)?;
         for (parameter, layer) in self.network.named_parameters().iter().zip(&self.weights.layers) {
             tensors::check_values(parameter, layer).map_err(Error::Data)?;
         }
-        self.write_with(path.as_ref(), Vec::new(), serde_json::json!({}))
+        self.bytes_with(path, Vec::new(), serde_json::json!({}))
     }
 
-    /// As [`write`](Self::write), with more tensors and more metadata.
+    /// As [`write`](Self::write), with more tensors and more metadata, and without its checks.
     pub(crate) fn write_with(&self, path: &Path, more: Vec<Tensor>, say: Value) -> Result<(), Error> {
+        crate::files::write_whole(path, &self.bytes_with(path, more, say)?)
+    }
+
+    /// What [`write_with`](Self::write_with) writes; the path is for messages.
+    fn bytes_with(&self, path: &Path, more: Vec<Tensor>, say: Value) -> Result<Vec<u8>, Error> {
         let parameters = self.network.named_parameters();
         let tensors: Vec<Tensor> = tensors("", &parameters, &self.weights.layers).chain(more).collect();
         let mut about = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "loss": loss_to_json(&self.loss) });
@@ -247,10 +266,9 @@ impl Model {
         }
         let metadata = HashMap::from([(METADATA.to_string(), about.to_string())]);
         let views = tensors.iter().map(|tensor| Ok((&tensor.name, tensor.view()?))).collect::<Result<Vec<_>, _>>();
-        let bytes = views
+        views
             .and_then(|views| safetensors::serialize(views, Some(metadata)))
-            .map_err(|error: safetensors::SafeTensorError| Error::format(path, error.to_string()))?;
-        crate::files::write_whole(path, &bytes)
+            .map_err(|error: safetensors::SafeTensorError| Error::format(path, error.to_string()))
     }
 }
 

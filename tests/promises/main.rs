@@ -7,6 +7,7 @@ mod accumulation;
 mod activations;
 mod augmentations;
 mod averages;
+mod awaited;
 mod backends;
 mod bad_input;
 mod batch_norms;

@@ -20,8 +20,19 @@ const LONGER: &[(&str, &str)] = &[("fit/epochs.rs", "run"), ("run/runner.rs", "r
 
 /// What a browser has not: names, and where they may be used all the same. Everything else is awaited, and asks the host for time and threads.
 const BLOCKING: &[(&str, &[&str])] = &[
-    ("block_on", &["gpu/blocking.rs", "host/", "predictor.rs", "profile.rs", "selftest/", "trainer.rs"]),
-    ("with_threads", &["host/", "trainer.rs"]),
+    (
+        "block_on",
+        &[
+            "gpu/blocking.rs",
+            "host/",
+            "generation.rs",
+            "predictor/blocking.rs",
+            "profile.rs",
+            "selftest/",
+            "trainer/blocking.rs",
+        ],
+    ),
+    ("with_threads", &["host/", "trainer/blocking.rs"]),
     ("thread", &["cli/", "host/cache.rs", "host/native.rs", "selftest/"]),
     ("sleep", &["cli/", "host/", "selftest/"]),
     ("Instant", &["cli/", "host/", "selftest/"]),

@@ -1,15 +1,16 @@
-//! Predictions of a trained model, for programs that serve them.
+//! Predictions of a trained model, for programs that serve them. What is awaited is here, and what blocks, for programs, in `blocking`.
+
+#[cfg(not(target_family = "wasm"))]
+mod blocking;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::activation::Activation;
-use crate::data::{Dataset, Feature, ReadOptions};
+use crate::data::{Dataset, ReadOptions};
 use crate::error::Error;
-use crate::gpu::{AdapterChoice, Gpu, Traffic};
-use crate::host::block_on;
+use crate::gpu::{Gpu, Traffic};
 use crate::kernel::tiling::{Picks, Tiling};
-use crate::loss::{Loss, Task};
+use crate::loss::Task;
 use crate::model::Model;
 use crate::options::TrainOptions;
 use crate::plan::Role;
@@ -25,6 +26,9 @@ use crate::run::outputs::{Kind, Outputs};
 /// Its methods take `&self`, so any number of threads may call them at once: each concurrent call takes buffers of its own, which are kept for
 /// later calls. The first prediction compiles the kernels; later ones compile nothing, for any number of rows. The result of a row has the same
 /// bits whichever rows are predicted with it.
+///
+/// What waits for the device blocks the thread. Its name with `_async` is of a form that is awaited, which a browser needs, where nothing may block. Elsewhere, polling it
+/// blocks the thread.
 ///
 /// Features are given as they were before any scaling: `f32` or `f64` values, or bytes, which are mapped to `[0, 1]`; a model that was trained on
 /// bytes takes other types in `[0, 1]`.
@@ -69,39 +73,12 @@ impl std::fmt::Debug for Predictor {
 }
 
 impl Predictor {
-    /// Loads a model from a file, which may be a checkpoint, on the best adapter of this machine.
+    /// As [`from_model`](Self::from_model), awaited.
     ///
     /// # Errors
     ///
-    /// As [`Model::read`]; [`Error::NoAdapter`]; [`Error::Option`] where a layer is larger than the device can bind, [`Error::OutOfMemory`],
-    /// [`Error::Device`].
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        // What is wrong with the file is said before a driver is looked for.
-        let model = Model::read(path)?;
-        Predictor::from_model(Gpu::open(&AdapterChoice::Auto)?, model)
-    }
-
-    /// As [`open`](Self::open) on a device that is already open, for a model that may use functions of the user's own: a file has only their names,
-    /// so the functions must be passed here.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open). A function that does not compile is an [`Error::Kernel`] of the first prediction.
-    pub fn open_with(
-        gpu: Arc<Gpu>,
-        path: impl AsRef<Path>,
-        activations: &[Activation],
-        losses: &[Loss],
-    ) -> Result<Self, Error> {
-        Predictor::from_model(gpu, Model::read_with(path, activations, losses)?)
-    }
-
-    /// Takes a model that is in memory, on a device that is already open.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open); [`Error::Data`] for weights that are not the network's.
-    pub fn from_model(gpu: Arc<Gpu>, model: Model) -> Result<Self, Error> {
+    /// As [`from_model`](Self::from_model).
+    pub async fn from_model_async(gpu: Arc<Gpu>, model: Model) -> Result<Self, Error> {
         model.network.check()?;
         model.network.check_outputs(&model.loss)?;
         model.network.check_weights(&model.weights)?;
@@ -113,7 +90,7 @@ impl Predictor {
             model.network.named_parameters().iter().zip(&model.weights.layers).enumerate()
         {
             let name = format!("the weights of {}", parameter.location);
-            weights.insert(Role::Weights(layer), block_on(gpu.upload(&name, &values.to_device(parameter)))?);
+            weights.insert(Role::Weights(layer), gpu.upload(&name, &values.to_device(parameter)).await?);
         }
         gpu.check()?;
         let origin = model.origin();
@@ -121,46 +98,12 @@ impl Predictor {
         Ok(Predictor { gpu, model, origin, tiling, weights, idle, sequences })
     }
 
-    /// The class of one row. The model must be a classifier.
+    /// As [`classify_set`](Self::classify_set), awaited.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] for another number of features than the model has, and for a non-finite feature; [`Error::Option`] where the model is
-    /// no classifier; [`Error::NonFiniteResult`], [`Error::Device`]; [`Error::Kernel`] and [`Error::OutOfMemory`] where buffers are made.
-    pub fn classify<X: Feature, F: AsRef<[X]> + ?Sized>(&self, features: &F) -> Result<Class, Error> {
-        let mut classes = self.classify_rows([features])?;
-        classes.pop().ok_or_else(|| Error::Data("there are no rows: at least one is needed".into()))
-    }
-
-    /// As [`classify`](Self::classify), for several rows at once, which cost little more than one.
-    ///
-    /// # Errors
-    ///
-    /// As [`classify`](Self::classify), and for no rows.
-    pub fn classify_rows<X: Feature, F: AsRef<[X]>>(
-        &self,
-        rows: impl IntoIterator<Item = F>,
-    ) -> Result<Vec<Class>, Error> {
-        self.classify_set(&Dataset::inputs(rows)?)
-    }
-
-    /// As [`classify`](Self::classify), for the rows of a table in text. Cells are separated by commas or tabs. Columns are in the order of the table
-    /// that the model was trained on, or in any order below a header line with their names.
-    ///
-    /// # Errors
-    ///
-    /// As [`classify`](Self::classify); [`Error::Format`] naming the line and the column of a wrong cell.
-    pub fn classify_csv(&self, text: &str) -> Result<Vec<Class>, Error> {
-        self.classify_set(&self.table(text)?)
-    }
-
-    /// As [`classify`](Self::classify), for the rows of a data set; see [`read`](Self::read). A network that answers at each place of its rows has a class for each, row
-    /// after row.
-    ///
-    /// # Errors
-    ///
-    /// As [`predict`](Self::predict); [`Error::Option`] where the model is no classifier.
-    pub fn classify_set(&self, set: &Dataset) -> Result<Vec<Class>, Error> {
+    /// As [`classify_set`](Self::classify_set).
+    pub async fn classify_set_async(&self, set: &Dataset) -> Result<Vec<Class>, Error> {
         let outputs = self.model.network.outputs();
         let classes = match self.model.loss.task() {
             Task::Classes => outputs,
@@ -179,7 +122,7 @@ impl Predictor {
         };
         // One output has a name for yes and one for no.
         let names = if outputs < classes { self.model.classes.clone() } else { self.model.output_names() };
-        let probabilities = self.predict(set)?;
+        let probabilities = self.predict_async(set).await?;
         Ok(probabilities
             .chunks_exact(outputs)
             .map(|row| {
@@ -193,48 +136,25 @@ impl Predictor {
             .collect())
     }
 
-    /// The model's predictions for rows: `[rows, outputs]`, row-major, or `[rows, places, outputs]` where it answers at each place. They are numbers in the units of the training targets, the classes'
-    /// probabilities, or each output's own probability, depending on the loss.
+    /// As [`predict`](Self::predict), awaited.
     ///
     /// # Errors
     ///
-    /// As [`classify`](Self::classify), but for any model; and for no rows.
-    pub fn predict_rows<X: Feature, F: AsRef<[X]>>(
-        &self,
-        rows: impl IntoIterator<Item = F>,
-    ) -> Result<Vec<f32>, Error> {
-        self.predict(&Dataset::inputs(rows)?)
-    }
-
-    /// As [`predict_rows`](Self::predict_rows), for the rows of a table in text, as [`classify_csv`](Self::classify_csv) takes them.
-    ///
-    /// # Errors
-    ///
-    /// As [`classify_csv`](Self::classify_csv), but for any model.
-    pub fn predict_csv(&self, text: &str) -> Result<Vec<f32>, Error> {
-        self.predict(&self.table(text)?)
-    }
-
-    /// As [`predict_rows`](Self::predict_rows), for the rows of a data set; its targets, if it has any, are not used.
-    ///
-    /// # Errors
-    ///
-    /// As [`predict_rows`](Self::predict_rows); [`Error::Data`] for a set with another scaling than the model's training set.
-    pub fn predict(&self, set: &Dataset) -> Result<Vec<f32>, Error> {
-        let logits = self.logits(set)?;
+    /// As [`predict`](Self::predict).
+    pub async fn predict_async(&self, set: &Dataset) -> Result<Vec<f32>, Error> {
+        let logits = self.logits_async(set).await?;
         let rows = logits.chunks_exact(self.model.network.outputs());
         let mut results: Vec<f32> = rows.flat_map(|logits| self.model.loss.predict(logits)).collect();
         in_own_units(self.model.target_scaling.as_ref(), &mut results);
         Ok(results)
     }
 
-    /// The network's raw outputs, before the loss' softmax or sigmoid and in the scaled units of the targets: `[rows, outputs]`, row-major, or
-    /// `[rows, places, outputs]`.
+    /// As [`logits`](Self::logits), awaited.
     ///
     /// # Errors
     ///
-    /// As [`predict`](Self::predict).
-    pub fn logits(&self, set: &Dataset) -> Result<Vec<f32>, Error> {
+    /// As [`logits`](Self::logits).
+    pub async fn logits_async(&self, set: &Dataset) -> Result<Vec<f32>, Error> {
         self.check_form(set)?;
         let set = &*set.seen_as(&self.origin, false)?;
         let kind = Kind::of(set);
@@ -248,12 +168,12 @@ impl Predictor {
             Some(outputs) => outputs,
             None => {
                 let made = Outputs::new(gpu, network, &self.tiling, &self.weights, set, Default::default());
-                let made = block_on(made)?;
+                let made = made.await?;
                 gpu.keep_pipelines();
                 made
             }
         };
-        let logits = block_on(outputs.of(gpu, set, &mut Traffic::default(), &mut 0));
+        let logits = outputs.of(gpu, set, &mut Traffic::default(), &mut 0).await;
         // After a device's failure, a copy to the host may still be pending in these buffers.
         if matches!(logits, Ok(_) | Err(Error::NonFiniteResult(_))) {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(outputs);
@@ -261,50 +181,38 @@ impl Predictor {
         logits
     }
 
-    /// Calls `work` with a function that gives the logits of the token which follows some tokens: at least one, at most the `places` that the network takes, all of its
-    /// vocabulary. Of tokens that begin as those of the call before, it computes only the others. `begun` are the first tokens that it will be asked for.
+    /// As [`activations`](Self::activations), of a set's only row; awaited.
     ///
     /// # Errors
     ///
-    /// Those of `work`; [`Error::Kernel`], [`Error::OutOfMemory`] and [`Error::Option`] where buffers are made. The function's: [`Error::NonFiniteResult`],
-    /// [`Error::Device`].
-    pub(crate) fn with_sequence<T>(
-        &self,
-        places: usize,
-        begun: &[u32],
-        work: impl FnOnce(&mut dyn FnMut(&[u32]) -> Result<Vec<f32>, Error>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    /// As [`activations`](Self::activations).
+    pub async fn activations_async(&self, set: &Dataset) -> Result<Vec<LayerOutput>, Error> {
+        self.check_form(set)?;
+        let set = &*set.seen_as(&self.origin, false)?;
+        activations(&self.gpu, &self.model.network, &self.tiling, &self.weights, set, Default::default()).await
+    }
+
+    /// A sequence that no other call goes on with: of those that are kept, the one that has most of the tokens that it `begins` with. It takes as many `places` as the network.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kernel`], [`Error::OutOfMemory`] and [`Error::Option`] where buffers are made.
+    pub(crate) async fn sequence(&self, places: usize, begins: &[u32]) -> Result<Sequence<'_>, Error> {
         let kept = {
             let mut idle = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
-            // The one that has most of it.
-            let at = (0..idle.len()).max_by_key(|&at| idle[at].known(begun));
+            let at = (0..idle.len()).max_by_key(|&at| idle[at].known(begins));
             at.map(|at| idle.swap_remove(at))
         };
-        let mut sequence = match kept {
-            Some(sequence) => sequence,
+        let own = match kept {
+            Some(own) => own,
             None => {
-                let made = Continuation::new(&self.gpu, &self.model.network, places, &self.tiling, &self.weights);
-                let made = block_on(made)?;
+                let made =
+                    Continuation::new(&self.gpu, &self.model.network, places, &self.tiling, &self.weights).await?;
                 self.gpu.keep_pipelines();
                 made
             }
         };
-        let done = work(&mut |tokens| block_on(sequence.logits(&self.gpu, tokens, &mut Traffic::default())))?;
-        self.sequences.lock().unwrap_or_else(PoisonError::into_inner).push(sequence);
-        Ok(done)
-    }
-
-    /// What each layer makes of one row, behind its activation: a convolution's channels, say. Layers are in the network's order, each before those within it,
-    /// without those that pass on what comes in as it is: a flatten, a dropout. Each call compiles the kernels that it needs.
-    ///
-    /// # Errors
-    ///
-    /// As [`predict_rows`](Self::predict_rows); [`Error::Option`] where an output has no room in one buffer of the device.
-    pub fn activations<X: Feature, F: AsRef<[X]> + ?Sized>(&self, features: &F) -> Result<Vec<LayerOutput>, Error> {
-        let set = Dataset::inputs([features])?;
-        self.check_form(&set)?;
-        let set = &*set.seen_as(&self.origin, false)?;
-        block_on(activations(&self.gpu, &self.model.network, &self.tiling, &self.weights, set, Default::default()))
+        Ok(Sequence { predictor: self, own })
     }
 
     /// Reads the rows of a file or a folder as the model takes them, with its columns or its images' shape, for [`predict`](Self::predict) and
@@ -315,6 +223,15 @@ impl Predictor {
     /// As [`Dataset::read`].
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Dataset, Error> {
         Dataset::read(path, &self.reading()).map(|(set, _)| set)
+    }
+
+    /// The rows of a table in text as the model takes them: see [`classify_csv`](Self::classify_csv).
+    ///
+    /// # Errors
+    ///
+    /// As [`Dataset::from_csv`].
+    pub fn read_csv(&self, text: &str) -> Result<Dataset, Error> {
+        Dataset::from_csv(text, &self.reading())
     }
 
     /// The model that predicts.
@@ -345,10 +262,6 @@ impl Predictor {
         ReadOptions { inputs_only: true, ..ReadOptions::of_model(&self.model) }
     }
 
-    fn table(&self, text: &str) -> Result<Dataset, Error> {
-        Dataset::from_csv(text, &self.reading())
-    }
-
     fn check_form(&self, set: &Dataset) -> Result<(), Error> {
         set.check_form(&self.model.network).map_err(|error| match (error, &self.model.columns) {
             (Error::Data(reason), Some(_)) => Error::Data(format!(
@@ -356,5 +269,28 @@ impl Predictor {
             )),
             (error, _) => error,
         })
+    }
+}
+
+/// A sequence that is continued, of a predictor.
+pub(crate) struct Sequence<'a> {
+    predictor: &'a Predictor,
+    own: Continuation,
+}
+
+impl Sequence<'_> {
+    /// The logits of the token which follows some tokens: at least one, at most the places that the network takes, all of its vocabulary. Of tokens that begin as
+    /// those of the call before, it computes only the others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NonFiniteResult`], [`Error::Device`].
+    pub async fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
+        self.own.logits(&self.predictor.gpu, tokens, &mut Traffic::default()).await
+    }
+
+    /// Leaves it to later calls. One whose device failed is dropped instead.
+    pub fn keep(self) {
+        self.predictor.sequences.lock().unwrap_or_else(PoisonError::into_inner).push(self.own);
     }
 }
