@@ -6,9 +6,7 @@ and by night.
 What must hold: no word on the console, nothing asked of the network, every picture decoded, no sideways scrolling, letters that can be read.
 """
 
-import base64
 import contextlib
-import json
 import pathlib
 import random
 import shutil
@@ -16,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 
-import websocket
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from chromium import Browser  # noqa: E402
+
 PROGRAM = ROOT / "target/debug/wgrad"
 VIEWS = [(360, "light"), (360, "dark"), (1200, "light"), (1200, "dark")]
 
@@ -47,61 +47,12 @@ PROBE = """
 """
 
 
-class Browser:
-    def __init__(self, chromium, profile):
-        self.process = subprocess.Popen(
-            [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
-             "--remote-allow-origins=*", f"--user-data-dir={profile}", "about:blank"],
-            stderr=subprocess.PIPE, text=True)
-        for line in self.process.stderr:
-            if line.startswith("DevTools listening on "):
-                address = line.split()[-1]
-                break
-        else:
-            sys.exit("chromium did not start")
-        self.socket = websocket.create_connection(address, timeout=60)
-        self.count, self.told, self.session = 0, [], None
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ["Page", "Runtime", "Log", "Network"]:
-            self.ask(f"{domain}.enable")
-
-    def ask(self, method, **parameters):
-        self.count += 1
-        message = {"id": self.count, "method": method, "params": parameters}
-        if self.session:
-            message["sessionId"] = self.session
-        self.socket.send(json.dumps(message))
-        while True:
-            answer = json.loads(self.socket.recv())
-            if answer.get("id") == self.count:
-                assert "error" not in answer, answer
-                return answer["result"]
-            self.told.append(answer)
-
-    def wait_for(self, method):
-        while not any(event.get("method") == method for event in self.told):
-            self.told.append(json.loads(self.socket.recv()))
-
-    def open(self, page, width, scheme):
-        self.told = []
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 600)
-        self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self.ask("Page.navigate", url=page.as_uri())
-        self.wait_for("Page.loadEventFired")
-        seen = self.ask("Runtime.evaluate", expression=PROBE, returnByValue=True)["result"]["value"]
-        clip = {"x": 0, "y": 0, "width": width, "height": seen["height"], "scale": 1}
-        picture = self.ask("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
-        page.with_name(f"{page.stem}-{width}-{scheme}.png").write_bytes(base64.b64decode(picture))
-        complaints = [event for event in self.told
-                      if event.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")]
-        asked = [event["params"]["request"]["url"] for event in self.told
-                 if event.get("method") == "Network.requestWillBeSent"]
-        return seen, complaints, [url for url in asked if not url.startswith(("data:", page.as_uri()))]
-
-    def close(self):
-        self.ask("Browser.close")
-        self.process.wait(timeout=30)
+def looked_at(browser, page, width, scheme):
+    browser.look(width, scheme)
+    browser.open(page.as_uri())
+    found = browser.evaluate(PROBE)
+    browser.picture(page.with_name(f"{page.stem}-{width}-{scheme}.png"), width, found["height"])
+    return found, browser.complaints(), [url for url in browser.requests() if not url.startswith(("data:", page.as_uri()))]
 
 
 def tables(folder):
@@ -142,13 +93,13 @@ def main():
     chromium = sys.argv[2] if len(sys.argv) > 2 else "chromium-headless-shell"
     folder.mkdir(parents=True, exist_ok=True)
     tables(folder)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, contextlib.closing(Browser(chromium, profile)) as browser:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, contextlib.closing(Browser(chromium, profile, "--disable-gpu")) as browser:
         for name, options in RUNS.items():
             shutil.rmtree(folder / name, ignore_errors=True)
             subprocess.run([PROGRAM, "train", *options, "--out", name], cwd=folder, check=True, stdout=subprocess.DEVNULL)
             page, papers = folder / name / "report.html", {}
             for width, scheme in VIEWS:
-                seen, complaints, asked = browser.open(page, width, scheme)
+                seen, complaints, asked = looked_at(browser, page, width, scheme)
                 view = f"{name}, {width} wide, {scheme}: "
                 assert not complaints, view + str(complaints)
                 assert not asked, view + f"it asks for {asked}"

@@ -1,0 +1,193 @@
+// wgrad for web pages: sets and trainers, which live in a worker. index.d.ts has the types, and docs/browser.md examples.
+
+/** An error of wgrad: its message says what was wrong and what would be right. */
+export class WgradError extends Error {
+  name = 'WgradError';
+}
+
+let worker;
+let calls = 0;
+const waiting = new Map();
+const fail = (words) => {
+  for (const { reject } of waiting.values()) reject(new WgradError(words));
+  waiting.clear();
+  worker?.terminate();
+  worker = undefined;
+};
+
+function started() {
+  if (worker) return worker;
+  worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
+  worker.onmessage = ({ data: { id, result, error, isOver, event } }) => {
+    const call = waiting.get(id);
+    if (event) return call?.onEvent?.(event);
+    waiting.delete(id);
+    if (error === undefined) return call?.resolve(result);
+    call?.reject(new WgradError(error));
+    if (isOver) fail(error);
+  };
+  worker.onerror = ({ message }) => fail(`the worker of wgrad did not start: ${message ?? 'its files cannot be loaded'}`);
+  return worker;
+}
+
+const ask = (call, args, onEvent, transfer = []) =>
+  new Promise((resolve, reject) => {
+    const id = ++calls;
+    waiting.set(id, { resolve, reject, onEvent });
+    started().postMessage({ id, call, args }, transfer);
+  });
+
+// What nobody holds any more is let go in the worker too.
+const forgotten = new FinalizationRegistry((at) => worker && ask('free', [at]).catch(() => {}));
+
+const bytesOf = async (source) =>
+  source instanceof Blob ? new Uint8Array(await source.arrayBuffer()) : source instanceof ArrayBuffer ? new Uint8Array(source) : source;
+
+/** Rows with their targets. */
+export class Dataset {
+  #at;
+
+  constructor({ at, about }) {
+    this.#at = at;
+    Object.assign(this, about);
+    Object.freeze(this);
+    forgotten.register(this, at);
+  }
+
+  static async idx(images, labels) {
+    return new Dataset(await ask('idx', [await bytesOf(images), await bytesOf(labels)]));
+  }
+
+  static async table(source, options = {}) {
+    const bytes = typeof source === 'string' ? new TextEncoder().encode(source) : await bytesOf(source);
+    return new Dataset(await ask('table', [bytes, options]));
+  }
+
+  static async text(text, context) {
+    return new Dataset(await ask('text', [text, context]));
+  }
+
+  static async rows(features, width, labels) {
+    return new Dataset(await ask('numbers', [features, width, labels]));
+  }
+
+  static at(set) {
+    return set.#at;
+  }
+
+  async split(fraction, seed = 0) {
+    return (await ask('split', [this.#at, fraction, seed])).map((part) => new Dataset(part));
+  }
+
+  async standardized() {
+    return new Dataset(await ask('standardized', [this.#at]));
+  }
+
+  async slice(from, to) {
+    return new Dataset(await ask('slice', [this.#at, from, to]));
+  }
+
+  features() {
+    return ask('features', [this.#at]);
+  }
+
+  labels() {
+    return ask('labels', [this.#at]);
+  }
+}
+
+/** A network that is trained on the GPU of this browser. */
+export class Trainer {
+  #at;
+
+  constructor(at) {
+    this.#at = at;
+    forgotten.register(this, at);
+  }
+
+  static async create(options) {
+    if (!globalThis.navigator?.gpu) {
+      throw new WgradError(
+        globalThis.isSecureContext === false
+          ? 'browsers have WebGPU only on pages from https:// or localhost: load this page from there'
+          : 'this browser has no WebGPU: use Chrome or Edge from 113, Safari from 26, or Firefox from 141, with hardware acceleration on',
+      );
+    }
+    return new Trainer(await ask('create', [options]));
+  }
+
+  async *fit(train, { validation = null, onProgress, onStart } = {}) {
+    const epochs = [];
+    let wake = () => {};
+    let isOver = false;
+    let failure;
+    const onEvent = ({ event, ...values }) => {
+      if (event === 'start') onStart?.(values.about);
+      else if (event === 'progress') onProgress?.(values);
+      else epochs.push(values);
+      wake();
+    };
+    const sets = [Dataset.at(train), validation && Dataset.at(validation)];
+    const done = ask('fit', [this.#at, ...sets], onEvent)
+      .catch((error) => {
+        failure = error;
+      })
+      .finally(() => {
+        isOver = true;
+        wake();
+      });
+    try {
+      for (;;) {
+        while (epochs.length) yield epochs.shift();
+        if (isOver) break;
+        await new Promise((resolve) => {
+          wake = resolve;
+        });
+      }
+      if (failure) throw failure;
+    } finally {
+      // A loop that is left ends the training with it.
+      if (!isOver) {
+        await this.stop();
+        await done;
+      }
+    }
+  }
+
+  stop() {
+    return ask('stop', [this.#at]);
+  }
+
+  async classify(rows) {
+    const both = await ask('classify', [this.#at, Dataset.at(rows)]);
+    const count = both.length / 2;
+    return { classes: Uint32Array.from(both.subarray(0, count)), probabilities: both.slice(count) };
+  }
+
+  predict(rows) {
+    return ask('predict', [this.#at, Dataset.at(rows)]);
+  }
+
+  generate(prompt, { count = 100, temperature = 1, topK, seed = 0 } = {}) {
+    return ask('generate', [this.#at, prompt, count, temperature, topK, seed]);
+  }
+
+  model() {
+    return ask('model', [this.#at]);
+  }
+
+  about() {
+    return ask('about', [this.#at]);
+  }
+}
+
+/** The tensors of a safetensors file, by name. */
+export function tensors(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = Number(view.getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+  delete header.__metadata__;
+  const values = ([from, to]) => new Float32Array(bytes.slice(8 + length + from, 8 + length + to).buffer);
+  const tensor = ({ shape, data_offsets }) => ({ shape, values: values(data_offsets) });
+  return Object.fromEntries(Object.entries(header).map(([name, about]) => [name, tensor(about)]));
+}
