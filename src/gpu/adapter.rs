@@ -211,7 +211,8 @@ impl AdapterSummary {
     pub(super) fn of(adapter: &wgpu::Adapter, usable: Limits, chosen: bool) -> Self {
         let (info, limits, features) = (adapter.get_info(), usable.of(adapter), usable.features(adapter));
         AdapterSummary {
-            name: info.name.clone(),
+            // A browser does not say the name.
+            name: Some(info.name).filter(|name| !name.is_empty()).unwrap_or_else(|| "the browser's adapter".into()),
             vendor: info.vendor,
             backend: info.backend.to_string(),
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
@@ -248,9 +249,10 @@ impl AdapterSummary {
         version.split(|digit: char| !digit.is_ascii_digit()).next()?.parse().ok()
     }
 
-    /// Whether the driver's compiler unrolls loops. SwiftShader's does not; a browser says no more of a software adapter than that it is one, and it is SwiftShader.
+    /// Whether the driver's compiler unrolls loops. SwiftShader's does not, which is what browsers have without a GPU.
     pub(crate) fn unrolls_loops(&self) -> bool {
-        self.kind != AdapterKind::Software || !(self.name.is_empty() || self.name.starts_with("SwiftShader"))
+        let is_swift_shader = cfg!(target_family = "wasm") || self.name.starts_with("SwiftShader");
+        self.kind != AdapterKind::Software || !is_swift_shader
     }
 
     /// The family of tiles that suits the adapter.

@@ -87,7 +87,7 @@ export interface Progress {
 }
 
 export interface About {
-  /** The name of the adapter, where the browser says it. */
+  /** Its name; browsers do not say it. */
   adapter: string;
   kind: string;
   network: string | null;

@@ -86,16 +86,17 @@ async function start() {
   try {
     const [train, validation] = data === 'table' ? await SOURCES.table() : (known[data] ??= await SOURCES[data]());
     const text = data === 'text';
+    const steps = text ? 150 * Number($('epochs').value) : Infinity;
     say('Opening the GPU …');
     const trainer = await Trainer.create({
       layers: layers(train),
       optimizer: { kind: text ? 'adamw' : 'adam', lr: Number($('rate').value) },
       batchSize: Number($('batch').value),
       // An epoch of a text visits each of its places: some hundred steps show more.
-      ...(text ? { steps: 150 * Number($('epochs').value) } : { epochs: Number($('epochs').value) }),
+      ...(text ? { steps } : { epochs: Number($('epochs').value) }),
       ...options,
     });
-    run = { trainer, kind, train, validation: text ? await validation.slice(0, 64) : validation };
+    run = { trainer, kind, train, steps, validation: text ? await validation.slice(0, 64) : validation };
     say('The driver compiles the kernels …');
     const began = performance.now();
     for await (const epoch of trainer.fit(train, { validation: run.validation, onStart: showDevice, onProgress: showProgress })) {
@@ -133,13 +134,13 @@ function clearFigures() {
 }
 
 function showDevice({ adapter, kind, network, parameters }) {
-  const name = adapter || (kind === 'software' ? 'this machine, without a GPU' : 'your GPU');
+  const name = kind === 'software' ? 'this machine, without a GPU' : adapter;
   $('device').textContent = `${network}: ${parameters.toLocaleString('en')} weights, on ${name}`;
 }
 
 function showProgress({ epoch, step, steps, loss, accuracy, samplesPerSecond }) {
   say('');
-  $('progress').value = step / steps;
+  $('progress').value = step / Math.min(steps, run.steps);
   $('epoch').textContent = `${epoch}`;
   $('loss').textContent = loss.toFixed(3);
   $('speed').textContent = Math.round(samplesPerSecond).toLocaleString('en');
