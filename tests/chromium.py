@@ -4,6 +4,7 @@ import base64
 import json
 import subprocess
 import sys
+import threading
 
 import websocket
 
@@ -20,6 +21,8 @@ class Browser:
                 break
         else:
             sys.exit("chromium did not start")
+        # Nobody reads what it says later, and a full pipe would stop it.
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
         self.socket = websocket.create_connection(address, timeout=60)
         self.count, self.told, self.session = 0, [], None
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]

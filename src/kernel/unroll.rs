@@ -2,12 +2,15 @@
 //!
 //! SwiftShader, which browsers use where there is no GPU, keeps an array that a loop's variable indexes in memory, and brings each element of it lane by lane, in eight times the time
 //! (benches/RESULTS.md). Where the index is a constant, the array is as many values. The operations and their order stay the same, and so do the bits.
+//!
+//! In each iteration the loop's variable is a constant. So what a shader guards at run time is judged when it is compiled: in `if i < 4u { a[i] = x; }` an index of 4 is an error, even
+//! where the loop counts further. No shader here has that.
 
 use std::collections::HashMap;
 
 use wesl::syntax::{
     AssignmentOperator, BinaryExpression, BinaryOperator, CompoundStatement, Declaration, DeclarationKind, Expression,
-    ForStatement, Function, GlobalDeclaration, LiteralExpression, Statement, StatementNode, TranslationUnit,
+    ForStatement, Function, GlobalDeclaration, Ident, LiteralExpression, Statement, StatementNode, TranslationUnit,
 };
 
 /// The most iterations of a loop that is written out.
@@ -40,7 +43,9 @@ pub(super) fn unroll(shader: &mut TranslationUnit) {
         };
         let (ready, waiting): (Vec<_>, Vec<_>) = functions.into_iter().partition(is_ready);
         for function in ready {
-            unroll_in(&mut function.body, &constants, &sizes);
+            let mut known = constants.clone();
+            function.parameters.iter().for_each(|parameter| known.hide(&parameter.ident));
+            unroll_in(&mut function.body, &known, &sizes);
             sizes.0.insert(function.ident.name().clone(), sizes.of(&function.body));
         }
         // A function that calls itself is none that a driver takes.
@@ -78,10 +83,14 @@ impl Constants {
         Constants(HashMap::new())
     }
 
+    /// A name that is anything else in a block hides the constant outside.
+    fn hide(&mut self, name: &Ident) {
+        self.0.remove(&*name.name());
+    }
+
     fn note(&mut self, declaration: &Declaration) {
         let name = declaration.ident.name().clone();
-        // A name that is anything else in a block hides the constant outside.
-        self.0.remove(&name);
+        self.hide(&declaration.ident);
         if let (DeclarationKind::Const, Some(value)) = (declaration.kind, &declaration.initializer) {
             self.0.extend(self.value(value).map(|value| (name, value)));
         }
@@ -114,17 +123,25 @@ impl Constants {
 fn unroll_in(block: &mut CompoundStatement, outside: &Constants, sizes: &Sizes) {
     let mut constants = outside.clone();
     for statement in &mut block.statements {
+        let mut inside = constants.clone();
+        if let Statement::For(written) = &**statement
+            && let Some(Statement::Declaration(variable)) = written.initializer.as_deref()
+        {
+            inside.hide(&variable.ident);
+        }
         for inner in blocks_of(statement) {
-            unroll_in(inner, &constants, sizes);
+            unroll_in(inner, &inside, sizes);
         }
         match &mut **statement {
             Statement::Declaration(declaration) => constants.note(declaration),
             Statement::For(written) => {
-                if let Some(statements) = iterations(written, &constants, sizes) {
-                    let mut block = CompoundStatement { attributes: vec![], statements };
+                if let Some(statements) = iterations(written, &inside, sizes) {
+                    let mut written_out = CompoundStatement { attributes: vec![], statements };
                     // Loops in it may count up to its variable, which is a constant now.
-                    unroll_in(&mut block, &constants, sizes);
-                    **statement = Statement::Compound(block);
+                    unroll_in(&mut written_out, &constants, sizes);
+                    if sizes.of(&written_out) <= MOST_STATEMENTS {
+                        **statement = Statement::Compound(written_out);
+                    }
                 }
             }
             _ => {}
@@ -197,14 +214,16 @@ fn iterations(written: &ForStatement, constants: &Constants, sizes: &Sizes) -> O
 
 /// Whether a block leaves the loop around it alone, and its variable as it is.
 fn is_constant_in(name: &str, block: &CompoundStatement) -> bool {
+    let is_it = |place: &Expression| names(&place.to_string()).eq([name]);
     // A pointer to it could change it too.
-    let mut is_constant = !block.to_string().contains(&format!("&{name}"));
+    let text = block.to_string();
+    let mut is_constant = !text.match_indices('&').any(|(at, _)| names(&text[at + 1..]).next() == Some(name));
     each(&mut block.clone(), &mut |statement| {
         is_constant &= match statement {
             Statement::Break(_) | Statement::Continue(_) => false,
-            Statement::Assignment(change) => change.lhs.to_string() != name,
-            Statement::Increment(change) => change.expression.to_string() != name,
-            Statement::Decrement(change) => change.expression.to_string() != name,
+            Statement::Assignment(change) => !is_it(&change.lhs),
+            Statement::Increment(change) => !is_it(&change.expression),
+            Statement::Decrement(change) => !is_it(&change.expression),
             Statement::Declaration(declaration) => *declaration.ident.name() != name,
             _ => true,
         }
@@ -212,10 +231,19 @@ fn is_constant_in(name: &str, block: &CompoundStatement) -> bool {
     is_constant
 }
 
+/// The names in a text, in order.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'));
+    words.filter(|word| !word.is_empty() && !word.starts_with(|letter: char| letter.is_ascii_digit()))
+}
+
 /// Goes over the statements of a block and of those in it.
 fn each(block: &mut CompoundStatement, see: &mut dyn FnMut(&Statement)) {
     for statement in &mut block.statements {
         see(statement);
+        if let Statement::For(inner) = &**statement {
+            inner.initializer.as_deref().into_iter().chain(inner.update.as_deref()).for_each(&mut *see);
+        }
         blocks_of(statement).into_iter().for_each(|inner| each(inner, see));
     }
 }

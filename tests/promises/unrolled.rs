@@ -16,15 +16,12 @@ fn linked(body: &str, unrolled: bool) -> String {
     link(&launch, Form { enables: false, unrolled }).unwrap()
 }
 
-fn module(wgsl: &str) -> Module {
-    naga::front::wgsl::parse_str(wgsl).unwrap_or_else(|error| panic!("{}", error.emit_to_string(wgsl)))
-}
-
 /// The values that `main` stores, in order, where they are literals and in no loop.
 fn stored(wgsl: &str) -> Option<Vec<u32>> {
     fn of(block: &naga::Block, module: &Module, values: &mut Vec<u32>) -> bool {
         block.iter().all(|statement| match statement {
             Statement::Block(inner) => of(inner, module, values),
+            Statement::If { accept, reject, .. } => of(accept, module, values) && of(reject, module, values),
             Statement::Loop { .. } => false,
             Statement::Store { value, .. } => {
                 let function = &module.entry_points[0].function;
@@ -35,7 +32,8 @@ fn stored(wgsl: &str) -> Option<Vec<u32>> {
             _ => true,
         })
     }
-    let (module, mut values) = (module(wgsl), vec![]);
+    let module = naga::front::wgsl::parse_str(wgsl).unwrap_or_else(|error| panic!("{}", error.emit_to_string(wgsl)));
+    let mut values = vec![];
     of(&module.entry_points[0].function.body, &module, &mut values).then_some(values)
 }
 
@@ -56,15 +54,13 @@ fn a_loop_of_constants_is_written_out_as_it_counts() {
         ),
         (
             "for (var i = 0u; i < 2u; i++) { if out[0] > 1u { out[i] = i; } else { for (var j = 0u; j < 2u; j++) { out[j] = 5u; } } }",
-            vec![],
+            vec![0, 5, 5, 1, 5, 5],
         ),
+        ("for (var i = 0u; i < 2u; i++) { let input = 3u; let p = &out; out[i & input] = 7u; }", vec![7, 7]),
     ] {
         let wgsl = linked(body, true);
-        if !values.is_empty() || !body.contains("if") {
-            assert_eq!(stored(&wgsl), Some(values), "{wgsl}");
-        }
+        assert_eq!(stored(&wgsl), Some(values), "{wgsl}");
         assert!(!wgsl.contains("for"), "{wgsl}");
-        module(&wgsl);
         assert!(linked(body, false).contains("for"), "{body}");
     }
 }
@@ -84,6 +80,11 @@ fn other_loops_stay_as_they_are() {
         "for (var i = 0u; i < COUNT; i += 0u) { out[i] = 1u; }",
         "let COUNT = out[1]; for (var i = 0u; i < COUNT; i++) { out[i] = 1u; }",
         "for (var i = 0; i < 3; i++) { out[i] = 1u; }",
+        "for (var i = 0u; i < COUNT; i++) { (i) = 3u; }",
+        "for (var i = 0u; i < COUNT; i++) { (i)++; }",
+        "for (var i = 0u; i < COUNT; i++) { let p = &(i); *p = 3u; }",
+        "for (var i = 0u; i < COUNT; i++) { for (; out[i] < 1u; i++) { out[i] = 1u; } }",
+        "const n = 3u; for (var n = 0u; n < out[0]; n++) { for (var j = 0u; j < n; j++) { out[j] = 1u; } }",
     ] {
         let wgsl = linked(body, true);
         assert_eq!(wgsl, linked(body, false));

@@ -55,7 +55,7 @@ export class Dataset {
   /** A text, as rows of `context` characters. */
   static text(text: string, context: number): Promise<Dataset>;
   /** Rows of `width` features, one row after the other; without labels, rows to predict on. Bytes are seen as 0 to 1. */
-  static rows(features: Float32Array | Uint8Array, width: number, labels?: Uint32Array): Promise<Dataset>;
+  static rows(features: Float32Array | Uint8Array | Uint8ClampedArray, width: number, labels?: Uint32Array): Promise<Dataset>;
 
   /** The rows to train on, and a fraction of all rows to validate on: drawn by the seed, or the last part of a text. */
   split(fraction: number, seed?: number): Promise<[Dataset, Dataset]>;
@@ -112,7 +112,7 @@ export class Trainer {
   predict(rows: Dataset): Promise<Float32Array>;
   /** A text that continues another, character by character. */
   generate(prompt: string, options?: { count?: number; temperature?: number; topK?: number; seed?: number }): Promise<string>;
-  /** The model as a safetensors file, which `torch.load_state_dict` and `wgrad predict` take. */
+  /** The model as a safetensors file, which `safetensors.torch.load_file` and `wgrad predict` take. */
   model(): Promise<Uint8Array>;
   about(): Promise<About>;
 }

@@ -8,40 +8,71 @@ export class WgradError extends Error {
 let worker;
 let calls = 0;
 const waiting = new Map();
-const fail = (words) => {
+
+function fail(words) {
   for (const { reject } of waiting.values()) reject(new WgradError(words));
   waiting.clear();
   worker?.terminate();
   worker = undefined;
-};
+}
 
 function started() {
   if (worker) return worker;
-  worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
-  worker.onmessage = ({ data: { id, result, error, isOver, event } }) => {
+  // Its name is the number that its objects count from: a call makes at most two.
+  const own = new Worker(new URL('worker.js', import.meta.url), { type: 'module', name: String(2 * calls) });
+  own.onmessage = ({ data: { id, result, error, isOver, event } }) => {
+    if (own !== worker) return;
+    if (isOver) return fail(error);
     const call = waiting.get(id);
     if (event) return call?.onEvent?.(event);
     waiting.delete(id);
-    if (error === undefined) return call?.resolve(result);
-    call?.reject(new WgradError(error));
-    if (isOver) fail(error);
+    if (error === undefined) call?.resolve(result);
+    else call?.reject(new WgradError(error));
   };
-  worker.onerror = ({ message }) => fail(`the worker of wgrad did not start: ${message ?? 'its files cannot be loaded'}`);
-  return worker;
+  own.onerror = ({ message }) => own === worker && fail(`the worker of wgrad did not start: ${message || 'its files cannot be loaded'}`);
+  worker = own;
+  return own;
 }
 
-const ask = (call, args, onEvent, transfer = []) =>
+const ask = (call, args, onEvent) =>
   new Promise((resolve, reject) => {
     const id = ++calls;
     waiting.set(id, { resolve, reject, onEvent });
-    started().postMessage({ id, call, args }, transfer);
+    try {
+      started().postMessage({ id, call, args });
+    } catch (error) {
+      waiting.delete(id);
+      reject(new WgradError(`${call}: ${error.message}`));
+    }
   });
+
+// Numbers go to the worker as they are: a whole one there would be made of any other in silence.
+function whole(name, value) {
+  if (value !== undefined && !(Number.isInteger(value) && value >= 0 && value < 2 ** 32)) {
+    throw new WgradError(`${name} is ${value}: it must be a whole number, 0 or more`);
+  }
+  return value;
+}
+
+function finite(value) {
+  if (typeof value === 'number' && !Number.isFinite(value)) throw new WgradError(`a number of the options is ${value}: it must be finite`);
+  if (value && typeof value === 'object') Object.values(value).forEach(finite);
+  return value;
+}
 
 // What nobody holds any more is let go in the worker too.
 const forgotten = new FinalizationRegistry((at) => worker && ask('free', [at]).catch(() => {}));
 
-const bytesOf = async (source) =>
-  source instanceof Blob ? new Uint8Array(await source.arrayBuffer()) : source instanceof ArrayBuffer ? new Uint8Array(source) : source;
+async function bytesOf(source) {
+  if (source instanceof Uint8Array) return source;
+  if (source instanceof ArrayBuffer) return new Uint8Array(source);
+  if (!(source instanceof Blob)) throw new WgradError('a file must be a Blob, an ArrayBuffer or a Uint8Array');
+  try {
+    return new Uint8Array(await source.arrayBuffer());
+  } catch (error) {
+    throw new WgradError(`${source.name ?? 'the file'} cannot be read: ${error.message}`);
+  }
+}
 
 /** Rows with their targets. */
 export class Dataset {
@@ -64,19 +95,25 @@ export class Dataset {
   }
 
   static async text(text, context) {
-    return new Dataset(await ask('text', [text, context]));
+    return new Dataset(await ask('text', [String(text), whole('context', context)]));
   }
 
   static async rows(features, width, labels) {
-    return new Dataset(await ask('numbers', [features, width, labels]));
+    const bytes = features instanceof Uint8ClampedArray ? new Uint8Array(features.buffer, features.byteOffset, features.length) : features;
+    if (!(bytes instanceof Uint8Array || bytes instanceof Float32Array)) {
+      throw new WgradError('features must be a Float32Array, or bytes in a Uint8Array or Uint8ClampedArray');
+    }
+    if (labels !== undefined && !(labels instanceof Uint32Array)) throw new WgradError('labels must be a Uint32Array, a number of a class for each row');
+    return new Dataset(await ask('numbers', [bytes, whole('width', width), labels]));
   }
 
   static at(set) {
+    if (!(set instanceof Dataset)) throw new WgradError('this takes a Dataset: Dataset.rows, table, idx and text make one');
     return set.#at;
   }
 
   async split(fraction, seed = 0) {
-    return (await ask('split', [this.#at, fraction, seed])).map((part) => new Dataset(part));
+    return (await ask('split', [this.#at, fraction, whole('seed', seed)])).map((part) => new Dataset(part));
   }
 
   async standardized() {
@@ -84,7 +121,7 @@ export class Dataset {
   }
 
   async slice(from, to) {
-    return new Dataset(await ask('slice', [this.#at, from, to]));
+    return new Dataset(await ask('slice', [this.#at, whole('from', from), whole('to', to)]));
   }
 
   features() {
@@ -110,10 +147,10 @@ export class Trainer {
       throw new WgradError(
         globalThis.isSecureContext === false
           ? 'browsers have WebGPU only on pages from https:// or localhost: load this page from there'
-          : 'this browser has no WebGPU: use Chrome or Edge from 113, Safari from 26, or Firefox from 141, with hardware acceleration on',
+          : 'this browser has no WebGPU, or it is off: use a current Chrome, Edge, Safari or Firefox, with hardware acceleration on',
       );
     }
-    return new Trainer(await ask('create', [options]));
+    return new Trainer(await ask('create', [finite(options)]));
   }
 
   async *fit(train, { validation = null, onProgress, onStart } = {}) {
@@ -164,12 +201,12 @@ export class Trainer {
     return { classes: Uint32Array.from(both.subarray(0, count)), probabilities: both.slice(count) };
   }
 
-  predict(rows) {
+  async predict(rows) {
     return ask('predict', [this.#at, Dataset.at(rows)]);
   }
 
-  generate(prompt, { count = 100, temperature = 1, topK, seed = 0 } = {}) {
-    return ask('generate', [this.#at, prompt, count, temperature, topK, seed]);
+  async generate(prompt, { count = 100, temperature = 1, topK, seed = 0 } = {}) {
+    return ask('generate', [this.#at, String(prompt), whole('count', count), temperature, whole('topK', topK), whole('seed', seed)]);
   }
 
   model() {

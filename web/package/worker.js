@@ -3,8 +3,29 @@
 import init, { Rows, Trainer } from './wgrad_web.js';
 
 const held = new Map();
-let last = 0;
+// Numbers go on from those of a worker before this one, so that what was of that one is none of this one's.
+let last = Number(self.name);
 const ready = init({ module_or_path: new URL('wgrad_web_bg.wasm', import.meta.url) });
+
+const of = (at) => {
+  const object = held.get(at);
+  if (!object) throw new Error('this set or trainer was of a worker that has ended: make it again');
+  return object;
+};
+
+// A trap of the module leaves it in the middle of something. In an async function it comes as an error that nobody awaits.
+const over = (error) => {
+  const words = `wgrad stopped (${error?.message ?? error}): there may not be enough memory for this; make the sets and the trainer again, with less data or a smaller network`;
+  postMessage({ error: words, isOver: true });
+};
+addEventListener('error', (event) => {
+  event.preventDefault();
+  over(event.error ?? event.message);
+});
+addEventListener('unhandledrejection', (event) => {
+  event.preventDefault();
+  over(event.reason);
+});
 
 const keep = (object) => {
   held.set(++last, object);
@@ -19,26 +40,31 @@ const calls = {
   text: (text, context) => described(Rows.ofText(text, context)),
   numbers: (features, width, labels) =>
     described(features instanceof Uint8Array ? Rows.ofBytes(features, width, labels) : Rows.ofNumbers(features, width, labels)),
-  split: (at, fraction, seed) => held.get(at).split(fraction, seed).map(described),
-  standardized: (at) => described(held.get(at).standardized()),
-  slice: (at, from, to) => described(held.get(at).slice(from, to)),
-  features: (at) => held.get(at).features(),
-  labels: (at) => held.get(at).labels(),
+  split: (at, fraction, seed) => of(at).split(fraction, seed).map(described),
+  standardized: (at) => described(of(at).standardized()),
+  slice: (at, from, to) => described(of(at).slice(from, to)),
+  features: (at) => of(at).features(),
+  labels: (at) => of(at).labels(),
   create: async (options) => keep(await Trainer.create(JSON.stringify(options))),
-  // A set that is passed as an option would be taken: so a slice of all of it is.
   fit: (id, at, train, validation) => {
-    const judged = validation === null ? undefined : held.get(validation).slice(0, 2 ** 32 - 1);
-    return held.get(at).fit(held.get(train), judged, (message) => postMessage({ id, event: JSON.parse(message) }));
+    const each = (message) => postMessage({ id, event: JSON.parse(message) });
+    return validation === null ? of(at).fit(of(train), each) : of(at).fitJudged(of(train), of(validation), each);
   },
-  stop: (at) => held.get(at).stop(),
-  classify: (at, rows) => held.get(at).classify(held.get(rows)),
-  predict: (at, rows) => held.get(at).predict(held.get(rows)),
-  generate: (at, prompt, count, temperature, topK, seed) => held.get(at).generate(prompt, count, temperature, topK, seed),
-  model: (at) => held.get(at).model(),
-  about: (at) => JSON.parse(held.get(at).about()),
+  stop: (at) => of(at).stop(),
+  classify: (at, rows) => of(at).classify(of(rows)),
+  predict: (at, rows) => of(at).predict(of(rows)),
+  generate: (at, prompt, count, temperature, topK, seed) => of(at).generate(prompt, count, temperature, topK, seed),
+  model: (at) => of(at).model(),
+  about: (at) => JSON.parse(of(at).about()),
   free: (at) => {
-    held.get(at)?.free();
+    const object = held.get(at);
     held.delete(at);
+    object?.stop?.();
+    try {
+      object?.free();
+    } catch {
+      // A call that is under way has it, and lets it go at its end.
+    }
   },
 };
 
@@ -48,11 +74,7 @@ onmessage = async ({ data: { id, call, args } }) => {
     const result = await (call === 'fit' ? calls.fit(id, ...args) : calls[call](...args));
     postMessage({ id, result });
   } catch (error) {
-    // A trap of the module leaves it as it was in the middle of something.
-    const isOver = error instanceof WebAssembly.RuntimeError;
-    const words = isOver
-      ? `wgrad stopped (${error.message}): there may not be enough memory for this; load the page again, and use less data or a smaller network`
-      : (error?.message ?? String(error));
-    postMessage({ id, error: words, isOver });
+    if (error instanceof WebAssembly.RuntimeError) over(error);
+    else postMessage({ id, error: error?.message ?? String(error) });
   }
 };

@@ -76,6 +76,7 @@ const SOURCES = {
 };
 
 let run = null;
+let isStopped = false;
 const chosen = () => document.querySelector('[name=network]:checked').value;
 
 async function start() {
@@ -83,6 +84,9 @@ async function start() {
   const { data, layers, options } = NETWORKS[kind];
   running(true);
   clearFigures();
+  isStopped = false;
+  run = null;
+  for (const id of ['save', 'write']) $(id).disabled = true;
   try {
     const [train, validation] = data === 'table' ? await SOURCES.table() : (known[data] ??= await SOURCES[data]());
     const text = data === 'text';
@@ -97,6 +101,7 @@ async function start() {
       ...options,
     });
     run = { trainer, kind, train, steps, validation: text ? await validation.slice(0, 64) : validation };
+    if (isStopped) return say('Stopped.');
     say('The driver compiles the kernels …');
     const began = performance.now();
     for await (const epoch of trainer.fit(train, { validation: run.validation, onStart: showDevice, onProgress: showProgress })) {
@@ -104,8 +109,10 @@ async function start() {
       await showModel();
     }
     await showModel();
-    say(`Trained in ${((performance.now() - began) / 1e3).toFixed(0)} s.`);
+    say(`${isStopped ? 'Stopped after' : 'Trained in'} ${((performance.now() - began) / 1e3).toFixed(0)} s.`);
   } catch (error) {
+    // Sets may have gone with the worker.
+    delete known[data];
     say(error.message, true);
   } finally {
     running(false);
@@ -134,12 +141,12 @@ function clearFigures() {
 }
 
 function showDevice({ adapter, kind, network, parameters }) {
+  say('Training …');
   const name = kind === 'software' ? 'this machine, without a GPU' : adapter;
   $('device').textContent = `${network}: ${parameters.toLocaleString('en')} weights, on ${name}`;
 }
 
 function showProgress({ epoch, step, steps, loss, accuracy, samplesPerSecond }) {
-  say('');
   $('progress').value = step / Math.min(steps, run.steps);
   $('epoch').textContent = `${epoch}`;
   $('loss').textContent = loss.toFixed(3);
@@ -260,7 +267,7 @@ canvas.onpointermove = (event) => {
   stroke(x, y);
   Object.assign(at, { x, y });
 };
-canvas.onpointerup = () => {
+canvas.onpointercancel = canvas.onpointerup = () => {
   at.isDown = false;
   read();
 };
@@ -275,7 +282,20 @@ canvas.onkeydown = (event) => {
     if (at.isDown) stroke(x, y);
     Object.assign(at, { x, y });
   } else return;
+  showPen();
   event.preventDefault();
+};
+
+// Where the keyboard's pen is.
+function showPen() {
+  $('pen').hidden = document.activeElement !== canvas;
+  $('pen').style.translate = `${(100 * at.x) / 280}cqw ${(100 * at.y) / 280}cqh`;
+  $('pen').classList.toggle('down', at.isDown);
+}
+canvas.onfocus = showPen;
+canvas.onblur = () => {
+  at.isDown = false;
+  showPen();
 };
 
 function wipe() {
@@ -331,18 +351,28 @@ async function read() {
 
 const table = { file: null };
 
+// The file that was dropped last.
+let latest = null;
+
+// A last column of numbers is none of classes, but another may be.
+const described = (file) => Dataset.table(file).catch(() => Dataset.table(file, { regression: true }));
+
 async function take(file) {
-  if (!file) return;
+  if (!file || $('start').disabled) return;
+  latest = file;
+  table.file = null;
+  $('label-of').hidden = true;
   $('about-table').textContent = `Reading ${file.name} …`;
   try {
-    const { rows, columns, classes, notes } = await Dataset.table(file);
+    const { rows, columns, notes } = await described(file);
+    if (file !== latest) return;
     table.file = file;
     $('label').replaceChildren(...columns.map((name) => new Option(name)));
     $('label').value = columns.at(-1);
     $('label-of').hidden = false;
-    $('about-table').textContent = [`${file.name}: ${rows.toLocaleString('en')} rows, ${columns.length} columns; the last has ${classes} classes.`, ...notes].join(' ');
+    $('about-table').textContent = [`${file.name}: ${rows.toLocaleString('en')} rows, ${columns.length} columns.`, ...notes].join(' ');
   } catch (error) {
-    $('about-table').textContent = error.message;
+    if (file === latest) $('about-table').textContent = error.message;
   }
 }
 
@@ -374,19 +404,28 @@ $('choice').onsubmit = (event) => {
   event.preventDefault();
   start();
 };
-$('stop').onclick = () => run?.trainer.stop();
+$('stop').onclick = () => {
+  isStopped = true;
+  say('Stopping …');
+  run?.trainer.stop().catch((error) => say(error.message, true));
+};
 $('clear').onclick = wipe;
 $('write').onclick = write;
 $('save').onclick = async () => {
-  const url = URL.createObjectURL(new Blob([await run.trainer.model()], { type: 'application/octet-stream' }));
-  Object.assign(document.createElement('a'), { href: url, download: `${run.kind}.safetensors` }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 1e4);
+  try {
+    const { trainer, kind } = run;
+    const url = URL.createObjectURL(new Blob([await trainer.model()], { type: 'application/octet-stream' }));
+    Object.assign(document.createElement('a'), { href: url, download: `${kind}.safetensors` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 1e4);
+  } catch (error) {
+    say(error.message, true);
+  }
 };
 shown();
 if (!navigator.gpu) {
   say(
     isSecureContext
-      ? 'This browser has no WebGPU. Use Chrome or Edge from 113, Safari from 26, or Firefox from 141, with hardware acceleration on.'
+      ? 'This browser has no WebGPU, or it is off. Use a current Chrome, Edge, Safari or Firefox, with hardware acceleration on.'
       : 'Browsers have WebGPU only on pages from https:// or localhost: load this page from there.',
     true,
   );

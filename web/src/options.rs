@@ -100,10 +100,7 @@ impl Options {
         if let Some((kind, numbers)) = named("schedule", &self.schedule)? {
             options.schedule = Schedule::from_name(&kind)?;
             for (name, number) in numbers {
-                match name.as_str() {
-                    "warmup" => options.schedule.warmup = number as u32,
-                    name => options.schedule.set(name, number)?,
-                }
+                options.schedule.set(&name, number)?;
             }
         }
         Ok(options)

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 use wasm_bindgen::prelude::*;
-use wgrad::{Dataset, Error, ReadOptions, Scaling, Vocabulary};
+use wgrad::{Dataset, Error, Feature, ReadOptions, Scaling, Vocabulary};
 
 use crate::thrown;
 
@@ -17,6 +17,13 @@ struct TableOptions {
     categorical: Vec<String>,
     /// What a missing value becomes: mean, zero, or a number.
     fill: Option<String>,
+}
+
+fn inputs<X: Feature>(features: &[X], width: usize) -> Result<Dataset, Error> {
+    if width == 0 || features.len() % width != 0 {
+        return Err(Error::Data(format!("{} features are no rows of {width}", features.len())));
+    }
+    Dataset::inputs(features.chunks(width))
 }
 
 /// A set of rows.
@@ -53,7 +60,7 @@ impl Rows {
     pub fn of_numbers(features: Vec<f32>, width: usize, labels: Option<Vec<u32>>) -> Result<Rows, JsError> {
         let set = match labels {
             Some(labels) => Dataset::from_f32(features, width, labels),
-            None => Dataset::inputs(features.chunks(width.max(1)).collect::<Vec<_>>()),
+            None => inputs(&features, width),
         };
         set.map(Rows).map_err(thrown)
     }
@@ -63,7 +70,7 @@ impl Rows {
     pub fn of_bytes(features: Vec<u8>, width: usize, labels: Option<Vec<u32>>) -> Result<Rows, JsError> {
         let set = match labels {
             Some(labels) => Dataset::from_u8(features, width, labels),
-            None => Dataset::inputs(features.chunks(width.max(1)).collect::<Vec<_>>()),
+            None => inputs(&features, width),
         };
         set.map(Rows).map_err(thrown)
     }

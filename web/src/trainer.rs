@@ -26,6 +26,8 @@ pub struct Trainer {
     model: RefCell<Option<Model>>,
     /// One that answers as that model does.
     predictor: RefCell<Option<Rc<Predictor>>>,
+    /// How many models there were.
+    models: Cell<u64>,
     is_fitting: Cell<bool>,
     is_to_stop: Cell<bool>,
 }
@@ -42,20 +44,21 @@ impl Trainer {
             own: RefCell::default(),
             model: RefCell::default(),
             predictor: RefCell::default(),
+            models: Cell::default(),
             is_fitting: Cell::new(false),
             is_to_stop: Cell::new(false),
         })
     }
 
     /// Trains. `each` is called with the progress and with every epoch, as JSON. Another call goes on from the last.
-    pub async fn fit(&self, train: &Rows, validation: Option<Rows>, each: Function) -> Result<(), JsError> {
-        if self.is_fitting.replace(true) {
-            return Err(JsError::new("this trainer is training already: stop it, or await its end"));
-        }
-        self.is_to_stop.set(false);
-        let done = self.fit_on(&train.0, validation.as_ref().map(|rows| &rows.0), &each).await;
-        self.is_fitting.set(false);
-        done.map_err(thrown)
+    pub async fn fit(&self, train: &Rows, each: Function) -> Result<(), JsError> {
+        self.fit_once(train, None, each).await
+    }
+
+    /// As `fit`, judged after each epoch by other rows.
+    #[wasm_bindgen(js_name = fitJudged)]
+    pub async fn fit_judged(&self, train: &Rows, validation: &Rows, each: Function) -> Result<(), JsError> {
+        self.fit_once(train, Some(validation), each).await
     }
 
     /// Ends a fit that is under way, with the steps that are on their way.
@@ -119,6 +122,16 @@ impl Trainer {
 }
 
 impl Trainer {
+    async fn fit_once(&self, train: &Rows, validation: Option<&Rows>, each: Function) -> Result<(), JsError> {
+        if self.is_fitting.replace(true) {
+            return Err(JsError::new("this trainer is training already: stop it, or await its end"));
+        }
+        self.is_to_stop.set(false);
+        let done = self.fit_on(&train.0, validation.map(|rows| &rows.0), &each).await;
+        self.is_fitting.set(false);
+        done.map_err(thrown)
+    }
+
     async fn fit_on(&self, train: &Dataset, validation: Option<&Dataset>, each: &Function) -> Result<(), Error> {
         let known = self.own.borrow_mut().take();
         let mut own = match known {
@@ -128,6 +141,18 @@ impl Trainer {
                 wgrad::Trainer::on_async(Arc::clone(&self.gpu), network, self.options.training()?).await?
             }
         };
+        let fitted = self.fit_own(&mut own, train, validation, each).await;
+        self.own.borrow_mut().replace(own);
+        fitted
+    }
+
+    async fn fit_own(
+        &self,
+        own: &mut wgrad::Trainer,
+        train: &Dataset,
+        validation: Option<&Dataset>,
+        each: &Function,
+    ) -> Result<(), Error> {
         own.report_parameters(true);
         let mut model = own.model_async().await?.trained_on(train);
         self.set_model(model.clone());
@@ -165,13 +190,13 @@ impl Trainer {
         if let Ok(model) = own.model_async().await {
             self.set_model(model);
         }
-        self.own.borrow_mut().replace(own);
         fitted.map(drop)
     }
 
     fn set_model(&self, model: Model) {
         self.model.replace(Some(model));
         self.predictor.take();
+        self.models.set(self.models.get() + 1);
     }
 
     async fn predictor(&self) -> Result<Rc<Predictor>, Error> {
@@ -179,9 +204,12 @@ impl Trainer {
             return Ok(Rc::clone(known));
         }
         let model = self.model.borrow().clone().ok_or_else(untrained)?;
+        let number = self.models.get();
         let made = Rc::new(Predictor::from_model_async(Arc::clone(&self.gpu), model).await?);
-        // While it was made, an epoch may have come to its end, and left another model; the next call takes that.
-        self.predictor.replace(Some(Rc::clone(&made)));
+        // While it was made, an epoch may have come to its end, and left another model for the next call.
+        if self.models.get() == number {
+            self.predictor.replace(Some(Rc::clone(&made)));
+        }
         Ok(made)
     }
 }
