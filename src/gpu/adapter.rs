@@ -249,10 +249,9 @@ impl AdapterSummary {
         version.split(|digit: char| !digit.is_ascii_digit()).next()?.parse().ok()
     }
 
-    /// Whether the driver's compiler unrolls loops. SwiftShader's does not, which is what browsers have without a GPU.
+    /// Whether the driver's compiler unrolls loops. Not in a browser without a GPU, which has SwiftShader.
     pub(crate) fn unrolls_loops(&self) -> bool {
-        let is_swift_shader = cfg!(target_family = "wasm") || self.name.starts_with("SwiftShader");
-        self.kind != AdapterKind::Software || !is_swift_shader
+        self.kind != AdapterKind::Software || cfg!(not(target_family = "wasm"))
     }
 
     /// The family of tiles that suits the adapter.

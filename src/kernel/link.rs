@@ -21,12 +21,15 @@ pub const MODULE_NAMES: &[(&str, &str)] = MODULES;
 /// workgroup, which has one part's work to do at a time.
 const SHARED: &[&str] = &["rates", "step", "tile::workgroup_memory"];
 
+/// The tile whose loops are worth writing out. With those of every kernel, SwiftShader's compiler took gigabytes for some random networks.
+const UNROLLED: &str = "tile/register";
+
 /// What the WGSL of a launch is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Form {
     /// A line enables each optional feature: browsers' compilers want one, and naga takes none.
     pub enables: bool,
-    /// Loops of known counts are written out, for a compiler that unrolls none.
+    /// Loops of known counts are written out in dense layers' products under a register tile, for a compiler that unrolls none.
     pub unrolled: bool,
 }
 
@@ -58,7 +61,7 @@ pub fn link(launch: &Launch, form: Form) -> Result<String, Error> {
     };
     let mut linked = wesl::compile(&module_path(launch.root), &resolver, &EscapeMangler, &options)
         .map_err(|error| Error::Kernel { kernel: launch.kernel.into(), reason: error.to_string() })?;
-    if form.unrolled {
+    if form.unrolled && launch.root == UNROLLED && launch.kernel.starts_with("dense_") {
         unroll(&mut linked.syntax);
     }
     let text = linked.to_string();

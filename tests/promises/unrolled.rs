@@ -1,18 +1,25 @@
-//! Loops are written out for a compiler that unrolls none, and mean what they meant. CI runs the selftest on SwiftShader, whose kernels are all in this form.
+//! Loops are written out for a compiler that unrolls none, and mean what they meant. CI trains in a browser on SwiftShader, whose products are in this form.
 
 use naga::{Expression, Literal, Module, Statement};
 use wgrad::kernel::Launch;
 use wgrad::kernel::link::{Form, link};
 use wgrad::selftest::shaders::every_launch;
 
-/// A shader of a user's, linked: in a form without loops, or as it is.
+/// A shader in place of the register tile, linked: in a form without loops, or as it is.
 fn linked(body: &str, unrolled: bool) -> String {
-    let (_, launch) = every_launch().unwrap().swap_remove(0);
+    let launches = every_launch().unwrap();
+    let (_, launch) = launches.into_iter().find(|(_, launch)| launch.kernel == "dense_forward").unwrap();
     let text = format!(
         "const COUNT = 2u * (1u + 1u);\n@group(0) @binding(0) var<storage, read_write> out: array<u32>;\n\
          @compute @workgroup_size(1) fn main() {{ {body} }}"
     );
-    let launch = Launch { root: "root", mounts: vec![], constants: vec![("root", text)], bindings: vec![], ..launch };
+    let launch = Launch {
+        root: "tile/register",
+        mounts: vec![],
+        constants: vec![("tile/register", text)],
+        bindings: vec![],
+        ..launch
+    };
     link(&launch, Form { enables: false, unrolled }).unwrap()
 }
 

@@ -107,7 +107,7 @@ def wait_for(browser, expression, seconds):
     """Waits until an expression is true in the page. The page's own words are in the error."""
     end = time.monotonic() + seconds
     while not browser.evaluate(f"Boolean({expression})"):
-        words = browser.evaluate("document.getElementById('words').textContent")
+        words = browser.evaluate("document.getElementById('words')?.textContent")
         assert time.monotonic() < end, f"after {seconds} s: {expression}; the page says: {words}"
         time.sleep(0.5)
 
@@ -236,6 +236,35 @@ def check_others(browser):
     print(f"a GPT writes {said['written']!r}; a network too large: {said['large']}", flush=True)
 
 
+def check_tabs_and_loss(browser, url):
+    """Two tabs train; one is closed; the device is lost, which is said, and the page can train again."""
+    is_training = "Number(document.getElementById('progress').value) > 0 && document.getElementById('start').disabled"
+    browser.open(url)
+    click(browser, "#start")
+    wait_for(browser, is_training, 120)
+    first, browser.session = browser.session, None
+    target = browser.ask("Target.createTarget", url=url)["targetId"]
+    browser.session = browser.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+    wait_for(browser, "document.readyState === 'complete' && !document.getElementById('start').disabled", 30)
+    click(browser, "#start")
+    wait_for(browser, is_training, 120)
+    browser.session = None
+    browser.ask("Target.closeTarget", targetId=target)
+    browser.session = first
+    at = browser.evaluate("document.getElementById('progress').value")
+    wait_for(browser, f"document.getElementById('progress').value !== {at}", 60)
+
+    browser.session = None
+    browser.ask("Browser.crashGpuProcess")
+    browser.session = first
+    wait_for(browser, "!document.getElementById('start').disabled", 60)
+    said = browser.evaluate("document.getElementById('words').textContent")
+    assert "was lost" in said, said
+    click(browser, "#start")
+    wait_for(browser, is_training, 120)
+    print(f"a device that was lost: {said}", flush=True)
+
+
 def check_without_webgpu(chromium, url):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         with contextlib.closing(Browser(chromium, profile, "--disable-gpu", "--disable-features=WebGPU,WebGPUService")) as browser:
@@ -262,6 +291,7 @@ def main():
         assert not complaints, complaints[:3]
         foreign = [asked for asked in browser.requests() if not asked.startswith((url, "data:", "blob:"))]
         assert not foreign, foreign
+        check_tabs_and_loss(browser, url)
     check_without_webgpu(chromium, url)
     print(f"ok: the module takes {size} bytes, gzipped")
 
