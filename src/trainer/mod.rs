@@ -59,7 +59,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Whether a `fit` reports the weights and their gradient after every epoch, as [`Event::Parameters`]. An epoch costs a step, a submission and a
+    /// Whether a `fit` reports the weights and their gradient after every epoch, as [`Event::Parameters`](crate::Event::Parameters). An epoch costs a step, a submission and a
     /// copy of the weights more then, and no read that is waited for; the device keeps a gradient. Changes no result.
     pub fn report_parameters(&mut self, reports: bool) {
         self.session.reports_parameters = reports;

@@ -245,7 +245,7 @@ def check_tabs_and_loss(browser, url):
     first, browser.session = browser.session, None
     target = browser.ask("Target.createTarget", url=url)["targetId"]
     browser.session = browser.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-    wait_for(browser, "document.readyState === 'complete' && !document.getElementById('start').disabled", 30)
+    wait_for(browser, "document.readyState === 'complete' && document.getElementById('start')?.disabled === false", 30)
     click(browser, "#start")
     wait_for(browser, is_training, 120)
     browser.session = None
