@@ -16,7 +16,7 @@ use wesl::syntax::{
 /// The most iterations of a loop that is written out.
 const MOST_ITERATIONS: u32 = 16;
 /// The most statements that a loop becomes, with those of loops in it and of functions that it calls: a driver's compiler has them all in one place, and takes time for each.
-const MOST_STATEMENTS: usize = 128;
+const MOST_STATEMENTS: usize = 256;
 
 /// Writes out each loop that counts a u32 up from one constant to another, and is left in no other way.
 pub(super) fn unroll(shader: &mut TranslationUnit) {
