@@ -214,7 +214,7 @@ impl Trainer {
     }
 }
 
-/// Calls a function of the page with a message, whatever it does with it.
+/// Passes a message to the page's callback. An exception that the callback throws is ignored: it must not end the training.
 fn tell(each: &Function, message: Value) {
     let _ = each.call1(&JsValue::NULL, &message.to_string().into());
 }
