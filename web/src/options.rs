@@ -107,8 +107,11 @@ impl Options {
     }
 }
 
+/// A name and its numbers by their names.
+type Named = (String, Vec<(String, f64)>);
+
 /// A name, or a table with a `kind` and numbers by their names, as in run.toml; `None` where there is none.
-fn named(what: &str, value: &Value) -> Result<Option<(String, Vec<(String, f64)>)>, Error> {
+fn named(what: &str, value: &Value) -> Result<Option<Named>, Error> {
     let wrong = || Error::Option(format!("{what}: write a name, or {{ kind: name, … }} with numbers"));
     let mut table: Map<String, Value> = match value {
         Value::Null => return Ok(None),

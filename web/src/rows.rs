@@ -20,7 +20,7 @@ struct TableOptions {
 }
 
 fn inputs<X: Feature>(features: &[X], width: usize) -> Result<Dataset, Error> {
-    if width == 0 || features.len() % width != 0 {
+    if width == 0 || !features.len().is_multiple_of(width) {
         return Err(Error::Data(format!("{} features are no rows of {width}", features.len())));
     }
     Dataset::inputs(features.chunks(width))

@@ -110,6 +110,12 @@ impl Trainer {
 
     /// What is known of the device and of the network, as JSON.
     pub fn about(&self) -> String {
+        self.known().to_string()
+    }
+}
+
+impl Trainer {
+    fn known(&self) -> Value {
         let adapter = self.gpu.adapter();
         let model = self.model.borrow();
         let network = model.as_ref().map(|model| &model.network);
@@ -117,11 +123,8 @@ impl Trainer {
             "adapter": adapter.name, "kind": adapter.kind.to_string(), "network": network.map(|network| network.shape()),
             "parameters": network.map(|network| network.parameters()),
         })
-        .to_string()
     }
-}
 
-impl Trainer {
     async fn fit_once(&self, train: &Rows, validation: Option<&Rows>, each: Function) -> Result<(), JsError> {
         if self.is_fitting.replace(true) {
             return Err(JsError::new("this trainer is training already: stop it, or await its end"));
@@ -156,10 +159,7 @@ impl Trainer {
         own.report_parameters(true);
         let mut model = own.model_async().await?.trained_on(train);
         self.set_model(model.clone());
-        tell(
-            each,
-            json!({ "event": "start", "about": serde_json::from_str::<Value>(&self.about()).unwrap_or_default() }),
-        );
+        tell(each, json!({ "event": "start", "about": self.known() }));
         let observer = |event: Event<'_>| {
             match event {
                 Event::Progress(at) => tell(
