@@ -61,6 +61,9 @@ pub enum Error {
     /// An option has a value that cannot be used.
     #[error("{0}")]
     Option(String),
+    /// Another [process](crate::Processes) of the run could not be reached.
+    #[error("{0}")]
+    Processes(String),
     /// A data set cannot be used.
     #[error("{0}")]
     Data(String),
@@ -152,7 +155,8 @@ impl Error {
             | Error::OutOfMemory { .. }
             | Error::Kernel { .. }
             | Error::NonFinite { .. }
-            | Error::NonFiniteResult(_) => 1,
+            | Error::NonFiniteResult(_)
+            | Error::Processes(_) => 1,
             Error::Wgsl { .. }
             | Error::Option(_)
             | Error::Data(_)
@@ -193,6 +197,7 @@ mod tests {
         Error::Io { .. } => Error::io("")(std::io::Error::other("")),
         Error::NonFiniteResult(_) => Error::NonFiniteResult(String::new()),
         Error::Output(_) => Error::Output(std::io::Error::other("")),
+        Error::Processes(_) => Error::Processes(String::new()),
         Error::NonFinite { .. } => Error::NonFinite { step: 1, epoch: 1, cause: String::new() },
     }
 

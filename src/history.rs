@@ -13,6 +13,8 @@ pub struct TrainStats {
     pub dispatches: u64,
     /// Submissions and blocking reads.
     pub traffic: Traffic,
+    /// Bytes that were sent to [other processes](crate::Trainer::among).
+    pub exchanged_bytes: u64,
 }
 
 impl TrainStats {
@@ -26,6 +28,7 @@ impl TrainStats {
                 submissions: self.traffic.submissions - earlier.traffic.submissions,
                 blocking_reads: self.traffic.blocking_reads - earlier.traffic.blocking_reads,
             },
+            exchanged_bytes: self.exchanged_bytes - earlier.exchanged_bytes,
         }
     }
 }
@@ -96,6 +99,8 @@ impl Epoch {
                 steps: steps as u64,
                 dispatches: dispatches as u64,
                 traffic: Traffic { submissions: submissions as u64, blocking_reads: blocking_reads as u64 },
+                // Of this run alone.
+                exchanged_bytes: 0,
             },
         })
     }
@@ -110,7 +115,7 @@ pub(crate) fn figures_of(epoch: &Epoch) -> [f64; Epoch::FIGURES] {
     };
     let ([loss, accuracy, rows], [val_loss, val_accuracy, val_rows]) =
         (evaluation(Some(epoch.training)), evaluation(epoch.validation));
-    let TrainStats { steps, dispatches, traffic: Traffic { submissions, blocking_reads } } = epoch.stats;
+    let TrainStats { steps, dispatches, traffic: Traffic { submissions, blocking_reads }, .. } = epoch.stats;
     let counts = [steps, dispatches, submissions, blocking_reads].map(|count| count as f64);
     [
         epoch.epoch as f64,

@@ -36,6 +36,7 @@
 //! - `mnist`: `Dataset::mnist` and `Dataset::shakespeare`, 11 MB of data inside the library; `cli` implies it.
 //! - `images` (default): folders of images by class, and images to predict on.
 //! - `parquet`: Parquet files.
+//! - `mpi`: `mpirun wgrad train`, on several devices and machines; it takes an MPI with its headers, and libclang.
 //! - `selftest`: [`selftest`], which checks an adapter and its driver; `cli` implies it.
 //!
 //! The repository's README has the program; its `docs/` describe training, data, models, adapters and every option.
@@ -74,6 +75,8 @@ mod loss;
 mod measure;
 mod metric;
 mod model;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod named;
 mod network;
 mod optimizer;
@@ -81,6 +84,7 @@ mod options;
 pub mod plan;
 mod predictor;
 mod preprocessing;
+mod processes;
 pub mod profile;
 mod run;
 mod schedule;
@@ -121,6 +125,7 @@ pub use options::{
 };
 pub use predictor::{Class, Predictor};
 pub use preprocessing::{ChannelOrder, Columns, Decoder, Fill, ImageShape, ScaleBy, Scaling, Vocabulary};
+pub use processes::Processes;
 pub use run::activations::LayerOutput;
 pub use schedule::{Decay, Schedule};
 pub use trainer::Trainer;

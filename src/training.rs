@@ -20,17 +20,48 @@ pub struct Training<'a> {
     pub augmentation: Option<Augmentation>,
     /// The parts that a step's minibatch comes in: their gradients are added up before the weights are updated. 1 for a minibatch as a whole.
     pub accumulate: u32,
+    /// Those of them that this process computes, where a minibatch is cut into shards; `accumulate` is 1 then.
+    pub shards: Option<Shards>,
     /// The decay of the moving average of the weights, where there is one.
     pub average: Option<f64>,
     /// The weights that are treated otherwise than the optimizer says.
     pub groups: Groups<'a>,
 }
 
+/// The shards that a minibatch is cut into, of as many rows each, and those of them that a process computes. Gradients are added up in one binary tree over all
+/// shards, in their order, so that a run has the same bits however many processes share them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shards {
+    /// How many there are: a power of two.
+    pub all: u32,
+    /// The first that this process computes.
+    pub first: u32,
+    /// How many it computes, from there: a power of two.
+    pub own: u32,
+}
+
+impl Shards {
+    /// The shards of the process with this number, of `processes` that have as many each.
+    pub fn of_process(all: u32, process: u32, processes: u32) -> Self {
+        let own = all / processes;
+        Shards { all, first: process * own, own }
+    }
+}
+
 impl<'a> Training<'a> {
     /// The optimizer and the schedule alone.
     pub fn new(optimizer: &'a Optimizer, schedule: &'a Schedule) -> Self {
-        let (clip, augmentation, average, groups) = (None, None, None, Groups::default());
-        Training { optimizer, schedule, clip, skips_non_finite: false, augmentation, accumulate: 1, average, groups }
+        Training {
+            optimizer,
+            schedule,
+            clip: None,
+            skips_non_finite: false,
+            augmentation: None,
+            accumulate: 1,
+            shards: None,
+            average: None,
+            groups: Groups::default(),
+        }
     }
 
     /// Whether every gradient has to be known before the first weight is updated.

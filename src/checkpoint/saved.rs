@@ -66,9 +66,10 @@ pub(crate) struct Saved {
 /// The version of the format that is described above. A later one reads the earlier ones.
 pub(crate) const FORMAT: u64 = 2;
 
-/// The earliest version whose readers can go on with such a run: groups of weights, averages and minibatches in parts came with the second.
+/// The earliest version whose readers can go on with such a run: groups of weights, averages and minibatches in parts, or in shards, came with the second.
 fn format_of(options: &TrainOptions) -> u64 {
-    let is_plain = options.groups.is_empty() && options.ema.is_none() && options.accumulate == 1;
+    let is_plain =
+        options.groups.is_empty() && options.ema.is_none() && options.accumulate == 1 && options.shards.is_none();
     if is_plain { 1 } else { FORMAT }
 }
 

@@ -15,7 +15,7 @@ use crate::model::{Model, class_of};
 const MOST_IN_TABLE: usize = 20;
 
 pub(super) fn run(options: &Evaluate) -> Result<(), Error> {
-    let output = Output { json: options.common.json };
+    let output = Output::of(options.common.json);
     let model = opening::model(&options.model, &options.own)?;
     let set = source::for_model(&options.data, &model, &options.text, options.label.as_deref())?;
     set.check_for(&model.network, &model.loss).map_err(|error| source::of_words(&options.data, "--data", error))?;

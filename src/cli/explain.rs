@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::config::Run;
+use super::fit_together;
 use super::opening::{limits, open_gpu};
 use super::options::Train;
 use super::output::{Output, clean};
 use super::source;
 use super::summary;
-use super::train;
 use super::training_set::TrainingSet;
 use crate::data::{ColumnRole, TableColumn};
 use crate::error::Error;
@@ -29,12 +29,12 @@ const MOST_OF_NAME: usize = 40;
 /// Prints the network's layers, and the plan of a training step. No device is opened: without an adapter, the plan is a software adapter's.
 pub(super) fn run(flags: &Train) -> Result<(), Error> {
     flags.trains_nothing("explain")?;
-    let output = Output { json: flags.common.json };
+    let output = Output::of(flags.common.json);
     let mut run = Run::new(flags)?;
     let (set, validation) = source::of_run(&run, None)?;
     run.settle(&set)?;
-    let network = train::network(&run, &set, validation.as_ref())?;
-    train::check(&mut run, &set, validation.as_ref(), &network)?;
+    let network = fit_together::network(&run, &set, validation.as_ref())?;
+    fit_together::check(&mut run, &set, validation.as_ref(), &network)?;
     let adapter = adapters(&run.adapter, limits()?).into_iter().find(|adapter| adapter.chosen);
     if adapter.is_none() && run.adapter != AdapterChoice::Auto {
         // The requested adapter is missing: opening it gives the error.

@@ -15,7 +15,7 @@ use crate::network::Form;
 const MOST_NAMES: usize = 20;
 
 pub(super) fn run(options: &Export) -> Result<(), Error> {
-    let output = Output { json: options.json };
+    let output = Output::of(options.json);
     check_ending(&options.output, "onnx")?;
     let model = opening::model(&options.model, &options.own)?;
     model.write_onnx(&options.output, options.softmax)?;

@@ -10,7 +10,7 @@ use crate::generation::Sampling;
 use crate::preprocessing::Vocabulary;
 
 pub(super) fn run(options: &Generate) -> Result<(), Error> {
-    let output = Output { json: options.common.json };
+    let output = Output::of(options.common.json);
     let model = opening::model(&options.model, &options.own)?;
     let Some(vocabulary) = model.vocabulary.clone() else {
         return Err(Error::Option(format!(

@@ -20,7 +20,7 @@ use crate::preprocessing::ImageShape;
 const READ: &str = "import reads .onnx, and .safetensors with a state dict: in PyTorch, safetensors.torch.save_file(net.state_dict(), \"net.safetensors\")";
 
 pub(super) fn run(options: &Import) -> Result<(), Error> {
-    let output = Output { json: options.json };
+    let output = Output::of(options.json);
     check_ending(&options.output, "safetensors")?;
     let (mut model, mut notes) = read(options)?;
     let file = options.config.as_deref().map(File::read).transpose()?;

@@ -19,7 +19,7 @@ use crate::network::{Form, Summary};
 use crate::preprocessing::Vocabulary;
 
 pub(super) fn run(options: &Inspect) -> Result<(), Error> {
-    let output = Output { json: options.json };
+    let output = Output::of(options.json);
     let path: &Path = &options.file;
     let (model, contents) = if path.extension().is_some_and(|ending| ending == "onnx") {
         let losses: Vec<Loss> = own_functions(&options.own)?.1;

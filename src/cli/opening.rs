@@ -60,7 +60,12 @@ pub(super) fn cache_folder() -> Option<PathBuf> {
 
 /// Opens the chosen adapter, with the kernels that earlier runs compiled.
 pub(super) fn open_gpu(choice: &AdapterChoice) -> Result<Arc<Gpu>, Error> {
-    Gpu::open_with(&OpenOptions { adapter: choice.clone(), limits: limits()?, cache: cache_folder() })
+    open_one_of(choice, 0)
+}
+
+/// Opens the adapter with this number among those that are like the chosen one.
+pub(super) fn open_one_of(choice: &AdapterChoice, number: usize) -> Result<Arc<Gpu>, Error> {
+    Gpu::open_with(&OpenOptions { adapter: choice.clone(), number, limits: limits()?, cache: cache_folder() })
 }
 
 /// The limits to use of an adapter: WebGPU's if `WGRAD_LIMITS` is `webgpu`, to test what a browser would accept.

@@ -437,7 +437,7 @@ pub(super) struct Selftest {
 
 #[derive(Args, Default)]
 pub(super) struct Common {
-    /// auto, a backend (vulkan, metal, dx12, gl), a kind (gpu, discrete, integrated, cpu), part of a name, or several of these, as "gl cpu"
+    /// auto, a number as `wgrad adapters` has it, a backend (vulkan, metal, dx12, gl), a kind (gpu, discrete, integrated, cpu), part of a name, or several of these, as "gl cpu"
     /// [default: auto]
     #[arg(long, value_name = "auto|WORDS")]
     pub adapter: Option<AdapterChoice>,

@@ -14,17 +14,27 @@ use crate::named::noun_of;
 #[derive(Clone, Copy)]
 pub(super) struct Output {
     pub json: bool,
+    is_silent: bool,
 }
 
 impl Output {
+    pub fn of(json: bool) -> Self {
+        Output { json, is_silent: false }
+    }
+
+    /// Prints nothing: another process does.
+    pub fn silent(self) -> Self {
+        Output { is_silent: true, ..self }
+    }
+
     /// Prints lines for people; nothing under `--json`.
     pub fn text(&self, lines: impl std::fmt::Display) -> Result<(), Error> {
-        if self.json { Ok(()) } else { Self::line(clean_lines(&lines.to_string())) }
+        if self.json || self.is_silent { Ok(()) } else { Self::line(clean_lines(&lines.to_string())) }
     }
 
     /// Prints a line for programs; nothing without `--json`.
     pub fn event(&self, event: Value) -> Result<(), Error> {
-        if self.json { Self::line(event) } else { Ok(()) }
+        if self.json && !self.is_silent { Self::line(event) } else { Ok(()) }
     }
 
     fn line(line: impl std::fmt::Display) -> Result<(), Error> {

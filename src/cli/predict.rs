@@ -27,7 +27,7 @@ const MOST_AT_ONCE: usize = 512;
 const SOON: Duration = Duration::from_millis(20);
 
 pub(super) fn run(options: &Predict) -> Result<(), Error> {
-    let output = Output { json: options.common.json };
+    let output = Output::of(options.common.json);
     let model = opening::model(&options.model, &options.own)?;
     if let Some(places) = model.network.places() {
         return Err(Error::Option(format!(

@@ -31,7 +31,7 @@ const HEAD: [&str; 13] = [
 ];
 
 pub(super) fn run(options: &Runs) -> Result<(), Error> {
-    let output = Output { json: options.json };
+    let output = Output::of(options.json);
     let (mut runs, mut broken) = (Vec::new(), Vec::new());
     for folder in folders(&options.folder)? {
         match Summary::read(&folder) {

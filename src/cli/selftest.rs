@@ -16,7 +16,7 @@ use crate::selftest::{self, Check, Checked, Options, Outcome, Report, Section};
 
 /// Checks the adapter, and prints a table and the failed checks. The exit code is 1 if there are any.
 pub(super) fn run(flags: &Selftest) -> Result<u8, Error> {
-    let output = Output { json: flags.common.json };
+    let output = Output::of(flags.common.json);
     if let Some(folder) = &flags.wgsl {
         let shaders = write_for_browsers(folder)?;
         output.text(format_args!("{shaders} shaders in {}", folder.display()))?;
@@ -25,7 +25,7 @@ pub(super) fn run(flags: &Selftest) -> Result<u8, Error> {
     }
     // The kernels of earlier runs are not used: the compiler is checked, too.
     let adapter = flags.common.adapter.clone().unwrap_or_default();
-    let gpu = Gpu::open_with(&OpenOptions { adapter, limits: limits()?, cache: None })?;
+    let gpu = Gpu::open_with(&OpenOptions { adapter, limits: limits()?, ..OpenOptions::default() })?;
     let adapter = gpu.adapter();
     output.text(format_args!("{} ({}, {}), {}", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
     let options = Options {

@@ -6,7 +6,7 @@ use super::config::Run;
 use super::opening::open_gpu;
 use super::options::Train;
 use super::output::Output;
-use super::{source, train};
+use super::{fit_together, source};
 use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::kernel::Cost;
@@ -27,12 +27,12 @@ pub(super) struct Timed {
 impl Timed {
     /// Opens the adapter and tunes the plan, as a run would.
     pub fn new(flags: &Train) -> Result<Self, Error> {
-        let output = Output { json: flags.common.json };
+        let output = Output::of(flags.common.json);
         let mut run = Run::new(flags)?;
         let (set, validation) = source::of_run(&run, None)?;
         run.settle(&set)?;
-        let network = train::network(&run, &set, validation.as_ref())?;
-        train::check(&mut run, &set, validation.as_ref(), &network)?;
+        let network = fit_together::network(&run, &set, validation.as_ref())?;
+        fit_together::check(&mut run, &set, validation.as_ref(), &network)?;
         let shape = network.shape();
         let mut trainer = Trainer::on(open_gpu(&run.adapter)?, network, run.options.clone())?;
         trainer.tune(set.source(), |_| {})?;

@@ -8,19 +8,21 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::config::Run;
+use super::fit_together::{check, check_sets, network};
 use super::interrupt::Interrupt;
 use super::observers::Observer;
-use super::opening::{check_ending, open_gpu};
+use super::opening::{check_ending, open_one_of};
 use super::options::{Screen, Train};
 use super::out::Out;
 use super::output::{Output, figures, grouped, grouped_of};
+use super::processes::{Joined, SHARDS};
 use super::reading::Validation;
 use super::report::Chosen;
 use super::screen::{self, Course, length};
 use super::source;
 use super::tensorboard::TensorBoard;
 use super::training_set::TrainingSet;
-use super::{init, report, resume, token_checks};
+use super::{init, report, resume};
 use crate::checkpoint::Checkpoint;
 use crate::data::Dataset;
 use crate::error::Error;
@@ -29,7 +31,6 @@ use crate::history::{Event, History};
 use crate::loss::Loss;
 use crate::model::Model;
 use crate::named::counted;
-use crate::network::Network;
 use crate::trainer::Trainer;
 use crate::weights::LayerWeights;
 
@@ -37,8 +38,20 @@ use crate::weights::LayerWeights;
 pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     // This has to run before the first other thread, on which the adapter is opened.
     crate::gpu::quiet_drivers();
+    let joined = Joined::join()?;
+    let result = run_joined(flags, joined.as_ref());
+    match (&joined, &result) {
+        // All have ended together where the output is no longer read.
+        (None, _) | (_, Ok(_) | Err(Error::Output(_))) => {}
+        (Some(joined), Err(error)) => joined.end_all(error),
+    }
+    result
+}
+
+/// The same, as one of several processes where there are others.
+fn run_joined(flags: &Train, joined: Option<&Joined>) -> Result<u8, Error> {
     let interrupt = Interrupt::watch()?;
-    let mut ready = Ready::new(flags)?;
+    let mut ready = Ready::new(flags, joined)?;
     if let Some(code) = interrupt.exit_code() {
         ready.output.text("Interrupted before the first step: nothing is written")?;
         return Ok(code);
@@ -67,6 +80,8 @@ struct Ready {
     trainer: Trainer,
     /// The image that the report shows.
     chosen: Chosen,
+    /// Whether this process writes files and prints.
+    speaks: bool,
 }
 
 /// A run after its last step.
@@ -81,14 +96,25 @@ struct Trained {
 
 impl Ready {
     /// Reads the sets and the models, opens the adapter, and checks all of them.
-    fn new(flags: &Train) -> Result<Self, Error> {
-        let output = Output { json: flags.common.json };
+    fn new(flags: &Train, joined: Option<&Joined>) -> Result<Self, Error> {
+        let speaks = joined.is_none_or(Joined::speaks);
+        let output = Output::of(flags.common.json);
+        let output = if speaks { output } else { output.silent() };
         let (mut run, checkpoint) = resume::run_of(flags)?;
+        if joined.is_some() {
+            run.options.shards.get_or_insert(SHARDS);
+        }
+        if !speaks {
+            (run.out, run.tensorboard) = (None, None);
+        }
         let out = run.out.as_deref().map(|folder| Out::take(folder, &run, checkpoint.is_some())).transpose()?;
-        check_save(&run)?;
+        if speaks {
+            check_save(&run)?;
+        }
         // Opening a driver and unpacking a set take a tenth of a second each.
+        let number = joined.map_or(0, |joined| joined.local);
         let (gpu, sets) = std::thread::scope(|scope| {
-            let opening = scope.spawn(|| open_gpu(&run.adapter));
+            let opening = scope.spawn(|| open_one_of(&run.adapter, number));
             // A run that goes on has its scalings in its checkpoint.
             // The file may be of a run with the same functions of the user's own.
             let (activations, losses) = (run.layers.own_activations(), std::slice::from_ref(&run.options.loss));
@@ -100,7 +126,7 @@ impl Ready {
         });
         let ((set, validation), init) = sets?;
         run.settle(&set)?;
-        let trainer = match &checkpoint {
+        let mut trainer = match &checkpoint {
             Some(checkpoint) => {
                 let trainer = resumed(gpu, flags, &run, checkpoint)?;
                 check_sets(&run, set.at_hand(), validation.as_ref(), trainer.network())?;
@@ -108,8 +134,11 @@ impl Ready {
             }
             None => begun(gpu, &mut run, init, &set, validation.as_ref())?,
         };
+        if let Some(joined) = joined {
+            trainer.among(Arc::clone(&joined.processes))?;
+        }
         let chosen = Chosen::of(&run, trainer.network(), &set, validation.as_ref())?;
-        Ok(Ready { output, run, checkpoint, out, set, validation, trainer, chosen })
+        Ok(Ready { output, run, checkpoint, out, set, validation, trainer, chosen, speaks })
     }
 
     /// The steps that were done before this call.
@@ -187,13 +216,13 @@ impl Ready {
     /// Trains, with all observers, and saves the model.
     fn train(&mut self, screen: Option<Screen>, interrupt: &Interrupt) -> Result<Trained, Error> {
         let is_finished = self.is_finished();
-        let Ready { output, run, checkpoint, out, set, validation, trainer, .. } = self;
+        let Ready { output, run, checkpoint, out, set, validation, trainer, speaks, .. } = self;
         let validation = validation.as_ref();
         let started = Instant::now();
         trainer.report_parameters(run.tensorboard.is_some());
         let course = Course::of(trainer, set, validation)?;
         let mut observers: Vec<Box<dyn Observer + '_>> = Vec::new();
-        if !is_finished {
+        if !is_finished && *speaks {
             observers.extend(screen::observer(screen, output, course));
         }
         if let Some(out) = out {
@@ -221,9 +250,12 @@ impl Ready {
         };
         // The screen releases the terminal for what is printed now.
         drop(observers);
-        let history = history.map_err(|error| saved_before(error, output, run, trainer, began))?;
+        let history = match history {
+            Err(error) if *speaks => return Err(saved_before(error, output, run, trainer, began)),
+            history => history?,
+        };
         // The model is saved even if the output is no longer read, but not if nothing was trained.
-        if !history.epochs.is_empty() {
+        if !history.epochs.is_empty() && *speaks {
             trainer.save(&run.save)?;
         }
         Ok(Trained { history, seconds: started.elapsed().as_secs_f64(), observed, interrupted })
@@ -375,73 +407,6 @@ fn begun(
     Ok(trainer)
 }
 
-/// Checks that the run's options are for the network, and that it takes both sets; notes outputs without a class.
-pub(super) fn check(
-    run: &mut Run,
-    set: &TrainingSet,
-    validation: Option<&Dataset>,
-    network: &Network,
-) -> Result<(), Error> {
-    run.options.check(network)?;
-    check_sets(run, set.at_hand(), validation, network)?;
-    check_labels(run, set)?;
-    run.note_all(unused_outputs(set, validation, network));
-    token_checks::of_network(run, set.at_hand(), network)
-}
-
-/// Checks that the loss leaves some label to learn from.
-///
-/// # Errors
-///
-/// [`Error::Format`] with the label that all rows have, and that the loss ignores.
-fn check_labels(run: &Run, set: &TrainingSet) -> Result<(), Error> {
-    let Loss::SoftmaxCrossEntropy { ignore_index: Some(index), .. } = run.options.loss else { return Ok(()) };
-    let labels = set.source().whole().map_or(&[][..], Dataset::labels);
-    match !labels.is_empty() && labels.iter().all(|&label| label == index as u32) {
-        true => Err(Error::format(
-            &run.data,
-            format!("every label is {index}, which ignore_index leaves out of the loss: there is nothing to learn"),
-        )),
-        false => Ok(()),
-    }
-}
-
-/// A note on outputs that stand for no class of the data, if there are any.
-fn unused_outputs(set: &TrainingSet, validation: Option<&Dataset>, network: &Network) -> Option<String> {
-    let (classes, outputs) = (classes_of(set, validation), network.outputs());
-    let has_classes = !set.at_hand().labels().is_empty();
-    // One output tells two classes apart.
-    (has_classes && classes < outputs && outputs > 1).then(|| {
-        let names = set.at_hand().class_names();
-        let named = if names.is_empty() { "" } else { "; they are named by their numbers" };
-        format!(
-            "the network has {}, and the data {}: {} for no class of the data{named}; leave outputs under [model] out, or make the last of its \
-             layers as wide as there are classes, unless rows of other classes follow",
-            counted(outputs, "output"),
-            counted(classes, "class"),
-            match outputs - classes {
-                1 => format!("output {classes} stands"),
-                _ => format!("outputs {classes} to {} stand", outputs - 1),
-            },
-        )
-    })
-}
-
-/// The number of classes, or of values a row, in both sets.
-fn classes_of(set: &TrainingSet, validation: Option<&Dataset>) -> usize {
-    set.source().classes().max(validation.map_or(0, Dataset::classes))
-}
-
-/// Checks that the network takes both sets under the loss. An error names the set.
-fn check_sets(run: &Run, train: &Dataset, validation: Option<&Dataset>, network: &Network) -> Result<(), Error> {
-    let check = |set: &Dataset, words: &str, flag: &str| {
-        set.check_for(network, &run.options.loss).map_err(|error| source::of_words(words, flag, error))
-    };
-    check(train, &run.data, "--data")?;
-    let (words, flag) = source::validation_words(run);
-    validation.map_or(Ok(()), |set| check(set, words, flag))
-}
-
 /// A trainer that goes on from a checkpoint, as far as the flags say.
 fn resumed(gpu: Result<Arc<Gpu>, Error>, flags: &Train, run: &Run, checkpoint: &Checkpoint) -> Result<Trainer, Error> {
     let mut trainer = Trainer::resume(gpu?, checkpoint)?;
@@ -451,20 +416,6 @@ fn resumed(gpu: Result<Arc<Gpu>, Error>, flags: &Train, run: &Run, checkpoint: &
         trainer.set_epochs(flags.epochs.unwrap_or(trainer.options().epochs));
     }
     Ok(trainer)
-}
-
-/// The network for a run. Its outputs are inferred from the targets if the run does not give them.
-pub(super) fn network(run: &Run, set: &TrainingSet, validation: Option<&Dataset>) -> Result<Network, Error> {
-    let train = set.at_hand();
-    let classes = classes_of(set, validation);
-    // Two classes take one sigmoid output.
-    let inferred =
-        if classes == 2 && matches!(run.options.loss, Loss::SigmoidCrossEntropy { .. }) && !train.labels().is_empty() {
-            1
-        } else {
-            classes
-        };
-    run.layers.network(&run.data, train, inferred)
 }
 
 /// Checks that the model can be written, under a name by which it is read again, and would not replace its own data.

@@ -11,4 +11,7 @@ pub(super) struct Updates {
     /// Add up the gradients of this many minibatches before the weights are updated, as one as many times as large [default: 1]
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub accumulate: Option<usize>,
+    /// Cut each minibatch into this many shards, a power of two, which processes share [default: 8 under mpirun, else none]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub shards: Option<usize>,
 }

@@ -9,7 +9,7 @@ use super::diagnosis::diagnose;
 use super::recovery::{MOST_TIME, Recovery};
 use super::session::Session;
 use super::training_set::TrainingSet;
-use super::{checkpoints, epochs, memory, plans, tune};
+use super::{among, checkpoints, epochs, memory, plans, tune};
 use crate::checkpoint::{RestorePoint, Snapshots};
 use crate::data::Dataset;
 use crate::error::Error;
@@ -53,7 +53,8 @@ async fn run<'scope, 'env: 'scope>(
     observer: Observer<'_>,
 ) -> Result<History, Error> {
     let Sets { train, validation, .. } = sets;
-    let _lock = session.options.checkpoint.as_ref().map(|asked| checkpoints::claim(session, asked)).transpose()?;
+    let asked = session.options.checkpoint.as_ref().filter(|_| session.writes());
+    let _lock = asked.map(|asked| checkpoints::claim(session, asked)).transpose()?;
     let fingerprints = checkpoints::fingerprints(session, train, validation)?;
     memory::check(session, train, validation)?;
     let mut going_on = ControlFlow::Continue(());
@@ -68,6 +69,9 @@ async fn run<'scope, 'env: 'scope>(
         return Ok(History::default());
     }
     let plan = plans::training(session, train)?;
+    if let Some(fingerprints) = fingerprints {
+        among::check(session, fingerprints, &plan.picks()).await?;
+    }
     session.origin = train.at_hand().origin().clone().or(std::mem::take(&mut session.origin));
     session.is_fitted = true;
     session.position.order = session.order_over(train.count());
@@ -208,7 +212,8 @@ async fn explained(
     let is_short =
         |from: &RestorePoint| per_step.as_secs_f64() * (step - from.step()) as f64 <= MOST_TIME.as_secs_f64();
     let options = &session.options;
-    let is_wanted = options.non_finite != NonFinite::Skip && options.accumulate == 1 && matches!(train, Rows::Whole(_));
+    let is_whole = options.accumulate == 1 && options.shards.is_none();
+    let is_wanted = options.non_finite != NonFinite::Skip && is_whole && matches!(train, Rows::Whole(_));
     let Some(from) = recovery.before(step).filter(|from| is_wanted && is_short(from)) else {
         return Error::NonFinite { step, epoch, cause };
     };
@@ -255,7 +260,9 @@ async fn recover(
     let is_failure = matches!(error, Error::DeviceFailed { .. })
         || session.model.gpu.check().is_err()
         || failures > 1 && matches!(error, Error::OutOfMemory { .. });
-    let Some(snapshots) = recovery.snapshots.as_mut().filter(|_| is_failure) else { return Err(error) };
+    // Other processes are not where a checkpoint was.
+    let may_go_back = is_failure && session.processes.is_none();
+    let Some(snapshots) = recovery.snapshots.as_mut().filter(|_| may_go_back) else { return Err(error) };
     let Some(point) = snapshots.go_back()? else { return Err(error) };
     let allowed = session.options.checkpoint.as_ref().map_or(0, |asked| asked.device_retries);
     if failures > allowed {

@@ -13,7 +13,7 @@ use crate::run::rows::Rows;
 /// The fingerprints of the training set and of the validation set.
 pub(crate) type Fingerprints = (Fingerprint, Option<Fingerprint>);
 
-/// The sets' fingerprints, where checkpoints ask for them: that a resumed run has its own sets is known
+/// The sets' fingerprints, where checkpoints or other processes ask for them: that a resumed run has its own sets is known
 /// before anything is trained.
 ///
 /// # Errors
@@ -25,7 +25,7 @@ pub(crate) fn fingerprints(
     validation: Option<&Dataset>,
 ) -> Result<Option<Fingerprints>, Error> {
     let options = &session.options;
-    if options.checkpoint.is_none() && session.resumed.is_none() {
+    if options.checkpoint.is_none() && session.resumed.is_none() && session.processes.is_none() {
         return Ok(None);
     }
     let sets = (train.fingerprint()?, validation.map(Dataset::fingerprint));
@@ -70,7 +70,9 @@ pub(crate) async fn snapshots(
     sets: Option<Fingerprints>,
     picks: Picks,
 ) -> Result<Option<Snapshots>, Error> {
-    let (Some(asked), Some(sets)) = (session.options.checkpoint.clone(), sets) else { return Ok(None) };
+    let (Some(asked), Some(sets), true) = (session.options.checkpoint.clone(), sets, session.writes()) else {
+        return Ok(None);
+    };
     let beginning = if asked.device_retries > 0 { Some(session.beginning().await?) } else { None };
     Ok(Some(Snapshots::new(session.model.gpu.host(), &asked, run_of(session, &asked, sets, picks), beginning)))
 }

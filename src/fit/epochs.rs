@@ -78,6 +78,7 @@ pub(crate) async fn run(
         if verdict.stops {
             attempt.course.going_on = ControlFlow::Break(());
         }
+        attempt.course.going_on = session.agree(attempt.course.going_on)?;
     }
     if let Some(snapshots) = &mut recovery.snapshots {
         snapshots.finish(&attempt.device.gpu, &mut session.model.stats.traffic).await?;
@@ -152,6 +153,10 @@ async fn run_part(
     });
     let run = run.await?;
     course.is_broken_off = run < course.part.steps;
+    if course.is_broken_off {
+        // By the observer, or by that of another process.
+        course.going_on = ControlFlow::Break(());
+    }
     if course.is_broken_off
         && let Some(snapshots) = snapshots
     {

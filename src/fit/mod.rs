@@ -1,5 +1,6 @@
 //! Training, from the first step to the last.
 
+mod among;
 mod attempt;
 mod attempts;
 mod checkpoints;

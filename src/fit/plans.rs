@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::plan::{Plan, Request, Role};
 use crate::run::evaluator::EVALUATION_BATCH;
 use crate::run::rows::{Rows, SetShape};
+use crate::training::{Shards, Training};
 
 /// The plan of a training step of the next fit, whose minibatches can all be trained on.
 ///
@@ -41,7 +42,12 @@ pub(crate) fn step(session: &Session, train: Rows<'_>) -> Result<Plan, Error> {
 /// What is asked of the plan of a training step.
 pub(crate) fn training_request<'a>(session: &'a Session, train: Rows<'_>) -> Request<'a> {
     let tiling = &session.model.tiling;
-    session.options.training_request(&session.model.network, train.shape(tiling.most_bytes), tiling)
+    let request = session.options.training_request(&session.model.network, train.shape(tiling.most_bytes), tiling);
+    let Some(processes) = &session.processes else { return request };
+    let (process, count) = (processes.rank() as u32, processes.count() as u32);
+    let own = |shards: Shards| Shards::of_process(shards.all, process, count);
+    let training = request.training.map(|training| Training { shards: training.shards.map(own), ..training });
+    Request { training, ..request }
 }
 
 /// The plan of a step that leaves its gradients in memory and changes nothing.

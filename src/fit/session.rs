@@ -14,6 +14,7 @@ use crate::network::Network;
 use crate::options::TrainOptions;
 use crate::plan::Role;
 use crate::preprocessing::Origin;
+use crate::processes::Processes;
 use crate::run::device_model::{DeviceModel, check_layers};
 use crate::run::order::{Order, Position};
 use crate::run::probe;
@@ -37,6 +38,8 @@ pub(crate) struct Session {
     pub is_fitted: bool,
     /// Whether parameters are reported after every epoch.
     pub reports_parameters: bool,
+    /// The processes that train it together, where there are several.
+    pub processes: Option<Arc<dyn Processes>>,
 }
 
 impl Session {
@@ -76,6 +79,7 @@ impl Session {
             origin: Origin::default(),
             is_fitted: false,
             reports_parameters: false,
+            processes: None,
         };
         session.set_weights(&weights).await?;
         Ok(session)

@@ -279,15 +279,21 @@ fn kind(device_type: wgpu::DeviceType) -> AdapterKind {
 /// What [`adapters`](super::adapters) returns.
 pub(super) async fn summaries(choice: &AdapterChoice, limits: Limits) -> Vec<AdapterSummary> {
     let found = all().await;
-    let chosen = chosen(&found, choice);
+    let chosen = fitting(&found, choice).first().copied();
     found.iter().enumerate().map(|(at, adapter)| AdapterSummary::of(adapter, limits, chosen == Some(at))).collect()
 }
 
-/// The adapter of the choice.
-pub(super) async fn pick(choice: &AdapterChoice) -> Result<wgpu::Adapter, Error> {
+/// The adapter of the choice, or the one with this number among those that fit and are like it.
+pub(super) async fn pick(choice: &AdapterChoice, number: usize) -> Result<wgpu::Adapter, Error> {
     let mut found = all().await;
-    match chosen(&found, choice) {
-        Some(at) => Ok(found.swap_remove(at)),
+    let like = |at: usize| {
+        let info = found[at].get_info();
+        (kind(info.device_type), info.backend)
+    };
+    let fitting = fitting(&found, choice);
+    let alike: Vec<usize> = fitting.iter().copied().filter(|&at| like(at) == like(fitting[0])).collect();
+    match alike.get(number % alike.len().max(1)) {
+        Some(&at) => Ok(found.swap_remove(at)),
         None => {
             let infos: Vec<wgpu::AdapterInfo> = found.iter().map(wgpu::Adapter::get_info).collect();
             let names: Vec<String> = infos
@@ -347,13 +353,20 @@ async fn all() -> Vec<wgpu::Adapter> {
     found
 }
 
-fn chosen(found: &[wgpu::Adapter], choice: &AdapterChoice) -> Option<usize> {
-    found.iter().position(|adapter| {
+/// The places of the adapters that the choice is of, best first.
+fn fitting(found: &[wgpu::Adapter], choice: &AdapterChoice) -> Vec<usize> {
+    if let AdapterChoice::Named(words) = choice
+        && let Some(number) = words.parse().ok().filter(|number| (0..found.len()).contains(number))
+    {
+        return vec![number];
+    }
+    let fits = |adapter: &wgpu::Adapter| {
         let info = adapter.get_info();
         match choice {
             AdapterChoice::Auto => true,
             AdapterChoice::Cpu => info.device_type == wgpu::DeviceType::Cpu,
             AdapterChoice::Named(words) => words.to_lowercase().split_whitespace().all(|word| fits(word, &info)),
         }
-    })
+    };
+    (0..found.len()).filter(|&at| fits(&found[at])).collect()
 }

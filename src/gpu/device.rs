@@ -28,6 +28,8 @@ pub struct Traffic {
 pub struct OpenOptions {
     /// Of which adapter.
     pub adapter: AdapterChoice,
+    /// Of the adapters that fit and are of the kind and backend of the first, the number of the one to open, counted from 0; after the last, the first follows.
+    pub number: usize,
     /// What of the adapter it may use.
     pub limits: Limits,
     /// A folder where compiled kernels are kept for the next run, on the adapters and drivers that wgpu can ask for them. Only trusted
@@ -71,7 +73,7 @@ impl Gpu {
 
     /// [`open_async`](Self::open_async) on this host.
     pub(crate) async fn open_on(host: &'static dyn Host, options: &OpenOptions) -> Result<Arc<Gpu>, Error> {
-        let handle = adapter::pick(&options.adapter).await?;
+        let handle = adapter::pick(&options.adapter, options.number).await?;
         Ok(Arc::new(Gpu::on(handle, options.limits, host).await?.keeping_pipelines(options.cache.clone())))
     }
 

@@ -81,6 +81,18 @@ impl Program {
         }
     }
 
+    /// Records the first `repeated` dispatches once for each part of a step's minibatch.
+    pub(crate) fn record_parts(&self, encoder: &mut Encoder, repeated: usize, parts: u64) {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        (0..parts).for_each(|_| self.calls[..repeated].iter().for_each(|call| call.record(&mut pass)));
+    }
+
+    /// Records the dispatches behind them, which follow the last part.
+    pub(crate) fn record_updates(&self, encoder: &mut Encoder, repeated: usize) {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        self.calls[repeated..].iter().for_each(|call| call.record(&mut pass));
+    }
+
     /// Records one step that starts only the first `workgroups` workgroups of each dispatch.
     pub(crate) fn record_some(&self, encoder: &mut Encoder, workgroups: &[u32], max_workgroups: u32) {
         let mut pass = encoder.begin_compute_pass(&Default::default());

@@ -1,5 +1,7 @@
 //! Reads from device memory: a staging buffer, filled by the device and mapped when it is done.
 
+use std::ops::Range;
+
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 use super::submission::now;
@@ -55,13 +57,22 @@ impl Readback {
         encoder: &mut wgpu::CommandEncoder,
         from: impl IntoIterator<Item = (&'a Buffer, u64)>,
     ) {
+        self.copy_ranges(encoder, from.into_iter().map(|(buffer, byte)| (buffer, byte..buffer.size())));
+    }
+
+    /// [`copy`](Self::copy) of some bytes of each buffer, from one multiple of 4 to another.
+    pub(crate) fn copy_ranges<'a>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        from: impl IntoIterator<Item = (&'a Buffer, Range<u64>)>,
+    ) {
         if self.mapped.is_some() {
             return;
         }
         let mut at = 0;
-        for (buffer, byte) in from {
-            let bytes = (buffer.size() - byte).min(self.bytes - at);
-            encoder.copy_buffer_to_buffer(buffer, byte, &self.staging, at, bytes);
+        for (buffer, range) in from {
+            let bytes = (range.end - range.start).min(self.bytes - at);
+            encoder.copy_buffer_to_buffer(buffer, range.start, &self.staging, at, bytes);
             at += bytes;
         }
     }

@@ -121,10 +121,18 @@ impl Network {
     /// Where the first batch norm is that has one value of each channel in a sample: of features, or of images of one pixel. It cannot train on one row, whose values
     /// have no deviation.
     pub(crate) fn batch_norm_of_rows(&self) -> Option<String> {
+        self.batch_norm_where(|input| input.pixels() == 1)
+    }
+
+    /// Where the first batch norm is.
+    pub(crate) fn first_batch_norm(&self) -> Option<String> {
+        self.batch_norm_where(|_| true)
+    }
+
+    fn batch_norm_where(&self, is_one: impl Fn(Form) -> bool) -> Option<String> {
         let mut first = None;
         self.walk(&mut |located| {
-            if first.is_none() && located.input.pixels() == 1 && matches!(located.layer.kind(), LayerKind::BatchNorm(_))
-            {
+            if first.is_none() && is_one(located.input) && matches!(located.layer.kind(), LayerKind::BatchNorm(_)) {
                 first = Some(located.location);
             }
         });

@@ -24,7 +24,7 @@ use crate::run::order::Order;
 use crate::run::rows::{SetShape, Visiting, WindowSizing};
 use crate::run::state::State;
 use crate::schedule::Schedule;
-use crate::training::{Clip, Groups, Training};
+use crate::training::{Clip, Groups, Shards, Training};
 
 /// Everything about a run besides the network and the data. The default is the program's own: softmax cross-entropy,
 /// Adam as Keras sets it, Glorot uniform weights, 10 epochs of minibatches of 32.
@@ -68,6 +68,10 @@ pub struct TrainOptions {
     /// The number of minibatches that make a step: their gradients are added up, and then update the weights once, as those of one minibatch as many times as
     /// large do. An epoch's last step has the minibatches that remain. A step's loss is the mean over all of their rows.
     pub accumulate: usize,
+    /// The number of shards that a minibatch is cut into, a power of two; `None` where it is computed as a whole. Their gradients are added up in a fixed
+    /// tree, so that a run has the same bits however many processes share them ([`Trainer::among`](crate::Trainer::among)); one process computes them one after another, and takes memory for
+    /// one. The minibatch must have as many rows in each.
+    pub shards: Option<usize>,
     /// The number of passes over the set in one `fit`.
     pub epochs: u64,
     /// The number of steps in one `fit`, in place of `epochs`; it may end inside an epoch, and the next goes on from there.
@@ -118,6 +122,7 @@ impl Default for TrainOptions {
             initializer: Initializer::default(),
             batch_size: 32,
             accumulate: 1,
+            shards: None,
             epochs: 10,
             steps: None,
             shuffle: true,
@@ -177,10 +182,38 @@ impl TrainOptions {
                 self.accumulate, self.batch_size
             )));
         }
+        self.shards.map_or(Ok(()), |shards| self.check_shards(shards, network))?;
         if self.steps_per_submission == Some(0) {
             return Err(Error::Option("steps per submission are 0: they must be at least 1".into()));
         }
         self.checkpoint.as_ref().map_or(Ok(()), Checkpointing::check)
+    }
+
+    fn check_shards(&self, shards: usize, network: &Network) -> Result<(), Error> {
+        let (rows, wrong) = (self.batch_size, |reason: String| Err(Error::Option(reason)));
+        if !shards.is_power_of_two() {
+            return wrong(format!("shards is {shards}: it must be a power of two, as 8"));
+        }
+        if !rows.is_multiple_of(shards) {
+            let (below, above) = (rows / shards * shards, rows.next_multiple_of(shards));
+            let right = if below > 0 { format!("{below} or {above}") } else { above.to_string() };
+            return wrong(format!(
+                "a batch of {rows} rows does not come in {shards} shards of as many rows each: a batch size of {right} does"
+            ));
+        }
+        if self.accumulate != 1 {
+            return wrong(format!(
+                "accumulate is {}, and shards is {shards}: a process computes its shards one after another already, so write a batch size of {} rows without accumulate",
+                self.accumulate,
+                self.step_rows()
+            ));
+        }
+        match network.first_batch_norm() {
+            Some(location) => wrong(format!(
+                "{location} (batch_norm) takes its statistics over the whole minibatch, and shards of it are computed apart: choose a layer_norm or a group_norm, or train without shards"
+            )),
+            None => Ok(()),
+        }
     }
 
     /// An adapter's tiling with the family and the picks that these options ask for, or else with the measured picks, or with those shipped for it on this version of Mesa.
@@ -212,11 +245,15 @@ impl TrainOptions {
             skips_non_finite: self.non_finite == NonFinite::Skip,
             augmentation: self.augmentation,
             accumulate: self.accumulate as u32,
+            shards: self.shards.map(|shards| Shards::of_process(shards as u32, 0, 1)),
             average: self.ema,
             groups: Groups::new(&self.groups),
         };
-        // If the set has fewer rows than a minibatch, all rows are one minibatch.
-        let batch = self.batch_size.min(set.layout.rows as usize);
+        let batch = match self.shards {
+            Some(_) => self.part_rows(),
+            // If the set has fewer rows than a minibatch, all rows are one minibatch.
+            None => self.batch_size.min(set.layout.rows as usize),
+        };
         Request { training: Some(training), ..self.evaluation_request(network, set, batch, tiling) }
     }
 
@@ -263,6 +300,11 @@ impl TrainOptions {
         self.batch_size.saturating_mul(self.accumulate)
     }
 
+    /// The rows whose gradients are computed at once: those of a minibatch, or of one of its shards.
+    fn part_rows(&self) -> usize {
+        self.batch_size / self.shards.unwrap_or(1)
+    }
+
     /// Whether a kernel of the training step computes the norm of the whole gradient.
     pub(crate) fn computes_gradient_norm(&self) -> bool {
         self.clip_grad_norm.is_some() || self.non_finite == NonFinite::Skip
@@ -288,7 +330,7 @@ impl TrainOptions {
 
     /// The order in which rows are visited.
     pub(crate) fn visiting(&self, order: Order) -> Visiting {
-        let (batch_size, part_rows) = (self.step_rows(), self.batch_size);
+        let (batch_size, part_rows) = (self.step_rows(), self.part_rows());
         Visiting { order, batch_size, part_rows, seed: self.seed, shuffles: self.shuffle }
     }
 

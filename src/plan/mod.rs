@@ -28,7 +28,7 @@ use self::step::{Group, Step};
 use crate::error::Error;
 use crate::graph::{Graph, Value};
 use crate::kernel::Cost;
-use crate::kernel::accumulate::ACCUMULATE;
+use crate::kernel::accumulate::{ACCUMULATE, Parts};
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::loss::Loss;
 use crate::network::Network;
@@ -49,8 +49,8 @@ pub struct Plan {
     pub(crate) batch: u32,
     pub(crate) buffers: Vec<Buffer>,
     pub(crate) dispatches: Vec<Dispatch>,
-    /// Parts that a step's minibatch comes in.
-    pub(crate) parts: u32,
+    /// The parts that a step's minibatch comes in.
+    pub(crate) parts: Parts,
     locations: BTreeMap<Role, String>,
 }
 
@@ -201,8 +201,8 @@ impl Plan {
 
     fn of_gradients(request: Request<'_>, results: impl Fn(Role) -> bool) -> Result<Plan, Error> {
         Plan::check_request(request)?;
-        let (groups, accumulate) = (Groups::default(), 1);
-        let plain = |training| Training { clip: None, skips_non_finite: true, groups, accumulate, ..training };
+        let (groups, accumulate, shards) = (Groups::default(), 1, None);
+        let plain = |training| Training { clip: None, skips_non_finite: true, groups, accumulate, shards, ..training };
         let training = request.training.map(plain);
         let graph = Graph::of_gradients(forward(request, true), request.batch)?;
         Plan::of(&Step::new(Request { training, ..request }, graph), results)
@@ -213,14 +213,14 @@ impl Plan {
         self.batch
     }
 
-    /// The parts that a step's minibatch comes in, where gradients are accumulated; else 1.
+    /// The parts of a step's minibatch that a process computes, where gradients are accumulated; else 1.
     pub fn parts(&self) -> u32 {
-        self.parts
+        self.parts.own()
     }
 
     /// Rows of a step.
     pub(crate) fn step_rows(&self) -> u32 {
-        self.batch.saturating_mul(self.parts)
+        self.batch.saturating_mul(self.parts.all())
     }
 
     /// How many of the dispatches, from the first, are run once for each part.
@@ -231,7 +231,7 @@ impl Plan {
 
     /// How often the dispatch with this place is run in a step: once, or for each part of its minibatch.
     pub fn times(&self, at: usize) -> u32 {
-        if at < self.repeated() { self.parts } else { 1 }
+        if at < self.repeated() { self.parts.own() } else { 1 }
     }
 
     /// Dispatches of a step with all parts of its minibatch.

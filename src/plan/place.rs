@@ -4,6 +4,7 @@ use super::homes::Homes;
 use super::step::Step;
 use super::{Buffer, Dispatch, Request, Role, STATE_BYTES, STATS_BYTES, slices};
 use crate::error::Error;
+use crate::kernel::accumulate::Parts;
 use crate::kernel::embed::MOST_ROWS;
 use crate::kernel::tokens::most_slots;
 use crate::kernel::{class_metrics, muon, regression_metrics};
@@ -41,7 +42,7 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, homes: &Homes, dispatches: &[D
         },
         Role::OutputWeights => (vec![4 * u64::from(outputs.div_ceil(4))], 4),
         Role::State => (vec![1], STATE_BYTES),
-        Role::Stats => (vec![u64::from(request.batch) * step.places()], STATS_BYTES),
+        Role::Stats => (vec![u64::from(step.parts().stats()) * u64::from(request.batch) * step.places()], STATS_BYTES),
         Role::Visited => (vec![u64::from(request.batch)], 4),
         Role::Metrics => match request.loss.task() {
             Task::Numbers => (vec![u64::from(outputs.div_ceil(4)), regression_metrics::SUMS, 4], 4),
@@ -51,10 +52,17 @@ pub(super) fn buffer(role: Role, step: &Step<'_>, homes: &Homes, dispatches: &[D
         Role::Direction(_) | Role::DirectionNorm | Role::Gram | Role::GramPolynomial => (of_direction(role, dense), 4),
         Role::Norms => (vec![dense.len() as u64, 2], 4),
         Role::Partials(_) => (slices::shape(role, dispatches), 4),
-        Role::Shares => (vec![2], 4),
+        Role::Shares => (vec![step.parts().shares()], 4),
         Role::Strip => (vec![1], 4),
-        Role::Weights(layer) | Role::WeightGradient(layer) | Role::GradientSum(layer) | Role::Averages(layer) => {
+        Role::Weights(layer) | Role::WeightGradient(layer) | Role::Averages(layer) => {
             (dense[layer].weights_shape().map(u64::from).to_vec(), 4)
+        }
+        Role::GradientSum(layer) => {
+            let [rows, columns] = dense[layer].weights_shape().map(u64::from);
+            match step.parts() {
+                Parts::InTurn(_) => (vec![rows, columns], 4),
+                shards => (vec![shards.sums().into(), rows, columns], 4),
+            }
         }
         Role::OptimizerSlots(layer) => {
             let slots = u64::from(request.training.map_or(0, |training| training.optimizer.slots()));

@@ -66,7 +66,7 @@ pub enum Role {
     Partials(usize),
     /// The sum of a [`WeightGradient`](Self::WeightGradient) over the parts of a minibatch, where it comes in parts.
     GradientSum(usize),
-    /// The sum of the weights of the rows in the parts that were done, and the share of the last one in it.
+    /// The sum of the weights of the rows in the parts that were done, and the share of the last one in it; of shards, the sum of each.
     Shares,
     /// Which strip of its rows a step is at, where the last layer and the loss go over them a strip at a time.
     Strip,

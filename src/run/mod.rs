@@ -5,6 +5,8 @@ pub(crate) mod buffers;
 pub(crate) mod continuation;
 pub(crate) mod device_model;
 pub(crate) mod evaluator;
+mod exchange;
+mod exchanged;
 mod in_parts;
 pub(crate) mod order;
 pub(crate) mod outputs;

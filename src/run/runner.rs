@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::buffers::{Buffers, make_buffers, program};
+use super::exchange::Exchange;
 use super::in_parts::InParts;
 use super::stream::{Stream, WindowSteps};
 use super::sums::Sums;
@@ -13,6 +15,7 @@ use crate::gpu::{Checks, Encoder, Gpu, Program, Readback, Submission};
 use crate::history::TrainStats;
 use crate::host::Task;
 use crate::plan::{Plan, Role, STATE_BYTES};
+use crate::processes::Processes;
 
 /// Long enough to hide the host, short enough for GPU watchdogs and a live progress line.
 const CHUNK: Duration = Duration::from_millis(75);
@@ -22,7 +25,7 @@ const LONGEST_CHUNK: u64 = 4096;
 /// Chunks that may wait on the device behind the one that runs.
 const CHUNKS_AHEAD: usize = 2;
 /// Between two asynchronous reads of the running sums.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+pub(super) const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Copies of what is on the device, made behind some steps in their submission: a checkpoint.
 pub(crate) trait CopiesAlong {
@@ -62,15 +65,17 @@ pub(crate) struct Part<'a, 's> {
 /// A compiled plan with its own buffers, ready to run.
 pub(crate) struct Runner {
     /// One for each bank that rows can be in.
-    programs: Vec<Program>,
+    pub(super) programs: Vec<Program>,
     pub buffers: Buffers,
-    in_parts: InParts,
+    pub(super) in_parts: InParts,
+    /// What other processes are told in each step, where they compute shards of it.
+    pub(super) exchange: Option<Exchange>,
     /// Steps of a chunk: set by the caller, or learned.
     chunk: u64,
     fixed: bool,
     sums: Readback,
     /// Of the pass that is run: its steps from those known to be done to those handed over.
-    on_its_way: Range<u64>,
+    pub(super) on_its_way: Range<u64>,
 }
 
 impl Runner {
@@ -89,6 +94,7 @@ impl Runner {
             programs: vec![program],
             buffers,
             in_parts: InParts::of(plan),
+            exchange: None,
             chunk: chunk.unwrap_or(FIRST_CHUNK),
             fixed: chunk.is_some(),
             sums,
@@ -99,6 +105,12 @@ impl Runner {
     /// Another program of the same steps, over rows in another bank; it is the next by number.
     pub async fn also_over(&mut self, gpu: &Gpu, plan: &Plan, rows: &Buffers, checks: Checks) -> Result<(), Error> {
         self.programs.push(program(gpu, plan, &[rows, &self.buffers], checks).await?);
+        Ok(())
+    }
+
+    /// From now on, tells these processes what its shards come to in each step.
+    pub async fn among(&mut self, gpu: &Gpu, plan: &Plan, processes: &Arc<dyn Processes>) -> Result<(), Error> {
+        self.exchange = Exchange::new(gpu, plan, &self.buffers, processes).await?;
         Ok(())
     }
 
@@ -130,6 +142,9 @@ impl Runner {
         stats: &mut TrainStats,
         mut report: impl FnMut(u64, Sums) -> Result<ControlFlow<()>, Error>,
     ) -> Result<u64, Error> {
+        if self.exchange.is_some() {
+            return self.run_exchanged(gpu, part, stats, report).await;
+        }
         let host = gpu.host();
         let mut ahead = Ahead { submissions: VecDeque::new(), finished_at: host.now() };
         let mut asked: Option<u64> = None;

@@ -27,7 +27,7 @@ use crate::optimizer::{Optimizer, ParameterGroup, Rule};
 use crate::plan::{Element, Plan, Request, SetLayout};
 use crate::schedule::Schedule;
 use crate::targets::Targets;
-use crate::training::{Groups, Training};
+use crate::training::{Groups, Shards, Training};
 
 /// Networks with residual sums whose launches are among them.
 const SUMS: usize = 8;
@@ -192,7 +192,7 @@ fn images(every: &mut Every) -> Result<(), Error> {
     Ok(())
 }
 
-/// The launches of steps with groups of weights, a moving average and minibatches in parts: under the optimizers that have modules of their own for them, of
+/// The launches of steps with groups of weights, a moving average and minibatches in parts and in shards: under the optimizers that have modules of their own for them, of
 /// losses whose mean is weighted and of others.
 fn updates(every: &mut Every) -> Result<(), Error> {
     let network = Network::new(9).dense(12, Activation::Gelu).dropout(0.2).dense(8, Activation::Relu).layer_norm();
@@ -208,13 +208,15 @@ fn updates(every: &mut Every) -> Result<(), Error> {
     for (at, family) in FAMILIES.into_iter().enumerate() {
         let (tiling, optimizer) = (Tiling::of(family), Optimizer::from_name(["muon", "sgd", "adamw"][at % 3])?);
         let training = Training { average: Some(0.99), ..Training::new(&optimizer, &schedule) };
-        for (loss, accumulate) in losses.iter().zip([1 + at as u32 % 2, 3]) {
-            let (groups, skips_non_finite) = (Groups::new(&groups), accumulate == 3);
+        let shards = Some(Shards::of_process(8, 1, 4));
+        let parts = [(0, 1 + at as u32 % 2, None), (1, 3, None), (at % 2, 1, shards)];
+        for (loss, accumulate, shards) in parts {
+            let (loss, groups, skips_non_finite) = (&losses[loss], Groups::new(&groups), accumulate == 3);
             let request = Request {
                 network: &network,
                 loss,
                 targets: Targets::CLASSES,
-                training: Some(Training { groups, accumulate, skips_non_finite, ..training }),
+                training: Some(Training { groups, accumulate, shards, skips_non_finite, ..training }),
                 batch: 5,
                 set: SetLayout::whole(Element::F32, 40),
                 tiling: &tiling,

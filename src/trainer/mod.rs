@@ -15,6 +15,7 @@ use crate::kernel::tiling::Picks;
 use crate::network::Network;
 use crate::options::{Checkpointing, TrainOptions};
 use crate::plan::Plan;
+use crate::processes::Processes;
 
 /// A network in device memory, with its optimizer and step counter.
 ///
@@ -63,6 +64,30 @@ impl Trainer {
     /// copy of the weights more then, and no read that is waited for; the device keeps a gradient. Changes no result.
     pub fn report_parameters(&mut self, reports: bool) {
         self.session.reports_parameters = reports;
+    }
+
+    /// Shares the next fits with other processes: each computes as many of the [shards](TrainOptions::shards) of every minibatch, and all end in the same bits, which are those
+    /// of one process with as many shards. All call `fit` with the same sets and options. Process 0 alone makes checkpoints. What the observer of any process breaks off ends
+    /// the fit of all, after the next step. A step waits once for its gradients, and for the other processes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Option`] where minibatches come in no shards, or not in as many for each process.
+    pub fn among(&mut self, processes: Arc<dyn Processes>) -> Result<(), Error> {
+        let count = processes.count();
+        let shards = self.session.options.shards.unwrap_or(1);
+        if !count.is_power_of_two() || count > shards {
+            let right = match shards {
+                1 => format!("set shards to {} or more", count.next_power_of_two()),
+                _ => format!("start 1, 2, 4, …, or {shards} processes, or set more shards"),
+            };
+            return Err(Error::Option(format!(
+                "{count} processes cannot share the {shards} shard{} of a minibatch, as many each: {right}",
+                if shards == 1 { "" } else { "s" }
+            )));
+        }
+        self.session.processes = Some(processes);
+        Ok(())
     }
 
     /// The device it runs on: another than it was made on, where that failed and a [`fit`](Self::fit) went on.

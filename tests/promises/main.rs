@@ -77,6 +77,7 @@ mod seen;
 mod selftest;
 mod serving;
 mod sets;
+mod shards;
 mod silences;
 mod streams;
 mod strips;

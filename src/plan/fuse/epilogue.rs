@@ -29,7 +29,7 @@ pub(super) fn backward(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
 pub(super) fn update(step: &Step<'_>, id: NodeId) -> Option<Vec<NodeId>> {
     let node = step.graph.node(id);
     // The gradient by a part of the minibatch, or by a strip of its rows, updates nothing.
-    let is_whole = step.parts() == 1 && !step.in_strips.is_some_and(|own| own.has(&step.graph, id));
+    let is_whole = !step.parts().are_summed() && !step.in_strips.is_some_and(|own| own.has(&step.graph, id));
     let is_update = |&reader: &NodeId| is_whole && matches!(step.graph.node(reader).op, Op::Update(_));
     let reader = step.graph.only_reader(node.result()).filter(is_update);
     matches!(node.op, Op::LinearWeights(_) | Op::ConvWeights(_)).then(|| [id].into_iter().chain(reader).collect())

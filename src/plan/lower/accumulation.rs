@@ -1,36 +1,88 @@
 //! Minibatches in parts: what follows the gradients of each of them.
 
 use super::super::group::merge_updates;
-use super::super::step::Step;
+use super::super::step::{Group, Step};
 use super::super::{Dispatch, Role};
 use super::dispatch;
-use crate::kernel::{Binding, accumulate};
+use crate::constants::Constants;
+use crate::graph::Op;
+use crate::kernel::accumulate::{self, Parts};
+use crate::kernel::{Binding, Launch};
 
 impl Step<'_> {
-    /// The parts of a step's minibatch: more than one where gradients are accumulated before they update the weights.
-    pub(in super::super) fn parts(&self) -> u32 {
-        self.request.training.filter(|_| self.updates()).map_or(1, |training| training.accumulate)
+    /// The parts of a step's minibatch: one, where gradients need not be accumulated before they update the weights.
+    pub(in super::super) fn parts(&self) -> Parts {
+        let training = self.request.training.filter(|_| self.updates());
+        training.map_or(Parts::ONE, |training| Parts::of(training.accumulate, training.shards))
+    }
+
+    /// Rows of a part, or their places where rows have several.
+    pub(super) fn samples(&self) -> u32 {
+        self.request.batch * self.places() as u32
+    }
+
+    /// Whether what is summed over the rows is a mean by their weights, whose sum only the loss kernel knows.
+    fn has_weighted_mean(&self) -> bool {
+        self.request.loss.has_weighted_mean(self.device_targets())
+    }
+
+    /// Whether the kernels that sum over the rows divide by that sum. Of shards it is known when all are done.
+    pub(super) fn divides_by_weights(&self) -> bool {
+        self.has_weighted_mean() && !matches!(self.parts(), Parts::Shards(_))
     }
 
     /// Where the gradient is that updates a parameter.
     pub(super) fn whole_gradient(&self, parameter: usize) -> (Binding, Role) {
-        let is_sum = self.parts() > 1;
-        let role = if is_sum { Role::GradientSum(parameter) } else { Role::WeightGradient(parameter) };
+        let role =
+            if self.parts().are_summed() { Role::GradientSum(parameter) } else { Role::WeightGradient(parameter) };
         (Binding::WeightGradient, role)
     }
 }
 
-/// The dispatch that counts a part, and those that add its gradients to their sums, merged.
+/// Numbers the masks that dropout makes in a group's kernel through all shards, as they are in a minibatch as a whole.
+pub(super) fn number_masks(step: &Step<'_>, group: &Group, launch: &mut Launch) {
+    if !matches!(step.parts(), Parts::Shards(_)) || !launch.flags.contains(&"drops_out") {
+        return;
+    }
+    let input = step.graph.shape(step.graph.node(group.nodes[0]).inputs[0]);
+    let of_attention = |heads: u32| heads * input[2] * input[2].next_multiple_of(4);
+    let of_sample = match step.op(group) {
+        Op::Attention(own) => of_attention(own.heads),
+        Op::AttentionInput(own) => of_attention(own.0.heads),
+        _ => {
+            let shape = step.graph.shape(step.end(group));
+            let pixels: u32 = shape[1..shape.len() - 1].iter().product();
+            pixels * shape[shape.len() - 1].next_multiple_of(4)
+        }
+    };
+    let masks = Constants::new().u32("MASKS_OF_SHARD", step.request.batch * of_sample).text();
+    for (_, text) in launch.constants.iter_mut().filter(|(name, _)| *name == "dropout_constants") {
+        text.push_str(&masks);
+    }
+}
+
+/// The dispatch that counts a part, and those that add its gradients to their sums, merged. What makes a mean of the sums comes after the last of them.
 pub(super) fn dispatches(step: &Step<'_>) -> Vec<Dispatch> {
-    if step.parts() == 1 {
+    let parts = step.parts();
+    if !parts.are_summed() {
         return vec![];
     }
-    let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
-    let next = accumulate::next_part(step.request.batch * step.places() as u32, weighted_mean);
     let workgroup = step.request.tiling.family.weights_workgroup();
-    let sums = merge_updates(&step.trained(), step.most_merged_bindings(), false, |&number, _| {
-        let launch = accumulate::launch(step.dense[number], weighted_mean, workgroup);
-        dispatch(launch, number, &[]).of_layers(&[step.parameters[number].location.clone()])
-    });
-    [dispatch(next, 0, &[])].into_iter().chain(sums).collect()
+    let of_each = |values: fn(&Step<'_>, usize) -> Vec<(Binding, Role)>, launch: &dyn Fn(usize) -> Launch| {
+        merge_updates(&step.trained(), step.most_merged_bindings(), false, |&number, _| {
+            let location = step.parameters[number].location.clone();
+            dispatch(launch(number), number, &values(step, number)).of_layers(&[location])
+        })
+    };
+    let next = accumulate::next_part(step.samples(), step.has_weighted_mean());
+    let mut dispatches = vec![dispatch(next, 0, &[])];
+    dispatches.extend(of_each(|_, _| vec![], &|number| {
+        accumulate::launch(step.dense[number], parts, step.divides_by_weights(), workgroup)
+    }));
+    if step.has_weighted_mean() && !step.divides_by_weights() {
+        dispatches.extend(of_each(|step, number| vec![step.whole_gradient(number)], &|number| {
+            accumulate::mean_of_shards(step.dense[number], parts, workgroup)
+        }));
+    }
+    dispatches
 }

@@ -52,7 +52,7 @@ pub(super) fn weights(step: &Step<'_>, homes: &Homes, group: &Group, norm: Batch
         (Binding::Coefficients, homes.role(step, node.results[1])?),
         (Binding::Weights, Role::Weights(norm.parameter)),
     ];
-    let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
+    let weighted_mean = step.divides_by_weights();
     let mut launches = vec![batch_norm::sums(own)];
     let merge = || batch_norm::merge_backward(own, weighted_mean);
     if group.nodes.len() > 1 {

@@ -38,7 +38,7 @@ pub(super) fn weights(step: &Step<'_>, homes: &Homes, group: &Group, of: EmbedWe
     let [dy, x] = [0, 1].map(|at| node.inputs[at]);
     let [outputs, inputs] = [dy, x].map(|value| step.graph.shape(value)[1]);
     let own = column(step, of.column, (of.begin, of.width), inputs, outputs);
-    let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
+    let weighted_mean = step.divides_by_weights();
     let (links, sums) = (embed::links(own, workgroup), embed::gradient(own, weighted_mean, workgroup));
     let (dy, x, parameter) = (homes.role(step, dy)?, homes.role(step, x)?, of.column.parameter);
     let values = [(Binding::Gradient, dy), (Binding::Tokens, x)];

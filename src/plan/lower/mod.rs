@@ -44,7 +44,8 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
             Some(_) => {}
             None => {
                 let layers = step.layers(group);
-                let own = of_group(step, homes, group)?;
+                let mut own = of_group(step, homes, group)?;
+                own.iter_mut().for_each(|dispatch| accumulation::number_masks(step, group, &mut dispatch.launch));
                 dispatches.extend(own.into_iter().map(|dispatch| dispatch.of_layers(&layers)));
             }
         }
@@ -53,10 +54,10 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
     if step.request.network.places().is_some() {
         dispatches.iter_mut().for_each(|dispatch| of_places(&mut dispatch.launch));
     }
-    if step.parts() > 1 {
+    if step.parts().are_summed() {
         let in_parts = |dispatch: Dispatch| {
             let Dispatch { launch, roles, layers } = dispatch;
-            Dispatch { launch: accumulate::in_parts(launch, step.parts()), roles, layers }
+            Dispatch { launch: accumulate::in_parts(launch, step.parts(), step.samples()), roles, layers }
         };
         dispatches = dispatches.into_iter().map(in_parts).collect();
     }

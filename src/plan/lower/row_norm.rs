@@ -37,7 +37,7 @@ pub(super) fn weights(step: &Step<'_>, homes: &Homes, group: &Group, norm: RowNo
         (Binding::Input, homes.role(step, node.inputs[1])?),
         (Binding::Moments, homes.role(step, node.inputs[2])?),
     ];
-    let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
+    let weighted_mean = step.divides_by_weights();
     let launch = norm_gradient::launch(own, weighted_mean, step.request.tiling.family);
     Ok(slices::stages(launch, |launch| dispatch(launch, norm.parameter, &values)).collect())
 }

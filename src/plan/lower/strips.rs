@@ -55,7 +55,7 @@ fn weights(
     let values =
         [(Binding::Input, homes.role(step, node.inputs[0])?), (Binding::Gradient, homes.role(step, node.inputs[1])?)];
     let tile = step.request.tiling.tile("conv_update", Input::Activations, conv_update::blocks(conv));
-    let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
+    let weighted_mean = step.divides_by_weights();
     let update = dense_update::Step { keeps_gradient: true, in_strips: true, weighted_mean, ..Default::default() };
     let launch = conv_update::launch(conv, training.of_parameter(parameter), tile, update);
     Ok(slices::stages(launch, |launch| dispatch(launch, parameter, &values)).collect())

@@ -43,7 +43,7 @@ pub(super) fn forward(step: &Step<'_>, homes: &Homes, group: &Group) -> Result<D
 pub(super) fn weights(step: &Step<'_>, homes: &Homes, group: &Group, of: Embedding) -> Result<Vec<Dispatch>, Error> {
     let node = step.graph.node(group.nodes[0]);
     let (own, workgroup) = (tokens_of(step, node.inputs[0]), step.request.tiling.family.row_workgroup());
-    let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
+    let weighted_mean = step.divides_by_weights();
     let (gradient, tokens) = (homes.role(step, node.inputs[0])?, homes.role(step, node.inputs[1])?);
     // Where the last layer has the same table, what comes by it.
     let other = step.stages(&group.nodes).addend.map(|other| homes.role(step, other)).transpose()?;
@@ -63,7 +63,7 @@ pub(super) fn positions_weights(
 ) -> Result<Dispatch, Error> {
     let node = step.graph.node(group.nodes[0]);
     let (own, workgroup) = (tokens_of(step, node.inputs[0]), step.request.tiling.family.row_workgroup());
-    let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
+    let weighted_mean = step.divides_by_weights();
     let launch = tokens::positions_gradient(own, of.length, weighted_mean, workgroup);
     Ok(dispatch(launch, of.parameter, &[(Binding::Gradient, homes.role(step, node.inputs[0])?)]))
 }

@@ -134,7 +134,7 @@ fn norms(step: &Step<'_>, training: Training<'_>) -> Vec<Dispatch> {
 
 /// The products, merged: all slices of theirs first, where their reductions are cut.
 fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>], closes: bool) -> Vec<Dispatch> {
-    let weighted_mean = step.request.loss.has_weighted_mean(step.device_targets());
+    let weighted_mean = step.divides_by_weights();
     let tiling = step.request.tiling;
     let own_tile = |product: &Product<'_>| product.of.tile(tiling);
     let launch_with = |product: &Product<'_>, tile, closes| {
