@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::interrupt::Interrupt;
 use super::output::clean_lines;
 use crate::error::Error;
 use crate::processes::Processes;
@@ -51,11 +52,17 @@ impl Joined {
         self.processes.rank() == 0
     }
 
-    /// Ends all processes with one message, where this one fails. Others may fail for the same reason: so all but the first wait for it to say so.
-    pub fn end_all(&self, error: &Error) {
+    /// Ends all processes with one message, where this one fails. Others may fail for the same reason: so all but the first wait for it to say so, and to end them by a
+    /// signal.
+    pub fn end_all(&self, error: &Error, interrupt: &Interrupt) {
         let (rank, count) = (self.processes.rank(), self.processes.count());
         if rank > 0 {
-            std::thread::sleep(Duration::from_millis(1000 + 20 * rank as u64));
+            for _ in 0..100 + 2 * rank {
+                std::thread::sleep(Duration::from_millis(10));
+                if interrupt.exit_code().is_some() {
+                    std::process::exit(error.exit_code().into());
+                }
+            }
         }
         let who = if count > 1 { format!("process {rank} of {count}: ") } else { String::new() };
         _ = writeln!(std::io::stderr(), "error: {who}{}", clean_lines(&error.to_string()));

@@ -38,26 +38,26 @@ use crate::weights::LayerWeights;
 pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     // This has to run before the first other thread, on which the adapter is opened.
     crate::gpu::quiet_drivers();
+    let interrupt = Interrupt::watch()?;
     let joined = Joined::join()?;
-    let result = run_joined(flags, joined.as_ref());
+    let result = run_joined(flags, joined.as_ref(), &interrupt);
     match (&joined, &result) {
         // All have ended together where the output is no longer read.
         (None, _) | (_, Ok(_) | Err(Error::Output(_))) => {}
-        (Some(joined), Err(error)) => joined.end_all(error),
+        (Some(joined), Err(error)) => joined.end_all(error, &interrupt),
     }
     result
 }
 
 /// The same, as one of several processes where there are others.
-fn run_joined(flags: &Train, joined: Option<&Joined>) -> Result<u8, Error> {
-    let interrupt = Interrupt::watch()?;
+fn run_joined(flags: &Train, joined: Option<&Joined>, interrupt: &Interrupt) -> Result<u8, Error> {
     let mut ready = Ready::new(flags, joined)?;
     if let Some(code) = interrupt.exit_code() {
         ready.output.text("Interrupted before the first step: nothing is written")?;
         return Ok(code);
     }
     ready.introduce()?;
-    match ready.train(flags.screen, &interrupt) {
+    match ready.train(flags.screen, interrupt) {
         Ok(trained) => ready.conclude(trained),
         Err(error) => {
             let is_at_beginning = ready.trainer.steps_done() == ready.began();

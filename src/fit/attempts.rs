@@ -65,7 +65,7 @@ async fn run<'scope, 'env: 'scope>(
         going_on
     })
     .await?;
-    if going_on.is_break() {
+    if session.agree(going_on)?.is_break() {
         return Ok(History::default());
     }
     let plan = plans::training(session, train)?;
@@ -127,7 +127,7 @@ async fn attempts<'scope, 'env: 'scope>(
             let event = Event::DeviceReplaced { reason: &reason, step: point.step(), times: failures, of };
             (observer(event), point.history())
         };
-        if answer.is_break() {
+        if session.agree(answer)?.is_break() {
             // The next fit is one of its own.
             session.resumed = None;
             return Ok(history);

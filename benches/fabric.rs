@@ -1,0 +1,287 @@
+//! What other processes cost a step, over links from Ethernet to NVLink: measured over a simulated fabric, and predicted by a model of it up to 1,024 devices.
+//!
+//! Measured: the least of five rounds of a step of 784-256-10 in minibatches of 512, by 2, 4 and 8 threads that take themselves for processes, over links that hold each message back
+//! for as long as a real one would. All threads share this machine's device, so what they compute takes as long for any number of them; only what the links add is looked at.
+//! Columns: what the links add to a step; what the model says that they add; their ratio.
+//! Predicted: the efficiency T(1) / (P · T(P)) of P devices that share a minibatch, where T is the time that a device takes for its share of the step's operations, at the rate
+//! that is assumed below, and for its launches, and what the links add. Nothing is overlapped, as in the engine.
+//! Not to be read as: times of real devices or networks.
+//! Control: over links without delay, nothing is added.
+//!
+//! `cargo bench --bench fabric`; `-- --model` leaves out what is measured.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use wgrad::kernel::tile::Family;
+use wgrad::kernel::tiling::Tiling;
+use wgrad::layout::TokenLayout;
+use wgrad::plan::{Element, Plan, Request, Role, SetLayout};
+use wgrad::targets::Targets;
+use wgrad::training::Training;
+use wgrad::{
+    Activation, AttentionLayer, ConvLayer, Dataset, Error, Gpu, Loss, Network, Optimizer, Processes, Schedule,
+    TrainOptions, Trainer,
+};
+
+/// A link between two devices, which carries messages both ways at once.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    name: &'static str,
+    /// Seconds until the first byte arrives, and bytes a second after it.
+    latency: f64,
+    bandwidth: f64,
+}
+
+const LINKS: [Link; 4] = [
+    Link { name: "1 Gbit/s Ethernet", latency: 50e-6, bandwidth: 0.125e9 },
+    Link { name: "10 Gbit/s Ethernet", latency: 20e-6, bandwidth: 1.25e9 },
+    Link { name: "100 Gbit/s InfiniBand", latency: 2e-6, bandwidth: 12.5e9 },
+    Link { name: "NVLink", latency: 1e-6, bandwidth: 300e9 },
+];
+const NO_DELAY: Link = Link { name: "no delay", latency: 0.0, bandwidth: f64::INFINITY };
+
+/// Assumed of a device: operations a second in kernels of f32, and seconds to launch one.
+const RATE: f64 = 10e12;
+const LAUNCH: f64 = 5e-6;
+
+impl Link {
+    /// Seconds that a message takes.
+    fn seconds(self, bytes: f64) -> f64 {
+        self.latency + bytes / self.bandwidth
+    }
+
+    /// Seconds of a step's exchange: each process tells `own` bytes to all others, and adds up `gradients` bytes with them.
+    fn exchange(self, processes: usize, own: f64, gradients: f64) -> f64 {
+        let rounds = processes.trailing_zeros();
+        let gather = (0..rounds).map(|round| self.seconds(own * f64::from(1 << round)));
+        // A half, a quarter, …, and back.
+        let sum = (0..rounds).map(|round| 2.0 * self.seconds(gradients / f64::from(2 << round)));
+        gather.chain(sum).sum()
+    }
+}
+
+/// A thread that takes itself for a process.
+#[derive(Debug)]
+struct Thread {
+    rank: usize,
+    link: Link,
+    to: Vec<Sender<(Instant, Vec<u8>)>>,
+    from: Vec<Mutex<Receiver<(Instant, Vec<u8>)>>>,
+}
+
+impl Processes for Thread {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn count(&self) -> usize {
+        self.to.len()
+    }
+
+    fn swap(&self, with: usize, own: &[u8], theirs: &mut [u8]) -> Result<(), Error> {
+        let gone = || Error::Processes(format!("process {with} is gone"));
+        let arrives = Instant::now() + Duration::from_secs_f64(self.link.seconds(own.len() as f64));
+        self.to[with].send((arrives, own.to_vec())).map_err(|_| gone())?;
+        let received = self.from[with].lock().map_err(|_| gone())?.recv().map_err(|_| gone())?;
+        std::thread::sleep(received.0.saturating_duration_since(Instant::now()));
+        theirs.copy_from_slice(&received.1);
+        Ok(())
+    }
+}
+
+fn threads(count: usize, link: Link) -> Vec<Thread> {
+    let mut all: Vec<Thread> = (0..count).map(|rank| Thread { rank, link, to: vec![], from: vec![] }).collect();
+    for from in 0..count {
+        for to in 0..count {
+            let (sender, receiver) = channel();
+            all[from].to.push(sender);
+            all[to].from.push(Mutex::new(receiver));
+        }
+    }
+    all
+}
+
+const BATCH: usize = 512;
+const STEPS: u64 = 8;
+
+/// Seconds of a step by as many processes over a link.
+fn step_seconds(gpu: &Arc<Gpu>, set: &Dataset, count: usize, link: Link) -> Result<f64, Error> {
+    let run = |own: Thread| -> Result<f64, Error> {
+        let options =
+            TrainOptions { batch_size: BATCH, shards: Some(8), steps: Some(STEPS), ..TrainOptions::default() };
+        let network = Network::new(784).dense(256, Activation::Relu).dense(10, Activation::Identity);
+        let mut trainer = Trainer::on(Arc::clone(gpu), network, options)?;
+        trainer.among(Arc::new(own))?;
+        let mut least = f64::INFINITY;
+        for _ in 0..6 {
+            // The first round compiles.
+            let history = trainer.fit(set, None)?;
+            let seconds = BATCH as f64 / history.epochs[0].samples_per_second;
+            least = least.min(seconds);
+        }
+        Ok(least)
+    };
+    std::thread::scope(|scope| {
+        let started: Vec<_> = threads(count, link).into_iter().map(|own| scope.spawn(|| run(own))).collect();
+        let all =
+            started.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        all.collect::<Result<Vec<f64>, Error>>().map(|all| all.into_iter().fold(0.0, f64::max))
+    })
+}
+
+/// What a network's step counts: operations, launches, bytes of gradients, and samples with running sums of their own.
+struct Counted {
+    name: &'static str,
+    batch: u32,
+    flops: f64,
+    launches: f64,
+    gradients: f64,
+    samples: f64,
+}
+
+fn counted(name: &'static str, network: &Network, batch: u32, set: SetLayout) -> Result<Counted, Error> {
+    let (optimizer, schedule) = (Optimizer::adam(1e-3), Schedule::default());
+    let plan = Plan::new(Request {
+        network,
+        loss: &Loss::softmax_cross_entropy(),
+        targets: Targets::CLASSES,
+        training: Some(Training::new(&optimizer, &schedule)),
+        batch,
+        set,
+        tiling: &Tiling::of(Family::Hardware),
+        metrics: false,
+    })?;
+    let weights = plan.buffers().iter().filter(|buffer| matches!(buffer.role, Role::Weights(_)));
+    let samples = plan.shape(Role::Stats).iter().product::<u64>() as f64;
+    Ok(Counted {
+        name,
+        batch,
+        flops: plan.cost().flops as f64,
+        launches: plan.calls() as f64,
+        gradients: weights.map(|buffer| buffer.bytes as f64).sum(),
+        samples,
+    })
+}
+
+fn networks() -> Result<Vec<Counted>, Error> {
+    let dense = Network::new(784).dense(256, Activation::Relu).dense(10, Activation::Identity);
+    let conv = |channels: usize, stride: usize| {
+        wgrad::Layer::from(ConvLayer::new(channels, 3).stride([stride; 2]).padding([1; 2]).without_bias())
+    };
+    let mut resnet = Network::image(32, 32, 3).with(conv(16, 1)).batch_norm().activation(Activation::Relu);
+    for (channels, first) in [(16, 1), (32, 2), (64, 2)] {
+        for stride in [first, 1, 1] {
+            let body = |body: Network| {
+                body.with(conv(channels, stride))
+                    .batch_norm()
+                    .activation(Activation::Relu)
+                    .with(conv(channels, 1))
+                    .batch_norm()
+            };
+            resnet = match stride {
+                1 => resnet.residual(body),
+                _ => resnet.residual_with_shortcut(body, |own| {
+                    own.with(ConvLayer::new(channels, 1).stride([stride; 2]).without_bias().into()).batch_norm()
+                }),
+            };
+            resnet = resnet.activation(Activation::Relu);
+        }
+    }
+    let resnet = resnet.global_avg_pool().flatten().dense(10, Activation::Identity);
+    let mut gpt = Network::tokens(1024).embedding(768, 50_257).positions(1024);
+    for _ in 0..12 {
+        gpt = gpt
+            .residual(|body| body.layer_norm().with(AttentionLayer::new(12).causal().into()))
+            .residual(|body| body.layer_norm().dense(3072, Activation::Gelu).dense(768, Activation::Identity));
+    }
+    let gpt = gpt.layer_norm().dense(50_257, Activation::Identity);
+    let tokens = TokenLayout { bytes: 4, overlaps: true };
+    Ok(vec![
+        counted("784-256-10", &dense, 1024, SetLayout::whole(Element::U8, 60_000))?,
+        counted("ResNet-20", &resnet, 1024, SetLayout::whole(Element::U8, 50_000))?,
+        // Its step of 1,024 rows is counted from one of 16.
+        counted("GPT-2", &gpt, 16, SetLayout::whole(Element::Tokens(tokens), 100_000))?.times(64),
+    ])
+}
+
+impl Counted {
+    /// The same with a minibatch as many times as large.
+    fn times(self, times: u32) -> Self {
+        let of = |value: f64| value * f64::from(times);
+        Counted { batch: self.batch * times, flops: of(self.flops), samples: of(self.samples), ..self }
+    }
+
+    /// Seconds of a step on one of `devices`, with an exchange in every `every`-th step. Updates are part of each device's work.
+    fn seconds(&self, link: Link, devices: usize, every: f64) -> f64 {
+        let share = self.flops / devices as f64 / RATE + self.launches * LAUNCH;
+        let own = 28.0 * self.samples / devices as f64;
+        share + link.exchange(devices, own, self.gradients) / every
+    }
+
+    fn efficiency(&self, link: Link, devices: usize, every: f64) -> f64 {
+        self.seconds(link, 1, 1.0) / (devices as f64 * self.seconds(link, devices, every))
+    }
+}
+
+fn measure() -> Result<(), Error> {
+    let gpu = Gpu::open(&Default::default())?;
+    let value = |at: usize| ((at * 31 + at / 784) % 251) as u8;
+    let rows = BATCH * STEPS as usize;
+    let set =
+        Dataset::from_u8((0..rows * 784).map(value).collect(), 784, (0..rows as u32).map(|row| row % 10).collect())?;
+    let gradients = 4.0 * (788.0 * 256.0 + 260.0 * 12.0);
+    println!(
+        "{}\n\n| processes | link | added, ms | by the model, ms | ratio |\n|--:|---|--:|--:|--:|",
+        gpu.adapter().name
+    );
+    for count in [2, 4, 8] {
+        let without = step_seconds(&gpu, &set, count, NO_DELAY)?;
+        println!("| {count} | {}: a step of {:.2} ms | | | |", NO_DELAY.name, 1e3 * without);
+        for link in LINKS {
+            let added = step_seconds(&gpu, &set, count, link)? - without;
+            let own = 28.0 * BATCH as f64 / count as f64;
+            let predicted = link.exchange(count, own, gradients);
+            println!(
+                "| {count} | {} | {:.2} | {:.2} | {:.2} |",
+                link.name,
+                1e3 * added,
+                1e3 * predicted,
+                predicted / added
+            );
+        }
+    }
+    Ok(())
+}
+
+fn predict() -> Result<(), Error> {
+    let devices = [1usize, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+    let heads: Vec<String> = devices.iter().map(usize::to_string).collect();
+    println!("\nDevices of {} TFLOP/s and {} µs a launch, minibatches of 1,024 rows.", RATE / 1e12, LAUNCH * 1e6);
+    for network in networks()? {
+        println!(
+            "\n{}: {:.2} GFLOP and {} launches a step, {:.2} MB of gradients\n\n| efficiency, % | {} |\n|---|{}",
+            network.name,
+            network.flops / 1e9,
+            network.launches,
+            network.gradients / 1e6,
+            heads.join(" | "),
+            "--:|".repeat(devices.len())
+        );
+        for link in LINKS {
+            for (every, words) in [(1.0, ""), (16.0, ", every 16th step")] {
+                let all = devices.map(|count| format!("{:.0}", 100.0 * network.efficiency(link, count, every)));
+                println!("| {}{words} | {} |", link.name, all.join(" | "));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn main() -> Result<(), Error> {
+    if !std::env::args().any(|argument| argument == "--model") {
+        measure()?;
+    }
+    predict()
+}
