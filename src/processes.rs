@@ -14,16 +14,17 @@ pub trait Processes: Debug + Send + Sync {
     /// How many there are.
     fn count(&self) -> usize;
 
-    /// Sends bytes to another process, and waits for those that it sends here. Each of the two knows how many come.
+    /// Sends bytes to another process, and waits for those that it sends here. Each of the two knows how many come. Where the other has gone, as its fit ended in an
+    /// error, it must not wait for ever.
     ///
     /// # Errors
     ///
-    /// What kept the bytes from coming.
+    /// [`Error::Processes`] with what kept the bytes from coming.
     fn swap(&self, with: usize, own: &[u8], theirs: &mut [u8]) -> Result<(), Error>;
 }
 
 /// Adds up the values of all processes, element by element, in a binary tree over their numbers: the same for any number of processes that share the leaves. All get
-/// the sums. A process sends and receives twice as many bytes as the values have, less one `count`-th.
+/// the sums. A process sends and receives 2 (P − 1) / P times the bytes of the values, where there are P.
 ///
 /// In a round of recursive halving a process and its partner add up a half each of what they had; then the sums go back the same way. Method: Rabenseifner,
 /// "Optimization of collective reduction operations", ICCS 2004, with the nearest partners first.

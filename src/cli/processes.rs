@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::interrupt::Interrupt;
 use super::output::clean_lines;
 use crate::error::Error;
-use crate::processes::Processes;
+use crate::processes::{Processes, gather};
 
 /// The shards of a minibatch where a run does not say: any number of processes up to that ends in the same bits.
 pub(super) const SHARDS: usize = 8;
@@ -34,6 +34,12 @@ impl Joined {
         {
             tracing::debug!(count, "one of several processes");
             let job = Arc::new(crate::mpi::Mpi::begin()?);
+            if job.count() != count {
+                return Err(Error::Processes(format!(
+                    "{count} processes were started, and MPI knows of {}: mpirun or srun is not of the MPI that the program is built with",
+                    job.count()
+                )));
+            }
             let (local, all) = (job.local(), Arc::clone(&job));
             Ok(Some(Joined { processes: job, local, abort: Box::new(move |code| all.abort(code)) }))
         }
@@ -42,7 +48,7 @@ impl Joined {
             1 => Ok(None),
             _ => Err(Error::Option(format!(
                 "this is one of {count} processes that were started together, and the program is built without MPI: build it with \
-                 --features mpi, or start it alone"
+                 --features mpi, or start it alone (OMPI_COMM_WORLD_SIZE, PMI_SIZE or SLURM_STEP_NUM_TASKS says so)"
             ))),
         }
     }
@@ -50,6 +56,15 @@ impl Joined {
     /// Whether this process writes files and speaks, which one of them does.
     pub fn speaks(&self) -> bool {
         self.processes.rank() == 0
+    }
+
+    /// The exit code of a signal that any process had.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Processes`] where one cannot be reached.
+    pub fn exit_code(&self, own: Option<u8>) -> Result<Option<u8>, Error> {
+        Ok(gather(&*self.processes, &[own.unwrap_or(0)])?.into_iter().find(|&code| code > 0))
     }
 
     /// Ends all processes with one message, where this one fails. Others may fail for the same reason: so all but the first wait for it to say so, and to end them by a
@@ -70,8 +85,19 @@ impl Joined {
     }
 }
 
-/// The number of processes that were started together, by what a launcher tells each: Open MPI, MPICH and its like, Slurm. None where none did.
+impl Drop for Joined {
+    /// The others would wait for a process that has panicked: it ends them.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.abort)(101);
+        }
+    }
+}
+
+/// The number of processes that were started together, by what a launcher tells each: Open MPI, MPICH and its like, Slurm. None where none did; under Slurm a process alone has a
+/// number too.
 fn launched() -> Option<usize> {
-    let names = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
-    names.iter().find_map(|name| std::env::var(name).ok()?.parse().ok())
+    let told = |name| std::env::var(name).ok()?.parse().ok();
+    let of_mpi = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"].into_iter().find_map(told);
+    of_mpi.or_else(|| told("SLURM_STEP_NUM_TASKS").filter(|&count| count > 1))
 }

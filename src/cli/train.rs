@@ -40,25 +40,46 @@ pub(super) fn run(flags: &Train) -> Result<u8, Error> {
     crate::gpu::quiet_drivers();
     let interrupt = Interrupt::watch()?;
     let joined = Joined::join()?;
-    let result = run_joined(flags, joined.as_ref(), &interrupt);
-    match (&joined, &result) {
-        // All have ended together where the output is no longer read.
-        (None, _) | (_, Ok(_) | Err(Error::Output(_))) => {}
-        (Some(joined), Err(error)) => joined.end_all(error, &interrupt),
+    let mut is_trained = false;
+    let result = run_joined(flags, joined.as_ref(), &interrupt, &mut is_trained);
+    let Some(joined) = joined else { return result };
+    match result {
+        // Of the same step in all processes: the first says so, once it has saved what it can.
+        Err(error @ (Error::NonFinite { .. } | Error::NonFiniteResult(_))) => {
+            if joined.speaks() {
+                Err(error)
+            } else {
+                Ok(error.exit_code())
+            }
+        }
+        // The others wait for this one until the last step.
+        Err(error) if !is_trained => {
+            joined.end_all(&error, &interrupt);
+            Err(error)
+        }
+        result => result,
     }
-    result
 }
 
 /// The same, as one of several processes where there are others.
-fn run_joined(flags: &Train, joined: Option<&Joined>, interrupt: &Interrupt) -> Result<u8, Error> {
+fn run_joined(
+    flags: &Train,
+    joined: Option<&Joined>,
+    interrupt: &Interrupt,
+    is_trained: &mut bool,
+) -> Result<u8, Error> {
     let mut ready = Ready::new(flags, joined)?;
-    if let Some(code) = interrupt.exit_code() {
+    // Other processes may have heard of it later, and would wait for this one: among them it ends the first step.
+    if let Some(code) = interrupt.exit_code().filter(|_| joined.is_none()) {
         ready.output.text("Interrupted before the first step: nothing is written")?;
         return Ok(code);
     }
     ready.introduce()?;
-    match ready.train(flags.screen, interrupt) {
-        Ok(trained) => ready.conclude(trained),
+    match ready.train(flags.screen, interrupt, joined) {
+        Ok(trained) => {
+            *is_trained = true;
+            ready.conclude(trained)
+        }
         Err(error) => {
             let is_at_beginning = ready.trainer.steps_done() == ready.began();
             if let Some(out) = &mut ready.out {
@@ -187,13 +208,16 @@ impl Ready {
         output.event(json!({
             "event": "start", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
             "kind": adapter.kind.to_string(), "dispatches_per_step": dispatches, "parameters": parameters,
-            "rows": rows, "batch_size": options.batch_size, "accumulate": options.accumulate, "seed": options.seed,
+            "rows": rows, "batch_size": options.batch_size, "accumulate": options.accumulate, "shards": options.shards, "seed": options.seed,
             "notes": notes, "resumed": checkpoint.as_ref().map(Checkpoint::step),
         }))?;
         output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
-        let accumulated = match options.accumulate {
-            1 => String::new(),
-            count => format!(", {count} of them"),
+        let accumulated = match (options.accumulate, options.shards) {
+            (_, Some(shards)) => {
+                format!(" in {shards} shards, {} of them here", trainer.plan(self.set.source())?.parts())
+            }
+            (1, None) => String::new(),
+            (count, None) => format!(", {count} of them"),
         };
         output.text(format_args!(
             "{}: {} parameters, {}, batches of {}{accumulated}, {} a step",
@@ -214,7 +238,12 @@ impl Ready {
     }
 
     /// Trains, with all observers, and saves the model.
-    fn train(&mut self, screen: Option<Screen>, interrupt: &Interrupt) -> Result<Trained, Error> {
+    fn train(
+        &mut self,
+        screen: Option<Screen>,
+        interrupt: &Interrupt,
+        joined: Option<&Joined>,
+    ) -> Result<Trained, Error> {
         let is_finished = self.is_finished();
         let Ready { output, run, checkpoint, out, set, validation, trainer, speaks, .. } = self;
         let validation = validation.as_ref();
@@ -254,6 +283,8 @@ impl Ready {
             Err(error) if *speaks => return Err(saved_before(error, output, run, trainer, began)),
             history => history?,
         };
+        // A signal may have reached another process alone.
+        let interrupted = joined.map_or(Ok(interrupted), |joined| joined.exit_code(interrupted))?;
         // The model is saved even if the output is no longer read, but not if nothing was trained.
         if !history.epochs.is_empty() && *speaks {
             trainer.save(&run.save)?;

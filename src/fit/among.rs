@@ -9,6 +9,7 @@ use super::session::Session;
 use crate::checkpoint::configuration;
 use crate::error::Error;
 use crate::kernel::tiling::Picks;
+use crate::network::Network;
 use crate::processes::{any, texts};
 
 /// Compares with the other processes, where there are any, all that a run follows from.
@@ -23,11 +24,16 @@ pub(super) async fn check(
 ) -> Result<(), Error> {
     let Some(processes) = session.processes.clone() else { return Ok(()) };
     let Session { model, options, position, .. } = session;
+    let adapter = model.gpu.adapter().clone();
     // In this order, the first that differs is told: what follows from others comes behind them.
     let mut all: Vec<(String, Value)> = vec![
         ("the version of wgrad".into(), env!("CARGO_PKG_VERSION").into()),
-        ("the network".into(), format!("{:?}", model.network).into()),
+        ("the network".into(), format!("{} (checksum {:08x})", model.network.shape(), checksum(&model.network)).into()),
         ("the loss".into(), format!("{:?}", options.loss).into()),
+        ("the optimizer".into(), format!("{:?}", options.optimizer).into()),
+        // Each updates its own weights: others would round otherwise, and read other windows of a set.
+        ("the adapter".into(), format!("{} ({}, {})", adapter.name, adapter.driver, model.tiling.family).into()),
+        ("the largest binding".into(), model.tiling.most_bytes.into()),
     ];
     flatten("", &configuration::to_json(options), &mut all);
     let mut words = model.words().await?;
@@ -56,6 +62,11 @@ pub(super) async fn check(
         }
     }
     Ok(())
+}
+
+/// A checksum of all that a network says of itself.
+fn checksum(network: &Network) -> u32 {
+    crc32fast::hash(format!("{network:?}").as_bytes())
 }
 
 /// Adds the values of nested tables by their names, as in run.toml, but for where and when checkpoints are made, which is process 0's alone to do.

@@ -72,13 +72,13 @@ pub(crate) async fn run(
             attempt.course.take(observer(Event::Parameters(&parameters)));
         }
         attempt.course.take(observer(Event::Epoch(record)));
+        attempt.course.going_on = session.agree(attempt.course.going_on)?;
         if let Some(snapshots) = &mut recovery.snapshots {
             take_between_epochs(session, attempt, snapshots).await?;
         }
         if verdict.stops {
             attempt.course.going_on = ControlFlow::Break(());
         }
-        attempt.course.going_on = session.agree(attempt.course.going_on)?;
     }
     if let Some(snapshots) = &mut recovery.snapshots {
         snapshots.finish(&attempt.device.gpu, &mut session.model.stats.traffic).await?;
@@ -147,7 +147,7 @@ async fn run_part(
         gpu.check_steps(sums.step, began + step)?;
         non_finite.check(&sums, epoch)?;
         if let Some(progress) = reporter.progress(step, sums, host.since(started).as_secs_f64()) {
-            course.going_on = observer(Event::Progress(progress));
+            course.take(observer(Event::Progress(progress)));
         }
         Ok(course.going_on)
     });

@@ -117,6 +117,11 @@ pub(crate) fn fitting(session: &Session, request: Request<'_>) -> Result<Plan, E
             format!("ask for the metrics of {} rows at most, or for the loss and the accuracy alone", most / 4)
         }
         (None, Some(Role::Metrics)) => "no batch changes that: ask for the loss and the accuracy alone".into(),
+        (None, Some(Role::GradientSum(_))) => {
+            "it has a sum of gradients for each level of the tree of a process's shards: choose fewer shards, or share them among more \
+             processes"
+                .into()
+        }
         (None, _) => "no batch is small enough: make the layers smaller".into(),
     };
     Err(Error::Option(format!("{reason}; {advice}")))

@@ -17,7 +17,8 @@ pub enum AdapterChoice {
     /// A software adapter.
     Cpu,
     /// The best that all of these words fit, which are separated by spaces, in any case: a backend (`vulkan`, `metal`, `dx12`, `gl`), a kind
-    /// (`discrete`, `integrated`, `virtual`, `software`, `cpu`, or `gpu` for any but software), or a part of its name or its driver's.
+    /// (`discrete`, `integrated`, `virtual`, `software`, `cpu`, or `gpu` for any but software), or a part of its name or its driver's. A whole number is that of an adapter in
+    /// the order of [`adapters`](super::adapters), from 0, where there are as many.
     Named(String),
 }
 

@@ -69,8 +69,8 @@ pub struct TrainOptions {
     /// large do. An epoch's last step has the minibatches that remain. A step's loss is the mean over all of their rows.
     pub accumulate: usize,
     /// The number of shards that a minibatch is cut into, a power of two; `None` where it is computed as a whole. Their gradients are added up in a fixed
-    /// tree, so that a run has the same bits however many processes share them ([`Trainer::among`](crate::Trainer::among)); one process computes them one after another, and takes memory for
-    /// one. The minibatch must have as many rows in each.
+    /// tree, so that a run has the same bits however many processes share them ([`Trainer::among`](crate::Trainer::among)). A process computes its own one after another, in memory for the activations of
+    /// one, and keeps a sum of gradients for each level of its tree: four for eight shards. All shards have as many rows.
     pub shards: Option<usize>,
     /// The number of passes over the set in one `fit`.
     pub epochs: u64,

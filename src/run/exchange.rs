@@ -11,18 +11,33 @@ use crate::gpu::{Buffer, Encoder, Gpu, Readback, Traffic};
 use crate::kernel::accumulate::Parts;
 use crate::plan::{Plan, Role, STATE_BYTES};
 use crate::processes::{self, Processes};
-use crate::training::Shards;
 
 /// What is copied out between a step's gradients and its updates, told to the other processes, and copied in.
 pub(crate) struct Exchange {
     processes: Arc<dyn Processes>,
-    shards: Shards,
-    /// Of each parameter, the sum of gradients, and how many of its bytes are the sum over all of this process's shards.
-    gradients: Vec<(Buffer, u64)>,
-    /// Values of each shard: the running sums of its rows, and the sum of their weights where the loss has a weighted mean.
-    of_shards: Vec<Buffer>,
-    state: Buffer,
-    copies: Readback,
+    /// Of each parameter, the sum of gradients over all of this process's shards.
+    gradients: Vec<Source>,
+    /// Values of each shard, of which this process's own are told: the running sums of its rows, and the sum of their weights where the loss has a weighted mean.
+    of_shards: Vec<Source>,
+    state: Source,
+}
+
+/// Bytes of a buffer that are copied out.
+struct Source {
+    buffer: Buffer,
+    own: Range<u64>,
+    copy: Readback,
+}
+
+impl Source {
+    async fn new(gpu: &Gpu, buffer: &Buffer, own: Range<u64>) -> Result<Self, Error> {
+        Ok(Source { buffer: buffer.clone(), copy: Readback::new(gpu, own.end - own.start).await?, own })
+    }
+
+    /// How many words they are.
+    fn words(&self) -> usize {
+        (self.own.end - self.own.start) as usize / 4
+    }
 }
 
 /// What the exchange of a step has told.
@@ -51,44 +66,38 @@ impl Exchange {
         if shards.own == shards.all {
             return Ok(None);
         }
-        let sums = plan.buffers.iter().filter(|buffer| matches!(buffer.role, Role::GradientSum(_)));
-        let gradients: Vec<_> = sums.map(|sum| (buffers[&sum.role].clone(), sum.bytes / sum.shape[0])).collect();
-        let of_shards = [Role::Stats, Role::Shares].iter().filter_map(|role| buffers.get(role)).cloned().collect();
-        let mut exchange = Exchange {
-            processes: Arc::clone(processes),
-            shards,
-            gradients,
-            of_shards,
-            state: buffers[&Role::State].clone(),
-            copies: Readback::new(gpu, 4).await?,
-        };
-        exchange.copies =
-            Readback::new(gpu, exchange.sources().iter().map(|(_, range)| range.end - range.start).sum()).await?;
-        Ok(Some(exchange))
+        let (mut gradients, mut of_shards) = (vec![], vec![]);
+        for planned in &plan.buffers {
+            let buffer = &buffers[&planned.role];
+            match planned.role {
+                Role::GradientSum(_) => {
+                    gradients.push(Source::new(gpu, buffer, 0..planned.bytes / planned.shape[0]).await?);
+                }
+                // A buffer may be longer than what the plan has in it.
+                Role::Stats | Role::Shares => {
+                    let each = planned.bytes / u64::from(shards.all);
+                    let own = each * u64::from(shards.first)..each * u64::from(shards.first + shards.own);
+                    of_shards.push(Source::new(gpu, buffer, own).await?);
+                }
+                _ => {}
+            }
+        }
+        let state = Source::new(gpu, &buffers[&Role::State], 0..STATE_BYTES).await?;
+        Ok(Some(Exchange { processes: Arc::clone(processes), gradients, of_shards, state }))
     }
 
-    /// What is copied out: the gradients, this process's own values of its shards, and the state.
-    fn sources(&self) -> Vec<(&Buffer, Range<u64>)> {
-        let gradients = self.gradients.iter().map(|(buffer, bytes)| (buffer, 0..*bytes));
-        let own = self.of_shards.iter().map(|buffer| (buffer, self.own(buffer)));
-        gradients.chain(own).chain([(&self.state, 0..STATE_BYTES)]).collect()
-    }
-
-    /// Which bytes of a buffer with values of all shards are this process's own.
-    fn own(&self, buffer: &Buffer) -> Range<u64> {
-        let each = buffer.size() / u64::from(self.shards.all);
-        let first = each * u64::from(self.shards.first);
-        first..first + each * u64::from(self.shards.own)
+    fn sources(&mut self) -> impl Iterator<Item = &mut Source> {
+        self.gradients.iter_mut().chain(&mut self.of_shards).chain([&mut self.state])
     }
 
     /// Records the copies, behind the gradients.
-    pub fn copy_out(&self, encoder: &mut Encoder) {
-        self.copies.copy_ranges(encoder, self.sources());
+    pub fn copy_out(&mut self, encoder: &mut Encoder) {
+        self.sources().for_each(|source| source.copy.copy_ranges(encoder, [(&source.buffer, source.own.clone())]));
     }
 
     /// Asks for the copies, once their recording has been submitted.
     pub fn request(&mut self) -> Result<(), Error> {
-        self.copies.request()
+        self.sources().try_for_each(|source| source.copy.request())
     }
 
     /// Waits for the copies, tells them to the other processes, and writes what these told, for what is submitted next.
@@ -97,38 +106,41 @@ impl Exchange {
     ///
     /// [`Error::Device`] where the device failed, and what kept the other processes from answering.
     pub async fn tell(&mut self, gpu: &Gpu, traffic: &mut Traffic, ends: bool) -> Result<Told, Error> {
-        let mut words: Vec<u32> = self.copies.wait(gpu, traffic).await?;
-        let gradient_words = self.gradients.iter().map(|(_, bytes)| *bytes as usize / 4).sum();
-        let (gradients, others) = words.split_at_mut(gradient_words);
-        let (own, state) = others.split_at(others.len() - STATE_BYTES as usize / 4);
-        let message = [own, &[ends.into()]].concat();
-        let all = processes::gather(&*self.processes, bytemuck::cast_slice(&message))?;
-        let all: Vec<u32> = bytemuck::pod_collect_to_vec(&all);
-        processes::sum(&*self.processes, bytemuck::cast_slice_mut(gradients))?;
+        // One wait brings all of them.
+        let (mut gradients, mut message): (Vec<f32>, Vec<u32>) = (vec![], vec![]);
+        for source in &mut self.gradients {
+            gradients.extend(source.copy.wait::<f32>(gpu, traffic).await?);
+        }
+        for source in &mut self.of_shards {
+            message.extend(source.copy.wait::<u32>(gpu, traffic).await?);
+        }
+        let state: Vec<u32> = self.state.copy.wait(gpu, traffic).await?;
+        message.push(ends.into());
+        let all: Vec<u32> =
+            bytemuck::pod_collect_to_vec(&processes::gather(&*self.processes, bytemuck::cast_slice(&message))?);
+        processes::sum(&*self.processes, &mut gradients)?;
 
         let mut at = 0;
-        for (buffer, bytes) in &self.gradients {
-            let words = *bytes as usize / 4;
-            gpu.write(buffer, &gradients[at..at + words]);
-            at += words;
+        for source in &self.gradients {
+            gpu.write(&source.buffer, &gradients[at..at + source.words()]);
+            at += source.words();
         }
         let (mut sums, mut at) = (Sums::default(), 0);
-        for buffer in &self.of_shards {
-            let own = self.own(buffer);
-            let words = (own.end - own.start) as usize / 4;
-            let of_all = all.chunks(message.len()).flat_map(|message| &message[at..at + words]);
+        for source in &self.of_shards {
+            let of_all = all.chunks(message.len()).flat_map(|message| &message[at..at + source.words()]);
             let of_all: Vec<u32> = of_all.copied().collect();
-            gpu.write(buffer, &of_all);
+            gpu.write(&source.buffer, &of_all);
+            // The running sums come before the weights' sums, as their roles do.
             if at == 0 {
-                sums = Sums::of_both(&of_all, state);
+                sums = Sums::of_both(&of_all, &state);
             }
-            at += words;
+            at += source.words();
         }
         // The step moves on with its updates.
         sums.step = state[STEP_WORD] + 1;
         let ends = all.chunks(message.len()).any(|message| message[at] != 0);
         let count = self.processes.count() as u64;
-        let sent = (count - 1) * (4 * message.len() as u64 + 2 * 4 * gradient_words as u64 / count);
+        let sent = (count - 1) * (4 * message.len() as u64 + 2 * 4 * gradients.len() as u64 / count);
         Ok(Told { sums, ends, sent })
     }
 }

@@ -25,6 +25,7 @@ impl Runner {
         let Part { mut steps, until_end, rows, continues, mut stream, mut copies } = part;
         let mut window = WindowSteps { steps: if stream.is_some() { 0 } else { until_end }, rows, program: 0 };
         let (mut done, mut reported_at, mut wants_end) = (0, host.now(), false);
+        let mut reported_not_finite = [None; 2];
         self.on_its_way = 0..0;
         while done < steps {
             if let Some(stream) = stream.as_mut().filter(|_| window.steps == 0) {
@@ -43,8 +44,11 @@ impl Runner {
             if ends {
                 steps = done;
             }
-            if sums.is_not_finite() || host.since(reported_at) >= PROGRESS_INTERVAL {
-                reported_at = host.now();
+            // In all processes at the same step; what they only show is each one's own to time.
+            let not_finite = [sums.non_finite_loss, sums.non_finite_update];
+            let is_due = host.since(reported_at) >= PROGRESS_INTERVAL && !wants_end;
+            if not_finite != reported_not_finite || is_due {
+                (reported_at, reported_not_finite) = (host.now(), not_finite);
                 wants_end |= report(done, sums)?.is_break();
             }
         }

@@ -49,11 +49,6 @@ impl Sums {
         self.loss == 0.0
     }
 
-    /// Whether a loss, a gradient or a new weight was not finite.
-    pub fn is_not_finite(&self) -> bool {
-        self.non_finite_loss.or(self.non_finite_update).is_some()
-    }
-
     /// From the words of the running sums and the state behind them.
     pub fn of(words: &[u32]) -> Self {
         let (entries, state) = words.split_at(words.len() - STATE_BYTES as usize / 4);

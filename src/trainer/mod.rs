@@ -77,9 +77,14 @@ impl Trainer {
         let count = processes.count();
         let shards = self.session.options.shards.unwrap_or(1);
         if !count.is_power_of_two() || count > shards {
-            let right = match shards {
-                1 => format!("set shards to {} or more", count.next_power_of_two()),
-                _ => format!("start 1, 2, 4, …, or {shards} processes, or set more shards"),
+            let possible = std::iter::successors(Some(1), |count| Some(2 * count)).take_while(|&count| count <= shards);
+            let possible: Vec<String> = possible.map(|count: usize| count.to_string()).collect();
+            let right = match (shards, count.is_power_of_two()) {
+                (1, true) => format!("a run that begins with {count} shards or more can be shared so"),
+                (1, false) => {
+                    "their number must be a power of two, and the run must have begun with as many shards".into()
+                }
+                _ => format!("start {} processes, or begin a run with more shards", possible.join(" or ")),
             };
             return Err(Error::Option(format!(
                 "{count} processes cannot share the {shards} shard{} of a minibatch, as many each: {right}",

@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use wgrad::{
-    Activation, AttentionLayer, Augmentation, Checkpoint, Dataset, Error, Event, Every, History, ImageShape, Loss,
-    Network, NonFinite, Optimizer, Processes, TrainOptions, Trainer,
+    Activation, AttentionLayer, Augmentation, Checkpoint, Dataset, EarlyStopping, Error, Event, Every, History,
+    ImageShape, Loss, Network, NonFinite, Optimizer, Processes, ReduceOnPlateau, TrainOptions, Trainer,
 };
 
 use crate::checkpoints::{checkpointing, file};
@@ -150,6 +150,69 @@ fn end(trainer: &mut Trainer, history: &History) -> (Vec<u32>, Vec<String>) {
     (bits(&trainer.weights().unwrap()), history.epochs.iter().map(epoch).collect())
 }
 
+/// Finds values of two shards that are taken from what pads their buffer, windows that other processes read otherwise, and what follows from an epoch, that does not come alike to all.
+#[test]
+fn two_processes_share_what_is_small_and_what_is_large() {
+    let weights = (0..40).map(|row| [0.5, 2.0, 0.0, 1.5][row % 4]).collect();
+    let weighted = learnable(40, 9, 5, 1).with_sample_weights(weights).unwrap();
+    let of_epochs = TrainOptions {
+        keep_best: true,
+        early_stopping: Some(EarlyStopping { patience: 1, min_delta: 0.0 }),
+        reduce_on_plateau: Some(ReduceOnPlateau { patience: 0, cooldown: 1, ..ReduceOnPlateau::default() }),
+        optimizer: Optimizer::sgd(3.0),
+        epochs: 9,
+        ..options()
+    };
+    let changes = [
+        ("two shards", TrainOptions { shards: Some(2), ..options() }),
+        ("windows", TrainOptions { memory_budget: Some(2048), ..options() }),
+        ("epochs that are judged", of_epochs),
+    ];
+    for (what, options) in changes {
+        let run = |processes: Option<Arc<dyn Processes>>| {
+            let mut trainer = trainer(&dense(), &options);
+            processes.map_or(Ok(()), |processes| trainer.among(processes)).unwrap();
+            let history = trainer.fit(&weighted, Some(&weighted)).unwrap();
+            end(&mut trainer, &history)
+        };
+        let alone = run(None);
+        for own in each(2, |processes| run(Some(processes))) {
+            assert_eq!(own.1, alone.1, "{what}");
+            assert!(own.0 == alone.0, "{what}");
+        }
+    }
+}
+
+/// Finds a process that goes back, or skips, where others do not, when numbers are not finite, and one that waits for ever for another that wanted no more then.
+#[test]
+fn numbers_that_are_not_finite_come_to_all_alike() {
+    let set = learnable(40, 9, 5, 1);
+    let diverging = Optimizer::sgd(1e30);
+    for non_finite in [NonFinite::Lower, NonFinite::Skip, NonFinite::Stop] {
+        let options = TrainOptions { optimizer: diverging, non_finite, lower_factor: 1e-30, ..options() };
+        let run = |processes: Option<Arc<dyn Processes>>, breaks: bool| {
+            let mut trainer = trainer(&dense(), &options);
+            let rank = processes.as_ref().map_or(0, |processes| processes.rank());
+            processes.map_or(Ok(()), |processes| trainer.among(processes)).unwrap();
+            let history = trainer.fit_with(&set, None, |event| match event {
+                Event::RateLowered { .. } if breaks && rank == 1 => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            });
+            (history.map(|history| history.epochs.len()).map_err(|error| error.to_string()), trainer.steps_done())
+        };
+        let alone = run(None, false);
+        for own in each(4, |processes| run(Some(processes), false)) {
+            // Of several processes it is seen a step later.
+            let words = |result: &Result<usize, String>| result.clone().map_err(|error| error[..20].to_string());
+            assert_eq!(words(&own.0), words(&alone.0), "{non_finite}");
+        }
+        if non_finite == NonFinite::Lower {
+            let broken = each(4, |processes| run(Some(processes), true));
+            assert!(broken.iter().all(|own| own == &broken[0]) && broken[0].0 == Ok(0), "{broken:?}");
+        }
+    }
+}
+
 fn trainer(network: &Network, options: &TrainOptions) -> Trainer {
     Trainer::on(gpu(), network.clone(), options.clone()).unwrap()
 }
@@ -196,8 +259,8 @@ fn a_run_goes_on_with_another_number_of_processes() {
         end(&mut trainer, &history)
     };
     let folder = tempfile::tempdir().unwrap();
-    let interrupted = |path: &Path, processes: Arc<dyn Processes>| {
-        let checkpoint = checkpointing(path, Every::Steps(2));
+    let interrupted = |path: &Path, processes: Arc<dyn Processes>, every: Every| {
+        let checkpoint = checkpointing(path, every);
         let mut trainer = trainer(&dense(), &TrainOptions { checkpoint, ..whole.clone() });
         let rank = processes.rank();
         trainer.among(processes).unwrap();
@@ -208,8 +271,13 @@ fn a_run_goes_on_with_another_number_of_processes() {
         });
         (trainer.steps_done(), history.unwrap().epochs.len())
     };
-    let broken = each(4, |processes| interrupted(folder.path(), processes));
+    let broken = each(4, |processes| interrupted(folder.path(), processes, Every::Steps(2)));
     assert_eq!(broken, [(6, 2); 4]);
+    // No checkpoint is due by then: the one that ends the run is made for it.
+    let at_end = tempfile::tempdir().unwrap();
+    let seldom = Every::Time(std::time::Duration::from_secs(3600));
+    each(4, |processes| interrupted(at_end.path(), processes, seldom));
+    assert_eq!(Checkpoint::open(at_end.path()).unwrap().step(), 6);
     let saved = Checkpoint::open(folder.path()).unwrap();
     assert_eq!(saved.step(), 6);
     // In the middle of an epoch.
@@ -272,7 +340,7 @@ fn what_does_not_come_in_shards_is_refused() {
     let normed = Network::new(9).dense(13, Activation::Relu).batch_norm().dense(5, Activation::Identity);
     refused(&["layer 2 (batch_norm)", "layer_norm"], Trainer::on(gpu(), normed, options()));
     for (shards, count, words) in
-        [(None, 2, "set shards to 2 or more"), (Some(2), 4, "start 1, 2, 4, …, or 2 processes")]
+        [(None, 2, "a run that begins with 2 shards or more"), (Some(2), 4, "start 1 or 2 processes")]
     {
         let one = threads(count).swap_remove(0);
         let mut trainer = made(TrainOptions { shards, ..options() }).unwrap();

@@ -2,6 +2,19 @@
 
 import init, { Rows, Trainer } from './wgrad_web.js';
 
+// Firefox looks for what a device has done every 100 ms, and at each submission (bugzilla.mozilla.org/1870699). While something is awaited, empty ones make it look, or the loop
+// would take chunks of steps for as long as that.
+if (globalThis.GPUQueue && navigator.userAgent.includes('Firefox')) {
+  const done = GPUQueue.prototype.onSubmittedWorkDone;
+  const awaited = new WeakMap();
+  GPUQueue.prototype.onSubmittedWorkDone = function () {
+    const own = awaited.get(this) ?? { count: 0 };
+    awaited.set(this, own);
+    if (!own.count++) own.timer = setInterval(() => this.submit([]), 4);
+    return done.call(this).finally(() => --own.count || clearInterval(own.timer));
+  };
+}
+
 const held = new Map();
 // Numbers go on from those of a worker before this one, so that what was of that one is none of this one's.
 let last = Number(self.name);

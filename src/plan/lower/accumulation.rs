@@ -45,17 +45,18 @@ pub(super) fn number_masks(step: &Step<'_>, group: &Group, launch: &mut Launch) 
         return;
     }
     let input = step.graph.shape(step.graph.node(group.nodes[0]).inputs[0]);
-    let of_attention = |heads: u32| heads * input[2] * input[2].next_multiple_of(4);
+    // As the kernels' indices, these wrap where there are more than 2³².
+    let of_attention = |heads: u32| heads.wrapping_mul(input[2]).wrapping_mul(input[2].next_multiple_of(4));
     let of_sample = match step.op(group) {
         Op::Attention(own) => of_attention(own.heads),
         Op::AttentionInput(own) => of_attention(own.0.heads),
         _ => {
             let shape = step.graph.shape(step.end(group));
-            let pixels: u32 = shape[1..shape.len() - 1].iter().product();
-            pixels * shape[shape.len() - 1].next_multiple_of(4)
+            let pixels = shape[1..shape.len() - 1].iter().fold(1u32, |pixels, &side| pixels.wrapping_mul(side));
+            pixels.wrapping_mul(shape[shape.len() - 1].next_multiple_of(4))
         }
     };
-    let masks = Constants::new().u32("MASKS_OF_SHARD", step.request.batch * of_sample).text();
+    let masks = Constants::new().u32("MASKS_OF_SHARD", step.request.batch.wrapping_mul(of_sample)).text();
     for (_, text) in launch.constants.iter_mut().filter(|(name, _)| *name == "dropout_constants") {
         text.push_str(&masks);
     }
