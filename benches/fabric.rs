@@ -62,13 +62,16 @@ impl Link {
     }
 }
 
+/// Bytes, and when they arrive.
+type Message = (Instant, Vec<u8>);
+
 /// A thread that takes itself for a process.
 #[derive(Debug)]
 struct Thread {
     rank: usize,
     link: Link,
-    to: Vec<Sender<(Instant, Vec<u8>)>>,
-    from: Vec<Mutex<Receiver<(Instant, Vec<u8>)>>>,
+    to: Vec<Sender<Message>>,
+    from: Vec<Mutex<Receiver<Message>>>,
 }
 
 impl Processes for Thread {

@@ -35,29 +35,23 @@ pub trait Processes: Debug + Send + Sync {
 pub(crate) fn sum(processes: &dyn Processes, values: &mut [f32]) -> Result<(), Error> {
     let (rank, rounds) = (processes.rank(), processes.count().trailing_zeros());
     let mut theirs = vec![0.0; values.len().div_ceil(2)];
-    // The part that was added up before each round.
-    let mut parts = vec![0..values.len()];
+    // What was added up before each round, and the half of it that is this process's own.
+    let (mut wholes, mut own) = (Vec::new(), 0..values.len());
     for round in 0..rounds {
-        let part = parts[parts.len() - 1].clone();
-        let middle = part.start.midpoint(part.end);
-        let halves = [part.start..middle, middle..part.end];
+        let middle = own.start.midpoint(own.end);
+        let halves = [own.start..middle, middle..own.end];
         let is_upper = rank >> round & 1;
-        let (own, given) = (halves[is_upper].clone(), halves[1 - is_upper].clone());
+        wholes.push(std::mem::replace(&mut own, halves[is_upper].clone()));
+        let given = bytemuck::cast_slice(&values[halves[1 - is_upper].clone()]);
         let theirs = &mut theirs[..own.len()];
-        processes.swap(rank ^ 1 << round, bytemuck::cast_slice(&values[given]), bytemuck::cast_slice_mut(theirs))?;
+        processes.swap(rank ^ 1 << round, given, bytemuck::cast_slice_mut(theirs))?;
         for (value, theirs) in values[own.clone()].iter_mut().zip(theirs) {
             *value = normal(*value + *theirs);
         }
-        parts.push(own);
     }
-    for round in (0..rounds).rev() {
-        let own = parts.pop().unwrap_or_default();
-        let whole = parts[parts.len() - 1].clone();
-        let (lower, upper) = values[whole.clone()].split_at_mut(if own.start == whole.start {
-            own.len()
-        } else {
-            own.start - whole.start
-        });
+    for (round, whole) in wholes.into_iter().enumerate().rev() {
+        let middle = whole.start.midpoint(whole.end) - whole.start;
+        let (lower, upper) = values[whole].split_at_mut(middle);
         let (own, theirs) = if rank >> round & 1 == 0 { (lower, upper) } else { (upper, lower) };
         processes.swap(rank ^ 1 << round, bytemuck::cast_slice(own), bytemuck::cast_slice_mut(theirs))?;
     }

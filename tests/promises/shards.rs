@@ -187,7 +187,7 @@ fn two_processes_share_what_is_small_and_what_is_large() {
 #[test]
 fn numbers_that_are_not_finite_come_to_all_alike() {
     let set = learnable(40, 9, 5, 1);
-    let diverging = Optimizer::sgd(1e30);
+    let diverging = Optimizer::sgd(3e38);
     for non_finite in [NonFinite::Lower, NonFinite::Skip, NonFinite::Stop] {
         let options = TrainOptions { optimizer: diverging, non_finite, lower_factor: 1e-30, ..options() };
         let run = |processes: Option<Arc<dyn Processes>>, breaks: bool| {
