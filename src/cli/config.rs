@@ -356,7 +356,8 @@ impl Run {
             self.options.loss.set(CLASS_WEIGHTS, Setting::List(set.balanced_class_weights()?))?;
         }
         let rows = train.source().rows();
-        if self.options.batch_size > rows {
+        // Of shards, some have no rows then.
+        if self.options.batch_size > rows && self.options.shards.is_none() {
             let note = format!(
                 "the set has {}, fewer than a batch of {}: each batch has all of them",
                 counted(rows, "row"),

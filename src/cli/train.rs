@@ -214,7 +214,7 @@ impl Ready {
         output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
         let accumulated = match (options.accumulate, options.shards) {
             (_, Some(shards)) => {
-                format!(" in {shards} shards, {} of them here", trainer.plan(self.set.source())?.parts())
+                format!(" in {}, {} of them here", counted(shards, "shard"), trainer.plan(self.set.source())?.parts())
             }
             (1, None) => String::new(),
             (count, None) => format!(", {count} of them"),

@@ -1,5 +1,6 @@
 //! A fit that several processes share: that all of them train the same, and end together.
 
+use std::fmt::Debug;
 use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
@@ -9,7 +10,6 @@ use super::session::Session;
 use crate::checkpoint::configuration;
 use crate::error::Error;
 use crate::kernel::tiling::Picks;
-use crate::network::Network;
 use crate::processes::{any, texts};
 
 /// Compares with the other processes, where there are any, all that a run follows from.
@@ -28,9 +28,8 @@ pub(super) async fn check(
     // In this order, the first that differs is told: what follows from others comes behind them.
     let mut all: Vec<(String, Value)> = vec![
         ("the version of wgrad".into(), env!("CARGO_PKG_VERSION").into()),
-        ("the network".into(), format!("{} (checksum {:08x})", model.network.shape(), checksum(&model.network)).into()),
+        ("the network".into(), format!("{} ({})", model.network.shape(), checksum(&model.network)).into()),
         ("the loss".into(), format!("{:?}", options.loss).into()),
-        ("the optimizer".into(), format!("{:?}", options.optimizer).into()),
         // Each updates its own weights: others would round otherwise, and read other windows of a set.
         ("the adapter".into(), format!("{} ({}, {})", adapter.name, adapter.driver, model.tiling.family).into()),
         ("the largest binding".into(), model.tiling.most_bytes.into()),
@@ -41,12 +40,13 @@ pub(super) async fn check(
     let mut hasher = crc32fast::Hasher::new();
     words.iter().for_each(|(_, words)| hasher.update(bytemuck::cast_slice(words)));
     all.extend([
+        ("the checksum of the optimizer".into(), checksum(&options.optimizer).into()),
         ("the training set".into(), train.to_string().into()),
         ("the validation set".into(), validation.map_or("none".into(), |set| set.to_string()).into()),
         ("the steps that were done".into(), position.steps_done.into()),
         ("the checksum of the weights".into(), format!("{:08x}", hasher.finalize()).into()),
-        ("the tiles".into(), json!(picks.by_product()).to_string().into()),
     ]);
+    all.extend(picks.iter().map(|(product, tile)| (format!("the tile of {product}"), Value::from(tile))));
 
     let told = texts(&*processes, &json!(all).to_string())?;
     let told: Vec<Vec<(String, Value)>> =
@@ -55,18 +55,21 @@ pub(super) async fn check(
         let same = |name: &String| theirs.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         if let Some((name, own)) = told[0].iter().find(|(name, own)| same(name) != Some(own)) {
             let theirs = same(name).map_or("none".into(), Value::to_string);
+            let hint = match name.starts_with("the tile") {
+                true => "; processes that measured side by side may differ: with --tuning auto, begin with one alone",
+                false => "",
+            };
             return Err(Error::Option(format!(
-                "process {process} has another {name} than process 0: {theirs}, and {own} there; all processes of a run must be started alike",
-                name = name.trim_start_matches("the ")
+                "{name} is {own} in process 0, and {theirs} in process {process}: all processes of a run must be started alike{hint}"
             )));
         }
     }
     Ok(())
 }
 
-/// A checksum of all that a network says of itself.
-fn checksum(network: &Network) -> u32 {
-    crc32fast::hash(format!("{network:?}").as_bytes())
+/// A checksum of all that a value says of itself.
+fn checksum(value: &impl Debug) -> String {
+    format!("checksum {:08x}", crc32fast::hash(format!("{value:?}").as_bytes()))
 }
 
 /// Adds the values of nested tables by their names, as in run.toml, but for where and when checkpoints are made, which is process 0's alone to do.

@@ -208,9 +208,9 @@ impl TrainOptions {
                 self.step_rows()
             ));
         }
-        match network.first_batch_norm() {
+        match network.first_batch_norm().filter(|_| shards > 1) {
             Some(location) => wrong(format!(
-                "{location} (batch_norm) takes its statistics over the whole minibatch, and shards of it are computed apart: choose a layer_norm or a group_norm, or train without shards"
+                "{location} (batch_norm) takes its statistics over the whole minibatch, and shards of it are computed apart: choose a layer_norm or a group_norm, or train in one process without shards"
             )),
             None => Ok(()),
         }

@@ -81,9 +81,7 @@ impl Trainer {
             let possible: Vec<String> = possible.map(|count: usize| count.to_string()).collect();
             let right = match (shards, count.is_power_of_two()) {
                 (1, true) => format!("a run that begins with {count} shards or more can be shared so"),
-                (1, false) => {
-                    "their number must be a power of two, and the run must have begun with as many shards".into()
-                }
+                (_, false) => "their number must be a power of two, and a minibatch must have as many shards".into(),
                 _ => format!("start {} processes, or begin a run with more shards", possible.join(" or ")),
             };
             return Err(Error::Option(format!(

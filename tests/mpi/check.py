@@ -116,7 +116,7 @@ def refused(folder):
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     errors = [line for line in run.stderr.splitlines() if line.startswith("error: process")]
     assert run.returncode == 2 and len(errors) == 1, run
-    assert errors[0].startswith("error: process 0 of 2: process 1 has another train.seed than process 0: 7, and 0 there"), errors
+    assert errors[0].startswith("error: process 0 of 2: train.seed is 0 in process 0, and 7 in process 1: all processes"), errors
     assert not list(Path(folder).iterdir()), "it has written a file"
     # Three processes cannot have as many shards each.
     out = finished(mpirun(3, folder, "--steps", "2"), code=2)

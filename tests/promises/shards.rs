@@ -319,7 +319,7 @@ fn processes_that_were_started_otherwise_are_refused() {
     ];
     for (what, results) in cases {
         for result in results {
-            refused(&["process 2 has another", what, "than process 0", "must be started alike"], result);
+            refused(&[what, "in process 0, and", "in process 2", "must be started alike"], result);
         }
     }
 }

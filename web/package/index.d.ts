@@ -50,7 +50,7 @@ export class Dataset {
   /** A table: a file that was dropped, or its text. `label` names the column of the targets, the last one where it is not given; `fill` is what a missing value becomes: `mean`, `zero` or a number. */
   static table(
     source: Blob | ArrayBuffer | Uint8Array | string,
-    options?: { label?: string; regression?: boolean; ignore?: string[]; categorical?: string[]; fill?: string },
+    options?: { label?: string; regression?: boolean; ignore?: string[]; categorical?: string[]; fill?: string | number },
   ): Promise<Dataset>;
   /** A text, as rows of `context` characters. */
   static text(text: string, context: number): Promise<Dataset>;
@@ -99,7 +99,8 @@ export class Trainer {
   private constructor();
   /** Rejects where there is no WebGPU, and for an option that cannot be. */
   static create(options: Options): Promise<Trainer>;
-  /** Trains, an epoch for each turn of the loop; leaving the loop ends the training. Another call goes on from the last. */
+  /** Trains, an epoch for each turn of the loop; leaving the loop ends the training. Another call goes on from the last. The training does not wait for the body of the loop:
+   * what asks for the model there gets that of the last epoch that has ended by then. */
   fit(
     train: Dataset,
     options?: { validation?: Dataset; onProgress?: (progress: Progress) => void; onStart?: (about: About) => void },
@@ -113,7 +114,7 @@ export class Trainer {
   /** A text that continues another, character by character. */
   generate(prompt: string, options?: { count?: number; temperature?: number; topK?: number; seed?: number }): Promise<string>;
   /** The model as a safetensors file, which `safetensors.torch.load_file` and `wgrad predict` take. */
-  model(): Promise<Uint8Array>;
+  model(): Promise<Uint8Array<ArrayBuffer>>;
   about(): Promise<About>;
 }
 

@@ -27,7 +27,8 @@ function started() {
     if (event) return call?.onEvent?.(event);
     waiting.delete(id);
     if (error === undefined) call?.resolve(result);
-    else call?.reject(new WgradError(error));
+    // A file that has no path is called - there.
+    else call?.reject(new WgradError(error.replace(/^-: /, '')));
   };
   own.onerror = ({ message }) => own === worker && fail(`the worker of wgrad did not start: ${message || 'its files cannot be loaded'}`);
   worker = own;
@@ -91,7 +92,9 @@ export class Dataset {
 
   static async table(source, options = {}) {
     const bytes = typeof source === 'string' ? new TextEncoder().encode(source) : await bytesOf(source);
-    return new Dataset(await ask('table', [bytes, options]));
+    // The module takes the number as a word.
+    const { fill } = options;
+    return new Dataset(await ask('table', [bytes, fill === undefined ? options : { ...options, fill: String(fill) }]));
   }
 
   static async text(text, context) {
@@ -150,10 +153,13 @@ export class Trainer {
           : 'this browser has no WebGPU, or it is off: use a current Chrome, Edge, Safari or Firefox, with hardware acceleration on',
       );
     }
+    if (!Array.isArray(options?.layers)) throw new WgradError('a trainer takes { layers: [...] }, the last of them with an output for each class');
     return new Trainer(await ask('create', [finite(options)]));
   }
 
-  async *fit(train, { validation = null, onProgress, onStart } = {}) {
+  async *fit(train, { validation = null, onProgress, onStart, ...others } = {}) {
+    const [other] = Object.keys(others);
+    if (other) throw new WgradError(`fit has no option "${other}": it has validation, onProgress and onStart`);
     const epochs = [];
     let wake = () => {};
     let isOver = false;

@@ -70,7 +70,11 @@ const SOURCES = {
   async table() {
     if (!table.file) throw new Error('there is no table yet: drop a CSV above, or choose one');
     say(`Reading ${table.file.name} …`);
-    const [train, validation] = await (await Dataset.table(table.file, { label: $('label').value })).split(0.2);
+    const set = await described(table.file, { label: $('label').value, ...filling() });
+    // Numbers have no labels of classes.
+    table.isOfNumbers = (await set.labels()).length === 0;
+    if (set.classes === 1 && !table.isOfNumbers) throw new Error(`the column ${$('label').value} has one value only: there is nothing to learn`);
+    const [train, validation] = await set.split(0.2);
     return [await train.standardized(), validation];
   },
 };
@@ -83,17 +87,19 @@ async function start() {
   const kind = chosen();
   const { data, layers, options } = NETWORKS[kind];
   running(true);
-  clearFigures();
   isStopped = false;
-  run = null;
-  for (const id of ['save', 'write']) $(id).disabled = true;
   try {
     const [train, validation] = data === 'table' ? await SOURCES.table() : (known[data] ??= await SOURCES[data]());
+    // What was there before is kept until something else is trained.
+    clearFigures();
+    run = null;
+    for (const id of ['save', 'write']) $(id).disabled = true;
     const text = data === 'text';
     const steps = text ? 150 * Number($('epochs').value) : Infinity;
     say('Opening the GPU …');
     const trainer = await Trainer.create({
       layers: layers(train),
+      ...(data === 'table' && table.isOfNumbers ? { loss: 'mse' } : {}),
       optimizer: { kind: text ? 'adamw' : 'adam', lr: Number($('rate').value) },
       batchSize: Number($('batch').value),
       // An epoch of a text visits each of its places: some hundred steps show more.
@@ -146,12 +152,11 @@ function showDevice({ adapter, kind, network, parameters }) {
   $('device').textContent = `${network}: ${parameters.toLocaleString('en')} weights, on ${name}`;
 }
 
-function showProgress({ epoch, step, steps, loss, accuracy, samplesPerSecond }) {
+function showProgress({ epoch, step, steps, loss, samplesPerSecond }) {
   $('progress').value = step / Math.min(steps, run.steps);
   $('epoch').textContent = `${epoch}`;
   $('loss').textContent = loss.toFixed(3);
   $('speed').textContent = Math.round(samplesPerSecond).toLocaleString('en');
-  if (losses.length === 0 && accuracy !== null) $('accuracy').textContent = percent(accuracy);
   losses.push(loss);
   drawCurve();
 }
@@ -349,13 +354,20 @@ async function read() {
 
 // Tables
 
-const table = { file: null };
+const table = { file: null, isOfNumbers: false };
 
 // The file that was dropped last.
 let latest = null;
 
-// A last column of numbers is none of classes, but another may be.
-const described = (file) => Dataset.table(file).catch(() => Dataset.table(file, { regression: true }));
+const filling = () => ($('fill').value ? { fill: $('fill').value } : {});
+
+// A column of numbers with fractions is none of classes: then they are learned as numbers. Where the file is wrong otherwise, the first error says how.
+const described = (file, options) =>
+  Dataset.table(file, options).catch((error) =>
+    Dataset.table(file, { ...options, regression: true }).catch(() => {
+      throw error;
+    }),
+  );
 
 async function take(file) {
   if (!file || $('start').disabled) return;
@@ -363,16 +375,20 @@ async function take(file) {
   table.file = null;
   $('label-of').hidden = true;
   $('about-table').textContent = `Reading ${file.name} …`;
+  $('about-table').classList.remove('wrong');
   try {
-    const { rows, columns, notes } = await described(file);
+    const { rows, columns, notes } = await described(file, filling());
     if (file !== latest) return;
     table.file = file;
+    if ($('words').classList.contains('wrong')) say('');
     $('label').replaceChildren(...columns.map((name) => new Option(name)));
     $('label').value = columns.at(-1);
     $('label-of').hidden = false;
     $('about-table').textContent = [`${file.name}: ${rows.toLocaleString('en')} rows, ${columns.length} columns.`, ...notes].join(' ');
   } catch (error) {
-    if (file === latest) $('about-table').textContent = error.message;
+    if (file !== latest) return;
+    $('about-table').textContent = `${file.name}: ${error.message}`;
+    $('about-table').classList.add('wrong');
   }
 }
 
@@ -388,6 +404,7 @@ drop.ondrop = (event) => {
   take(event.dataTransfer.files[0]);
 };
 $('file').onchange = ({ target }) => take(target.files[0]);
+$('fill').onchange = () => take(latest);
 
 // The form
 
@@ -422,12 +439,16 @@ $('save').onclick = async () => {
   }
 };
 shown();
+function refuse(words) {
+  say(words, true);
+  $('start').disabled = true;
+}
 if (!navigator.gpu) {
-  say(
+  refuse(
     isSecureContext
       ? 'This browser has no WebGPU, or it is off. Use a current Chrome, Edge, Safari or Firefox, with hardware acceleration on.'
       : 'Browsers have WebGPU only on pages from https:// or localhost: load this page from there.',
-    true,
   );
-  $('start').disabled = true;
+} else if (!(await navigator.gpu.requestAdapter())) {
+  refuse('This browser has WebGPU, and finds no graphics card that it may use. Turn on hardware acceleration in its settings, or update the driver of the graphics card.');
 }

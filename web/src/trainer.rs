@@ -220,5 +220,5 @@ fn tell(each: &Function, message: Value) {
 }
 
 fn untrained() -> Error {
-    Error::Option("there is no model yet: call fit first".into())
+    Error::Option("there is no model yet: the first epoch of a fit has to end before".into())
 }
