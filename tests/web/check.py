@@ -248,7 +248,7 @@ def check_others(browser):
     said = browser.evaluate(OTHERS)
     assert len(said["written"]) == 20 and said["turns"] == 2, said
     for call, words in {
-        "kind": "dens", "option": "batchsize", "large": "the browser's adapter can bind at most", "untrained": "call fit first", "table": "the cell is empty", "again": "nothing",
+        "kind": "dens", "option": "batchsize", "large": "the browser's adapter can bind at most", "untrained": "the first epoch of a fit has to end before", "table": "the cell is empty", "again": "nothing",
     }.items():
         assert words in said[call], (call, said[call])
     print(f"a GPT writes {said['written']!r}; a network too large: {said['large']}", flush=True)
