@@ -1,5 +1,4 @@
-//! Minibatches that are cut into shards, which any number of processes share: the same bits, whatever their number. The processes of these tests are threads; those of
-//! MPI are in `tests/mpi`.
+//! Shards of minibatches: a run has the same bits for any number of processes. In these tests threads stand for processes; `tests/mpi` has processes of an MPI.
 
 use std::ops::ControlFlow;
 use std::path::Path;
