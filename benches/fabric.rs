@@ -10,10 +10,12 @@
 //!
 //! `cargo bench --bench fabric`; `-- --model` leaves out what is measured.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+#[path = "../tests/promises/threads.rs"]
+mod threads;
 
+use std::sync::Arc;
+
+use threads::{Link, NO_DELAY, Thread, threads};
 use wgrad::kernel::tile::Family;
 use wgrad::kernel::tiling::Tiling;
 use wgrad::layout::TokenLayout;
@@ -21,89 +23,28 @@ use wgrad::plan::{Element, Plan, Request, Role, SetLayout};
 use wgrad::targets::Targets;
 use wgrad::training::Training;
 use wgrad::{
-    Activation, AttentionLayer, ConvLayer, Dataset, Error, Gpu, Loss, Network, Optimizer, Processes, Schedule,
-    TrainOptions, Trainer,
+    Activation, AttentionLayer, ConvLayer, Dataset, Error, Gpu, Loss, Network, Optimizer, Schedule, TrainOptions,
+    Trainer,
 };
 
-/// A link between two devices, which carries messages both ways at once.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    name: &'static str,
-    /// Seconds until the first byte arrives, and bytes a second after it.
-    latency: f64,
-    bandwidth: f64,
-}
-
-const LINKS: [Link; 4] = [
-    Link { name: "1 Gbit/s Ethernet", latency: 50e-6, bandwidth: 0.125e9 },
-    Link { name: "10 Gbit/s Ethernet", latency: 20e-6, bandwidth: 1.25e9 },
-    Link { name: "100 Gbit/s InfiniBand", latency: 2e-6, bandwidth: 12.5e9 },
-    Link { name: "NVLink", latency: 1e-6, bandwidth: 300e9 },
+const LINKS: [(&str, Link); 4] = [
+    ("1 Gbit/s Ethernet", Link { latency: 50e-6, bandwidth: 0.125e9 }),
+    ("10 Gbit/s Ethernet", Link { latency: 20e-6, bandwidth: 1.25e9 }),
+    ("100 Gbit/s InfiniBand", Link { latency: 2e-6, bandwidth: 12.5e9 }),
+    ("NVLink", Link { latency: 1e-6, bandwidth: 300e9 }),
 ];
-const NO_DELAY: Link = Link { name: "no delay", latency: 0.0, bandwidth: f64::INFINITY };
 
 /// Assumed of a device: operations a second in kernels of f32, and seconds to launch one.
 const RATE: f64 = 10e12;
 const LAUNCH: f64 = 5e-6;
 
-impl Link {
-    /// Seconds that a message takes.
-    fn seconds(self, bytes: f64) -> f64 {
-        self.latency + bytes / self.bandwidth
-    }
-
-    /// Seconds of a step's exchange: each process tells `own` bytes to all others, and adds up `gradients` bytes with them.
-    fn exchange(self, processes: usize, own: f64, gradients: f64) -> f64 {
-        let rounds = processes.trailing_zeros();
-        let gather = (0..rounds).map(|round| self.seconds(own * f64::from(1 << round)));
-        // A half, a quarter, …, and back.
-        let sum = (0..rounds).map(|round| 2.0 * self.seconds(gradients / f64::from(2 << round)));
-        gather.chain(sum).sum()
-    }
-}
-
-/// Bytes, and when they arrive.
-type Message = (Instant, Vec<u8>);
-
-/// A thread that takes itself for a process.
-#[derive(Debug)]
-struct Thread {
-    rank: usize,
-    link: Link,
-    to: Vec<Sender<Message>>,
-    from: Vec<Mutex<Receiver<Message>>>,
-}
-
-impl Processes for Thread {
-    fn rank(&self) -> usize {
-        self.rank
-    }
-
-    fn count(&self) -> usize {
-        self.to.len()
-    }
-
-    fn swap(&self, with: usize, own: &[u8], theirs: &mut [u8]) -> Result<(), Error> {
-        let gone = || Error::Processes(format!("process {with} is gone"));
-        let arrives = Instant::now() + Duration::from_secs_f64(self.link.seconds(own.len() as f64));
-        self.to[with].send((arrives, own.to_vec())).map_err(|_| gone())?;
-        let received = self.from[with].lock().map_err(|_| gone())?.recv().map_err(|_| gone())?;
-        std::thread::sleep(received.0.saturating_duration_since(Instant::now()));
-        theirs.copy_from_slice(&received.1);
-        Ok(())
-    }
-}
-
-fn threads(count: usize, link: Link) -> Vec<Thread> {
-    let mut all: Vec<Thread> = (0..count).map(|rank| Thread { rank, link, to: vec![], from: vec![] }).collect();
-    for from in 0..count {
-        for to in 0..count {
-            let (sender, receiver) = channel();
-            all[from].to.push(sender);
-            all[to].from.push(Mutex::new(receiver));
-        }
-    }
-    all
+/// Seconds of a step's exchange over a link: each process tells `own` bytes to all others, and adds up `gradients` bytes with them.
+fn exchange(link: Link, processes: usize, own: f64, gradients: f64) -> f64 {
+    let rounds = processes.trailing_zeros();
+    let gather = (0..rounds).map(|round| link.seconds(own * f64::from(1 << round)));
+    // A half, a quarter, …, and back.
+    let sum = (0..rounds).map(|round| 2.0 * link.seconds(gradients / f64::from(2 << round)));
+    gather.chain(sum).sum()
 }
 
 const BATCH: usize = 512;
@@ -220,7 +161,7 @@ impl Counted {
     fn seconds(&self, link: Link, devices: usize, every: f64) -> f64 {
         let share = self.flops / devices as f64 / RATE + self.launches * LAUNCH;
         let own = 28.0 * self.samples / devices as f64;
-        share + link.exchange(devices, own, self.gradients) / every
+        share + exchange(link, devices, own, self.gradients) / every
     }
 
     fn efficiency(&self, link: Link, devices: usize, every: f64) -> f64 {
@@ -241,18 +182,12 @@ fn measure() -> Result<(), Error> {
     );
     for count in [2, 4, 8] {
         let without = step_seconds(&gpu, &set, count, NO_DELAY)?;
-        println!("| {count} | {}: a step of {:.2} ms | | | |", NO_DELAY.name, 1e3 * without);
-        for link in LINKS {
+        println!("| {count} | no delay: a step of {:.2} ms | | | |", 1e3 * without);
+        for (name, link) in LINKS {
             let added = step_seconds(&gpu, &set, count, link)? - without;
             let own = 28.0 * BATCH as f64 / count as f64;
-            let predicted = link.exchange(count, own, gradients);
-            println!(
-                "| {count} | {} | {:.2} | {:.2} | {:.2} |",
-                link.name,
-                1e3 * added,
-                1e3 * predicted,
-                predicted / added
-            );
+            let predicted = exchange(link, count, own, gradients);
+            println!("| {count} | {} | {:.2} | {:.2} | {:.2} |", name, 1e3 * added, 1e3 * predicted, predicted / added);
         }
     }
     Ok(())
@@ -272,10 +207,10 @@ fn predict() -> Result<(), Error> {
             heads.join(" | "),
             "--:|".repeat(devices.len())
         );
-        for link in LINKS {
+        for (name, link) in LINKS {
             for (every, words) in [(1.0, ""), (16.0, ", every 16th step")] {
                 let all = devices.map(|count| format!("{:.0}", 100.0 * network.efficiency(link, count, every)));
-                println!("| {}{words} | {} |", link.name, all.join(" | "));
+                println!("| {name}{words} | {} |", all.join(" | "));
             }
         }
     }

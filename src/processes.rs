@@ -51,9 +51,7 @@ pub(crate) fn sum(processes: &dyn Processes, values: &mut [f32]) -> Result<(), E
     }
     for (round, whole) in wholes.into_iter().enumerate().rev() {
         let middle = whole.start.midpoint(whole.end) - whole.start;
-        let (lower, upper) = values[whole].split_at_mut(middle);
-        let (own, theirs) = if rank >> round & 1 == 0 { (lower, upper) } else { (upper, lower) };
-        processes.swap(rank ^ 1 << round, bytemuck::cast_slice(own), bytemuck::cast_slice_mut(theirs))?;
+        swap_halves(processes, round, bytemuck::cast_slice_mut(&mut values[whole]), size_of::<f32>() * middle)?;
     }
     Ok(())
 }
@@ -76,11 +74,17 @@ pub(crate) fn gather(processes: &dyn Processes, own: &[u8]) -> Result<Vec<u8>, E
         // Both have a block of as many processes, side by side.
         let block = bytes << round;
         let both = (rank >> round & !1) * block;
-        let (lower, upper) = all[both..both + 2 * block].split_at_mut(block);
-        let (own, theirs) = if rank >> round & 1 == 0 { (lower, upper) } else { (upper, lower) };
-        processes.swap(rank ^ 1 << round, own, theirs)?;
+        swap_halves(processes, round as usize, &mut all[both..both + 2 * block], block)?;
     }
     Ok(all)
+}
+
+/// Gives the partner of a round this process's half of the bytes, and takes the other half. Of the two, the lower process has what is in front of `middle`.
+fn swap_halves(processes: &dyn Processes, round: usize, both: &mut [u8], middle: usize) -> Result<(), Error> {
+    let rank = processes.rank();
+    let (lower, upper) = both.split_at_mut(middle);
+    let (own, theirs) = if rank >> round & 1 == 0 { (lower, upper) } else { (upper, lower) };
+    processes.swap(rank ^ 1 << round, own, theirs)
 }
 
 /// The texts of all processes, in their order.

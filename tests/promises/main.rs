@@ -85,6 +85,7 @@ mod support;
 mod tables;
 mod target_scaling;
 mod texts;
+mod threads;
 mod token_plans;
 mod token_runs;
 mod tokens;

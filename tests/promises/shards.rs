@@ -2,58 +2,21 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use wgrad::{
-    Activation, AttentionLayer, Augmentation, Checkpoint, Dataset, EarlyStopping, Error, Event, Every, History,
-    ImageShape, Loss, Network, NonFinite, Optimizer, Processes, ReduceOnPlateau, TrainOptions, Trainer,
+    Activation, AttentionLayer, Augmentation, Checkpoint, Dataset, EarlyStopping, Event, Every, History, ImageShape,
+    Loss, Network, NonFinite, Optimizer, Processes, ReduceOnPlateau, TrainOptions, Trainer,
 };
 
 use crate::checkpoints::{checkpointing, file};
 use crate::support::{Random, assert_close, bits, flat, gpu, learnable, refused};
-
-/// One of several threads that take themselves for processes.
-#[derive(Debug)]
-struct Thread {
-    rank: usize,
-    to: Vec<Sender<Vec<u8>>>,
-    from: Vec<Mutex<Receiver<Vec<u8>>>>,
-}
-
-impl Processes for Thread {
-    fn rank(&self) -> usize {
-        self.rank
-    }
-
-    fn count(&self) -> usize {
-        self.to.len()
-    }
-
-    fn swap(&self, with: usize, own: &[u8], theirs: &mut [u8]) -> Result<(), Error> {
-        let gone = |_| Error::Processes(format!("process {with} is gone"));
-        self.to[with].send(own.to_vec()).map_err(|_| gone(()))?;
-        theirs.copy_from_slice(&self.from[with].lock().unwrap().recv().map_err(|_| gone(()))?);
-        Ok(())
-    }
-}
-
-fn threads(count: usize) -> Vec<Thread> {
-    let mut all: Vec<Thread> = (0..count).map(|rank| Thread { rank, to: vec![], from: vec![] }).collect();
-    for from in 0..count {
-        for to in 0..count {
-            let (sender, receiver) = channel();
-            all[from].to.push(sender);
-            all[to].from.push(Mutex::new(receiver));
-        }
-    }
-    all
-}
+use crate::threads::{NO_DELAY, threads};
 
 /// What each of `count` processes comes to.
 fn each<T: Send>(count: usize, run: impl Fn(Arc<dyn Processes>) -> T + Sync) -> Vec<T> {
     std::thread::scope(|scope| {
-        let started = threads(count).into_iter().map(|own| scope.spawn(|| run(Arc::new(own))));
+        let started = threads(count, NO_DELAY).into_iter().map(|own| scope.spawn(|| run(Arc::new(own))));
         let started: Vec<_> = started.collect();
         started.into_iter().map(|thread| thread.join().unwrap()).collect()
     })
@@ -341,7 +304,7 @@ fn what_does_not_come_in_shards_is_refused() {
     for (shards, count, words) in
         [(None, 2, "a run that begins with 2 shards or more"), (Some(2), 4, "start 1 or 2 processes")]
     {
-        let one = threads(count).swap_remove(0);
+        let one = threads(count, NO_DELAY).swap_remove(0);
         let mut trainer = made(TrainOptions { shards, ..options() }).unwrap();
         refused(&[&format!("{count} processes cannot share"), words], trainer.among(Arc::new(one)));
     }
