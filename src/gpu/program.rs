@@ -1,6 +1,7 @@
 //! A plan's dispatches, compiled and bound: ready to be encoded any number of times.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -81,16 +82,10 @@ impl Program {
         }
     }
 
-    /// Records the first `repeated` dispatches once for each part of a step's minibatch.
-    pub(crate) fn record_parts(&self, encoder: &mut Encoder, repeated: usize, parts: u64) {
+    /// Records some of the dispatches, a number of times.
+    pub(crate) fn record_range(&self, encoder: &mut Encoder, range: Range<usize>, times: u64) {
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        (0..parts).for_each(|_| self.calls[..repeated].iter().for_each(|call| call.record(&mut pass)));
-    }
-
-    /// Records the dispatches behind them, which follow the last part.
-    pub(crate) fn record_updates(&self, encoder: &mut Encoder, repeated: usize) {
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        self.calls[repeated..].iter().for_each(|call| call.record(&mut pass));
+        (0..times).for_each(|_| self.calls[range.clone()].iter().for_each(|call| call.record(&mut pass)));
     }
 
     /// Records one step that starts only the first `workgroups` workgroups of each dispatch.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
-use super::submission::now;
+use super::submission::{Submission, now};
 use super::{Buffer, Gpu, Traffic};
 use crate::error::Error;
 
@@ -124,6 +124,30 @@ impl Readback {
         }
         traffic.blocking_reads += 1;
         let result = gpu.answer(self.mapped.as_ref()).await?;
+        self.content(result.unwrap_or(Err(wgpu::BufferAsyncError)))
+    }
+
+    /// [`wait`](Self::wait) for the submission that the copy is in, and not for what was handed over behind it.
+    ///
+    /// # Errors
+    ///
+    /// As [`arrived`](Self::arrived).
+    pub(crate) async fn wait_behind<T: bytemuck::Pod>(
+        &mut self,
+        gpu: &Gpu,
+        submission: Submission,
+        traffic: &mut Traffic,
+    ) -> Result<Vec<T>, Error> {
+        if let Some(content) = self.arrived(gpu)? {
+            return Ok(content);
+        }
+        traffic.blocking_reads += 1;
+        gpu.wait_for(submission).await?;
+        let result = match self.mapped.as_ref().and_then(now) {
+            Some(result) => result,
+            // An event loop brings both answers, in any order.
+            None => gpu.answer(self.mapped.as_ref()).await?,
+        };
         self.content(result.unwrap_or(Err(wgpu::BufferAsyncError)))
     }
 

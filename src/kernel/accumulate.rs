@@ -70,7 +70,7 @@ impl Parts {
     }
 }
 
-/// Adds a layer's gradient to its sum over the parts before. A `weighted_mean` has each part's divided by the weights of its own rows.
+/// Adds a layer's gradient to its sum over the parts before. Shards are counted after it, other parts before. A `weighted_mean` has each part's divided by the weights of its own rows.
 pub fn launch(dense: Dense, parts: Parts, weighted_mean: bool, workgroup: u32) -> Launch {
     let constants = Constants::new()
         .u32("BATCH", dense.batch)
@@ -117,13 +117,15 @@ pub fn mean_of_shards(dense: Dense, parts: Parts, workgroup: u32) -> Launch {
 }
 
 fn plain(constants: Constants, bindings: Vec<(Binding, Access)>, weighted_mean: bool) -> Launch {
-    let mut launch = Launch::single("next_part", ("constants", constants.text()), bindings);
+    let mut launch = Launch::single(NEXT_PART, ("constants", constants.text()), bindings);
     launch.flags.extend(weighted_mean.then_some("weighted_mean"));
     launch
 }
 
-/// The kernel that ends a part: the dispatches up to the last of it are run once for each.
+/// The kernels that end a part: the dispatches up to the last of them are run once for each.
 pub const ACCUMULATE: &str = "accumulate";
+/// See [`ACCUMULATE`].
+pub const NEXT_PART: &str = "next_part";
 
 /// The same launch in a step whose minibatch comes in these parts, of `samples` each: rows, or places of rows that have several.
 pub fn in_parts(mut launch: Launch, parts: Parts, samples: u32) -> Launch {

@@ -27,8 +27,9 @@ pub use self::set::{Element, SetLayout};
 use self::step::{Group, Step};
 use crate::error::Error;
 use crate::graph::{Graph, Value};
+use crate::kernel::Access;
 use crate::kernel::Cost;
-use crate::kernel::accumulate::{ACCUMULATE, Parts};
+use crate::kernel::accumulate::{ACCUMULATE, NEXT_PART, Parts};
 use crate::kernel::tiling::{Picks, Tiling};
 use crate::loss::Loss;
 use crate::network::Network;
@@ -225,8 +226,30 @@ impl Plan {
 
     /// How many of the dispatches, from the first, are run once for each part.
     pub(crate) fn repeated(&self) -> usize {
-        let ends = |dispatch: &Dispatch| dispatch.launch.kernel == ACCUMULATE;
+        let ends = |dispatch: &Dispatch| [ACCUMULATE, NEXT_PART].contains(&dispatch.launch.kernel);
         self.dispatches.iter().rposition(ends).map_or(0, |at| at + 1)
+    }
+
+    /// Where gradients come in shards: the places behind which the sums of some parameters' gradients are there, in the part that is the last, and which. The last place is behind
+    /// all that is run for each part.
+    pub fn ready(&self) -> Vec<(usize, Vec<usize>)> {
+        let mut ready: Vec<(usize, Vec<usize>)> = vec![];
+        for (at, dispatch) in self.dispatches.iter().enumerate().filter(|(_, own)| own.launch.kernel == ACCUMULATE) {
+            let sums = dispatch.touches(Access::Write).filter_map(|role| match role {
+                Role::GradientSum(parameter) => Some(parameter),
+                _ => None,
+            });
+            match ready.last_mut() {
+                Some((end, parameters)) if *end == at => {
+                    (*end, *parameters) = (at + 1, [&parameters[..], &sums.collect::<Vec<_>>()].concat())
+                }
+                _ => ready.push((at + 1, sums.collect())),
+            }
+        }
+        if let Some((end, _)) = ready.last_mut() {
+            *end = self.repeated();
+        }
+        ready
     }
 
     /// How often the dispatch with this place is run in a step: once, or for each part of its minibatch.

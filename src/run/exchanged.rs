@@ -71,16 +71,16 @@ impl Runner {
         };
         let parts = u64::from(in_parts.parts.own());
         stats.dispatches += in_parts.dispatches([parts].into_iter());
-        gpu.submit(&mut stats.traffic, |encoder| {
-            if clears {
-                encoder.clear_buffer(&buffers[&Role::Stats], 0, None);
-            }
-            programs[program].record_parts(encoder, in_parts.repeated, parts);
-            exchange.copy_out(encoder);
-        });
-        exchange.request()?;
+        if clears || parts > 1 {
+            gpu.submit(&mut stats.traffic, |encoder| {
+                if clears {
+                    encoder.clear_buffer(&buffers[&Role::Stats], 0, None);
+                }
+                programs[program].record_range(encoder, 0..in_parts.repeated, parts - 1);
+            });
+        }
         on_its_way.end += 1;
-        let told = exchange.tell(gpu, &mut stats.traffic, wants_end).await?;
+        let told = exchange.tell(gpu, &mut stats.traffic, &programs[program], wants_end).await?;
         // All before it was done by then.
         on_its_way.start = on_its_way.end - 1;
         Ok(told)
@@ -95,7 +95,8 @@ impl Runner {
         copies: Option<&mut (dyn CopiesAlong + '_)>,
         stats: &mut TrainStats,
     ) -> Result<(), Error> {
-        let record = |encoder: &mut _| self.programs[program].record_updates(encoder, self.in_parts.repeated);
+        let updates = self.in_parts.repeated..self.programs[program].dispatches();
+        let record = |encoder: &mut _| self.programs[program].record_range(encoder, updates.clone(), 1);
         let Some(copies) = copies else {
             gpu.submit(&mut stats.traffic, record);
             return Ok(());

@@ -35,6 +35,12 @@ fn dense() -> Network {
     Network::new(9).dense(13, Activation::Relu).layer_norm().dense(12, Activation::Tanh).dense(5, Activation::Identity)
 }
 
+/// Its gradients are three buckets: of the last two layers, of the second, and of the first.
+fn large() -> Network {
+    let hidden = |network: Network, width| network.dense(width, Activation::Tanh);
+    hidden(hidden(hidden(Network::new(9), 600), 700), 700).dense(5, Activation::Identity)
+}
+
 fn images() -> Dataset {
     let (random, width) = (&mut Random(5), 8 * 7 * 3);
     let features = (0..40 * width).map(|_| random.bits() as u8).collect();
@@ -94,6 +100,7 @@ fn jobs() -> Vec<Job> {
             plain.clone(),
             TrainOptions { non_finite: NonFinite::Skip, ema: Some(0.5), ..options() },
         ),
+        ("gradients in buckets", large(), plain.clone(), TrainOptions { optimizer: sgd, ..options() }),
         ("muon", dense(), plain, TrainOptions { optimizer: muon, ..options() }),
         ("images", convolutions(0.0), images(), options()),
         ("augmented images", convolutions(0.3), images(), TrainOptions { augmentation, ..options() }),
@@ -310,6 +317,20 @@ fn what_does_not_come_in_shards_is_refused() {
     }
 }
 
+/// Finds gradients that are all told at the end of a step, where earlier layers could be computed meanwhile.
+#[test]
+fn gradients_of_later_layers_are_ready_before_those_of_earlier_ones() {
+    let plan = trainer(&large(), &options()).plan(&learnable(40, 9, 5, 1)).unwrap();
+    let mut ready = plan.ready();
+    ready.iter_mut().for_each(|(_, parameters)| parameters.sort_unstable());
+    let parameters: Vec<&[usize]> = ready.iter().map(|(_, parameters)| &parameters[..]).collect();
+    assert_eq!(parameters, [&[2, 3][..], &[1], &[0]]);
+    let kernels: Vec<&str> = plan.dispatches().iter().map(|dispatch| dispatch.launch.kernel).collect();
+    for (end, parameters) in &ready[..2] {
+        assert!(kernels[*end..].contains(&"dense_backward"), "behind those of {parameters:?}: {:?}", &kernels[*end..]);
+    }
+}
+
 /// Finds a step that waits more than once, one that sends more than its gradients twice, and a process that computes others' shards.
 #[test]
 fn a_step_waits_once() {
@@ -324,12 +345,12 @@ fn a_step_waits_once() {
         all.into_iter().next().unwrap()
     };
     let (alone, stats) = of_process(1);
-    assert_eq!((alone.batch(), alone.parts(), stats.exchanged_bytes), (2, 8, 0));
+    assert_eq!((alone.batch(), alone.parts(), alone.ready().len(), stats.exchanged_bytes), (2, 8, 1, 0));
     for count in [2, 8] {
         let (plan, stats) = of_process(count);
         assert_eq!((plan.batch(), plan.parts()), (2, 8 / count as u32));
-        // And one after each epoch; what has arrived already is not waited for.
-        let most_reads = stats.steps + 3;
+        // One bucket of gradients a step, and one read after each epoch; what has arrived already is not waited for.
+        let most_reads = stats.steps * plan.ready().len() as u64 + 3;
         assert!(stats.traffic.blocking_reads <= most_reads, "{} of {most_reads}", stats.traffic.blocking_reads);
         let gradients: u64 = plan
             .buffers()

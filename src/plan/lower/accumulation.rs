@@ -62,28 +62,35 @@ pub(super) fn number_masks(step: &Step<'_>, group: &Group, launch: &mut Launch) 
     }
 }
 
-/// The dispatch that counts a part, and those that add its gradients to their sums, merged. What makes a mean of the sums comes after the last of them.
-pub(super) fn dispatches(step: &Step<'_>) -> Vec<Dispatch> {
-    let parts = step.parts();
-    if !parts.are_summed() {
+/// The dispatch that counts a part.
+pub(super) fn next_part(step: &Step<'_>) -> Dispatch {
+    dispatch(accumulate::next_part(step.samples(), step.has_weighted_mean()), 0, &[])
+}
+
+/// The dispatches that add a part's gradients by these parameters to their sums, merged.
+pub(super) fn sums(step: &Step<'_>, parameters: &[usize]) -> Vec<Dispatch> {
+    let workgroup = step.request.tiling.family.weights_workgroup();
+    merged(step, parameters, |number| {
+        let launch = accumulate::launch(step.dense[number], step.parts(), step.divides_by_weights(), workgroup);
+        dispatch(launch, number, &[])
+    })
+}
+
+/// What makes a mean of the sums over all shards, where the sum of their rows' weights is known only by then.
+pub(super) fn means(step: &Step<'_>) -> Vec<Dispatch> {
+    if !step.has_weighted_mean() || step.divides_by_weights() {
         return vec![];
     }
     let workgroup = step.request.tiling.family.weights_workgroup();
-    let of_each = |values: fn(&Step<'_>, usize) -> Vec<(Binding, Role)>, launch: &dyn Fn(usize) -> Launch| {
-        merge_updates(&step.trained(), step.most_merged_bindings(), false, |&number, _| {
-            let location = step.parameters[number].location.clone();
-            dispatch(launch(number), number, &values(step, number)).of_layers(&[location])
-        })
-    };
-    let next = accumulate::next_part(step.samples(), step.has_weighted_mean());
-    let mut dispatches = vec![dispatch(next, 0, &[])];
-    dispatches.extend(of_each(|_, _| vec![], &|number| {
-        accumulate::launch(step.dense[number], parts, step.divides_by_weights(), workgroup)
-    }));
-    if step.has_weighted_mean() && !step.divides_by_weights() {
-        dispatches.extend(of_each(|step, number| vec![step.whole_gradient(number)], &|number| {
-            accumulate::mean_of_shards(step.dense[number], parts, workgroup)
-        }));
-    }
-    dispatches
+    merged(step, &step.trained(), |number| {
+        let launch = accumulate::mean_of_shards(step.dense[number], step.parts(), workgroup);
+        dispatch(launch, number, &[step.whole_gradient(number)])
+    })
+}
+
+/// A dispatch for each parameter, merged.
+fn merged(step: &Step<'_>, parameters: &[usize], of: impl Fn(usize) -> Dispatch) -> Vec<Dispatch> {
+    merge_updates(parameters, step.most_merged_bindings(), false, |&number, _| {
+        of(number).of_layers(&[step.parameters[number].location.clone()])
+    })
 }

@@ -6,6 +6,7 @@ mod average;
 mod backward;
 mod batch_norm;
 mod conv;
+mod early;
 mod embed;
 mod flatten;
 mod forward;
@@ -50,7 +51,7 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
             }
         }
     }
-    dispatches.extend(update::dispatches(step, groups, homes)?);
+    dispatches = update::dispatches(step, groups, homes, dispatches)?;
     if step.request.network.places().is_some() {
         dispatches.iter_mut().for_each(|dispatch| of_places(&mut dispatch.launch));
     }

@@ -7,9 +7,10 @@ use super::super::homes::Homes;
 use super::super::slices;
 use super::super::step::{Group, Step};
 use super::super::{Dispatch, Role};
-use super::{accumulation, average, dispatch, muon};
+use super::{accumulation, average, dispatch, early, muon};
 use crate::error::Error;
 use crate::graph::{ConvWeights, LinearWeights, NodeId, Op};
+use crate::kernel::accumulate::Parts;
 use crate::kernel::conv::update as conv_update;
 use crate::kernel::tile::Tile;
 use crate::kernel::tiling::Tiling;
@@ -18,12 +19,13 @@ use crate::layout::{Conv, Dense};
 use crate::training::Training;
 
 /// A product that makes the gradient of a layer's weights.
-struct Product<'a> {
-    layer: usize,
+#[derive(Clone, Copy)]
+pub(super) struct Product<'a> {
+    pub layer: usize,
     of: Of,
     /// Where the layer's input is, and the gradient by its output.
-    input: Role,
-    gradient: Role,
+    pub input: Role,
+    pub gradient: Role,
     group: &'a Group,
 }
 
@@ -57,10 +59,15 @@ impl Of {
     }
 }
 
-/// In the order of the graph: the products, with the optimizer where the gradient is not needed otherwise; then the norm, the updates of gradients
-/// in memory, and Muon's. The last of all closes the step, where anything is updated.
-pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Result<Vec<Dispatch>, Error> {
-    let Some(training) = step.request.training else { return Ok(vec![]) };
+/// What is done with gradients, after or between all other dispatches, `before`. In the order of the graph: the products, with the optimizer where the gradient is
+/// not needed otherwise; then the norm, the updates of gradients in memory, and Muon's. The last of all closes the step, where anything is updated.
+pub(super) fn dispatches(
+    step: &Step<'_>,
+    groups: &[Group],
+    homes: &Homes,
+    before: Vec<Dispatch>,
+) -> Result<Vec<Dispatch>, Error> {
+    let Some(training) = step.request.training else { return Ok(before) };
     let of = |is: fn(&Op) -> Option<usize>| groups.iter().filter_map(move |group| is(step.op(group)));
     let norm = groups.iter().any(|group| matches!(step.op(group), Op::GradientNorm(_)));
     let kept: Vec<usize> = of(|op| if let Op::Update(update) = op { Some(update.parameter) } else { None }).collect();
@@ -69,8 +76,18 @@ pub(super) fn dispatches(step: &Step<'_>, groups: &[Group], homes: &Homes) -> Re
 
     let products = products(step, groups, homes)?;
     let closes = step.updates() && kept.is_empty() && muons.is_empty();
-    let mut dispatches = products_of(step, training, &products, closes);
-    dispatches.extend(accumulation::dispatches(step));
+    let mut dispatches = match step.parts() {
+        Parts::Shards(_) => early::with_gradients(step, training, &products, before),
+        parts => {
+            let mut dispatches = [before, products_of(step, training, &products, closes)].concat();
+            if parts.are_summed() {
+                dispatches.push(accumulation::next_part(step));
+                dispatches.extend(accumulation::sums(step, &step.trained()));
+            }
+            dispatches
+        }
+    };
+    dispatches.extend(accumulation::means(step));
     if norm {
         dispatches.extend(norms(step, training));
     }
@@ -133,7 +150,12 @@ fn norms(step: &Step<'_>, training: Training<'_>) -> Vec<Dispatch> {
 }
 
 /// The products, merged: all slices of theirs first, where their reductions are cut.
-fn products_of(step: &Step<'_>, training: Training<'_>, products: &[Product<'_>], closes: bool) -> Vec<Dispatch> {
+pub(super) fn products_of(
+    step: &Step<'_>,
+    training: Training<'_>,
+    products: &[Product<'_>],
+    closes: bool,
+) -> Vec<Dispatch> {
     let weighted_mean = step.divides_by_weights();
     let tiling = step.request.tiling;
     let own_tile = |product: &Product<'_>| product.of.tile(tiling);
