@@ -24,7 +24,7 @@ pub trait Processes: Debug + Send + Sync {
 }
 
 /// Adds up the values of all processes, element by element, in a binary tree over their numbers: the same for any number of processes that share the leaves. All get
-/// the sums. A process sends and receives 2 (P − 1) / P times the bytes of the values, where there are P.
+/// the sums. It says how many bytes were sent: a process sends and receives 2 (P − 1) / P times the bytes of the values, where there are P.
 ///
 /// In a round of recursive halving a process and its partner add up a half each of what they had; then the sums go back the same way. Method: Rabenseifner,
 /// "Optimization of collective reduction operations", ICCS 2004, with the nearest partners first.
@@ -32,9 +32,10 @@ pub trait Processes: Debug + Send + Sync {
 /// # Errors
 ///
 /// As [`Processes::swap`].
-pub(crate) fn sum(processes: &dyn Processes, values: &mut [f32]) -> Result<(), Error> {
+pub(crate) fn sum(processes: &dyn Processes, values: &mut [f32]) -> Result<u64, Error> {
     let (rank, rounds) = (processes.rank(), processes.count().trailing_zeros());
     let mut theirs = vec![0.0; values.len().div_ceil(2)];
+    let mut sent = 0;
     // What was added up before each round, and the half of it that is this process's own.
     let (mut wholes, mut own) = (Vec::new(), 0..values.len());
     for round in 0..rounds {
@@ -44,6 +45,7 @@ pub(crate) fn sum(processes: &dyn Processes, values: &mut [f32]) -> Result<(), E
         wholes.push(std::mem::replace(&mut own, halves[is_upper].clone()));
         let given = bytemuck::cast_slice(&values[halves[1 - is_upper].clone()]);
         let theirs = &mut theirs[..own.len()];
+        sent += size_of_val(given);
         processes.swap(rank ^ 1 << round, given, bytemuck::cast_slice_mut(theirs))?;
         for (value, theirs) in values[own.clone()].iter_mut().zip(theirs) {
             *value = normal(*value + *theirs);
@@ -51,9 +53,9 @@ pub(crate) fn sum(processes: &dyn Processes, values: &mut [f32]) -> Result<(), E
     }
     for (round, whole) in wholes.into_iter().enumerate().rev() {
         let middle = whole.start.midpoint(whole.end) - whole.start;
-        swap_halves(processes, round, bytemuck::cast_slice_mut(&mut values[whole]), size_of::<f32>() * middle)?;
+        sent += swap_halves(processes, round, bytemuck::cast_slice_mut(&mut values[whole]), size_of::<f32>() * middle)?;
     }
-    Ok(())
+    Ok(sent as u64)
 }
 
 /// The number, with 0 of the same sign in place of one that is subnormal: see `accumulate.wesl`, which adds up the lower levels of the tree.
@@ -79,12 +81,13 @@ pub(crate) fn gather(processes: &dyn Processes, own: &[u8]) -> Result<Vec<u8>, E
     Ok(all)
 }
 
-/// Gives the partner of a round this process's half of the bytes, and takes the other half. Of the two, the lower process has what is in front of `middle`.
-fn swap_halves(processes: &dyn Processes, round: usize, both: &mut [u8], middle: usize) -> Result<(), Error> {
+/// Gives the partner of a round this process's half of the bytes, and takes the other half. Of the two, the lower process has what is in front of `middle`. The bytes that were sent.
+fn swap_halves(processes: &dyn Processes, round: usize, both: &mut [u8], middle: usize) -> Result<usize, Error> {
     let rank = processes.rank();
     let (lower, upper) = both.split_at_mut(middle);
     let (own, theirs) = if rank >> round & 1 == 0 { (lower, upper) } else { (upper, lower) };
-    processes.swap(rank ^ 1 << round, own, theirs)
+    processes.swap(rank ^ 1 << round, own, theirs)?;
+    Ok(own.len())
 }
 
 /// The texts of all processes, in their order.

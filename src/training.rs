@@ -38,13 +38,20 @@ pub struct Shards {
     pub first: u32,
     /// How many it computes, from there: a power of two.
     pub own: u32,
+    /// Whether each process updates its weights by its own shards alone, so that gradients are means over their rows.
+    pub local: bool,
 }
 
 impl Shards {
     /// The shards of the process with this number, of `processes` that have as many each.
     pub fn of_process(all: u32, process: u32, processes: u32) -> Self {
         let own = all / processes;
-        Shards { all, first: process * own, own }
+        Shards { all, first: process * own, own, local: false }
+    }
+
+    /// How many means of gradients there are of a minibatch's rows.
+    pub(crate) fn means(self) -> u32 {
+        if self.local { self.all / self.own } else { 1 }
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn to_json(options: &TrainOptions) -> Value {
         })),
         "train": {
             "epochs": options.epochs, "steps": options.steps, "batch_size": options.batch_size,
-            "accumulate": options.accumulate, "shards": options.shards, "shuffle": options.shuffle,
+            "accumulate": options.accumulate, "shards": options.shards, "sync_every": options.sync_every, "shuffle": options.shuffle,
             "seed": options.seed, "clip_grad_norm": options.clip_grad_norm, "clip_grad_value": options.clip_grad_value,
             "non_finite": options.non_finite.to_string(), "lower_factor": options.lower_factor, "lower_times": options.lower_times,
             "keep_best": options.keep_best, "monitor": options.monitor.to_string(),
@@ -72,6 +72,7 @@ pub(crate) fn from_json(
         batch_size: train.count("batch_size")? as usize,
         accumulate: train.optional("accumulate").map_or(Ok(1), |_| train.count("accumulate"))? as usize,
         shards: train.optional("shards").map(|_| train.count("shards")).transpose()?.map(|shards| shards as usize),
+        sync_every: train.optional("sync_every").map(|_| train.count("sync_every")).transpose()?,
         shuffle: train.switch("shuffle")?,
         seed: train.count("seed")?,
         clip_grad_norm: train.optional("clip_grad_norm").map(|_| train.number("clip_grad_norm")).transpose()?,

@@ -208,13 +208,17 @@ impl Ready {
         output.event(json!({
             "event": "start", "adapter": adapter.name, "backend": adapter.backend, "driver": adapter.driver,
             "kind": adapter.kind.to_string(), "dispatches_per_step": dispatches, "parameters": parameters,
-            "rows": rows, "batch_size": options.batch_size, "accumulate": options.accumulate, "shards": options.shards, "seed": options.seed,
+            "rows": rows, "batch_size": options.batch_size, "accumulate": options.accumulate, "shards": options.shards, "sync_every": options.sync_every, "seed": options.seed,
             "notes": notes, "resumed": checkpoint.as_ref().map(Checkpoint::step),
         }))?;
         output.text(format_args!("{} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver))?;
         let accumulated = match (options.accumulate, options.shards) {
             (_, Some(shards)) => {
-                format!(" in {}, {} of them here", counted(shards, "shard"), trainer.plan(self.set.source())?.parts())
+                let averaged = options
+                    .sync_every
+                    .map(|every| format!(", weights averaged after every {}", counted(every as usize, "step")));
+                let own = trainer.plan(self.set.source())?.parts();
+                format!(" in {}, {own} of them here{}", counted(shards, "shard"), averaged.unwrap_or_default())
             }
             (1, None) => String::new(),
             (count, None) => format!(", {count} of them"),

@@ -14,4 +14,7 @@ pub(super) struct Updates {
     /// Cut each minibatch into this many shards, a power of two, which processes share [default: 8 under mpirun, else none]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub shards: Option<usize>,
+    /// Let each process make this many steps with its own weights before the weights of all are averaged [default: add up the gradients of all in every step]
+    #[arg(long, value_name = "H", allow_negative_numbers = true)]
+    pub sync_every: Option<u64>,
 }

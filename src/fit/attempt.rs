@@ -173,7 +173,7 @@ async fn runner_over(session: &Session, plan: &Plan, banks: &[Buffers]) -> Resul
     let (gpu, checks, chunk) = (&session.model.gpu, session.options.checks, session.options.steps_per_submission);
     let mut training = Runner::new(gpu, plan, &[&session.model.buffers, &banks[0]], checks, chunk).await?;
     if let Some(processes) = &session.processes {
-        training.among(gpu, plan, processes).await?;
+        training.among(gpu, plan, processes, session.options.sync_every).await?;
     }
     for bank in &banks[1..] {
         training.also_over(gpu, plan, bank, checks).await?;

@@ -61,7 +61,7 @@ pub(crate) async fn diagnose(
     let before = session.beginning().await?;
     let rows = attempt.train.count() as u64;
     // No minibatch comes in parts here.
-    let part = Part { steps: 1, until_end: 1, rows, continues: true, stream: None, copies: None };
+    let part = Part { steps: 1, until_end: 1, rows, began: before.step(), continues: true, stream: None, copies: None };
     let device = &mut attempt.device;
     let ignore = |_, _| Ok(ControlFlow::Continue(()));
     device.training.run_part(&device.gpu, part, &mut session.model.stats, ignore).await?;

@@ -138,6 +138,7 @@ async fn run_part(
         steps: course.part.steps,
         until_end: course.part.per_epoch - course.part.first - course.part.before_now,
         rows: course.part.rows,
+        began,
         continues: course.continues,
         stream: device.stream.as_mut(),
         copies: copies.as_mut().map(|copies| copies as &mut dyn CopiesAlong),

@@ -45,7 +45,8 @@ pub(crate) fn training_request<'a>(session: &'a Session, train: Rows<'_>) -> Req
     let request = session.options.training_request(&session.model.network, train.shape(tiling.most_bytes), tiling);
     let Some(processes) = &session.processes else { return request };
     let (process, count) = (processes.rank() as u32, processes.count() as u32);
-    let own = |shards: Shards| Shards::of_process(shards.all, process, count);
+    let local = session.options.sync_every.is_some();
+    let own = |shards: Shards| Shards { local, ..Shards::of_process(shards.all, process, count) };
     let training = request.training.map(|training| Training { shards: training.shards.map(own), ..training });
     Request { training, ..request }
 }

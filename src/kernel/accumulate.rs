@@ -133,7 +133,7 @@ pub fn in_parts(mut launch: Launch, parts: Parts, samples: u32) -> Launch {
     let mut constants = Constants::new().u32("PARTS", parts.all());
     if let Parts::Shards(shards) = parts {
         launch.flags.push("shards");
-        constants = constants.u32("FIRST_SHARD", shards.first).u32("SAMPLES", samples);
+        constants = constants.u32("FIRST_SHARD", shards.first).u32("SAMPLES", samples).u32("MEANS", shards.means());
     }
     launch.constants.push(("accumulation", constants.text()));
     launch

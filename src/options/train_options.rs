@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::checkpointing::Checkpointing;
+use super::checkpointing::{Checkpointing, Every};
 use super::monitor::Monitor;
 use super::non_finite::NonFinite;
 use super::watch::{EarlyStopping, ReduceOnPlateau};
@@ -72,6 +72,10 @@ pub struct TrainOptions {
     /// tree, so that a run has the same bits however many processes share them ([`Trainer::among`](crate::Trainer::among)). A process computes its own one after another, in memory for the activations of
     /// one, and keeps a sum of gradients for each level of its tree: four for eight shards. All shards have as many rows.
     pub shards: Option<usize>,
+    /// The number of steps that each process makes with weights of its own, updated by its own shards alone, before the weights of all processes and their optimizers' values are averaged; they are averaged
+    /// at the end of every epoch too. `None` where processes add up their gradients in every step. Averages seldom cross slow links, but are another result than sums of gradients, which follows from the number of processes. Local
+    /// SGD: Stich, "Local SGD Converges Fast and Communicates Little", ICLR 2019.
+    pub sync_every: Option<u64>,
     /// The number of passes over the set in one `fit`.
     pub epochs: u64,
     /// The number of steps in one `fit`, in place of `epochs`; it may end inside an epoch, and the next goes on from there.
@@ -123,6 +127,7 @@ impl Default for TrainOptions {
             batch_size: 32,
             accumulate: 1,
             shards: None,
+            sync_every: None,
             epochs: 10,
             steps: None,
             shuffle: true,
@@ -183,10 +188,34 @@ impl TrainOptions {
             )));
         }
         self.shards.map_or(Ok(()), |shards| self.check_shards(shards, network))?;
+        self.sync_every.map_or(Ok(()), |every| self.check_sync(every))?;
         if self.steps_per_submission == Some(0) {
             return Err(Error::Option("steps per submission are 0: they must be at least 1".into()));
         }
         self.checkpoint.as_ref().map_or(Ok(()), Checkpointing::check)
+    }
+
+    fn check_sync(&self, every: u64) -> Result<(), Error> {
+        let wrong = |reason: String| Err(Error::Option(format!("sync_every is {every}{reason}")));
+        if every == 0 {
+            return wrong(": it must be 1 step or more".into());
+        }
+        if self.shards.is_none() {
+            return wrong(
+                ", and minibatches come in no shards that processes could share: set shards too, as 8".into(),
+            );
+        }
+        if self.non_finite == NonFinite::Skip {
+            return wrong(
+                ", and steps with a non-finite gradient are to be skipped: a process would skip its own alone, so choose stop or lower for non_finite".into(),
+            );
+        }
+        match self.checkpoint.as_ref().map(|checkpoint| checkpoint.every) {
+            Some(Every::Steps(steps)) if !steps.is_multiple_of(every) => wrong(format!(
+                ", and checkpoints come every {steps} steps: weights are the same in all processes only every {every} steps, so choose a multiple"
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn check_shards(&self, shards: usize, network: &Network) -> Result<(), Error> {

@@ -1,20 +1,35 @@
-//! Runs a program's steps where other processes compute shards of each: between its gradients and its updates a step waits for all of them, once.
+//! Runs a program's steps where other processes compute shards of each. Between its gradients and its updates a step waits for all of them, once; or each process makes some steps
+//! alone, after which weights are averaged.
 
 use std::ops::ControlFlow;
 
-use super::exchange::Told;
-use super::runner::{CopiesAlong, PROGRESS_INTERVAL, Part, Runner};
+use super::runner::{Ahead, CHUNKS_AHEAD, CopiesAlong, PROGRESS_INTERVAL, Part, Runner};
+use super::shared::Shared;
 use super::stream::WindowSteps;
 use super::sums::Sums;
+use super::told::Told;
 use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::history::TrainStats;
 use crate::plan::Role;
 
+/// Steps after which the processes may tell each other something.
+#[derive(Clone, Copy)]
+struct Stretch {
+    steps: u64,
+    /// The program that is bound to their rows.
+    program: usize,
+    /// Whether the running sums are cleared before.
+    clears: bool,
+    /// Whether something is told after them. Not where a window of rows ends before.
+    tells: bool,
+    wants_end: bool,
+}
+
 impl Runner {
-    /// [`run_part`](Self::run_part), with an exchange in each step. `report` gets the sums that all processes have told; what it breaks off with ends the run after
-    /// the next step, of all processes alike. Numbers that are not finite are reported in the step after theirs, in all processes.
-    pub(super) async fn run_exchanged(
+    /// [`run_part`](Self::run_part), with other processes. `report` gets the sums that all processes have told; what it breaks off with ends the run when they next
+    /// tell each other anything, of all processes alike. Numbers that are not finite are reported then too, in all processes.
+    pub(super) async fn run_shared(
         &mut self,
         gpu: &Gpu,
         part: Part<'_, '_>,
@@ -22,7 +37,7 @@ impl Runner {
         mut report: impl FnMut(u64, Sums) -> Result<ControlFlow<()>, Error>,
     ) -> Result<u64, Error> {
         let host = gpu.host();
-        let Part { mut steps, until_end, rows, continues, mut stream, mut copies } = part;
+        let Part { mut steps, until_end, rows, began, continues, mut stream, mut copies } = part;
         let mut window = WindowSteps { steps: if stream.is_some() { 0 } else { until_end }, rows, program: 0 };
         let (mut done, mut reported_at, mut wants_end) = (0, host.now(), false);
         let mut reported_not_finite = [None; 2];
@@ -31,15 +46,18 @@ impl Runner {
             if let Some(stream) = stream.as_mut().filter(|_| window.steps == 0) {
                 window = stream.next(gpu, &mut stats.traffic).await?;
             }
-            let clears = done == 0 && !continues;
-            let Told { sums, ends, sent } =
-                self.exchange_gradients(gpu, window.program, clears, wants_end, stats).await?;
-            done += 1;
-            window.steps -= 1;
+            let left = self.shared.as_ref().map_or(1, |shared| shared.left(began + done)).min(steps - done);
+            let now = left.min(window.steps);
+            let (program, clears) = (window.program, done == 0 && !continues);
+            let stretch = Stretch { steps: now, program, clears, tells: now == left, wants_end };
+            let told = self.run_stretch(gpu, stretch, stats).await?;
+            done += now;
+            window.steps -= now;
+            let Some(Told { sums, ends, sent }) = told else { continue };
             stats.exchanged_bytes += sent;
             match &mut copies {
-                Some(copies) => self.update(gpu, window.program, done, Some(&mut **copies), stats).await?,
-                None => self.update(gpu, window.program, done, None, stats).await?,
+                Some(copies) => self.update(gpu, program, done, Some(&mut **copies), stats).await?,
+                None => self.update(gpu, program, done, None, stats).await?,
             }
             if ends {
                 steps = done;
@@ -57,36 +75,71 @@ impl Runner {
         Ok(done)
     }
 
-    /// Computes this process's shards of a step, and exchanges what they come to. The running sums are cleared before where the step is a pass's first.
-    async fn exchange_gradients(
+    /// Computes this process's shards of some steps, and tells the others what these come to. Where gradients are told, the step's update is left to [`update`](Self::update).
+    async fn run_stretch(
         &mut self,
         gpu: &Gpu,
-        program: usize,
-        clears: bool,
-        wants_end: bool,
+        stretch: Stretch,
         stats: &mut TrainStats,
-    ) -> Result<Told, Error> {
-        let Runner { programs, buffers, in_parts, exchange: Some(exchange), on_its_way, .. } = self else {
+    ) -> Result<Option<Told>, Error> {
+        if matches!(self.shared, Some(Shared::Gradients(_))) {
+            return self.exchange_gradients(gpu, stretch, stats).await.map(Some);
+        }
+        self.run_alone(gpu, stretch, stats).await?;
+        match &mut self.shared {
+            Some(Shared::Weights(averaging)) if stretch.tells => {
+                averaging.average(gpu, &mut stats.traffic, stretch.wants_end).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A step's shards, and the exchange of their gradients.
+    async fn exchange_gradients(&mut self, gpu: &Gpu, stretch: Stretch, stats: &mut TrainStats) -> Result<Told, Error> {
+        let Runner { programs, buffers, in_parts, shared: Some(Shared::Gradients(exchange)), on_its_way, .. } = self
+        else {
             return Err(Error::Processes("there are no other processes".into()));
         };
-        let parts = u64::from(in_parts.parts.own());
+        let (program, parts) = (&programs[stretch.program], u64::from(in_parts.parts.own()));
         stats.dispatches += in_parts.dispatches([parts].into_iter());
-        if clears || parts > 1 {
+        if stretch.clears || parts > 1 {
             gpu.submit(&mut stats.traffic, |encoder| {
-                if clears {
+                if stretch.clears {
                     encoder.clear_buffer(&buffers[&Role::Stats], 0, None);
                 }
-                programs[program].record_range(encoder, 0..in_parts.repeated, parts - 1);
+                program.record_range(encoder, 0..in_parts.repeated, parts - 1);
             });
         }
         on_its_way.end += 1;
-        let told = exchange.tell(gpu, &mut stats.traffic, &programs[program], wants_end).await?;
+        let told = exchange.tell(gpu, &mut stats.traffic, program, stretch.wants_end).await?;
         // All before it was done by then.
         on_its_way.start = on_its_way.end - 1;
         Ok(told)
     }
 
-    /// Updates the weights, and makes the copies that are due after `done` steps of the pass in the same submission. Waits for nothing.
+    /// Steps that this process makes alone, in chunks.
+    async fn run_alone(&mut self, gpu: &Gpu, stretch: Stretch, stats: &mut TrainStats) -> Result<(), Error> {
+        let mut ahead = Ahead::new(gpu.host().now());
+        let (mut done, parts) = (0, u64::from(self.in_parts.parts.own()));
+        while done < stretch.steps {
+            let chunk = self.chunk.min(stretch.steps - done);
+            let of_steps = std::iter::repeat_n(parts, chunk as usize);
+            let submission = gpu.submit(&mut stats.traffic, |encoder| {
+                if stretch.clears && done == 0 {
+                    encoder.clear_buffer(&self.buffers[&Role::Stats], 0, None);
+                }
+                self.programs[stretch.program].record_in_parts(encoder, self.in_parts.repeated, of_steps.clone());
+            });
+            stats.dispatches += self.in_parts.dispatches(of_steps);
+            done += chunk;
+            self.on_its_way.end += chunk;
+            ahead.submissions.push_back((submission, chunk));
+            self.wait_until_ahead(gpu, &mut ahead, if done == stretch.steps { 0 } else { CHUNKS_AHEAD }).await?;
+        }
+        Ok(())
+    }
+
+    /// Updates the weights where gradients were told, and makes the copies that are due after `done` steps of the pass in the same submission. Waits for nothing.
     async fn update(
         &self,
         gpu: &Gpu,
@@ -96,7 +149,8 @@ impl Runner {
         stats: &mut TrainStats,
     ) -> Result<(), Error> {
         let updates = self.in_parts.repeated..self.programs[program].dispatches();
-        let record = |encoder: &mut _| self.programs[program].record_range(encoder, updates.clone(), 1);
+        let times = matches!(self.shared, Some(Shared::Gradients(_))).into();
+        let record = |encoder: &mut _| self.programs[program].record_range(encoder, updates.clone(), times);
         let Some(copies) = copies else {
             gpu.submit(&mut stats.traffic, record);
             return Ok(());

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::buffers::{Buffers, make_buffers, program};
-use super::exchange::Exchange;
 use super::in_parts::InParts;
+use super::shared::Shared;
 use super::stream::{Stream, WindowSteps};
 use super::sums::Sums;
 use crate::error::Error;
@@ -23,7 +23,7 @@ const CHUNK: Duration = Duration::from_millis(75);
 const FIRST_CHUNK: u64 = 1;
 const LONGEST_CHUNK: u64 = 4096;
 /// Chunks that may wait on the device behind the one that runs.
-const CHUNKS_AHEAD: usize = 2;
+pub(super) const CHUNKS_AHEAD: usize = 2;
 /// Between two asynchronous reads of the running sums.
 pub(super) const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -54,6 +54,8 @@ pub(crate) struct Part<'a, 's> {
     /// The steps until the epoch ends, and the rows of it, where they are on the device already.
     pub until_end: u64,
     pub rows: u64,
+    /// The steps that were done since the weights were new.
+    pub began: u64,
     /// Whether the running sums go on, in place of being cleared.
     pub continues: bool,
     /// What brings the rows, where they are not on the device already.
@@ -68,10 +70,10 @@ pub(crate) struct Runner {
     pub(super) programs: Vec<Program>,
     pub buffers: Buffers,
     pub(super) in_parts: InParts,
-    /// What other processes are told in each step, where they compute shards of it.
-    pub(super) exchange: Option<Exchange>,
+    /// What is shared with other processes, where they compute shards of each step.
+    pub(super) shared: Option<Shared>,
     /// Steps of a chunk: set by the caller, or learned.
-    chunk: u64,
+    pub(super) chunk: u64,
     fixed: bool,
     sums: Readback,
     /// Of the pass that is run: its steps from those known to be done to those handed over.
@@ -94,7 +96,7 @@ impl Runner {
             programs: vec![program],
             buffers,
             in_parts: InParts::of(plan),
-            exchange: None,
+            shared: None,
             chunk: chunk.unwrap_or(FIRST_CHUNK),
             fixed: chunk.is_some(),
             sums,
@@ -108,9 +110,15 @@ impl Runner {
         Ok(())
     }
 
-    /// From now on, tells these processes what its shards come to in each step.
-    pub async fn among(&mut self, gpu: &Gpu, plan: &Plan, processes: &Arc<dyn Processes>) -> Result<(), Error> {
-        self.exchange = Exchange::new(gpu, plan, &self.buffers, processes).await?;
+    /// From now on, tells these processes what its shards come to: in each step, or after every so many.
+    pub async fn among(
+        &mut self,
+        gpu: &Gpu,
+        plan: &Plan,
+        processes: &Arc<dyn Processes>,
+        sync_every: Option<u64>,
+    ) -> Result<(), Error> {
+        self.shared = Shared::new(gpu, plan, &self.buffers, processes, sync_every).await?;
         Ok(())
     }
 
@@ -130,7 +138,7 @@ impl Runner {
         report: impl FnMut(u64, Sums) -> Result<ControlFlow<()>, Error>,
     ) -> Result<u64, Error> {
         let rows = steps * u64::from(self.batch());
-        let part = Part { steps, until_end: steps, rows, continues: false, stream: None, copies: None };
+        let part = Part { steps, until_end: steps, rows, began: 0, continues: false, stream: None, copies: None };
         self.run_part(gpu, part, stats, report).await
     }
 
@@ -142,14 +150,14 @@ impl Runner {
         stats: &mut TrainStats,
         mut report: impl FnMut(u64, Sums) -> Result<ControlFlow<()>, Error>,
     ) -> Result<u64, Error> {
-        if self.exchange.is_some() {
-            return self.run_exchanged(gpu, part, stats, report).await;
+        if self.shared.is_some() {
+            return self.run_shared(gpu, part, stats, report).await;
         }
         let host = gpu.host();
-        let mut ahead = Ahead { submissions: VecDeque::new(), finished_at: host.now() };
+        let mut ahead = Ahead::new(host.now());
         let mut asked: Option<u64> = None;
         let mut asked_at = host.now();
-        let Part { mut steps, until_end, rows, continues, mut stream, mut copies } = part;
+        let Part { mut steps, until_end, rows, continues, mut stream, mut copies, .. } = part;
         // Rows that are on the device already are there for all steps.
         let mut window = WindowSteps { steps: if stream.is_some() { 0 } else { until_end }, rows, program: 0 };
         let mut done = 0;
@@ -212,7 +220,7 @@ impl Runner {
     }
 
     /// Waits for the oldest submissions until at most `most` are on the device, and learns from each how long its steps took.
-    async fn wait_until_ahead(&mut self, gpu: &Gpu, ahead: &mut Ahead, most: usize) -> Result<(), Error> {
+    pub(super) async fn wait_until_ahead(&mut self, gpu: &Gpu, ahead: &mut Ahead, most: usize) -> Result<(), Error> {
         while ahead.submissions.len() > most {
             if let Some((oldest, steps)) = ahead.submissions.pop_front() {
                 gpu.wait_for(oldest).await?;
@@ -264,7 +272,13 @@ impl Runner {
 }
 
 /// Submissions that the device has not finished, with their steps, and when it finished the one before them.
-struct Ahead {
-    submissions: VecDeque<(Submission, u64)>,
+pub(super) struct Ahead {
+    pub submissions: VecDeque<(Submission, u64)>,
     finished_at: Duration,
+}
+
+impl Ahead {
+    pub fn new(now: Duration) -> Self {
+        Ahead { submissions: VecDeque::new(), finished_at: now }
+    }
 }

@@ -68,7 +68,7 @@ impl Trainer {
 
     /// Shares the next fits with other processes: each computes as many of the [shards](TrainOptions::shards) of every minibatch, and all end in the same bits, which are those
     /// of one process with as many shards. All call `fit` with the same sets and options. Process 0 alone makes checkpoints. What the observer of any process breaks off ends
-    /// the fit of all, after the next step. A step waits once for its gradients, and for the other processes.
+    /// the fit of all, after the next step. With [`sync_every`](TrainOptions::sync_every), the bits are those of as many processes, and the fit ends when weights are next averaged.
     ///
     /// # Errors
     ///

@@ -43,6 +43,7 @@ mod kernels;
 mod killed;
 mod layers;
 mod limits;
+mod local_steps;
 mod losses;
 mod lowered;
 mod main_job;
